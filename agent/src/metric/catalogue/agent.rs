@@ -1,0 +1,99 @@
+//! `agent.*`: the agent's own metrics.
+
+use super::{WORK_SECONDS, instrument, instruments};
+use crate::metric::Kind::{Counter, Gauge, Histogram, UpDownCounter};
+use crate::metric::key::{
+    AGENT_INSTRUMENT, AGENT_OUTCOME, AGENT_REASON, AGENT_RUSTC, AGENT_SAMPLER, DESTINATION, HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE, SERVICE_VERSION, VCS_REVISION,
+};
+
+instruments! {
+    BUILD_INFO = instrument(
+        "agent.build.info", "", Gauge, &[SERVICE_VERSION, VCS_REVISION, AGENT_RUSTC],
+        "Always 1; its attributes describe the agent's build.",
+    );
+    MEMORY_USAGE = instrument("agent.memory.usage", "By", UpDownCounter, &[], "Resident memory of the agent process.");
+    CPU_TIME = instrument("agent.cpu.time", "s", Counter, &[], "CPU time of the agent process, user and system.");
+    SAMPLER_DURATION = instrument(
+        "agent.sampler.duration", "s", Histogram(WORK_SECONDS), &[AGENT_SAMPLER],
+        "Time that one run of the sampler took.",
+    );
+    SAMPLER_RUNS = instrument(
+        "agent.sampler.runs", "{run}", Counter, &[AGENT_SAMPLER, AGENT_OUTCOME],
+        "Runs of the sampler by outcome: sampled, nothing_here, retry, gone, deadline.",
+    );
+    SAMPLER_STUCK = instrument(
+        "agent.sampler.stuck", "s", Gauge, &[AGENT_SAMPLER],
+        "How long the sampler's current run has been over its deadline; 0 while it is not.",
+    );
+    SAMPLER_SKIPPED = instrument(
+        "agent.sampler.skipped", "{reading}", Counter, &[AGENT_SAMPLER, AGENT_REASON],
+        "Readings that gave no point, by reason.",
+    );
+    WORKER_AGE = instrument("agent.worker.age", "s", Gauge, &[AGENT_SAMPLER], "Age of the worker process in use.");
+    WORKER_RESTARTS = instrument(
+        "agent.worker.restarts", "{restart}", Counter, &[AGENT_SAMPLER, AGENT_REASON],
+        "Worker processes that were replaced, by reason.",
+    );
+    WORKER_STUCK = instrument(
+        "agent.worker.stuck", "s", Gauge, &[AGENT_SAMPLER],
+        "Age of the oldest worker that was killed and is still there; 0 without one.",
+    );
+    WORKER_REJECTED = instrument(
+        "agent.worker.rejected", "{reading}", Counter, &[AGENT_SAMPLER, AGENT_REASON],
+        "Readings of a worker that were refused, by reason.",
+    );
+    SERIES_COUNT = instrument("agent.series.count", "{series}", UpDownCounter, &[], "Series that are live.");
+    SERIES_OVERFLOW = instrument(
+        "agent.series.overflow", "{point}", Counter, &[AGENT_INSTRUMENT],
+        "Points that went into an overflow series because a cardinality limit was reached.",
+    );
+    ATTRIBUTION_AMBIGUOUS = instrument(
+        "agent.attribution.ambiguous", "{reading}", Counter, &[AGENT_SAMPLER],
+        "Readings shown without a process because several processes could have made them.",
+    );
+    ATTRIBUTION_UNNAMED = instrument(
+        "agent.attribution.unnamed", "{container}", Counter, &[],
+        "Containers whose name could not be learned from the node.",
+    );
+    EXPORT_POINTS = instrument(
+        "agent.export.points", "{point}", Counter, &[DESTINATION, AGENT_OUTCOME],
+        "Points by what became of them: queued, sent, dropped.",
+    );
+    EXPORT_DROPPED = instrument(
+        "agent.export.dropped", "{point}", Counter, &[DESTINATION, AGENT_REASON],
+        "Points that were lost on their way to the destination, by reason.",
+    );
+    EXPORT_BYTES = instrument(
+        "agent.export.bytes", "By", Counter, &[DESTINATION],
+        "Bytes of acknowledged requests before compression.",
+    );
+    EXPORT_REQUESTS = instrument(
+        "agent.export.requests", "{request}", Counter, &[DESTINATION, AGENT_OUTCOME],
+        "Requests to the destination by outcome.",
+    );
+    EXPORT_DURATION = instrument(
+        "agent.export.duration", "s", Histogram(WORK_SECONDS), &[DESTINATION],
+        "Time from a request's start to its answer.",
+    );
+    EXPORT_QUEUE_BYTES = instrument(
+        "agent.export.queue.usage", "By", UpDownCounter, &[DESTINATION],
+        "Bytes that wait for the destination.",
+    );
+    EXPORT_QUEUE_POINTS = instrument(
+        "agent.export.queue.points", "{point}", UpDownCounter, &[DESTINATION],
+        "Points that wait for the destination, those in flight included.",
+    );
+    EXPORT_QUEUE_LIMIT = instrument(
+        "agent.export.queue.limit", "By", UpDownCounter, &[DESTINATION],
+        "Bytes that may wait for the destination.",
+    );
+    EXPORT_BLOCKED = instrument(
+        "agent.export.blocked", "", Gauge, &[DESTINATION, AGENT_REASON],
+        "1 while the destination refuses everything for this reason and the queue is held, else 0.",
+    );
+    HTTP_REQUESTS = instrument(
+        "agent.http.requests", "{request}", Counter, &[HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE],
+        "Requests to the agent's own listeners.",
+    );
+}

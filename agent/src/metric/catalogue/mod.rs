@@ -1,0 +1,108 @@
+//! The one list of instruments. Names, units and documentation everywhere derive from it.
+
+pub mod agent;
+pub mod hailo;
+pub mod hw;
+
+use super::{Instrument, Kind, Merge, Stability};
+
+/// Every instrument, sorted by name.
+pub fn all() -> Vec<&'static Instrument> {
+    let mut all: Vec<_> = [hw::ALL, hailo::ALL, agent::ALL].concat();
+    all.sort_by_key(|instrument| instrument.name);
+    all
+}
+
+/// The instrument of that name.
+pub fn find(name: &str) -> Option<&'static Instrument> {
+    [hw::ALL, hailo::ALL, agent::ALL]
+        .into_iter()
+        .flatten()
+        .find(|instrument| instrument.name == name)
+        .copied()
+}
+
+/// The keys that attribution adds to an [`owned`](Instrument::owned) instrument's points.
+pub const OWNER_KEYS: &[&str] = &[
+    super::key::PROCESS_PID,
+    super::key::PROCESS_EXECUTABLE_NAME,
+    super::key::CONTAINER_ID,
+    super::key::CONTAINER_NAME,
+    super::key::CONTAINER_IMAGE_NAME,
+    super::key::K8S_CONTAINER_NAME,
+    super::key::K8S_POD_NAME,
+    super::key::K8S_POD_UID,
+    super::key::K8S_NAMESPACE_NAME,
+    super::key::SYSTEMD_UNIT,
+];
+
+/// Bounds in seconds for the agent's own work, from 100 µs to 10 s.
+const WORK_SECONDS: &[f64] = &[0.0001, 0.001, 0.01, 0.1, 1.0, 10.0];
+
+const fn instrument(
+    name: &'static str,
+    unit: &'static str,
+    kind: Kind,
+    attributes: &'static [&'static str],
+    description: &'static str,
+) -> Instrument {
+    Instrument {
+        name,
+        unit,
+        kind,
+        description,
+        attributes,
+        owned: false,
+        merge: Merge::Sum,
+        stability: Stability::Development,
+    }
+}
+
+/// The same, its points belonging to a process or container.
+const fn owned(instrument: Instrument, merge: Merge) -> Instrument {
+    Instrument {
+        owned: true,
+        merge,
+        ..instrument
+    }
+}
+
+macro_rules! instruments {
+    ($($name:ident = $definition:expr;)*) => {
+        $(
+            #[doc = concat!("See [`Instrument::description`] of `", stringify!($name), "`.")]
+            pub static $name: crate::metric::Instrument = $definition;
+        )*
+        /// All of this file.
+        pub const ALL: &[&crate::metric::Instrument] = &[$(&$name),*];
+    };
+}
+use instruments;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::key;
+
+    #[test]
+    fn names_are_unique_and_every_attribute_key_is_known() {
+        let all = all();
+        for pair in all.windows(2) {
+            assert_ne!(pair[0].name, pair[1].name);
+        }
+        for instrument in all {
+            for attribute in instrument.attributes {
+                assert!(
+                    key::ALL.iter().any(|(known, _)| known == attribute),
+                    "{}: unknown key {attribute}",
+                    instrument.name
+                );
+            }
+            assert!(
+                instrument.description.ends_with('.'),
+                "{}: description is no sentence",
+                instrument.name
+            );
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Attribute keys: OpenTelemetry semantic conventions 1.44 where one exists, else the vendor's or `accel.*`.
+
+macro_rules! keys {
+    ($(#[doc = $doc:literal] $name:ident = $key:literal;)*) => {
+        $(#[doc = $doc] pub const $name: &str = $key;)*
+        /// Every known key with its meaning, for the generated documentation.
+        pub const ALL: &[(&str, &str)] = &[$(($key, $doc)),*];
+    };
+}
+
+keys! {
+    /// Identifier of the device, stable and unique in the fleet.
+    HW_ID = "hw.id";
+    /// Name of the device as its driver gives it, e.g. `hailo0`.
+    HW_NAME = "hw.name";
+    /// Model of the device, e.g. `HAILO8L`.
+    HW_MODEL = "hw.model";
+    /// Vendor of the device, e.g. `Hailo`.
+    HW_VENDOR = "hw.vendor";
+    /// Version of the device's kernel driver.
+    HW_DRIVER_VERSION = "hw.driver_version";
+    /// Address of the device on its bus, e.g. `0001:01:00.0`, or `[integrated]`.
+    ACCEL_DEVICE_ADDRESS = "accel.device.address";
+    /// Name of the network (HailoRT: core-op), e.g. `yolov8n`.
+    HAILO_NETWORK_NAME = "hailo.network.name";
+    /// Name of the stream, e.g. `yolov8n/input_layer1`.
+    HAILO_STREAM_NAME = "hailo.stream.name";
+    /// Direction of the stream: `host_to_device` or `device_to_host`.
+    HAILO_STREAM_DIRECTION = "hailo.stream.direction";
+    /// Process identifier in the node's PID namespace.
+    PROCESS_PID = "process.pid";
+    /// Base name of the executable.
+    PROCESS_EXECUTABLE_NAME = "process.executable.name";
+    /// Identifier of the container.
+    CONTAINER_ID = "container.id";
+    /// Name of the container's image.
+    CONTAINER_IMAGE_NAME = "container.image.name";
+    /// Name of the container in its pod.
+    K8S_CONTAINER_NAME = "k8s.container.name";
+    /// Name of the pod.
+    K8S_POD_NAME = "k8s.pod.name";
+    /// UID of the pod.
+    K8S_POD_UID = "k8s.pod.uid";
+    /// Namespace of the pod.
+    K8S_NAMESPACE_NAME = "k8s.namespace.name";
+    /// Name of a container outside Kubernetes, where its runtime gives one.
+    CONTAINER_NAME = "container.name";
+    /// Name of the systemd unit of a process outside any container.
+    SYSTEMD_UNIT = "systemd.unit";
+    /// Name of the sampler.
+    AGENT_SAMPLER = "agent.sampler";
+    /// Outcome of a sampler's run or of a request.
+    AGENT_OUTCOME = "agent.outcome";
+    /// Why something did not happen.
+    AGENT_REASON = "agent.reason";
+    /// Name of the OTLP destination.
+    DESTINATION = "destination";
+    /// Name of the instrument concerned.
+    AGENT_INSTRUMENT = "agent.instrument";
+    /// Version of the agent.
+    SERVICE_VERSION = "service.version";
+    /// Source revision of the agent's build.
+    VCS_REVISION = "vcs.ref.head.revision";
+    /// Compiler that built the agent.
+    AGENT_RUSTC = "agent.build.rustc";
+    /// Path of the listener's route.
+    HTTP_ROUTE = "http.route";
+    /// HTTP status code of the answer.
+    HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+    /// Marks the series that takes what exceeded a cardinality limit.
+    OTEL_METRIC_OVERFLOW = "otel.metric.overflow";
+}

@@ -1,0 +1,99 @@
+//! One reading.
+
+use std::sync::Arc;
+
+use super::{Attributes, Instrument, Timestamp};
+
+/// One reading of one series.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// What was read.
+    pub instrument: &'static Instrument,
+    /// Of which series; the owner's attributes are added by attribution.
+    pub attributes: Arc<Attributes>,
+    /// Whose it is, where [`Instrument::owned`].
+    pub owner: Option<Owner>,
+    /// The value. Never NaN or infinite, never a vendor's sentinel.
+    pub value: Value,
+    /// When it was read from the device, file or kernel.
+    pub time: Timestamp,
+    /// Since when a cumulative value has been growing; absent for gauges.
+    pub start: Option<Timestamp>,
+}
+
+/// A point's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A whole number.
+    Int(i64),
+    /// A finite number.
+    Double(f64),
+    /// A distribution.
+    Histogram(Arc<Histogram>),
+}
+
+impl Value {
+    /// The number as floating point; a histogram has none.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Int(number) => Some(*number as f64),
+            Self::Double(number) => Some(*number),
+            Self::Histogram(_) => None,
+        }
+    }
+
+    /// Whether it may leave the agent: finite, and a histogram's buckets one more than its instrument's bounds.
+    pub fn is_valid_for(&self, instrument: &Instrument) -> bool {
+        use super::Kind;
+        match (self, instrument.kind) {
+            (Self::Histogram(h), Kind::Histogram(bounds)) => h.buckets.len() == bounds.len() + 1 && h.sum.is_finite(),
+            (Self::Histogram(_), _) | (_, Kind::Histogram(_)) => false,
+            (Self::Double(number), _) => number.is_finite(),
+            (Self::Int(_), _) => true,
+        }
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Double(number)
+    }
+}
+
+/// A cumulative explicit-bucket histogram. The bounds are its instrument's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histogram {
+    /// How many observations.
+    pub count: u64,
+    /// Their sum, in the instrument's unit.
+    pub sum: f64,
+    /// Observations by bucket, one more than there are bounds.
+    pub buckets: Box<[u64]>,
+}
+
+/// Whose a reading is. Turned into process, container and pod attributes by attribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A process. `per_process` readings always carry its pid, because the driver itself reports them by process.
+    Process {
+        /// Which one.
+        process: ProcessKey,
+        /// Whether its pid is part of the series whatever `attribution.per_process` says.
+        always_pid: bool,
+    },
+}
+
+/// A process that a reused pid cannot be confused with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessKey {
+    /// In the node's PID namespace.
+    pub pid: u32,
+    /// Field 22 of `/proc/<pid>/stat`: clock ticks since boot.
+    pub start_ticks: u64,
+}

@@ -1,0 +1,30 @@
+//! Who speaks: the attributes of the agent and its host.
+
+use super::AttributeValue;
+
+/// OpenTelemetry's resource: attributes of whatever produces the telemetry, each key once, sorted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resource {
+    attributes: Vec<(String, AttributeValue)>,
+}
+
+impl Resource {
+    /// Sets one attribute, replacing what it had.
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<AttributeValue>) {
+        let (key, value) = (key.into(), value.into());
+        match self.attributes.binary_search_by(|(k, _)| k.cmp(&key)) {
+            Ok(at) => self.attributes[at].1 = value,
+            Err(at) => self.attributes.insert(at, (key, value)),
+        }
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<&AttributeValue> {
+        self.attributes.iter().find(|(k, _)| k == key).map(|(_, v)| v)
+    }
+
+    /// In the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &AttributeValue)> {
+        self.attributes.iter().map(|(k, v)| (k.as_str(), v))
+    }
+}

@@ -1,0 +1,20 @@
+//! A series as exporters see it.
+
+use std::sync::Arc;
+
+use super::{Attributes, Instrument, Timestamp, Value};
+
+/// The newest state of one series.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// What is measured.
+    pub instrument: &'static Instrument,
+    /// All its attributes, the owner's included.
+    pub attributes: Arc<Attributes>,
+    /// Its newest value; `None` once when it has ended.
+    pub value: Option<Value>,
+    /// When that was read, or when it ended.
+    pub time: Timestamp,
+    /// Since when a cumulative value has been growing.
+    pub start: Option<Timestamp>,
+}

@@ -1,0 +1,1 @@
+//! Protobuf messages that accelscope reads.
