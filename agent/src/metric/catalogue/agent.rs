@@ -92,6 +92,10 @@ instruments! {
         "agent.export.blocked", "", Gauge, &[DESTINATION, AGENT_REASON],
         "1 while the destination refuses everything for this reason and the queue is held, else 0.",
     );
+    LOG_SUPPRESSED = instrument(
+        "agent.log.suppressed", "{line}", Counter, &[],
+        "Log lines that were not written because there had been ten of their kind within a minute.",
+    );
     HTTP_REQUESTS = instrument(
         "agent.http.requests", "{request}", Counter, &[HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE],
         "Requests to the agent's own listeners.",
