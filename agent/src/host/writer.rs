@@ -80,7 +80,7 @@ pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<Pr
 }
 
 fn fits(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option<ProcessKey>> {
-    if processes.ns_pids(pid)?.last() != Some(&hint.pid) {
+    if processes.ns_pids(pid)?.last() != Some(&hint.pid) || (pid == 1 && is_machines_init(processes)) {
         return Ok(None);
     }
     let Some(key) = processes.user_key(pid)? else {
@@ -91,6 +91,12 @@ fn fits(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option
     }
     // Nothing above holds the process: its id may have been given to another one between two of the reads.
     Ok(processes.is_alive(key).then_some(key))
+}
+
+/// Process 1 beside kernel threads, which only the outermost PID namespace shows, is the machine's init. It writes no
+/// such files, but sees each directory that containers share with the host, where many a writer is a process 1.
+fn is_machines_init(processes: &Processes) -> bool {
+    processes.user_key(2).is_ok_and(|key| key.is_none())
 }
 
 fn sees(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<bool> {
