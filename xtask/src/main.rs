@@ -2,6 +2,7 @@
 
 use clap::Parser;
 
+mod bless;
 mod proto;
 
 /// Everything an accelscope developer runs.
@@ -17,6 +18,6 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
-        Task::Bless { check } => proto::generate(check),
+        Task::Bless { check } => bless::run(check),
     }
 }

@@ -48,6 +48,10 @@ instruments! {
         "agent.series.overflow", "{point}", Counter, &[AGENT_INSTRUMENT],
         "Points that went into an overflow series because a cardinality limit was reached.",
     );
+    SERIES_FORGOTTEN = instrument(
+        "agent.series.forgotten", "{series}", Counter, &[],
+        "Series whose end was not pushed because too many ended within one export interval.",
+    );
     ATTRIBUTION_AMBIGUOUS = instrument(
         "agent.attribution.ambiguous", "{reading}", Counter, &[AGENT_SAMPLER],
         "Readings shown without a process because several processes could have made them.",
