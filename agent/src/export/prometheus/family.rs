@@ -1,9 +1,7 @@
 //! One metric family: its comments and its samples.
 
-use std::fmt::Write;
-
 use super::Format;
-use super::labels::escape_into;
+use super::labels::{escape_into, put};
 use super::name::unit_of;
 use crate::metric::{Histogram, Instrument, Kind, Timestamp, Value};
 
@@ -35,7 +33,14 @@ impl Family<'_> {
             Format::OpenMetrics => unit_of(self.instrument, family),
             Format::Text => None,
         };
-        write_comments(out, self.format, family, kind, unit.as_deref(), self.instrument.description);
+        write_comments(
+            out,
+            self.format,
+            family,
+            kind,
+            unit.as_deref(),
+            self.instrument.description,
+        );
         for sample in &samples {
             match (sample.value, self.instrument.kind) {
                 (Value::Histogram(histogram), Kind::Histogram(bounds)) => {
@@ -46,7 +51,10 @@ impl Family<'_> {
             if let (true, Some(start)) = (self.created && self.format == Format::OpenMetrics, sample.start) {
                 write_line(out, family, "_created", &sample.labels, |out| {
                     let nanos = start.unix_nanos();
-                    let _ = write!(out, "{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+                    put(
+                        out,
+                        format_args!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000),
+                    );
                 });
             }
         }
@@ -74,21 +82,21 @@ impl Family<'_> {
             }
             with_bound.push('"');
             write_line(out, self.name, "_bucket", &with_bound, |out| {
-                let _ = write!(out, "{cumulative}");
+                put(out, format_args!("{cumulative}"));
             });
         }
-        write_line(out, self.name, "_sum", labels, |out| self.write_float(out, histogram.sum));
+        write_line(out, self.name, "_sum", labels, |out| {
+            self.write_float(out, histogram.sum);
+        });
         // Not the histogram's own count: both formats demand that it equals the last bucket.
         write_line(out, self.name, "_count", labels, |out| {
-            let _ = write!(out, "{cumulative}");
+            put(out, format_args!("{cumulative}"));
         });
     }
 
     fn write_value(&self, out: &mut String, value: &Value) {
         match value {
-            Value::Int(number) => {
-                let _ = write!(out, "{number}");
-            }
+            Value::Int(number) => put(out, format_args!("{number}")),
             Value::Double(number) => self.write_float(out, *number),
             Value::Histogram(_) => {}
         }
@@ -98,7 +106,7 @@ impl Family<'_> {
     /// Canonical Numbers"), while text 0.0.4 has always had `le="1"`.
     fn write_float(&self, out: &mut String, number: f64) {
         let start = out.len();
-        let _ = write!(out, "{number:?}");
+        put(out, format_args!("{number:?}"));
         if self.format == Format::Text && out[start..].ends_with(".0") {
             out.truncate(out.len() - 2);
         }
@@ -113,11 +121,11 @@ pub(super) fn write_comments(
     unit: Option<&str>,
     help: &str,
 ) {
-    let _ = write!(out, "# HELP {family} ");
+    put(out, format_args!("# HELP {family} "));
     escape_into(out, help, format == Format::OpenMetrics);
-    let _ = write!(out, "\n# TYPE {family} {kind}\n");
+    put(out, format_args!("\n# TYPE {family} {kind}\n"));
     if let Some(unit) = unit {
-        let _ = writeln!(out, "# UNIT {family} {unit}");
+        put(out, format_args!("# UNIT {family} {unit}\n"));
     }
 }
 
@@ -125,7 +133,7 @@ pub(super) fn write_line(out: &mut String, name: &str, suffix: &str, labels: &st
     out.push_str(name);
     out.push_str(suffix);
     if !labels.is_empty() {
-        let _ = write!(out, "{{{labels}}}");
+        put(out, format_args!("{{{labels}}}"));
     }
     out.push(' ');
     value(out);

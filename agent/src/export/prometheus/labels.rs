@@ -1,7 +1,7 @@
 //! Attributes into the text between a sample's braces.
 
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt::{Arguments, Write};
 
 use super::name::label_name;
 use crate::metric::AttributeValue;
@@ -41,20 +41,22 @@ impl<'a> LabelNames<'a> {
                 text.push(';');
             } else {
                 let comma = if text.is_empty() { "" } else { "," };
-                // Writing into a string cannot fail.
-                let _ = write!(text, "{comma}{label}=\"");
+                put(&mut text, format_args!("{comma}{label}=\""));
                 previous = Some(label);
             }
             match value {
                 AttributeValue::Str(value) => escape_into(&mut text, value, true),
-                other => {
-                    let _ = write!(text, "{other}");
-                }
+                other => put(&mut text, format_args!("{other}")),
             }
             text.push('"');
         }
         text
     }
+}
+
+#[expect(clippy::let_underscore_must_use, reason = "writing into a string cannot fail")]
+pub(super) fn put(text: &mut String, what: Arguments<'_>) {
+    let _ = text.write_fmt(what);
 }
 
 /// Both formats' escapes; the quote is one of them in label values everywhere and in OpenMetrics' HELP.
@@ -80,12 +82,18 @@ mod tests {
 
     #[test]
     fn keys_that_become_one_label_are_joined_in_the_order_of_the_keys() {
-        assert_eq!(rendered(&[("a_b", "3"), ("z", "4"), ("a.b", "1"), ("a/b", "2")]), r#"a_b="1;2;3",z="4""#);
+        assert_eq!(
+            rendered(&[("a_b", "3"), ("z", "4"), ("a.b", "1"), ("a/b", "2")]),
+            r#"a_b="1;2;3",z="4""#
+        );
     }
 
     #[test]
     fn what_the_scraper_would_refuse_is_left_out() {
-        assert_eq!(rendered(&[("__name__", "x"), ("___", "x"), ("le", "x"), ("ok", "y")]), r#"ok="y""#);
+        assert_eq!(
+            rendered(&[("__name__", "x"), ("___", "x"), ("le", "x"), ("ok", "y")]),
+            r#"ok="y""#
+        );
     }
 
     #[test]

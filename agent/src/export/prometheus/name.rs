@@ -43,7 +43,11 @@ fn translate(name: &str, unit: &str, kind: Kind) -> String {
     let (main, per) = unit_suffixes(unit);
     let (main, per) = (clean(&main), clean(&per));
     // A token that is already there is not said twice; "per_" alone says nothing.
-    let per = if per == "per_" { "" } else { per.strip_suffix('_').unwrap_or(&per) };
+    let per = if per == "per_" {
+        ""
+    } else {
+        per.strip_suffix('_').unwrap_or(&per)
+    };
     let per = if tokens.contains(&per) { "" } else { per };
     let mut main = if tokens.contains(&main.as_str()) { "" } else { &main };
     if !per.is_empty() {
@@ -212,7 +216,11 @@ mod tests {
         let mut owners = BTreeMap::new();
         for (key, _) in crate::metric::key::ALL {
             let label = label_name(key).unwrap();
-            assert_eq!(owners.insert(label.clone(), *key), None, "{label} would come from {key} too");
+            assert_eq!(
+                owners.insert(label.clone(), *key),
+                None,
+                "{label} would come from {key} too"
+            );
         }
     }
 }

@@ -50,7 +50,10 @@ impl Renderer {
                 .filter_map(|series| {
                     let attributes = &series.attributes;
                     let missing = common.iter().filter(|(key, _)| attributes.get(key).is_none());
-                    let all = attributes.iter().map(|(key, value)| (*key, value)).chain(missing.copied());
+                    let all = attributes
+                        .iter()
+                        .map(|(key, value)| (*key, value))
+                        .chain(missing.copied());
                     Some(Sample {
                         labels: names.render(all, reserved),
                         value: series.value.as_ref()?,
@@ -77,7 +80,10 @@ impl Renderer {
 fn families(series: &[Series]) -> BTreeMap<String, (&'static Instrument, Vec<&Series>)> {
     let mut by_instrument: BTreeMap<&str, (&'static Instrument, Vec<&Series>)> = BTreeMap::new();
     for series in series {
-        let valid = series.value.as_ref().is_some_and(|value| value.is_valid_for(series.instrument));
+        let valid = series
+            .value
+            .as_ref()
+            .is_some_and(|value| value.is_valid_for(series.instrument));
         if valid {
             let family = by_instrument
                 .entry(series.instrument.name)
