@@ -5,6 +5,7 @@ With --container the process becomes pid 1 of a PID and mount namespace of its o
 """
 
 import argparse
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -80,14 +81,15 @@ def main():
     path = args.dir / (message.pid + suffix)
     due = time.monotonic()
     while held is not None:
-        # As HailoRT 5 does: the folder is made again when it is gone.
+        # As HailoRT 5 does: the folder is made again when it is gone. If it goes just now, the next write mends it.
         args.dir.mkdir(parents=True, exist_ok=True)
-        if args.write_mode == "rename":
-            part = path.with_name(path.name + ".tmp")
-            part.write_bytes(message.SerializeToString())
-            part.rename(path)
-        else:
-            path.write_bytes(message.SerializeToString())
+        with contextlib.suppress(FileNotFoundError):
+            if args.write_mode == "rename":
+                part = path.with_name(path.name + ".tmp")
+                part.write_bytes(message.SerializeToString())
+                part.rename(path)
+            else:
+                path.write_bytes(message.SerializeToString())
         if report is not None:
             os.write(report, b".")
             os.close(report)
