@@ -1,28 +1,44 @@
 //! Everything a developer of accelscope runs.
-#![expect(clippy::print_stdout, reason = "these commands talk to the person who runs them")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these commands talk to the person who runs them"
+)]
 
+mod bless;
 mod e2e;
+mod proto;
 mod tools;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Everything an accelscope developer runs.
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Everything a developer of accelscope runs")]
-enum Command {
-    /// Tests the agent against real peers: OpenTelemetry Collector, Prometheus, promtool, live writers.
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Rewrite everything that is generated and committed.
+    Bless {
+        /// Change nothing; fail where something is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Test the agent against real peers: OpenTelemetry Collector, Prometheus, promtool, live writers.
     E2e(e2e::Args),
-    /// Fetches and builds the peers that e2e needs, and says where they are.
-    Tools,
+    /// Fetch and build the peers that tests and e2e use.
+    Tools {
+        /// Print shell commands that make `cargo test` use them: eval "$(cargo xtask tools --export)".
+        #[arg(long)]
+        export: bool,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    match Command::parse() {
-        Command::E2e(args) => e2e::run(&args),
-        Command::Tools => {
-            println!("{:#?}", tools::Tools::obtain()?);
-            Ok(ExitCode::SUCCESS)
-        }
+    match Task::parse() {
+        Task::Bless { check } => bless::run(check)?,
+        Task::E2e(args) => return e2e::run(&args),
+        Task::Tools { export } => tools::run(export)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
