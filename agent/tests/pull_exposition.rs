@@ -399,6 +399,7 @@ fn feed(command: &mut Command, input: &str) -> (bool, String) {
     (output.status.success(), String::from_utf8(said).unwrap())
 }
 
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn skip(feature: &str, remedy: &str) {
     let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
     assert!(

@@ -305,7 +305,7 @@ fn a_reader_who_takes_nothing_is_cut_off() {
     let endless = Route::get("/endless", "endless", async move || {
         let alive = once.lock().unwrap().take().expect("one request");
         let chunks = stream::unfold(alive, async |alive| {
-            Some((Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 65_536])), alive))
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4096])), alive))
         });
         Body::from_stream(chunks)
     });

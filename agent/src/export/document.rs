@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::prometheus::metric_name;
+use super::prometheus::name::metric_name;
 use crate::metric::{Instrument, Kind, catalogue, key};
 
 /// `docs/metrics.md`, whole.

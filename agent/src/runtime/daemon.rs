@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::readiness::AllReported;
 use super::start::Started;
 use crate::config::Config;
 use crate::export::compat::hailo_exporter;
 use crate::export::http::{self, Auth, BindError, Listener};
-use crate::export::otlp::{self, BuildError, Exporter};
+use crate::export::otlp::{BuildError, Encoder, Exporter};
 use crate::export::prometheus::{MetricsSource, Renderer};
+use crate::metric::Timestamp;
 
 /// What SIGTERM leaves for sending what is left; the agent is gone within three seconds.
 const FLUSH: Duration = Duration::from_millis(2500);
@@ -38,40 +39,52 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     for listener in listeners(config, started, renderer)? {
         tokio::spawn(listener.serve(std::future::pending()));
     }
-    let exporter = Exporter::new(config.destinations())?;
-    exporter.start();
-    push(config.otlp.interval, started, &exporter, &mut ended).await;
-    if !exporter.is_empty() {
-        collect(started, &exporter);
-        let report = exporter.flush(FLUSH).await;
-        if report.points_left > 0 {
-            tracing::warn!(
-                points = report.points_left,
-                "stopped with points that no destination took; see agent.export.* and the lines above for why",
-            );
-        }
+    let destinations = config.destinations();
+    if destinations.is_empty() {
+        ended.received().await;
+        return Ok(());
+    }
+    let exporter = Exporter::new(destinations)?;
+    let sending = exporter.clone();
+    tokio::spawn(async move { sending.run().await });
+    let mut collector = Collector { started, encoder: Encoder::new(started.hub.resource()), exporter: &exporter };
+    collector.every(config.otlp.interval, &mut ended).await;
+    collector.collect();
+    for left in exporter.flush(Instant::now() + FLUSH).await.left {
+        tracing::warn!(
+            destination = left.destination,
+            points = left.waiting.points,
+            error = left.last_error.as_deref().unwrap_or("no answer in time"),
+            "stopped with points that the destination did not take; they are lost",
+        );
     }
     Ok(())
 }
 
-async fn push(interval: Duration, started: &Started, exporter: &Exporter, ended: &mut Signals) {
-    if exporter.is_empty() {
-        return ended.received().await;
-    }
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        tokio::select! {
-            () = ended.received() => return,
-            _ = ticks.tick() => collect(started, exporter),
-        }
-    }
+/// Turns what changed into records, once an interval.
+struct Collector<'a> {
+    started: &'a Started,
+    encoder: Encoder,
+    exporter: &'a Exporter,
 }
 
-fn collect(started: &Started, exporter: &Exporter) {
-    let changed = started.hub.collect();
-    if !changed.is_empty() {
-        exporter.push(&otlp::encode(started.hub.resource(), &changed));
+impl Collector<'_> {
+    async fn every(&mut self, interval: Duration, ended: &mut Signals) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = ended.received() => return,
+                _ = ticks.tick() => self.collect(),
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        let changed = self.started.hub.collect();
+        if !changed.is_empty() {
+            self.exporter.push(&self.encoder.encode(&changed, Timestamp::now()));
+        }
     }
 }
 
@@ -80,7 +93,7 @@ fn listeners(config: &Config, started: &Started, renderer: Renderer) -> Result<V
     let mut listeners = Vec::new();
     if config.http.enabled {
         let readiness = Arc::new(AllReported { statuses: started.statuses.clone() });
-        let routes = http::agent_routes(source.clone(), readiness, renderer);
+        let routes = http::routes(source.clone(), readiness, renderer);
         listeners.push(Listener::bind("http.listen", config.http.listen, routes, Auth::None)?);
     }
     if let Some(address) = config.compat.hailo_exporter.listen {

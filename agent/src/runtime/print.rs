@@ -9,7 +9,7 @@ use super::start::Started;
 use crate::export::otlp;
 use crate::export::prometheus::{self, MetricsSource, Renderer};
 use crate::export::stdout::{self, Note, View};
-use crate::metric::{Series, Timestamp};
+use crate::metric::{Resource, Series, Timestamp};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Printer<'_> {
                 stdout::render(&View { series: &series, notes: &notes, width, time: Timestamp::now() })
             }
             Format::Json => series.iter().map(|one| stdout::json_line(one) + "\n").collect(),
-            Format::OtlpJson => otlp::encode(resource, &series).iter().map(|r| otlp::json_line(r) + "\n").collect(),
+            Format::OtlpJson => otlp_json(resource, &series),
             Format::Prometheus => self.renderer.render(prometheus::Format::Text, &series, resource),
         }
     }
@@ -153,6 +153,17 @@ impl Printer<'_> {
         }
         notes
     }
+}
+
+fn otlp_json(resource: &Resource, series: &[Series]) -> String {
+    let mut lines = String::new();
+    for record in otlp::Encoder::new(resource).encode(series, Timestamp::now()) {
+        match otlp::json_line(&record) {
+            Ok(line) => lines.extend([line.as_str(), "\n"]),
+            Err(error) => tracing::error!(%error, "a record has no JSON form; please report it"),
+        }
+    }
+    lines
 }
 
 /// Whether standard output was closed by its reader, which is how a pipe ends and no error.

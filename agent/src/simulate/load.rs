@@ -33,6 +33,12 @@ pub fn frame_rate(network: u32) -> f64 {
     RATES[network as usize % RATES.len()]
 }
 
+/// The bytes that the process of this number, counted from 0, writes at its `tick`th write if its pid is `pid`: a
+/// monitor file without a process behind it.
+pub fn message(options: &Options, process: u32, pid: u32, tick: u64) -> Vec<u8> {
+    Load { options, process }.at(pid, tick).encode()
+}
+
 /// One process's load.
 pub(super) struct Load<'a> {
     pub(super) options: &'a Options,

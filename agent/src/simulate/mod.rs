@@ -21,7 +21,7 @@ mod writer;
 
 pub use demo::Demo;
 pub use error::SimulateError;
-pub use load::frame_rate;
+pub use load::{frame_rate, message};
 pub use options::{Options, WriteMode};
 pub use run::run;
 pub use writer::{WRITER_ARGS, writer_main};

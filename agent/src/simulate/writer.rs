@@ -51,18 +51,26 @@ pub fn writer_main() -> Result<(), SimulateError> {
         if input_ended_within(options.interval)? {
             break;
         }
-        // Like the runtime, which logs and tries again at the next interval; the log has it once per cause of trouble.
+        // Like the runtime: tell, and try again after the next interval.
         match file.write(&load.at(pid, tick).encode()) {
             Ok(()) => failing = false,
             Err(error) if !failing => {
                 failing = true;
-                let dir = options.dir.display();
-                tracing::warn!(%dir, %error, "cannot write the monitor file; is the directory there and writable, and nobody locks?");
+                let (dir, remedy) = (options.dir.display(), remedy(&error));
+                tracing::warn!(%dir, %error, "cannot write the monitor file; {remedy}");
             }
             Err(_) => {}
         }
     }
     Ok(())
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => "a reader holds its lock, which no reader should take",
+        io::ErrorKind::NotFound => "the directory was removed, and only --write-mode rename brings it back",
+        _ => "it is tried again at every interval",
+    }
 }
 
 /// Waits; true as soon as the other end of standard input is closed.

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -94,12 +96,22 @@ fn same_as_secret(given: &[u8], file: &Path) -> bool {
     match secret(file) {
         Ok(secret) => given.ct_eq(&secret).into(),
         Err(error) => {
-            tracing::warn!(
-                file = %file.display(), %error,
-                "refusing everybody: the listener's secret cannot be read; restore the file"
-            );
+            warn_unreadable(file, &error);
             false
         }
+    }
+}
+
+/// Once a minute: it is strangers who make the requests.
+fn warn_unreadable(file: &Path, error: &io::Error) {
+    static WARNED: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.is_none_or(|at| at.elapsed() > Duration::from_mins(1)) {
+        *warned = Some(Instant::now());
+        tracing::warn!(
+            file = %file.display(), %error,
+            "refusing everybody: the listener's secret cannot be read; restore the file"
+        );
     }
 }
 

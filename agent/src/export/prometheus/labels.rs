@@ -61,14 +61,18 @@ pub(super) fn put(text: &mut String, what: Arguments<'_>) {
 
 /// Both formats' escapes; the quote is one of them in label values everywhere and in OpenMetrics' HELP.
 pub(super) fn escape_into(text: &mut String, value: &str, quotes: bool) {
-    for c in value.chars() {
-        match c {
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '"' if quotes => text.push_str("\\\""),
-            other => text.push(other),
-        }
+    let mut rest = value;
+    while let Some(at) = rest.find(|c| matches!(c, '\\' | '\n') || (quotes && c == '"')) {
+        let (plain, special) = rest.split_at(at);
+        text.push_str(plain);
+        text.push_str(match special.as_bytes()[0] {
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            _ => "\\\"",
+        });
+        rest = &special[1..];
     }
+    text.push_str(rest);
 }
 
 #[cfg(test)]
