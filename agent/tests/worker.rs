@@ -3,10 +3,16 @@
 //! This program is its own worker: called with `act BEHAVIOUR` it plays the vendor's part.
 
 use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use accelscope::attribution::{Attribution, Merger, Settings};
+use accelscope::host::HostRoots;
 use accelscope::metric::catalogue::{hailo, hw};
-use accelscope::metric::{Batch, Instrument, Value};
+use accelscope::metric::{Attributes, Batch, Instrument, Part, Point, Resource, Timestamp, Value};
+use accelscope::pipeline::Limits;
+use accelscope::runtime::{Hub, Started};
+use accelscope::telemetry::OwnMetrics;
 use accelscope::runtime::worker::{
     Command, Reply, WireOutcome, WirePart, WirePoint, WireValue, Worker, WorkerError, WorkerSampler, serve,
 };
@@ -32,6 +38,7 @@ fn main() {
         ("a_worker_that_answers_another_request_is_killed", answers_another),
         ("what_a_worker_may_not_say_is_refused_and_the_rest_believed", lies),
         ("a_killed_worker_takes_its_descendants_along", descendants),
+        ("a_hanging_worker_costs_no_other_sampler_its_period", neighbours),
         ("a_worker_that_failed_is_not_started_again_at_once", backs_off),
     ];
     let trials = tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect();
@@ -221,6 +228,73 @@ fn orphans() -> usize {
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     all.filter(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x003600\0"))
         .count()
+}
+
+/// Reads at a short period and remembers when.
+struct Ticker {
+    times: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Sampler for Ticker {
+    fn descriptor(&self) -> Descriptor {
+        let period = Duration::from_millis(20);
+        Descriptor { name: "ticker", period, deadline: period, instruments: MAY_EMIT }
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        self.times.lock().unwrap().push(Instant::now());
+        let point = Point {
+            instrument: &hw::NPU_UTILIZATION,
+            attributes: Arc::new(Attributes::empty()),
+            owner: None,
+            value: 0.5.into(),
+            time: Timestamp::now(),
+            start: None,
+        };
+        out.push(Batch { part: Part::whole("ticker"), points: vec![point] });
+        Outcome::Sampled
+    }
+}
+
+struct Panics;
+
+impl Sampler for Panics {
+    fn descriptor(&self) -> Descriptor {
+        let second = Duration::from_secs(1);
+        Descriptor { name: "panics", period: second, deadline: second, instruments: &[] }
+    }
+
+    fn sample(&mut self, _: &mut Vec<Batch>) -> Outcome {
+        panic!("a fault of the sampler, made for this test");
+    }
+}
+
+fn neighbours() -> Result<(), Failed> {
+    let hanging = Duration::from_secs(2);
+    let descriptor = Descriptor { name: "vendor", period: hanging, deadline: hanging, instruments: MAY_EMIT };
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let samplers: Vec<Box<dyn Sampler>> = vec![
+        Box::new(WorkerSampler::new(descriptor, worker("hang"))),
+        Box::new(Panics),
+        Box::new(Ticker { times: times.clone() }),
+    ];
+    let limits = Limits { series_per_instrument: 10, series: 100 };
+    let hub = Arc::new(Hub::new(OwnMetrics::install(), Resource::default(), limits, false, None));
+    let attribution = Attribution::new(&HostRoots::new("/"), Settings { per_process: false });
+    let started = Started::launch(samplers, hub.clone(), attribution, Merger::new())?;
+    let until = Instant::now() + Duration::from_secs(20);
+    while !started.all_reported() {
+        assert!(Instant::now() < until, "no report of the sampler whose worker hangs");
+        std::thread::yield_now();
+    }
+    let times = times.lock().unwrap().clone();
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+    assert!(times.len() > 10 && longest < hanging / 2, "{} runs, {longest:?} between two of them", times.len());
+    let details: Vec<_> = started.statuses.iter().map(|status| status.last().unwrap().detail).collect();
+    assert!(details[0].contains("gave no answer within 2.0 s and was killed"), "{details:?}");
+    assert!(details[1].contains("the sampler panicked"), "{details:?}");
+    assert!(hub.live().iter().any(|series| series.instrument == &hw::NPU_UTILIZATION));
+    Ok(())
 }
 
 fn backs_off() -> Result<(), Failed> {

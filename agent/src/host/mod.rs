@@ -3,7 +3,10 @@
 //! The only place that knows where `/proc`, `/sys`, `/dev` and the like are: every reader takes a [`HostRoots`], so
 //! that it runs against a fake tree in a test and against `/host/...` in a container.
 
+mod boot;
+pub mod bounded;
 pub mod process;
+pub mod writer;
 
 use std::path::{Path, PathBuf};
 

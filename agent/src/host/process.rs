@@ -3,10 +3,18 @@
 use std::io;
 use std::path::PathBuf;
 
-use procfs::process::Process;
+use procfs::process::{Process, Stat, StatFlags};
 
 use super::HostRoots;
+use super::bounded::read_bounded;
 use crate::metric::ProcessKey;
+
+/// Longest `/proc/<pid>/{status,cgroup,comm}` that is read. `status` grows with the number of CPUs (`Cpus_allowed`) and
+/// groups, `cgroup` with the number of hierarchies times the longest path (4 KiB).
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// What the kernel appends to the path of an executable that has been replaced or removed (`d_path`, fs/d_path.c).
+const DELETED: &[u8] = b" (deleted)";
 
 /// Reader of the host's `/proc`.
 #[derive(Debug, Clone)]
@@ -35,24 +43,89 @@ impl Processes {
 
     /// The process with that id now.
     pub fn key(&self, pid: u32) -> io::Result<ProcessKey> {
-        let stat = self.open(pid)?.stat().map_err(into_io)?;
         Ok(ProcessKey {
             pid,
-            start_ticks: stat.starttime,
+            start_ticks: self.stat(pid)?.starttime,
         })
+    }
+
+    /// The process with that id now, or nothing for a kernel thread: it has the host's root and takes low ids, and could
+    /// otherwise be taken for a container's process.
+    pub fn user_key(&self, pid: u32) -> io::Result<Option<ProcessKey>> {
+        let stat = self.stat(pid)?;
+        let kernel = StatFlags::from_bits_truncate(stat.flags).contains(StatFlags::PF_KTHREAD);
+        Ok((!kernel).then_some(ProcessKey {
+            pid,
+            start_ticks: stat.starttime,
+        }))
     }
 
     /// Whether that very process is still there and no zombie.
     pub fn is_alive(&self, key: ProcessKey) -> bool {
-        let stat = self.open(key.pid).and_then(|process| process.stat().map_err(into_io));
-        stat.is_ok_and(|stat| stat.starttime == key.start_ticks && !matches!(stat.state, 'Z' | 'X'))
+        self.stat(key.pid)
+            .is_ok_and(|stat| stat.starttime == key.start_ticks && !matches!(stat.state, 'Z' | 'X'))
     }
 
     /// Its ids from the outermost PID namespace that `/proc` shows to its own (`NSpid` of `/proc/<pid>/status`, Linux 4.1).
+    /// Before that, the outermost alone.
     pub fn ns_pids(&self, pid: u32) -> io::Result<Vec<u32>> {
-        let status = self.open(pid)?.status().map_err(into_io)?;
-        let ids = status.nspid.unwrap_or_default();
-        Ok(ids.into_iter().filter_map(|id| u32::try_from(id).ok()).collect())
+        // procfs' own reader of `status` fails on a name that is not UTF-8, and any process can give itself one.
+        let status = read_bounded(&self.path(pid, "status"), MAX_TEXT_BYTES)?;
+        let line = status
+            .split(|&byte| byte == b'\n')
+            .find_map(|line| line.strip_prefix(b"NSpid:"));
+        let ids = line.map(String::from_utf8_lossy);
+        Ok(ids.map_or_else(
+            || vec![pid],
+            |ids| ids.split_whitespace().filter_map(|id| id.parse().ok()).collect(),
+        ))
+    }
+
+    /// Base name of its executable, without the kernel's mark of a file that has since been replaced.
+    ///
+    /// Fails for a kernel thread, and where the reader may not trace the process.
+    pub fn executable_name(&self, pid: u32) -> io::Result<String> {
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::fs::read_link(self.path(pid, "exe"))?;
+        let path = path.as_os_str().as_bytes();
+        let path = path.strip_suffix(DELETED).unwrap_or(path);
+        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+        Ok(String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// The name that the process gave itself (at most 15 bytes), readable by everybody.
+    pub fn command_name(&self, pid: u32) -> io::Result<String> {
+        let comm = read_bounded(&self.path(pid, "comm"), MAX_TEXT_BYTES)?;
+        Ok(String::from_utf8_lossy(&comm).trim_end_matches('\n').to_owned())
+    }
+
+    /// Its `/proc/<pid>/cgroup`: one line a hierarchy.
+    pub fn cgroup(&self, pid: u32) -> io::Result<String> {
+        let text = read_bounded(&self.path(pid, "cgroup"), MAX_TEXT_BYTES)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Number of its mount namespace, unique while any process is in it.
+    pub fn mount_namespace(&self, pid: u32) -> io::Result<u64> {
+        let link = std::fs::read_link(self.path(pid, "ns/mnt"))?;
+        let number = link
+            .to_str()
+            .and_then(|text| text.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok());
+        number.ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("no namespace number: {}", link.display()),
+            )
+        })
+    }
+
+    /// The `stat` file that tells when the host booted (its field `btime`).
+    pub(super) fn boot_file(&self) -> PathBuf {
+        self.proc.join("stat")
+    }
+
+    fn stat(&self, pid: u32) -> io::Result<Stat> {
+        self.open(pid)?.stat().map_err(into_io)
     }
 
     fn open(&self, pid: u32) -> io::Result<Process> {

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::overflow::Overflow;
-use crate::metric::{Attributes, Instrument, Part, Point, Series, Timestamp};
+use crate::metric::{Attributes, Instrument, Part, Point, Series, Timestamp, catalogue};
+use crate::telemetry;
 
 /// How many series there may be (`[limits]`).
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,7 @@ pub struct Store {
     now: u64,
     collected: u64,
     pending: Option<Vec<Series>>,
+    forgotten: opentelemetry::metrics::Counter<u64>,
 }
 
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl Store {
             now: 0,
             collected: 0,
             pending: collecting.then(Vec::new),
+            forgotten: telemetry::counter(&catalogue::agent::SERIES_FORGOTTEN),
         }
     }
 
@@ -150,7 +153,7 @@ impl Store {
 
     fn retain(&mut self, keep: impl Fn(&Entry) -> bool, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
         let (collected, limit) = (self.collected, self.limits.series.saturating_mul(2));
-        let (per_instrument, pending) = (&mut self.per_instrument, &mut self.pending);
+        let (per_instrument, pending, forgotten) = (&mut self.per_instrument, &mut self.pending, &self.forgotten);
         self.live.retain(|_, entry| {
             if keep(entry) {
                 return true;
@@ -164,11 +167,15 @@ impl Store {
                 ..entry.series.clone()
             };
             observe(&ended);
-            if let Some(pending) = pending.as_mut().filter(|pending| pending.len() + 2 <= limit) {
-                if entry.seen > collected {
-                    pending.push(entry.series.clone());
+            match pending {
+                Some(pending) if pending.len() + 2 <= limit => {
+                    if entry.seen > collected {
+                        pending.push(entry.series.clone());
+                    }
+                    pending.push(ended);
                 }
-                pending.push(ended);
+                Some(_) => forgotten.add(1, &[]),
+                None => {}
             }
             false
         });

@@ -1,0 +1,83 @@
+//! When the host booted, and with it when a process started.
+
+use std::io;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use super::bounded::read_bounded;
+use super::process::Processes;
+use crate::metric::{ProcessKey, Timestamp};
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// `/proc/stat` has a line for each CPU and a counter for each interrupt.
+const MAX_STAT_BYTES: usize = 4 << 20;
+
+impl Processes {
+    /// When the host booted, by today's wall clock: it moves when the clock is set.
+    ///
+    /// `/proc/stat` tells whole seconds only, which would let a process that began up to a second after a file was
+    /// written pass for its writer. The difference of the running clocks is exact, and is used where it agrees.
+    pub fn boot_time(&self) -> io::Result<Timestamp> {
+        let stat = read_bounded(&self.boot_file(), MAX_STAT_BYTES)?;
+        let stat = String::from_utf8_lossy(&stat);
+        let seconds = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok());
+        let Some(seconds) = seconds else {
+            let message = format!("{}: no line `btime`", self.boot_file().display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        };
+        let exact = nanos(&clock_gettime(ClockId::Realtime)).saturating_sub(nanos(&clock_gettime(ClockId::Boottime)));
+        let told = seconds.saturating_mul(NANOS_PER_SECOND);
+        let agrees = exact.abs_diff(told) < 2 * NANOS_PER_SECOND;
+        Ok(Timestamp::from_unix_nanos(if agrees { exact } else { told }))
+    }
+
+    /// When the process started, by today's wall clock, to the clock tick (10 ms) below.
+    pub fn started(&self, key: ProcessKey) -> io::Result<Timestamp> {
+        let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+        let since_boot = u128::from(key.start_ticks) * u128::from(NANOS_PER_SECOND) / u128::from(ticks_per_second);
+        let since_boot = u64::try_from(since_boot).unwrap_or(u64::MAX);
+        Ok(Timestamp::from_unix_nanos(
+            self.boot_time()?.unix_nanos().saturating_add(since_boot),
+        ))
+    }
+}
+
+fn nanos(time: &Timespec) -> u64 {
+    (time.tv_sec as u64)
+        .saturating_mul(NANOS_PER_SECOND)
+        .saturating_add(time.tv_nsec as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::host::HostRoots;
+
+    #[test]
+    fn a_child_starts_between_before_and_after() {
+        let processes = Processes::new(&HostRoots::new("/"));
+        let before = Timestamp::now();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let after = Timestamp::now();
+        let started = processes.started(processes.key(child.id()).unwrap());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let started = started.unwrap();
+        assert!(before.since(started) <= Duration::from_millis(20), "{before} {started}");
+        assert!(started <= after, "{started} {after}");
+    }
+
+    #[test]
+    fn another_hosts_boot_time_is_taken_as_told() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("proc")).unwrap();
+        std::fs::write(root.path().join("proc/stat"), "cpu 1 2 3\nbtime 1000\nprocesses 9\n").unwrap();
+        let processes = Processes::new(&HostRoots::new(root.path()));
+        assert_eq!(processes.boot_time().unwrap().unix_nanos(), 1000 * NANOS_PER_SECOND);
+    }
+}

@@ -1,0 +1,138 @@
+//! Which process wrote a file that names its writer only by the id it has in its own PID namespace.
+//!
+//! Every container has a process 1, so that such an id is only a hint. A candidate must have it as its innermost id,
+//! see the very directory that the file lies in, and have started before the file was written.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::process::Processes;
+use crate::metric::{ProcessKey, Timestamp};
+
+/// How much later than the file its writer may seem to have started. The kernel stamps files with a clock that lags by
+/// up to a tick (10 ms at `HZ=100`), and the wall clock is slewed by up to 500 ppm between the two.
+const CLOCK_SLACK: Duration = Duration::from_millis(50);
+
+/// What is known of a file's writer.
+#[derive(Debug, Clone)]
+pub struct WriterHint {
+    /// The writer's id in its own PID namespace.
+    pub pid: u32,
+    /// `st_dev` and `st_ino` of the directory that holds the file.
+    pub directory: (u64, u64),
+    /// Where that directory may be in the writer's file system, e.g. `/tmp/hmon_files`.
+    pub seen_as: Vec<PathBuf>,
+    /// When the file was last written (its `mtime`).
+    pub written: Timestamp,
+}
+
+/// The writer, as far as it can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// This process and no other fits.
+    One(ProcessKey),
+    /// No process fits: the writer has ended.
+    None,
+    /// So many fit: it cannot be told which.
+    Several(usize),
+}
+
+/// The writer of a file.
+///
+/// Fails where `/proc` cannot be read, and where nobody fits but a process with that id may not be looked into (needs
+/// `CAP_SYS_PTRACE`): whether it has ended is then unknown.
+pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
+    let found = candidates(processes, hint)?;
+    Ok(match found[..] {
+        [] => Writer::None,
+        [one] => Writer::One(one),
+        _ => Writer::Several(found.len()),
+    })
+}
+
+/// Every process that fits, for a caller that knows more of the writer than its hint says. Fails as [`find`] does.
+pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<ProcessKey>> {
+    let mut found = Vec::new();
+    let mut refused = None;
+    for pid in processes.pids()? {
+        match fits(processes, pid, hint) {
+            Ok(Some(key)) => found.push(key),
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                refused = Some(io::Error::new(
+                    error.kind(),
+                    format!("cannot look into the root directory of process {pid} (needs CAP_SYS_PTRACE): {error}"),
+                ));
+            }
+            // It ended meanwhile.
+            Err(_) => {}
+        }
+    }
+    match refused {
+        Some(refused) if found.is_empty() => Err(refused),
+        _ => Ok(found),
+    }
+}
+
+fn fits(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option<ProcessKey>> {
+    if processes.ns_pids(pid)?.last() != Some(&hint.pid) || (pid == 1 && is_machines_init(processes)) {
+        return Ok(None);
+    }
+    let Some(key) = processes.user_key(pid)? else {
+        return Ok(None);
+    };
+    if processes.started(key)?.since(hint.written) > CLOCK_SLACK || !sees(processes, pid, hint)? {
+        return Ok(None);
+    }
+    // Nothing above holds the process: its id may have been given to another one between two of the reads.
+    Ok(processes.is_alive(key).then_some(key))
+}
+
+/// Process 1 beside kernel threads, which only the outermost PID namespace shows, is the machine's init. It writes no
+/// such files, but sees each directory that containers share with the host, where many a writer is a process 1.
+fn is_machines_init(processes: &Processes) -> bool {
+    processes.user_key(2).is_ok_and(|key| key.is_none())
+}
+
+fn sees(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<bool> {
+    let root = rustix::fs::open(processes.path(pid, "root"), DIRECTORY, Mode::empty())?;
+    Ok(hint
+        .seen_as
+        .iter()
+        .any(|path| identity(&root, path).is_ok_and(|identity| identity == hint.directory)))
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+fn identity(root: &OwnedFd, path: &Path) -> io::Result<(u64, u64)> {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    // A link is followed as the process itself would follow it, below its own root and never out of it.
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let directory = match rustix::fs::openat2(root, path, DIRECTORY, Mode::empty(), resolve) {
+        // Before Linux 5.6, and under seccomp profiles that are older than it.
+        Err(Errno::NOSYS | Errno::PERM) => step_by_step(root, path)?,
+        other => other?,
+    };
+    let stat = rustix::fs::fstat(directory)?;
+    // The widths differ between architectures.
+    #[allow(clippy::useless_conversion, reason = "no conversion on 64-bit targets")]
+    Ok((u64::from(stat.st_dev), u64::from(stat.st_ino)))
+}
+
+/// Follows no link at all.
+fn step_by_step(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+    let mut at = rustix::fs::openat(root, ".", DIRECTORY, Mode::empty())?;
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => at = rustix::fs::openat(&at, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?,
+            Component::CurDir => {}
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+    Ok(at)
+}

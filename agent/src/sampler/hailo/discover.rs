@@ -1,0 +1,190 @@
+//! Who holds a Hailo device open, and in which view of the file system.
+//!
+//! An inference pod has a `/tmp` of its own: its monitor files are reached through `/proc/<pid>/root`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
+
+use super::device::{Device, text};
+use crate::host::process::Processes;
+use crate::metric::ProcessKey;
+
+/// Shortest and longest time between two walks through `/proc/*/fd`.
+const SOONEST: Duration = Duration::from_secs(5);
+const LATEST: Duration = Duration::from_secs(60);
+
+/// A walk costs about 1 µs a descriptor and 30 µs a process. The next one waits for this many times what the last one
+/// took, so that they take at most 0.2 % of a core on a host of any size until [`LATEST`] is reached.
+const REST: u32 = 500;
+
+/// Most descriptors of one process that are looked at.
+const MAX_DESCRIPTORS: usize = 16_384;
+
+/// A view of the file system: a mount namespace, and a root in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct View {
+    mount_namespace: u64,
+    root: (u64, u64),
+}
+
+/// A process that holds a Hailo device open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) process: ProcessKey,
+    pub(super) view: View,
+}
+
+/// Every process that has a device of these numbers open. A process that may not be looked into is left out.
+pub(super) fn holders(processes: &Processes, numbers: &BTreeSet<u64>) -> io::Result<Vec<Holder>> {
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pids = processes.pids()?;
+    Ok(pids
+        .into_iter()
+        .filter_map(|pid| holder(processes, numbers, pid))
+        .collect())
+}
+
+fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Holder> {
+    let descriptors = std::fs::read_dir(processes.path(pid, "fd")).ok()?;
+    let mut descriptors = descriptors.take(MAX_DESCRIPTORS).flatten();
+    if !descriptors.any(|entry| is_device(&entry.path(), numbers)) {
+        return None;
+    }
+    let root = rustix::fs::stat(processes.path(pid, "root")).ok()?;
+    Some(Holder {
+        process: processes.key(pid).ok()?,
+        view: View {
+            mount_namespace: processes.mount_namespace(pid).ok()?,
+            root: (root.st_dev, root.st_ino),
+        },
+    })
+}
+
+/// Without opening it, and without asking a file server that may not answer.
+fn is_device(descriptor: &Path, numbers: &BTreeSet<u64>) -> bool {
+    let wanted = StatxFlags::TYPE;
+    rustix::fs::statx(CWD, descriptor, AtFlags::STATX_DONT_SYNC, wanted).is_ok_and(|found| {
+        FileType::from_raw_mode(found.stx_mode.into()) == FileType::CharacterDevice
+            && numbers.contains(&rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor))
+    })
+}
+
+/// The holders, kept up to date at a bounded cost.
+#[derive(Debug, Default)]
+pub(super) struct Discovery {
+    holders: Vec<Holder>,
+    references: Option<u64>,
+    walked: Option<Walk>,
+}
+
+#[derive(Debug)]
+struct Walk {
+    at: Instant,
+    took: Duration,
+}
+
+impl Discovery {
+    /// Those of the last walk that still live, by their view.
+    pub(super) fn views(&self) -> BTreeMap<View, Vec<ProcessKey>> {
+        let mut views = BTreeMap::<_, Vec<_>>::new();
+        for holder in &self.holders {
+            views.entry(holder.view).or_default().push(holder.process);
+        }
+        views
+    }
+
+    /// Drops the dead, and walks where it is time.
+    pub(super) fn update(
+        &mut self,
+        processes: &Processes,
+        devices: &BTreeMap<String, Device>,
+        now: Instant,
+    ) -> io::Result<()> {
+        let before = self.holders.len();
+        self.holders.retain(|holder| processes.is_alive(holder.process));
+        let lost_one = self.holders.len() < before;
+        let numbers: BTreeSet<u64> = devices.values().filter_map(|device| device.number).collect();
+        if numbers.is_empty() {
+            *self = Self::default();
+            return Ok(());
+        }
+        let references = references(devices);
+        let same = references.is_some() && references == self.references && !lost_one;
+        // Where the kernel counts the same number of users, they are most likely the same ones.
+        let rest = self.walked.as_ref().map(|walk| match same {
+            true => LATEST,
+            false => (walk.took * REST).clamp(SOONEST, LATEST),
+        });
+        if let (Some(walk), Some(rest)) = (&self.walked, rest)
+            && now < walk.at + rest
+        {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let found = if references == Some(0) {
+            Ok(Vec::new())
+        } else {
+            holders(processes, &numbers)
+        };
+        self.walked = Some(Walk {
+            at: now,
+            took: begun.elapsed(),
+        });
+        self.references = references;
+        self.holders = found?;
+        Ok(())
+    }
+}
+
+/// How many users the kernel counts for the devices' modules; unknown where one is not told.
+fn references(devices: &BTreeMap<String, Device>) -> Option<u64> {
+    let files: Option<BTreeSet<&PathBuf>> = devices
+        .values()
+        .map(|device| Some(&device.driver.as_ref()?.references))
+        .collect();
+    files?.into_iter().map(|file| text(file)?.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::HostRoots;
+
+    /// `/dev/full` stands for the device: held open, it is found; nobody else has it open here.
+    #[test]
+    fn a_process_is_found_by_the_device_that_it_holds() {
+        let processes = Processes::new(&HostRoots::new("/"));
+        let numbers = BTreeSet::from([rustix::fs::makedev(1, 7)]);
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdin(std::fs::File::open("/dev/full").unwrap())
+            .spawn()
+            .unwrap();
+        let found = holders(&processes, &numbers).unwrap();
+        let holder = found.iter().find(|holder| holder.process.pid == child.id()).copied();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let holder = holder.expect("the child holds the device");
+        assert_eq!(
+            holder.view.mount_namespace,
+            processes.mount_namespace(std::process::id()).unwrap()
+        );
+        let found = holders(&processes, &numbers).unwrap();
+        assert!(!found.iter().any(|holder| holder.process.pid == child.id()));
+    }
+
+    #[test]
+    fn without_devices_nobody_is_looked_at() {
+        let nowhere = Processes::new(&HostRoots::new("/nonexistent"));
+        assert!(holders(&nowhere, &BTreeSet::new()).unwrap().is_empty());
+        let mut discovery = Discovery::default();
+        discovery.update(&nowhere, &BTreeMap::new(), Instant::now()).unwrap();
+        assert!(discovery.views().is_empty());
+    }
+}

@@ -1,0 +1,300 @@
+//! One directory of monitor files, kept up to date from events and, where there are none, from looking at it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::time::{Duration, Instant};
+
+use inotify::WatchDescriptor;
+
+use super::decode;
+use super::directory::{Directory, MAX_FILES, ReadError, is_monitor_file};
+use super::reading::{Reading, Skipped};
+use super::state::{File, Moment};
+use super::watch::{self, Watch};
+
+/// How often a directory is looked at whose events are told: a safety net.
+const WATCHED: Duration = Duration::from_secs(5);
+/// And one whose events are not.
+const UNWATCHED: Duration = Duration::from_secs(1);
+
+/// A file that changed less than this before it was come across may still be being written.
+const SETTLED: Duration = Duration::from_millis(20);
+/// A change that is this old and was not told will not be.
+const UNTOLD: Duration = Duration::from_secs(1);
+
+/// Most networks and streams of one directory: more than any node runs, less than would hurt it.
+const MAX_ELEMENTS: usize = 20_000;
+
+/// A directory and what is known of its files.
+#[derive(Debug)]
+pub(super) struct Monitored {
+    pub(super) directory: Directory,
+    pub(super) watch: Option<WatchDescriptor>,
+    pub(super) files: BTreeMap<OsString, File>,
+    touched: BTreeSet<OsString>,
+    /// Its file system has been seen not to tell of a change, or is known not to.
+    silent: bool,
+    scan_at: Option<Instant>,
+}
+
+impl Monitored {
+    /// Everything in it is new.
+    pub(super) fn new(directory: Directory, watch: Option<&Watch>, warned: &mut bool) -> Self {
+        let watch = watch.and_then(|watch| match watch.add(directory.own_path()) {
+            Ok(descriptor) => Some(descriptor),
+            Err(error) => {
+                warn_once(warned, &error);
+                None
+            }
+        });
+        Self {
+            silent: directory.is_remote(),
+            directory,
+            watch,
+            files: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            scan_at: None,
+        }
+    }
+
+    /// An event told of this name.
+    pub(super) fn touch(&mut self, name: OsString) {
+        if is_monitor_file(&name) {
+            self.touched.insert(name);
+        }
+    }
+
+    /// Events were lost.
+    pub(super) fn rescan(&mut self) {
+        self.scan_at = None;
+    }
+
+    /// When it wants to be looked at next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.scan_at
+    }
+
+    /// Reads what changed. Whether anything did.
+    pub(super) fn update(&mut self, now: Moment, skipped: &mut Skipped) -> std::io::Result<bool> {
+        let touched = std::mem::take(&mut self.touched);
+        let mut changed = !touched.is_empty();
+        for name in touched {
+            self.refresh(&name, now, skipped);
+        }
+        if self.scan_at.is_none_or(|at| now.instant >= at) {
+            changed |= self.scan(now, skipped)?;
+        }
+        Ok(changed)
+    }
+
+    fn scan(&mut self, now: Moment, skipped: &mut Skipped) -> std::io::Result<bool> {
+        let first = self.scan_at.is_none();
+        let (names, left_out) = self.directory.names()?;
+        for _ in 0..left_out {
+            skipped.add("too_many_files");
+        }
+        let before = self.files.len();
+        let names: BTreeSet<OsString> = names.into_iter().collect();
+        self.files.retain(|name, _| names.contains(name));
+        let mut changed = self.files.len() < before;
+        let mut unsettled = false;
+        for name in names {
+            let Ok(stamp) = self.directory.stamp(&name) else {
+                continue;
+            };
+            if self.files.get(&name).is_some_and(|file| file.knows(stamp)) {
+                continue;
+            }
+            let age = now.wall.since(stamp.modified);
+            if stamp.modified <= now.wall && age < SETTLED {
+                unsettled = true;
+                continue;
+            }
+            if !first && !self.silent && self.watch.is_some() && age > UNTOLD {
+                tracing::info!(
+                    file = %name.display(),
+                    "a monitor file changed without an event: its directory is looked at every second from now on"
+                );
+                self.silent = true;
+            }
+            self.refresh(&name, now, skipped);
+            changed = true;
+        }
+        let rest = match (unsettled, self.silent || self.watch.is_none()) {
+            (true, _) => SETTLED * 2,
+            (false, true) => UNWATCHED,
+            (false, false) => WATCHED,
+        };
+        self.scan_at = Some(now.instant + rest);
+        Ok(changed)
+    }
+
+    fn refresh(&mut self, name: &OsStr, now: Moment, skipped: &mut Skipped) {
+        let (bytes, stamp) = match self.directory.read(name) {
+            Ok(read) => read,
+            Err(ReadError::Gone) => {
+                self.files.remove(name);
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(file = %name.display(), %error, "monitor file left out");
+                return error.reason().map_or((), |reason| skipped.add(reason));
+            }
+        };
+        let others: usize = self.files.values().map(File::elements).sum();
+        if !self.files.contains_key(name) && (self.files.len() >= MAX_FILES || others >= MAX_ELEMENTS) {
+            return skipped.add("too_many_files");
+        }
+        let file = self.files.entry(name.to_owned()).or_default();
+        if file.knows(stamp) {
+            return;
+        }
+        let reading = match decode::decode(&bytes) {
+            Ok(message) => Reading::new(message, &name.to_string_lossy(), file.has_extremes()).or_else(|| {
+                skipped.add("no_pid");
+                None
+            }),
+            Err(error) => {
+                tracing::debug!(file = %name.display(), %error, "monitor file without values");
+                if let Some(reason) = error.reason() {
+                    skipped.add(reason);
+                }
+                None
+            }
+        };
+        for (reason, count) in reading.iter().flat_map(|reading| &reading.skipped.0) {
+            *skipped.0.entry(reason).or_default() += count;
+        }
+        file.wrote(stamp, reading, now);
+    }
+}
+
+/// What a watch that could not be had means, once.
+pub(super) fn warn_once(warned: &mut bool, error: &std::io::Error) {
+    if !std::mem::replace(warned, true) {
+        let remedy = watch::remedy(error);
+        tracing::warn!(%error, remedy, "cannot watch for monitor files: they are looked for every second instead");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use prost::Message;
+
+    use super::super::wire::{ProtoMon, ProtoMonInfo};
+    use super::*;
+    use crate::host::HostRoots;
+    use crate::metric::Timestamp;
+
+    fn message(fps: f64) -> Vec<u8> {
+        let network = ProtoMonInfo {
+            network_name: "n".into(),
+            fps,
+            utilization: 50.0,
+        };
+        ProtoMon {
+            pid: "7".into(),
+            networks_infos: vec![network],
+            ..ProtoMon::default()
+        }
+        .encode_to_vec()
+    }
+
+    fn monitored(path: &Path, watch: Option<&Watch>) -> Monitored {
+        let directory = Directory::configured(&HostRoots::new("/"), path).unwrap();
+        Monitored::new(directory, watch, &mut false)
+    }
+
+    /// As if all that was written so far lay that far in the past.
+    fn later(ms: u64) -> Moment {
+        let wall = Timestamp::now().unix_nanos() + ms * 1_000_000;
+        Moment {
+            instant: Instant::now() + Duration::from_millis(ms),
+            wall: Timestamp::from_unix_nanos(wall),
+        }
+    }
+
+    fn rate(monitored: &Monitored, name: &str) -> Option<f64> {
+        monitored.files.get(OsStr::new(name))?.good()?.reading.networks["n"].frame_rate
+    }
+
+    #[test]
+    fn without_events_a_change_is_found_by_looking() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut monitored = monitored(dir.path(), None);
+        let mut skipped = Skipped::default();
+        std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
+        assert!(monitored.update(later(100), &mut skipped).unwrap());
+        assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
+        std::fs::write(dir.path().join("7abcdef"), message(22.0)).unwrap();
+        assert!(!monitored.update(later(200), &mut skipped).unwrap(), "not yet");
+        assert!(monitored.update(later(1200), &mut skipped).unwrap());
+        assert_eq!(rate(&monitored, "7abcdef"), Some(22.0));
+        std::fs::remove_file(dir.path().join("7abcdef")).unwrap();
+        assert!(monitored.update(later(2300), &mut skipped).unwrap());
+        assert!(monitored.files.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_just_being_written_is_looked_at_again_soon() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut monitored = monitored(dir.path(), None);
+        let path = dir.path().join("7abcdef");
+        std::fs::write(&path, &message(1.0)[..5]).unwrap();
+        let written = rustix::fs::stat(&path).unwrap();
+        let wall = Timestamp::from_unix_nanos(written.st_mtime as u64 * 1_000_000_000 + written.st_mtime_nsec);
+        let now = Moment {
+            instant: Instant::now(),
+            wall,
+        };
+        assert!(!monitored.update(now, &mut Skipped::default()).unwrap());
+        assert!(monitored.due().unwrap() - now.instant < Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_file_system_that_tells_nothing_is_found_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let watch = Watch::new().unwrap();
+        let mut monitored = monitored(dir.path(), Some(&watch));
+        monitored.watch = Some(watch.add(elsewhere.path()).unwrap());
+        monitored.update(later(0), &mut Skipped::default()).unwrap();
+        std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
+        monitored.update(later(5_100), &mut Skipped::default()).unwrap();
+        assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
+        assert!(monitored.silent);
+    }
+
+    #[test]
+    fn a_cut_off_write_keeps_the_last_values_and_a_temporary_file_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut monitored = monitored(dir.path(), None);
+        let mut skipped = Skipped::default();
+        std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
+        std::fs::write(dir.path().join("8abcdef.tmp"), message(1.0)).unwrap();
+        monitored.update(later(100), &mut skipped).unwrap();
+        for half in [0, 1, 4, 9] {
+            std::fs::write(dir.path().join("7abcdef"), &message(9.0)[..half]).unwrap();
+            monitored.touch("7abcdef".into());
+            monitored.touch("8abcdef.tmp".into());
+            monitored.update(later(200), &mut skipped).unwrap();
+            assert_eq!(rate(&monitored, "7abcdef"), Some(1.0), "{half}");
+        }
+        assert_eq!(monitored.files.len(), 1);
+        assert_eq!(skipped, Skipped::default(), "a write under way is no fault");
+    }
+
+    #[test]
+    fn what_is_no_monitor_file_is_counted_and_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut monitored = monitored(dir.path(), None);
+        let mut skipped = Skipped::default();
+        std::fs::write(dir.path().join("x"), b"\x0a\x01x\x12\x00").unwrap();
+        std::fs::write(dir.path().join("y"), b"\x08\x01").unwrap();
+        monitored.update(later(100), &mut skipped).unwrap();
+        assert_eq!(skipped.0, BTreeMap::from([("malformed", 1), ("no_pid", 1)]));
+        assert!(monitored.files.values().all(|file| file.good().is_none()));
+    }
+}
