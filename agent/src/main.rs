@@ -43,15 +43,39 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             } else {
                 findings.iter().map(|finding| format!("{finding}\n")).collect()
             };
-            say(&text, if doctor::can_run(&findings) { EXIT_OK } else { EXIT_FAILED })
+            say(
+                &text,
+                if doctor::can_run(&findings) {
+                    EXIT_OK
+                } else {
+                    EXIT_FAILED
+                },
+            )
         }
         Command::SimulateHailo(settings) => {
-            simulate::run(settings.into()).context("the simulator ended")?;
+            simulate::run(options(settings)).context("the simulator ended")?;
             Ok(EXIT_OK)
         }
-        Command::Worker { name } => {
-            say(&format!("no worker is called {name:?}: none of the samplers that are built in needs one\n"), EXIT_USAGE)
-        }
+        Command::Worker { name } => say(
+            &format!("no worker is called {name:?}: none of the samplers that are built in needs one\n"),
+            EXIT_USAGE,
+        ),
+    }
+}
+
+fn options(settings: cli::SimulateHailo) -> simulate::Options {
+    simulate::Options {
+        dir: settings.dir,
+        processes: settings.processes,
+        networks: settings.networks,
+        streams: settings.streams,
+        interval: settings.interval,
+        write_mode: match settings.write_mode {
+            cli::WriteMode::InPlace => simulate::WriteMode::InPlace,
+            cli::WriteMode::Rename => simulate::WriteMode::Rename,
+        },
+        kill_some: settings.kill_some,
+        ..simulate::Options::default()
     }
 }
 
@@ -63,7 +87,9 @@ fn say(text: &str, code: u8) -> anyhow::Result<u8> {
         std::io::stdout().write_all(text.as_bytes())
     };
     match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("the result cannot be written"),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("the result cannot be written")
+        }
         _ => Ok(code),
     }
 }

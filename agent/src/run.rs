@@ -41,7 +41,11 @@ pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let demo = run.demo.then(Demo::start).transpose().context("the simulator cannot be started")?;
+    let demo = run
+        .demo
+        .then(Demo::start)
+        .transpose()
+        .context("the simulator cannot be started")?;
     if let Some(demo) = &demo {
         config.hailo.dir = std::fs::canonicalize(demo.dir()).unwrap_or_else(|_| demo.dir().to_owned());
         config.hailo.discover = false;
@@ -53,7 +57,10 @@ pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
     // Recorders made before this record nothing, so it comes first.
     let own = OwnMetrics::install();
     let job = Job::new(config, own, run, format);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
     runtime.block_on(job.perform())
 }
 
@@ -70,7 +77,9 @@ impl Job {
     fn new(config: Config, own: OwnMetrics, run: &Run, format: Option<Format>) -> Self {
         let roots = config.host_roots();
         let resource = resource::build(&config, &roots);
-        let node = ["k8s.node.name", "host.name"].into_iter().find_map(|key| resource.get(key));
+        let node = ["k8s.node.name", "host.name"]
+            .into_iter()
+            .find_map(|key| resource.get(key));
         let node = node.map(ToString::to_string).unwrap_or_default();
         let stdout = format.zip(run.stdout).map(|(format, stdout)| (format, stdout.once));
         let collecting = match stdout {
@@ -78,9 +87,13 @@ impl Job {
             Some((format, once)) => format == Format::OtlpJson && !once,
         };
         let observer = matches!(stdout, Some((Format::Json, false))).then(json_lines);
-        let limits =
-            Limits { series_per_instrument: config.limits.series_per_instrument, series: config.limits.series };
-        let settings = Settings { per_process: config.attribution.per_process };
+        let limits = Limits {
+            series_per_instrument: config.limits.series_per_instrument,
+            series: config.limits.series,
+        };
+        let settings = Settings {
+            per_process: config.attribution.per_process,
+        };
         let hub = Arc::new(Hub::new(own, resource, limits, collecting, observer));
         let started = Started::launch(
             runtime::samplers(&config, &roots, &node),
@@ -88,8 +101,17 @@ impl Job {
             Attribution::new(&roots, settings),
             Merger::new(),
         );
-        let renderer = Renderer { resource_labels: config.http.resource_labels.clone(), ..Renderer::default() };
-        Self { started: started.context("a thread cannot be started"), config, roots, renderer, stdout }
+        let renderer = Renderer {
+            resource_labels: config.http.resource_labels.clone(),
+            ..Renderer::default()
+        };
+        Self {
+            started: started.context("a thread cannot be started"),
+            config,
+            roots,
+            renderer,
+            stdout,
+        }
     }
 
     async fn perform(self) -> anyhow::Result<u8> {
@@ -108,7 +130,11 @@ impl Job {
                 Ok(if all_well { EXIT_OK } else { EXIT_FAILED })
             }
             Some((format, false)) => {
-                let every = if format == Format::Table { REDRAW } else { self.config.otlp.interval };
+                let every = if format == Format::Table {
+                    REDRAW
+                } else {
+                    self.config.otlp.interval
+                };
                 runtime::stream(&started, format, every, self.renderer, &explain).await?;
                 Ok(EXIT_OK)
             }
@@ -140,13 +166,17 @@ fn json_lines() -> Observer {
 fn explain(config: &Config, roots: &HostRoots) -> Vec<Note> {
     let findings = hailo::explain(roots, &config.hailo_settings());
     let worth_saying = findings.into_iter().filter(|finding| finding.level != hailo::Level::Ok);
-    worth_saying.map(|finding| Note { what: finding.what, remedy: finding.remedy.unwrap_or_default() }).collect()
+    worth_saying
+        .map(|finding| Note {
+            what: finding.what,
+            remedy: finding.remedy.unwrap_or_default(),
+        })
+        .collect()
 }
 
 fn wait_for_files(demo: &Demo) {
     let until = Instant::now() + DEMO_PATIENCE;
-    let written = || std::fs::read_dir(demo.dir()).is_ok_and(|mut files| files.next().is_some());
-    while !written() && Instant::now() < until {
+    while !demo.has_written() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));
     }
 }

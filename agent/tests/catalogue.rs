@@ -18,5 +18,9 @@ fn the_catalogue_is_as_committed() {
 
 #[test]
 fn the_documentation_is_generated_from_the_catalogue() {
-    assert_eq!(document::metrics_md(), committed("docs/metrics.md"), "run `cargo xtask bless`");
+    assert_eq!(
+        document::metrics_md(),
+        committed("docs/metrics.md"),
+        "run `cargo xtask bless`"
+    );
 }

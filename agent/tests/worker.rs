@@ -11,12 +11,12 @@ use accelscope::host::HostRoots;
 use accelscope::metric::catalogue::{hailo, hw};
 use accelscope::metric::{Attributes, Batch, Instrument, Part, Point, Resource, Timestamp, Value};
 use accelscope::pipeline::Limits;
-use accelscope::runtime::{Hub, Started};
-use accelscope::telemetry::OwnMetrics;
 use accelscope::runtime::worker::{
     Command, Reply, WireOutcome, WirePart, WirePoint, WireValue, Worker, WorkerError, WorkerSampler, serve,
 };
+use accelscope::runtime::{Hub, Started};
 use accelscope::sampler::{Descriptor, Outcome, Sampler};
+use accelscope::telemetry::OwnMetrics;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -238,7 +238,12 @@ struct Ticker {
 impl Sampler for Ticker {
     fn descriptor(&self) -> Descriptor {
         let period = Duration::from_millis(20);
-        Descriptor { name: "ticker", period, deadline: period, instruments: MAY_EMIT }
+        Descriptor {
+            name: "ticker",
+            period,
+            deadline: period,
+            instruments: MAY_EMIT,
+        }
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
@@ -251,7 +256,10 @@ impl Sampler for Ticker {
             time: Timestamp::now(),
             start: None,
         };
-        out.push(Batch { part: Part::whole("ticker"), points: vec![point] });
+        out.push(Batch {
+            part: Part::whole("ticker"),
+            points: vec![point],
+        });
         Outcome::Sampled
     }
 }
@@ -261,7 +269,12 @@ struct Panics;
 impl Sampler for Panics {
     fn descriptor(&self) -> Descriptor {
         let second = Duration::from_secs(1);
-        Descriptor { name: "panics", period: second, deadline: second, instruments: &[] }
+        Descriptor {
+            name: "panics",
+            period: second,
+            deadline: second,
+            instruments: &[],
+        }
     }
 
     fn sample(&mut self, _: &mut Vec<Batch>) -> Outcome {
@@ -271,15 +284,29 @@ impl Sampler for Panics {
 
 fn neighbours() -> Result<(), Failed> {
     let hanging = Duration::from_secs(2);
-    let descriptor = Descriptor { name: "vendor", period: hanging, deadline: hanging, instruments: MAY_EMIT };
+    let descriptor = Descriptor {
+        name: "vendor",
+        period: hanging,
+        deadline: hanging,
+        instruments: MAY_EMIT,
+    };
     let times = Arc::new(Mutex::new(Vec::new()));
     let samplers: Vec<Box<dyn Sampler>> = vec![
         Box::new(WorkerSampler::new(descriptor, worker("hang"))),
         Box::new(Panics),
         Box::new(Ticker { times: times.clone() }),
     ];
-    let limits = Limits { series_per_instrument: 10, series: 100 };
-    let hub = Arc::new(Hub::new(OwnMetrics::install(), Resource::default(), limits, false, None));
+    let limits = Limits {
+        series_per_instrument: 10,
+        series: 100,
+    };
+    let hub = Arc::new(Hub::new(
+        OwnMetrics::install(),
+        Resource::default(),
+        limits,
+        false,
+        None,
+    ));
     let attribution = Attribution::new(&HostRoots::new("/"), Settings { per_process: false });
     let started = Started::launch(samplers, hub.clone(), attribution, Merger::new())?;
     let until = Instant::now() + Duration::from_secs(20);
@@ -289,11 +316,26 @@ fn neighbours() -> Result<(), Failed> {
     }
     let times = times.lock().unwrap().clone();
     let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
-    assert!(times.len() > 10 && longest < hanging / 2, "{} runs, {longest:?} between two of them", times.len());
-    let details: Vec<_> = started.statuses.iter().map(|status| status.last().unwrap().detail).collect();
-    assert!(details[0].contains("gave no answer within 2.0 s and was killed"), "{details:?}");
+    assert!(
+        times.len() > 10 && longest < hanging / 2,
+        "{} runs, {longest:?} between two of them",
+        times.len()
+    );
+    let details: Vec<_> = started
+        .statuses
+        .iter()
+        .map(|status| status.last().unwrap().detail)
+        .collect();
+    assert!(
+        details[0].contains("gave no answer within 2.0 s and was killed"),
+        "{details:?}"
+    );
     assert!(details[1].contains("the sampler panicked"), "{details:?}");
-    assert!(hub.live().iter().any(|series| series.instrument == &hw::NPU_UTILIZATION));
+    assert!(
+        hub.live()
+            .iter()
+            .any(|series| series.instrument == &hw::NPU_UTILIZATION)
+    );
     Ok(())
 }
 

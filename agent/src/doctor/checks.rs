@@ -81,11 +81,19 @@ const NAME_SOURCES: &[&str] = &[
 ];
 
 fn containers(roots: &HostRoots) -> Option<Finding> {
-    let present: Vec<_> = NAME_SOURCES.iter().filter(|path| roots.path(path).exists()).copied().collect();
+    let present: Vec<_> = NAME_SOURCES
+        .iter()
+        .filter(|path| roots.path(path).exists())
+        .copied()
+        .collect();
     if present.is_empty() {
         return None;
     }
-    let readable: Vec<_> = present.iter().filter(|path| std::fs::read_dir(roots.path(path)).is_ok()).copied().collect();
+    let readable: Vec<_> = present
+        .iter()
+        .filter(|path| std::fs::read_dir(roots.path(path)).is_ok())
+        .copied()
+        .collect();
     Some(if readable.is_empty() {
         Finding::warn(
             "attribution",
@@ -93,7 +101,10 @@ fn containers(roots: &HostRoots) -> Option<Finding> {
             "run as root or with CAP_DAC_READ_SEARCH",
         )
     } else {
-        Finding::ok("attribution", format!("containers' names come from {}", readable.join(", ")))
+        Finding::ok(
+            "attribution",
+            format!("containers' names come from {}", readable.join(", ")),
+        )
     })
 }
 
@@ -109,7 +120,10 @@ fn hailo(config: &Config, roots: &HostRoots) -> Vec<Finding> {
         Level::Warn => Finding::warn("hailo", finding.what, finding.remedy.unwrap_or_default()),
         Level::Fail => Finding::fail("hailo", finding.what, finding.remedy.unwrap_or_default()),
     };
-    hailo::explain(roots, &config.hailo_settings()).into_iter().map(convert).collect()
+    hailo::explain(roots, &config.hailo_settings())
+        .into_iter()
+        .map(convert)
+        .collect()
 }
 
 fn destination(destination: &Destination) -> Finding {
@@ -118,10 +132,17 @@ fn destination(destination: &Destination) -> Finding {
     let port = url.port_or_known_default().unwrap_or(4317);
     let reached = (host, port)
         .to_socket_addrs()
-        .and_then(|mut addresses| addresses.next().ok_or_else(|| std::io::Error::other("the name has no address")))
+        .and_then(|mut addresses| {
+            addresses
+                .next()
+                .ok_or_else(|| std::io::Error::other("the name has no address"))
+        })
         .and_then(|address| TcpStream::connect_timeout(&address, CONNECT));
     match reached {
-        Ok(_) => Finding::ok("otlp", format!("destination {}: {url} accepts connections", destination.name)),
+        Ok(_) => Finding::ok(
+            "otlp",
+            format!("destination {}: {url} accepts connections", destination.name),
+        ),
         Err(error) => Finding::warn(
             "otlp",
             format!("destination {}: {url} cannot be reached: {error}", destination.name),
@@ -132,13 +153,23 @@ fn destination(destination: &Destination) -> Finding {
 
 fn listeners(config: &Config) -> Vec<Finding> {
     let main = config.http.enabled.then_some(("http.listen", config.http.listen));
-    let compat = config.compat.hailo_exporter.listen.map(|address| ("compat.hailo_exporter.listen", address));
+    let compat = config
+        .compat
+        .hailo_exporter
+        .listen
+        .map(|address| ("compat.hailo_exporter.listen", address));
     let check = |(key, address)| match TcpListener::bind(address) {
         Ok(_) => Finding::ok("http", format!("{key} = {address} is free")),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Finding::warn("http", format!("{key} = {address} is in use"), "that is right where an agent runs already; else choose another")
-        }
-        Err(error) => Finding::fail("http", format!("{key} = {address} cannot be had: {error}"), format!("correct {key}")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding::warn(
+            "http",
+            format!("{key} = {address} is in use"),
+            "that is right where an agent runs already; else choose another",
+        ),
+        Err(error) => Finding::fail(
+            "http",
+            format!("{key} = {address} cannot be had: {error}"),
+            format!("correct {key}"),
+        ),
     };
     main.into_iter().chain(compat).map(check).collect()
 }

@@ -37,17 +37,32 @@ pub struct Finding {
 impl Finding {
     /// As it should be.
     pub fn ok(about: &'static str, what: impl Into<String>) -> Self {
-        Self { level: Level::Ok, about, what: what.into(), remedy: String::new() }
+        Self {
+            level: Level::Ok,
+            about,
+            what: what.into(),
+            remedy: String::new(),
+        }
     }
 
     /// Missing, but not needed for the main job.
     pub fn warn(about: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { level: Level::Warn, about, what: what.into(), remedy: remedy.into() }
+        Self {
+            level: Level::Warn,
+            about,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 
     /// The main job cannot run.
     pub fn fail(about: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { level: Level::Fail, about, what: what.into(), remedy: remedy.into() }
+        Self {
+            level: Level::Fail,
+            about,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
@@ -60,7 +75,11 @@ impl fmt::Display for Finding {
             Level::Fail => "FAIL",
         };
         write!(f, "{level}  {}: {}", self.about, one_line(&self.what))?;
-        if self.remedy.is_empty() { Ok(()) } else { write!(f, " -> {}", one_line(&self.remedy)) }
+        if self.remedy.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " -> {}", one_line(&self.remedy))
+        }
     }
 }
 

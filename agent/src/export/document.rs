@@ -28,7 +28,11 @@ pub fn metrics_md() -> String {
         // Writing to a string cannot fail.
         writeln!(text, "| `{key}` | {} |", meaning.trim()).ok();
     }
-    let owner = catalogue::OWNER_KEYS.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    let owner = catalogue::OWNER_KEYS
+        .iter()
+        .map(|key| format!("`{key}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     writeln!(
         text,
         "\nOwned metrics carry, where known: {owner}. `process.pid` stands only on what the vendor itself reports by \
@@ -43,7 +47,11 @@ fn row(text: &mut String, instrument: &Instrument) {
     if instrument.owned {
         attributes.push("*owned*".into());
     }
-    let unit = if instrument.unit.is_empty() { String::new() } else { format!("`{}`", instrument.unit) };
+    let unit = if instrument.unit.is_empty() {
+        String::new()
+    } else {
+        format!("`{}`", instrument.unit)
+    };
     writeln!(
         text,
         "| `{}` | `{}` | {} | {unit} | {} | {} |",
@@ -59,7 +67,11 @@ fn row(text: &mut String, instrument: &Instrument) {
 /// One line an instrument with everything that somebody outside may rely on.
 pub fn snapshot() -> String {
     let line = |instrument: &Instrument| {
-        let bounds = if let Kind::Histogram(bounds) = instrument.kind { format!(" {bounds:?}") } else { String::new() };
+        let bounds = if let Kind::Histogram(bounds) = instrument.kind {
+            format!(" {bounds:?}")
+        } else {
+            String::new()
+        };
         format!(
             "{} [{}] {}{bounds} {} {{{}}}{} -> {}\n",
             instrument.name,
@@ -67,7 +79,11 @@ pub fn snapshot() -> String {
             instrument.kind.as_str(),
             instrument.stability.as_str(),
             instrument.attributes.join(","),
-            if instrument.owned { format!(" owned:{:?}", instrument.merge) } else { String::new() },
+            if instrument.owned {
+                format!(" owned:{:?}", instrument.merge)
+            } else {
+                String::new()
+            },
             metric_name(instrument),
         )
     };

@@ -47,7 +47,11 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     let exporter = Exporter::new(destinations)?;
     let sending = exporter.clone();
     tokio::spawn(async move { sending.run().await });
-    let mut collector = Collector { started, encoder: Encoder::new(started.hub.resource()), exporter: &exporter };
+    let mut collector = Collector {
+        started,
+        encoder: Encoder::new(started.hub.resource()),
+        exporter: &exporter,
+    };
     collector.every(config.otlp.interval, &mut ended).await;
     collector.collect();
     for left in exporter.flush(Instant::now() + FLUSH).await.left {
@@ -92,13 +96,20 @@ fn listeners(config: &Config, started: &Started, renderer: Renderer) -> Result<V
     let source: Arc<dyn MetricsSource> = started.hub.clone();
     let mut listeners = Vec::new();
     if config.http.enabled {
-        let readiness = Arc::new(AllReported { statuses: started.statuses.clone() });
+        let readiness = Arc::new(AllReported {
+            statuses: started.statuses.clone(),
+        });
         let routes = http::routes(source.clone(), readiness, renderer);
         listeners.push(Listener::bind("http.listen", config.http.listen, routes, Auth::None)?);
     }
     if let Some(address) = config.compat.hailo_exporter.listen {
         let routes = hailo_exporter::routes(&source);
-        listeners.push(Listener::bind("compat.hailo_exporter.listen", address, routes, Auth::None)?);
+        listeners.push(Listener::bind(
+            "compat.hailo_exporter.listen",
+            address,
+            routes,
+            Auth::None,
+        )?);
     }
     Ok(listeners)
 }
@@ -111,7 +122,10 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn watch() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     pub(super) async fn received(&mut self) {

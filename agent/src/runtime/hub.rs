@@ -26,9 +26,19 @@ struct Shown {
 
 impl Hub {
     /// With `collecting`, someone calls [`collect`](Self::collect) regularly.
-    pub fn new(own: OwnMetrics, resource: Resource, limits: Limits, collecting: bool, observer: Option<Observer>) -> Self {
+    pub fn new(
+        own: OwnMetrics,
+        resource: Resource,
+        limits: Limits,
+        collecting: bool,
+        observer: Option<Observer>,
+    ) -> Self {
         Self {
-            shown: Mutex::new(Shown { store: Store::new(limits, collecting), observer, counted: 0 }),
+            shown: Mutex::new(Shown {
+                store: Store::new(limits, collecting),
+                observer,
+                counted: 0,
+            }),
             own,
             resource,
             series_live: telemetry::up_down_counter(&catalogue::agent::SERIES_LIVE),
@@ -59,7 +69,9 @@ impl Hub {
 
     pub(super) fn take(&self, batch: Batch) {
         let Shown { store, observer, .. } = &mut *self.lock();
-        store.apply(&batch.part, batch.points, Timestamp::now(), &mut |series| notify(observer, series));
+        store.apply(&batch.part, batch.points, Timestamp::now(), &mut |series| {
+            notify(observer, series)
+        });
     }
 
     pub(super) fn end(&self, gone: impl Fn(&Part) -> bool) {

@@ -67,13 +67,23 @@ impl Intake {
         for batch in run.batches {
             let part = batch.part.clone();
             let points = self.merger.apply(batch, &mut self.attribution);
-            self.hub.take(Batch { part: part.clone(), points });
-            self.parts.insert(part.clone(), Seen { at: Instant::now(), keep });
+            self.hub.take(Batch {
+                part: part.clone(),
+                points,
+            });
+            self.parts.insert(
+                part.clone(),
+                Seen {
+                    at: Instant::now(),
+                    keep,
+                },
+            );
             named.push(part);
         }
         if run.ends_others {
             let sampler = descriptor.name;
-            self.parts.retain(|part, _| part.sampler != sampler || named.contains(part));
+            self.parts
+                .retain(|part, _| part.sampler != sampler || named.contains(part));
             self.hub.end(|part| part.sampler == sampler && !named.contains(part));
         }
         run.status.report(run.report);
@@ -88,9 +98,13 @@ impl Intake {
         }
         for status in &self.watched {
             let sampler = telemetry::label(key::AGENT_SAMPLER, status.descriptor.name);
-            self.stuck.record(status.stuck().unwrap_or_default().as_secs_f64(), std::slice::from_ref(&sampler));
+            self.stuck.record(
+                status.stuck().unwrap_or_default().as_secs_f64(),
+                std::slice::from_ref(&sampler),
+            );
             if status.became_stuck() {
-                self.overdue.add(1, &[sampler, telemetry::label(key::AGENT_OUTCOME, "deadline")]);
+                self.overdue
+                    .add(1, &[sampler, telemetry::label(key::AGENT_OUTCOME, "deadline")]);
                 tracing::warn!(
                     sampler = status.descriptor.name,
                     deadline = ?status.descriptor.deadline,

@@ -33,9 +33,17 @@ pub fn start(log: &Log) {
     let lines = match log.format {
         LogFormat::Text => {
             let colours = rustix::termios::isatty(std::io::stderr());
-            lines.with_ansi(colours).with_target(false).with_filter(PerCause::default()).boxed()
+            lines
+                .with_ansi(colours)
+                .with_target(false)
+                .with_filter(PerCause::default())
+                .boxed()
         }
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(PerCause::default()).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_filter(PerCause::default())
+            .boxed(),
     };
     tracing_subscriber::registry().with(level).with(lines).try_init().ok();
 }
@@ -67,7 +75,9 @@ impl<S: Subscriber> Filter<S> for PerCause {
         let admitted = self.admits(event.metadata().callsite(), Instant::now());
         if !admitted {
             static SUPPRESSED: OnceLock<Counter<u64>> = OnceLock::new();
-            SUPPRESSED.get_or_init(|| telemetry::counter(&catalogue::agent::LOG_SUPPRESSED)).add(1, &[]);
+            SUPPRESSED
+                .get_or_init(|| telemetry::counter(&catalogue::agent::LOG_SUPPRESSED))
+                .add(1, &[]);
         }
         admitted
     }
@@ -79,7 +89,10 @@ mod tests {
 
     #[test]
     fn a_fault_that_repeats_is_logged_ten_times_a_minute() {
-        let cause = tracing::debug_span!("x").metadata().expect("the level is compiled in").callsite();
+        let cause = tracing::debug_span!("x")
+            .metadata()
+            .expect("the level is compiled in")
+            .callsite();
         let (filter, start) = (PerCause::default(), Instant::now());
         let admitted = |at| (0..100).filter(|_| filter.admits(cause.clone(), at)).count();
         assert_eq!(admitted(start), 10);

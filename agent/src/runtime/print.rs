@@ -53,14 +53,25 @@ pub fn once(
     while !started.all_reported() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let printer = Printer { format, started, renderer, explain };
+    let printer = Printer {
+        format,
+        started,
+        renderer,
+        explain,
+    };
     let text = printer.text(started.hub.series());
     swallow_closed(io::stdout().write_all(text.as_bytes()))?;
     let failed = |status: &&std::sync::Arc<super::Status>| status.last().is_none_or(|report| report.is_failure());
     let failures: Vec<_> = started.statuses.iter().filter(failed).collect();
     for status in &failures {
-        let detail = status.last().map_or_else(|| "no result within its deadline".to_owned(), |report| report.detail);
-        tracing::error!(sampler = status.descriptor.name, error = detail, "sampler failed; `agent doctor` says more");
+        let detail = status
+            .last()
+            .map_or_else(|| "no result within its deadline".to_owned(), |report| report.detail);
+        tracing::error!(
+            sampler = status.descriptor.name,
+            error = detail,
+            "sampler failed; `agent doctor` says more"
+        );
     }
     Ok(failures.is_empty())
 }
@@ -74,7 +85,12 @@ pub async fn stream(
     explain: &(dyn Fn() -> Vec<Note> + Send + Sync),
 ) -> Result<(), PrintError> {
     let mut ended = super::daemon::Signals::watch().map_err(PrintError::Signals)?;
-    let printer = Printer { format, started, renderer, explain };
+    let printer = Printer {
+        format,
+        started,
+        renderer,
+        explain,
+    };
     let live = format == Format::Table && isatty(io::stdout());
     while !started.all_reported() {
         tokio::select! {
@@ -124,7 +140,9 @@ impl Printer<'_> {
     fn text(&self, mut series: Vec<Series>) -> String {
         if self.format != Format::OtlpJson {
             series.sort_by(|a, b| {
-                (a.instrument.name).cmp(b.instrument.name).then_with(|| a.attributes.iter().cmp(b.attributes.iter()))
+                (a.instrument.name)
+                    .cmp(b.instrument.name)
+                    .then_with(|| a.attributes.iter().cmp(b.attributes.iter()))
             });
         }
         let resource = self.started.hub.resource();
@@ -132,7 +150,12 @@ impl Printer<'_> {
             Format::Table => {
                 let width = tcgetwinsize(io::stdout()).map_or(160, |size| size.ws_col).max(80);
                 let notes = self.notes();
-                stdout::render(&View { series: &series, notes: &notes, width, time: Timestamp::now() })
+                stdout::render(&View {
+                    series: &series,
+                    notes: &notes,
+                    width,
+                    time: Timestamp::now(),
+                })
             }
             Format::Json => series.iter().map(|one| stdout::json_line(one) + "\n").collect(),
             Format::OtlpJson => otlp_json(resource, &series),
@@ -146,9 +169,15 @@ impl Printer<'_> {
             let name = status.descriptor.name;
             if let Some(over) = status.stuck() {
                 let what = format!("{name}: no answer for {:.0} s over its deadline", over.as_secs_f64());
-                notes.push(Note { what, remedy: "see `agent doctor`; the other samplers go on".into() });
+                notes.push(Note {
+                    what,
+                    remedy: "see `agent doctor`; the other samplers go on".into(),
+                });
             } else if let Some(report) = status.last().filter(super::Report::is_failure) {
-                notes.push(Note { what: format!("{name}: {}", report.detail), remedy: "see `agent doctor`".into() });
+                notes.push(Note {
+                    what: format!("{name}: {}", report.detail),
+                    remedy: "see `agent doctor`".into(),
+                });
             }
         }
         notes

@@ -31,7 +31,10 @@ pub(super) fn start(sampler: Box<dyn Sampler>, runs: SyncSender<Run>) -> io::Res
     let status = Status::new(sampler.descriptor());
     let name = format!("sampler-{}", status.descriptor.name);
     let shared = status.clone();
-    std::thread::Builder::new().name(name).stack_size(STACK).spawn(move || run(sampler, &shared, &runs))?;
+    std::thread::Builder::new()
+        .name(name)
+        .stack_size(STACK)
+        .spawn(move || run(sampler, &shared, &runs))?;
     Ok(status)
 }
 
@@ -41,13 +44,19 @@ fn run(mut sampler: Box<dyn Sampler>, status: &Arc<Status>, runs: &SyncSender<Ru
         let started = Instant::now();
         let mut batches = Vec::new();
         status.start();
-        let outcome = catch_unwind(AssertUnwindSafe(|| sampler.sample(&mut batches)))
-            .unwrap_or_else(|_| Outcome::Retry("the sampler panicked; this is a fault of the agent, please report it".into()));
+        let outcome = catch_unwind(AssertUnwindSafe(|| sampler.sample(&mut batches))).unwrap_or_else(|_| {
+            Outcome::Retry("the sampler panicked; this is a fault of the agent, please report it".into())
+        });
         status.stop();
         recorder.record(&outcome, started.elapsed());
         let gone = matches!(outcome, Outcome::Gone(_));
         let ends_others = gone || matches!(outcome, Outcome::NothingHere(_));
-        let run = Run { status: status.clone(), report: Report::of(&outcome), batches, ends_others };
+        let run = Run {
+            status: status.clone(),
+            report: Report::of(&outcome),
+            batches,
+            ends_others,
+        };
         if runs.send(run).is_err() || gone {
             return;
         }
@@ -75,7 +84,8 @@ impl Recorder {
     fn record(&mut self, outcome: &Outcome, took: Duration) {
         let sampler = telemetry::label(key::AGENT_SAMPLER, self.sampler);
         self.duration.record(took.as_secs_f64(), std::slice::from_ref(&sampler));
-        self.runs.add(1, &[sampler, telemetry::label(key::AGENT_OUTCOME, outcome.as_str())]);
+        self.runs
+            .add(1, &[sampler, telemetry::label(key::AGENT_OUTCOME, outcome.as_str())]);
         match outcome {
             Outcome::Retry(error) => self.log_failure(chain(error.as_ref())),
             Outcome::Gone(reason) => tracing::warn!(sampler = self.sampler, reason, "sampler has ended"),
@@ -89,10 +99,18 @@ impl Recorder {
 
     /// Once for each cause, and again when it has lasted.
     fn log_failure(&mut self, error: String) {
-        if self.logged.as_ref().is_some_and(|(last, at)| *last == error && at.elapsed() < LOG_EVERY) {
+        if self
+            .logged
+            .as_ref()
+            .is_some_and(|(last, at)| *last == error && at.elapsed() < LOG_EVERY)
+        {
             return;
         }
-        tracing::warn!(sampler = self.sampler, error, "sampler failed and will try again; `agent doctor` says more");
+        tracing::warn!(
+            sampler = self.sampler,
+            error,
+            "sampler failed and will try again; `agent doctor` says more"
+        );
         self.logged = Some((error, Instant::now()));
     }
 }

@@ -24,7 +24,12 @@ pub struct Started {
 
 impl Started {
     /// Starts a thread for each sampler and one for what they all hand on to.
-    pub fn launch(samplers: Vec<Box<dyn Sampler>>, hub: Arc<Hub>, attribution: Attribution, merger: Merger) -> io::Result<Self> {
+    pub fn launch(
+        samplers: Vec<Box<dyn Sampler>>,
+        hub: Arc<Hub>,
+        attribution: Attribution,
+        merger: Merger,
+    ) -> io::Result<Self> {
         let (send, receive) = sync_channel(WAITING_RUNS);
         let mut intake = Intake::new(hub.clone(), attribution, merger);
         let statuses = samplers
@@ -34,16 +39,21 @@ impl Started {
         for status in &statuses {
             intake.watch(status.clone());
         }
-        std::thread::Builder::new().name("pipeline".into()).stack_size(1 << 20).spawn(move || {
-            // Kept so that the channel stays open, and overdue series still end, when every sampler is gone.
-            let _open = send;
-            intake.run(&receive);
-        })?;
+        std::thread::Builder::new()
+            .name("pipeline".into())
+            .stack_size(1 << 20)
+            .spawn(move || {
+                // Kept so that the channel stays open, and overdue series still end, when every sampler is gone.
+                let _open = send;
+                intake.run(&receive);
+            })?;
         Ok(Self { hub, statuses })
     }
 
     /// Whether every sampler's first run is over, in one way or another.
     pub fn all_reported(&self) -> bool {
-        self.statuses.iter().all(|status| status.last().is_some() || status.stuck().is_some())
+        self.statuses
+            .iter()
+            .all(|status| status.last().is_some() || status.stuck().is_some())
     }
 }

@@ -39,7 +39,11 @@ impl Report {
             Outcome::NothingHere(reason) | Outcome::Gone(reason) => reason.clone(),
             Outcome::Retry(error) => chain(error.as_ref()),
         };
-        Self { outcome: outcome.as_str(), detail, at: Instant::now() }
+        Self {
+            outcome: outcome.as_str(),
+            detail,
+            at: Instant::now(),
+        }
     }
 
     /// Whether the sampler failed, which "nothing here" is not.
@@ -62,7 +66,10 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 impl Status {
     pub(super) fn new(descriptor: Descriptor) -> Arc<Self> {
-        Arc::new(Self { descriptor, state: Mutex::default() })
+        Arc::new(Self {
+            descriptor,
+            state: Mutex::default(),
+        })
     }
 
     /// How the last run ended that the pipeline has taken; none before the first.
@@ -73,7 +80,9 @@ impl Status {
     /// How long the current run has been over its deadline.
     pub fn stuck(&self) -> Option<Duration> {
         let running = self.lock().running_since?.elapsed();
-        running.checked_sub(self.descriptor.deadline).filter(|over| !over.is_zero())
+        running
+            .checked_sub(self.descriptor.deadline)
+            .filter(|over| !over.is_zero())
     }
 
     pub(super) fn start(&self) {

@@ -9,7 +9,10 @@ type Build = fn(&Config, &HostRoots, &str) -> Box<dyn Sampler>;
 /// Every sampler that is compiled in: whether it is enabled, and how it is built. A vendor adds one line.
 const SAMPLERS: &[(fn(&Config) -> Enabled, Build)] = &[
     #[cfg(feature = "hailo")]
-    (|config| config.hailo.enabled, |config, roots, node| Box::new(hailo(config, roots, node))),
+    (
+        |config| config.hailo.enabled,
+        |config, roots, node| Box::new(hailo(config, roots, node)),
+    ),
 ];
 
 /// The samplers that the configuration enables.

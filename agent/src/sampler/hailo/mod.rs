@@ -70,6 +70,10 @@ const REST: Duration = Duration::from_millis(50);
 const WATCH_AGAIN: Duration = Duration::from_secs(60);
 /// Most searches for a writer in one run; each walks through `/proc`.
 const SEARCHES: u32 = 8;
+/// And in the first one, whose result must be whole.
+const FIRST_SEARCHES: u32 = 256;
+/// How often the first run waits for files that may still be being written.
+const SETTLE: u32 = 4;
 /// Most mount namespaces that are looked into.
 const MAX_VIEWS: usize = 256;
 
@@ -158,13 +162,15 @@ impl Sampler {
                 failed.get_or_insert(error);
             }
         }
+        let first = self.handed_on.is_none();
+        let now = if first { self.settle(now, &mut failed) } else { now };
         let due = self
             .handed_on
             .is_none_or(|last| now.instant >= last + self.settings.min_interval);
         let mut found = true;
         if due {
             self.handed_on = Some(now.instant);
-            let points = self.points(now);
+            let points = self.points(now, first);
             found = !points.is_empty();
             out.push(Batch {
                 part: Part::whole(NAME),
@@ -179,6 +185,24 @@ impl Sampler {
             self.count_skipped.add(count, &labels);
         }
         failed.map_or(Ok(found), Err)
+    }
+
+    /// The first result is whole: `--once` takes no second, so a file that may still be being written is waited for.
+    fn settle(&mut self, mut now: Moment, failed: &mut Option<io::Error>) -> Moment {
+        for _ in 0..SETTLE {
+            let mut all = self.configured.iter_mut().chain(self.namespaces.values_mut());
+            if !all.any(|monitored| monitored.unsettled) {
+                break;
+            }
+            std::thread::sleep(REST);
+            now = Moment::now();
+            for monitored in self.configured.iter_mut().chain(self.namespaces.values_mut()) {
+                if let Err(error) = monitored.update(now, &mut self.skipped) {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        now
     }
 
     fn open_watch(&mut self, now: Instant) {
@@ -352,9 +376,9 @@ impl Sampler {
         self.looked_at = Some(Instant::now());
     }
 
-    fn points(&mut self, now: Moment) -> Vec<crate::metric::Point> {
+    fn points(&mut self, now: Moment, first: bool) -> Vec<crate::metric::Point> {
         let mut live = Vec::new();
-        let mut searches = SEARCHES;
+        let mut searches = if first { FIRST_SEARCHES } else { SEARCHES };
         for monitored in self.configured.iter_mut().chain(self.namespaces.values_mut()) {
             let mut search = Search {
                 processes: &self.processes,

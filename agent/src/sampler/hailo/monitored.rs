@@ -35,6 +35,8 @@ pub(super) struct Monitored {
     /// Its file system has been seen not to tell of a change, or is known not to.
     silent: bool,
     scan_at: Option<Instant>,
+    /// The last look left a file out that may still be being written.
+    pub(super) unsettled: bool,
 }
 
 impl Monitored {
@@ -54,6 +56,7 @@ impl Monitored {
             files: BTreeMap::new(),
             touched: BTreeSet::new(),
             scan_at: None,
+            unsettled: false,
         }
     }
 
@@ -120,6 +123,7 @@ impl Monitored {
             self.refresh(&name, now, skipped);
             changed = true;
         }
+        self.unsettled = unsettled;
         let rest = match (unsettled, self.silent || self.watch.is_none()) {
             (true, _) => SETTLED * 2,
             (false, true) => UNWATCHED,
