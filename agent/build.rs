@@ -1,31 +1,33 @@
-//! Tells the binary which build it is.
+//! Records what this build is made of, for `agent --version` and the metric of the build.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    if std::path::Path::new("../.git/HEAD").exists() {
-        println!("cargo::rerun-if-changed=../.git/HEAD");
-    } else {
-        println!("cargo::rerun-if-changed=build.rs");
-    }
-    println!("cargo::rerun-if-env-changed=ACCELSCOPE_REVISION");
-    let revision = std::env::var("ACCELSCOPE_REVISION")
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=ACCELSCOPE_REVISION");
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    set("ACCELSCOPE_RUSTC", line(&rustc, &["--version"]));
+    set("ACCELSCOPE_TARGET", std::env::var("TARGET").ok());
+    // A package is built from an archive without history: its builder gives the revision.
+    let given = std::env::var("ACCELSCOPE_REVISION")
         .ok()
-        .or_else(|| run("git", &["rev-parse", "--short=12", "HEAD"]));
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    println!(
-        "cargo::rustc-env=ACCELSCOPE_REVISION={}",
-        revision.unwrap_or_else(|| "unknown".into())
+        .filter(|revision| !revision.is_empty());
+    set(
+        "ACCELSCOPE_REVISION",
+        given.or_else(|| line("git", &["rev-parse", "--short=12", "HEAD"])),
     );
-    let version = run(&rustc, &["--version"]).unwrap_or_else(|| "unknown".into());
-    println!("cargo::rustc-env=ACCELSCOPE_RUSTC={version}");
+    if let Some(log) = line("git", &["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+        println!("cargo:rerun-if-changed={log}");
+    }
 }
 
-fn run(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
-    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+fn set(name: &str, value: Option<String>) {
+    println!("cargo:rustc-env={name}={}", value.as_deref().unwrap_or("unknown"));
+}
+
+fn line(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
 }

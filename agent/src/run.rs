@@ -88,7 +88,7 @@ impl Job {
             Attribution::new(&roots, settings),
             Merger::new(),
         );
-        let renderer = Renderer { resource_labels: config.http.resource_labels.clone() };
+        let renderer = Renderer { resource_labels: config.http.resource_labels.clone(), ..Renderer::default() };
         Self { started: started.context("a thread cannot be started"), config, roots, renderer, stdout }
     }
 
@@ -139,8 +139,8 @@ fn json_lines() -> Observer {
 
 fn explain(config: &Config, roots: &HostRoots) -> Vec<Note> {
     let findings = hailo::explain(roots, &config.hailo_settings());
-    let worth_saying = findings.into_iter().filter(|finding| finding.level != hailo::Severity::Ok);
-    worth_saying.map(|finding| Note { what: finding.what, remedy: finding.remedy }).collect()
+    let worth_saying = findings.into_iter().filter(|finding| finding.level != hailo::Level::Ok);
+    worth_saying.map(|finding| Note { what: finding.what, remedy: finding.remedy.unwrap_or_default() }).collect()
 }
 
 fn wait_for_files(demo: &Demo) {

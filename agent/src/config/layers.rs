@@ -58,12 +58,17 @@ impl Merged {
         self.0.retain(|path, _| !path.starts_with(prefix));
     }
 
-    /// Where the value of `path` comes from: its own origin, else that of the table that holds it.
+    /// Where the value of `path` comes from: its own origin, else that of a part of it, else that of the table it is in.
     pub(super) fn origin(&self, path: &[String]) -> Origin {
-        (0..=path.len())
-            .rev()
-            .find_map(|length| self.0.get(&path[..length]))
-            .map_or(Origin::Default, |leaf| leaf.origin.clone())
+        let part = || {
+            self.0
+                .iter()
+                .find(|(other, _)| other.starts_with(path))
+                .map(|(_, leaf)| leaf)
+        };
+        let above = || (1..path.len()).rev().find_map(|length| self.0.get(&path[..length]));
+        let leaf = self.0.get(path).or_else(part).or_else(above);
+        leaf.map_or(Origin::Default, |leaf| leaf.origin.clone())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&KeyPath, &Leaf)> {

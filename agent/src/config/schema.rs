@@ -183,7 +183,11 @@ impl Shape {
         }
         let last = path.last().unwrap_or(name);
         let keys = self.keys();
-        if let Some(namesake) = keys.iter().find(|key| key.rsplit('.').next() == Some(last)) {
+        if let Some(namesake) = keys
+            .iter()
+            .filter(|key| key.rsplit('.').next() == Some(last))
+            .min_by_key(|key| key.len())
+        {
             return format!("unknown key; did you mean {namesake}?");
         }
         let near = nearest(&path.join("."), keys.iter().map(String::as_str));

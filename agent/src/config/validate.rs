@@ -38,9 +38,10 @@ impl Validation<'_> {
         self.ranges(config);
         self.listeners(config);
         self.resource(config);
+        self.names(config);
         let destinations = config.resolved_destinations();
         for resolved in &destinations {
-            self.destination(config, resolved);
+            self.destination(resolved);
         }
         self.duplicates(&destinations);
     }
@@ -145,7 +146,19 @@ impl Validation<'_> {
         }
     }
 
-    fn destination(&mut self, config: &Config, resolved: &Resolved) {
+    fn names(&mut self, config: &Config) {
+        let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        for name in config.otlp.destinations.keys() {
+            let at = ["otlp", "destinations", name];
+            if name == DEFAULT {
+                self.error(&at, "the name belongs to [otlp] itself; write its keys there");
+            } else if name.is_empty() || name.len() > 63 || !name.chars().all(known) {
+                self.error(&at, "a destination's name has 1 to 63 letters, digits, \"-\" and \"_\"");
+            }
+        }
+    }
+
+    fn destination(&mut self, resolved: &Resolved) {
         let destination = &resolved.destination;
         let name = destination.name.as_str();
         let own: Vec<&str> = if name == DEFAULT {
@@ -154,19 +167,6 @@ impl Validation<'_> {
             vec!["otlp", "destinations", name]
         };
         let at = |key| [own.as_slice(), &[key]].concat();
-        let known = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if config.otlp.destinations.contains_key(DEFAULT) && name == DEFAULT {
-            self.error(
-                &["otlp", "destinations", DEFAULT],
-                "the name belongs to [otlp] itself; write its keys there",
-            );
-        }
-        if name.is_empty() || name.len() > 63 || !name.chars().all(known) {
-            self.error(
-                &own,
-                "a destination's name has 1 to 63 letters, digits, \"-\" and \"_\"",
-            );
-        }
         if destination.timeout.is_zero() || destination.timeout > Duration::from_secs(600) {
             self.error(&at("timeout"), "is out of range; write 1ms to 10m");
         }

@@ -100,14 +100,14 @@ fn containers(roots: &HostRoots) -> Option<Finding> {
 #[cfg(feature = "hailo")]
 fn hailo(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     use crate::config::Enabled;
-    use crate::sampler::hailo::{self, Severity};
+    use crate::sampler::hailo::{self, Level};
     if config.hailo.enabled == Enabled::False {
         return vec![Finding::warn("hailo", "is switched off", "set hailo.enabled to auto")];
     }
     let convert = |finding: hailo::Finding| match finding.level {
-        Severity::Ok => Finding::ok("hailo", finding.what),
-        Severity::Warn => Finding::warn("hailo", finding.what, finding.remedy),
-        Severity::Fail => Finding::fail("hailo", finding.what, finding.remedy),
+        Level::Ok => Finding::ok("hailo", finding.what),
+        Level::Warn => Finding::warn("hailo", finding.what, finding.remedy.unwrap_or_default()),
+        Level::Fail => Finding::fail("hailo", finding.what, finding.remedy.unwrap_or_default()),
     };
     hailo::explain(roots, &config.hailo_settings()).into_iter().map(convert).collect()
 }

@@ -15,7 +15,7 @@ pub struct Hub {
     shown: Mutex<Shown>,
     own: OwnMetrics,
     resource: Resource,
-    series_count: opentelemetry::metrics::UpDownCounter<i64>,
+    series_live: opentelemetry::metrics::UpDownCounter<i64>,
 }
 
 struct Shown {
@@ -31,7 +31,7 @@ impl Hub {
             shown: Mutex::new(Shown { store: Store::new(limits, collecting), observer, counted: 0 }),
             own,
             resource,
-            series_count: telemetry::up_down_counter(&catalogue::agent::SERIES_COUNT),
+            series_live: telemetry::up_down_counter(&catalogue::agent::SERIES_LIVE),
         }
     }
 
@@ -51,7 +51,7 @@ impl Hub {
         {
             let mut shown = self.lock();
             let count = i64::try_from(shown.store.len()).unwrap_or(i64::MAX);
-            self.series_count.add(count - shown.counted, &[]);
+            self.series_live.add(count - shown.counted, &[]);
             shown.counted = count;
         }
         self.take(self.own.batch());

@@ -19,6 +19,6 @@ pub fn samplers(config: &Config, roots: &HostRoots, node_name: &str) -> Vec<Box<
 }
 
 #[cfg(feature = "hailo")]
-fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> crate::sampler::hailo::HailoSampler {
-    crate::sampler::hailo::HailoSampler::new(config.hailo_settings(), roots.clone(), node_name.to_owned())
+fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> crate::sampler::hailo::Sampler {
+    crate::sampler::hailo::Sampler::new(config.hailo_settings(), roots.clone(), node_name.to_owned())
 }

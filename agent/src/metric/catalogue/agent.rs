@@ -43,7 +43,7 @@ instruments! {
         "agent.worker.rejected", "{reading}", Counter, &[AGENT_SAMPLER, AGENT_REASON],
         "Readings of a worker that were refused, by reason.",
     );
-    SERIES_COUNT = instrument("agent.series.count", "{series}", UpDownCounter, &[], "Series that are live.");
+    SERIES_LIVE = instrument("agent.series.live", "{series}", UpDownCounter, &[], "Series that are live.");
     SERIES_OVERFLOW = instrument(
         "agent.series.overflow", "{point}", Counter, &[AGENT_INSTRUMENT],
         "Points that went into an overflow series because a cardinality limit was reached.",
