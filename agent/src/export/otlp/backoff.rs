@@ -33,7 +33,11 @@ impl Pace {
 impl Default for Pace {
     /// 1 s doubling to 30 s; a probe a minute.
     fn default() -> Self {
-        Self { first: Duration::from_secs(1), longest: Duration::from_secs(30), probe: Duration::from_mins(1) }
+        Self {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+            probe: Duration::from_mins(1),
+        }
     }
 }
 

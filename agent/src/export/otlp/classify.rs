@@ -38,28 +38,45 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(verdict: Verdict, said: impl AsRef<str>) -> Self {
-        Self { verdict, said: printable(said.as_ref()), reconnect: false }
+        Self {
+            verdict,
+            said: printable(said.as_ref()),
+            reconnect: false,
+        }
     }
 
     /// The network failed, or the server vanished; whether the records arrived is unknown.
     pub(super) fn unreachable(error: &(dyn std::error::Error + 'static)) -> Self {
-        Self { reconnect: true, ..Self::new(Verdict::Retry { asked: None }, chain(error)) }
+        Self {
+            reconnect: true,
+            ..Self::new(Verdict::Retry { asked: None }, chain(error))
+        }
     }
 
     /// No answer in time.
     pub(super) fn timed_out(after: Duration) -> Self {
         let said = format!("no answer within {}", humantime::format_duration(after));
-        Self { reconnect: true, ..Self::new(Verdict::Retry { asked: None }, said) }
+        Self {
+            reconnect: true,
+            ..Self::new(Verdict::Retry { asked: None }, said)
+        }
     }
 
     /// The answer is larger than we read. The server has acted on the request, so nothing is sent again.
     pub(super) fn too_large() -> Self {
-        let verdict = Verdict::Drop { reason: "response_too_large", split: false };
-        Self { reconnect: true, ..Self::new(verdict, "the answer exceeds 4 MiB; is the endpoint an OTLP receiver?") }
+        let verdict = Verdict::Drop {
+            reason: "response_too_large",
+            split: false,
+        };
+        Self {
+            reconnect: true,
+            ..Self::new(verdict, "the answer exceeds 4 MiB; is the endpoint an OTLP receiver?")
+        }
     }
 }
 
-const CREDENTIALS: &str = "check the destination's headers, or its headers_file, which is read again before each attempt";
+const CREDENTIALS: &str =
+    "check the destination's headers, or its headers_file, which is read again before each attempt";
 const WRONG_PATH: &str = "check the endpoint's path: a Collector takes /v1/metrics, Prometheus /api/v1/otlp/v1/metrics";
 const WRONG_SERVICE: &str = "no OTLP metrics service there: check host, port (gRPC mostly 4317, HTTP 4318), protocol and \
     that the receiver takes the compression";
@@ -84,9 +101,18 @@ pub(super) fn grpc(status: &Status) -> Answer {
         | Code::Unavailable
         | Code::DataLoss => Verdict::Retry { asked },
         Code::ResourceExhausted if asked.is_some() => Verdict::Retry { asked },
-        Code::Unauthenticated => Verdict::Hold { reason: "unauthenticated", remedy: CREDENTIALS },
-        Code::PermissionDenied => Verdict::Hold { reason: "permission_denied", remedy: CREDENTIALS },
-        Code::Unimplemented => Verdict::Hold { reason: "unimplemented", remedy: WRONG_SERVICE },
+        Code::Unauthenticated => Verdict::Hold {
+            reason: "unauthenticated",
+            remedy: CREDENTIALS,
+        },
+        Code::PermissionDenied => Verdict::Hold {
+            reason: "permission_denied",
+            remedy: CREDENTIALS,
+        },
+        Code::Unimplemented => Verdict::Hold {
+            reason: "unimplemented",
+            remedy: WRONG_SERVICE,
+        },
         Code::ResourceExhausted => drop("resource_exhausted"),
         Code::InvalidArgument => drop("invalid_argument"),
         Code::NotFound => drop("not_found"),
@@ -102,25 +128,41 @@ pub(super) fn grpc(status: &Status) -> Answer {
 pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Answer {
     let drop = |reason| Verdict::Drop { reason, split: true };
     let verdict = match status.as_u16() {
-        200..=299 if is(headers, "text/html") => {
-            Verdict::Hold { reason: "not_otlp", remedy: "a web page answered: check the endpoint's host, port and path" }
-        }
+        200..=299 if is(headers, "text/html") => Verdict::Hold {
+            reason: "not_otlp",
+            remedy: "a web page answered: check the endpoint's host, port and path",
+        },
         200..=299 if is(headers, "application/x-protobuf") => return accepted(body),
         200..=299 => return Answer::new(Verdict::Accepted { rejected: 0 }, ""),
-        429 | 502 | 503 | 504 => Verdict::Retry { asked: retry_after(headers, SystemTime::now()) },
-        401 => Verdict::Hold { reason: "http_401", remedy: CREDENTIALS },
-        403 => Verdict::Hold { reason: "http_403", remedy: CREDENTIALS },
-        404 => Verdict::Hold { reason: "http_404", remedy: WRONG_PATH },
-        300..=399 => {
-            Verdict::Hold { reason: "redirect", remedy: "set the endpoint to the address that it redirects to" }
-        }
+        429 | 502 | 503 | 504 => Verdict::Retry {
+            asked: retry_after(headers, SystemTime::now()),
+        },
+        401 => Verdict::Hold {
+            reason: "http_401",
+            remedy: CREDENTIALS,
+        },
+        403 => Verdict::Hold {
+            reason: "http_403",
+            remedy: CREDENTIALS,
+        },
+        404 => Verdict::Hold {
+            reason: "http_404",
+            remedy: WRONG_PATH,
+        },
+        300..=399 => Verdict::Hold {
+            reason: "redirect",
+            remedy: "set the endpoint to the address that it redirects to",
+        },
         400 => drop("http_400"),
         413 => drop("http_413"),
         500 => drop("http_500"),
         402..=499 => drop("http_4xx"),
         _ => drop("http_5xx"),
     };
-    let location = headers.get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
+    let location = headers
+        .get(header::LOCATION)
+        .and_then(|to| to.to_str().ok())
+        .unwrap_or_default();
     Answer::new(verdict, format!("{status} {location}{}", message(headers, &body)))
 }
 
@@ -132,9 +174,10 @@ pub(super) fn accepted(body: Bytes) -> Answer {
             let rejected = u64::try_from(partial.rejected_data_points).unwrap_or(0);
             Answer::new(Verdict::Accepted { rejected }, partial.error_message)
         }
-        Err(error) => {
-            Answer::new(Verdict::Accepted { rejected: 0 }, format!("success, but the answer is unreadable: {error}"))
-        }
+        Err(error) => Answer::new(
+            Verdict::Accepted { rejected: 0 },
+            format!("success, but the answer is unreadable: {error}"),
+        ),
     }
 }
 
@@ -148,8 +191,14 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 fn is(headers: &HeaderMap, media: &str) -> bool {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    given.split(';').next().is_some_and(|given| given.trim().eq_ignore_ascii_case(media))
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    given
+        .split(';')
+        .next()
+        .is_some_and(|given| given.trim().eq_ignore_ascii_case(media))
 }
 
 /// The message of an error's body: a `google.rpc.Status` by the specification, plain text in practice.
@@ -178,7 +227,9 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// What a stranger said, fit for a log: one line, no control characters, at most 300 characters.
 fn printable(text: &str) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let words = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty());
     let line = words.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{}…", &line[..end]),

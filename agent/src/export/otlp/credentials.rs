@@ -28,7 +28,11 @@ pub(super) fn headers(destination: &Destination) -> Result<HeaderMap, BuildError
             }
             let Some((name, value)) = line.split_once(':') else {
                 let destination = destination.name.clone();
-                return Err(BuildError::HeadersLine { destination, path: path.clone(), line: at + 1 });
+                return Err(BuildError::HeadersLine {
+                    destination,
+                    path: path.clone(),
+                    line: at + 1,
+                });
             };
             insert(&mut headers, destination, name.trim(), value.trim())?;
         }
@@ -37,7 +41,11 @@ pub(super) fn headers(destination: &Destination) -> Result<HeaderMap, BuildError
 }
 
 fn insert(headers: &mut HeaderMap, destination: &Destination, name: &str, value: &str) -> Result<(), BuildError> {
-    let bad = |problem| BuildError::Header { destination: destination.name.clone(), name: name.to_owned(), problem };
+    let bad = |problem| BuildError::Header {
+        destination: destination.name.clone(),
+        name: name.to_owned(),
+        problem,
+    };
     let key = HeaderName::try_from(name).map_err(|_| bad("a name that HTTP does not allow"))?;
     let mut value = HeaderValue::try_from(value).map_err(|_| bad("a value that HTTP does not allow"))?;
     value.set_sensitive(true);

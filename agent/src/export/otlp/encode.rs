@@ -113,7 +113,11 @@ impl Encoder {
         if let Some(value) = &series.value
             && !value.is_valid_for(instrument)
         {
-            tracing::error!(metric = instrument.name, ?value, "value does not fit its metric and is left out; please report it");
+            tracing::error!(
+                metric = instrument.name,
+                ?value,
+                "value does not fit its metric and is left out; please report it"
+            );
             return;
         }
         self.point.clear();
@@ -168,7 +172,11 @@ impl Encoder {
         bytes.append(&mut self.metrics);
         bytes.extend_from_slice(&self.schema);
         bytes.extend_from_slice(&self.schema);
-        records.push(Record { bytes: Bytes::from(bytes), points: std::mem::take(&mut self.count), time });
+        records.push(Record {
+            bytes: Bytes::from(bytes),
+            points: std::mem::take(&mut self.count),
+            time,
+        });
     }
 }
 

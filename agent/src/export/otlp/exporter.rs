@@ -55,12 +55,18 @@ impl Exporter {
         let mut names = HashSet::new();
         for destination in &destinations {
             if !names.insert(destination.name.as_str()) {
-                return Err(BuildError::DuplicateName { name: destination.name.clone() });
+                return Err(BuildError::DuplicateName {
+                    name: destination.name.clone(),
+                });
             }
             Material::load(destination)?;
         }
-        let senders = destinations.into_iter().map(|destination| Arc::new(Sender::new(destination, pace)));
-        Ok(Self { senders: senders.collect() })
+        let senders = destinations
+            .into_iter()
+            .map(|destination| Arc::new(Sender::new(destination, pace)));
+        Ok(Self {
+            senders: senders.collect(),
+        })
     }
 
     /// Queues the records for every destination. Cheap, never waits, from any thread; bytes are shared.
@@ -80,11 +86,14 @@ impl Exporter {
                 sender.run().await;
             })
         };
-        let mut running: Vec<_> =
-            (0..self.senders.len()).map(|at| start(&mut tasks, at, Duration::ZERO).id()).collect();
+        let mut running: Vec<_> = (0..self.senders.len())
+            .map(|at| start(&mut tasks, at, Duration::ZERO).id())
+            .collect();
         while let Some(ended) = tasks.join_next_with_id().await {
             let Err(error) = ended else { continue };
-            let Some(at) = running.iter().position(|id| *id == error.id()) else { continue };
+            let Some(at) = running.iter().position(|id| *id == error.id()) else {
+                continue;
+            };
             tracing::error!(
                 destination = self.senders[at].state().name,
                 "sender ended by a panic and is started again; please report it: {error}"

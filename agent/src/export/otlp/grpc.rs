@@ -1,8 +1,8 @@
 //! OTLP over gRPC.
 
 use bytes::{Buf, BufMut, Bytes};
-use http::uri::PathAndQuery;
 use http::HeaderMap;
+use http::uri::PathAndQuery;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
@@ -41,7 +41,10 @@ impl Client {
         if destination.compression == Compression::Gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip);
         }
-        Ok(Self { grpc, metadata: MetadataMap::from_headers(headers) })
+        Ok(Self {
+            grpc,
+            metadata: MetadataMap::from_headers(headers),
+        })
     }
 
     pub(super) async fn send(&mut self, records: Vec<Bytes>) -> Answer {

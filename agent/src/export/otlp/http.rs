@@ -69,11 +69,18 @@ impl Client {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(destination.timeout));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+        headers
+            .entry(header::USER_AGENT)
+            .or_insert(HeaderValue::from_static(USER_AGENT));
         if destination.compression == Compression::Gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        Ok(Self { pool: Pool::new(connector, tls), uri, headers, compression: destination.compression })
+        Ok(Self {
+            pool: Pool::new(connector, tls),
+            uri,
+            headers,
+            compression: destination.compression,
+        })
     }
 
     pub(super) async fn send(&mut self, records: Vec<Bytes>) -> Answer {
@@ -106,8 +113,14 @@ fn body(mut records: Vec<Bytes>, compression: Compression) -> Bytes {
             // The fastest level: names repeat so much that more effort gains little, and the node's CPU is not ours.
             let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
             let written = records.iter().try_for_each(|record| encoder.write_all(record));
-            #[expect(clippy::expect_used, reason = "writing into a Vec fails for want of memory only, which aborts")]
-            written.and_then(|()| encoder.finish()).expect("a Vec takes every write").into()
+            #[expect(
+                clippy::expect_used,
+                reason = "writing into a Vec fails for want of memory only, which aborts"
+            )]
+            written
+                .and_then(|()| encoder.finish())
+                .expect("a Vec takes every write")
+                .into()
         }
     }
 }

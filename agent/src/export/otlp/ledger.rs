@@ -67,11 +67,15 @@ impl Ledger {
     /// Queues the records; returns how many points had to go for it.
     pub(super) fn push(&mut self, records: &[Record]) -> u64 {
         let before = self.totals.dropped;
-        let Self { queue, meters, totals, .. } = self;
+        let Self {
+            queue, meters, totals, ..
+        } = self;
         for record in records.iter().filter(|record| !record.is_empty()) {
             totals.queued += record.points;
             meters.queued(record.points);
-            queue.push(record.clone(), &mut |lost, why| drop_points(meters, totals, lost.points, reason(why)));
+            queue.push(record.clone(), &mut |lost, why| {
+                drop_points(meters, totals, lost.points, reason(why))
+            });
         }
         self.settle();
         self.totals.dropped - before
@@ -115,7 +119,9 @@ impl Ledger {
 
     /// What is in flight waits again.
     pub(super) fn release(&mut self) {
-        let Self { queue, meters, totals, .. } = self;
+        let Self {
+            queue, meters, totals, ..
+        } = self;
         queue.release(&mut |lost, why| drop_points(meters, totals, lost.points, reason(why)));
         self.flight = Usage::default();
         self.settle();

@@ -76,17 +76,21 @@ impl Meters {
 
     pub(super) fn request(&self, outcome: &'static str, took: Duration) {
         self.requests.add(1, &self.with(AGENT_OUTCOME, outcome));
-        self.duration.record(took.as_secs_f64(), std::slice::from_ref(&self.destination));
+        self.duration
+            .record(took.as_secs_f64(), std::slice::from_ref(&self.destination));
     }
 
     pub(super) fn blocked(&self, reason: &'static str, blocked: bool) {
-        self.blocked.record(i64::from(blocked), &self.with(AGENT_REASON, reason));
+        self.blocked
+            .record(i64::from(blocked), &self.with(AGENT_REASON, reason));
     }
 
     pub(super) fn waiting(&mut self, now: Usage) {
         let own = std::slice::from_ref(&self.destination);
-        self.queue_bytes.add(now.bytes.cast_signed() - self.shown.bytes.cast_signed(), own);
-        self.queue_points.add(now.points.cast_signed() - self.shown.points.cast_signed(), own);
+        self.queue_bytes
+            .add(now.bytes.cast_signed() - self.shown.bytes.cast_signed(), own);
+        self.queue_points
+            .add(now.points.cast_signed() - self.shown.points.cast_signed(), own);
         self.shown = now;
     }
 }

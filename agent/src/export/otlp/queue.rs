@@ -62,7 +62,16 @@ impl MemoryQueue {
     /// Holds at most `limit` bytes. While records are in flight it may hold these and one more record if both together
     /// exceed the limit.
     pub const fn new(limit: u64) -> Self {
-        Self { limit, records: VecDeque::new(), in_flight: 0, usage: Usage { records: 0, points: 0, bytes: 0 } }
+        Self {
+            limit,
+            records: VecDeque::new(),
+            in_flight: 0,
+            usage: Usage {
+                records: 0,
+                points: 0,
+                bytes: 0,
+            },
+        }
     }
 
     fn remove(&mut self, at: usize) -> Option<Record> {
@@ -137,7 +146,11 @@ mod tests {
     use crate::metric::Timestamp;
 
     fn record(id: u64, size: usize) -> Record {
-        Record { bytes: Bytes::from(vec![0; size]), points: id % 7 + 1, time: Timestamp::from_unix_nanos(id) }
+        Record {
+            bytes: Bytes::from(vec![0; size]),
+            points: id % 7 + 1,
+            time: Timestamp::from_unix_nanos(id),
+        }
     }
 
     #[derive(Debug, Clone)]

@@ -92,7 +92,11 @@ impl Sender {
     pub(super) async fn run(&self) {
         self.ledger().release();
         let mut flush = self.flush.subscribe();
-        let mut course = Course { client: None, backoff: Backoff::new(self.pace), pieces: Vec::new() };
+        let mut course = Course {
+            client: None,
+            backoff: Backoff::new(self.pace),
+            pieces: Vec::new(),
+        };
         loop {
             let batch = self.take(&mut course);
             if batch.is_empty() {
@@ -118,7 +122,11 @@ impl Sender {
             course.pieces.clear();
         }
         // One record is enough to learn whether a refusal has been mended.
-        let most = if ledger.is_blocked() { 1 } else { course.pieces.pop().unwrap_or(usize::MAX) };
+        let most = if ledger.is_blocked() {
+            1
+        } else {
+            course.pieces.pop().unwrap_or(usize::MAX)
+        };
         ledger.take(MAX_REQUEST_BYTES, most)
     }
 
@@ -129,7 +137,13 @@ impl Sender {
                 Ok(client) => client,
                 Err(error) => {
                     let remedy = "mend the file or setting that the message names";
-                    return Answer::new(Verdict::Hold { reason: "configuration", remedy }, chain(&error));
+                    return Answer::new(
+                        Verdict::Hold {
+                            reason: "configuration",
+                            remedy,
+                        },
+                        chain(&error),
+                    );
                 }
             },
         };
@@ -159,7 +173,9 @@ impl Sender {
         }
         match verdict {
             Verdict::Accepted { rejected } => {
-                ledger.meters().request(if rejected > 0 { "partial" } else { "accepted" }, took);
+                ledger
+                    .meters()
+                    .request(if rejected > 0 { "partial" } else { "accepted" }, took);
                 ledger.sent(rejected);
                 drop(ledger);
                 course.backoff.reset();
@@ -171,7 +187,11 @@ impl Sender {
                 ledger.release();
                 drop(ledger);
                 course.pieces.push(batch.len());
-                self.log_failed("retry", &said, "trying again; check that the endpoint is up and speaks the protocol");
+                self.log_failed(
+                    "retry",
+                    &said,
+                    "trying again; check that the endpoint is up and speaks the protocol",
+                );
                 let wait = course.backoff.next(asked);
                 Some(self.in_a_hurry(asked).unwrap_or(wait))
             }
@@ -263,7 +283,11 @@ impl Sender {
         } else if !said.is_empty()
             && let Some(unsaid) = self.quiet.may_say("warning")
         {
-            tracing::warn!(destination, unsaid, "destination accepted the points with a warning: {said}");
+            tracing::warn!(
+                destination,
+                unsaid,
+                "destination accepted the points with a warning: {said}"
+            );
         }
     }
 

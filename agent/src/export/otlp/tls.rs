@@ -31,7 +31,13 @@ impl Tls {
         let identity = match (file("cert_file", &files.cert_file)?, file("key_file", &files.key_file)?) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
-            _ => return Err(fault(destination, "cert_file and key_file belong together; set both or none", None)),
+            _ => {
+                return Err(fault(
+                    destination,
+                    "cert_file and key_file belong together; set both or none",
+                    None,
+                ));
+            }
         };
         let roots = roots(destination, ca.as_deref())?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -43,10 +49,15 @@ impl Tls {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => {
                 let chain = certificates(destination, "cert_file", cert)?;
-                let key = PrivateKeyDer::from_pem_slice(key)
-                    .map_err(|source| fault(destination, "key_file holds no private key in PEM", Some(source.into())))?;
+                let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| {
+                    fault(destination, "key_file holds no private key in PEM", Some(source.into()))
+                })?;
                 builder.with_client_auth_cert(chain, key).map_err(|source| {
-                    fault(destination, "cert_file and key_file do not fit together", Some(source.into()))
+                    fault(
+                        destination,
+                        "cert_file and key_file do not fit together",
+                        Some(source.into()),
+                    )
                 })?
             }
         };
@@ -75,9 +86,13 @@ fn roots(destination: &Destination, ca: Option<&[u8]>) -> Result<RootCertStore, 
     let mut roots = RootCertStore::empty();
     if let Some(ca) = ca {
         for certificate in certificates(destination, "ca_file", ca)? {
-            roots
-                .add(certificate)
-                .map_err(|source| fault(destination, "ca_file holds an unusable certificate", Some(source.into())))?;
+            roots.add(certificate).map_err(|source| {
+                fault(
+                    destination,
+                    "ca_file holds an unusable certificate",
+                    Some(source.into()),
+                )
+            })?;
         }
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -89,16 +104,16 @@ fn roots(destination: &Destination, ca: Option<&[u8]>) -> Result<RootCertStore, 
     Ok(roots)
 }
 
-fn certificates(
-    destination: &Destination,
-    what: &str,
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+fn certificates(destination: &Destination, what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(fault(destination, &format!("{what} holds no certificate in PEM"), None)),
-        Err(source) => Err(fault(destination, &format!("{what} is no valid PEM"), Some(source.into()))),
+        Err(source) => Err(fault(
+            destination,
+            &format!("{what} is no valid PEM"),
+            Some(source.into()),
+        )),
     }
 }
 
@@ -107,5 +122,9 @@ fn fault(
     problem: &str,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 ) -> BuildError {
-    BuildError::Tls { destination: destination.name.clone(), problem: problem.to_owned(), source }
+    BuildError::Tls {
+        destination: destination.name.clone(),
+        problem: problem.to_owned(),
+        source,
+    }
 }

@@ -34,17 +34,28 @@ impl Material {
     /// Reads and checks headers, headers file and TLS files.
     pub(super) fn load(destination: &Destination) -> Result<Self, BuildError> {
         let endpoint = &destination.endpoint;
-        let wrong = |problem: String| BuildError::Endpoint { destination: destination.name.clone(), problem };
+        let wrong = |problem: String| BuildError::Endpoint {
+            destination: destination.name.clone(),
+            problem,
+        };
         if !matches!(endpoint.scheme(), "http" | "https") {
-            return Err(wrong(format!("has the scheme \"{}\"; use http or https", endpoint.scheme())));
+            return Err(wrong(format!(
+                "has the scheme \"{}\"; use http or https",
+                endpoint.scheme()
+            )));
         }
         if endpoint.host_str().is_none() {
             return Err(wrong("has no host".to_owned()));
         }
         if !endpoint.username().is_empty() || endpoint.password().is_some() {
-            return Err(wrong("holds a user or password; use headers or headers_file instead".to_owned()));
+            return Err(wrong(
+                "holds a user or password; use headers or headers_file instead".to_owned(),
+            ));
         }
-        Ok(Self { headers: credentials::headers(destination)?, tls: Tls::load(destination)? })
+        Ok(Self {
+            headers: credentials::headers(destination)?,
+            tls: Tls::load(destination)?,
+        })
     }
 }
 
@@ -80,7 +91,10 @@ impl Client {
             Ok(Err(_)) => Answer::timed_out(destination.timeout),
             Err(_) => Answer {
                 reconnect: true,
-                ..Answer::new(Verdict::Retry { asked: None }, "the answer could not be read; is it an OTLP receiver?")
+                ..Answer::new(
+                    Verdict::Retry { asked: None },
+                    "the answer could not be read; is it an OTLP receiver?",
+                )
             },
         }
     }

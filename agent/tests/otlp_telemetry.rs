@@ -1,0 +1,126 @@
+//! The sender's own metrics tell the truth: queued = sent + dropped + waiting, by destination.
+
+#[path = "otlp_wire/peer/mod.rs"]
+#[allow(dead_code, reason = "this test needs one of the receivers only")]
+mod peer;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use accelscope::export::otlp::Protocol;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::reader::MetricReader;
+use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
+use peer::http::{Peer, status};
+use peer::{destination, drained, record, start, until};
+
+#[derive(Debug, Clone)]
+struct Reader(Arc<ManualReader>);
+
+impl MetricReader for Reader {
+    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+
+    fn collect(&self, into: &mut ResourceMetrics) -> OTelSdkResult {
+        self.0.collect(into)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self, kind: InstrumentKind) -> Temporality {
+        self.0.temporality(kind)
+    }
+}
+
+/// All sums and gauges as `name{attributes}`.
+fn collect(reader: &Reader) -> BTreeMap<String, i128> {
+    let mut metrics = ResourceMetrics::default();
+    reader.collect(&mut metrics).unwrap();
+    let mut found = BTreeMap::new();
+    let mut add = |name: &str, attributes: Vec<String>, value: i128| {
+        found.insert(format!("{name}{{{}}}", attributes.join(",")), value);
+    };
+    for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
+        let text = |kv: &opentelemetry::KeyValue| format!("{}={}", kv.key, kv.value);
+        macro_rules! points {
+            ($data:expr) => {
+                $data.data_points().for_each(|point| {
+                    let mut attributes: Vec<_> = point.attributes().map(text).collect();
+                    attributes.sort();
+                    add(metric.name(), attributes, i128::from(point.value()));
+                })
+            };
+        }
+        match metric.data() {
+            AggregatedMetrics::U64(MetricData::Sum(sum)) => points!(sum),
+            AggregatedMetrics::I64(MetricData::Sum(sum)) => points!(sum),
+            AggregatedMetrics::I64(MetricData::Gauge(gauge)) => points!(gauge),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_point_is_accounted_for() {
+    let reader = Reader(Arc::new(ManualReader::builder().build()));
+    opentelemetry::global::set_meter_provider(SdkMeterProvider::builder().with_reader(reader.clone()).build());
+
+    let running = Peer::new([status(400), status(503), status(401), status(401)])
+        .start()
+        .await;
+    let mut to = destination("d", Protocol::HttpProtobuf, &running.address.to_string());
+    to.queue_bytes = 2 * record(1).len();
+    let exporter = start(vec![to]);
+
+    let before = collect(&reader);
+    for outcome in ["queued", "sent", "dropped"] {
+        let name = format!("agent.export.points{{agent.outcome={outcome},destination=d}}");
+        assert_eq!(before.get(&name), Some(&0), "{before:?}");
+    }
+
+    // Three records where two fit: one is lost at once; then 400 takes the next.
+    exporter.push(&[record(1), record(2), record(3)]);
+    until("it is blocked", || exporter.state("d").unwrap().blocked.is_some()).await;
+    let blocked = collect(&reader);
+    assert_eq!(blocked["agent.export.blocked{agent.reason=http_401,destination=d}"], 1);
+    drained(&exporter, "d").await;
+    exporter.push(&[record(4)]);
+    drained(&exporter, "d").await;
+
+    let now = collect(&reader);
+    let get = |name: &str| *now.get(name).unwrap_or_else(|| panic!("no {name} in {now:#?}"));
+    let points = |outcome: &str| get(&format!("agent.export.points{{agent.outcome={outcome},destination=d}}"));
+    assert_eq!(points("queued"), 4);
+    assert_eq!(points("sent") + points("dropped"), 4);
+    assert_eq!(get("agent.export.dropped{agent.reason=queue_full,destination=d}"), 1);
+    let by_reason: i128 = now
+        .iter()
+        .filter(|(name, _)| name.starts_with("agent.export.dropped{"))
+        .map(|(_, value)| value)
+        .sum();
+    assert_eq!(by_reason, points("dropped"));
+    assert_eq!(points("sent"), running.peer.accepted().len() as i128);
+    assert_eq!(get("agent.export.queue.points{destination=d}"), 0);
+    assert_eq!(get("agent.export.queue.usage{destination=d}"), 0);
+    assert_eq!(
+        get("agent.export.queue.limit{destination=d}"),
+        i128::from(2 * record(1).len())
+    );
+    assert_eq!(
+        get("agent.export.bytes{destination=d}"),
+        i128::from(points("sent") as u64 * record(1).len())
+    );
+    assert_eq!(get("agent.export.blocked{agent.reason=http_401,destination=d}"), 0);
+    assert_eq!(get("agent.export.requests{agent.outcome=refused,destination=d}"), 2);
+    assert_eq!(get("agent.export.requests{agent.outcome=retry,destination=d}"), 1);
+}
