@@ -5,46 +5,43 @@
 mod peer;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use accelscope::export::otlp::Protocol;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
-use opentelemetry_sdk::metrics::reader::MetricReader;
-use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
 use peer::http::{Peer, status};
 use peer::{destination, drained, record, start, until};
 
-#[derive(Debug, Clone)]
-struct Reader(Arc<ManualReader>);
+/// Series as `name{attributes}` with their values, as last collected.
+type Collected = Arc<Mutex<BTreeMap<String, i128>>>;
 
-impl MetricReader for Reader {
-    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
-        self.0.register_pipeline(pipeline);
-    }
+#[derive(Debug, Clone, Default)]
+struct Collector(Collected);
 
-    fn collect(&self, into: &mut ResourceMetrics) -> OTelSdkResult {
-        self.0.collect(into)
+impl PushMetricExporter for Collector {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        *self.0.lock().unwrap() = numbers(metrics);
+        Ok(())
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.0.force_flush()
+        Ok(())
     }
 
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.0.shutdown_with_timeout(timeout)
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
     }
 
-    fn temporality(&self, kind: InstrumentKind) -> Temporality {
-        self.0.temporality(kind)
+    fn temporality(&self) -> Temporality {
+        Temporality::Cumulative
     }
 }
 
-/// All sums and gauges as `name{attributes}`.
-fn collect(reader: &Reader) -> BTreeMap<String, i128> {
-    let mut metrics = ResourceMetrics::default();
-    reader.collect(&mut metrics).unwrap();
+fn numbers(metrics: &ResourceMetrics) -> BTreeMap<String, i128> {
     let mut found = BTreeMap::new();
     let mut add = |name: &str, attributes: Vec<String>, value: i128| {
         found.insert(format!("{name}{{{}}}", attributes.join(",")), value);
@@ -72,8 +69,15 @@ fn collect(reader: &Reader) -> BTreeMap<String, i128> {
 
 #[tokio::test]
 async fn every_point_is_accounted_for() {
-    let reader = Reader(Arc::new(ManualReader::builder().build()));
-    opentelemetry::global::set_meter_provider(SdkMeterProvider::builder().with_reader(reader.clone()).build());
+    let collector = Collector::default();
+    let provider = SdkMeterProvider::builder()
+        .with_periodic_exporter(collector.clone())
+        .build();
+    opentelemetry::global::set_meter_provider(provider.clone());
+    let collect = || {
+        provider.force_flush().unwrap();
+        collector.0.lock().unwrap().clone()
+    };
 
     let running = Peer::new([status(400), status(503), status(401), status(401)])
         .start()
@@ -82,7 +86,7 @@ async fn every_point_is_accounted_for() {
     to.queue_bytes = 2 * record(1).len();
     let exporter = start(vec![to]);
 
-    let before = collect(&reader);
+    let before = collect();
     for outcome in ["queued", "sent", "dropped"] {
         let name = format!("agent.export.points{{agent.outcome={outcome},destination=d}}");
         assert_eq!(before.get(&name), Some(&0), "{before:?}");
@@ -91,13 +95,13 @@ async fn every_point_is_accounted_for() {
     // Three records where two fit: one is lost at once; then 400 takes the next.
     exporter.push(&[record(1), record(2), record(3)]);
     until("it is blocked", || exporter.state("d").unwrap().blocked.is_some()).await;
-    let blocked = collect(&reader);
+    let blocked = collect();
     assert_eq!(blocked["agent.export.blocked{agent.reason=http_401,destination=d}"], 1);
     drained(&exporter, "d").await;
     exporter.push(&[record(4)]);
     drained(&exporter, "d").await;
 
-    let now = collect(&reader);
+    let now = collect();
     let get = |name: &str| *now.get(name).unwrap_or_else(|| panic!("no {name} in {now:#?}"));
     let points = |outcome: &str| get(&format!("agent.export.points{{agent.outcome={outcome},destination=d}}"));
     assert_eq!(points("queued"), 4);

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Script, Seen, ids};
 
-pub enum Reply {
+pub(crate) enum Reply {
     Partial(i64, String),
     Fail(Status),
     /// Never answers.
@@ -27,38 +27,38 @@ pub enum Reply {
     AtMost(usize, Status),
 }
 
-pub struct Attempt {
-    pub at: Instant,
-    pub metadata: MetadataMap,
-    pub ids: Vec<i64>,
-    pub accepted: bool,
+pub(crate) struct Attempt {
+    pub(crate) at: Instant,
+    pub(crate) metadata: MetadataMap,
+    pub(crate) ids: Vec<i64>,
+    pub(crate) accepted: bool,
 }
 
 #[derive(Clone)]
-pub struct Peer {
-    pub script: Script<Reply>,
-    pub seen: Seen<Attempt>,
+pub(crate) struct Peer {
+    pub(crate) script: Script<Reply>,
+    pub(crate) seen: Seen<Attempt>,
 }
 
-pub struct Running {
-    pub peer: Peer,
-    pub address: SocketAddr,
-    pub task: JoinHandle<()>,
+pub(crate) struct Running {
+    pub(crate) peer: Peer,
+    pub(crate) address: SocketAddr,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Peer {
-    pub fn new(script: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) fn new(script: impl IntoIterator<Item = Reply>) -> Self {
         Self {
             script: Script::new(script),
             seen: Seen::default(),
         }
     }
 
-    pub async fn start(self) -> Running {
+    pub(crate) async fn start(self) -> Running {
         self.start_at("127.0.0.1:0".parse().unwrap()).await
     }
 
-    pub async fn start_at(self, address: SocketAddr) -> Running {
+    pub(crate) async fn start_at(self, address: SocketAddr) -> Running {
         let incoming = TcpIncoming::bind(address).unwrap();
         let address = incoming.local_addr().unwrap();
         let service = MetricsServiceServer::new(self.clone()).accept_compressed(CompressionEncoding::Gzip);
@@ -72,7 +72,7 @@ impl Peer {
     }
 
     /// The values of all points that were accepted, in the order of their arrival.
-    pub fn accepted(&self) -> Vec<i64> {
+    pub(crate) fn accepted(&self) -> Vec<i64> {
         self.seen
             .map(|attempt| {
                 if attempt.accepted {

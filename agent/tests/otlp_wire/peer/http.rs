@@ -18,16 +18,16 @@ use tokio::net::TcpListener;
 use super::{Script, Seen, ids};
 
 #[derive(Clone)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Bytes,
     /// Answers so only to requests of more points than this.
-    pub above: usize,
+    pub(crate) above: usize,
 }
 
 /// An answer without a body.
-pub fn status(status: u16) -> Reply {
+pub(crate) fn status(status: u16) -> Reply {
     Reply {
         status,
         headers: Vec::new(),
@@ -37,48 +37,48 @@ pub fn status(status: u16) -> Reply {
 }
 
 impl Reply {
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
-    pub fn above(mut self, points: usize) -> Self {
+    pub(crate) fn above(mut self, points: usize) -> Self {
         self.above = points;
         self
     }
 }
 
-pub struct Attempt {
-    pub at: Instant,
-    pub method: Method,
-    pub path: String,
-    pub headers: HeaderMap,
+pub(crate) struct Attempt {
+    pub(crate) at: Instant,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
     /// As it came over the wire.
-    pub body: Bytes,
-    pub ids: Vec<i64>,
-    pub accepted: bool,
+    pub(crate) body: Bytes,
+    pub(crate) ids: Vec<i64>,
+    pub(crate) accepted: bool,
 }
 
 #[derive(Clone)]
-pub struct Peer {
-    pub script: Script<Reply>,
-    pub seen: Seen<Attempt>,
+pub(crate) struct Peer {
+    pub(crate) script: Script<Reply>,
+    pub(crate) seen: Seen<Attempt>,
     /// Whether only requests with this `authorization` are let in.
-    pub token: Option<&'static str>,
+    pub(crate) token: Option<&'static str>,
 }
 
-pub struct Running {
-    pub peer: Peer,
-    pub address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) peer: Peer,
+    pub(crate) address: SocketAddr,
 }
 
 impl Peer {
-    pub fn new(script: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) fn new(script: impl IntoIterator<Item = Reply>) -> Self {
         Self {
             script: Script::new(script),
             seen: Seen::default(),
@@ -86,7 +86,7 @@ impl Peer {
         }
     }
 
-    pub async fn start(self) -> Running {
+    pub(crate) async fn start(self) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = self.router();
@@ -94,7 +94,7 @@ impl Peer {
         Running { peer: self, address }
     }
 
-    pub fn router(&self) -> Router {
+    pub(crate) fn router(&self) -> Router {
         Router::new()
             .fallback(any(answer))
             .layer(DefaultBodyLimit::max(64 << 20))
@@ -102,7 +102,7 @@ impl Peer {
     }
 
     /// The values of all points that were accepted, in the order of their arrival.
-    pub fn accepted(&self) -> Vec<i64> {
+    pub(crate) fn accepted(&self) -> Vec<i64> {
         self.seen
             .map(|attempt| {
                 if attempt.accepted {

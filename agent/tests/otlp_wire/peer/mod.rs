@@ -1,7 +1,7 @@
 //! Receivers that answer by script, and records to send them.
 
-pub mod grpc;
-pub mod http;
+pub(crate) mod grpc;
+pub(crate) mod http;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 
 /// Short waits, so that an outage of a test takes milliseconds.
-pub fn pace() -> Pace {
+pub(crate) fn pace() -> Pace {
     Pace::new(
         Duration::from_millis(5),
         Duration::from_millis(40),
@@ -24,7 +24,7 @@ pub fn pace() -> Pace {
     .unwrap()
 }
 
-pub fn destination(name: &str, protocol: Protocol, address: &str) -> Destination {
+pub(crate) fn destination(name: &str, protocol: Protocol, address: &str) -> Destination {
     let path = if protocol == Protocol::Grpc { "" } else { "/v1/metrics" };
     Destination {
         name: name.to_owned(),
@@ -40,7 +40,7 @@ pub fn destination(name: &str, protocol: Protocol, address: &str) -> Destination
 }
 
 /// An exporter that runs until the test ends.
-pub fn start(destinations: Vec<Destination>) -> Exporter {
+pub(crate) fn start(destinations: Vec<Destination>) -> Exporter {
     let exporter = Exporter::with_pace(destinations, pace()).unwrap();
     let running = exporter.clone();
     tokio::spawn(async move { running.run().await });
@@ -48,7 +48,7 @@ pub fn start(destinations: Vec<Destination>) -> Exporter {
 }
 
 /// A record of one point whose value is `id`.
-pub fn record(id: i64) -> Record {
+pub(crate) fn record(id: i64) -> Record {
     let series = Series {
         instrument: &catalogue::agent::MEMORY_USAGE,
         attributes: Arc::new(Attributes::empty()),
@@ -62,7 +62,7 @@ pub fn record(id: i64) -> Record {
 }
 
 /// A record of one point whose value is `id`, blown up to about `size` bytes by its resource.
-pub fn large_record(id: i64, size: usize) -> Record {
+pub(crate) fn large_record(id: i64, size: usize) -> Record {
     let mut resource = Resource::default();
     for at in 0..size / 270 {
         resource.set(format!("filler.{at:05}"), "x".repeat(250));
@@ -78,7 +78,7 @@ pub fn large_record(id: i64, size: usize) -> Record {
 }
 
 /// The values of all points of a request, in their order.
-pub fn ids(request: &ExportMetricsServiceRequest) -> Vec<i64> {
+pub(crate) fn ids(request: &ExportMetricsServiceRequest) -> Vec<i64> {
     let metrics = request
         .resource_metrics
         .iter()
@@ -97,7 +97,7 @@ pub fn ids(request: &ExportMetricsServiceRequest) -> Vec<i64> {
 }
 
 /// Waits until the condition holds; fails after ten seconds.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < deadline, "timed out waiting until {what}");
@@ -106,7 +106,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Waits until nothing waits for the destination, and checks its books.
-pub async fn drained(exporter: &Exporter, destination: &str) -> Totals {
+pub(crate) async fn drained(exporter: &Exporter, destination: &str) -> Totals {
     until("the queue is empty", || {
         exporter.state(destination).unwrap().waiting.records == 0
     })
@@ -117,7 +117,7 @@ pub async fn drained(exporter: &Exporter, destination: &str) -> Totals {
 }
 
 /// What a peer answers in turn; beyond the script it accepts.
-pub struct Script<R> {
+pub(crate) struct Script<R> {
     replies: Arc<Mutex<VecDeque<R>>>,
 }
 
@@ -130,19 +130,19 @@ impl<R> Clone for Script<R> {
 }
 
 impl<R> Script<R> {
-    pub fn new(replies: impl IntoIterator<Item = R>) -> Self {
+    pub(crate) fn new(replies: impl IntoIterator<Item = R>) -> Self {
         Self {
             replies: Arc::new(Mutex::new(replies.into_iter().collect())),
         }
     }
 
-    pub fn next(&self) -> Option<R> {
+    pub(crate) fn next(&self) -> Option<R> {
         self.replies.lock().unwrap().pop_front()
     }
 }
 
 /// What a peer saw.
-pub struct Seen<T> {
+pub(crate) struct Seen<T> {
     all: Arc<Mutex<Vec<T>>>,
 }
 
@@ -161,15 +161,15 @@ impl<T> Default for Seen<T> {
 }
 
 impl<T> Seen<T> {
-    pub fn add(&self, one: T) {
+    pub(crate) fn add(&self, one: T) {
         self.all.lock().unwrap().push(one);
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.all.lock().unwrap().len()
     }
 
-    pub fn map<U>(&self, f: impl FnMut(&T) -> U) -> Vec<U> {
+    pub(crate) fn map<U>(&self, f: impl FnMut(&T) -> U) -> Vec<U> {
         self.all.lock().unwrap().iter().map(f).collect()
     }
 }
