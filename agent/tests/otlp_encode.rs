@@ -1,5 +1,7 @@
 //! What the encoder writes, read back by decoders that are not ours.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be decoded is a failed test")]
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;

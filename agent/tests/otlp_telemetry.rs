@@ -1,5 +1,7 @@
 //! The sender's own metrics tell the truth: queued = sent + dropped + waiting, by destination.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be collected is a failed test")]
+
 #[path = "otlp_wire/peer/mod.rs"]
 #[allow(dead_code, reason = "this test needs one of the receivers only")]
 mod peer;
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use accelscope::export::otlp::Protocol;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics};
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
 use peer::http::{Peer, status};
@@ -46,7 +48,7 @@ fn numbers(metrics: &ResourceMetrics) -> BTreeMap<String, i128> {
     let mut add = |name: &str, attributes: Vec<String>, value: i128| {
         found.insert(format!("{name}{{{}}}", attributes.join(",")), value);
     };
-    for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
+    for metric in metrics.scope_metrics().flat_map(ScopeMetrics::metrics) {
         let text = |kv: &opentelemetry::KeyValue| format!("{}={}", kv.key, kv.value);
         macro_rules! points {
             ($data:expr) => {

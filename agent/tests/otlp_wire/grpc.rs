@@ -30,7 +30,7 @@ async fn retryable_codes_are_tried_again_until_the_records_arrive() {
         Code::Unavailable,
         Code::DataLoss,
     ];
-    let running = Peer::new(codes.map(fail)).start().await;
+    let running = Peer::new(codes.map(fail)).start();
     let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
     exporter.push(&[record(1)]);
     assert_eq!(drained(&exporter, "d").await.sent, 1);
@@ -50,7 +50,7 @@ async fn codes_that_speak_of_the_data_drop_the_record_and_let_the_next_one_throu
         Code::ResourceExhausted,
     ];
     for code in codes {
-        let running = Peer::new([fail(code)]).start().await;
+        let running = Peer::new([fail(code)]).start();
         let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
         exporter.push(&[record(1)]);
         assert_eq!(drained(&exporter, "d").await.dropped, 1, "{code:?}");
@@ -69,7 +69,7 @@ async fn codes_that_speak_of_the_configuration_hold_everything_until_they_are_me
         (Code::PermissionDenied, "permission_denied"),
         (Code::Unimplemented, "unimplemented"),
     ] {
-        let running = Peer::new([fail(code), fail(code)]).start().await;
+        let running = Peer::new([fail(code), fail(code)]).start();
         let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
         exporter.push(&[record(1), record(2), record(3)]);
         until("it is blocked", || exporter.state("d").unwrap().blocked == Some(reason)).await;
@@ -86,7 +86,7 @@ async fn codes_that_speak_of_the_configuration_hold_everything_until_they_are_me
 async fn retry_info_is_waited_for_and_makes_exhaustion_retryable() {
     let delay = Duration::from_millis(300);
     for code in [Code::ResourceExhausted, Code::Unavailable] {
-        let running = Peer::new([fail_after(code, delay)]).start().await;
+        let running = Peer::new([fail_after(code, delay)]).start();
         let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
         exporter.push(&[record(1)]);
         assert_eq!(drained(&exporter, "d").await.sent, 1);
@@ -97,10 +97,9 @@ async fn retry_info_is_waited_for_and_makes_exhaustion_retryable() {
 
 #[tokio::test]
 async fn a_joined_request_that_is_too_much_goes_in_pieces_and_only_the_poison_is_dropped() {
-    // While the first request hangs in refusals, eight records gather and are joined.
     let exhausted = || Status::resource_exhausted("too many points");
     let replies = (0..40).map(|_| Reply::AtMost(2, exhausted()));
-    let running = Peer::new(replies).start().await;
+    let running = Peer::new(replies).start();
     let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
     exporter.push(&(1..=8).map(record).collect::<Vec<_>>());
     let totals = drained(&exporter, "d").await;
@@ -109,9 +108,7 @@ async fn a_joined_request_that_is_too_much_goes_in_pieces_and_only_the_poison_is
 
     // One record of three points can be cut no further.
     let refused = || Status::invalid_argument("point 3 is poison");
-    let running = Peer::new([Reply::AtMost(0, refused()), Reply::AtMost(0, refused())])
-        .start()
-        .await;
+    let running = Peer::new([Reply::AtMost(0, refused()), Reply::AtMost(0, refused())]).start();
     let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
     exporter.push(&[record(1), record(2), record(3)]);
     let totals = drained(&exporter, "d").await;
@@ -121,7 +118,7 @@ async fn a_joined_request_that_is_too_much_goes_in_pieces_and_only_the_poison_is
 
 #[tokio::test]
 async fn points_rejected_in_a_partial_success_are_counted_and_never_sent_again() {
-    let running = Peer::new([Reply::Partial(2, "two too old".to_owned())]).start().await;
+    let running = Peer::new([Reply::Partial(2, "two too old".to_owned())]).start();
     let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
     exporter.push(&[record(1), record(2), record(3)]);
     let totals = drained(&exporter, "d").await;
@@ -132,7 +129,7 @@ async fn points_rejected_in_a_partial_success_are_counted_and_never_sent_again()
 #[tokio::test]
 async fn a_partial_success_that_claims_more_than_was_sent_does_not_break_the_books() {
     for claimed in [i64::MAX, -5] {
-        let running = Peer::new([Reply::Partial(claimed, String::new())]).start().await;
+        let running = Peer::new([Reply::Partial(claimed, String::new())]).start();
         let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
         exporter.push(&[record(1)]);
         assert_eq!(drained(&exporter, "d").await.dropped, u64::from(claimed > 0));
@@ -141,7 +138,7 @@ async fn a_partial_success_that_claims_more_than_was_sent_does_not_break_the_boo
 
 #[tokio::test]
 async fn a_receiver_that_accepts_and_hangs_is_left_at_the_timeout() {
-    let running = Peer::new([Reply::Hang]).start().await;
+    let running = Peer::new([Reply::Hang]).start();
     let mut to = destination("d", Protocol::Grpc, &running.address.to_string());
     to.timeout = Duration::from_millis(200);
     let exporter = start(vec![to]);
@@ -154,7 +151,7 @@ async fn a_receiver_that_accepts_and_hangs_is_left_at_the_timeout() {
 
 #[tokio::test]
 async fn an_answer_beyond_4_mib_is_not_read_and_the_request_is_not_repeated() {
-    let running = Peer::new([Reply::Partial(0, "x".repeat(5 << 20))]).start().await;
+    let running = Peer::new([Reply::Partial(0, "x".repeat(5 << 20))]).start();
     let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
     exporter.push(&[record(1)]);
     assert_eq!(drained(&exporter, "d").await.dropped, 1);
@@ -164,7 +161,7 @@ async fn an_answer_beyond_4_mib_is_not_read_and_the_request_is_not_repeated() {
 #[tokio::test]
 async fn requests_carry_headers_and_agent_and_are_compressed_as_configured() {
     for (compression, expected) in [(Compression::Gzip, Some("gzip")), (Compression::None, None)] {
-        let running = Peer::new([]).start().await;
+        let running = Peer::new([]).start();
         let mut to = destination("d", Protocol::Grpc, &running.address.to_string());
         to.compression = compression;
         let exporter = start(vec![to]);
@@ -189,7 +186,7 @@ async fn requests_carry_headers_and_agent_and_are_compressed_as_configured() {
 
 #[tokio::test]
 async fn a_backlog_is_joined_below_the_4_mib_that_a_server_takes() {
-    let running = Peer::new([fail(Code::Unavailable)]).start().await;
+    let running = Peer::new([fail(Code::Unavailable)]).start();
     let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
     let records: Vec<_> = (1..=9).map(|id| large_record(id, 1_000_000)).collect();
     assert!(

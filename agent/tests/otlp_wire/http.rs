@@ -80,7 +80,7 @@ async fn retry_after_is_waited_for_in_both_forms() {
 
 #[tokio::test]
 async fn a_retry_after_that_makes_no_sense_is_no_reason_to_wait() {
-    let past = httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(3600));
+    let past = httpdate::fmt_http_date(SystemTime::now() - Duration::from_hours(1));
     let running =
         Peer::new(["soon".to_owned(), "-5".to_owned(), past].map(|text| status(429).header("retry-after", text)))
             .start()

@@ -54,11 +54,11 @@ impl Peer {
         }
     }
 
-    pub(crate) async fn start(self) -> Running {
-        self.start_at("127.0.0.1:0".parse().unwrap()).await
+    pub(crate) fn start(self) -> Running {
+        self.start_at("127.0.0.1:0".parse().unwrap())
     }
 
-    pub(crate) async fn start_at(self, address: SocketAddr) -> Running {
+    pub(crate) fn start_at(self, address: SocketAddr) -> Running {
         let incoming = TcpIncoming::bind(address).unwrap();
         let address = incoming.local_addr().unwrap();
         let service = MetricsServiceServer::new(self.clone()).accept_compressed(CompressionEncoding::Gzip);

@@ -1,5 +1,7 @@
 //! Receivers that answer by script, and records to send them.
 
+#![allow(clippy::unwrap_used, reason = "a receiver that cannot start is a failed test")]
+
 pub(crate) mod grpc;
 pub(crate) mod http;
 
