@@ -136,12 +136,13 @@ impl Sampler for WorkerSampler {
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         let answer = self.worker.request(self.descriptor.deadline);
         let sampler = telemetry::label(key::AGENT_SAMPLER, self.descriptor.name);
-        self.recorders
-            .age
-            .record(self.worker.age().unwrap_or_default().as_secs_f64(), &[sampler.clone()]);
+        self.recorders.age.record(
+            self.worker.age().unwrap_or_default().as_secs_f64(),
+            std::slice::from_ref(&sampler),
+        );
         self.recorders.stuck.record(
             self.worker.stuck().unwrap_or_default().as_secs_f64(),
-            &[sampler.clone()],
+            std::slice::from_ref(&sampler),
         );
         match answer {
             Ok(reply) => {
