@@ -1,0 +1,51 @@
+//! The simulator behind `agent --stdout --demo`.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::fleet::Fleet;
+use super::{Options, SimulateError};
+
+/// A running simulation in a private temporary folder: three processes with two networks each on two devices, with a
+/// varying load. Dropping it ends the writers and removes the folder; if the program is killed instead, the writers
+/// end all the same and only the empty folder stays.
+pub struct Demo {
+    // Before the folder, because fields are dropped in this order.
+    _fleet: Fleet,
+    dir: PathBuf,
+    _folder: TempDir,
+}
+
+impl Demo {
+    /// Starts it. The first files appear after a second, as with the runtime.
+    ///
+    /// The calling executable is started again with [`WRITER_ARGS`](super::WRITER_ARGS) as its arguments.
+    pub fn start() -> Result<Self, SimulateError> {
+        let folder = tempfile::Builder::new()
+            .prefix("accelscope-demo-")
+            .tempdir()
+            .map_err(|source| SimulateError::Directory {
+                path: std::env::temp_dir(),
+                source,
+            })?;
+        let dir = folder.path().join("hmon_files");
+        let options = Options {
+            dir: dir.clone(),
+            processes: 3,
+            devices: 2,
+            vary: true,
+            ..Options::default()
+        };
+        Ok(Self {
+            _fleet: Fleet::start(options)?,
+            dir,
+            _folder: folder,
+        })
+    }
+
+    /// Where the monitor files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
