@@ -1,22 +1,4 @@
-//! stub
-#![allow(missing_docs)]
-use crate::host::HostRoots;
-use crate::metric::{Batch, Point};
-pub struct Settings {
-    pub per_process: bool,
-}
-pub struct Attribution;
-impl Attribution {
-    pub fn new(_: &HostRoots, _: Settings) -> Self {
-        Self
-    }
-}
-pub struct Merger;
-impl Merger {
-    pub fn new() -> Self {
-        Self
-    }
-    pub fn apply(&mut self, b: Batch, _: &mut Attribution) -> Vec<Point> {
-        b.points
-    }
-}
+//! From a process to its container and pod, with nothing but what the node itself holds.
+
+pub mod cgroup;
+mod segment;
