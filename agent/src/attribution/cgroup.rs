@@ -1,6 +1,6 @@
 //! What a process' cgroup says of the container, pod or unit it belongs to. Nothing else knows what such a path looks like.
 
-use super::segment::{Segment, unescape};
+use super::segment::Segment;
 
 /// What a `/proc/<pid>/cgroup` names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -105,12 +105,11 @@ impl Cgroup {
                     };
                 }
                 Segment::Container(runtime, id) => {
-                    let nested = found.container_id.is_some() || found.container_name.is_some();
                     found = Self {
                         container_id: Some(id),
                         runtime: runtime.or_else(|| parent_runtime(before)),
-                        // A container in a container of a pod is no container of the pod.
-                        pod_uid: found.pod_uid.filter(|_| !nested),
+                        // A container that a container of a pod has made still is that pod's.
+                        pod_uid: found.pod_uid,
                         ..Self::default()
                     };
                 }
@@ -152,5 +151,5 @@ fn unit(segments: &[&str]) -> Option<String> {
         let slice = segments[..at].last().filter(|slice| slice.ends_with(".slice"));
         return slice.map(|slice| (*slice).to_owned());
     }
-    Some(unescape(unit))
+    Some(unit.to_owned())
 }

@@ -125,7 +125,7 @@ fn named(text: &str, parent: Option<&str>) -> Option<(Runtime, String)> {
 }
 
 /// Undoes the escapes (`\x2d`) of a systemd unit's name (systemd.unit(5)). What is no escape stays.
-pub(super) fn unescape(name: &str) -> String {
+fn unescape(name: &str) -> String {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
     while let [first, tail @ ..] = rest {
