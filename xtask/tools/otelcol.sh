@@ -4,6 +4,7 @@
 set -euo pipefail
 prefix=$1 version=$2
 [ -x "$prefix/otelcol-$version" ] && exit
+echo "building the OpenTelemetry Collector $version, which takes minutes" >&2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 . "$(dirname "$0")/go.sh" "$work"

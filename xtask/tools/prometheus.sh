@@ -5,6 +5,7 @@
 set -euo pipefail
 prefix=$1 version=$2
 [ -x "$prefix/prometheus-$version" ] && [ -x "$prefix/promtool-$version" ] && exit
+echo "building Prometheus $version, which takes minutes" >&2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 . "$(dirname "$0")/go.sh" "$work"

@@ -5,6 +5,7 @@ set -euo pipefail
 prefix=$1 requirements=$2 schema=$3
 stamp=$(cat "$0" "$requirements" "$schema" | sha256sum)
 [ -x "$prefix/bin/python" ] && [ "$(cat "$prefix/stamp" 2> /dev/null)" = "$stamp" ] && exit
+echo "preparing a Python environment in $prefix" >&2
 rm -rf "$prefix"
 python3 -m venv "$prefix"
 "$prefix/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
