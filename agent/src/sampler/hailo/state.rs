@@ -253,7 +253,7 @@ mod tests {
     fn frames_are_integrated_over_the_real_interval_of_every_write() {
         let mut writer = Writer::new();
         writer.write(0, 10, Some(30.0));
-        assert_eq!(writer.frames(), 0.0, "the first write's interval is unknown");
+        assert!(writer.frames().abs() < 1e-9, "the first write's interval is unknown");
         writer.write(1000, 1010, Some(30.0));
         writer.write(3500, 3510, Some(10.0));
         assert!((writer.frames() - 55.0).abs() < 1e-9, "{}", writer.frames());
