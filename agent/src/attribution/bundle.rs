@@ -1,6 +1,6 @@
 //! The OCI bundle (`config.json`) that a runtime keeps for each running container.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -65,7 +65,7 @@ pub(super) fn containerd(roots: &HostRoots, id: &str) -> Option<Container> {
         let namespaces = roots.names(&tasks, MAX_NAMESPACES).ok()?;
         namespaces
             .iter()
-            .find_map(|namespace| read(roots, tasks.join(namespace).join(id)))
+            .find_map(|namespace| read(roots, &tasks.join(namespace).join(id)))
     })
 }
 
@@ -74,13 +74,13 @@ pub(super) fn crio_or_podman(roots: &HostRoots, id: &str) -> Option<Container> {
     let bundle = |storage: &&str| {
         read(
             roots,
-            Path::new(storage).join("overlay-containers").join(id).join("userdata"),
+            &Path::new(storage).join("overlay-containers").join(id).join("userdata"),
         )
     };
     STORAGE.iter().find_map(bundle)
 }
 
-fn read(roots: &HostRoots, bundle: PathBuf) -> Option<Container> {
+fn read(roots: &HostRoots, bundle: &Path) -> Option<Container> {
     let path = bundle.join("config.json");
     let config: Config = super::json(roots, &path, MAX_CONFIG_BYTES)?;
     let of = config.annotations;

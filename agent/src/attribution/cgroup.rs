@@ -140,16 +140,18 @@ fn parent_runtime(parent: Option<&str>) -> Option<Runtime> {
 
 /// The innermost service, else the innermost scope.
 fn unit(segments: &[&str]) -> Option<String> {
-    let innermost = |suffix: &str| {
-        segments
-            .iter()
-            .rposition(|segment| segment.len() > suffix.len() && segment.ends_with(suffix))
-    };
-    let at = innermost(".service").or_else(|| innermost(".scope"))?;
+    let innermost = |kind: &str| segments.iter().rposition(|segment| is_unit(segment, kind));
+    let at = innermost("service").or_else(|| innermost("scope"))?;
     let unit = segments[at];
-    if unit.starts_with("session-") && unit.ends_with(".scope") {
-        let slice = segments[..at].last().filter(|slice| slice.ends_with(".slice"));
+    if unit.starts_with("session-") && is_unit(unit, "scope") {
+        let slice = segments[..at].last().filter(|slice| is_unit(slice, "slice"));
         return slice.map(|slice| (*slice).to_owned());
     }
     Some(unit.to_owned())
+}
+
+fn is_unit(segment: &str, kind: &str) -> bool {
+    segment
+        .rsplit_once('.')
+        .is_some_and(|(name, suffix)| !name.is_empty() && suffix == kind)
 }

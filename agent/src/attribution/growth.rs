@@ -24,13 +24,25 @@ pub(super) fn sum(a: &Value, b: &Value) -> Value {
         (Value::Int(a), Value::Int(b)) => Value::Int(a.saturating_add(*b)),
         (Value::Histogram(a), Value::Histogram(b)) if a.buckets.len() == b.buckets.len() => {
             Value::Histogram(Arc::new(Histogram {
-                count: a.count + b.count,
-                sum: a.sum + b.sum,
-                buckets: a.buckets.iter().zip(&b.buckets).map(|(a, b)| a + b).collect(),
+                count: a.count.saturating_add(b.count),
+                sum: finite(a.sum, b.sum),
+                buckets: a
+                    .buckets
+                    .iter()
+                    .zip(&b.buckets)
+                    .map(|(a, b)| a.saturating_add(*b))
+                    .collect(),
             }))
         }
-        _ => Value::Double(a.as_f64().unwrap_or_default() + b.as_f64().unwrap_or_default()),
+        // Never of different kinds: both are of one instrument, whose points were checked.
+        (Value::Histogram(_), _) | (_, Value::Histogram(_)) => b.clone(),
+        _ => Value::Double(finite(a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default())),
     }
+}
+
+/// A total that has become infinite would never be a number again.
+fn finite(a: f64, b: f64) -> f64 {
+    (a + b).clamp(f64::MIN, f64::MAX)
 }
 
 fn less(now: &Histogram, before: &Histogram) -> Option<Histogram> {

@@ -18,7 +18,7 @@ pub(super) const WAIT: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(500);
 
 /// Between two looks afterwards.
-const LATER: Duration = Duration::from_secs(60);
+const LATER: Duration = Duration::from_mins(1);
 
 /// Most looks afterwards: an hour's.
 const MAX_LATER: u32 = 60;
@@ -110,10 +110,8 @@ impl Entry {
         let found = Container::look_up(roots, cgroup);
         let complete = found.is_complete();
         // A container that ends takes its bundle along, and must not lose its names with it.
-        if complete || !self.container.is_named() {
-            if *self.container != found {
-                self.container = Arc::new(found);
-            }
+        if (complete || !self.container.is_named()) && *self.container != found {
+            self.container = Arc::new(found);
         }
         self.next = if complete {
             None

@@ -1,55 +1,61 @@
 //! Readings of several processes of one container become one series.
-//!
-//! Gauges combine by their merge rule. Counters and histograms add up by growth: what each process added since its last
-//! reading goes into its container's total, where it stays when the process is gone, so that a total never decreases.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::growth;
-use super::{Attribution, Resolution};
-use crate::metric::{Attributes, Batch, Instrument, Merge, Owner, Part, Point, Timestamp, Value};
+use super::sources::Sources;
+use super::totals::Totals;
+use super::{Attribution, Resolution, growth};
+use crate::metric::{Attributes, Batch, Instrument, Merge, Owner, Part, Point, ProcessKey};
 
-/// How long the total of a series without a live process is kept, so that a restarted container's counter goes on.
-const KEEP_TOTALS: Duration = Duration::from_secs(3600);
-/// Most totals that are kept without a live process; the oldest go first.
-const MAX_IDLE_TOTALS: usize = 40_000;
+/// How often what has ended is looked for.
+const TIDY: Duration = Duration::from_mins(1);
 
-type Series = (&'static Instrument, Arc<Attributes>);
+/// How long what can be neither seen to live nor to have ended is kept.
+pub(super) const KEEP: Duration = Duration::from_hours(1);
 
-/// Who a reading came from, before its owner became attributes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Source {
-    part: Part,
-    instrument: &'static Instrument,
-    attributes: Arc<Attributes>,
-    owner: Option<Owner>,
+/// A series, by what it is.
+pub(super) type Series = (&'static Instrument, Arc<Attributes>);
+
+/// Who knows processes.
+pub(super) trait Resolve {
+    /// See [`Attribution::resolve`].
+    fn resolve(&mut self, process: ProcessKey, always_pid: bool, now: Instant) -> Resolution;
+    /// See [`Attribution::is_alive`].
+    fn is_alive(&self, process: ProcessKey) -> bool;
 }
 
-#[derive(Debug)]
-struct Contribution {
-    /// What the owner's attributes were made of, to notice a name that came late.
-    owner: Option<Arc<Vec<crate::metric::Attribute>>>,
-    series: Arc<Attributes>,
-    last: Option<Value>,
-    batch: u64,
-}
+impl Resolve for Attribution {
+    fn resolve(&mut self, process: ProcessKey, always_pid: bool, now: Instant) -> Resolution {
+        Self::resolve(self, process, always_pid, now)
+    }
 
-#[derive(Debug)]
-struct Total {
-    value: Value,
-    start: Timestamp,
-    used: Instant,
+    fn is_alive(&self, process: ProcessKey) -> bool {
+        Self::is_alive(self, process)
+    }
 }
 
 /// Turns points with owners into points with all their attributes, each series once.
+///
+/// Gauges and up-down counters combine by [`Instrument::merge`]. Counters and histograms add up by growth: what each
+/// process added since its last reading goes into its container's total, where it stays when the process is gone, so that
+/// a total never decreases. A series is shown while a process of it is read. Its total is kept while its container
+/// counts anything in the part, and for an hour after; so the counter of a process that is started again goes on.
+///
+/// Only readings of one part are combined: a sampler that reads processes apart puts them into one part.
 #[derive(Debug, Default)]
 pub struct Merger {
-    sources: HashMap<Source, Contribution>,
-    totals: HashMap<Series, Total>,
-    batch: u64,
+    parts: HashMap<Part, State>,
+    placed: HashMap<Series, usize>,
+    tidied: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sources: Sources,
+    totals: Totals,
 }
 
 impl Merger {
@@ -58,12 +64,21 @@ impl Merger {
         Self::default()
     }
 
-    /// The batch's points as they go out. Those of a container whose name is still being looked for are withheld;
+    /// The batch's points as they go out. Those of a container whose names are still being looked for are withheld;
     /// what they count is not lost, since it is part of their next reading.
     pub fn apply(&mut self, batch: Batch, attribution: &mut Attribution) -> Vec<Point> {
-        self.batch += 1;
-        let now = Instant::now();
-        let (mut out, mut at) = (Vec::with_capacity(batch.points.len()), HashMap::new());
+        self.apply_at(batch, attribution, Instant::now())
+    }
+
+    fn apply_at(&mut self, batch: Batch, processes: &mut impl Resolve, now: Instant) -> Vec<Point> {
+        self.tidy(processes, now);
+        let mut out = Vec::with_capacity(batch.points.len());
+        if batch.points.iter().all(|point| !point.instrument.owned) && !self.parts.contains_key(&batch.part) {
+            return batch.points;
+        }
+        let state = self.parts.entry(batch.part).or_default();
+        state.sources.begin();
+        self.placed.clear();
         for point in batch.points {
             if !point.instrument.owned {
                 out.push(point);
@@ -71,124 +86,64 @@ impl Merger {
             }
             let owner = match point.owner {
                 None => None,
-                Some(Owner::Process { process, always_pid }) => match attribution.resolve(process, always_pid, now) {
+                Some(Owner::Process { process, always_pid }) => match processes.resolve(process, always_pid, now) {
                     Resolution::Known(attributes) => Some(attributes),
                     Resolution::Unknown => None,
                     Resolution::Wait => continue,
                 },
             };
-            let merged = self.contribute(&batch.part, point, owner, now);
-            match at.entry((merged.instrument, merged.attributes.clone())) {
-                Entry::Vacant(free) => {
-                    free.insert(out.len());
-                    out.push(merged);
-                }
-                Entry::Occupied(taken) => combine(&mut out[*taken.get()], merged),
-            }
-        }
-        let current = self.batch;
-        self.sources
-            .retain(|source, contribution| contribution.batch == current || source.part != batch.part);
-        self.forget_idle(now);
-        out
-    }
-
-    /// The point under its series' attributes; a cumulative one with its series' total instead of its own.
-    fn contribute(
-        &mut self,
-        part: &Part,
-        point: Point,
-        owner: Option<Arc<Vec<crate::metric::Attribute>>>,
-        now: Instant,
-    ) -> Point {
-        let source = Source {
-            part: part.clone(),
-            instrument: point.instrument,
-            attributes: point.attributes.clone(),
-            owner: point.owner,
-        };
-        let named = |owner: &Option<Arc<Vec<_>>>| match owner {
-            Some(more) => Arc::new(point.attributes.with(more.iter().cloned())),
-            None => point.attributes.clone(),
-        };
-        let contribution = self.sources.entry(source).or_insert_with(|| Contribution {
-            series: named(&owner),
-            owner: owner.clone(),
-            last: None,
-            batch: 0,
-        });
-        if contribution.owner != owner {
-            (contribution.series, contribution.owner) = (named(&owner), owner);
-        }
-        contribution.batch = self.batch;
-        let attributes = contribution.series.clone();
-        if !point.instrument.kind.is_cumulative() {
-            return Point {
+            let (attributes, grown) = state.sources.read(&point, owner, now);
+            let series = (point.instrument, attributes.clone());
+            let mut named = Point {
                 attributes,
                 owner: None,
                 ..point
             };
-        }
-        let grown = growth::since(contribution.last.as_ref(), &point.value);
-        contribution.last = Some(point.value);
-        let total = match self.totals.entry((point.instrument, attributes.clone())) {
-            Entry::Vacant(free) => free.insert(Total {
-                value: grown,
-                start: point.start.unwrap_or(point.time),
-                used: now,
-            }),
-            Entry::Occupied(taken) => {
-                let total = taken.into_mut();
-                total.value = growth::sum(&total.value, &grown);
-                total.used = now;
-                total
+            if let Some(grown) = grown {
+                state.totals.add(&series, grown, &mut named, now);
             }
-        };
-        Point {
-            attributes,
-            owner: None,
-            value: total.value.clone(),
-            start: Some(total.start),
-            ..point
+            match self.placed.entry(series) {
+                Entry::Vacant(free) => {
+                    free.insert(out.len());
+                    out.push(named);
+                }
+                Entry::Occupied(taken) => combine(&mut out[*taken.get()], named),
+            }
         }
+        out
     }
 
-    fn forget_idle(&mut self, now: Instant) {
-        self.totals
-            .retain(|_, total| now.duration_since(total.used) < KEEP_TOTALS);
-        let idle = self.totals.values().filter(|total| total.used != now).count();
-        if idle > MAX_IDLE_TOTALS {
-            let mut used: Vec<_> = self.totals.values().map(|total| total.used).collect();
-            used.sort_unstable();
-            let oldest_kept = used[idle - MAX_IDLE_TOTALS];
-            self.totals.retain(|_, total| total.used >= oldest_kept);
+    fn tidy(&mut self, processes: &impl Resolve, now: Instant) {
+        if self.tidied.is_some_and(|tidied| now.duration_since(tidied) < TIDY) {
+            return;
         }
+        self.tidied = Some(now);
+        self.parts.retain(|_, state| {
+            state.sources.tidy(now, |process| processes.is_alive(process));
+            state.totals.tidy(now);
+            !(state.sources.is_empty() && state.totals.is_empty())
+        });
     }
 }
 
 /// Adds `more` of the same series to `point`.
 fn combine(point: &mut Point, more: Point) {
-    if point.instrument.kind.is_cumulative() {
-        // Both are their series' total; the later one includes the earlier.
-        point.value = more.value;
-    } else {
-        point.value = match point.instrument.merge {
-            Merge::Sum => growth::sum(&point.value, &more.value),
-            Merge::Min => {
-                if more.value.as_f64() < point.value.as_f64() {
-                    more.value
-                } else {
-                    point.value.clone()
-                }
-            }
-            Merge::Max => {
-                if more.value.as_f64() > point.value.as_f64() {
-                    more.value
-                } else {
-                    point.value.clone()
-                }
-            }
-        };
-    }
     point.time = point.time.max(more.time);
+    let (before, now) = (point.value.as_f64(), more.value.as_f64());
+    // Of two totals of one series the later includes the earlier.
+    let replaced = point.instrument.kind.is_cumulative()
+        || match point.instrument.merge {
+            Merge::Sum => false,
+            Merge::Min => now < before,
+            Merge::Max => now > before,
+        };
+    if replaced {
+        point.value = more.value;
+    } else if point.instrument.merge == Merge::Sum {
+        point.value = growth::sum(&point.value, &more.value);
+    }
 }
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

@@ -10,6 +10,8 @@ mod logs;
 mod merge;
 mod resolve;
 mod segment;
+mod sources;
+mod totals;
 
 pub use merge::Merger;
 pub use resolve::{Attribution, Resolution, Settings};

@@ -16,10 +16,10 @@ use crate::metric::{Attribute, ProcessKey, key};
 pub(super) const MAX_PROCESSES: usize = 8192;
 
 /// How often a process is looked at again: it may have become another program, or been moved to another cgroup.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// How long what nobody asks for is remembered.
-const FORGET: Duration = Duration::from_secs(15 * 60);
+const FORGET: Duration = Duration::from_mins(15);
 
 /// How processes are shown (`[attribution]`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
