@@ -3,11 +3,14 @@
 //! An application that was started with `HAILO_MONITOR=1` writes a file at every interval, a second by default. It is
 //! read when it was written. Nothing is locked, and no device node is opened.
 
+mod combine;
 mod decode;
 mod device;
 mod directory;
 mod discover;
 mod explain;
+mod identity;
+mod labels;
 mod monitored;
 mod owner;
 mod points;

@@ -210,7 +210,8 @@ fn has_extremes(stream: &ProtoMonStreamFramesInfo) -> bool {
         || stream.avg_pending_frames_count.to_bits() != 0
 }
 
-fn combined<T>(a: Option<T>, b: Option<T>, how: impl FnOnce(T, T) -> T) -> Option<T> {
+/// What two that may be unknown are together.
+pub(super) fn combined<T>(a: Option<T>, b: Option<T>, how: impl FnOnce(T, T) -> T) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(how(a, b)),
         (a, b) => a.or(b),
