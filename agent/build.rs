@@ -7,23 +7,21 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=ACCELSCOPE_REVISION");
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    set("ACCELSCOPE_RUSTC", line(&rustc, &["--version"]));
-    set("ACCELSCOPE_TARGET", std::env::var("TARGET").ok());
+    set("ACCELSCOPE_RUSTC", line(&rustc, &["--version"]).as_deref());
+    set("ACCELSCOPE_TARGET", std::env::var("TARGET").ok().as_deref());
     // A package is built from an archive without history: its builder gives the revision.
     let given = std::env::var("ACCELSCOPE_REVISION")
         .ok()
         .filter(|revision| !revision.is_empty());
-    set(
-        "ACCELSCOPE_REVISION",
-        given.or_else(|| line("git", &["rev-parse", "--short=12", "HEAD"])),
-    );
+    let revision = given.or_else(|| line("git", &["rev-parse", "--short=12", "HEAD"]));
+    set("ACCELSCOPE_REVISION", revision.as_deref());
     if let Some(log) = line("git", &["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo:rerun-if-changed={log}");
     }
 }
 
-fn set(name: &str, value: Option<String>) {
-    println!("cargo:rustc-env={name}={}", value.as_deref().unwrap_or("unknown"));
+fn set(name: &str, value: Option<&str>) {
+    println!("cargo:rustc-env={name}={}", value.unwrap_or("unknown"));
 }
 
 fn line(program: &str, args: &[&str]) -> Option<String> {

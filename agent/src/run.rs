@@ -145,11 +145,10 @@ impl Job {
 fn format(asked: Option<cli::Format>) -> Format {
     match asked {
         Some(cli::Format::Table) => Format::Table,
-        Some(cli::Format::Json) => Format::Json,
         Some(cli::Format::OtlpJson) => Format::OtlpJson,
         Some(cli::Format::Prometheus) => Format::Prometheus,
         None if std::io::stdout().is_terminal() => Format::Table,
-        None => Format::Json,
+        Some(cli::Format::Json) | None => Format::Json,
     }
 }
 

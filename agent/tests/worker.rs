@@ -1,6 +1,14 @@
 //! Vendor code that hangs, crashes, floods and lies stays where it is.
 //!
 //! This program is its own worker: called with `act BEHAVIOUR` it plays the vendor's part.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::unnecessary_wraps,
+    clippy::zombie_processes,
+    clippy::large_stack_arrays,
+    reason = "a test program, part of which plays a badly written one"
+)]
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};

@@ -10,6 +10,7 @@ use super::help;
 #[derive(Debug, Parser)]
 #[command(
     name = "agent",
+    bin_name = "agent",
     version = help::VERSION,
     long_version = help::LONG_VERSION,
     about = help::ABOUT,

@@ -45,8 +45,7 @@ Configuration, the strongest first:
   ACCELSCOPE__SECTION__KEY=VALUE    the same keys in the environment; each \"__\" is a dot
   OTEL_EXPORTER_OTLP_*, OTEL_*      OpenTelemetry's own variables
   the file                          --config FILE, else /etc/accelscope/agent.toml
-  Every key with its meaning and default: deploy/agent.example.toml in the source,
-  /usr/share/doc/accelscope/agent.example.toml in packages.
+  Every key with its meaning and default: deploy/agent.example.toml in the source.
   `agent check-config FILE` tells whether a file is right.
 
 Exit codes:

@@ -6,7 +6,7 @@ mod help;
 mod tests;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -145,15 +145,16 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
 }
 
 /// `agent check-config`: what it prints, and its exit code.
-pub fn check_config(file: &std::path::Path) -> (String, u8) {
+pub fn check_config(file: &Path) -> (String, u8) {
     match Config::check_file(file) {
         Ok(loaded) => {
-            let warnings: String = loaded
-                .warnings
-                .iter()
-                .map(|warning| format!("warning: {warning}\n"))
-                .collect();
-            (format!("{warnings}{}: ok\n", file.display()), EXIT_OK)
+            let mut text = String::new();
+            for warning in &loaded.warnings {
+                text.push_str("warning: ");
+                text.push_str(warning);
+                text.push('\n');
+            }
+            (format!("{text}{}: ok\n", file.display()), EXIT_OK)
         }
         Err(errors) => (format!("{errors}\n"), EXIT_USAGE),
     }

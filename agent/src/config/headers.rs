@@ -3,6 +3,8 @@
 //! OpenTelemetry specification 1.5x, "Specifying headers via environment variables" and "Specifying resource
 //! information via an environment variable": W3C Baggage without properties, percent-encoded.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use super::Origin;
@@ -51,7 +53,7 @@ pub(super) fn pairs_of(text: &str) -> impl Iterator<Item = Result<(String, Strin
             let decode = |text: &str| {
                 let decoded = percent_decode_str(text.trim()).decode_utf8();
                 decoded
-                    .map(|text| text.into_owned())
+                    .map(Cow::into_owned)
                     .map_err(|_| format!("entry {nth} does not decode to UTF-8"))
             };
             match (decode(key)?, decode(value)?) {

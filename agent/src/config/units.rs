@@ -62,6 +62,7 @@ pub(super) mod text {
 pub(super) mod optional {
     use super::{Deserialize, Deserializer, Maybe, Textual};
 
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
     pub(crate) fn serialize<T: Textual, S: serde::Serializer>(
         value: &Option<T>,
         serializer: S,

@@ -65,7 +65,7 @@ impl Validation<'_> {
     }
 
     fn ranges(&mut self, config: &Config) {
-        let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+        let (hour, day) = (Duration::from_hours(1), Duration::from_hours(24));
         self.between(
             &["otlp", "interval"],
             config.otlp.interval,
@@ -167,7 +167,7 @@ impl Validation<'_> {
             vec!["otlp", "destinations", name]
         };
         let at = |key| [own.as_slice(), &[key]].concat();
-        if destination.timeout.is_zero() || destination.timeout > Duration::from_secs(600) {
+        if destination.timeout.is_zero() || destination.timeout > Duration::from_mins(10) {
             self.error(&at("timeout"), "is out of range; write 1ms to 10m");
         }
         if destination.queue_bytes == 0 {

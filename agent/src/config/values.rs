@@ -34,6 +34,7 @@ pub(super) mod secrets {
 pub(super) mod optional_secrets {
     use super::{BTreeMap, Deserializer, Secret, Serializer, secrets};
 
+    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
     pub(crate) fn serialize<S: Serializer>(
         headers: &Option<BTreeMap<String, Secret>>,
         s: S,

@@ -3,6 +3,7 @@
 //! The only place that knows where `/proc`, `/sys`, `/dev` and the like are: every reader takes a [`HostRoots`], so
 //! that it runs against a fake tree in a test and against `/host/...` in a container.
 
+mod beneath;
 mod boot;
 pub mod bounded;
 pub mod process;

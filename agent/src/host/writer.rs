@@ -5,12 +5,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
+use rustix::fs::Mode;
 
+use super::beneath::{self, DIRECTORY};
 use super::process::Processes;
 use crate::metric::{ProcessKey, Timestamp};
 
@@ -62,7 +62,6 @@ pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<Pr
     for pid in processes.pids()? {
         match fits(processes, pid, hint) {
             Ok(Some(key)) => found.push(key),
-            Ok(None) => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 refused = Some(io::Error::new(
                     error.kind(),
@@ -70,7 +69,7 @@ pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<Pr
                 ));
             }
             // It ended meanwhile.
-            Err(_) => {}
+            Ok(None) | Err(_) => {}
         }
     }
     match refused {
@@ -107,32 +106,9 @@ fn sees(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<bool> 
         .any(|path| identity(&root, path).is_ok_and(|identity| identity == hint.directory)))
 }
 
-const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
 fn identity(root: &OwnedFd, path: &Path) -> io::Result<(u64, u64)> {
-    let path = path.strip_prefix("/").unwrap_or(path);
-    // A link is followed as the process itself would follow it, below its own root and never out of it.
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let directory = match rustix::fs::openat2(root, path, DIRECTORY, Mode::empty(), resolve) {
-        // Before Linux 5.6, and under seccomp profiles that are older than it.
-        Err(Errno::NOSYS | Errno::PERM) => step_by_step(root, path)?,
-        other => other?,
-    };
-    let stat = rustix::fs::fstat(directory)?;
+    let stat = rustix::fs::fstat(beneath::open(root, path, DIRECTORY)?)?;
     // The widths differ between architectures.
     #[allow(clippy::useless_conversion, reason = "no conversion on 64-bit targets")]
     Ok((u64::from(stat.st_dev), u64::from(stat.st_ino)))
-}
-
-/// Follows no link at all.
-fn step_by_step(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
-    let mut at = rustix::fs::openat(root, ".", DIRECTORY, Mode::empty())?;
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => at = rustix::fs::openat(&at, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?,
-            Component::CurDir => {}
-            _ => return Err(io::ErrorKind::InvalidInput.into()),
-        }
-    }
-    Ok(at)
 }

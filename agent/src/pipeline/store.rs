@@ -253,7 +253,7 @@ mod tests {
             name: part.into(),
         };
         store.apply(&part, points, Timestamp::from_unix_nanos(time), &mut |series| {
-            seen.push(shown(series))
+            seen.push(shown(series));
         });
         seen
     }

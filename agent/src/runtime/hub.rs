@@ -70,7 +70,7 @@ impl Hub {
     pub(super) fn take(&self, batch: Batch) {
         let Shown { store, observer, .. } = &mut *self.lock();
         store.apply(&batch.part, batch.points, Timestamp::now(), &mut |series| {
-            notify(observer, series)
+            notify(observer, series);
         });
     }
 

@@ -63,6 +63,12 @@ impl Intake {
     fn take(&mut self, run: Run) {
         let descriptor = &run.status.descriptor;
         let keep = (descriptor.period * 3).max(descriptor.period + descriptor.deadline);
+        let sampler = descriptor.name;
+        if run.batches.is_empty() && !run.report.is_failure() {
+            // It looked, and what it said before still holds.
+            let own = self.parts.iter_mut().filter(|(part, _)| part.sampler == sampler);
+            own.for_each(|(_, seen)| seen.at = Instant::now());
+        }
         let mut named = Vec::new();
         for batch in run.batches {
             let part = batch.part.clone();
@@ -81,7 +87,6 @@ impl Intake {
             named.push(part);
         }
         if run.ends_others {
-            let sampler = descriptor.name;
             self.parts
                 .retain(|part, _| part.sampler != sampler || named.contains(part));
             self.hub.end(|part| part.sampler == sampler && !named.contains(part));

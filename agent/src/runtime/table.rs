@@ -4,10 +4,11 @@ use crate::config::{Config, Enabled};
 use crate::host::HostRoots;
 use crate::sampler::Sampler;
 
+type Switch = fn(&Config) -> Enabled;
 type Build = fn(&Config, &HostRoots, &str) -> Box<dyn Sampler>;
 
 /// Every sampler that is compiled in: whether it is enabled, and how it is built. A vendor adds one line.
-const SAMPLERS: &[(fn(&Config) -> Enabled, Build)] = &[
+const SAMPLERS: &[(Switch, Build)] = &[
     #[cfg(feature = "hailo")]
     (
         |config| config.hailo.enabled,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics};
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
 
@@ -65,7 +65,7 @@ struct Taker {
 impl PushMetricExporter for Taker {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let mut points = Vec::new();
-        for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
+        for metric in metrics.scope_metrics().flat_map(ScopeMetrics::metrics) {
             // What is not in the catalogue has no name outside: dependencies may use the global meter too.
             if let Some(instrument) = catalogue::find(metric.name()) {
                 match metric.data() {

@@ -214,3 +214,34 @@ fn a_variable_that_is_not_text_is_a_fault_only_if_it_is_ours() {
         "environment variable ACCELSCOPE__HAILO__DIR: hailo.dir: is not UTF-8 text"
     );
 }
+
+#[test]
+fn a_bottomless_file_is_an_error_and_no_crash() {
+    for text in [
+        format!("{}x = 1", "a.".repeat(200_000)),
+        format!("[{}x]", "a.".repeat(200_000)),
+        format!("resource.{}x = 1", "a.".repeat(200_000)),
+        format!("a = {}", "[".repeat(200_000)),
+        format!("a = {}", "{a=".repeat(200_000)),
+    ] {
+        let errors = file(&text).errors();
+        assert!(errors.len() < 10_000, "{} bytes of errors", errors.len());
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_input_is_too_strange(
+        text in "([a-z.]{0,9} ?= ?['\"\\[{]?[a-z0-9,]{0,5}['\"\\]}]?\\n|\\[(hailo|otlp|resource)[a-z.]{0,4}\\]\\n|\\PC){0,12}",
+        value in "\\PC{0,12}",
+        key in "(otlp|hailo|resource|otlp.headers|otlp.destinations)?[._a-z=]{0,12}",
+    ) {
+        let name = format!("ACCELSCOPE__{}", key.replace(['=', '\0'], "").replace('.', "__"));
+        let set = format!("{key}={value}");
+        let env = [(name.as_str(), value.as_str()), ("OTEL_RESOURCE_ATTRIBUTES", &value), ("OTEL_EXPORTER_OTLP_HEADERS", &value)];
+        if let Err(errors) = (Given { file: &text, env: &env, sets: &[&set] }).load() {
+            proptest::prop_assert!(!errors.0.is_empty());
+            proptest::prop_assert!(errors.0.iter().all(|error| !error.problem.is_empty()));
+        }
+    }
+}

@@ -58,7 +58,7 @@ fn text_becomes_what_the_key_wants() {
     .config();
     assert_eq!(config.hailo.enabled, Enabled::False);
     assert!(!config.hailo.discover);
-    assert_eq!(config.hailo.max_age, Some(Duration::from_secs(120)));
+    assert_eq!(config.hailo.max_age, Some(Duration::from_mins(2)));
     assert_eq!(config.http.listen.to_string(), "[::1]:80");
     assert_eq!(config.http.resource_labels, ["host.name", "k8s.node.name"]);
     assert_eq!(config.limits.series, 7);

@@ -85,7 +85,7 @@ mod tests {
     fn what_the_server_asks_for_is_a_minimum_with_a_cap() {
         let mut backoff = Backoff::new(Pace::default());
         assert!(backoff.next(Some(Duration::from_secs(7))) >= Duration::from_secs(7));
-        assert!(backoff.next(Some(Duration::from_secs(86_400))) <= LONGEST_ASKED + Duration::from_secs(30));
+        assert!(backoff.next(Some(Duration::from_hours(24))) <= LONGEST_ASKED + Duration::from_secs(30));
     }
 
     #[test]

@@ -84,8 +84,8 @@ const WRONG_SERVICE: &str = "no OTLP metrics service there: check host, port (gR
 /// From a gRPC status other than OK.
 pub(super) fn grpc(status: &Status) -> Answer {
     // A status with a cause was made here, out of a broken connection, and is no answer of the server.
-    if std::error::Error::source(status).is_some() {
-        return Answer::unreachable(status);
+    if let Some(cause) = std::error::Error::source(status) {
+        return Answer::unreachable(cause);
     }
     let said = format!("{:?}: {}", status.code(), status.message());
     let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);

@@ -106,7 +106,9 @@ fn body(mut records: Vec<Bytes>, compression: Compression) -> Bytes {
         Compression::None if records.len() == 1 => records.swap_remove(0),
         Compression::None => {
             let mut joined = BytesMut::with_capacity(records.iter().map(Bytes::len).sum());
-            records.iter().for_each(|record| joined.extend_from_slice(record));
+            for record in &records {
+                joined.extend_from_slice(record);
+            }
             joined.freeze()
         }
         Compression::Gzip => {

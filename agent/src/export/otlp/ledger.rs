@@ -74,7 +74,7 @@ impl Ledger {
             totals.queued += record.points;
             meters.queued(record.points);
             queue.push(record.clone(), &mut |lost, why| {
-                drop_points(meters, totals, lost.points, reason(why))
+                drop_points(meters, totals, lost.points, reason(why));
             });
         }
         self.settle();

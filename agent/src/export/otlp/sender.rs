@@ -79,7 +79,7 @@ impl Sender {
                 destination = self.destination.name,
                 points = dropped,
                 unsaid,
-                "queue is full, the oldest points are dropped; raise queue_bytes or mend the destination"
+                "the queue is full and its oldest points are dropped; mend the destination or raise queue_bytes"
             );
         }
     }

@@ -61,8 +61,8 @@ impl Material {
 
 /// A connection, opened with the first request and kept.
 pub(super) enum Client {
-    Grpc(grpc::Client),
-    Http(post::Client),
+    Grpc(Box<grpc::Client>),
+    Http(Box<post::Client>),
 }
 
 impl Client {
@@ -70,8 +70,8 @@ impl Client {
     pub(super) fn new(destination: &Destination, material: Material) -> Result<Self, BuildError> {
         let Material { headers, tls } = material;
         Ok(match destination.protocol {
-            Protocol::Grpc => Self::Grpc(grpc::Client::new(destination, headers, tls)?),
-            Protocol::HttpProtobuf => Self::Http(post::Client::new(destination, headers, tls)?),
+            Protocol::Grpc => Self::Grpc(Box::new(grpc::Client::new(destination, headers, tls)?)),
+            Protocol::HttpProtobuf => Self::Http(Box::new(post::Client::new(destination, headers, tls)?)),
         })
     }
 

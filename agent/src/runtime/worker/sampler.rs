@@ -1,6 +1,7 @@
 //! A sampler whose readings come from a worker, none of which is believed unseen.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::child::{Worker, WorkerError};
 use super::protocol::{Reply, WireOutcome, WirePoint, WireValue};
@@ -11,6 +12,8 @@ use crate::metric::{
 use crate::sampler::{Descriptor, Outcome, Sampler};
 use crate::telemetry;
 
+/// What a run may take beyond its request's deadline.
+const KILLING: Duration = Duration::from_secs(1);
 /// Most readings of one reply that are looked at.
 const MAX_POINTS: usize = 20_000;
 
@@ -18,6 +21,7 @@ const MAX_POINTS: usize = 20_000;
 #[derive(Debug)]
 pub struct WorkerSampler {
     descriptor: Descriptor,
+    deadline: Duration,
     worker: Worker,
     recorders: Recorders,
 }
@@ -31,8 +35,9 @@ struct Recorders {
 }
 
 impl WorkerSampler {
-    /// `descriptor.deadline` is the deadline of each request.
-    pub fn new(descriptor: Descriptor, worker: Worker) -> Self {
+    /// `descriptor.deadline` is the deadline of each request; the sampler's own is a little later, since killing a
+    /// worker that missed it takes time too.
+    pub fn new(mut descriptor: Descriptor, worker: Worker) -> Self {
         use catalogue::agent;
         let recorders = Recorders {
             age: telemetry::gauge_f64(&agent::WORKER_AGE),
@@ -40,8 +45,11 @@ impl WorkerSampler {
             restarts: telemetry::counter(&agent::WORKER_RESTARTS),
             rejected: telemetry::counter(&agent::WORKER_REJECTED),
         };
+        let deadline = descriptor.deadline;
+        descriptor.deadline += KILLING;
         Self {
             descriptor,
+            deadline,
             worker,
             recorders,
         }
@@ -134,14 +142,15 @@ impl Sampler for WorkerSampler {
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
-        let answer = self.worker.request(self.descriptor.deadline);
+        let answer = self.worker.request(self.deadline);
         let sampler = telemetry::label(key::AGENT_SAMPLER, self.descriptor.name);
-        self.recorders
-            .age
-            .record(self.worker.age().unwrap_or_default().as_secs_f64(), &[sampler.clone()]);
+        self.recorders.age.record(
+            self.worker.age().unwrap_or_default().as_secs_f64(),
+            std::slice::from_ref(&sampler),
+        );
         self.recorders.stuck.record(
             self.worker.stuck().unwrap_or_default().as_secs_f64(),
-            &[sampler.clone()],
+            std::slice::from_ref(&sampler),
         );
         match answer {
             Ok(reply) => {

@@ -3,7 +3,7 @@
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-use super::wire::ProtoMon;
+use accelscope_proto::hailo::ProtoMon;
 
 /// Largest monitor file that is read. A process with 100 networks of 20 streams each writes about 200 KiB.
 pub(super) const MAX_BYTES: u64 = 4 << 20;
@@ -90,7 +90,7 @@ fn count(mut rest: &[u8], level: Level) -> Result<usize, NotYet> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::sampler::hailo::wire::{ProtoMonDeviceInfo, ProtoMonInfo, ProtoMonNetworkFrames};
+    use accelscope_proto::hailo::{ProtoMonDeviceInfo, ProtoMonInfo, ProtoMonNetworkFrames, ProtoMonStreamFramesInfo};
 
     /// What `libprotobuf` 3.20 wrote for one network, a phantom, two streams and a device.
     const VECTOR: &str = "0a0434323432121b0a07796f6c6f76387311b81e85eb51f83d40190000000000c04740120911ffffffffffff\
@@ -111,7 +111,7 @@ pub(super) mod tests {
         let message = decode(&vector()).unwrap();
         assert_eq!(message.pid, "4242");
         assert_eq!(message.networks_infos[0].network_name, "yolov8s");
-        assert_eq!(message.networks_infos[1].fps, f64::MAX);
+        assert_eq!(message.networks_infos[1].fps.to_bits(), f64::MAX.to_bits());
         let streams = &message.net_frames_infos[0].streams_frames_infos;
         assert_eq!(
             (streams[0].min_pending_frames_count, streams[0].avg_pending_frames_count),
@@ -164,7 +164,7 @@ pub(super) mod tests {
             pid: "7".into(),
             net_frames_infos: vec![ProtoMonNetworkFrames {
                 network_name: String::new(),
-                streams_frames_infos: vec![Default::default(); MAX_ELEMENTS],
+                streams_frames_infos: vec![ProtoMonStreamFramesInfo::default(); MAX_ELEMENTS],
             }],
             device_infos: vec![ProtoMonDeviceInfo::default()],
             ..ProtoMon::default()

@@ -105,7 +105,7 @@ impl Directory {
         let stat = rustix::fs::fstat(&fd)?;
         Ok(Self {
             fd,
-            id: (device(&stat), stat.st_ino),
+            id: identity(&stat),
         })
     }
 
@@ -189,6 +189,8 @@ fn regular(stat: &Stat) -> Result<Stamp, ReadError> {
     })
 }
 
+/// The widths and signs differ between architectures.
+#[allow(clippy::unnecessary_cast, reason = "no cast on 64-bit targets")]
 fn modified(stat: &Stat) -> Timestamp {
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
     Timestamp::from_unix_nanos(
@@ -200,8 +202,8 @@ fn modified(stat: &Stat) -> Timestamp {
 
 /// The widths differ between architectures.
 #[allow(clippy::useless_conversion, reason = "no conversion on 64-bit targets")]
-fn device(stat: &Stat) -> u64 {
-    u64::from(stat.st_dev)
+pub(super) fn identity(stat: &Stat) -> DirectoryId {
+    (u64::from(stat.st_dev), u64::from(stat.st_ino))
 }
 
 fn missing(errno: Errno) -> ReadError {

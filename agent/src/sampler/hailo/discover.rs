@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::device::{Device, text};
+use super::directory::{DirectoryId, identity};
 use crate::host::process::Processes;
 use crate::metric::ProcessKey;
 
 /// Shortest and longest time between two walks through `/proc/*/fd`.
 const SOONEST: Duration = Duration::from_secs(5);
-const LATEST: Duration = Duration::from_secs(60);
+const LATEST: Duration = Duration::from_mins(1);
 
 /// A walk costs about 1 µs a descriptor and 30 µs a process. The next one waits for this many times what the last one
 /// took, so that they take at most 0.2 % of a core on a host of any size until [`LATEST`] is reached.
@@ -28,7 +29,7 @@ const MAX_DESCRIPTORS: usize = 16_384;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct View {
     mount_namespace: u64,
-    root: (u64, u64),
+    root: DirectoryId,
 }
 
 /// A process that holds a Hailo device open.
@@ -61,7 +62,7 @@ fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Ho
         process: processes.key(pid).ok()?,
         view: View {
             mount_namespace: processes.mount_namespace(pid).ok()?,
-            root: (root.st_dev, root.st_ino),
+            root: identity(&root),
         },
     })
 }
@@ -117,9 +118,12 @@ impl Discovery {
         let references = references(devices);
         let same = references.is_some() && references == self.references && !lost_one;
         // Where the kernel counts the same number of users, they are most likely the same ones.
-        let rest = self.walked.as_ref().map(|walk| match same {
-            true => LATEST,
-            false => (walk.took * REST).clamp(SOONEST, LATEST),
+        let rest = self.walked.as_ref().map(|walk| {
+            if same {
+                LATEST
+            } else {
+                (walk.took * REST).clamp(SOONEST, LATEST)
+            }
         });
         if let (Some(walk), Some(rest)) = (&self.walked, rest)
             && now < walk.at + rest

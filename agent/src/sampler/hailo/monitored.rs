@@ -18,7 +18,7 @@ const WATCHED: Duration = Duration::from_secs(5);
 const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// A file that changed less than this before it was come across may still be being written.
-const SETTLED: Duration = Duration::from_millis(20);
+pub(super) const SETTLED: Duration = Duration::from_millis(20);
 /// A change that is this old and was not told will not be.
 const UNTOLD: Duration = Duration::from_secs(1);
 
@@ -42,22 +42,28 @@ pub(super) struct Monitored {
 impl Monitored {
     /// Everything in it is new.
     pub(super) fn new(directory: Directory, watch: Option<&Watch>, warned: &mut bool) -> Self {
-        let watch = watch.and_then(|watch| match watch.add(directory.own_path()) {
-            Ok(descriptor) => Some(descriptor),
-            Err(error) => {
-                warn_once(warned, &error);
-                None
-            }
-        });
-        Self {
+        let mut new = Self {
             silent: directory.is_remote(),
             directory,
-            watch,
+            watch: None,
             files: BTreeMap::new(),
             touched: BTreeSet::new(),
-            scan_at: None,
             unsettled: false,
+            scan_at: None,
+        };
+        if let Some(watch) = watch {
+            new.watch_with(watch, warned);
         }
+        new
+    }
+
+    /// Lets events tell what changes from now on.
+    pub(super) fn watch_with(&mut self, watch: &Watch, warned: &mut bool) {
+        match watch.add(self.directory.own_path()) {
+            Ok(descriptor) => self.watch = Some(descriptor),
+            Err(error) => warn_once(warned, &error),
+        }
+        self.scan_at = None;
     }
 
     /// An event told of this name.
@@ -80,9 +86,9 @@ impl Monitored {
     /// Reads what changed. Whether anything did.
     pub(super) fn update(&mut self, now: Moment, skipped: &mut Skipped) -> std::io::Result<bool> {
         let touched = std::mem::take(&mut self.touched);
-        let mut changed = !touched.is_empty();
+        let mut changed = false;
         for name in touched {
-            self.refresh(&name, now, skipped);
+            changed |= self.refresh(&name, now, skipped);
         }
         if self.scan_at.is_none_or(|at| now.instant >= at) {
             changed |= self.scan(now, skipped)?;
@@ -92,6 +98,7 @@ impl Monitored {
 
     fn scan(&mut self, now: Moment, skipped: &mut Skipped) -> std::io::Result<bool> {
         let first = self.scan_at.is_none();
+        self.scan_at = Some(now.instant + UNWATCHED);
         let (names, left_out) = self.directory.names()?;
         for _ in 0..left_out {
             skipped.add("too_many_files");
@@ -120,8 +127,7 @@ impl Monitored {
                 );
                 self.silent = true;
             }
-            self.refresh(&name, now, skipped);
-            changed = true;
+            changed |= self.refresh(&name, now, skipped);
         }
         self.unsettled = unsettled;
         let rest = match (unsettled, self.silent || self.watch.is_none()) {
@@ -133,44 +139,47 @@ impl Monitored {
         Ok(changed)
     }
 
-    fn refresh(&mut self, name: &OsStr, now: Moment, skipped: &mut Skipped) {
+    /// Whether there are other values now.
+    fn refresh(&mut self, name: &OsStr, now: Moment, skipped: &mut Skipped) -> bool {
         let (bytes, stamp) = match self.directory.read(name) {
             Ok(read) => read,
-            Err(ReadError::Gone) => {
-                self.files.remove(name);
-                return;
-            }
+            Err(ReadError::Gone) => return self.files.remove(name).is_some(),
             Err(error) => {
                 tracing::debug!(file = %name.display(), %error, "monitor file left out");
-                return error.reason().map_or((), |reason| skipped.add(reason));
+                skipped.add_some(error.reason());
+                return false;
             }
         };
-        let others: usize = self.files.values().map(File::elements).sum();
-        if !self.files.contains_key(name) && (self.files.len() >= MAX_FILES || others >= MAX_ELEMENTS) {
-            return skipped.add("too_many_files");
+        if !self.files.contains_key(name) && self.is_full() {
+            skipped.add("too_many_files");
+            return false;
         }
         let file = self.files.entry(name.to_owned()).or_default();
         if file.knows(stamp) {
-            return;
+            return false;
         }
-        let reading = match decode::decode(&bytes) {
-            Ok(message) => Reading::new(message, &name.to_string_lossy(), file.has_extremes()).or_else(|| {
-                skipped.add("no_pid");
-                None
-            }),
-            Err(error) => {
-                tracing::debug!(file = %name.display(), %error, "monitor file without values");
-                if let Some(reason) = error.reason() {
-                    skipped.add(reason);
-                }
-                None
-            }
-        };
-        for (reason, count) in reading.iter().flat_map(|reading| &reading.skipped.0) {
-            *skipped.0.entry(reason).or_default() += count;
-        }
+        let reading = read(&bytes, name, file.has_extremes(), skipped);
+        let has_values = reading.is_some();
         file.wrote(stamp, reading, now);
+        has_values
     }
+
+    fn is_full(&self) -> bool {
+        self.files.len() >= MAX_FILES || self.files.values().map(File::elements).sum::<usize>() >= MAX_ELEMENTS
+    }
+}
+
+fn read(bytes: &[u8], name: &OsStr, has_extremes: bool, skipped: &mut Skipped) -> Option<Reading> {
+    let message = decode::decode(bytes).inspect_err(|error| {
+        tracing::debug!(file = %name.display(), %error, "monitor file without values");
+        skipped.add_some(error.reason());
+    });
+    let reading = Reading::new(message.ok()?, &name.to_string_lossy(), has_extremes);
+    match &reading {
+        Some(reading) => skipped.add_all(&reading.skipped),
+        None => skipped.add("no_pid"),
+    }
+    reading
 }
 
 /// What a watch that could not be had means, once.
@@ -187,10 +196,10 @@ mod tests {
 
     use prost::Message;
 
-    use super::super::wire::{ProtoMon, ProtoMonInfo};
     use super::*;
     use crate::host::HostRoots;
     use crate::metric::Timestamp;
+    use accelscope_proto::hailo::{ProtoMon, ProtoMonInfo};
 
     fn message(fps: f64) -> Vec<u8> {
         let network = ProtoMonInfo {

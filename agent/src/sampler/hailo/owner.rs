@@ -29,6 +29,19 @@ pub(super) enum Owned {
     Hidden,
 }
 
+impl Owned {
+    pub(super) const fn is_shown(self) -> bool {
+        matches!(self, Self::By(_) | Self::Several(_) | Self::Hidden)
+    }
+
+    pub(super) const fn process(self) -> Option<ProcessKey> {
+        match self {
+            Self::By(process) => Some(process),
+            _ => None,
+        }
+    }
+}
+
 /// What is known of a file's writer.
 #[derive(Debug, Default)]
 pub(super) struct Owner {

@@ -3,29 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::device::{self, Device};
-use super::reading::StreamName;
-use super::state::{File, Labels, Total};
+use super::combine::combine;
+use super::device::Device;
+use super::identity::Identities;
+use super::reading::combined;
+use super::state::{File, Total};
 use crate::metric::catalogue::{hailo, hw};
-use crate::metric::{Attributes, Instrument, Kind, Merge, Owner, Point, ProcessKey, Timestamp, Value, key};
-
-/// A device's identity, made once.
-#[derive(Debug)]
-struct Identity {
-    id: Arc<str>,
-    label: Arc<Attributes>,
-    info: Arc<Attributes>,
-    /// From the file that told it last: kept, so that the series does not change when the file goes.
-    model: Option<String>,
-    device: Option<Device>,
-}
+use crate::metric::{Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value};
 
 /// What lasts from one batch to the next.
 #[derive(Debug)]
 pub(super) struct Points {
-    machine_id: String,
-    node_name: String,
-    devices: HashMap<String, Identity>,
+    devices: Identities,
     /// Frame counters of files without a known process: one series for all that share a name.
     unowned: HashMap<Arc<Attributes>, Total>,
 }
@@ -39,17 +28,16 @@ pub(super) struct Live<'a> {
 
 /// What the live files say of a device together.
 #[derive(Debug, Default)]
-struct Together {
+struct Together<'a> {
     utilization: Option<f64>,
     read: Option<Timestamp>,
+    model: Option<&'a str>,
 }
 
 impl Points {
     pub(super) fn new(machine_id: String, node_name: String) -> Self {
         Self {
-            machine_id,
-            node_name,
-            devices: HashMap::new(),
+            devices: Identities::new(machine_id, node_name),
             unowned: HashMap::new(),
         }
     }
@@ -61,33 +49,15 @@ impl Points {
         mut live: Vec<Live<'_>>,
         now: Timestamp,
     ) -> Vec<Point> {
-        let mut together: BTreeMap<String, Together> = devices
-            .keys()
-            .map(|address| (address.clone(), Together::default()))
+        let together = together(devices, &live);
+        let models = together
+            .iter()
+            .map(|(address, together)| (*address, together.model))
             .collect();
-        let only = (devices.len() == 1).then(|| devices.keys().next().cloned()).flatten();
-        for file in &live {
-            let Some(good) = file.file.good() else { continue };
-            for (address, found) in &good.reading.devices {
-                let sum = together.entry(address.clone()).or_default();
-                sum.read = sum.read.max(Some(good.read));
-                sum.utilization = match (sum.utilization, found.utilization) {
-                    (Some(a), Some(b)) => Some(a + b),
-                    (a, b) => a.or(b),
-                };
-            }
-            // Before 4.13 a file names no device; where there is but one, it is that one.
-            if let (true, Some(sum)) = (
-                good.reading.devices.is_empty(),
-                only.as_ref().and_then(|a| together.get_mut(a)),
-            ) {
-                sum.read = sum.read.max(Some(good.read));
-            }
-        }
-        self.identify(devices, &together, &live);
+        self.devices.update(devices, &models);
         let mut points = Vec::new();
-        for (address, sum) in &together {
-            self.of_device(address, sum, now, &mut points);
+        for (address, together) in &together {
+            self.of_device(address, together, now, &mut points);
         }
         let mut unowned = Vec::new();
         for file in &mut live {
@@ -103,57 +73,14 @@ impl Points {
         points
     }
 
-    fn identify(
-        &mut self,
-        devices: &BTreeMap<String, Device>,
-        together: &BTreeMap<String, Together>,
-        live: &[Live<'_>],
-    ) {
-        self.devices.retain(|address, _| together.contains_key(address));
-        for address in together.keys() {
-            let told = live
-                .iter()
-                .find_map(|live| live.file.good()?.reading.devices.get(address)?.model.as_ref());
-            let device = devices.get(address);
-            let known = self.devices.get(address);
-            if known.is_some_and(|known| {
-                known.device.as_ref() == device && (told.is_none() || told == known.model.as_ref())
-            }) {
-                continue;
-            }
-            let model = told.cloned().or_else(|| known?.model.clone());
-            let id: Arc<str> = known.map_or_else(
-                || device::hw_id(address, &self.machine_id, &self.node_name).into(),
-                |known| Arc::clone(&known.id),
-            );
-            let mut info = vec![
-                (key::HW_ID, Arc::clone(&id).into()),
-                (key::HW_VENDOR, "Hailo".into()),
-                (key::ACCEL_DEVICE_ADDRESS, address.as_str().into()),
-            ];
-            info.extend(device.map(|device| (key::HW_NAME, device.name.as_str().into())));
-            info.extend(model.as_ref().map(|model| (key::HW_MODEL, model.as_str().into())));
-            let version = device.and_then(|device| device.driver.as_ref()?.version.as_ref());
-            info.extend(version.map(|version| (key::HW_DRIVER_VERSION, version.as_str().into())));
-            let identity = Identity {
-                label: Attributes::new([(key::HW_ID, Arc::clone(&id).into())]).into(),
-                info: Attributes::new(info).into(),
-                id,
-                model,
-                device: device.cloned(),
-            };
-            self.devices.insert(address.clone(), identity);
-        }
-    }
-
-    fn of_device(&self, address: &str, sum: &Together, now: Timestamp, to: &mut Vec<Point>) {
+    fn of_device(&self, address: &str, together: &Together<'_>, now: Timestamp, to: &mut Vec<Point>) {
         let Some(identity) = self.devices.get(address) else {
             return;
         };
         to.push(point(&hailo::DEVICE_INFO, &identity.info, None, 1i64, now));
-        let active = i64::from(sum.read.is_some());
+        let active = i64::from(together.read.is_some());
         to.push(point(&hailo::MONITOR_ACTIVE, &identity.label, None, active, now));
-        if let (Some(utilization), Some(read)) = (sum.utilization, sum.read) {
+        if let (Some(utilization), Some(read)) = (together.utilization, together.read) {
             to.push(point(
                 &hw::NPU_UTILIZATION,
                 &identity.label,
@@ -259,40 +186,26 @@ impl Points {
     }
 }
 
-impl Labels {
-    /// Forgets those of another device.
-    fn are_for(&mut self, device: Option<Arc<str>>) {
-        if self.device != device {
-            *self = Self {
-                device,
-                ..Self::default()
-            };
+fn together<'a>(devices: &'a BTreeMap<String, Device>, live: &'a [Live<'_>]) -> BTreeMap<&'a str, Together<'a>> {
+    let mut together: BTreeMap<&str, Together<'_>> = devices
+        .keys()
+        .map(|address| (address.as_str(), Together::default()))
+        .collect();
+    let only = devices.keys().next().filter(|_| devices.len() == 1);
+    for good in live.iter().filter_map(|live| live.file.good()) {
+        for (address, found) in &good.reading.devices {
+            let device = together.entry(address).or_default();
+            device.read = device.read.max(Some(good.read));
+            device.utilization = combined(device.utilization, found.utilization, |a, b| a + b);
+            device.model = device.model.or(found.model.as_deref());
+        }
+        // Before 4.13 a file names no device; where there is but one, it is that one.
+        let only = only.filter(|_| good.reading.devices.is_empty());
+        if let Some(device) = only.and_then(|only| together.get_mut(only.as_str())) {
+            device.read = device.read.max(Some(good.read));
         }
     }
-
-    fn network(&mut self, name: &str) -> Arc<Attributes> {
-        if let Some(known) = self.networks.get(name) {
-            return Arc::clone(known);
-        }
-        let device = self.device.iter().map(|id| (key::HW_ID, Arc::clone(id).into()));
-        let new = Arc::new(Attributes::new(device.chain([(key::HAILO_NETWORK_NAME, name.into())])));
-        self.networks.insert(name.to_owned(), Arc::clone(&new));
-        new
-    }
-
-    fn stream(&mut self, name: &StreamName) -> Arc<Attributes> {
-        if let Some(known) = self.streams.get(name) {
-            return Arc::clone(known);
-        }
-        let device = self.device.iter().map(|id| (key::HW_ID, Arc::clone(id).into()));
-        let new = Arc::new(Attributes::new(device.chain([
-            (key::HAILO_NETWORK_NAME, name.network.as_str().into()),
-            (key::HAILO_STREAM_NAME, name.stream.as_str().into()),
-            (key::HAILO_STREAM_DIRECTION, name.direction.as_str().into()),
-        ])));
-        self.streams.insert(name.clone(), Arc::clone(&new));
-        new
-    }
+    together
 }
 
 fn point(
@@ -321,37 +234,5 @@ fn counter(attributes: &Arc<Attributes>, owner: Option<Owner>, total: Total, tim
     }
 }
 
-/// One point a series, by the instrument's rule. Points of a process are told apart by it, these are not.
-fn combine(points: Vec<Point>) -> Vec<Point> {
-    let mut at: HashMap<(&'static str, Arc<Attributes>), usize> = HashMap::new();
-    let mut combined: Vec<Point> = Vec::new();
-    for point in points {
-        let index = *at
-            .entry((point.instrument.name, Arc::clone(&point.attributes)))
-            .or_insert(combined.len());
-        let Some(first) = combined.get_mut(index) else {
-            combined.push(point);
-            continue;
-        };
-        let rule = if first.instrument.kind == Kind::Counter {
-            Merge::Sum
-        } else {
-            first.instrument.merge
-        };
-        first.value = match (&first.value, &point.value, rule) {
-            (Value::Int(a), Value::Int(b), Merge::Sum) => Value::Int(a.saturating_add(*b)),
-            (Value::Int(a), Value::Int(b), Merge::Min) => Value::Int(*a.min(b)),
-            (Value::Int(a), Value::Int(b), Merge::Max) => Value::Int(*a.max(b)),
-            (a, b, rule) => {
-                let (a, b) = (a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default());
-                Value::Double(match rule {
-                    Merge::Sum => a + b,
-                    Merge::Min => a.min(b),
-                    Merge::Max => a.max(b),
-                })
-            }
-        };
-        first.time = first.time.max(point.time);
-    }
-    combined
-}
+#[cfg(test)]
+mod tests;

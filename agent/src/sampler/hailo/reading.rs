@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::values::{self, IMPLAUSIBLE, REPEATED, Reason, UNNAMED};
-use super::wire::{ProtoMon, ProtoMonStreamFramesInfo};
 use crate::metric::MAX_VALUE_BYTES;
+use accelscope_proto::hailo::{ProtoMon, ProtoMonStreamFramesInfo};
 
 /// How many readings gave no point, by reason.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -14,6 +14,18 @@ pub(super) struct Skipped(pub(super) BTreeMap<Reason, u64>);
 impl Skipped {
     pub(super) fn add(&mut self, reason: Reason) {
         *self.0.entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn add_some(&mut self, reason: Option<Reason>) {
+        if let Some(reason) = reason {
+            self.add(reason);
+        }
+    }
+
+    pub(super) fn add_all(&mut self, more: &Self) {
+        for (reason, count) in &more.0 {
+            *self.0.entry(reason).or_default() += count;
+        }
     }
 
     /// The value, else `None` and one more of its reason.
@@ -198,7 +210,8 @@ fn has_extremes(stream: &ProtoMonStreamFramesInfo) -> bool {
         || stream.avg_pending_frames_count.to_bits() != 0
 }
 
-fn combined<T>(a: Option<T>, b: Option<T>, how: impl FnOnce(T, T) -> T) -> Option<T> {
+/// What two that may be unknown are together.
+pub(super) fn combined<T>(a: Option<T>, b: Option<T>, how: impl FnOnce(T, T) -> T) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(how(a, b)),
         (a, b) => a.or(b),
@@ -237,8 +250,8 @@ fn claimed_pid(written: &str, file_name: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::super::decode::{decode, tests::vector};
-    use super::super::wire::{ProtoMonDeviceInfo, ProtoMonInfo, ProtoMonNetworkFrames};
     use super::*;
+    use accelscope_proto::hailo::{ProtoMonDeviceInfo, ProtoMonInfo, ProtoMonNetworkFrames};
 
     fn read(message: ProtoMon) -> Reading {
         Reading::new(message, "", false).unwrap()

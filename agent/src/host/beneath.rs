@@ -1,0 +1,129 @@
+//! Opening a path below a root that belongs to somebody else, never out of it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::HostRoots;
+use super::bounded::bounded;
+
+/// A directory, only to start from and to be looked at.
+pub(super) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Opens `path` below `root`. A link is followed as its owner would follow it, an absolute one from `root` on. Before
+/// Linux 5.6, which cannot do that, no link is followed at all.
+pub(super) fn open(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        // Seccomp profiles that are older than openat2 refuse it as not permitted.
+        Err(Errno::NOSYS | Errno::PERM) => step_by_step(root, path, flags),
+        other => other,
+    }
+}
+
+fn step_by_step(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let mut at = rustix::fs::openat(root, ".", DIRECTORY, Mode::empty())?;
+    let mut components = path.components().peekable();
+    while let Some(component) = components.next() {
+        let wanted = if components.peek().is_none() {
+            flags | OFlags::CLOEXEC
+        } else {
+            DIRECTORY
+        };
+        match component {
+            Component::Normal(name) => at = rustix::fs::openat(&at, name, wanted | OFlags::NOFOLLOW, Mode::empty())?,
+            Component::CurDir => {}
+            _ => return Err(Errno::INVAL),
+        }
+    }
+    Ok(at)
+}
+
+impl HostRoots {
+    /// The content of the host's regular file `absolute`, at most `most` bytes long. Links resolve within the host's
+    /// root; anything but a regular file is refused without being waited for.
+    pub fn read(&self, absolute: impl AsRef<Path>, most: usize) -> io::Result<Vec<u8>> {
+        // A pipe would block for as long as nobody writes to it.
+        let file = self.open(absolute.as_ref(), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        bounded(File::from(file), most)
+    }
+
+    /// The names in the host's directory `absolute`, the first `most` of them. Names that are not UTF-8 are left out.
+    pub fn names(&self, absolute: impl AsRef<Path>, most: usize) -> io::Result<Vec<String>> {
+        let directory = self.open(absolute.as_ref(), OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let names = Dir::new(directory)?.filter_map(|entry| Some(entry.ok()?.file_name().to_str().ok()?.to_owned()));
+        Ok(names.filter(|name| name != "." && name != "..").take(most).collect())
+    }
+
+    fn open(&self, absolute: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let root = rustix::fs::open(self.path("/"), DIRECTORY, Mode::empty())?;
+        open(root, absolute, flags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn host() -> (tempfile::TempDir, HostRoots) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("host");
+        std::fs::create_dir_all(root.join("var/lib")).unwrap();
+        std::fs::write(directory.path().join("secret"), "of another").unwrap();
+        let roots = HostRoots::new(root);
+        (directory, roots)
+    }
+
+    #[test]
+    fn a_link_leads_to_where_the_host_has_it_and_not_out_of_its_root() {
+        let (_directory, roots) = host();
+        std::fs::create_dir(roots.path("/data")).unwrap();
+        std::fs::write(roots.path("/data/config"), "moved").unwrap();
+        symlink("/data", roots.path("/var/lib/docker")).unwrap();
+        symlink("../../../../secret", roots.path("/var/lib/out")).unwrap();
+        assert_eq!(roots.read("/var/lib/docker/config", 100).unwrap(), b"moved");
+        assert_eq!(
+            roots.read("/var/lib/out", 100).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn without_openat2_no_link_is_followed() {
+        let (_directory, roots) = host();
+        std::fs::write(roots.path("/var/lib/plain"), "").unwrap();
+        symlink("/var/lib", roots.path("/link")).unwrap();
+        let root = File::open(roots.path("/")).unwrap();
+        assert!(step_by_step(&root, Path::new("var/lib/plain"), OFlags::RDONLY).is_ok());
+        assert!(step_by_step(&root, Path::new("link/plain"), OFlags::RDONLY).is_err());
+        assert!(step_by_step(&root, Path::new("var/../../secret"), OFlags::RDONLY).is_err());
+    }
+
+    #[test]
+    fn a_pipe_is_refused_without_waiting() {
+        let (_directory, roots) = host();
+        rustix::fs::mkfifoat(rustix::fs::CWD, roots.path("/pipe"), Mode::RWXU).unwrap();
+        assert_eq!(
+            roots.read("/pipe", 100).unwrap_err().kind(),
+            io::ErrorKind::InvalidInput
+        );
+    }
+
+    #[test]
+    fn a_long_file_is_refused_and_a_large_directory_cut() {
+        let (_directory, roots) = host();
+        std::fs::write(roots.path("/long"), "12345").unwrap();
+        assert_eq!(roots.read("/long", 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(roots.names("/", 1).unwrap().len(), 1);
+    }
+}
