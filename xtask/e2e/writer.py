@@ -44,7 +44,6 @@ def libc(name, *args):
 
 def enter_container(args):
     """Returns in the child, pid 1 of its namespace; the parent stays outside and reports the child's pid."""
-    source = os.open(args.bind, os.O_PATH) if args.bind else None
     ready = os.open(args.ready, os.O_WRONLY | os.O_CREAT, 0o644) if args.ready else None
     written, report = os.pipe()
     libc("unshare", CLONE_NEWNS | CLONE_NEWPID)
@@ -58,6 +57,8 @@ def enter_container(args):
         sys.exit(1)
     libc("prctl", PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
     libc("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+    # It may be below the /tmp that is hidden next; only a mount of this namespace can be bound.
+    source = os.open(args.bind, os.O_PATH) if args.bind else None
     libc("mount", b"tmpfs", b"/tmp", b"tmpfs", 0, None)
     args.dir.mkdir(parents=True, exist_ok=True)
     if source is not None:

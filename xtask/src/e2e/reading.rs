@@ -88,6 +88,25 @@ pub(crate) struct Sample {
     pub(crate) timestamp: Option<f64>,
 }
 
+/// Labels as they are compared between exporters.
+///
+/// Left out: what tells sources apart and not series (`job`, `instance`, the scope). `target_info` of a pull endpoint
+/// carries `service.name` and `service.instance.id`; receivers of a push turn those into `job` and `instance` and leave
+/// them out. `le` is compared as a number: Prometheus writes `1.0` for what is scraped and `1` for what is pushed.
+pub(crate) fn comparable(name: &str, labels: &BTreeMap<String, String>) -> String {
+    let mut labels = labels.clone();
+    labels.retain(|key, _| {
+        let source = ["job", "instance", "via"].contains(&key.as_str()) || key.starts_with("otel_scope_");
+        !source && (name != "target_info" || !["service_name", "service_instance_id"].contains(&key.as_str()))
+    });
+    if let Some(bound) = labels.get_mut("le")
+        && let Ok(number) = bound.parse::<f64>()
+    {
+        *bound = number.to_string();
+    }
+    super::bench::render(&labels)
+}
+
 fn text(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

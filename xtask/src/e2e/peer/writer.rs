@@ -41,6 +41,8 @@ impl Writer {
     /// Starts it and waits for its first file.
     pub(crate) fn start(bench: &Bench<'_>, name: &str, spec: &WriterSpec<'_>) -> Result<Self> {
         let ready = bench.path(&format!("{name}.pid"));
+        // An earlier writer of that name may have left it.
+        drop(std::fs::remove_file(&ready));
         let mut command = bound(&bench.tools.python);
         command
             .arg(crate::tools::data("writer.py"))

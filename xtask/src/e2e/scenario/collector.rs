@@ -6,11 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Verdict, known};
-use crate::e2e::bench::{Bench, render};
+use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Collector};
-use crate::e2e::reading::{Point, Sample};
+use crate::e2e::reading::{Point, Sample, comparable};
 use crate::e2e::wait;
-use crate::tools::data;
 
 pub(super) fn grpc(bench: &Bench<'_>) -> Result<Verdict> {
     let collector = Collector::start(bench, "collector", None)?;
@@ -100,18 +99,11 @@ fn times(points: &[Point]) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless both expositions have the same series of the same types, but for the documented differences.
+/// Fails unless both expositions have the same series of the same types, compared as [`comparable`] says.
 fn same(ours: &[Sample], theirs: &[Sample]) -> Result<()> {
-    let listed = std::fs::read_to_string(data("collector-differences.txt"))?;
-    let expected: BTreeSet<_> = listed
-        .lines()
-        .filter_map(|line| line.split(" #").next())
-        .map(str::trim)
-        .collect();
     let (ours, theirs) = (shape(ours), shape(theirs));
-    let unexpected: Vec<_> = ours
+    let differences: Vec<_> = ours
         .symmetric_difference(&theirs)
-        .filter(|(name, ..)| !expected.contains(name.as_str()))
         .map(|series| {
             format!(
                 "{} {series:?}",
@@ -124,21 +116,21 @@ fn same(ours: &[Sample], theirs: &[Sample]) -> Result<()> {
         })
         .collect();
     ensure!(
-        unexpected.is_empty(),
+        differences.is_empty(),
         "{} differences, among them {:#?}",
-        unexpected.len(),
-        &unexpected[..unexpected.len().min(6)]
+        differences.len(),
+        &differences[..differences.len().min(6)]
     );
     Ok(())
 }
 
 fn shape(samples: &[Sample]) -> BTreeSet<(String, String, String)> {
-    samples
-        .iter()
-        .map(|sample| {
-            let mut labels = sample.labels.clone();
-            labels.retain(|key, _| key != "job" && key != "instance" && !key.starts_with("otel_scope_"));
-            (sample.name.clone(), render(&labels), sample.kind.clone())
-        })
-        .collect()
+    let shape = |sample: &Sample| {
+        (
+            sample.name.clone(),
+            comparable(&sample.name, &sample.labels),
+            sample.kind.clone(),
+        )
+    };
+    samples.iter().map(shape).collect()
 }

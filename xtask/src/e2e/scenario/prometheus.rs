@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Verdict, known};
-use crate::e2e::bench::{Bench, free_port, render};
+use crate::e2e::bench::{Bench, free_port};
 use crate::e2e::peer::{Agent, Collector, Prometheus};
 use crate::e2e::process::bound;
+use crate::e2e::reading::comparable;
 use crate::e2e::wait;
 
 pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
@@ -73,8 +74,8 @@ fn series(all: Vec<BTreeMap<String, String>>) -> BTreeSet<(String, String)> {
     all.into_iter()
         .filter_map(|mut labels| {
             let name = labels.remove("__name__")?;
-            labels.retain(|key, _| !["job", "instance", "via"].contains(&&key[..]) && !key.starts_with("otel_scope_"));
-            Some((name, render(&labels)))
+            let labels = comparable(&name, &labels);
+            Some((name, labels))
         })
         .filter(|(name, _)| name != "up" && !name.starts_with("scrape_"))
         .collect()
