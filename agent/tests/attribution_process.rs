@@ -147,7 +147,10 @@ fn a_pid_is_shown_where_it_is_asked_for() {
         "process.executable.name=app process.pid=7"
     );
     assert_eq!(shown(host.resolve(process, false)), "process.executable.name=app");
-    let mut each = Host::with(Settings { per_process: true });
+    let mut each = Host::with(Settings {
+        per_process: true,
+        ..Settings::default()
+    });
     let process = each.process(7, 100, "/bin/app", "0::/\n");
     assert_eq!(each.shown(process), "process.executable.name=app process.pid=7");
 }

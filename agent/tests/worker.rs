@@ -317,7 +317,7 @@ fn neighbours() -> Result<(), Failed> {
         false,
         None,
     ));
-    let attribution = Attribution::new(&HostRoots::new("/"), Settings { per_process: false });
+    let attribution = Attribution::new(&HostRoots::new("/"), Settings::default());
     let started = Started::launch(samplers, hub.clone(), attribution, Merger::new())?;
     let until = Instant::now() + Duration::from_secs(20);
     while !started.all_reported() {

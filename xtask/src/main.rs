@@ -1,7 +1,6 @@
 //! Everything a developer of accelscope runs.
 #![expect(
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "these commands talk to the person who runs them"
 )]
 
