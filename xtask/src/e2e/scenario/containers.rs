@@ -1,7 +1,7 @@
 //! Writers in containers, found through the device that they hold and named by what the node knows.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -185,8 +185,17 @@ pub(super) fn shared_directory(bench: &Bench<'_>) -> Result<Verdict> {
     std::fs::create_dir(&shared)?;
     let _pods = [
         Pod::start(bench, &view, 0, MESSAGE, Some(shared.clone()))?,
-        Pod::start(bench, &view, 1, MESSAGE, Some(shared))?,
+        Pod::start(bench, &view, 1, MESSAGE, Some(shared.clone()))?,
     ];
+    // A file older than the second writer can only be the first one's.
+    let both = SystemTime::now();
+    wait::until_true("both to write again", SOON, || {
+        let files: Vec<_> = std::fs::read_dir(&shared)?.collect::<Result<_, _>>()?;
+        Ok(files.len() == 2
+            && files
+                .iter()
+                .all(|f| f.metadata().and_then(|m| m.modified()).is_ok_and(|t| t > both)))
+    })?;
     let agent = agent(bench, &view)?;
     wait::until("values without a process", SOON, || {
         let all = agent.samples(bench)?;
