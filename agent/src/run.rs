@@ -12,11 +12,12 @@ use accelscope::export::stdout::{self, Note};
 use accelscope::host::HostRoots;
 use accelscope::metric::Series;
 use accelscope::pipeline::Limits;
-use accelscope::runtime::{self, Format, Hub, Observer, Started};
+use accelscope::runtime::{self, Format, Hub, Observer, Printer, Started};
 use accelscope::sampler::hailo;
 use accelscope::simulate::Demo;
 use accelscope::telemetry::OwnMetrics;
 use anyhow::Context;
+use tokio::sync::Notify;
 
 /// How often the table is drawn anew.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -71,6 +72,8 @@ struct Job {
     renderer: Renderer,
     stdout: Option<(Format, bool)>,
     started: anyhow::Result<Started>,
+    /// Told when nobody reads standard output any more.
+    closed: Arc<Notify>,
 }
 
 impl Job {
@@ -86,7 +89,8 @@ impl Job {
             None => !config.destinations().is_empty(),
             Some((format, once)) => format == Format::OtlpJson && !once,
         };
-        let observer = matches!(stdout, Some((Format::Json, false))).then(json_lines);
+        let closed = Arc::new(Notify::new());
+        let observer = matches!(stdout, Some((Format::Json, false))).then(|| json_lines(closed.clone()));
         let limits = Limits {
             series_per_instrument: config.limits.series_per_instrument,
             series: config.limits.series,
@@ -115,6 +119,7 @@ impl Job {
             roots,
             renderer,
             stdout,
+            closed,
         }
     }
 
@@ -129,17 +134,22 @@ impl Job {
                 runtime::run_daemon(&self.config, &started, self.renderer).await?;
                 Ok(EXIT_OK)
             }
-            Some((format, true)) => {
-                let all_well = runtime::once(&started, format, self.renderer, &explain)?;
-                Ok(if all_well { EXIT_OK } else { EXIT_FAILED })
-            }
-            Some((format, false)) => {
+            Some((format, once)) => {
+                let printer = Printer {
+                    format,
+                    started: &started,
+                    renderer: self.renderer,
+                    explain: &explain,
+                };
+                if once {
+                    return Ok(if printer.once()? { EXIT_OK } else { EXIT_FAILED });
+                }
                 let every = if format == Format::Table {
                     REDRAW
                 } else {
                     self.config.otlp.interval
                 };
-                runtime::stream(&started, format, every, self.renderer, &explain).await?;
+                printer.stream(every, &self.closed).await?;
                 Ok(EXIT_OK)
             }
         }
@@ -156,12 +166,12 @@ fn format(asked: Option<cli::Format>) -> Format {
     }
 }
 
-/// Prints each point when it comes. A reader that went away ends the program as it ends any other in a pipe.
-fn json_lines() -> Observer {
-    Box::new(|series: &Series| {
+/// Prints each point when it comes, and tells `closed` when nobody reads them any more.
+fn json_lines(closed: Arc<Notify>) -> Observer {
+    Box::new(move |series: &Series| {
         let line = stdout::json_line(series) + "\n";
         if std::io::stdout().lock().write_all(line.as_bytes()).is_err() {
-            std::process::exit(EXIT_OK.into());
+            closed.notify_one();
         }
     })
 }

@@ -14,7 +14,7 @@ pub mod worker;
 
 pub use daemon::{DaemonError, run as run_daemon};
 pub use hub::{Hub, Observer};
-pub use print::{Format, PrintError, once, stream};
+pub use print::{Format, PrintError, Printer};
 pub use start::Started;
 pub use status::{Report, Status, chain};
 pub use table::samplers;
