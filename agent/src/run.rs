@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use accelscope::attribution::{Attribution, Merger, Settings};
 use accelscope::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
-use accelscope::config::{Config, Environment, load, resource};
+use accelscope::config::{Config, Environment, Loaded, load, resource};
 use accelscope::export::prometheus::Renderer;
 use accelscope::export::stdout::{self, Note};
 use accelscope::host::HostRoots;
-use accelscope::metric::Series;
+use accelscope::metric::{Resource, Series};
 use accelscope::pipeline::Limits;
-use accelscope::runtime::{self, Format, Hub, Observer, Printer, Started};
+use accelscope::runtime::{self, Format, Hub, Observer, OwnLogs, Printer, Started};
 use accelscope::sampler::hailo;
 use accelscope::simulate::Demo;
 use accelscope::telemetry::OwnMetrics;
@@ -33,13 +33,25 @@ pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
             return Ok(EXIT_USAGE);
         }
     };
-    let mut config = loaded.config;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    runtime.block_on(perform(loaded, run))
+}
+
+async fn perform(loaded: Loaded, run: &Run) -> anyhow::Result<u8> {
+    let Loaded {
+        mut config, warnings, ..
+    } = loaded;
     let format = run.stdout.map(|stdout| format(stdout.format));
-    let live_table = format == Some(Format::Table) && std::io::stdout().is_terminal();
-    if !live_table {
-        runtime::log::start(&config.log);
+    let resource = resource::build(&config, &config.host_roots());
+    let logs = own_logs(&config, run, &resource)?;
+    // Log lines would tear a live table apart; it says what is wrong itself.
+    if format != Some(Format::Table) || !std::io::stdout().is_terminal() {
+        runtime::log::start(&config.log, logs.as_ref());
     }
-    for warning in &loaded.warnings {
+    for warning in &warnings {
         tracing::warn!("{warning}");
     }
     let demo = run
@@ -57,12 +69,20 @@ pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
     }
     // Recorders made before this record nothing, so it comes first.
     let own = OwnMetrics::install();
-    let job = Job::new(config, own, run, format);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime")?;
-    runtime.block_on(job.perform())
+    let code = Job::new(config, own, resource, run, format).perform().await;
+    if let Some(logs) = logs {
+        logs.flush().await;
+    }
+    code
+}
+
+/// The log goes out as OTLP only where measurements do.
+fn own_logs(config: &Config, run: &Run, resource: &Resource) -> anyhow::Result<Option<OwnLogs>> {
+    if run.stdout.is_some() || config.otlp.stopped_by.is_some() {
+        return Ok(None);
+    }
+    let exporter = std::env::var("OTEL_LOGS_EXPORTER").ok();
+    OwnLogs::wanted(exporter.as_deref(), resource).context("OTEL_LOGS_EXPORTER=otlp: the log cannot be sent")
 }
 
 /// Everything that is fixed once the configuration is read.
@@ -77,9 +97,8 @@ struct Job {
 }
 
 impl Job {
-    fn new(config: Config, own: OwnMetrics, run: &Run, format: Option<Format>) -> Self {
+    fn new(config: Config, own: OwnMetrics, resource: Resource, run: &Run, format: Option<Format>) -> Self {
         let roots = config.host_roots();
-        let resource = resource::build(&config, &roots);
         let node = ["k8s.node.name", "host.name"]
             .into_iter()
             .find_map(|key| resource.get(key));
