@@ -91,9 +91,13 @@ impl Job {
             series_per_instrument: config.limits.series_per_instrument,
             series: config.limits.series,
         };
-        let settings = Settings {
+        let mut settings = Settings {
             per_process: config.attribution.per_process,
+            ..Settings::default()
         };
+        if matches!(stdout, Some((_, true))) {
+            settings.patience = Duration::ZERO;
+        }
         let hub = Arc::new(Hub::new(own, resource, limits, collecting, observer));
         let started = Started::launch(
             runtime::samplers(&config, &roots, &node),

@@ -1,5 +1,11 @@
 //! What cgroup paths name, over shapes of every runtime, driver and hierarchy.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use accelscope::attribution::cgroup::Cgroup;
 
 const SHAPES: &str = include_str!("fixtures/cgroup/shapes.txt");

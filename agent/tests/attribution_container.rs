@@ -1,5 +1,11 @@
 //! A container's names are found in each of the places where a node keeps them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use std::os::unix::fs::symlink;
 
 use accelscope::attribution::cgroup::Cgroup;
@@ -36,6 +42,7 @@ fn in_pod() -> String {
     format!("0::/kubepods/besteffort/pod{UID}/{ID}")
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as the fields that it is compared with")]
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }

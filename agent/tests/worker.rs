@@ -27,6 +27,8 @@ use accelscope::sampler::{Descriptor, Outcome, Sampler};
 use accelscope::telemetry::OwnMetrics;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+type Test = fn() -> Result<(), Failed>;
+
 const DEADLINE: Duration = Duration::from_millis(500);
 static MAY_EMIT: &[&Instrument] = &[&hw::NPU_UTILIZATION, &hailo::NETWORK_FRAMES];
 
@@ -37,7 +39,7 @@ fn main() {
     {
         return play(behaviour);
     }
-    let tests: Vec<(&str, fn() -> Result<(), Failed>)> = vec![
+    let tests: Vec<(&str, Test)> = vec![
         ("an_honest_worker_answers_again_and_again", honest),
         ("a_worker_that_hangs_is_killed_at_its_deadline", hangs),
         ("a_worker_that_crashes_is_reported_with_its_last_words", crashes),
@@ -315,7 +317,7 @@ fn neighbours() -> Result<(), Failed> {
         false,
         None,
     ));
-    let attribution = Attribution::new(&HostRoots::new("/"), Settings { per_process: false });
+    let attribution = Attribution::new(&HostRoots::new("/"), Settings::default());
     let started = Started::launch(samplers, hub.clone(), attribution, Merger::new())?;
     let until = Instant::now() + Duration::from_secs(20);
     while !started.all_reported() {

@@ -40,6 +40,7 @@ pub(super) enum Names {
 pub(super) struct Containers {
     roots: HostRoots,
     known: HashMap<Arc<Cgroup>, Entry>,
+    wait: Duration,
     unnamed: opentelemetry::metrics::Counter<u64>,
 }
 
@@ -55,10 +56,12 @@ struct Entry {
 }
 
 impl Containers {
-    pub(super) fn new(roots: &HostRoots) -> Self {
+    /// Names are waited for as long as `wait`.
+    pub(super) fn new(roots: &HostRoots, wait: Duration) -> Self {
         Self {
             roots: roots.clone(),
             known: HashMap::new(),
+            wait,
             unnamed: telemetry::counter(&ATTRIBUTION_UNNAMED),
         }
     }
@@ -80,7 +83,7 @@ impl Containers {
         if entry.next.is_some_and(|next| next <= now) {
             entry.look(&self.roots, cgroup, now);
         }
-        let waiting = now.duration_since(entry.first) < WAIT;
+        let waiting = now.duration_since(entry.first) < self.wait;
         if waiting && entry.next.is_some() {
             return Names::Wait;
         }

@@ -63,3 +63,31 @@ fn make_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>, most: usize, used: impl F
         !goes
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_full_cache_forgets_what_was_used_longest_ago_and_stays_bounded() {
+        let (start, mut cache) = (Instant::now(), HashMap::new());
+        for number in 0..1000 {
+            make_room(&mut cache, 100, |used| *used);
+            // The first is used again and again.
+            cache.insert(0, start + Duration::from_secs(number));
+            cache.insert(number, start + Duration::from_secs(number));
+            assert!(cache.len() <= 101, "{}", cache.len());
+        }
+        assert!(cache.contains_key(&0) && cache.contains_key(&999) && !cache.contains_key(&1));
+    }
+
+    #[test]
+    fn entries_of_one_moment_make_room_too() {
+        let now = Instant::now();
+        let mut cache: HashMap<u32, Instant> = (0..100).map(|number| (number, now)).collect();
+        make_room(&mut cache, 100, |used| *used);
+        assert_eq!(cache.len(), 75);
+    }
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::cgroup::Cgroup;
 use super::container::Container;
-use super::known::{Containers, Names};
+use super::known::{Containers, Names, WAIT};
 use crate::host::HostRoots;
 use crate::host::process::Processes;
 use crate::metric::{Attribute, ProcessKey, key};
@@ -22,10 +22,22 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 const FORGET: Duration = Duration::from_mins(15);
 
 /// How processes are shown (`[attribution]`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// Each process by itself (`process.pid`), and not only what it runs and where.
     pub per_process: bool,
+    /// How long readings are withheld while their container's names are not known yet. Zero for a single look, which
+    /// has no later one to name them in.
+    pub patience: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            per_process: false,
+            patience: WAIT,
+        }
+    }
 }
 
 /// Whose a reading is.
@@ -71,7 +83,7 @@ impl Attribution {
             processes: Processes::new(roots),
             settings,
             known: HashMap::new(),
-            containers: Containers::new(roots),
+            containers: Containers::new(roots, settings.patience),
             tidied: None,
         }
     }

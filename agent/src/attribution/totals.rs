@@ -31,23 +31,20 @@ impl Totals {
 
     /// Adds to the series' total, and makes `point` show that.
     pub(super) fn add(&mut self, series: &Series, grown: Growth, point: &mut Point, now: Instant) {
-        match self.known.get_mut(series) {
-            Some(total) => {
-                total.value = growth::sum(&total.value, &grown.value);
-                total.used = now;
-                point.value = total.value.clone();
-                point.start = Some(total.start);
-            }
-            None => {
-                point.value = grown.value.clone();
-                point.start = Some(grown.since);
-                let total = Total {
-                    value: grown.value,
-                    start: grown.since,
-                    used: now,
-                };
-                self.known.insert(series.clone(), total);
-            }
+        if let Some(total) = self.known.get_mut(series) {
+            total.value = growth::sum(&total.value, &grown.value);
+            total.used = now;
+            point.value = total.value.clone();
+            point.start = Some(total.start);
+        } else {
+            point.value = grown.value.clone();
+            point.start = Some(grown.since);
+            let total = Total {
+                value: grown.value,
+                start: grown.since,
+                used: now,
+            };
+            self.known.insert(series.clone(), total);
         }
     }
 
