@@ -14,8 +14,10 @@ use super::directory::{DirectoryId, identity};
 use crate::host::process::Processes;
 use crate::metric::ProcessKey;
 
-/// Shortest and longest time between two walks through `/proc/*/fd`.
+/// Shortest time between two walks through `/proc/*/fd`, and where the kernel tells that the number of users changed.
 const SOONEST: Duration = Duration::from_secs(5);
+const SOONEST_COUNTED: Duration = Duration::from_secs(1);
+/// Longest time between two walks.
 const LATEST: Duration = Duration::from_mins(1);
 
 /// A walk costs about 1 µs a descriptor and 30 µs a process. The next one waits for this many times what the last one
@@ -117,12 +119,13 @@ impl Discovery {
         }
         let references = references(devices);
         let same = references.is_some() && references == self.references && !lost_one;
-        // Where the kernel counts the same number of users, they are most likely the same ones.
+        let soonest = if references.is_some() { SOONEST_COUNTED } else { SOONEST };
         let rest = self.walked.as_ref().map(|walk| {
+            // Where the kernel counts the same number of users, they are most likely the same ones.
             if same {
                 LATEST
             } else {
-                (walk.took * REST).clamp(SOONEST, LATEST)
+                (walk.took * REST).clamp(soonest, LATEST)
             }
         });
         if let (Some(walk), Some(rest)) = (&self.walked, rest)
