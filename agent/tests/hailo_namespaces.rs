@@ -1,6 +1,6 @@
 //! The Hailo sampler and containers: writers with a `/tmp` and process ids of their own. Needs root and unshare(1).
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod hailo_support;
 
