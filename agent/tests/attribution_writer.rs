@@ -1,5 +1,12 @@
 //! The writer of a file is found across real PID and mount namespaces. Needs root and unshare(1).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
+
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -87,9 +94,9 @@ impl Drop for Container {
     fn drop(&mut self) {
         // unshare(1) waits for it, so that nothing of it is left when this returns.
         if let Some(init) = rustix::process::Pid::from_raw(self.init as i32) {
-            let _ = rustix::process::kill_process(init, rustix::process::Signal::KILL);
+            rustix::process::kill_process(init, rustix::process::Signal::KILL).ok();
         }
-        let _ = self.unshare.wait();
+        self.unshare.wait().ok();
     }
 }
 

@@ -1,1 +1,358 @@
-fn main() {}
+//! Vendor code that hangs, crashes, floods and lies stays where it is.
+//!
+//! This program is its own worker: called with `act BEHAVIOUR` it plays the vendor's part.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::unnecessary_wraps,
+    clippy::zombie_processes,
+    clippy::large_stack_arrays,
+    reason = "a test program, part of which plays a badly written one"
+)]
+
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use accelscope::attribution::{Attribution, Merger, Settings};
+use accelscope::host::HostRoots;
+use accelscope::metric::catalogue::{hailo, hw};
+use accelscope::metric::{Attributes, Batch, Instrument, Part, Point, Resource, Timestamp, Value};
+use accelscope::pipeline::Limits;
+use accelscope::runtime::worker::{
+    Command, Reply, WireOutcome, WirePart, WirePoint, WireValue, Worker, WorkerError, WorkerSampler, serve,
+};
+use accelscope::runtime::{Hub, Started};
+use accelscope::sampler::{Descriptor, Outcome, Sampler};
+use accelscope::telemetry::OwnMetrics;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Test = fn() -> Result<(), Failed>;
+
+const DEADLINE: Duration = Duration::from_millis(500);
+static MAY_EMIT: &[&Instrument] = &[&hw::NPU_UTILIZATION, &hailo::NETWORK_FRAMES];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, act, behaviour] = arguments.as_slice()
+        && act == "act"
+    {
+        return play(behaviour);
+    }
+    let tests: Vec<(&str, Test)> = vec![
+        ("an_honest_worker_answers_again_and_again", honest),
+        ("a_worker_that_hangs_is_killed_at_its_deadline", hangs),
+        ("a_worker_that_crashes_is_reported_with_its_last_words", crashes),
+        ("a_worker_that_floods_costs_no_memory", floods),
+        ("a_worker_that_complains_without_end_still_answers", complains),
+        ("a_worker_that_answers_another_request_is_killed", answers_another),
+        ("what_a_worker_may_not_say_is_refused_and_the_rest_believed", lies),
+        ("a_killed_worker_takes_its_descendants_along", descendants),
+        ("a_hanging_worker_costs_no_other_sampler_its_period", neighbours),
+        ("a_worker_that_failed_is_not_started_again_at_once", backs_off),
+    ];
+    let trials = tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn play(behaviour: &str) {
+    match behaviour {
+        "honest" => answer(|id| reply(id, vec![point(hw::NPU_UTILIZATION.name, WireValue::Double(0.5))])),
+        "hang" => std::thread::sleep(Duration::from_secs(3600)),
+        "crash" => {
+            eprintln!("driver/library version mismatch");
+            std::process::abort();
+        }
+        "flood" => flood(),
+        "complain" => answer(|id| {
+            for _ in 0..20_000 {
+                eprintln!("a warning that nobody asked for, again and again");
+            }
+            reply(id, vec![])
+        }),
+        "other" => answer(|id| reply(id + 1, vec![])),
+        "lie" => answer(|id| {
+            let foreign = |name: &str, value: &str| {
+                let mut point = point(hw::NPU_UTILIZATION.name, WireValue::Double(0.25));
+                point.attributes.insert(name.into(), value.into());
+                point
+            };
+            let mut future = point(hw::NPU_UTILIZATION.name, WireValue::Double(0.75));
+            future.time = u64::MAX;
+            reply(
+                id,
+                vec![
+                    foreign("hw.id", "true one"),
+                    foreign("invented", "x"),
+                    point("agent.build.info", WireValue::Int(1)),
+                    point("no.such.thing", WireValue::Int(1)),
+                    point(hailo::NETWORK_FRAMES.name, WireValue::Int(1)),
+                    future,
+                ],
+            )
+        }),
+        "descend" => {
+            let child = std::process::Command::new("sleep").arg("3600").spawn().unwrap();
+            eprintln!("{}", child.id());
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+        other => panic!("no such part: {other}"),
+    }
+}
+
+fn answer(sample: impl FnMut(u64) -> Reply) {
+    serve(sample).unwrap();
+}
+
+/// Announces four gigabytes and begins to send them.
+fn flood() {
+    let mut request = [0; 4];
+    std::io::stdin().read_exact(&mut request).unwrap();
+    let mut output = std::io::stdout();
+    output.write_all(&u32::MAX.to_le_bytes()).unwrap();
+    while output.write_all(&[b'x'; 1 << 16]).is_ok() {}
+}
+
+fn reply(id: u64, points: Vec<WirePoint>) -> Reply {
+    let parts = vec![WirePart {
+        name: "gpu0".into(),
+        points,
+    }];
+    Reply {
+        id,
+        outcome: WireOutcome::Sampled,
+        reason: String::new(),
+        parts,
+    }
+}
+
+fn point(name: &str, value: WireValue) -> WirePoint {
+    WirePoint {
+        name: name.into(),
+        attributes: [].into(),
+        owner: None,
+        time: 1,
+        start: None,
+        value,
+    }
+}
+
+fn worker(behaviour: &str) -> Worker {
+    let program = std::env::current_exe().unwrap();
+    Worker::new(Command {
+        program,
+        arguments: vec!["act".into(), behaviour.into()],
+    })
+}
+
+fn honest() -> Result<(), Failed> {
+    let mut worker = worker("honest");
+    for _ in 0..3 {
+        let reply = worker.request(DEADLINE)?;
+        assert_eq!(reply.parts[0].points[0].value, WireValue::Double(0.5));
+    }
+    assert!(worker.age().is_some() && worker.stuck().is_none());
+    Ok(())
+}
+
+fn hangs() -> Result<(), Failed> {
+    let mut worker = worker("hang");
+    let asked = Instant::now();
+    let error = worker.request(DEADLINE).unwrap_err();
+    assert!(matches!(error, WorkerError::Deadline(_)), "{error}");
+    assert!(asked.elapsed() >= DEADLINE && asked.elapsed() < DEADLINE + Duration::from_secs(2));
+    assert_eq!(worker.age(), None, "the hanging worker is still in use");
+    Ok(())
+}
+
+fn crashes() -> Result<(), Failed> {
+    let error = worker("crash").request(Duration::from_secs(10)).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, WorkerError::Exited { .. }), "{text}");
+    assert!(
+        text.contains("SIGABRT") && text.contains("driver/library version mismatch"),
+        "{text}"
+    );
+    Ok(())
+}
+
+fn floods() -> Result<(), Failed> {
+    let error = worker("flood").request(Duration::from_secs(10)).unwrap_err();
+    assert!(matches!(error, WorkerError::Protocol(_)), "{error}");
+    Ok(())
+}
+
+fn complains() -> Result<(), Failed> {
+    let mut worker = worker("complain");
+    assert_eq!(worker.request(Duration::from_secs(10))?.outcome, WireOutcome::Sampled);
+    assert_eq!(worker.request(Duration::from_secs(10))?.outcome, WireOutcome::Sampled);
+    Ok(())
+}
+
+fn answers_another() -> Result<(), Failed> {
+    let error = worker("other").request(DEADLINE).unwrap_err();
+    assert!(
+        error.to_string().contains("an answer to request 2 while 1 was asked"),
+        "{error}"
+    );
+    Ok(())
+}
+
+fn lies() -> Result<(), Failed> {
+    let descriptor = Descriptor {
+        name: "test",
+        period: Duration::from_secs(1),
+        deadline: Duration::from_secs(10),
+        instruments: MAY_EMIT,
+    };
+    let mut sampler = WorkerSampler::new(descriptor, worker("lie"));
+    let mut batches: Vec<Batch> = Vec::new();
+    assert!(matches!(sampler.sample(&mut batches), Outcome::Sampled));
+    let [batch] = batches.as_slice() else {
+        panic!("{batches:?}")
+    };
+    let values: Vec<_> = batch.points.iter().map(|point| point.value.clone()).collect();
+    assert_eq!(values, [Value::Double(0.25), Value::Double(0.75)]);
+    let now = accelscope::metric::Timestamp::now();
+    assert!(
+        batch.points.iter().all(|point| point.time <= now),
+        "a reading from the future"
+    );
+    Ok(())
+}
+
+fn descendants() -> Result<(), Failed> {
+    let mut worker = worker("descend");
+    let error = worker.request(Duration::from_secs(2)).unwrap_err();
+    assert!(matches!(error, WorkerError::Deadline(_)), "{error}");
+    let until = Instant::now() + Duration::from_secs(10);
+    while orphans() > 0 {
+        assert!(Instant::now() < until, "the worker's child outlived it");
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// Live `sleep 3600` processes: only `descend` starts one.
+fn orphans() -> usize {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x003600\0"))
+        .count()
+}
+
+/// Reads at a short period and remembers when.
+struct Ticker {
+    times: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Sampler for Ticker {
+    fn descriptor(&self) -> Descriptor {
+        let period = Duration::from_millis(20);
+        Descriptor {
+            name: "ticker",
+            period,
+            deadline: period,
+            instruments: MAY_EMIT,
+        }
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        self.times.lock().unwrap().push(Instant::now());
+        let point = Point {
+            instrument: &hw::NPU_UTILIZATION,
+            attributes: Arc::new(Attributes::empty()),
+            owner: None,
+            value: 0.5.into(),
+            time: Timestamp::now(),
+            start: None,
+        };
+        out.push(Batch {
+            part: Part::whole("ticker"),
+            points: vec![point],
+        });
+        Outcome::Sampled
+    }
+}
+
+struct Panics;
+
+impl Sampler for Panics {
+    fn descriptor(&self) -> Descriptor {
+        let second = Duration::from_secs(1);
+        Descriptor {
+            name: "panics",
+            period: second,
+            deadline: second,
+            instruments: &[],
+        }
+    }
+
+    fn sample(&mut self, _: &mut Vec<Batch>) -> Outcome {
+        panic!("a fault of the sampler, made for this test");
+    }
+}
+
+fn neighbours() -> Result<(), Failed> {
+    let hanging = Duration::from_secs(2);
+    let descriptor = Descriptor {
+        name: "vendor",
+        period: hanging,
+        deadline: hanging,
+        instruments: MAY_EMIT,
+    };
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let samplers: Vec<Box<dyn Sampler>> = vec![
+        Box::new(WorkerSampler::new(descriptor, worker("hang"))),
+        Box::new(Panics),
+        Box::new(Ticker { times: times.clone() }),
+    ];
+    let limits = Limits {
+        series_per_instrument: 10,
+        series: 100,
+    };
+    let hub = Arc::new(Hub::new(
+        OwnMetrics::install(),
+        Resource::default(),
+        limits,
+        false,
+        None,
+    ));
+    let attribution = Attribution::new(&HostRoots::new("/"), Settings::default());
+    let started = Started::launch(samplers, hub.clone(), attribution, Merger::new())?;
+    let until = Instant::now() + Duration::from_secs(20);
+    while !started.all_reported() {
+        assert!(Instant::now() < until, "no report of the sampler whose worker hangs");
+        std::thread::yield_now();
+    }
+    let times = times.lock().unwrap().clone();
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+    assert!(
+        times.len() > 10 && longest < hanging / 2,
+        "{} runs, {longest:?} between two of them",
+        times.len()
+    );
+    let details: Vec<_> = started
+        .statuses
+        .iter()
+        .map(|status| status.last().unwrap().detail)
+        .collect();
+    assert!(
+        details[0].contains("gave no answer within 2.0 s and was killed"),
+        "{details:?}"
+    );
+    assert!(details[1].contains("the sampler panicked"), "{details:?}");
+    assert!(
+        hub.live()
+            .iter()
+            .any(|series| series.instrument == &hw::NPU_UTILIZATION)
+    );
+    Ok(())
+}
+
+fn backs_off() -> Result<(), Failed> {
+    let mut worker = worker("crash");
+    worker.request(DEADLINE).unwrap_err();
+    let error = worker.request(DEADLINE).unwrap_err();
+    assert!(matches!(error, WorkerError::BackingOff(_)), "{error}");
+    Ok(())
+}

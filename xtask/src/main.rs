@@ -1,11 +1,18 @@
-//! Developer tasks.
+//! Everything a developer of accelscope runs.
+#![expect(clippy::print_stdout, reason = "these commands talk to the person who runs them")]
+
+mod bless;
+mod e2e;
+mod proto;
+mod tools;
+
+use std::process::ExitCode;
 
 use clap::Parser;
 
-mod proto;
-
 /// Everything an accelscope developer runs.
 #[derive(Parser)]
+#[command(name = "cargo xtask")]
 enum Task {
     /// Rewrite everything that is generated and committed.
     Bless {
@@ -13,10 +20,21 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Test the agent against real peers: OpenTelemetry Collector, Prometheus, promtool, live writers.
+    E2e(e2e::Args),
+    /// Fetch and build the peers that tests and e2e use.
+    Tools {
+        /// Print shell commands that make `cargo test` use them: eval "$(cargo xtask tools --export)".
+        #[arg(long)]
+        export: bool,
+    },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Task::parse() {
-        Task::Bless { check } => proto::generate(check),
+        Task::Bless { check } => bless::run(check)?,
+        Task::E2e(args) => return e2e::run(&args),
+        Task::Tools { export } => tools::run(export)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! What a process' cgroup says of the container, pod or unit it belongs to. Nothing else knows what such a path looks like.
 
-use super::segment::{Segment, unescape};
+use super::segment::Segment;
 
 /// What a `/proc/<pid>/cgroup` names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -105,12 +105,11 @@ impl Cgroup {
                     };
                 }
                 Segment::Container(runtime, id) => {
-                    let nested = found.container_id.is_some() || found.container_name.is_some();
                     found = Self {
                         container_id: Some(id),
                         runtime: runtime.or_else(|| parent_runtime(before)),
-                        // A container in a container of a pod is no container of the pod.
-                        pod_uid: found.pod_uid.filter(|_| !nested),
+                        // A container that a container of a pod has made still is that pod's.
+                        pod_uid: found.pod_uid,
                         ..Self::default()
                     };
                 }
@@ -141,16 +140,18 @@ fn parent_runtime(parent: Option<&str>) -> Option<Runtime> {
 
 /// The innermost service, else the innermost scope.
 fn unit(segments: &[&str]) -> Option<String> {
-    let innermost = |suffix: &str| {
-        segments
-            .iter()
-            .rposition(|segment| segment.len() > suffix.len() && segment.ends_with(suffix))
-    };
-    let at = innermost(".service").or_else(|| innermost(".scope"))?;
+    let innermost = |kind: &str| segments.iter().rposition(|segment| is_unit(segment, kind));
+    let at = innermost("service").or_else(|| innermost("scope"))?;
     let unit = segments[at];
-    if unit.starts_with("session-") && unit.ends_with(".scope") {
-        let slice = segments[..at].last().filter(|slice| slice.ends_with(".slice"));
+    if unit.starts_with("session-") && is_unit(unit, "scope") {
+        let slice = segments[..at].last().filter(|slice| is_unit(slice, "slice"));
         return slice.map(|slice| (*slice).to_owned());
     }
-    Some(unescape(unit))
+    Some(unit.to_owned())
+}
+
+fn is_unit(segment: &str, kind: &str) -> bool {
+    segment
+        .rsplit_once('.')
+        .is_some_and(|(name, suffix)| !name.is_empty() && suffix == kind)
 }

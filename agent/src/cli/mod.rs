@@ -1,1 +1,176 @@
-//! cli
+//! The command line.
+
+mod args;
+mod help;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+pub use args::{Format, SimulateHailo, WriteMode};
+pub use help::{REVISION, RUSTC, TARGET};
+
+use crate::config::{Config, ConfigFile, DEFAULT_FILE, Environment, Sources};
+use args::{Arguments, ConfigArguments, SimulateCommands, Subcommands};
+
+/// Exit code: done.
+pub const EXIT_OK: u8 = 0;
+/// Exit code: the work could not be done.
+pub const EXIT_FAILED: u8 = 1;
+/// Exit code: wrong usage or configuration (`EX_USAGE` of sysexits.h).
+pub const EXIT_USAGE: u8 = 64;
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Measure; push and serve, or print.
+    Run(Run),
+    /// `check-config FILE`
+    CheckConfig {
+        /// The file.
+        file: PathBuf,
+    },
+    /// `doctor`
+    Doctor {
+        /// Where its configuration is.
+        config: ConfigSource,
+        /// JSON instead of lines for people.
+        json: bool,
+    },
+    /// `simulate hailo`
+    SimulateHailo(SimulateHailo),
+    /// `worker NAME`
+    Worker {
+        /// Which one.
+        name: String,
+    },
+}
+
+/// The main job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Where its configuration is.
+    pub config: ConfigSource,
+    /// Print instead of pushing and serving.
+    pub stdout: Option<Stdout>,
+    /// Measure simulated accelerators.
+    pub demo: bool,
+}
+
+/// `--stdout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stdout {
+    /// Its shape; by whether it is a terminal if absent.
+    pub format: Option<Format>,
+    /// One result of every sampler, then the end.
+    pub once: bool,
+}
+
+/// `--config` and `--set`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfigSource {
+    /// The file that was named.
+    pub file: Option<PathBuf>,
+    /// In their order.
+    pub sets: Vec<String>,
+}
+
+impl ConfigSource {
+    /// With the environment, all that [`load`](crate::config::load) needs.
+    pub fn sources(&self, env: Environment) -> Sources {
+        let file = self
+            .file
+            .clone()
+            .map_or_else(|| ConfigFile::IfPresent(DEFAULT_FILE.into()), ConfigFile::Required);
+        Sources {
+            file,
+            env,
+            sets: self.sets.clone(),
+        }
+    }
+}
+
+/// The command line asked for help or the version, or makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Stop(#[from] clap::Error);
+
+impl Stop {
+    /// What to exit with.
+    pub fn exit_code(&self) -> u8 {
+        if self.0.use_stderr() { EXIT_USAGE } else { EXIT_OK }
+    }
+
+    /// Says it: help and version to stdout, faults to stderr.
+    pub fn print(&self) -> std::io::Result<()> {
+        self.0.print()
+    }
+}
+
+/// Reads the command line, whose first word is the program's name.
+pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Command, Stop> {
+    let Arguments { config, run, command } = Arguments::try_parse_from(args)?;
+    let Some(command) = command else {
+        return Ok(Command::Run(Run {
+            config: merge(config, ConfigArguments::default())?,
+            stdout: run.stdout.then_some(Stdout {
+                format: run.format,
+                once: run.once,
+            }),
+            demo: run.demo,
+        }));
+    };
+    if let Some(flag) = run.given() {
+        return Err(conflict(&format!(
+            "{flag} belongs to the agent itself and not to one of its other commands"
+        )));
+    }
+    let configured = config.config.is_some() || !config.set.is_empty();
+    if configured && !matches!(command, Subcommands::Doctor { .. } | Subcommands::Worker { .. }) {
+        return Err(conflict("this command takes neither --config nor --set"));
+    }
+    Ok(match command {
+        Subcommands::CheckConfig { file } => Command::CheckConfig { file },
+        Subcommands::Doctor { config: own, json } => Command::Doctor {
+            config: merge(config, own)?,
+            json,
+        },
+        Subcommands::Simulate(SimulateCommands::Hailo(settings)) => Command::SimulateHailo(settings),
+        Subcommands::Worker { name } => Command::Worker { name },
+    })
+}
+
+/// `agent check-config`: what it prints, and its exit code.
+pub fn check_config(file: &Path) -> (String, u8) {
+    match Config::check_file(file) {
+        Ok(loaded) => {
+            let mut text = String::new();
+            for warning in &loaded.warnings {
+                text.push_str("warning: ");
+                text.push_str(warning);
+                text.push('\n');
+            }
+            (format!("{text}{}: ok\n", file.display()), EXIT_OK)
+        }
+        Err(errors) => (format!("{errors}\n"), EXIT_USAGE),
+    }
+}
+
+/// `--config` and `--set` may stand before or after the command.
+fn merge(before: ConfigArguments, after: ConfigArguments) -> Result<ConfigSource, Stop> {
+    if before.config.is_some() && after.config.is_some() {
+        return Err(conflict("--config was given twice"));
+    }
+    Ok(ConfigSource {
+        file: before.config.or(after.config),
+        sets: before.set.into_iter().chain(after.set).collect(),
+    })
+}
+
+fn conflict(problem: &str) -> Stop {
+    Stop(Arguments::command().error(ErrorKind::ArgumentConflict, problem))
+}

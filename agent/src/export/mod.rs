@@ -1,6 +1,7 @@
 //! Batches into bytes: OTLP, Prometheus, stdout, and the views of the replaced tools.
 
 pub mod compat;
+pub mod document;
 pub mod http;
 pub mod otlp;
 pub mod prometheus;

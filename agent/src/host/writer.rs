@@ -62,7 +62,6 @@ pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<Pr
     for pid in processes.pids()? {
         match fits(processes, pid, hint) {
             Ok(Some(key)) => found.push(key),
-            Ok(None) => {}
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 refused = Some(io::Error::new(
                     error.kind(),
@@ -70,7 +69,7 @@ pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<Pr
                 ));
             }
             // It ended meanwhile.
-            Err(_) => {}
+            Ok(None) | Err(_) => {}
         }
     }
     match refused {

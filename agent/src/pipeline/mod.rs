@@ -1,1 +1,6 @@
-//! pipeline
+//! From samplers' batches to the newest state of every series.
+
+mod overflow;
+mod store;
+
+pub use store::{Limits, Store};

@@ -1,1 +1,20 @@
-//! runtime
+//! Runs the samplers and wires them to the pipeline and the exporters.
+
+mod daemon;
+mod hub;
+mod intake;
+pub mod log;
+mod print;
+mod readiness;
+mod samplers;
+mod start;
+mod status;
+mod table;
+pub mod worker;
+
+pub use daemon::{DaemonError, run as run_daemon};
+pub use hub::{Hub, Observer};
+pub use print::{Format, PrintError, Printer};
+pub use start::Started;
+pub use status::{Report, Status, chain};
+pub use table::samplers;

@@ -7,6 +7,8 @@ use tempfile::TempDir;
 use super::fleet::Fleet;
 use super::{Options, SimulateError};
 
+const PROCESSES: u32 = 3;
+
 /// A running simulation in a private temporary folder: three processes with two networks each on two devices, with a
 /// varying load. Dropping it ends the writers and removes the folder; if the program is killed instead, the writers
 /// end all the same and only the empty folder stays.
@@ -32,7 +34,7 @@ impl Demo {
         let dir = folder.path().join("hmon_files");
         let options = Options {
             dir: dir.clone(),
-            processes: 3,
+            processes: PROCESSES,
             devices: 2,
             vary: true,
             ..Options::default()
@@ -42,6 +44,18 @@ impl Demo {
             dir,
             _folder: folder,
         })
+    }
+
+    /// Whether every process has written its first file.
+    pub fn has_written(&self) -> bool {
+        let Ok(files) = std::fs::read_dir(&self.dir) else {
+            return false;
+        };
+        let complete = |file: &std::fs::DirEntry| {
+            let temporary = file.path().extension().is_some_and(|extension| extension == "tmp");
+            !temporary && file.metadata().is_ok_and(|metadata| metadata.len() > 0)
+        };
+        files.flatten().filter(complete).count() >= PROCESSES as usize
     }
 
     /// Where the monitor files are.

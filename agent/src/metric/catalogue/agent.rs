@@ -43,10 +43,14 @@ instruments! {
         "agent.worker.rejected", "{reading}", Counter, &[AGENT_SAMPLER, AGENT_REASON],
         "Readings of a worker that were refused, by reason.",
     );
-    SERIES_COUNT = instrument("agent.series.count", "{series}", UpDownCounter, &[], "Series that are live.");
+    SERIES_LIVE = instrument("agent.series.live", "{series}", UpDownCounter, &[], "Series that are live.");
     SERIES_OVERFLOW = instrument(
         "agent.series.overflow", "{point}", Counter, &[AGENT_INSTRUMENT],
         "Points that went into an overflow series because a cardinality limit was reached.",
+    );
+    SERIES_FORGOTTEN = instrument(
+        "agent.series.forgotten", "{series}", Counter, &[],
+        "Series whose end was not pushed because too many ended within one export interval.",
     );
     ATTRIBUTION_AMBIGUOUS = instrument(
         "agent.attribution.ambiguous", "{reading}", Counter, &[AGENT_SAMPLER],
@@ -91,6 +95,10 @@ instruments! {
     EXPORT_BLOCKED = instrument(
         "agent.export.blocked", "", Gauge, &[DESTINATION, AGENT_REASON],
         "1 while the destination refuses everything for this reason and the queue is held, else 0.",
+    );
+    LOG_SUPPRESSED = instrument(
+        "agent.log.suppressed", "{line}", Counter, &[],
+        "Log lines that were not written because there had been ten of their kind within a minute.",
     );
     HTTP_REQUESTS = instrument(
         "agent.http.requests", "{request}", Counter, &[HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE],

@@ -59,6 +59,10 @@ const fn instrument(
 }
 
 /// The same, its points belonging to a process or container.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a definition is written in place, and nothing is destroyed here"
+)]
 const fn owned(instrument: Instrument, merge: Merge) -> Instrument {
     Instrument {
         owned: true,
@@ -70,7 +74,7 @@ const fn owned(instrument: Instrument, merge: Merge) -> Instrument {
 macro_rules! instruments {
     ($($name:ident = $definition:expr;)*) => {
         $(
-            #[doc = concat!("See [`Instrument::description`] of `", stringify!($name), "`.")]
+            #[doc = concat!("Its meaning is its description; see `docs/metrics.md` for `", stringify!($name), "`.")]
             pub static $name: crate::metric::Instrument = $definition;
         )*
         /// All of this file.

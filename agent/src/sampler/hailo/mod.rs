@@ -68,6 +68,10 @@ const DEVICES: Duration = Duration::from_secs(5);
 const REPEAT: Duration = Duration::from_secs(5);
 /// Most searches for a writer in one run; each walks through `/proc`.
 const SEARCHES: u32 = 8;
+/// And in the first one, whose result must be whole.
+const FIRST_SEARCHES: u32 = 256;
+/// How often the first run waits for files that may still be being written.
+const SETTLE: u32 = 4;
 
 static INSTRUMENTS: [&Instrument; 11] = [
     &hailo::DEVICE_INFO,
@@ -156,7 +160,9 @@ impl Sampler {
                 Err(error) => drop(failed.get_or_insert(error)),
             }
         }
-        let shown = self.find_owners(now.instant);
+        let first = self.handed_on.is_none();
+        let now = if first { self.settle(now, &mut failed) } else { now };
+        let shown = self.find_owners(now.instant, if first { FIRST_SEARCHES } else { SEARCHES });
         if self.is_due(now.instant, shown != self.shown) {
             self.shown = shown;
             self.hand_on(now, out);
@@ -169,6 +175,23 @@ impl Sampler {
             self.count_skipped.add(count, &labels);
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// The first result is whole: `--once` takes no second, so a file that may still be being written is waited for.
+    fn settle(&mut self, mut now: Moment, failed: &mut Option<io::Error>) -> Moment {
+        for _ in 0..SETTLE {
+            if !self.sources.all_mut().any(|monitored| monitored.unsettled) {
+                break;
+            }
+            std::thread::sleep(monitored::SETTLED * 2);
+            now = Moment::now();
+            for monitored in self.sources.all_mut() {
+                if let Err(error) = monitored.update(now, &mut self.skipped) {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        now
     }
 
     /// New readings as often as is wanted; that some have begun or ended at once; and all of them now and then, so that
@@ -224,9 +247,9 @@ impl Sampler {
     }
 
     /// Whose the fresh files are. A digest of what is shown: it differs when a file or its owner has come or gone.
-    fn find_owners(&mut self, now: Instant) -> u64 {
+    fn find_owners(&mut self, now: Instant, most: u32) -> u64 {
         let mut digest = DefaultHasher::new();
-        let mut searches = SEARCHES;
+        let mut searches = most;
         for monitored in self.sources.all_mut() {
             let mut search = Search {
                 processes: &self.processes,

@@ -18,7 +18,7 @@ const WATCHED: Duration = Duration::from_secs(5);
 const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// A file that changed less than this before it was come across may still be being written.
-const SETTLED: Duration = Duration::from_millis(20);
+pub(super) const SETTLED: Duration = Duration::from_millis(20);
 /// A change that is this old and was not told will not be.
 const UNTOLD: Duration = Duration::from_secs(1);
 
@@ -35,6 +35,8 @@ pub(super) struct Monitored {
     /// Its file system has been seen not to tell of a change, or is known not to.
     silent: bool,
     scan_at: Option<Instant>,
+    /// The last look left a file out that may still be being written.
+    pub(super) unsettled: bool,
 }
 
 impl Monitored {
@@ -46,6 +48,7 @@ impl Monitored {
             watch: None,
             files: BTreeMap::new(),
             touched: BTreeSet::new(),
+            unsettled: false,
             scan_at: None,
         };
         if let Some(watch) = watch {
@@ -126,6 +129,7 @@ impl Monitored {
             }
             changed |= self.refresh(&name, now, skipped);
         }
+        self.unsettled = unsettled;
         let rest = match (unsettled, self.silent || self.watch.is_none()) {
             (true, _) => SETTLED * 2,
             (false, true) => UNWATCHED,

@@ -1,4 +1,12 @@
 //! The agent's own metrics, recorded with the `opentelemetry` API under the catalogue's names.
+//!
+//! They go through the same pipeline as all others: [`OwnMetrics`] hands what the SDK aggregated on as a batch. Recorders
+//! made before [`OwnMetrics::install`] record nothing, which is what a library user who does not install it gets.
+
+mod bridge;
+mod usage;
+
+pub use bridge::OwnMetrics;
 
 use std::sync::OnceLock;
 

@@ -1,0 +1,109 @@
+//! Where OTLP goes, as people write it.
+
+use url::Url;
+
+use super::units::Textual;
+use crate::export::otlp::Protocol;
+
+/// Path of metrics over HTTP (OTLP specification, "OTLP/HTTP Request").
+const METRICS_PATH: &str = "/v1/metrics";
+
+/// An OTLP endpoint before protocol and security are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    http: Url,
+    https: Url,
+    scheme: Option<&'static str>,
+    /// To be used as it is: it came from the variable that names the metrics endpoint itself.
+    pub(super) exact: bool,
+}
+
+impl Endpoint {
+    /// What to connect to where nobody said where.
+    pub(super) fn default_for(protocol: Protocol) -> Url {
+        let text = match protocol {
+            Protocol::Grpc => "http://localhost:4317",
+            Protocol::HttpProtobuf => "http://localhost:4318/v1/metrics",
+        };
+        #[expect(clippy::expect_used, reason = "both texts stand above")]
+        Url::parse(text).expect("a URL")
+    }
+
+    /// Whether `http://` or `https://` was written.
+    pub(super) fn has_scheme(&self) -> bool {
+        self.scheme.is_some()
+    }
+
+    /// Whether there is a path, which gRPC has no use for.
+    pub(super) fn has_path(&self) -> bool {
+        self.http.path() != "/"
+    }
+
+    /// The URL that requests go to. `insecure` decides only where no scheme was written.
+    pub(super) fn resolve(&self, protocol: Protocol, insecure: bool) -> Url {
+        let plain = self.scheme.map_or(insecure, |scheme| scheme == "http");
+        let mut url = if plain { self.http.clone() } else { self.https.clone() };
+        match protocol {
+            Protocol::Grpc => {
+                url.set_path("");
+                url.set_query(None);
+            }
+            Protocol::HttpProtobuf if !self.exact => {
+                let base = url.path().trim_end_matches('/');
+                if !base.ends_with(METRICS_PATH) {
+                    let path = format!("{base}{METRICS_PATH}");
+                    url.set_path(&path);
+                }
+            }
+            Protocol::HttpProtobuf => {}
+        }
+        url
+    }
+}
+
+impl Textual for Endpoint {
+    const EXPECTED: &'static str = "an endpoint such as \"http://localhost:4317\"";
+
+    // What was given is not repeated: it may hold a password.
+    fn parse(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Some("http"), rest),
+            Some(("https", rest)) => (Some("https"), rest),
+            Some((other, _)) => {
+                return Err(format!(
+                    "{other:?} is no scheme of OTLP; write http:// or https://, host and port"
+                ));
+            }
+            None => (None, text),
+        };
+        let parse = |scheme: &str| {
+            Url::parse(&format!("{scheme}://{rest}"))
+                .map_err(|error| format!("not an endpoint ({error}); write it like http://localhost:4317"))
+        };
+        let (http, https) = (parse("http")?, parse("https")?);
+        if !http.username().is_empty() || http.password().is_some() {
+            return Err(
+                "must hold no user and password; give them as a header \"authorization\", \
+                 best in the file named by headers_file"
+                    .to_owned(),
+            );
+        }
+        if http.fragment().is_some() {
+            return Err("must hold no \"#\"".to_owned());
+        }
+        Ok(Self {
+            http,
+            https,
+            scheme,
+            exact: false,
+        })
+    }
+
+    fn show(&self) -> String {
+        match self.scheme {
+            Some("https") => self.https.to_string(),
+            Some(_) => self.http.to_string(),
+            None => self.http.as_str().trim_start_matches("http://").to_owned(),
+        }
+    }
+}

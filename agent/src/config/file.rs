@@ -1,0 +1,136 @@
+//! The configuration file: TOML with the place of each value.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::layers::{KeyPath, Layer, Leaf, Raw};
+use super::schema::Shape;
+use super::{ConfigError, Origin};
+
+/// Larger files are refused: a configuration has a few kilobytes, and a wrong path may name a disk image.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reads `path`; what cannot be parsed is an error, and the rest is returned all the same.
+pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {
+    let whole = |problem: String| ConfigError {
+        origin: Origin::WholeFile(path.to_owned()),
+        key: String::new(),
+        problem,
+    };
+    match content(path) {
+        Ok(text) => parse(path, &text, shape, errors),
+        Err(error) => {
+            errors.push(whole(match error.kind() {
+                io::ErrorKind::NotFound => "no such file; give the right path with --config".to_owned(),
+                io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
+                _ => format!("cannot be read: {error}"),
+            }));
+            Layer::new()
+        }
+    }
+}
+
+fn content(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other("larger than 1 MiB, so it is no configuration"));
+    }
+    Ok(text)
+}
+
+fn parse(path: &Path, text: &str, shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {
+    let place = Place {
+        path: path.into(),
+        text,
+    };
+    let (table, faults) = DeTable::parse_recoverable(text);
+    for fault in faults {
+        // Only the message: the library's own rendering quotes the line, which may hold a secret.
+        errors.push(ConfigError {
+            origin: place.at(fault.span().map_or(0, |span| span.start)),
+            key: String::new(),
+            problem: format!("not valid TOML: {}", fault.message()),
+        });
+    }
+    let mut layer = Layer::new();
+    place.flatten(&mut KeyPath::new(), table.get_ref(), Some(shape), &mut layer);
+    layer
+}
+
+struct Place<'a> {
+    path: Arc<Path>,
+    text: &'a str,
+}
+
+impl Place<'_> {
+    fn at(&self, offset: usize) -> Origin {
+        Origin::in_file(&self.path, self.text, offset)
+    }
+
+    fn flatten(&self, path: &mut KeyPath, table: &DeTable<'_>, shape: Option<&Shape>, layer: &mut Layer) {
+        for (key, value) in table {
+            path.push(key.get_ref().to_string());
+            let leaf = |raw| Leaf {
+                raw,
+                origin: self.at(key.span().start),
+            };
+            match value.get_ref() {
+                DeValue::Table(children) if matches!(shape, Some(Shape::Open)) => {
+                    let name = path.pop().unwrap_or_default();
+                    self.join(path, &name, children, layer);
+                    continue;
+                }
+                DeValue::Table(children) => {
+                    layer.push((path.clone(), leaf(Raw::Table)));
+                    let below = shape.and_then(|shape| shape.child(key.get_ref()));
+                    self.flatten(path, children, below, layer);
+                }
+                value => layer.push((path.clone(), leaf(raw(value)))),
+            }
+            path.pop();
+        }
+    }
+
+    /// Nested tables below an open one: `k8s.node.name = "x"` means the key `k8s.node.name`.
+    fn join(&self, path: &KeyPath, prefix: &str, table: &DeTable<'_>, layer: &mut Layer) {
+        for (key, value) in table {
+            let name = format!("{prefix}.{}", key.get_ref());
+            if let DeValue::Table(children) = value.get_ref() {
+                self.join(path, &name, children, layer);
+            } else {
+                let mut path = path.clone();
+                path.push(name);
+                let origin = self.at(key.span().start);
+                layer.push((
+                    path,
+                    Leaf {
+                        raw: raw(value.get_ref()),
+                        origin,
+                    },
+                ));
+            }
+        }
+    }
+}
+
+fn raw(value: &DeValue<'_>) -> Raw {
+    match value {
+        DeValue::String(text) => Raw::Str(text.to_string()),
+        DeValue::Boolean(truth) => Raw::Bool(*truth),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| Raw::Invalid("is too large a number".to_owned()), Raw::Int),
+        DeValue::Float(number) => number
+            .as_str()
+            .parse()
+            .map_or_else(|_| Raw::Invalid("is not a number".to_owned()), Raw::Float),
+        DeValue::Array(items) => Raw::List(items.iter().map(Spanned::get_ref).map(raw).collect()),
+        DeValue::Datetime(_) => Raw::Invalid("is a date; no key takes one, so write it in quotes".to_owned()),
+        DeValue::Table(_) => Raw::Invalid("holds a table where a value belongs".to_owned()),
+    }
+}

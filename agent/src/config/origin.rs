@@ -1,0 +1,52 @@
+//! Where a value came from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The place to go to in order to change a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// A line of the configuration file, both counted from 1, columns in characters.
+    File {
+        /// The file.
+        path: Arc<Path>,
+        /// Its line.
+        line: usize,
+        /// The character in it.
+        column: usize,
+    },
+    /// The file as a whole.
+    WholeFile(PathBuf),
+    /// An environment variable.
+    Variable(Arc<str>),
+    /// `--set`, with the key as it was given. The value is left out: it may be a secret.
+    Flag(Arc<str>),
+}
+
+impl Origin {
+    /// The place of byte `offset` of `text`, which is the content of `path`.
+    pub(super) fn in_file(path: &Arc<Path>, text: &str, offset: usize) -> Self {
+        let before = &text[..text.floor_char_boundary(offset)];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self::File {
+            path: Arc::clone(path),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            Self::WholeFile(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Flag(key) => write!(f, "--set {key}"),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Who speaks: what is found out about the agent and its host, and what the user says instead.
+
+use std::fs;
+
+use uuid::{Uuid, uuid};
+
+use super::Config;
+use crate::host::HostRoots;
+use crate::metric::{AttributeValue, Resource};
+
+/// Name of the node in its cluster.
+pub const K8S_NODE_NAME: &str = "k8s.node.name";
+/// Name of the cluster.
+pub const K8S_CLUSTER_NAME: &str = "k8s.cluster.name";
+
+const PRODUCT: &str = "accelscope";
+/// Namespace that the conventions fix for instance ids made of other identifiers (semantic conventions,
+/// `service.instance.id`).
+const INSTANCE_NAMESPACE: Uuid = uuid!("4d63009a-8d0f-11ee-aad7-4c796ed8e320");
+
+/// The agent's resource. What cannot be found out is left out; an empty value in `[resource]` leaves out what could.
+pub fn build(config: &Config, roots: &HostRoots) -> Resource {
+    let mut resource = Resource::default();
+    let machine_id = machine_id(roots);
+    let host_name = host_name(config, roots);
+    let node = text(config, K8S_NODE_NAME).or_else(|| host_name.clone());
+
+    resource.set("service.name", PRODUCT);
+    resource.set("service.version", env!("CARGO_PKG_VERSION"));
+    resource.set("host.arch", arch());
+    resource.set("os.type", std::env::consts::OS);
+    if machine_id.is_some() || node.is_some() {
+        let name = [
+            PRODUCT,
+            machine_id.as_deref().unwrap_or(""),
+            node.as_deref().unwrap_or(""),
+        ]
+        .join("\0");
+        resource.set(
+            "service.instance.id",
+            Uuid::new_v5(&INSTANCE_NAMESPACE, name.as_bytes()).to_string(),
+        );
+    }
+    if let Some(name) = host_name {
+        resource.set("host.name", name);
+    }
+    if let Some(id) = machine_id {
+        resource.set("host.id", id);
+    }
+    let left_out = |value: &AttributeValue| matches!(value, AttributeValue::Str(text) if text.is_empty());
+    let mut wanted = Resource::default();
+    let found = resource.iter().filter(|(key, _)| !config.resource.contains_key(*key));
+    let said = config.resource.iter().filter(|(_, value)| !left_out(value));
+    for (key, value) in found.chain(said.map(|(key, value)| (key.as_str(), value))) {
+        wanted.set(key, value.clone());
+    }
+    wanted
+}
+
+fn text(config: &Config, key: &str) -> Option<String> {
+    let text = config.resource.get(key)?.to_string();
+    (!text.is_empty()).then_some(text)
+}
+
+/// machine-id(5): 32 hexadecimal digits, or `uninitialized` during the first boot.
+fn machine_id(roots: &HostRoots) -> Option<String> {
+    ["/etc/machine-id", "/var/lib/dbus/machine-id"]
+        .into_iter()
+        .find_map(|path| {
+            let id = fs::read_to_string(roots.path(path)).ok()?.trim().to_ascii_lowercase();
+            (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+        })
+}
+
+/// In a container `uname` gives the pod's name, so there the host's own file and the node's name come first.
+fn host_name(config: &Config, roots: &HostRoots) -> Option<String> {
+    let uname = || rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
+    let file = || {
+        fs::read_to_string(roots.path("/etc/hostname"))
+            .ok()
+            .map(|name| name.trim().to_owned())
+    };
+    let known = |name: &String| !name.is_empty();
+    if config.host.root.as_os_str() == "/" {
+        return uname().filter(known);
+    }
+    file()
+        .filter(known)
+        .or_else(|| text(config, K8S_NODE_NAME))
+        .or_else(uname)
+        .filter(known)
+}
+
+/// By the names of `host.arch` (semantic conventions, host).
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "arm" => "arm32",
+        "powerpc" => "ppc32",
+        "powerpc64" => "ppc64",
+        other => other,
+    }
+}

@@ -1,0 +1,210 @@
+//! Which keys there are, derived from the types, and which one somebody may have meant.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::layers::{KeyPath, Layer, Raw};
+use super::{Config, ConfigError, DestinationKeys};
+
+/// From this likeness on (0 to 1) a neighbour of the wrong key is what was meant.
+const ALIKE: f64 = 0.6;
+
+/// What may stand at a place.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// A value.
+    Value,
+    /// A table with known keys.
+    Section(BTreeMap<String, Shape>),
+    /// A table with names of the user's choice, each holding the same.
+    Named(Box<Shape>),
+    /// A table with keys of the user's choice that may contain dots.
+    Open,
+}
+
+impl Shape {
+    /// Of the whole configuration.
+    pub(super) fn config() -> Self {
+        let mut root = Self::of(&serde_json::to_value(Config::default()).unwrap_or_default());
+        let mut destination = Self::of(&serde_json::to_value(DestinationKeys::default()).unwrap_or_default());
+        destination.put("headers", Self::Open);
+        if let Some(otlp) = root.section("otlp") {
+            otlp.put("headers", Self::Open);
+            otlp.put("destinations", Self::Named(Box::new(destination)));
+        }
+        root.put("resource", Self::Open);
+        root
+    }
+
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Object(fields) => Self::Section(fields.iter().map(|(k, v)| (k.clone(), Self::of(v))).collect()),
+            _ => Self::Value,
+        }
+    }
+
+    fn section(&mut self, name: &str) -> Option<&mut Self> {
+        match self {
+            Self::Section(children) => children.get_mut(name),
+            _ => None,
+        }
+    }
+
+    fn put(&mut self, name: &str, shape: Self) {
+        if let Self::Section(children) = self {
+            children.insert(name.to_owned(), shape);
+        }
+    }
+
+    /// What stands under `name`, if that is a key here.
+    pub(super) fn child(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Value => None,
+            Self::Section(children) => children.get(name),
+            Self::Named(each) => Some(each),
+            Self::Open => Some(&Self::Value),
+        }
+    }
+
+    /// Splits `text` at its dots, as deep as there are tables; an open table takes what is left as one key.
+    pub(super) fn split(&self, text: &str) -> KeyPath {
+        let mut path = KeyPath::new();
+        let (mut shape, mut rest) = (Some(self), text);
+        while let Some((part, more)) = rest.split_once('.') {
+            if matches!(shape, Some(Self::Open)) {
+                break;
+            }
+            path.push(part.to_owned());
+            shape = shape.and_then(|shape| shape.child(part));
+            rest = more;
+        }
+        path.push(rest.to_owned());
+        path
+    }
+
+    /// Every key with a value, `<name>` for names of the user's choice, `<key>` for his keys.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        self.collect("", &mut keys);
+        keys
+    }
+
+    fn collect(&self, prefix: &str, keys: &mut Vec<String>) {
+        let below = |name: &str| {
+            if prefix.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{prefix}.{name}")
+            }
+        };
+        match self {
+            Self::Value => keys.push(prefix.to_owned()),
+            Self::Section(children) => children
+                .iter()
+                .for_each(|(name, child)| child.collect(&below(name), keys)),
+            Self::Named(each) => each.collect(&below("<name>"), keys),
+            Self::Open => keys.push(below("<key>")),
+        }
+    }
+
+    /// Keeps what has a place here, and says of the rest what is wrong with it.
+    pub(super) fn check(&self, layer: Layer, errors: &mut Vec<ConfigError>) -> Layer {
+        let mut refused: Vec<KeyPath> = Vec::new();
+        let mut kept = Layer::new();
+        for (path, leaf) in layer {
+            match self.place(&path, &leaf.raw) {
+                Ok(()) => kept.push((path, leaf)),
+                Err((depth, problem)) => {
+                    // One complaint for a whole table that is not known.
+                    let prefix = path[..depth].to_vec();
+                    if !refused.contains(&prefix) || depth == path.len() {
+                        errors.push(ConfigError {
+                            origin: leaf.origin,
+                            key: prefix.join("."),
+                            problem,
+                        });
+                    }
+                    refused.push(prefix);
+                }
+            }
+        }
+        kept
+    }
+
+    /// The error is how many parts of the path it concerns, and what it is.
+    fn place(&self, path: &[String], raw: &Raw) -> Result<(), (usize, String)> {
+        let mut shape = self;
+        for (depth, part) in path.iter().enumerate() {
+            shape = match shape.child(part) {
+                Some(_) if part.is_empty() => return Err((depth + 1, "has an empty part".to_owned())),
+                Some(child) => child,
+                None if matches!(shape, Self::Value) => {
+                    return Err((depth, "takes a value and has no keys below it".to_owned()));
+                }
+                None => return Err((depth + 1, self.unknown(shape, path, depth))),
+            };
+        }
+        let table = matches!(raw, Raw::Table | Raw::FreshTable);
+        match shape {
+            Self::Value if table => Err((path.len(), "takes a value, not a table".to_owned())),
+            Self::Section(_) | Self::Named(_) | Self::Open if !table && !matches!(raw, Raw::Invalid(_)) => Err((
+                path.len(),
+                format!("is a table and takes no value; set one of its keys{}", shape.listed()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn listed(&self) -> String {
+        match self {
+            Self::Section(children) => format!(": {}", children.keys().cloned().collect::<Vec<_>>().join(", ")),
+            _ => String::new(),
+        }
+    }
+
+    fn unknown(&self, parent: &Self, path: &[String], depth: usize) -> String {
+        let (name, above) = (&path[depth], &path[..depth]);
+        let full = |last: &str| {
+            above
+                .iter()
+                .map(String::as_str)
+                .chain([last])
+                .collect::<Vec<_>>()
+                .join(".")
+        };
+        let siblings: Vec<&String> = match parent {
+            Self::Section(children) => children.keys().collect(),
+            _ => Vec::new(),
+        };
+        if let Some((_, near)) = nearest(name, siblings.iter().map(|s| s.as_str())).filter(|(score, _)| *score >= ALIKE)
+        {
+            return format!("unknown key; did you mean {}?", full(near));
+        }
+        let last = path.last().unwrap_or(name);
+        let keys = self.keys();
+        if let Some(namesake) = keys
+            .iter()
+            .filter(|key| key.rsplit('.').next() == Some(last))
+            .min_by_key(|key| key.len())
+        {
+            return format!("unknown key; did you mean {namesake}?");
+        }
+        let near = nearest(&path.join("."), keys.iter().map(String::as_str));
+        let near = near
+            .map(|(_, key)| format!("; the nearest known key is {key}"))
+            .unwrap_or_default();
+        let place = if above.is_empty() {
+            "sections".to_owned()
+        } else {
+            format!("keys of [{}]", above.join("."))
+        };
+        format!("unknown key{near}; {place}{}", parent.listed())
+    }
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<(f64, &'a str)> {
+    known
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+}

@@ -1,0 +1,166 @@
+//! The sections of the configuration. `deploy/agent.example.toml` explains each key to its user.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::choice::{Enabled, LogFormat, LogLevel};
+use super::otlp::Otlp;
+use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
+use super::units::{optional, text};
+use super::values::attribute_values;
+use crate::metric::AttributeValue;
+
+/// The whole configuration, valid when it came from [`load`](super::load).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// `[log]`
+    pub log: Log,
+    /// `[host]`
+    pub host: Host,
+    /// `[hailo]`
+    pub hailo: Hailo,
+    /// `[http]`
+    pub http: Http,
+    /// `[otlp]`
+    pub otlp: Otlp,
+    /// `[resource]`: attributes that replace or join what is found out.
+    #[serde(with = "attribute_values")]
+    pub resource: BTreeMap<String, AttributeValue>,
+    /// `[attribution]`
+    pub attribution: Attribution,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[compat]`
+    pub compat: Compat,
+}
+
+/// The agent's own log.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// Which lines are written.
+    #[serde(with = "text")]
+    pub level: LogLevel,
+    /// Their shape.
+    #[serde(with = "text")]
+    pub format: LogFormat,
+}
+
+/// Where the host is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Host {
+    /// The host's root directory as the agent sees it.
+    #[serde(with = "text")]
+    pub root: PathBuf,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self { root: "/".into() }
+    }
+}
+
+/// Hailo's monitor files and devices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hailo {
+    /// Whether to look for them.
+    #[serde(with = "text")]
+    pub enabled: Enabled,
+    /// Directory of the monitor files, as a path of the host.
+    #[serde(with = "text")]
+    pub dir: PathBuf,
+    /// Also look into the mount namespaces of processes that hold a Hailo device open.
+    pub discover: bool,
+    /// Age from which a file's values are no longer shown.
+    #[serde(with = "optional")]
+    pub max_age: Option<Duration>,
+    /// Shortest time between two readings that are handed on.
+    #[serde(with = "text")]
+    pub min_interval: Duration,
+}
+
+impl Default for Hailo {
+    fn default() -> Self {
+        Self {
+            enabled: Enabled::Auto,
+            dir: "/tmp/hmon_files".into(),
+            discover: true,
+            max_age: None,
+            min_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The listener of `/metrics`, `/healthz` and `/readyz`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Http {
+    /// Whether it listens.
+    pub enabled: bool,
+    /// Where.
+    #[serde(with = "text")]
+    pub listen: SocketAddr,
+    /// Resource attributes that stand on every pulled series.
+    pub resource_labels: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: (Ipv4Addr::LOCALHOST, 9464).into(),
+            resource_labels: vec![K8S_NODE_NAME.to_owned(), K8S_CLUSTER_NAME.to_owned()],
+        }
+    }
+}
+
+/// How finely activity is told apart.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attribution {
+    /// A series for each process, where otherwise a container's processes share one.
+    pub per_process: bool,
+}
+
+/// What a flood of names may cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Series of one instrument; what exceeds it goes into one overflow series.
+    pub series_per_instrument: usize,
+    /// Series of all instruments together.
+    pub series: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            series_per_instrument: 2_000,
+            series: 20_000,
+        }
+    }
+}
+
+/// Views that stand in for other exporters.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Compat {
+    /// `[compat.hailo_exporter]`
+    pub hailo_exporter: CompatView,
+}
+
+/// One replaced exporter.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CompatView {
+    /// Where it listens; nowhere by default.
+    #[serde(with = "optional")]
+    pub listen: Option<SocketAddr>,
+}

@@ -1,0 +1,146 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Given, env, file, sets};
+use crate::config::{Config, ConfigFile, Enabled, LogLevel, Sources, load};
+
+/// Takes the strongest source away, one after the other; each time the next one speaks.
+#[test]
+fn the_strongest_source_wins() {
+    let variables = [
+        ("ACCELSCOPE__OTLP__TIMEOUT", "4s"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "3000"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"),
+    ];
+    let timeout = |sets, skip: usize, file| {
+        let config = Given {
+            file,
+            env: &variables[skip..],
+            sets,
+        }
+        .config();
+        config.destinations()[0].timeout.as_secs()
+    };
+    let text = "[otlp]\ntimeout = \"1s\"";
+    assert_eq!(timeout(&["otlp.timeout=5s"], 0, text), 5);
+    assert_eq!(timeout(&[], 0, text), 4);
+    assert_eq!(timeout(&[], 1, text), 3);
+    assert_eq!(timeout(&[], 2, text), 2);
+    assert_eq!(timeout(&[], 3, text), 1);
+    assert_eq!(timeout(&[], 3, ""), 10);
+}
+
+#[test]
+fn without_any_source_the_defaults_hold() {
+    let loaded = load(&Sources::default()).expect("defaults are valid");
+    assert_eq!(loaded.config, Config::default());
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+    let absent = load(&Sources {
+        file: ConfigFile::IfPresent("/nonexistent/agent.toml".into()),
+        ..Sources::default()
+    });
+    assert_eq!(absent.expect("it may be absent").config, Config::default());
+}
+
+#[test]
+fn text_becomes_what_the_key_wants() {
+    let config = sets(&[
+        "hailo.enabled=false",
+        "hailo.discover=FALSE",
+        "hailo.max_age=2m",
+        "http.listen=[::1]:80",
+        "http.resource_labels=host.name, k8s.node.name",
+        "limits.series=7",
+        "otlp.queue_bytes=64KiB",
+        "log.level=debug",
+        "compat.hailo_exporter.listen=0.0.0.0:9102",
+    ])
+    .config();
+    assert_eq!(config.hailo.enabled, Enabled::False);
+    assert!(!config.hailo.discover);
+    assert_eq!(config.hailo.max_age, Some(Duration::from_mins(2)));
+    assert_eq!(config.http.listen.to_string(), "[::1]:80");
+    assert_eq!(config.http.resource_labels, ["host.name", "k8s.node.name"]);
+    assert_eq!(config.limits.series, 7);
+    assert_eq!(config.otlp.queue_bytes.0, 65536);
+    assert_eq!(config.log.level, LogLevel::Debug);
+    assert_eq!(config.compat.hailo_exporter.listen, "0.0.0.0:9102".parse().ok());
+}
+
+#[test]
+fn toml_takes_its_own_types() {
+    let config = file(
+        "hailo.enabled = true\nhailo.dir = '/x'\nhttp.resource_labels = []\n\
+         otlp.queue_bytes = 1_000\ncompat.hailo_exporter.listen = '127.0.0.1:1'",
+    )
+    .config();
+    assert_eq!(config.hailo.enabled, Enabled::True);
+    assert_eq!(config.hailo.dir, Path::new("/x"));
+    assert!(config.http.resource_labels.is_empty());
+    assert_eq!(config.otlp.queue_bytes.0, 1000);
+    assert!(config.compat.hailo_exporter.listen.is_some());
+}
+
+#[test]
+fn an_empty_value_turns_an_optional_key_off_again() {
+    let given = Given {
+        file: "compat.hailo_exporter.listen = '127.0.0.1:1'\nhailo.max_age = '9s'",
+        sets: &["compat.hailo_exporter.listen=", "hailo.max_age="],
+        ..Given::default()
+    };
+    let config = given.config();
+    assert_eq!(config.compat.hailo_exporter.listen, None);
+    assert_eq!(config.hailo.max_age, None);
+}
+
+#[test]
+fn the_environment_reads_names_whatever_their_case_and_skips_empty_values() {
+    let config = env(&[
+        ("ACCELSCOPE__Hailo__DIR", "/y"),
+        ("ACCELSCOPE__otlp__queue_bytes", "5"),
+        ("ACCELSCOPE__HTTP__LISTEN", ""),
+        ("ACCELSCOPE__RESOURCE__K8S__NODE__NAME", "n1"),
+        ("ACCELSCOPE__RESOURCE__K8S__POD_IP", "::1"),
+    ])
+    .config();
+    assert_eq!(config.hailo.dir, Path::new("/y"));
+    assert_eq!(config.otlp.queue_bytes.0, 5);
+    assert_eq!(config.http, Config::default().http);
+    assert_eq!(config.resource["k8s.node.name"].to_string(), "n1");
+    assert_eq!(config.resource["k8s.pod_ip"].to_string(), "::1");
+}
+
+#[test]
+fn service_links_of_kubernetes_never_matter() {
+    let config = env(&[
+        ("ACCELSCOPE_SERVICE_HOST", "10.0.0.1"),
+        ("ACCELSCOPE_SERVICE_PORT", "9464"),
+        ("ACCELSCOPE_PORT", "tcp://10.0.0.1:9464"),
+        ("ACCELSCOPE_PORT_9464_TCP", "tcp://10.0.0.1:9464"),
+        ("ACCELSCOPE_PORT_9464_TCP_PROTO", "tcp"),
+        ("ACCELSCOPE_SERVICE_PORT_HTTP", "9464"),
+    ]);
+    let loaded = config.load().expect("nothing of ours");
+    assert_eq!(loaded.config, Config::default());
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn resource_keys_keep_their_dots_however_they_are_written() {
+    for text in [
+        "[resource]\n'k8s.node.name' = 'x'\n'a.b' = 1",
+        "[resource]\nk8s.node.name = 'x'\na.b = 1",
+        "[resource.k8s.node]\nname = 'x'\n[resource.a]\nb = 1",
+        "resource = { k8s = { node.name = 'x' }, a.b = 1 }",
+    ] {
+        let config = file(text).config();
+        let keys: Vec<_> = config
+            .resource
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        assert_eq!(keys, ["a.b=1", "k8s.node.name=x"], "{text}");
+    }
+    let config = sets(&["resource.k8s.node.name=x=y"]).config();
+    assert_eq!(config.resource["k8s.node.name"].to_string(), "x=y");
+}

@@ -1,0 +1,146 @@
+//! The merged values as something serde can read, in which text from variables and flags becomes what a field wants.
+
+use std::collections::BTreeMap;
+
+use serde::de::value::{Error, MapDeserializer, SeqDeserializer};
+use serde::de::{self, IntoDeserializer, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::layers::{Merged, Raw};
+
+/// A table or a value.
+#[derive(Debug, Clone)]
+pub(super) enum Node<'a> {
+    Table(BTreeMap<&'a str, Node<'a>>),
+    Leaf(&'a Raw),
+    Item(Raw),
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn root(merged: &'a Merged) -> Self {
+        let mut root = Node::Table(BTreeMap::new());
+        for (path, leaf) in merged.iter() {
+            let mut node = &mut root;
+            for part in path {
+                node = node.child(part);
+            }
+            if !matches!(leaf.raw, Raw::Table | Raw::FreshTable) {
+                *node = Node::Leaf(&leaf.raw);
+            }
+        }
+        root
+    }
+
+    fn child(&mut self, name: &'a str) -> &mut Node<'a> {
+        if !matches!(self, Node::Table(_)) {
+            *self = Node::Table(BTreeMap::new());
+        }
+        match self {
+            Node::Table(children) => children.entry(name).or_insert_with(|| Node::Table(BTreeMap::new())),
+            Node::Leaf(_) | Node::Item(_) => unreachable!("it was made a table above"),
+        }
+    }
+
+    fn raw(&self) -> Option<&Raw> {
+        match self {
+            Node::Table(_) => None,
+            Node::Leaf(raw) => Some(raw),
+            Node::Item(raw) => Some(raw),
+        }
+    }
+}
+
+impl<'a> IntoDeserializer<'a, Error> for Node<'a> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+fn wrong(problem: impl std::fmt::Display) -> Error {
+    de::Error::custom(problem)
+}
+
+macro_rules! whole_numbers {
+    ($($method:ident)*) => {$(
+        fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+            match self.raw() {
+                Some(Raw::Int(number)) => visitor.visit_i64(*number),
+                Some(Raw::Text(text)) => match text.trim().parse() {
+                    Ok(number) => visitor.visit_i64(number),
+                    Err(_) => Err(wrong(format_args!("{text:?} is not a whole number"))),
+                },
+                Some(Raw::Invalid(problem)) => Err(wrong(problem)),
+                _ => Err(wrong("must be a whole number, without quotes")),
+            }
+        }
+    )*};
+}
+
+impl<'a> de::Deserializer<'a> for Node<'a> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        let raw = match self {
+            Node::Table(children) => return visitor.visit_map(MapDeserializer::new(children.into_iter())),
+            Node::Leaf(raw) => raw.clone(),
+            Node::Item(raw) => raw,
+        };
+        match raw {
+            Raw::Text(text) | Raw::Str(text) => visitor.visit_string(text),
+            Raw::Int(number) => visitor.visit_i64(number),
+            Raw::Float(number) => visitor.visit_f64(number),
+            Raw::Bool(truth) => visitor.visit_bool(truth),
+            Raw::List(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Node::Item))),
+            Raw::Table | Raw::FreshTable => {
+                visitor.visit_map(MapDeserializer::new(std::iter::empty::<(&str, Node<'a>)>()))
+            }
+            Raw::Invalid(problem) => Err(wrong(problem)),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.raw() {
+            Some(Raw::Bool(truth)) => visitor.visit_bool(*truth),
+            Some(Raw::Text(text)) => match text.trim().to_ascii_lowercase().as_str() {
+                "true" => visitor.visit_bool(true),
+                "false" => visitor.visit_bool(false),
+                _ => Err(wrong(format_args!("{text:?} is neither true nor false"))),
+            },
+            Some(Raw::Invalid(problem)) => Err(wrong(problem)),
+            _ => Err(wrong("must be true or false, without quotes")),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Some(Raw::Text(text)) = self.raw() else {
+            return self.deserialize_any(visitor);
+        };
+        let items: Vec<Node<'a>> = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(|item| Node::Item(Raw::Text(item.to_owned())))
+            .collect();
+        visitor.visit_seq(SeqDeserializer::new(items.into_iter()))
+    }
+
+    fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    whole_numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+    }
+
+    forward_to_deserialize_any! {
+        <V: Visitor<'a>>
+        f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map struct enum identifier ignored_any
+    }
+}

@@ -1,0 +1,161 @@
+//! What the doctor looks at. Nothing here changes anything or opens a device node.
+
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use super::Finding;
+use crate::attribution::name_sources;
+use crate::config::Config;
+use crate::export::otlp::Destination;
+use crate::host::HostRoots;
+use crate::host::process::Processes;
+
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Looks at everything that the configuration needs.
+pub fn examine(config: &Config, roots: &HostRoots) -> Vec<Finding> {
+    let mut findings = vec![host(roots), processes(roots)];
+    findings.extend(containers(roots));
+    #[cfg(feature = "hailo")]
+    findings.extend(hailo(config, roots));
+    findings.extend(config.destinations().iter().map(destination));
+    findings.extend(listeners(config));
+    if config.destinations().is_empty() && !config.http.enabled {
+        findings.push(Finding::fail(
+            "config",
+            "neither push nor pull is on: nobody gets what the agent sees",
+            "set otlp.enabled or http.enabled to true, and unset OTEL_SDK_DISABLED",
+        ));
+    }
+    findings
+}
+
+fn host(roots: &HostRoots) -> Finding {
+    match std::fs::read_dir(roots.sys().join("class")) {
+        Ok(_) => Finding::ok("host", format!("the host's /sys is at {}", roots.sys().display())),
+        Err(error) => Finding::fail(
+            "host",
+            format!("{} cannot be read: {error}", roots.sys().display()),
+            "set host.root to where the host's root directory is mounted, / on the host itself",
+        ),
+    }
+}
+
+fn processes(roots: &HostRoots) -> Finding {
+    let processes = Processes::new(roots);
+    let pids = match processes.pids() {
+        Ok(pids) => pids,
+        Err(error) => {
+            return Finding::fail(
+                "host",
+                format!("{} cannot be read: {error}", roots.proc().display()),
+                "mount the host's /proc below host.root",
+            );
+        }
+    };
+    if !pids.contains(&1) || pids.len() < 2 {
+        return Finding::warn(
+            "attribution",
+            format!("{} shows only {} processes", roots.proc().display(), pids.len()),
+            "run the agent with hostPID: true, else no process can be named",
+        );
+    }
+    match std::fs::metadata(processes.path(1, "root/.")) {
+        Ok(_) => Finding::ok("attribution", format!("{} processes can be told apart", pids.len())),
+        Err(error) => Finding::warn(
+            "attribution",
+            format!("other users' processes cannot be looked into: {error}"),
+            "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
+        ),
+    }
+}
+
+fn containers(roots: &HostRoots) -> Option<Finding> {
+    let present: Vec<_> = name_sources().filter(|path| roots.path(path).exists()).collect();
+    if present.is_empty() {
+        return None;
+    }
+    let readable: Vec<_> = present
+        .iter()
+        .filter(|path| std::fs::read_dir(roots.path(path)).is_ok())
+        .copied()
+        .collect();
+    Some(if readable.is_empty() {
+        Finding::warn(
+            "attribution",
+            format!("containers' names are in {}, which cannot be read", present.join(", ")),
+            "run as root or with CAP_DAC_READ_SEARCH",
+        )
+    } else {
+        Finding::ok(
+            "attribution",
+            format!("containers' names come from {}", readable.join(", ")),
+        )
+    })
+}
+
+#[cfg(feature = "hailo")]
+fn hailo(config: &Config, roots: &HostRoots) -> Vec<Finding> {
+    use crate::config::Enabled;
+    use crate::sampler::hailo::{self, Level};
+    if config.hailo.enabled == Enabled::False {
+        return vec![Finding::warn("hailo", "is switched off", "set hailo.enabled to auto")];
+    }
+    let convert = |finding: hailo::Finding| match finding.level {
+        Level::Ok => Finding::ok("hailo", finding.what),
+        Level::Warn => Finding::warn("hailo", finding.what, finding.remedy.unwrap_or_default()),
+        Level::Fail => Finding::fail("hailo", finding.what, finding.remedy.unwrap_or_default()),
+    };
+    hailo::explain(roots, &config.hailo_settings())
+        .into_iter()
+        .map(convert)
+        .collect()
+}
+
+fn destination(destination: &Destination) -> Finding {
+    let url = &destination.endpoint;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_or_known_default().unwrap_or(4317);
+    let reached = (host, port)
+        .to_socket_addrs()
+        .and_then(|mut addresses| {
+            addresses
+                .next()
+                .ok_or_else(|| std::io::Error::other("the name has no address"))
+        })
+        .and_then(|address| TcpStream::connect_timeout(&address, CONNECT));
+    match reached {
+        Ok(_) => Finding::ok(
+            "otlp",
+            format!("destination {}: {url} accepts connections", destination.name),
+        ),
+        Err(error) => Finding::warn(
+            "otlp",
+            format!("destination {}: {url} cannot be reached: {error}", destination.name),
+            "start the receiver or correct otlp.endpoint; until then points wait in the queue (otlp.queue_bytes)",
+        ),
+    }
+}
+
+fn listeners(config: &Config) -> Vec<Finding> {
+    let main = config.http.enabled.then_some(("http.listen", config.http.listen));
+    let compat = config
+        .compat
+        .hailo_exporter
+        .listen
+        .map(|address| ("compat.hailo_exporter.listen", address));
+    let check = |(key, address)| match TcpListener::bind(address) {
+        Ok(_) => Finding::ok("http", format!("{key} = {address} is free")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding::warn(
+            "http",
+            format!("{key} = {address} is in use"),
+            "that is right where an agent runs already; else choose another",
+        ),
+        Err(error) => Finding::fail(
+            "http",
+            format!("{key} = {address} cannot be had: {error}"),
+            format!("correct {key}"),
+        ),
+    };
+    main.into_iter().chain(compat).map(check).collect()
+}

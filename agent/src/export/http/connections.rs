@@ -1,0 +1,164 @@
+//! Connections, bounded in number, size and time: whoever connects is a stranger.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tower::Service;
+
+/// Of a request's line and headers together.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// Bounds of a listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time. One more, and the one that has been without a new request for longest is closed: a
+    /// stranger who holds many cannot keep the next scrape or probe out.
+    pub connections: usize,
+    /// A connection lives that long after its latest request began: time to send the next one, or to take the answer.
+    pub idle: Duration,
+    /// Requests in flight at a shutdown have that long to end.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    /// 32 connections; 35 s, so that a scrape every 30 s keeps its connection; 1 s.
+    fn default() -> Self {
+        Self {
+            connections: 32,
+            idle: Duration::from_secs(35),
+            grace: Duration::from_secs(1),
+        }
+    }
+}
+
+/// When a connection's latest request began, or when it was accepted.
+#[derive(Clone)]
+struct Activity {
+    base: Instant,
+    millis: Arc<AtomicU64>,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            base: Instant::now(),
+            millis: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    fn touch(&self) {
+        let since = self.base.elapsed().as_millis();
+        self.millis
+            .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn latest(&self) -> Instant {
+        self.base + Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
+}
+
+pub(super) async fn serve(
+    key: &'static str,
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (closing, closed) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let mut live: Vec<(Activity, AbortHandle)> = Vec::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = tasks.join_next() => {
+                live.retain(|(_, task)| !task.is_finished());
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                if live.len() >= limits.connections.max(1) {
+                    close_quietest(&mut live);
+                }
+                let activity = Activity::new();
+                let task = tasks.spawn(connection(
+                    stream,
+                    app.clone(),
+                    activity.clone(),
+                    limits.idle,
+                    closed.clone(),
+                ));
+                live.push((activity, task));
+            }
+            // The peer gave up before we came to it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "{key}: cannot accept a connection; if it says too many open files, raise LimitNOFILE");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+    drop(listener);
+    closing.send_replace(true);
+    let all_ended = async { while tasks.join_next().await.is_some() {} };
+    // Whoever has not ended by then is cut off when the set is dropped.
+    timeout(limits.grace, all_ended).await.ok();
+}
+
+fn close_quietest(live: &mut Vec<(Activity, AbortHandle)>) {
+    let quietest = (0..live.len()).min_by_key(|at| live[*at].0.latest());
+    if let Some(at) = quietest {
+        live.swap_remove(at).1.abort();
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    app: Router,
+    activity: Activity,
+    idle: Duration,
+    mut closed: watch::Receiver<bool>,
+) {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        activity.touch();
+        app.clone().call(request)
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .max_buf_size(MAX_HEADER_BYTES)
+            .max_headers(MAX_HEADERS)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            // Broken requests and lost peers: the stranger was told, and nobody here could act on it.
+            _ = connection.as_mut() => return,
+            () = sleep_until(activity.latest() + idle) => {
+                if activity.latest() + idle <= Instant::now() {
+                    return;
+                }
+            }
+            _ = closed.wait_for(|closed| *closed), if !closing => {
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The main job: from the configuration to running samplers and exporters.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use accelscope::attribution::{Attribution, Merger, Settings};
+use accelscope::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
+use accelscope::config::{Config, Environment, load, resource};
+use accelscope::export::prometheus::Renderer;
+use accelscope::export::stdout::{self, Note};
+use accelscope::host::HostRoots;
+use accelscope::metric::Series;
+use accelscope::pipeline::Limits;
+use accelscope::runtime::{self, Format, Hub, Observer, Printer, Started};
+use accelscope::sampler::hailo;
+use accelscope::simulate::Demo;
+use accelscope::telemetry::OwnMetrics;
+use anyhow::Context;
+use tokio::sync::Notify;
+
+/// How often the table is drawn anew.
+const REDRAW: Duration = Duration::from_secs(1);
+/// How long `--demo --once` waits for the simulator's first files, which appear after a second.
+const DEMO_PATIENCE: Duration = Duration::from_secs(10);
+
+/// `agent`, with or without `--stdout`.
+pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
+    let loaded = match load(&run.config.sources(Environment::of_process())) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            writeln!(std::io::stderr(), "{errors}").context("standard error cannot be written")?;
+            return Ok(EXIT_USAGE);
+        }
+    };
+    let mut config = loaded.config;
+    let format = run.stdout.map(|stdout| format(stdout.format));
+    let live_table = format == Some(Format::Table) && std::io::stdout().is_terminal();
+    if !live_table {
+        runtime::log::start(&config.log);
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let demo = run
+        .demo
+        .then(Demo::start)
+        .transpose()
+        .context("the simulator cannot be started")?;
+    if let Some(demo) = &demo {
+        config.hailo.dir = std::fs::canonicalize(demo.dir()).unwrap_or_else(|_| demo.dir().to_owned());
+        config.hailo.discover = false;
+        config.host.root = "/".into();
+        if run.stdout.is_some_and(|stdout| stdout.once) {
+            wait_for_files(demo);
+        }
+    }
+    // Recorders made before this record nothing, so it comes first.
+    let own = OwnMetrics::install();
+    let job = Job::new(config, own, run, format);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    runtime.block_on(job.perform())
+}
+
+/// Everything that is fixed once the configuration is read.
+struct Job {
+    config: Config,
+    roots: HostRoots,
+    renderer: Renderer,
+    stdout: Option<(Format, bool)>,
+    started: anyhow::Result<Started>,
+    /// Told when nobody reads standard output any more.
+    closed: Arc<Notify>,
+}
+
+impl Job {
+    fn new(config: Config, own: OwnMetrics, run: &Run, format: Option<Format>) -> Self {
+        let roots = config.host_roots();
+        let resource = resource::build(&config, &roots);
+        let node = ["k8s.node.name", "host.name"]
+            .into_iter()
+            .find_map(|key| resource.get(key));
+        let node = node.map(ToString::to_string).unwrap_or_default();
+        let stdout = format.zip(run.stdout).map(|(format, stdout)| (format, stdout.once));
+        let collecting = match stdout {
+            None => !config.destinations().is_empty(),
+            Some((format, once)) => format == Format::OtlpJson && !once,
+        };
+        let closed = Arc::new(Notify::new());
+        let observer = matches!(stdout, Some((Format::Json, false))).then(|| json_lines(closed.clone()));
+        let limits = Limits {
+            series_per_instrument: config.limits.series_per_instrument,
+            series: config.limits.series,
+        };
+        let mut settings = Settings {
+            per_process: config.attribution.per_process,
+            ..Settings::default()
+        };
+        if matches!(stdout, Some((_, true))) {
+            settings.patience = Duration::ZERO;
+        }
+        let hub = Arc::new(Hub::new(own, resource, limits, collecting, observer));
+        let started = Started::launch(
+            runtime::samplers(&config, &roots, &node),
+            hub,
+            Attribution::new(&roots, settings),
+            Merger::new(),
+        );
+        let renderer = Renderer {
+            resource_labels: config.http.resource_labels.clone(),
+            ..Renderer::default()
+        };
+        Self {
+            started: started.context("a thread cannot be started"),
+            config,
+            roots,
+            renderer,
+            stdout,
+            closed,
+        }
+    }
+
+    async fn perform(self) -> anyhow::Result<u8> {
+        let started = self.started?;
+        let explain = {
+            let (config, roots) = (self.config.clone(), self.roots.clone());
+            move || explain(&config, &roots)
+        };
+        match self.stdout {
+            None => {
+                runtime::run_daemon(&self.config, &started, self.renderer).await?;
+                Ok(EXIT_OK)
+            }
+            Some((format, once)) => {
+                let printer = Printer {
+                    format,
+                    started: &started,
+                    renderer: self.renderer,
+                    explain: &explain,
+                };
+                if once {
+                    return Ok(if printer.once()? { EXIT_OK } else { EXIT_FAILED });
+                }
+                let every = if format == Format::Table {
+                    REDRAW
+                } else {
+                    self.config.otlp.interval
+                };
+                printer.stream(every, &self.closed).await?;
+                Ok(EXIT_OK)
+            }
+        }
+    }
+}
+
+fn format(asked: Option<cli::Format>) -> Format {
+    match asked {
+        Some(cli::Format::Table) => Format::Table,
+        Some(cli::Format::OtlpJson) => Format::OtlpJson,
+        Some(cli::Format::Prometheus) => Format::Prometheus,
+        None if std::io::stdout().is_terminal() => Format::Table,
+        Some(cli::Format::Json) | None => Format::Json,
+    }
+}
+
+/// Prints each point when it comes, and tells `closed` when nobody reads them any more.
+fn json_lines(closed: Arc<Notify>) -> Observer {
+    Box::new(move |series: &Series| {
+        let line = stdout::json_line(series) + "\n";
+        if std::io::stdout().lock().write_all(line.as_bytes()).is_err() {
+            closed.notify_one();
+        }
+    })
+}
+
+fn explain(config: &Config, roots: &HostRoots) -> Vec<Note> {
+    let findings = hailo::explain(roots, &config.hailo_settings());
+    let worth_saying = findings.into_iter().filter(|finding| finding.level != hailo::Level::Ok);
+    worth_saying
+        .map(|finding| Note {
+            what: finding.what,
+            remedy: finding.remedy.unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn wait_for_files(demo: &Demo) {
+    let until = Instant::now() + DEMO_PATIENCE;
+    while !demo.has_written() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

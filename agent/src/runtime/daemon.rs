@@ -1,0 +1,137 @@
+//! `agent`: samples, pushes and answers pulls until it is told to stop.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::readiness::AllReported;
+use super::start::Started;
+use crate::config::Config;
+use crate::export::compat::hailo_exporter;
+use crate::export::http::{self, Auth, BindError, Listener};
+use crate::export::otlp::{BuildError, Encoder, Exporter};
+use crate::export::prometheus::{MetricsSource, Renderer};
+use crate::metric::Timestamp;
+
+/// What SIGTERM leaves for sending what is left; the agent is gone within three seconds.
+const FLUSH: Duration = Duration::from_millis(2500);
+
+/// Why the agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A listener's address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A destination cannot be used.
+    #[error(transparent)]
+    Destination(#[from] BuildError),
+    /// Signals cannot be waited for.
+    #[error("the signals that end the agent cannot be watched")]
+    Signals(#[source] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT, then sends what is left.
+pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Result<(), DaemonError> {
+    let mut ended = Signals::watch().map_err(DaemonError::Signals)?;
+    for listener in listeners(config, started, renderer)? {
+        tokio::spawn(listener.serve(std::future::pending()));
+    }
+    let destinations = config.destinations();
+    if destinations.is_empty() {
+        ended.received().await;
+        return Ok(());
+    }
+    let exporter = Exporter::new(destinations)?;
+    let sending = exporter.clone();
+    tokio::spawn(async move { sending.run().await });
+    let mut collector = Collector {
+        started,
+        encoder: Encoder::new(started.hub.resource()),
+        exporter: &exporter,
+    };
+    collector.every(config.otlp.interval, &mut ended).await;
+    collector.collect();
+    for left in exporter.flush(Instant::now() + FLUSH).await.left {
+        tracing::warn!(
+            destination = left.destination,
+            points = left.waiting.points,
+            error = left.last_error.as_deref().unwrap_or("no answer in time"),
+            "stopped with points that the destination did not take; they are lost",
+        );
+    }
+    Ok(())
+}
+
+/// Turns what changed into records, once an interval.
+struct Collector<'a> {
+    started: &'a Started,
+    encoder: Encoder,
+    exporter: &'a Exporter,
+}
+
+impl Collector<'_> {
+    async fn every(&mut self, interval: Duration, ended: &mut Signals) {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = ended.received() => return,
+                _ = ticks.tick() => self.collect(),
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        let changed = self.started.hub.collect();
+        if !changed.is_empty() {
+            self.exporter.push(&self.encoder.encode(&changed, Timestamp::now()));
+        }
+    }
+}
+
+fn listeners(config: &Config, started: &Started, renderer: Renderer) -> Result<Vec<Listener>, BindError> {
+    let source: Arc<dyn MetricsSource> = started.hub.clone();
+    let mut listeners = Vec::new();
+    if config.http.enabled {
+        let readiness = Arc::new(AllReported {
+            statuses: started.statuses.clone(),
+        });
+        let routes = http::routes(source.clone(), readiness, renderer);
+        listeners.push(Listener::bind("http.listen", config.http.listen, routes, Auth::None)?);
+    }
+    if let Some(address) = config.compat.hailo_exporter.listen {
+        let routes = hailo_exporter::routes(&source);
+        listeners.push(Listener::bind(
+            "compat.hailo_exporter.listen",
+            address,
+            routes,
+            Auth::None,
+        )?);
+    }
+    Ok(listeners)
+}
+
+/// SIGTERM and SIGINT.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn watch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    pub(super) async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

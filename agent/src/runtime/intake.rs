@@ -1,0 +1,121 @@
+//! Samplers' runs, attributed and merged, into the hub.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::hub::Hub;
+use super::samplers::Run;
+use super::status::Status;
+use crate::attribution::{Attribution, Merger};
+use crate::metric::{Batch, Part, catalogue, key};
+use crate::telemetry;
+
+/// Takes samplers' runs until there are no more samplers; on a thread of its own.
+pub(super) struct Intake {
+    hub: Arc<Hub>,
+    attribution: Attribution,
+    merger: Merger,
+    parts: HashMap<Part, Seen>,
+    watched: Vec<Arc<Status>>,
+    stuck: opentelemetry::metrics::Gauge<f64>,
+    overdue: opentelemetry::metrics::Counter<u64>,
+}
+
+struct Seen {
+    at: Instant,
+    keep: Duration,
+}
+
+impl Intake {
+    pub(super) fn new(hub: Arc<Hub>, attribution: Attribution, merger: Merger) -> Self {
+        Self {
+            hub,
+            attribution,
+            merger,
+            parts: HashMap::new(),
+            watched: Vec::new(),
+            stuck: telemetry::gauge_f64(&catalogue::agent::SAMPLER_STUCK),
+            overdue: telemetry::counter(&catalogue::agent::SAMPLER_RUNS),
+        }
+    }
+
+    pub(super) fn watch(&mut self, status: Arc<Status>) {
+        self.watched.push(status);
+    }
+
+    pub(super) fn run(mut self, runs: &Receiver<Run>) {
+        let mut next_look = Instant::now();
+        loop {
+            match runs.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
+                Ok(run) => self.take(run),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= next_look {
+                self.look_after();
+                next_look = Instant::now() + Duration::from_secs(1);
+            }
+        }
+    }
+
+    fn take(&mut self, run: Run) {
+        let descriptor = &run.status.descriptor;
+        let keep = (descriptor.period * 3).max(descriptor.period + descriptor.deadline);
+        let sampler = descriptor.name;
+        if run.batches.is_empty() && !run.report.is_failure() {
+            // It looked, and what it said before still holds.
+            let own = self.parts.iter_mut().filter(|(part, _)| part.sampler == sampler);
+            own.for_each(|(_, seen)| seen.at = Instant::now());
+        }
+        let mut named = Vec::new();
+        for batch in run.batches {
+            let part = batch.part.clone();
+            let points = self.merger.apply(batch, &mut self.attribution);
+            self.hub.take(Batch {
+                part: part.clone(),
+                points,
+            });
+            self.parts.insert(
+                part.clone(),
+                Seen {
+                    at: Instant::now(),
+                    keep,
+                },
+            );
+            named.push(part);
+        }
+        if run.ends_others {
+            self.parts
+                .retain(|part, _| part.sampler != sampler || named.contains(part));
+            self.hub.end(|part| part.sampler == sampler && !named.contains(part));
+        }
+        run.status.report(run.report);
+    }
+
+    /// Ends what has not been read for too long: a hung sampler must not leave its last values standing.
+    fn look_after(&mut self) {
+        let overdue = self.parts.extract_if(|_, seen| seen.at.elapsed() > seen.keep);
+        let overdue: Vec<Part> = overdue.map(|(part, _)| part).collect();
+        if !overdue.is_empty() {
+            self.hub.end(|part| overdue.contains(part));
+        }
+        for status in &self.watched {
+            let sampler = telemetry::label(key::AGENT_SAMPLER, status.descriptor.name);
+            self.stuck.record(
+                status.stuck().unwrap_or_default().as_secs_f64(),
+                std::slice::from_ref(&sampler),
+            );
+            if status.became_stuck() {
+                self.overdue
+                    .add(1, &[sampler, telemetry::label(key::AGENT_OUTCOME, "deadline")]);
+                tracing::warn!(
+                    sampler = status.descriptor.name,
+                    deadline = ?status.descriptor.deadline,
+                    "sampler is over its deadline; its series end until it answers, the others go on",
+                );
+            }
+        }
+    }
+}

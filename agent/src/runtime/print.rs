@@ -1,0 +1,208 @@
+//! `agent --stdout`: no push, no listener, only what is seen.
+
+use std::io::{self, ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+use rustix::termios::{isatty, tcgetwinsize};
+use tokio::sync::Notify;
+
+use super::start::Started;
+use crate::export::otlp;
+use crate::export::prometheus::{self, MetricsSource, Renderer};
+use crate::export::stdout::{self, Note, View};
+use crate::metric::{Resource, Series, Timestamp};
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A table for people.
+    Table,
+    /// One point a line.
+    Json,
+    /// One OTLP/JSON request a line.
+    OtlpJson,
+    /// Prometheus' text format.
+    Prometheus,
+}
+
+/// Why nothing can be printed.
+#[derive(Debug, thiserror::Error)]
+pub enum PrintError {
+    /// Standard output failed.
+    #[error("standard output cannot be written")]
+    Output(#[source] io::Error),
+    /// Signals cannot be waited for.
+    #[error("the signals that end the agent cannot be watched")]
+    Signals(#[source] io::Error),
+}
+
+/// Prints what the samplers see.
+pub struct Printer<'a> {
+    /// How.
+    pub format: Format,
+    /// What runs.
+    pub started: &'a Started,
+    /// For Prometheus' format.
+    pub renderer: Renderer,
+    /// Finds what is to be said beside the table.
+    pub explain: &'a (dyn Fn() -> Vec<Note> + Send + Sync),
+}
+
+impl Printer<'_> {
+    /// Waits for each sampler's first result or deadline, prints it, and tells whether none had failed.
+    pub fn once(&self) -> Result<bool, PrintError> {
+        while !self.started.all_reported() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let text = self.text(self.started.hub.series());
+        swallow_closed(io::stdout().write_all(text.as_bytes()))?;
+        let mut all_well = true;
+        for status in &self.started.statuses {
+            let error = match status.last() {
+                Some(report) if !report.is_failure() => continue,
+                Some(report) => report.detail,
+                None => "no result within its deadline".to_owned(),
+            };
+            all_well = false;
+            tracing::error!(
+                sampler = status.descriptor.name,
+                error,
+                "sampler failed; `agent doctor` says more"
+            );
+        }
+        Ok(all_well)
+    }
+
+    /// Prints until a signal comes or nobody reads any more. JSON lines are printed by the hub's observer, which tells
+    /// `closed` so.
+    pub async fn stream(&self, every: Duration, closed: &Notify) -> Result<(), PrintError> {
+        let mut ended = super::daemon::Signals::watch().map_err(PrintError::Signals)?;
+        let live = self.format == Format::Table && isatty(io::stdout());
+        while !self.started.all_reported() {
+            tokio::select! {
+                () = ended.received() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+        }
+        let _screen = live.then(Screen::enter);
+        loop {
+            let next = Instant::now() + every;
+            let outcome = match self.format {
+                Format::Json => {
+                    // The observer sees what is refreshed here too.
+                    self.started.hub.refresh_own();
+                    Ok(())
+                }
+                Format::OtlpJson => self.print(self.started.hub.collect(), live),
+                Format::Table | Format::Prometheus => self.print(self.started.hub.series(), live),
+            };
+            if swallow_closed(outcome)? {
+                return Ok(());
+            }
+            tokio::select! {
+                () = ended.received() => return Ok(()),
+                () = closed.notified() => return Ok(()),
+                () = tokio::time::sleep_until(next.into()) => {}
+            }
+        }
+    }
+
+    fn print(&self, series: Vec<Series>, live: bool) -> io::Result<()> {
+        let text = self.text(series);
+        let mut out = io::stdout().lock();
+        if live {
+            // Home, each line cleared to its end, then the rest of the screen: no flicker.
+            let lines = text.replace('\n', "\x1b[K\n");
+            write!(out, "\x1b[H{lines}\x1b[J")?;
+        } else {
+            out.write_all(text.as_bytes())?;
+            if self.format == Format::Table {
+                out.write_all(b"\n")?;
+            }
+        }
+        out.flush()
+    }
+
+    fn text(&self, mut series: Vec<Series>) -> String {
+        if self.format != Format::OtlpJson {
+            series.sort_by(|a, b| {
+                (a.instrument.name)
+                    .cmp(b.instrument.name)
+                    .then_with(|| a.attributes.iter().cmp(b.attributes.iter()))
+            });
+        }
+        let resource = self.started.hub.resource();
+        match self.format {
+            Format::Table => {
+                let width = tcgetwinsize(io::stdout()).map_or(160, |size| size.ws_col).max(80);
+                let notes = self.notes();
+                stdout::render(&View {
+                    series: &series,
+                    notes: &notes,
+                    width,
+                    time: Timestamp::now(),
+                })
+            }
+            Format::Json => series.iter().map(|one| stdout::json_line(one) + "\n").collect(),
+            Format::OtlpJson => otlp_json(resource, &series),
+            Format::Prometheus => self.renderer.render(prometheus::Format::Text, &series, resource),
+        }
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        let mut notes = (self.explain)();
+        for status in &self.started.statuses {
+            let name = status.descriptor.name;
+            if let Some(over) = status.stuck() {
+                let what = format!("{name}: no answer for {:.0} s over its deadline", over.as_secs_f64());
+                notes.push(Note {
+                    what,
+                    remedy: "see `agent doctor`; the other samplers go on".into(),
+                });
+            } else if let Some(report) = status.last().filter(super::Report::is_failure) {
+                notes.push(Note {
+                    what: format!("{name}: {}", report.detail),
+                    remedy: "see `agent doctor`".into(),
+                });
+            }
+        }
+        notes
+    }
+}
+
+fn otlp_json(resource: &Resource, series: &[Series]) -> String {
+    let mut lines = String::new();
+    for record in otlp::Encoder::new(resource).encode(series, Timestamp::now()) {
+        match otlp::json_line(&record) {
+            Ok(line) => lines.extend([line.as_str(), "\n"]),
+            Err(error) => tracing::error!(%error, "a record has no JSON form; please report it"),
+        }
+    }
+    lines
+}
+
+/// Whether standard output was closed by its reader, which is how a pipe ends and no error.
+fn swallow_closed(result: io::Result<()>) -> Result<bool, PrintError> {
+    match result {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
+        Err(error) => Err(PrintError::Output(error)),
+    }
+}
+
+/// The terminal's other screen, left again however the printing ends.
+struct Screen;
+
+impl Screen {
+    fn enter() -> Self {
+        write!(io::stdout(), "\x1b[?1049h\x1b[?25l\x1b[2J").ok();
+        Self
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let mut out = io::stdout();
+        write!(out, "\x1b[?25h\x1b[?1049l").and_then(|()| out.flush()).ok();
+    }
+}

@@ -1,0 +1,38 @@
+//! Whether the agent does its job, for `/readyz`.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::status::Status;
+use crate::export::http::Readiness;
+
+/// Ready when every sampler has told how its first run went. A sampler that fails later makes the node's telemetry
+/// poorer, but restarting the agent would not mend that: it is said, and the agent stays ready.
+#[derive(Debug)]
+pub(super) struct AllReported {
+    pub(super) statuses: Vec<Arc<Status>>,
+}
+
+impl Readiness for AllReported {
+    fn check(&self) -> Result<String, String> {
+        let (mut lines, mut ready) = (String::new(), true);
+        for status in &self.statuses {
+            let name = status.descriptor.name;
+            // Writing to a string cannot fail.
+            match (status.last(), status.stuck()) {
+                (_, Some(over)) => {
+                    writeln!(lines, "{name}: over its deadline by {:.1} s", over.as_secs_f64()).ok();
+                }
+                (Some(report), None) => {
+                    let colon = if report.detail.is_empty() { "" } else { ": " };
+                    writeln!(lines, "{name}: {}{colon}{}", report.outcome, report.detail).ok();
+                }
+                (None, None) => {
+                    ready = false;
+                    writeln!(lines, "{name}: has not reported yet").ok();
+                }
+            }
+        }
+        if ready { Ok(lines) } else { Err(lines) }
+    }
+}

@@ -1,0 +1,291 @@
+//! The agent's side of the pipe: one child, its deadline and its replacement.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::backoff::Backoff;
+use super::protocol::{ProtocolError, Reply, Request, body, frame};
+
+/// How long a killed child may take to go before it is left behind.
+const KILL_PATIENCE: Duration = Duration::from_millis(200);
+/// Bytes of a child's standard error that are kept for the log.
+const STDERR_KEPT: usize = 4096;
+
+/// Program and arguments of a worker.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The program's path.
+    pub program: std::path::PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// It could not be started.
+    #[error("the worker could not be started")]
+    Spawn(#[source] io::Error),
+    /// It failed shortly before.
+    #[error("the worker failed; it is started again in {:.0} s", .0.as_secs_f64().ceil())]
+    BackingOff(Duration),
+    /// No answer in time.
+    #[error("the worker gave no answer within {:.1} s and was killed", .0.as_secs_f64())]
+    Deadline(Duration),
+    /// It ended.
+    #[error("the worker ended with {status}{}", said(.stderr))]
+    Exited {
+        /// How.
+        status: ExitStatus,
+        /// The last that it wrote to standard error.
+        stderr: String,
+    },
+    /// It answered nonsense.
+    #[error("the worker sent {0} and was killed")]
+    Protocol(#[from] ProtocolError),
+    /// The pipe failed.
+    #[error("the pipe to the worker failed")]
+    Pipe(#[source] io::Error),
+}
+
+fn said(stderr: &str) -> String {
+    let last = stderr.lines().rev().find(|line| !line.trim().is_empty());
+    last.map(|line| format!("; it said: {}", line.trim()))
+        .unwrap_or_default()
+}
+
+impl WorkerError {
+    /// Its value of the attribute `agent.reason`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Spawn(_) => "spawn",
+            Self::BackingOff(_) => "backoff",
+            Self::Deadline(_) => "deadline",
+            Self::Exited { .. } => "exited",
+            Self::Protocol(_) => "protocol",
+            Self::Pipe(_) => "pipe",
+        }
+    }
+}
+
+/// One worker and whatever replaced it.
+#[derive(Debug)]
+pub struct Worker {
+    command: Command,
+    running: Option<Running>,
+    left_behind: Vec<(Child, Instant)>,
+    backoff: Backoff,
+    next_id: u64,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+    errors: ChildStderr,
+    stderr: Vec<u8>,
+    started: Instant,
+}
+
+impl Worker {
+    /// Nothing is started before the first request.
+    pub fn new(command: Command) -> Self {
+        Self {
+            command,
+            running: None,
+            left_behind: Vec::new(),
+            backoff: Backoff::default(),
+            next_id: 0,
+        }
+    }
+
+    /// Asks for one run. Returns within `deadline` and the short time that killing a child takes.
+    pub fn request(&mut self, deadline: Duration) -> Result<Reply, WorkerError> {
+        self.left_behind
+            .retain_mut(|(child, _)| matches!(child.try_wait(), Ok(None)));
+        if let Some(left) = self.backoff.remaining(Instant::now()) {
+            return Err(WorkerError::BackingOff(left));
+        }
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => Running::start(&self.command).map_err(|error| self.fail(WorkerError::Spawn(error)))?,
+        };
+        self.next_id += 1;
+        match running.exchange(self.next_id, deadline) {
+            Ok(reply) => {
+                self.backoff.succeeded();
+                self.running = Some(running);
+                Ok(reply)
+            }
+            Err(error) => {
+                let error = self.discard(running, error);
+                Err(self.fail(error))
+            }
+        }
+    }
+
+    /// How long the child in use has been running.
+    pub fn age(&self) -> Option<Duration> {
+        self.running.as_ref().map(|running| running.started.elapsed())
+    }
+
+    /// How long ago the oldest child was killed that is still there.
+    pub fn stuck(&self) -> Option<Duration> {
+        self.left_behind.iter().map(|(_, killed)| killed.elapsed()).max()
+    }
+
+    fn fail(&mut self, error: WorkerError) -> WorkerError {
+        self.backoff.failed(Instant::now());
+        error
+    }
+
+    /// Kills the child and its descendants. An unexpected end of the pipe becomes the exit status that explains it.
+    fn discard(&mut self, mut running: Running, error: WorkerError) -> WorkerError {
+        running.drain_errors();
+        let ended = matches!(&error, WorkerError::Pipe(_))
+            .then(|| running.ended_within(KILL_PATIENCE))
+            .flatten();
+        if let Some(group) = Pid::from_raw(running.child.id().cast_signed()) {
+            // It fails only when the whole group is gone already.
+            kill_process_group(group, Signal::KILL).ok();
+        }
+        let stderr = String::from_utf8_lossy(&running.stderr).into_owned();
+        if running.ended_within(KILL_PATIENCE).is_none() {
+            self.left_behind.push((running.child, Instant::now()));
+        }
+        match ended {
+            Some(status) => WorkerError::Exited { status, stderr },
+            None => error,
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.discard(running, WorkerError::BackingOff(Duration::ZERO));
+        }
+    }
+}
+
+impl Running {
+    fn start(command: &Command) -> io::Result<Self> {
+        let mut child = std::process::Command::new(&command.program)
+            .args(&command.arguments)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let missing = || io::Error::other("a pipe that was asked for is missing");
+        let input = child.stdin.take().ok_or_else(missing)?;
+        let output = child.stdout.take().ok_or_else(missing)?;
+        let errors = child.stderr.take().ok_or_else(missing)?;
+        set_nonblocking(&input)?;
+        set_nonblocking(&output)?;
+        set_nonblocking(&errors)?;
+        Ok(Self {
+            child,
+            input,
+            output,
+            errors,
+            stderr: Vec::new(),
+            started: Instant::now(),
+        })
+    }
+
+    fn exchange(&mut self, id: u64, deadline: Duration) -> Result<Reply, WorkerError> {
+        let until = Instant::now() + deadline;
+        let request = frame(&Request { id }).map_err(ProtocolError::from)?;
+        // A request is a few bytes and the pipe is empty: a write that would block means that earlier ones are unread.
+        self.input.write_all(&request).map_err(WorkerError::Pipe)?;
+        let mut received = Vec::new();
+        loop {
+            if let Some(body) = body(&received)? {
+                let reply: Reply = serde_json::from_slice(body).map_err(ProtocolError::from)?;
+                if reply.id != id {
+                    return Err(ProtocolError::WrongRequest {
+                        answered: reply.id,
+                        asked: id,
+                    }
+                    .into());
+                }
+                if received.len() > 4 + body.len() {
+                    return Err(ProtocolError::TooLong(received.len()).into());
+                }
+                return Ok(reply);
+            }
+            self.receive(&mut received, until, deadline)?;
+        }
+    }
+
+    fn receive(&mut self, received: &mut Vec<u8>, until: Instant, deadline: Duration) -> Result<(), WorkerError> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(WorkerError::Deadline(deadline));
+        }
+        let timeout = Timespec::try_from(left).map_err(|error| WorkerError::Pipe(io::Error::other(error)))?;
+        let mut files = [
+            PollFd::from_borrowed_fd(self.output.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.errors.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut files, Some(&timeout)) {
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            result => result.map_err(|error| WorkerError::Pipe(error.into()))?,
+        };
+        let (has_output, has_errors) = (!files[0].revents().is_empty(), !files[1].revents().is_empty());
+        if has_errors {
+            self.drain_errors();
+        }
+        if has_output {
+            let mut chunk = [0; 16 << 10];
+            match self.output.read(&mut chunk) {
+                Ok(0) => return Err(WorkerError::Pipe(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => received.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(WorkerError::Pipe(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the last of what it complained about; reading it also keeps the child from blocking on it.
+    fn drain_errors(&mut self) {
+        let mut chunk = [0; 4096];
+        // Bounded: a child that writes faster than this reads must not keep the agent here.
+        for _ in 0..16 {
+            match self.errors.read(&mut chunk) {
+                Ok(count) if count > 0 => self.stderr.extend_from_slice(&chunk[..count]),
+                _ => break,
+            }
+        }
+        let surplus = self.stderr.len().saturating_sub(STDERR_KEPT);
+        self.stderr.drain(..surplus);
+    }
+
+    fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + patience;
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            if Instant::now() >= until {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn set_nonblocking(file: &impl AsFd) -> io::Result<()> {
+    Ok(fcntl_setfl(file, fcntl_getfl(file)? | OFlags::NONBLOCK)?)
+}

@@ -1,0 +1,156 @@
+//! The messages between the agent and a worker: a 32-bit little-endian length, then that many bytes of JSON.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest message in bytes. What is longer is refused before it is read.
+pub const MAX_FRAME_BYTES: usize = 4 << 20;
+
+/// What the agent asks: one run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// To be repeated in the reply.
+    pub(super) id: u64,
+}
+
+/// What a worker answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    /// The request's.
+    pub id: u64,
+    /// How the run ended.
+    pub outcome: WireOutcome,
+    /// Why, where it is not `sampled`.
+    #[serde(default)]
+    pub reason: String,
+    /// The readings.
+    #[serde(default)]
+    pub parts: Vec<WirePart>,
+}
+
+/// [`Outcome`](crate::sampler::Outcome) on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WireOutcome {
+    /// There were readings.
+    Sampled,
+    /// No such hardware.
+    NothingHere,
+    /// Could not be read now.
+    Retry,
+    /// Will not come back.
+    Gone,
+}
+
+/// One device or file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WirePart {
+    /// Its name; empty for a sampler that reads all at once.
+    pub name: String,
+    /// Everything that is now true of it.
+    pub points: Vec<WirePoint>,
+}
+
+/// One reading.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WirePoint {
+    /// The instrument's.
+    pub name: String,
+    /// Its attributes: text, whole numbers or truth values.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, serde_json::Value>,
+    /// Whose it is.
+    #[serde(default)]
+    pub owner: Option<WireOwner>,
+    /// Nanoseconds since the Unix epoch.
+    pub time: u64,
+    /// For cumulative values.
+    #[serde(default)]
+    pub start: Option<u64>,
+    /// The value.
+    pub value: WireValue,
+}
+
+/// A process.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WireOwner {
+    /// In the node's PID namespace.
+    pub pid: u32,
+    /// Field 22 of `/proc/<pid>/stat`.
+    pub start_ticks: u64,
+}
+
+/// A value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum WireValue {
+    /// A whole number.
+    Int(i64),
+    /// A fraction.
+    Double(f64),
+}
+
+/// Why a message was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtocolError {
+    /// Longer than [`MAX_FRAME_BYTES`].
+    #[error("a message of {0} bytes, more than the {MAX_FRAME_BYTES} allowed")]
+    TooLong(usize),
+    /// Not a message of this protocol.
+    #[error("a message that is none of ours: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// An answer to something that was not asked.
+    #[error("an answer to request {answered} while {asked} was asked")]
+    WrongRequest {
+        /// What it answered.
+        answered: u64,
+        /// What was asked.
+        asked: u64,
+    },
+}
+
+/// A message with its length in front.
+pub(super) fn frame(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = vec![0; 4];
+    serde_json::to_writer(&mut bytes, message)?;
+    let length = u32::try_from(bytes.len() - 4).unwrap_or(u32::MAX);
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    Ok(bytes)
+}
+
+/// The body of the message at the front of `received`, once it is all there.
+pub(super) fn body(received: &[u8]) -> Result<Option<&[u8]>, ProtocolError> {
+    let Some((header, rest)) = received.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let length = u32::from_le_bytes(*header) as usize;
+    if length > MAX_FRAME_BYTES {
+        return Err(ProtocolError::TooLong(length));
+    }
+    Ok(rest.get(..length))
+}
+
+/// Reads one whole message, for the worker's side; `None` at the end of input.
+pub(super) fn read_frame(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut header = [0; 4];
+    match from.read_exact(&mut header) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        result => result?,
+    }
+    let length = u32::from_le_bytes(header) as usize;
+    if length > MAX_FRAME_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            ProtocolError::TooLong(length),
+        ));
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    Ok(Some(body))
+}

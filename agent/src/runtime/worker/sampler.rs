@@ -1,0 +1,185 @@
+//! A sampler whose readings come from a worker, none of which is believed unseen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::child::{Worker, WorkerError};
+use super::protocol::{Reply, WireOutcome, WirePoint, WireValue};
+use crate::metric::{
+    Attribute, AttributeValue, Attributes, Batch, Kind, Owner, Part, Point, ProcessKey, Timestamp, Value, catalogue,
+    key,
+};
+use crate::sampler::{Descriptor, Outcome, Sampler};
+use crate::telemetry;
+
+/// What a run may take beyond its request's deadline.
+const KILLING: Duration = Duration::from_secs(1);
+/// Most readings of one reply that are looked at.
+const MAX_POINTS: usize = 20_000;
+
+/// A sampler behind a worker process.
+#[derive(Debug)]
+pub struct WorkerSampler {
+    descriptor: Descriptor,
+    deadline: Duration,
+    worker: Worker,
+    recorders: Recorders,
+}
+
+#[derive(Debug)]
+struct Recorders {
+    age: opentelemetry::metrics::Gauge<f64>,
+    stuck: opentelemetry::metrics::Gauge<f64>,
+    restarts: opentelemetry::metrics::Counter<u64>,
+    rejected: opentelemetry::metrics::Counter<u64>,
+}
+
+impl WorkerSampler {
+    /// `descriptor.deadline` is the deadline of each request; the sampler's own is a little later, since killing a
+    /// worker that missed it takes time too.
+    pub fn new(mut descriptor: Descriptor, worker: Worker) -> Self {
+        use catalogue::agent;
+        let recorders = Recorders {
+            age: telemetry::gauge_f64(&agent::WORKER_AGE),
+            stuck: telemetry::gauge_f64(&agent::WORKER_STUCK),
+            restarts: telemetry::counter(&agent::WORKER_RESTARTS),
+            rejected: telemetry::counter(&agent::WORKER_REJECTED),
+        };
+        let deadline = descriptor.deadline;
+        descriptor.deadline += KILLING;
+        Self {
+            descriptor,
+            deadline,
+            worker,
+            recorders,
+        }
+    }
+
+    fn believe(&self, reply: Reply, out: &mut Vec<Batch>) {
+        let mut left = MAX_POINTS;
+        for part in reply.parts {
+            let mut points = Vec::with_capacity(part.points.len().min(left));
+            for wire in part.points {
+                let checked = if left == 0 { Err("too_many") } else { self.check(wire) };
+                match checked {
+                    Ok(point) => {
+                        left -= 1;
+                        points.push(point);
+                    }
+                    Err(reason) => self.recorders.rejected.add(
+                        1,
+                        &[
+                            telemetry::label(key::AGENT_SAMPLER, self.descriptor.name),
+                            telemetry::label(key::AGENT_REASON, reason),
+                        ],
+                    ),
+                }
+            }
+            out.push(Batch {
+                part: Part {
+                    sampler: self.descriptor.name,
+                    name: part.name.into(),
+                },
+                points,
+            });
+        }
+    }
+
+    /// The reading, if the sampler may emit it and its value can leave the agent; else why not.
+    fn check(&self, wire: WirePoint) -> Result<Point, &'static str> {
+        let instrument = *self
+            .descriptor
+            .instruments
+            .iter()
+            .find(|instrument| instrument.name == wire.name)
+            .ok_or("unknown_instrument")?;
+        let attributes = wire
+            .attributes
+            .into_iter()
+            .map(|(name, value)| {
+                let known = instrument
+                    .attributes
+                    .iter()
+                    .find(|known| **known == name)
+                    .ok_or("unknown_attribute")?;
+                Ok::<Attribute, &str>((*known, attribute_value(value).ok_or("attribute_value")?))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let value = match wire.value {
+            WireValue::Int(number) => Value::Int(number),
+            WireValue::Double(number) => Value::Double(number),
+        };
+        if !value.is_valid_for(instrument) {
+            return Err("value");
+        }
+        if wire.owner.is_some() && !instrument.owned {
+            return Err("owner");
+        }
+        if instrument.kind == Kind::Counter && wire.start.is_none() {
+            return Err("start");
+        }
+        Ok(Point {
+            instrument,
+            attributes: Arc::new(Attributes::new(attributes)),
+            owner: wire.owner.map(|owner| Owner::Process {
+                process: ProcessKey {
+                    pid: owner.pid,
+                    start_ticks: owner.start_ticks,
+                },
+                always_pid: true,
+            }),
+            value,
+            // A worker on the same host has the same clock: a reading from the future is a lie.
+            time: Timestamp::from_unix_nanos(wire.time).min(Timestamp::now()),
+            start: wire.start.map(Timestamp::from_unix_nanos),
+        })
+    }
+}
+
+impl Sampler for WorkerSampler {
+    fn descriptor(&self) -> Descriptor {
+        self.descriptor.clone()
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        let answer = self.worker.request(self.deadline);
+        let sampler = telemetry::label(key::AGENT_SAMPLER, self.descriptor.name);
+        self.recorders.age.record(
+            self.worker.age().unwrap_or_default().as_secs_f64(),
+            std::slice::from_ref(&sampler),
+        );
+        self.recorders.stuck.record(
+            self.worker.stuck().unwrap_or_default().as_secs_f64(),
+            std::slice::from_ref(&sampler),
+        );
+        match answer {
+            Ok(reply) => {
+                let outcome = match reply.outcome {
+                    WireOutcome::Sampled => Outcome::Sampled,
+                    WireOutcome::NothingHere => Outcome::NothingHere(reply.reason.clone()),
+                    WireOutcome::Retry => Outcome::Retry(reply.reason.clone().into()),
+                    WireOutcome::Gone => Outcome::Gone(reply.reason.clone()),
+                };
+                self.believe(reply, out);
+                outcome
+            }
+            Err(error) => {
+                if !matches!(error, WorkerError::BackingOff(_)) {
+                    self.recorders
+                        .restarts
+                        .add(1, &[sampler, telemetry::label(key::AGENT_REASON, error.reason())]);
+                }
+                Outcome::Retry(Box::new(error))
+            }
+        }
+    }
+}
+
+fn attribute_value(value: serde_json::Value) -> Option<AttributeValue> {
+    match value {
+        serde_json::Value::String(text) => Some(text.into()),
+        serde_json::Value::Bool(truth) => Some(truth.into()),
+        serde_json::Value::Number(number) => number.as_i64().map(AttributeValue::Int),
+        _ => None,
+    }
+}

@@ -1,0 +1,67 @@
+//! What the agent itself costs, and which build it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::metric::{Attributes, Instrument, Point, Timestamp, Value, catalogue::agent, key};
+
+/// Reader of this process's own usage. A value that cannot be read is left out.
+#[derive(Debug)]
+pub(super) struct Usage {
+    started: Timestamp,
+    none: Arc<Attributes>,
+    build: Arc<Attributes>,
+}
+
+impl Usage {
+    pub(super) fn new() -> Self {
+        let build = Attributes::new([
+            (key::SERVICE_VERSION, env!("CARGO_PKG_VERSION").into()),
+            (key::VCS_REVISION, env!("ACCELSCOPE_REVISION").into()),
+            (key::AGENT_RUSTC, env!("ACCELSCOPE_RUSTC").into()),
+        ]);
+        Self {
+            started: Timestamp::now(),
+            none: Arc::new(Attributes::empty()),
+            build: Arc::new(build),
+        }
+    }
+
+    pub(super) fn push(&self, points: &mut Vec<Point>) {
+        let time = Timestamp::now();
+        let mut add = |instrument: &'static Instrument, attributes: &Arc<Attributes>, value: Value, start| {
+            points.push(Point {
+                instrument,
+                attributes: attributes.clone(),
+                owner: None,
+                value,
+                time,
+                start,
+            });
+        };
+        add(&agent::BUILD_INFO, &self.build, Value::Int(1), None);
+        if let Some(bytes) = resident_bytes() {
+            add(&agent::MEMORY_USAGE, &self.none, Value::Int(bytes), None);
+        }
+        if let Ok(used) = cpu_time() {
+            add(
+                &agent::CPU_TIME,
+                &self.none,
+                Value::Double(used.as_secs_f64()),
+                Some(self.started),
+            );
+        }
+    }
+}
+
+/// Second field of `/proc/self/statm`, in pages.
+fn resident_bytes() -> Option<i64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: i64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    pages.checked_mul(i64::try_from(rustix::param::page_size()).ok()?)
+}
+
+fn cpu_time() -> rustix::io::Result<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(time).map_err(|_| rustix::io::Errno::RANGE)
+}

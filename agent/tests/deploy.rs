@@ -1,0 +1,107 @@
+//! The manifests configure the agent that is built here, and fit each other.
+
+use std::path::PathBuf;
+
+use accelscope::cli::EXIT_USAGE;
+use accelscope::config::{ConfigFile, Environment, Loaded, Sources, load};
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("deploy/{name}: {error}"))
+}
+
+/// The variables of the containers in a manifest: a line `- name: NAME` and the line `value: VALUE` after it. Those from
+/// the downward API get `node-1`.
+fn variables(manifest: &str) -> Vec<(String, String)> {
+    let lines: Vec<&str> = manifest.lines().map(str::trim).collect();
+    let value = |after: &str| match after.strip_prefix("value: ") {
+        Some(value) => Some(value.trim_matches('"').to_owned()),
+        None => (after == "valueFrom:").then(|| "node-1".to_owned()),
+    };
+    lines
+        .windows(2)
+        .filter_map(|pair| Some((pair[0].strip_prefix("- name: ")?.to_owned(), value(pair[1])?)))
+        .collect()
+}
+
+/// In a pod made of these manifests.
+fn loaded(manifests: &[&str]) -> Loaded {
+    let mut env: Vec<_> = manifests.iter().flat_map(|name| variables(&text(name))).collect();
+    env.push(("KUBERNETES_SERVICE_HOST".into(), "198.51.100.1".into()));
+    load(&Sources {
+        file: ConfigFile::Required(path("kustomize/base/agent.toml")),
+        env: env.into_iter().collect::<Environment>(),
+        sets: Vec::new(),
+    })
+    .unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+const DAEMON_SET: &str = "kustomize/base/daemon-set.yaml";
+
+#[test]
+fn the_daemon_set_runs_the_agent_where_it_mounts_the_host_and_probes_it_where_it_listens() {
+    let loaded = loaded(&[DAEMON_SET]);
+    let manifest = text(DAEMON_SET);
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+
+    let root = loaded.config.host.root.display();
+    assert!(
+        manifest.contains(&format!("mountPath: {root}\n")),
+        "nothing is mounted at host.root = {root}"
+    );
+
+    let listen = loaded.config.http.listen;
+    assert!(listen.ip().is_unspecified(), "the kubelet cannot reach {listen}");
+    assert!(
+        manifest.contains(&format!("containerPort: {}\n", listen.port())),
+        "no port of the container is {listen}"
+    );
+
+    let resource = &loaded.config.resource;
+    assert_eq!(
+        resource.get("k8s.node.name").map(ToString::to_string).as_deref(),
+        Some("node-1")
+    );
+}
+
+#[test]
+fn the_daemon_set_pushes_to_the_collector_s_service() {
+    let destinations = loaded(&[DAEMON_SET]).config.destinations();
+    let [destination] = destinations.as_slice() else {
+        panic!("{destinations:?}");
+    };
+    let host = destination.endpoint.host_str().unwrap_or_default();
+    let port = destination.endpoint.port().unwrap_or_default();
+    let service = text("kustomize/collector/service.yaml");
+    assert!(
+        service.contains(&format!("  name: {host}\n")),
+        "no Service is named {host}"
+    );
+    assert!(
+        service.contains(&format!("port: {port}\n")),
+        "the Service has no port {port}"
+    );
+}
+
+#[test]
+fn the_overlay_for_scraping_pushes_nothing() {
+    let loaded = loaded(&[DAEMON_SET, "kustomize/overlays/prometheus-scrape/pull-only.yaml"]);
+    assert!(
+        loaded.config.destinations().is_empty(),
+        "{:?}",
+        loaded.config.destinations()
+    );
+    assert!(loaded.config.http.enabled, "and it serves nothing either");
+}
+
+#[test]
+fn systemd_does_not_restart_over_a_wrong_configuration() {
+    let line = format!("RestartPreventExitStatus={EXIT_USAGE}\n");
+    assert!(
+        text("systemd/accelscope-agent.service").contains(&line),
+        "it needs {line}"
+    );
+}

@@ -1,0 +1,218 @@
+//! Over HTTP, each answer that a receiver can give leads to what the OTLP specification and the documentation promise.
+
+use std::time::{Duration, SystemTime};
+
+use crate::peer::http::{Peer, Reply, Running, status};
+use crate::peer::{destination, drained, record, start, until};
+use accelscope::export::otlp::{Compression, Destination, Protocol};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+use prost::Message;
+
+fn to(running: &Running) -> Destination {
+    destination("d", Protocol::HttpProtobuf, &running.address.to_string())
+}
+
+#[tokio::test]
+async fn retryable_statuses_are_tried_again_until_the_records_arrive() {
+    let running = Peer::new([429, 502, 503, 504].map(status)).start().await;
+    let exporter = start(vec![to(&running)]);
+    exporter.push(&[record(1)]);
+    assert_eq!(drained(&exporter, "d").await.sent, 1);
+    assert_eq!(running.peer.seen.len(), 5);
+}
+
+#[tokio::test]
+async fn statuses_that_speak_of_the_data_drop_the_record_and_let_the_next_one_through() {
+    for code in [400, 402, 405, 413, 415, 418, 500, 501, 505] {
+        let running = Peer::new([status(code).body("bad points\nreally")]).start().await;
+        let exporter = start(vec![to(&running)]);
+        exporter.push(&[record(1)]);
+        assert_eq!(drained(&exporter, "d").await.dropped, 1, "{code}");
+        exporter.push(&[record(2)]);
+        assert_eq!(drained(&exporter, "d").await.sent, 1, "{code}");
+        assert_eq!(running.peer.seen.len(), 2, "{code} was sent again");
+        let (_, said) = exporter.state("d").unwrap().last_error.unwrap();
+        assert!(said.contains("bad points really"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn statuses_that_speak_of_the_configuration_hold_everything_until_they_are_mended() {
+    let page = status(200)
+        .header("content-type", "text/html; charset=utf-8")
+        .body("<html>Welcome</html>");
+    let moved = status(308).header("location", "https://elsewhere.example/v1/metrics");
+    for (reply, reason) in [
+        (status(401), "http_401"),
+        (status(403), "http_403"),
+        (status(404), "http_404"),
+        (moved, "redirect"),
+        (page, "not_otlp"),
+    ] {
+        let running = Peer::new([reply.clone(), reply]).start().await;
+        let exporter = start(vec![to(&running)]);
+        exporter.push(&[record(1), record(2)]);
+        until("it is blocked", || exporter.state("d").unwrap().blocked == Some(reason)).await;
+        let totals = drained(&exporter, "d").await;
+        assert_eq!((totals.sent, totals.dropped), (2, 0), "{reason}");
+        assert_eq!(exporter.state("d").unwrap().blocked, None);
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_waited_for_in_both_forms() {
+    let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3));
+    for (asked, least) in [("1".to_owned(), 1000), (date, 1000)] {
+        let running = Peer::new([status(503).header("retry-after", asked.clone())])
+            .start()
+            .await;
+        let exporter = start(vec![to(&running)]);
+        exporter.push(&[record(1)]);
+        assert_eq!(drained(&exporter, "d").await.sent, 1);
+        let times = running.peer.seen.map(|attempt| attempt.at);
+        assert!(
+            times[1] - times[0] >= Duration::from_millis(least),
+            "{asked}: {:?}",
+            times[1] - times[0]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_retry_after_that_makes_no_sense_is_no_reason_to_wait() {
+    let past = httpdate::fmt_http_date(SystemTime::now() - Duration::from_hours(1));
+    let running =
+        Peer::new(["soon".to_owned(), "-5".to_owned(), past].map(|text| status(429).header("retry-after", text)))
+            .start()
+            .await;
+    let exporter = start(vec![to(&running)]);
+    exporter.push(&[record(1)]);
+    assert_eq!(drained(&exporter, "d").await.sent, 1);
+}
+
+#[tokio::test]
+async fn a_413_is_answered_by_smaller_requests() {
+    let running = Peer::new((0..40).map(|_| status(413).above(2))).start().await;
+    let exporter = start(vec![to(&running)]);
+    exporter.push(&(1..=7).map(record).collect::<Vec<_>>());
+    let totals = drained(&exporter, "d").await;
+    assert_eq!((totals.sent, totals.dropped), (7, 0));
+    assert_eq!(running.peer.accepted(), [1, 2, 3, 4, 5, 6, 7]);
+}
+
+fn partial(rejected_data_points: i64, error_message: &str) -> Reply {
+    let error_message = error_message.to_owned();
+    let partial_success = Some(ExportMetricsPartialSuccess {
+        rejected_data_points,
+        error_message,
+    });
+    let body = ExportMetricsServiceResponse { partial_success }.encode_to_vec();
+    status(200).header("content-type", "application/x-protobuf").body(body)
+}
+
+#[tokio::test]
+async fn points_rejected_in_a_partial_success_are_counted_and_never_sent_again() {
+    let running = Peer::new([partial(2, "two too old"), partial(0, "slow down")])
+        .start()
+        .await;
+    let exporter = start(vec![to(&running)]);
+    exporter.push(&[record(1), record(2), record(3)]);
+    let totals = drained(&exporter, "d").await;
+    assert_eq!((totals.sent, totals.dropped), (1, 2));
+    exporter.push(&[record(4)]);
+    assert_eq!(drained(&exporter, "d").await.sent, 2);
+    assert_eq!(running.peer.seen.len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_beyond_4_mib_is_not_read_and_the_request_is_not_repeated() {
+    let running = Peer::new([status(200).body(vec![0; 5 << 20])]).start().await;
+    let exporter = start(vec![to(&running)]);
+    exporter.push(&[record(1)]);
+    assert_eq!(drained(&exporter, "d").await.dropped, 1);
+    assert_eq!(running.peer.seen.len(), 1);
+}
+
+#[tokio::test]
+async fn requests_carry_what_the_specification_asks_for_and_are_really_compressed() {
+    for compression in [Compression::Gzip, Compression::None] {
+        let running = Peer::new([]).start().await;
+        let mut to = to(&running);
+        to.compression = compression;
+        let exporter = start(vec![to]);
+        let sent = record(1);
+        exporter.push(std::slice::from_ref(&sent));
+        drained(&exporter, "d").await;
+        running.peer.seen.map(|attempt| {
+            let header = |name| attempt.headers.get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(
+                (attempt.method.as_str(), attempt.path.as_str()),
+                ("POST", "/v1/metrics")
+            );
+            assert_eq!(header("content-type"), Some("application/x-protobuf"));
+            assert_eq!(header("x-tenant"), Some("lab"));
+            let agent = header("user-agent").unwrap();
+            assert!(
+                agent.starts_with("accelscope/") && agent.contains(" OTel-OTLP-Exporter-Rust/"),
+                "{agent}"
+            );
+            match compression {
+                Compression::Gzip => {
+                    assert_eq!(header("content-encoding"), Some("gzip"));
+                    assert_eq!(attempt.body[..2], [0x1f, 0x8b]);
+                }
+                Compression::None => {
+                    assert_eq!(header("content-encoding"), None);
+                    assert_eq!(attempt.body, sent.bytes);
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_is_mended_through_the_headers_file_without_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("headers");
+    std::fs::write(&file, "# for the gateway\n\nauthorization: Bearer old\n").unwrap();
+    let mut peer = Peer::new([]);
+    peer.token = Some("Bearer new");
+    let running = peer.start().await;
+    let mut to = to(&running);
+    to.headers_file = Some(file.clone());
+    let exporter = start(vec![to]);
+    exporter.push(&[record(1), record(2)]);
+    until("it is blocked", || {
+        exporter.state("d").unwrap().blocked == Some("http_401")
+    })
+    .await;
+    std::fs::write(&file, "authorization: Bearer new\n").unwrap();
+    let totals = drained(&exporter, "d").await;
+    assert_eq!((totals.sent, totals.dropped), (2, 0));
+    assert_eq!(running.peer.accepted(), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_headers_file_that_is_gone_holds_the_queue_and_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("headers");
+    std::fs::write(&file, "authorization: Bearer new\n").unwrap();
+    let mut peer = Peer::new([]);
+    peer.token = Some("Bearer new");
+    let running = peer.start().await;
+    let mut to = to(&running);
+    to.headers_file = Some(file.clone());
+    let exporter = accelscope::export::otlp::Exporter::with_pace(vec![to], crate::peer::pace()).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    exporter.push(&[record(1)]);
+    let task = exporter.clone();
+    tokio::spawn(async move { task.run().await });
+    until("it is blocked", || {
+        exporter.state("d").unwrap().blocked == Some("configuration")
+    })
+    .await;
+    let (_, said) = exporter.state("d").unwrap().last_error.unwrap();
+    assert!(said.contains(file.to_str().unwrap()), "{said}");
+    std::fs::write(&file, "authorization: Bearer new\n").unwrap();
+    assert_eq!(drained(&exporter, "d").await.sent, 1);
+}

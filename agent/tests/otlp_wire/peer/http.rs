@@ -1,0 +1,152 @@
+//! An HTTP receiver.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::Response;
+use axum::routing::any;
+use flate2::read::GzDecoder;
+use http::{HeaderMap, Method, Uri};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use prost::Message;
+use tokio::net::TcpListener;
+
+use super::{Script, Seen, ids};
+
+#[derive(Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Bytes,
+    /// Answers so only to requests of more points than this.
+    pub(crate) above: usize,
+}
+
+/// An answer without a body.
+pub(crate) fn status(status: u16) -> Reply {
+    Reply {
+        status,
+        headers: Vec::new(),
+        body: Bytes::new(),
+        above: 0,
+    }
+}
+
+impl Reply {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) fn above(mut self, points: usize) -> Self {
+        self.above = points;
+        self
+    }
+}
+
+pub(crate) struct Attempt {
+    pub(crate) at: Instant,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    /// As it came over the wire.
+    pub(crate) body: Bytes,
+    pub(crate) ids: Vec<i64>,
+    pub(crate) accepted: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct Peer {
+    pub(crate) script: Script<Reply>,
+    pub(crate) seen: Seen<Attempt>,
+    /// Whether only requests with this `authorization` are let in.
+    pub(crate) token: Option<&'static str>,
+}
+
+pub(crate) struct Running {
+    pub(crate) peer: Peer,
+    pub(crate) address: SocketAddr,
+}
+
+impl Peer {
+    pub(crate) fn new(script: impl IntoIterator<Item = Reply>) -> Self {
+        Self {
+            script: Script::new(script),
+            seen: Seen::default(),
+            token: None,
+        }
+    }
+
+    pub(crate) async fn start(self) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = self.router();
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Running { peer: self, address }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        Router::new()
+            .fallback(any(answer))
+            .layer(DefaultBodyLimit::max(64 << 20))
+            .with_state(self.clone())
+    }
+
+    /// The values of all points that were accepted, in the order of their arrival.
+    pub(crate) fn accepted(&self) -> Vec<i64> {
+        self.seen
+            .map(|attempt| {
+                if attempt.accepted {
+                    attempt.ids.clone()
+                } else {
+                    Vec::new()
+                }
+            })
+            .concat()
+    }
+}
+
+async fn answer(State(peer): State<Peer>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let mut plain = body.to_vec();
+    if headers.get("content-encoding").is_some_and(|value| value == "gzip") {
+        plain.clear();
+        GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+    }
+    let ids = ids(&ExportMetricsServiceRequest::decode(&*plain).unwrap());
+    let allowed = peer
+        .token
+        .is_none_or(|token| headers.get("authorization").is_some_and(|value| value == token));
+    let mut reply = if allowed {
+        peer.script.next().unwrap_or_else(|| status(200))
+    } else {
+        status(401)
+    };
+    if ids.len() <= reply.above {
+        reply = status(200);
+    }
+    let accepted = reply.status < 300;
+    let path = uri.path().to_owned();
+    peer.seen.add(Attempt {
+        at: Instant::now(),
+        method,
+        path,
+        headers,
+        body,
+        ids,
+        accepted,
+    });
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in reply.headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(reply.body)).unwrap()
+}

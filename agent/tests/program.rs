@@ -1,0 +1,387 @@
+//! The program as its users start it: exit codes, signals, listeners, environment.
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn agent(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    command.env_clear().args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    agent(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// Killed when the test ends, however it ends.
+struct Running(Child);
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    fn terminate(&self) {
+        let pid = rustix::process::Pid::from_raw(self.0.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        wait_for("the program to end", || self.0.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = there() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A simulated process that writes every 100 ms.
+fn writer(dir: &Path) -> Running {
+    let dir = dir.to_str().unwrap();
+    let simulator = Running::start(agent(&["simulate", "hailo", "--dir", dir, "--interval", "100ms"]));
+    wait_for("a monitor file", || {
+        let mut files = std::fs::read_dir(dir).ok()?.flatten();
+        files
+            .find(|file| file.metadata().is_ok_and(|metadata| metadata.len() > 0))
+            .map(drop)
+    });
+    simulator
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Status and body; none while nobody listens.
+fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+#[test]
+fn a_wrong_key_is_named_with_its_place_and_the_nearest_right_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.toml");
+    std::fs::write(
+        &file,
+        "[hailo]\nmin_intervall = \"1s\"\n\n[otlp]\ninterval = \"soon\"\n",
+    )
+    .unwrap();
+    for arguments in [
+        vec!["check-config", file.to_str().unwrap()],
+        vec!["--config", file.to_str().unwrap()],
+    ] {
+        let output = output(&arguments);
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(64), "{text}");
+        assert!(
+            text.contains("agent.toml:2:1") && text.contains("did you mean hailo.min_interval?"),
+            "{text}"
+        );
+        assert!(
+            text.contains("agent.toml:5:") && text.contains("\"soon\" is not a duration"),
+            "{text}"
+        );
+    }
+    let text = stderr(
+        &agent(&["--stdout"])
+            .env("ACCELSCOPE__HAILO__DIRR", "/x")
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        text.contains("ACCELSCOPE__HAILO__DIRR") && text.contains("hailo.dir"),
+        "{text}"
+    );
+    assert_eq!(output(&["--no-such-flag"]).status.code(), Some(64));
+    assert_eq!(output(&["--help"]).status.code(), Some(0));
+    assert_eq!(output(&["worker", "nobody"]).status.code(), Some(64));
+}
+
+#[test]
+fn the_variables_of_a_kubernetes_service_of_the_same_name_never_matter() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = format!("hailo.dir={}", folder.path().display());
+    let mut command = agent(&["--stdout", "--once", "--format", "json", "--set", &dir]);
+    for (name, value) in [
+        ("ACCELSCOPE_SERVICE_HOST", "10.0.0.1"),
+        ("ACCELSCOPE_SERVICE_PORT", "9464"),
+        ("ACCELSCOPE_SERVICE_PORT_METRICS", "9464"),
+        ("ACCELSCOPE_PORT", "tcp://10.0.0.1:9464"),
+        ("ACCELSCOPE_PORT_9464_TCP", "tcp://10.0.0.1:9464"),
+        ("ACCELSCOPE_PORT_9464_TCP_ADDR", "10.0.0.1"),
+        ("ACCELSCOPE_PORT_9464_TCP_PROTO", "tcp"),
+    ] {
+        command.env(name, value);
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn one_look_is_complete_and_a_sampler_that_failed_makes_it_exit_with_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("hmon_files");
+    let _writer = writer(&dir);
+    let setting = format!("hailo.dir={}", dir.display());
+    let seen = output(&["--stdout", "--once", "--set", &setting]);
+    assert_eq!(seen.status.code(), Some(0), "{}", stderr(&seen));
+    let points = lines(&seen);
+    let named = |name: &str| points.iter().filter(|point| point["name"] == name).collect::<Vec<_>>();
+    let [rate] = named("hailo.network.frame_rate")[..] else {
+        panic!("{points:?}")
+    };
+    assert_eq!(
+        (&rate["value"], &rate["unit"], &rate["type"]),
+        (&30.0.into(), &"{frame}/s".into(), &"gauge".into())
+    );
+    assert_eq!(rate["attributes"]["process.executable.name"], "agent");
+    let [process] = named("hailo.process.utilization")[..] else {
+        panic!("{points:?}")
+    };
+    assert!(process["attributes"]["process.pid"].is_u64(), "{process}");
+
+    let file = folder.path().join("no-directory");
+    std::fs::write(&file, "").unwrap();
+    let failed = output(&["--stdout", "--once", "--set", &format!("hailo.dir={}", file.display())]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(stderr(&failed).contains("no-directory"), "{}", stderr(&failed));
+}
+
+#[test]
+fn a_series_that_ends_is_shown_once_with_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("hmon_files");
+    let simulator = writer(&dir);
+    let mut command = agent(&[
+        "--stdout",
+        "--format",
+        "json",
+        "--set",
+        &format!("hailo.dir={}", dir.display()),
+    ]);
+    command.stdout(Stdio::piped());
+    let mut running = Running::start(command);
+    let mut points = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let mut next = |name: &str| {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < until, "no more of {name}");
+            let point: Value = serde_json::from_str(&points.next().unwrap().unwrap()).unwrap();
+            if point["name"] == name {
+                return point;
+            }
+        }
+    };
+    assert_eq!(next("hailo.network.frame_rate")["value"], 30.0);
+    simulator.terminate();
+    let ended = std::iter::repeat_with(|| next("hailo.network.frame_rate")).find(|point| point["value"].is_null());
+    assert_eq!(ended.unwrap()["attributes"]["hailo.network.name"], "yolov8n");
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+}
+
+#[test]
+fn who_stops_reading_ends_the_program_without_complaint() {
+    let mut command = agent(&["--stdout", "--format", "json", "--demo"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running::start(command);
+    let mut reader = BufReader::new(running.0.stdout.take().unwrap());
+    reader.read_line(&mut String::new()).unwrap();
+    drop(reader);
+    assert_eq!(running.exit_code(), Some(0));
+    let mut said = String::new();
+    running.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+}
+
+#[test]
+fn it_serves_its_own_metrics_and_those_of_the_exporter_that_it_replaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("hmon_files");
+    std::fs::create_dir(&dir).unwrap();
+    let (main, compat) = (free_address(), free_address());
+    let mut command = agent(&[]);
+    command
+        .env("ACCELSCOPE__HAILO__DIR", &dir)
+        .env("ACCELSCOPE__HTTP__LISTEN", main.to_string())
+        .env("ACCELSCOPE__COMPAT__HAILO_EXPORTER__LISTEN", compat.to_string())
+        .env("OTEL_SDK_DISABLED", "true")
+        .stderr(Stdio::null());
+    let mut running = Running::start(command);
+    let ready = wait_for("readiness", || {
+        get(main, "/readyz").filter(|(status, _)| *status == 200)
+    });
+    assert!(ready.1.contains("hailo: nothing_here"), "{}", ready.1);
+    assert_eq!(get(main, "/healthz").unwrap().0, 200);
+    let name = "hailo_NPU_utilization_percent{NPU=\"NPU\"}";
+    let before = get(compat, "/metrics").unwrap();
+    assert!(
+        before.0 == 200 && !before.1.contains(name),
+        "not zero while nothing is known: {}",
+        before.1
+    );
+
+    let _writer = writer(&dir);
+    let value = |(_, body): (u16, String)| {
+        body.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    };
+    let percent: f64 = wait_for("the replaced exporter's metric", || value(get(compat, "/metrics")?));
+    let body = get(main, "/metrics").unwrap().1;
+    let ratio = body
+        .lines()
+        .find_map(|line| line.strip_prefix("hw_npu_utilization_ratio{")?.rsplit(' ').next());
+    let ratio: f64 = ratio.unwrap_or_else(|| panic!("{body}")).parse().unwrap();
+    assert!(
+        percent > 0.0 && (percent - ratio * 100.0).abs() < 50.0,
+        "{percent} % and {ratio}"
+    );
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+}
+
+#[test]
+fn a_disabled_sdk_pushes_nothing_and_an_enabled_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    for (disabled, expected) in [("true", false), ("false", true)] {
+        let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let http = free_address();
+        let mut command = agent(&[]);
+        command
+            .env("OTEL_SDK_DISABLED", disabled)
+            .env(
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                format!("http://{}", receiver.local_addr().unwrap()),
+            )
+            .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
+            .env("ACCELSCOPE__HAILO__DIR", folder.path())
+            .env("ACCELSCOPE__HTTP__LISTEN", http.to_string())
+            .stderr(Stdio::null());
+        let _running = Running::start(command);
+        if expected {
+            wait_for("a connection of the pusher", || receiver.accept().ok());
+        } else {
+            // A dozen export intervals, seen through the agent's own clock of scrapes.
+            let began = Instant::now();
+            wait_for("readiness", || {
+                get(http, "/readyz").filter(|(status, _)| *status == 200)
+            });
+            while began.elapsed() < Duration::from_millis(1200) {
+                assert_eq!(get(http, "/metrics").unwrap().0, 200);
+            }
+            assert!(receiver.accept().is_err(), "something was pushed");
+        }
+    }
+}
+
+#[test]
+fn told_to_stop_it_is_gone_within_three_seconds_whatever_its_receiver_does() {
+    let folder = tempfile::tempdir().unwrap();
+    // Takes connections and never answers.
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("otlp.endpoint=http://{}", receiver.local_addr().unwrap());
+    let dir = format!("hailo.dir={}", folder.path().display());
+    let http = free_address();
+    let listen = format!("http.listen={http}");
+    let mut command = agent(&["--set", &endpoint, "--set", &dir, "--set", &listen]);
+    command.stderr(Stdio::null());
+    let mut running = Running::start(command);
+    wait_for("readiness", || {
+        get(http, "/readyz").filter(|(status, _)| *status == 200)
+    });
+    let asked = Instant::now();
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_with_its_key() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("http.listen={}", taken.local_addr().unwrap());
+    let output = output(&["--set", &listen, "--set", "otlp.enabled=false"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(
+        text.contains("http.listen") && text.contains(&taken.local_addr().unwrap().to_string()),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_doctor_says_in_one_line_each_what_is_missing_and_fails_without_a_device() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("sys/class")).unwrap();
+    std::os::unix::fs::symlink("/proc", root.path().join("proc")).unwrap();
+    let setting = format!("host.root={}", root.path().display());
+    let listen = format!("http.listen={}", free_address());
+    let said = output(&[
+        "doctor",
+        "--json",
+        "--set",
+        &setting,
+        "--set",
+        &listen,
+        "--set",
+        "otlp.enabled=false",
+    ]);
+    assert_eq!(said.status.code(), Some(1), "{}", stderr(&said));
+    let findings: Vec<Value> = serde_json::from_slice(&said.stdout).unwrap();
+    let failed: Vec<_> = findings.iter().filter(|finding| finding["level"] == "fail").collect();
+    assert_eq!(failed.len(), 1, "{findings:?}");
+    assert!(failed[0]["about"] == "hailo" && failed[0]["remedy"].as_str().is_some_and(|r| r.contains("driver")));
+    let text = output(&[
+        "doctor",
+        "--set",
+        &setting,
+        "--set",
+        &listen,
+        "--set",
+        "otlp.enabled=false",
+    ]);
+    assert_eq!(
+        std::str::from_utf8(&text.stdout).unwrap().lines().count(),
+        findings.len()
+    );
+}

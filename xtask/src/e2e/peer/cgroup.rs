@@ -1,0 +1,76 @@
+//! Cgroups named as a kubelet names them.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// A container's cgroup, removed when it is dropped.
+pub(crate) struct Cgroup {
+    /// From the outermost that is ours to the container's.
+    levels: Vec<PathBuf>,
+}
+
+impl Cgroup {
+    /// `/kubepods/burstable/pod<uid>/<container>`.
+    pub(crate) fn create(uid: &str, container: &str) -> Result<Self> {
+        let mut path = base().to_owned();
+        let mut levels = vec![];
+        if path.ends_with(own_name()) {
+            levels.push(path.clone());
+        }
+        for part in ["kubepods", "burstable", &format!("pod{uid}"), container] {
+            path.push(part);
+            levels.push(path.clone());
+        }
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot create the cgroup {}", path.display()))?;
+        Ok(Self { levels })
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.levels.last().cloned().unwrap_or_default()
+    }
+}
+
+fn own_name() -> String {
+    format!("accelscope-e2e-{}", std::process::id())
+}
+
+/// The v2 tree, else the v1 tree of `pids`; below a cgroup of our own where a kubelet lives here, as in a nested node.
+fn base() -> &'static Path {
+    static BASE: OnceLock<PathBuf> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let root = Path::new("/sys/fs/cgroup");
+        let tree = if root.join("cgroup.controllers").exists() {
+            root.to_path_buf()
+        } else {
+            root.join("pids")
+        };
+        if tree.join("kubepods").exists() {
+            tree.join(own_name())
+        } else {
+            tree
+        }
+    })
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // The kernel takes a moment to empty the cgroup of a killed process.
+        let path = self.path();
+        for _ in 0..40 {
+            match std::fs::remove_dir(&path) {
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                _ => break,
+            }
+        }
+        // The last of several containers takes the outer ones with it.
+        for level in self.levels.iter().rev().skip(1) {
+            drop(std::fs::remove_dir(level));
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The processes of a test: the agent, what it reads and what receives.
+
+mod agent;
+mod cgroup;
+mod collector;
+mod host_view;
+mod prometheus;
+mod writer;
+
+pub(crate) use agent::{Agent, JsonLines, once};
+pub(crate) use cgroup::Cgroup;
+pub(crate) use collector::Collector;
+pub(crate) use host_view::{DEVICE_NODE, HostView};
+pub(crate) use prometheus::Prometheus;
+pub(crate) use writer::{Container, Writer, WriterSpec};

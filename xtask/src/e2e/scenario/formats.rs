@@ -1,0 +1,149 @@
+//! Known values come out right, whichever way one looks.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::Verdict;
+use super::known::{self, ADDRESS};
+use crate::e2e::bench::{Bench, get};
+use crate::e2e::peer::{Agent, Writer, once};
+use crate::e2e::reading::{Point, json_lines};
+use crate::e2e::wait;
+
+pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
+    for mode in ["in-place", "rename"] {
+        let writer = known::writer(bench, mode, Duration::from_secs(1))?;
+        json(bench, &writer)?;
+        otlp_json(bench, &writer)?;
+        prometheus(bench, &writer)?;
+        table(bench)?;
+        pull(bench, &writer)?;
+    }
+    Ok(Verdict::Passed)
+}
+
+fn json(bench: &Bench<'_>, writer: &Writer) -> Result<()> {
+    let points: Vec<Point> = json_lines(&once(bench, "json", &[], &[])?)?;
+    known::check_metadata(&points)?;
+    known::check(known::of_points(&points), writer, false)?;
+    recent(&points)
+}
+
+fn otlp_json(bench: &Bench<'_>, writer: &Writer) -> Result<()> {
+    let file = bench.path("once.otlp.jsonl");
+    std::fs::write(&file, once(bench, "otlp-json", &[], &[])?)?;
+    let points = bench.otlp_points(&[file])?;
+    known::check_metadata(&points)?;
+    known::check(known::of_points(&points), writer, false)?;
+    resource(&points)?;
+    recent(&points)
+}
+
+fn prometheus(bench: &Bench<'_>, writer: &Writer) -> Result<()> {
+    let samples = bench.samples("text", &once(bench, "prometheus", &[], &[])?)?;
+    known::check(known::of_samples(&samples), writer, true)
+}
+
+/// The table is for people: what they look for must be on it.
+fn table(bench: &Bench<'_>) -> Result<()> {
+    let text = once(bench, "table", &[], &[])?;
+    for word in [
+        ADDRESS,
+        "yolov8n",
+        "resnet50",
+        "30",
+        "12.5",
+        "yolov8n/input_layer1",
+        "yolov8n/conv63",
+    ] {
+        ensure!(text.contains(word), "the table lacks {word}:\n{text}");
+    }
+    ensure!(
+        !text.contains("e308") && !text.contains("1797693134"),
+        "the table shows DBL_MAX:\n{text}"
+    );
+    Ok(())
+}
+
+fn pull(bench: &Bench<'_>, writer: &Writer) -> Result<()> {
+    let mut agent = Agent::start(bench, "agent", &[])?;
+    wait::until("the known values on /metrics", Duration::from_secs(10), || {
+        known::check(known::of_samples(&agent.samples(bench)?), writer, true).map(Some)
+    })?;
+    let openmetrics = get(
+        &format!("{}/metrics", agent.url),
+        &[("accept", "application/openmetrics-text; version=1.0.0")],
+    )?;
+    let samples = bench.samples("openmetrics", &openmetrics)?;
+    // `_created` is how OpenMetrics gives a start time.
+    let samples: Vec<_> = samples.into_iter().filter(|s| !s.name.ends_with("_created")).collect();
+    known::check(known::of_samples(&samples), writer, true)?;
+    ensure!(
+        samples.iter().all(|s| s.timestamp.is_none()),
+        "/metrics shows timestamps"
+    );
+
+    // The runtime says 30 frames a second; the integral must grow by as much.
+    let frames = || {
+        agent.sample(
+            bench,
+            "hailo_network_frames_total",
+            &[("hailo_network_name", "yolov8n")],
+        )
+    };
+    let (before, start) = (frames()?.unwrap_or(0.0), Instant::now());
+    wait::until_true("300 more frames", Duration::from_secs(15), || {
+        Ok(frames()?.unwrap_or(0.0) >= before + 300.0)
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    ensure!(
+        (8.0..12.5).contains(&seconds),
+        "300 frames at 30 a second took {seconds:.1} s"
+    );
+    agent.process.check()
+}
+
+fn resource(points: &[Point]) -> Result<()> {
+    for point in points {
+        for key in [
+            "service.name",
+            "service.instance.id",
+            "service.version",
+            "host.name",
+            "host.arch",
+            "os.type",
+        ] {
+            ensure!(
+                point.resource.contains_key(key),
+                "the resource of {} lacks {key}",
+                point.name
+            );
+        }
+        ensure!(
+            point.resource["service.name"] == "accelscope",
+            "service.name is {}",
+            point.resource["service.name"]
+        );
+    }
+    Ok(())
+}
+
+/// A reading's time is when the runtime wrote it, not 1970 and not the future.
+fn recent(points: &[Point]) -> Result<()> {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    for point in points {
+        let age = now - i128::from(point.time());
+        ensure!(
+            (-100_000_000..10_000_000_000).contains(&age),
+            "{} was read {age} ns ago",
+            point.series()
+        );
+        ensure!(
+            point.start().is_none_or(|start| start <= point.time()),
+            "{} starts after its time",
+            point.series()
+        );
+    }
+    Ok(())
+}

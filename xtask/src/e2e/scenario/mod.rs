@@ -1,0 +1,128 @@
+//! What must be true of the agent, one scenario each.
+
+mod collector;
+mod containers;
+mod formats;
+mod known;
+mod outage;
+mod prometheus;
+mod promtool;
+mod signals;
+mod writers;
+
+use anyhow::{Result, bail};
+
+use super::bench::Bench;
+
+/// A scenario that did not fail.
+pub(super) enum Verdict {
+    Passed,
+    /// It could not run here, and why.
+    Skipped(String),
+}
+
+/// One thing that must be true.
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) run: fn(&Bench<'_>) -> Result<Verdict>,
+}
+
+impl Scenario {
+    /// Whether it has that name or belongs to the group of that name.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        self.name
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+}
+
+const fn scenario(name: &'static str, about: &'static str, run: fn(&Bench<'_>) -> Result<Verdict>) -> Scenario {
+    Scenario { name, about, run }
+}
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario(
+        "formats",
+        "known values come out right on every --stdout format and on /metrics",
+        formats::run,
+    ),
+    scenario(
+        "collector-grpc",
+        "a Collector receives every point over gRPC and shows our series",
+        collector::grpc,
+    ),
+    scenario("collector-http", "the same over HTTP", collector::http),
+    scenario(
+        "prometheus",
+        "remote write, Prometheus' own OTLP receiver and a scrape give equal series",
+        prometheus::run,
+    ),
+    scenario(
+        "promtool",
+        "promtool check metrics has nothing to say but what conventions ask for",
+        promtool::run,
+    ),
+    scenario(
+        "outage-lossless",
+        "30 s without a receiver lose nothing while the queue holds it",
+        outage::lossless,
+    ),
+    scenario(
+        "outage-bounded",
+        "what a queue too small loses is counted exactly",
+        outage::bounded,
+    ),
+    scenario(
+        "writers-stopped",
+        "SIGSTOP ends a writer's series after max_age, SIGCONT brings them back",
+        writers::stopped,
+    ),
+    scenario(
+        "writers-killed",
+        "what a killed writer leaves behind never shows as live",
+        writers::killed,
+    ),
+    scenario(
+        "writers-directory",
+        "a directory deleted and made again is noticed",
+        writers::directory,
+    ),
+    scenario(
+        "writers-container",
+        "a writer in a container of its own is found and named",
+        containers::discovered,
+    ),
+    scenario(
+        "writers-two-pid-1",
+        "two containers' writers, both pid 1, are each attributed",
+        containers::own_directories,
+    ),
+    scenario(
+        "writers-ambiguous",
+        "two such writers in one directory are shown without process",
+        containers::shared_directory,
+    ),
+    scenario("sigterm", "SIGTERM flushes within 3 s and exits 0", signals::sigterm),
+    scenario(
+        "sigterm-hanging",
+        "a receiver that never answers does not hold it up",
+        signals::sigterm_hanging,
+    ),
+    scenario(
+        "service-links",
+        "the variables of a Kubernetes Service named accelscope change nothing",
+        signals::service_links,
+    ),
+];
+
+/// A verdict for where `feature` is missing: skipped, or failed where `ACCELSCOPE_REQUIRE` asks for it.
+fn without(feature: &str, why: &str) -> Result<Verdict> {
+    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
+    if required.split(',').any(|name| name.trim() == feature) {
+        bail!("{why}, and ACCELSCOPE_REQUIRE asks for {feature}");
+    }
+    Ok(Verdict::Skipped(format!(
+        "{why} (ACCELSCOPE_REQUIRE={feature} makes this a failure)"
+    )))
+}

@@ -1,0 +1,165 @@
+//! Writers that stop, die or lose their directory.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use rustix::process::Signal;
+
+use super::{Verdict, known};
+use crate::e2e::bench::Bench;
+use crate::e2e::peer::{Agent, JsonLines, Writer, once};
+use crate::e2e::reading::{Point, json_lines};
+use crate::e2e::wait;
+
+const MAX_AGE: &str = "3s";
+const WRITES: Duration = Duration::from_millis(250);
+/// Time to notice something, on a slow machine.
+const SOON: Duration = Duration::from_secs(10);
+
+fn settings() -> [(&'static str, String); 2] {
+    [
+        ("hailo.max_age", MAX_AGE.to_owned()),
+        ("hailo.min_interval", "250ms".to_owned()),
+    ]
+}
+
+/// Whether a reading belongs to a live writer; the device itself may stay known without one.
+fn is_live(name: &str, value: Option<f64>) -> bool {
+    let name = name.replace('.', "_");
+    let device_only = name == "hailo_device_info" || (name == "hailo_monitor_active" && value == Some(0.0));
+    (name.starts_with("hailo") || name.starts_with("hw_npu")) && !device_only
+}
+
+fn live(bench: &Bench<'_>, agent: &Agent) -> Result<Vec<String>> {
+    let samples = agent.samples(bench)?.into_iter();
+    Ok(samples
+        .filter(|sample| is_live(&sample.name, Some(sample.value)))
+        .map(|sample| sample.name)
+        .collect())
+}
+
+fn nothing_live(bench: &Bench<'_>, agent: &Agent, limit: Duration) -> Result<()> {
+    wait::until("the series to end on /metrics", limit, || {
+        let names = live(bench, agent)?;
+        ensure!(names.is_empty(), "still there: {names:?}");
+        Ok(Some(()))
+    })
+}
+
+fn all_live(bench: &Bench<'_>, agent: &Agent, writer: &Writer) -> Result<()> {
+    wait::until("the known values on /metrics", SOON, || {
+        known::check(known::of_samples(&agent.samples(bench)?), writer, true).map(Some)
+    })
+}
+
+/// How often each series of a writer ended.
+fn ends(points: &[Point]) -> BTreeMap<String, usize> {
+    let mut ends = BTreeMap::new();
+    for point in points
+        .iter()
+        .filter(|point| is_live(&point.name, point.value) && point.name != "hailo.monitor.active")
+    {
+        *ends.entry(point.series()).or_default() += usize::from(point.is_end());
+    }
+    ends
+}
+
+fn each_ends_once(lines: &mut JsonLines) -> Result<()> {
+    wait::until("one end of each series in the JSON lines", SOON, || {
+        let ends = ends(&lines.points()?);
+        let wrong: Vec<_> = ends.iter().filter(|(_, count)| **count != 1).collect();
+        ensure!(!ends.is_empty() && wrong.is_empty(), "{wrong:?}");
+        Ok(Some(()))
+    })
+}
+
+pub(super) fn stopped(bench: &Bench<'_>) -> Result<Verdict> {
+    let writer = known::writer(bench, "in-place", WRITES)?;
+    let agent = Agent::start(bench, "agent", &settings())?;
+    let mut lines = JsonLines::start(bench, "lines", &settings())?;
+    all_live(bench, &agent, &writer)?;
+    wait::until_true("JSON lines", SOON, || Ok(!ends(&lines.points()?).is_empty()))?;
+
+    writer.signal(Signal::STOP)?;
+    let kept = Duration::from_secs(2);
+    wait::throughout("the last value stays until its age limit", kept, || {
+        Ok(!live(bench, &agent)?.is_empty())
+    })?;
+    nothing_live(bench, &agent, SOON)?;
+    each_ends_once(&mut lines)?;
+
+    writer.signal(Signal::CONT)?;
+    all_live(bench, &agent, &writer)?;
+    let back = jiff::Timestamp::now().as_nanosecond();
+    wait::until_true("new JSON lines", SOON, || Ok(shows_after(&lines.points()?, back)))?;
+    each_ends_once(&mut lines)?;
+    Ok(Verdict::Passed)
+}
+
+fn shows_after(points: &[Point], time: i128) -> bool {
+    points
+        .iter()
+        .any(|p| p.name == "hailo.network.frame_rate" && !p.is_end() && i128::from(p.time()) > time)
+}
+
+pub(super) fn killed(bench: &Bench<'_>) -> Result<Verdict> {
+    let mut writer = known::writer(bench, "rename", WRITES)?;
+    // Far beyond this test: it is the process that tells.
+    let settings = [("hailo.max_age", "10m".to_owned())];
+    let agent = Agent::start(bench, "agent", &settings)?;
+    let mut lines = JsonLines::start(bench, "lines", &settings)?;
+    all_live(bench, &agent, &writer)?;
+    wait::until_true("JSON lines", SOON, || Ok(!ends(&lines.points()?).is_empty()))?;
+
+    writer.kill()?;
+    nothing_live(bench, &agent, SOON)?;
+    each_ends_once(&mut lines)?;
+
+    // What it left looks new again, and a new agent finds it.
+    let left: Vec<_> = std::fs::read_dir(bench.path("hmon_files"))?.collect::<Result<_, _>>()?;
+    ensure!(!left.is_empty(), "the killed writer left no file");
+    let later = Agent::start(bench, "later", &settings)?;
+    for file in &left {
+        std::fs::write(file.path(), std::fs::read(file.path())?)?;
+    }
+    wait::throughout(
+        "a dead process' file does not show as live",
+        Duration::from_secs(4),
+        || Ok(live(bench, &agent)?.is_empty() && live(bench, &later)?.is_empty()),
+    )?;
+    let points: Vec<Point> = json_lines(&once(bench, "json", &settings, &[])?)?;
+    let shown: Vec<_> = points
+        .iter()
+        .filter(|p| is_live(&p.name, p.value) && !p.is_end())
+        .map(Point::series)
+        .collect();
+    ensure!(shown.is_empty(), "agent --once shows {shown:?}");
+    Ok(Verdict::Passed)
+}
+
+pub(super) fn directory(bench: &Bench<'_>) -> Result<Verdict> {
+    // In the beginning there is none.
+    let agent = Agent::start(bench, "agent", &settings())?;
+    let mut lines = JsonLines::start(bench, "lines", &settings())?;
+    let writer = known::writer(bench, "rename", WRITES)?;
+    all_live(bench, &agent, &writer)?;
+    for _ in 0..2 {
+        writer.signal(Signal::STOP)?;
+        std::fs::remove_dir_all(bench.path("hmon_files"))?;
+        nothing_live(bench, &agent, SOON)?;
+        // The runtime makes the directory again with its next write.
+        writer.signal(Signal::CONT)?;
+        all_live(bench, &agent, &writer)?;
+    }
+    // And once too fast for anybody to see it gone.
+    writer.signal(Signal::STOP)?;
+    std::fs::remove_dir_all(bench.path("hmon_files"))?;
+    writer.signal(Signal::CONT)?;
+    let back = jiff::Timestamp::now().as_nanosecond() + 5_000_000_000;
+    wait::until_true("readings from the new directory", SOON * 2, || {
+        Ok(shows_after(&lines.points()?, back))
+    })?;
+    all_live(bench, &agent, &writer)?;
+    Ok(Verdict::Passed)
+}
