@@ -180,6 +180,14 @@ fn one_look_is_complete_and_a_sampler_that_failed_makes_it_exit_with_1() {
     };
     assert!(process["attributes"]["process.pid"].is_u64(), "{process}");
 
+    let empty = tempfile::tempdir().unwrap();
+    let nothing = format!("hailo.dir={}", empty.path().display());
+    for (enabled, code) in [("auto", 0), ("true", 1)] {
+        let switch = format!("hailo.enabled={enabled}");
+        let looked = output(&["--stdout", "--once", "--set", &nothing, "--set", &switch]);
+        assert_eq!(looked.status.code(), Some(code), "{}", stderr(&looked));
+    }
+
     let file = folder.path().join("no-directory");
     std::fs::write(&file, "").unwrap();
     let failed = output(&["--stdout", "--once", "--set", &format!("hailo.dir={}", file.display())]);

@@ -1,8 +1,11 @@
 //! The one table of samplers.
 
+use std::time::Instant;
+
 use crate::config::{Config, Enabled};
 use crate::host::HostRoots;
-use crate::sampler::Sampler;
+use crate::metric::Batch;
+use crate::sampler::{Descriptor, Outcome, Sampler};
 
 type Switch = fn(&Config) -> Enabled;
 type Build = fn(&Config, &HostRoots, &str) -> Box<dyn Sampler>;
@@ -18,8 +21,35 @@ const SAMPLERS: &[(Switch, Build)] = &[
 
 /// The samplers that the configuration enables.
 pub fn samplers(config: &Config, roots: &HostRoots, node_name: &str) -> Vec<Box<dyn Sampler>> {
-    let enabled = SAMPLERS.iter().filter(|(enabled, _)| enabled(config) != Enabled::False);
-    enabled.map(|(_, build)| build(config, roots, node_name)).collect()
+    let built = |(switch, build): &(Switch, Build)| match switch(config) {
+        Enabled::False => None,
+        Enabled::Auto => Some(build(config, roots, node_name)),
+        Enabled::True => Some(Box::new(Required(build(config, roots, node_name))) as Box<dyn Sampler>),
+    };
+    SAMPLERS.iter().filter_map(built).collect()
+}
+
+/// A sampler that was switched on by hand: that there is nothing for it to read is a failure.
+struct Required(Box<dyn Sampler>);
+
+impl Sampler for Required {
+    fn descriptor(&self) -> Descriptor {
+        self.0.descriptor()
+    }
+
+    fn wait(&mut self, until: Instant) {
+        self.0.wait(until);
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        match self.0.sample(out) {
+            Outcome::NothingHere(reason) => {
+                let name = self.descriptor().name;
+                Outcome::Retry(format!("{reason}; set {name}.enabled = \"auto\" if that is as it should be").into())
+            }
+            outcome => outcome,
+        }
+    }
 }
 
 #[cfg(feature = "hailo")]
