@@ -20,9 +20,9 @@ const SOONEST_COUNTED: Duration = Duration::from_secs(1);
 /// Longest time between two walks.
 const LATEST: Duration = Duration::from_mins(1);
 
-/// A walk costs about 5 µs a descriptor (unoptimised build, 6.18 on one core of a small virtual machine). The next one waits for this many times the CPU time that
-/// the last one took: they take at most 0.5 % of a core until [`LATEST`] is reached, and next to nothing where the kernel
-/// tells that the number of users is the same.
+/// A walk costs about 5 µs a descriptor (unoptimised, Linux 6.18 on a small virtual machine). The next one waits for this
+/// many times the CPU time that the last one took: they take at most 0.5 % of a core until [`LATEST`] is reached, and next
+/// to nothing where the kernel tells that the number of users is the same.
 const REST: u32 = 200;
 
 /// Most descriptors of one process that are looked at.
