@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use accelscope::attribution::{Attribution, Merger, Settings};
 use accelscope::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
-use accelscope::config::{Config, Environment, load, resource};
+use accelscope::config::{Config, Environment, Loaded, load, resource};
 use accelscope::export::prometheus::Renderer;
 use accelscope::export::stdout::{self, Note};
 use accelscope::host::HostRoots;
-use accelscope::metric::Series;
+use accelscope::metric::{Resource, Series};
 use accelscope::pipeline::Limits;
-use accelscope::runtime::{self, Format, Hub, Observer, Started};
+use accelscope::runtime::{self, Format, Hub, Observer, OwnLogs, Printer, Started};
 use accelscope::sampler::hailo;
 use accelscope::simulate::Demo;
 use accelscope::telemetry::OwnMetrics;
 use anyhow::Context;
+use tokio::sync::Notify;
 
 /// How often the table is drawn anew.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -32,13 +33,25 @@ pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
             return Ok(EXIT_USAGE);
         }
     };
-    let mut config = loaded.config;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    runtime.block_on(perform(loaded, run))
+}
+
+async fn perform(loaded: Loaded, run: &Run) -> anyhow::Result<u8> {
+    let Loaded {
+        mut config, warnings, ..
+    } = loaded;
     let format = run.stdout.map(|stdout| format(stdout.format));
-    let live_table = format == Some(Format::Table) && std::io::stdout().is_terminal();
-    if !live_table {
-        runtime::log::start(&config.log);
+    let resource = resource::build(&config, &config.host_roots());
+    let logs = own_logs(&config, run, &resource)?;
+    // Log lines would tear a live table apart; it says what is wrong itself.
+    if format != Some(Format::Table) || !std::io::stdout().is_terminal() {
+        runtime::log::start(&config.log, logs.as_ref());
     }
-    for warning in &loaded.warnings {
+    for warning in &warnings {
         tracing::warn!("{warning}");
     }
     let demo = run
@@ -56,12 +69,20 @@ pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
     }
     // Recorders made before this record nothing, so it comes first.
     let own = OwnMetrics::install();
-    let job = Job::new(config, own, run, format);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime")?;
-    runtime.block_on(job.perform())
+    let code = Job::new(config, own, resource, run, format).perform().await;
+    if let Some(logs) = logs {
+        logs.flush().await;
+    }
+    code
+}
+
+/// The log goes out as OTLP only where measurements do.
+fn own_logs(config: &Config, run: &Run, resource: &Resource) -> anyhow::Result<Option<OwnLogs>> {
+    if run.stdout.is_some() || config.otlp.stopped_by.is_some() {
+        return Ok(None);
+    }
+    let exporter = std::env::var("OTEL_LOGS_EXPORTER").ok();
+    OwnLogs::wanted(exporter.as_deref(), resource).context("OTEL_LOGS_EXPORTER=otlp: the log cannot be sent")
 }
 
 /// Everything that is fixed once the configuration is read.
@@ -71,12 +92,13 @@ struct Job {
     renderer: Renderer,
     stdout: Option<(Format, bool)>,
     started: anyhow::Result<Started>,
+    /// Told when nobody reads standard output any more.
+    closed: Arc<Notify>,
 }
 
 impl Job {
-    fn new(config: Config, own: OwnMetrics, run: &Run, format: Option<Format>) -> Self {
+    fn new(config: Config, own: OwnMetrics, resource: Resource, run: &Run, format: Option<Format>) -> Self {
         let roots = config.host_roots();
-        let resource = resource::build(&config, &roots);
         let node = ["k8s.node.name", "host.name"]
             .into_iter()
             .find_map(|key| resource.get(key));
@@ -86,7 +108,8 @@ impl Job {
             None => !config.destinations().is_empty(),
             Some((format, once)) => format == Format::OtlpJson && !once,
         };
-        let observer = matches!(stdout, Some((Format::Json, false))).then(json_lines);
+        let closed = Arc::new(Notify::new());
+        let observer = matches!(stdout, Some((Format::Json, false))).then(|| json_lines(closed.clone()));
         let limits = Limits {
             series_per_instrument: config.limits.series_per_instrument,
             series: config.limits.series,
@@ -115,6 +138,7 @@ impl Job {
             roots,
             renderer,
             stdout,
+            closed,
         }
     }
 
@@ -129,17 +153,22 @@ impl Job {
                 runtime::run_daemon(&self.config, &started, self.renderer).await?;
                 Ok(EXIT_OK)
             }
-            Some((format, true)) => {
-                let all_well = runtime::once(&started, format, self.renderer, &explain)?;
-                Ok(if all_well { EXIT_OK } else { EXIT_FAILED })
-            }
-            Some((format, false)) => {
+            Some((format, once)) => {
+                let printer = Printer {
+                    format,
+                    started: &started,
+                    renderer: self.renderer,
+                    explain: &explain,
+                };
+                if once {
+                    return Ok(if printer.once()? { EXIT_OK } else { EXIT_FAILED });
+                }
                 let every = if format == Format::Table {
                     REDRAW
                 } else {
                     self.config.otlp.interval
                 };
-                runtime::stream(&started, format, every, self.renderer, &explain).await?;
+                printer.stream(every, &self.closed).await?;
                 Ok(EXIT_OK)
             }
         }
@@ -156,12 +185,12 @@ fn format(asked: Option<cli::Format>) -> Format {
     }
 }
 
-/// Prints each point when it comes. A reader that went away ends the program as it ends any other in a pipe.
-fn json_lines() -> Observer {
-    Box::new(|series: &Series| {
+/// Prints each point when it comes, and tells `closed` when nobody reads them any more.
+fn json_lines(closed: Arc<Notify>) -> Observer {
+    Box::new(move |series: &Series| {
         let line = stdout::json_line(series) + "\n";
         if std::io::stdout().lock().write_all(line.as_bytes()).is_err() {
-            std::process::exit(EXIT_OK.into());
+            closed.notify_one();
         }
     })
 }

@@ -222,8 +222,12 @@ fn a_series_that_ends_is_shown_once_with_null() {
 
 #[test]
 fn who_stops_reading_ends_the_program_without_complaint() {
+    let folder = tempfile::tempdir().unwrap();
     let mut command = agent(&["--stdout", "--format", "json", "--demo"]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut running = Running::start(command);
     let mut reader = BufReader::new(running.0.stdout.take().unwrap());
     reader.read_line(&mut String::new()).unwrap();
@@ -232,6 +236,11 @@ fn who_stops_reading_ends_the_program_without_complaint() {
     let mut said = String::new();
     running.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(said, "");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "the demonstration left something behind"
+    );
 }
 
 #[test]

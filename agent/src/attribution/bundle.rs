@@ -14,7 +14,7 @@ pub(super) const MAX_CONFIG_BYTES: usize = 4 << 20;
 const MAX_NAMESPACES: usize = 32;
 
 /// Where containerd has its state: its own, k3s and RKE2, k0s, MicroK8s.
-const CONTAINERD: &[&str] = &[
+pub(super) const CONTAINERD: &[&str] = &[
     "/run/containerd",
     "/run/k3s/containerd",
     "/run/k0s/containerd",
@@ -22,7 +22,7 @@ const CONTAINERD: &[&str] = &[
 ];
 
 /// Where containers/storage (CRI-O, Podman) has its state and its data.
-const STORAGE: &[&str] = &["/run/containers/storage", "/var/lib/containers/storage"];
+pub(super) const STORAGE: &[&str] = &["/run/containers/storage", "/var/lib/containers/storage"];
 
 #[derive(Deserialize)]
 struct Config {

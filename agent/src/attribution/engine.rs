@@ -9,7 +9,7 @@ use super::container::Container;
 use crate::host::HostRoots;
 
 /// Docker's data: its own package's and the snap's.
-const DOCKER: &[&str] = &["/var/lib/docker", "/var/snap/docker/common/var-lib-docker"];
+pub(super) const DOCKER: &[&str] = &["/var/lib/docker", "/var/snap/docker/common/var-lib-docker"];
 
 /// The lists of containers/storage; those of `podman run --rm` stand in one of their own, which is under `/run` with
 /// `transient_store`.

@@ -26,6 +26,12 @@ use serde::de::DeserializeOwned;
 
 use crate::host::HostRoots;
 
+/// The host's directories that containers' names are read from, where they exist; for whoever explains their absence.
+pub fn name_sources() -> impl Iterator<Item = &'static str> {
+    let known = [bundle::CONTAINERD, bundle::STORAGE, engine::DOCKER];
+    known.into_iter().flatten().copied().chain([logs::LINKS, logs::PODS])
+}
+
 /// A JSON file of the host, or nothing: most places do not exist on most nodes.
 fn json<T: DeserializeOwned>(roots: &HostRoots, path: &Path, most: usize) -> Option<T> {
     let bytes = match roots.read(path, most) {

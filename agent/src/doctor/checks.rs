@@ -4,6 +4,7 @@ use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use super::Finding;
+use crate::attribution::name_sources;
 use crate::config::Config;
 use crate::export::otlp::Destination;
 use crate::host::HostRoots;
@@ -69,23 +70,8 @@ fn processes(roots: &HostRoots) -> Finding {
     }
 }
 
-/// Where container runtimes keep the names.
-const NAME_SOURCES: &[&str] = &[
-    "/run/containerd/io.containerd.runtime.v2.task",
-    "/run/k3s/containerd/io.containerd.runtime.v2.task",
-    "/var/snap/microk8s/common/run/containerd/io.containerd.runtime.v2.task",
-    "/run/containers/storage/overlay-containers",
-    "/var/lib/docker/containers",
-    "/var/log/containers",
-    "/var/log/pods",
-];
-
 fn containers(roots: &HostRoots) -> Option<Finding> {
-    let present: Vec<_> = NAME_SOURCES
-        .iter()
-        .filter(|path| roots.path(path).exists())
-        .copied()
-        .collect();
+    let present: Vec<_> = name_sources().filter(|path| roots.path(path).exists()).collect();
     if present.is_empty() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The agent's log: standard error, at most so many lines of one kind.
+//! The agent's log: standard error, at most so many lines of one kind; and OTLP where OpenTelemetry's variables ask.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,6 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::own_logs::OwnLogs;
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::metric::catalogue;
 use crate::telemetry;
@@ -21,8 +22,9 @@ use crate::telemetry;
 const LINES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Starts logging. A second call changes nothing: tests may have a subscriber of their own.
-pub fn start(log: &Log) {
+/// Starts logging, to OTLP too if `exported` is given. A second call changes nothing: tests may have a subscriber of
+/// their own.
+pub fn start(log: &Log, exported: Option<&OwnLogs>) {
     let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -46,12 +48,18 @@ pub fn start(log: &Log) {
             .with_filter(PerCause::default())
             .boxed(),
     };
-    tracing_subscriber::registry().with(level).with(lines).try_init().ok();
+    let exported = exported.map(OwnLogs::layer);
+    tracing_subscriber::registry()
+        .with(level)
+        .with(lines)
+        .with(exported)
+        .try_init()
+        .ok();
 }
 
 /// Lets each place in the code log a few lines a minute, so that a fault that repeats does not fill the disk.
 #[derive(Debug)]
-struct PerCause<K = Identifier> {
+pub(super) struct PerCause<K = Identifier> {
     seen: Mutex<HashMap<K, (Instant, u32)>>,
 }
 

@@ -4,6 +4,7 @@ mod daemon;
 mod hub;
 mod intake;
 pub mod log;
+mod own_logs;
 mod print;
 mod readiness;
 mod samplers;
@@ -14,7 +15,8 @@ pub mod worker;
 
 pub use daemon::{DaemonError, run as run_daemon};
 pub use hub::{Hub, Observer};
-pub use print::{Format, PrintError, once, stream};
+pub use own_logs::OwnLogs;
+pub use print::{Format, PrintError, Printer};
 pub use start::Started;
 pub use status::{Report, Status, chain};
 pub use table::samplers;

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use rustix::termios::{isatty, tcgetwinsize};
+use tokio::sync::Notify;
 
 use super::start::Started;
 use crate::export::otlp;
@@ -35,92 +36,77 @@ pub enum PrintError {
     Signals(#[source] io::Error),
 }
 
-/// Prints what a format can show at once, for the table with the notes that `explain` finds.
-struct Printer<'a> {
-    format: Format,
-    started: &'a Started,
-    renderer: Renderer,
-    explain: &'a (dyn Fn() -> Vec<Note> + Send + Sync),
-}
-
-/// Waits for each sampler's first result or deadline, prints it, and tells whether none had failed.
-pub fn once(
-    started: &Started,
-    format: Format,
-    renderer: Renderer,
-    explain: &(dyn Fn() -> Vec<Note> + Send + Sync),
-) -> Result<bool, PrintError> {
-    while !started.all_reported() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let printer = Printer {
-        format,
-        started,
-        renderer,
-        explain,
-    };
-    let text = printer.text(started.hub.series());
-    swallow_closed(io::stdout().write_all(text.as_bytes()))?;
-    let failed = |status: &&std::sync::Arc<super::Status>| status.last().is_none_or(|report| report.is_failure());
-    let failures: Vec<_> = started.statuses.iter().filter(failed).collect();
-    for status in &failures {
-        let detail = status
-            .last()
-            .map_or_else(|| "no result within its deadline".to_owned(), |report| report.detail);
-        tracing::error!(
-            sampler = status.descriptor.name,
-            error = detail,
-            "sampler failed; `agent doctor` says more"
-        );
-    }
-    Ok(failures.is_empty())
-}
-
-/// Prints until a signal comes or nobody reads any more. JSON lines come from the hub's observer instead.
-pub async fn stream(
-    started: &Started,
-    format: Format,
-    every: Duration,
-    renderer: Renderer,
-    explain: &(dyn Fn() -> Vec<Note> + Send + Sync),
-) -> Result<(), PrintError> {
-    let mut ended = super::daemon::Signals::watch().map_err(PrintError::Signals)?;
-    let printer = Printer {
-        format,
-        started,
-        renderer,
-        explain,
-    };
-    let live = format == Format::Table && isatty(io::stdout());
-    while !started.all_reported() {
-        tokio::select! {
-            () = ended.received() => return Ok(()),
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-        }
-    }
-    let _screen = live.then(Screen::enter);
-    loop {
-        let next = Instant::now() + every;
-        let printed = match format {
-            Format::Json => {
-                // The observer sees what is refreshed here too.
-                started.hub.refresh_own();
-                Ok(())
-            }
-            Format::OtlpJson => printer.print(started.hub.collect(), live),
-            Format::Table | Format::Prometheus => printer.print(started.hub.series(), live),
-        };
-        if swallow_closed(printed)? {
-            return Ok(());
-        }
-        tokio::select! {
-            () = ended.received() => return Ok(()),
-            () = tokio::time::sleep_until(next.into()) => {}
-        }
-    }
+/// Prints what the samplers see.
+pub struct Printer<'a> {
+    /// How.
+    pub format: Format,
+    /// What runs.
+    pub started: &'a Started,
+    /// For Prometheus' format.
+    pub renderer: Renderer,
+    /// Finds what is to be said beside the table.
+    pub explain: &'a (dyn Fn() -> Vec<Note> + Send + Sync),
 }
 
 impl Printer<'_> {
+    /// Waits for each sampler's first result or deadline, prints it, and tells whether none had failed.
+    pub fn once(&self) -> Result<bool, PrintError> {
+        while !self.started.all_reported() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let text = self.text(self.started.hub.series());
+        swallow_closed(io::stdout().write_all(text.as_bytes()))?;
+        let mut all_well = true;
+        for status in &self.started.statuses {
+            let error = match status.last() {
+                Some(report) if !report.is_failure() => continue,
+                Some(report) => report.detail,
+                None => "no result within its deadline".to_owned(),
+            };
+            all_well = false;
+            tracing::error!(
+                sampler = status.descriptor.name,
+                error,
+                "sampler failed; `agent doctor` says more"
+            );
+        }
+        Ok(all_well)
+    }
+
+    /// Prints until a signal comes or nobody reads any more. JSON lines are printed by the hub's observer, which tells
+    /// `closed` so.
+    pub async fn stream(&self, every: Duration, closed: &Notify) -> Result<(), PrintError> {
+        let mut ended = super::daemon::Signals::watch().map_err(PrintError::Signals)?;
+        let live = self.format == Format::Table && isatty(io::stdout());
+        while !self.started.all_reported() {
+            tokio::select! {
+                () = ended.received() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+        }
+        let _screen = live.then(Screen::enter);
+        loop {
+            let next = Instant::now() + every;
+            let outcome = match self.format {
+                Format::Json => {
+                    // The observer sees what is refreshed here too.
+                    self.started.hub.refresh_own();
+                    Ok(())
+                }
+                Format::OtlpJson => self.print(self.started.hub.collect(), live),
+                Format::Table | Format::Prometheus => self.print(self.started.hub.series(), live),
+            };
+            if swallow_closed(outcome)? {
+                return Ok(());
+            }
+            tokio::select! {
+                () = ended.received() => return Ok(()),
+                () = closed.notified() => return Ok(()),
+                () = tokio::time::sleep_until(next.into()) => {}
+            }
+        }
+    }
+
     fn print(&self, series: Vec<Series>, live: bool) -> io::Result<()> {
         let text = self.text(series);
         let mut out = io::stdout().lock();

@@ -184,11 +184,21 @@ fn networks(series: &Lookup<'_>) -> Section {
 }
 
 fn streams(series: &Lookup<'_>) -> Section {
-    let head = vec!["STREAM", "DIRECTION", "PROCESS", "QUEUED", "MIN", "MAX", "CAPACITY"];
+    let head = vec![
+        "STREAM",
+        "DEVICE",
+        "DIRECTION",
+        "PROCESS",
+        "QUEUED",
+        "MIN",
+        "MAX",
+        "CAPACITY",
+    ];
     let row = |one: &Series| {
         let of = &one.attributes;
         vec![
             text(of, key::HAILO_STREAM_NAME),
+            series.device(of),
             text(of, key::HAILO_STREAM_DIRECTION),
             process(of),
             whole(series.value(&hailo::STREAM_QUEUE_DEPTH, of)),

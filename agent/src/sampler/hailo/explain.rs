@@ -3,13 +3,18 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Settings;
+use super::decode::decode;
 use super::device::{self, Device};
-use super::directory::Directory;
+use super::directory::{Directory, DirectoryId};
 use super::discover::{Holder, holders};
+use super::reading::claimed_pid;
 use crate::host::HostRoots;
 use crate::host::process::Processes;
+use crate::host::writer::{self, Writer, WriterHint};
+use crate::metric::Timestamp;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +40,12 @@ pub struct Finding {
 
 const START_WITH: &str = "set HAILO_MONITOR=1 in its environment (SCHEDULER_MONITOR=1 before HailoRT 4.13) and start it \
     again: HailoRT looks at it once, at its start";
+
+const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
+    just ended";
+
+/// Age from which a file is thought to be left behind, where none is configured.
+const STALE: Duration = Duration::from_secs(10);
 
 /// Most bytes of a process' environment that are looked at.
 const MAX_ENVIRONMENT: u64 = 256 * 1024;
@@ -63,25 +74,23 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         }
     };
     found.extend(without_driver(roots));
-    let mut files = 0;
-    match Directory::configured(roots, &settings.dir).and_then(|directory| directory.names()) {
-        Ok((names, _)) => files += names.len(),
+    let processes = Processes::new(roots);
+    let mut files = Files::new(settings);
+    match Directory::configured(roots, &settings.dir) {
+        Ok(directory) => files.add(&directory, &processes, &mut found),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
             let remedy = "run the agent as root, or set hailo.dir to the real directory".to_owned();
-            found.push(finding(
-                Level::Fail,
-                format!("{}: {error}", settings.dir.display()),
-                remedy,
-            ));
+            let what = format!("{}: {error}", settings.dir.display());
+            found.push(finding(Level::Fail, what, remedy));
         }
     }
-    let processes = Processes::new(roots);
     let users = users(&processes, &devices, &mut found);
     for user in &users {
-        files += of_user(&processes, *user, settings, &mut found);
+        of_user(&processes, *user, settings, &mut files, &mut found);
     }
-    of_devices(&devices, files, users.len(), settings, &mut found);
+    of_devices(&devices, &files, users.len(), settings, &mut found);
+    let files = files.fresh.len();
     if devices.is_empty() && files == 0 && found.is_empty() {
         let remedy = "on a machine with a Hailo, load its driver (hailo_pci, hailo1x_pci) and check `lspci -d 1e60:`";
         found.push(finding(Level::Fail, "no Hailo device found", remedy.to_owned()));
@@ -123,38 +132,27 @@ fn users(processes: &Processes, devices: &[Device], found: &mut Vec<Finding>) ->
     })
 }
 
-/// How many monitor files the process' own view of the file system has, where that is not the configured directory.
-fn of_user(processes: &Processes, user: Holder, settings: &Settings, found: &mut Vec<Finding>) -> usize {
+/// Looks into the process' own view of the file system, and says what is missing there.
+fn of_user(processes: &Processes, user: Holder, settings: &Settings, files: &mut Files<'_>, found: &mut Vec<Finding>) {
     let pid = user.process.pid;
-    let name = processes
-        .executable_name(pid)
-        .or_else(|_| processes.command_name(pid))
-        .unwrap_or_default();
-    let who = format!("process {pid} ({name})");
-    if name == "hailort_service" {
+    let name = processes.executable_name(pid).or_else(|_| processes.command_name(pid));
+    let who = format!("process {pid} ({})", name.as_deref().unwrap_or("?"));
+    if name.is_ok_and(|name| name == "hailort_service") {
         let what = format!("{who} works for all its clients: they are seen as this one process");
-        let remedy = "for readings of each client, do not use multi-process service in the applications";
+        let remedy = "for readings of each client, do not use the multi-process service in the applications";
         found.push(finding(Level::Warn, what, remedy.to_owned()));
     }
-    let directory = Directory::in_namespace(&processes.path(pid, "root"));
-    let names = directory
-        .and_then(|directory| directory.names())
-        .map_or(Vec::new(), |(names, _)| names);
-    let own = processes
-        .ns_pids(pid)
-        .ok()
-        .and_then(|ids| ids.last().copied())
-        .unwrap_or(pid)
-        .to_string();
-    if names
-        .iter()
-        .any(|file| file.as_encoded_bytes().starts_with(own.as_bytes()))
-    {
-        if !settings.discover {
-            let what = format!("{who} may write to a directory that is not looked at");
+    if let Ok(directory) = Directory::in_namespace(&processes.path(pid, "root")) {
+        let others = !files.directories.contains(&directory.id);
+        files.add(&directory, processes, found);
+        if others && !settings.discover {
+            let what = format!("{who} has a directory of monitor files of its own, which is not looked at");
             found.push(finding(Level::Warn, what, "set hailo.discover = true".to_owned()));
         }
-        return names.len();
+    }
+    let ids = processes.ns_pids(pid).unwrap_or_default();
+    if files.fresh.contains(&ids.last().copied().unwrap_or(pid)) {
+        return;
     }
     let (what, remedy) = match monitor_variable(&processes.path(pid, "environ")) {
         Some(true) => (
@@ -163,11 +161,89 @@ fn of_user(processes: &Processes, user: Holder, settings: &Settings, found: &mut
              it has opened a virtual device"
                 .to_owned(),
         ),
-        Some(false) => (format!("{who} uses a Hailo and was started without HAILO_MONITOR=1"), START_WITH.to_owned()),
-        None => (format!("{who} uses a Hailo but writes no monitor file"), START_WITH.to_owned()),
+        Some(false) => (
+            format!("{who} uses a Hailo and was started without HAILO_MONITOR=1"),
+            START_WITH.to_owned(),
+        ),
+        None => (
+            format!("{who} uses a Hailo but writes no monitor file"),
+            START_WITH.to_owned(),
+        ),
     };
     found.push(finding(Level::Warn, what, remedy));
-    0
+}
+
+/// The monitor files of all directories, each looked at once.
+struct Files<'a> {
+    settings: &'a Settings,
+    directories: BTreeSet<DirectoryId>,
+    /// The ids that their writers have to themselves.
+    fresh: Vec<u32>,
+    stale: usize,
+}
+
+impl<'a> Files<'a> {
+    const fn new(settings: &'a Settings) -> Self {
+        Self {
+            settings,
+            directories: BTreeSet::new(),
+            fresh: Vec::new(),
+            stale: 0,
+        }
+    }
+
+    fn add(&mut self, directory: &Directory, processes: &Processes, found: &mut Vec<Finding>) {
+        if !self.directories.insert(directory.id) {
+            return;
+        }
+        let max_age = self.settings.max_age.unwrap_or(STALE);
+        for name in directory.names().unwrap_or_default().0 {
+            let Ok((bytes, stamp)) = directory.read(&name) else {
+                continue;
+            };
+            let Some(pid) = decode(&bytes)
+                .ok()
+                .and_then(|message| claimed_pid(&message.pid, &name.to_string_lossy()))
+            else {
+                continue;
+            };
+            let hint = WriterHint {
+                pid,
+                directory: directory.id,
+                seen_as: super::seen_as(self.settings),
+                written: stamp.modified,
+            };
+            let is_fresh = Timestamp::now().since(stamp.modified) <= max_age;
+            match writer::find(processes, &hint) {
+                Ok(Writer::None) if is_fresh => {
+                    self.stale += 1;
+                    let what = format!(
+                        "{} was written just now, by a process that is not there",
+                        name.display()
+                    );
+                    found.push(finding(Level::Warn, what, UNSEEN.to_owned()));
+                }
+                Ok(Writer::None) => self.stale += 1,
+                Ok(Writer::Several(many)) if is_fresh => {
+                    self.fresh.push(pid);
+                    let what = format!(
+                        "{}: {many} processes may be its writer; shown without one",
+                        name.display()
+                    );
+                    let remedy = "give each container a /tmp of its own: do not share /tmp/hmon_files between them";
+                    found.push(finding(Level::Warn, what, remedy.to_owned()));
+                }
+                Err(error) if is_fresh => {
+                    self.fresh.push(pid);
+                    let what = format!("{}: its writer cannot be told: {error}", name.display());
+                    let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace";
+                    found.push(finding(Level::Warn, what, remedy.to_owned()));
+                }
+                _ if is_fresh => self.fresh.push(pid),
+                _ => self.stale += 1,
+            }
+        }
+    }
 }
 
 /// Whether its environment, as it was at the process' start, turns the monitor on; unknown where it may not be read.
@@ -186,47 +262,46 @@ fn monitor_variable(environ: &Path) -> Option<bool> {
     )
 }
 
-fn of_devices(devices: &[Device], files: usize, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
+fn of_devices(devices: &[Device], files: &Files<'_>, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
     let dir = settings.dir.display();
+    let (fresh, stale) = (files.fresh.len(), files.stale);
+    let left = if stale > 0 {
+        format!(" ({stale} left behind or no longer written)")
+    } else {
+        String::new()
+    };
     for device in devices {
         let Device { name, address, .. } = device;
+        let who = format!("{name} ({address})");
         if device.monitored_on_card {
-            let what = format!("{name} ({address}) runs its scheduler on the card: the host gets no monitor files");
+            let what = format!("{who} runs its scheduler on the card: the host gets no monitor files");
             let remedy = "none here: utilization of a Hailo-10H or -15 card is known on the card alone";
             found.push(finding(Level::Warn, what, remedy.to_owned()));
-        } else if files > 0 {
-            found.push(finding(
-                Level::Ok,
-                format!("{name} ({address}): {files} monitor files"),
-                None,
-            ));
+        } else if fresh > 0 {
+            found.push(finding(Level::Ok, format!("{who}: {fresh} monitor files{left}"), None));
         } else if users == 0 {
-            let what =
-                format!("{name} ({address}): nobody uses it, or the agent cannot see who; no monitor file in {dir}");
-            found.push(finding(
-                Level::Warn,
-                what,
-                format!("where an application does use it, {START_WITH}"),
-            ));
+            let what = format!("{who}: nobody uses it that can be seen; no live monitor file in {dir}{left}");
+            let remedy = format!("where an application does use it, {START_WITH}");
+            found.push(finding(Level::Warn, what, remedy));
         } else {
             found.push(finding(
                 Level::Warn,
-                format!("{name} ({address}): no monitor file in {dir}"),
+                format!("{who}: no live monitor file in {dir}{left}"),
                 None,
             ));
         }
     }
-    if devices.is_empty() && files > 0 {
-        found.push(finding(
-            Level::Ok,
-            format!("{files} monitor files, and no device in sysfs"),
-            None,
-        ));
+    if devices.is_empty() && fresh > 0 {
+        let what = format!("{fresh} monitor files{left}, and no device in sysfs");
+        found.push(finding(Level::Ok, what, None));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use accelscope_proto::hailo::ProtoMon;
+    use prost::Message;
+
     use super::super::device::tests::plant;
     use super::*;
 
@@ -318,9 +393,47 @@ mod tests {
             "{found:?}"
         );
         assert!(found[1].what.contains("on the card"), "{found:?}");
-        let dir = host.path().join("tmp/hmon_files");
-        std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(dir.join("7abcdef"), "x").unwrap();
-        assert_eq!(said(host.path())[0].level, Level::Ok);
+    }
+
+    #[test]
+    fn files_that_live_are_told_apart_from_those_left_behind() {
+        let host = host();
+        plant(
+            host.path(),
+            "hailo_chardev",
+            "hailo0",
+            &[("board_location", "0001:01:00.0")],
+        );
+        let real = tempfile::tempdir_in("/tmp").unwrap();
+        std::os::unix::fs::symlink("/tmp", host.path().join("tmp")).unwrap();
+        let settings = Settings {
+            dir: real.path().join("hmon_files"),
+            ..settings()
+        };
+        std::fs::create_dir(&settings.dir).unwrap();
+        let write = |pid: u32| {
+            let message = ProtoMon {
+                pid: pid.to_string(),
+                ..ProtoMon::default()
+            };
+            std::fs::write(settings.dir.join(format!("{pid}abcdef")), message.encode_to_vec()).unwrap();
+        };
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        write(child.id());
+        let said = || explain(&HostRoots::new(host.path()), &settings);
+        let found = said();
+        assert_eq!(
+            found,
+            [finding(Level::Ok, "hailo0 (0001:01:00.0): 1 monitor files", None)]
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found = said();
+        assert!(found[0].what.ends_with("by a process that is not there"), "{found:?}");
+        assert!(found[0].remedy.as_ref().unwrap().contains("hostPID"));
+        assert!(
+            found[1].what.ends_with("(1 left behind or no longer written)"),
+            "{found:?}"
+        );
     }
 }

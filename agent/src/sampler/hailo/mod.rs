@@ -21,6 +21,7 @@ mod values;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::PathBuf;
@@ -86,6 +87,11 @@ static INSTRUMENTS: [&Instrument; 11] = [
     &hw::NPU_UTILIZATION,
 ];
 
+/// Where a writer may see the directory that its file lies in.
+fn seen_as(settings: &Settings) -> Vec<PathBuf> {
+    vec![settings.dir.clone(), PathBuf::from("/").join(directory::IN_ROOT)]
+}
+
 /// The sampler `hailo`.
 #[derive(Debug)]
 pub struct Sampler {
@@ -108,7 +114,14 @@ pub struct Sampler {
     skipped: Skipped,
     count_skipped: Counter<u64>,
     count_ambiguous: Counter<u64>,
-    warned_hidden: bool,
+    warned: Warned,
+}
+
+/// What has been said.
+#[derive(Debug, Default)]
+struct Warned {
+    hidden: bool,
+    unseen: bool,
 }
 
 impl Sampler {
@@ -120,7 +133,7 @@ impl Sampler {
             devices: BTreeMap::new(),
             devices_at: None,
             sources: Sources::default(),
-            seen_as: vec![settings.dir.clone(), PathBuf::from("/").join(directory::IN_ROOT)],
+            seen_as: seen_as(&settings),
             handed_on: None,
             pending: false,
             shown: 0,
@@ -129,7 +142,7 @@ impl Sampler {
             skipped: Skipped::default(),
             count_skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
             count_ambiguous: telemetry::counter(&agent::ATTRIBUTION_AMBIGUOUS),
-            warned_hidden: false,
+            warned: Warned::default(),
             settings,
             roots,
         }
@@ -251,7 +264,13 @@ impl Sampler {
                 let Some((pid, written)) = file.good().map(|good| (good.reading.pid, good.written)) else {
                     continue;
                 };
+                let before = file.owner.owned;
                 match file.owner.update(pid, written, now, &mut search) {
+                    // Somebody went on writing.
+                    Some(Ok(Owned::Ended)) if before == Owned::Ended => {
+                        self.skipped.add("writer_unseen");
+                        warn_unseen(&mut self.warned.unseen, name);
+                    }
                     Some(Ok(Owned::Ended)) => {
                         tracing::debug!(file = %name.display(), pid, "no process fits: the file's writer has ended");
                         self.skipped.add("writer_ended");
@@ -259,7 +278,7 @@ impl Sampler {
                     Some(Ok(Owned::Several(candidates))) => {
                         tracing::debug!(file = %name.display(), pid, candidates, "the file's writer is ambiguous");
                     }
-                    Some(Err(error)) => warn_hidden(&mut self.warned_hidden, &error),
+                    Some(Err(error)) => warn_hidden(&mut self.warned.hidden, &error),
                     _ => {}
                 }
                 if file.owner.owned.is_shown() {
@@ -304,6 +323,16 @@ fn warn_hidden(warned: &mut bool, error: &io::Error) {
             %error,
             "cannot look into processes: Hailo readings are shown without process, container and pod, and by the age of \
              their file alone; run the agent as root with CAP_SYS_PTRACE and the host's PID namespace"
+        );
+    }
+}
+
+fn warn_unseen(warned: &mut bool, name: &OsStr) {
+    if !std::mem::replace(warned, true) {
+        tracing::warn!(
+            file = %name.display(),
+            "a monitor file is written by a process that cannot be seen, and is not shown; give the agent the host's PID \
+             namespace (hostPID: true)"
         );
     }
 }

@@ -227,7 +227,8 @@ fn capped(mut name: String) -> String {
 /// `mkstemp` appends six characters to the process id, with digits among them.
 const SUFFIX: usize = 6;
 
-fn claimed_pid(written: &str, file_name: &str) -> Option<u32> {
+/// The process id that a file tells, else the one in its name.
+pub(super) fn claimed_pid(written: &str, file_name: &str) -> Option<u32> {
     let named = file_name
         .len()
         .checked_sub(SUFFIX)

@@ -1,0 +1,260 @@
+//! The Hailo sampler on a real kernel: what becomes of monitor files as applications write, leave and attack them.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
+
+mod hailo_support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant, SystemTime};
+
+use accelscope::sampler::Outcome;
+use hailo_support::{Host, Process, is, monitor, pids, value, write_and_rename, write_in_place};
+
+const RATE: &str = "hailo.network.frame_rate";
+const FRAMES: &str = "hailo.network.frames";
+const PROCESS: &str = "hailo.process.utilization";
+const DEVICE: &str = "hw.npu.utilization";
+const ACTIVE: &str = "hailo.monitor.active";
+
+#[test]
+fn both_ways_of_writing_are_shown_as_they_happen() {
+    for write in [write_in_place, write_and_rename] {
+        let host = Host::new().with_device().with_dir();
+        let writer = Process::new();
+        let name = format!("{}abcdef", writer.pid());
+        let mut run = host.run(host.settings());
+        run.until("the idle device", |points| is(points, ACTIVE, 0.0));
+        for step in 1..=5 {
+            write(&host.dir(), &name, &monitor(writer.pid(), f64::from(step), 50.0));
+            let took = run.until("a write", |points| is(points, RATE, f64::from(step)));
+            assert!(took < Duration::from_secs(1), "woken by the write: {took:?}");
+        }
+        assert_eq!(pids(run.points(), PROCESS), [writer.pid()]);
+        assert!(is(run.points(), DEVICE, 0.5) && is(run.points(), ACTIVE, 1.0));
+        fs::remove_file(host.dir().join(&name)).unwrap();
+        run.until("the end of the file", |points| {
+            value(points, PROCESS).is_none() && is(points, ACTIVE, 0.0)
+        });
+    }
+}
+
+#[test]
+fn a_truncated_file_keeps_the_last_values_until_their_age_limit() {
+    let host = Host::new().with_dir();
+    let writer = Process::new();
+    let name = format!("{}abcdef", writer.pid());
+    let mut settings = host.settings();
+    settings.max_age = Some(Duration::from_secs(2));
+    let mut run = host.run(settings);
+    write_in_place(&host.dir(), &name, &monitor(writer.pid(), 30.0, 50.0));
+    run.until("the file", |points| is(points, RATE, 30.0));
+    let begun = Instant::now();
+    write_in_place(&host.dir(), &name, &[]);
+    run.once();
+    assert!(is(run.points(), RATE, 30.0), "kept");
+    run.until("the age limit", <[_]>::is_empty);
+    assert!(begun.elapsed() > Duration::from_millis(1500), "not before it");
+    let Outcome::NothingHere(reason) = run.once() else {
+        panic!("there is nothing")
+    };
+    assert_eq!(reason, "no Hailo device and no monitor file found");
+}
+
+#[test]
+fn a_stopped_writers_values_end_by_age_though_it_lives() {
+    let host = Host::new().with_dir();
+    let writer = Process::new();
+    let mut settings = host.settings();
+    settings.max_age = Some(Duration::from_secs(1));
+    let mut run = host.run(settings);
+    write_in_place(&host.dir(), "1", &monitor(writer.pid(), 30.0, 50.0));
+    run.until("the file", |points| is(points, RATE, 30.0));
+    run.until("the age limit", <[_]>::is_empty);
+}
+
+#[test]
+fn a_killed_writers_file_never_shows_as_live() {
+    let host = Host::new().with_device().with_dir();
+    let mut writer = Process::new();
+    let name = format!("{}abcdef", writer.pid());
+    let mut run = host.run(host.settings());
+    write_in_place(&host.dir(), &name, &monitor(writer.pid(), 30.0, 50.0));
+    run.until("the file", |points| is(points, DEVICE, 0.5));
+    writer.kill();
+    run.until("its end", |points| {
+        value(points, DEVICE).is_none() && is(points, ACTIVE, 0.0)
+    });
+    let mut later = host.run(host.settings());
+    for _ in 0..3 {
+        later.once();
+        assert_eq!(
+            value(later.points(), DEVICE),
+            None,
+            "nor to an agent that starts after it"
+        );
+    }
+    assert!(host.dir().join(name).exists());
+}
+
+#[test]
+fn a_file_that_is_older_than_its_process_is_of_another_one() {
+    let host = Host::new().with_dir();
+    let process = Process::new();
+    let name = format!("{}abcdef", process.pid());
+    write_in_place(&host.dir(), &name, &monitor(process.pid(), 30.0, 50.0));
+    let file = File::options().write(true).open(host.dir().join(name)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(3)).unwrap();
+    let mut run = host.run(host.settings());
+    run.once();
+    assert!(
+        run.points().is_empty(),
+        "the pid was given to a new process: {:?}",
+        run.points()
+    );
+}
+
+#[test]
+fn the_directory_may_come_late_go_and_come_again() {
+    let host = Host::new();
+    let writer = Process::new();
+    let mut run = host.run(host.settings());
+    assert!(matches!(run.once(), Outcome::NothingHere(_)));
+    for step in 1..=3 {
+        fs::create_dir(host.dir()).unwrap();
+        write_in_place(&host.dir(), "1", &monitor(writer.pid(), f64::from(step), 50.0));
+        run.until("the directory", |points| is(points, RATE, f64::from(step)));
+        write_in_place(&host.dir(), "1", &monitor(writer.pid(), f64::from(step) + 0.5, 50.0));
+        let took = run.until("a write in it", |points| is(points, RATE, f64::from(step) + 0.5));
+        assert!(took < Duration::from_secs(1), "it is watched: {took:?}");
+        fs::remove_dir_all(host.dir()).unwrap();
+        run.until("its end", <[_]>::is_empty);
+    }
+    fs::create_dir(host.dir()).unwrap();
+    write_in_place(&host.dir(), "1", &monitor(writer.pid(), 7.0, 50.0));
+    run.until("the directory", |points| is(points, RATE, 7.0));
+    let elsewhere = host.tmp.path().join("elsewhere");
+    fs::rename(host.dir(), &elsewhere).unwrap();
+    fs::create_dir(host.dir()).unwrap();
+    write_in_place(&host.dir(), "2", &monitor(writer.pid(), 8.0, 50.0));
+    run.until("the directory that took its place", |points| is(points, RATE, 8.0));
+}
+
+#[test]
+fn what_strangers_plant_neither_shows_nor_stops_anything() {
+    let host = Host::new().with_dir();
+    let writer = Process::new();
+    let secret = host.tmp.path().join("secret");
+    fs::write(&secret, monitor(writer.pid(), 99.0, 99.0)).unwrap();
+    symlink(&secret, host.dir().join("1")).unwrap();
+    let fifo = host.dir().join("2");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o666)).unwrap();
+    fs::create_dir(host.dir().join("3")).unwrap();
+    File::create(host.dir().join("4")).unwrap().set_len(1 << 40).unwrap();
+    fs::write(host.dir().join("5"), [0xff; 4096]).unwrap();
+    fs::write(
+        host.dir().join("6"),
+        [b"\x0a\x011".to_vec(), [0x12, 0].repeat(1 << 20)].concat(),
+    )
+    .unwrap();
+    let mut run = host.run(host.settings());
+    run.once();
+    assert!(run.points().is_empty());
+    write_in_place(&host.dir(), "7", &monitor(writer.pid(), 30.0, 50.0));
+    run.until("the one real file", |points| is(points, RATE, 30.0));
+    fs::remove_file(host.dir().join("7")).unwrap();
+    symlink(&secret, host.dir().join("7")).unwrap();
+    run.until("its end", <[_]>::is_empty);
+}
+
+#[test]
+fn a_directory_that_is_a_link_is_refused_with_a_remedy() {
+    let host = Host::new();
+    symlink("/etc", host.dir()).unwrap();
+    let mut run = host.run(host.settings());
+    let Outcome::Retry(error) = run.once() else {
+        panic!("a link is no directory of monitor files")
+    };
+    assert!(error.to_string().contains("set hailo.dir to its target"), "{error}");
+}
+
+#[test]
+fn what_was_lost_with_an_overflow_is_found_by_looking() {
+    let bound: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events")
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let host = Host::new().with_dir();
+    let writer = Process::new();
+    let mut run = host.run(host.settings());
+    run.once();
+    // Neighbours differ: the kernel merges an event with an equal one before it.
+    for step in 0..=bound {
+        write_in_place(&host.dir(), if step % 2 == 0 { "1" } else { "2" }, &[]);
+    }
+    write_in_place(&host.dir(), "3", &monitor(writer.pid(), 30.0, 50.0));
+    let took = run.until("the file whose event was lost", |points| is(points, RATE, 30.0));
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn every_write_counts_however_seldom_readings_are_handed_on() {
+    let host = Host::new().with_dir();
+    let writer = Process::new();
+    let name = format!("{}abcdef", writer.pid());
+    let mut settings = host.settings();
+    settings.min_interval = Duration::from_secs(2);
+    let mut run = host.run(settings);
+    run.once();
+    let begun = SystemTime::now();
+    // Writes of 30 frames a second, a second apart by their times, made in quick succession.
+    for step in 0..=10 {
+        write_and_rename(&host.dir(), &name, &monitor(writer.pid(), 30.0, 50.0));
+        let file = File::options().append(true).open(host.dir().join(&name)).unwrap();
+        file.set_modified(begun + Duration::from_secs(step)).unwrap();
+        drop(file);
+        run.once();
+    }
+    let quick = run.batches.len();
+    assert!(quick <= 2, "{quick} batches within a moment");
+    run.until("the frames of every write", |points| {
+        value(points, FRAMES).is_some_and(|frames| frames >= 300.0)
+    });
+    let frames = run
+        .points()
+        .iter()
+        .find(|point| point.instrument.name == FRAMES)
+        .unwrap();
+    assert!(is(run.points(), FRAMES, 300.0), "{frames:?}");
+    assert!(frames.start.is_some_and(|start| start <= frames.time));
+}
+
+#[test]
+fn several_writers_on_one_device_add_up() {
+    let host = Host::new().with_device().with_dir();
+    let writers = [Process::new(), Process::new()];
+    for writer in &writers {
+        write_in_place(
+            &host.dir(),
+            &format!("{}abcdef", writer.pid()),
+            &monitor(writer.pid(), 30.0, 30.0),
+        );
+    }
+    let mut run = host.run(host.settings());
+    run.until("both", |points| is(points, DEVICE, 0.6));
+    let mut expected = writers.each_ref().map(Process::pid);
+    expected.sort_unstable();
+    assert_eq!(pids(run.points(), PROCESS), expected);
+}
+
+#[test]
+fn without_proc_files_are_shown_without_their_process() {
+    let host = Host::new().with_device().with_dir();
+    fs::remove_file(host.root().join("proc")).unwrap();
+    write_in_place(&host.dir(), "7abcdef", &monitor(7, 30.0, 30.0));
+    let mut run = host.run(host.settings());
+    run.until("the file", |points| is(points, DEVICE, 0.3));
+    assert!(is(run.points(), PROCESS, 0.3));
+    assert!(pids(run.points(), PROCESS).is_empty());
+}
