@@ -77,20 +77,6 @@ impl Agent {
     pub(crate) fn samples(&self, bench: &Bench<'_>) -> Result<Vec<Sample>> {
         bench.samples("text", &self.exposition()?)
     }
-
-    /// Value of the sample with that name and, among others, these labels.
-    pub(crate) fn sample(&self, bench: &Bench<'_>, name: &str, labels: &[(&str, &str)]) -> Result<Option<f64>> {
-        Ok(self
-            .samples(bench)?
-            .iter()
-            .find(|s| {
-                s.name == name
-                    && labels
-                        .iter()
-                        .all(|(key, value)| s.labels.get(*key).is_some_and(|l| l == value))
-            })
-            .map(|sample| sample.value))
-    }
 }
 
 /// `agent --stdout --once` in one format.
