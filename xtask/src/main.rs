@@ -30,7 +30,17 @@ enum Task {
     },
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     match Task::parse() {
         Task::Bless { check } => bless::run(check)?,
         Task::E2e(args) => return e2e::run(&args),
