@@ -1,5 +1,9 @@
 //! Everything a developer of accelscope runs.
-#![expect(clippy::print_stdout, reason = "these commands talk to the person who runs them")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these commands talk to the person who runs them"
+)]
 
 mod bless;
 mod e2e;
