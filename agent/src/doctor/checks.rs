@@ -10,6 +10,8 @@ use crate::export::otlp::Destination;
 use crate::host::HostRoots;
 use crate::host::process::Processes;
 
+/// Processes that are tried; more would say the same.
+const MOST_PROCESSES: usize = 2_000;
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// Looks at everything that the configuration needs.
@@ -60,14 +62,31 @@ fn processes(roots: &HostRoots) -> Finding {
             "run the agent with hostPID: true, else no process can be named",
         );
     }
-    match std::fs::metadata(processes.path(1, "root/.")) {
-        Ok(_) => Finding::ok("attribution", format!("{} processes can be told apart", pids.len())),
-        Err(error) => Finding::warn(
-            "attribution",
-            format!("other users' processes cannot be looked into: {error}"),
-            "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
-        ),
+    let closed = pids
+        .iter()
+        .take(MOST_PROCESSES)
+        .filter(|pid| is_closed(&processes, **pid))
+        .count();
+    if closed == 0 {
+        return Finding::ok("attribution", format!("{} processes can be told apart", pids.len()));
     }
+    Finding::warn(
+        "attribution",
+        format!(
+            "{closed} of {} processes cannot be looked into: what they use is not seen or has no name",
+            pids.len()
+        ),
+        "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; in a container also without an AppArmor profile \
+         (appArmorProfile: Unconfined) or SELinux type (spc_t) that forbids it",
+    )
+}
+
+/// Whether its files or its view of the file system are forbidden. What has ended meanwhile is not.
+fn is_closed(processes: &Processes, pid: u32) -> bool {
+    let denied = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    let files = std::fs::read_dir(processes.path(pid, "fd")).map(drop);
+    let root = std::fs::metadata(processes.path(pid, "root/.")).map(drop);
+    files.and(root).is_err_and(denied)
 }
 
 fn containers(roots: &HostRoots) -> Option<Finding> {

@@ -17,7 +17,7 @@ use crate::export::prometheus::{MetricsSource, Renderer};
 use crate::metric::Timestamp;
 
 /// What SIGTERM leaves for sending what is left; the agent is gone within three seconds.
-const FLUSH: Duration = Duration::from_millis(2500);
+const FLUSH: Duration = Duration::from_millis(2000);
 
 /// Why the agent cannot run.
 #[derive(Debug, thiserror::Error)]
