@@ -296,7 +296,7 @@ fn neighbours() -> Result<(), Failed> {
     let hanging = Duration::from_secs(2);
     let descriptor = Descriptor {
         name: "vendor",
-        period: hanging,
+        period: Duration::from_secs(600),
         deadline: hanging,
         instruments: MAY_EMIT,
     };
