@@ -15,6 +15,18 @@ pub enum Enabled {
     False,
 }
 
+/// Who is asked about Ascend NPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AscendBackend {
+    /// The library where it can be loaded, else the tool.
+    #[default]
+    Auto,
+    /// The tool `npu-smi`.
+    NpuSmi,
+    /// The library `libdcmi.so`.
+    Dcmi,
+}
+
 /// Which log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogLevel {
@@ -81,6 +93,7 @@ macro_rules! words {
 }
 
 words!(Enabled, "\"auto\", true or false", "auto" => Enabled::Auto, "true" => Enabled::True, "false" => Enabled::False);
+words!(AscendBackend, "a way to ask", "auto" => AscendBackend::Auto, "npu-smi" => AscendBackend::NpuSmi, "dcmi" => AscendBackend::Dcmi);
 words!(LogLevel, "a log level", "error" => LogLevel::Error, "warn" => LogLevel::Warn, "info" => LogLevel::Info,
     "debug" => LogLevel::Debug, "trace" => LogLevel::Trace);
 words!(LogFormat, "\"text\" or \"json\"", "text" => LogFormat::Text, "json" => LogFormat::Json);

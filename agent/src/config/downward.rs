@@ -1,4 +1,4 @@
-//! What Kubernetes tells a pod about its node: found out, so every setting of the user's wins over it.
+//! What a pod's manifest tells by variables of other names than the agent's: every setting of the user's wins over it.
 
 use super::layers::{Layer, Leaf, Raw};
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
@@ -6,6 +6,9 @@ use super::{Environment, Origin};
 
 /// Set in every container of a pod.
 const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
+
+/// The replaced Ascend collector's interval in seconds.
+const COLLECT_INTERVAL: &str = "COLLECT_INTERVAL";
 
 /// The attributes of the downward API's variables.
 pub(super) fn variables(env: &Environment) -> Layer {
@@ -16,13 +19,28 @@ pub(super) fn variables(env: &Environment) -> Layer {
         ("K8S_NODE_NAME", K8S_NODE_NAME),
         ("K8S_CLUSTER_NAME", K8S_CLUSTER_NAME),
     ];
-    variables
+    let interval = env.get(COLLECT_INTERVAL).and_then(Result::ok).map(|seconds| {
+        let key = ["compat", "k8s_monitor", "interval"].map(str::to_owned).to_vec();
+        // The replaced collector took bare seconds.
+        let text = seconds
+            .trim()
+            .parse::<f64>()
+            .map_or_else(|_| seconds.to_owned(), |seconds| format!("{seconds}s"));
+        (
+            key,
+            Leaf {
+                raw: Raw::Text(text),
+                origin: Origin::Variable(COLLECT_INTERVAL.into()),
+            },
+        )
+    });
+    let attributes = variables
         .into_iter()
         .filter(|(name, _)| in_cluster || *name != "NODE_NAME")
         .filter_map(|(name, key)| {
             let raw = Raw::Text(env.get(name)?.ok()?.trim().to_owned());
             let origin = Origin::Variable(name.into());
             Some((vec!["resource".to_owned(), key.to_owned()], Leaf { raw, origin }))
-        })
-        .collect()
+        });
+    attributes.chain(interval).collect()
 }

@@ -25,13 +25,13 @@ mod units;
 mod validate;
 mod values;
 
-pub use choice::{Enabled, LogFormat, LogLevel};
+pub use choice::{AscendBackend, Enabled, LogFormat, LogLevel};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use origin::Origin;
 pub use otlp::{DestinationKeys, Otlp};
-pub use sections::{Attribution, Compat, CompatView, Config, Hailo, Host, Http, Limits, Log};
+pub use sections::{Ascend, Attribution, Compat, CompatView, Config, Hailo, Host, Http, K8sMonitor, Limits, Log};
 
 use std::path::{Path, PathBuf};
 

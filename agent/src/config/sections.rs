@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::choice::{Enabled, LogFormat, LogLevel};
+use super::choice::{AscendBackend, Enabled, LogFormat, LogLevel};
 use super::otlp::Otlp;
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::units::{optional, text};
@@ -24,6 +24,8 @@ pub struct Config {
     pub host: Host,
     /// `[hailo]`
     pub hailo: Hailo,
+    /// `[ascend]`
+    pub ascend: Ascend,
     /// `[http]`
     pub http: Http,
     /// `[otlp]`
@@ -98,6 +100,42 @@ impl Default for Hailo {
     }
 }
 
+/// Huawei's Ascend NPUs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ascend {
+    /// Whether to look for them.
+    #[serde(with = "text")]
+    pub enabled: Enabled,
+    /// The tool; searched for if absent.
+    #[serde(with = "optional")]
+    pub npu_smi: Option<PathBuf>,
+    /// Who is asked.
+    #[serde(with = "text")]
+    pub backend: AscendBackend,
+    /// Time between two looks.
+    #[serde(with = "text")]
+    pub period: Duration,
+    /// Longest time that one call may take.
+    #[serde(with = "text")]
+    pub timeout: Duration,
+    /// Whether only a container that the driver takes for an administrator's may ask.
+    pub require_admin: bool,
+}
+
+impl Default for Ascend {
+    fn default() -> Self {
+        Self {
+            enabled: Enabled::Auto,
+            npu_smi: None,
+            backend: AscendBackend::Auto,
+            period: Duration::from_secs(10),
+            timeout: Duration::from_secs(30),
+            require_admin: true,
+        }
+    }
+}
+
 /// The listener of `/metrics`, `/healthz` and `/readyz`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -154,6 +192,28 @@ impl Default for Limits {
 pub struct Compat {
     /// `[compat.hailo_exporter]`
     pub hailo_exporter: CompatView,
+    /// `[compat.k8s_monitor]`
+    pub k8s_monitor: K8sMonitor,
+}
+
+/// The replaced Ascend collector, which wrote a node annotation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct K8sMonitor {
+    /// Whether the annotation is written.
+    pub annotation: bool,
+    /// Shortest time between two writes of different values.
+    #[serde(with = "text")]
+    pub interval: Duration,
+}
+
+impl Default for K8sMonitor {
+    fn default() -> Self {
+        Self {
+            annotation: false,
+            interval: Duration::from_secs(30),
+        }
+    }
 }
 
 /// One replaced exporter.

@@ -11,6 +11,11 @@ use super::otlp::{DEFAULT, Resolved};
 use super::{Config, ConfigError, Origin};
 use crate::export::otlp::Protocol;
 
+/// The replaced collector's interval, which nobody may go below.
+const SHORTEST_ANNOTATION: Duration = Duration::from_secs(3);
+/// What an API server bears from many nodes.
+const KIND_ANNOTATION: Duration = Duration::from_secs(10);
+
 /// Headers that the sender writes itself.
 const OWN_HEADERS: [&str; 6] = [
     "content-type",
@@ -80,6 +85,27 @@ impl Validation<'_> {
         );
         if let Some(age) = config.hailo.max_age {
             self.between(&["hailo", "max_age"], age, Duration::from_millis(1), day);
+        }
+        let second = Duration::from_secs(1);
+        self.between(&["ascend", "period"], config.ascend.period, second, hour);
+        self.between(
+            &["ascend", "timeout"],
+            config.ascend.timeout,
+            second,
+            Duration::from_mins(10),
+        );
+        let interval = config.compat.k8s_monitor.interval;
+        self.between(
+            &["compat", "k8s_monitor", "interval"],
+            interval,
+            SHORTEST_ANNOTATION,
+            hour,
+        );
+        if config.compat.k8s_monitor.annotation && interval < KIND_ANNOTATION {
+            self.warn(
+                &["compat", "k8s_monitor", "interval"],
+                "each write goes to every watcher of nodes: a thousand nodes at 3 s are 300 writes a second; 30s is kinder",
+            );
         }
         if config.limits.series_per_instrument == 0 {
             self.error(&["limits", "series_per_instrument"], "must be at least 1");
