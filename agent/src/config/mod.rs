@@ -196,4 +196,21 @@ impl Config {
             min_interval: self.hailo.min_interval,
         }
     }
+
+    /// What the Ascend sampler needs to know.
+    #[cfg(feature = "ascend")]
+    pub fn ascend_settings(&self) -> crate::sampler::ascend::Settings {
+        use crate::sampler::ascend::{Backend, Settings};
+        Settings {
+            npu_smi: self.ascend.npu_smi.clone(),
+            period: self.ascend.period,
+            timeout: self.ascend.timeout,
+            require_admin: self.ascend.require_admin,
+            backend: match self.ascend.backend {
+                AscendBackend::Auto => Backend::Auto,
+                AscendBackend::NpuSmi => Backend::NpuSmi,
+                AscendBackend::Dcmi => Backend::Dcmi,
+            },
+        }
+    }
 }

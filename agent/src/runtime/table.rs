@@ -13,10 +13,9 @@ type Build = fn(&Config, &HostRoots, &str) -> Box<dyn Sampler>;
 /// Every sampler that is compiled in: whether it is enabled, and how it is built. A vendor adds one line.
 const SAMPLERS: &[(Switch, Build)] = &[
     #[cfg(feature = "hailo")]
-    (
-        |config| config.hailo.enabled,
-        |config, roots, node| Box::new(hailo(config, roots, node)),
-    ),
+    (|config| config.hailo.enabled, hailo),
+    #[cfg(feature = "ascend")]
+    (|config| config.ascend.enabled, ascend),
 ];
 
 /// The samplers that the configuration enables.
@@ -53,6 +52,12 @@ impl Sampler for Required {
 }
 
 #[cfg(feature = "hailo")]
-fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> crate::sampler::hailo::Sampler {
-    crate::sampler::hailo::Sampler::new(config.hailo_settings(), roots.clone(), node_name.to_owned())
+fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+    let settings = config.hailo_settings();
+    Box::new(crate::sampler::hailo::Sampler::new(settings, roots.clone(), node_name.to_owned()))
+}
+
+#[cfg(feature = "ascend")]
+fn ascend(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+    crate::sampler::ascend::build(config.ascend_settings(), roots.clone(), node_name.to_owned())
 }

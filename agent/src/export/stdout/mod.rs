@@ -1,7 +1,10 @@
 //! `agent --stdout`: what the agent sees, for people and scripts.
 
+mod ascend;
 mod cells;
+mod hailo;
 mod json;
+mod lookup;
 mod table;
 
 pub use json::json_line;

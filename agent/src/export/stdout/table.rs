@@ -1,12 +1,12 @@
 //! The live table.
 
-use std::collections::BTreeMap;
-
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::cells::{absent, decimal, number, owner, percent, printable, process, text, whole};
-use crate::metric::catalogue::{agent, hailo, hw};
-use crate::metric::{Attributes, Instrument, Series, Timestamp, key};
+use super::cells::{number, printable};
+use super::lookup::Lookup;
+use super::{ascend, hailo};
+use crate::metric::catalogue::agent;
+use crate::metric::{Series, Timestamp};
 
 /// What the table shows.
 #[derive(Debug)]
@@ -35,10 +35,12 @@ pub fn render(view: &View<'_>) -> String {
     let series = Lookup::new(view.series);
     let mut screen = format!("accelscope {}  {}\n", env!("CARGO_PKG_VERSION"), view.time);
     let sections = [
-        ("DEVICES", devices(&series)),
-        ("PROCESSES", processes(&series)),
-        ("NETWORKS", networks(&series)),
-        ("STREAMS", streams(&series)),
+        ("DEVICES", hailo::devices(&series)),
+        ("PROCESSES", hailo::processes(&series)),
+        ("NETWORKS", hailo::networks(&series)),
+        ("STREAMS", hailo::streams(&series)),
+        ("ASCEND", ascend::chips(&series)),
+        ("ASCEND PROCESSES", ascend::processes(&series)),
     ];
     for (title, (head, rows)) in sections {
         if !rows.is_empty() {
@@ -62,154 +64,6 @@ pub fn render(view: &View<'_>) -> String {
     screen
 }
 
-type Section = (Vec<&'static str>, Vec<Vec<String>>);
-
-struct Lookup<'a> {
-    by_name: BTreeMap<&'static str, Vec<&'a Series>>,
-}
-
-impl<'a> Lookup<'a> {
-    fn new(series: &'a [Series]) -> Self {
-        let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for one in series.iter().filter(|one| one.value.is_some()) {
-            by_name.entry(one.instrument.name).or_default().push(one);
-        }
-        for all in by_name.values_mut() {
-            all.sort_by(|a, b| a.attributes.iter().cmp(b.attributes.iter()));
-        }
-        Self { by_name }
-    }
-
-    fn of(&self, instrument: &Instrument) -> impl Iterator<Item = &'a Series> {
-        self.by_name.get(instrument.name).into_iter().flatten().copied()
-    }
-
-    /// The value of the series with exactly these attributes.
-    fn value(&self, instrument: &Instrument, attributes: &Attributes) -> Option<f64> {
-        number(
-            self.of(instrument)
-                .find(|series| *series.attributes == *attributes)
-                .as_ref(),
-        )
-    }
-
-    /// The device's short name.
-    fn device(&self, attributes: &Attributes) -> String {
-        let Some(id) = attributes.get(key::HW_ID) else {
-            return absent();
-        };
-        let info = self
-            .of(&hailo::DEVICE_INFO)
-            .find(|info| info.attributes.get(key::HW_ID) == Some(id));
-        let names = info.map(|info| {
-            [
-                text(&info.attributes, key::HW_NAME),
-                text(&info.attributes, key::ACCEL_DEVICE_ADDRESS),
-            ]
-        });
-        names
-            .into_iter()
-            .flatten()
-            .find(|name| !name.is_empty())
-            .unwrap_or_else(|| printable(&id.to_string()))
-    }
-}
-
-fn devices(series: &Lookup<'_>) -> Section {
-    let head = vec!["DEVICE", "MODEL", "ADDRESS", "DRIVER", "UTILIZATION", "MONITOR"];
-    let row = |info: &Series| {
-        let id = Attributes::new(info.attributes.get(key::HW_ID).map(|id| (key::HW_ID, id.clone())));
-        let monitor = match series.value(&hailo::MONITOR_ACTIVE, &id) {
-            Some(active) if active > 0.0 => "on",
-            Some(_) => "off",
-            None => "-",
-        };
-        let cell = |key| {
-            Some(text(&info.attributes, key))
-                .filter(|cell| !cell.is_empty())
-                .unwrap_or_else(absent)
-        };
-        vec![
-            series.device(&info.attributes),
-            cell(key::HW_MODEL),
-            cell(key::ACCEL_DEVICE_ADDRESS),
-            cell(key::HW_DRIVER_VERSION),
-            percent(series.value(&hw::NPU_UTILIZATION, &id)),
-            monitor.to_owned(),
-        ]
-    };
-    (head, series.of(&hailo::DEVICE_INFO).map(row).collect())
-}
-
-fn processes(series: &Lookup<'_>) -> Section {
-    let head = vec!["DEVICE", "PROCESS", "POD OR UNIT", "UTILIZATION"];
-    let row = |one: &Series| {
-        let of = &one.attributes;
-        vec![series.device(of), process(of), owner(of), percent(number(Some(&one)))]
-    };
-    (head, series.of(&hailo::PROCESS_UTILIZATION).map(row).collect())
-}
-
-fn networks(series: &Lookup<'_>) -> Section {
-    let head = vec![
-        "NETWORK",
-        "DEVICE",
-        "PROCESS",
-        "POD OR UNIT",
-        "UTILIZATION",
-        "FPS",
-        "FRAMES",
-    ];
-    let mut all: Vec<_> = series
-        .of(&hailo::NETWORK_UTILIZATION)
-        .map(|one| one.attributes.clone())
-        .collect();
-    for one in series.of(&hailo::NETWORK_FRAME_RATE) {
-        if !all.contains(&one.attributes) {
-            all.push(one.attributes.clone());
-        }
-    }
-    let row = |of: &std::sync::Arc<Attributes>| {
-        vec![
-            text(of, key::HAILO_NETWORK_NAME),
-            series.device(of),
-            process(of),
-            owner(of),
-            percent(series.value(&hailo::NETWORK_UTILIZATION, of)),
-            decimal(series.value(&hailo::NETWORK_FRAME_RATE, of)),
-            whole(series.value(&hailo::NETWORK_FRAMES, of)),
-        ]
-    };
-    (head, all.iter().map(row).collect())
-}
-
-fn streams(series: &Lookup<'_>) -> Section {
-    let head = vec![
-        "STREAM",
-        "DEVICE",
-        "DIRECTION",
-        "PROCESS",
-        "QUEUED",
-        "MIN",
-        "MAX",
-        "CAPACITY",
-    ];
-    let row = |one: &Series| {
-        let of = &one.attributes;
-        vec![
-            text(of, key::HAILO_STREAM_NAME),
-            series.device(of),
-            text(of, key::HAILO_STREAM_DIRECTION),
-            process(of),
-            whole(series.value(&hailo::STREAM_QUEUE_DEPTH, of)),
-            whole(series.value(&hailo::STREAM_QUEUE_DEPTH_MIN, of)),
-            whole(series.value(&hailo::STREAM_QUEUE_DEPTH_MAX, of)),
-            whole(number(Some(&one))),
-        ]
-    };
-    (head, series.of(&hailo::STREAM_QUEUE_CAPACITY).map(row).collect())
-}
-
 fn table(head: &[&'static str], rows: Vec<Vec<String>>, width: u16) -> String {
     let mut table = Table::new();
     table
@@ -220,7 +74,7 @@ fn table(head: &[&'static str], rows: Vec<Vec<String>>, width: u16) -> String {
     for (at, title) in head.iter().enumerate() {
         if matches!(
             *title,
-            "UTILIZATION" | "FPS" | "FRAMES" | "QUEUED" | "MIN" | "MAX" | "CAPACITY"
+            "UTILIZATION" | "POWER" | "TEMPERATURE" | "HBM" | "DDR" | "MEMORY" | "FPS" | "FRAMES" | "QUEUED" | "MIN" | "MAX" | "CAPACITY"
         ) && let Some(column) = table.column_mut(at)
         {
             column.set_cell_alignment(CellAlignment::Right);
@@ -234,7 +88,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::metric::{Attribute, Value};
+    use crate::metric::catalogue::hailo;
+    use crate::metric::{Attribute, Attributes, Instrument, Value, key};
 
     fn series(instrument: &'static Instrument, attributes: &[Attribute], value: impl Into<Value>) -> Series {
         Series {
