@@ -13,7 +13,7 @@ use accelscope::host::HostRoots;
 use accelscope::metric::{Resource, Series};
 use accelscope::pipeline::Limits;
 use accelscope::runtime::{self, Format, Hub, Observer, OwnLogs, Printer, Started};
-use accelscope::sampler::hailo;
+use accelscope::sampler::{Level, hailo};
 use accelscope::simulate::Demo;
 use accelscope::telemetry::OwnMetrics;
 use anyhow::Context;
@@ -197,7 +197,7 @@ fn json_lines(closed: Arc<Notify>) -> Observer {
 
 fn explain(config: &Config, roots: &HostRoots) -> Vec<Note> {
     let findings = hailo::explain(roots, &config.hailo_settings());
-    let worth_saying = findings.into_iter().filter(|finding| finding.level != hailo::Level::Ok);
+    let worth_saying = findings.into_iter().filter(|finding| finding.level != Level::Ok);
     worth_saying
         .map(|finding| Note {
             what: finding.what,

@@ -387,7 +387,7 @@ fn the_doctor_says_in_one_line_each_what_is_missing_and_fails_without_a_device()
     let findings: Vec<Value> = serde_json::from_slice(&said.stdout).unwrap();
     let failed: Vec<_> = findings.iter().filter(|finding| finding["level"] == "fail").collect();
     assert_eq!(failed.len(), 1, "{findings:?}");
-    assert!(failed[0]["about"] == "hailo" && failed[0]["remedy"].as_str().is_some_and(|r| r.contains("driver")));
+    assert!(failed[0]["about"] == "accelerators" && failed[0]["remedy"].as_str().is_some_and(|r| r.contains("driver")));
     let text = output(&[
         "doctor",
         "--set",

@@ -4,6 +4,7 @@ use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use super::Finding;
+use super::accelerators::accelerators;
 use crate::attribution::name_sources;
 use crate::config::Config;
 use crate::export::otlp::Destination;
@@ -18,8 +19,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 pub fn examine(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     let mut findings = vec![host(roots), processes(roots)];
     findings.extend(containers(roots));
-    #[cfg(feature = "hailo")]
-    findings.extend(hailo(config, roots));
+    findings.extend(accelerators(config, roots));
     findings.extend(config.destinations().iter().map(destination));
     findings.extend(listeners(config));
     if config.destinations().is_empty() && !config.http.enabled {
@@ -111,24 +111,6 @@ fn containers(roots: &HostRoots) -> Option<Finding> {
             format!("containers' names come from {}", readable.join(", ")),
         )
     })
-}
-
-#[cfg(feature = "hailo")]
-fn hailo(config: &Config, roots: &HostRoots) -> Vec<Finding> {
-    use crate::config::Enabled;
-    use crate::sampler::hailo::{self, Level};
-    if config.hailo.enabled == Enabled::False {
-        return vec![Finding::warn("hailo", "is switched off", "set hailo.enabled to auto")];
-    }
-    let convert = |finding: hailo::Finding| match finding.level {
-        Level::Ok => Finding::ok("hailo", finding.what),
-        Level::Warn => Finding::warn("hailo", finding.what, finding.remedy.unwrap_or_default()),
-        Level::Fail => Finding::fail("hailo", finding.what, finding.remedy.unwrap_or_default()),
-    };
-    hailo::explain(roots, &config.hailo_settings())
-        .into_iter()
-        .map(convert)
-        .collect()
 }
 
 fn destination(destination: &Destination) -> Finding {

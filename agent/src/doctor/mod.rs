@@ -1,5 +1,6 @@
 //! `agent doctor`: what was found, what is missing, and how to mend it.
 
+mod accelerators;
 mod checks;
 
 use std::fmt;
@@ -14,6 +15,8 @@ pub use checks::examine;
 pub enum Level {
     /// As it should be.
     Ok,
+    /// There is nothing of the kind here, which is a fault only where there should be.
+    None,
     /// Something is missing that the main job can do without.
     Warn,
     /// The main job cannot run.
@@ -45,6 +48,16 @@ impl Finding {
         }
     }
 
+    /// Nothing of the kind is here.
+    pub fn none(about: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            level: Level::None,
+            about,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
     /// Missing, but not needed for the main job.
     pub fn warn(about: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
@@ -71,6 +84,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.level {
             Level::Ok => "ok  ",
+            Level::None => "-   ",
             Level::Warn => "warn",
             Level::Fail => "FAIL",
         };

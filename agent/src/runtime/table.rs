@@ -54,10 +54,14 @@ impl Sampler for Required {
 #[cfg(feature = "hailo")]
 fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
     let settings = config.hailo_settings();
-    Box::new(crate::sampler::hailo::Sampler::new(settings, roots.clone(), node_name.to_owned()))
+    Box::new(crate::sampler::hailo::Sampler::new(
+        settings,
+        roots.clone(),
+        node_name.to_owned(),
+    ))
 }
 
 #[cfg(feature = "ascend")]
 fn ascend(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
-    crate::sampler::ascend::build(config.ascend_settings(), roots.clone(), node_name.to_owned())
+    Box::new(crate::sampler::ascend::Sampler::new(config.ascend_settings(), roots.clone(), node_name.to_owned()))
 }

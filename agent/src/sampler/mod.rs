@@ -66,3 +66,27 @@ impl Outcome {
         }
     }
 }
+
+/// How bad a [`Finding`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// There is no such hardware here, which is a fault only where there should be some.
+    Nothing,
+    /// Something is not seen that could be.
+    Warn,
+    /// Nothing of what is here is seen.
+    Fail,
+}
+
+/// One thing that a sampler's `explain` found: why something is not to be seen, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What was found.
+    pub what: String,
+    /// How to mend it.
+    pub remedy: Option<String>,
+}

@@ -5,10 +5,21 @@ use super::lookup::{Lookup, Section};
 use crate::metric::catalogue::{accel, ascend, hw};
 use crate::metric::{Attributes, Instrument, Series, key};
 
-const MIB: f64 = 1048576.0;
+const MIB: f64 = 1_048_576.0;
 
 pub(super) fn chips(series: &Lookup<'_>) -> Section {
-    let head = vec!["NPU", "CHIP", "MODEL", "ADDRESS", "HEALTH", "POWER", "TEMPERATURE", "UTILIZATION", "HBM", "DDR"];
+    let head = vec![
+        "NPU",
+        "CHIP",
+        "MODEL",
+        "ADDRESS",
+        "HEALTH",
+        "POWER",
+        "TEMPERATURE",
+        "UTILIZATION",
+        "HBM",
+        "DDR",
+    ];
     let row = |info: &Series| {
         let of = &info.attributes;
         let value = |instrument| series.of(instrument).find(|one| same_chip(&one.attributes, of));
@@ -45,12 +56,21 @@ pub(super) fn processes(series: &Lookup<'_>) -> Section {
         ]
     };
     let of_ascend = |one: &&Series| one.attributes.get(key::ASCEND_NPU_ID).is_some();
-    (head, series.of(&accel::PROCESS_MEMORY_USAGE).filter(of_ascend).map(row).collect())
+    (
+        head,
+        series
+            .of(&accel::PROCESS_MEMORY_USAGE)
+            .filter(of_ascend)
+            .map(row)
+            .collect(),
+    )
 }
 
 /// Bus ids repeat; a chip is its NPU's id and its own.
 fn same_chip(one: &Attributes, other: &Attributes) -> bool {
-    [key::ASCEND_NPU_ID, key::ASCEND_CHIP_ID].into_iter().all(|key| one.get(key) == other.get(key))
+    [key::ASCEND_NPU_ID, key::ASCEND_CHIP_ID]
+        .into_iter()
+        .all(|key| one.get(key) == other.get(key))
 }
 
 /// The word of the state set that is true.
@@ -63,9 +83,8 @@ fn health(series: &Lookup<'_>, of: &Attributes) -> String {
 fn memory(series: &Lookup<'_>, of: &Attributes, kind: &str) -> String {
     let mebibytes = |instrument: &Instrument| {
         let all = &mut series.of(instrument);
-        let of_kind = |one: &&Series| {
-            same_chip(&one.attributes, of) && text(&one.attributes, key::ASCEND_MEMORY_TYPE) == kind
-        };
+        let of_kind =
+            |one: &&Series| same_chip(&one.attributes, of) && text(&one.attributes, key::ASCEND_MEMORY_TYPE) == kind;
         number(all.find(of_kind).as_ref()).map(|bytes| bytes / MIB)
     };
     match (mebibytes(&hw::NPU_MEMORY_USAGE), mebibytes(&hw::NPU_MEMORY_LIMIT)) {

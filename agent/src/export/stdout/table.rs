@@ -74,7 +74,18 @@ fn table(head: &[&'static str], rows: Vec<Vec<String>>, width: u16) -> String {
     for (at, title) in head.iter().enumerate() {
         if matches!(
             *title,
-            "UTILIZATION" | "POWER" | "TEMPERATURE" | "HBM" | "DDR" | "MEMORY" | "FPS" | "FRAMES" | "QUEUED" | "MIN" | "MAX" | "CAPACITY"
+            "UTILIZATION"
+                | "POWER"
+                | "TEMPERATURE"
+                | "HBM"
+                | "DDR"
+                | "MEMORY"
+                | "FPS"
+                | "FRAMES"
+                | "QUEUED"
+                | "MIN"
+                | "MAX"
+                | "CAPACITY"
         ) && let Some(column) = table.column_mut(at)
         {
             column.set_cell_alignment(CellAlignment::Right);

@@ -6,28 +6,7 @@ use super::sampler::{ReadError, read};
 use super::settings::{Backend, Settings};
 use super::{admin, tool};
 use crate::host::HostRoots;
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// Something is not seen that could be.
-    Warn,
-    /// Nothing is seen.
-    Fail,
-}
-
-/// One thing that was found, and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// What was found.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-}
+use crate::sampler::{Finding, Level};
 
 const BECOME_ADMIN: &str = "run the agent's container privileged and as root without a user namespace, or on the host \
     as root; where you know that opening a card here locks nobody out, set ascend.require_admin = false";
@@ -58,7 +37,11 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         found.push(finding(Level::Fail, "this build cannot use libdcmi.so", remedy));
     }
     let Some(tool) = tool::find(roots, settings) else {
-        let level = if devices.is_empty() { Level::Ok } else { Level::Fail };
+        let level = if devices.is_empty() {
+            Level::Nothing
+        } else {
+            Level::Fail
+        };
         found.push(finding(level, tool::absence(roots), None));
         return found;
     };

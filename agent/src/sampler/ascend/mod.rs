@@ -18,6 +18,6 @@ mod settings;
 mod tool;
 
 pub use self::child::{Child, ChildError, Finished};
-pub use self::explain::{Finding, Level, explain};
+pub use self::explain::explain;
 pub use self::sampler::{Latest, Reading, Sampler};
 pub use self::settings::{Backend, Settings};

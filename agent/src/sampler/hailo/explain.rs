@@ -15,28 +15,7 @@ use crate::host::HostRoots;
 use crate::host::process::Processes;
 use crate::host::writer::{self, Writer, WriterHint};
 use crate::metric::Timestamp;
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// Something is not seen that could be.
-    Warn,
-    /// Nothing is seen.
-    Fail,
-}
-
-/// One thing that was found, and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// What was found.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-}
+use crate::sampler::{Finding, Level};
 
 const START_WITH: &str = "set HAILO_MONITOR=1 in its environment (SCHEDULER_MONITOR=1 before HailoRT 4.13) and start it \
     again: HailoRT looks at it once, at its start";
@@ -93,7 +72,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let files = files.fresh.len();
     if devices.is_empty() && files == 0 && found.is_empty() {
         let remedy = "on a machine with a Hailo, load its driver (hailo_pci, hailo1x_pci) and check `lspci -d 1e60:`";
-        found.push(finding(Level::Fail, "no Hailo device found", remedy.to_owned()));
+        found.push(finding(Level::Nothing, "no Hailo device found", remedy.to_owned()));
     }
     found
 }
@@ -329,7 +308,7 @@ mod tests {
     fn a_host_without_hailo_is_told_apart_from_one_without_driver() {
         let host = host();
         let found = said(host.path());
-        assert_eq!((found.len(), found[0].level), (1, Level::Fail));
+        assert_eq!((found.len(), found[0].level), (1, Level::Nothing));
         assert_eq!(found[0].what, "no Hailo device found");
         let pci = host.path().join("sys/bus/pci/devices/0001:01:00.0");
         std::fs::create_dir_all(&pci).unwrap();

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use opentelemetry::metrics::Counter;
 
 pub use self::device::hw_id;
-pub use self::explain::{Finding, Level, explain};
+pub use self::explain::explain;
 
 use self::device::Device;
 use self::owner::{Owned, Search};
