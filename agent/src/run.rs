@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use accelscope::attribution::{Attribution, Merger, Settings};
 use accelscope::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
-use accelscope::config::{Config, Environment, Loaded, load, resource};
+use accelscope::config::{Config, Enabled, Environment, Loaded, load, resource};
 use accelscope::export::prometheus::Renderer;
 use accelscope::export::stdout::{self, Note};
 use accelscope::host::HostRoots;
@@ -146,7 +146,7 @@ impl Job {
         let started = self.started?;
         let explain = {
             let (config, roots) = (self.config.clone(), self.roots.clone());
-            move || explain(&config, &roots)
+            move |seen| explain(&config, &roots, seen)
         };
         match self.stdout {
             None => {
@@ -195,9 +195,14 @@ fn json_lines(closed: Arc<Notify>) -> Observer {
     })
 }
 
-fn explain(config: &Config, roots: &HostRoots) -> Vec<Note> {
+/// What hides the accelerators. That a vendor's are not here is worth saying only while nothing else is seen.
+fn explain(config: &Config, roots: &HostRoots, seen: bool) -> Vec<Note> {
+    if config.hailo.enabled == Enabled::False {
+        return Vec::new();
+    }
+    let least = if seen { Level::Warn } else { Level::Nothing };
     let findings = hailo::explain(roots, &config.hailo_settings());
-    let worth_saying = findings.into_iter().filter(|finding| finding.level != Level::Ok);
+    let worth_saying = findings.into_iter().filter(|finding| finding.level >= least);
     worth_saying
         .map(|finding| Note {
             what: finding.what,

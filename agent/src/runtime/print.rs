@@ -44,8 +44,8 @@ pub struct Printer<'a> {
     pub started: &'a Started,
     /// For Prometheus' format.
     pub renderer: Renderer,
-    /// Finds what is to be said beside the table.
-    pub explain: &'a (dyn Fn() -> Vec<Note> + Send + Sync),
+    /// Finds what is to be said beside the table, given whether any sampler has readings.
+    pub explain: &'a (dyn Fn(bool) -> Vec<Note> + Send + Sync),
 }
 
 impl Printer<'_> {
@@ -150,7 +150,13 @@ impl Printer<'_> {
     }
 
     fn notes(&self) -> Vec<Note> {
-        let mut notes = (self.explain)();
+        let has_readings = |report: super::Report| report.outcome == "sampled";
+        let seen = self
+            .started
+            .statuses
+            .iter()
+            .any(|status| status.last().is_some_and(has_readings));
+        let mut notes = (self.explain)(seen);
         for status in &self.started.statuses {
             let name = status.descriptor.name;
             if let Some(over) = status.stuck() {

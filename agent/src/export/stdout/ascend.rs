@@ -39,7 +39,9 @@ pub(super) fn chips(series: &Lookup<'_>) -> Section {
             memory(series, of, "ddr"),
         ]
     };
-    (head, series.of(&ascend::DEVICE_INFO).map(row).collect())
+    let mut infos: Vec<_> = series.of(&ascend::DEVICE_INFO).collect();
+    infos.sort_by_key(|info| [key::ASCEND_NPU_ID, key::ASCEND_CHIP_ID].map(|key| info.attributes.get(key).cloned()));
+    (head, infos.into_iter().map(row).collect())
 }
 
 pub(super) fn processes(series: &Lookup<'_>) -> Section {
