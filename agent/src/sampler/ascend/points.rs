@@ -11,8 +11,9 @@ use crate::host::process::Processes;
 use crate::metric::catalogue::{accel, ascend, hw};
 use crate::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value, key};
 
-const TYPE: Attribute_ = (key::HW_TYPE, "npu");
-type Attribute_ = (&'static str, &'static str);
+fn hw_type() -> Attribute {
+    (key::HW_TYPE, "npu".into())
+}
 
 /// What lasts from one table to the next.
 #[derive(Debug)]
@@ -213,14 +214,14 @@ impl Of<'_> {
             Some(Health::Unknown) | None => return,
         };
         for other in ["ok", "degraded", "failed"] {
-            let attributes = [(TYPE.0, TYPE.1.into()), (key::HW_STATE, other.into())];
+            let attributes = [hw_type(), (key::HW_STATE, other.into())];
             self.push_with(&hw::STATUS, attributes, i64::from(other == state));
         }
     }
 
     fn load(&mut self, chip: &Chip) {
         if let Some(watts) = chip.power_watts {
-            self.push_with(&hw::POWER, [(TYPE.0, TYPE.1.into())], watts);
+            self.push_with(&hw::POWER, [hw_type()], watts);
         }
         let values = [
             (&hw::TEMPERATURE, chip.temperature_celsius),
@@ -255,7 +256,7 @@ impl Of<'_> {
     }
 
     fn energy(&mut self, joules: f64, start: Timestamp) {
-        let marks = [(TYPE.0, TYPE.1.into()), (key::ACCEL_DERIVED, true.into())];
+        let marks = [hw_type(), (key::ACCEL_DERIVED, true.into())];
         self.push_with(&hw::ENERGY, marks, joules);
         if let Some(last) = self.to.last_mut() {
             last.start = Some(start);
