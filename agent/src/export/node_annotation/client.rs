@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Collected, Limited};
 use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
@@ -103,7 +103,7 @@ async fn judge(response: Response<Body>) -> Result<(), Failure> {
     if head.status.is_success() {
         return Ok(());
     }
-    let text = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let text = body.map(Collected::to_bytes).unwrap_or_default();
     let status: Option<Status> = serde_json::from_slice(&text).ok();
     let message = match &status {
         Some(status) => status.message.clone(),

@@ -133,10 +133,6 @@ impl NodeName {
             Err(SettingsError::Node(name))
         }
     }
-
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl fmt::Display for NodeName {
@@ -192,7 +188,7 @@ mod tests {
             assert!(NodeName::new(name).is_err(), "{name:?}");
         }
         for name in ["n1", "ip-10-0-0-1.eu-west-1.compute.internal"] {
-            assert_eq!(NodeName::new(name).unwrap().as_str(), name);
+            assert_eq!(NodeName::new(name).unwrap().to_string(), name);
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::metric::key::ACCEL_DEVICE_ADDRESS;
-use crate::metric::{AttributeValue, Attributes, Series, Timestamp};
+use crate::metric::{AttributeValue, Attributes, Series, Timestamp, Value};
 
 /// Readings older than this are no longer shown, and without any the annotation goes.
 pub const MAX_AGE: Duration = Duration::from_mins(3);
@@ -54,7 +54,7 @@ impl View {
         let mut found: BTreeMap<(i64, i64), Readings<'_>> = BTreeMap::new();
         let mut read = None;
         for one in series {
-            let Some(number) = one.value.as_ref().and_then(|value| value.as_f64()) else {
+            let Some(number) = one.value.as_ref().and_then(Value::as_f64) else {
                 continue;
             };
             let (Some(npu), Some(chip)) = (int(&one.attributes, name::NPU_ID), int(&one.attributes, name::CHIP_ID))
@@ -88,6 +88,7 @@ impl fmt::Display for View {
 
 /// One chip, as it is written. The reader's integers are Go's `int`: a fraction would make it drop the whole annotation.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the reader's keys")]
 struct Chip {
     npu: i64,
     chip: i64,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::metric::{Attribute, Instrument, Kind, Merge, Stability, Value};
+use crate::metric::{Attribute, Instrument, Kind, Merge, Stability};
 
 const fn instrument(name: &'static str) -> Instrument {
     Instrument {
@@ -143,7 +143,9 @@ fn a_second_sensor_does_not_stand_for_the_chip() {
 #[test]
 fn old_and_ended_readings_and_other_vendors_are_not_shown() {
     let mut ended = whole((0, 0), 0, "0000:01:00.0");
-    ended.iter_mut().for_each(|one| one.value = None);
+    for one in &mut ended {
+        one.value = None;
+    }
     let mut hailo = series(&POWER, (0, 0), vec![], 4.0);
     hailo.attributes = Arc::new(Attributes::new([("hw.id", "hailo0".into())]));
     ended.push(hailo);
