@@ -70,7 +70,7 @@ impl Cluster {
             file("tls-private-key-file", "server.key"),
             file("client-ca-file", "ca.crt"),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-            file("service-account-key-file", "server.key"),
+            file("service-account-key-file", "server.pub"),
             file("service-account-signing-key-file", "server.key"),
             "--authorization-mode=Node,RBAC".to_owned(),
             // It would wait for a controller to make the account "default".
@@ -98,6 +98,7 @@ impl Cluster {
                 openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out "$1.crt" -extfile "$1.ext"
             }
             sign server /CN=kube-apiserver 'extendedKeyUsage=serverAuth\nsubjectAltName=IP:127.0.0.1'
+            openssl pkey -in server.key -pubout -out server.pub
             sign admin /O=system:masters/CN=admin extendedKeyUsage=clientAuth
         "#;
         let made = Command::new("bash")
