@@ -56,6 +56,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             simulate::run(options(settings)).context("the simulator ended")?;
             Ok(EXIT_OK)
         }
+        Command::SimulateNpuSmi { arguments } => Ok(simulate::npu_smi::main(arguments)),
         Command::Worker { name } => say(
             &format!("no worker is called {name:?}: none of the samplers that are built in needs one\n"),
             EXIT_USAGE,

@@ -10,6 +10,9 @@ const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
 /// The replaced Ascend collector's interval in seconds.
 const COLLECT_INTERVAL: &str = "COLLECT_INTERVAL";
 
+/// Seconds below which it is not honoured.
+const SHORTEST: u64 = 3;
+
 /// The attributes of the downward API's variables.
 pub(super) fn variables(env: &Environment) -> Layer {
     // Elsewhere `NODE_NAME` means other things: a build server's worker, for one.

@@ -14,7 +14,7 @@ use crate::export::otlp::Protocol;
 /// The replaced collector's interval, which nobody may go below.
 const SHORTEST_ANNOTATION: Duration = Duration::from_secs(3);
 /// What an API server bears from many nodes.
-const KIND_ANNOTATION: Duration = Duration::from_secs(10);
+const KIND_ANNOTATION: Duration = Duration::from_secs(30);
 
 /// Headers that the sender writes itself.
 const OWN_HEADERS: [&str; 6] = [

@@ -3,6 +3,8 @@
 pub mod compat;
 pub mod document;
 pub mod http;
+#[cfg(feature = "k8s-annotation")]
+pub mod node_annotation;
 pub mod otlp;
 pub mod prometheus;
 pub mod stdout;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::readiness::AllReported;
@@ -12,6 +14,8 @@ use super::start::Started;
 use crate::config::Config;
 use crate::export::compat::hailo_exporter;
 use crate::export::http::{self, Auth, BindError, Listener};
+#[cfg(feature = "k8s-annotation")]
+use crate::export::node_annotation::{self, NodeAnnotation};
 use crate::export::otlp::{BuildError, Encoder, Exporter};
 use crate::export::prometheus::{MetricsSource, Renderer};
 use crate::metric::Timestamp;
@@ -28,6 +32,10 @@ pub enum DaemonError {
     /// A destination cannot be used.
     #[error(transparent)]
     Destination(#[from] BuildError),
+    /// The node annotation cannot be written.
+    #[cfg(feature = "k8s-annotation")]
+    #[error(transparent)]
+    Annotation(#[from] node_annotation::SettingsError),
     /// Signals cannot be waited for.
     #[error("the signals that end the agent cannot be watched")]
     Signals(#[source] io::Error),
@@ -39,9 +47,13 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     for listener in listeners(config, started, renderer)? {
         tokio::spawn(listener.serve(std::future::pending()));
     }
+    let leaving = Arc::new(Notify::new());
+    let writers = writers(config, started, &leaving)?;
     let destinations = config.destinations();
     if destinations.is_empty() {
         ended.received().await;
+        leaving.notify_waiters();
+        last_words(writers).await;
         return Ok(());
     }
     let exporter = Exporter::new(destinations)?;
@@ -54,7 +66,9 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     };
     collector.every(config.otlp.interval, &mut ended).await;
     collector.collect();
-    for left in exporter.flush(Instant::now() + FLUSH).await.left {
+    leaving.notify_waiters();
+    let (report, ()) = tokio::join!(exporter.flush(Instant::now() + FLUSH), last_words(writers));
+    for left in report.left {
         tracing::warn!(
             destination = left.destination,
             points = left.waiting.points,
@@ -63,6 +77,36 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
         );
     }
     Ok(())
+}
+
+/// Tasks that write the newest state somewhere and take it back at the end.
+fn writers(config: &Config, started: &Started, leaving: &Arc<Notify>) -> Result<JoinSet<()>, DaemonError> {
+    let mut writers = JoinSet::new();
+    #[cfg(feature = "k8s-annotation")]
+    if config.compat.k8s_monitor.annotation {
+        let node = started
+            .hub
+            .resource()
+            .get("k8s.node.name")
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let settings = node_annotation::Settings::in_cluster(
+            node_annotation::NodeName::new(node)?,
+            config.compat.k8s_monitor.interval,
+        );
+        let annotation = NodeAnnotation::new(&settings, started.hub.clone())?;
+        let leaving = leaving.clone();
+        writers.spawn(async move {
+            // Told of it even where the task has not begun to wait.
+            let told = leaving.notified();
+            annotation.run(told).await;
+        });
+    }
+    Ok(writers)
+}
+
+async fn last_words(writers: JoinSet<()>) {
+    tokio::time::timeout(FLUSH, writers.join_all()).await.ok();
 }
 
 /// Turns what changed into records, once an interval.

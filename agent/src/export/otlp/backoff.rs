@@ -25,7 +25,7 @@ impl Pace {
     }
 
     /// Between attempts at a destination that refuses everything.
-    pub(super) const fn probe(self) -> Duration {
+    pub(in crate::export) const fn probe(self) -> Duration {
         self.probe
     }
 }
@@ -43,25 +43,25 @@ impl Default for Pace {
 
 /// Where one destination stands in its waits.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(in crate::export) struct Backoff {
     pace: Pace,
     step: Duration,
 }
 
 impl Backoff {
-    pub(super) const fn new(pace: Pace) -> Self {
+    pub(in crate::export) const fn new(pace: Pace) -> Self {
         Self { pace, step: pace.first }
     }
 
     /// The next wait: half of the step to all of it, by chance, so that a thousand nodes do not come back at once.
     /// What the server asked for comes on top, up to [`LONGEST_ASKED`].
-    pub(super) fn next(&mut self, asked: Option<Duration>) -> Duration {
+    pub(in crate::export) fn next(&mut self, asked: Option<Duration>) -> Duration {
         let wait = self.step.mul_f64(rand::rng().random_range(0.5..=1.0));
         self.step = (self.step * 2).min(self.pace.longest);
         wait + asked.unwrap_or_default().min(LONGEST_ASKED)
     }
 
-    pub(super) const fn reset(&mut self) {
+    pub(in crate::export) const fn reset(&mut self) {
         self.step = self.pace.first;
     }
 }

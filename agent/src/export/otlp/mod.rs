@@ -24,6 +24,8 @@ mod tls;
 mod transport;
 mod wire;
 
+#[cfg(feature = "k8s-annotation")]
+pub(in crate::export) use backoff::Backoff;
 pub use backoff::{LONGEST_ASKED, Pace};
 pub use destination::{Compression, Destination, Protocol, Secret, TlsFiles};
 pub use encode::{Encoder, SCHEMA_URL, SCOPE_NAME};
@@ -32,5 +34,7 @@ pub use exporter::{Exporter, FlushReport, LeftOver};
 pub use json::{JsonError, json_line};
 pub use ledger::{DestinationState, Totals};
 pub use queue::{Loss, MemoryQueue, Queue, Usage};
+#[cfg(feature = "k8s-annotation")]
+pub(in crate::export) use quiet::Quiet;
 pub use record::{MAX_RECORD_BYTES, Record};
 pub use sender::MAX_REQUEST_BYTES;

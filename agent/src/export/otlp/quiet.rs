@@ -9,13 +9,13 @@ const QUIET: Duration = Duration::from_mins(5);
 
 /// Which causes were logged when. Causes are literals of the program, so their number is bounded.
 #[derive(Debug, Default)]
-pub(super) struct Quiet {
+pub(in crate::export) struct Quiet {
     said: Mutex<HashMap<&'static str, (Instant, u64)>>,
 }
 
 impl Quiet {
     /// How often the cause was kept quiet since it was last said, if it may be said now.
-    pub(super) fn may_say(&self, cause: &'static str) -> Option<u64> {
+    pub(in crate::export) fn may_say(&self, cause: &'static str) -> Option<u64> {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         match said.get_mut(cause) {

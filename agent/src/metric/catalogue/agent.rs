@@ -100,6 +100,10 @@ instruments! {
         "agent.log.suppressed", "{line}", Counter, &[],
         "Log lines that were not written because there had been ten of their kind within a minute.",
     );
+    ANNOTATION_WRITES = instrument(
+        "agent.annotation.writes", "{write}", Counter, &[AGENT_OUTCOME],
+        "Writes of the node annotation k8s-monitor.io/npu-metrics by outcome: written, removed, refused, failed, deadline.",
+    );
     HTTP_REQUESTS = instrument(
         "agent.http.requests", "{request}", Counter, &[HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE],
         "Requests to the agent's own listeners.",
