@@ -1,5 +1,6 @@
 //! The node annotation against API servers that answer, hang, fail, refuse or are not there.
 #![cfg(feature = "k8s-annotation")]
+#![allow(clippy::unwrap_used, reason = "a peer that cannot be set up is a failed test")]
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -184,3 +184,35 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, message: &str) -> Failure {
+        Failure::Refused {
+            status: StatusCode::from_u16(status).unwrap(),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_missing_role_and_a_policys_refusal_are_told_apart() {
+        // kube-apiserver 1.34.4, word for word.
+        let role = refused(
+            403,
+            r#"nodes "n1" is forbidden: User "system:serviceaccount:accelscope:accelscope-agent" cannot patch resource "nodes" in API group "" at the cluster scope"#,
+        );
+        assert!(
+            role.remedy()
+                .contains("apply deploy/kustomize/components/k8s-monitor-annotation")
+        );
+        let policy = refused(
+            403,
+            r#"nodes "n2" is forbidden: ValidatingAdmissionPolicy 'accelscope-agent-node-annotation' with binding 'accelscope-agent-node-annotation' denied request: the agent's account may change the node that its pod runs on and no other"#,
+        );
+        assert!(policy.remedy().contains("NODE_NAME"), "{}", policy.remedy());
+        assert!(refused(404, "").remedy().contains("NODE_NAME"));
+        assert!(refused(401, "").remedy().contains("token"));
+    }
+}

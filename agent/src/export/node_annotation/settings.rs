@@ -81,8 +81,8 @@ impl Settings {
             server: ApiServer::InCluster,
             interval,
             deadline: DEADLINE,
-            // A thousand nodes that are all refused ask thrice a second together.
-            pace: Pace::new(Duration::from_secs(1), Duration::from_mins(1), Duration::from_mins(5)).unwrap_or_default(),
+            // A thousand nodes that are all refused ask ten times a second together.
+            pace: Pace::new(Duration::from_secs(1), Duration::from_mins(1), Duration::from_mins(2)).unwrap_or_default(),
         }
     }
 
