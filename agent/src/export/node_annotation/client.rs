@@ -5,10 +5,12 @@ use std::time::Duration;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Collected, Limited};
+use hyper_util::rt::TokioExecutor;
 use kube::Client;
-use kube::client::Body;
+use kube::client::{Body, ConfigExt};
 use kube::core::Status;
 use serde_json::json;
+use tower::{BoxError, ServiceBuilder};
 
 use super::settings::{NodeName, Settings, SettingsError};
 use super::{KEY, MANIFESTS};
@@ -51,8 +53,17 @@ impl NodeClient {
     /// Within a Tokio runtime: the client keeps its connection in a task.
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let config = settings.config()?;
+        let unusable = |error| SettingsError::Client(Box::new(error));
+        let connections = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .build(config.rustls_https_connector().map_err(unusable)?);
+        // Not kube's own stack of layers: it repeats requests and logs each failure as an error without a remedy.
+        let service = ServiceBuilder::new()
+            .layer(config.base_uri_layer())
+            .option_layer(config.auth_layer().map_err(unusable)?)
+            .map_err(BoxError::from)
+            .service(connections);
         Ok(Self {
-            client: Client::try_from(config).map_err(|error| SettingsError::Client(Box::new(error)))?,
+            client: Client::new(service, config.default_namespace),
             node: settings.node.clone(),
             deadline: settings.deadline,
         })

@@ -87,32 +87,25 @@ impl Settings {
     }
 
     pub(super) fn config(&self) -> Result<Config, SettingsError> {
-        let mut config = match &self.server {
-            ApiServer::InCluster => {
-                Config::incluster().map_err(|error| SettingsError::NotInCluster(Box::new(error)))?
-            }
+        match &self.server {
+            ApiServer::InCluster => Config::incluster().map_err(|error| SettingsError::NotInCluster(Box::new(error))),
             ApiServer::At {
                 url,
                 ca_file,
                 token_file,
             } => {
-                let parsed = url
+                let address = url
                     .parse()
                     .map_err(|error| SettingsError::Address(url.clone(), error))?;
-                let mut config = Config::new(parsed);
+                let mut config = Config::new(address);
                 config.root_cert_file.clone_from(ca_file);
                 config.auth_info = AuthInfo {
                     token_file: token_file.as_ref().map(|path| path.display().to_string()),
                     ..AuthInfo::default()
                 };
-                config
+                Ok(config)
             }
-        };
-        // Repeating is the writer's business: it repeats with the newest values, and not past its deadline.
-        config.default_retry = false;
-        config.connect_timeout = Some(self.deadline);
-        config.write_timeout = Some(self.deadline);
-        Ok(config)
+        }
     }
 }
 
