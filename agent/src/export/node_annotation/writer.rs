@@ -134,7 +134,7 @@ impl NodeAnnotation {
         }
         let wait = self.backoff.next(failure.asked());
         match failure {
-            // A person has to do something first, so that asking every minute is often enough.
+            // A person has to do something first.
             Failure::Refused { .. } => wait.max(self.pace.probe().mul_f64(rand::random_range(0.5..=1.0))),
             _ => wait,
         }
