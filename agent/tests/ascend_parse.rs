@@ -192,10 +192,7 @@ fn a_process_s_name_may_hold_bars_and_look_like_a_title() {
 
 #[test]
 fn an_unknown_layout_is_quoted() {
-    let options = Options {
-        fault: Fault::Unknown,
-        ..Options::default()
-    };
+    let options = Options::default();
     let text = table(&options, 0).replace("NPU", "Card").replace("Bus-Id", "Address");
     let ParseError::Layout { line } = parse(&text).unwrap_err() else {
         panic!("another error")

@@ -128,22 +128,22 @@ impl Points {
         skipped: &mut Skipped,
     ) -> Point {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        match self.owner(process) {
-            Some(owner) => Point {
-                owner: Some(Owner::Process {
-                    process: owner,
-                    always_pid: true,
-                }),
-                ..point(&accel::PROCESS_MEMORY_USAGE, Arc::clone(label), bytes, time)
-            },
-            None => {
-                *skipped.entry("process_not_found").or_default() += 1;
-                let pid = (key::PROCESS_PID, process.pid.into());
-                let name = process.name.as_deref();
-                let name = name.map(|name| (key::PROCESS_EXECUTABLE_NAME, name.into()));
-                let attributes = label.with([pid].into_iter().chain(name));
-                point(&accel::PROCESS_MEMORY_USAGE, attributes.into(), bytes, time)
-            }
+        let owner = self.owner(process).map(|process| Owner::Process {
+            process,
+            always_pid: true,
+        });
+        let attributes = if owner.is_some() {
+            Arc::clone(label)
+        } else {
+            *skipped.entry("process_not_found").or_default() += 1;
+            let pid = (key::PROCESS_PID, process.pid.into());
+            let name = process.name.as_deref();
+            let name = name.map(|name| (key::PROCESS_EXECUTABLE_NAME, name.into()));
+            label.with([pid].into_iter().chain(name)).into()
+        };
+        Point {
+            owner,
+            ..point(&accel::PROCESS_MEMORY_USAGE, attributes, bytes, time)
         }
     }
 
