@@ -64,8 +64,8 @@ impl Intake {
         let descriptor = &run.status.descriptor;
         let keep = (descriptor.period * 3).max(descriptor.period + descriptor.deadline);
         let sampler = descriptor.name;
-        if run.batches.is_empty() && !run.report.is_failure() {
-            // It looked, and what it said before still holds.
+        if !run.report.is_failure() {
+            // It looked, and what it said before of the parts that it does not name now still holds.
             let own = self.parts.iter_mut().filter(|(part, _)| part.sampler == sampler);
             own.for_each(|(_, seen)| seen.at = Instant::now());
         }
@@ -117,5 +117,79 @@ impl Intake {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attribution::Settings;
+    use crate::host::HostRoots;
+    use crate::metric::{Attributes, Point, Resource, Timestamp, key};
+    use crate::pipeline::Limits;
+    use crate::sampler::{Descriptor, Outcome};
+    use crate::telemetry::OwnMetrics;
+
+    fn batch(part: &str) -> Batch {
+        let point = Point {
+            instrument: &catalogue::hailo::MONITOR_ACTIVE,
+            attributes: Arc::new(Attributes::new([(key::HW_ID, part.into())])),
+            owner: None,
+            value: 1i64.into(),
+            time: Timestamp::now(),
+            start: None,
+        };
+        Batch {
+            part: Part {
+                sampler: "test",
+                name: part.into(),
+            },
+            points: vec![point],
+        }
+    }
+
+    #[test]
+    fn a_part_keeps_its_readings_while_its_sampler_works_and_loses_them_when_it_fails() {
+        let limits = Limits {
+            series_per_instrument: 10,
+            series: 10,
+        };
+        let hub = Arc::new(Hub::new(
+            OwnMetrics::install(),
+            Resource::default(),
+            limits,
+            false,
+            None,
+        ));
+        let attribution = Attribution::new(&HostRoots::new("/nonexistent"), Settings::default());
+        let mut intake = Intake::new(hub.clone(), attribution, Merger::new());
+        let status = Status::new(Descriptor {
+            name: "test",
+            period: Duration::from_secs(1),
+            deadline: Duration::from_secs(1),
+            instruments: &[],
+        });
+        let mut live_after = |outcome: &Outcome, parts: &[&str]| {
+            for seen in intake.parts.values_mut() {
+                seen.at -= seen.keep * 2;
+            }
+            intake.take(Run {
+                status: status.clone(),
+                report: super::super::status::Report::of(outcome),
+                batches: parts.iter().map(|part| batch(part)).collect(),
+                ends_others: false,
+            });
+            intake.look_after();
+            hub.live().len()
+        };
+        assert_eq!(live_after(&Outcome::Sampled, &["a", "b"]), 2);
+        assert_eq!(
+            live_after(&Outcome::Sampled, &["a"]),
+            2,
+            "b was not read anew, and still holds"
+        );
+        assert_eq!(live_after(&Outcome::Sampled, &[]), 2);
+        assert_eq!(live_after(&Outcome::Retry("no".into()), &["a"]), 1, "b is too old");
+        assert_eq!(live_after(&Outcome::Retry("no".into()), &[]), 0);
     }
 }
