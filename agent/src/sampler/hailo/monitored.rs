@@ -92,7 +92,10 @@ impl Monitored {
     /// them was killed, the other alone fits both files: it must not be shown as having done what the dead one did.
     pub(super) fn doubt_shared_owners(&mut self, max_age: Option<Duration>, now: Instant) {
         let mut files = HashMap::new();
-        for process in self.fresh(max_age, now).filter_map(|(_, file)| file.owner.owned.process()) {
+        for process in self
+            .fresh(max_age, now)
+            .filter_map(|(_, file)| file.owner.owned.process())
+        {
             *files.entry(process).or_insert(0) += 1;
         }
         for file in self.files.values_mut().filter(|file| file.is_fresh(max_age, now)) {
