@@ -17,12 +17,16 @@ use accelscope::sampler::{Level, hailo};
 use accelscope::simulate::Demo;
 use accelscope::telemetry::OwnMetrics;
 use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
 /// How often the table is drawn anew.
 const REDRAW: Duration = Duration::from_secs(1);
 /// How long `--demo --once` waits for the simulator's first files, which appear after a second.
 const DEMO_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long after a signal the agent is ended at the latest, so that it is gone within three seconds.
+const LAST_RESORT: Duration = Duration::from_millis(2800);
 
 /// `agent`, with or without `--stdout`.
 pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
@@ -33,11 +37,40 @@ pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
             return Ok(EXIT_USAGE);
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no runtime")?;
-    runtime.block_on(perform(loaded, run))
+    if !run.stdout.is_some_and(|stdout| stdout.once) {
+        end_in_time()?;
+    }
+    to_end(new_runtime()?, perform(loaded, run))
+}
+
+fn new_runtime() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("no runtime")
+}
+
+/// Does the job and leaves behind what still blocks a thread: a receiver's name that is being looked up keeps one for as
+/// long as the resolver has patience, which may be far longer than whoever ends the agent has.
+fn to_end<T>(runtime: Runtime, job: impl Future<Output = T>) -> T {
+    let done = runtime.block_on(job);
+    runtime.shutdown_background();
+    done
+}
+
+/// Sees to it that a signal ends the agent, whatever its main thread waits for then: nobody may be reading the pipe that
+/// it prints to.
+fn end_in_time() -> anyhow::Result<()> {
+    let runtime = new_runtime()?;
+    let wait = async {
+        if runtime::told_to_end().await.is_ok() {
+            tokio::time::sleep(LAST_RESORT).await;
+            std::process::exit(EXIT_OK.into());
+        }
+    };
+    std::thread::Builder::new()
+        .name("last-resort".into())
+        .stack_size(256 << 10)
+        .spawn(move || runtime.block_on(wait))
+        .context("a thread cannot be started")?;
+    Ok(())
 }
 
 async fn perform(loaded: Loaded, run: &Run) -> anyhow::Result<u8> {
@@ -215,5 +248,32 @@ fn wait_for_files(demo: &Demo) {
     let until = Instant::now() + DEMO_PATIENCE;
     while !demo.has_written() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn what_blocks_a_thread_at_the_end_is_not_waited_for() {
+        let (release, held) = channel::<()>();
+        let (done, ended) = channel();
+        std::thread::spawn(move || {
+            to_end(new_runtime().unwrap(), async move {
+                // Waits until it runs: what has not begun is never waited for.
+                let (begin, begun) = tokio::sync::oneshot::channel();
+                tokio::task::spawn_blocking(move || {
+                    begin.send(()).unwrap();
+                    held.recv().ok();
+                });
+                begun.await.unwrap();
+            });
+            done.send(()).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(()));
+        drop(release);
     }
 }

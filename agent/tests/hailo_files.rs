@@ -98,6 +98,23 @@ fn a_killed_writers_file_never_shows_as_live() {
 }
 
 #[test]
+fn two_files_that_fit_one_process_are_shown_without_it_until_one_is_left() {
+    let host = Host::new().with_device().with_dir();
+    let writer = Process::new();
+    let mut run = host.run(host.settings());
+    // As two containers with the same id inside write them into one directory, of which one has been killed.
+    write_in_place(&host.dir(), "deadaaaaaa", &monitor(writer.pid(), 30.0, 30.0));
+    write_in_place(&host.dir(), "alivebbbbbb", &monitor(writer.pid(), 15.0, 20.0));
+    run.until("both files", |points| is(points, DEVICE, 0.5));
+    assert!(is(run.points(), PROCESS, 0.5), "shown");
+    assert!(pids(run.points(), PROCESS).is_empty(), "without a process");
+    fs::remove_file(host.dir().join("deadaaaaaa")).unwrap();
+    run.until("the one that is left", |points| {
+        is(points, DEVICE, 0.2) && pids(points, PROCESS) == [writer.pid()]
+    });
+}
+
+#[test]
 fn a_file_that_is_older_than_its_process_is_of_another_one() {
     let host = Host::new().with_dir();
     let process = Process::new();

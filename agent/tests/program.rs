@@ -252,6 +252,36 @@ fn who_stops_reading_ends_the_program_without_complaint() {
 }
 
 #[test]
+fn a_signal_ends_it_in_time_although_nobody_reads_what_it_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let _writer = writer(folder.path());
+    for format in ["json", "otlp-json", "prometheus"] {
+        let mut command = agent(&["--stdout", "--format", format, "--set", "otlp.interval=100ms"]);
+        command
+            .env("ACCELSCOPE__HAILO__DIR", folder.path())
+            .env("ACCELSCOPE__HAILO__MIN_INTERVAL", "100ms")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut running = Running::start(command);
+        let unread = running.0.stdout.take().unwrap();
+        rustix::pipe::fcntl_setpipe_size(&unread, 1).unwrap();
+        let capacity = rustix::pipe::fcntl_getpipe_size(&unread).unwrap() as u64;
+        wait_for("the pipe to be full", || {
+            // A line is written as a whole or not at all.
+            (rustix::io::ioctl_fionread(&unread).unwrap() + 512 > capacity).then_some(())
+        });
+        let begun = Instant::now();
+        running.terminate();
+        assert_eq!(running.exit_code(), Some(0), "{format}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(3),
+            "{format}: {:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[test]
 fn it_serves_its_own_metrics_and_those_of_the_exporter_that_it_replaces() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("hmon_files");

@@ -63,12 +63,15 @@ fn wrong(problem: impl std::fmt::Display) -> Error {
 }
 
 macro_rules! whole_numbers {
-    ($($method:ident)*) => {$(
+    ($visit:ident($number:ty): $($method:ident)*) => {$(
         fn $method<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
             match self.raw() {
-                Some(Raw::Int(number)) => visitor.visit_i64(*number),
+                Some(Raw::Int(number)) => match <$number>::try_from(*number) {
+                    Ok(number) => visitor.$visit(number),
+                    Err(_) => Err(wrong("must not be negative")),
+                },
                 Some(Raw::Text(text)) => match text.trim().parse() {
-                    Ok(number) => visitor.visit_i64(number),
+                    Ok(number) => visitor.$visit(number),
                     Err(_) => Err(wrong(format_args!("{text:?} is not a whole number"))),
                 },
                 Some(Raw::Invalid(problem)) => Err(wrong(problem)),
@@ -134,8 +137,11 @@ impl<'a> de::Deserializer<'a> for Node<'a> {
         visitor.visit_newtype_struct(self)
     }
 
-    whole_numbers! {
+    whole_numbers! { visit_i64(i64):
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+    }
+
+    whole_numbers! { visit_u64(u64):
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
     }
 

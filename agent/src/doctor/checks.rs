@@ -1,6 +1,6 @@
 //! What the doctor looks at. Nothing here changes anything or opens a device node.
 
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use super::Finding;
@@ -14,6 +14,8 @@ use crate::host::process::Processes;
 /// Processes that are tried; more would say the same.
 const MOST_PROCESSES: usize = 2_000;
 const CONNECT: Duration = Duration::from_secs(2);
+/// Addresses of one name that are tried.
+const MOST_ADDRESSES: usize = 4;
 
 /// Looks at everything that the configuration needs.
 pub fn examine(config: &Config, roots: &HostRoots) -> Vec<Finding> {
@@ -117,14 +119,7 @@ fn destination(destination: &Destination) -> Finding {
     let url = &destination.endpoint;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(4317);
-    let reached = (host, port)
-        .to_socket_addrs()
-        .and_then(|mut addresses| {
-            addresses
-                .next()
-                .ok_or_else(|| std::io::Error::other("the name has no address"))
-        })
-        .and_then(|address| TcpStream::connect_timeout(&address, CONNECT));
+    let reached = (host, port).to_socket_addrs().and_then(connect);
     match reached {
         Ok(_) => Finding::ok(
             "otlp",
@@ -136,6 +131,18 @@ fn destination(destination: &Destination) -> Finding {
             "start the receiver or correct otlp.endpoint; until then points wait in the queue (otlp.queue_bytes)",
         ),
     }
+}
+
+/// To the first address that takes it: `localhost` is two, and a receiver often listens on one of them.
+fn connect(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<TcpStream> {
+    let mut failed = std::io::Error::other("the name has no address");
+    for address in addresses.take(MOST_ADDRESSES) {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 fn listeners(config: &Config) -> Vec<Finding> {
@@ -159,4 +166,23 @@ fn listeners(config: &Config) -> Vec<Finding> {
         ),
     };
     main.into_iter().chain(compat).map(check).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_that_listens_on_one_of_its_names_addresses_is_reached() {
+        let [open, closed] = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let closed = {
+            // Bound until both have their port, so that they differ.
+            let address = closed.local_addr().unwrap();
+            drop(closed);
+            address
+        };
+        let reached = connect([closed, open.local_addr().unwrap()].into_iter()).unwrap();
+        assert_eq!(reached.peer_addr().unwrap(), open.local_addr().unwrap());
+        assert!(connect([closed].into_iter()).is_err() && connect(std::iter::empty()).is_err());
+    }
 }

@@ -153,12 +153,15 @@ impl Store {
 
     fn retain(&mut self, keep: impl Fn(&Entry) -> bool, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
         let (collected, limit) = (self.collected, self.limits.series.saturating_mul(2));
+        let overflow = self.overflow.attributes();
         let (per_instrument, pending, forgotten) = (&mut self.per_instrument, &mut self.pending, &self.forgotten);
         self.live.retain(|_, entry| {
             if keep(entry) {
                 return true;
             }
-            if let Some(count) = per_instrument.get_mut(entry.series.instrument.name) {
+            if !Arc::ptr_eq(&entry.series.attributes, &overflow)
+                && let Some(count) = per_instrument.get_mut(entry.series.instrument.name)
+            {
                 *count -= 1;
             }
             let ended = Series {
@@ -209,7 +212,8 @@ impl Store {
             part: part.clone(),
             seen: self.now,
         };
-        if self.live.insert((point.instrument, point.attributes), entry).is_none() {
+        let counts = !Arc::ptr_eq(&point.attributes, &self.overflow.attributes());
+        if self.live.insert((point.instrument, point.attributes), entry).is_none() && counts {
             *self.per_instrument.entry(point.instrument.name).or_default() += 1;
         }
     }
@@ -323,6 +327,21 @@ mod tests {
                 .live()
                 .any(|s| s.attributes.get(key::OTEL_METRIC_OVERFLOW).is_some())
         );
+    }
+
+    #[test]
+    fn the_overflow_series_takes_no_other_ones_room() {
+        let mut store = Store::new(LIMITS, false);
+        let mut names_after = |names: &[&str]| {
+            let points = names.iter().map(|name| point(&NETWORK_FRAME_RATE, name, 1.0, 1));
+            apply(&mut store, "p", points.collect(), 1);
+            let mut names: Vec<_> = store.live().map(|series| shown(series).0).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names_after(&["a", "b", "c"]), ["a", "b", "true"]);
+        assert_eq!(names_after(&["a", "c"]), ["a", "c"], "there is room again");
+        assert_eq!(names_after(&["a", "c", "d"]), ["a", "c", "true"]);
     }
 
     #[test]

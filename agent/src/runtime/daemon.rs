@@ -158,6 +158,12 @@ fn listeners(config: &Config, started: &Started, renderer: Renderer) -> Result<V
     Ok(listeners)
 }
 
+/// Waits for SIGTERM or SIGINT. From the first call on they end the process no more by themselves.
+pub async fn told_to_end() -> io::Result<()> {
+    Signals::watch()?.received().await;
+    Ok(())
+}
+
 /// SIGTERM and SIGINT.
 pub(super) struct Signals {
     terminate: Signal,

@@ -1,15 +1,17 @@
 //! Samplers' runs, attributed and merged, into the hub.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::hub::Hub;
 use super::samplers::Run;
-use super::status::Status;
+use super::status::{Report, Status};
 use crate::attribution::{Attribution, Merger};
 use crate::metric::{Batch, Part, catalogue, key};
+use crate::sampler::Outcome;
 use crate::telemetry;
 
 /// Takes samplers' runs until there are no more samplers; on a thread of its own.
@@ -49,7 +51,7 @@ impl Intake {
         let mut next_look = Instant::now();
         loop {
             match runs.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
-                Ok(run) => self.take(run),
+                Ok(run) => self.take_unless_it_panics(run),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -60,12 +62,23 @@ impl Intake {
         }
     }
 
+    /// Without this thread nothing would be measured any more, and nobody would notice: a fault loses only the readings
+    /// that it met.
+    fn take_unless_it_panics(&mut self, run: Run) {
+        let status = run.status.clone();
+        if catch_unwind(AssertUnwindSafe(|| self.take(run))).is_err() {
+            let fault = "its readings could not be handled; this is a fault of the agent, please report it";
+            tracing::error!(sampler = status.descriptor.name, "{fault}");
+            status.report(Report::of(&Outcome::Retry(fault.into())));
+        }
+    }
+
     fn take(&mut self, run: Run) {
         let descriptor = &run.status.descriptor;
         let keep = (descriptor.period * 3).max(descriptor.period + descriptor.deadline);
         let sampler = descriptor.name;
-        if run.batches.is_empty() && !run.report.is_failure() {
-            // It looked, and what it said before still holds.
+        if !run.report.is_failure() {
+            // It looked, and what it said before of the parts that it does not name now still holds.
             let own = self.parts.iter_mut().filter(|(part, _)| part.sampler == sampler);
             own.for_each(|(_, seen)| seen.at = Instant::now());
         }
@@ -117,5 +130,104 @@ impl Intake {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attribution::Settings;
+    use crate::host::HostRoots;
+    use crate::metric::{Attributes, Point, Resource, Timestamp, key};
+    use crate::pipeline::Limits;
+    use crate::runtime::Observer;
+    use crate::sampler::Descriptor;
+    use crate::telemetry::OwnMetrics;
+
+    fn batch(part: &str) -> Batch {
+        let point = Point {
+            instrument: &catalogue::hailo::MONITOR_ACTIVE,
+            attributes: Arc::new(Attributes::new([(key::HW_ID, part.into())])),
+            owner: None,
+            value: 1i64.into(),
+            time: Timestamp::now(),
+            start: None,
+        };
+        Batch {
+            part: Part {
+                sampler: "test",
+                name: part.into(),
+            },
+            points: vec![point],
+        }
+    }
+
+    fn intake(observer: Option<Observer>) -> (Intake, Arc<Hub>, Arc<Status>) {
+        let limits = Limits {
+            series_per_instrument: 10,
+            series: 10,
+        };
+        let hub = Hub::new(OwnMetrics::install(), Resource::default(), limits, false, observer);
+        let hub = Arc::new(hub);
+        let attribution = Attribution::new(&HostRoots::new("/nonexistent"), Settings::default());
+        let status = Status::new(Descriptor {
+            name: "test",
+            period: Duration::from_secs(1),
+            deadline: Duration::from_secs(1),
+            instruments: &[],
+        });
+        (Intake::new(hub.clone(), attribution, Merger::new()), hub, status)
+    }
+
+    fn run(status: &Arc<Status>, outcome: &Outcome, parts: &[&str]) -> Run {
+        Run {
+            status: status.clone(),
+            report: Report::of(outcome),
+            batches: parts.iter().map(|part| batch(part)).collect(),
+            ends_others: false,
+        }
+    }
+
+    #[test]
+    fn a_part_keeps_its_readings_while_its_sampler_works_and_loses_them_when_it_fails() {
+        let (mut intake, hub, status) = intake(None);
+        let mut live_after = |outcome: &Outcome, parts: &[&str]| {
+            for seen in intake.parts.values_mut() {
+                seen.at -= seen.keep * 2;
+            }
+            intake.take(run(&status, outcome, parts));
+            intake.look_after();
+            hub.live().len()
+        };
+        assert_eq!(live_after(&Outcome::Sampled, &["a", "b"]), 2);
+        assert_eq!(
+            live_after(&Outcome::Sampled, &["a"]),
+            2,
+            "b was not read anew, and still holds"
+        );
+        assert_eq!(live_after(&Outcome::Sampled, &[]), 2);
+        assert_eq!(live_after(&Outcome::Retry("no".into()), &["a"]), 1, "b is too old");
+        assert_eq!(live_after(&Outcome::Retry("no".into()), &[]), 0);
+    }
+
+    #[test]
+    fn a_fault_loses_the_readings_that_it_met_and_no_later_ones() {
+        let mut faults = 1;
+        let (intake, hub, status) = intake(Some(Box::new(move |_| {
+            faults -= 1;
+            assert!(faults < 0, "a fault of the agent");
+        })));
+        let (send, receive) = std::sync::mpsc::channel();
+        send.send(run(&status, &Outcome::Sampled, &["a"])).unwrap();
+        send.send(run(&Status::new(status.descriptor.clone()), &Outcome::Sampled, &["b"]))
+            .unwrap();
+        drop(send);
+        intake.run(&receive);
+        assert!(status.last().is_some_and(|report| report.is_failure()));
+        assert!(
+            hub.live()
+                .iter()
+                .any(|series| series.attributes.get(key::HW_ID) == Some(&"b".into()))
+        );
     }
 }

@@ -13,7 +13,7 @@ mod status;
 mod table;
 pub mod worker;
 
-pub use daemon::{DaemonError, run as run_daemon};
+pub use daemon::{DaemonError, run as run_daemon, told_to_end};
 pub use hub::{Hub, Observer};
 pub use own_logs::OwnLogs;
 pub use print::{Format, PrintError, Printer};

@@ -112,6 +112,10 @@ impl Printer<'_> {
         let mut out = io::stdout().lock();
         if live {
             // Home, each line cleared to its end, then the rest of the screen: no flicker.
+            let text = match tcgetwinsize(io::stdout()) {
+                Ok(size) if size.ws_row > 0 && size.ws_col > 0 => fit(&text, size.ws_row.into(), size.ws_col.into()),
+                _ => text,
+            };
             let lines = text.replace('\n', "\x1b[K\n");
             write!(out, "\x1b[H{lines}\x1b[J")?;
         } else {
@@ -176,6 +180,25 @@ impl Printer<'_> {
     }
 }
 
+/// As many lines as the screen has room for: with more, it would scroll, and never show how they begin.
+fn fit(text: &str, rows: usize, columns: usize) -> String {
+    let height = |line: &str| line.chars().count().div_ceil(columns).max(1);
+    // The last line's end moves the cursor into a row of its own.
+    if text.lines().map(height).sum::<usize>() < rows {
+        return text.to_owned();
+    }
+    let mut left = rows.saturating_sub(2);
+    let shown = text.lines().take_while(|line| {
+        let fits = height(line) <= left;
+        left = left.saturating_sub(height(line));
+        fits
+    });
+    let shown: Vec<&str> = shown.collect();
+    let more = text.lines().count() - shown.len();
+    let begin: String = shown.iter().flat_map(|line| [*line, "\n"]).collect();
+    format!("{begin}... {more} more lines: enlarge the terminal, or add --once\n")
+}
+
 fn otlp_json(resource: &Resource, series: &[Series]) -> String {
     let mut lines = String::new();
     for record in otlp::Encoder::new(resource).encode(series, Timestamp::now()) {
@@ -210,5 +233,24 @@ impl Drop for Screen {
     fn drop(&mut self) {
         let mut out = io::stdout();
         write!(out, "\x1b[?25h\x1b[?1049l").and_then(|()| out.flush()).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fit;
+
+    #[test]
+    fn a_table_that_is_too_long_is_cut_below_and_says_so() {
+        let text = "a\nb\nc\nd\n";
+        assert_eq!(fit(text, 5, 80), text, "the cursor's row is the fifth");
+        let more = |lines| format!("... {lines} more lines: enlarge the terminal, or add --once\n");
+        assert_eq!(fit(text, 4, 80), format!("a\nb\n{}", more(2)));
+        assert_eq!(
+            fit("a\nlong line\nc\n", 4, 5),
+            format!("a\n{}", more(2)),
+            "it takes two rows"
+        );
+        assert_eq!(fit(text, 1, 80), more(4));
     }
 }

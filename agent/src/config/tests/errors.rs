@@ -65,7 +65,7 @@ fn all_faults_of_all_sources_are_told_at_once() {
         "agent.toml:2:1: hailo.max_age: \"soon\" is not a duration; write ",
         "agent.toml:3:1: hailo.discover: must be true or false, without quotes",
         "agent.toml:5:1: http.listen: \"9464\" is not an address and port; write ",
-        "agent.toml:7:1: limits.series: ",
+        "agent.toml:7:1: limits.series: must not be negative",
         "agent.toml:8:1: limits.bad: unknown key; ",
         "agent.toml:10:1: otlp.protocol: \"http/json\" is not known here; write \"grpc\" or \"http/protobuf\"",
         "agent.toml:11:1: otlp.queue_bytes: \"16 parsecs\" is not a size; write ",

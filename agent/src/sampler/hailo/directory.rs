@@ -22,6 +22,10 @@ pub(super) const IN_ROOT: &str = "tmp/hmon_files";
 /// Most files of one directory that are looked at: one a process.
 pub(super) const MAX_FILES: usize = 256;
 
+/// Most entries that are walked through for them: whoever may write to the directory could otherwise keep the sampler
+/// in it for good.
+const MAX_ENTRIES: usize = 16 * MAX_FILES;
+
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC)
@@ -124,10 +128,10 @@ impl Directory {
         rustix::fs::fstatfs(&self.fd).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
     }
 
-    /// The names of its monitor files, at most [`MAX_FILES`], and how many more there are.
+    /// The names of its monitor files, at most [`MAX_FILES`], and how many more were seen.
     pub(super) fn names(&self) -> io::Result<(Vec<OsString>, usize)> {
         let (mut names, mut more) = (Vec::new(), 0);
-        for entry in Dir::read_from(&self.fd)? {
+        for entry in Dir::read_from(&self.fd)?.take(MAX_ENTRIES) {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             let readable = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
@@ -290,6 +294,17 @@ mod tests {
             read(&open(dir.path()), "7abcdef"),
             Err(ReadError::TooLarge(_))
         ));
+    }
+
+    #[test]
+    fn a_flood_of_files_is_walked_through_to_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..MAX_ENTRIES + 100 {
+            std::fs::File::create(dir.path().join(format!("{number}abcdef"))).unwrap();
+        }
+        let (names, more) = open(dir.path()).names().unwrap();
+        assert_eq!(names.len(), MAX_FILES);
+        assert!(more > 0 && names.len() + more <= MAX_ENTRIES, "{more}");
     }
 
     #[test]

@@ -281,11 +281,14 @@ impl Sampler {
                     Some(Err(error)) => warn_hidden(&mut self.warned.hidden, &error),
                     _ => {}
                 }
+            }
+            searches = search.left;
+            monitored.doubt_shared_owners(self.settings.max_age, now);
+            for (name, file) in monitored.fresh(self.settings.max_age, now) {
                 if file.owner.owned.is_shown() {
                     (monitored.directory.id, name, file.owner.owned.process()).hash(&mut digest);
                 }
             }
-            searches = search.left;
         }
         self.devices.keys().for_each(|address| address.hash(&mut digest));
         digest.finish()

@@ -1,6 +1,6 @@
 //! One directory of monitor files, kept up to date from events and, where there are none, from looking at it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,29 @@ impl Monitored {
     /// When it wants to be looked at next.
     pub(super) fn due(&self) -> Option<Instant> {
         self.scan_at
+    }
+
+    /// The files that are young enough to be shown.
+    pub(super) fn fresh(&self, max_age: Option<Duration>, now: Instant) -> impl Iterator<Item = (&OsString, &File)> {
+        self.files.iter().filter(move |(_, file)| file.is_fresh(max_age, now))
+    }
+
+    /// A process writes one file. Where two containers that share the directory had a writer of the same id, and one of
+    /// them was killed, the other alone fits both files: it must not be shown as having done what the dead one did.
+    pub(super) fn doubt_shared_owners(&mut self, max_age: Option<Duration>, now: Instant) {
+        let mut files = HashMap::new();
+        for process in self
+            .fresh(max_age, now)
+            .filter_map(|(_, file)| file.owner.owned.process())
+        {
+            *files.entry(process).or_insert(0) += 1;
+        }
+        for file in self.files.values_mut().filter(|file| file.is_fresh(max_age, now)) {
+            let shared = file.owner.owned.process().and_then(|process| files.get(&process));
+            if let Some(count) = shared.filter(|count| **count > 1) {
+                file.owner.doubt(*count);
+            }
+        }
     }
 
     /// Reads what changed. Whether anything did.

@@ -67,6 +67,12 @@ pub(super) struct Search<'a> {
 }
 
 impl Owner {
+    /// `files` of one directory are said to be this one's process', which writes but one: all the others were left behind
+    /// by processes of the same id. Which of them is not told by any, so that this one is nobody's for now.
+    pub(super) const fn doubt(&mut self, files: usize) {
+        self.owned = Owned::Several(files);
+    }
+
     /// Looks again where something has changed: the process has ended, another one claims the file, a file that was
     /// thought to be left behind was written. `Some` where there was a search.
     pub(super) fn update(

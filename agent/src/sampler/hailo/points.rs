@@ -93,6 +93,9 @@ impl Points {
 
     fn of_file(&self, live: &mut Live<'_>, to: &mut Vec<Point>) {
         let owner = |always_pid| live.process.map(|process| Owner::Process { process, always_pid });
+        if let Some(process) = live.process {
+            live.file.count_for(process);
+        }
         let mut labels = std::mem::take(&mut live.file.labels);
         let Some(good) = live.file.good() else { return };
         let (reading, read) = (&good.reading, good.read);
@@ -146,12 +149,6 @@ impl Points {
             }
         }
         live.file.labels = labels;
-        if live.process.is_some() {
-            live.file
-                .totals
-                .values_mut()
-                .for_each(|total| total.handed = total.frames);
-        }
     }
 
     /// The counters of files without a known process: what each has grown by since the last time goes into one that
@@ -167,13 +164,11 @@ impl Points {
                 };
                 let attributes = live.file.labels.network(&name);
                 let start = if total.handed > 0.0 { read } else { total.start };
-                let grown = total.frames - std::mem::replace(&mut total.handed, total.frames);
-                let new = Total {
-                    frames: 0.0,
-                    start,
-                    handed: 0.0,
-                };
-                let sum = self.unowned.entry(Arc::clone(&attributes)).or_insert(new);
+                let grown = total.hand_elsewhere();
+                let sum = self
+                    .unowned
+                    .entry(Arc::clone(&attributes))
+                    .or_insert(Total::from(start));
                 sum.frames += grown;
                 let latest: &mut Timestamp = shown.entry(attributes).or_insert(read);
                 *latest = read.max(*latest);
@@ -227,7 +222,7 @@ fn point(
 
 /// Whole frames: the fraction stays inside until it has become one.
 fn counter(attributes: &Arc<Attributes>, owner: Option<Owner>, total: Total, time: Timestamp) -> Point {
-    let frames = Value::Int(total.frames.floor() as i64);
+    let frames = Value::Int((total.frames - total.elsewhere).floor() as i64);
     Point {
         start: Some(total.start),
         ..point(&hailo::NETWORK_FRAMES, attributes, owner, frames, time)

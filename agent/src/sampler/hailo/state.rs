@@ -7,7 +7,7 @@ use super::directory::Stamp;
 use super::labels::Labels;
 use super::owner::Owner;
 use super::reading::Reading;
-use crate::metric::Timestamp;
+use crate::metric::{ProcessKey, Timestamp};
 
 /// The age limit where none is configured: that many write intervals, and at least that long.
 const INTERVALS: u32 = 3;
@@ -44,6 +44,8 @@ pub(super) struct File {
     /// The last ones, oldest first.
     intervals: VecDeque<Duration>,
     pub(super) totals: BTreeMap<String, Total>,
+    /// The process that last got the totals.
+    counted_for: Option<ProcessKey>,
     pub(super) owner: Owner,
     pub(super) labels: Labels,
 }
@@ -69,8 +71,30 @@ pub(super) struct Good {
 pub(super) struct Total {
     pub(super) frames: f64,
     pub(super) start: Timestamp,
-    /// How much of it went into the counter of files without a known process.
+    /// How much of it some counter has.
     pub(super) handed: f64,
+    /// How much of that is another counter than the present process': that of files without a known process, or that of
+    /// a process that the file was thought to be of before.
+    pub(super) elsewhere: f64,
+}
+
+impl Total {
+    pub(super) const fn from(start: Timestamp) -> Self {
+        Self {
+            frames: 0.0,
+            start,
+            handed: 0.0,
+            elsewhere: 0.0,
+        }
+    }
+
+    /// What has been counted since it was last asked for, for another counter than the present process'.
+    pub(super) const fn hand_elsewhere(&mut self) -> f64 {
+        let grown = self.frames - self.handed;
+        self.handed = self.frames;
+        self.elsewhere += grown;
+        grown
+    }
 }
 
 impl File {
@@ -122,18 +146,27 @@ impl File {
             if let Some(total) = self.totals.get_mut(name) {
                 total.frames += rate * interval.as_secs_f64();
             } else {
-                let total = Total {
-                    frames: 0.0,
-                    start: now,
-                    handed: 0.0,
-                };
-                self.totals.insert(name.clone(), total);
+                self.totals.insert(name.clone(), Total::from(now));
             }
         }
         if self.totals.len() > MAX_TOTALS {
             self.totals.retain(|name, _| reading.networks.contains_key(name));
         }
         self.labels.keep(&reading.networks, &reading.streams);
+    }
+
+    /// The totals go to this process from now on. What another one got stays that one's.
+    pub(super) fn count_for(&mut self, process: ProcessKey) {
+        let another = self
+            .counted_for
+            .replace(process)
+            .is_some_and(|before| before != process);
+        for total in self.totals.values_mut() {
+            if another {
+                total.elsewhere = total.handed;
+            }
+            total.handed = total.frames;
+        }
     }
 
     /// Age of the values: how old the file was when it was read, and the time since by the running clock. So neither a

@@ -302,6 +302,42 @@ fn frames_of_a_process_are_not_counted_again_when_it_can_no_longer_be_told() {
 }
 
 #[test]
+fn each_frame_is_counted_for_one_process_or_for_none() {
+    let mut file = File::default();
+    let mut points = points();
+    let mut count = |file: &mut File, second, process: Option<u32>| {
+        write(file, second, reading(&[], 10.0));
+        let live = match process {
+            Some(pid) => of(pid, file),
+            None => of_nobody(file),
+        };
+        let made = points.build(&devices(&[]), vec![live], time(second));
+        let frames = made
+            .iter()
+            .find(|point| point.instrument.name == "hailo.network.frames");
+        frames.unwrap().value.clone()
+    };
+    count(&mut file, 10, None);
+    assert_eq!(count(&mut file, 11, None), Value::Int(10));
+    assert_eq!(
+        count(&mut file, 12, Some(7)),
+        Value::Int(10),
+        "not what was counted before it was known"
+    );
+    assert_eq!(
+        count(&mut file, 13, None),
+        Value::Int(10),
+        "another count: that of before has ended"
+    );
+    assert_eq!(count(&mut file, 14, Some(7)), Value::Int(20), "goes on where it was");
+    assert_eq!(
+        count(&mut file, 15, Some(8)),
+        Value::Int(10),
+        "not what another process did"
+    );
+}
+
+#[test]
 fn attributes_are_made_once() {
     let mut file = File::default();
     let mut points = points();
