@@ -47,6 +47,7 @@ fn main() {
         ("a_worker_that_complains_without_end_still_answers", complains),
         ("a_worker_that_answers_another_request_is_killed", answers_another),
         ("what_a_worker_may_not_say_is_refused_and_the_rest_believed", lies),
+        ("a_device_that_a_worker_no_longer_names_ends", forgets),
         ("a_killed_worker_takes_its_descendants_along", descendants),
         ("a_hanging_worker_costs_no_other_sampler_its_period", neighbours),
         ("a_worker_that_failed_is_not_started_again_at_once", backs_off),
@@ -90,6 +91,16 @@ fn play(behaviour: &str) {
                     future,
                 ],
             )
+        }),
+        "forget" => answer(|id| {
+            let mut reply = reply(id, vec![point(hw::NPU_UTILIZATION.name, WireValue::Double(0.5))]);
+            if id == 1 {
+                reply.parts.push(WirePart {
+                    name: "gpu1".into(),
+                    ..reply.parts[0].clone()
+                });
+            }
+            reply
         }),
         "descend" => {
             let child = std::process::Command::new("sleep").arg("3600").spawn().unwrap();
@@ -218,6 +229,31 @@ fn lies() -> Result<(), Failed> {
         batch.points.iter().all(|point| point.time <= now),
         "a reading from the future"
     );
+    Ok(())
+}
+
+fn forgets() -> Result<(), Failed> {
+    let deadline = Duration::from_secs(10);
+    let descriptor = Descriptor {
+        name: "test",
+        period: deadline,
+        deadline,
+        instruments: MAY_EMIT,
+    };
+    let mut sampler = WorkerSampler::new(descriptor, worker("forget"));
+    let mut parts = || {
+        let mut batches: Vec<Batch> = Vec::new();
+        assert!(matches!(sampler.sample(&mut batches), Outcome::Sampled));
+        let mut seen: Vec<_> = batches
+            .iter()
+            .map(|batch| (batch.part.name.to_string(), batch.points.len()))
+            .collect();
+        seen.sort();
+        seen
+    };
+    assert_eq!(parts(), [("gpu0".to_owned(), 1), ("gpu1".to_owned(), 1)]);
+    assert_eq!(parts(), [("gpu0".to_owned(), 1), ("gpu1".to_owned(), 0)]);
+    assert_eq!(parts(), [("gpu0".to_owned(), 1)]);
     Ok(())
 }
 

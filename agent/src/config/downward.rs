@@ -25,10 +25,11 @@ pub(super) fn variables(env: &Environment) -> Layer {
     let interval = env.get(COLLECT_INTERVAL).and_then(Result::ok).map(|seconds| {
         let key = ["compat", "k8s_monitor", "interval"].map(str::to_owned).to_vec();
         // The replaced collector took bare seconds.
-        let text = seconds
-            .trim()
-            .parse::<f64>()
-            .map_or_else(|_| seconds.to_owned(), |seconds| format!("{seconds}s"));
+        let text = match seconds.trim().parse::<u64>() {
+            // Manifests written for the replaced collector keep working, whatever they ask.
+            Ok(seconds) => format!("{}s", seconds.max(SHORTEST)),
+            Err(_) => seconds.to_owned(),
+        };
         (
             key,
             Leaf {

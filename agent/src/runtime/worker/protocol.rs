@@ -26,7 +26,7 @@ pub struct Reply {
     /// Why, where it is not `sampled`.
     #[serde(default)]
     pub reason: String,
-    /// The readings.
+    /// The readings: all that there is. A part of the reply before that is missing here has ended.
     #[serde(default)]
     pub parts: Vec<WirePart>,
 }

@@ -24,6 +24,8 @@ pub struct WorkerSampler {
     deadline: Duration,
     worker: Worker,
     recorders: Recorders,
+    /// Of the last reply with readings.
+    parts: Vec<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -52,10 +54,24 @@ impl WorkerSampler {
             deadline,
             worker,
             recorders,
+            parts: Vec::new(),
         }
     }
 
-    fn believe(&self, reply: Reply, out: &mut Vec<Batch>) {
+    fn believe(&mut self, reply: Reply, out: &mut Vec<Batch>) {
+        let named: Vec<Arc<str>> = reply.parts.iter().map(|part| part.name.as_str().into()).collect();
+        for gone in std::mem::replace(&mut self.parts, named.clone()) {
+            if !named.contains(&gone) {
+                let part = Part {
+                    sampler: self.descriptor.name,
+                    name: gone,
+                };
+                out.push(Batch {
+                    part,
+                    points: Vec::new(),
+                });
+            }
+        }
         let mut left = MAX_POINTS;
         for part in reply.parts {
             let mut points = Vec::with_capacity(part.points.len().min(left));
