@@ -220,8 +220,12 @@ fn format(asked: Option<cli::Format>) -> Format {
 
 /// Prints each point when it comes, and tells `closed` when nobody reads them any more.
 fn json_lines(closed: Arc<Notify>) -> Observer {
+    let terminal = std::io::stdout().is_terminal();
     Box::new(move |series: &Series| {
-        let line = stdout::json_line(series) + "\n";
+        let mut line = stdout::json_line(series) + "\n";
+        if terminal {
+            line = stdout::for_terminal(&line);
+        }
         if std::io::stdout().lock().write_all(line.as_bytes()).is_err() {
             closed.notify_one();
         }

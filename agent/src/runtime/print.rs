@@ -136,7 +136,7 @@ impl Printer<'_> {
             });
         }
         let resource = self.started.hub.resource();
-        match self.format {
+        let text = match self.format {
             Format::Table => {
                 let width = tcgetwinsize(io::stdout()).map_or(160, |size| size.ws_col).max(80);
                 let notes = self.notes();
@@ -150,6 +150,11 @@ impl Printer<'_> {
             Format::Json => series.iter().map(|one| stdout::json_line(one) + "\n").collect(),
             Format::OtlpJson => otlp_json(resource, &series),
             Format::Prometheus => self.renderer.render(prometheus::Format::Text, &series, resource),
+        };
+        if isatty(io::stdout()) {
+            stdout::for_terminal(&text)
+        } else {
+            text
         }
     }
 

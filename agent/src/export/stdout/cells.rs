@@ -16,6 +16,12 @@ pub(super) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Lines that are right for programs, fit for a terminal: their formats let a stranger's name keep what moves the cursor
+/// or changes the terminal's title.
+pub fn for_terminal(lines: &str) -> String {
+    lines.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
 pub(super) fn number(series: Option<&&Series>) -> Option<f64> {
     series?.value.as_ref().and_then(Value::as_f64)
 }
@@ -74,5 +80,18 @@ pub(super) fn process(attributes: &Attributes) -> String {
         (true, false) => pid,
         (false, true) => executable,
         (false, false) => format!("{executable} ({pid})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_terminal;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left_but_the_ends_of_lines() {
+        assert_eq!(
+            for_terminal("a{n=\"x\u{1b}]0;title\u{7}\r\u{9b}2J\"} 1\nb 2\n"),
+            "a{n=\"x\u{fffd}]0;title\u{fffd}\u{fffd}\u{fffd}2J\"} 1\nb 2\n"
+        );
     }
 }

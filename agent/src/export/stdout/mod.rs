@@ -7,5 +7,6 @@ mod json;
 mod lookup;
 mod table;
 
+pub use cells::for_terminal;
 pub use json::json_line;
 pub use table::{Note, View, render};
