@@ -3,7 +3,7 @@
 use super::column::{Column, Header};
 use super::fault::ToolError;
 use super::line::{Line, cells, is_elided};
-use super::row::{Field, for_each, leading_singles};
+use super::row::{Field, for_each, leading_singles, mended};
 use super::table::{Chip, Health, Process, Skipped, Table};
 use super::value::{self, Lost, is_absent};
 
@@ -171,8 +171,16 @@ impl<'a> Parser<'a> {
         true
     }
 
-    fn device(&mut self, row: &'a str, cells: &[&'a str]) {
-        let is_card = self.is_card(cells);
+    fn device(&mut self, row: &'a str, cells: &[&str]) {
+        let mended = (!self.is_in_place(cells)).then(|| self.mended(cells)).flatten();
+        let mended_cells: Vec<&str>;
+        let (is_card, cells) = match &mended {
+            Some((is_card, found)) => {
+                mended_cells = found.iter().map(String::as_str).collect();
+                (*is_card, mended_cells.as_slice())
+            }
+            None => (self.is_card(cells), cells),
+        };
         let header = if is_card { &self.card_header } else { &self.chip_header };
         if header.cells.len() != cells.len() || header.cells.is_empty() {
             return self.strange(row, "row");
@@ -195,6 +203,23 @@ impl<'a> Parser<'a> {
             chip.forget_failed_utilization(skipped);
             self.table.chips.push(chip);
         }
+    }
+
+    /// Whether the one word that tells what a row is stands where its header has it.
+    fn is_in_place(&self, cells: &[&str]) -> bool {
+        let cell = |header: &Header, column| Some(*cells.get(header.cell_of(column)?)?);
+        cells.len() == self.card_header.cells.len()
+            && (cell(&self.card_header, Column::Health).is_some_and(|word| Health::of_word(word).is_some())
+                || cell(&self.chip_header, Column::Bus)
+                    .is_some_and(|bus| bus.contains(':') || (!bus.is_empty() && is_absent(bus))))
+    }
+
+    /// The cells of a row whose bars stand elsewhere, and whether it is a card's.
+    fn mended(&self, cells: &[&str]) -> Option<(bool, Vec<String>)> {
+        let is_health = |word: &str| Health::of_word(word).is_some();
+        let card = mended(&self.card_header, Column::Health, cells, is_health).map(|cells| (true, cells));
+        let chip = || mended(&self.chip_header, Column::Bus, cells, |word| word.contains(':'));
+        card.or_else(|| Some((false, chip()?)))
     }
 
     /// By what is in it; where that leaves doubt, by what is due.
