@@ -50,13 +50,13 @@ impl Points {
     pub(super) fn build(&mut self, table: &Table, now: Moment, skipped: &mut Skipped) -> Vec<Point> {
         let mut labels: HashMap<ChipKey, Arc<Attributes>> = HashMap::new();
         let mut points = Vec::new();
-        for chip in &table.chips {
-            let key = ChipKey::of(chip).filter(|key| !labels.contains_key(key));
-            let Some(key) = key else {
-                *skipped.entry("chip_without_identity").or_default() += 1;
-                continue;
-            };
-            let label = Arc::new(self.label(&key));
+        for (row, chip) in table.chips.iter().enumerate() {
+            let mut key = ChipKey::of(chip, row);
+            if labels.contains_key(&key) {
+                *skipped.entry("chip_twice").or_default() += 1;
+                key = ChipKey::Row(row);
+            }
+            let label = Arc::new(self.label(&key, chip.npu, chip.chip));
             labels.insert(key.clone(), Arc::clone(&label));
             let mut of = Of {
                 label,
@@ -78,16 +78,10 @@ impl Points {
         points
     }
 
-    fn label(&self, chip: &ChipKey) -> Attributes {
-        let (npu, number) = match chip {
-            ChipKey::Ids(npu, number) => (Some(*npu), *number),
-            ChipKey::Bus(_, number) => (None, *number),
-        };
-        let ids = [
-            (key::HW_ID, self.node.hw_id(chip).into()),
-            (key::ASCEND_CHIP_ID, number.into()),
-        ];
-        Attributes::new(ids.into_iter().chain(npu.map(|npu| (key::ASCEND_NPU_ID, npu.into()))))
+    fn label(&self, key: &ChipKey, npu: Option<u32>, chip: Option<u32>) -> Attributes {
+        let ids = [(key::ASCEND_NPU_ID, npu), (key::ASCEND_CHIP_ID, chip)];
+        let ids = ids.into_iter().filter_map(|(key, id)| Some((key, id?.into())));
+        Attributes::new(ids.chain([(key::HW_ID, self.node.hw_id(key).into())]))
     }
 
     fn processes(
@@ -107,7 +101,9 @@ impl Points {
             let ids = (process.npu, process.chip);
             *counts.entry(ids).or_default() += 1;
             let key = ChipKey::Ids(ids.0, ids.1);
-            let label = labels.entry(key.clone()).or_insert_with(|| self.label(&key).into());
+            let label = labels
+                .entry(key.clone())
+                .or_insert_with(|| self.label(&key, Some(ids.0), Some(ids.1)).into());
             if let Some(bytes) = process.memory {
                 to.push(self.of_process(process, label, bytes, time, skipped));
             }

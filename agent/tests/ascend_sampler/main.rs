@@ -8,19 +8,21 @@
     reason = "a test program, part of which plays a tool"
 )]
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+mod bench;
+
 use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use accelscope::host::HostRoots;
 use accelscope::metric::catalogue::{accel, ascend, hw};
-use accelscope::metric::{Attributes, Batch, Instrument, Owner, Point, key};
+use accelscope::metric::{Batch, Owner, Point, key};
 use accelscope::sampler::Level;
 use accelscope::sampler::ascend::{Sampler, Settings, explain};
 use accelscope::sampler::{Outcome, Sampler as _};
 use accelscope::simulate::npu_smi;
 use libtest_mimic::{Arguments, Failed, Trial};
+
+use bench::{Bench, attribute, of, points, sample, values};
 
 type Test = fn() -> Result<(), Failed>;
 
@@ -47,91 +49,6 @@ fn main() -> ExitCode {
     // One at a time: a script that another thread's child still holds open for writing cannot be started.
     arguments.test_threads.get_or_insert(1);
     libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-/// A tool, and the sampler that asks it.
-struct Bench {
-    directory: tempfile::TempDir,
-    settings: Settings,
-}
-
-impl Bench {
-    fn new(flags: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let bench = Self {
-            settings: Settings {
-                npu_smi: Some(directory.path().join("npu-smi")),
-                timeout: Duration::from_secs(60),
-                require_admin: false,
-                ..Settings::default()
-            },
-            directory,
-        };
-        bench.plays(flags);
-        bench
-    }
-
-    /// From now on the tool does this.
-    fn plays(&self, flags: &str) {
-        let own = std::env::current_exe().unwrap();
-        let log = self.log();
-        self.runs(&format!(
-            "exec {} npu-smi --log {} {flags} \"$@\"",
-            own.display(),
-            log.display()
-        ));
-    }
-
-    /// By rename: a script that is being run cannot be written to.
-    fn runs(&self, script: &str) {
-        let new = self.directory.path().join("new");
-        std::fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
-        std::fs::rename(new, self.directory.path().join("npu-smi")).unwrap();
-    }
-
-    fn log(&self) -> PathBuf {
-        self.directory.path().join("log")
-    }
-
-    fn sampler(&self) -> Sampler {
-        Sampler::new(self.settings.clone(), HostRoots::new("/"), "node".to_owned())
-    }
-}
-
-fn sample(sampler: &mut Sampler) -> (Outcome, Vec<Batch>) {
-    let mut batches = Vec::new();
-    let outcome = sampler.sample(&mut batches);
-    (outcome, batches)
-}
-
-fn points(sampler: &mut Sampler) -> Vec<Point> {
-    let (outcome, batches) = sample(sampler);
-    assert!(matches!(outcome, Outcome::Sampled), "{outcome:?}");
-    let points: Vec<Point> = batches.into_iter().flat_map(|batch| batch.points).collect();
-    for point in &points {
-        assert!(point.value.is_valid_for(point.instrument), "{point:?}");
-        for (key, _) in &*point.attributes {
-            let own = point.instrument.attributes.contains(key);
-            assert!(own || point.instrument.owned, "{}: {key}", point.instrument.name);
-        }
-    }
-    points
-}
-
-fn of<'a>(points: &'a [Point], instrument: &Instrument) -> Vec<&'a Point> {
-    points.iter().filter(|point| point.instrument == instrument).collect()
-}
-
-fn attribute(attributes: &Attributes, key: &str) -> String {
-    attributes.get(key).map_or_else(String::new, ToString::to_string)
-}
-
-fn values(points: &[Point], instrument: &Instrument) -> Vec<f64> {
-    of(points, instrument)
-        .iter()
-        .map(|point| point.value.as_f64().unwrap())
-        .collect()
 }
 
 fn chips() -> Result<(), Failed> {
