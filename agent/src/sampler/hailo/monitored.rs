@@ -181,7 +181,19 @@ impl Monitored {
         if file.knows(stamp) {
             return false;
         }
-        let reading = read(&bytes, name, file.has_extremes(), skipped);
+        let has_extremes = file.has_extremes();
+        let mut reading = read(&bytes, name, has_extremes, skipped);
+        let others = self.files.iter().filter(|(other, _)| *other != name);
+        let others: usize = others.map(|(_, file)| file.elements()).sum();
+        // A file may grow after it was let in.
+        if reading
+            .as_ref()
+            .is_some_and(|new| others + new.elements() > MAX_ELEMENTS)
+        {
+            skipped.add("too_many_elements");
+            reading = None;
+        }
+        let file = self.files.entry(name.to_owned()).or_default();
         let has_values = reading.is_some();
         file.wrote(stamp, reading, now);
         has_values
@@ -320,6 +332,39 @@ mod tests {
         }
         assert_eq!(monitored.files.len(), 1);
         assert_eq!(skipped, Skipped::default(), "a write under way is no fault");
+    }
+
+    #[test]
+    fn files_that_grow_together_are_bounded_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut monitored = monitored(dir.path(), None);
+        let mut skipped = Skipped::default();
+        let large = |pid: usize| {
+            let network = |n| ProtoMonInfo {
+                network_name: format!("{n}"),
+                ..ProtoMonInfo::default()
+            };
+            ProtoMon {
+                pid: pid.to_string(),
+                // The process id counts as one.
+                networks_infos: (1..decode::MAX_ELEMENTS).map(network).collect(),
+                ..ProtoMon::default()
+            }
+            .encode_to_vec()
+        };
+        let files = MAX_ELEMENTS / decode::MAX_ELEMENTS + 3;
+        for small in [true, false] {
+            for pid in 1..=files {
+                let bytes = if small { message(1.0) } else { large(pid) };
+                let name = format!("{pid}abcdef");
+                std::fs::write(dir.path().join(&name), bytes).unwrap();
+                monitored.touch(name.into());
+            }
+            monitored.update(later(100), &mut skipped).unwrap();
+        }
+        assert_eq!(monitored.files.len(), files);
+        assert!(monitored.files.values().map(File::elements).sum::<usize>() <= MAX_ELEMENTS);
+        assert_eq!(skipped.0.get("too_many_elements"), Some(&3));
     }
 
     #[test]

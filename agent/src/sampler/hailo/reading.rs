@@ -135,6 +135,11 @@ impl Reading {
         Some(reading)
     }
 
+    /// How many devices, networks and streams it has.
+    pub(super) fn elements(&self) -> usize {
+        self.devices.len() + self.networks.len() + self.streams.len()
+    }
+
     fn add_device(&mut self, address: String, found: Device) {
         if address.is_empty() {
             return self.skipped.add(UNNAMED);

@@ -114,9 +114,7 @@ impl File {
 
     /// How many series it makes, about.
     pub(super) fn elements(&self) -> usize {
-        self.good
-            .as_ref()
-            .map_or(0, |good| good.reading.networks.len() + good.reading.streams.len())
+        self.good.as_ref().map_or(0, |good| good.reading.elements())
     }
 
     /// A new version; `None` where it has no values (yet): the last ones stay until they are too old.
