@@ -90,6 +90,16 @@ fn the_bundle_names_the_pod_where_the_path_does_not() {
 }
 
 #[test]
+fn a_cgroup_that_is_named_like_another_pods_container_gets_none_of_its_names() {
+    let bundle = format!("/run/containerd/io.containerd.runtime.v2.task/k8s.io/{ID}/config.json");
+    let own = "00000000-0000-4000-8000-000000000001";
+    let found = Node::new()
+        .with(&bundle, CONTAINERD)
+        .look_up(&format!("0::/kubepods/besteffort/pod{own}/{ID}"));
+    assert_eq!((found.pod_uid, found.pod_name, found.image), (text(own), None, None));
+}
+
+#[test]
 fn crios_bundle() {
     let config = r#"{"annotations":{"io.kubernetes.container.name":"detector","io.kubernetes.pod.name":"vision-7d9f",
         "io.kubernetes.pod.namespace":"edge","io.kubernetes.pod.uid":"1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9",

@@ -46,7 +46,8 @@ impl Container {
                 if container.is_complete() {
                     break;
                 }
-                if let Some(found) = source(roots, id) {
+                // A container that may write to its cgroup can make one that is named like another pod's container.
+                if let Some(found) = source(roots, id).filter(|found| !container.contradicts(found)) {
                     container.fill(found);
                 }
             }
@@ -78,6 +79,12 @@ impl Container {
         } else {
             self.name.is_some()
         }
+    }
+
+    /// Whether the other is of another pod. Runtimes write a pod's uid with dashes or without.
+    fn contradicts(&self, other: &Self) -> bool {
+        let plain = |uid: &Option<String>| uid.as_ref().map(|uid| uid.replace(['-', '_'], ""));
+        matches!((plain(&self.pod_uid), plain(&other.pod_uid)), (Some(mine), Some(theirs)) if mine != theirs)
     }
 
     fn is_in_pod(&self) -> bool {

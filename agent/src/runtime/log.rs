@@ -55,6 +55,12 @@ pub fn start(log: &Log, exported: Option<&OwnLogs>) {
         .with(exported)
         .try_init()
         .ok();
+    // A fault of the agent's own is a log line like any other: in its format, and not without end.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let what = panic.payload_as_str().unwrap_or("unknown");
+        tracing::error!(place, what, "a fault of the agent; please report it");
+    }));
 }
 
 /// Lets each place in the code log a few lines a minute, so that a fault that repeats does not fill the disk.

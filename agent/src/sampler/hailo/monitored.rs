@@ -23,7 +23,7 @@ pub(super) const SETTLED: Duration = Duration::from_millis(20);
 const UNTOLD: Duration = Duration::from_secs(1);
 
 /// Most networks and streams of one directory: more than any node runs, less than would hurt it.
-const MAX_ELEMENTS: usize = 20_000;
+const MAX_ELEMENTS: usize = 5_000;
 
 /// A directory and what is known of its files.
 #[derive(Debug)]

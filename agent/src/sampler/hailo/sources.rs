@@ -24,7 +24,7 @@ const REST: Duration = Duration::from_millis(50);
 /// How long to wait before trying again to get an inotify instance.
 const WATCH_AGAIN: Duration = Duration::from_mins(1);
 /// Most views that are looked into.
-const MAX_VIEWS: usize = 256;
+const MAX_VIEWS: usize = 128;
 
 /// All directories, and the one watch for them.
 #[derive(Debug, Default)]
