@@ -3,6 +3,8 @@
 //! A sampler runs on a thread of its own, so that a read that hangs stops nobody else. It does only file I/O there;
 //! vendor libraries and tools run in a worker process.
 
+#[cfg(feature = "ascend")]
+pub mod ascend;
 #[cfg(feature = "hailo")]
 pub mod hailo;
 

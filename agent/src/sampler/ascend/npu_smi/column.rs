@@ -1,0 +1,178 @@
+//! What a header says of the cells below it.
+
+/// One value of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Npu,
+    Name,
+    Health,
+    Power,
+    Temperature,
+    Hugepages,
+    Chip,
+    LogicalId,
+    PhysicalId,
+    Bus,
+    AiCore,
+    AiCpu,
+    NpuUtilization,
+    Ddr,
+    Hbm,
+    ProcessId,
+    ProcessName,
+    ProcessMemory,
+    ProcessIdInContainer,
+    /// A column that no known version has; its values are lost, the others are not.
+    Unknown,
+}
+
+/// Written without blanks, hyphens and capitals. With their units: a column in another unit is another column.
+const TITLES: &[(&str, Column)] = &[
+    ("npu", Column::Npu),
+    ("npuid", Column::Npu),
+    ("name", Column::Name),
+    ("health", Column::Health),
+    ("power(w)", Column::Power),
+    ("temp(c)", Column::Temperature),
+    ("hugepagesusage(page)", Column::Hugepages),
+    ("chip", Column::Chip),
+    ("chipid", Column::Chip),
+    ("device", Column::LogicalId),
+    ("phyid", Column::PhysicalId),
+    ("busid", Column::Bus),
+    ("aicore(%)", Column::AiCore),
+    ("aicpu(%)", Column::AiCpu),
+    ("npuutil(%)", Column::NpuUtilization),
+    ("memoryusage(mb)", Column::Ddr),
+    ("hbmusage(mb)", Column::Hbm),
+    ("processid", Column::ProcessId),
+    ("processname", Column::ProcessName),
+    ("processmemory(mb)", Column::ProcessMemory),
+    ("processidincontainer", Column::ProcessIdInContainer),
+];
+
+/// Words of the longest title.
+const LONGEST: usize = 4;
+
+impl Column {
+    /// For counting what was lost.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Npu => "npu_id",
+            Self::Name => "name",
+            Self::Health => "health",
+            Self::Power => "power",
+            Self::Temperature => "temperature",
+            Self::Hugepages => "hugepages",
+            Self::Chip => "chip_id",
+            Self::LogicalId => "logical_id",
+            Self::PhysicalId => "physical_id",
+            Self::Bus => "bus_id",
+            Self::AiCore => "aicore",
+            Self::AiCpu => "aicpu",
+            Self::NpuUtilization => "npu_utilization",
+            Self::Ddr => "memory",
+            Self::Hbm => "hbm",
+            Self::ProcessId => "process_id",
+            Self::ProcessName => "process_name",
+            Self::ProcessMemory => "process_memory",
+            Self::ProcessIdInContainer => "process_id_in_container",
+            Self::Unknown => "unknown_column",
+        }
+    }
+
+    /// Whether its values are written `used / total`.
+    pub(super) const fn is_pair(self) -> bool {
+        matches!(self, Self::Hugepages | Self::Ddr | Self::Hbm)
+    }
+
+    /// Whether its values are numbers of their own that stand beside others in a cell.
+    pub(super) const fn is_measure(self) -> bool {
+        matches!(
+            self,
+            Self::Power | Self::Temperature | Self::AiCore | Self::AiCpu | Self::NpuUtilization | Self::Unknown
+        ) || self.is_pair()
+    }
+}
+
+/// A header row: the columns of each of its cells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) cells: Vec<Vec<Column>>,
+}
+
+impl Header {
+    pub(super) fn of(cells: &[&str]) -> Self {
+        Self {
+            cells: cells.iter().map(|cell| columns(cell)).collect(),
+        }
+    }
+
+    pub(super) fn has(&self, column: Column) -> bool {
+        self.cell_of(column).is_some()
+    }
+
+    /// Which of the cells holds `column`.
+    pub(super) fn cell_of(&self, column: Column) -> Option<usize> {
+        self.cells.iter().position(|columns| columns.contains(&column))
+    }
+
+    /// Whether its first cell begins with the number of the NPU or chip, or is blank.
+    pub(super) fn starts_as_one(&self) -> bool {
+        self.cells
+            .first()
+            .is_some_and(|cell| matches!(cell.first(), None | Some(Column::Npu | Column::Chip)))
+    }
+}
+
+fn columns(cell: &str) -> Vec<Column> {
+    let words: Vec<&str> = cell.split_whitespace().collect();
+    let mut columns = Vec::new();
+    let mut rest = &words[..];
+    while !rest.is_empty() {
+        let longest = (1..=rest.len().min(LONGEST)).rev();
+        let found = longest
+            .into_iter()
+            .find_map(|count| Some((count, titled(&rest[..count])?)));
+        let (count, column) = found.unwrap_or((1, Column::Unknown));
+        columns.push(column);
+        rest = &rest[count..];
+    }
+    columns
+}
+
+fn titled(words: &[&str]) -> Option<Column> {
+    let letters = || {
+        words
+            .iter()
+            .flat_map(|word| word.bytes())
+            .filter(|byte| !matches!(byte, b'-' | b'_'))
+            .map(|byte| byte.to_ascii_lowercase())
+    };
+    TITLES
+        .iter()
+        .find_map(|(title, column)| letters().eq(title.bytes()).then_some(*column))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Column::{AiCore, Bus, Chip, Ddr, Hbm, Npu, NpuUtilization, PhysicalId, ProcessId, Unknown};
+    use super::*;
+
+    #[test]
+    fn titles_of_one_and_of_several_words_are_told_apart() {
+        let header = Header::of(&["", " ", " Bus-Id", "NPU Util(%) Memory-Usage(MB)  HBM-Usage(MB)"]);
+        assert_eq!(
+            header.cells,
+            [vec![], vec![], vec![Bus], vec![NpuUtilization, Ddr, Hbm]]
+        );
+        assert_eq!(Header::of(&["Chip  Phy-ID"]).cells, [[Chip, PhysicalId]]);
+        let header = Header::of(&["NPU ID", "Process id", "Process id in container"]);
+        assert_eq!(header.cells, [[Npu], [ProcessId], [Column::ProcessIdInContainer]]);
+    }
+
+    #[test]
+    fn a_column_in_another_unit_is_not_taken_for_the_known_one() {
+        assert_eq!(Header::of(&["AICore(%) HBM-Usage(GB)"]).cells, [[AiCore, Unknown]]);
+    }
+}

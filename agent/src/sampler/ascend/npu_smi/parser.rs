@@ -1,0 +1,391 @@
+//! `npu-smi info`: from lines to a table.
+
+use super::column::{Column, Header};
+use super::fault::ToolError;
+use super::line::{Line, cells, is_elided};
+use super::row::{Field, for_each, leading_singles};
+use super::table::{Chip, Health, Process, Skipped, Table};
+use super::value::{self, Lost, is_absent};
+
+/// Longest output that is looked at. The longest real one, 64 cards of two chips with eight processes each, has 200 KiB.
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// Characters of a line that an error quotes.
+const QUOTED: usize = 120;
+
+/// Why an output gave no table.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ParseError {
+    /// The tool printed an error instead.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// A table of no known layout.
+    #[error(
+        "this line of npu-smi's table is of no known layout: {line}; please report it with the output of `npu-smi info`"
+    )]
+    Layout {
+        /// The first such line.
+        line: String,
+    },
+    /// No table.
+    #[error("npu-smi printed no table{}; run `npu-smi info` by hand", said(.line))]
+    NoTable {
+        /// The first line that it did print.
+        line: Option<String>,
+    },
+    /// Longer than [`MAX_BYTES`].
+    #[error("npu-smi printed {bytes} bytes, more than the {MAX_BYTES} that are looked at")]
+    TooLong {
+        /// How long.
+        bytes: usize,
+    },
+}
+
+fn said(line: &Option<String>) -> String {
+    line.as_ref()
+        .map_or_else(|| " and nothing else".to_owned(), |line| format!(" but: {line}"))
+}
+
+/// The line for a message: short, and without characters that would upset a terminal.
+pub(super) fn quoted(line: &str) -> String {
+    let line = line.trim();
+    let cut = &line[..line.floor_char_boundary(QUOTED)];
+    let printable = cut.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    printable.chain((cut.len() < line.len()).then_some('…')).collect()
+}
+
+/// The table that `npu-smi info` printed. Takes time in proportion to its length.
+///
+/// A value that is not understood is left out and counted in [`Table::skipped`]. An error: the tool told one and no
+/// chip, it printed no table, or one of no known layout.
+pub fn parse(text: &str) -> Result<Table, ParseError> {
+    if text.len() > MAX_BYTES {
+        return Err(ParseError::TooLong { bytes: text.len() });
+    }
+    let mut parser = Parser::default();
+    let mut scratch = Vec::new();
+    for line in text.lines() {
+        match Line::of(line) {
+            Line::Nothing => {}
+            Line::Row(row) => {
+                cells(row, &mut scratch);
+                parser.row(row, &scratch);
+            }
+            Line::Text(text) => parser.text(text),
+        }
+    }
+    parser.finish()
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Section {
+    #[default]
+    Outside,
+    Devices,
+    Processes,
+}
+
+#[derive(Debug, Default)]
+struct Parser<'a> {
+    table: Table,
+    section: Section,
+    card_header: Header,
+    chip_header: Header,
+    process_header: Header,
+    /// A card's row whose chip's row has not come yet.
+    card: Option<Chip>,
+    has_devices: bool,
+    strange_row: Option<&'a str>,
+    first_text: Option<&'a str>,
+}
+
+impl<'a> Parser<'a> {
+    fn text(&mut self, line: &'a str) {
+        self.first_text.get_or_insert(line);
+        // The driver's `npu_info_print.c`, after the tables.
+        if line.contains("driver package may not be completely installed") {
+            self.table.driver_incomplete = true;
+        } else if self.table.fault.is_none() {
+            self.table.fault = ToolError::of(line);
+        }
+    }
+
+    fn row(&mut self, row: &'a str, cells: &[&'a str]) {
+        if is_elided(cells) {
+            return;
+        }
+        if let [only] = cells {
+            return self.sentence(row, only);
+        }
+        if may_be_header(row, cells) && self.header(cells) {
+            return;
+        }
+        match self.section {
+            Section::Outside => self.strange(row, "row"),
+            Section::Devices => self.device(row, cells),
+            Section::Processes => self.process(cells),
+        }
+    }
+
+    /// A row without inner bars: the title, or a sentence.
+    fn sentence(&mut self, row: &'a str, text: &'a str) {
+        if let (Some((_, tool)), Some((_, driver))) = (text.split_once("npu-smi"), text.split_once("Version:")) {
+            let word = |text: &str| text.split_whitespace().next().map(ToOwned::to_owned);
+            self.table.tool_version = word(tool);
+            self.table.driver_version = word(driver);
+        } else if text.starts_with("No running processes") {
+        } else if let Some(fault) = ToolError::of(text) {
+            self.table.fault.get_or_insert(fault);
+        } else {
+            self.strange(row, "row");
+        }
+    }
+
+    fn strange(&mut self, row: &'a str, reason: &'static str) {
+        self.strange_row.get_or_insert(row);
+        count(&mut self.table.skipped, reason);
+    }
+
+    /// Whether it was one.
+    fn header(&mut self, cells: &[&str]) -> bool {
+        let header = Header::of(cells);
+        if !header.starts_as_one() {
+            return false;
+        }
+        let (npu, health) = (header.has(Column::Npu), header.has(Column::Health));
+        if npu && health {
+            self.end_card();
+            self.has_devices = true;
+            self.section = Section::Devices;
+            self.card_header = header;
+            self.chip_header = Header::default();
+        } else if npu && header.has(Column::ProcessId) {
+            self.end_card();
+            self.section = Section::Processes;
+            self.table.tells_processes = true;
+            self.process_header = header;
+        } else if header.has(Column::Bus) && self.section == Section::Devices {
+            self.chip_header = header;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn device(&mut self, row: &'a str, cells: &[&'a str]) {
+        let is_card = self.is_card(cells);
+        let header = if is_card { &self.card_header } else { &self.chip_header };
+        if header.cells.len() != cells.len() || header.cells.is_empty() {
+            return self.strange(row, "row");
+        }
+        let skipped = &mut self.table.skipped;
+        if is_card {
+            let mut card = Chip::default();
+            for_each(header, cells, |column, field| card.set(column, field, skipped));
+            self.end_card();
+            self.card = Some(card);
+        } else {
+            let mut chip = self.card.take().unwrap_or(Chip {
+                orphan: true,
+                ..Chip::default()
+            });
+            if !header.has(Column::Chip) {
+                chip.chip = Some(0);
+            }
+            for_each(header, cells, |column, field| chip.set(column, field, skipped));
+            chip.forget_failed_utilization(skipped);
+            self.table.chips.push(chip);
+        }
+    }
+
+    /// By what is in it; where that leaves doubt, by what is due.
+    fn is_card(&self, cells: &[&str]) -> bool {
+        let cell = |header: &Header, column| Some(*cells.get(header.cell_of(column)?)?);
+        if cell(&self.card_header, Column::Health).is_some_and(|word| Health::of_word(word).is_some()) {
+            return true;
+        }
+        if cell(&self.chip_header, Column::Bus).is_some_and(|bus| bus.contains(':')) {
+            return false;
+        }
+        // Where the NPU's number has a cell of its own, it is blank in the chip's row.
+        if !self.chip_header.has(Column::Chip) && !self.chip_header.cells.is_empty() {
+            return cells.first().is_some_and(|first| !first.is_empty());
+        }
+        match cell(&self.card_header, Column::Power).and_then(leading_singles) {
+            Some(1) => false,
+            Some(2) => true,
+            _ => self.card.is_none(),
+        }
+    }
+
+    /// A card's row that is followed by no chip's row tells of no chip.
+    fn end_card(&mut self) {
+        if self.card.take().is_some() {
+            count(&mut self.table.skipped, "card_without_chip");
+        }
+    }
+
+    fn process(&mut self, cells: &[&'a str]) {
+        let names = self.process_header.cell_of(Column::ProcessName).unwrap_or(0);
+        let surplus = cells.len().checked_sub(self.process_header.cells.len());
+        let Some(surplus) = surplus else {
+            return count(&mut self.table.skipped, "process_row");
+        };
+        // A process may have bars in its name.
+        let whole;
+        let mended: Vec<&str>;
+        let cells = if surplus == 0 {
+            cells
+        } else {
+            whole = cells[names..=names + surplus].join("|");
+            let before = cells[..names].iter().copied().chain([whole.as_str()]);
+            mended = before.chain(cells[names + surplus + 1..].iter().copied()).collect();
+            &mended
+        };
+        let mut row = ProcessRow::default();
+        let skipped = &mut self.table.skipped;
+        for_each(&self.process_header, cells, |column, field| {
+            row.set(column, field, skipped);
+        });
+        if !self.process_header.has(Column::Chip) {
+            row.chip = Some(0);
+        }
+        if let (Some(npu), Some(chip), Some(pid)) = (row.npu, row.chip, row.pid.filter(|pid| *pid != 0)) {
+            self.table.processes.push(Process {
+                npu,
+                chip,
+                pid,
+                pid_in_container: row.pid_in_container,
+                name: row.name,
+                memory: row.memory,
+            });
+        } else {
+            count(skipped, "process_row");
+        }
+    }
+
+    fn finish(mut self) -> Result<Table, ParseError> {
+        self.end_card();
+        if self.table.chips.is_empty() {
+            if let Some(fault) = self.table.fault {
+                return Err(fault.into());
+            }
+            if let Some(row) = self.strange_row {
+                return Err(ParseError::Layout { line: quoted(row) });
+            }
+        }
+        if self.has_devices {
+            Ok(self.table)
+        } else {
+            Err(ParseError::NoTable {
+                line: self.first_text.map(quoted),
+            })
+        }
+    }
+}
+
+/// Headers begin with a title and not with a number, or with nothing where a 950's do.
+fn may_be_header(row: &str, cells: &[&str]) -> bool {
+    match cells.first().and_then(|cell| cell.bytes().next()) {
+        Some(first) => matches!(first, b'N' | b'n' | b'C' | b'c'),
+        None => row.contains('('),
+    }
+}
+
+fn count(skipped: &mut Skipped, reason: &'static str) {
+    *skipped.entry(reason).or_default() += 1;
+}
+
+/// The value, or nothing and a count.
+fn keep<T>(read: Result<Option<T>, Lost>, column: Column, skipped: &mut Skipped) -> Option<T> {
+    read.unwrap_or_else(|lost| {
+        let reason = match (lost, column) {
+            (Lost::Zero, Column::Power) => "power_zero",
+            (Lost::Zero, Column::Temperature) => "temperature_zero",
+            _ => column.as_str(),
+        };
+        count(skipped, reason);
+        None
+    })
+}
+
+impl Chip {
+    fn set(&mut self, column: Column, field: Field<'_>, skipped: &mut Skipped) {
+        match field {
+            Field::Text(text) => self.set_text(column, text, skipped),
+            Field::Item(item) => {
+                let usage = |read: Result<_, Lost>, skipped: &mut Skipped| {
+                    keep(read.map(Some), column, skipped).unwrap_or_default()
+                };
+                match column {
+                    Column::Power => self.power_watts = keep(value::watts(&item), column, skipped),
+                    Column::Temperature => self.temperature_celsius = keep(value::celsius(&item), column, skipped),
+                    Column::AiCore => self.aicore_percent = keep(value::percent(&item), column, skipped),
+                    Column::AiCpu => self.aicpu_percent = keep(value::percent(&item), column, skipped),
+                    Column::NpuUtilization => self.npu_percent = keep(value::percent(&item), column, skipped),
+                    Column::Hugepages => self.hugepages = usage(value::pages(&item), skipped),
+                    Column::Ddr => self.ddr = usage(value::megabytes(&item), skipped),
+                    Column::Hbm => self.hbm = usage(value::megabytes(&item), skipped),
+                    _ => count(skipped, column.as_str()),
+                }
+            }
+            Field::Lost => count(skipped, column.as_str()),
+        }
+    }
+
+    fn set_text(&mut self, column: Column, text: &str, skipped: &mut Skipped) {
+        let words = || (!is_absent(text)).then(|| text.to_owned());
+        match column {
+            Column::Npu => self.npu = keep(value::whole(text), column, skipped),
+            Column::Chip => self.chip = keep(value::whole(text), column, skipped),
+            Column::LogicalId => self.logical_id = keep(value::whole(text), column, skipped),
+            Column::PhysicalId => self.physical_id = keep(value::whole(text), column, skipped),
+            Column::Name => self.name = words(),
+            Column::Bus => self.bus_id = words(),
+            Column::Health => {
+                let health = Health::of_word(text).map(Some);
+                self.health = keep(health.ok_or(Lost::Strange), column, skipped);
+            }
+            _ => count(skipped, column.as_str()),
+        }
+    }
+
+    /// The tool prints 0 when a read fails. A chip without any memory is one that nothing could be read of.
+    fn forget_failed_utilization(&mut self, skipped: &mut Skipped) {
+        if self.ddr.limit.is_some() || self.hbm.limit.is_some() {
+            return;
+        }
+        for percent in [&mut self.aicore_percent, &mut self.aicpu_percent, &mut self.npu_percent] {
+            if percent.take_if(|percent| *percent == 0.0).is_some() {
+                count(skipped, "utilization_zero");
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct ProcessRow {
+    npu: Option<u32>,
+    chip: Option<u32>,
+    pid: Option<u32>,
+    pid_in_container: Option<u32>,
+    name: Option<String>,
+    memory: Option<u64>,
+}
+
+impl ProcessRow {
+    fn set(&mut self, column: Column, field: Field<'_>, skipped: &mut Skipped) {
+        let Field::Text(text) = field else {
+            return count(skipped, column.as_str());
+        };
+        match column {
+            Column::Npu => self.npu = keep(value::whole(text), column, skipped),
+            Column::Chip => self.chip = keep(value::whole(text), column, skipped),
+            Column::ProcessId => self.pid = keep(value::whole(text), column, skipped),
+            Column::ProcessIdInContainer => self.pid_in_container = keep(value::whole(text), column, skipped),
+            Column::ProcessMemory => self.memory = keep(value::bytes_of_megabytes(text), column, skipped),
+            Column::ProcessName => self.name = (!text.is_empty()).then(|| text.to_owned()),
+            _ => count(skipped, column.as_str()),
+        }
+    }
+}

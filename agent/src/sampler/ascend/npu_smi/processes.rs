@@ -1,0 +1,75 @@
+//! `npu-smi info -t proc-mem -i N`: all processes of an NPU, where the table has at most eight of a chip.
+
+use super::blocks::fault_in;
+use super::parser::{MAX_BYTES, ParseError};
+use super::table::Process;
+use super::value::{bytes_of_megabytes, whole};
+
+const PID: &str = "Process id:";
+const NAME: &str = "Process name:";
+const MEMORY: &str = "Process memory(MB):";
+
+/// The processes of `npu`. The line that names the chip follows its processes; a 950 has none.
+pub fn processes(text: &str, npu: u32) -> Result<Vec<Process>, ParseError> {
+    if text.len() > MAX_BYTES {
+        return Err(ParseError::TooLong { bytes: text.len() });
+    }
+    let mut found: Vec<Process> = Vec::new();
+    let mut open = 0;
+    let mut is_told = false;
+    for line in text.lines().map(str::trim) {
+        if let Some(process) = process(line, npu) {
+            found.push(process);
+        } else if let Some(("Chip ID", id)) = line.split_once(':').map(|(key, id)| (key.trim(), id.trim())) {
+            if let Ok(Some(chip)) = whole(id) {
+                found[open..].iter_mut().for_each(|process| process.chip = chip);
+            }
+            open = found.len();
+        } else if !line.starts_with("No process in device") {
+            is_told |= line.starts_with("NPU ID");
+            continue;
+        }
+        is_told = true;
+    }
+    if is_told { Ok(found) } else { Err(fault_in(text)) }
+}
+
+fn process(line: &str, npu: u32) -> Option<Process> {
+    let (pid, rest) = line.strip_prefix(PID)?.split_once(NAME)?;
+    // The name is a stranger's and can hold anything.
+    let (name, memory) = rest.rsplit_once(MEMORY)?;
+    let name = name.trim();
+    Some(Process {
+        npu,
+        chip: 0,
+        pid: whole(pid.trim()).ok()??,
+        pid_in_container: None,
+        name: (!name.is_empty()).then(|| name.to_owned()),
+        memory: bytes_of_megabytes(memory.trim()).unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_belongs_to_the_chip_named_after_it() {
+        let text = "NPU ID : 2\n\nProcess id:7  Process name:a b   Process memory(MB):3\nProcess id:8 Process name: \
+                    Process memory(MB):NA\nChip ID : 0\n\nProcess id:9 Process name:c Process memory(MB):1\nChip ID : 1\n";
+        let found = processes(text, 2).unwrap();
+        let ids: Vec<_> = found.iter().map(|process| (process.chip, process.pid)).collect();
+        assert_eq!(ids, [(0, 7), (0, 8), (1, 9)]);
+        assert_eq!(
+            (found[0].name.as_deref(), found[0].memory),
+            (Some("a b"), Some(3 << 20))
+        );
+        assert_eq!((found[1].name.as_deref(), found[1].memory), (None, None));
+    }
+
+    #[test]
+    fn none_and_an_error_are_two_things() {
+        assert_eq!(processes("\tNo process in device.\n", 0).unwrap(), []);
+        assert!(processes("Error parameter of -t\n", 0).is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! A row's pieces, each with the column that its header gives it.
+
+use super::column::{Column, Header};
+use super::items::{Item, Items};
+
+/// What stands in a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field<'a> {
+    Text(&'a str),
+    Item(Item<'a>),
+    /// Something, but it cannot be told which of the columns it belongs to.
+    Lost,
+}
+
+/// Hands each column of a row to `take`. The row has as many cells as its header.
+pub(super) fn for_each<'a>(header: &Header, cells: &[&'a str], mut take: impl FnMut(Column, Field<'a>)) {
+    for (columns, cell) in header.cells.iter().zip(cells) {
+        if !columns.is_empty() && columns.iter().all(|column| column.is_measure()) {
+            measures(columns, cell, &mut take);
+        } else {
+            words(columns, cell, &mut take);
+        }
+    }
+}
+
+/// One word for each column, and the rest for the last.
+fn words<'a>(columns: &[Column], cell: &'a str, take: &mut impl FnMut(Column, Field<'a>)) {
+    let mut rest = cell;
+    for (place, column) in columns.iter().enumerate() {
+        let last = place + 1 == columns.len();
+        let is_id = matches!(
+            column,
+            Column::Npu | Column::Chip | Column::LogicalId | Column::PhysicalId
+        );
+        let (word, after) = if last && !is_id {
+            (rest, "")
+        } else {
+            rest.split_once(char::is_whitespace).unwrap_or((rest, ""))
+        };
+        take(*column, Field::Text(word));
+        rest = after.trim_start();
+    }
+}
+
+/// By their order where there are as many as columns; else by their shape, as long as that leaves no doubt.
+fn measures<'a>(columns: &[Column], cell: &'a str, take: &mut impl FnMut(Column, Field<'a>)) {
+    let Some(items) = Items::of(cell) else {
+        return columns.iter().for_each(|column| take(*column, Field::Lost));
+    };
+    let items = items.as_slice();
+    if items.len() == columns.len() {
+        let each = columns.iter().zip(items);
+        return each.for_each(|(column, item)| take(*column, Field::Item(*item)));
+    }
+    for pair in [false, true] {
+        let columns = || columns.iter().filter(move |column| column.is_pair() == pair);
+        let items = || items.iter().filter(move |item| item.second.is_some() == pair);
+        if columns().count() == items().count() {
+            columns()
+                .zip(items())
+                .for_each(|(column, item)| take(*column, Field::Item(*item)));
+        } else {
+            columns().for_each(|column| take(*column, Field::Lost));
+        }
+    }
+}
+
+/// How many numbers stand before the first pair: two in a card's row, one in a chip's.
+pub(super) fn leading_singles(cell: &str) -> Option<usize> {
+    let items = Items::of(cell)?;
+    Some(items.as_slice().iter().take_while(|item| item.second.is_none()).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Column::{AiCore, Ddr, Hbm, Hugepages, Name, Npu, Power, Temperature};
+    use super::*;
+
+    fn written(columns: &[Column], cell: &str) -> Vec<(Column, String)> {
+        let header = Header {
+            cells: vec![columns.to_vec()],
+        };
+        let mut found = Vec::new();
+        for_each(&header, &[cell], |column, field| {
+            let text = match field {
+                Field::Text(text) => text.to_owned(),
+                Field::Item(item) => format!("{}/{}", item.first, item.second.unwrap_or_default()),
+                Field::Lost => "lost".to_owned(),
+            };
+            found.push((column, text));
+        });
+        found
+    }
+
+    #[test]
+    fn a_name_with_a_blank_stays_whole_and_an_empty_one_is_empty() {
+        let columns = [Npu, Name];
+        assert_eq!(
+            written(&columns, "7  Ascend 910B3"),
+            [(Npu, "7".to_owned()), (Name, "Ascend 910B3".to_owned())]
+        );
+        assert_eq!(written(&columns, "7")[1].1, "");
+    }
+
+    #[test]
+    fn a_missing_number_loses_those_it_could_have_been_and_no_other() {
+        let columns = [Power, Temperature, Hugepages];
+        assert_eq!(
+            written(&columns, "47  15 / 30"),
+            [
+                (Power, "lost".to_owned()),
+                (Temperature, "lost".to_owned()),
+                (Hugepages, "15/30".to_owned())
+            ]
+        );
+        let columns = [AiCore, Ddr, Hbm];
+        assert_eq!(written(&columns, "0 1 / 2")[0], (AiCore, "0/".to_owned()));
+        assert_eq!(written(&columns, "0 1 / 2")[2], (Hbm, "lost".to_owned()));
+        assert_eq!(written(&columns, "0 NA 1/2")[2], (Hbm, "1/2".to_owned()), "in order");
+    }
+}

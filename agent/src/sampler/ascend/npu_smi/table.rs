@@ -1,0 +1,136 @@
+//! What one `npu-smi info` told.
+
+use std::collections::BTreeMap;
+
+/// One output of `npu-smi info`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    /// Version of the tool.
+    pub tool_version: Option<String>,
+    /// Version of the driver; it can differ from the tool's.
+    pub driver_version: Option<String>,
+    /// The chips in the order of their rows, at most one for each chip row.
+    pub chips: Vec<Chip>,
+    /// The processes in the order of their rows. The tool prints at most [`Self::MOST_PROCESSES`] of a chip.
+    pub processes: Vec<Process>,
+    /// Whether there was a process table: without one, nothing is known of processes.
+    pub tells_processes: bool,
+    /// The tool said that the driver's installation is not complete.
+    pub driver_incomplete: bool,
+    /// An error that the tool printed beside the chips: others are missing.
+    pub fault: Option<super::ToolError>,
+    /// What was not understood or could not be read, by column.
+    pub skipped: Skipped,
+}
+
+impl Table {
+    /// Most processes of one chip that the tool prints (`MAX_CHIP_PROCESS_NUM`, `npu_common.h` of the driver's source).
+    pub const MOST_PROCESSES: usize = 8;
+}
+
+/// How many cells gave no value, by column and reason.
+pub type Skipped = BTreeMap<&'static str, u32>;
+
+/// One chip: a row of its card, and one of its own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Chip {
+    /// Id of the NPU (the card), neither dense nor small. Absent where it is masked and for an [orphan](Self::orphan).
+    pub npu: Option<u32>,
+    /// Id of the chip on its NPU. A 950 has one chip, which the table does not number; it is 0, as `info -m` has it.
+    pub chip: Option<u32>,
+    /// The chip row stood without the card row before it. The tool leaves that out when the driver gives a health that
+    /// is none of its words: the device is absent or has not started (`npu_info_print.c` of the driver's source).
+    pub orphan: bool,
+    /// Model, e.g. `910B3`.
+    pub name: Option<String>,
+    /// Health.
+    pub health: Option<Health>,
+    /// Power in watts. Of a card with two chips it stands at the first one alone.
+    pub power_watts: Option<f64>,
+    /// Temperature in degrees Celsius.
+    pub temperature_celsius: Option<f64>,
+    /// Huge pages, in pages.
+    pub hugepages: Usage,
+    /// Logical id, where the table gives it (column `Device`).
+    pub logical_id: Option<u32>,
+    /// Physical id: the number of its `/dev/davinci<N>`, where the table gives it (column `Phy-ID`).
+    pub physical_id: Option<u32>,
+    /// PCI address. Not unique: the chips of one card can share it.
+    pub bus_id: Option<String>,
+    /// AI Core utilization in percent, 0 to 100.
+    pub aicore_percent: Option<f64>,
+    /// AI CPU utilization in percent, 0 to 100.
+    pub aicpu_percent: Option<f64>,
+    /// Utilization of the NPU as a whole in percent, 0 to 100: another quantity than that of the AI Cores.
+    pub npu_percent: Option<f64>,
+    /// DDR memory in bytes.
+    pub ddr: Usage,
+    /// HBM in bytes.
+    pub hbm: Usage,
+}
+
+/// `used / total`; each absent where it was not told. A total of zero, which is what a failed read and a memory that the
+/// chip does not have look like, leaves both absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// In use.
+    pub used: Option<u64>,
+    /// There are.
+    pub limit: Option<u64>,
+}
+
+/// The vendor's five words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Health {
+    /// `OK`.
+    Ok,
+    /// `Warning`: a minor alarm.
+    Warning,
+    /// `Alarm`: a major alarm. Some boards stand on it for ever because one of their sensors fails.
+    Alarm,
+    /// `Critical`.
+    Critical,
+    /// `UNKNOWN`: it could not be asked.
+    Unknown,
+}
+
+impl Health {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ok, Self::Warning, Self::Alarm, Self::Critical, Self::Unknown];
+
+    /// The vendor's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "Warning",
+            Self::Alarm => "Alarm",
+            Self::Critical => "Critical",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// By the vendor's word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|health| health.as_str().eq_ignore_ascii_case(word))
+    }
+}
+
+/// A process that uses a chip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// NPU that it uses.
+    pub npu: u32,
+    /// Chip of that NPU.
+    pub chip: u32,
+    /// Its id. The node's where the tool runs as root in a privileged container or outside any.
+    pub pid: u32,
+    /// Its id in its own container, where the table gives it.
+    pub pid_in_container: Option<u32>,
+    /// The name it gave itself, cut to 15 bytes; absent where the tool could not see the process.
+    pub name: Option<String>,
+    /// Memory in bytes: the service's own and that of the device's system together, so that the sum over processes can
+    /// exceed what is in use.
+    pub memory: Option<u64>,
+}

@@ -1,0 +1,206 @@
+//! Real outputs of `npu-smi`, of every generation. They are no part of the project: `ACCELSCOPE_CORPUS` names the
+//! directory that holds them in `npu-smi/`. What each must give stands in `fixtures/ascend/corpus.txt`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use accelscope::sampler::ascend::npu_smi::{
+    self, Block, Blocks, Card, Chip, Health, ParseError, Part, Process, Table, Usage, Watched,
+};
+
+const EXPECTED: &str = include_str!("fixtures/ascend/corpus.txt");
+
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+fn corpus() -> Option<PathBuf> {
+    if let Some(directory) = std::env::var_os("ACCELSCOPE_CORPUS") {
+        return Some(PathBuf::from(directory).join("npu-smi"));
+    }
+    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
+    assert!(
+        !required.split(',').any(|name| name.trim() == "corpus"),
+        "the corpus is required: set ACCELSCOPE_CORPUS to the directory that contains npu-smi/"
+    );
+    println!("SKIPPED: corpus: set ACCELSCOPE_CORPUS to the directory that contains npu-smi/");
+    None
+}
+
+#[test]
+fn every_real_output_gives_what_it_shows() {
+    let Some(corpus) = corpus() else { return };
+    let expected: BTreeMap<&str, String> = EXPECTED
+        .split("\n== ")
+        .skip(1)
+        .filter_map(|section| section.split_once('\n'))
+        .map(|(name, body)| (name, body.trim().to_owned()))
+        .collect();
+    let entries = std::fs::read_dir(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".txt"))
+        .collect();
+    names.sort();
+    let mut wrong = String::new();
+    for name in &names {
+        let text = std::fs::read_to_string(corpus.join(name)).unwrap();
+        let found = digest(name, &text);
+        match expected.get(name.as_str()) {
+            Some(expected) if *expected == found.trim() => {}
+            _ => writeln!(wrong, "\n== {name}\n{}", found.trim()).unwrap(),
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "these give something else than the fixture says:\n{wrong}"
+    );
+    for name in expected.keys() {
+        assert!(names.iter().any(|found| found == name), "{name} is not in the corpus");
+    }
+}
+
+/// What a file gives, in words.
+fn digest(name: &str, text: &str) -> String {
+    let topic = name.strip_prefix("sub_").map(|rest| rest.split('_').next().unwrap());
+    let said = match topic {
+        None => npu_smi::parse(text).map(|table| of_table(&table)),
+        Some("info-l") => npu_smi::cards(text).map(|cards| lines(cards.iter().map(of_card))),
+        Some("info-m") => npu_smi::mappings(text).map(|chips| {
+            lines(chips.iter().map(|chip| {
+                let is_npu = if chip.is_npu() { "npu" } else { "no npu" };
+                let ids = (chip.npu, chip.chip, chip.logical_id, chip.physical_id);
+                format!("{is_npu} {ids:?} {}", chip.name)
+            }))
+        }),
+        Some("info-t-proc-mem") => npu_smi::blocks(text)
+            .and_then(|blocks| npu_smi::processes(text, blocks.npu.unwrap()))
+            .map(|processes| lines(processes.iter().map(of_process))),
+        Some("watch") => npu_smi::watch(text).map(|rows| lines(rows.iter().map(of_row))),
+        Some(_) => npu_smi::blocks(text).map(|blocks| of_blocks(&blocks)),
+    };
+    said.unwrap_or_else(|error| match error {
+        ParseError::Tool(error) => format!("{:?} {:?}", error.cause, error.code),
+        other => format!("{other:?}"),
+    })
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.map(|line| line + "\n").collect()
+}
+
+fn of_table(table: &Table) -> String {
+    let word = |word: &Option<String>| word.clone().unwrap_or("?".to_owned());
+    let mut said = format!(
+        "tool {} driver {}",
+        word(&table.tool_version),
+        word(&table.driver_version)
+    );
+    for (says, what) in [
+        (table.tells_processes, " tells-processes"),
+        (table.driver_incomplete, " driver-incomplete"),
+    ] {
+        said += if says { what } else { "" };
+    }
+    if !table.skipped.is_empty() {
+        write!(said, " skipped {:?}", table.skipped).unwrap();
+    }
+    said.push('\n');
+    said + &lines(table.chips.iter().map(of_chip)) + &lines(table.processes.iter().map(of_process))
+}
+
+fn show<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "?".to_owned(), |value| value.to_string())
+}
+
+fn megabytes(usage: Usage) -> String {
+    let each = [usage.used, usage.limit].map(|bytes| {
+        show(bytes.map(|bytes| {
+            assert_eq!(bytes % (1 << 20), 0);
+            bytes >> 20
+        }))
+    });
+    each.join("/")
+}
+
+fn of_chip(chip: &Chip) -> String {
+    let mut said = format!(
+        "{}/{} {} {} {} W {} C",
+        show(chip.npu),
+        show(chip.chip),
+        show(chip.name.as_deref()),
+        show(chip.health.map(Health::as_str)),
+        show(chip.power_watts),
+        show(chip.temperature_celsius),
+    );
+    let hugepages = [chip.hugepages.used, chip.hugepages.limit].map(show).join("/");
+    for (what, value) in [
+        ("pages", hugepages),
+        ("logical", show(chip.logical_id)),
+        ("physical", show(chip.physical_id)),
+        ("bus", show(chip.bus_id.as_deref())),
+        ("aicore", show(chip.aicore_percent)),
+        ("aicpu", show(chip.aicpu_percent)),
+        ("npu", show(chip.npu_percent)),
+        ("ddr", megabytes(chip.ddr)),
+        ("hbm", megabytes(chip.hbm)),
+    ] {
+        if value != "?" && value != "?/?" {
+            write!(said, " {what} {value}").unwrap();
+        }
+    }
+    said + if chip.orphan { " orphan" } else { "" }
+}
+
+fn of_process(process: &Process) -> String {
+    format!(
+        "process {}/{} {} {} {}{}",
+        process.npu,
+        process.chip,
+        process.pid,
+        show(process.name.as_deref()),
+        show(process.memory.map(|bytes| bytes >> 20)),
+        process
+            .pid_in_container
+            .map_or(String::new(), |pid| format!(" inside {pid}")),
+    )
+}
+
+fn of_card(card: &Card) -> String {
+    let named = [&card.product, &card.serial].map(|name| name.as_ref().map_or(0, |name| name.chars().count()));
+    format!(
+        "card {} chips {} name and serial of {named:?} characters",
+        card.npu,
+        show(card.chip_count)
+    )
+}
+
+fn of_row(row: &Watched) -> String {
+    let values = [
+        row.power_watts,
+        row.temperature_celsius,
+        row.aicore_percent,
+        row.aicpu_percent,
+        row.ctrlcpu_percent,
+        row.memory_percent,
+        row.memory_bandwidth_percent,
+        row.npu_percent,
+        row.aicube_percent,
+    ];
+    format!("{}/{} {}", show(row.npu), show(row.chip), values.map(show).join(" "))
+}
+
+fn of_blocks(found: &Blocks) -> String {
+    let block = |block: &Block| {
+        let part = match block.part {
+            Part::Chip(chip) => format!("chip {chip}"),
+            Part::Mcu => "mcu".to_owned(),
+            Part::Whole => "whole".to_owned(),
+        };
+        let values = block.entries.iter().map(|(key, value)| match block.text(key) {
+            None => "?".to_owned(),
+            Some(value) if value.len() <= 7 => value.to_owned(),
+            Some(_) => format!("({} characters)", value.chars().count()),
+        });
+        format!("{part}: {}", values.collect::<Vec<_>>().join(" "))
+    };
+    format!("npu {} chips {}\n", show(found.npu), show(found.chip_count)) + &lines(found.blocks.iter().map(block))
+}
