@@ -21,6 +21,26 @@ keys! {
     HW_DRIVER_VERSION = "hw.driver_version";
     /// Address of the device on its bus, e.g. `0001:01:00.0`, or `[integrated]`.
     ACCEL_DEVICE_ADDRESS = "accel.device.address";
+    /// Kind of the hardware that a reading is of: `npu`.
+    HW_TYPE = "hw.type";
+    /// State of the hardware: `ok`, `degraded` or `failed`.
+    HW_STATE = "hw.state";
+    /// True where the agent computed the value from other readings.
+    ACCEL_DERIVED = "accel.derived";
+    /// Id of the NPU (the card) as `npu-smi` has it; neither dense nor small.
+    ASCEND_NPU_ID = "ascend.npu.id";
+    /// Id of the chip on its NPU.
+    ASCEND_CHIP_ID = "ascend.chip.id";
+    /// Logical id of the chip.
+    ASCEND_LOGICAL_ID = "ascend.logical.id";
+    /// Physical id of the chip: the number of its `/dev/davinci<N>`.
+    ASCEND_PHYSICAL_ID = "ascend.physical.id";
+    /// Kind of the chip's memory: `hbm` or `ddr`.
+    ASCEND_MEMORY_TYPE = "ascend.memory.type";
+    /// Health in the vendor's words: `OK`, `Warning`, `Alarm`, `Critical` or `UNKNOWN`.
+    ASCEND_HEALTH = "ascend.health";
+    /// Version of `npu-smi`.
+    ASCEND_TOOL_VERSION = "ascend.tool.version";
     /// Name of the network (HailoRT: core-op), e.g. `yolov8n`.
     HAILO_NETWORK_NAME = "hailo.network.name";
     /// Name of the stream, e.g. `yolov8n/input_layer1`.

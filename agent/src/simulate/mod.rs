@@ -14,6 +14,7 @@ mod file;
 mod fleet;
 mod load;
 mod message;
+pub mod npu_smi;
 mod options;
 mod run;
 mod wire;

@@ -54,6 +54,11 @@ const TITLES: &[(&str, Column)] = &[
 /// Words of the longest title.
 const LONGEST: usize = 4;
 
+/// Most cells of a header, and most words in one of them. Each row is compared with its header, so that one without a
+/// bound would make the time grow with the square of the length.
+const MOST_CELLS: usize = 16;
+const MOST_WORDS: usize = 16;
+
 impl Column {
     /// For counting what was lost.
     pub(super) const fn as_str(self) -> &'static str {
@@ -102,10 +107,13 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn of(cells: &[&str]) -> Self {
-        Self {
-            cells: cells.iter().map(|cell| columns(cell)).collect(),
+    /// Nothing where there is more than any header has.
+    pub(super) fn of(cells: &[&str]) -> Option<Self> {
+        if cells.len() > MOST_CELLS {
+            return None;
         }
+        let cells: Option<Vec<_>> = cells.iter().map(|cell| columns(cell)).collect();
+        Some(Self { cells: cells? })
     }
 
     pub(super) fn has(&self, column: Column) -> bool {
@@ -125,8 +133,11 @@ impl Header {
     }
 }
 
-fn columns(cell: &str) -> Vec<Column> {
-    let words: Vec<&str> = cell.split_whitespace().collect();
+fn columns(cell: &str) -> Option<Vec<Column>> {
+    let words: Vec<&str> = cell.split_whitespace().take(MOST_WORDS + 1).collect();
+    if words.len() > MOST_WORDS {
+        return None;
+    }
     let mut columns = Vec::new();
     let mut rest = &words[..];
     while !rest.is_empty() {
@@ -138,7 +149,7 @@ fn columns(cell: &str) -> Vec<Column> {
         columns.push(column);
         rest = &rest[count..];
     }
-    columns
+    Some(columns)
 }
 
 fn titled(words: &[&str]) -> Option<Column> {
@@ -161,18 +172,21 @@ mod tests {
 
     #[test]
     fn titles_of_one_and_of_several_words_are_told_apart() {
-        let header = Header::of(&["", " ", " Bus-Id", "NPU Util(%) Memory-Usage(MB)  HBM-Usage(MB)"]);
+        let header = Header::of(&["", " ", " Bus-Id", "NPU Util(%) Memory-Usage(MB)  HBM-Usage(MB)"]).unwrap();
         assert_eq!(
             header.cells,
             [vec![], vec![], vec![Bus], vec![NpuUtilization, Ddr, Hbm]]
         );
-        assert_eq!(Header::of(&["Chip  Phy-ID"]).cells, [[Chip, PhysicalId]]);
-        let header = Header::of(&["NPU ID", "Process id", "Process id in container"]);
+        assert_eq!(Header::of(&["Chip  Phy-ID"]).unwrap().cells, [[Chip, PhysicalId]]);
+        let header = Header::of(&["NPU ID", "Process id", "Process id in container"]).unwrap();
         assert_eq!(header.cells, [[Npu], [ProcessId], [Column::ProcessIdInContainer]]);
     }
 
     #[test]
     fn a_column_in_another_unit_is_not_taken_for_the_known_one() {
-        assert_eq!(Header::of(&["AICore(%) HBM-Usage(GB)"]).cells, [[AiCore, Unknown]]);
+        assert_eq!(
+            Header::of(&["AICore(%) HBM-Usage(GB)"]).unwrap().cells,
+            [[AiCore, Unknown]]
+        );
     }
 }

@@ -148,10 +148,9 @@ impl<'a> Parser<'a> {
 
     /// Whether it was one.
     fn header(&mut self, cells: &[&str]) -> bool {
-        let header = Header::of(cells);
-        if !header.starts_as_one() {
+        let Some(header) = Header::of(cells).filter(Header::starts_as_one) else {
             return false;
-        }
+        };
         let (npu, health) = (header.has(Column::Npu), header.has(Column::Health));
         if npu && health {
             self.end_card();

@@ -52,7 +52,7 @@ fn single<'a>(item: &Item<'a>) -> Result<&'a str, Lost> {
 /// No chip that answers draws no power.
 pub(super) fn watts(item: &Item<'_>) -> Result<Option<f64>, Lost> {
     match number(single(item)?)? {
-        Some(watts) if watts == 0.0 => Err(Lost::Zero),
+        Some(0.0) => Err(Lost::Zero),
         Some(watts) if !(0.0..=MOST_WATTS).contains(&watts) => Err(Lost::Strange),
         watts => Ok(watts),
     }
@@ -61,7 +61,7 @@ pub(super) fn watts(item: &Item<'_>) -> Result<Option<f64>, Lost> {
 /// Exactly 0 °C is what a failed read prints, and what a chip that works does not have.
 pub(super) fn celsius(item: &Item<'_>) -> Result<Option<f64>, Lost> {
     match number(single(item)?)? {
-        Some(celsius) if celsius == 0.0 => Err(Lost::Zero),
+        Some(0.0) => Err(Lost::Zero),
         Some(celsius) if celsius.abs() > MOST_CELSIUS => Err(Lost::Strange),
         celsius => Ok(celsius),
     }

@@ -1,0 +1,97 @@
+use super::*;
+
+const SHELL: &str = "/bin/sh";
+
+fn run(child: &mut Child, script: &str, timeout: Duration) -> Result<Finished, ChildError> {
+    child.run(Path::new(SHELL), &["-c", script], &[("EXTRA", "e")], timeout)
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn is_gone(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    stat.map_or(true, |stat| stat.contains(") Z"))
+}
+
+#[test]
+fn output_status_and_environment_arrive() {
+    let script = "echo \"$LC_ALL $EXTRA\"; echo complaint >&2; exit 187";
+    let finished = run(&mut Child::default(), script, LONG).unwrap();
+    assert_eq!(finished.stdout, "C e\n");
+    assert_eq!(finished.stderr, "complaint\n");
+    assert_eq!(finished.status.code(), Some(187));
+}
+
+#[test]
+fn what_was_written_just_before_the_end_is_not_lost() {
+    for _ in 0..20 {
+        let finished = run(&mut Child::default(), "head -c 300000 /dev/zero | tr '\\0' x", LONG).unwrap();
+        assert_eq!(finished.stdout.len(), 300_000);
+    }
+}
+
+#[test]
+fn at_the_deadline_the_whole_group_is_killed_and_no_zombie_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("pids");
+    let script = format!("sleep 1000 & echo $! $$ > {}; wait", file.display());
+    let started = Instant::now();
+    let error = run(&mut Child::default(), &script, Duration::from_secs(1)).unwrap_err();
+    assert!(matches!(error, ChildError::Deadline(_)), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    let pids = std::fs::read_to_string(&file).unwrap();
+    let [background, shell] = pids.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("{pids}")
+    };
+    let until = Instant::now() + Duration::from_secs(20);
+    while !is_gone(background) {
+        assert!(Instant::now() < until, "the descendant {background} lives on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!Path::new("/proc").join(shell).exists(), "the tool was not waited for");
+}
+
+#[test]
+fn a_descendant_that_keeps_the_pipe_open_holds_nobody_up() {
+    let finished = run(&mut Child::default(), "sleep 1000 & echo table", LONG).unwrap();
+    assert_eq!(finished.stdout, "table\n");
+    assert!(finished.took < Duration::from_secs(30), "{:?}", finished.took);
+}
+
+#[test]
+fn endless_output_is_cut_off() {
+    let error = run(&mut Child::default(), "cat /dev/zero", LONG).unwrap_err();
+    assert!(matches!(error, ChildError::TooLong), "{error}");
+}
+
+#[test]
+fn endless_complaints_do_not_hold_the_tool_up() {
+    let finished = run(&mut Child::default(), "head -c 1000000 /dev/zero >&2; echo table", LONG).unwrap();
+    assert_eq!(
+        (finished.stdout.as_str(), finished.stderr.len()),
+        ("table\n", STDERR_KEPT)
+    );
+}
+
+#[test]
+fn no_second_one_is_started_beside_one_that_cannot_be_killed() {
+    // A process that nobody has killed stands for one that cannot be.
+    let stuck = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let mut child = Child {
+        left_behind: Some((stuck, Instant::now())),
+    };
+    let error = run(&mut child, "echo table", LONG).unwrap_err();
+    assert!(matches!(error, ChildError::StillThere(_)), "{error}");
+    let (stuck, _) = child.left_behind.as_mut().unwrap();
+    stuck.kill().unwrap();
+    stuck.wait().unwrap();
+    assert_eq!(run(&mut child, "echo table", LONG).unwrap().stdout, "table\n");
+}
+
+#[test]
+fn a_tool_that_is_not_there_is_named() {
+    let error = Child::default()
+        .run(Path::new("/nonexistent/npu-smi"), &[], &[], LONG)
+        .unwrap_err();
+    assert!(error.to_string().contains("/nonexistent/npu-smi"), "{error}");
+}
