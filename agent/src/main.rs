@@ -56,6 +56,11 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             simulate::run(options(settings)).context("the simulator ended")?;
             Ok(EXIT_OK)
         }
+        #[cfg(feature = "ascend")]
+        Command::Worker { name } if name == "ascend" => {
+            accelscope::sampler::ascend::dcmi::serve().context("the worker ended")?;
+            Ok(EXIT_OK)
+        }
         Command::Worker { name } => say(
             &format!("no worker is called {name:?}: none of the samplers that are built in needs one\n"),
             EXIT_USAGE,

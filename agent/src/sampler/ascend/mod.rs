@@ -8,6 +8,7 @@
 
 mod admin;
 mod child;
+pub mod dcmi;
 mod energy;
 mod explain;
 mod identity;

@@ -11,7 +11,7 @@ use crate::host::process::Processes;
 use crate::metric::catalogue::{accel, ascend, hw};
 use crate::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value, key};
 
-fn hw_type() -> Attribute {
+pub(super) fn hw_type() -> Attribute {
     (key::HW_TYPE, "npu".into())
 }
 
@@ -78,7 +78,7 @@ impl Points {
         points
     }
 
-    fn label(&self, chip: &ChipKey) -> Attributes {
+    pub(super) fn label(&self, chip: &ChipKey) -> Attributes {
         let (npu, number) = match chip {
             ChipKey::Ids(npu, number) => (Some(*npu), *number),
             ChipKey::Bus(_, number) => (None, *number),

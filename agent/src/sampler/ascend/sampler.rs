@@ -22,7 +22,7 @@ use crate::telemetry;
 pub(super) const NAME: &str = "ascend";
 
 /// Readings that are older than so many periods are no longer shown, nor integrated over.
-const FRESH: u32 = 6;
+pub(super) const FRESH: u32 = 6;
 /// Most periods between two calls of a tool that is slow.
 const SLOWEST: u32 = 8;
 
