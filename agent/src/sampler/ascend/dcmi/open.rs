@@ -91,12 +91,13 @@ struct Found {
 pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
     let is_named = file.is_some();
     let path = place::checked(file)?;
-    let library = Library::open(&path).map_err(|error| match is_named {
-        true => OpenError::Load {
-            path: path.clone(),
-            error,
-        },
-        false => OpenError::NotFound(error),
+    let library = Library::open(&path).map_err(|error| {
+        let path = path.clone();
+        if is_named {
+            OpenError::Load { path, error }
+        } else {
+            OpenError::NotFound(error)
+        }
     })?;
     if !library.is_dcmi() {
         return Err(OpenError::Foreign(path));

@@ -146,11 +146,11 @@ impl Builder {
             }
         }
         for (name, counts) in &more.ecc {
-            self.ecc(label, memory(name), *counts, time, to);
+            self.ecc(label, &memory(name), *counts, time, to);
         }
     }
 
-    fn ecc(&mut self, label: &Attributes, memory: Attribute, counts: EccInfo, time: Timestamp, to: &mut Vec<Point>) {
+    fn ecc(&mut self, label: &Attributes, memory: &Attribute, counts: EccInfo, time: Timestamp, to: &mut Vec<Point>) {
         let kinds = [
             (
                 "corrected",

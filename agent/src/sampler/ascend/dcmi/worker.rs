@@ -58,7 +58,20 @@ struct Order {
 }
 
 /// The sampler `ascend` by way of the library. Nothing is loaded before its first run.
+///
+/// Whether this process may open the cards at all is for the caller to find out first.
 pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
+    let descriptor = Descriptor {
+        name: NAME,
+        period: launch.period,
+        deadline: launch.deadline,
+        instruments: &INSTRUMENTS,
+    };
+    Ok(WorkerSampler::new(descriptor, Worker::new(command(launch)?)))
+}
+
+/// The worker's program and all that it needs to know.
+pub fn command(launch: Launch) -> io::Result<Command> {
     let Place { file, libraries } = place::find(&launch.roots, launch.library.as_deref());
     let order = Order {
         library: file,
@@ -68,13 +81,7 @@ pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
         patience_seconds: launch.deadline.as_secs_f64() * 0.75,
         avoided: String::new(),
     };
-    let descriptor = Descriptor {
-        name: NAME,
-        period: launch.period,
-        deadline: launch.deadline,
-        instruments: &INSTRUMENTS,
-    };
-    let worker = Worker::new(Command {
+    Ok(Command {
         program: launch.program,
         arguments: vec!["worker".to_owned(), NAME.to_owned()],
         environment: vec![
@@ -82,8 +89,7 @@ pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
             // The loader reads it when a process starts, and the library needs others of the driver's.
             ("LD_LIBRARY_PATH", OsString::from(libraries)),
         ],
-    });
-    Ok(WorkerSampler::new(descriptor, worker))
+    })
 }
 
 /// `agent worker ascend`. What it is to do stands in its environment.
@@ -93,8 +99,27 @@ pub fn serve() -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     };
     let order: Order = serde_json::from_str(&order.to_string_lossy())?;
-    let mut work = Work::new(order)?;
-    serve_renewing(move |id| work.sample(id))
+    let mut work: Option<Work> = None;
+    // Not before the first request: only then does what the library prints no longer go into the pipe.
+    serve_renewing(move |id| {
+        let mut started = match work.take().map_or_else(|| Work::new(order.clone()), Ok) {
+            Ok(started) => started,
+            Err(error) => return (cannot_start(id, &error), None),
+        };
+        let answer = started.sample(id);
+        work = Some(started);
+        answer
+    })
+}
+
+fn cannot_start(id: u64, error: &io::Error) -> Reply {
+    Reply {
+        id,
+        outcome: WireOutcome::Retry,
+        reason: format!("the thread that calls libdcmi cannot be started: {error}"),
+        parts: Vec::new(),
+        skipped: BTreeMap::new(),
+    }
 }
 
 /// The worker's state.
