@@ -37,7 +37,9 @@ impl Fake {
                 .filter(|at| bytes[*at..].starts_with(&name))
                 .collect();
             assert!(!at.is_empty(), "no symbol {function}");
-            at.into_iter().for_each(|at| bytes[at + 1] = b'_');
+            for at in at {
+                bytes[at + 1] = b'_';
+            }
         }
         let fake = Self {
             directory: tempfile::tempdir().unwrap(),
@@ -87,7 +89,7 @@ fn sampled(sampler: &mut WorkerSampler) -> Vec<Point> {
     batches.into_iter().flat_map(|batch| batch.points).collect()
 }
 
-/// The attributes that follow, as `key=value`, and no others but `hw.id`, `hw.type` and the chip's ids.
+/// The value of the one series of that chip that has these attributes.
 fn value(points: &[Point], name: &str, npu: i64, chip: i64, more: &[(&str, &str)]) -> Option<f64> {
     let ids = [("ascend.npu.id", npu.to_string()), ("ascend.chip.id", chip.to_string())];
     let fits = |point: &&Point| {

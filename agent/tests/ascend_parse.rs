@@ -175,6 +175,23 @@ fn a_blank_name_and_a_masked_address_lose_no_chip() {
 }
 
 #[test]
+fn bars_that_are_missing_or_too_many_lose_nothing() {
+    let whole = parse(TWO).unwrap();
+    for (from, to) in [
+        ("| OK     | 90.1", "| OK       90.1"),
+        ("| 0000:C1:00.0 |", "  0000:C1:00.0 |"),
+        ("90.1  40", "90.1 | 40"),
+    ] {
+        assert_eq!(parse(&TWO.replacen(from, to, 1)).unwrap(), whole, "{to}");
+    }
+    for family in [Family::A3, Family::A5, Family::NoHbm] {
+        let text = table(&options(family), 7);
+        let shifted = text.replace("| OK ", "  OK | ");
+        assert_eq!(parse(&shifted).unwrap(), parse(&text).unwrap(), "{family:?}");
+    }
+}
+
+#[test]
 fn a_process_s_name_may_hold_bars_and_look_like_a_title() {
     let text = TWO.to_owned()
         + "| NPU Chip | Process id | Process name | Process memory(MB) |\n\
@@ -192,10 +209,7 @@ fn a_process_s_name_may_hold_bars_and_look_like_a_title() {
 
 #[test]
 fn an_unknown_layout_is_quoted() {
-    let options = Options {
-        fault: Fault::Unknown,
-        ..Options::default()
-    };
+    let options = Options::default();
     let text = table(&options, 0).replace("NPU", "Card").replace("Bus-Id", "Address");
     let ParseError::Layout { line } = parse(&text).unwrap_err() else {
         panic!("another error")

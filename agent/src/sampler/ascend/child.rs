@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::npu_smi::MAX_BYTES;
 
@@ -107,7 +107,6 @@ impl Child {
 
 struct Running {
     child: std::process::Child,
-    status: Option<ExitStatus>,
     output: Option<std::process::ChildStdout>,
     errors: Option<std::process::ChildStderr>,
     stdout: Vec<u8>,
@@ -133,7 +132,6 @@ impl Running {
         // Before anything can fail: from here on the child must be killed and waited for.
         let running = Self {
             child,
-            status: None,
             output,
             errors,
             stdout: Vec::new(),
@@ -207,26 +205,34 @@ impl Running {
         Ok(())
     }
 
-    fn has_ended(&mut self) -> bool {
-        if self.status.is_none() {
-            self.status = self.child.try_wait().ok().flatten();
-        }
-        self.status.is_some()
+    /// Without collecting it: until then nobody else can get its id, which is also that of the group to be killed.
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let state = self.pid().and_then(|pid| waitid(WaitId::Pid(pid), options).transpose());
+        matches!(state, Some(Ok(_)))
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(self.child.id().cast_signed())
     }
 
     fn kill(&self) {
-        if let Some(group) = Pid::from_raw(self.child.id().cast_signed()) {
+        if let Some(group) = self.pid() {
             // It fails only when the whole group is gone already.
             kill_process_group(group, Signal::KILL).ok();
         }
     }
 
+    /// Collects it.
     fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
         let until = Instant::now() + patience;
-        while !self.has_ended() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                _ if Instant::now() >= until => return None,
+                _ => std::thread::sleep(Duration::from_millis(5)),
+            }
         }
-        self.status
     }
 }
 

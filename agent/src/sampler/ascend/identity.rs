@@ -17,16 +17,17 @@ pub(super) enum ChipKey {
     Ids(u32, u32),
     /// PCI address and chip id, where the NPU's id is not told.
     Bus(String, u32),
+    /// Number of its row, where nothing else tells it from others.
+    Row(usize),
 }
 
 impl ChipKey {
-    /// Nothing where the table hides the id and the address.
-    pub(super) fn of(chip: &Chip) -> Option<Self> {
-        let id = chip.chip?;
-        match (chip.npu, &chip.bus_id) {
-            (Some(npu), _) => Some(Self::Ids(npu, id)),
-            (None, Some(bus)) => Some(Self::Bus(bus.to_ascii_lowercase(), id)),
-            (None, None) => None,
+    /// Of the chip in that row.
+    pub(super) fn of(chip: &Chip, row: usize) -> Self {
+        match (chip.npu, &chip.bus_id, chip.chip) {
+            (Some(npu), _, Some(id)) => Self::Ids(npu, id),
+            (None, Some(bus), Some(id)) => Self::Bus(bus.to_ascii_lowercase(), id),
+            _ => Self::Row(row),
         }
     }
 }
@@ -51,6 +52,7 @@ impl Node {
         let chip = match key {
             ChipKey::Ids(npu, chip) => format!("{npu}\0{chip}"),
             ChipKey::Bus(bus, chip) => format!("bus\0{bus}\0{chip}"),
+            ChipKey::Row(row) => format!("row\0{row}"),
         };
         let name = format!("ascend\0{chip}\0{}\0{}", self.machine_id, self.node_name);
         Uuid::new_v5(&CHIPS, name.as_bytes()).to_string()
@@ -70,10 +72,10 @@ mod tests {
             bus_id: Some("0000:81:00.0".to_owned()),
             ..Chip::default()
         };
-        let id = |npu, number| node.hw_id(&ChipKey::of(&chip(npu, number)).unwrap());
+        let id = |npu, number| node.hw_id(&ChipKey::of(&chip(npu, number), 0));
         assert_ne!(id(Some(32768), 0), id(Some(32768), 1));
         assert_ne!(id(Some(1), 0), id(None, 0));
         assert_eq!(id(Some(1), 0), id(Some(1), 0));
-        assert_eq!(ChipKey::of(&Chip::default()), None);
+        assert_eq!(ChipKey::of(&Chip::default(), 3), ChipKey::Row(3));
     }
 }

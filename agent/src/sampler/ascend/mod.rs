@@ -1,7 +1,7 @@
 //! Ascend: Huawei's NPUs, as the driver's own tool `npu-smi` tells of them.
 //!
 //! A container that opens a card without being the driver's "admin container" owns it from then on and locks its users
-//! out. So nothing is started before it is certain that this process is one ([`admin`]).
+//! out. So nothing is started before it is certain that this process is one.
 //!
 //! The tool takes a second when the driver is at ease and more than ten when it is not, and each caller makes that
 //! worse: one call at a time, none sooner than the driver's answers allow, and each with a deadline.

@@ -50,13 +50,13 @@ impl Points {
     pub(super) fn build(&mut self, table: &Table, now: Moment, skipped: &mut Skipped) -> Vec<Point> {
         let mut labels: HashMap<ChipKey, Arc<Attributes>> = HashMap::new();
         let mut points = Vec::new();
-        for chip in &table.chips {
-            let key = ChipKey::of(chip).filter(|key| !labels.contains_key(key));
-            let Some(key) = key else {
-                *skipped.entry("chip_without_identity").or_default() += 1;
-                continue;
-            };
-            let label = Arc::new(self.label(&key));
+        for (row, chip) in table.chips.iter().enumerate() {
+            let mut key = ChipKey::of(chip, row);
+            if labels.contains_key(&key) {
+                *skipped.entry("chip_twice").or_default() += 1;
+                key = ChipKey::Row(row);
+            }
+            let label = Arc::new(self.label(&key, chip.npu, chip.chip));
             labels.insert(key.clone(), Arc::clone(&label));
             let mut of = Of {
                 label,
@@ -78,16 +78,10 @@ impl Points {
         points
     }
 
-    pub(super) fn label(&self, chip: &ChipKey) -> Attributes {
-        let (npu, number) = match chip {
-            ChipKey::Ids(npu, number) => (Some(*npu), *number),
-            ChipKey::Bus(_, number) => (None, *number),
-        };
-        let ids = [
-            (key::HW_ID, self.node.hw_id(chip).into()),
-            (key::ASCEND_CHIP_ID, number.into()),
-        ];
-        Attributes::new(ids.into_iter().chain(npu.map(|npu| (key::ASCEND_NPU_ID, npu.into()))))
+    pub(super) fn label(&self, key: &ChipKey, npu: Option<u32>, chip: Option<u32>) -> Attributes {
+        let ids = [(key::ASCEND_NPU_ID, npu), (key::ASCEND_CHIP_ID, chip)];
+        let ids = ids.into_iter().filter_map(|(key, id)| Some((key, id?.into())));
+        Attributes::new(ids.chain([(key::HW_ID, self.node.hw_id(key).into())]))
     }
 
     fn processes(
@@ -107,7 +101,9 @@ impl Points {
             let ids = (process.npu, process.chip);
             *counts.entry(ids).or_default() += 1;
             let key = ChipKey::Ids(ids.0, ids.1);
-            let label = labels.entry(key.clone()).or_insert_with(|| self.label(&key).into());
+            let label = labels
+                .entry(key.clone())
+                .or_insert_with(|| self.label(&key, Some(ids.0), Some(ids.1)).into());
             if let Some(bytes) = process.memory {
                 to.push(self.of_process(process, label, bytes, time, skipped));
             }
@@ -128,22 +124,22 @@ impl Points {
         skipped: &mut Skipped,
     ) -> Point {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        match self.owner(process) {
-            Some(owner) => Point {
-                owner: Some(Owner::Process {
-                    process: owner,
-                    always_pid: true,
-                }),
-                ..point(&accel::PROCESS_MEMORY_USAGE, Arc::clone(label), bytes, time)
-            },
-            None => {
-                *skipped.entry("process_not_found").or_default() += 1;
-                let pid = (key::PROCESS_PID, process.pid.into());
-                let name = process.name.as_deref();
-                let name = name.map(|name| (key::PROCESS_EXECUTABLE_NAME, name.into()));
-                let attributes = label.with([pid].into_iter().chain(name));
-                point(&accel::PROCESS_MEMORY_USAGE, attributes.into(), bytes, time)
-            }
+        let owner = self.owner(process).map(|process| Owner::Process {
+            process,
+            always_pid: true,
+        });
+        let attributes = if owner.is_some() {
+            Arc::clone(label)
+        } else {
+            *skipped.entry("process_not_found").or_default() += 1;
+            let pid = (key::PROCESS_PID, process.pid.into());
+            let name = process.name.as_deref();
+            let name = name.map(|name| (key::PROCESS_EXECUTABLE_NAME, name.into()));
+            label.with([pid].into_iter().chain(name)).into()
+        };
+        Point {
+            owner,
+            ..point(&accel::PROCESS_MEMORY_USAGE, attributes, bytes, time)
         }
     }
 

@@ -8,7 +8,7 @@ use super::options::{Fault, Options};
 /// One chip at one moment.
 pub(super) struct Chip {
     pub(super) npu: u32,
-    pub(super) chip: u32,
+    pub(super) number: u32,
     /// Counted over all cards.
     pub(super) index: u32,
     pub(super) health: &'static str,
@@ -32,10 +32,10 @@ const IDLE: u64 = 3300;
 pub(super) fn chips(options: &Options, layout: &Layout, second: u64) -> Vec<Chip> {
     let count = options.cards * layout.chips;
     let each = (0..count).map(|index| {
-        let (card, chip) = (index / layout.chips, index % layout.chips);
+        let (card, number) = (index / layout.chips, index % layout.chips);
         let mut chip = Chip {
             npu: options.first_npu + card,
-            chip,
+            number,
             index,
             health: "OK",
             watts: None,
@@ -64,7 +64,7 @@ fn load(chip: &mut Chip, options: &Options, layout: &Layout, second: u64, count:
     let activity = if chip.processes.is_empty() { 0.0 } else { swing };
     chip.percent = (activity * 100.0).round() as u32;
     chip.celsius = 38 + (activity * 30.0) as u32 + chip.index % 5;
-    chip.watts = (chip.chip == 0).then(|| 90.0 + (activity * 2000.0).round() / 10.0 + swing.round() / 10.0);
+    chip.watts = (chip.number == 0).then(|| 90.0 + (activity * 2000.0).round() / 10.0 + swing.round() / 10.0);
     let in_use: u64 = chip.processes.iter().map(|(.., memory)| memory).sum();
     chip.used = (IDLE.min(limit / 4) + in_use).min(limit);
 }

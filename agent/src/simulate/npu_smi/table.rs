@@ -123,7 +123,7 @@ impl Page<'_> {
         let watts = match chip.watts {
             _ if !layout.has_power => "NA".to_owned(),
             Some(watts) => format!("{watts:.1}"),
-            None if chip.chip > 0 => "-".to_owned(),
+            None if chip.number > 0 => "-".to_owned(),
             None => "0.0".to_owned(),
         };
         if !is_orphan {
@@ -154,7 +154,7 @@ impl Page<'_> {
         let number = if layout.npu_cell.is_some() {
             String::new()
         } else {
-            chip.chip.to_string()
+            chip.number.to_string()
         };
         let bus = if layout.has_bus { &chip.bus } else { "NA" };
         self.device_row((&number, &second), bus, [&chip.percent.to_string(), &ddr, &hbm]);
@@ -189,7 +189,7 @@ impl Page<'_> {
             for chip in of_npu {
                 for (pid, name, memory) in chip.processes.iter().take(MOST_PROCESSES) {
                     let ids = if has_chip {
-                        format!("{:<8}{}", chip.npu, chip.chip)
+                        format!("{:<8}{}", chip.npu, chip.number)
                     } else {
                         chip.npu.to_string()
                     };

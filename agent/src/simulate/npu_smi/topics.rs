@@ -20,9 +20,9 @@ pub(super) fn topic(options: &Options, arguments: &[&str], second: u64) -> Optio
             let mut text = entry("NPU ID", &npu.to_string()) + &entry("Chip Count", &layout.chips.to_string()) + "\n";
             for chip in of_npu() {
                 text += &match *topic {
-                    "proc-mem" => processes(chip) + &entry("Chip ID", &chip.chip.to_string()),
-                    "common" => entry("Chip ID", &chip.chip.to_string()) + &common(chip, &layout),
-                    "usages" => usages(chip, &layout) + &entry("Chip ID", &chip.chip.to_string()),
+                    "proc-mem" => processes(chip) + &entry("Chip ID", &chip.number.to_string()),
+                    "common" => entry("Chip ID", &chip.number.to_string()) + &common(chip, &layout),
+                    "usages" => usages(chip, &layout) + &entry("Chip ID", &chip.number.to_string()),
                     _ => return None,
                 };
                 text.push('\n');
@@ -50,9 +50,9 @@ fn cards(options: &Options, layout: &Layout) -> String {
 fn mapping(chips: &[Chip], layout: &Layout) -> String {
     let mut text = format!("\t{:<31}{:<31}{:<31}Chip Name\n", "NPU ID", "Chip ID", "Chip Logic ID");
     for chip in chips {
-        let Chip { npu, chip, index, .. } = chip;
+        let Chip { npu, number, index, .. } = chip;
         // Formatting into a string cannot fail.
-        writeln!(text, "\t{npu:<31}{chip:<31}{index:<31}Ascend {}", layout.name).ok();
+        writeln!(text, "\t{npu:<31}{number:<31}{index:<31}Ascend {}", layout.name).ok();
     }
     text
 }

@@ -159,7 +159,7 @@ extern "C" fn dcmi_get_driver_version(to: *mut c_char, _: c_uint) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn dcmiv2_get_driver_version(to: *mut c_char, _: c_uint) -> c_int {
     begin("dcmiv2_get_driver_version", "-", |_| {
-        At(to.cast()).bytes(0, b"26.0.0\0")
+        At(to.cast()).bytes(0, b"26.0.0\0");
     })
 }
 
@@ -181,7 +181,7 @@ extern "C" fn dcmi_get_card_list(count: *mut c_int, to: *mut c_int, length: c_in
 #[unsafe(no_mangle)]
 extern "C" fn dcmiv2_get_device_list(to: *mut c_int, count: *mut c_int, length: c_int) -> c_int {
     begin("dcmiv2_get_device_list", "-", |script| {
-        list(&script.devices(), to, count, length)
+        list(&script.devices(), to, count, length);
     })
 }
 
@@ -212,14 +212,14 @@ extern "C" fn dcmi_get_device_logic_id(to: *mut c_int, card: c_int, chip: c_int)
 #[unsafe(no_mangle)]
 extern "C" fn dcmi_get_device_phyid_from_logicid(id: c_uint, to: *mut c_uint) -> c_int {
     begin("dcmi_get_device_phyid_from_logicid", &id.to_string(), |_| {
-        At(to.cast()).four(0, i64::from(id) + 8)
+        At(to.cast()).four(0, i64::from(id) + 8);
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn dcmiv2_get_chip_phy_id_by_dev_id(id: c_uint, to: *mut c_uint) -> c_int {
     begin("dcmiv2_get_chip_phy_id_by_dev_id", &id.to_string(), |_| {
-        At(to.cast()).four(0, i64::from(id) + 8)
+        At(to.cast()).four(0, i64::from(id) + 8);
     })
 }
 
@@ -236,7 +236,7 @@ fn processes(script: &Script, address: &str, to: *mut c_void, count: *mut c_int)
 extern "C" fn dcmi_get_device_resource_info(card: c_int, chip: c_int, to: *mut c_void, count: *mut c_int) -> c_int {
     let address = format!("{card}/{chip}");
     begin("dcmi_get_device_resource_info", &address, |script| {
-        processes(script, &address, to, count)
+        processes(script, &address, to, count);
     })
 }
 
@@ -244,6 +244,6 @@ extern "C" fn dcmi_get_device_resource_info(card: c_int, chip: c_int, to: *mut c
 extern "C" fn dcmiv2_get_device_proc_mem_info(id: c_int, to: *mut c_void, count: *mut c_int) -> c_int {
     let address = id.to_string();
     begin("dcmiv2_get_device_proc_mem_info", &address, |script| {
-        processes(script, &address, to, count)
+        processes(script, &address, to, count);
     })
 }

@@ -36,7 +36,7 @@ fn at_the_deadline_the_whole_group_is_killed_and_no_zombie_stays() {
     let file = directory.path().join("pids");
     let script = format!("sleep 1000 & echo $! $$ > {}; wait", file.display());
     let started = Instant::now();
-    let error = run(&mut Child::default(), &script, Duration::from_secs(1)).unwrap_err();
+    let error = run(&mut Child::default(), &script, Duration::from_secs(3)).unwrap_err();
     assert!(matches!(error, ChildError::Deadline(_)), "{error}");
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     let pids = std::fs::read_to_string(&file).unwrap();

@@ -18,4 +18,4 @@ mod read;
 mod vendor;
 mod worker;
 
-pub use worker::{Launch, command, sampler, serve};
+pub use worker::{Launch, command, library, sampler, serve};

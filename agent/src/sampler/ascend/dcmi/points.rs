@@ -82,10 +82,10 @@ impl Builder {
         let mut mores = Vec::with_capacity(readings.len());
         let mut without_processes = Vec::new();
         for reading in readings {
-            let Some(key) = ChipKey::of(&reading.chip) else {
+            let (Some(npu), Some(chip)) = (reading.chip.npu, reading.chip.chip) else {
                 continue;
             };
-            let label = self.points.label(&key);
+            let label = self.points.label(&ChipKey::Ids(npu, chip), Some(npu), Some(chip));
             match reading.processes {
                 Some(processes) => {
                     table.tells_processes = true;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,12 @@ struct Order {
     /// Less than the agent's deadline: what was read until then is better than nothing.
     patience_seconds: f64,
     avoided: String,
+}
+
+/// The library that [`sampler`] would have loaded, as seen from here: the named one, or the first of those that the
+/// driver's packages install. Without one, the worker asks the loader.
+pub fn library(roots: &HostRoots, named: Option<&Path>) -> Option<PathBuf> {
+    place::find(roots, named).file
 }
 
 /// The sampler `ascend` by way of the library. Nothing is loaded before its first run.

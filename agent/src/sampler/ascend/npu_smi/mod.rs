@@ -7,6 +7,7 @@
 mod blocks;
 mod column;
 mod fault;
+mod fill;
 mod items;
 mod line;
 mod listing;

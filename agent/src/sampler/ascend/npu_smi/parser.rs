@@ -2,10 +2,11 @@
 
 use super::column::{Column, Header};
 use super::fault::ToolError;
+use super::fill::{ProcessRow, count};
 use super::line::{Line, cells, is_elided};
-use super::row::{Field, for_each, leading_singles};
-use super::table::{Chip, Health, Process, Skipped, Table};
-use super::value::{self, Lost, is_absent};
+use super::row::{for_each, leading_singles, mended};
+use super::table::{Chip, Health, Process, Table};
+use super::value::is_absent;
 
 /// Longest output that is looked at. The longest real one, 64 cards of two chips with eight processes each, has 200 KiB.
 pub const MAX_BYTES: usize = 4 << 20;
@@ -171,8 +172,16 @@ impl<'a> Parser<'a> {
         true
     }
 
-    fn device(&mut self, row: &'a str, cells: &[&'a str]) {
-        let is_card = self.is_card(cells);
+    fn device(&mut self, row: &'a str, cells: &[&str]) {
+        let mended = (!self.is_in_place(cells)).then(|| self.mended(cells)).flatten();
+        let mended_cells: Vec<&str>;
+        let (is_card, cells) = match &mended {
+            Some((is_card, found)) => {
+                mended_cells = found.iter().map(String::as_str).collect();
+                (*is_card, mended_cells.as_slice())
+            }
+            None => (self.is_card(cells), cells),
+        };
         let header = if is_card { &self.card_header } else { &self.chip_header };
         if header.cells.len() != cells.len() || header.cells.is_empty() {
             return self.strange(row, "row");
@@ -195,6 +204,23 @@ impl<'a> Parser<'a> {
             chip.forget_failed_utilization(skipped);
             self.table.chips.push(chip);
         }
+    }
+
+    /// Whether the one word that tells what a row is stands where its header has it.
+    fn is_in_place(&self, cells: &[&str]) -> bool {
+        let cell = |header: &Header, column| Some(*cells.get(header.cell_of(column)?)?);
+        cells.len() == self.card_header.cells.len()
+            && (cell(&self.card_header, Column::Health).is_some_and(|word| Health::of_word(word).is_some())
+                || cell(&self.chip_header, Column::Bus)
+                    .is_some_and(|bus| bus.contains(':') || (!bus.is_empty() && is_absent(bus))))
+    }
+
+    /// The cells of a row whose bars stand elsewhere, and whether it is a card's.
+    fn mended(&self, cells: &[&str]) -> Option<(bool, Vec<String>)> {
+        let is_health = |word: &str| Health::of_word(word).is_some();
+        let card = mended(&self.card_header, Column::Health, cells, is_health).map(|cells| (true, cells));
+        let chip = || mended(&self.chip_header, Column::Bus, cells, |word| word.contains(':'));
+        card.or_else(|| Some((false, chip()?)))
     }
 
     /// By what is in it; where that leaves doubt, by what is due.
@@ -288,103 +314,5 @@ fn may_be_header(row: &str, cells: &[&str]) -> bool {
     match cells.first().and_then(|cell| cell.bytes().next()) {
         Some(first) => matches!(first, b'N' | b'n' | b'C' | b'c'),
         None => row.contains('('),
-    }
-}
-
-fn count(skipped: &mut Skipped, reason: &'static str) {
-    *skipped.entry(reason).or_default() += 1;
-}
-
-/// The value, or nothing and a count.
-fn keep<T>(read: Result<Option<T>, Lost>, column: Column, skipped: &mut Skipped) -> Option<T> {
-    read.unwrap_or_else(|lost| {
-        let reason = match (lost, column) {
-            (Lost::Zero, Column::Power) => "power_zero",
-            (Lost::Zero, Column::Temperature) => "temperature_zero",
-            _ => column.as_str(),
-        };
-        count(skipped, reason);
-        None
-    })
-}
-
-impl Chip {
-    fn set(&mut self, column: Column, field: Field<'_>, skipped: &mut Skipped) {
-        match field {
-            Field::Text(text) => self.set_text(column, text, skipped),
-            Field::Item(item) => {
-                let usage = |read: Result<_, Lost>, skipped: &mut Skipped| {
-                    keep(read.map(Some), column, skipped).unwrap_or_default()
-                };
-                match column {
-                    Column::Power => self.power_watts = keep(value::watts(&item), column, skipped),
-                    Column::Temperature => self.temperature_celsius = keep(value::celsius(&item), column, skipped),
-                    Column::AiCore => self.aicore_percent = keep(value::percent(&item), column, skipped),
-                    Column::AiCpu => self.aicpu_percent = keep(value::percent(&item), column, skipped),
-                    Column::NpuUtilization => self.npu_percent = keep(value::percent(&item), column, skipped),
-                    Column::Hugepages => self.hugepages = usage(value::pages(&item), skipped),
-                    Column::Ddr => self.ddr = usage(value::megabytes(&item), skipped),
-                    Column::Hbm => self.hbm = usage(value::megabytes(&item), skipped),
-                    _ => count(skipped, column.as_str()),
-                }
-            }
-            Field::Lost => count(skipped, column.as_str()),
-        }
-    }
-
-    fn set_text(&mut self, column: Column, text: &str, skipped: &mut Skipped) {
-        let words = || (!is_absent(text)).then(|| text.to_owned());
-        match column {
-            Column::Npu => self.npu = keep(value::whole(text), column, skipped),
-            Column::Chip => self.chip = keep(value::whole(text), column, skipped),
-            Column::LogicalId => self.logical_id = keep(value::whole(text), column, skipped),
-            Column::PhysicalId => self.physical_id = keep(value::whole(text), column, skipped),
-            Column::Name => self.name = words(),
-            Column::Bus => self.bus_id = words(),
-            Column::Health => {
-                let health = Health::of_word(text).map(Some);
-                self.health = keep(health.ok_or(Lost::Strange), column, skipped);
-            }
-            _ => count(skipped, column.as_str()),
-        }
-    }
-
-    /// The tool prints 0 when a read fails. A chip without any memory is one that nothing could be read of.
-    fn forget_failed_utilization(&mut self, skipped: &mut Skipped) {
-        if self.ddr.limit.is_some() || self.hbm.limit.is_some() {
-            return;
-        }
-        for percent in [&mut self.aicore_percent, &mut self.aicpu_percent, &mut self.npu_percent] {
-            if percent.take_if(|percent| *percent == 0.0).is_some() {
-                count(skipped, "utilization_zero");
-            }
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct ProcessRow {
-    npu: Option<u32>,
-    chip: Option<u32>,
-    pid: Option<u32>,
-    pid_in_container: Option<u32>,
-    name: Option<String>,
-    memory: Option<u64>,
-}
-
-impl ProcessRow {
-    fn set(&mut self, column: Column, field: Field<'_>, skipped: &mut Skipped) {
-        let Field::Text(text) = field else {
-            return count(skipped, column.as_str());
-        };
-        match column {
-            Column::Npu => self.npu = keep(value::whole(text), column, skipped),
-            Column::Chip => self.chip = keep(value::whole(text), column, skipped),
-            Column::ProcessId => self.pid = keep(value::whole(text), column, skipped),
-            Column::ProcessIdInContainer => self.pid_in_container = keep(value::whole(text), column, skipped),
-            Column::ProcessMemory => self.memory = keep(value::bytes_of_megabytes(text), column, skipped),
-            Column::ProcessName => self.name = (!text.is_empty()).then(|| text.to_owned()),
-            _ => count(skipped, column.as_str()),
-        }
     }
 }

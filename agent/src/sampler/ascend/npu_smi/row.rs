@@ -65,6 +65,29 @@ fn measures<'a>(columns: &[Column], cell: &'a str, take: &mut impl FnMut(Column,
     }
 }
 
+/// The cells of a row whose bars are not where its header has them: what stands before and after the one word that
+/// `is_middle` knows, which is that of the column `middle`.
+pub(super) fn mended(
+    header: &Header,
+    middle: Column,
+    cells: &[&str],
+    is_middle: impl Fn(&str) -> bool,
+) -> Option<Vec<String>> {
+    let place = header.cell_of(middle).filter(|place| place + 2 == header.cells.len())?;
+    let words: Vec<&str> = cells.iter().flat_map(|cell| cell.split_whitespace()).collect();
+    let at = words.iter().position(|word| is_middle(word))?;
+    // All but the last cell of the ids hold one word.
+    let alone = place.saturating_sub(1).min(at);
+    let mut mended: Vec<String> = words[..alone].iter().map(|word| (*word).to_owned()).collect();
+    mended.resize(place.saturating_sub(1), String::new());
+    mended.extend([
+        words[alone..at].join(" "),
+        words[at].to_owned(),
+        words[at + 1..].join(" "),
+    ]);
+    (mended.len() == header.cells.len()).then_some(mended)
+}
+
 /// How many numbers stand before the first pair: two in a card's row, one in a chip's.
 pub(super) fn leading_singles(cell: &str) -> Option<usize> {
     let items = Items::of(cell)?;

@@ -1,0 +1,30 @@
+//! Writes every layout that the simulator plays into the directory that is given: what the fuzzer starts from.
+
+use std::path::PathBuf;
+
+use accelscope::simulate::npu_smi::{Family, Fault, Options, table};
+use clap::ValueEnum;
+
+fn main() -> std::io::Result<()> {
+    let directory: PathBuf = std::env::args_os().nth(1).unwrap_or_else(|| "corpus/npu_smi".into()).into();
+    std::fs::create_dir_all(&directory)?;
+    for family in Family::value_variants() {
+        for (name, fault) in [("plain", Fault::None), ("orphan", Fault::Orphan), ("zeros", Fault::Zeros)] {
+            let options = Options {
+                family: *family,
+                fault,
+                pids: vec![1, 4_000_000, 77],
+                ..Options::default()
+            };
+            std::fs::write(directory.join(format!("{family:?}-{name}").to_lowercase()), table(&options, 7))?;
+        }
+    }
+    let errors = "dcmi module initialize failed. ret is -8005\n";
+    std::fs::write(directory.join("error"), errors)?;
+    let blocks = "NPU ID : 1\nChip Count : 1\n\nDDR Capacity(MB) : 3\nChip ID : 0\n\nTemperature(C) : 4\nChip Name : mcu\n";
+    std::fs::write(directory.join("blocks"), blocks)?;
+    let processes = "Process id:7  Process name:a  Process memory(MB):3\nChip ID : 0\n";
+    std::fs::write(directory.join("processes"), processes)?;
+    std::fs::write(directory.join("mapping"), "\tNPU ID   Chip ID   Chip Logic ID   Chip Name\n\t0   0   -   Mcu\n")?;
+    std::fs::write(directory.join("watch"), "NpuID(Idx)  Pwr(W)  Temp(C)\n0  8.7  NA\n")
+}
