@@ -57,6 +57,11 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             Ok(EXIT_OK)
         }
         Command::SimulateNpuSmi { arguments } => Ok(simulate::npu_smi::main(arguments)),
+        #[cfg(feature = "ascend")]
+        Command::Worker { name } if name == "ascend" => {
+            accelscope::sampler::ascend::dcmi::serve().context("the worker ended")?;
+            Ok(EXIT_OK)
+        }
         Command::Worker { name } => say(
             &format!("no worker is called {name:?}: none of the samplers that are built in needs one\n"),
             EXIT_USAGE,

@@ -134,6 +134,7 @@ fn reply(id: u64, points: Vec<WirePoint>) -> Reply {
         outcome: WireOutcome::Sampled,
         reason: String::new(),
         parts,
+        skipped: [].into(),
     }
 }
 
@@ -153,6 +154,7 @@ fn worker(behaviour: &str) -> Worker {
     Worker::new(Command {
         program,
         arguments: vec!["act".into(), behaviour.into()],
+        environment: Vec::new(),
     })
 }
 

@@ -35,10 +35,14 @@ keys! {
     ASCEND_LOGICAL_ID = "ascend.logical.id";
     /// Physical id of the chip: the number of its `/dev/davinci<N>`.
     ASCEND_PHYSICAL_ID = "ascend.physical.id";
-    /// Kind of the chip's memory: `hbm` or `ddr`.
+    /// Kind of the chip's memory: `hbm`, `ddr` or `sram`.
     ASCEND_MEMORY_TYPE = "ascend.memory.type";
     /// Health in the vendor's words: `OK`, `Warning`, `Alarm`, `Critical` or `UNKNOWN`.
     ASCEND_HEALTH = "ascend.health";
+    /// Clock of the chip: `aicore`, `vector`, `control_cpu`, `hbm` or `ddr`.
+    ASCEND_CLOCK = "ascend.clock";
+    /// Kind of the error: `corrected` or `uncorrected`.
+    ERROR_TYPE = "error.type";
     /// Version of `npu-smi`.
     ASCEND_TOOL_VERSION = "ascend.tool.version";
     /// Name of the network (HailoRT: core-op), e.g. `yolov8n`.

@@ -63,9 +63,5 @@ fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler
 
 #[cfg(feature = "ascend")]
 fn ascend(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
-    Box::new(crate::sampler::ascend::Sampler::new(
-        config.ascend_settings(),
-        roots.clone(),
-        node_name.to_owned(),
-    ))
+    crate::sampler::ascend::build(&config.ascend_settings(), roots, node_name)
 }

@@ -1,12 +1,14 @@
 //! `ascend.*`: what the driver of Huawei's Ascend NPUs tells (`npu-smi` 1.8 to 26.0).
 
-use super::hw::CHIP;
+use super::hw::{CHIP, ERRORS_KEYS, MEMORY};
 use super::{instrument, instruments};
 use crate::metric::Kind::{Gauge, UpDownCounter};
 use crate::metric::key::{
-    ACCEL_DEVICE_ADDRESS, ASCEND_CHIP_ID, ASCEND_HEALTH, ASCEND_LOGICAL_ID, ASCEND_NPU_ID, ASCEND_PHYSICAL_ID,
-    ASCEND_TOOL_VERSION, HW_DRIVER_VERSION, HW_ID, HW_MODEL, HW_NAME, HW_VENDOR,
+    ACCEL_DEVICE_ADDRESS, ASCEND_CHIP_ID, ASCEND_CLOCK, ASCEND_HEALTH, ASCEND_LOGICAL_ID, ASCEND_NPU_ID,
+    ASCEND_PHYSICAL_ID, ASCEND_TOOL_VERSION, HW_DRIVER_VERSION, HW_ID, HW_MODEL, HW_NAME, HW_VENDOR,
 };
+
+const CLOCK: &[&str] = &[HW_ID, ASCEND_NPU_ID, ASCEND_CHIP_ID, ASCEND_CLOCK];
 
 instruments! {
     DEVICE_INFO = instrument(
@@ -47,5 +49,35 @@ instruments! {
     TOOL_LAST_SUCCESS = instrument(
         "ascend.tool.last_success", "s", Gauge, &[],
         "When npu-smi last gave readings, in seconds since 1970-01-01 UTC; absent before the first.",
+    );
+    VECTOR_UTILIZATION = instrument(
+        "ascend.vector.utilization", "1", Gauge, CHIP, "Utilization of the chip's vector cores.",
+    );
+    CUBE_UTILIZATION = instrument(
+        "ascend.cube.utilization", "1", Gauge, CHIP, "Utilization of the matrix units (cubes) of the chip's AI Cores.",
+    );
+    CONTROL_CPU_UTILIZATION = instrument(
+        "ascend.control_cpu.utilization", "1", Gauge, CHIP, "Utilization of the chip's control CPUs.",
+    );
+    MEMORY_BANDWIDTH_UTILIZATION = instrument(
+        "ascend.memory.bandwidth.utilization", "1", Gauge, MEMORY,
+        "Share of the memory's bandwidth that is in use. Always 0 in a virtual machine.",
+    );
+    MEMORY_TEMPERATURE = instrument(
+        "ascend.memory.temperature", "Cel", Gauge, MEMORY, "Temperature of the chip's memory.",
+    );
+    CLOCK_FREQUENCY = instrument(
+        "ascend.clock.frequency", "Hz", Gauge, CLOCK, "Frequency at which the clock of the chip runs.",
+    );
+    CLOCK_FREQUENCY_LIMIT = instrument(
+        "ascend.clock.frequency.limit", "Hz", Gauge, CLOCK, "Highest frequency of the clock of the chip.",
+    );
+    ECC_LIFETIME_ERRORS = instrument(
+        "ascend.ecc.lifetime.errors", "{error}", Gauge, ERRORS_KEYS,
+        "Errors that the memory's ECC found in all its life, across restarts of the device.",
+    );
+    ECC_ISOLATED_PAGES = instrument(
+        "ascend.ecc.isolated.pages", "{page}", UpDownCounter, ERRORS_KEYS,
+        "Pages of the memory that are no longer used because of such errors.",
     );
 }

@@ -1,5 +1,6 @@
 //! The agent's side of the pipe: one child, its deadline and its replacement.
 
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -25,6 +26,8 @@ pub struct Command {
     pub program: std::path::PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// Variables of its environment beside the agent's own.
+    pub environment: Vec<(&'static str, OsString)>,
 }
 
 /// Why a request got no answer.
@@ -180,6 +183,7 @@ impl Running {
     fn start(command: &Command) -> io::Result<Self> {
         let mut child = std::process::Command::new(&command.program)
             .args(&command.arguments)
+            .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -14,4 +14,4 @@ mod serve;
 pub use child::{Command, Worker, WorkerError};
 pub use protocol::{MAX_FRAME_BYTES, ProtocolError, Reply, WireOutcome, WireOwner, WirePart, WirePoint, WireValue};
 pub use sampler::WorkerSampler;
-pub use serve::serve;
+pub use serve::{serve, serve_renewing};

@@ -5,6 +5,8 @@ use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
+use crate::metric::{AttributeValue, Owner, Point, Value};
+
 /// Longest message in bytes. What is longer is refused before it is read.
 pub const MAX_FRAME_BYTES: usize = 4 << 20;
 
@@ -29,6 +31,9 @@ pub struct Reply {
     /// The readings: all that there is. A part of the reply before that is missing here has ended.
     #[serde(default)]
     pub parts: Vec<WirePart>,
+    /// How many readings gave no point, by reason (`agent.sampler.skipped`).
+    #[serde(default)]
+    pub skipped: BTreeMap<String, u64>,
 }
 
 /// [`Outcome`](crate::sampler::Outcome) on the wire.
@@ -94,6 +99,36 @@ pub enum WireValue {
     Int(i64),
     /// A fraction.
     Double(f64),
+}
+
+impl WirePoint {
+    /// The reading on the wire; nothing for a histogram, which no worker has.
+    pub fn of(point: &Point) -> Option<Self> {
+        let value = match point.value {
+            Value::Int(number) => WireValue::Int(number),
+            Value::Double(number) => WireValue::Double(number),
+            Value::Histogram(_) => return None,
+        };
+        let attributes = point.attributes.iter().map(|(key, value)| {
+            let value = match value {
+                AttributeValue::Str(text) => serde_json::Value::from(&**text),
+                AttributeValue::Int(number) => (*number).into(),
+                AttributeValue::Bool(truth) => (*truth).into(),
+            };
+            ((*key).to_owned(), value)
+        });
+        Some(Self {
+            name: point.instrument.name.to_owned(),
+            attributes: attributes.collect(),
+            owner: point.owner.map(|Owner::Process { process, .. }| WireOwner {
+                pid: process.pid,
+                start_ticks: process.start_ticks,
+            }),
+            time: point.time.unix_nanos(),
+            start: point.start.map(crate::metric::Timestamp::unix_nanos),
+            value,
+        })
+    }
 }
 
 /// Why a message was refused.

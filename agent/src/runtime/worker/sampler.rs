@@ -16,6 +16,9 @@ use crate::telemetry;
 const KILLING: Duration = Duration::from_secs(1);
 /// Most readings of one reply that are looked at.
 const MAX_POINTS: usize = 20_000;
+/// Most reasons of one reply that are counted, and the longest of them.
+const MAX_REASONS: usize = 64;
+const MAX_REASON_BYTES: usize = 64;
 
 /// A sampler behind a worker process.
 #[derive(Debug)]
@@ -34,6 +37,7 @@ struct Recorders {
     stuck: opentelemetry::metrics::Gauge<f64>,
     restarts: opentelemetry::metrics::Counter<u64>,
     rejected: opentelemetry::metrics::Counter<u64>,
+    skipped: opentelemetry::metrics::Counter<u64>,
 }
 
 impl WorkerSampler {
@@ -46,6 +50,7 @@ impl WorkerSampler {
             stuck: telemetry::gauge_f64(&agent::WORKER_STUCK),
             restarts: telemetry::counter(&agent::WORKER_RESTARTS),
             rejected: telemetry::counter(&agent::WORKER_REJECTED),
+            skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
         };
         let deadline = descriptor.deadline;
         descriptor.deadline += KILLING;
@@ -71,6 +76,18 @@ impl WorkerSampler {
                     points: Vec::new(),
                 });
             }
+        }
+        let fits = |reason: &str| {
+            let known = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-');
+            reason.len() <= MAX_REASON_BYTES && reason.bytes().all(known)
+        };
+        for (reason, count) in reply.skipped.into_iter().take(MAX_REASONS) {
+            let reason = if fits(&reason) { reason } else { "other".to_owned() };
+            let labels = [
+                telemetry::label(key::AGENT_SAMPLER, self.descriptor.name),
+                telemetry::label(key::AGENT_REASON, reason),
+            ];
+            self.recorders.skipped.add(count, &labels);
         }
         let mut left = MAX_POINTS;
         for part in reply.parts {
@@ -116,6 +133,8 @@ impl WorkerSampler {
                 let known = instrument
                     .attributes
                     .iter()
+                    // A process that is not found on this node has no owner's attributes, but it does have an id.
+                    .chain((instrument.owned && wire.owner.is_none()).then_some(&key::PROCESS_PID))
                     .find(|known| **known == name)
                     .ok_or("unknown_attribute")?;
                 Ok::<Attribute, &str>((*known, attribute_value(value).ok_or("attribute_value")?))

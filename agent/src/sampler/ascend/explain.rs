@@ -4,7 +4,7 @@ use super::child::Child;
 use super::npu_smi::{Cause, ParseError};
 use super::sampler::{ReadError, read};
 use super::settings::{Backend, Settings};
-use super::{admin, tool};
+use super::{admin, backend, tool};
 use crate::host::HostRoots;
 use crate::sampler::{Finding, Level};
 
@@ -32,9 +32,12 @@ pub(super) fn not_permitted(why: &str) -> String {
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let mut found = Vec::new();
     let devices = tool::devices(roots);
-    if settings.backend == Backend::Dcmi {
-        let remedy = "set ascend.backend to auto".to_owned();
-        found.push(finding(Level::Fail, "this build cannot use libdcmi.so", remedy));
+    if let Some(by_library) = backend::explain(settings, roots) {
+        let last = by_library.level == Level::Ok || settings.backend == Backend::Dcmi;
+        found.push(by_library);
+        if last {
+            return found;
+        }
     }
     let Some(tool) = tool::find(roots, settings) else {
         let level = if devices.is_empty() {

@@ -7,7 +7,9 @@
 //! worse: one call at a time, none sooner than the driver's answers allow, and each with a deadline.
 
 mod admin;
+mod backend;
 mod child;
+pub mod dcmi;
 mod energy;
 mod explain;
 mod identity;
@@ -17,6 +19,7 @@ mod sampler;
 mod settings;
 mod tool;
 
+pub use self::backend::build;
 pub use self::child::{Child, ChildError, Finished};
 pub use self::explain::explain;
 pub use self::sampler::{Latest, Reading, Sampler};

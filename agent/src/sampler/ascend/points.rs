@@ -11,7 +11,7 @@ use crate::host::process::Processes;
 use crate::metric::catalogue::{accel, ascend, hw};
 use crate::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value, key};
 
-fn hw_type() -> Attribute {
+pub(super) fn hw_type() -> Attribute {
     (key::HW_TYPE, "npu".into())
 }
 
@@ -78,7 +78,7 @@ impl Points {
         points
     }
 
-    fn label(&self, key: &ChipKey, npu: Option<u32>, chip: Option<u32>) -> Attributes {
+    pub(super) fn label(&self, key: &ChipKey, npu: Option<u32>, chip: Option<u32>) -> Attributes {
         let ids = [(key::ASCEND_NPU_ID, npu), (key::ASCEND_CHIP_ID, chip)];
         let ids = ids.into_iter().filter_map(|(key, id)| Some((key, id?.into())));
         Attributes::new(ids.chain([(key::HW_ID, self.node.hw_id(key).into())]))

@@ -9,7 +9,7 @@ use super::child::{Child, ChildError, Finished};
 use super::identity::Node;
 use super::npu_smi::{self, Cause, ParseError, Process, Skipped, Table, ToolError};
 use super::points::{Moment, Points, point};
-use super::settings::{Backend, Settings};
+use super::settings::Settings;
 use super::tool::{self, Tool};
 use super::{admin, explain};
 use crate::host::HostRoots;
@@ -22,7 +22,7 @@ use crate::telemetry;
 pub(super) const NAME: &str = "ascend";
 
 /// Readings that are older than so many periods are no longer shown, nor integrated over.
-const FRESH: u32 = 6;
+pub(super) const FRESH: u32 = 6;
 /// Most periods between two calls of a tool that is slow.
 const SLOWEST: u32 = 8;
 
@@ -261,9 +261,6 @@ impl crate::sampler::Sampler for Sampler {
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
-        if self.settings.backend == Backend::Dcmi {
-            return Outcome::Gone("ascend.backend is dcmi, which this build cannot use: set it to auto".to_owned());
-        }
         let Some(tool) = tool::find(&self.roots, &self.settings) else {
             return Outcome::NothingHere(tool::absence(&self.roots));
         };

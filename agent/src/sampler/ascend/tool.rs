@@ -66,7 +66,7 @@ pub(super) fn find(roots: &HostRoots, settings: &Settings) -> Option<Tool> {
 }
 
 /// After those that the agent was started with.
-fn libraries(seen: impl Fn(&str) -> PathBuf) -> String {
+pub(super) fn libraries(seen: impl Fn(&str) -> PathBuf) -> String {
     let given = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
     let ours = LIBRARIES.iter().map(|path| seen(path).display().to_string());
     let all = std::iter::once(given).filter(|path| !path.is_empty()).chain(ours);
