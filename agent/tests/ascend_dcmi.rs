@@ -157,7 +157,7 @@ fn every_value_arrives_with_its_unit_and_its_chip() {
         close(of("hw.status", &[("hw.state", "ok")]), 1.0);
         close(of("hw.status", &[("hw.state", "failed")]), 0.0);
         close(of("ascend.health.status", &[("ascend.health", "OK")]), 1.0);
-        close(of("ascend.process.count", &[]), 0.0);
+        close(of("ascend.processes", &[]), 0.0);
         close(of("hw.energy", &[("accel.derived", "true")]), 0.0);
         let logical = if npu == 4 { 0 } else { 1 + chip };
         let about = [
@@ -263,7 +263,7 @@ fn failures_sentinels_and_zeros_are_absent_and_cost_nothing_else() {
         "ascend.aicore.utilization",
         "hw.errors",
         "hw.status",
-        "ascend.process.count",
+        "ascend.processes",
     ];
     for name in lost {
         assert!(!names(0).contains(&name), "{name} is shown");
@@ -327,7 +327,7 @@ fn a_function_that_the_library_lacks_loses_only_what_it_tells() {
         "dcmiv2_init",
     ];
     let points = Fake::without(&without, "cards 2:1\n").points();
-    for name in ["hw.power", "ascend.process.count"] {
+    for name in ["hw.power", "ascend.processes"] {
         assert_eq!(value(&points, name, 2, 0, &[]), None);
     }
     close(value(&points, "hw.temperature", 2, 0, &[]), 40.0);
@@ -356,8 +356,8 @@ fn every_process_is_told_and_belongs_to_whom_it_is() {
         .filter(|point| point.instrument.name == "accel.process.memory.usage")
         .collect();
     assert_eq!(of_processes.len(), 64);
-    close(value(&points, "ascend.process.count", 0, 1, &[]), 64.0);
-    close(value(&points, "ascend.process.count", 0, 0, &[]), 0.0);
+    close(value(&points, "ascend.processes", 0, 1, &[]), 64.0);
+    close(value(&points, "ascend.processes", 0, 0, &[]), 0.0);
     let owned: Vec<_> = of_processes
         .iter()
         .filter_map(|point| point.owner.map(|owner| (owner, point)))

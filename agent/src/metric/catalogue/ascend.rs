@@ -41,7 +41,7 @@ instruments! {
         "ascend.hugepages.limit", "{page}", UpDownCounter, CHIP, "Huge pages of the chip's memory.",
     );
     PROCESS_COUNT = instrument(
-        "ascend.process.count", "{process}", UpDownCounter, CHIP, "Processes that use the chip, as the driver counts.",
+        "ascend.processes", "{process}", UpDownCounter, CHIP, "Processes that use the chip, as the driver counts.",
     );
     TOOL_DURATION = instrument(
         "ascend.tool.duration", "s", Gauge, &[], "Time that the last call of npu-smi took, whether it succeeded or not.",
