@@ -174,7 +174,10 @@ impl<'a> Readings<'a> {
             npu,
             chip,
             phy_id: self.info.and_then(|info| int(info.attributes, name::PHYSICAL_ID)),
-            bus_id: word(self.info, ACCEL_DEVICE_ADDRESS).unwrap_or_default(),
+            // The model has it as sysfs does, in small letters; the tool and the replaced collector have it in capitals.
+            bus_id: word(self.info, ACCEL_DEVICE_ADDRESS)
+                .unwrap_or_default()
+                .to_ascii_uppercase(),
             // The vendor's own word for a state that could not be had.
             health: word(self.health, name::HEALTH_STATE).unwrap_or_else(|| "UNKNOWN".to_owned()),
             // One decimal, as the tool prints it: a sum of floating point would differ in digits that mean nothing.

@@ -86,7 +86,7 @@ fn shown(series: &[Series]) -> String {
 #[test]
 fn the_ten_keys_stand_in_the_collectors_order_with_its_types() {
     assert_eq!(
-        shown(&whole((0, 1), 5, "0000:9D:00.0")),
+        shown(&whole((0, 1), 5, "0000:9d:00.0")),
         r#"{"timestamp":"2023-11-14T22:13:20Z","chips":[{"npu":0,"chip":1,"phy_id":5,"bus_id":"0000:9D:00.0","health":"OK","power":93.6,"temp":37,"aicore":29,"hbm_used":3397,"hbm_total":65536}]}"#
     );
 }
