@@ -21,7 +21,7 @@ const INSTANCE_NAMESPACE: Uuid = uuid!("4d63009a-8d0f-11ee-aad7-4c796ed8e320");
 /// The agent's resource. What cannot be found out is left out; an empty value in `[resource]` leaves out what could.
 pub fn build(config: &Config, roots: &HostRoots) -> Resource {
     let mut resource = Resource::default();
-    let machine_id = machine_id(roots);
+    let machine_id = roots.machine_id();
     let host_name = host_name(config, roots);
     let node = text(config, K8S_NODE_NAME).or_else(|| host_name.clone());
 
@@ -60,16 +60,6 @@ pub fn build(config: &Config, roots: &HostRoots) -> Resource {
 fn text(config: &Config, key: &str) -> Option<String> {
     let text = config.resource.get(key)?.to_string();
     (!text.is_empty()).then_some(text)
-}
-
-/// machine-id(5): 32 hexadecimal digits, or `uninitialized` during the first boot.
-fn machine_id(roots: &HostRoots) -> Option<String> {
-    ["/etc/machine-id", "/var/lib/dbus/machine-id"]
-        .into_iter()
-        .find_map(|path| {
-            let id = fs::read_to_string(roots.path(path)).ok()?.trim().to_ascii_lowercase();
-            (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
-        })
 }
 
 /// In a container `uname` gives the pod's name, so there the host's own file and the node's name come first.

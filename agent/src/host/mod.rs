@@ -6,6 +6,7 @@
 mod beneath;
 mod boot;
 pub mod bounded;
+mod machine;
 pub mod process;
 pub mod writer;
 

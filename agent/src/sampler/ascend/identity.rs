@@ -8,8 +8,6 @@ use crate::host::HostRoots;
 /// Namespace of the chips' ids. Random once; a change would give every chip in the fleet a new id.
 const CHIPS: Uuid = uuid!("3b0d8d6f-52f5-4b42-8d0d-2f6f0a51c9e7");
 
-const MOST_BYTES: usize = 4096;
-
 /// What tells the chips of a node apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ChipKey {
@@ -41,10 +39,10 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(roots: &HostRoots, node_name: String) -> Self {
-        let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
-        let found = files.iter().find_map(|file| roots.read(file, MOST_BYTES).ok());
-        let machine_id = String::from_utf8_lossy(&found.unwrap_or_default()).trim().to_owned();
-        Self { machine_id, node_name }
+        Self {
+            machine_id: roots.machine_id().unwrap_or_default(),
+            node_name,
+        }
     }
 
     /// `hw.id`: the same after a reboot, another for each chip of each node.

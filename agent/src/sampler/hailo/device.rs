@@ -173,15 +173,6 @@ pub fn hw_id(address: &str, machine_id: &str, node_name: &str) -> String {
     .to_string()
 }
 
-/// The host's `/etc/machine-id`, empty where it has none: the node's name still tells the devices of two nodes apart.
-pub(super) fn machine_id(roots: &HostRoots) -> String {
-    let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
-    files
-        .iter()
-        .find_map(|file| text(&roots.path(file)))
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

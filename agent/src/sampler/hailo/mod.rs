@@ -129,7 +129,7 @@ impl Sampler {
     pub fn new(settings: Settings, roots: HostRoots, node_name: String) -> Self {
         Self {
             processes: Processes::new(&roots),
-            points: Points::new(device::machine_id(&roots), node_name),
+            points: Points::new(roots.machine_id().unwrap_or_default(), node_name),
             devices: BTreeMap::new(),
             devices_at: None,
             sources: Sources::default(),
