@@ -1,0 +1,16 @@
+//! What the eBPF programs and the agent share: the layout of every map, and the limits.
+//!
+//! Everything in a map is plain data of fixed layout, without padding that the kernel could leave uninitialised. Values
+//! only grow; the agent takes differences. The programs never remove a key.
+//!
+//! The way of a call: the entry program resolves the device, finds or makes the [`Key`]'s number in `INDEX`, adds one to
+//! the [`Record`] of that number, and claims a [`Slot`]. The return program finds its slot, adds duration and error to the
+//! same record, and clears the slot. So the key is looked up once a call, and the agent sees what is in flight.
+
+#![no_std]
+
+pub mod maps;
+pub mod settings;
+
+pub use maps::*;
+pub use settings::*;

@@ -1,0 +1,257 @@
+//! The maps' keys and values.
+
+/// Most distinct keys ([`Key`]) at a time, by default; sized at load.
+pub const RECORDS: u32 = 8192;
+/// Calls in flight that are kept in [`Slot`]s; a power of two. More than that fit the overflow map.
+pub const SLOTS: u32 = 4096;
+/// How many slots are tried for a thread before the overflow map is used.
+pub const SLOT_PROBES: u32 = 4;
+/// Bounds of the duration's buckets: 1 µs, 4 µs, … 4^11 µs; one bucket more than bounds.
+pub const BUCKETS: usize = 13;
+/// Longest name of an executable that is kept, with its terminating zero.
+pub const NAME: usize = 64;
+/// Longest path of a control group that is told, with its terminating zero.
+pub const PATH: usize = 512;
+/// Watched devices.
+pub const DEVICES: u32 = 256;
+/// The command that stands for all commands of a device beyond those that are told apart.
+pub const OTHER_COMMAND: u32 = u32::MAX;
+/// The executable that stands for all executables of a control group beyond those that are told apart.
+pub const OTHER_EXECUTABLE: u64 = u64::MAX;
+
+/// Whose calls, to which device, with which command. Key of the hash map `INDEX`, whose value is the number (`u32`) of a
+/// [`Record`] and an [`Ident`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Id of the task's control group in the unified hierarchy (`bpf_get_current_cgroup_id`).
+    pub cgroup_v2: u64,
+    /// The kernfs id of its control group in the v1 hierarchy that [`Settings::v1_subsystem`] names; 0 if there is none.
+    pub cgroup_v1: u64,
+    /// Inode number of the executable (`mm->exe_file`); 0 for a kernel thread, [`OTHER_EXECUTABLE`] beyond the quota.
+    pub executable: u64,
+    /// Device number (kernel encoding) of the executable's file system.
+    pub executable_device: u32,
+    /// Process id (`tgid`) where it is part of the key, else 0.
+    pub pid: u32,
+    /// Which watched device: its place in `DEVICES`.
+    pub device: u32,
+    /// The command as passed to ioctl(2), or [`OTHER_COMMAND`].
+    pub command: u32,
+}
+
+/// What one key did. Value of the memory-mapped array `RECORDS`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Record {
+    /// Calls, counted at entry.
+    pub entered: u64,
+    /// Calls, counted at return.
+    pub returned: u64,
+    /// Of those, calls that returned an error; by errno in the map `ERRORS`.
+    pub failed: u64,
+    /// Sum of the durations of all that returned, ns.
+    pub duration: u64,
+    /// Calls that returned, by duration.
+    pub buckets: [u64; BUCKETS],
+    /// Hailo launch: buffers that were handed over, host to device and device to host.
+    pub transfers: [u64; 2],
+    /// Hailo launch: their bytes, host to device and device to host.
+    pub bytes: [u64; 2],
+    /// Hailo firmware control: changes of the context-switch status (a model switch).
+    pub switches: u64,
+    /// Arguments that could not be read or were not plausible, so that nothing was counted but the call.
+    pub implausible: u64,
+    /// Time of the last entry, ns of `CLOCK_MONOTONIC`.
+    pub last: u64,
+}
+
+/// Whose record that is. Value of the memory-mapped array `IDENTS`, written once when its key is made.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Ident {
+    /// The key.
+    pub key: Key,
+    /// Process that made it: `tgid`.
+    pub pid: u32,
+    /// 1 as soon as everything else here is valid (written last); 0: the number is free.
+    pub valid: u32,
+    /// When that process's leader started, ns since boot (`start_boottime`); 0 where it is not known.
+    pub started: u64,
+    /// Base name of the executable, ended by a zero; the thread group leader's `comm` where it has no executable.
+    pub name: [u8; NAME],
+}
+
+/// A call in flight. Value of the memory-mapped array `SLOTS`; also of the hash map `OVERFLOW`, keyed by thread id (`u32`),
+/// where no slot was free and on kernels without atomic exchange.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Slot {
+    /// Thread id (`pid` of the kernel) in the lower half and process id (`tgid`) in the upper; 0: free. Claimed by
+    /// compare-and-exchange, cleared last.
+    pub owner: u64,
+    /// When the call began, ns of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`); 0 while the slot is being filled.
+    pub began: u64,
+    /// Number of the key's record.
+    pub record: u32,
+    /// Which watched device.
+    pub device: u32,
+    /// The command as passed, also where the key says [`OTHER_COMMAND`].
+    pub command: u32,
+    /// What the return program has to look at: [`FINISH_NOTHING`] or another.
+    pub finish: u32,
+    /// The argument, an address in the caller's memory.
+    pub argument: u64,
+}
+
+/// Nothing but duration and error.
+pub const FINISH_NOTHING: u32 = 0;
+/// A Hailo "mark as in use": the byte at the argument tells whether the device was busy.
+pub const FINISH_HAILO_MARK: u32 = 1;
+
+/// Key of the hash map `ERRORS`, whose value is a count (`u64`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ErrorKey {
+    /// Number of the record.
+    pub record: u32,
+    /// The errno, positive.
+    pub errno: u32,
+}
+
+/// Key of the hash map `CHANNELS`, whose value is a count (`u64`) of launches: a frame is one launch on each input channel,
+/// so the busiest input channel's launches are the frames submitted.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChannelKey {
+    /// Number of the record.
+    pub record: u32,
+    /// Engine (upper 16 bits) and channel, as the caller passed them.
+    pub channel: u32,
+}
+
+/// A watched device. Key of the hash map `WATCHED` is its device number (`u32`, the kernel's encoding: major << 20 | minor).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watched {
+    /// Its place in the agent's list; part of keys, never reused while a record names it.
+    pub device: u32,
+    /// Which Hailo layouts apply: the first half of [`HailoKey`]; 0 where it is no Hailo device.
+    pub hailo: u32,
+}
+
+/// Key of the hash map `HAILO`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HailoKey {
+    /// [`Watched::hailo`].
+    pub abi: u32,
+    /// The command as passed.
+    pub command: u32,
+}
+
+/// Where the activity stands in the argument of a Hailo command. Offsets in bytes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HailoCommand {
+    /// [`HAILO_LAUNCH`] and so on.
+    pub kind: u32,
+    /// Offset of the channel's index (`u8`).
+    pub channel_at: u16,
+    /// Offset of the engine's index (`u8`).
+    pub engine_at: u16,
+    /// Offset of the number of buffers (`u8`).
+    pub count_at: u16,
+    /// Offset of the first buffer.
+    pub buffers_at: u16,
+    /// Distance between buffers.
+    pub stride: u16,
+    /// Offset of the size (`u32`) in a buffer.
+    pub size_at: u16,
+    /// Most buffers; never more than [`HAILO_BUFFERS`].
+    pub most: u16,
+    /// Channels below this are host to device.
+    pub inputs: u16,
+    /// Offset of the control's opcode (`u32`, big-endian).
+    pub opcode_at: u16,
+    /// The opcode that switches the model.
+    pub switch_opcode: u16,
+}
+
+/// Launch of a transfer.
+pub const HAILO_LAUNCH: u32 = 1;
+/// Firmware control.
+pub const HAILO_CONTROL: u32 = 2;
+/// Mark as in use.
+pub const HAILO_MARK: u32 = 3;
+/// Most buffers in one launch, of any driver version.
+pub const HAILO_BUFFERS: u16 = 8;
+
+/// What is told at once, through the ring buffer `EVENTS`: this header, then what the kind says.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// [`EVENT_KEY`] and so on.
+    pub kind: u32,
+    /// Process (`tgid`) that caused it.
+    pub pid: u32,
+}
+
+/// A key was made: a `u32` number of its record and a `u32` of padding follow.
+pub const EVENT_KEY: u32 = 1;
+/// A control group was made: a [`Made`] follows.
+pub const EVENT_CGROUP: u32 = 2;
+/// A process owns a Hailo device now: an [`Owned`] follows.
+pub const EVENT_OWNER: u32 = 3;
+
+/// A control group that was made.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Made {
+    /// Its kernfs id.
+    pub id: u64,
+    /// Id of its hierarchy, as in `/proc/<pid>/cgroup`; 0 is the unified one.
+    pub hierarchy: u32,
+    /// Bytes of the path, its zero included.
+    pub length: u32,
+    /// Its path from the root of the hierarchy, ended by a zero.
+    pub path: [u8; PATH],
+}
+
+/// Who marked a Hailo device as in use.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owned {
+    /// Which watched device.
+    pub device: u32,
+    /// Number of the caller's record.
+    pub record: u32,
+    /// 0: it is the owner now; 1: the device was busy.
+    pub busy: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Places in the array `COUNTERS` (`u64` each): what was not recorded, and why.
+pub mod counter {
+    /// No number or no room for a new key: the call was not counted elsewhere.
+    pub const KEY_FULL: u32 = 0;
+    /// No slot and no room in the overflow map: the call's return will not be seen.
+    pub const SLOT_FULL: u32 = 1;
+    /// A thread entered anew while its former call had not returned.
+    pub const RETURN_MISSED: u32 = 2;
+    /// A return without an entry (the programs were attached in between).
+    pub const ENTRY_MISSED: u32 = 3;
+    /// No room in `ERRORS`: failed calls without their errno.
+    pub const ERROR_FULL: u32 = 4;
+    /// No room in `CHANNELS`.
+    pub const CHANNEL_FULL: u32 = 5;
+    /// No room in the ring buffer: an event was lost; the agent scans instead.
+    pub const EVENT_LOST: u32 = 6;
+    /// A kernel structure could not be read.
+    pub const READ_FAILED: u32 = 7;
+    /// Calls that went to [`super::OTHER_COMMAND`] or [`super::OTHER_EXECUTABLE`].
+    pub const FOLDED: u32 = 8;
+    /// How many.
+    pub const COUNT: u32 = 16;
+}

@@ -1,0 +1,121 @@
+//! What the agent writes into the programs' read-only data before they are loaded.
+
+/// The programs' global `SETTINGS`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// Offsets of the kernel's structures.
+    pub offsets: Offsets,
+    /// Number of the v1 controller (`pids_cgrp_id`, else `memory_cgrp_id`) whose control group is captured.
+    pub v1_subsystem: u32,
+    /// 1: capture it.
+    pub v1: u32,
+    /// 1: the process id is part of every key.
+    pub per_process: u32,
+    /// The agent's own process id in the initial namespace: only its calls may use the calibration program.
+    pub agent: u32,
+    /// Most keys of one control group; beyond them its executables and commands are folded.
+    pub quota: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// Offsets in bytes within the running kernel's structures, from its BTF or by calibration. `u32::MAX`: not known, and what
+/// it leads to is left out.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offsets {
+    /// `task_struct.files`
+    pub task_files: u32,
+    /// `files_struct.fdt`
+    pub files_fdt: u32,
+    /// `fdtable.max_fds`
+    pub fdt_max_fds: u32,
+    /// `fdtable.fd`
+    pub fdt_fd: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `inode.i_mode`
+    pub inode_mode: u32,
+    /// `inode.i_rdev`
+    pub inode_rdev: u32,
+    /// `inode.i_ino`
+    pub inode_ino: u32,
+    /// `inode.i_sb`
+    pub inode_sb: u32,
+    /// `super_block.s_dev`
+    pub sb_dev: u32,
+    /// `task_struct.mm`
+    pub task_mm: u32,
+    /// `mm_struct.exe_file`
+    pub mm_exe_file: u32,
+    /// `file.f_path.dentry`
+    pub file_dentry: u32,
+    /// `dentry.d_name.name`
+    pub dentry_name: u32,
+    /// `task_struct.group_leader`
+    pub task_leader: u32,
+    /// `task_struct.start_boottime` (`real_start_time` before 5.5)
+    pub task_started: u32,
+    /// `task_struct.comm`
+    pub task_comm: u32,
+    /// `task_struct.cgroups`
+    pub task_cgroups: u32,
+    /// `css_set.subsys`
+    pub css_set_subsys: u32,
+    /// `css_set.dfl_cgrp`
+    pub css_set_default: u32,
+    /// `cgroup_subsys_state.cgroup`
+    pub css_cgroup: u32,
+    /// `cgroup.kn`
+    pub cgroup_kn: u32,
+    /// `kernfs_node.id`
+    pub kn_id: u32,
+    /// `cgroup.root`
+    pub cgroup_root: u32,
+    /// `cgroup_root.hierarchy_id`
+    pub root_hierarchy: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+impl Offsets {
+    /// None is known.
+    pub const UNKNOWN: Self = {
+        let u = u32::MAX;
+        Self {
+            task_files: u,
+            files_fdt: u,
+            fdt_max_fds: u,
+            fdt_fd: u,
+            file_inode: u,
+            inode_mode: u,
+            inode_rdev: u,
+            inode_ino: u,
+            inode_sb: u,
+            sb_dev: u,
+            task_mm: u,
+            mm_exe_file: u,
+            file_dentry: u,
+            dentry_name: u,
+            task_leader: u,
+            task_started: u,
+            task_comm: u,
+            task_cgroups: u,
+            css_set_subsys: u,
+            css_set_default: u,
+            css_cgroup: u,
+            cgroup_kn: u,
+            kn_id: u,
+            cgroup_root: u,
+            root_hierarchy: u,
+            padding: 0,
+        }
+    };
+}
+
+impl Default for Offsets {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
