@@ -6,6 +6,7 @@
 mod beneath;
 mod boot;
 pub mod bounded;
+pub mod cgroups;
 mod machine;
 pub mod process;
 pub mod writer;

@@ -60,6 +60,10 @@ instruments! {
         "agent.attribution.unnamed", "{container}", Counter, &[],
         "Containers whose name could not be learned from the node.",
     );
+    ATTRIBUTION_UNKNOWN = instrument(
+        "agent.attribution.unknown", "{owner}", Counter, &[],
+        "Owners of readings whose control group was gone before its path could be learned.",
+    );
     EXPORT_POINTS = instrument(
         "agent.export.points", "{point}", Counter, &[DESTINATION, AGENT_OUTCOME],
         "Points by what became of them: queued, sent, dropped.",
