@@ -5,6 +5,7 @@
 pub mod commands;
 pub mod device;
 pub mod family;
+pub mod kernel;
 
 pub use self::commands::{Command, Pattern, describe, waiting};
 pub use self::device::Device;
