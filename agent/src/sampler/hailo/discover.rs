@@ -4,13 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::device::{Device, text};
 use super::directory::{DirectoryId, identity};
+use crate::host::descriptors::{char_devices, cpu_time};
 use crate::host::process::Processes;
 use crate::metric::ProcessKey;
 
@@ -20,13 +19,9 @@ const SOONEST_COUNTED: Duration = Duration::from_secs(1);
 /// Longest time between two walks.
 const LATEST: Duration = Duration::from_mins(1);
 
-/// A walk costs about 5 µs a descriptor (unoptimised, Linux 6.18 on a small virtual machine). The next one waits for this
-/// many times the CPU time that the last one took: they take at most 0.5 % of a core until [`LATEST`] is reached, and next
-/// to nothing where the kernel tells that the number of users is the same.
+/// The next walk waits for this many times the CPU time that the last one took: they take at most 0.5 % of a core until
+/// [`LATEST`] is reached, and next to nothing where the kernel tells that the number of users is the same.
 const REST: u32 = 200;
-
-/// Most descriptors of one process that are looked at.
-const MAX_DESCRIPTORS: usize = 16_384;
 
 /// A view of the file system: a mount namespace, and a root in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,9 +50,10 @@ pub(super) fn holders(processes: &Processes, numbers: &BTreeSet<u64>) -> io::Res
 }
 
 fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Holder> {
-    let descriptors = std::fs::read_dir(processes.path(pid, "fd")).ok()?;
-    let mut descriptors = descriptors.take(MAX_DESCRIPTORS).flatten();
-    if !descriptors.any(|entry| is_device(&entry.path(), numbers)) {
+    if !char_devices(processes, pid)
+        .ok()?
+        .any(|number| numbers.contains(&number))
+    {
         return None;
     }
     let root = rustix::fs::stat(processes.path(pid, "root")).ok()?;
@@ -67,15 +63,6 @@ fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Ho
             mount_namespace: processes.mount_namespace(pid).ok()?,
             root: identity(&root),
         },
-    })
-}
-
-/// Without opening it, and without asking a file server that may not answer.
-fn is_device(descriptor: &Path, numbers: &BTreeSet<u64>) -> bool {
-    let wanted = StatxFlags::TYPE;
-    rustix::fs::statx(CWD, descriptor, AtFlags::STATX_DONT_SYNC, wanted).is_ok_and(|found| {
-        FileType::from_raw_mode(found.stx_mode.into()) == FileType::CharacterDevice
-            && numbers.contains(&rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor))
     })
 }
 
@@ -148,12 +135,6 @@ impl Discovery {
         self.holders = found?;
         Ok(())
     }
-}
-
-/// CPU time of this thread: a busy machine makes a walk slow, but not dear.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 /// How many users the kernel counts for the devices' modules; unknown where one is not told.

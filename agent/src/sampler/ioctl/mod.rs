@@ -4,8 +4,18 @@
 
 pub mod commands;
 pub mod device;
+pub mod devices;
+pub mod extra;
+mod families;
 pub mod family;
+pub mod hooks;
+mod majors;
+mod scan;
+mod sysfs;
 
 pub use self::commands::{Command, Pattern, describe, waiting};
 pub use self::device::Device;
+pub use self::devices::Devices;
+pub use self::extra::Extra;
 pub use self::family::Family;
+pub use self::hooks::{Hook, hooks};
