@@ -9,20 +9,13 @@ use std::time::{Duration, Instant};
 
 use super::device::{Device, text};
 use super::directory::{DirectoryId, identity};
-use crate::host::descriptors::{char_devices, cpu_time};
+use crate::host::descriptors::{Pace, char_devices};
 use crate::host::process::Processes;
 use crate::metric::ProcessKey;
 
 /// Shortest time between two walks through `/proc/*/fd`, and where the kernel tells that the number of users changed.
 const SOONEST: Duration = Duration::from_secs(5);
 const SOONEST_COUNTED: Duration = Duration::from_secs(1);
-/// Longest time between two walks.
-const LATEST: Duration = Duration::from_mins(1);
-
-/// The next walk waits for this many times the CPU time that the last one took: they take at most 0.5 % of a core until
-/// [`LATEST`] is reached, and next to nothing where the kernel tells that the number of users is the same.
-const REST: u32 = 200;
-
 /// A view of the file system: a mount namespace, and a root in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct View {
@@ -70,14 +63,7 @@ fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Ho
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
     holders: Vec<Holder>,
-    references: Option<u64>,
-    walked: Option<Walk>,
-}
-
-#[derive(Debug)]
-struct Walk {
-    at: Instant,
-    took: Duration,
+    pace: Pace,
 }
 
 impl Discovery {
@@ -106,33 +92,17 @@ impl Discovery {
             return Ok(());
         }
         let references = references(devices);
-        let same = references.is_some() && references == self.references && !lost_one;
         let soonest = if references.is_some() { SOONEST_COUNTED } else { SOONEST };
-        let rest = self.walked.as_ref().map(|walk| {
-            // Where the kernel counts the same number of users, they are most likely the same ones.
-            if same {
-                LATEST
-            } else {
-                (walk.took * REST).clamp(soonest, LATEST)
-            }
-        });
-        if let (Some(walk), Some(rest)) = (&self.walked, rest)
-            && now < walk.at + rest
-        {
+        if now < self.pace.due(now, soonest, references, lost_one) {
             return Ok(());
         }
-        let begun = cpu_time();
-        let found = if references == Some(0) {
-            Ok(Vec::new())
-        } else {
-            holders(processes, &numbers)
-        };
-        self.walked = Some(Walk {
-            at: now,
-            took: cpu_time().saturating_sub(begun),
-        });
-        self.references = references;
-        self.holders = found?;
+        self.holders = self.pace.walk(now, references, || {
+            if references == Some(0) {
+                Ok(Vec::new())
+            } else {
+                holders(processes, &numbers)
+            }
+        })?;
         Ok(())
     }
 }
@@ -197,7 +167,7 @@ mod tests {
         let mut walked = |seconds| {
             let now = now + Duration::from_secs(seconds);
             discovery.update(&processes, &devices, now).unwrap();
-            discovery.walked.as_ref().is_some_and(|walk| walk.at == now)
+            discovery.pace.walked_at() == Some(now)
         };
         assert!(walked(0));
         assert!(!walked(59));
