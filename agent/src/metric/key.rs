@@ -25,6 +25,10 @@ keys! {
     ACCEL_IOCTL_COMMAND = "accel.ioctl.command";
     /// Direction of the transfer: `host_to_device` or `device_to_host`.
     ACCEL_IO_DIRECTION = "accel.io.direction";
+    /// Name of the device's node, e.g. `hailo0` or `nvidiactl`.
+    ACCEL_DEVICE_NAME = "accel.device.name";
+    /// Family of the device's driver, e.g. `hailo`, `nvidia` or `drm`.
+    ACCEL_DEVICE_FAMILY = "accel.device.family";
     /// Kind of the hardware that a reading is of: `npu`.
     HW_TYPE = "hw.type";
     /// State of the hardware: `ok`, `degraded` or `failed`.
