@@ -2,7 +2,9 @@
 //!
 //! What drains the maps sees [`Kernel`] only, so that it is tested without a kernel that allows anything.
 
+pub mod btf;
 mod event;
+pub mod offsets;
 mod report;
 
 use std::os::fd::BorrowedFd;
