@@ -76,6 +76,7 @@ fn owner(unified: u64, legacy: u64) -> Arc<CgroupOwner> {
         legacy,
         executable: "infer".into(),
         pid: None,
+        alone: false,
         process: None,
     })
 }

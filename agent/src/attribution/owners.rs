@@ -21,6 +21,9 @@ const MAX_OWNERS: usize = 8192;
 /// Most new containers whose names are looked for although no reading names them yet.
 const MAX_EXPECTED: usize = 1024;
 
+/// Ids up to this are a hierarchy's root.
+const ROOT: u64 = 1;
+
 /// Owners by what the kernel captured.
 #[derive(Debug)]
 pub(super) struct Owners {
@@ -133,7 +136,8 @@ impl Owners {
         }
         let known = paths.iter().flatten().map(|path| Cgroup::of_path(path));
         let best = known.max_by_key(Cgroup::tells).unwrap_or_default();
-        if best.is_contained() || (paths.iter().all(Option::is_some) && !ids.is_empty()) {
+        let says_nothing = ids.iter().all(|id| id.id <= ROOT);
+        if best.is_contained() || (paths.iter().all(Option::is_some) && !says_nothing) {
             return Some(best);
         }
         // While the process lives it says itself where it is.
@@ -144,6 +148,9 @@ impl Owners {
         });
         if let Some(told) = told {
             return Some(if told.tells() > best.tells() { told } else { best });
+        }
+        if paths.iter().all(Option::is_some) && !ids.is_empty() {
+            return Some(best);
         }
         let lost = |id: &CgroupId| self.cgroups.path(*id).is_none() && self.cgroups.is_lost(*id);
         if !at_last && !ids.iter().all(lost) {

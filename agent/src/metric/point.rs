@@ -94,7 +94,7 @@ pub enum Owner {
 
 /// An owner as the kernel captured it.
 ///
-/// Two are the same when everything but [`process`](Self::process) is.
+/// Two are the same when everything but [`process`](Self::process) is; that too where it is [`alone`](Self::alone).
 #[derive(Debug, Clone)]
 pub struct CgroupOwner {
     /// Id of its control group in the unified hierarchy; 0 if there is none.
@@ -105,13 +105,16 @@ pub struct CgroupOwner {
     pub executable: Arc<str>,
     /// Its process id where that is part of the series.
     pub pid: Option<u32>,
+    /// It is this one process, not all of its kind: its control groups say nothing, or each process is shown by itself.
+    pub alone: bool,
     /// A process of that owner, which may tell more while it lives.
     pub process: Option<ProcessKey>,
 }
 
 impl CgroupOwner {
-    fn identity(&self) -> (u64, u64, &str, Option<u32>) {
-        (self.unified, self.legacy, &self.executable, self.pid)
+    fn identity(&self) -> (u64, u64, &str, Option<u32>, Option<ProcessKey>) {
+        let process = self.process.filter(|_| self.alone);
+        (self.unified, self.legacy, &self.executable, self.pid, process)
     }
 }
 

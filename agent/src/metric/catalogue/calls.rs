@@ -9,12 +9,29 @@ use crate::metric::key::{
 
 const DEVICE: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID];
 const COMMAND: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID, ACCEL_IOCTL_COMMAND];
-const RESULT: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID, ACCEL_IOCTL_COMMAND, ERROR_TYPE];
+const RESULT: &[&str] = &[
+    ACCEL_DEVICE_NAME,
+    ACCEL_DEVICE_FAMILY,
+    HW_ID,
+    ACCEL_IOCTL_COMMAND,
+    ERROR_TYPE,
+];
 const DIRECTION: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID, ACCEL_IO_DIRECTION];
 
 /// From 1 µs by factors of 4 to 4^11 µs (4.2 s), as the programs count them.
 const CALL_SECONDS: &[f64] = &[
-    1e-6, 4e-6, 16e-6, 64e-6, 256e-6, 1_024e-6, 4_096e-6, 16_384e-6, 65_536e-6, 262_144e-6, 1_048_576e-6, 4_194_304e-6,
+    1e-6,
+    4e-6,
+    16e-6,
+    64e-6,
+    256e-6,
+    1_024e-6,
+    4_096e-6,
+    16_384e-6,
+    65_536e-6,
+    262_144e-6,
+    1_048_576e-6,
+    4_194_304e-6,
 ];
 
 instruments! {

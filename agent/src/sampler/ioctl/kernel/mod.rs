@@ -10,7 +10,7 @@ mod report;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use agent_ebpf::{ChannelKey, ErrorKey, Ident, Record, Slot, counter};
+use agent_ebpf::{COUNTERS, ChannelKey, ErrorKey, Ident, Record, Slot};
 
 pub use self::event::Event;
 pub use self::report::{Driver, Obstacle, Report, Rung};
@@ -31,7 +31,7 @@ pub struct Watch<'a> {
 /// Nothing here fails for good: a map that could not be read gives nothing in that drain, and its values, which only
 /// grow, are had in the next.
 pub trait Kernel: Send {
-    /// What happened since the last drain. Events that were lost are counted in [`counter::EVENT_LOST`].
+    /// What happened since the last drain. Events that were lost are counted in [`agent_ebpf::counter::EVENT_LOST`].
     fn events(&mut self, visit: &mut dyn FnMut(Event<'_>));
 
     /// A descriptor that becomes readable when there are [`events`](Self::events); nothing where there are none to come.
@@ -39,6 +39,12 @@ pub trait Kernel: Send {
 
     /// The calls in flight, those of the overflow map included. A call that begins or ends meanwhile may be missing.
     fn slots(&mut self, visit: &mut dyn FnMut(&Slot));
+
+    /// Frees the place of a call whose thread is gone, so that it never returns. Nothing happens if another call is there
+    /// now.
+    fn release(&mut self, slot: &Slot) {
+        let _ = slot;
+    }
 
     /// Every record with its number and whose it is, those of retired keys included until [`settle`](Self::settle) names
     /// them.
@@ -50,8 +56,8 @@ pub trait Kernel: Send {
     /// Hailo launches by channel.
     fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64));
 
-    /// What was not recorded, by [`counter`].
-    fn counters(&self) -> [u64; counter::COUNT as usize];
+    /// What was not recorded, by [`agent_ebpf::counter`].
+    fn counters(&self) -> [u64; COUNTERS as usize];
 
     /// Gives up the key of a record: its control group is empty and its values stand still. Should the key be met again,
     /// it gets another number. The record itself stays until [`settle`](Self::settle) names it.
