@@ -1,7 +1,12 @@
 //! Which device nodes are found, in trees like those that the vendors' drivers make.
 
 #![cfg(feature = "ioctl")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot set its scene has failed, and says so"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
