@@ -31,7 +31,9 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use origin::Origin;
 pub use otlp::{DestinationKeys, Otlp};
-pub use sections::{Ascend, Attribution, Compat, CompatView, Config, Hailo, Host, Http, K8sMonitor, Limits, Log};
+pub use sections::{
+    Ascend, Attribution, Compat, CompatView, Config, Hailo, Host, Http, K8sMonitor, Kubelet, Limits, Log,
+};
 
 use std::path::{Path, PathBuf};
 
@@ -194,6 +196,15 @@ impl Config {
             discover: self.hailo.discover,
             max_age: self.hailo.max_age,
             min_interval: self.hailo.min_interval,
+        }
+    }
+
+    /// What the kubelet's sampler needs to know.
+    #[cfg(feature = "kubelet")]
+    pub fn kubelet_settings(&self) -> crate::sampler::kubelet::Settings {
+        crate::sampler::kubelet::Settings {
+            root: self.kubelet.root.clone(),
+            period: self.kubelet.period,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Config {
     pub hailo: Hailo,
     /// `[ascend]`
     pub ascend: Ascend,
+    /// `[kubelet]`
+    pub kubelet: Kubelet,
     /// `[http]`
     pub http: Http,
     /// `[otlp]`
@@ -132,6 +134,31 @@ impl Default for Ascend {
             period: Duration::from_secs(10),
             timeout: Duration::from_secs(30),
             require_admin: true,
+        }
+    }
+}
+
+/// The node's kubelet, which knows what was allocated to whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kubelet {
+    /// Whether to ask it.
+    #[serde(with = "text")]
+    pub enabled: Enabled,
+    /// Its root directory, as a path of the host.
+    #[serde(with = "text")]
+    pub root: PathBuf,
+    /// Time between two questions.
+    #[serde(with = "text")]
+    pub period: Duration,
+}
+
+impl Default for Kubelet {
+    fn default() -> Self {
+        Self {
+            enabled: Enabled::Auto,
+            root: "/var/lib/kubelet".into(),
+            period: Duration::from_secs(10),
         }
     }
 }

@@ -94,6 +94,8 @@ impl Validation<'_> {
             second,
             Duration::from_mins(10),
         );
+        self.between(&["kubelet", "period"], config.kubelet.period, second, hour);
+        self.absolute(&["kubelet", "root"], &config.kubelet.root);
         let interval = config.compat.k8s_monitor.interval;
         self.between(
             &["compat", "k8s_monitor", "interval"],

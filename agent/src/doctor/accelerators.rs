@@ -26,6 +26,14 @@ pub(super) fn accelerators(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     findings
 }
 
+/// What the kubelet tells: no accelerator by itself, so that it does not make up for there being none.
+#[cfg(feature = "kubelet")]
+pub(super) fn kubelet(config: &Config, roots: &HostRoots) -> Vec<Finding> {
+    of("kubelet", config.kubelet.enabled, || {
+        vec![sampler::kubelet::explain(roots, &config.kubelet_settings())]
+    })
+}
+
 fn of(name: &'static str, enabled: Enabled, explain: impl FnOnce() -> Vec<sampler::Finding>) -> Vec<Finding> {
     if enabled == Enabled::False {
         return vec![Finding::none(

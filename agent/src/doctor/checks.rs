@@ -22,6 +22,8 @@ pub fn examine(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     let mut findings = vec![host(roots), processes(roots)];
     findings.extend(containers(roots));
     findings.extend(accelerators(config, roots));
+    #[cfg(feature = "kubelet")]
+    findings.extend(super::accelerators::kubelet(config, roots));
     findings.extend(config.destinations().iter().map(destination));
     findings.extend(listeners(config));
     if config.destinations().is_empty() && !config.http.enabled {

@@ -21,6 +21,18 @@ keys! {
     HW_DRIVER_VERSION = "hw.driver_version";
     /// Address of the device on its bus, e.g. `0001:01:00.0`, or `[integrated]`.
     ACCEL_DEVICE_ADDRESS = "accel.device.address";
+    /// Id of the allocated device in the words of its device plugin or DRA driver, e.g. `GPU-<uuid>::<replica>`.
+    ACCEL_DEVICE_ID = "accel.device.id";
+    /// Name of the extended resource that the container asked for, e.g. `nvidia.com/gpu`.
+    ACCEL_RESOURCE_NAME = "accel.resource.name";
+    /// Name of the resource claim (DRA).
+    ACCEL_CLAIM_NAME = "accel.claim.name";
+    /// Namespace of the resource claim.
+    ACCEL_CLAIM_NAMESPACE = "accel.claim.namespace";
+    /// Name of the DRA driver, e.g. `gpu.nvidia.com`.
+    ACCEL_DRIVER_NAME = "accel.driver.name";
+    /// Name of the DRA driver's pool, usually the node.
+    ACCEL_POOL_NAME = "accel.pool.name";
     /// Kind of the hardware that a reading is of: `npu`.
     HW_TYPE = "hw.type";
     /// State of the hardware: `ok`, `degraded` or `failed`.

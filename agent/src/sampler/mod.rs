@@ -7,6 +7,8 @@
 pub mod ascend;
 #[cfg(feature = "hailo")]
 pub mod hailo;
+#[cfg(feature = "kubelet")]
+pub mod kubelet;
 
 use std::time::{Duration, Instant};
 
