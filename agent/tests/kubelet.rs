@@ -7,11 +7,12 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use accelscope_proto::pod_resources::{
     ClaimResource, ContainerDevices, ContainerResources, DynamicResource, ListPodResourcesRequest,
@@ -35,7 +36,10 @@ type Answer = Arc<Mutex<Option<ListPodResourcesResponse>>>;
 
 /// The method that the kubelet has, by its path.
 #[derive(Clone)]
-struct Lister(Answer);
+struct Lister {
+    answer: Answer,
+    questions: Arc<AtomicUsize>,
+}
 
 impl tonic::server::NamedService for Lister {
     const NAME: &'static str = "v1.PodResourcesLister";
@@ -51,7 +55,8 @@ impl tower::Service<Request<Body>> for Lister {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let answer = self.0.clone();
+        let answer = self.answer.clone();
+        self.questions.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             assert_eq!(request.uri().path(), "/v1.PodResourcesLister/List");
             let list = tower::service_fn(move |_: tonic::Request<ListPodResourcesRequest>| {
@@ -73,6 +78,7 @@ impl tower::Service<Request<Body>> for Lister {
 /// A kubelet that listens; stopped when dropped, its socket left behind as a killed kubelet leaves it.
 struct Kubelet {
     answer: Answer,
+    questions: Arc<AtomicUsize>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -85,7 +91,11 @@ impl Kubelet {
         let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
         listener.set_nonblocking(true).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = Server::builder().add_service(Lister(answer.clone()));
+        let questions = Arc::<AtomicUsize>::default();
+        let server = Server::builder().add_service(Lister {
+            answer: answer.clone(),
+            questions: questions.clone(),
+        });
         let serve = async move {
             let listener = UnixListener::from_std(listener).unwrap();
             let connections = futures_util::stream::unfold(listener, |listener| async {
@@ -102,8 +112,18 @@ impl Kubelet {
         });
         Self {
             answer,
+            questions,
             stop: Some(stop),
             thread: Some(thread),
+        }
+    }
+
+    /// That many have been answered, or are about to be.
+    fn wait_for_questions(&self, number: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.questions.load(Ordering::Relaxed) < number {
+            assert!(Instant::now() < until, "nobody asks");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -363,10 +383,10 @@ fn an_allocation_ends_with_its_pod_and_outlives_a_restart_of_the_kubelet() {
 
     drop(kubelet);
     // Another inode under the same name, as a restarted kubelet makes it.
-    let kubelet = Kubelet::start(
-        &socket(host.path()),
-        Some(answer([one("stays", GPU), one("comes", "GPU-c")])),
-    );
+    let kubelet = Kubelet::start(&socket(host.path()), Some(answer([])));
+    // It has not heard of its pods yet.
+    kubelet.wait_for_questions(2);
+    kubelet.say(Some(answer([one("stays", GPU), one("comes", "GPU-c")])));
     assert_eq!(
         lines.next_but(&["stays"]),
         ("comes".to_owned(), true),

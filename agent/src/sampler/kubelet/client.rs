@@ -1,19 +1,21 @@
 //! The one question that is asked.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use accelscope_proto::pod_resources::{ListPodResourcesRequest, ListPodResourcesResponse};
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
-use rustix::fs::FileType;
 use tokio::net::UnixStream;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
+use super::restart::SocketId;
 use crate::host::HostRoots;
 
 const LIST: &str = "/v1.PodResourcesLister/List";
@@ -91,28 +93,27 @@ impl Client {
     }
 
     /// What every container of the node was given. Blocks the calling thread, for the timeout at most.
-    pub(super) fn list(&self) -> Result<ListPodResourcesResponse, Error> {
-        let socket = self.find()?;
+    pub(super) fn list(&self) -> Result<(ListPodResourcesResponse, SocketId), Error> {
+        let (socket, id) = self.find()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(Error::Runtime)?;
-        runtime
-            .block_on(async { tokio::time::timeout(self.timeout, self.ask(&socket)).await })
-            .unwrap_or_else(|_| {
-                Err(Error::Slow {
-                    socket: self.socket.clone(),
-                    within: self.timeout,
-                })
-            })
+        let answer = runtime.block_on(async { tokio::time::timeout(self.timeout, self.ask(&socket)).await });
+        let slow = |_| Error::Slow {
+            socket: self.socket.clone(),
+            within: self.timeout,
+        };
+        Ok((answer.map_err(slow)??, id))
     }
 
     /// A handle of the socket rather than its path: links resolve within the host's root (MicroK8s makes
     /// `/var/lib/kubelet` one), and a long path would not fit into a socket's address.
-    fn find(&self) -> Result<OwnedFd, Error> {
+    fn find(&self) -> Result<(File, SocketId), Error> {
         let found = self.roots.find(&self.socket).map_err(|source| self.io(source))?;
-        match rustix::fs::fstat(&found).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-            Ok(FileType::Socket) => Ok(found),
+        let found = File::from(found);
+        match found.metadata() {
+            Ok(metadata) if metadata.file_type().is_socket() => Ok((found, (&metadata).into())),
             _ => Err(Error::NoSocket {
                 socket: self.socket.clone(),
             }),
@@ -128,7 +129,7 @@ impl Client {
         }
     }
 
-    async fn ask(&self, socket: &OwnedFd) -> Result<ListPodResourcesResponse, Error> {
+    async fn ask(&self, socket: &File) -> Result<ListPodResourcesResponse, Error> {
         let stream = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd()))
             .await
             .map_err(|source| self.io(source))?;

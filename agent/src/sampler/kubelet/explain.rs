@@ -22,7 +22,7 @@ const OTHER_ROOTS: [&str; 4] = [
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Finding {
     let client = Client::new(roots.clone(), settings.socket(), TIMEOUT);
     match client.list() {
-        Ok(response) => {
+        Ok((response, _)) => {
             let (points, skipped) = points(&response, Timestamp::now());
             let claimed = points
                 .iter()

@@ -7,14 +7,16 @@ mod allocation;
 mod client;
 mod device;
 mod explain;
+mod restart;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::Counter;
 
 use self::allocation::points;
 use self::client::{Client, Error};
+use self::restart::Memory;
 use super::{Descriptor, Outcome};
 use crate::host::HostRoots;
 use crate::metric::catalogue::{accel, agent};
@@ -51,8 +53,7 @@ impl Settings {
 pub struct Sampler {
     settings: Settings,
     client: Client,
-    /// It has answered before, so that its silence is no sign of there being none.
-    known: bool,
+    memory: Memory,
     forbidden: bool,
     skipped: Counter<u64>,
 }
@@ -63,7 +64,7 @@ impl Sampler {
         Self {
             client: Client::new(roots, settings.socket(), TIMEOUT),
             settings,
-            known: false,
+            memory: Memory::default(),
             forbidden: false,
             skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
         }
@@ -77,7 +78,8 @@ impl Sampler {
                 "no device allocations are shown: run the agent as root, or set kubelet.enabled = false",
             );
         }
-        if error.means_nothing_here() && !self.known {
+        // One that has answered before is no sign of there being none.
+        if error.means_nothing_here() && self.memory.is_empty() {
             Outcome::NothingHere(error.to_string())
         } else {
             Outcome::Retry(error.into())
@@ -96,11 +98,11 @@ impl super::Sampler for Sampler {
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
-        let response = match self.client.list() {
-            Ok(response) => response,
+        let (response, socket) = match self.client.list() {
+            Ok(answer) => answer,
             Err(error) => return self.judge(error),
         };
-        (self.known, self.forbidden) = (true, false);
+        self.forbidden = false;
         let (points, skipped) = points(&response, Timestamp::now());
         if skipped > 0 {
             let labels = [
@@ -111,7 +113,7 @@ impl super::Sampler for Sampler {
         }
         out.push(Batch {
             part: Part::whole(NAME),
-            points,
+            points: self.memory.settle(socket, points, Instant::now()),
         });
         Outcome::Sampled
     }
