@@ -9,6 +9,8 @@ pub mod ascend;
 pub mod hailo;
 #[cfg(feature = "kubelet")]
 pub mod kubelet;
+#[cfg(feature = "nvidia")]
+pub mod nvidia;
 
 use std::time::{Duration, Instant};
 
