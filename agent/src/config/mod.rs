@@ -32,7 +32,8 @@ pub use error::{ConfigError, ConfigErrors};
 pub use origin::Origin;
 pub use otlp::{DestinationKeys, Otlp};
 pub use sections::{
-    Ascend, Attribution, Compat, CompatView, Config, Hailo, Host, Http, K8sMonitor, Kubelet, Limits, Log,
+    Ascend, Attribution, Compat, CompatView, Config, GpuProcessExporter, Hailo, Host, Http, K8sMonitor, Kubelet,
+    Limits, Log,
 };
 
 use std::path::{Path, PathBuf};
