@@ -7,6 +7,8 @@
 pub mod ascend;
 #[cfg(feature = "hailo")]
 pub mod hailo;
+#[cfg(feature = "nvidia")]
+pub mod nvidia;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,3 @@
+//! NVIDIA: every GPU as its management library NVML tells of it.
+
+mod nvml;
