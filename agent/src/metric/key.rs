@@ -21,10 +21,44 @@ keys! {
     HW_DRIVER_VERSION = "hw.driver_version";
     /// Address of the device on its bus, e.g. `0001:01:00.0`, or `[integrated]`.
     ACCEL_DEVICE_ADDRESS = "accel.device.address";
-    /// Kind of the hardware that a reading is of: `npu`.
+    /// Kind of the hardware that a reading is of: `gpu` or `npu`.
     HW_TYPE = "hw.type";
-    /// State of the hardware: `ok`, `degraded` or `failed`.
+    /// State of the hardware: `ok`, `degraded`, `failed`, and for GPUs `predicted_failure`.
     HW_STATE = "hw.state";
+    /// Serial number of the board.
+    HW_SERIAL_NUMBER = "hw.serial_number";
+    /// Version of the device's firmware; of a GPU, of its video BIOS.
+    HW_FIRMWARE_VERSION = "hw.firmware_version";
+    /// Unit of the GPU: `general`, `encoder`, `decoder`, `jpeg` or `ofa` (optical flow).
+    HW_GPU_TASK = "hw.gpu.task";
+    /// Where the sensor is: `gpu`, `memory`, or the fan's number as `fan0`.
+    HW_SENSOR_LOCATION = "hw.sensor_location";
+    /// What happens at the limit: `high.critical` (off), `high.degraded` (hardware slows down), `throttled` (driver does).
+    HW_LIMIT_TYPE = "hw.limit_type";
+    /// Direction of the bytes as the device sees them: `receive` or `transmit`.
+    NETWORK_IO_DIRECTION = "network.io.direction";
+    /// CUDA version that the driver supports.
+    NVIDIA_CUDA_VERSION = "nvidia.cuda.version";
+    /// Version of the management library NVML.
+    NVIDIA_NVML_VERSION = "nvidia.nvml.version";
+    /// Index of the GPU as `nvidia-smi` numbers them; may change with a reboot.
+    NVIDIA_GPU_INDEX = "nvidia.gpu.index";
+    /// Number of the GPU's `/dev/nvidia<N>`.
+    NVIDIA_GPU_MINOR = "nvidia.gpu.minor";
+    /// Part number of the board.
+    NVIDIA_BOARD_PART_NUMBER = "nvidia.board.part_number";
+    /// Architecture of the GPU, e.g. `hopper`.
+    NVIDIA_ARCHITECTURE = "nvidia.architecture";
+    /// Which power limit: `enforced` (all limiters considered), `configured` or `default`.
+    NVIDIA_POWER_LIMIT = "nvidia.power.limit.type";
+    /// Clock of the GPU: `graphics`, `sm`, `memory` or `video`.
+    NVIDIA_CLOCK = "nvidia.clock";
+    /// Why the GPU's clocks are lowered, e.g. `sw_power_cap`.
+    NVIDIA_THROTTLE_REASON = "nvidia.throttle.reason";
+    /// Memory of the GPU in which ECC found an error, e.g. `dram`, `sram`, `l2_cache`, `register_file`.
+    NVIDIA_MEMORY_LOCATION = "nvidia.memory.location";
+    /// Number of the NVLink.
+    NVIDIA_NVLINK = "nvidia.nvlink.link";
     /// True where the agent computed the value from other readings.
     ACCEL_DERIVED = "accel.derived";
     /// Id of the NPU (the card) as `npu-smi` has it; neither dense nor small.

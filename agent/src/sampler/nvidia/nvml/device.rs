@@ -301,6 +301,17 @@ impl Device {
         })
     }
 
+    /// How many degrees the GPU is from its first slowdown; Ada and newer.
+    pub(in crate::sampler::nvidia) fn margin_temperature(self) -> Result<i32, NvmlError> {
+        let mut margin = sys::nvmlMarginTemperature_t {
+            version: size_of::<sys::nvmlMarginTemperature_t>() as u32 | 1 << 24,
+            marginTemperature: 0,
+        };
+        // SAFETY: it writes the structure that its version says.
+        unsafe { call!(self.nvml, nvmlDeviceGetMarginTemperature(self.handle, &raw mut margin)) }?;
+        Ok(margin.marginTemperature)
+    }
+
     /// Errors that ECC found, `sys::nvmlMemoryErrorType_enum_*`, `sys::nvmlEccCounterType_enum_*`.
     pub(in crate::sampler::nvidia) fn total_ecc_errors(self, kind: u32, counter: u32) -> Result<u64, NvmlError> {
         let mut count = 0;

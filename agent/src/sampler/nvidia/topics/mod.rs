@@ -1,0 +1,38 @@
+//! The topics that are read of every GPU, in this order.
+
+mod clocks;
+mod ecc;
+mod info;
+mod memory;
+mod nvlink;
+mod pcie;
+mod power;
+mod thermal;
+mod utilization;
+
+use super::nvml::Nvml;
+use super::topic::Topic;
+use crate::host::HostRoots;
+
+/// What a topic may need when it is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) nvml: Nvml,
+    #[expect(dead_code, reason = "for the topics that join processes")]
+    pub(super) roots: &'a HostRoots,
+}
+
+/// All of them. The cheap and telling ones come first: what hangs later loses less.
+pub(super) fn all(context: Context<'_>) -> Vec<Box<dyn Topic>> {
+    vec![
+        Box::new(info::Info::new(context.nvml)),
+        Box::new(utilization::Utilization),
+        Box::new(memory::Memory),
+        Box::new(power::Power),
+        Box::new(thermal::Thermal),
+        Box::new(clocks::Clocks),
+        Box::new(pcie::Pcie),
+        Box::new(ecc::Ecc),
+        Box::new(nvlink::NvLink::default()),
+    ]
+}
