@@ -10,6 +10,7 @@ mod power;
 mod thermal;
 mod utilization;
 
+pub(super) use self::power::hw_type;
 use super::nvml::Nvml;
 use super::topic::Topic;
 use crate::host::HostRoots;
