@@ -26,6 +26,8 @@ pub struct Config {
     pub hailo: Hailo,
     /// `[ascend]`
     pub ascend: Ascend,
+    /// `[nvidia]`
+    pub nvidia: Nvidia,
     /// `[http]`
     pub http: Http,
     /// `[otlp]`
@@ -132,6 +134,35 @@ impl Default for Ascend {
             period: Duration::from_secs(10),
             timeout: Duration::from_secs(30),
             require_admin: true,
+        }
+    }
+}
+
+/// NVIDIA's GPUs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Nvidia {
+    /// Whether to look for them.
+    #[serde(with = "text")]
+    pub enabled: Enabled,
+    /// The library; searched for if absent.
+    #[serde(with = "optional")]
+    pub library: Option<PathBuf>,
+    /// Time between two looks.
+    #[serde(with = "text")]
+    pub period: Duration,
+    /// Reserved for the tool.
+    #[serde(with = "optional")]
+    pub nvidia_smi: Option<PathBuf>,
+}
+
+impl Default for Nvidia {
+    fn default() -> Self {
+        Self {
+            enabled: Enabled::Auto,
+            library: None,
+            period: Duration::from_secs(5),
+            nvidia_smi: None,
         }
     }
 }

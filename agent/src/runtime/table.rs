@@ -16,6 +16,8 @@ const SAMPLERS: &[(Switch, Build)] = &[
     (|config| config.hailo.enabled, hailo),
     #[cfg(feature = "ascend")]
     (|config| config.ascend.enabled, ascend),
+    #[cfg(feature = "nvidia")]
+    (|config| config.nvidia.enabled, nvidia),
 ];
 
 /// The samplers that the configuration enables.
@@ -64,4 +66,9 @@ fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler
 #[cfg(feature = "ascend")]
 fn ascend(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
     crate::sampler::ascend::build(&config.ascend_settings(), roots, node_name)
+}
+
+#[cfg(feature = "nvidia")]
+fn nvidia(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+    crate::sampler::nvidia::build(&config.nvidia_settings(), roots, node_name)
 }

@@ -16,6 +16,7 @@ mod samples;
 mod thermal;
 mod utilization;
 
+pub(super) use self::power::hw_type;
 use super::nvml::Nvml;
 use super::topic::Topic;
 use crate::host::HostRoots;
