@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use accelscope::export::compat::gpu_process_exporter::{self, PidFormat};
 use accelscope::export::compat::system_info_exporter;
-use accelscope::metric::catalogue::{accel, hw, nvidia};
+use accelscope::metric::catalogue::{accel, hw, nvidia, nvidia_parts};
 use accelscope::metric::{Attribute, Attributes, Instrument, Resource, Series, Timestamp, Value, key};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,15 +26,6 @@ fn series(instrument: &'static Instrument, attributes: &[Attribute], value: f64)
         time: Timestamp::from_unix_nanos(1),
         start: None,
     }
-}
-
-fn named(name: &'static str) -> &'static Instrument {
-    accelscope::metric::catalogue::find(name).unwrap_or_else(|| {
-        Box::leak(Box::new(Instrument {
-            name,
-            ..nvidia::ECC_ENABLED
-        }))
-    })
 }
 
 fn resource() -> Resource {
@@ -77,9 +68,9 @@ fn process(uuid: &str, pid: i64, more: &[Attribute], memory: Option<f64>, sm: Op
     all.extend(memory.map(|bytes| series(&accel::PROCESS_MEMORY_USAGE, &identity, bytes)));
     for (task, share) in [("general", sm), ("encoder", Some(0.9))] {
         let attributes = [identity.as_slice(), &[(key::HW_GPU_TASK, task.into())]].concat();
-        all.extend(share.map(|share| series(named("accel.process.utilization"), &attributes, share)));
+        all.extend(share.map(|share| series(&accel::PROCESS_UTILIZATION, &attributes, share)));
     }
-    all.push(series(named("accel.process.start_time"), &identity, 1_700_000_000.25));
+    all.push(series(&accel::PROCESS_START_TIME, &identity, 1_700_000_000.25));
     all
 }
 
@@ -114,6 +105,14 @@ fn machine() -> Vec<Series> {
     let mut ended = process("GPU-b", 5, &pod(), Some(GIB), Some(1.0));
     ended.iter_mut().for_each(|series| series.value = None);
     all.extend(ended);
+    // One that only draws, of which nvidia-smi's list of compute processes does not tell.
+    all.extend(process("GPU-b", 6, &[], Some(GIB), Some(0.5)));
+    let draws = [
+        (key::HW_ID, "GPU-b".into()),
+        (key::PROCESS_PID, 6i64.into()),
+        (key::NVIDIA_PROCESS_TYPE, "graphics".into()),
+    ];
+    all.push(series(&nvidia_parts::PROCESS_INFO, &draws, 1.0));
     // Another vendor's chip that has a process of its own.
     all.extend(process("hailo-1", 7, &[], Some(MIB), None));
     all
@@ -134,7 +133,7 @@ gpu_process_info{node="node-1",gpu="1",pid="none",command="none",pod="none",name
 # HELP gpu_process_utilization Share of the GPU's multiprocessors that the process used, in percent.
 # TYPE gpu_process_utilization gauge
 gpu_process_utilization{node="node-1",gpu="0",pid="4711",command="python3.11",pod="train-0",namespace="team \"a\"",container="main",gpu_memory="20480MiB",start_time="1700000000",gi_id="none",ci_id="none"} 43
-# HELP gpu_process_memory_utilization Share of the GPU's memory that the process has, in percent.
+# HELP gpu_process_memory_utilization Share of the memory of the GPU, or of its instance, that the process has, in percent.
 # TYPE gpu_process_memory_utilization gauge
 gpu_process_memory_utilization{node="node-1",gpu="0",pid="4711",command="python3.11",pod="train-0",namespace="team \"a\"",container="main",gpu_memory="20480MiB",start_time="1700000000",gi_id="none",ci_id="none"} 25
 # HELP gpu_process_start_time_seconds When the process started, in seconds since the epoch.
@@ -162,14 +161,13 @@ fn the_pid_of_the_readme_has_its_gpu_before_it() {
 fn instances_of_a_gpu_are_told_apart() {
     let instance = |gi: i64, ci: i64| {
         [
-            ("nvidia.mig.gpu_instance.id", gi.into()),
-            ("nvidia.mig.compute_instance.id", ci.into()),
+            (key::NVIDIA_GPU_INSTANCE, gi.into()),
+            (key::NVIDIA_COMPUTE_INSTANCE, ci.into()),
         ]
     };
     let mut all = gpu("GPU-a", 3, "NVIDIA A100");
-    // The instance's memory is not the GPU's.
-    let of_instance = [&[(key::HW_ID, "GPU-a".into())], instance(7, 0).as_slice()].concat();
-    all.push(series(&hw::GPU_MEMORY_LIMIT, &of_instance, GIB));
+    let of_instance = [(key::HW_ID, "GPU-a".into()), (key::NVIDIA_GPU_INSTANCE, 7i64.into())];
+    all.push(series(&nvidia_parts::MIG_MEMORY_LIMIT, &of_instance, 10.0 * GIB));
     all.extend(process("GPU-a", 1, &instance(7, 0), Some(8.0 * GIB), None));
     all.extend(process("GPU-a", 2, &instance(7, 0), Some(GIB), None));
     all.extend(process("GPU-a", 1, &instance(9, 1), Some(GIB), None));
@@ -184,7 +182,7 @@ fn instances_of_a_gpu_are_told_apart() {
     let share = text
         .lines()
         .find(|line| line.starts_with("gpu_process_memory_utilization{") && line.contains(r#"gpu_memory="8192MiB""#));
-    assert!(share.unwrap().ends_with(r#"gi_id="7",ci_id="0"} 10"#), "{share:?}");
+    assert!(share.unwrap().ends_with(r#"gi_id="7",ci_id="0"} 80"#), "{share:?}");
     assert!(
         !text.contains("idle") && !text.contains("gpu_process_utilization{"),
         "{text}"

@@ -179,6 +179,7 @@ fn agent(host: &Path, arguments: &[&str]) -> Command {
             "hailo.enabled=false",
         ])
         .args(["--set", "ascend.enabled=false", "--set", "kubelet.period=1s"])
+        .args(["--set", "nvidia.enabled=false"])
         .args(arguments)
         .stdin(Stdio::null());
     command
@@ -295,7 +296,7 @@ fn each_device_of_each_container_is_shown_under_the_id_that_its_driver_has_for_i
     let all = [
         gpu(&replicas[0]),
         gpu(&replicas[1]),
-        plugin("several", "nvidia.com/mig-1g.10gb", MIG, &[("hw.id", MIG)]),
+        plugin("several", "nvidia.com/mig-1g.10gb", MIG, &[("nvidia.mig.uuid", MIG)]),
         plugin(
             "several",
             "huawei.com/Ascend910",
@@ -303,7 +304,12 @@ fn each_device_of_each_container_is_shown_under_the_id_that_its_driver_has_for_i
             &[("ascend.physical.id", "3")],
         ),
         plugin("several", "example.com/nic", "0000:01:00.0", &[]),
-        plugin("gke", "nvidia.com/gpu", "nvidia0/gi1/vgpu2", &[("hw.name", "nvidia0")]),
+        plugin(
+            "gke",
+            "nvidia.com/gpu",
+            "nvidia0/gi1/vgpu2",
+            &[("hw.name", "nvidia0"), ("nvidia.mig.gpu_instance.id", "1")],
+        ),
         claimed("gpu-0"),
         claimed("gpu-1"),
     ];

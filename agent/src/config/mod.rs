@@ -209,6 +209,15 @@ impl Config {
         }
     }
 
+    /// What the NVIDIA sampler needs to know.
+    #[cfg(feature = "nvidia")]
+    pub fn nvidia_settings(&self) -> crate::sampler::nvidia::Settings {
+        crate::sampler::nvidia::Settings {
+            library: self.nvidia.library.clone(),
+            period: self.nvidia.period,
+        }
+    }
+
     /// What the Ascend sampler needs to know.
     #[cfg(feature = "ascend")]
     pub fn ascend_settings(&self) -> crate::sampler::ascend::Settings {

@@ -29,6 +29,8 @@ pub struct Config {
     pub ascend: Ascend,
     /// `[kubelet]`
     pub kubelet: Kubelet,
+    /// `[nvidia]`
+    pub nvidia: Nvidia,
     /// `[http]`
     pub http: Http,
     /// `[otlp]`
@@ -160,6 +162,35 @@ impl Default for Kubelet {
             enabled: Enabled::Auto,
             root: "/var/lib/kubelet".into(),
             period: Duration::from_secs(10),
+        }
+    }
+}
+
+/// NVIDIA's GPUs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Nvidia {
+    /// Whether to look for them.
+    #[serde(with = "text")]
+    pub enabled: Enabled,
+    /// The library; searched for if absent.
+    #[serde(with = "optional")]
+    pub library: Option<PathBuf>,
+    /// Time between two looks.
+    #[serde(with = "text")]
+    pub period: Duration,
+    /// Reserved for the tool.
+    #[serde(with = "optional")]
+    pub nvidia_smi: Option<PathBuf>,
+}
+
+impl Default for Nvidia {
+    fn default() -> Self {
+        Self {
+            enabled: Enabled::Auto,
+            library: None,
+            period: Duration::from_secs(5),
+            nvidia_smi: None,
         }
     }
 }

@@ -96,6 +96,13 @@ impl Validation<'_> {
         );
         self.between(&["kubelet", "period"], config.kubelet.period, second, hour);
         self.absolute(&["kubelet", "root"], &config.kubelet.root);
+        self.between(&["nvidia", "period"], config.nvidia.period, second, hour);
+        if config.nvidia.nvidia_smi.is_some() {
+            self.warn(
+                &["nvidia", "nvidia_smi"],
+                "is reserved and does nothing yet, NVML is asked: remove it",
+            );
+        }
         let interval = config.compat.k8s_monitor.interval;
         self.between(
             &["compat", "k8s_monitor", "interval"],

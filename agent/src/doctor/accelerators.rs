@@ -16,6 +16,10 @@ pub(super) fn accelerators(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     findings.extend(of("ascend", config.ascend.enabled, || {
         sampler::ascend::explain(roots, &config.ascend_settings())
     }));
+    #[cfg(feature = "nvidia")]
+    findings.extend(of("nvidia", config.nvidia.enabled, || {
+        sampler::nvidia::explain(roots, &config.nvidia_settings())
+    }));
     if findings.iter().all(|finding| finding.level == Level::None) {
         findings.push(Finding::fail(
             "accelerators",

@@ -18,6 +18,8 @@ const SAMPLERS: &[(Switch, Build)] = &[
     (|config| config.ascend.enabled, ascend),
     #[cfg(feature = "kubelet")]
     (|config| config.kubelet.enabled, kubelet),
+    #[cfg(feature = "nvidia")]
+    (|config| config.nvidia.enabled, nvidia),
 ];
 
 /// The samplers that the configuration enables.
@@ -72,4 +74,9 @@ fn ascend(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sample
 fn kubelet(config: &Config, roots: &HostRoots, _node_name: &str) -> Box<dyn Sampler> {
     let settings = config.kubelet_settings();
     Box::new(crate::sampler::kubelet::Sampler::new(settings, roots.clone()))
+}
+
+#[cfg(feature = "nvidia")]
+fn nvidia(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+    crate::sampler::nvidia::build(&config.nvidia_settings(), roots, node_name)
 }

@@ -60,7 +60,7 @@ pub fn render(series: &[Series], resource: &Resource, format: PidFormat) -> Stri
     }
     out.gauge(
         "gpu_process_memory_utilization",
-        "Share of the GPU's memory that the process has, in percent.",
+        "Share of the memory of the GPU, or of its instance, that the process has, in percent.",
     );
     for row in &rows {
         if let Some(share) = row.memory_share {
@@ -142,7 +142,7 @@ impl Row {
     fn new(gpu: &Gpu<'_>, process: &Process<'_>, node: &str, format: PidFormat) -> Self {
         let or_unknown = |text: Option<&str>| text.unwrap_or(UNKNOWN).to_owned();
         let memory = process.memory.map(|bytes| (bytes / f64::from(1 << 20)).round());
-        let total = gpu.memory_total.filter(|total| *total > 0.0);
+        let total = gpu.memory_of(process).filter(|total| *total > 0.0);
         Self {
             texts: [
                 ("node", node.to_owned()),

@@ -7,7 +7,7 @@ use crate::metric::{AttributeValue, Attributes, Resource, Series, Value, key};
 
 mod name {
     use super::{hw, nvidia};
-    use crate::metric::catalogue::accel;
+    use crate::metric::catalogue::{accel, nvidia_parts};
 
     pub(super) const INFO: &str = nvidia::DEVICE_INFO.name;
     pub(super) const MEMORY_USED: &str = hw::GPU_MEMORY_USAGE.name;
@@ -18,8 +18,10 @@ mod name {
     pub(super) const POWER: &str = hw::POWER.name;
     pub(super) const POWER_LIMIT: &str = nvidia::POWER_LIMIT.name;
     pub(super) const PROCESS_MEMORY: &str = accel::PROCESS_MEMORY_USAGE.name;
-    pub(super) const PROCESS_UTILIZATION: &str = "accel.process.utilization";
-    pub(super) const PROCESS_START: &str = "accel.process.start_time";
+    pub(super) const PROCESS_UTILIZATION: &str = accel::PROCESS_UTILIZATION.name;
+    pub(super) const PROCESS_START: &str = accel::PROCESS_START_TIME.name;
+    pub(super) const PROCESS_INFO: &str = nvidia_parts::PROCESS_INFO.name;
+    pub(super) const INSTANCE_MEMORY: &str = nvidia_parts::MIG_MEMORY_LIMIT.name;
 }
 
 /// A GPU.
@@ -43,7 +45,10 @@ pub(super) struct Gpu<'a> {
     pub(super) power: Option<f64>,
     /// Watts: what was configured, else what is enforced.
     pub(super) power_limit: Option<f64>,
-    /// In the order of their ids.
+    /// Bytes, of each GPU instance by its id.
+    instance_memory: HashMap<i64, f64>,
+    /// Those that compute, MPS' clients too, in the order of their ids. The replaced tools asked `nvidia-smi` for
+    /// compute processes only.
     pub(super) processes: Vec<Process<'a>>,
 }
 
@@ -63,6 +68,7 @@ pub(super) struct Process<'a> {
     pub(super) utilization: Option<f64>,
     /// Seconds since the Unix epoch.
     pub(super) start: Option<f64>,
+    only_draws: bool,
 }
 
 /// Every GPU that tells of itself, in the order of their indices.
@@ -92,6 +98,9 @@ pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
         }
     }
     for ((uuid, ..), process) in processes {
+        if process.only_draws {
+            continue;
+        }
         if let Some(gpu) = found.get_mut(uuid) {
             gpu.processes.push(process);
         }
@@ -102,18 +111,28 @@ pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
 }
 
 impl Gpu<'_> {
+    /// Bytes that the process can have at most.
+    pub(super) fn memory_of(&self, process: &Process<'_>) -> Option<f64> {
+        match process.instance.0 {
+            Some(instance) => self.instance_memory.get(&instance).copied(),
+            None => self.memory_total,
+        }
+    }
+
     fn take(&mut self, series: &Series, number: f64) {
         let attributes = &*series.attributes;
         let is = |key, wanted| text(attributes, key) == Some(wanted);
-        // A GPU's own series, and not one of an instance of it.
-        let own = instance(attributes) == (None, None);
         match series.instrument.name {
-            name::MEMORY_USED if own => self.memory_used = Some(number),
-            name::MEMORY_TOTAL if own => self.memory_total = Some(number),
-            name::MEMORY_RESERVED if own => self.memory_reserved = Some(number),
-            name::UTILIZATION if own && is(key::HW_GPU_TASK, "general") => self.utilization = Some(number),
+            name::MEMORY_USED => self.memory_used = Some(number),
+            name::MEMORY_TOTAL => self.memory_total = Some(number),
+            name::MEMORY_RESERVED => self.memory_reserved = Some(number),
+            name::INSTANCE_MEMORY => {
+                let instance = int(attributes, key::NVIDIA_GPU_INSTANCE);
+                self.instance_memory.extend(instance.map(|instance| (instance, number)));
+            }
+            name::UTILIZATION if is(key::HW_GPU_TASK, "general") => self.utilization = Some(number),
             name::TEMPERATURE if is(key::HW_SENSOR_LOCATION, "gpu") => self.temperature = Some(number),
-            name::POWER if own => self.power = Some(number),
+            name::POWER => self.power = Some(number),
             name::POWER_LIMIT if is(key::NVIDIA_POWER_LIMIT, "configured") => self.power_limit = Some(number),
             name::POWER_LIMIT if is(key::NVIDIA_POWER_LIMIT, "enforced") => {
                 self.power_limit = self.power_limit.or(Some(number));
@@ -129,7 +148,7 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
     let attributes = &*series.attributes;
     let is_one = matches!(
         series.instrument.name,
-        name::PROCESS_MEMORY | name::PROCESS_UTILIZATION | name::PROCESS_START
+        name::PROCESS_INFO | name::PROCESS_MEMORY | name::PROCESS_UTILIZATION | name::PROCESS_START
     );
     let (true, Some(pid)) = (is_one, int(attributes, key::PROCESS_PID)) else {
         return;
@@ -145,9 +164,10 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
         ..Process::default()
     });
     match series.instrument.name {
+        name::PROCESS_INFO => process.only_draws = text(attributes, key::NVIDIA_PROCESS_TYPE) == Some("graphics"),
         name::PROCESS_MEMORY => process.memory = Some(number),
         name::PROCESS_START => process.start = Some(number),
-        name::PROCESS_UTILIZATION if text(attributes, key::HW_GPU_TASK).is_none_or(|task| task == "general") => {
+        name::PROCESS_UTILIZATION if text(attributes, key::HW_GPU_TASK) == Some("general") => {
             process.utilization = Some(number);
         }
         _ => {}
@@ -156,7 +176,7 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
 
 fn instance(attributes: &Attributes) -> (Option<i64>, Option<i64>) {
     let id = |key| int(attributes, key);
-    (id("nvidia.mig.gpu_instance.id"), id("nvidia.mig.compute_instance.id"))
+    (id(key::NVIDIA_GPU_INSTANCE), id(key::NVIDIA_COMPUTE_INSTANCE))
 }
 
 /// The node, as both replaced tools name it: Kubernetes' name, else the host's.

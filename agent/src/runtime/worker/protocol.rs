@@ -34,7 +34,14 @@ pub struct Reply {
     /// How many readings gave no point, by reason (`agent.sampler.skipped`).
     #[serde(default)]
     pub skipped: BTreeMap<String, u64>,
+    /// Asks to be replaced now, by a process that has this as the first variable of its command's environment. For
+    /// vendor code that only a new process can recover, and that may not even let this one be killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<String>,
 }
+
+/// Longest [`Reply::renewal`] in bytes; the kernel's limit for one variable is 128 KiB.
+pub(super) const MAX_RENEWAL_BYTES: usize = 64 << 10;
 
 /// [`Outcome`](crate::sampler::Outcome) on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -199,7 +199,7 @@ impl Sampler for WorkerSampler {
                 outcome
             }
             Err(error) => {
-                if !matches!(error, WorkerError::BackingOff(_)) {
+                if !matches!(error, WorkerError::BackingOff(_) | WorkerError::Stuck(_)) {
                     self.recorders
                         .restarts
                         .add(1, &[sampler, telemetry::label(key::AGENT_REASON, error.reason())]);

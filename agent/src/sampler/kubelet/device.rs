@@ -8,27 +8,44 @@ use crate::metric::{Attribute, key};
 const UUID: usize = 36;
 
 /// The attributes under which samplers show the same device. None where only the plugin knows what its id means.
-pub(super) fn known(resource: &str, id: &str) -> Option<Attribute> {
+pub(super) fn known(resource: &str, id: &str) -> Vec<Attribute> {
     if let Some(uuid) = nvidia_uuid(id) {
-        return Some((key::HW_ID, uuid.into()));
+        let key = if uuid.starts_with("MIG-") {
+            key::NVIDIA_MIG_UUID
+        } else {
+            key::HW_ID
+        };
+        return vec![(key, uuid.into())];
     }
     let vendor = resource.split('/').next().unwrap_or_default();
     match vendor {
-        // GKE's plugin: nvidia0, nvidia0/gi1, nvidia0/vgpu2, nvidia0/gi1/vgpu2 (container-engine-accelerators,
-        // pkg/gpu/nvidia/gpusharing and mig).
-        "nvidia.com" => node(id.split('/').next()?, "nvidia"),
-        "hailo.ai" => node(id, "hailo"),
-        // Ascend910-3; of a virtual NPU Ascend910-2c-100-3, the last being the chip it is cut from (mind-cluster,
-        // ascend-device-plugin).
-        "huawei.com" => {
-            let (family, chip) = (id.split('-').next()?, id.rsplit_once('-')?.1);
-            let chip: u32 = chip.parse().ok()?;
-            family
-                .starts_with("Ascend")
-                .then(|| (key::ASCEND_PHYSICAL_ID, chip.into()))
-        }
-        _ => None,
+        "nvidia.com" => gke(id),
+        "hailo.ai" => node(id, "hailo").into_iter().collect(),
+        "huawei.com" => ascend(id).into_iter().collect(),
+        _ => Vec::new(),
     }
+}
+
+/// GKE's plugin: nvidia0, nvidia0/gi1, nvidia0/vgpu2, nvidia0/gi1/vgpu2 (container-engine-accelerators,
+/// pkg/gpu/nvidia/gpusharing and mig).
+fn gke(id: &str) -> Vec<Attribute> {
+    let mut parts = id.split('/');
+    let Some(node) = parts.next().and_then(|name| node(name, "nvidia")) else {
+        return Vec::new();
+    };
+    let instance: Option<u32> = parts.next().and_then(|part| part.strip_prefix("gi")?.parse().ok());
+    let instance = instance.map(|instance| (key::NVIDIA_GPU_INSTANCE, instance.into()));
+    std::iter::once(node).chain(instance).collect()
+}
+
+/// Ascend910-3; of a virtual NPU Ascend910-2c-100-3, the last being the chip it is cut from (mind-cluster,
+/// ascend-device-plugin).
+fn ascend(id: &str) -> Option<Attribute> {
+    let (family, chip) = id.rsplit_once('-')?;
+    let chip: u32 = chip.parse().ok()?;
+    family
+        .starts_with("Ascend")
+        .then(|| (key::ASCEND_PHYSICAL_ID, chip.into()))
 }
 
 /// The UUID that NVML has too, of a GPU or MIG device, without what marks one of several that share it: `::n` (NVIDIA's
@@ -69,7 +86,7 @@ mod tests {
 
     #[track_caller]
     fn is(resource: &str, id: &str, key: &'static str, value: impl Into<crate::metric::AttributeValue>) {
-        assert_eq!(known(resource, id), Some((key, value.into())), "{resource} {id}");
+        assert_eq!(known(resource, id), [(key, value.into())], "{resource} {id}");
     }
 
     #[test]
@@ -77,16 +94,28 @@ mod tests {
         is("nvidia.com/gpu", GPU, key::HW_ID, GPU);
         is("nvidia.com/gpu.shared", &format!("{GPU}::11"), key::HW_ID, GPU);
         is("example.com/gpu", &format!("{GPU}-3"), key::HW_ID, GPU);
-        is("nvidia.com/mig-1g.10gb", MIG, key::HW_ID, MIG);
-        is("nvidia.com/mig-1g.10gb", &format!("{MIG}::0"), key::HW_ID, MIG);
+        is("nvidia.com/mig-1g.10gb", MIG, key::NVIDIA_MIG_UUID, MIG);
+        is(
+            "nvidia.com/mig-1g.10gb",
+            &format!("{MIG}::0"),
+            key::NVIDIA_MIG_UUID,
+            MIG,
+        );
         let old = format!("MIG-{GPU}/7/0");
-        is("nvidia.com/gpu", &old, key::HW_ID, old.as_str());
+        is("nvidia.com/gpu", &old, key::NVIDIA_MIG_UUID, old.as_str());
     }
 
     #[test]
     fn ids_that_name_a_device_node_do_so() {
-        for id in ["nvidia0", "nvidia0/gi1", "nvidia0/vgpu2", "nvidia0/gi1/vgpu2"] {
+        for id in ["nvidia0", "nvidia0/vgpu2", "nvidia0/gix"] {
             is("nvidia.com/gpu", id, key::HW_NAME, "nvidia0");
+        }
+        for id in ["nvidia0/gi1", "nvidia0/gi1/vgpu2"] {
+            let both = [
+                (key::HW_NAME, "nvidia0".into()),
+                (key::NVIDIA_GPU_INSTANCE, 1u32.into()),
+            ];
+            assert_eq!(known("nvidia.com/gpu", id), both);
         }
         is("hailo.ai/h8", "hailo1", key::HW_NAME, "hailo1");
         is("huawei.com/Ascend910", "Ascend910-3", key::ASCEND_PHYSICAL_ID, 3u32);
@@ -114,7 +143,7 @@ mod tests {
             ("example.com/nic", "hailo0"),
             ("", ""),
         ] {
-            assert_eq!(known(resource, id), None, "{resource} {id}");
+            assert_eq!(known(resource, id), [], "{resource} {id}");
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::metric::{Attributes, key};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
 pub(super) struct Findings {
+    /// It answered something.
+    pub(super) answered: bool,
     /// It answers nothing any more, or must be reset.
     pub(super) lost: bool,
     /// Its hardware slows it down: heat or power.
@@ -71,7 +73,10 @@ impl Gpu {
             return None;
         }
         match question(self.device?) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.findings.answered = true;
+                Some(value)
+            }
             Err(error) => {
                 self.note(field, error, sheet);
                 None

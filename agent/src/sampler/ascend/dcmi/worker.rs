@@ -125,6 +125,7 @@ fn cannot_start(id: u64, error: &io::Error) -> Reply {
         reason: format!("the thread that calls libdcmi cannot be started: {error}"),
         parts: Vec::new(),
         skipped: BTreeMap::new(),
+        renewal: None,
     }
 }
 
@@ -227,6 +228,7 @@ impl Work {
             reason,
             parts,
             skipped,
+            renewal: None,
         };
         (reply, renew.then(|| self.renewal()).flatten())
     }

@@ -26,7 +26,7 @@ mod field;
 mod open;
 mod text;
 
-pub(super) use device::{Device, Memory, Pci};
+pub(super) use device::{Device, Pci};
 pub(super) use error::{Code, NvmlError, OrOlder, check, missing};
 pub(super) use field::{ALL_LINKS, Field, Number};
 pub(super) use nvml_wrapper_sys::bindings as sys;
