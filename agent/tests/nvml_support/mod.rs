@@ -26,7 +26,11 @@ impl Fake {
     /// One that lacks these functions: their names are others in its table of symbols.
     pub fn without(functions: &[&str], devices: Vec<Value>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        copy_library("libfake_nvml.so", functions, &directory.path().join("libnvidia-ml.so.1"));
+        copy_library(
+            "libfake_nvml.so",
+            functions,
+            &directory.path().join("libnvidia-ml.so.1"),
+        );
         let state = json!({
             "generation": 1,
             "values": {

@@ -19,7 +19,6 @@ use crate::host::HostRoots;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) nvml: Nvml,
-    #[expect(dead_code, reason = "for the topics that join processes")]
     pub(super) roots: &'a HostRoots,
 }
 
