@@ -29,7 +29,7 @@ keys! {
     HW_SERIAL_NUMBER = "hw.serial_number";
     /// Version of the device's firmware; of a GPU, of its video BIOS.
     HW_FIRMWARE_VERSION = "hw.firmware_version";
-    /// Unit of the GPU: `general`, `encoder`, `decoder`, `jpeg` or `ofa` (optical flow).
+    /// Unit of the GPU: `general`, `encoder`, `decoder`, `jpeg` or `ofa` (optical flow); of a process also `memory`.
     HW_GPU_TASK = "hw.gpu.task";
     /// Where the sensor is: `gpu`, `memory`, or the fan's number as `fan0`.
     HW_SENSOR_LOCATION = "hw.sensor_location";
@@ -59,6 +59,22 @@ keys! {
     NVIDIA_MEMORY_LOCATION = "nvidia.memory.location";
     /// Number of the NVLink.
     NVIDIA_NVLINK = "nvidia.nvlink.link";
+    /// Id of the MIG GPU instance in its GPU.
+    NVIDIA_GPU_INSTANCE = "nvidia.mig.gpu_instance.id";
+    /// Id of the MIG compute instance in its GPU instance.
+    NVIDIA_COMPUTE_INSTANCE = "nvidia.mig.compute_instance.id";
+    /// Profile of the MIG instance, e.g. `3g.40gb` of a GPU instance and `1c.3g.40gb` of a compute instance.
+    NVIDIA_MIG_PROFILE = "nvidia.mig.profile";
+    /// UUID of the MIG device, which `CUDA_VISIBLE_DEVICES` and Kubernetes name.
+    NVIDIA_MIG_UUID = "nvidia.mig.uuid";
+    /// How the process uses the GPU: `compute`, `graphics`, `mps`, or several with `+` between them.
+    NVIDIA_PROCESS_TYPE = "nvidia.process.type";
+    /// What GPU and driver may be able to tell: `process_utilization`, `utilization_samples`, `gpm` or `xid`.
+    NVIDIA_FEATURE = "nvidia.feature";
+    /// Unit that GPM tells of: `graphics`, `sm`, `sm_occupancy`, `integer`, `tensor`, `tensor_hmma`, `dram`, `fp32` etc.
+    NVIDIA_GPM_UNIT = "nvidia.gpm.unit";
+    /// Code of the XID, NVIDIA's number for a kind of fault.
+    NVIDIA_XID = "nvidia.xid";
     /// True where the agent computed the value from other readings.
     ACCEL_DERIVED = "accel.derived";
     /// Id of the NPU (the card) as `npu-smi` has it; neither dense nor small.
@@ -75,7 +91,7 @@ keys! {
     ASCEND_HEALTH = "ascend.health";
     /// Clock of the chip: `aicore`, `vector`, `control_cpu`, `hbm` or `ddr`.
     ASCEND_CLOCK = "ascend.clock";
-    /// Kind of the error: `corrected` or `uncorrected`.
+    /// Kind of the error: `corrected`, `uncorrected` or `xid`.
     ERROR_TYPE = "error.type";
     /// Version of `npu-smi`.
     ASCEND_TOOL_VERSION = "ascend.tool.version";

@@ -4,7 +4,8 @@ use super::{instrument, instruments};
 use crate::metric::Kind::{Counter, Gauge, UpDownCounter};
 use crate::metric::key::{
     ACCEL_DERIVED, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE, ASCEND_NPU_ID, ERROR_TYPE, HW_GPU_TASK, HW_ID, HW_LIMIT_TYPE,
-    HW_SENSOR_LOCATION, HW_STATE, HW_TYPE, NETWORK_IO_DIRECTION,
+    HW_SENSOR_LOCATION, HW_STATE, HW_TYPE, NETWORK_IO_DIRECTION, NVIDIA_COMPUTE_INSTANCE, NVIDIA_GPU_INSTANCE,
+    NVIDIA_XID,
 };
 
 /// Keys of a reading of one chip; the vendor's own where it numbers chips.
@@ -68,8 +69,13 @@ instruments! {
     );
     VOLTAGE = instrument("hw.voltage", "V", Gauge, CHIP, "Voltage of the device.");
     ERRORS = instrument(
-        "hw.errors", "{error}", Counter, ERRORS_KEYS,
-        "Errors of the device's memory that its ECC found, since the device started.",
+        "hw.errors", "{error}", Counter,
+        &[
+            HW_ID, HW_TYPE, ERROR_TYPE, ASCEND_NPU_ID, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE, NVIDIA_XID,
+            NVIDIA_GPU_INSTANCE, NVIDIA_COMPUTE_INSTANCE,
+        ],
+        "Errors of the device: of its memory as its ECC found them, since the device started; with error.type = xid the \
+         faults that the NVIDIA driver reports, since the agent watches.",
     );
     STATUS = instrument(
         "hw.status", "1", UpDownCounter, &[HW_ID, HW_TYPE, HW_STATE, ASCEND_NPU_ID, ASCEND_CHIP_ID],

@@ -197,7 +197,7 @@ impl Work {
             latest.points.clear();
         }
         latest.read = Instant::now();
-        latest.points.extend(points.iter().filter_map(WirePoint::of));
+        latest.points.extend(points.iter().map(WirePoint::of));
     }
 
     fn answer(&mut self, id: u64, end: End, skipped: &mut BTreeMap<String, u64>) -> Reply {

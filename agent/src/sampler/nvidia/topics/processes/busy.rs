@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::processes_list::Sampled;
+use super::list::Sampled;
 
 /// How far back the first reading looks, in microseconds: the driver's buffer holds far more, all of it stale.
 const FIRST: u64 = 2_000_000;
@@ -42,7 +42,7 @@ impl Busy {
         let since = self.since(now);
         let mut of: HashMap<u32, Vec<&Sampled>> = HashMap::new();
         for sample in samples {
-            let last = self.by_pid.get(&sample.pid).copied().unwrap_or(0);
+            let last = self.by_pid.get(&sample.pid).copied().unwrap_or(since);
             if sample.time > last && sample.time <= now + SKEW {
                 of.entry(sample.pid).or_default().push(sample);
             }
@@ -119,7 +119,11 @@ mod tests {
         assert_eq!(busy.since(later), NOW - 50);
         // A library that ignores what it was asked for tells all again.
         let second = busy.take(
-            &[sample(1, NOW - 50, 80), sample(2, NOW - 900, 40), sample(2, NOW + 7, 10)],
+            &[
+                sample(1, NOW - 50, 80),
+                sample(2, NOW - 900, 40),
+                sample(2, NOW + 7, 10),
+            ],
             later,
         );
         assert_eq!((sm(&second, 1), sm(&second, 2)), (None, Some(0.1)));

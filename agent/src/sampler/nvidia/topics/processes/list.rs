@@ -1,8 +1,8 @@
 //! Lists whose length nobody knows beforehand: processes, and what the driver sampled of them.
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
-use super::nvml::sys::{self, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t};
-use super::nvml::{Code, Device, NvmlError, OrOlder, call};
+use crate::sampler::nvidia::nvml::sys::{self, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t};
+use crate::sampler::nvidia::nvml::{Code, Device, NvmlError, OrOlder, call};
 
 /// Room in the first attempt.
 const USUAL: usize = 64;

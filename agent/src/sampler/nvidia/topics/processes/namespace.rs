@@ -36,7 +36,12 @@ impl Namespace {
         });
         let namespace = std::fs::read_link(proc.join("self/ns/pid")).ok();
         let is_first = namespace.is_some_and(|link| link.as_os_str() == FIRST);
-        Self::judge(ids, is_first, read("self/cgroup").as_deref(), read("1/cgroup").as_deref())
+        Self::judge(
+            ids,
+            is_first,
+            read("self/cgroup").as_deref(),
+            read("1/cgroup").as_deref(),
+        )
     }
 
     fn judge(ids: Option<usize>, is_first: bool, own: Option<&str>, init: Option<&str>) -> Self {
@@ -72,7 +77,10 @@ mod tests {
         let judge = |ids, first, own: &str, init: &str| Namespace::judge(ids, first, Some(own), Some(init));
         assert_eq!(judge(Some(1), true, "0::/a\n", "0::/init.scope\n"), Namespace::Node);
         // A pod with hostPID in a node that is a container itself.
-        assert_eq!(judge(Some(1), false, &container("a"), "0::/init.scope\n"), Namespace::Node);
+        assert_eq!(
+            judge(Some(1), false, &container("a"), "0::/init.scope\n"),
+            Namespace::Node
+        );
         // Without: its first process is the agent, or with a shared namespace the pod's pause container.
         assert_eq!(judge(Some(1), false, "0::/\n", "0::/\n"), Namespace::Own);
         assert_eq!(judge(Some(1), false, &container("a"), &container("b")), Namespace::Own);
