@@ -9,22 +9,22 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A gibibyte.
-pub const GIB: u64 = 1 << 30;
+pub(crate) const GIB: u64 = 1 << 30;
 
 /// A copy of the fake library with its state beside it.
-pub struct Fake {
+pub(crate) struct Fake {
     directory: TempDir,
     state: Value,
 }
 
 impl Fake {
     /// A library that knows these devices.
-    pub fn new(devices: Vec<Value>) -> Self {
+    pub(crate) fn new(devices: Vec<Value>) -> Self {
         Self::without(&[], devices)
     }
 
     /// One that lacks these functions: their names are others in its table of symbols.
-    pub fn without(functions: &[&str], devices: Vec<Value>) -> Self {
+    pub(crate) fn without(functions: &[&str], devices: Vec<Value>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         copy_library(
             "libfake_nvml.so",
@@ -47,28 +47,28 @@ impl Fake {
     }
 
     /// The library's path, for `nvidia.library`.
-    pub fn library(&self) -> PathBuf {
+    pub(crate) fn library(&self) -> PathBuf {
         self.directory.path().join("libnvidia-ml.so.1")
     }
 
     /// A folder for the test's own files.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
     /// Changes the state, at once and whole.
-    pub fn change(&mut self, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Value)) {
         change(&mut self.state);
         self.write();
     }
 
     /// From now on every call is written down.
-    pub fn record_calls(&self) {
+    pub(crate) fn record_calls(&self) {
         std::fs::write(self.beside("calls"), "").unwrap();
     }
 
     /// The calls since, `FUNCTION DEVICE` each.
-    pub fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.beside("calls")).unwrap();
         text.lines().map(str::to_owned).collect()
     }
@@ -85,7 +85,7 @@ impl Fake {
 }
 
 /// Copies a library that Cargo built beside the tests.
-pub fn copy_library(name: &str, without: &[&str], to: &Path) {
+pub(crate) fn copy_library(name: &str, without: &[&str], to: &Path) {
     let built = std::env::current_exe().unwrap();
     let built = built.parent().unwrap().join(name);
     let mut bytes = std::fs::read(&built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
@@ -104,15 +104,14 @@ pub fn copy_library(name: &str, without: &[&str], to: &Path) {
 }
 
 /// The UUID of the device with that index.
-pub fn uuid(index: usize) -> String {
+pub(crate) fn uuid(index: usize) -> String {
     format!("GPU-00000000-1111-2222-3333-{index:012}")
 }
 
 /// A GPU of the H100's kind on which nothing runs; every value of it differs from every other's.
-pub fn h100(index: usize) -> Value {
+pub(crate) fn h100(index: usize) -> Value {
     let seed = index as u64;
-    json!({
-        "values": {
+    let identity = json!({
             "nvmlDeviceGetName": "NVIDIA H100 80GB HBM3",
             "nvmlDeviceGetUUID": uuid(index),
             "nvmlDeviceGetSerial": format!("165082400{index:04}"),
@@ -128,6 +127,8 @@ pub fn h100(index: usize) -> Value {
             "nvmlDeviceGetPersistenceMode": 1,
             "nvmlDeviceGetComputeMode": 0,
             "nvmlDeviceGetNumGpuCores": 16896,
+    });
+    let readings = json!({
             "nvmlDeviceGetUtilizationRates": [40 + seed, 20 + seed],
             "nvmlDeviceGetEncoderUtilization": [3 + seed, 167_000],
             "nvmlDeviceGetDecoderUtilization": [4 + seed, 167_000],
@@ -150,6 +151,8 @@ pub fn h100(index: usize) -> Value {
             "nvmlDeviceGetCurrentClocksEventReasons": 0x4,
             "nvmlDeviceGetSupportedClocksThrottleReasons": 0x1ff,
             "nvmlDeviceGetSupportedClocksEventReasons": 0x1ff,
+    });
+    let more = json!({
             "nvmlDeviceGetPerformanceState": 0,
             "nvmlDeviceGetCurrPcieLinkGeneration": 5,
             "nvmlDeviceGetMaxPcieLinkGeneration": 5,
@@ -166,7 +169,13 @@ pub fn h100(index: usize) -> Value {
             "nvmlDeviceGetViolationStatus": {"0": [1_000_000, 5_000_000_000_u64], "1": [1_000_000, 6_000_000_000_u64]},
             // single and double bit ECC, XID
             "nvmlDeviceGetSupportedEventTypes": 0xb,
-        },
+    });
+    let values: Vec<_> = [identity, readings, more]
+        .iter()
+        .flat_map(|part| part.as_object().unwrap().clone())
+        .collect();
+    json!({
+        "values": Value::Object(values.into_iter().collect()),
         "fields": {
             "82": {"type": 1, "value": 60 + seed},
             "83": {"type": 3, "value": 123_456_789 + seed},
@@ -184,7 +193,7 @@ pub fn h100(index: usize) -> Value {
 }
 
 /// A MIG device: a compute instance in a GPU instance of an H100.
-pub fn mig(gpu: usize, gi: u64, ci: u64, profile: &str, slices: [u64; 2], gib: u64) -> Value {
+pub(crate) fn mig(gpu: usize, gi: u64, ci: u64, profile: &str, slices: [u64; 2], gib: u64) -> Value {
     json!({
         "gi": gi, "ci": ci,
         "values": {

@@ -99,22 +99,32 @@ pub struct WireOwner {
 }
 
 /// A value.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum WireValue {
     /// A whole number.
     Int(i64),
     /// A fraction.
     Double(f64),
+    /// A cumulative histogram; the bounds are its instrument's.
+    Histogram {
+        /// Of all observations.
+        sum: f64,
+        /// Observations by bucket.
+        buckets: Box<[u64]>,
+    },
 }
 
 impl WirePoint {
-    /// The reading on the wire; nothing for a histogram, which no worker has.
-    pub fn of(point: &Point) -> Option<Self> {
-        let value = match point.value {
-            Value::Int(number) => WireValue::Int(number),
-            Value::Double(number) => WireValue::Double(number),
-            Value::Histogram(_) => return None,
+    /// The reading on the wire.
+    pub fn of(point: &Point) -> Self {
+        let value = match &point.value {
+            Value::Int(number) => WireValue::Int(*number),
+            Value::Double(number) => WireValue::Double(*number),
+            Value::Histogram(histogram) => WireValue::Histogram {
+                sum: histogram.sum,
+                buckets: histogram.buckets.clone(),
+            },
         };
         let attributes = point.attributes.iter().map(|(key, value)| {
             let value = match value {
@@ -124,7 +134,7 @@ impl WirePoint {
             };
             ((*key).to_owned(), value)
         });
-        Some(Self {
+        Self {
             name: point.instrument.name.to_owned(),
             attributes: attributes.collect(),
             owner: point.owner.map(|Owner::Process { process, .. }| WireOwner {
@@ -134,7 +144,7 @@ impl WirePoint {
             time: point.time.unix_nanos(),
             start: point.start.map(crate::metric::Timestamp::unix_nanos),
             value,
-        })
+        }
     }
 }
 

@@ -49,8 +49,8 @@ impl Fleet {
             }
             match self.nvml.device(index) {
                 Ok(device) => {
-                    let gpu = self.known(index, device, sheet);
-                    self.gpus.retain(|gpu| gpu.index != index);
+                    let before = at.map(|at| self.gpus.remove(at));
+                    let gpu = self.identified(index, device, before, sheet);
                     self.gpus.push(gpu);
                 }
                 Err(error) => {
@@ -72,9 +72,26 @@ impl Fleet {
         Ok(())
     }
 
-    fn known(&self, index: u32, device: Device, sheet: &mut Sheet) -> Gpu {
+    /// Ends a pass: a GPU that told nothing gets another handle in the next one.
+    pub(super) fn end(&mut self) {
+        for gpu in &mut self.gpus {
+            if gpu.findings.lost || !gpu.findings.answered {
+                gpu.device = None;
+            }
+        }
+    }
+
+    /// `before` is what was at that index: while a GPU does not tell its UUID, it is taken for the same one.
+    fn identified(&self, index: u32, device: Device, before: Option<Gpu>, sheet: &mut Sheet) -> Gpu {
+        let uuid = device.uuid();
+        if let Some(mut gpu) = before
+            && uuid.as_ref().map_or(true, |uuid| uuid.as_deref() == Some(&*gpu.uuid))
+        {
+            gpu.device = Some(device);
+            return gpu;
+        }
         let pci = device.pci().ok();
-        let uuid = match device.uuid() {
+        let uuid = match uuid {
             Ok(Some(uuid)) => uuid,
             other => {
                 if let Err(error) = other {

@@ -1,10 +1,10 @@
 //! Everything that the sampler can emit.
 
 use crate::metric::Instrument;
-use crate::metric::catalogue::{hw, nvidia};
+use crate::metric::catalogue::{accel, hw, nvidia, nvidia_parts};
 
 /// What the worker may send; anything else from it is rejected.
-pub(super) static INSTRUMENTS: [&Instrument; 40] = [
+pub(super) static INSTRUMENTS: [&Instrument; 56] = [
     &hw::GPU_UTILIZATION,
     &hw::GPU_MEMORY_USAGE,
     &hw::GPU_MEMORY_LIMIT,
@@ -44,6 +44,21 @@ pub(super) static INSTRUMENTS: [&Instrument; 40] = [
     &nvidia::REMAPPED_ROWS_FAILED,
     &nvidia::RETIRED_PAGES,
     &nvidia::RETIRED_PAGES_PENDING,
-    // After these: what is read of processes and instances.
-    &crate::metric::catalogue::accel::PROCESS_MEMORY_USAGE,
+    &accel::PROCESS_MEMORY_USAGE,
+    &accel::PROCESS_UTILIZATION,
+    &accel::PROCESS_START_TIME,
+    &nvidia_parts::PROCESS_INFO,
+    &nvidia_parts::PROCESSES,
+    &nvidia_parts::PROCESSES_HIDDEN,
+    &nvidia_parts::HOST_PID,
+    &nvidia_parts::FEATURE_SUPPORTED,
+    &nvidia_parts::GPU_UTILIZATION_DISTRIBUTION,
+    &nvidia_parts::GPU_UTILIZATION_MAX,
+    &nvidia_parts::GPM_UTILIZATION,
+    &nvidia_parts::MIG_ENABLED,
+    &nvidia_parts::MIG_INFO,
+    &nvidia_parts::MIG_MULTIPROCESSORS,
+    &nvidia_parts::MIG_MEMORY_USAGE,
+    &nvidia_parts::MIG_MEMORY_LIMIT,
+    &nvidia_parts::XID_LAST_SEEN,
 ];

@@ -106,6 +106,8 @@ pub(super) struct Done {
     pub(super) gpus: usize,
     /// How many of them answer nothing.
     pub(super) lost: usize,
+    /// How many of them answered anything.
+    pub(super) answered: usize,
     /// Why nothing works any more.
     pub(super) fatal: Option<NvmlError>,
     pub(super) carried: BTreeMap<String, Value>,
@@ -263,9 +265,11 @@ impl Pass {
             let gpu = &self.fleet.gpus()[at];
             done.gpus += 1;
             done.lost += usize::from(gpu.findings.lost);
+            done.answered += usize::from(gpu.findings.answered);
             status::tell(gpu, &mut self.sheet);
             self.hand_on(&uuid, tell)?;
         }
+        self.fleet.end();
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::avoid::Avoided;
-use super::nvml::OpenError;
+use super::nvml::{Code, OpenError};
 use super::vendor::{Done, Event, Question, StartError, Task, Vendor};
 use crate::host::HostRoots;
 use crate::runtime::chain;
@@ -24,7 +24,7 @@ pub(super) const VARIABLE: &str = "ACCELSCOPE_WORKER_NVIDIA";
 const START: Duration = Duration::from_mins(2);
 
 /// A process whose library does not work is replaced after this time: the library's file may have been.
-const RENEW: Duration = Duration::from_secs(30);
+const RENEW: Duration = Duration::from_secs(10);
 
 /// Most bytes that the topics may hand to the next process.
 const MOST_CARRIED: usize = 32 << 10;
@@ -197,7 +197,7 @@ impl Work {
             latest.points.clear();
         }
         latest.read = Instant::now();
-        latest.points.extend(points.iter().filter_map(WirePoint::of));
+        latest.points.extend(points.iter().map(WirePoint::of));
     }
 
     fn answer(&mut self, id: u64, end: End, skipped: &mut BTreeMap<String, u64>) -> Reply {
@@ -248,8 +248,9 @@ impl Work {
                 }
             }
             End::Failed(error) => {
-                self.failed = Some(chain(&error));
-                self.failed(id, &error)
+                let reason = failure(&error);
+                self.failed = Some(reason.clone());
+                reply(id, WireOutcome::Retry, reason)
             }
             End::Gone => {
                 let reason = self.failed.clone();
@@ -263,23 +264,6 @@ impl Work {
                 }
             }
         }
-    }
-
-    fn failed(&self, id: u64, error: &StartError) -> Reply {
-        let remedy = match error {
-            StartError::Open(OpenError::Init(error)) => match error.code.as_str() {
-                "driver_not_loaded" => "; load it (`modprobe nvidia`), or look at `dmesg` for why it does not load",
-                "lib_rm_version_mismatch" => {
-                    "; reboot, or reload the driver (`rmmod nvidia_uvm nvidia`) after an upgrade"
-                }
-                "no_permission" => {
-                    "; run the agent as a user who may open /dev/nvidiactl, in a container with the device"
-                }
-                _ => "; look at `dmesg` for NVRM lines",
-            },
-            _ => "",
-        };
-        reply(id, WireOutcome::Retry, format!("{}{remedy}", chain(error)))
     }
 
     fn done(&mut self, id: u64, done: Done) -> Reply {
@@ -302,13 +286,19 @@ impl Work {
             ),
             _ => (WireOutcome::Sampled, String::new()),
         };
-        // A process that all GPUs are lost to may be what keeps them from being reset, and holds handles of the past.
-        let all_lost = done.gpus > 0 && done.lost == done.gpus && self.started.elapsed() > RENEW;
+        // A process to which all GPUs are lost, or that a driver which was loaded anew knows nothing of, holds handles of
+        // the past, and may be what keeps the GPUs from being reset.
+        let is_deaf = done.gpus > 0 && done.answered == 0;
+        let renew = is_deaf && (done.lost == 0 || self.started.elapsed() > RENEW);
+        let (outcome, reason) = if is_deaf && done.lost == 0 {
+            let reason = "no GPU answers NVML any more, which is started anew; if that lasts, look at `dmesg`";
+            (WireOutcome::Retry, reason.to_owned())
+        } else {
+            (outcome, reason)
+        };
         Reply {
             parts,
-            renewal: all_lost
-                .then(|| self.renewal(self.order.avoided.clone(), None))
-                .flatten(),
+            renewal: renew.then(|| self.renewal(self.order.avoided.clone(), None)).flatten(),
             ..reply(id, outcome, reason)
         }
     }
@@ -335,6 +325,22 @@ impl Work {
         };
         serde_json::to_string(&order).ok()
     }
+}
+
+/// What is wrong, and how to mend it.
+fn failure(error: &StartError) -> String {
+    let remedy = match error {
+        StartError::Open(OpenError::Init(error)) => match error.code {
+            Code::DriverNotLoaded => "; load it (`modprobe nvidia`), or look at `dmesg` for why it does not load",
+            Code::LibRmVersionMismatch => "; reboot, or reload the driver (`rmmod nvidia_uvm nvidia`) after an upgrade",
+            Code::NoPermission => {
+                "; run the agent as a user who may open /dev/nvidiactl, in a container with the device"
+            }
+            _ => "; look at `dmesg` for NVRM lines",
+        },
+        _ => "",
+    };
+    format!("{}{remedy}", chain(error))
 }
 
 fn bounded(carried: BTreeMap<String, Value>) -> BTreeMap<String, Value> {

@@ -165,6 +165,7 @@ texts! {
 }
 
 structures! {
+    nvmlDeviceGetMarginTemperature() &[(4, 4)];
     nvmlDeviceGetUtilizationRates() &[(0, 4), (4, 4)];
     // total, free, used
     nvmlDeviceGetMemoryInfo() &[(0, 8), (8, 8), (16, 8)];

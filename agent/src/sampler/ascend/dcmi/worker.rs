@@ -308,7 +308,7 @@ impl Work {
         let points = self.builder.build(readings, version, now, skipped);
         WirePart {
             name: String::new(),
-            points: points.iter().filter_map(WirePoint::of).collect(),
+            points: points.iter().map(WirePoint::of).collect(),
         }
     }
 

@@ -12,8 +12,11 @@ pub(super) fn tell(gpu: &Gpu, sheet: &mut Sheet, feature: &'static str, field: &
     }
 }
 
-/// Tells it.
+/// Tells it, but not of a GPU that answers nothing.
 pub(super) fn say(gpu: &Gpu, sheet: &mut Sheet, feature: &'static str, is_supported: bool) {
+    if gpu.findings.lost {
+        return;
+    }
     let feature = (key::NVIDIA_FEATURE, feature.into());
     sheet.gauge(
         &nvidia_parts::FEATURE_SUPPORTED,

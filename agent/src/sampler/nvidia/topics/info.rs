@@ -67,6 +67,10 @@ impl Topic for Info {
     fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
         if !self.of_gpus.contains_key(&gpu.uuid) {
             let of_gpu = Self::look(gpu, sheet);
+            // What a lost GPU could not tell is asked again when it is back.
+            if gpu.findings.lost {
+                return;
+            }
             self.of_gpus.insert(Arc::clone(&gpu.uuid), of_gpu);
         }
         let of_gpu = self.of_gpus.get(&gpu.uuid).into_iter().flatten();
