@@ -62,6 +62,11 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             accelscope::sampler::ascend::dcmi::serve().context("the worker ended")?;
             Ok(EXIT_OK)
         }
+        #[cfg(feature = "nvidia")]
+        Command::Worker { name } if name == "nvidia" => {
+            accelscope::sampler::nvidia::serve().context("the worker ended")?;
+            Ok(EXIT_OK)
+        }
         Command::Worker { name } => say(
             &format!("no worker is called {name:?}: none of the samplers that are built in needs one\n"),
             EXIT_USAGE,

@@ -13,3 +13,10 @@ pub mod hailo {
 
     include!("generated/scheduler_mon.rs");
 }
+
+/// The kubelet's PodResources API, v1 (`pod_resources.proto`): which container was given which device.
+pub mod pod_resources {
+    #![expect(clippy::pedantic, reason = "the code is prost's, not ours")]
+
+    include!("generated/pod_resources.rs");
+}

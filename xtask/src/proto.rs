@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use prost_build::Module;
 
 /// The schemas of `proto/proto/`; each becomes `proto/src/generated/<name>.rs`.
-const SCHEMAS: [&str; 1] = ["scheduler_mon"];
+const SCHEMAS: [&str; 2] = ["scheduler_mon", "pod_resources"];
 
 const EDITION: &str = "2024";
 

@@ -1,6 +1,7 @@
 //! Settings that take one word of a few.
 
 use super::units::Textual;
+use crate::export::compat::gpu_process_exporter::PidFormat;
 use crate::export::otlp::{Compression, Protocol};
 
 /// Whether a sampler runs.
@@ -98,4 +99,5 @@ words!(LogLevel, "a log level", "error" => LogLevel::Error, "warn" => LogLevel::
     "debug" => LogLevel::Debug, "trace" => LogLevel::Trace);
 words!(LogFormat, "\"text\" or \"json\"", "text" => LogFormat::Text, "json" => LogFormat::Json);
 words!(Protocol, "\"grpc\" or \"http/protobuf\"", "grpc" => Protocol::Grpc, "http/protobuf" => Protocol::HttpProtobuf);
+words!(PidFormat, "\"raw\" or \"gpu_prefixed\"", "raw" => PidFormat::Raw, "gpu_prefixed" => PidFormat::GpuPrefixed);
 words!(Compression, "\"gzip\" or \"none\"", "gzip" => Compression::Gzip, "none" => Compression::None);

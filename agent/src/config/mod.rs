@@ -33,7 +33,10 @@ pub use error::{ConfigError, ConfigErrors};
 pub use ioctl::{ExtraDevice, Ioctl, IoctlHook, IoctlHooks};
 pub use origin::Origin;
 pub use otlp::{DestinationKeys, Otlp};
-pub use sections::{Ascend, Attribution, Compat, CompatView, Config, Hailo, Host, Http, K8sMonitor, Limits, Log};
+pub use sections::{
+    Ascend, Attribution, Compat, CompatView, Config, GpuProcessExporter, Hailo, Host, Http, K8sMonitor, Kubelet,
+    Limits, Log,
+};
 
 use std::path::{Path, PathBuf};
 
@@ -217,6 +220,24 @@ impl Config {
             btf: self.ioctl.btf.clone(),
             period: self.ioctl.period,
             per_process: self.attribution.per_process,
+        }
+    }
+
+    /// What the kubelet's sampler needs to know.
+    #[cfg(feature = "kubelet")]
+    pub fn kubelet_settings(&self) -> crate::sampler::kubelet::Settings {
+        crate::sampler::kubelet::Settings {
+            root: self.kubelet.root.clone(),
+            period: self.kubelet.period,
+        }
+    }
+
+    /// What the NVIDIA sampler needs to know.
+    #[cfg(feature = "nvidia")]
+    pub fn nvidia_settings(&self) -> crate::sampler::nvidia::Settings {
+        crate::sampler::nvidia::Settings {
+            library: self.nvidia.library.clone(),
+            period: self.nvidia.period,
         }
     }
 

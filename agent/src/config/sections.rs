@@ -13,6 +13,7 @@ use super::otlp::Otlp;
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::units::{optional, text};
 use super::values::attribute_values;
+use crate::export::compat::gpu_process_exporter::PidFormat;
 use crate::metric::AttributeValue;
 
 /// The whole configuration, valid when it came from [`load`](super::load).
@@ -29,6 +30,10 @@ pub struct Config {
     pub ascend: Ascend,
     /// `[ioctl]`
     pub ioctl: Ioctl,
+    /// `[kubelet]`
+    pub kubelet: Kubelet,
+    /// `[nvidia]`
+    pub nvidia: Nvidia,
     /// `[http]`
     pub http: Http,
     /// `[otlp]`
@@ -139,6 +144,60 @@ impl Default for Ascend {
     }
 }
 
+/// The node's kubelet, which knows what was allocated to whom.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kubelet {
+    /// Whether to ask it.
+    #[serde(with = "text")]
+    pub enabled: Enabled,
+    /// Its root directory, as a path of the host.
+    #[serde(with = "text")]
+    pub root: PathBuf,
+    /// Time between two questions.
+    #[serde(with = "text")]
+    pub period: Duration,
+}
+
+impl Default for Kubelet {
+    fn default() -> Self {
+        Self {
+            enabled: Enabled::Auto,
+            root: "/var/lib/kubelet".into(),
+            period: Duration::from_secs(10),
+        }
+    }
+}
+
+/// NVIDIA's GPUs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Nvidia {
+    /// Whether to look for them.
+    #[serde(with = "text")]
+    pub enabled: Enabled,
+    /// The library; searched for if absent.
+    #[serde(with = "optional")]
+    pub library: Option<PathBuf>,
+    /// Time between two looks.
+    #[serde(with = "text")]
+    pub period: Duration,
+    /// Reserved for the tool.
+    #[serde(with = "optional")]
+    pub nvidia_smi: Option<PathBuf>,
+}
+
+impl Default for Nvidia {
+    fn default() -> Self {
+        Self {
+            enabled: Enabled::Auto,
+            library: None,
+            period: Duration::from_secs(5),
+            nvidia_smi: None,
+        }
+    }
+}
+
 /// The listener of `/metrics`, `/healthz` and `/readyz`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -193,8 +252,15 @@ impl Default for Limits {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Compat {
+    /// Directory or file that gets the series of `gpu_process_exporter` for node-exporter; none by default.
+    #[serde(with = "optional")]
+    pub textfile: Option<PathBuf>,
     /// `[compat.hailo_exporter]`
     pub hailo_exporter: CompatView,
+    /// `[compat.gpu_process_exporter]`
+    pub gpu_process_exporter: GpuProcessExporter,
+    /// `[compat.system_info_exporter]`
+    pub system_info_exporter: CompatView,
     /// `[compat.k8s_monitor]`
     pub k8s_monitor: K8sMonitor,
 }
@@ -226,4 +292,32 @@ pub struct CompatView {
     /// Where it listens; nowhere by default.
     #[serde(with = "optional")]
     pub listen: Option<SocketAddr>,
+}
+
+/// The replaced exporter of GPU processes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GpuProcessExporter {
+    /// Where it listens; nowhere by default.
+    #[serde(with = "optional")]
+    pub listen: Option<SocketAddr>,
+    /// How its label `pid` is written, in the text file too.
+    #[serde(with = "text")]
+    pub pid_format: PidFormat,
+}
+
+impl Config {
+    /// Every address that is listened on, with its key.
+    pub fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {
+        let compat = &self.compat;
+        let all = [
+            ("http.listen", self.http.enabled.then_some(self.http.listen)),
+            ("compat.hailo_exporter.listen", compat.hailo_exporter.listen),
+            ("compat.gpu_process_exporter.listen", compat.gpu_process_exporter.listen),
+            ("compat.system_info_exporter.listen", compat.system_info_exporter.listen),
+        ];
+        all.into_iter()
+            .filter_map(|(key, address)| Some((key, address?)))
+            .collect()
+    }
 }

@@ -94,6 +94,15 @@ impl Validation<'_> {
             second,
             Duration::from_mins(10),
         );
+        self.between(&["kubelet", "period"], config.kubelet.period, second, hour);
+        self.absolute(&["kubelet", "root"], &config.kubelet.root);
+        self.between(&["nvidia", "period"], config.nvidia.period, second, hour);
+        if config.nvidia.nvidia_smi.is_some() {
+            self.warn(
+                &["nvidia", "nvidia_smi"],
+                "is reserved and does nothing yet, NVML is asked: remove it",
+            );
+        }
         let interval = config.compat.k8s_monitor.interval;
         self.between(
             &["compat", "k8s_monitor", "interval"],
@@ -166,20 +175,23 @@ impl Validation<'_> {
     }
 
     fn listeners(&mut self, config: &Config) {
-        let Some(compat) = config.compat.hailo_exporter.listen else {
-            return;
-        };
         let meet = |a: SocketAddr, b: SocketAddr| {
             a.port() != 0
                 && a.port() == b.port()
                 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
         };
-        if config.http.enabled && meet(compat, config.http.listen) {
-            let problem = format!(
-                "{compat} meets http.listen ({}); give each its own port",
-                config.http.listen
-            );
-            self.error(&["compat", "hailo_exporter", "listen"], problem);
+        let all = config.listeners();
+        for (nth, (key, address)) in all.iter().enumerate() {
+            if let Some((other, at)) = all[..nth].iter().find(|(_, other)| meet(*address, *other)) {
+                let parts: Vec<&str> = key.split('.').collect();
+                self.error(
+                    &parts,
+                    format!("{address} meets {other} ({at}); give each its own port"),
+                );
+            }
+        }
+        if let Some(path) = &config.compat.textfile {
+            self.absolute(&["compat", "textfile"], path);
         }
     }
 

@@ -16,6 +16,10 @@ pub(super) fn accelerators(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     findings.extend(of("ascend", config.ascend.enabled, || {
         sampler::ascend::explain(roots, &config.ascend_settings())
     }));
+    #[cfg(feature = "nvidia")]
+    findings.extend(of("nvidia", config.nvidia.enabled, || {
+        sampler::nvidia::explain(roots, &config.nvidia_settings())
+    }));
     if findings.iter().all(|finding| finding.level == Level::None) {
         findings.push(Finding::fail(
             "accelerators",
@@ -24,6 +28,14 @@ pub(super) fn accelerators(config: &Config, roots: &HostRoots) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// What the kubelet tells: no accelerator by itself, so that it does not make up for there being none.
+#[cfg(feature = "kubelet")]
+pub(super) fn kubelet(config: &Config, roots: &HostRoots) -> Vec<Finding> {
+    of("kubelet", config.kubelet.enabled, || {
+        vec![sampler::kubelet::explain(roots, &config.kubelet_settings())]
+    })
 }
 
 fn of(name: &'static str, enabled: Enabled, explain: impl FnOnce() -> Vec<sampler::Finding>) -> Vec<Finding> {

@@ -1,12 +1,16 @@
 //! What the doctor looks at. Nothing here changes anything or opens a device node.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::time::Duration;
+
+use rustix::fs::Access;
 
 use super::Finding;
 use super::accelerators::accelerators;
 use crate::attribution::name_sources;
 use crate::config::Config;
+use crate::export::compat;
 use crate::export::otlp::Destination;
 use crate::host::HostRoots;
 use crate::host::process::Processes;
@@ -22,8 +26,11 @@ pub fn examine(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     let mut findings = vec![host(roots), processes(roots)];
     findings.extend(containers(roots));
     findings.extend(accelerators(config, roots));
+    #[cfg(feature = "kubelet")]
+    findings.extend(super::accelerators::kubelet(config, roots));
     findings.extend(config.destinations().iter().map(destination));
     findings.extend(listeners(config));
+    findings.extend(config.compat.textfile.as_deref().map(textfile));
     if config.destinations().is_empty() && !config.http.enabled {
         findings.push(Finding::fail(
             "config",
@@ -146,12 +153,6 @@ fn connect(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<TcpSt
 }
 
 fn listeners(config: &Config) -> Vec<Finding> {
-    let main = config.http.enabled.then_some(("http.listen", config.http.listen));
-    let compat = config
-        .compat
-        .hailo_exporter
-        .listen
-        .map(|address| ("compat.hailo_exporter.listen", address));
     let check = |(key, address)| match TcpListener::bind(address) {
         Ok(_) => Finding::ok("http", format!("{key} = {address} is free")),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding::warn(
@@ -165,7 +166,23 @@ fn listeners(config: &Config) -> Vec<Finding> {
             format!("correct {key}"),
         ),
     };
-    main.into_iter().chain(compat).map(check).collect()
+    config.listeners().into_iter().map(check).collect()
+}
+
+fn textfile(setting: &Path) -> Finding {
+    let file = compat::textfile::file(setting);
+    let directory = file.parent().unwrap_or(Path::new("/"));
+    match rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Finding::ok(
+            "compat",
+            format!("compat.textfile can be written as {}", file.display()),
+        ),
+        Err(error) => Finding::fail(
+            "compat",
+            format!("compat.textfile: {} cannot be written to: {error}", directory.display()),
+            "make that directory, mount it writable and let the agent's user write to it",
+        ),
+    }
 }
 
 #[cfg(test)]

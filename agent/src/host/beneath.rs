@@ -69,6 +69,12 @@ impl HostRoots {
         Ok(names.filter(|name| name != "." && name != "..").take(most).collect())
     }
 
+    /// A handle of whatever the host has at `absolute`, not opened: `/proc/self/fd/N` is another name of it. Links resolve
+    /// within the host's root.
+    pub fn find(&self, absolute: impl AsRef<Path>) -> io::Result<OwnedFd> {
+        Ok(self.open(absolute.as_ref(), OFlags::PATH)?)
+    }
+
     pub(super) fn open(&self, absolute: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let root = rustix::fs::open(self.path("/"), DIRECTORY, Mode::empty())?;
         open(root, absolute, flags)

@@ -29,10 +29,72 @@ keys! {
     ACCEL_DEVICE_NAME = "accel.device.name";
     /// Family of the device's driver, e.g. `hailo`, `nvidia` or `drm`.
     ACCEL_DEVICE_FAMILY = "accel.device.family";
-    /// Kind of the hardware that a reading is of: `npu`.
+    /// Id of the allocated device in the words of its device plugin or DRA driver, e.g. `GPU-<uuid>::<replica>`.
+    ACCEL_DEVICE_ID = "accel.device.id";
+    /// Name of the extended resource that the container asked for, e.g. `nvidia.com/gpu`.
+    ACCEL_RESOURCE_NAME = "accel.resource.name";
+    /// Name of the resource claim (DRA).
+    ACCEL_CLAIM_NAME = "accel.claim.name";
+    /// Namespace of the resource claim.
+    ACCEL_CLAIM_NAMESPACE = "accel.claim.namespace";
+    /// Name of the DRA driver, e.g. `gpu.nvidia.com`.
+    ACCEL_DRIVER_NAME = "accel.driver.name";
+    /// Name of the DRA driver's pool, usually the node.
+    ACCEL_POOL_NAME = "accel.pool.name";
+    /// Kind of the hardware that a reading is of: `gpu` or `npu`.
     HW_TYPE = "hw.type";
-    /// State of the hardware: `ok`, `degraded` or `failed`.
+    /// State of the hardware: `ok`, `degraded`, `failed`, and for GPUs `predicted_failure`.
     HW_STATE = "hw.state";
+    /// Serial number of the board.
+    HW_SERIAL_NUMBER = "hw.serial_number";
+    /// Version of the device's firmware; of a GPU, of its video BIOS.
+    HW_FIRMWARE_VERSION = "hw.firmware_version";
+    /// Unit of the GPU: `general`, `encoder`, `decoder`, `jpeg` or `ofa` (optical flow); of a process also `memory`.
+    HW_GPU_TASK = "hw.gpu.task";
+    /// Where the sensor is: `gpu`, `memory`, or the fan's number as `fan0`.
+    HW_SENSOR_LOCATION = "hw.sensor_location";
+    /// What happens at the limit: `high.critical` (off), `high.degraded` (hardware slows down), `throttled` (driver does).
+    HW_LIMIT_TYPE = "hw.limit_type";
+    /// Direction of the bytes as the device sees them: `receive` or `transmit`.
+    NETWORK_IO_DIRECTION = "network.io.direction";
+    /// CUDA version that the driver supports.
+    NVIDIA_CUDA_VERSION = "nvidia.cuda.version";
+    /// Version of the management library NVML.
+    NVIDIA_NVML_VERSION = "nvidia.nvml.version";
+    /// Index of the GPU as `nvidia-smi` numbers them; may change with a reboot.
+    NVIDIA_GPU_INDEX = "nvidia.gpu.index";
+    /// Number of the GPU's `/dev/nvidia<N>`.
+    NVIDIA_GPU_MINOR = "nvidia.gpu.minor";
+    /// Part number of the board.
+    NVIDIA_BOARD_PART_NUMBER = "nvidia.board.part_number";
+    /// Architecture of the GPU, e.g. `hopper`.
+    NVIDIA_ARCHITECTURE = "nvidia.architecture";
+    /// Which power limit: `enforced` (all limiters considered), `configured` or `default`.
+    NVIDIA_POWER_LIMIT = "nvidia.power.limit.type";
+    /// Clock of the GPU: `graphics`, `sm`, `memory` or `video`.
+    NVIDIA_CLOCK = "nvidia.clock";
+    /// Why the GPU's clocks are lowered, e.g. `sw_power_cap`.
+    NVIDIA_THROTTLE_REASON = "nvidia.throttle.reason";
+    /// Memory of the GPU in which ECC found an error, e.g. `dram`, `sram`, `l2_cache`, `register_file`.
+    NVIDIA_MEMORY_LOCATION = "nvidia.memory.location";
+    /// Number of the NVLink.
+    NVIDIA_NVLINK = "nvidia.nvlink.link";
+    /// Id of the MIG GPU instance in its GPU.
+    NVIDIA_GPU_INSTANCE = "nvidia.mig.gpu_instance.id";
+    /// Id of the MIG compute instance in its GPU instance.
+    NVIDIA_COMPUTE_INSTANCE = "nvidia.mig.compute_instance.id";
+    /// Profile of the MIG instance, e.g. `3g.40gb` of a GPU instance and `1c.3g.40gb` of a compute instance.
+    NVIDIA_MIG_PROFILE = "nvidia.mig.profile";
+    /// UUID of the MIG device, which `CUDA_VISIBLE_DEVICES` and Kubernetes name.
+    NVIDIA_MIG_UUID = "nvidia.mig.uuid";
+    /// How the process uses the GPU: `compute`, `graphics`, `mps`, or several with `+` between them.
+    NVIDIA_PROCESS_TYPE = "nvidia.process.type";
+    /// What GPU and driver may be able to tell: `process_utilization`, `utilization_samples`, `gpm` or `xid`.
+    NVIDIA_FEATURE = "nvidia.feature";
+    /// Unit that GPM tells of: `graphics`, `sm`, `sm_occupancy`, `integer`, `tensor`, `tensor_hmma`, `dram`, `fp32` etc.
+    NVIDIA_GPM_UNIT = "nvidia.gpm.unit";
+    /// Code of the XID, NVIDIA's number for a kind of fault.
+    NVIDIA_XID = "nvidia.xid";
     /// True where the agent computed the value from other readings.
     ACCEL_DERIVED = "accel.derived";
     /// Id of the NPU (the card) as `npu-smi` has it; neither dense nor small.
@@ -49,7 +111,7 @@ keys! {
     ASCEND_HEALTH = "ascend.health";
     /// Clock of the chip: `aicore`, `vector`, `control_cpu`, `hbm` or `ddr`.
     ASCEND_CLOCK = "ascend.clock";
-    /// Kind of the error: `corrected` or `uncorrected` of a memory, the errno's name (`ENOTTY`) of a call.
+    /// Kind of the error: `corrected` or `uncorrected` of a memory, `xid` of a GPU, the errno's name (`ENOTTY`) of a call.
     ERROR_TYPE = "error.type";
     /// Version of `npu-smi`.
     ASCEND_TOOL_VERSION = "ascend.tool.version";

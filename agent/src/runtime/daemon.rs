@@ -12,8 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::readiness::AllReported;
 use super::start::Started;
 use crate::config::Config;
-use crate::export::compat::hailo_exporter;
-use crate::export::http::{self, Auth, BindError, Listener};
+use crate::export::compat::textfile::TextFile;
+use crate::export::compat::{gpu_process_exporter, hailo_exporter, system_info_exporter};
+use crate::export::http::{self, Auth, BindError, Listener, Readiness};
 #[cfg(feature = "k8s-annotation")]
 use crate::export::node_annotation::{self, NodeAnnotation};
 use crate::export::otlp::{BuildError, Encoder, Exporter};
@@ -102,6 +103,15 @@ fn writers(config: &Config, started: &Started, leaving: &Arc<Notify>) -> Result<
             annotation.run(told).await;
         });
     }
+    if let Some(setting) = &config.compat.textfile {
+        let format = config.compat.gpu_process_exporter.pid_format;
+        let file = TextFile::new(setting, format, started.hub.clone(), readiness(started));
+        let leaving = leaving.clone();
+        writers.spawn(async move {
+            let told = leaving.notified();
+            file.run(told).await;
+        });
+    }
     Ok(writers)
 }
 
@@ -138,24 +148,24 @@ impl Collector<'_> {
 
 fn listeners(config: &Config, started: &Started, renderer: Renderer) -> Result<Vec<Listener>, BindError> {
     let source: Arc<dyn MetricsSource> = started.hub.clone();
-    let mut listeners = Vec::new();
-    if config.http.enabled {
-        let readiness = Arc::new(AllReported {
-            statuses: started.statuses.clone(),
-        });
-        let routes = http::routes(source.clone(), readiness, renderer);
-        listeners.push(Listener::bind("http.listen", config.http.listen, routes, Auth::None)?);
-    }
-    if let Some(address) = config.compat.hailo_exporter.listen {
-        let routes = hailo_exporter::routes(&source);
-        listeners.push(Listener::bind(
-            "compat.hailo_exporter.listen",
-            address,
-            routes,
-            Auth::None,
-        )?);
-    }
-    Ok(listeners)
+    let readiness = readiness(started);
+    let pid_format = config.compat.gpu_process_exporter.pid_format;
+    let bind = |(key, address)| {
+        let routes = match key {
+            "compat.hailo_exporter.listen" => hailo_exporter::routes(&source),
+            "compat.gpu_process_exporter.listen" => gpu_process_exporter::routes(&source, pid_format),
+            "compat.system_info_exporter.listen" => system_info_exporter::routes(&source),
+            _ => http::routes(source.clone(), readiness.clone(), renderer.clone()),
+        };
+        Listener::bind(key, address, routes, Auth::None)
+    };
+    config.listeners().into_iter().map(bind).collect()
+}
+
+fn readiness(started: &Started) -> Arc<dyn Readiness> {
+    Arc::new(AllReported {
+        statuses: started.statuses.clone(),
+    })
 }
 
 /// Waits for SIGTERM or SIGINT. From the first call on they end the process no more by themselves.

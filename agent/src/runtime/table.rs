@@ -16,6 +16,10 @@ const SAMPLERS: &[(Switch, Build)] = &[
     (|config| config.hailo.enabled, hailo),
     #[cfg(feature = "ascend")]
     (|config| config.ascend.enabled, ascend),
+    #[cfg(feature = "kubelet")]
+    (|config| config.kubelet.enabled, kubelet),
+    #[cfg(feature = "nvidia")]
+    (|config| config.nvidia.enabled, nvidia),
 ];
 
 /// The samplers that the configuration enables.
@@ -64,4 +68,15 @@ fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler
 #[cfg(feature = "ascend")]
 fn ascend(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
     crate::sampler::ascend::build(&config.ascend_settings(), roots, node_name)
+}
+
+#[cfg(feature = "kubelet")]
+fn kubelet(config: &Config, roots: &HostRoots, _node_name: &str) -> Box<dyn Sampler> {
+    let settings = config.kubelet_settings();
+    Box::new(crate::sampler::kubelet::Sampler::new(settings, roots.clone()))
+}
+
+#[cfg(feature = "nvidia")]
+fn nvidia(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+    crate::sampler::nvidia::build(&config.nvidia_settings(), roots, node_name)
 }

@@ -9,6 +9,10 @@ pub mod ascend;
 pub mod hailo;
 #[cfg(feature = "ioctl")]
 pub mod ioctl;
+#[cfg(feature = "kubelet")]
+pub mod kubelet;
+#[cfg(feature = "nvidia")]
+pub mod nvidia;
 
 use std::time::{Duration, Instant};
 

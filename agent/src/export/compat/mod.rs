@@ -1,3 +1,8 @@
 //! The replaced tools' endpoints as views over the same model, each on a listener of its own, off by default.
 
+mod exposition;
+pub mod gpu_process_exporter;
+mod gpus;
 pub mod hailo_exporter;
+pub mod system_info_exporter;
+pub mod textfile;

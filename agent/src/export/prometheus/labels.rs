@@ -60,7 +60,7 @@ pub(super) fn put(text: &mut String, what: Arguments<'_>) {
 }
 
 /// Both formats' escapes; the quote is one of them in label values everywhere and in OpenMetrics' HELP.
-pub(super) fn escape_into(text: &mut String, value: &str, quotes: bool) {
+pub(in crate::export) fn escape_into(text: &mut String, value: &str, quotes: bool) {
     let mut rest = value;
     while let Some(at) = rest.find(|c| matches!(c, '\\' | '\n') || (quotes && c == '"')) {
         let (plain, special) = rest.split_at(at);

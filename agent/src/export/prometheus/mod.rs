@@ -5,6 +5,7 @@ mod labels;
 pub mod name;
 mod text;
 
+pub(in crate::export) use labels::escape_into;
 pub use text::{Format, Renderer};
 
 use crate::metric::{Resource, Series};

@@ -3,7 +3,9 @@
 use super::{instrument, instruments};
 use crate::metric::Kind::{Counter, Gauge, UpDownCounter};
 use crate::metric::key::{
-    ACCEL_DERIVED, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE, ASCEND_NPU_ID, ERROR_TYPE, HW_ID, HW_STATE, HW_TYPE,
+    ACCEL_DERIVED, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE, ASCEND_NPU_ID, ERROR_TYPE, HW_GPU_TASK, HW_ID, HW_LIMIT_TYPE,
+    HW_SENSOR_LOCATION, HW_STATE, HW_TYPE, NETWORK_IO_DIRECTION, NVIDIA_COMPUTE_INSTANCE, NVIDIA_GPU_INSTANCE,
+    NVIDIA_XID,
 };
 
 /// Keys of a reading of one chip; the vendor's own where it numbers chips.
@@ -34,11 +36,46 @@ instruments! {
         "hw.energy", "J", Counter, &[HW_ID, HW_TYPE, ACCEL_DERIVED, ASCEND_NPU_ID, ASCEND_CHIP_ID],
         "Energy that the device used. With accel.derived = true it is integrated from hw.power between readings.",
     );
-    TEMPERATURE = instrument("hw.temperature", "Cel", Gauge, CHIP, "Temperature of the device.");
+    TEMPERATURE = instrument(
+        "hw.temperature", "Cel", Gauge, &[HW_ID, HW_SENSOR_LOCATION, ASCEND_NPU_ID, ASCEND_CHIP_ID],
+        "Temperature of the device.",
+    );
+    TEMPERATURE_LIMIT = instrument(
+        "hw.temperature.limit", "Cel", Gauge, &[HW_ID, HW_SENSOR_LOCATION, HW_LIMIT_TYPE],
+        "Temperature from which on the device protects itself as hw.limit_type says.",
+    );
+    FAN_SPEED_RATIO = instrument(
+        "hw.fan.speed_ratio", "1", Gauge, &[HW_ID, HW_SENSOR_LOCATION],
+        "Speed that the driver wants of the device's fan, as a share of its highest; a fan that is blocked does not show.",
+    );
+    GPU_UTILIZATION = instrument(
+        "hw.gpu.utilization", "1", Gauge, &[HW_ID, HW_GPU_TASK],
+        "Share of time in which the GPU's unit was busy, over the driver's last sampling period (up to 1 s). Absent while \
+         the GPU is partitioned (MIG), where the driver tells none.",
+    );
+    GPU_MEMORY_USAGE = instrument(
+        "hw.gpu.memory.usage", "By", UpDownCounter, &[HW_ID],
+        "Memory of the GPU that is in use, without what the driver reserves where it tells that (510 and newer).",
+    );
+    GPU_MEMORY_LIMIT = instrument(
+        "hw.gpu.memory.limit", "By", UpDownCounter, &[HW_ID], "Memory of the GPU, what the driver reserves included.",
+    );
+    GPU_MEMORY_UTILIZATION = instrument(
+        "hw.gpu.memory.utilization", "1", Gauge, &[HW_ID], "Share of the GPU's memory that is in use.",
+    );
+    GPU_IO = instrument(
+        "hw.gpu.io", "By", Counter, &[HW_ID, NETWORK_IO_DIRECTION],
+        "Bytes that the GPU received and transmitted over PCIe, as its own counters tell (Hopper and newer).",
+    );
     VOLTAGE = instrument("hw.voltage", "V", Gauge, CHIP, "Voltage of the device.");
     ERRORS = instrument(
-        "hw.errors", "{error}", Counter, ERRORS_KEYS,
-        "Errors of the device's memory that its ECC found, since the device started.",
+        "hw.errors", "{error}", Counter,
+        &[
+            HW_ID, HW_TYPE, ERROR_TYPE, ASCEND_NPU_ID, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE, NVIDIA_XID,
+            NVIDIA_GPU_INSTANCE, NVIDIA_COMPUTE_INSTANCE,
+        ],
+        "Errors of the device: of its memory as its ECC found them, since the device started; with error.type = xid the \
+         faults that the NVIDIA driver reports, since the agent watches.",
     );
     STATUS = instrument(
         "hw.status", "1", UpDownCounter, &[HW_ID, HW_TYPE, HW_STATE, ASCEND_NPU_ID, ASCEND_CHIP_ID],

@@ -7,6 +7,8 @@ pub mod calls;
 pub mod hailo;
 pub mod hw;
 pub mod ioctl;
+pub mod nvidia;
+pub mod nvidia_parts;
 
 use super::{Instrument, Kind, Merge, Stability};
 
@@ -19,6 +21,8 @@ pub fn all() -> Vec<&'static Instrument> {
         ascend::ALL,
         ioctl::ALL,
         calls::ALL,
+        nvidia::ALL,
+        nvidia_parts::ALL,
         agent::ALL,
     ]
     .concat();
@@ -35,6 +39,8 @@ pub fn find(name: &str) -> Option<&'static Instrument> {
         ascend::ALL,
         ioctl::ALL,
         calls::ALL,
+        nvidia::ALL,
+        nvidia_parts::ALL,
         agent::ALL,
     ]
     .into_iter()

@@ -12,12 +12,14 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::backoff::Backoff;
-use super::protocol::{ProtocolError, Reply, Request, body, frame};
+use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, frame};
 
 /// How long a killed child may take to go before it is left behind.
 const KILL_PATIENCE: Duration = Duration::from_millis(200);
 /// Bytes of a child's standard error that are kept for the log.
 const STDERR_KEPT: usize = 4096;
+/// Most children that could not be killed; with so many, no other is started until one is gone.
+const MOST_LEFT_BEHIND: usize = 8;
 
 /// Program and arguments of a worker.
 #[derive(Debug, Clone)]
@@ -39,6 +41,9 @@ pub enum WorkerError {
     /// It failed shortly before.
     #[error("the worker failed; it is started again in {:.0} s", .0.as_secs_f64().ceil())]
     BackingOff(Duration),
+    /// Too many before it could not be killed: each hangs in the kernel.
+    #[error("{0} workers hang in the kernel and cannot be killed; none is started until one is gone: look at `dmesg`")]
+    Stuck(usize),
     /// No answer in time.
     #[error("the worker gave no answer within {:.1} s and was killed", .0.as_secs_f64())]
     Deadline(Duration),
@@ -70,6 +75,7 @@ impl WorkerError {
         match self {
             Self::Spawn(_) => "spawn",
             Self::BackingOff(_) => "backoff",
+            Self::Stuck(_) => "stuck",
             Self::Deadline(_) => "deadline",
             Self::Exited { .. } => "exited",
             Self::Protocol(_) => "protocol",
@@ -119,13 +125,24 @@ impl Worker {
         }
         let mut running = match self.running.take() {
             Some(running) => running,
+            None if self.left_behind.len() >= MOST_LEFT_BEHIND => {
+                return Err(WorkerError::Stuck(self.left_behind.len()));
+            }
             None => Running::start(&self.command).map_err(|error| self.fail(WorkerError::Spawn(error)))?,
         };
         self.next_id += 1;
         match running.exchange(self.next_id, deadline) {
             Ok(reply) => {
                 self.backoff.succeeded();
-                self.running = Some(running);
+                match reply.renewal.as_deref() {
+                    Some(order) if order.len() <= MAX_RENEWAL_BYTES && !order.contains('\0') => {
+                        self.discard(running, WorkerError::BackingOff(Duration::ZERO));
+                        if let Some((_, value)) = self.command.environment.first_mut() {
+                            *value = order.into();
+                        }
+                    }
+                    _ => self.running = Some(running),
+                }
                 Ok(reply)
             }
             Err(error) => {

@@ -34,7 +34,14 @@ pub struct Reply {
     /// How many readings gave no point, by reason (`agent.sampler.skipped`).
     #[serde(default)]
     pub skipped: BTreeMap<String, u64>,
+    /// Asks to be replaced now, by a process that has this as the first variable of its command's environment. For
+    /// vendor code that only a new process can recover, and that may not even let this one be killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<String>,
 }
+
+/// Longest [`Reply::renewal`] in bytes; the kernel's limit for one variable is 128 KiB.
+pub(super) const MAX_RENEWAL_BYTES: usize = 64 << 10;
 
 /// [`Outcome`](crate::sampler::Outcome) on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,22 +99,32 @@ pub struct WireOwner {
 }
 
 /// A value.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum WireValue {
     /// A whole number.
     Int(i64),
     /// A fraction.
     Double(f64),
+    /// A cumulative histogram; the bounds are its instrument's.
+    Histogram {
+        /// Of all observations.
+        sum: f64,
+        /// Observations by bucket.
+        buckets: Box<[u64]>,
+    },
 }
 
 impl WirePoint {
-    /// The reading on the wire; nothing for a histogram, which no worker has.
-    pub fn of(point: &Point) -> Option<Self> {
-        let value = match point.value {
-            Value::Int(number) => WireValue::Int(number),
-            Value::Double(number) => WireValue::Double(number),
-            Value::Histogram(_) => return None,
+    /// The reading on the wire.
+    pub fn of(point: &Point) -> Self {
+        let value = match &point.value {
+            Value::Int(number) => WireValue::Int(*number),
+            Value::Double(number) => WireValue::Double(*number),
+            Value::Histogram(histogram) => WireValue::Histogram {
+                sum: histogram.sum,
+                buckets: histogram.buckets.clone(),
+            },
         };
         let attributes = point.attributes.iter().map(|(key, value)| {
             let value = match value {
@@ -117,7 +134,7 @@ impl WirePoint {
             };
             ((*key).to_owned(), value)
         });
-        Some(Self {
+        Self {
             name: point.instrument.name.to_owned(),
             attributes: attributes.collect(),
             // A worker knows processes only.
@@ -131,7 +148,7 @@ impl WirePoint {
             time: point.time.unix_nanos(),
             start: point.start.map(crate::metric::Timestamp::unix_nanos),
             value,
-        })
+        }
     }
 }
 

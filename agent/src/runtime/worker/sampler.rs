@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::child::{Worker, WorkerError};
 use super::protocol::{Reply, WireOutcome, WirePoint, WireValue};
 use crate::metric::{
-    Attribute, AttributeValue, Attributes, Batch, Kind, Owner, Part, Point, ProcessKey, Timestamp, Value, catalogue,
-    key,
+    Attribute, AttributeValue, Attributes, Batch, Histogram, Owner, Part, Point, ProcessKey, Timestamp, Value,
+    catalogue, key,
 };
 use crate::sampler::{Descriptor, Outcome, Sampler};
 use crate::telemetry;
@@ -143,6 +143,11 @@ impl WorkerSampler {
         let value = match wire.value {
             WireValue::Int(number) => Value::Int(number),
             WireValue::Double(number) => Value::Double(number),
+            WireValue::Histogram { sum, buckets } => Value::Histogram(Arc::new(Histogram {
+                count: buckets.iter().fold(0, |sum: u64, bucket| sum.saturating_add(*bucket)),
+                sum,
+                buckets,
+            })),
         };
         if !value.is_valid_for(instrument) {
             return Err("value");
@@ -150,7 +155,7 @@ impl WorkerSampler {
         if wire.owner.is_some() && !instrument.owned {
             return Err("owner");
         }
-        if instrument.kind == Kind::Counter && wire.start.is_none() {
+        if instrument.kind.is_cumulative() && wire.start.is_none() {
             return Err("start");
         }
         Ok(Point {
@@ -199,7 +204,7 @@ impl Sampler for WorkerSampler {
                 outcome
             }
             Err(error) => {
-                if !matches!(error, WorkerError::BackingOff(_)) {
+                if !matches!(error, WorkerError::BackingOff(_) | WorkerError::Stuck(_)) {
                     self.recorders
                         .restarts
                         .add(1, &[sampler, telemetry::label(key::AGENT_REASON, error.reason())]);

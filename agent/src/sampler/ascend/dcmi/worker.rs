@@ -125,6 +125,7 @@ fn cannot_start(id: u64, error: &io::Error) -> Reply {
         reason: format!("the thread that calls libdcmi cannot be started: {error}"),
         parts: Vec::new(),
         skipped: BTreeMap::new(),
+        renewal: None,
     }
 }
 
@@ -227,6 +228,7 @@ impl Work {
             reason,
             parts,
             skipped,
+            renewal: None,
         };
         (reply, renew.then(|| self.renewal()).flatten())
     }
@@ -306,7 +308,7 @@ impl Work {
         let points = self.builder.build(readings, version, now, skipped);
         WirePart {
             name: String::new(),
-            points: points.iter().filter_map(WirePoint::of).collect(),
+            points: points.iter().map(WirePoint::of).collect(),
         }
     }
 

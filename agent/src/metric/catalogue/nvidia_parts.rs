@@ -1,0 +1,76 @@
+//! What NVML tells of the parts of a GPU: its processes, its MIG instances, its units, its faults (nvml.h 13.5).
+
+use super::{instrument, instruments, owned};
+use crate::metric::Kind::{Gauge, Histogram, UpDownCounter};
+use crate::metric::Merge::Max;
+use crate::metric::key::{
+    HW_ID, NVIDIA_COMPUTE_INSTANCE, NVIDIA_FEATURE, NVIDIA_GPM_UNIT, NVIDIA_GPU_INSTANCE, NVIDIA_MIG_PROFILE,
+    NVIDIA_MIG_UUID, NVIDIA_PROCESS_TYPE, NVIDIA_XID,
+};
+
+/// Upper bounds of the buckets of shares.
+pub const SHARES: &[f64] = &[0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0];
+
+const GPU: &[&str] = &[HW_ID];
+const MEMORY: &[&str] = &[HW_ID, NVIDIA_GPU_INSTANCE, NVIDIA_MIG_PROFILE];
+
+instruments! {
+    PROCESS_INFO = owned(instrument(
+        "nvidia.process.info", "", Gauge,
+        &[HW_ID, NVIDIA_PROCESS_TYPE, NVIDIA_GPU_INSTANCE, NVIDIA_COMPUTE_INSTANCE],
+        "Always 1; its attributes say how the process uses the GPU.",
+    ), Max);
+    PROCESSES = instrument(
+        "nvidia.processes", "{process}", UpDownCounter, GPU, "Processes that use the GPU, as the driver lists them.",
+    );
+    PROCESSES_HIDDEN = instrument(
+        "nvidia.processes.hidden", "{process}", UpDownCounter, GPU,
+        "Processes of which the driver tells and that the node does not show: they are in a PID namespace that the agent \
+         cannot see (it needs hostPID), or ended and left their memory behind.",
+    );
+    HOST_PID = instrument(
+        "nvidia.host_pid", "", Gauge, &[],
+        "1 if the agent runs in the node's PID namespace, else 0: then NVML hides processes from it, and hostPID is \
+         missing.",
+    );
+    FEATURE_SUPPORTED = instrument(
+        "nvidia.feature.supported", "", Gauge, &[HW_ID, NVIDIA_FEATURE],
+        "1 if GPU and driver can tell this in the GPU's present mode, else 0: then its metrics are absent.",
+    );
+    GPU_UTILIZATION_DISTRIBUTION = instrument(
+        "hw.gpu.utilization.distribution", "1", Histogram(SHARES), GPU,
+        "Share of time in which the GPU was busy, in each of the driver's own samples (about six a second).",
+    );
+    GPU_UTILIZATION_MAX = instrument(
+        "hw.gpu.utilization.max", "1", Gauge, GPU,
+        "Largest share of time in which the GPU was busy, of the driver's own samples since the reading before.",
+    );
+    GPM_UTILIZATION = instrument(
+        "nvidia.gpm.utilization", "1", Gauge, &[HW_ID, NVIDIA_GPM_UNIT, NVIDIA_GPU_INSTANCE],
+        "How busy the unit of the GPU, or of the MIG GPU instance, was since the reading before (Hopper and newer). On \
+         older GPUs nothing tells how busy a MIG instance is.",
+    );
+    MIG_ENABLED = instrument(
+        "nvidia.mig.enabled", "", Gauge, GPU, "1 while the GPU is partitioned (MIG), else 0.",
+    );
+    MIG_INFO = instrument(
+        "nvidia.mig.info", "", Gauge,
+        &[HW_ID, NVIDIA_GPU_INSTANCE, NVIDIA_COMPUTE_INSTANCE, NVIDIA_MIG_UUID, NVIDIA_MIG_PROFILE],
+        "Always 1; its attributes describe a MIG device, which is a compute instance in a GPU instance.",
+    );
+    MIG_MULTIPROCESSORS = instrument(
+        "nvidia.mig.multiprocessors", "{multiprocessor}", UpDownCounter,
+        &[HW_ID, NVIDIA_GPU_INSTANCE, NVIDIA_COMPUTE_INSTANCE], "Multiprocessors of the MIG device.",
+    );
+    MIG_MEMORY_USAGE = instrument(
+        "nvidia.mig.memory.usage", "By", UpDownCounter, MEMORY,
+        "Memory of the MIG GPU instance that is in use by all its compute instances together.",
+    );
+    MIG_MEMORY_LIMIT = instrument(
+        "nvidia.mig.memory.limit", "By", UpDownCounter, MEMORY, "Memory of the MIG GPU instance.",
+    );
+    XID_LAST_SEEN = instrument(
+        "nvidia.xid.last_seen", "s", Gauge, &[HW_ID, NVIDIA_XID, NVIDIA_GPU_INSTANCE, NVIDIA_COMPUTE_INSTANCE],
+        "When the driver last reported this XID of the GPU, in seconds since 1970-01-01 UTC.",
+    );
+}

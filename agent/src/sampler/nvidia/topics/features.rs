@@ -1,0 +1,27 @@
+//! Whether a GPU can tell something at all: what it cannot is absent everywhere else, and here one sees why.
+
+use crate::metric::catalogue::nvidia_parts;
+use crate::metric::key;
+use crate::sampler::nvidia::gpu::Gpu;
+use crate::sampler::nvidia::sheet::Sheet;
+
+/// Tells it, where the reading `field` worked or was refused for good; a passing failure says nothing.
+pub(super) fn tell(gpu: &Gpu, sheet: &mut Sheet, feature: &'static str, field: &'static str, worked: bool) {
+    if worked || gpu.refuses(field) {
+        say(gpu, sheet, feature, worked);
+    }
+}
+
+/// Tells it, but not of a GPU that answers nothing.
+pub(super) fn say(gpu: &Gpu, sheet: &mut Sheet, feature: &'static str, is_supported: bool) {
+    if gpu.findings.lost {
+        return;
+    }
+    let feature = (key::NVIDIA_FEATURE, feature.into());
+    sheet.gauge(
+        &nvidia_parts::FEATURE_SUPPORTED,
+        gpu,
+        [feature],
+        i64::from(is_supported),
+    );
+}

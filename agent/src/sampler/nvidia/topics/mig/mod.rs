@@ -1,0 +1,69 @@
+//! MIG: into which instances a GPU is partitioned, and the memory of each.
+
+mod instances;
+mod profile;
+
+use std::collections::HashSet;
+
+pub(super) use instances::{Instance, instances};
+
+use crate::metric::catalogue::nvidia_parts;
+use crate::metric::{Attribute, key};
+use crate::sampler::nvidia::gpu::Gpu;
+use crate::sampler::nvidia::nvml::Device;
+use crate::sampler::nvidia::sheet::Sheet;
+use crate::sampler::nvidia::topic::Topic;
+
+/// Reads the partition.
+pub(super) struct Mig;
+
+impl Instance {
+    /// The ids of both instances.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Attribute> + use<> {
+        ids(Some(self.gpu_instance), self.compute_instance)
+    }
+}
+
+/// What names an instance in attributes.
+pub(super) fn ids(gpu: Option<u32>, compute: Option<u32>) -> impl Iterator<Item = Attribute> {
+    let gpu = gpu.map(|id| (key::NVIDIA_GPU_INSTANCE, id.into()));
+    let compute = compute.map(|id| (key::NVIDIA_COMPUTE_INSTANCE, id.into()));
+    gpu.into_iter().chain(compute)
+}
+
+impl Topic for Mig {
+    fn name(&self) -> &'static str {
+        "mig"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        let Some((mode, _)) = gpu.ask("mig_mode", sheet, Device::mig_mode) else {
+            return;
+        };
+        sheet.gauge(&nvidia_parts::MIG_ENABLED, gpu, [], i64::from(mode == 1));
+        let mut told = HashSet::new();
+        for instance in instances(gpu, sheet) {
+            let name = gpu.ask("mig_name", sheet, |_| instance.device.name()).flatten();
+            let sizes = gpu.ask("mig_attributes", sheet, |_| instances::sizes(instance.device));
+            let uuid = gpu.ask("mig_uuid", sheet, |_| instance.device.uuid()).flatten();
+            let memory = gpu.ask("mig_memory", sheet, |_| instance.device.memory());
+            let profile = profile::compute(name.as_deref(), sizes.as_ref());
+            let texts = [(key::NVIDIA_MIG_UUID, uuid), (key::NVIDIA_MIG_PROFILE, profile.clone())];
+            let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text?.into())));
+            sheet.gauge(&nvidia_parts::MIG_INFO, gpu, instance.ids().chain(texts), 1i64);
+            if let Some(sizes) = sizes {
+                let count = i64::from(sizes.multiprocessors);
+                sheet.gauge(&nvidia_parts::MIG_MULTIPROCESSORS, gpu, instance.ids(), count);
+            }
+            // Compute instances share the memory of their GPU instance, and each tells all of it.
+            if let Some(memory) = memory
+                && told.insert(instance.gpu_instance)
+            {
+                let profile = profile.map(|profile| (key::NVIDIA_MIG_PROFILE, profile::gpu(&profile).into()));
+                let of: Vec<Attribute> = ids(Some(instance.gpu_instance), None).chain(profile).collect();
+                sheet.whole(&nvidia_parts::MIG_MEMORY_LIMIT, gpu, of.iter().cloned(), memory.total);
+                sheet.whole(&nvidia_parts::MIG_MEMORY_USAGE, gpu, of, memory.used);
+            }
+        }
+    }
+}

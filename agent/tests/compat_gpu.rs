@@ -1,0 +1,396 @@
+//! The views that stand in for the exporters of GPUs, as a scraper and node-exporter read them.
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use accelscope::export::compat::gpu_process_exporter::{self, PidFormat};
+use accelscope::export::compat::system_info_exporter;
+use accelscope::metric::catalogue::{accel, hw, nvidia, nvidia_parts};
+use accelscope::metric::{Attribute, Attributes, Instrument, Resource, Series, Timestamp, Value, key};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const GIB: f64 = 1_073_741_824.0;
+const MIB: f64 = 1_048_576.0;
+
+fn series(instrument: &'static Instrument, attributes: &[Attribute], value: f64) -> Series {
+    Series {
+        instrument,
+        attributes: Arc::new(Attributes::new(attributes.to_vec())),
+        value: Some(Value::Double(value)),
+        time: Timestamp::from_unix_nanos(1),
+        start: None,
+    }
+}
+
+fn resource() -> Resource {
+    let mut resource = Resource::default();
+    resource.set("host.name", "not-this");
+    resource.set("k8s.node.name", "node-1");
+    resource
+}
+
+fn gpu(uuid: &str, index: i64, model: &str) -> Vec<Series> {
+    let id = (key::HW_ID, uuid.into());
+    let of = |instrument, value| series(instrument, std::slice::from_ref(&id), value);
+    vec![
+        series(
+            &nvidia::DEVICE_INFO,
+            &[
+                id.clone(),
+                (key::NVIDIA_GPU_INDEX, index.into()),
+                (key::HW_MODEL, model.into()),
+            ],
+            1.0,
+        ),
+        of(&hw::GPU_MEMORY_LIMIT, 80.0 * GIB),
+        of(&hw::GPU_MEMORY_USAGE, 8.0 * GIB),
+        of(&nvidia::MEMORY_RESERVED, GIB),
+    ]
+}
+
+fn process(uuid: &str, pid: i64, more: &[Attribute], memory: Option<f64>, sm: Option<f64>) -> Vec<Series> {
+    let identity = [
+        &[
+            (key::HW_ID, uuid.into()),
+            (key::PROCESS_PID, pid.into()),
+            (key::PROCESS_EXECUTABLE_NAME, "python3.11".into()),
+        ],
+        more,
+    ]
+    .concat();
+    let mut all = Vec::new();
+    all.extend(memory.map(|bytes| series(&accel::PROCESS_MEMORY_USAGE, &identity, bytes)));
+    for (task, share) in [("general", sm), ("encoder", Some(0.9))] {
+        let attributes = [identity.as_slice(), &[(key::HW_GPU_TASK, task.into())]].concat();
+        all.extend(share.map(|share| series(&accel::PROCESS_UTILIZATION, &attributes, share)));
+    }
+    all.push(series(&accel::PROCESS_START_TIME, &identity, 1_700_000_000.25));
+    all
+}
+
+fn pod() -> [Attribute; 3] {
+    [
+        (key::K8S_POD_NAME, "train-0".into()),
+        (key::K8S_NAMESPACE_NAME, "team \"a\"".into()),
+        (key::K8S_CONTAINER_NAME, "main".into()),
+    ]
+}
+
+/// A GPU with a pod's process and another, an idle one, and one that ended.
+fn machine() -> Vec<Series> {
+    let mut all = gpu("GPU-b", 1, "NVIDIA H100");
+    all.extend(gpu("GPU-a", 0, "NVIDIA A100"));
+    for (task, share) in [("general", 0.57), ("encoder", 0.1)] {
+        let attributes = [(key::HW_ID, "GPU-a".into()), (key::HW_GPU_TASK, task.into())];
+        all.push(series(&hw::GPU_UTILIZATION, &attributes, share));
+    }
+    for (place, celsius) in [("gpu", 41.0), ("memory", 55.0)] {
+        let attributes = [(key::HW_ID, "GPU-a".into()), (key::HW_SENSOR_LOCATION, place.into())];
+        all.push(series(&hw::TEMPERATURE, &attributes, celsius));
+    }
+    let attributes = [(key::HW_ID, "GPU-a".into()), (key::HW_TYPE, "gpu".into())];
+    all.push(series(&hw::POWER, &attributes, 71.25));
+    for (kind, watts) in [("enforced", 350.0), ("configured", 400.0), ("default", 300.0)] {
+        let attributes = [(key::HW_ID, "GPU-a".into()), (key::NVIDIA_POWER_LIMIT, kind.into())];
+        all.push(series(&nvidia::POWER_LIMIT, &attributes, watts));
+    }
+    all.extend(process("GPU-a", 4711, &pod(), Some(20.0 * GIB), Some(0.43)));
+    all.extend(process("GPU-a", 99, &[], None, None));
+    let mut ended = process("GPU-b", 5, &pod(), Some(GIB), Some(1.0));
+    ended.iter_mut().for_each(|series| series.value = None);
+    all.extend(ended);
+    // One that only draws, of which nvidia-smi's list of compute processes does not tell.
+    all.extend(process("GPU-b", 6, &[], Some(GIB), Some(0.5)));
+    let draws = [
+        (key::HW_ID, "GPU-b".into()),
+        (key::PROCESS_PID, 6i64.into()),
+        (key::NVIDIA_PROCESS_TYPE, "graphics".into()),
+    ];
+    all.push(series(&nvidia_parts::PROCESS_INFO, &draws, 1.0));
+    // Another vendor's chip that has a process of its own.
+    all.extend(process("hailo-1", 7, &[], Some(MIB), None));
+    all
+}
+
+const PROCESSES: &str = r#"# HELP gpu_process_count Processes on the GPU.
+# TYPE gpu_process_count gauge
+gpu_process_count{gpu="0",gi_id="none",ci_id="none"} 2
+gpu_process_count{gpu="1",gi_id="none",ci_id="none"} 0
+# HELP gpu_total_processes Processes on all GPUs; one on two GPUs counts twice.
+# TYPE gpu_total_processes gauge
+gpu_total_processes 2
+# HELP gpu_process_info 1 for each process on a GPU, 0 for a GPU without any.
+# TYPE gpu_process_info gauge
+gpu_process_info{node="node-1",gpu="0",pid="99",command="python3.11",pod="unknown",namespace="unknown",container="unknown",status="active",gpu_memory="[N/A]MiB",start_time="1700000000",gi_id="none",ci_id="none"} 1
+gpu_process_info{node="node-1",gpu="0",pid="4711",command="python3.11",pod="train-0",namespace="team \"a\"",container="main",status="active",gpu_memory="20480MiB",start_time="1700000000",gi_id="none",ci_id="none"} 1
+gpu_process_info{node="node-1",gpu="1",pid="none",command="none",pod="none",namespace="none",container="none",status="idle",gpu_memory="0MiB",gi_id="none",ci_id="none"} 0
+# HELP gpu_process_utilization Share of the GPU's multiprocessors that the process used, in percent.
+# TYPE gpu_process_utilization gauge
+gpu_process_utilization{node="node-1",gpu="0",pid="4711",command="python3.11",pod="train-0",namespace="team \"a\"",container="main",gpu_memory="20480MiB",start_time="1700000000",gi_id="none",ci_id="none"} 43
+# HELP gpu_process_memory_utilization Share of the memory of the GPU, or of its instance, that the process has, in percent.
+# TYPE gpu_process_memory_utilization gauge
+gpu_process_memory_utilization{node="node-1",gpu="0",pid="4711",command="python3.11",pod="train-0",namespace="team \"a\"",container="main",gpu_memory="20480MiB",start_time="1700000000",gi_id="none",ci_id="none"} 25
+# HELP gpu_process_start_time_seconds When the process started, in seconds since the epoch.
+# TYPE gpu_process_start_time_seconds gauge
+gpu_process_start_time_seconds{node="node-1",gpu="0",pid="99",command="python3.11",pod="unknown",namespace="unknown",container="unknown",gpu_memory="[N/A]MiB",start_time="1700000000",gi_id="none",ci_id="none"} 1700000000.25
+gpu_process_start_time_seconds{node="node-1",gpu="0",pid="4711",command="python3.11",pod="train-0",namespace="team \"a\"",container="main",gpu_memory="20480MiB",start_time="1700000000",gi_id="none",ci_id="none"} 1700000000.25
+"#;
+
+#[test]
+fn processes_have_the_labels_of_the_replaced_script_in_its_order() {
+    let text = gpu_process_exporter::render(&machine(), &resource(), PidFormat::Raw);
+    assert_eq!(text, PROCESSES);
+}
+
+#[test]
+fn the_pid_of_the_readme_has_its_gpu_before_it() {
+    let text = gpu_process_exporter::render(&machine(), &resource(), PidFormat::GpuPrefixed);
+    let expected = PROCESSES
+        .replace(r#"pid="4711""#, r#"pid="gpu0_4711""#)
+        .replace(r#"pid="99""#, r#"pid="gpu0_99""#);
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn instances_of_a_gpu_are_told_apart() {
+    let instance = |gi: i64, ci: i64| {
+        [
+            (key::NVIDIA_GPU_INSTANCE, gi.into()),
+            (key::NVIDIA_COMPUTE_INSTANCE, ci.into()),
+        ]
+    };
+    let mut all = gpu("GPU-a", 3, "NVIDIA A100");
+    let of_instance = [(key::HW_ID, "GPU-a".into()), (key::NVIDIA_GPU_INSTANCE, 7i64.into())];
+    all.push(series(&nvidia_parts::MIG_MEMORY_LIMIT, &of_instance, 10.0 * GIB));
+    all.extend(process("GPU-a", 1, &instance(7, 0), Some(8.0 * GIB), None));
+    all.extend(process("GPU-a", 2, &instance(7, 0), Some(GIB), None));
+    all.extend(process("GPU-a", 1, &instance(9, 1), Some(GIB), None));
+    let text = gpu_process_exporter::render(&all, &resource(), PidFormat::Raw);
+    for line in [
+        r#"gpu_process_count{gpu="3",gi_id="7",ci_id="0"} 2"#,
+        r#"gpu_process_count{gpu="3",gi_id="9",ci_id="1"} 1"#,
+        "gpu_total_processes 3",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    let share = text
+        .lines()
+        .find(|line| line.starts_with("gpu_process_memory_utilization{") && line.contains(r#"gpu_memory="8192MiB""#));
+    assert!(share.unwrap().ends_with(r#"gi_id="7",ci_id="0"} 80"#), "{share:?}");
+    assert!(
+        !text.contains("idle") && !text.contains("gpu_process_utilization{"),
+        "{text}"
+    );
+}
+
+const NODE: &str = r#"# HELP hw_gpu_count GPUs of the node.
+# TYPE hw_gpu_count gauge
+hw_gpu_count{node="node-1"} 2
+# HELP hw_gpu_used_count GPUs of the node that have at least one process.
+# TYPE hw_gpu_used_count gauge
+hw_gpu_used_count{node="node-1"} 1
+# HELP hw_gpu_type_count GPUs of the node by model.
+# TYPE hw_gpu_type_count gauge
+hw_gpu_type_count{node="node-1",gpu_type="NVIDIA A100"} 1
+hw_gpu_type_count{node="node-1",gpu_type="NVIDIA H100"} 1
+# HELP hw_gpu_memory_total_bytes Memory of the GPU.
+# TYPE hw_gpu_memory_total_bytes gauge
+hw_gpu_memory_total_bytes{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 85899345920
+hw_gpu_memory_total_bytes{node="node-1",gpu_index="1",gpu_name="NVIDIA H100",gpu_uuid="GPU-b"} 85899345920
+# HELP hw_gpu_memory_used_bytes Memory of the GPU that is in use.
+# TYPE hw_gpu_memory_used_bytes gauge
+hw_gpu_memory_used_bytes{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 8589934592
+hw_gpu_memory_used_bytes{node="node-1",gpu_index="1",gpu_name="NVIDIA H100",gpu_uuid="GPU-b"} 8589934592
+# HELP hw_gpu_memory_free_bytes Memory of the GPU that is free.
+# TYPE hw_gpu_memory_free_bytes gauge
+hw_gpu_memory_free_bytes{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 76235669504
+hw_gpu_memory_free_bytes{node="node-1",gpu_index="1",gpu_name="NVIDIA H100",gpu_uuid="GPU-b"} 76235669504
+# HELP hw_gpu_utilization_percent Share of time in which the GPU was busy.
+# TYPE hw_gpu_utilization_percent gauge
+hw_gpu_utilization_percent{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 57
+# HELP hw_gpu_temperature_celsius Temperature of the GPU.
+# TYPE hw_gpu_temperature_celsius gauge
+hw_gpu_temperature_celsius{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 41
+# HELP hw_gpu_power_draw_watts Electric power that the GPU draws.
+# TYPE hw_gpu_power_draw_watts gauge
+hw_gpu_power_draw_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 71.25
+# HELP hw_gpu_power_limit_watts Electric power that the GPU may draw.
+# TYPE hw_gpu_power_limit_watts gauge
+hw_gpu_power_limit_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 400
+"#;
+
+#[test]
+fn what_a_gpu_does_not_tell_is_absent_and_not_zero() {
+    assert_eq!(system_info_exporter::render(&machine(), &resource()), NODE);
+    let none = system_info_exporter::render(&[], &resource());
+    assert!(
+        none.ends_with("hw_gpu_used_count{node=\"node-1\"} 0\n") && !none.contains("bytes"),
+        "{none}"
+    );
+}
+
+/// What promtool says of names that are the replaced tools', and so stay.
+const LINT: [&str; 4] = [
+    r#"gpu_process_count non-histogram and non-summary metrics should not have "_count" suffix"#,
+    r#"hw_gpu_count non-histogram and non-summary metrics should not have "_count" suffix"#,
+    r#"hw_gpu_type_count non-histogram and non-summary metrics should not have "_count" suffix"#,
+    r#"hw_gpu_used_count non-histogram and non-summary metrics should not have "_count" suffix"#,
+];
+
+#[test]
+fn promtool_minds_nothing_but_inherited_names() {
+    let promtool = std::env::var("ACCELSCOPE_PROMTOOL").unwrap_or_else(|_| "promtool".into());
+    if Command::new(&promtool).arg("--version").output().is_err() {
+        let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
+        assert!(
+            !required.split(',').any(|feature| feature == "promtool"),
+            "promtool is missing"
+        );
+        writeln!(
+            std::io::stderr(),
+            "SKIPPED: promtool: install Debian's package prometheus or set ACCELSCOPE_PROMTOOL"
+        )
+        .ok();
+        return;
+    }
+    let mut text = gpu_process_exporter::render(&machine(), &resource(), PidFormat::Raw);
+    text += &system_info_exporter::render(&machine(), &resource());
+    let mut child = Command::new(&promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let mut said: Vec<_> = std::str::from_utf8(&said).unwrap().lines().collect();
+    said.sort_unstable();
+    assert_eq!(said, LINT);
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = there() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn get(address: SocketAddr, path: &str) -> Option<(String, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.to_lowercase(), body.to_owned()))
+}
+
+/// An agent on a machine without accelerators.
+fn agent(host: &Path, sets: &[String]) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    command
+        .env_clear()
+        .env("K8S_NODE_NAME", "node-1")
+        .args(["--set", "otlp.enabled=false", "--set", "http.enabled=false"])
+        .args(["--set", &format!("host.root={}", host.display())])
+        .stdin(Stdio::null());
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    Running(command.spawn().unwrap())
+}
+
+#[test]
+fn each_view_answers_on_a_listener_of_its_own() {
+    let host = tempfile::tempdir().unwrap();
+    let (processes, node) = (free_address(), free_address());
+    let _agent = agent(
+        host.path(),
+        &[
+            format!("compat.gpu_process_exporter.listen={processes}"),
+            format!("compat.system_info_exporter.listen={node}"),
+        ],
+    );
+    let (head, body) = wait_for("an answer", || get(processes, "/metrics"));
+    assert!(
+        head.starts_with("http/1.1 200") && head.contains("text/plain; version=0.0.4"),
+        "{head}"
+    );
+    assert!(body.contains("\ngpu_total_processes 0\n"), "{body}");
+    let (head, body) = wait_for("an answer", || get(node, "/metrics"));
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("\nhw_gpu_count{node=\"node-1\"} 0\n"), "{body}");
+    for path in ["/health", "/healthz", "/ready"] {
+        let (head, body) = get(node, path).unwrap();
+        assert!(
+            head.starts_with("http/1.1 200") && head.contains("application/json"),
+            "{head}"
+        );
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(answer["status"], "healthy");
+        assert!(answer["version"].is_string());
+    }
+    assert!(get(processes, "/health").unwrap().0.starts_with("http/1.1 404"));
+}
+
+#[test]
+fn the_text_file_is_there_while_the_agent_is() {
+    let host = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("gpu_processes.prom");
+    let mut agent = agent(
+        host.path(),
+        &[format!("compat.textfile={}", directory.path().display())],
+    );
+    let text = wait_for("the file", || std::fs::read_to_string(&file).ok());
+    assert!(text.contains("\ngpu_total_processes 0\n"), "{text}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
+    let pid = rustix::process::Pid::from_raw(agent.0.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = wait_for("the agent's end", || agent.0.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(
+        std::fs::read_dir(directory.path()).unwrap().count(),
+        0,
+        "node-exporter would read it for ever"
+    );
+}
+
+#[test]
+fn two_views_on_one_address_are_refused_before_anything_starts() {
+    let address = free_address();
+    let mut agent = agent(
+        tempfile::tempdir().unwrap().path(),
+        &[
+            format!("compat.gpu_process_exporter.listen={address}"),
+            format!("compat.system_info_exporter.listen={address}"),
+        ],
+    );
+    let status = wait_for("the agent's end", || agent.0.try_wait().unwrap());
+    assert_eq!(status.code(), Some(64));
+}

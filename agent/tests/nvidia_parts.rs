@@ -1,0 +1,635 @@
+//! Processes, MIG instances, GPM, XIDs and samples: what a library of our own tells, through the worker.
+#![cfg(feature = "nvidia")]
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod nvml_support;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use accelscope::host::HostRoots;
+use accelscope::metric::{Batch, Owner, Point, Value};
+use accelscope::runtime::worker::WorkerSampler;
+use accelscope::sampler::nvidia::{Launch, Settings, sampler};
+use accelscope::sampler::{Outcome, Sampler};
+use nvml_support::{Fake, GIB, h100, mig, uuid};
+use serde_json::{Value as Json, json};
+
+const MIB: u64 = 1 << 20;
+
+struct Worker(WorkerSampler);
+
+impl Worker {
+    fn of(fake: &Fake) -> Self {
+        let settings = Settings {
+            library: Some(fake.library()),
+            ..Settings::default()
+        };
+        let launch = Launch {
+            program: env!("CARGO_BIN_EXE_agent").into(),
+            settings,
+            roots: HostRoots::new("/"),
+            node_name: "node".to_owned(),
+            patience: Duration::from_secs(30),
+        };
+        Self(sampler(launch).unwrap())
+    }
+
+    fn read(&mut self) -> Points {
+        let mut batches: Vec<Batch> = Vec::new();
+        let outcome = self.0.sample(&mut batches);
+        assert!(matches!(outcome, Outcome::Sampled), "{outcome:?}");
+        Points(batches.into_iter().flat_map(|batch| batch.points).collect())
+    }
+}
+
+struct Points(Vec<Point>);
+
+impl Points {
+    fn all(&self, name: &str, with: &[(&str, &str)]) -> Vec<&Point> {
+        let has = |point: &Point, key: &str, value: &str| match (point.attributes.get(key), point.owner) {
+            (Some(found), _) => found.to_string() == value,
+            (None, Some(Owner::Process { process, .. })) => key == "process.pid" && process.pid.to_string() == value,
+            (None, _) => false,
+        };
+        let fits =
+            |point: &&Point| point.instrument.name == name && with.iter().all(|(key, value)| has(point, key, value));
+        self.0.iter().filter(fits).collect()
+    }
+
+    /// The value of the one such series, if there is one.
+    #[track_caller]
+    fn value(&self, name: &str, with: &[(&str, &str)]) -> Option<f64> {
+        let found = self.all(name, with);
+        assert!(found.len() <= 1, "{name} {with:?}: {found:?}");
+        found.first().and_then(|point| point.value.as_f64())
+    }
+
+    fn of_process(&self, name: &str, pid: u32, with: &[(&str, &str)]) -> Option<f64> {
+        let pid = pid.to_string();
+        let with: Vec<_> = with.iter().copied().chain([("process.pid", pid.as_str())]).collect();
+        self.value(name, &with)
+    }
+}
+
+#[track_caller]
+fn close(found: Option<f64>, expected: f64) {
+    assert!(
+        found.is_some_and(|found| (found - expected).abs() < 1e-6),
+        "{found:?} instead of {expected}"
+    );
+}
+
+fn micros() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
+}
+
+fn used(pid: u32, memory: u64) -> Json {
+    json!({"pid": pid, "memory": memory})
+}
+
+/// No process has such an id: the kernel's highest is 4194304.
+const STRANGER: u32 = 900_000_000;
+
+fn strangers(count: u32) -> Vec<Json> {
+    (0..count)
+        .map(|one| used(STRANGER + one, u64::from(one) * MIB))
+        .collect()
+}
+
+#[test]
+fn every_process_of_a_list_that_changes_is_told_and_belongs_to_whom_it_is() {
+    let ours = std::process::id();
+    let mut fake = Fake::new(vec![h100(0), h100(1)]);
+    let mut worker = Worker::of(&fake);
+    let points = worker.read();
+    close(points.value("nvidia.processes", &[("hw.id", &uuid(0))]), 0.0);
+
+    for count in [300, 3, 1000, 64, 0] {
+        fake.change(|state| {
+            let mut all = strangers(count);
+            all.push(used(ours, 5 * GIB));
+            state["devices"][0]["compute"] = all.into();
+            // A library that says too little of the length is asked with more room all the same.
+            state["devices"][0]["says"] = json!({"compute": 1});
+        });
+        let points = worker.read();
+        let of_gpu = [("hw.id", uuid(0))];
+        let of_gpu: Vec<_> = of_gpu.iter().map(|(key, id)| (*key, id.as_str())).collect();
+        let memory = points.all("accel.process.memory.usage", &of_gpu);
+        assert_eq!(memory.len(), count as usize + 1);
+        let total: f64 = memory.iter().filter_map(|point| point.value.as_f64()).sum();
+        let strangers = u64::from(count * count.saturating_sub(1) / 2) * MIB;
+        close(Some(total), (5 * GIB + strangers) as f64);
+        close(points.value("nvidia.processes", &of_gpu), f64::from(count) + 1.0);
+        close(points.value("nvidia.processes.hidden", &of_gpu), f64::from(count));
+        let owned: Vec<_> = memory.iter().filter(|point| point.owner.is_some()).collect();
+        assert_eq!(owned.len(), 1, "only this process is there");
+        close(
+            points.of_process("accel.process.memory.usage", ours, &of_gpu),
+            (5 * GIB) as f64,
+        );
+        close(points.value("nvidia.processes", &[("hw.id", &uuid(1))]), 0.0);
+    }
+}
+
+#[test]
+fn a_process_in_several_lists_is_one_and_unknown_memory_is_no_memory() {
+    let ours = std::process::id();
+    let mut gpu = h100(0);
+    gpu["compute"] = json!([used(ours, 2 * GIB), {"pid": STRANGER}]);
+    gpu["graphics"] = json!([used(ours, 2 * GIB)]);
+    gpu["mps"] = json!([used(ours, 2 * GIB)]);
+    let points = Worker::of(&Fake::new(vec![gpu])).read();
+    close(
+        points.of_process("accel.process.memory.usage", ours, &[]),
+        (2 * GIB) as f64,
+    );
+    assert_eq!(points.of_process("accel.process.memory.usage", STRANGER, &[]), None);
+    close(points.value("nvidia.processes", &[]), 2.0);
+    let kinds = [("nvidia.process.type", "mps+compute+graphics")];
+    close(points.of_process("nvidia.process.info", ours, &kinds), 1.0);
+    let kinds = [("nvidia.process.type", "compute")];
+    close(points.of_process("nvidia.process.info", STRANGER, &kinds), 1.0);
+    // Against the file system's own idea of when this process began.
+    let began = std::fs::metadata("/proc/self").unwrap().modified().unwrap();
+    let began = began.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let told = points.of_process("accel.process.start_time", ours, &[]).unwrap();
+    assert!(
+        (began - 60.0..=began + 1.0).contains(&told),
+        "{told} instead of {began}"
+    );
+    assert_eq!(points.of_process("accel.process.start_time", STRANGER, &[]), None);
+}
+
+#[test]
+fn drivers_of_every_age_have_process_lists() {
+    let ours = std::process::id();
+    let third = [
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetGraphicsRunningProcesses_v3",
+        "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+    ];
+    let second = [
+        "nvmlDeviceGetComputeRunningProcesses_v2",
+        "nvmlDeviceGetGraphicsRunningProcesses_v2",
+        "nvmlDeviceGetMPSComputeRunningProcesses_v2",
+    ];
+    for missing in [&third[..], &[third, second].concat()] {
+        let mut gpu = h100(0);
+        gpu["compute"] = json!(strangers(100));
+        gpu["graphics"] = json!([used(ours, 7 * MIB), used(STRANGER + 1000, 9 * MIB)]);
+        let points = Worker::of(&Fake::without(missing, vec![gpu])).read();
+        close(points.value("nvidia.processes", &[]), 102.0);
+        close(
+            points.of_process("accel.process.memory.usage", ours, &[]),
+            (7 * MIB) as f64,
+        );
+        close(
+            points.of_process("accel.process.memory.usage", STRANGER + 99, &[]),
+            (99 * MIB) as f64,
+        );
+    }
+}
+
+#[test]
+fn functions_that_the_library_lacks_lose_only_what_they_tell() {
+    let missing = [
+        "nvmlDeviceGetMPSComputeRunningProcesses",
+        "nvmlDeviceGetMPSComputeRunningProcesses_v2",
+        "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+        "nvmlDeviceGetProcessUtilization",
+        "nvmlDeviceGetSamples",
+        "nvmlDeviceGetMigMode",
+        "nvmlGpmQueryDeviceSupport",
+        "nvmlEventSetCreate",
+        "nvmlEventSetFree",
+        "nvmlEventSetWait_v2",
+        "nvmlDeviceRegisterEvents",
+    ];
+    let mut gpu = h100(0);
+    gpu["compute"] = json!([used(STRANGER, GIB)]);
+    let fake = Fake::without(&missing, vec![gpu]);
+    let mut worker = Worker::of(&fake);
+    for _ in 0..2 {
+        let points = worker.read();
+        close(
+            points.of_process("accel.process.memory.usage", STRANGER, &[]),
+            GIB as f64,
+        );
+        for feature in ["process_utilization", "utilization_samples", "gpm", "xid"] {
+            close(
+                points.value("nvidia.feature.supported", &[("nvidia.feature", feature)]),
+                0.0,
+            );
+        }
+        for absent in [
+            "accel.process.utilization",
+            "hw.gpu.utilization.distribution",
+            "hw.gpu.utilization.max",
+            "nvidia.gpm.utilization",
+            "nvidia.mig.enabled",
+            "hw.errors",
+        ] {
+            let found = points.all(absent, &[]);
+            let xids = found
+                .iter()
+                .filter(|point| absent != "hw.errors" || point.attributes.get("nvidia.xid").is_some());
+            assert_eq!(xids.count(), 0, "{absent}");
+        }
+    }
+}
+
+#[test]
+fn utilization_is_that_of_new_samples_and_garbage_is_none() {
+    let ours = std::process::id();
+    let (idle, zombie, wild) = (STRANGER, STRANGER + 1, STRANGER + 2);
+    let mut gpu = h100(0);
+    gpu["compute"] = json!([used(ours, GIB), used(idle, GIB), used(zombie, GIB), used(wild, GIB)]);
+    let stale = micros() - 60_000_000;
+    gpu["utilization"] = json!([
+        {"pid": ours, "time": stale, "sm": 99, "memory": 99, "encoder": 99, "decoder": 99},
+    ]);
+    let mut fake = Fake::new(vec![gpu]);
+    let mut worker = Worker::of(&fake);
+    let share =
+        |points: &Points, pid, unit| points.of_process("accel.process.utilization", pid, &[("hw.gpu.task", unit)]);
+
+    // What ran a minute ago is idle now.
+    let points = worker.read();
+    close(share(&points, ours, "general"), 0.0);
+    close(
+        points.value("nvidia.feature.supported", &[("nvidia.feature", "process_utilization")]),
+        1.0,
+    );
+
+    let now = micros();
+    fake.change(|state| {
+        state["devices"][0]["utilization"] = json!([
+            {"pid": ours, "time": now, "sm": 80, "memory": 30, "encoder": 20, "decoder": 10},
+            {"pid": zombie, "time": now - 1, "sm": 4_000_000_000_u32, "memory": 0, "encoder": 0, "decoder": 0},
+            {"pid": wild, "time": now - 2, "sm": 101, "memory": 1, "encoder": 1, "decoder": 1},
+        ]);
+    });
+    let points = worker.read();
+    for (unit, expected) in [("general", 0.8), ("memory", 0.3), ("encoder", 0.2), ("decoder", 0.1)] {
+        close(share(&points, ours, unit), expected);
+        close(share(&points, idle, unit), 0.0);
+        assert_eq!(share(&points, zombie, unit), None, "garbage became a number");
+        assert_eq!(share(&points, wild, unit), None, "garbage became a number");
+    }
+    // The same samples again are nothing new: NOT_FOUND, all idle.
+    let points = worker.read();
+    close(share(&points, ours, "general"), 0.0);
+    // Of a process that is in no list and in another namespace.
+    let later = micros();
+    fake.change(|state| {
+        state["devices"][0]["compute"] = json!([used(ours, GIB)]);
+        let sample = json!({"pid": STRANGER + 5, "time": later, "sm": 50, "memory": 0, "encoder": 0, "decoder": 0});
+        state["devices"][0]["utilization"] = json!([sample]);
+    });
+    let points = worker.read();
+    close(points.value("nvidia.processes", &[]), 1.0);
+    close(points.value("nvidia.processes.hidden", &[]), 1.0);
+}
+
+fn partitioned() -> Json {
+    let mut gpu = h100(0);
+    let mut slots = vec![
+        Json::Null,
+        mig(0, 1, 0, "1c.3g.40gb", [3, 1], 40),
+        mig(0, 1, 1, "2c.3g.40gb", [3, 2], 40),
+        mig(0, 9, 0, "1g.10gb", [1, 1], 10),
+        Json::Null,
+    ];
+    slots[3]["compute"] = json!([{"pid": STRANGER, "memory": GIB}]);
+    gpu["mig"] = json!({"mode": 1, "slots": slots});
+    gpu["gpm"]["instances"] = json!({"1": {"1": 40.0, "10": 5.0}, "9": {"1": 100.0, "2": 250.0}});
+    gpu
+}
+
+#[test]
+fn mig_instances_are_told_with_profile_memory_once_and_their_processes() {
+    let ours = std::process::id();
+    let mut gpu = partitioned();
+    gpu["compute"] = json!([
+        {"pid": ours, "memory": 3 * GIB, "gi": 1, "ci": 1},
+        {"pid": ours, "memory": 2 * GIB, "gi": 9, "ci": 0},
+    ]);
+    let mut fake = Fake::new(vec![gpu, h100(1)]);
+    let mut worker = Worker::of(&fake);
+    let points = worker.read();
+    let instance = |gi: &'static str, ci: &'static str| {
+        [
+            ("nvidia.mig.gpu_instance.id", gi),
+            ("nvidia.mig.compute_instance.id", ci),
+        ]
+    };
+    close(points.value("nvidia.mig.enabled", &[("hw.id", &uuid(0))]), 1.0);
+    close(points.value("nvidia.mig.enabled", &[("hw.id", &uuid(1))]), 0.0);
+    assert_eq!(points.all("nvidia.mig.info", &[]).len(), 3);
+    for (gi, ci, profile) in [
+        ("1", "0", "1c.3g.40gb"),
+        ("1", "1", "2c.3g.40gb"),
+        ("9", "0", "1g.10gb"),
+    ] {
+        let [gi, ci] = instance(gi, ci);
+        let profile = ("nvidia.mig.profile", profile);
+        close(points.value("nvidia.mig.info", &[gi, ci, profile]), 1.0);
+        close(points.value("nvidia.mig.multiprocessors", &[gi, ci]), 16.0);
+    }
+    let limits = points.all("nvidia.mig.memory.limit", &[]);
+    let total: f64 = limits.iter().filter_map(|point| point.value.as_f64()).sum();
+    assert_eq!(
+        (limits.len(), total),
+        (2, (50 * GIB) as f64),
+        "memory is told once a GPU instance"
+    );
+    let of = [("nvidia.mig.gpu_instance.id", "1"), ("nvidia.mig.profile", "3g.40gb")];
+    close(points.value("nvidia.mig.memory.usage", &of), GIB as f64);
+
+    close(
+        points.of_process("accel.process.memory.usage", ours, &instance("1", "1")),
+        (3 * GIB) as f64,
+    );
+    close(
+        points.of_process("accel.process.memory.usage", ours, &instance("9", "0")),
+        (2 * GIB) as f64,
+    );
+    // One process in two instances.
+    close(points.value("nvidia.processes", &[("hw.id", &uuid(0))]), 1.0);
+    let of = [("hw.id", uuid(0)), ("nvidia.feature", "process_utilization".to_owned())];
+    let of: Vec<_> = of.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    close(points.value("nvidia.feature.supported", &of), 0.0);
+    assert!(points.all("accel.process.utilization", &[]).is_empty());
+
+    // Without privilege the GPU's own handle tells nothing, the instances' handles do.
+    fake.change(|state| {
+        state["devices"][0]["compute"] = json!([]);
+        state["devices"][0]["fail"] = json!({"nvmlDeviceGetGraphicsRunningProcesses_v3": 4});
+    });
+    let points = worker.read();
+    close(
+        points.of_process("accel.process.memory.usage", STRANGER, &instance("9", "0")),
+        GIB as f64,
+    );
+
+    // Instances are destroyed and made anew in the same slot.
+    fake.change(|state| {
+        state["devices"][0]["mig"]["slots"] = json!([null, null, null, mig(0, 4, 0, "2g.20gb", [2, 2], 20), null]);
+    });
+    let points = worker.read();
+    assert_eq!(points.all("nvidia.mig.info", &[]).len(), 1);
+    close(
+        points.value("nvidia.mig.info", &[("nvidia.mig.profile", "2g.20gb")]),
+        1.0,
+    );
+    // And MIG is switched off: what was refused is told again.
+    fake.change(|state| {
+        state["devices"][0]["mig"] = json!({"mode": 0, "slots": []});
+        state["devices"][0]["compute"] = json!([used(ours, GIB)]);
+    });
+    let points = worker.read();
+    assert!(points.all("nvidia.mig.info", &[]).is_empty());
+    close(
+        points.of_process("accel.process.utilization", ours, &[("hw.gpu.task", "general")]),
+        0.0,
+    );
+}
+
+#[test]
+fn gpm_tells_how_busy_gpus_and_instances_are_and_where_it_cannot() {
+    let mut whole = h100(1);
+    // A total, of which the difference between two samples is told.
+    whole["gpm"]["metrics"] = json!({"1": {"total": 0.0}, "2": 12.5, "5": 100.2, "12": -1.0, "13": 1e300});
+    let mut ampere = partitioned();
+    ampere["values"]["nvmlDeviceGetUUID"] = json!(uuid(2));
+    ampere["gpm"] = json!({"supported": 0});
+    let mut fake = Fake::new(vec![partitioned(), whole, ampere]);
+    let mut worker = Worker::of(&fake);
+    let unit = |points: &Points, gpu: usize, instance: Option<&str>, unit: &str| {
+        let id = uuid(gpu);
+        let mut with = vec![("hw.id", id.as_str()), ("nvidia.gpm.unit", unit)];
+        with.extend(instance.map(|id| ("nvidia.mig.gpu_instance.id", id)));
+        points.value("nvidia.gpm.utilization", &with)
+    };
+    let supported = |points: &Points, gpu: usize| {
+        points.value(
+            "nvidia.feature.supported",
+            &[("hw.id", &uuid(gpu)), ("nvidia.feature", "gpm")],
+        )
+    };
+    // Known from the first reading on.
+    let points = worker.read();
+    close(unit(&points, 0, Some("1"), "graphics"), 0.4);
+    close(unit(&points, 0, Some("1"), "dram"), 0.05);
+    close(unit(&points, 0, Some("9"), "graphics"), 1.0);
+    assert_eq!(unit(&points, 0, Some("9"), "sm"), None, "250 percent is no share");
+    close(unit(&points, 1, None, "sm"), 0.125);
+    close(unit(&points, 1, None, "tensor"), 1.0);
+    for garbage in ["fp32", "fp16", "fp64"] {
+        assert_eq!(unit(&points, 1, None, garbage), None);
+    }
+    close(supported(&points, 0), 1.0);
+    close(supported(&points, 1), 1.0);
+    // An A100's instances cannot tell, which is said and not hidden behind a 0.
+    close(supported(&points, 2), 0.0);
+    assert!(points.all("nvidia.gpm.utilization", &[("hw.id", &uuid(2))]).is_empty());
+    assert_eq!(points.all("nvidia.mig.info", &[("hw.id", &uuid(2))]).len(), 3);
+
+    // The library ends the process where samples are too close to each other: they are far enough apart here only if
+    // the sampler sees to it.
+    for total in [25, 75, 90] {
+        let before = if total == 25 {
+            0
+        } else {
+            total - [0, 50, 15][usize::from(total > 75) + 1]
+        };
+        fake.change(|state| state["devices"][1]["gpm"]["metrics"]["1"]["total"] = json!(total));
+        std::thread::sleep(Duration::from_millis(130));
+        let points = worker.read();
+        close(unit(&points, 1, None, "graphics"), f64::from(total - before) / 100.0);
+    }
+    for _ in 0..5 {
+        worker.read();
+    }
+}
+
+#[test]
+fn xids_are_counted_with_their_instance_and_outlive_the_gpu() {
+    let mut fake = Fake::new(vec![partitioned(), h100(1)]);
+    fake.change(|state| state["events"] = json!([{"device": 0, "data": 13}]));
+    let mut worker = Worker::of(&fake);
+    let xid = |points: &Points, gpu: usize, code: &str, more: &[(&str, &str)]| {
+        let id = uuid(gpu);
+        let mut with = vec![
+            ("hw.id", id.as_str()),
+            ("nvidia.xid", code),
+            ("error.type", "xid"),
+            ("hw.type", "gpu"),
+        ];
+        with.extend(more);
+        points.value("hw.errors", &with)
+    };
+    let points = worker.read();
+    assert_eq!(xid(&points, 0, "13", &[]), None, "what happened before is not replayed");
+    close(
+        points.value(
+            "nvidia.feature.supported",
+            &[("nvidia.feature", "xid"), ("hw.id", &uuid(0))],
+        ),
+        1.0,
+    );
+
+    let happen = |fake: &mut Fake, events: &[Json]| {
+        fake.change(|state| state["events"].as_array_mut().unwrap().extend_from_slice(events));
+    };
+    let in_instance = json!({"device": 0, "data": 94, "gi": 9, "ci": 0});
+    happen(
+        &mut fake,
+        &[
+            in_instance.clone(),
+            in_instance.clone(),
+            json!({"device": 0, "data": 31}),
+            // No XID, although its number looks like one.
+            json!({"device": 0, "type": 1, "data": 48}),
+            json!({"device": 1, "data": 31}),
+        ],
+    );
+    let before = micros() as f64 / 1e6;
+    let points = worker.read();
+    let after = micros() as f64 / 1e6;
+    let of_instance = [
+        ("nvidia.mig.gpu_instance.id", "9"),
+        ("nvidia.mig.compute_instance.id", "0"),
+    ];
+    close(xid(&points, 0, "94", &of_instance), 2.0);
+    close(xid(&points, 0, "31", &[]), 1.0);
+    close(xid(&points, 1, "31", &[]), 1.0);
+    assert_eq!(xid(&points, 0, "48", &[]), None);
+    let last = points.value("nvidia.xid.last_seen", &[("nvidia.xid", "94")]).unwrap();
+    assert!(
+        (before..=after).contains(&last),
+        "{last} is not between {before} and {after}"
+    );
+    let start = points.all("hw.errors", &[("nvidia.xid", "94")])[0].start.unwrap();
+    assert!(
+        start.unix_nanos() as f64 / 1e9 <= before,
+        "it grows since it is watched"
+    );
+
+    // The last that is heard of a GPU that falls off the bus.
+    happen(&mut fake, &[json!({"device": 0, "data": 79})]);
+    fake.change(|state| state["devices"][0]["lost"] = json!(true));
+    for _ in 0..2 {
+        let points = worker.read();
+        close(xid(&points, 0, "79", &[]), 1.0);
+        close(xid(&points, 0, "94", &of_instance), 2.0);
+        assert!(points.all("nvidia.mig.info", &[("hw.id", &uuid(0))]).is_empty());
+    }
+    // The other GPU is still watched.
+    happen(&mut fake, &[json!({"device": 1, "data": 31})]);
+    close(xid(&worker.read(), 1, "31", &[]), 2.0);
+    // The set of events fails: it is made anew, and nothing is forgotten.
+    fake.change(|state| state["fail"] = json!({"nvmlEventSetWait_v2": 999}));
+    close(xid(&worker.read(), 1, "31", &[]), 2.0);
+    fake.change(|state| state["fail"] = json!({}));
+    worker.read();
+    happen(&mut fake, &[json!({"device": 1, "data": 31})]);
+    close(xid(&worker.read(), 1, "31", &[]), 3.0);
+}
+
+#[test]
+fn a_lost_gpu_takes_its_processes_with_it_and_nobody_elses() {
+    let ours = std::process::id();
+    let mut gpus = vec![h100(0), h100(1)];
+    for gpu in &mut gpus {
+        gpu["compute"] = json!([used(ours, GIB)]);
+        gpu["samples"]["1"] = json!([[micros() - 1000, 50]]);
+    }
+    let mut fake = Fake::new(gpus);
+    let mut worker = Worker::of(&fake);
+    worker.read();
+    fake.change(|state| state["devices"][0]["lost"] = json!(true));
+    let points = worker.read();
+    let names = [
+        "accel.process.memory.usage",
+        "accel.process.utilization",
+        "nvidia.processes",
+        "nvidia.processes.hidden",
+        "nvidia.process.info",
+        "hw.gpu.utilization.distribution",
+        "nvidia.feature.supported",
+        "nvidia.mig.enabled",
+    ];
+    for name in names {
+        let lost = points.all(name, &[("hw.id", &uuid(0))]);
+        assert!(lost.is_empty(), "{name} is told of a lost GPU: {lost:?}");
+        assert!(
+            !points.all(name, &[("hw.id", &uuid(1))]).is_empty(),
+            "{name} of the other GPU is lost too"
+        );
+    }
+    fake.change(|state| state["devices"][0]["lost"] = json!(false));
+    let points = worker.read();
+    close(
+        points.of_process("accel.process.memory.usage", ours, &[("hw.id", &uuid(0))]),
+        GIB as f64,
+    );
+}
+
+#[test]
+fn a_burst_is_seen_and_no_sample_is_counted_twice() {
+    let mut gpu = h100(0);
+    let begin = micros();
+    gpu["samples"]["1"] = json!([[begin - 30_000_000, 100], [begin - 100_000, 20]]);
+    let mut fake = Fake::new(vec![gpu]);
+    let mut worker = Worker::of(&fake);
+    let distribution = |points: &Points| {
+        let found = points.all("hw.gpu.utilization.distribution", &[]);
+        let Value::Histogram(histogram) = &found[0].value else {
+            panic!("{found:?}")
+        };
+        (histogram.buckets.to_vec(), histogram.count, histogram.sum)
+    };
+    let most = |points: &Points| points.value("hw.gpu.utilization.max", &[]);
+    let points = worker.read();
+    assert_eq!(
+        distribution(&points),
+        (vec![0; 8], 0, 0.0),
+        "nothing from before it began"
+    );
+    close(most(&points), 0.2);
+
+    // A burst of one sample in an idle second.
+    let now = micros();
+    fake.change(|state| {
+        let samples: Vec<Json> = (0..6)
+            .map(|at| json!([now + at, if at == 3 { 97 } else { 0 }]))
+            .collect();
+        state["devices"][0]["samples"]["1"]
+            .as_array_mut()
+            .unwrap()
+            .extend(samples);
+    });
+    let points = worker.read();
+    let (buckets, count, sum) = distribution(&points);
+    assert_eq!((buckets, count), (vec![5, 0, 0, 0, 0, 0, 1, 0], 6));
+    close(Some(sum), 0.97);
+    close(most(&points), 0.97);
+    let points = worker.read();
+    assert_eq!(distribution(&points).1, 6, "the same buffer was counted again");
+    assert_eq!(most(&points), None, "there was no sample since");
+
+    // On each bound, and beyond all sense.
+    let now = micros();
+    fake.change(|state| {
+        let percents = [10, 25, 50, 75, 90, 100, 101, 4_000_000_000_u64];
+        let samples: Vec<Json> = percents
+            .iter()
+            .enumerate()
+            .map(|(at, percent)| json!([now + at as u64, percent]))
+            .collect();
+        state["devices"][0]["samples"]["1"] = samples.into();
+    });
+    assert_eq!(distribution(&worker.read()).0, [5, 1, 1, 1, 1, 1, 2, 0]);
+}
