@@ -45,7 +45,7 @@ pub enum DaemonError {
 /// Runs until SIGTERM or SIGINT, then sends what is left.
 pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Result<(), DaemonError> {
     let mut ended = Signals::watch().map_err(DaemonError::Signals)?;
-    for listener in listeners(config, started, renderer)? {
+    for listener in listeners(config, started, &renderer)? {
         tokio::spawn(listener.serve(std::future::pending()));
     }
     let leaving = Arc::new(Notify::new());
@@ -146,7 +146,7 @@ impl Collector<'_> {
     }
 }
 
-fn listeners(config: &Config, started: &Started, renderer: Renderer) -> Result<Vec<Listener>, BindError> {
+fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<Vec<Listener>, BindError> {
     let source: Arc<dyn MetricsSource> = started.hub.clone();
     let readiness = readiness(started);
     let pid_format = config.compat.gpu_process_exporter.pid_format;
