@@ -218,6 +218,14 @@ fn uses(gpu: &mut Gpu, sheet: &mut Sheet) -> Option<BTreeMap<Place, Use>> {
         let listed = gpu.ask(field, sheet, |device| list::processes(device, list));
         told |= listed.is_some();
         for process in listed.into_iter().flatten() {
+            // Some libraries say instance 0 of a GPU that has none.
+            let instances = gpu.is_mig.then_some((process.gpu_instance, process.compute_instance));
+            let (gpu_instance, compute_instance) = instances.unwrap_or_default();
+            let process = Listed {
+                gpu_instance,
+                compute_instance,
+                ..process
+            };
             note(&mut uses, kind, process);
         }
     }
