@@ -46,6 +46,8 @@ pub(super) struct Processes {
     namespace: Namespace,
     busy: HashMap<Arc<str>, Busy>,
     starts: HashMap<ProcessKey, f64>,
+    /// Whether there is any GPU in this pass.
+    is_used: bool,
 }
 
 impl Processes {
@@ -55,6 +57,7 @@ impl Processes {
             namespace: Namespace::detect(roots),
             busy: HashMap::new(),
             starts: HashMap::new(),
+            is_used: false,
         }
     }
 
@@ -87,6 +90,7 @@ impl Topic for Processes {
         let Some(uses) = uses(gpu, sheet) else {
             return;
         };
+        self.is_used = true;
         let now = sheet.now();
         let micros = now.unix_nanos() / 1000;
         let busy = self.busy.entry(Arc::clone(&gpu.uuid)).or_default();
@@ -157,6 +161,9 @@ impl Topic for Processes {
     fn finish(&mut self, sheet: &mut Sheet) {
         let proc = &self.proc;
         self.starts.retain(|process, _| proc.is_alive(*process));
+        if !std::mem::take(&mut self.is_used) {
+            return;
+        }
         let time = sheet.now();
         sheet.push(Point {
             instrument: &nvidia_parts::HOST_PID,
