@@ -5,7 +5,7 @@ use super::presence::{self, Presence};
 use super::sampler::{Launch, sampler};
 use super::settings::Settings;
 use crate::host::HostRoots;
-use crate::metric::Batch;
+use crate::metric::{Batch, key};
 use crate::runtime::chain;
 use crate::sampler::{Finding, Level, Outcome, Sampler};
 
@@ -60,7 +60,6 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
 }
 
 fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding {
-    let driver = driver.map_or_else(|| "of an unknown version".to_owned(), |version| format!("{version}"));
     let mut batches: Vec<Batch> = Vec::new();
     let launched = Launch::new(settings, roots, "").and_then(sampler);
     let outcome = match launched {
@@ -71,6 +70,12 @@ fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding
         .iter()
         .filter(|batch| !batch.part.name.is_empty() && !batch.points.is_empty())
         .count();
+    let told = batches
+        .iter()
+        .flat_map(|batch| &batch.points)
+        .find_map(|point| point.attributes.get(key::HW_DRIVER_VERSION).map(ToString::to_string));
+    let driver = driver.map(str::to_owned).or(told);
+    let driver = driver.as_deref().unwrap_or("of an unknown version");
     let points: usize = batches.iter().map(|batch| batch.points.len()).sum();
     match outcome {
         Outcome::Sampled => finding(
