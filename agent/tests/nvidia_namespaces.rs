@@ -1,7 +1,11 @@
 //! NVML gives the ids of its caller's PID namespace. Without the node's, the agent says so and charges nobody else.
 //! Needs root and unshare(1).
 #![cfg(feature = "nvidia")]
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that fails says where, and one that is skipped says so"
+)]
 
 mod nvml_support;
 
