@@ -20,6 +20,10 @@ struct Worker(WorkerSampler);
 
 impl Worker {
     fn of(fake: &Fake) -> Self {
+        Self::with_patience(fake, Duration::from_secs(30))
+    }
+
+    fn with_patience(fake: &Fake, patience: Duration) -> Self {
         let settings = Settings {
             library: Some(fake.library()),
             ..Settings::default()
@@ -29,7 +33,7 @@ impl Worker {
             settings,
             roots: HostRoots::new("/"),
             node_name: "node".to_owned(),
-            patience: Duration::from_secs(30),
+            patience,
         };
         Self(sampler(launch).unwrap())
     }
@@ -536,6 +540,43 @@ fn xids_are_counted_with_their_instance_and_outlive_the_gpu() {
     worker.read();
     happen(&mut fake, &[json!({"device": 1, "data": 31})]);
     close(xid(&worker.read(), 1, "31", &[]), 3.0);
+}
+
+#[test]
+fn what_is_counted_outlives_a_hang() {
+    let mut gpu = h100(0);
+    gpu["samples"]["1"] = json!([[micros() - 100_000, 20]]);
+    let mut fake = Fake::new(vec![gpu, h100(1)]);
+    let mut worker = Worker::with_patience(&fake, Duration::from_secs(2));
+    worker.read();
+    let now = micros();
+    fake.change(|state| {
+        state["devices"][0]["samples"]["1"] = json!([[now, 20], [now + 1, 60]]);
+        state["events"] = json!([{"device": 0, "data": 62}, {"device": 1, "data": 62}]);
+    });
+    let before = worker.read();
+    let start = before.all("hw.errors", &[("nvidia.xid", "62"), ("hw.id", &uuid(1))])[0].start;
+    // An XID, and with it a GPU that does not answer: the XID is told all the same.
+    fake.change(|state| {
+        let events = state["events"].as_array_mut().unwrap();
+        events.extend([json!({"device": 1, "data": 62}), json!({"device": 0, "data": 119})]);
+        state["devices"][0]["hang"] = json!({"nvmlDeviceGetPowerUsage": "forever"});
+    });
+    let mut batches: Vec<Batch> = Vec::new();
+    let outcome = worker.0.sample(&mut batches);
+    assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
+    let hung = Points(batches.into_iter().flat_map(|batch| batch.points).collect());
+    close(hung.value("hw.errors", &[("nvidia.xid", "119")]), 1.0);
+    // The worker's next process goes on where the hung one was.
+    let points = worker.read();
+    let again = points.all("hw.errors", &[("nvidia.xid", "62"), ("hw.id", &uuid(1))]);
+    assert_eq!((again[0].value.as_f64(), again[0].start), (Some(2.0), start));
+    close(points.value("hw.errors", &[("nvidia.xid", "119")]), 1.0);
+    let distribution = |points: &Points| {
+        let found = points.all("hw.gpu.utilization.distribution", &[("hw.id", &uuid(0))]);
+        (found[0].value.clone(), found[0].start)
+    };
+    assert_eq!(distribution(&points), distribution(&before));
 }
 
 #[test]

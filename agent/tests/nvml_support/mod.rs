@@ -31,7 +31,7 @@ impl Fake {
             functions,
             &directory.path().join("libnvidia-ml.so.1"),
         );
-        let state = json!({
+        let mut state = json!({
             "generation": 1,
             "values": {
                 "nvmlSystemGetDriverVersion": "580.82.07",
@@ -39,8 +39,8 @@ impl Fake {
                 "nvmlSystemGetCudaDriverVersion": 13000,
             },
             "events": [],
-            "devices": devices,
         });
+        state["devices"] = devices.into();
         let fake = Self { directory, state };
         fake.write();
         fake

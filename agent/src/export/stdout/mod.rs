@@ -5,6 +5,7 @@ mod cells;
 mod hailo;
 mod json;
 mod lookup;
+mod nvidia;
 mod table;
 
 pub use cells::for_terminal;

@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::cells::{number, printable};
 use super::lookup::Lookup;
-use super::{ascend, hailo};
+use super::{ascend, hailo, nvidia};
 use crate::metric::catalogue::agent;
 use crate::metric::{Series, Timestamp};
 
@@ -41,6 +41,8 @@ pub fn render(view: &View<'_>) -> String {
         ("STREAMS", hailo::streams(&series)),
         ("ASCEND", ascend::chips(&series)),
         ("ASCEND PROCESSES", ascend::processes(&series)),
+        ("GPUS", nvidia::gpus(&series)),
+        ("GPU PROCESSES", nvidia::processes(&series)),
     ];
     for (title, (head, rows)) in sections {
         if !rows.is_empty() {
