@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "no test needs all of it")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+pub(crate) mod reading;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 

@@ -110,7 +110,7 @@ fn one(report: &mut Report, agent: &Agent, gpu: &str, rule: &Rule, smi: [&BTreeM
     }
     let (told, is_same) = match rule.compare {
         As::Attribute(key) => {
-            what = key.to_owned();
+            key.clone_into(&mut what);
             let told = point.and_then(|point| point.attributes.get(key)).cloned();
             let is_same = told.as_ref().is_some_and(|told| texts.iter().all(|text| text == told));
             (told, is_same)
@@ -151,7 +151,7 @@ fn reason(report: &mut Report, agent: &Agent, gpu: &str, word: &str, smi: [&BTre
     let told = agent
         .find(gpu, "nvidia.throttle.active", &[("nvidia.throttle.reason", word)])
         .map(|point| point.value);
-    let is_same = told.is_some_and(|told| texts.iter().any(|text| f64::from(is_set(text)) == told));
+    let is_same = told.is_some_and(|told| texts.iter().any(|text| is_set(text) == (told > 0.5)));
     report.push(
         gpu,
         &format!("nvidia.throttle.active {word}"),
