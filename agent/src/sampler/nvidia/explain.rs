@@ -4,6 +4,7 @@ use super::library;
 use super::presence::{self, Presence};
 use super::sampler::{Launch, sampler};
 use super::settings::Settings;
+use super::topics::{NAMESPACE_REMEDY, Namespace};
 use crate::host::HostRoots;
 use crate::metric::{Batch, key};
 use crate::runtime::chain;
@@ -56,6 +57,8 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         Some(finding(Level::Fail, chain(&error), "name another with nvidia.library"))
     }));
     found.push(look(roots, settings, driver.as_deref()));
+    let loss = Namespace::detect(roots).loss();
+    found.extend(loss.map(|loss| finding(Level::Warn, loss, NAMESPACE_REMEDY)));
     found
 }
 

@@ -2,7 +2,7 @@
 
 mod busy;
 mod list;
-mod namespace;
+pub(in crate::sampler::nvidia) mod namespace;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
