@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::commands::{self, Command};
+use super::commands::{self, Command, Pattern};
 use super::family::Family;
+use super::hooks::{Hook, hooks};
 
 /// A device node that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Device {
     pub hw_id: Option<String>,
     /// Its node as a path of the host; nothing where only sysfs shows it.
     pub node: Option<PathBuf>,
-    /// Named in the configuration (`ioctl.extra_devices`).
+    /// Nothing but the configuration (`ioctl.extra_devices`) says whose ioctls it takes, so that its driver is not known.
     pub extra: bool,
 }
 
@@ -45,6 +46,19 @@ impl Device {
     /// Its number as the kernel has it in memory (`dev_t` of `include/linux/kdev_t.h`: 12 bits major, 20 bits minor).
     pub fn kernel_number(&self) -> u32 {
         (self.major() << 20) | (self.minor() & 0x000f_ffff)
+    }
+
+    /// The functions of its driver that take its ioctls, the likeliest first.
+    pub fn hooks(&self) -> &'static [Hook] {
+        if self.extra {
+            return &[];
+        }
+        hooks(self.family, self.abi.as_deref(), &self.name)
+    }
+
+    /// Its commands that wait by design.
+    pub fn waiting(&self) -> Vec<Pattern> {
+        commands::waiting(self.family, self.abi.as_deref(), &self.name)
     }
 
     /// What a command means to it.

@@ -3,9 +3,15 @@
 //! What drains the maps sees [`Kernel`] only, so that it is tested without a kernel that allows anything.
 
 pub mod btf;
+pub mod budget;
 mod event;
+#[expect(unsafe_code, reason = "memory that is shared with the kernel")]
+mod mapped;
+mod object;
 pub mod offsets;
 mod report;
+#[expect(unsafe_code, reason = "system calls that no crate wraps")]
+mod sys;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -51,7 +57,7 @@ pub trait Kernel: Send {
     fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64));
 
     /// What was not recorded, by [`counter`].
-    fn counters(&self) -> [u64; counter::COUNT as usize];
+    fn counters(&self) -> [u64; agent_ebpf::COUNTERS as usize];
 
     /// Gives up the key of a record: its control group is empty and its values stand still. Should the key be met again,
     /// it gets another number. The record itself stays until [`settle`](Self::settle) names it.
