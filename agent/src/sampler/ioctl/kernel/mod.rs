@@ -3,9 +3,15 @@
 //! What drains the maps sees [`Kernel`] only, so that it is tested without a kernel that allows anything.
 
 pub mod btf;
+pub mod budget;
 mod event;
+#[expect(unsafe_code, reason = "memory that is shared with the kernel")]
+mod mapped;
+mod object;
 pub mod offsets;
 mod report;
+#[expect(unsafe_code, reason = "system calls that no crate wraps")]
+mod sys;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
