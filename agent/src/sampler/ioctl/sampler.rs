@@ -162,6 +162,7 @@ impl Sampler {
             .zip(devices.values())
             .map(|(place, device)| Watch { place, device })
             .collect();
+        self.drain.begin(Moment::now());
         kernel.watch(&watches);
         self.own.tell(kernel.report());
         if first {

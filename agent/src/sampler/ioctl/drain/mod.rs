@@ -77,6 +77,11 @@ impl Drain {
         }
     }
 
+    /// From now on calls are counted.
+    pub(super) fn begin(&mut self, now: Moment) {
+        self.drained.get_or_insert((now.instant, now.wall));
+    }
+
     /// Reads everything. Whether anything is other than before, calls in flight included.
     ///
     /// The order is what makes it exact while calls go on: slots, then returns, then failures. A call that a later reading
