@@ -4,21 +4,34 @@
 
 pub mod btf;
 pub mod budget;
+mod bytes;
 mod event;
+mod facts;
+mod hailo;
+mod hierarchy;
+mod ladder;
+mod live;
 #[expect(unsafe_code, reason = "memory that is shared with the kernel")]
 mod mapped;
 mod object;
 pub mod offsets;
+mod programs;
+mod refusal;
 mod report;
 #[expect(unsafe_code, reason = "system calls that no crate wraps")]
 mod sys;
+mod tables;
+mod tracefs;
+mod watch;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use agent_ebpf::{ChannelKey, ErrorKey, Ident, Record, Slot, counter};
+use agent_ebpf::{ChannelKey, ErrorKey, Ident, Record, Slot};
 
 pub use self::event::Event;
+pub use self::hierarchy::V1;
+pub use self::live::{Live, Options};
 pub use self::report::{Driver, Obstacle, Report, Rung};
 use super::Device;
 
@@ -37,7 +50,7 @@ pub struct Watch<'a> {
 /// Nothing here fails for good: a map that could not be read gives nothing in that drain, and its values, which only
 /// grow, are had in the next.
 pub trait Kernel: Send {
-    /// What happened since the last drain. Events that were lost are counted in [`counter::EVENT_LOST`].
+    /// What happened since the last drain. Events that were lost are counted in [`agent_ebpf::counter::EVENT_LOST`].
     fn events(&mut self, visit: &mut dyn FnMut(Event<'_>));
 
     /// A descriptor that becomes readable when there are [`events`](Self::events); nothing where there are none to come.
@@ -56,7 +69,7 @@ pub trait Kernel: Send {
     /// Hailo launches by channel.
     fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64));
 
-    /// What was not recorded, by [`counter`].
+    /// What was not recorded, by [`agent_ebpf::counter`].
     fn counters(&self) -> [u64; agent_ebpf::COUNTERS as usize];
 
     /// Gives up the key of a record: its control group is empty and its values stand still. Should the key be met again,
