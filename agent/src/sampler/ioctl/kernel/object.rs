@@ -17,7 +17,7 @@ const FEWEST_RECORDS: u32 = 512;
 
 /// Why the maps could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
+pub(super) enum ObjectError {
     /// Nothing is prebuilt for this architecture.
     #[error("there are no eBPF programs for this architecture in this build")]
     Architecture,

@@ -23,7 +23,7 @@ const KPROBE: &str = "/sys/bus/event_source/devices/kprobe";
 
 /// At which step, and why, a hook could not be had.
 #[derive(Debug, thiserror::Error)]
-pub enum HookError {
+pub(super) enum HookError {
     /// This build has no such program.
     #[error("this build has no program {0}")]
     NoProgram(String),

@@ -320,10 +320,14 @@ impl Tables {
         self.with("HAILO", |map| map.update(key, value));
     }
 
-    /// What the maps take by the kernel's own account; nothing where it does not tell.
+    /// What each map takes, as computed and by the kernel's own account.
     #[cfg(test)]
-    pub(super) fn told_memory(&self) -> Option<u64> {
-        self.maps.values().map(Map::told_memory).sum()
+    pub(super) fn memory(&self, machine: super::budget::Machine) -> Vec<(String, u64, Option<u64>)> {
+        let of = |(name, map): (&String, &Map)| {
+            let computed = super::budget::bytes(map.shape(), machine);
+            (name.clone(), computed, map.told_memory())
+        };
+        self.maps.iter().map(of).collect()
     }
 }
 
