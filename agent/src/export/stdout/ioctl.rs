@@ -64,7 +64,7 @@ pub(super) fn calls(series: &Lookup<'_>, recent: &Recent) -> Section {
     for one in series.of(&calls::DURATION).filter(of_no_command) {
         row(&mut rows, one).buckets = recent.grown(one);
     }
-    (head, rows.into_values().filter_map(cells).collect())
+    (head, rows.values().filter_map(cells).collect())
 }
 
 fn row<'a, 'b>(rows: &'b mut BTreeMap<Vec<Attribute>, Row<'a>>, one: &'a Series) -> &'b mut Row<'a> {
@@ -74,7 +74,7 @@ fn row<'a, 'b>(rows: &'b mut BTreeMap<Vec<Attribute>, Row<'a>>, one: &'a Series)
     row
 }
 
-fn cells(row: Row<'_>) -> Option<Vec<String>> {
+fn cells(row: &Row<'_>) -> Option<Vec<String>> {
     let of = &row.named?.attributes;
     // A device that nobody has open and nobody called says nothing here.
     if row.calls.is_none() && row.open.is_none_or(|open| open == 0.0) && row.in_flight.is_none() {

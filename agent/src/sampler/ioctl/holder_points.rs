@@ -120,7 +120,7 @@ mod tests {
         assert!(full.iter().all(|point| point.owner.is_some()));
         let idle: Vec<_> = of("idle")
             .iter()
-            .map(|point| (point.value.clone(), point.owner))
+            .map(|point| (point.value.clone(), point.owner.clone()))
             .collect();
         // Where a process may not be looked into, it cannot be known that nobody holds it.
         let expected = if holders.is_complete() {

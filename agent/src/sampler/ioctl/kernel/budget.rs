@@ -11,7 +11,7 @@ use super::sys::Shape;
 pub const BUDGET: u64 = 8 << 20;
 
 /// The structures that describe a map; upper bounds over the supported kernels.
-const DESCRIPTION: u64 = 512;
+const DESCRIPTION: u64 = 1024;
 /// `struct htab_elem`, before key and value.
 const ELEMENT: u64 = 48;
 /// `struct bucket`.
@@ -110,7 +110,7 @@ mod tests {
         let hash = shape(kind::BPF_MAP_TYPE_HASH, 48, 4, 1000, 0);
         assert_eq!(
             bytes(hash, SMALL),
-            512 + 1024 * 16 + 1004 * (48 + 48 + 8) + 4 * 8 + 4 * 32
+            DESCRIPTION + 1024 * 16 + 1004 * (48 + 48 + 8) + 4 * 8 + 4 * 32
         );
         let mapped = shape(kind::BPF_MAP_TYPE_ARRAY, 4, 8, 16, BPF_F_MMAPABLE);
         assert_eq!(bytes(mapped, SMALL), 2 * 4096);

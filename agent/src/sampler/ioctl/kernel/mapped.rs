@@ -118,6 +118,13 @@ impl<T: Plain> Mapped<T> {
         }
     }
 
+    /// Takes one off a number that programs add to.
+    pub(super) fn take_one(&self, index: u32) {
+        if let Some(word) = self.word(index, 0) {
+            word.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// Writes zeros.
     pub(super) fn clear(&self, index: u32) {
         for word in 0..Self::WORDS {

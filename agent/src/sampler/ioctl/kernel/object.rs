@@ -17,7 +17,7 @@ const FEWEST_RECORDS: u32 = 512;
 
 /// Why the maps could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
+pub(super) enum ObjectError {
     /// Nothing is prebuilt for this architecture.
     #[error("there are no eBPF programs for this architecture in this build")]
     Architecture,
@@ -49,6 +49,8 @@ pub(super) struct Program {
 pub(super) struct Loaded {
     pub(super) maps: HashMap<String, Map>,
     pub(super) programs: HashMap<String, Program>,
+    /// Kernel memory of all maps in bytes, as computed.
+    pub(super) memory: u64,
 }
 
 /// Makes all maps.
@@ -104,7 +106,8 @@ pub(super) fn load(settings: &Settings, machine: Machine) -> Result<Loaded, Obje
             Some((name.clone(), program))
         })
         .collect();
-    Ok(Loaded { maps, programs })
+    let memory = shapes.values().map(|shape| bytes(*shape, machine)).sum();
+    Ok(Loaded { maps, programs, memory })
 }
 
 /// Kinds and sizes of all maps. As many records as the object says, or fewer, so that all maps together stay within the
@@ -134,6 +137,7 @@ fn shape(name: &str, map: &aya_obj::Map, records: u32, machine: Machine) -> Shap
         "INDEX" | "RECORDS" | "IDENTS" | "FREE" | "ERRORS" => records,
         "CHANNELS" => records / 2,
         "QUOTA" => records / 4,
+        "HAILO" => 128,
         // The kernel takes powers of two of whole pages.
         "EVENTS" => given.max(machine.page).next_power_of_two(),
         _ => given,

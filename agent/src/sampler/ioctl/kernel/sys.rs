@@ -111,7 +111,8 @@ impl Map {
         // SAFETY: the member of these commands.
         let element = unsafe { &mut attributes.__bindgen_anon_2 };
         element.map_fd = self.fd.as_raw_fd() as u32;
-        element.key = key.as_ptr() as u64;
+        // A queue's keys are none, not empty.
+        element.key = if key.is_empty() { 0 } else { key.as_ptr() as u64 };
         element.__bindgen_anon_1.value = value;
         bpf(command, &mut attributes).map(drop)
     }
@@ -254,11 +255,11 @@ pub(super) struct Load<'a> {
 /// The kernel did not take a program.
 #[derive(Debug, thiserror::Error)]
 #[error("{source}{}", if log.is_empty() { String::new() } else { format!(" ({log})") })]
-pub struct LoadError {
+pub(super) struct LoadError {
     /// Its error.
-    pub source: io::Error,
+    pub(super) source: io::Error,
     /// The end of the verifier's account, on one line; empty where it gave none.
-    pub log: String,
+    pub(super) log: String,
 }
 
 /// Loads a program.
