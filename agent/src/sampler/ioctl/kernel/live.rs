@@ -1,7 +1,7 @@
 //! The running kernel.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use agent_ebpf::{ChannelKey, DEVICES, ErrorKey, HOOK_DRIVER, HOOK_SYSCALL, Ident, Offsets, Record, Slot, Watched};
 
@@ -90,31 +90,29 @@ impl Live {
         raise_memlock();
         let machine = Machine::here();
         let types = self.types();
-        let (offsets, btf) = self.offsets(machine);
+        let (offsets, btf, own) = self.offsets(machine);
         let missing = offsets::missing(&offsets);
         let lacks = |feature| missing.iter().any(|(missing, _)| *missing == feature);
         let v1 = hierarchy::find(&self.roots.proc(), btf.as_ref()).filter(|_| !lacks(Feature::CgroupV1));
         let made_told = !lacks(Feature::CgroupMade);
+        // By numbers of the kernel's own types, which those of a file need not be.
+        let cast = btf.as_ref().filter(|_| own).and_then(Cast::of);
         drop(btf);
-        let settings = agent_ebpf::Settings {
+        let mut settings = agent_ebpf::Settings {
             offsets,
             v1_subsystem: v1.as_ref().map_or(0, |v1| v1.subsystem),
             v1: v1.is_some().into(),
             per_process: self.options.per_process.into(),
             agent: own_pid(),
             quota: QUOTA,
-            padding: 0,
+            files_type: 0,
         };
-        let object = object::load(&settings, machine)?;
+        let (object, programs) = take(&mut settings, cast, machine, &types)?;
         let sight = Sight {
             files: !lacks(Feature::Device),
             descriptors: !lacks(Feature::Descriptors),
         };
-        let ladder = Ladder::new(
-            Programs::new(object.programs, &types),
-            self.options.hooks.as_deref(),
-            sight,
-        );
+        let ladder = Ladder::new(programs, self.options.hooks.as_deref(), sight);
         let memory = object.memory;
         let tables = Tables::new(object.maps)?;
         self.report.v1 = v1;
@@ -138,7 +136,7 @@ impl Live {
     }
 
     /// From the kernel's own type information, else from the user's file, else by calibration.
-    fn offsets(&mut self, machine: Machine) -> (Offsets, Option<Btf>) {
+    fn offsets(&mut self, machine: Machine) -> (Offsets, Option<Btf>, bool) {
         let own = self.types().join("vmlinux");
         let mut failed = Vec::new();
         let files = [Some(&own), self.options.btf.as_ref()];
@@ -151,7 +149,7 @@ impl Live {
                     } else {
                         path.display().to_string()
                     });
-                    return (offsets::from_btf(&btf), Some(btf));
+                    return (offsets::from_btf(&btf), Some(btf), kernels_own);
                 }
                 Err(error) => failed.push(error.to_string()),
             }
@@ -162,7 +160,7 @@ impl Live {
             what: format!("this kernel does not describe its types ({})", failed.join("; ")),
             remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf".to_owned(),
         });
-        (Offsets::UNKNOWN, None)
+        (Offsets::UNKNOWN, None, false)
     }
 
     /// Loads if need be. What keeps it from that stands in the report.
@@ -233,6 +231,51 @@ impl Loaded {
             }
         }
         None
+    }
+}
+
+/// What programs need that give an address a type (`agent_ebpf::cast`).
+#[derive(Debug, Clone, Copy)]
+struct Cast {
+    function: u32,
+    files_type: u32,
+}
+
+impl Cast {
+    /// Nothing before Linux 6.2.
+    fn of(btf: &Btf) -> Option<Self> {
+        Some(Self {
+            function: btf.function("bpf_rdonly_cast")?,
+            files_type: btf.structure("files_struct")?,
+        })
+    }
+}
+
+/// Makes the maps and takes up the programs: those that cast where the kernel takes them.
+fn take(
+    settings: &mut agent_ebpf::Settings,
+    cast: Option<Cast>,
+    machine: Machine,
+    types: &Path,
+) -> Result<(object::Loaded, Programs), LoadError> {
+    let mut with = |cast: Option<Cast>| -> Result<_, LoadError> {
+        settings.files_type = cast.map_or(0, |cast| cast.files_type);
+        let mut loaded = object::load(settings, machine, cast.map(|cast| cast.function))?;
+        let mut programs = Programs::new(std::mem::take(&mut loaded.programs), types);
+        if cast.is_some() {
+            programs.try_direct()?;
+        }
+        Ok((loaded, programs))
+    };
+    match with(cast) {
+        Err(error) if cast.is_some() => {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "programs that cast are not taken"
+            );
+            with(None)
+        }
+        result => result,
     }
 }
 

@@ -172,6 +172,12 @@ impl Programs {
         })
     }
 
+    /// Whether the kernel takes a direct program at all.
+    pub(super) fn try_direct(&mut self) -> Result<(), HookError> {
+        self.shared("ioctl_enter_direct", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)
+            .map(drop)
+    }
+
     fn tracefs(&mut self) -> Result<Arc<Tracefs>, HookError> {
         if let Some(tracefs) = &self.tracefs {
             return Ok(Arc::clone(tracefs));
