@@ -7,6 +7,7 @@ use agent_ebpf::{ChannelKey, DEVICES, ErrorKey, HOOK_DRIVER, HOOK_SYSCALL, Ident
 
 use super::btf::Btf;
 use super::budget::Machine;
+use super::calibrate::{self, Peeker};
 use super::event::Event;
 use super::facts::Facts;
 use super::hierarchy;
@@ -66,6 +67,8 @@ enum LoadError {
     Object(#[from] ObjectError),
     #[error(transparent)]
     Hook(#[from] HookError),
+    #[error("the agent could not look at its own task: {0}")]
+    Peek(#[source] std::io::Error),
 }
 
 impl Live {
@@ -154,13 +157,24 @@ impl Live {
                 Err(error) => failed.push(error.to_string()),
             }
         }
-        let _ = machine;
-        self.report.obstacles.push(Obstacle {
-            rung: None,
-            what: format!("this kernel does not describe its types ({})", failed.join("; ")),
-            remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf".to_owned(),
-        });
-        (Offsets::UNKNOWN, None, false)
+        match calibrated(machine, &self.types()) {
+            Ok(offsets) => {
+                self.report.offsets = Some("calibration".to_owned());
+                (offsets, None, false)
+            }
+            Err(error) => {
+                let untyped = Obstacle {
+                    rung: None,
+                    what: format!(
+                        "this kernel does not describe its types ({}), and they could not be found out: {error}",
+                        failed.join("; ")
+                    ),
+                    remedy: self.why_not(&error).remedy,
+                };
+                self.report.obstacles.push(untyped);
+                (Offsets::UNKNOWN, None, false)
+            }
+        }
     }
 
     /// Loads if need be. What keeps it from that stands in the report.
@@ -205,6 +219,10 @@ impl Live {
             LoadError::Object(_) => (
                 "this build cannot see calls".to_owned(),
                 "use a complete build of the agent for x86_64 or arm64".to_owned(),
+            ),
+            LoadError::Peek(_) => (
+                "nothing is known of this kernel".to_owned(),
+                "name a file with this kernel's BTF in ioctl.btf".to_owned(),
             ),
             LoadError::Hook(error) => {
                 let told = super::refusal::explain(Rung::Tracepoint, error, &self.facts);
@@ -277,6 +295,30 @@ fn take(
         }
         result => result,
     }
+}
+
+/// Offsets that the agent finds by looking at a task of its own.
+fn calibrated(machine: Machine, types: &Path) -> Result<Offsets, LoadError> {
+    let settings = agent_ebpf::Settings {
+        agent: own_pid(),
+        ..agent_ebpf::Settings::NONE
+    };
+    let mut object = object::load(&settings, machine, None)?;
+    let map = object.maps.remove("PEEK").ok_or(ObjectError::Architecture)?;
+    let link = Programs::new(object.programs, types).peek()?;
+    let mut peeker = Peeker::new(map, link);
+    calibrate::wait_for_ticks();
+    // On a thread, whose task is not the one that leads its group.
+    let look = move || {
+        let caller = peeker.caller()?;
+        let (known, _open) = calibrate::gather(caller.task, caller.pid_tgid, caller.cgroup);
+        Ok(calibrate::calibrate(&mut peeker, &known))
+    };
+    let thread = std::thread::Builder::new().name("calibrate".to_owned());
+    let found = thread.spawn(look).map_err(LoadError::Peek)?.join();
+    found
+        .unwrap_or_else(|_| Err(std::io::Error::other("the search failed")))
+        .map_err(LoadError::Peek)
 }
 
 /// Only kernels before 5.11 count locked memory for it; never fatal.

@@ -275,3 +275,26 @@ fn the_computed_memory_is_the_kernels_own_account() {
     );
     assert!(computed <= super::super::budget::BUDGET);
 }
+
+#[test]
+fn calibration_finds_what_the_kernels_types_tell() {
+    let _alone = ALONE.lock();
+    let own = HostRoots::new("/").sys().join("kernel/btf");
+    let Ok(btf) = Btf::read(&own.join("vmlinux")) else {
+        eprintln!("SKIPPED: this kernel has no BTF to compare with");
+        return;
+    };
+    if !watching(&mut live(None), &device("/dev/full")) {
+        return;
+    }
+    let began = Instant::now();
+    let found = calibrated(Machine::here(), &own).unwrap();
+    eprintln!("calibrated in {:?}", began.elapsed());
+    let told = offsets::from_btf(&btf);
+    for (name, found, told) in offsets::differences(&found, &told) {
+        eprintln!("{name}: found {found}, the types tell {told}");
+        assert_eq!(found, u32::MAX, "{name} is wrong, which is worse than unknown");
+    }
+    let missing = offsets::missing(&found);
+    assert!(missing.is_empty(), "{missing:?}");
+}
