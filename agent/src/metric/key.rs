@@ -21,6 +21,10 @@ keys! {
     HW_DRIVER_VERSION = "hw.driver_version";
     /// Address of the device on its bus, e.g. `0001:01:00.0`, or `[integrated]`.
     ACCEL_DEVICE_ADDRESS = "accel.device.address";
+    /// Name of the device's node, e.g. `hailo0` or `nvidiactl`.
+    ACCEL_DEVICE_NAME = "accel.device.name";
+    /// Family of the device's driver, e.g. `hailo`, `nvidia` or `drm`.
+    ACCEL_DEVICE_FAMILY = "accel.device.family";
     /// Kind of the hardware that a reading is of: `npu`.
     HW_TYPE = "hw.type";
     /// State of the hardware: `ok`, `degraded` or `failed`.

@@ -1,0 +1,28 @@
+//! Accelerator device nodes: which there are, what their ioctls mean, and who holds them open.
+//!
+//! No node is ever opened: the first open of a Hailo device wakes it, and other vendors' nodes raise power states too.
+
+pub mod commands;
+pub mod device;
+pub mod devices;
+pub mod extra;
+mod families;
+pub mod family;
+mod holder_points;
+pub mod holders;
+pub mod hooks;
+pub mod kernel;
+mod majors;
+mod scan;
+mod settings;
+mod sysfs;
+
+pub use self::commands::{Command, Pattern, describe, waiting};
+pub use self::device::Device;
+pub use self::devices::Devices;
+pub use self::extra::Extra;
+pub use self::family::Family;
+pub use self::holder_points::{DeviceLabels, points as holder_points};
+pub use self::holders::{Holders, Told};
+pub use self::hooks::{Hook, hooks};
+pub use self::settings::Settings;
