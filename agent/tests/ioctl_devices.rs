@@ -1,7 +1,12 @@
 //! Which device nodes are found, in trees like those that the vendors' drivers make.
 
 #![cfg(feature = "ioctl")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot set its scene has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test that cannot set its scene has failed, and says so"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +15,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use accelscope::host::HostRoots;
-use accelscope::sampler::ioctl::{Device, Devices, Extra, Family};
+use accelscope::sampler::Level;
+use accelscope::sampler::ioctl::{Device, Devices, Extra, Family, Settings, explain_devices};
 use inotify::{EventMask, Inotify, WatchMask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -289,6 +295,54 @@ fn a_configured_device_is_watched_as_what_the_user_says() {
     assert!(disguised.hooks().is_empty(), "its real driver is not Hailo's");
     assert_eq!((found["hailo0"].family, found["hailo0"].extra), (Family::Hailo, false));
     assert!(!found["hailo0"].hooks().is_empty());
+
+    // One that is gone and one that is none are told with a remedy.
+    let settings = Settings {
+        extra: vec![extra("/dev/file", None, None), extra("/dev/later", None, None)],
+        ..Settings::default()
+    };
+    let said = explain_devices(&HostRoots::new(host.0.path()), &settings);
+    let warned = |text: &str| {
+        let finding = said.iter().find(|finding| finding.what.contains(text)).unwrap();
+        (finding.level, finding.remedy.clone().unwrap())
+    };
+    assert_eq!(warned("/dev/file: not a character device").0, Level::Warn);
+    assert!(warned("/dev/later: No such file").1.contains("from when it appears"));
+}
+
+#[test]
+fn two_devices_never_share_a_name() {
+    if !can_make_nodes("two_devices_never_share_a_name") {
+        return;
+    }
+    let host = Host::new("1 mem\n");
+    host.node("dev/a/npu", (1, 7));
+    host.node("dev/b/npu", (1, 5));
+    let found = host.found_with(vec![extra("/dev/a/npu", None, None), extra("/dev/b/npu", None, None)]);
+    assert_eq!(names(&found), ["b/npu", "npu"]);
+}
+
+#[test]
+fn an_unknown_driver_version_is_told_and_not_guessed_silently() {
+    let host = Host::new("511 hailo\n");
+    host.file("sys/class/hailo_chardev/hailo0/dev", "511:0\n");
+    host.file("sys/module/hailo_pci/version", "4.99.0\n");
+    host.file("sys/module/hailo_pci/refcnt", "2\n");
+    let said = explain_devices(&HostRoots::new(host.0.path()), &Settings::default());
+    assert_eq!(said[0].level, Level::Warn);
+    assert!(
+        said[0].what.contains("hailo0 (hailo_pci 4.99.0)") && said[0].what.contains("4.23.0"),
+        "{said:?}"
+    );
+    host.file("sys/module/hailo_pci/version", "4.20.0\n");
+    let said = explain_devices(&HostRoots::new(host.0.path()), &Settings::default());
+    assert_eq!(
+        (said[0].level, &*said[0].what),
+        (Level::Ok, "hailo: hailo0 (hailo_pci 4.20.0)")
+    );
+    let mut devices = host.devices(Vec::new());
+    devices.update(Instant::now());
+    assert_eq!(devices.references(), Some(2));
 }
 
 fn wait_for(devices: &mut Devices, wanted: impl Fn(&Devices) -> bool) {
@@ -360,4 +414,7 @@ fn a_host_without_any_of_it_has_no_devices() {
     let mut devices = Devices::new(HostRoots::new(root.path()), Vec::new(), String::new());
     assert!(!devices.update(Instant::now()));
     assert!(devices.all().is_empty());
+    let said = explain_devices(&HostRoots::new(root.path()), &Settings::default());
+    assert_eq!(said.len(), 1);
+    assert_eq!(said[0].level, Level::Nothing);
 }

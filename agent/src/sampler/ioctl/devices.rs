@@ -10,7 +10,8 @@ use inotify::{Inotify, WatchMask};
 use super::device::Device;
 use super::extra::Extra;
 use super::families::folders;
-use super::scan::Scanner;
+use super::scan::{Scanner, Warning};
+use super::sysfs;
 use crate::host::HostRoots;
 
 /// How often everything is looked at without a sign that something changed.
@@ -38,7 +39,8 @@ pub struct Devices {
     /// When to look again although nothing has happened since.
     again: Option<Instant>,
     changed: bool,
-    warned: BTreeSet<String>,
+    warned: BTreeSet<Warning>,
+    quiet: bool,
 }
 
 #[derive(Debug)]
@@ -63,12 +65,38 @@ impl Devices {
             again: None,
             changed: true,
             warned: BTreeSet::new(),
+            quiet: false,
+        }
+    }
+
+    /// For one look whose result is told elsewhere: nothing is logged.
+    pub(super) fn quiet(roots: HostRoots, extra: Vec<Extra>) -> Self {
+        Self {
+            quiet: true,
+            ..Self::new(roots, extra, String::new())
         }
     }
 
     /// By their numbers.
     pub fn all(&self) -> &BTreeMap<u64, Device> {
         &self.all
+    }
+
+    /// What is not watched as the user may think, as of the last look, and what to do about it.
+    pub fn warnings(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.warned
+            .iter()
+            .map(|warning| (warning.what.as_str(), warning.remedy))
+    }
+
+    /// How many users the kernel counts for the devices' modules: each open node is one. Nothing where a device's module
+    /// does not tell.
+    pub fn references(&self) -> Option<u64> {
+        let modules: Option<BTreeSet<&str>> = self.all.values().map(|device| device.module.as_deref()).collect();
+        let counts = modules?
+            .into_iter()
+            .map(|module| sysfs::references(&self.scanner.roots, module));
+        counts.sum()
     }
 
     /// Readable when a node may have come or gone, for a caller that waits for other things too.
@@ -88,12 +116,14 @@ impl Devices {
         self.changed = false;
         self.scanned = Some(now);
         let found = self.scanner.scan();
-        for warning in found.warnings.difference(&self.warned) {
-            tracing::warn!("{warning}");
+        let other = found.devices != self.all;
+        if !self.quiet {
+            for warning in found.warnings.difference(&self.warned) {
+                tracing::warn!("{}; {}", warning.what, warning.remedy);
+            }
+            self.tell(&found.devices);
         }
         self.warned = found.warnings;
-        let other = found.devices != self.all;
-        self.tell(&found.devices);
         self.all = found.devices;
         other
     }

@@ -5,6 +5,7 @@
 pub mod commands;
 pub mod device;
 pub mod devices;
+mod explain;
 pub mod extra;
 mod families;
 pub mod family;
@@ -20,6 +21,7 @@ mod sysfs;
 pub use self::commands::{Command, Pattern, describe, waiting};
 pub use self::device::Device;
 pub use self::devices::Devices;
+pub use self::explain::explain_devices;
 pub use self::extra::Extra;
 pub use self::family::Family;
 pub use self::holder_points::{DeviceLabels, points as holder_points};

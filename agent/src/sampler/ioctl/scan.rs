@@ -1,6 +1,7 @@
 //! One look at the devices that there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
@@ -32,8 +33,15 @@ pub(super) struct Scanner {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) devices: BTreeMap<u64, Device>,
-    /// What the user should know, one line each.
-    pub(super) warnings: BTreeSet<String>,
+    /// What the user should know.
+    pub(super) warnings: BTreeSet<Warning>,
+}
+
+/// Something that is not watched as the user may think, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Warning {
+    pub(super) what: String,
+    pub(super) remedy: &'static str,
 }
 
 /// A device as it is first seen.
@@ -62,9 +70,10 @@ impl Scanner {
                 continue;
             };
             if found.devices.len() >= MAX_DEVICES {
-                found
-                    .warnings
-                    .insert(format!("more than {MAX_DEVICES} device nodes: the rest is not watched"));
+                found.warnings.insert(Warning {
+                    what: format!("there are more than {MAX_DEVICES} device nodes, and the rest is not watched"),
+                    remedy: "remove nodes of devices that are gone",
+                });
                 break;
             }
             found.devices.insert(number, device);
@@ -219,19 +228,16 @@ impl Scanner {
     }
 
     fn add_extra(&self, extra: &Extra, majors: Option<&Majors>, found: &mut Found) {
-        let path = extra.path.display();
         let number = match self.roots.char_device(&extra.path) {
             Ok(number) => number,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                found.warnings.insert(format!(
-                    "ioctl.extra_devices: {path} does not exist; it is watched from when it appears"
-                ));
-                return;
-            }
             Err(error) => {
-                found.warnings.insert(format!(
-                    "ioctl.extra_devices: {path}: {error}; name the node of a device"
-                ));
+                let remedy = match error.kind() {
+                    ErrorKind::NotFound => "load its driver; it is watched from when it appears",
+                    ErrorKind::InvalidInput => "name the node of a character device, such as /dev/hailo0",
+                    _ => "run the agent as a user who may look at it",
+                };
+                let what = format!("ioctl.extra_devices: {}: {error}", extra.path.display());
+                found.warnings.insert(Warning { what, remedy });
                 return;
             }
         };
@@ -246,7 +252,12 @@ impl Scanner {
             .or_else(|| self.device(number, seen, majors));
         let native = known.as_ref().map(|device| device.family);
         let family = extra.family.or(native).unwrap_or(Family::Other);
-        let name = short(&below.to_string_lossy());
+        let below = below.to_string_lossy();
+        let mut name = short(&below);
+        // Two devices of one name would be one series.
+        if found.devices.values().any(|other| other.name == name) {
+            below.trim_start_matches('/').clone_into(&mut name);
+        }
         // What sysfs knows of it stays, but whose it is the user says.
         let mut device =
             known.unwrap_or_else(|| self.describe(number, name, family, None, None, Some(extra.path.clone())));

@@ -57,6 +57,13 @@ pub(super) fn module_version(roots: &HostRoots, module: &str) -> Option<String> 
     text(&roots.sys().join("module").join(module).join("version"))
 }
 
+/// How many users of a module the kernel counts. What is built in is not counted.
+pub(super) fn references(roots: &HostRoots, module: &str) -> Option<u64> {
+    text(&roots.sys().join("module").join(module).join("refcnt"))?
+        .parse()
+        .ok()
+}
+
 /// PCI vendor of the devices of an IOMMU group (`/dev/vfio/<group>`).
 pub(super) fn iommu_vendor(roots: &HostRoots, group: &str) -> Option<String> {
     let devices = roots.sys().join("kernel/iommu_groups").join(group).join("devices");
