@@ -20,7 +20,7 @@ use super::tables::Tables;
 use super::watch::Watching;
 use super::{Kernel, Watch, hailo};
 use crate::host::HostRoots;
-use crate::sampler::ioctl::Device;
+use crate::sampler::ioctl::{Device, Settings};
 
 /// Keys of one control group before its executables and commands are folded.
 const QUOTA: u32 = 512;
@@ -47,6 +47,8 @@ pub struct Live {
     loaded: Option<Loaded>,
     watched: Vec<(u32, Device)>,
     report: Report,
+    /// Whether programs with typed pointers may be tried; tests say no.
+    direct: bool,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,18 @@ enum LoadError {
     Peek(#[source] std::io::Error),
 }
 
+impl Options {
+    /// Of the sampler's settings.
+    pub fn new(settings: &Settings) -> Self {
+        let rungs = |names: &Vec<&'static str>| names.iter().filter_map(|name| Rung::named(name)).collect();
+        Self {
+            hooks: settings.hooks.as_ref().map(rungs),
+            btf: settings.btf.clone(),
+            per_process: settings.per_process,
+        }
+    }
+}
+
 impl Live {
     /// Of the machine whose root directory is at `roots`.
     pub fn new(roots: HostRoots, options: Options) -> Self {
@@ -81,6 +95,7 @@ impl Live {
             loaded: None,
             watched: Vec::new(),
             report: Report::default(),
+            direct: true,
         }
     }
 
@@ -110,7 +125,7 @@ impl Live {
             quota: QUOTA,
             files_type: 0,
         };
-        let (object, programs) = take(&mut settings, cast, machine, &types)?;
+        let (object, programs) = take(&mut settings, cast, machine, &types, self.direct)?;
         let sight = Sight {
             files: !lacks(Feature::Device),
             descriptors: !lacks(Feature::Descriptors),
@@ -275,10 +290,14 @@ fn take(
     cast: Option<Cast>,
     machine: Machine,
     types: &Path,
+    direct: bool,
 ) -> Result<(object::Loaded, Programs), LoadError> {
     let mut with = |cast: Option<Cast>| -> Result<_, LoadError> {
         settings.files_type = cast.map_or(0, |cast| cast.files_type);
         let mut loaded = object::load(settings, machine, cast.map(|cast| cast.function))?;
+        if !direct {
+            loaded.programs.retain(|name, _| !name.ends_with("_direct"));
+        }
         let mut programs = Programs::new(std::mem::take(&mut loaded.programs), types);
         if cast.is_some() {
             programs.try_direct()?;

@@ -119,6 +119,11 @@ impl Programs {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn loaded(&self) -> Vec<&str> {
+        self.loaded.keys().map(String::as_str).collect()
+    }
+
     fn code(&self, name: &str) -> Result<&Program, HookError> {
         self.code.get(name).ok_or_else(|| HookError::NoProgram(name.to_owned()))
     }
