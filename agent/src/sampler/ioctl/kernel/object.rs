@@ -1,6 +1,6 @@
 //! The prebuilt programs and their maps, as they stand before the kernel has taken any of the programs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -53,18 +53,27 @@ pub(super) struct Loaded {
     pub(super) memory: u64,
 }
 
-/// Makes all maps.
-pub(super) fn load(settings: &Settings, machine: Machine) -> Result<Loaded, ObjectError> {
+/// Makes all maps. `cast` is the number of the kernel's function that gives an address a type.
+pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> Result<Loaded, ObjectError> {
     if agent_ebpf::OBJECT.is_empty() {
         return Err(ObjectError::Architecture);
     }
-    let mut object = Object::parse(agent_ebpf::OBJECT)?;
+    let mut object = match cast {
+        Some(function) => {
+            let mut bytes = agent_ebpf::OBJECT.to_vec();
+            agent_ebpf::cast::patch(&mut bytes, function);
+            Object::parse(&bytes)?
+        }
+        None => Object::parse(agent_ebpf::OBJECT)?,
+    };
     let settings = settings_bytes(settings);
     object.patch_map_data(HashMap::from([("SETTINGS", (settings.as_slice(), true))]))?;
     let shapes = shapes(&object, machine);
 
     let mut maps = HashMap::new();
-    for (name, map) in &object.maps {
+    // In one order, so that what is refused is always the same.
+    let in_order: BTreeMap<_, _> = object.maps.iter().collect();
+    for (name, map) in in_order {
         let shape = shapes[name];
         let made = Map::create(name, shape)
             .and_then(|made| {
