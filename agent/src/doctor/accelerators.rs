@@ -20,6 +20,13 @@ pub(super) fn accelerators(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     findings.extend(of("nvidia", config.nvidia.enabled, || {
         sampler::nvidia::explain(roots, &config.nvidia_settings())
     }));
+    #[cfg(feature = "ioctl")]
+    findings.extend(of("ioctl", config.ioctl.enabled, || {
+        let settings = config.ioctl_settings();
+        let mut found = sampler::ioctl::explain_devices(roots, &settings);
+        found.extend(sampler::ioctl::kernel::explain_hooks(roots, &settings));
+        found
+    }));
     if findings.iter().all(|finding| finding.level == Level::None) {
         findings.push(Finding::fail(
             "accelerators",

@@ -30,8 +30,8 @@ const NAME: &str = "ioctl";
 
 /// Longest time between two batches: what stays the same must not look old.
 const REPEAT: Duration = Duration::from_secs(5);
-/// Shortest time between two looks at events: many of them come at once.
-const GATHER: Duration = Duration::from_millis(50);
+/// Shortest time between two looks at events: the first is heeded at once, and then many of them come.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often drivers are looked at that came or went while their devices stayed the same.
 const DRIVERS: Duration = Duration::from_secs(30);
 
@@ -130,10 +130,9 @@ impl Sampler {
         let due = self
             .drained_at
             .is_none_or(|last| Instant::now() >= last + self.settings.period);
-        if due || others || std::mem::take(&mut self.urgent) {
-            if let Err(error) = self.drain(others, out) {
-                return Outcome::Retry(error.into());
-            }
+        let due = due || others || self.urgent;
+        if let Some(error) = due.then(|| self.drain(others, out).err()).flatten() {
+            return Outcome::Retry(error.into());
         }
         if self.devices.all().is_empty() {
             return Outcome::NothingHere(
@@ -162,6 +161,7 @@ impl Sampler {
             .zip(devices.values())
             .map(|(place, device)| Watch { place, device })
             .collect();
+        self.drain.begin(Moment::now());
         kernel.watch(&watches);
         self.own.tell(kernel.report());
         if first {
@@ -180,22 +180,24 @@ impl Sampler {
     }
 
     fn take_events(&mut self) {
-        self.events_at = Some(Instant::now());
         let Some(kernel) = &mut self.kernel else { return };
         let (mut keys, mut owners) = (Vec::new(), Vec::new());
-        let cgroups = &self.cgroups;
-        kernel.events(&mut |event| match event {
-            Event::Key { record, pid } => keys.push((record, pid)),
-            Event::Cgroup { id, hierarchy, path } => {
-                cgroups.made(hierarchy, id, &String::from_utf8_lossy(path));
+        let (cgroups, events_at) = (&self.cgroups, &mut self.events_at);
+        kernel.events(&mut |event| {
+            *events_at = Some(Instant::now());
+            match event {
+                Event::Key { record, pid } => keys.push((record, pid)),
+                Event::Cgroup { id, hierarchy, path } => {
+                    cgroups.made(hierarchy, id, &String::from_utf8_lossy(path));
+                }
+                Event::Owner {
+                    pid,
+                    device,
+                    busy: false,
+                    ..
+                } => owners.push((device, pid)),
+                Event::Owner { .. } => {}
             }
-            Event::Owner {
-                pid,
-                device,
-                busy: false,
-                ..
-            } => owners.push((device, pid)),
-            Event::Owner { .. } => {}
         });
         if !keys.is_empty() {
             keys.sort_unstable();
@@ -236,6 +238,7 @@ impl Sampler {
     fn drain(&mut self, others: bool, out: &mut Vec<Batch>) -> std::io::Result<()> {
         let now = Moment::now();
         self.drained_at = Some(now.instant);
+        self.urgent = false;
         let mut changed = others;
         if let Some(kernel) = &mut self.kernel {
             changed |= self.drain.read(&mut **kernel, &self.places, &self.threads, now);
@@ -260,7 +263,7 @@ impl Sampler {
             all.extend(holders);
             all.extend(self.users.points(&mut self.labels, &self.places, now.wall));
             if let Some(kernel) = &self.kernel {
-                all.extend(self.own.points(&**kernel, self.drain.records(), now.wall));
+                all.extend(Own::points(&**kernel, self.drain.records(), now.wall));
             }
             out.push(Batch {
                 part: Part::whole(NAME),
