@@ -210,7 +210,10 @@ impl<H: Hooks> Ladder<H> {
             });
         }
         let rungs = self.allowed.clone();
-        for rung in rungs.into_iter().filter(|rung| !functions.is_empty() || !on_functions(rung)) {
+        for rung in rungs
+            .into_iter()
+            .filter(|rung| !functions.is_empty() || !on_functions(rung))
+        {
             let tried = match rung {
                 Rung::Fentry | Rung::Kprobe => self.on_function(rung, functions),
                 Rung::Tracepoint | Rung::RawTracepoint => self.on_syscalls(rung),

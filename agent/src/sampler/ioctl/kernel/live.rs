@@ -431,7 +431,12 @@ impl Kernel for Live {
             self.report.drivers.clear();
             return;
         }
-        if self.options.hooks.as_ref().is_some_and(|hooks| hooks.iter().all(|hook| *hook == Rung::Scan)) {
+        if self
+            .options
+            .hooks
+            .as_ref()
+            .is_some_and(|hooks| hooks.iter().all(|hook| *hook == Rung::Scan))
+        {
             self.report.drivers = scanned(&wanted);
             return;
         }
