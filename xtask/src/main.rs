@@ -9,6 +9,7 @@ mod bless;
 mod e2e;
 mod proto;
 mod tools;
+mod vmtest;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ enum Task {
         #[arg(long)]
         export: bool,
     },
+    /// Test the agent on other kernels, in emulated machines with a stub of a driver.
+    Vmtest(vmtest::Args),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn run() -> anyhow::Result<ExitCode> {
     match Task::parse() {
         Task::Bless { check } => bless::run(check)?,
         Task::E2e(args) => return e2e::run(&args),
+        Task::Vmtest(args) => return vmtest::run(&args),
         Task::Tools { export } => tools::run(export)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -27,7 +27,7 @@ pub(crate) struct Tools {
 impl Tools {
     /// Fetches and builds what is not there yet: minutes the first time, nothing after.
     pub(crate) fn obtain() -> Result<Self> {
-        let cache = cache()?;
+        let cache = cache("tools")?;
         std::fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
         for (program, package) in [
             ("bash", "bash"),
@@ -68,7 +68,7 @@ impl Tools {
 /// it and it is most of the work.
 fn kube() -> Result<PathBuf> {
     require("openssl", "openssl")?;
-    let cache = cache()?;
+    let cache = cache("tools")?;
     script(
         "kube.sh",
         "Kubernetes' API server",
@@ -103,13 +103,14 @@ pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e").join(name)
 }
 
-fn cache() -> Result<PathBuf> {
+/// A folder of the project's in the user's cache.
+pub(crate) fn cache(name: &str) -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .filter(|path| Path::new(path).is_absolute())
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
         .context("neither XDG_CACHE_HOME nor HOME is set: set XDG_CACHE_HOME to an absolute path")?;
-    Ok(base.join("accelscope/tools"))
+    Ok(base.join("accelscope").join(name))
 }
 
 fn require(program: &str, package: &str) -> Result<()> {

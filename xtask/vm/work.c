@@ -103,7 +103,7 @@ static void plain(int device, enum command command, const char *what)
 	call(device, line->commands[command], argument, 0, what);
 }
 
-/* What a thread does is counted in the assertions of xtask/src/vmtest/judge.rs: change both. */
+/* What a thread does is counted in the assertions of xtask/src/vmtest/judge/known.rs: change both. */
 static void *infer(void *first)
 {
 	int device = open_device(), at;
