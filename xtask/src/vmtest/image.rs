@@ -45,7 +45,9 @@ pub(super) fn build(
 fn busybox(architecture: Architecture, to: &Path) -> Result<()> {
     let from = match architecture {
         Architecture::X86_64 => PathBuf::from("/bin/busybox"),
-        Architecture::Aarch64 => super::kernel::package(architecture, "busybox-static")?.join("bin/busybox"),
+        Architecture::Aarch64 => {
+            super::kernel::package("bookworm", architecture, &["busybox-static"])?.join("bin/busybox")
+        }
     };
     fs::copy(&from, to).with_context(|| format!("{} (apt-get install busybox-static)", from.display()))?;
     Ok(())

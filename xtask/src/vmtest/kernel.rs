@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::tools;
 
+const ARCHIVE: &str = "packages come from Debian's archive by apt-get; ACCELSCOPE_DEBIAN_MIRROR names a mirror";
+
 /// A machine's instruction set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Architecture {
@@ -147,13 +149,15 @@ fn script(name: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The unpacked files of a package of Debian stable for that machine.
-pub(super) fn package(architecture: Architecture, name: &str) -> Result<PathBuf> {
-    let folder = tools::cache("vm")?.join(format!("{name}-{}", architecture.debian()));
-    script(
-        "package.sh",
-        &[&folder.display().to_string(), architecture.debian(), name],
-    )?;
+/// The unpacked files of packages.
+pub(super) fn package(suite: &str, architecture: Architecture, names: &[&str]) -> Result<PathBuf> {
+    let folder = tools::cache("vm")?.join(format!("{}-{suite}-{}", names[0], architecture.debian()));
+    let path = folder.display().to_string();
+    let arguments: Vec<&str> = [path.as_str(), suite, architecture.debian()]
+        .into_iter()
+        .chain(names.iter().copied())
+        .collect();
+    script("package.sh", &arguments).context(ARCHIVE)?;
     Ok(folder)
 }
 

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::emulator;
 use super::kernel::Architecture;
 use super::outcome::Outcome;
-use crate::e2e::process::{bound, output};
+use crate::e2e::process::output;
 
 /// Longest life of a machine. A loaded machine of CI is several times slower than an idle one.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(600);
 /// What init prints around what the scenarios left.
 const OUT: &str = "vmtest: OUT";
 const END: &str = "vmtest: END";
@@ -24,7 +25,8 @@ const TAIL: usize = 25;
 /// Boots it, and gives what its init left when it is off.
 pub(super) fn run(work: &Path, architecture: Architecture, kernel: &Path, initramfs: &Path) -> Result<Outcome> {
     let mut machine = Machine(
-        command(architecture)
+        emulator::command(architecture)?
+            .args(machine(architecture))
             .args(["-smp", "2", "-m", "1024", "-no-reboot", "-display", "none"])
             .args(["-monitor", "none", "-serial", "stdio", "-nic", "none"])
             .arg("-kernel")
@@ -33,7 +35,8 @@ pub(super) fn run(work: &Path, architecture: Architecture, kernel: &Path, initra
             .arg(initramfs)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            // A newer emulator complains of the modules of the older one, which it does not need.
+            .stderr(File::create(work.join("emulator.err"))?)
             .spawn()
             .context("cannot start the machine")?,
     );
@@ -53,7 +56,10 @@ pub(super) fn run(work: &Path, architecture: Architecture, kernel: &Path, initra
     loop {
         let line = match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(line) => line,
-            Err(RecvTimeoutError::Disconnected) => bail!("the machine ended early:\n{}", tail(&said)),
+            Err(RecvTimeoutError::Disconnected) => {
+                let complaint = std::fs::read_to_string(work.join("emulator.err")).unwrap_or_default();
+                bail!("the machine ended early:\n{}\n{complaint}", tail(&said));
+            }
             Err(RecvTimeoutError::Timeout) => bail!("not done after {} s:\n{}", LIMIT.as_secs(), tail(&said)),
         };
         if line.ends_with(END) {
@@ -71,20 +77,26 @@ pub(super) fn run(work: &Path, architecture: Architecture, kernel: &Path, initra
     unpack(work, &sent)
 }
 
-fn command(architecture: Architecture) -> Command {
+fn machine(architecture: Architecture) -> &'static [&'static str] {
     match architecture {
-        Architecture::X86_64 => {
-            let mut command = bound("qemu-system-x86_64");
-            command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
-            command.args(["-append", "console=ttyS0 quiet panic=-1"]);
-            command
-        }
-        Architecture::Aarch64 => {
-            let mut command = bound("qemu-system-aarch64");
-            command.args(["-M", "virt", "-accel", "tcg,thread=multi", "-cpu", "cortex-a72"]);
-            command.args(["-append", "console=ttyAMA0 quiet panic=-1"]);
-            command
-        }
+        Architecture::X86_64 => &[
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-append",
+            "console=ttyS0 quiet panic=-1",
+        ],
+        Architecture::Aarch64 => &[
+            "-machine",
+            "virt",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "cortex-a72",
+            "-append",
+            "console=ttyAMA0 quiet panic=-1",
+        ],
     }
 }
 

@@ -14,6 +14,7 @@
 //! Needs Debian or a derivative: `apt-get install qemu-system-x86 busybox-static cpio lz4 zstd xz-utils dwarves make gcc
 //! libc6-dev bc debian-archive-keyring`; for arm64 also `qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross`.
 
+mod emulator;
 mod image;
 mod judge;
 mod kernel;
