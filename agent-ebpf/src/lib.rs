@@ -9,8 +9,21 @@
 
 #![no_std]
 
+pub mod events;
+pub mod hailo;
 pub mod maps;
+pub mod peek;
 pub mod settings;
+pub mod watched;
 
+pub use events::*;
+pub use hailo::*;
 pub use maps::*;
+pub use peek::*;
 pub use settings::*;
+pub use watched::*;
+
+#[cfg(not(target_arch = "bpf"))]
+mod object;
+#[cfg(not(target_arch = "bpf"))]
+pub use object::OBJECT;

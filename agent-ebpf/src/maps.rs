@@ -8,12 +8,10 @@ pub const SLOTS: u32 = 4096;
 pub const SLOT_PROBES: u32 = 4;
 /// Bounds of the duration's buckets: 1 µs, 4 µs, … 4^11 µs; one bucket more than bounds.
 pub const BUCKETS: usize = 13;
+/// Places in `COUNTERS`.
+pub const COUNTERS: u32 = 16;
 /// Longest name of an executable that is kept, with its terminating zero.
 pub const NAME: usize = 64;
-/// Longest path of a control group that is told, with its terminating zero.
-pub const PATH: usize = 512;
-/// Watched devices.
-pub const DEVICES: u32 = 256;
 /// The command that stands for all commands of a device beyond those that are told apart.
 pub const OTHER_COMMAND: u32 = u32::MAX;
 /// The executable that stands for all executables of a control group beyond those that are told apart.
@@ -26,7 +24,7 @@ pub const OTHER_EXECUTABLE: u64 = u64::MAX;
 pub struct Key {
     /// Id of the task's control group in the unified hierarchy (`bpf_get_current_cgroup_id`).
     pub cgroup_v2: u64,
-    /// The kernfs id of its control group in the v1 hierarchy that [`Settings::v1_subsystem`] names; 0 if there is none.
+    /// The kernfs id of its control group in the v1 hierarchy that [`crate::Settings::v1_subsystem`] names; 0 if there is none.
     pub cgroup_v1: u64,
     /// Inode number of the executable (`mm->exe_file`); 0 for a kernel thread, [`OTHER_EXECUTABLE`] beyond the quota.
     pub executable: u64,
@@ -34,7 +32,7 @@ pub struct Key {
     pub executable_device: u32,
     /// Process id (`tgid`) where it is part of the key, else 0.
     pub pid: u32,
-    /// Which watched device: its place in `DEVICES`.
+    /// Which watched device: [`crate::Watched::device`].
     pub device: u32,
     /// The command as passed to ioctl(2), or [`OTHER_COMMAND`].
     pub command: u32,
@@ -46,13 +44,11 @@ pub struct Key {
 pub struct Record {
     /// Calls, counted at entry.
     pub entered: u64,
-    /// Calls, counted at return.
-    pub returned: u64,
-    /// Of those, calls that returned an error; by errno in the map `ERRORS`.
+    /// Calls that returned an error; by errno in the map `ERRORS`.
     pub failed: u64,
     /// Sum of the durations of all that returned, ns.
     pub duration: u64,
-    /// Calls that returned, by duration.
+    /// Calls that returned, by duration: their sum is how many returned.
     pub buckets: [u64; BUCKETS],
     /// Hailo launch: buffers that were handed over, host to device and device to host.
     pub transfers: [u64; 2],
@@ -64,6 +60,19 @@ pub struct Record {
     pub implausible: u64,
     /// Time of the last entry, ns of `CLOCK_MONOTONIC`.
     pub last: u64,
+}
+
+impl Record {
+    /// Calls, counted at return.
+    pub const fn returned(&self) -> u64 {
+        let mut sum = 0;
+        let mut bucket = 0;
+        while bucket < BUCKETS {
+            sum += self.buckets[bucket];
+            bucket += 1;
+        }
+        sum
+    }
 }
 
 /// Whose record that is. Value of the memory-mapped array `IDENTS`, written once when its key is made.
@@ -100,7 +109,7 @@ pub struct Slot {
     pub command: u32,
     /// What the return program has to look at: [`FINISH_NOTHING`] or another.
     pub finish: u32,
-    /// The argument, an address in the caller's memory.
+    /// The argument, an address in the caller's memory; or what was read there at entry, as [`Self::finish`] says.
     pub argument: u64,
 }
 
@@ -108,6 +117,10 @@ pub struct Slot {
 pub const FINISH_NOTHING: u32 = 0;
 /// A Hailo "mark as in use": the byte at the argument tells whether the device was busy.
 pub const FINISH_HAILO_MARK: u32 = 1;
+/// A Hailo launch: the argument holds a packed [`crate::Launch`].
+pub const FINISH_HAILO_LAUNCH: u32 = 2;
+/// A Hailo control that switches the model.
+pub const FINISH_HAILO_SWITCH: u32 = 3;
 
 /// Key of the hash map `ERRORS`, whose value is a count (`u64`).
 #[repr(C)]
@@ -119,6 +132,17 @@ pub struct ErrorKey {
     pub errno: u32,
 }
 
+/// Key of the hash map `QUOTA`, whose value is the number (`u32`) of keys made for a control group. The agent takes one off
+/// when it removes a key, and removes the value with the group's last key.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct QuotaKey {
+    /// [`Key::cgroup_v2`].
+    pub cgroup_v2: u64,
+    /// [`Key::cgroup_v1`].
+    pub cgroup_v1: u64,
+}
+
 /// Key of the hash map `CHANNELS`, whose value is a count (`u64`) of launches: a frame is one launch on each input channel,
 /// so the busiest input channel's launches are the frames submitted.
 #[repr(C)]
@@ -128,108 +152,6 @@ pub struct ChannelKey {
     pub record: u32,
     /// Engine (upper 16 bits) and channel, as the caller passed them.
     pub channel: u32,
-}
-
-/// A watched device. Key of the hash map `WATCHED` is its device number (`u32`, the kernel's encoding: major << 20 | minor).
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Watched {
-    /// Its place in the agent's list; part of keys, never reused while a record names it.
-    pub device: u32,
-    /// Which Hailo layouts apply: the first half of [`HailoKey`]; 0 where it is no Hailo device.
-    pub hailo: u32,
-}
-
-/// Key of the hash map `HAILO`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct HailoKey {
-    /// [`Watched::hailo`].
-    pub abi: u32,
-    /// The command as passed.
-    pub command: u32,
-}
-
-/// Where the activity stands in the argument of a Hailo command. Offsets in bytes.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HailoCommand {
-    /// [`HAILO_LAUNCH`] and so on.
-    pub kind: u32,
-    /// Offset of the channel's index (`u8`).
-    pub channel_at: u16,
-    /// Offset of the engine's index (`u8`).
-    pub engine_at: u16,
-    /// Offset of the number of buffers (`u8`).
-    pub count_at: u16,
-    /// Offset of the first buffer.
-    pub buffers_at: u16,
-    /// Distance between buffers.
-    pub stride: u16,
-    /// Offset of the size (`u32`) in a buffer.
-    pub size_at: u16,
-    /// Most buffers; never more than [`HAILO_BUFFERS`].
-    pub most: u16,
-    /// Channels below this are host to device.
-    pub inputs: u16,
-    /// Offset of the control's opcode (`u32`, big-endian).
-    pub opcode_at: u16,
-    /// The opcode that switches the model.
-    pub switch_opcode: u16,
-}
-
-/// Launch of a transfer.
-pub const HAILO_LAUNCH: u32 = 1;
-/// Firmware control.
-pub const HAILO_CONTROL: u32 = 2;
-/// Mark as in use.
-pub const HAILO_MARK: u32 = 3;
-/// Most buffers in one launch, of any driver version.
-pub const HAILO_BUFFERS: u16 = 8;
-
-/// What is told at once, through the ring buffer `EVENTS`: this header, then what the kind says.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
-    /// [`EVENT_KEY`] and so on.
-    pub kind: u32,
-    /// Process (`tgid`) that caused it.
-    pub pid: u32,
-}
-
-/// A key was made: a `u32` number of its record and a `u32` of padding follow.
-pub const EVENT_KEY: u32 = 1;
-/// A control group was made: a [`Made`] follows.
-pub const EVENT_CGROUP: u32 = 2;
-/// A process owns a Hailo device now: an [`Owned`] follows.
-pub const EVENT_OWNER: u32 = 3;
-
-/// A control group that was made.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct Made {
-    /// Its kernfs id.
-    pub id: u64,
-    /// Id of its hierarchy, as in `/proc/<pid>/cgroup`; 0 is the unified one.
-    pub hierarchy: u32,
-    /// Bytes of the path, its zero included.
-    pub length: u32,
-    /// Its path from the root of the hierarchy, ended by a zero.
-    pub path: [u8; PATH],
-}
-
-/// Who marked a Hailo device as in use.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owned {
-    /// Which watched device.
-    pub device: u32,
-    /// Number of the caller's record.
-    pub record: u32,
-    /// 0: it is the owner now; 1: the device was busy.
-    pub busy: u32,
-    /// Zero.
-    pub padding: u32,
 }
 
 /// Places in the array `COUNTERS` (`u64` each): what was not recorded, and why.
@@ -252,6 +174,6 @@ pub mod counter {
     pub const READ_FAILED: u32 = 7;
     /// Calls that went to [`super::OTHER_COMMAND`] or [`super::OTHER_EXECUTABLE`].
     pub const FOLDED: u32 = 8;
-    /// How many.
-    pub const COUNT: u32 = 16;
+    /// Not a counter: entries now in `OVERFLOW`. Whoever removes one takes one off, atomically.
+    pub const OVERFLOWING: u32 = 9;
 }

@@ -2,7 +2,7 @@
 
 /// The programs' global `SETTINGS`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// Offsets of the kernel's structures.
     pub offsets: Offsets,
@@ -12,12 +12,32 @@ pub struct Settings {
     pub v1: u32,
     /// 1: the process id is part of every key.
     pub per_process: u32,
-    /// The agent's own process id in the initial namespace: only its calls may use the calibration program.
+    /// The agent's own process id in the initial namespace, 0 where it is not known: only its calls may use the program
+    /// `peek`.
     pub agent: u32,
     /// Most keys of one control group; beyond them its executables and commands are folded.
     pub quota: u32,
     /// Zero.
     pub padding: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl Settings {
+    /// Nothing is known of the kernel, and nothing asked for.
+    pub const NONE: Self = Self {
+        offsets: Offsets::UNKNOWN,
+        v1_subsystem: 0,
+        v1: 0,
+        per_process: 0,
+        agent: 0,
+        quota: 0,
+        padding: 0,
+    };
 }
 
 /// Offsets in bytes within the running kernel's structures, from its BTF or by calibration. `u32::MAX`: not known, and what

@@ -12,7 +12,7 @@ use accelscope::export::stdout::{self, Note};
 use accelscope::host::HostRoots;
 use accelscope::metric::{Resource, Series};
 use accelscope::pipeline::Limits;
-use accelscope::runtime::{self, Format, Hub, Observer, OwnLogs, Printer, Started};
+use accelscope::runtime::{self, Format, Hub, Observer, OwnLogs, Printer, Started, Surroundings};
 use accelscope::sampler::{Level, hailo};
 use accelscope::simulate::Demo;
 use accelscope::telemetry::OwnMetrics;
@@ -155,10 +155,15 @@ impl Job {
             settings.patience = Duration::ZERO;
         }
         let hub = Arc::new(Hub::new(own, resource, limits, collecting, observer));
+        let attribution = Attribution::new(&roots, settings);
+        let surroundings = Surroundings {
+            cgroups: attribution.cgroups(),
+            once: matches!(stdout, Some((_, true))),
+        };
         let started = Started::launch(
-            runtime::samplers(&config, &roots, &node),
+            runtime::samplers(&config, &roots, &node, &surroundings),
             hub,
-            Attribution::new(&roots, settings),
+            attribution,
             Merger::new(),
         );
         let renderer = Renderer {
@@ -192,6 +197,7 @@ impl Job {
                     started: &started,
                     renderer: self.renderer,
                     explain: &explain,
+                    recent: Default::default(),
                 };
                 if once {
                     return Ok(if printer.once()? { EXIT_OK } else { EXIT_FAILED });

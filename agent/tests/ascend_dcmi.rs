@@ -360,7 +360,7 @@ fn every_process_is_told_and_belongs_to_whom_it_is() {
     close(value(&points, "ascend.processes", 0, 0, &[]), 0.0);
     let owned: Vec<_> = of_processes
         .iter()
-        .filter_map(|point| point.owner.map(|owner| (owner, point)))
+        .filter_map(|point| point.owner.clone().map(|owner| (owner, point)))
         .collect();
     let [(Owner::Process { process, always_pid }, point)] = owned.as_slice() else {
         panic!("{owned:?}")

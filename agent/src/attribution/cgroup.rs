@@ -57,7 +57,8 @@ impl Cgroup {
         self.container_id.is_some() || self.container_name.is_some() || self.pod_uid.is_some()
     }
 
-    fn tells(&self) -> u8 {
+    /// How much it says: the more, the better.
+    pub(super) fn tells(&self) -> u8 {
         match self {
             Self {
                 container_id: Some(_),
@@ -80,7 +81,7 @@ impl Cgroup {
     /// Of one path, from the outermost group to the innermost: what is nested replaces what surrounds it.
     ///
     /// A path from outside the reader's own cgroup namespace begins with `..`, and only its end is known.
-    fn of_path(path: &str) -> Self {
+    pub(super) fn of_path(path: &str) -> Self {
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);
         let segments: Vec<&str> = path
             .split('/')

@@ -68,22 +68,9 @@ impl Containers {
 
     /// The names of the container that `cgroup` is in.
     pub(super) fn get(&mut self, cgroup: &Arc<Cgroup>, now: Instant) -> Names {
-        if !self.known.contains_key(cgroup) {
-            super::make_room(&mut self.known, MAX_CONTAINERS, |entry| entry.used);
-        }
-        let entry = self.known.entry(cgroup.clone()).or_insert_with(|| Entry {
-            container: Arc::default(),
-            first: now,
-            next: Some(now),
-            later: 0,
-            counted: false,
-            used: now,
-        });
-        entry.used = now;
-        if entry.next.is_some_and(|next| next <= now) {
-            entry.look(&self.roots, cgroup, now);
-        }
-        let waiting = now.duration_since(entry.first) < self.wait;
+        let wait = self.wait;
+        let entry = look(&mut self.known, &self.roots, cgroup, now);
+        let waiting = now.duration_since(entry.first) < wait;
         if waiting && entry.next.is_some() {
             return Names::Wait;
         }
@@ -102,10 +89,40 @@ impl Containers {
         Names::Known(entry.container.clone())
     }
 
+    /// Looks for the names of one that may be asked for later. Whether that is done.
+    pub(super) fn expect(&mut self, cgroup: &Arc<Cgroup>, now: Instant) -> bool {
+        let entry = look(&mut self.known, &self.roots, cgroup, now);
+        entry.next.is_none() || now.duration_since(entry.first) >= WAIT
+    }
+
     /// Forgets what was not asked for since `before`.
     pub(super) fn forget(&mut self, before: Instant) {
         self.known.retain(|_, entry| entry.used >= before);
     }
+}
+
+fn look<'a>(
+    known: &'a mut HashMap<Arc<Cgroup>, Entry>,
+    roots: &HostRoots,
+    cgroup: &Arc<Cgroup>,
+    now: Instant,
+) -> &'a mut Entry {
+    if !known.contains_key(cgroup) {
+        super::make_room(known, MAX_CONTAINERS, |entry| entry.used);
+    }
+    let entry = known.entry(cgroup.clone()).or_insert_with(|| Entry {
+        container: Arc::default(),
+        first: now,
+        next: Some(now),
+        later: 0,
+        counted: false,
+        used: now,
+    });
+    entry.used = now;
+    if entry.next.is_some_and(|next| next <= now) {
+        entry.look(roots, cgroup, now);
+    }
+    entry
 }
 
 impl Entry {

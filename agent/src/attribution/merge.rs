@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::sources::Sources;
 use super::totals::Totals;
 use super::{Attribution, Resolution, growth};
-use crate::metric::{Attributes, Batch, Instrument, Merge, Owner, Part, Point, ProcessKey};
+use crate::metric::{Attributes, Batch, CgroupOwner, Instrument, Merge, Owner, Part, Point, ProcessKey};
 
 /// How often what has ended is looked for.
 const TIDY: Duration = Duration::from_mins(1);
@@ -23,6 +23,8 @@ pub(super) type Series = (&'static Instrument, Arc<Attributes>);
 pub(super) trait Resolve {
     /// See [`Attribution::resolve`].
     fn resolve(&mut self, process: ProcessKey, always_pid: bool, now: Instant) -> Resolution;
+    /// See [`Attribution::resolve_cgroup`].
+    fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, now: Instant) -> Resolution;
     /// See [`Attribution::is_alive`].
     fn is_alive(&self, process: ProcessKey) -> bool;
 }
@@ -30,6 +32,10 @@ pub(super) trait Resolve {
 impl Resolve for Attribution {
     fn resolve(&mut self, process: ProcessKey, always_pid: bool, now: Instant) -> Resolution {
         Self::resolve(self, process, always_pid, now)
+    }
+
+    fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, now: Instant) -> Resolution {
+        Self::resolve_cgroup(self, owner, now)
     }
 
     fn is_alive(&self, process: ProcessKey) -> bool {
@@ -84,13 +90,15 @@ impl Merger {
                 out.push(point);
                 continue;
             }
-            let owner = match point.owner {
-                None => None,
-                Some(Owner::Process { process, always_pid }) => match processes.resolve(process, always_pid, now) {
-                    Resolution::Known(attributes) => Some(attributes),
-                    Resolution::Unknown => None,
-                    Resolution::Wait => continue,
-                },
+            let resolution = match &point.owner {
+                None => Resolution::Unknown,
+                Some(Owner::Process { process, always_pid }) => processes.resolve(*process, *always_pid, now),
+                Some(Owner::Cgroup(owner)) => processes.resolve_cgroup(owner, now),
+            };
+            let owner = match resolution {
+                Resolution::Known(attributes) => Some(attributes),
+                Resolution::Unknown => None,
+                Resolution::Wait => continue,
             };
             let (attributes, grown) = state.sources.read(&point, owner, now);
             let series = (point.instrument, attributes.clone());

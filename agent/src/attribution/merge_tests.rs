@@ -43,6 +43,11 @@ impl Resolve for World {
         }
     }
 
+    fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, _: Instant) -> Resolution {
+        let attributes = vec![(key::PROCESS_EXECUTABLE_NAME, owner.executable.clone().into())];
+        Resolution::Known(Arc::new(attributes))
+    }
+
     fn is_alive(&self, process: ProcessKey) -> bool {
         !self.dead.contains(&process.pid)
     }
@@ -130,7 +135,7 @@ fn gauges_of_one_container_combine_by_their_rule() {
         (
             found[0].value.as_f64().unwrap(),
             found[0].time.unix_nanos(),
-            found[0].owner,
+            found[0].owner.clone(),
         )
     };
     assert_eq!(value(&PROCESS_UTILIZATION, "a"), (3.0, 2, None));

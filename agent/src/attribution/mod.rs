@@ -8,6 +8,7 @@ mod growth;
 mod known;
 mod logs;
 mod merge;
+mod owners;
 mod resolve;
 mod segment;
 mod sources;

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use super::cgroup::Cgroup;
 use super::container::Container;
 use super::known::{Containers, Names, WAIT};
+use super::owners::Owners;
 use crate::host::HostRoots;
+use crate::host::cgroups::Cgroups;
 use crate::host::process::Processes;
-use crate::metric::{Attribute, ProcessKey, key};
+use crate::metric::{Attribute, CgroupOwner, ProcessKey, key};
 
 /// Most processes that are remembered, about 300 bytes each; beyond, those go first that were asked for longest ago.
 pub(super) const MAX_PROCESSES: usize = 8192;
@@ -61,6 +63,7 @@ pub struct Attribution {
     settings: Settings,
     known: HashMap<ProcessKey, Known>,
     containers: Containers,
+    owners: Owners,
     tidied: Option<Instant>,
 }
 
@@ -84,6 +87,7 @@ impl Attribution {
             settings,
             known: HashMap::new(),
             containers: Containers::new(roots, settings.patience),
+            owners: Owners::new(Cgroups::new(roots), settings.patience),
             tidied: None,
         }
     }
@@ -107,6 +111,22 @@ impl Attribution {
             None
         };
         Resolution::Known(known.attributes(process, container, always_pid || self.settings.per_process))
+    }
+
+    /// Whose that is which the kernel captured.
+    pub fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, now: Instant) -> Resolution {
+        self.tidy(now);
+        self.owners.resolve(owner, &self.processes, &mut self.containers, now)
+    }
+
+    /// The host's control groups, for whoever is told of new ones.
+    pub fn cgroups(&self) -> Cgroups {
+        self.owners.cgroups().clone()
+    }
+
+    /// Looks for the names of containers that have just come to be: they may be gone when a reading names them.
+    pub fn tend(&mut self, now: Instant) {
+        self.owners.tend(&mut self.containers, now);
     }
 
     /// Whether that very process still runs.
@@ -160,6 +180,7 @@ impl Attribution {
         if let (true, Some(before)) = (due, now.checked_sub(FORGET)) {
             self.known.retain(|_, known| known.used >= before);
             self.containers.forget(before);
+            self.owners.forget(before);
         }
         if due {
             self.tidied = Some(now);
@@ -218,7 +239,12 @@ impl Known {
     }
 }
 
-fn list(executable: &str, cgroup: &Cgroup, container: Option<&Container>, pid: Option<u32>) -> Vec<Attribute> {
+pub(super) fn list(
+    executable: &str,
+    cgroup: &Cgroup,
+    container: Option<&Container>,
+    pid: Option<u32>,
+) -> Vec<Attribute> {
     let mut list: Vec<Attribute> = vec![(key::PROCESS_EXECUTABLE_NAME, executable.into())];
     list.extend(pid.map(|pid| (key::PROCESS_PID, pid.into())));
     let mut text = |key, value: &Option<String>| list.extend(value.as_deref().map(|value| (key, value.into())));

@@ -75,7 +75,7 @@ impl Sources {
         let mut key = Key {
             instrument: point.instrument,
             attributes: point.attributes.clone(),
-            owner: point.owner,
+            owner: point.owner.clone(),
             twin: 0,
         };
         let run = self.run;
@@ -107,10 +107,10 @@ impl Sources {
     /// Forgets the processes that have ended. One that lives may be read again and must not be counted anew.
     pub(super) fn tidy(&mut self, now: Instant, is_alive: impl Fn(ProcessKey) -> bool) {
         let (run, mut alive) = (self.run, HashMap::new());
-        self.known.retain(|key, source| match key.owner {
+        self.known.retain(|key, source| match &key.owner {
             _ if source.run == run && now.duration_since(source.read) < KEEP => true,
-            Some(Owner::Process { process, .. }) => *alive.entry(process).or_insert_with(|| is_alive(process)),
-            None => now.duration_since(source.read) < KEEP,
+            Some(Owner::Process { process, .. }) => *alive.entry(*process).or_insert_with(|| is_alive(*process)),
+            Some(Owner::Cgroup(_)) | None => now.duration_since(source.read) < KEEP,
         });
         let present = self.known.values().filter(|source| source.run == run).count();
         super::make_room(&mut self.known, present + MAX_ABSENT, |source| source.read);

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod file;
 mod headers;
+mod ioctl;
 mod layers;
 mod origin;
 mod otel;
@@ -29,6 +30,7 @@ pub use choice::{AscendBackend, Enabled, LogFormat, LogLevel};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
+pub use ioctl::{ExtraDevice, Ioctl, IoctlHook, IoctlHooks};
 pub use origin::Origin;
 pub use otlp::{DestinationKeys, Otlp};
 pub use sections::{Ascend, Attribution, Compat, CompatView, Config, Hailo, Host, Http, K8sMonitor, Limits, Log};
@@ -194,6 +196,27 @@ impl Config {
             discover: self.hailo.discover,
             max_age: self.hailo.max_age,
             min_interval: self.hailo.min_interval,
+        }
+    }
+
+    /// What the sampler of device nodes needs to know.
+    #[cfg(feature = "ioctl")]
+    pub fn ioctl_settings(&self) -> crate::sampler::ioctl::Settings {
+        use crate::sampler::ioctl::{Extra, Family, Settings};
+        let extra = self.ioctl.extra_devices.iter().map(|extra| Extra {
+            path: extra.path.clone(),
+            family: extra.family.as_deref().and_then(Family::named),
+            abi: extra.abi.clone(),
+        });
+        Settings {
+            extra: extra.collect(),
+            hooks: match &self.ioctl.hooks {
+                IoctlHooks::Auto => None,
+                IoctlHooks::Only(hooks) => Some(hooks.iter().map(|hook| hook.as_str()).collect()),
+            },
+            btf: self.ioctl.btf.clone(),
+            period: self.ioctl.period,
+            per_process: self.attribution.per_process,
         }
     }
 

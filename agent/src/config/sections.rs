@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::choice::{AscendBackend, Enabled, LogFormat, LogLevel};
+use super::ioctl::Ioctl;
 use super::otlp::Otlp;
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::units::{optional, text};
@@ -26,6 +27,8 @@ pub struct Config {
     pub hailo: Hailo,
     /// `[ascend]`
     pub ascend: Ascend,
+    /// `[ioctl]`
+    pub ioctl: Ioctl,
     /// `[http]`
     pub http: Http,
     /// `[otlp]`

@@ -75,6 +75,28 @@ pub(super) mod optional {
     }
 }
 
+/// For `#[serde(with)]`: a list of values, each as text. The error of one names it.
+pub(super) mod list {
+    use super::{Deserialize, Deserializer, Item, Textual};
+
+    pub(crate) fn serialize<T: Textual, S: serde::Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values.iter().map(T::show))
+    }
+
+    pub(crate) fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+        let items = Vec::<Item<T>>::deserialize(deserializer)?;
+        Ok(items.into_iter().map(|item| item.0).collect())
+    }
+}
+
+struct Item<T>(T);
+
+impl<'de, T: Textual> Deserialize<'de> for Item<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text::deserialize(deserializer).map(Self)
+    }
+}
+
 struct Maybe<T>(Option<T>);
 
 impl<'de, T: Textual> Deserialize<'de> for Maybe<T> {

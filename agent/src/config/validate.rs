@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::layers::{KeyPath, Merged};
 use super::otlp::{DEFAULT, Resolved};
-use super::{Config, ConfigError, Origin};
+use super::{Config, ConfigError, Ioctl, Origin};
 use crate::export::otlp::Protocol;
 
 /// The replaced collector's interval, which nobody may go below.
@@ -115,6 +115,27 @@ impl Validation<'_> {
         }
         self.absolute(&["host", "root"], &config.host.root);
         self.absolute(&["hailo", "dir"], &config.hailo.dir);
+        self.ioctl(&config.ioctl);
+    }
+
+    fn ioctl(&mut self, ioctl: &Ioctl) {
+        let least = Duration::from_millis(100);
+        self.between(&["ioctl", "period"], ioctl.period, least, Duration::from_hours(1));
+        if let Some(btf) = &ioctl.btf {
+            self.absolute(&["ioctl", "btf"], btf);
+        }
+        let at = ["ioctl", "extra_devices"];
+        for (nth, extra) in ioctl.extra_devices.iter().enumerate() {
+            let path = extra.path.display();
+            if ioctl.extra_devices[..nth].iter().any(|other| other.path == extra.path) {
+                self.error(&at, format!("{path} stands there twice; leave one out"));
+            } else if !extra.path.starts_with("/dev") {
+                self.warn(
+                    &at,
+                    &format!("{path} is not below /dev; it is watched if it is the node of a device"),
+                );
+            }
+        }
     }
 
     fn between(&mut self, at: &[&str], value: Duration, least: Duration, most: Duration) {

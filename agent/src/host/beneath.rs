@@ -69,7 +69,7 @@ impl HostRoots {
         Ok(names.filter(|name| name != "." && name != "..").take(most).collect())
     }
 
-    fn open(&self, absolute: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    pub(super) fn open(&self, absolute: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let root = rustix::fs::open(self.path("/"), DIRECTORY, Mode::empty())?;
         open(root, absolute, flags)
     }

@@ -6,7 +6,10 @@
 mod beneath;
 mod boot;
 pub mod bounded;
+pub mod cgroups;
+pub mod descriptors;
 mod machine;
+mod node;
 pub mod process;
 pub mod writer;
 
@@ -33,6 +36,11 @@ impl HostRoots {
     /// The host's `/proc`.
     pub fn proc(&self) -> PathBuf {
         self.path("/proc")
+    }
+
+    /// The host's `/dev`.
+    pub fn dev(&self) -> PathBuf {
+        self.path("/dev")
     }
 
     /// The host's `/sys`.

@@ -21,6 +21,14 @@ keys! {
     HW_DRIVER_VERSION = "hw.driver_version";
     /// Address of the device on its bus, e.g. `0001:01:00.0`, or `[integrated]`.
     ACCEL_DEVICE_ADDRESS = "accel.device.address";
+    /// Name of the ioctl command, or its number (`0xc0de1234`) where it has no known name; `_OTHER` beyond a quota.
+    ACCEL_IOCTL_COMMAND = "accel.ioctl.command";
+    /// Direction of the transfer: `host_to_device` or `device_to_host`.
+    ACCEL_IO_DIRECTION = "accel.io.direction";
+    /// Name of the device's node, e.g. `hailo0` or `nvidiactl`.
+    ACCEL_DEVICE_NAME = "accel.device.name";
+    /// Family of the device's driver, e.g. `hailo`, `nvidia` or `drm`.
+    ACCEL_DEVICE_FAMILY = "accel.device.family";
     /// Kind of the hardware that a reading is of: `npu`.
     HW_TYPE = "hw.type";
     /// State of the hardware: `ok`, `degraded` or `failed`.
@@ -41,7 +49,7 @@ keys! {
     ASCEND_HEALTH = "ascend.health";
     /// Clock of the chip: `aicore`, `vector`, `control_cpu`, `hbm` or `ddr`.
     ASCEND_CLOCK = "ascend.clock";
-    /// Kind of the error: `corrected` or `uncorrected`.
+    /// Kind of the error: `corrected` or `uncorrected` of a memory, the errno's name (`ENOTTY`) of a call.
     ERROR_TYPE = "error.type";
     /// Version of `npu-smi`.
     ASCEND_TOOL_VERSION = "ascend.tool.version";
@@ -77,6 +85,10 @@ keys! {
     AGENT_OUTCOME = "agent.outcome";
     /// Why something did not happen.
     AGENT_REASON = "agent.reason";
+    /// The kernel module of the watched devices, or their family.
+    AGENT_IOCTL_DRIVER = "agent.ioctl.driver";
+    /// The kind of hook that sees the calls: `fentry`, `kprobe`, `tracepoint`, `raw_tracepoint` or `scan`.
+    AGENT_IOCTL_HOOK = "agent.ioctl.hook";
     /// Name of the OTLP destination.
     DESTINATION = "destination";
     /// Name of the instrument concerned.

@@ -16,7 +16,7 @@ mod timestamp;
 pub use attributes::{Attribute, AttributeValue, Attributes, MAX_VALUE_BYTES};
 pub use batch::{Batch, Part};
 pub use instrument::{Instrument, Kind, Merge, Stability};
-pub use point::{Histogram, Owner, Point, ProcessKey, Value};
+pub use point::{CgroupOwner, Histogram, Owner, Point, ProcessKey, Value};
 pub use resource::Resource;
 pub use series::Series;
 pub use timestamp::Timestamp;

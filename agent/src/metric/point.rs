@@ -1,5 +1,6 @@
 //! One reading.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::{Attributes, Instrument, Timestamp};
@@ -78,7 +79,7 @@ pub struct Histogram {
 }
 
 /// Whose a reading is. Turned into process, container and pod attributes by attribution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// A process. `per_process` readings always carry its pid, because the driver itself reports them by process.
     Process {
@@ -87,6 +88,48 @@ pub enum Owner {
         /// Whether its pid is part of the series whatever `attribution.per_process` says.
         always_pid: bool,
     },
+    /// What the kernel knew of a process when it did something; the process may be long gone.
+    Cgroup(Arc<CgroupOwner>),
+}
+
+/// An owner as the kernel captured it.
+///
+/// Two are the same when everything but [`process`](Self::process) is; that too where it is [`alone`](Self::alone).
+#[derive(Debug, Clone)]
+pub struct CgroupOwner {
+    /// Id of its control group in the unified hierarchy; 0 if there is none.
+    pub unified: u64,
+    /// Id of its control group in the v1 hierarchy of `pids`, else `memory`; 0 if there is none.
+    pub legacy: u64,
+    /// Base name of its executable.
+    pub executable: Arc<str>,
+    /// Its process id where that is part of the series.
+    pub pid: Option<u32>,
+    /// It is this one process, not all of its kind: its control groups say nothing, or each process is shown by itself.
+    pub alone: bool,
+    /// A process of that owner, which may tell more while it lives.
+    pub process: Option<ProcessKey>,
+}
+
+impl CgroupOwner {
+    fn identity(&self) -> (u64, u64, &str, Option<u32>, Option<ProcessKey>) {
+        let process = self.process.filter(|_| self.alone);
+        (self.unified, self.legacy, &self.executable, self.pid, process)
+    }
+}
+
+impl PartialEq for CgroupOwner {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for CgroupOwner {}
+
+impl Hash for CgroupOwner {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
 }
 
 /// A process that a reused pid cannot be confused with.

@@ -82,6 +82,7 @@ impl Intake {
             let own = self.parts.iter_mut().filter(|(part, _)| part.sampler == sampler);
             own.for_each(|(_, seen)| seen.at = Instant::now());
         }
+        self.attribution.tend(Instant::now());
         let mut named = Vec::new();
         for batch in run.batches {
             let part = batch.part.clone();
@@ -109,6 +110,7 @@ impl Intake {
 
     /// Ends what has not been read for too long: a hung sampler must not leave its last values standing.
     fn look_after(&mut self) {
+        self.attribution.tend(Instant::now());
         let overdue = self.parts.extract_if(|_, seen| seen.at.elapsed() > seen.keep);
         let overdue: Vec<Part> = overdue.map(|(part, _)| part).collect();
         if !overdue.is_empty() {

@@ -7,6 +7,8 @@
 pub mod ascend;
 #[cfg(feature = "hailo")]
 pub mod hailo;
+#[cfg(feature = "ioctl")]
+pub mod ioctl;
 
 use std::time::{Duration, Instant};
 

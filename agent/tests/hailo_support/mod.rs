@@ -200,7 +200,10 @@ pub(crate) fn is(points: &[Point], name: &str, wanted: f64) -> bool {
 /// The processes of the points of that name.
 pub(crate) fn pids(points: &[Point], name: &str) -> Vec<u32> {
     let mut pids: Vec<u32> = ours(points, name)
-        .filter_map(|point| point.owner.map(|Owner::Process { process, .. }| process.pid))
+        .filter_map(|point| match &point.owner {
+            Some(Owner::Process { process, .. }) => Some(process.pid),
+            _ => None,
+        })
         .collect();
     pids.sort_unstable();
     pids

@@ -1,6 +1,7 @@
 mod destinations;
 mod errors;
 mod example;
+mod ioctl;
 mod otel;
 mod precedence;
 mod resource;

@@ -3,8 +3,8 @@
 use super::{WORK_SECONDS, instrument, instruments};
 use crate::metric::Kind::{Counter, Gauge, Histogram, UpDownCounter};
 use crate::metric::key::{
-    AGENT_INSTRUMENT, AGENT_OUTCOME, AGENT_REASON, AGENT_RUSTC, AGENT_SAMPLER, DESTINATION, HTTP_RESPONSE_STATUS_CODE,
-    HTTP_ROUTE, SERVICE_VERSION, VCS_REVISION,
+    AGENT_INSTRUMENT, AGENT_IOCTL_DRIVER, AGENT_IOCTL_HOOK, AGENT_OUTCOME, AGENT_REASON, AGENT_RUSTC, AGENT_SAMPLER,
+    DESTINATION, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, SERVICE_VERSION, VCS_REVISION,
 };
 
 instruments! {
@@ -59,6 +59,26 @@ instruments! {
     ATTRIBUTION_UNNAMED = instrument(
         "agent.attribution.unnamed", "{container}", Counter, &[],
         "Containers whose name could not be learned from the node.",
+    );
+    ATTRIBUTION_UNKNOWN = instrument(
+        "agent.attribution.unknown", "{owner}", Counter, &[],
+        "Owners of readings whose control group was gone before its path could be learned.",
+    );
+    IOCTL_LOST = instrument(
+        "agent.ioctl.lost", "{occurrence}", Counter, &[AGENT_REASON],
+        "What the programs in the kernel did not record of calls and events, by reason.",
+    );
+    IOCTL_DEVICES = instrument(
+        "agent.ioctl.devices", "{device}", UpDownCounter, &[AGENT_IOCTL_DRIVER, AGENT_IOCTL_HOOK],
+        "Device nodes that are watched, by driver and the kind of hook that sees their calls.",
+    );
+    IOCTL_MEMORY = instrument(
+        "agent.ioctl.memory.usage", "By", UpDownCounter, &[],
+        "Kernel memory of the maps that the programs in the kernel fill.",
+    );
+    IOCTL_RECORDS = instrument(
+        "agent.ioctl.records", "{record}", UpDownCounter, &[],
+        "Combinations of control group, executable, device and command that the programs in the kernel tell apart now.",
     );
     EXPORT_POINTS = instrument(
         "agent.export.points", "{point}", Counter, &[DESTINATION, AGENT_OUTCOME],

@@ -3,25 +3,44 @@
 pub mod accel;
 pub mod agent;
 pub mod ascend;
+pub mod calls;
 pub mod hailo;
 pub mod hw;
+pub mod ioctl;
 
 use super::{Instrument, Kind, Merge, Stability};
 
 /// Every instrument, sorted by name.
 pub fn all() -> Vec<&'static Instrument> {
-    let mut all: Vec<_> = [hw::ALL, accel::ALL, hailo::ALL, ascend::ALL, agent::ALL].concat();
+    let mut all: Vec<_> = [
+        hw::ALL,
+        accel::ALL,
+        hailo::ALL,
+        ascend::ALL,
+        ioctl::ALL,
+        calls::ALL,
+        agent::ALL,
+    ]
+    .concat();
     all.sort_by_key(|instrument| instrument.name);
     all
 }
 
 /// The instrument of that name.
 pub fn find(name: &str) -> Option<&'static Instrument> {
-    [hw::ALL, accel::ALL, hailo::ALL, ascend::ALL, agent::ALL]
-        .into_iter()
-        .flatten()
-        .find(|instrument| instrument.name == name)
-        .copied()
+    [
+        hw::ALL,
+        accel::ALL,
+        hailo::ALL,
+        ascend::ALL,
+        ioctl::ALL,
+        calls::ALL,
+        agent::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .find(|instrument| instrument.name == name)
+    .copied()
 }
 
 /// The keys that attribution adds to an [`owned`](Instrument::owned) instrument's points.

@@ -120,9 +120,13 @@ impl WirePoint {
         Some(Self {
             name: point.instrument.name.to_owned(),
             attributes: attributes.collect(),
-            owner: point.owner.map(|Owner::Process { process, .. }| WireOwner {
-                pid: process.pid,
-                start_ticks: process.start_ticks,
+            // A worker knows processes only.
+            owner: point.owner.as_ref().and_then(|owner| match owner {
+                Owner::Process { process, .. } => Some(WireOwner {
+                    pid: process.pid,
+                    start_ticks: process.start_ticks,
+                }),
+                Owner::Cgroup(_) => None,
             }),
             time: point.time.unix_nanos(),
             start: point.start.map(crate::metric::Timestamp::unix_nanos),

@@ -64,17 +64,10 @@ pub(super) fn scan(roots: &HostRoots) -> io::Result<BTreeMap<String, Device>> {
 fn read(roots: &HostRoots, class: &str, path: &Path, name: &str) -> Option<Device> {
     let attribute = |name: &str| text(&path.join(name));
     let id = attribute("device_id");
-    // From 5.3 on the address stands in `device_id`, where the PCI ids stood before.
-    let found = attribute("board_location").or_else(|| id.clone().filter(|id| is_address(id)));
-    let found = found.or_else(|| {
-        let link = std::fs::canonicalize(path.join("device")).ok()?;
-        Some(link.file_name()?.to_string_lossy().into_owned()).filter(|name| is_address(name))
-    });
-    let Some(found) = found else {
+    let Some(address) = address_of(path) else {
         tracing::debug!(path = %path.display(), "a Hailo device without an address is left out");
         return None;
     };
-    let address = address(&found);
     let on_card = id.is_some_and(|id| ON_CARD.contains(&id.to_ascii_lowercase().as_str()));
     Some(Device {
         name: name.to_owned(),
@@ -83,6 +76,18 @@ fn read(roots: &HostRoots, class: &str, path: &Path, name: &str) -> Option<Devic
         monitored_on_card: on_card || class == "hailo1x" || attribute("accelerator_type").as_deref() == Some("1"),
         address,
     })
+}
+
+/// PCI address or `[integrated]` of the device whose class directory in sysfs this is, as [`hw_id`] takes it.
+pub fn address_of(path: &Path) -> Option<String> {
+    let attribute = |name: &str| text(&path.join(name));
+    // From 5.3 on the address stands in `device_id`, where the PCI ids stood before.
+    let found = attribute("board_location").or_else(|| attribute("device_id").filter(|id| is_address(id)));
+    let found = found.or_else(|| {
+        let link = std::fs::canonicalize(path.join("device")).ok()?;
+        Some(link.file_name()?.to_string_lossy().into_owned()).filter(|name| is_address(name))
+    });
+    found.map(|found| address(&found))
 }
 
 /// By the device's own link, else the one loaded module that makes such a class.

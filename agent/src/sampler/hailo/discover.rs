@@ -4,30 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::device::{Device, text};
 use super::directory::{DirectoryId, identity};
+use crate::host::descriptors::{Pace, char_devices};
 use crate::host::process::Processes;
 use crate::metric::ProcessKey;
 
 /// Shortest time between two walks through `/proc/*/fd`, and where the kernel tells that the number of users changed.
 const SOONEST: Duration = Duration::from_secs(5);
 const SOONEST_COUNTED: Duration = Duration::from_secs(1);
-/// Longest time between two walks.
-const LATEST: Duration = Duration::from_mins(1);
-
-/// A walk costs about 5 µs a descriptor (unoptimised, Linux 6.18 on a small virtual machine). The next one waits for this
-/// many times the CPU time that the last one took: they take at most 0.5 % of a core until [`LATEST`] is reached, and next
-/// to nothing where the kernel tells that the number of users is the same.
-const REST: u32 = 200;
-
-/// Most descriptors of one process that are looked at.
-const MAX_DESCRIPTORS: usize = 16_384;
-
 /// A view of the file system: a mount namespace, and a root in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct View {
@@ -55,9 +43,10 @@ pub(super) fn holders(processes: &Processes, numbers: &BTreeSet<u64>) -> io::Res
 }
 
 fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Holder> {
-    let descriptors = std::fs::read_dir(processes.path(pid, "fd")).ok()?;
-    let mut descriptors = descriptors.take(MAX_DESCRIPTORS).flatten();
-    if !descriptors.any(|entry| is_device(&entry.path(), numbers)) {
+    if !char_devices(processes, pid)
+        .ok()?
+        .any(|number| numbers.contains(&number))
+    {
         return None;
     }
     let root = rustix::fs::stat(processes.path(pid, "root")).ok()?;
@@ -70,27 +59,11 @@ fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Ho
     })
 }
 
-/// Without opening it, and without asking a file server that may not answer.
-fn is_device(descriptor: &Path, numbers: &BTreeSet<u64>) -> bool {
-    let wanted = StatxFlags::TYPE;
-    rustix::fs::statx(CWD, descriptor, AtFlags::STATX_DONT_SYNC, wanted).is_ok_and(|found| {
-        FileType::from_raw_mode(found.stx_mode.into()) == FileType::CharacterDevice
-            && numbers.contains(&rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor))
-    })
-}
-
 /// The holders, kept up to date at a bounded cost.
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
     holders: Vec<Holder>,
-    references: Option<u64>,
-    walked: Option<Walk>,
-}
-
-#[derive(Debug)]
-struct Walk {
-    at: Instant,
-    took: Duration,
+    pace: Pace,
 }
 
 impl Discovery {
@@ -119,41 +92,19 @@ impl Discovery {
             return Ok(());
         }
         let references = references(devices);
-        let same = references.is_some() && references == self.references && !lost_one;
         let soonest = if references.is_some() { SOONEST_COUNTED } else { SOONEST };
-        let rest = self.walked.as_ref().map(|walk| {
-            // Where the kernel counts the same number of users, they are most likely the same ones.
-            if same {
-                LATEST
-            } else {
-                (walk.took * REST).clamp(soonest, LATEST)
-            }
-        });
-        if let (Some(walk), Some(rest)) = (&self.walked, rest)
-            && now < walk.at + rest
-        {
+        if now < self.pace.due(now, soonest, references, lost_one) {
             return Ok(());
         }
-        let begun = cpu_time();
-        let found = if references == Some(0) {
-            Ok(Vec::new())
-        } else {
-            holders(processes, &numbers)
-        };
-        self.walked = Some(Walk {
-            at: now,
-            took: cpu_time().saturating_sub(begun),
-        });
-        self.references = references;
-        self.holders = found?;
+        self.holders = self.pace.walk(now, references, || {
+            if references == Some(0) {
+                Ok(Vec::new())
+            } else {
+                holders(processes, &numbers)
+            }
+        })?;
         Ok(())
     }
-}
-
-/// CPU time of this thread: a busy machine makes a walk slow, but not dear.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 /// How many users the kernel counts for the devices' modules; unknown where one is not told.
@@ -216,7 +167,7 @@ mod tests {
         let mut walked = |seconds| {
             let now = now + Duration::from_secs(seconds);
             discovery.update(&processes, &devices, now).unwrap();
-            discovery.walked.as_ref().is_some_and(|walk| walk.at == now)
+            discovery.pace.walked_at() == Some(now)
         };
         assert!(walked(0));
         assert!(!walked(59));

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::Counter;
 
-pub use self::device::hw_id;
+pub use self::device::{address_of, hw_id};
 pub use self::explain::explain;
 
 use self::device::Device;

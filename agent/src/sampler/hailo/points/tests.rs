@@ -112,11 +112,11 @@ fn show(points: &[Point]) -> Vec<String> {
             .attributes
             .get(key::HW_ID)
             .map_or("-", |id| letter(&id.to_string()));
-        let owner = match point.owner {
+        let owner = match &point.owner {
             Some(Owner::Process { process, always_pid }) => {
-                format!(" {}{}", process.pid, if always_pid { "!" } else { "" })
+                format!(" {}{}", process.pid, if *always_pid { "!" } else { "" })
             }
-            None => String::new(),
+            Some(Owner::Cgroup(_)) | None => String::new(),
         };
         format!("{} {device} {:?}{owner}", point.instrument.name, point.value)
     };

@@ -1,0 +1,118 @@
+//! A call's entry and return, whatever hook tells them.
+
+use agent_ebpf::{BUCKETS, ErrorKey, Slot, Watched, counter};
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated};
+
+use crate::{
+    atomic::{add, note},
+    caller,
+    flight::Flight,
+    hailo,
+    kernel::Kernel,
+    maps::{ERRORS, RECORDS},
+    record,
+};
+
+/// The largest errno, as in `linux/err.h`.
+const MAX_ERRNO: i64 = 4095;
+
+/// A call to a watched device begins.
+#[inline(always)]
+pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command: u32, argument: u64) {
+    // SAFETY: has no preconditions.
+    let owner = unsafe { generated::bpf_get_current_pid_tgid() };
+    let mut key = caller::key::<K>(task, (owner >> 32) as u32, watched, command);
+    let number = record::number(&mut key);
+    let Some(record) = RECORDS.get_ptr_mut(number) else {
+        return;
+    };
+    // SAFETY: has no preconditions.
+    let now = unsafe { generated::bpf_ktime_get_ns() };
+    // SAFETY: aligned fields of a map's value; `last` is a plain store, for which any of several writers will do.
+    unsafe {
+        add(&raw mut (*record).entered, 1);
+        core::ptr::write_volatile(&raw mut (*record).last, now);
+    }
+    let (finish, argument) = if watched.hailo == 0 {
+        (agent_ebpf::FINISH_NOTHING, argument)
+    } else {
+        hailo::enter(watched.hailo, command, argument, record)
+    };
+    F::put(&Slot {
+        owner,
+        began: now,
+        record: number,
+        device: watched.device,
+        command,
+        finish,
+        argument,
+    });
+}
+
+/// The current thread's call returns, if it was one that counts.
+#[inline(always)]
+pub(crate) fn leave<F: Flight>(result: i64) {
+    // SAFETY: has no preconditions.
+    let owner = unsafe { generated::bpf_get_current_pid_tgid() };
+    let Some(call) = F::take(owner) else { return };
+    // SAFETY: has no preconditions.
+    let took = unsafe { generated::bpf_ktime_get_ns() }.saturating_sub(call.began);
+    let Some(record) = RECORDS.get_ptr_mut(call.record) else {
+        return;
+    };
+    let failed = result < 0 && result >= -MAX_ERRNO;
+    // SAFETY: aligned fields of a map's value, and a bucket within the array.
+    unsafe {
+        add(&raw mut (*record).duration, took);
+        add((&raw mut (*record).buckets).cast::<u64>().add(bucket(took)), 1);
+        if failed {
+            add(&raw mut (*record).failed, 1);
+        }
+    }
+    if failed {
+        error(ErrorKey {
+            record: call.record,
+            errno: (-result) as u32,
+        });
+    } else if call.finish != agent_ebpf::FINISH_NOTHING {
+        hailo::leave(&call, record);
+    }
+}
+
+/// The place of a duration among bounds of 1 µs × 4^k: a binary search, for a loop would cost more than the rest.
+#[inline(always)]
+fn bucket(took: u64) -> usize {
+    const fn bound(k: u32) -> u64 {
+        1000 << (2 * k)
+    }
+    let mut k = 0;
+    if took > bound(7) {
+        k = 8;
+    }
+    if took > bound(k + 3) {
+        k += 4;
+    }
+    if k < 12 {
+        if took > bound(k + 1) {
+            k += 2;
+        }
+        if took > bound(k) {
+            k += 1;
+        }
+    }
+    (k as usize).min(BUCKETS - 1)
+}
+
+#[inline(always)]
+fn error(key: ErrorKey) {
+    if let Some(count) = ERRORS.get_ptr_mut(&key) {
+        return add(count, 1);
+    }
+    if ERRORS.insert(&key, 1, u64::from(BPF_NOEXIST)).is_ok() {
+        return;
+    }
+    match ERRORS.get_ptr_mut(&key) {
+        Some(count) => add(count, 1),
+        None => note(counter::ERROR_FULL),
+    }
+}

@@ -1,0 +1,65 @@
+//! Hooks on a driver's own `unlocked_ioctl(struct file *, unsigned int, unsigned long)`: nothing but its calls comes here.
+//! The return may as well come from `syscalls:sys_exit_ioctl`, by `ioctl_exit_direct` or `ioctl_exit_probed`.
+
+use agent_ebpf::HOOK_DRIVER;
+use aya_ebpf::{
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+
+use crate::{
+    call,
+    flight::{Flight, InSlots, InTable},
+    kernel::{Direct, Kernel, Probed},
+    watched,
+};
+
+/// `P` reads the file, which is typed or a plain address; `K` the current task.
+#[inline(always)]
+fn enter<P: Kernel, K: Kernel, F: Flight>(file: u64, command: u32, argument: u64) -> u32 {
+    if let Some(device) = watched::device::<P>(file, HOOK_DRIVER) {
+        call::enter::<K, F>(K::task(), &device, command, argument);
+    }
+    0
+}
+
+#[fentry]
+fn hook_fentry(context: FEntryContext) -> i32 {
+    enter::<Direct, Direct, InSlots>(context.arg(0), context.arg::<u64>(1) as u32, context.arg(2)) as i32
+}
+
+#[fexit]
+fn hook_fexit(context: FExitContext) -> i32 {
+    call::leave::<InSlots>(context.arg(3));
+    0
+}
+
+#[inline(always)]
+fn probed<K: Kernel, F: Flight>(context: &ProbeContext) -> u32 {
+    let (Some(file), Some(command), Some(argument)) = (context.arg(0), context.arg::<u64>(1), context.arg(2)) else {
+        return 0;
+    };
+    enter::<Probed, K, F>(file, command as u32, argument)
+}
+
+#[kprobe]
+fn hook_kprobe_direct(context: ProbeContext) -> u32 {
+    probed::<Direct, InSlots>(&context)
+}
+
+#[kretprobe]
+fn hook_kretprobe_direct(context: RetProbeContext) -> u32 {
+    call::leave::<InSlots>(context.ret());
+    0
+}
+
+#[kprobe]
+fn hook_kprobe_probed(context: ProbeContext) -> u32 {
+    probed::<Probed, InTable>(&context)
+}
+
+#[kretprobe]
+fn hook_kretprobe_probed(context: RetProbeContext) -> u32 {
+    call::leave::<InTable>(context.ret());
+    0
+}

@@ -1,0 +1,191 @@
+//! Where the hierarchies are mounted, and what is in them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{CgroupId, Hierarchy, State};
+use crate::host::HostRoots;
+
+/// Longest `/proc/cgroups` that is read: a line for each of some fifteen controllers.
+const MAX_TABLE_BYTES: usize = 16 * 1024;
+
+/// Most groups of one hierarchy that are read at once. A node with 110 pods has about a thousand.
+const MAX_GROUPS: usize = 16_384;
+
+/// Longest time for reading one hierarchy.
+const MAX_TIME: Duration = Duration::from_secs(1);
+
+/// Number of the root's inode in every hierarchy (`kernfs_create_root`).
+const ROOT: u64 = 1;
+
+#[derive(Debug)]
+pub(super) struct Hierarchies {
+    roots: HostRoots,
+    found: Option<Found>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    unified: Option<PathBuf>,
+    legacy: Option<PathBuf>,
+    /// The v1 hierarchy's number.
+    legacy_number: Option<u32>,
+    see_all: bool,
+}
+
+impl Hierarchies {
+    pub(super) fn new(roots: &HostRoots) -> Self {
+        Self {
+            roots: roots.clone(),
+            found: None,
+        }
+    }
+
+    pub(super) fn of_number(&mut self, number: u32) -> Option<Hierarchy> {
+        if number == 0 {
+            return Some(Hierarchy::Unified);
+        }
+        (self.found().legacy_number == Some(number)).then_some(Hierarchy::Legacy)
+    }
+
+    pub(super) fn see_all(&self) -> bool {
+        self.found.as_ref().is_some_and(|found| found.see_all)
+    }
+
+    /// Every group's id and path, as far as the limits allow.
+    pub(super) fn read(&mut self, mut learn: impl FnMut(CgroupId, Arc<str>)) {
+        // Mounts come and go: a hierarchy may have been mounted since.
+        self.found = None;
+        let found = self.found();
+        for (hierarchy, mount) in [(Hierarchy::Unified, &found.unified), (Hierarchy::Legacy, &found.legacy)] {
+            if let Some(mount) = mount {
+                walk(mount, |id, path| learn(CgroupId { hierarchy, id }, path.into()));
+            }
+        }
+    }
+
+    pub(super) fn state(&self, id: CgroupId, path: &str) -> State {
+        let Some(found) = &self.found else {
+            return State::Unknown;
+        };
+        let mount = match id.hierarchy {
+            Hierarchy::Unified => &found.unified,
+            Hierarchy::Legacy => &found.legacy,
+        };
+        let Some(directory) = mount.as_ref().map(|mount| mount.join(path.trim_start_matches('/'))) else {
+            return State::Unknown;
+        };
+        match directory.metadata() {
+            Ok(metadata) if metadata.ino() == id.id => is_populated(&directory),
+            // Another of the same name.
+            Ok(_) => State::Gone,
+            // Outside of what a private namespace shows nothing exists.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && found.see_all => State::Gone,
+            Err(_) => State::Unknown,
+        }
+    }
+
+    fn found(&mut self) -> &Found {
+        self.found.get_or_insert_with(|| Found::new(&self.roots))
+    }
+}
+
+impl Found {
+    fn new(roots: &HostRoots) -> Self {
+        let table = roots.read("/proc/cgroups", MAX_TABLE_BYTES).unwrap_or_default();
+        let table = String::from_utf8_lossy(&table).into_owned();
+        let mounted = |controller: &&str| number(&table, controller).is_some();
+        // The same choice as the programs make.
+        let controller = ["pids", "memory"].into_iter().find(mounted);
+        let top = roots.path("/sys/fs/cgroup");
+        let unified = [top.clone(), top.join("unified")]
+            .into_iter()
+            .find(|mount| mount.join("cgroup.controllers").exists());
+        let legacy = controller.and_then(|controller| legacy(&top, controller));
+        let is_whole = |mount: &Option<PathBuf>| {
+            let number = |mount: &PathBuf| mount.metadata().map_or(0, |metadata| metadata.ino());
+            mount.as_ref().is_none_or(|mount| number(mount) == ROOT)
+        };
+        Self {
+            see_all: (unified.is_some() || legacy.is_some()) && is_whole(&unified) && is_whole(&legacy),
+            unified,
+            legacy,
+            legacy_number: controller.and_then(|controller| number(&table, controller)),
+        }
+    }
+}
+
+/// The number of the v1 hierarchy that has the controller; none where it is with cgroup v2 or nowhere.
+fn number(table: &str, controller: &str) -> Option<u32> {
+    let mut lines = table
+        .lines()
+        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    let line = lines.find(|line| line.first() == Some(&controller))?;
+    line.get(1)?.parse().ok().filter(|number| *number != 0)
+}
+
+/// Where it is mounted, alone or with others (`cpu,cpuacct`).
+fn legacy(top: &Path, controller: &str) -> Option<PathBuf> {
+    let is_hierarchy = |mount: &PathBuf| mount.join("cgroup.procs").exists();
+    let alone = Some(top.join(controller)).filter(is_hierarchy);
+    alone.or_else(|| {
+        let names = std::fs::read_dir(top).ok()?.take(64).filter_map(Result::ok);
+        names
+            .filter(|entry| {
+                entry
+                    .file_name()
+                    .to_str()
+                    .is_some_and(|name| name.split(',').any(|one| one == controller))
+            })
+            .map(|entry| entry.path())
+            .find(is_hierarchy)
+    })
+}
+
+fn walk(mount: &Path, mut learn: impl FnMut(u64, &str)) {
+    let until = Instant::now() + MAX_TIME;
+    let Ok(root) = mount.metadata() else { return };
+    learn(root.ino(), "/");
+    let (mut open, mut count) = (vec![String::new()], 0);
+    while let Some(path) = open.pop() {
+        // One that is removed meanwhile has nothing to tell.
+        let Ok(entries) = std::fs::read_dir(mount.join(path.trim_start_matches('/'))) else {
+            continue;
+        };
+        for entry in entries.filter_map(Result::ok) {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let child = format!("{path}/{}", entry.file_name().to_string_lossy());
+            count += 1;
+            if count > MAX_GROUPS || Instant::now() > until {
+                tracing::warn!(
+                    mount = %mount.display(),
+                    groups = count,
+                    "too many control groups to read them all: what runs in the others is shown without its container; \
+                     remove those that are empty"
+                );
+                return;
+            }
+            learn(entry.ino(), &child);
+            open.push(child);
+        }
+    }
+}
+
+fn is_populated(directory: &Path) -> State {
+    // A threaded group of cgroup v2 refuses the first.
+    for list in ["cgroup.procs", "cgroup.threads"] {
+        let mut byte = [0];
+        match File::open(directory.join(list)).and_then(|mut file| file.read(&mut byte)) {
+            Ok(0) => return State::Empty,
+            Ok(_) => return State::Populated,
+            Err(_) => {}
+        }
+    }
+    State::Unknown
+}

@@ -1,0 +1,139 @@
+use std::os::unix::fs::MetadataExt;
+
+use super::*;
+
+/// A host whose hierarchies are directories: their inode numbers stand for the kernel's ids.
+struct Host {
+    directory: tempfile::TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        let host = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        host.write(
+            "/proc/cgroups",
+            "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t1\t1\nmemory\t4\t38\t1\npids\t8\t1\t1\n",
+        );
+        host.write("/sys/fs/cgroup/unified/cgroup.controllers", "");
+        host.write("/sys/fs/cgroup/pids/cgroup.procs", "");
+        host
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.roots().path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn roots(&self) -> HostRoots {
+        HostRoots::new(self.directory.path())
+    }
+
+    fn group(&self, hierarchy: Hierarchy, path: &str) -> CgroupId {
+        let mount = match hierarchy {
+            Hierarchy::Unified => "/sys/fs/cgroup/unified",
+            Hierarchy::Legacy => "/sys/fs/cgroup/pids",
+        };
+        self.write(&format!("{mount}{path}/cgroup.procs"), "");
+        let id = self.roots().path(mount).join(&path[1..]).metadata().unwrap().ino();
+        CgroupId { hierarchy, id }
+    }
+}
+
+#[test]
+fn what_exists_is_found_in_both_hierarchies_and_stays_known_when_it_is_gone() {
+    let host = Host::new();
+    let unified = host.group(Hierarchy::Unified, "/kubepods.slice/a");
+    let legacy = host.group(Hierarchy::Legacy, "/kubepods/b/c");
+    let cgroups = Cgroups::new(&host.roots());
+    assert_eq!(cgroups.path(unified).as_deref(), Some("/kubepods.slice/a"));
+    assert_eq!(cgroups.path(legacy).as_deref(), Some("/kubepods/b/c"));
+    std::fs::remove_dir_all(host.roots().path("/sys/fs/cgroup/pids/kubepods")).unwrap();
+    assert_eq!(cgroups.path(legacy).as_deref(), Some("/kubepods/b/c"));
+}
+
+#[test]
+fn what_was_told_is_known_although_it_was_never_seen() {
+    let host = Host::new();
+    let cgroups = Cgroups::new(&host.roots());
+    cgroups.made(8, 77, "/kubepods/pod1");
+    cgroups.made(0, 77, "/system.slice");
+    cgroups.made(4, 78, "/of/another/controller");
+    let path = |hierarchy, id| cgroups.path(CgroupId { hierarchy, id });
+    assert_eq!(path(Hierarchy::Legacy, 77).as_deref(), Some("/kubepods/pod1"));
+    assert_eq!(path(Hierarchy::Unified, 77).as_deref(), Some("/system.slice"));
+    assert_eq!(path(Hierarchy::Legacy, 78), None);
+    let fresh: Vec<_> = cgroups.fresh().into_iter().map(|(id, _)| id.hierarchy).collect();
+    assert_eq!(fresh, [Hierarchy::Legacy, Hierarchy::Unified]);
+    assert!(cgroups.fresh().is_empty());
+}
+
+#[test]
+fn an_id_that_nobody_has_is_looked_for_once() {
+    let host = Host::new();
+    let cgroups = Cgroups::new(&host.roots());
+    let id = CgroupId {
+        hierarchy: Hierarchy::Unified,
+        id: u64::MAX,
+    };
+    assert!(!cgroups.is_lost(id));
+    assert_eq!(cgroups.path(id), None);
+    assert!(cgroups.is_lost(id));
+}
+
+#[test]
+fn a_group_is_populated_or_empty_or_gone_and_not_another_of_its_name() {
+    let host = Host::new();
+    // The group that shall be seen as whole.
+    let id = host.group(Hierarchy::Unified, "/a");
+    let cgroups = Cgroups::new(&host.roots());
+    assert_eq!(cgroups.state(id), State::Unknown, "not known yet");
+    cgroups.scan();
+    assert_eq!(cgroups.state(id), State::Empty);
+    host.write("/sys/fs/cgroup/unified/a/cgroup.procs", "1\n");
+    assert_eq!(cgroups.state(id), State::Populated);
+    cgroups.made(0, 5, "/a");
+    let other = CgroupId { id: 5, ..id };
+    assert_eq!(cgroups.state(other), State::Gone, "its path is another group's now");
+    std::fs::remove_dir_all(host.roots().path("/sys/fs/cgroup/unified/a")).unwrap();
+    assert_eq!(
+        cgroups.state(id),
+        State::Unknown,
+        "the directory is no hierarchy's root, so that what it does not show may exist"
+    );
+}
+
+#[test]
+fn ten_thousand_groups_a_second_for_an_hour_stay_bounded() {
+    let mut known = known::Known::default();
+    let start = Instant::now();
+    for number in 0..100_000u64 {
+        let id = CgroupId {
+            hierarchy: Hierarchy::Unified,
+            id: number,
+        };
+        known.learn(
+            id,
+            format!("/pod{number}").into(),
+            start + std::time::Duration::from_micros(number * 100),
+        );
+    }
+    let kept = (0..100_000)
+        .filter(|id| {
+            known
+                .peek(CgroupId {
+                    hierarchy: Hierarchy::Unified,
+                    id: *id,
+                })
+                .is_some()
+        })
+        .collect::<Vec<_>>();
+    assert!(
+        kept.len() <= 32_768 && kept.contains(&99_999) && !kept.contains(&0),
+        "{}",
+        kept.len()
+    );
+    assert!(known.fresh().len() <= 4096);
+}

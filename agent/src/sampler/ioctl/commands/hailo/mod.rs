@@ -1,0 +1,51 @@
+//! Hailo's driver: `common/hailo_ioctl_common.h` of github.com/hailo-ai/hailort-drivers, compiled at each tag.
+//!
+//! Numbers and sizes move between versions and numbers come back with another meaning, so that the whole command counts,
+//! and only together with the version.
+
+pub mod layout;
+mod line;
+mod table;
+
+pub use self::layout::{Completed, FirmwareControl, HailoAbi, Launch, Layout, MarkInUse, Wait};
+pub use self::line::{Line, Matched};
+
+use super::{Command, Pattern, number};
+
+/// Commands that wait by design, and why.
+pub const WAITING: &[(&str, &str)] = &[
+    ("VDMA_INTERRUPTS_WAIT", "returns when the device has interrupted"),
+    ("VDMA_CHANNEL_WAIT_INT", "returns when the device has interrupted"),
+    (
+        "READ_NOTIFICATION",
+        "one call is parked for each open device until its firmware tells something",
+    ),
+    ("PCI_EP_ACCEPT", "returns when a client connects"),
+];
+
+fn waits(name: &str) -> bool {
+    WAITING.iter().any(|(waiting, _)| *waiting == name)
+}
+
+/// The line that a version string means; the newest where none is known.
+fn line(abi: Option<&str>) -> Line {
+    abi.and_then(Line::of).map_or(Line::NEWEST, |matched| matched.line)
+}
+
+pub(super) fn describe(abi: Option<&str>, command: u32) -> Command {
+    line(abi).name(command).map_or_else(
+        || number(command),
+        |name| Command {
+            name: name.into(),
+            wait: waits(name),
+        },
+    )
+}
+
+pub(super) fn waiting(abi: Option<&str>) -> Vec<Pattern> {
+    let commands = line(abi).commands();
+    commands
+        .filter(|(name, _)| waits(name))
+        .map(|(_, value)| Pattern { mask: u32::MAX, value })
+        .collect()
+}

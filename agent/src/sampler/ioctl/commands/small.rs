@@ -1,0 +1,123 @@
+//! Drivers with few commands.
+
+use super::table::{Table, call, wait};
+
+/// AMD's compute interface: `include/uapi/linux/kfd_ioctl.h` of Linux 6.1, above 0x23 of 6.5.
+pub(super) const KFD: Table = Table {
+    mask: 0xffff,
+    base: (b'K' as u32) << 8,
+    entries: &[
+        call(0x01, "GET_VERSION"),
+        call(0x02, "CREATE_QUEUE"),
+        call(0x03, "DESTROY_QUEUE"),
+        call(0x04, "SET_MEMORY_POLICY"),
+        call(0x05, "GET_CLOCK_COUNTERS"),
+        call(0x06, "GET_PROCESS_APERTURES"),
+        call(0x07, "UPDATE_QUEUE"),
+        call(0x08, "CREATE_EVENT"),
+        call(0x09, "DESTROY_EVENT"),
+        call(0x0a, "SET_EVENT"),
+        call(0x0b, "RESET_EVENT"),
+        wait(0x0c, "WAIT_EVENTS", "returns when an event is signalled"),
+        call(0x0d, "DBG_REGISTER"),
+        call(0x0e, "DBG_UNREGISTER"),
+        call(0x0f, "DBG_ADDRESS_WATCH"),
+        call(0x10, "DBG_WAVE_CONTROL"),
+        call(0x11, "SET_SCRATCH_BACKING_VA"),
+        call(0x12, "GET_TILE_CONFIG"),
+        call(0x13, "SET_TRAP_HANDLER"),
+        call(0x14, "GET_PROCESS_APERTURES_NEW"),
+        call(0x15, "ACQUIRE_VM"),
+        call(0x16, "ALLOC_MEMORY_OF_GPU"),
+        call(0x17, "FREE_MEMORY_OF_GPU"),
+        call(0x18, "MAP_MEMORY_TO_GPU"),
+        call(0x19, "UNMAP_MEMORY_FROM_GPU"),
+        call(0x1a, "SET_CU_MASK"),
+        call(0x1b, "GET_QUEUE_WAVE_STATE"),
+        call(0x1c, "GET_DMABUF_INFO"),
+        call(0x1d, "IMPORT_DMABUF"),
+        call(0x1e, "ALLOC_QUEUE_GWS"),
+        call(0x1f, "SMI_EVENTS"),
+        call(0x20, "SVM"),
+        call(0x21, "SET_XNACK_MODE"),
+        call(0x22, "CRIU_OP"),
+        call(0x23, "AVAILABLE_MEMORY"),
+        call(0x24, "EXPORT_DMABUF"),
+        call(0x25, "RUNTIME_ENABLE"),
+        call(0x26, "DBG_TRAP"),
+    ],
+};
+
+/// Tenstorrent: `ioctl.h` of github.com/tenstorrent/tt-kmd, whose commands have no size.
+pub(super) const TENSTORRENT: Table = Table {
+    mask: 0xffff,
+    base: 0xfa << 8,
+    entries: &[
+        call(0, "GET_DEVICE_INFO"),
+        call(1, "GET_HARVESTING"),
+        call(2, "QUERY_MAPPINGS"),
+        call(3, "ALLOCATE_DMA_BUF"),
+        call(4, "FREE_DMA_BUF"),
+        call(5, "GET_DRIVER_INFO"),
+        call(6, "RESET_DEVICE"),
+        call(7, "PIN_PAGES"),
+        call(8, "LOCK_CTL"),
+        call(9, "MAP_PEER_BAR"),
+        call(10, "UNPIN_PAGES"),
+        call(11, "ALLOCATE_TLB"),
+        call(12, "FREE_TLB"),
+        call(13, "CONFIGURE_TLB"),
+        call(14, "SET_NOC_CLEANUP"),
+        call(15, "SET_POWER_STATE"),
+        call(16, "EXPORT_TLB_DMABUF"),
+    ],
+};
+
+/// Habana before it moved to the accel subsystem (Linux 6.8): `include/uapi/misc/habanalabs.h` of 6.1.
+pub(super) const HABANA: Table = Table {
+    mask: 0xffff,
+    base: (b'H' as u32) << 8,
+    entries: &[
+        call(1, "INFO"),
+        call(2, "CB"),
+        call(3, "CS"),
+        wait(4, "WAIT_CS", "returns when the work is done"),
+        call(5, "MEMORY"),
+        call(6, "DEBUG"),
+    ],
+};
+
+/// Google's Edge TPU: `gasket.h` and `apex.h` of github.com/google/gasket-driver.
+pub(super) const GASKET: Table = Table {
+    mask: 0xffff,
+    base: 0xdc << 8,
+    entries: &[
+        call(0, "RESET"),
+        call(1, "SET_EVENTFD"),
+        call(2, "CLEAR_EVENTFD"),
+        call(3, "LOOPBACK_INTERRUPT"),
+        call(4, "NUMBER_PAGE_TABLES"),
+        call(5, "PAGE_TABLE_SIZE"),
+        call(6, "SIMPLE_PAGE_TABLE_SIZE"),
+        call(7, "PARTITION_PAGE_TABLE"),
+        call(8, "MAP_BUFFER"),
+        call(9, "UNMAP_BUFFER"),
+        call(10, "CLEAR_INTERRUPT_COUNTS"),
+    ],
+};
+
+/// Ascend's manager node: opening and closing a module (`davinci_intf`), and what a tracer can tell without knowing which
+/// module the caller opened. Types repeat between modules, so that only those without a namesake stand here.
+pub(super) const ASCEND_MANAGER: Table = Table {
+    mask: 0xffff,
+    base: 0,
+    entries: &[
+        // Not a launch in general: with a mapped queue user space rings a doorbell.
+        wait(0x5707, "ESCHED_WAIT_EVENT", "returns when an event arrives"),
+        call(0x580f, "TRS_SQCQ_ALLOC"),
+        wait(0x5814, "TRS_SQCQ_RECV", "returns when a report arrives"),
+        call(0x5a00, "INTF_OPEN"),
+        call(0x5a01, "INTF_CLOSE"),
+        call(0x5a02, "INTF_GET_MODULE_STATUS"),
+    ],
+};

@@ -1,0 +1,68 @@
+//! One device node.
+
+use std::path::PathBuf;
+
+use super::commands::{self, Command, Pattern};
+use super::family::Family;
+use super::hooks::{Hook, hooks};
+
+/// A device node that is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its number as `st_rdev` has it (glibc's encoding, not the kernel's `dev_t`): see [`major`](Self::major).
+    pub number: u64,
+    /// `hailo0`, `nvidiactl`, `renderD128`; with its folder where the name alone says nothing (`tenstorrent/0`).
+    pub name: String,
+    /// Whose ioctls it takes.
+    pub family: Family,
+    /// The kernel module that drives it, e.g. `hailo_pci`; nothing where none is told (built in, or not in sysfs).
+    pub module: Option<String>,
+    /// What decides the meaning of its command numbers: the driver's version for Hailo (`4.20.0`), the driver's name for
+    /// DRM and accel (`amdgpu`).
+    pub abi: Option<String>,
+    /// Version of its driver, where that tells one.
+    pub driver_version: Option<String>,
+    /// Address on its bus, e.g. `0000:01:00.0`, or `[integrated]`.
+    pub address: Option<String>,
+    /// `hw.id`, where it is known without asking the device.
+    pub hw_id: Option<String>,
+    /// Its node as a path of the host; nothing where only sysfs shows it.
+    pub node: Option<PathBuf>,
+    /// Nothing but the configuration (`ioctl.extra_devices`) says whose ioctls it takes, so that its driver is not known.
+    pub extra: bool,
+}
+
+impl Device {
+    /// Its major number.
+    pub fn major(&self) -> u32 {
+        rustix::fs::major(self.number)
+    }
+
+    /// Its minor number.
+    pub fn minor(&self) -> u32 {
+        rustix::fs::minor(self.number)
+    }
+
+    /// Its number as the kernel has it in memory (`dev_t` of `include/linux/kdev_t.h`: 12 bits major, 20 bits minor).
+    pub fn kernel_number(&self) -> u32 {
+        (self.major() << 20) | (self.minor() & 0x000f_ffff)
+    }
+
+    /// The functions of its driver that take its ioctls, the likeliest first.
+    pub fn hooks(&self) -> &'static [Hook] {
+        if self.extra {
+            return &[];
+        }
+        hooks(self.family, self.abi.as_deref(), &self.name)
+    }
+
+    /// Its commands that wait by design.
+    pub fn waiting(&self) -> Vec<Pattern> {
+        commands::waiting(self.family, self.abi.as_deref(), &self.name)
+    }
+
+    /// What a command means to it.
+    pub fn describe(&self, command: u32) -> Command {
+        commands::describe(self.family, self.abi.as_deref(), &self.name, command)
+    }
+}

@@ -1,0 +1,159 @@
+//! Where the kernel keeps what the programs follow.
+
+use agent_ebpf::Offsets;
+
+use super::btf::Btf;
+
+/// What is left out when an offset is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Feature {
+    /// From a descriptor to its device: without it, tracepoints see no device.
+    Descriptors,
+    /// From a file to its device: without it, no hook sees one.
+    Device,
+    /// Whose executable calls.
+    Executable,
+    /// The executable's name.
+    Name,
+    /// Name of the thread group's leader, where there is no executable.
+    Comm,
+    /// When the process started, by which a process id that was used again is told from its former owner.
+    Start,
+    /// Control groups of a v1 hierarchy.
+    CgroupV1,
+    /// Control groups that come and go between two looks.
+    CgroupMade,
+}
+
+impl Feature {
+    /// What it is for, for the report.
+    pub const fn loss(self) -> &'static str {
+        match self {
+            Self::Descriptors => "calls can only be seen at a driver's own function",
+            Self::Device => "no call can be assigned to a device",
+            Self::Executable => "the executables of one container are not told apart",
+            Self::Name => "executables are named as their process names itself (comm)",
+            Self::Comm => "calls without an executable have no name",
+            Self::Start => "a process that ended at once may be taken for its successor of the same id",
+            Self::CgroupV1 => "containers that exist only in a v1 hierarchy are not recognised",
+            Self::CgroupMade => "containers that end within a second may stay without a name",
+        }
+    }
+}
+
+/// A struct and the path of members, by all the names that kernels have had for it.
+type Names = &'static [(&'static str, &'static [&'static str])];
+
+struct Row {
+    names: Names,
+    place: fn(&mut Offsets) -> &mut u32,
+    needed_for: &'static [Feature],
+}
+
+macro_rules! rows {
+    ($($place:ident = $($structure:ident . $($member:ident).+)|+ => [$($feature:ident)*];)*) => {
+        &[$(Row {
+            names: &[$((stringify!($structure), &[$(stringify!($member)),+])),+],
+            place: |offsets| &mut offsets.$place,
+            needed_for: &[$(Feature::$feature),*],
+        }),*]
+    };
+}
+
+/// `real_start_time` became `start_boottime` in Linux 5.5 (commit cf25e24db61c). `kernfs_node.id` was a union of inode
+/// number and generation until 5.5 (67c0496e87d1): the same 8 bytes. `file.f_path` and `dentry.d_name` are in unnamed
+/// unions since 6.17 and 6.14.
+const ROWS: &[Row] = rows! {
+    task_files = task_struct.files => [Descriptors];
+    files_fdt = files_struct.fdt => [Descriptors];
+    fdt_max_fds = fdtable.max_fds => [Descriptors];
+    fdt_fd = fdtable.fd => [Descriptors];
+    file_inode = file.f_inode => [Device Executable];
+    inode_mode = inode.i_mode => [Device];
+    inode_rdev = inode.i_rdev => [Device];
+    inode_ino = inode.i_ino => [Executable];
+    inode_sb = inode.i_sb => [Executable];
+    sb_dev = super_block.s_dev => [Executable];
+    task_mm = task_struct.mm => [Executable Name];
+    mm_exe_file = mm_struct.exe_file => [Executable Name];
+    file_dentry = file.f_path.dentry => [Name];
+    dentry_name = dentry.d_name.name => [Name];
+    task_leader = task_struct.group_leader => [Start Comm];
+    task_started = task_struct.start_boottime | task_struct.real_start_time => [Start];
+    task_comm = task_struct.comm => [Comm];
+    task_cgroups = task_struct.cgroups => [CgroupV1];
+    css_set_subsys = css_set.subsys => [CgroupV1];
+    css_set_default = css_set.dfl_cgrp => [];
+    css_cgroup = cgroup_subsys_state.cgroup => [CgroupV1];
+    cgroup_kn = cgroup.kn => [CgroupV1 CgroupMade];
+    kn_id = kernfs_node.id => [CgroupV1 CgroupMade];
+    cgroup_root = cgroup.root => [CgroupMade];
+    root_hierarchy = cgroup_root.hierarchy_id => [CgroupMade];
+};
+
+/// All offsets that this type information tells.
+pub fn from_btf(btf: &Btf) -> Offsets {
+    let mut offsets = Offsets::UNKNOWN;
+    for row in ROWS {
+        let found = row.names.iter().find_map(|(name, path)| btf.offset(name, path));
+        *(row.place)(&mut offsets) = found.unwrap_or(u32::MAX);
+    }
+    offsets
+}
+
+/// What is left out, each with the first field that is not known.
+pub fn missing(offsets: &Offsets) -> Vec<(Feature, String)> {
+    let mut offsets = *offsets;
+    let mut missing: Vec<(Feature, String)> = Vec::new();
+    for row in ROWS {
+        if *(row.place)(&mut offsets) != u32::MAX {
+            continue;
+        }
+        for feature in row.needed_for {
+            if missing.iter().all(|(known, _)| known != feature) {
+                let (structure, path) = row.names[0];
+                missing.push((*feature, format!("{structure}.{}", path.join("."))));
+            }
+        }
+    }
+    missing.sort();
+    missing
+}
+
+/// Which offsets differ, by name: what one way of finding them says against another.
+pub fn differences(one: &Offsets, other: &Offsets) -> Vec<(String, u32, u32)> {
+    let (mut one, mut other) = (*one, *other);
+    ROWS.iter()
+        .filter_map(|row| {
+            let (one, other) = (*(row.place)(&mut one), *(row.place)(&mut other));
+            let (structure, path) = row.names[0];
+            (one != other).then(|| (format!("{structure}.{}", path.join(".")), one, other))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn without_any_everything_is_named_as_missing() {
+        let missing = missing(&Offsets::UNKNOWN);
+        assert_eq!(missing.len(), 8);
+        assert_eq!(missing[0], (Feature::Descriptors, "task_struct.files".into()));
+        assert_eq!(missing[1], (Feature::Device, "file.f_inode".into()));
+    }
+
+    #[test]
+    fn the_running_kernel_tells_all() {
+        let Ok(btf) = Btf::read(Path::new("/sys/kernel/btf/vmlinux")) else {
+            eprintln!("SKIPPED: this kernel has no BTF");
+            return;
+        };
+        let offsets = from_btf(&btf);
+        assert_eq!(missing(&offsets), []);
+        assert_eq!(differences(&offsets, &offsets), []);
+        assert_eq!(differences(&offsets, &Offsets::UNKNOWN).len(), ROWS.len());
+    }
+}

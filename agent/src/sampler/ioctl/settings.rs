@@ -1,0 +1,21 @@
+//! What can be set.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::extra::Extra;
+
+/// The sampler's settings (`[ioctl]`).
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Nodes to watch beside those that are found.
+    pub extra: Vec<Extra>,
+    /// Names of the hooks to try, the configuration's words; the best that the kernel allows if absent.
+    pub hooks: Option<Vec<&'static str>>,
+    /// A file with the kernel's BTF, as this process sees it.
+    pub btf: Option<PathBuf>,
+    /// Time between two readings.
+    pub period: Duration,
+    /// A series for each process (`attribution.per_process`).
+    pub per_process: bool,
+}
