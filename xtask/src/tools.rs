@@ -27,7 +27,7 @@ pub(crate) struct Tools {
 impl Tools {
     /// Fetches and builds what is not there yet: minutes the first time, nothing after.
     pub(crate) fn obtain() -> Result<Self> {
-        let cache = cache("tools")?;
+        let cache = cache()?;
         std::fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
         for (program, package) in [
             ("bash", "bash"),
@@ -68,7 +68,7 @@ impl Tools {
 /// it and it is most of the work.
 fn kube() -> Result<PathBuf> {
     require("openssl", "openssl")?;
-    let cache = cache("tools")?;
+    let cache = cache()?;
     script(
         "kube.sh",
         "Kubernetes' API server",
@@ -103,14 +103,13 @@ pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e").join(name)
 }
 
-/// A folder of the project's in the user's cache.
-pub(crate) fn cache(name: &str) -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .filter(|path| Path::new(path).is_absolute())
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
         .context("neither XDG_CACHE_HOME nor HOME is set: set XDG_CACHE_HOME to an absolute path")?;
-    Ok(base.join("accelscope").join(name))
+    Ok(base.join("accelscope/tools"))
 }
 
 fn require(program: &str, package: &str) -> Result<()> {
@@ -121,7 +120,7 @@ fn require(program: &str, package: &str) -> Result<()> {
     bail!("{program} is missing: apt-get install {package} (or your system's packages of it)")
 }
 
-fn script(name: &str, what: &str, remedy: &str, arguments: &[&OsStr]) -> Result<()> {
+pub(crate) fn script(name: &str, what: &str, remedy: &str, arguments: &[&OsStr]) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(name);
     let status = Command::new("bash")
         .arg(&path)

@@ -101,7 +101,7 @@ pub(super) struct Obtained {
 impl Kernel {
     /// Gets it from the archive the first time, and builds the stub.
     pub(super) fn obtain(&self) -> Result<Obtained> {
-        let folder = tools::cache("vm")?.join(format!("{}-{}", self.suite, self.architecture.debian()));
+        let folder = cache()?.join(format!("{}-{}", self.suite, self.architecture.debian()));
         script(
             "kernel.sh",
             &[&folder.display().to_string(), self.suite, self.architecture.debian()],
@@ -132,6 +132,11 @@ pub(super) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vm").join(name)
 }
 
+/// Where kernels and packages are kept.
+fn cache() -> Result<PathBuf> {
+    Ok(tools::cache()?.with_file_name("vm"))
+}
+
 fn script(name: &str, arguments: &[&str]) -> Result<()> {
     let output = Command::new("bash")
         .arg(data(name))
@@ -151,7 +156,7 @@ fn script(name: &str, arguments: &[&str]) -> Result<()> {
 
 /// The unpacked files of packages.
 pub(super) fn package(suite: &str, architecture: Architecture, names: &[&str]) -> Result<PathBuf> {
-    let folder = tools::cache("vm")?.join(format!("{}-{suite}-{}", names[0], architecture.debian()));
+    let folder = cache()?.join(format!("{}-{suite}-{}", names[0], architecture.debian()));
     let path = folder.display().to_string();
     let arguments: Vec<&str> = [path.as_str(), suite, architecture.debian()]
         .into_iter()

@@ -35,8 +35,8 @@ static const char *const names[COMMANDS + 1] = {
 };
 
 static atomic64_t calls[COMMANDS + 1], errors[COMMANDS + 1];
-/* To the device, from the device. */
-static atomic64_t transfers[2], bytes[2];
+static const char *const directions[2] = { "to_device", "from_device" };
+static atomic64_t launches[2], buffers[2], bytes[2];
 static atomic64_t switches, in_flight;
 
 static int major;
@@ -58,7 +58,8 @@ static long launch(const u8 *argument)
 		return -EINVAL;
 	for (at = 0; at < count; at++)
 		sum += get_unaligned_le32(argument + LINE.launch_buffers + at * BUFFER_STRIDE + BUFFER_SIZE);
-	atomic64_inc(&transfers[from_device]);
+	atomic64_inc(&launches[from_device]);
+	atomic64_add(count, &buffers[from_device]);
 	atomic64_add(sum, &bytes[from_device]);
 	return 0;
 }
@@ -211,9 +212,9 @@ static int truth_show(struct seq_file *out, void *unused)
 		seq_printf(out, "calls.%s %lld\nerrors.%s %lld\n", names[at], (long long)atomic64_read(&calls[at]),
 			   names[at], (long long)atomic64_read(&errors[at]));
 	for (at = 0; at < 2; at++)
-		seq_printf(out, "transfers.%s %lld\nbytes.%s %lld\n", at ? "from_device" : "to_device",
-			   (long long)atomic64_read(&transfers[at]), at ? "from_device" : "to_device",
-			   (long long)atomic64_read(&bytes[at]));
+		seq_printf(out, "launches.%s %lld\nbuffers.%s %lld\nbytes.%s %lld\n", directions[at],
+			   (long long)atomic64_read(&launches[at]), directions[at], (long long)atomic64_read(&buffers[at]),
+			   directions[at], (long long)atomic64_read(&bytes[at]));
 	seq_printf(out, "switches %lld\nin_flight %lld\nowned %d\n", (long long)atomic64_read(&switches),
 		   (long long)atomic64_read(&in_flight), owner != NULL);
 	return 0;

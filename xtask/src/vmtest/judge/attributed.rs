@@ -137,12 +137,12 @@ fn durations(points: &[Point], truth: &Truth) -> Result<()> {
 /// What the arguments tell: by what name, who, and what the stub says.
 fn hailo(points: &[Point], truth: &Truth) -> Result<()> {
     for (name, direction, truth_name) in [
-        ("hailo.ioctl.transfers", "host_to_device", "transfers.to_device"),
-        ("hailo.ioctl.transfers", "device_to_host", "transfers.from_device"),
+        ("hailo.ioctl.transfers", "host_to_device", "buffers.to_device"),
+        ("hailo.ioctl.transfers", "device_to_host", "buffers.from_device"),
         ("hailo.ioctl.io", "host_to_device", "bytes.to_device"),
         ("hailo.ioctl.io", "device_to_host", "bytes.from_device"),
-        ("hailo.ioctl.frames", "", "transfers.to_device"),
-        ("hailo.ioctl.model_switches", "", "switches"),
+        ("hailo.ioctl.frames", "", "launches.to_device"),
+        ("hailo.ioctl.model.switches", "", "switches"),
     ] {
         let found: i64 = its(points, name)
             .iter()

@@ -8,7 +8,8 @@ use crate::vmtest::outcome::Left;
 use crate::vmtest::point::{Point, last};
 
 const IN_FLIGHT: &str = "accel.ioctl.inflight";
-const AGE: &str = "accel.ioctl.inflight.age";
+const OWNER: &str = "hailo.device.owner";
+const AGE: &str = "accel.ioctl.inflight.age.max";
 /// How long the call takes, in seconds.
 const LENGTH: f64 = 10.0;
 /// The durations' bound below it (4^11 µs) is 4.2 s, the last.
@@ -55,6 +56,8 @@ pub(super) fn judge(left: &Left) -> Result<String> {
         .filter_map(|point| point.value)
         .sum::<f64>();
     ensure!(remaining == 0.0, "still {remaining} in flight when all had ended");
+    let owned = its(OWNER).filter_map(|point| point.value).count();
+    ensure!(owned > 0, "{OWNER} does not name the application");
     slow(&last(&left.points, DURATION))?;
     Ok(format!(
         "seen {} times up to an age of {oldest:.1} s, then one slow call",

@@ -186,6 +186,11 @@ impl Btf {
         })
     }
 
+    /// Id of a struct.
+    pub fn structure(&self, name: &str) -> Option<u32> {
+        self.named(name, &[KIND_STRUCT]).next().map(|(id, _)| id)
+    }
+
     /// Id of a name for another type.
     pub fn typedef(&self, name: &str) -> Option<u32> {
         self.named(name, &[KIND_TYPEDEF]).next().map(|(id, _)| id)

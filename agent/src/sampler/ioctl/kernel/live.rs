@@ -1,12 +1,13 @@
 //! The running kernel.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use agent_ebpf::{ChannelKey, DEVICES, ErrorKey, HOOK_DRIVER, HOOK_SYSCALL, Ident, Offsets, Record, Slot, Watched};
 
 use super::btf::Btf;
 use super::budget::Machine;
+use super::calibrate::{self, Peeker};
 use super::event::Event;
 use super::facts::Facts;
 use super::hierarchy;
@@ -19,7 +20,7 @@ use super::tables::Tables;
 use super::watch::Watching;
 use super::{Kernel, Watch, hailo};
 use crate::host::HostRoots;
-use crate::sampler::ioctl::Device;
+use crate::sampler::ioctl::{Device, Settings};
 
 /// Keys of one control group before its executables and commands are folded.
 const QUOTA: u32 = 512;
@@ -46,6 +47,8 @@ pub struct Live {
     loaded: Option<Loaded>,
     watched: Vec<(u32, Device)>,
     report: Report,
+    /// Whether programs with typed pointers may be tried; tests say no.
+    direct: bool,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,20 @@ enum LoadError {
     Object(#[from] ObjectError),
     #[error(transparent)]
     Hook(#[from] HookError),
+    #[error("the agent could not look at its own task: {0}")]
+    Peek(#[source] std::io::Error),
+}
+
+impl Options {
+    /// Of the sampler's settings.
+    pub fn new(settings: &Settings) -> Self {
+        let rungs = |names: &Vec<&'static str>| names.iter().filter_map(|name| Rung::named(name)).collect();
+        Self {
+            hooks: settings.hooks.as_ref().map(rungs),
+            btf: settings.btf.clone(),
+            per_process: settings.per_process,
+        }
+    }
 }
 
 impl Live {
@@ -78,6 +95,7 @@ impl Live {
             loaded: None,
             watched: Vec::new(),
             report: Report::default(),
+            direct: true,
         }
     }
 
@@ -90,31 +108,29 @@ impl Live {
         raise_memlock();
         let machine = Machine::here();
         let types = self.types();
-        let (offsets, btf) = self.offsets(machine);
+        let (offsets, btf, own) = self.offsets(machine);
         let missing = offsets::missing(&offsets);
         let lacks = |feature| missing.iter().any(|(missing, _)| *missing == feature);
         let v1 = hierarchy::find(&self.roots.proc(), btf.as_ref()).filter(|_| !lacks(Feature::CgroupV1));
         let made_told = !lacks(Feature::CgroupMade);
+        // By numbers of the kernel's own types, which those of a file need not be.
+        let cast = btf.as_ref().filter(|_| own).and_then(Cast::of);
         drop(btf);
-        let settings = agent_ebpf::Settings {
+        let mut settings = agent_ebpf::Settings {
             offsets,
             v1_subsystem: v1.as_ref().map_or(0, |v1| v1.subsystem),
             v1: v1.is_some().into(),
             per_process: self.options.per_process.into(),
             agent: own_pid(),
             quota: QUOTA,
-            padding: 0,
+            files_type: 0,
         };
-        let object = object::load(&settings, machine)?;
+        let (object, programs) = take(&mut settings, cast, machine, &types, self.direct)?;
         let sight = Sight {
             files: !lacks(Feature::Device),
             descriptors: !lacks(Feature::Descriptors),
         };
-        let ladder = Ladder::new(
-            Programs::new(object.programs, &types),
-            self.options.hooks.as_deref(),
-            sight,
-        );
+        let ladder = Ladder::new(programs, self.options.hooks.as_deref(), sight);
         let memory = object.memory;
         let tables = Tables::new(object.maps)?;
         self.report.v1 = v1;
@@ -138,7 +154,7 @@ impl Live {
     }
 
     /// From the kernel's own type information, else from the user's file, else by calibration.
-    fn offsets(&mut self, machine: Machine) -> (Offsets, Option<Btf>) {
+    fn offsets(&mut self, machine: Machine) -> (Offsets, Option<Btf>, bool) {
         let own = self.types().join("vmlinux");
         let mut failed = Vec::new();
         let files = [Some(&own), self.options.btf.as_ref()];
@@ -151,18 +167,29 @@ impl Live {
                     } else {
                         path.display().to_string()
                     });
-                    return (offsets::from_btf(&btf), Some(btf));
+                    return (offsets::from_btf(&btf), Some(btf), kernels_own);
                 }
                 Err(error) => failed.push(error.to_string()),
             }
         }
-        let _ = machine;
-        self.report.obstacles.push(Obstacle {
-            rung: None,
-            what: format!("this kernel does not describe its types ({})", failed.join("; ")),
-            remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf".to_owned(),
-        });
-        (Offsets::UNKNOWN, None)
+        match calibrated(machine, &self.types()) {
+            Ok(offsets) => {
+                self.report.offsets = Some("calibration".to_owned());
+                (offsets, None, false)
+            }
+            Err(error) => {
+                let untyped = Obstacle {
+                    rung: None,
+                    what: format!(
+                        "this kernel does not describe its types ({}), and they could not be found out: {error}",
+                        failed.join("; ")
+                    ),
+                    remedy: self.why_not(&error).remedy,
+                };
+                self.report.obstacles.push(untyped);
+                (Offsets::UNKNOWN, None, false)
+            }
+        }
     }
 
     /// Loads if need be. What keeps it from that stands in the report.
@@ -208,6 +235,10 @@ impl Live {
                 "this build cannot see calls".to_owned(),
                 "use a complete build of the agent for x86_64 or arm64".to_owned(),
             ),
+            LoadError::Peek(_) => (
+                "nothing is known of this kernel".to_owned(),
+                "name a file with this kernel's BTF in ioctl.btf".to_owned(),
+            ),
             LoadError::Hook(error) => {
                 let told = super::refusal::explain(Rung::Tracepoint, error, &self.facts);
                 (told.what, told.remedy)
@@ -234,6 +265,79 @@ impl Loaded {
         }
         None
     }
+}
+
+/// What programs need that give an address a type (`agent_ebpf::cast`).
+#[derive(Debug, Clone, Copy)]
+struct Cast {
+    function: u32,
+    files_type: u32,
+}
+
+impl Cast {
+    /// Nothing before Linux 6.2.
+    fn of(btf: &Btf) -> Option<Self> {
+        Some(Self {
+            function: btf.function("bpf_rdonly_cast")?,
+            files_type: btf.structure("files_struct")?,
+        })
+    }
+}
+
+/// Makes the maps and takes up the programs: those that cast where the kernel takes them.
+fn take(
+    settings: &mut agent_ebpf::Settings,
+    cast: Option<Cast>,
+    machine: Machine,
+    types: &Path,
+    direct: bool,
+) -> Result<(object::Loaded, Programs), LoadError> {
+    let mut with = |cast: Option<Cast>| -> Result<_, LoadError> {
+        settings.files_type = cast.map_or(0, |cast| cast.files_type);
+        let mut loaded = object::load(settings, machine, cast.map(|cast| cast.function))?;
+        if !direct {
+            loaded.programs.retain(|name, _| !name.ends_with("_direct"));
+        }
+        let mut programs = Programs::new(std::mem::take(&mut loaded.programs), types);
+        if cast.is_some() {
+            programs.try_direct()?;
+        }
+        Ok((loaded, programs))
+    };
+    match with(cast) {
+        Err(error) if cast.is_some() => {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "programs that cast are not taken"
+            );
+            with(None)
+        }
+        result => result,
+    }
+}
+
+/// Offsets that the agent finds by looking at a task of its own.
+fn calibrated(machine: Machine, types: &Path) -> Result<Offsets, LoadError> {
+    let settings = agent_ebpf::Settings {
+        agent: own_pid(),
+        ..agent_ebpf::Settings::NONE
+    };
+    let mut object = object::load(&settings, machine, None)?;
+    let map = object.maps.remove("PEEK").ok_or(ObjectError::Architecture)?;
+    let link = Programs::new(object.programs, types).peek()?;
+    let mut peeker = Peeker::new(map, link);
+    calibrate::wait_for_ticks();
+    // On a thread, whose task is not the one that leads its group.
+    let look = move || {
+        let caller = peeker.caller()?;
+        let (known, _open) = calibrate::gather(caller.task, caller.pid_tgid, caller.cgroup);
+        Ok(calibrate::calibrate(&mut peeker, &known))
+    };
+    let thread = std::thread::Builder::new().name("calibrate".to_owned());
+    let found = thread.spawn(look).map_err(LoadError::Peek)?.join();
+    found
+        .unwrap_or_else(|_| Err(std::io::Error::other("the search failed")))
+        .map_err(LoadError::Peek)
 }
 
 /// Only kernels before 5.11 count locked memory for it; never fatal.

@@ -77,11 +77,14 @@ fn drained(live: &mut Live, calls: u64) -> BTreeMap<u32, (Ident, Record)> {
 }
 
 fn counts_every_call(rung: Rung) {
+    let _alone = ALONE.lock();
+    counted(live(Some(vec![rung])), rung);
+}
+
+fn counted(mut live: Live, rung: Rung) {
     const THREADS: usize = 4;
     const EACH: usize = 5_000;
-    let _alone = ALONE.lock();
     let device = device("/dev/full");
-    let mut live = live(Some(vec![rung]));
     if !watching(&mut live, &device) {
         return;
     }
@@ -134,6 +137,47 @@ fn tracepoints_count_every_call_and_no_other() {
 #[test]
 fn raw_tracepoints_count_every_call_and_no_other() {
     counts_every_call(Rung::RawTracepoint);
+}
+
+#[test]
+fn typed_programs_are_taken_where_the_kernel_has_types() {
+    let _alone = ALONE.lock();
+    let mut live = live(Some(vec![Rung::Tracepoint]));
+    if !watching(&mut live, &device("/dev/full")) || live.report().offsets.as_deref() != Some("kernel BTF") {
+        return;
+    }
+    let loaded = live.loaded.as_mut().unwrap().ladder.hooks().loaded();
+    assert!(loaded.contains(&"ioctl_enter_direct"), "{loaded:?}");
+    assert!(!loaded.contains(&"ioctl_enter_probed"), "{loaded:?}");
+}
+
+/// A machine as this one, but that its kernel does not describe its types.
+fn untyped() -> (tempfile::TempDir, Live) {
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/proc", root.path().join("proc")).unwrap();
+    let mut live = Live::new(HostRoots::new(root.path()), Options::default());
+    live.direct = false;
+    (root, live)
+}
+
+#[test]
+fn without_types_and_typed_programs_every_call_is_counted_too() {
+    let _alone = ALONE.lock();
+    let (_root, live) = untyped();
+    counted(live, Rung::Tracepoint);
+}
+
+#[test]
+fn without_types_the_report_says_what_is_used_instead() {
+    let _alone = ALONE.lock();
+    let (_root, mut live) = untyped();
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    assert_eq!(live.report().offsets.as_deref(), Some("calibration"));
+    assert_eq!(live.report().obstacles, [], "nothing is lost on this machine");
+    let loaded = live.loaded.as_mut().unwrap().ladder.hooks().loaded();
+    assert!(loaded.contains(&"ioctl_exit_probed"), "{loaded:?}");
 }
 
 #[test]
@@ -274,4 +318,27 @@ fn the_computed_memory_is_the_kernels_own_account() {
         "computed {computed}, the kernel has {sum}"
     );
     assert!(computed <= super::super::budget::BUDGET);
+}
+
+#[test]
+fn calibration_finds_what_the_kernels_types_tell() {
+    let _alone = ALONE.lock();
+    let own = HostRoots::new("/").sys().join("kernel/btf");
+    let Ok(btf) = Btf::read(&own.join("vmlinux")) else {
+        eprintln!("SKIPPED: this kernel has no BTF to compare with");
+        return;
+    };
+    if !watching(&mut live(None), &device("/dev/full")) {
+        return;
+    }
+    let began = Instant::now();
+    let found = calibrated(Machine::here(), &own).unwrap();
+    eprintln!("calibrated in {:?}", began.elapsed());
+    let told = offsets::from_btf(&btf);
+    for (name, found, told) in offsets::differences(&found, &told) {
+        eprintln!("{name}: found {found}, the types tell {told}");
+        assert_eq!(found, u32::MAX, "{name} is wrong, which is worse than unknown");
+    }
+    let missing = offsets::missing(&found);
+    assert!(missing.is_empty(), "{missing:?}");
 }

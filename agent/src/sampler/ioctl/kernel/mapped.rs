@@ -118,6 +118,13 @@ impl<T: Plain> Mapped<T> {
         }
     }
 
+    /// Writes one word of a value.
+    pub(super) fn set_word(&self, index: u32, word: usize, value: u64) {
+        if let Some(word) = self.word(index, word) {
+            word.store(value, Ordering::Release);
+        }
+    }
+
     /// Takes one off a number that programs add to.
     pub(super) fn take_one(&self, index: u32) {
         if let Some(word) = self.word(index, 0) {

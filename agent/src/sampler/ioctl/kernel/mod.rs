@@ -5,6 +5,7 @@
 pub mod btf;
 pub mod budget;
 mod bytes;
+mod calibrate;
 mod event;
 mod facts;
 mod hailo;

@@ -53,12 +53,19 @@ pub(super) struct Loaded {
     pub(super) memory: u64,
 }
 
-/// Makes all maps.
-pub(super) fn load(settings: &Settings, machine: Machine) -> Result<Loaded, ObjectError> {
+/// Makes all maps. `cast` is the number of the kernel's function that gives an address a type.
+pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> Result<Loaded, ObjectError> {
     if agent_ebpf::OBJECT.is_empty() {
         return Err(ObjectError::Architecture);
     }
-    let mut object = Object::parse(agent_ebpf::OBJECT)?;
+    let mut object = match cast {
+        Some(function) => {
+            let mut bytes = agent_ebpf::OBJECT.to_vec();
+            agent_ebpf::cast::patch(&mut bytes, function);
+            Object::parse(&bytes)?
+        }
+        None => Object::parse(agent_ebpf::OBJECT)?,
+    };
     let settings = settings_bytes(settings);
     object.patch_map_data(HashMap::from([("SETTINGS", (settings.as_slice(), true))]))?;
     let shapes = shapes(&object, machine);

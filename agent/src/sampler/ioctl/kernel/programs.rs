@@ -119,6 +119,11 @@ impl Programs {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn loaded(&self) -> Vec<&str> {
+        self.loaded.keys().map(String::as_str).collect()
+    }
+
     fn code(&self, name: &str) -> Result<&Program, HookError> {
         self.code.get(name).ok_or_else(|| HookError::NoProgram(name.to_owned()))
     }
@@ -170,6 +175,12 @@ impl Programs {
             );
             if refused { Err(direct) } else { both("probed") }
         })
+    }
+
+    /// Whether the kernel takes a direct program at all.
+    pub(super) fn try_direct(&mut self) -> Result<(), HookError> {
+        self.shared("ioctl_enter_direct", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)
+            .map(drop)
     }
 
     fn tracefs(&mut self) -> Result<Arc<Tracefs>, HookError> {

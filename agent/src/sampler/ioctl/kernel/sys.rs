@@ -442,3 +442,9 @@ fn perf_event(attributes: &mut perf_event_attr, program: BorrowedFd<'_>) -> io::
     }
     Ok(event)
 }
+
+/// An ioctl(2) on no descriptor, whose argument a program looks at.
+pub(super) fn knock(argument: u64) {
+    // SAFETY: there is no descriptor -1, so nothing is done with the argument.
+    let _refused = unsafe { libc::ioctl(-1, 0, argument) };
+}

@@ -20,6 +20,9 @@ const QUIET: Duration = Duration::from_millis(100);
 const LOOK_EVERY: u32 = 60;
 /// The word of an [`Ident`] whose upper half is its mark.
 const VALID: usize = 5;
+/// [`Ident::valid`] of a number whose key is given up: the programs, which also find a number by what the thread did
+/// before, take it only with 1.
+const RETIRED: u32 = 2;
 
 const _: () = assert!(std::mem::offset_of!(Ident, valid) == VALID * 8 + 4);
 
@@ -128,12 +131,20 @@ impl Tables {
         self.drains = self.drains.wrapping_add(1);
     }
 
+    /// Whether a number has a key, or had one that is retired.
     fn is_valid(&self, number: u32) -> bool {
         let Some(word) = self.idents.get_word(number, VALID) else {
             return false;
         };
         let [.., a, b, c, d] = word.to_ne_bytes();
-        u32::from_ne_bytes([a, b, c, d]) == 1
+        matches!(u32::from_ne_bytes([a, b, c, d]), 1 | RETIRED)
+    }
+
+    fn mark(&self, number: u32, ident: &Ident, mark: u32) {
+        let mut word = [0; 8];
+        word[..4].copy_from_slice(&ident.pid.to_ne_bytes());
+        word[4..].copy_from_slice(&mark.to_ne_bytes());
+        self.idents.set_word(number, VALID, u64::from_ne_bytes(word));
     }
 
     pub(super) fn ready(&self) -> BorrowedFd<'_> {
@@ -194,6 +205,7 @@ impl Tables {
             return;
         }
         let Some(ident) = self.idents.get(number) else { return };
+        self.mark(number, &ident, RETIRED);
         let removed = self.map("INDEX").and_then(|map| {
             map.delete(&bytes::key(&ident.key))
                 .or_else(|error| {
@@ -207,6 +219,7 @@ impl Tables {
         });
         if let Err(error) = removed {
             tracing::debug!(error = &error as &dyn std::error::Error, "a key stays");
+            self.mark(number, &ident, 1);
             return;
         }
         self.uncharge(&QuotaKey {
