@@ -16,6 +16,13 @@ pub(super) fn accelerators(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     findings.extend(of("ascend", config.ascend.enabled, || {
         sampler::ascend::explain(roots, &config.ascend_settings())
     }));
+    #[cfg(feature = "ioctl")]
+    findings.extend(of("ioctl", config.ioctl.enabled, || {
+        let settings = config.ioctl_settings();
+        let mut found = sampler::ioctl::explain_devices(roots, &settings);
+        found.extend(sampler::ioctl::kernel::explain_hooks(roots, &settings));
+        found
+    }));
     if findings.iter().all(|finding| finding.level == Level::None) {
         findings.push(Finding::fail(
             "accelerators",

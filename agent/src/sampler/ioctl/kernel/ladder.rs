@@ -201,7 +201,19 @@ impl<H: Hooks> Ladder<H> {
 
     /// The best rung for one driver.
     fn climb(&mut self, driver: &mut Driver, functions: &[Function], facts: &Facts) {
-        for rung in self.allowed.clone() {
+        let on_functions = |rung: &Rung| matches!(rung, Rung::Fentry | Rung::Kprobe);
+        if functions.is_empty() && self.allowed.iter().any(on_functions) {
+            driver.obstacles.push(Obstacle {
+                rung: None,
+                what: "no function of its driver is known that could be hooked".to_owned(),
+                remedy: "report the driver, so that a later version knows it".to_owned(),
+            });
+        }
+        let rungs = self.allowed.clone();
+        for rung in rungs
+            .into_iter()
+            .filter(|rung| !functions.is_empty() || !on_functions(rung))
+        {
             let tried = match rung {
                 Rung::Fentry | Rung::Kprobe => self.on_function(rung, functions),
                 Rung::Tracepoint | Rung::RawTracepoint => self.on_syscalls(rung),
@@ -228,13 +240,6 @@ impl<H: Hooks> Ladder<H> {
     }
 
     fn on_function(&mut self, rung: Rung, functions: &[Function]) -> Result<Option<&'static str>, Tried> {
-        if functions.is_empty() {
-            return Err(Tried::nothing(
-                rung,
-                "no function of its driver is known that takes its calls",
-                "nothing: another hook is used",
-            ));
-        }
         if !self.sight.files {
             return Err(Tried::blind(rung));
         }
@@ -431,7 +436,7 @@ mod tests {
             ]
         );
         assert_eq!(choices[0].devices, [0, 1]);
-        assert_eq!(choices[1].driver.obstacles.len(), 2, "why not fentry, why not kprobe");
+        assert_eq!(choices[1].driver.obstacles.len(), 1, "why none of its own function");
         assert_eq!(
             *attached.borrow(),
             ["fentry hailo_pci hailo_pcie_fops_unlockedioctl", "tracepoints"]

@@ -437,6 +437,15 @@ impl Kernel for Live {
             self.report.drivers.clear();
             return;
         }
+        if self
+            .options
+            .hooks
+            .as_ref()
+            .is_some_and(|hooks| hooks.iter().all(|hook| *hook == Rung::Scan))
+        {
+            self.report.drivers = scanned(&wanted);
+            return;
+        }
         let former = std::mem::replace(&mut self.watched, wanted.clone());
         let facts = self.facts.clone();
         let Some(loaded) = self.loaded() else {

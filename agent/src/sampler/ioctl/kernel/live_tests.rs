@@ -342,3 +342,15 @@ fn calibration_finds_what_the_kernels_types_tell() {
     let missing = offsets::missing(&found);
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+#[test]
+fn a_scan_that_was_asked_for_loads_nothing() {
+    let _alone = ALONE.lock();
+    let mut live = live(Some(vec![Rung::Scan]));
+    live.watch(&[Watch {
+        place: 0,
+        device: &device("/dev/full"),
+    }]);
+    assert_eq!((live.memory(), live.report().drivers[0].rung), (0, Rung::Scan));
+    assert_eq!(live.report().obstacles, []);
+}

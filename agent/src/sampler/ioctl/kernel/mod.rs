@@ -7,6 +7,7 @@ pub mod budget;
 mod bytes;
 mod calibrate;
 mod event;
+mod explain;
 mod facts;
 mod hailo;
 mod hierarchy;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use agent_ebpf::{ChannelKey, ErrorKey, Ident, Record, Slot};
 
 pub use self::event::Event;
+pub use self::explain::explain_hooks;
 pub use self::hierarchy::V1;
 pub use self::live::{Live, Options};
 pub use self::report::{Driver, Obstacle, Report, Rung};

@@ -1,6 +1,6 @@
 //! The prebuilt programs and their maps, as they stand before the kernel has taken any of the programs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -71,7 +71,9 @@ pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> 
     let shapes = shapes(&object, machine);
 
     let mut maps = HashMap::new();
-    for (name, map) in &object.maps {
+    // In one order, so that what is refused is always the same.
+    let in_order: BTreeMap<_, _> = object.maps.iter().collect();
+    for (name, map) in in_order {
         let shape = shapes[name];
         let made = Map::create(name, shape)
             .and_then(|made| {

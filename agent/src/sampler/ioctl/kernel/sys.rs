@@ -230,6 +230,7 @@ impl Map {
 
     /// Kernel memory in bytes as the kernel tells it (`memlock` of `/proc/self/fdinfo/`): exact since Linux 6.4, before
     /// that without what the entries cost besides key and value.
+    #[cfg(test)]
     pub(super) fn told_memory(&self) -> Option<u64> {
         let path = format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd());
         let text = std::fs::read_to_string(path).ok()?;
