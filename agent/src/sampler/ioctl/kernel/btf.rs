@@ -286,9 +286,8 @@ fn trailing(info: u32) -> Option<usize> {
         1 | 14 | 17 => 4,
         // Array.
         3 => 12,
-        KIND_STRUCT | KIND_UNION => entries * 12,
-        // Section, 64-bit enumeration.
-        15 | 19 => entries * 12,
+        // The last two are a section and a 64-bit enumeration.
+        KIND_STRUCT | KIND_UNION | 15 | 19 => entries * 12,
         // Enumeration, function's prototype.
         KIND_ENUM | 13 => entries * 8,
         KIND_PTR | 7..=KIND_FUNC | 16 | KIND_TYPE_TAG => 0,
