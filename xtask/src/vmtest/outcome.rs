@@ -38,6 +38,16 @@ pub(super) struct Left {
     pub(super) points: Vec<Point>,
 }
 
+/// An eBPF program as the kernel tells of it.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// `enum bpf_prog_type`, include/uapi/linux/bpf.h.
+    pub(super) kind: u32,
+    pub(super) name: String,
+    /// How often it was run so far.
+    pub(super) runs: u64,
+}
+
 /// The stub's own figures, or differences of them.
 pub(super) type Truth = BTreeMap<String, i64>;
 
@@ -89,14 +99,19 @@ impl Left {
             .collect()
     }
 
-    /// The eBPF programs at a look: name and how often it had been run, by id.
-    pub(super) fn programs(&self, look: &str) -> Result<BTreeMap<u32, (String, u64)>> {
+    /// The eBPF programs at a look, by id.
+    pub(super) fn programs(&self, look: &str) -> Result<BTreeMap<u32, Program>> {
         self.file(&format!("programs.{look}"))?
             .lines()
             .map(|line| {
                 let words: Vec<_> = line.split(' ').collect();
                 ensure!(words.len() == 9, "not a program: {line}");
-                Ok((words[0].parse()?, (words[4].to_owned(), words[6].parse()?)))
+                let program = Program {
+                    kind: words[2].parse()?,
+                    name: words[4].to_owned(),
+                    runs: words[6].parse()?,
+                };
+                Ok((words[0].parse()?, program))
             })
             .collect()
     }
@@ -112,6 +127,7 @@ impl Left {
             "burst-failed",
             "hang-failed",
             "fence-missed",
+            "not-shown",
             "agent-gone",
         ] {
             if let Some(rest) = self.noted(word).next() {

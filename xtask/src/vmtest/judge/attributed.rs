@@ -29,13 +29,20 @@ pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
     Ok(format!("{total} calls attributed; {cost}"))
 }
 
-/// The agent says itself what it uses.
+/// The kernel says which programs it has run, and the agent that it is so.
 fn rung_is(left: &Left, rung: Rung) -> Result<()> {
-    let said = left.file("doctor.json")? + &left.file("agent.err")?;
+    let programs = left.programs("null-before")?;
+    let ran: Vec<_> = programs.values().filter(|program| program.runs > 0).collect();
+    ensure!(!ran.is_empty(), "none of the programs was run: {programs:?}");
     ensure!(
-        said.contains(rung.name()),
-        "neither doctor nor the log tells of {}",
-        rung.name()
+        ran.iter().all(|program| program.kind == rung.program_type()),
+        "not {rung:?} is in use: {ran:?}"
+    );
+    let said = left.file("agent.err")?;
+    let name = format!("{rung:?}").to_lowercase();
+    ensure!(
+        said.contains(&format!("hook={name}")),
+        "the agent's log does not tell of hook={name}: {said}"
     );
     Ok(())
 }

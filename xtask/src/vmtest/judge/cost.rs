@@ -13,10 +13,10 @@ pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
     ensure!(!before.is_empty(), "the kernel has no program of the agent");
     let mut runs = 0;
     let mut names = Vec::new();
-    for (id, (name, ran)) in &after {
-        let more = ran - before.get(id).map_or(0, |(_, ran)| *ran);
+    for (id, program) in &after {
+        let more = program.runs - before.get(id).map_or(0, |before| before.runs);
         if more > 0 {
-            names.push(format!("{name} {more}"));
+            names.push(format!("{} {more}", program.name));
         }
         runs += more;
     }

@@ -27,12 +27,12 @@ enum Rung {
 }
 
 impl Rung {
-    /// As the agent names it.
-    fn name(self) -> &'static str {
+    /// `enum bpf_prog_type` of the programs that are run: tracing, kprobe, tracepoint.
+    fn program_type(self) -> u32 {
         match self {
-            Self::Fentry => "fentry",
-            Self::Kprobe => "kprobe",
-            Self::Tracepoint => "tracepoint",
+            Self::Fentry => 26,
+            Self::Kprobe => 2,
+            Self::Tracepoint => 5,
         }
     }
 }
@@ -77,6 +77,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "reload",
         about: "the driver comes, goes, and another comes, while the agent runs",
+        judge: reload::judge,
+    },
+    Scenario {
+        name: "reload_fentry",
+        about: "the same with drivers that are hooked by fentry",
         judge: reload::judge,
     },
     Scenario {

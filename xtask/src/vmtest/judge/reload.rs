@@ -6,6 +6,15 @@ use super::{attributed, known};
 use crate::vmtest::outcome::Left;
 
 pub(super) fn judge(left: &Left) -> Result<String> {
+    if let Some(why) = left.noted("skipped").next() {
+        return Ok(format!("skipped: {why}"));
+    }
+    // A driver that cannot be unloaded cannot be updated.
+    ensure!(
+        left.noted("rmmod-failed").next().is_none(),
+        "the agent keeps the driver from being unloaded: {}",
+        left.file("rmmod.err").unwrap_or_default().trim()
+    );
     let truth = left.truth("before", "after")?;
     known::holds(&truth)?;
     left.undisturbed()?;
