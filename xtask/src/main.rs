@@ -11,6 +11,7 @@ mod ebpf;
 mod nvidia_compare;
 mod proto;
 mod tools;
+mod vmtest;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,8 @@ enum Task {
         #[arg(long)]
         export: bool,
     },
+    /// Test the agent on other kernels, in emulated machines with a stub of a driver.
+    Vmtest(vmtest::Args),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +66,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::BuildEbpf { check, install } => ebpf::run(check, install)?,
         Task::E2e(args) => return e2e::run(&args),
         Task::NvidiaCompare(args) => return nvidia_compare::run(&args),
+        Task::Vmtest(args) => return vmtest::run(&args),
         Task::Tools { export } => tools::run(export)?,
     }
     Ok(ExitCode::SUCCESS)
