@@ -1,7 +1,7 @@
 //! The main job: from the configuration to running samplers and exporters.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use accelscope::attribution::{Attribution, Merger, Settings};
@@ -197,7 +197,7 @@ impl Job {
                     started: &started,
                     renderer: self.renderer,
                     explain: &explain,
-                    recent: Default::default(),
+                    recent: Mutex::default(),
                 };
                 if once {
                     return Ok(if printer.once()? { EXIT_OK } else { EXIT_FAILED });
