@@ -2,8 +2,9 @@
 # Builds the stub driver for a kernel that kernel.sh got:
 #   stub.sh FOLDER PREFIX [BTF]
 # PREFIX begins the names of the compiler and binutils (x86_64-linux-gnu-).
-# FOLDER/stub/plain gets the modules as an administrator's machine builds them; FOLDER/stub/btf, where the kernel's own
-# type information is given, the same with theirs, as the modules of a distribution have it.
+# FOLDER/stub/plain gets modules without type information, as DKMS builds them where the kernel's headers come without
+# vmlinux (Debian before 13); FOLDER/stub/btf, where the kernel's own type information is given, the same with theirs, as
+# newer DKMS builds and a distribution's own modules have it.
 set -euo pipefail
 cd "$(dirname "$0")"
 folder=$1 prefix=$2 btf=${3:-}
@@ -21,12 +22,14 @@ if ! make -s -C "$folder/headers" M="$folder/stub/source/stub" CC="$compiler" CR
   exit 1
 fi
 cp "$folder/stub/source/stub/"*.ko "$folder/stub/plain/"
-"${prefix}strip" --strip-debug "$folder/stub/plain/"*.ko
+for module in "$folder/stub/plain/"*.ko; do
+  "${prefix}objcopy" --strip-debug --remove-section .BTF --remove-section .BTF.base "$module"
+done
 if [ -n "$btf" ]; then
   mkdir -p "$folder/stub/btf"
   for module in "$folder/stub/source/stub/"*.ko; do
     copy=$folder/stub/btf/${module##*/}
-    cp "$module" "$copy"
+    "${prefix}objcopy" --remove-section .BTF --remove-section .BTF.base "$module" "$copy"
     LLVM_OBJCOPY="${prefix}objcopy" pahole -J --btf_base "$btf" "$copy"
     "${prefix}strip" --strip-debug "$copy"
   done

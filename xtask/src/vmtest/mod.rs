@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .tempdir()?;
         let outcome = one(args, kernel, work.path());
         let results_here = judge(args, kernel, outcome);
-        let failed = results_here.iter().any(|result| result.verdict.is_err());
+        let failed = results_here.iter().any(|result| result.said.is_err());
         results.extend(results_here);
         let mut work = work;
         work.disable_cleanup(args.keep || failed);
@@ -95,7 +95,7 @@ struct Verdict {
     kernel: &'static str,
     scenario: &'static str,
     time: Duration,
-    verdict: Result<String>,
+    said: Result<String>,
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Kernel>> {
@@ -139,7 +139,7 @@ fn judge(args: &Args, kernel: &'static Kernel, outcome: Result<Outcome>) -> Vec<
                 kernel: kernel.name,
                 scenario: "boot",
                 time: Duration::ZERO,
-                verdict: Err(error),
+                said: Err(error),
             }];
         }
     };
@@ -151,8 +151,8 @@ fn judge(args: &Args, kernel: &'static Kernel, outcome: Result<Outcome>) -> Vec<
             Verdict {
                 kernel: kernel.name,
                 scenario: scenario.name,
-                time: left.as_ref().map_or(Duration::ZERO, |left| left.length()),
-                verdict: left.and_then(|left| (scenario.judge)(&left)),
+                time: left.as_ref().map_or(Duration::ZERO, outcome::Left::length),
+                said: left.and_then(|left| (scenario.judge)(&left)),
             }
         })
         .collect()
@@ -161,7 +161,7 @@ fn judge(args: &Args, kernel: &'static Kernel, outcome: Result<Outcome>) -> Vec<
 fn report(results: &[Verdict]) -> ExitCode {
     let (mut passed, mut failed) = (0, 0);
     for result in results {
-        let (word, said) = match &result.verdict {
+        let (word, said) = match &result.said {
             Ok(said) => {
                 passed += 1;
                 ("PASS", said.clone())

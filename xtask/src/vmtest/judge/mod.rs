@@ -80,9 +80,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         judge: reload::judge,
     },
     Scenario {
-        name: "reload_fentry",
-        about: "the same with drivers that are hooked by fentry",
-        judge: reload::judge,
+        name: "held",
+        about: "a driver that is hooked by fentry cannot be unloaded while the agent runs, and doctor says so",
+        judge: reload::held,
     },
     Scenario {
         name: "unprivileged",
