@@ -193,7 +193,9 @@ fn sentinels_and_failures_are_absent_and_cost_nothing_else() {
 
 #[test]
 fn what_is_not_supported_is_asked_once() {
-    let fake = Fake::new(vec![h100(0)]);
+    let mut fake = Fake::new(vec![h100(0)]);
+    // As drivers answer of a unit that they do not know.
+    fake.change(|state| state["devices"][0]["fail"] = json!({"nvmlDeviceGetOfaUtilization": 2}));
     fake.record_calls();
     let mut worker = worker(&fake, LONG);
     for _ in 0..3 {
@@ -204,6 +206,7 @@ fn what_is_not_supported_is_asked_once() {
     assert_eq!(count("nvmlDeviceGetUtilizationRates 0"), 3);
     assert_eq!(count("nvmlDeviceGetNumFans 0"), 1, "this board has no fan");
     assert_eq!(count("nvmlDeviceGetMarginTemperature 0"), 1);
+    assert_eq!(count("nvmlDeviceGetOfaUtilization 0"), 1);
     assert_eq!(count("nvmlDeviceGetName 0"), 1, "it does not change");
     assert_eq!(count("nvmlDeviceGetPcieThroughput 0"), 0, "that would block");
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::nvml::{Device, Field, Number, NvmlError, Pci};
+use super::nvml::{Code, Device, Field, Number, NvmlError, Pci};
 use super::sheet::Sheet;
 use crate::metric::{Attributes, key};
 
@@ -108,7 +108,8 @@ impl Gpu {
 
     /// What an error says of the device. For readings that do not go through [`ask`](Self::ask).
     pub(super) fn note(&mut self, field: &'static str, error: NvmlError, sheet: &mut Sheet) {
-        if error.code.is_for_good() {
+        // What is asked for does not change: an argument that is invalid once is one that this driver does not know.
+        if error.code.is_for_good() || error.code == Code::InvalidArgument {
             // One series for all of these: an old board refuses dozens.
             sheet.skip("not_supported");
             self.refuse(field);
