@@ -99,6 +99,14 @@ impl Nvml {
         self.0.has_new_field_ids
     }
 
+    /// Whether the third version of the process lists writes 32 bytes a process, as with drivers 535.43 to 535.86, where
+    /// all others write 24: the additional number moved to `nvmlDeviceGetRunningProcessDetailList` afterwards, without
+    /// another name for what remained (nvidia-settings, `src/nvml.h` of 530.41.03, 535.43.02 and 535.104.05).
+    pub(in crate::sampler::nvidia) fn has_wide_process_lists(self) -> bool {
+        let library = self.symbols();
+        library.nvmlDeviceGetConfComputeMemSizeInfo.is_ok() && library.nvmlDeviceGetRunningProcessDetailList.is_err()
+    }
+
     /// Version of NVML, e.g. `13.580.95.05`.
     pub(in crate::sampler::nvidia) fn nvml_version(self) -> Result<Option<String>, NvmlError> {
         let mut buffer: [c_char; sys::NVML_SYSTEM_NVML_VERSION_BUFFER_SIZE as usize] = [0; _];
