@@ -56,7 +56,7 @@ fn a_gpu_that_was_lost_before_the_start_is_named_by_what_the_kernel_lists() {
 fn a_reading_that_hangs_costs_one_topic_of_one_gpu() {
     let mut fake = Fake::new(vec![h100(0), h100(1)]);
     let mut worker = worker(&fake, SHORT);
-    sampled(&mut worker);
+    until_sampled(&mut worker, |points| !points.is_empty());
     fake.change(|state| state["devices"][0]["hang"] = json!({"nvmlDeviceGetEccMode": "forever"}));
     let (outcome, points) = run(&mut worker);
     let Outcome::Retry(error) = outcome else {
@@ -67,7 +67,9 @@ fn a_reading_that_hangs_costs_one_topic_of_one_gpu() {
     close(value(&points, "hw.power", 0, &[]), 250.0);
     close(value(&points, "hw.power", 1, &[]), 250.001);
     // Without a rest: the next process leaves alone what hung.
-    let points = sampled(&mut worker);
+    let points = until_sampled(&mut worker, |points| {
+        value(points, "nvidia.ecc.enabled", 1, &[]).is_some()
+    });
     assert_eq!(value(&points, "nvidia.ecc.enabled", 0, &[]), None);
     close(value(&points, "nvidia.ecc.enabled", 1, &[]), 1.0);
     close(value(&points, "hw.power", 0, &[]), 250.0);
