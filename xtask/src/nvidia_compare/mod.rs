@@ -48,13 +48,12 @@ fn smi(args: &Args) -> anyhow::Result<String> {
 }
 
 fn agent(args: &Args) -> anyhow::Result<String> {
-    let mut command = match &args.agent {
-        Some(program) => Command::new(program),
-        None => {
-            let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            cargo.args(["run", "--quiet", "--package", "agent", "--bin", "agent", "--"]);
-            cargo
-        }
+    let mut command = if let Some(program) = &args.agent {
+        Command::new(program)
+    } else {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["run", "--quiet", "--package", "agent", "--bin", "agent", "--"]);
+        cargo
     };
     command.args(["--stdout", "--format", "json", "--once"]);
     output(command).context("the agent")
