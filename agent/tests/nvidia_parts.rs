@@ -100,31 +100,6 @@ fn mig_instances_are_told_with_profile_memory_once_and_their_processes() {
         GIB as f64,
     );
 
-    // An instance that is destroyed while it is asked takes nothing from what follows.
-    let calls = [
-        "nvmlDeviceGetName",
-        "nvmlDeviceGetAttributes_v2",
-        "nvmlDeviceGetMemoryInfo_v2",
-        "nvmlDeviceGetUUID",
-        "nvmlDeviceGetComputeRunningProcesses_v3",
-    ];
-    let invalid: serde_json::Map<_, _> = calls.map(|call| (call.to_owned(), json!(2))).into_iter().collect();
-    fake.change(|state| state["devices"][0]["mig"]["slots"][3]["fail"] = invalid.into());
-    let points = worker.read();
-    assert_eq!(points.all("nvidia.mig.memory.limit", &[]).len(), 1);
-    fake.change(|state| state["devices"][0]["mig"]["slots"][3]["fail"] = json!({}));
-    let points = worker.read();
-    assert_eq!(points.all("nvidia.mig.memory.limit", &[]).len(), 2);
-    let [gi, ci] = instance("9", "0");
-    close(
-        points.value("nvidia.mig.info", &[gi, ci, ("nvidia.mig.profile", "1g.10gb")]),
-        1.0,
-    );
-    close(
-        points.of_process("accel.process.memory.usage", STRANGER, &instance("9", "0")),
-        GIB as f64,
-    );
-
     // Instances are destroyed and made anew in the same slot.
     fake.change(|state| {
         state["devices"][0]["mig"]["slots"] = json!([null, null, null, mig(0, 4, 0, "2g.20gb", [2, 2], 20), null]);
@@ -145,6 +120,42 @@ fn mig_instances_are_told_with_profile_memory_once_and_their_processes() {
     close(
         points.of_process("accel.process.utilization", ours, &[("hw.gpu.task", "general")]),
         0.0,
+    );
+}
+
+#[test]
+fn an_instance_that_is_destroyed_while_it_is_asked_takes_nothing_from_what_follows() {
+    let mut gpu = partitioned();
+    gpu["compute"] = json!([]);
+    let mut fake = Fake::new(vec![gpu]);
+    let mut worker = Worker::of(&fake);
+    worker.read();
+    let of = [
+        ("nvidia.mig.gpu_instance.id", "9"),
+        ("nvidia.mig.compute_instance.id", "0"),
+    ];
+    let calls = [
+        "nvmlDeviceGetName",
+        "nvmlDeviceGetAttributes_v2",
+        "nvmlDeviceGetMemoryInfo_v2",
+        "nvmlDeviceGetUUID",
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+    ];
+    let invalid: serde_json::Map<_, _> = calls.map(|call| (call.to_owned(), json!(2))).into_iter().collect();
+    fake.change(|state| state["devices"][0]["mig"]["slots"][3]["fail"] = invalid.into());
+    // As nvml.h has it of a handle that is no longer valid.
+    let points = worker.read();
+    assert_eq!(points.all("nvidia.mig.memory.limit", &[]).len(), 1);
+    fake.change(|state| state["devices"][0]["mig"]["slots"][3]["fail"] = json!({}));
+    let points = worker.read();
+    assert_eq!(points.all("nvidia.mig.memory.limit", &[]).len(), 2);
+    close(
+        points.value("nvidia.mig.info", &[of[0], of[1], ("nvidia.mig.profile", "1g.10gb")]),
+        1.0,
+    );
+    close(
+        points.of_process("accel.process.memory.usage", STRANGER, &of),
+        GIB as f64,
     );
 }
 
