@@ -7,6 +7,7 @@
 
 mod bless;
 mod e2e;
+mod features;
 mod proto;
 mod tools;
 
@@ -26,6 +27,8 @@ enum Task {
     },
     /// Test the agent against real peers: OpenTelemetry Collector, Prometheus, promtool, live writers.
     E2e(e2e::Args),
+    /// Lint the agent with each of its features alone, and with none.
+    Features,
     /// Fetch and build the peers that tests and e2e use.
     Tools {
         /// Print shell commands that make `cargo test` use them: eval "$(cargo xtask tools --export)".
@@ -48,6 +51,7 @@ fn run() -> anyhow::Result<ExitCode> {
     match Task::parse() {
         Task::Bless { check } => bless::run(check)?,
         Task::E2e(args) => return e2e::run(&args),
+        Task::Features => features::run()?,
         Task::Tools { export } => tools::run(export)?,
     }
     Ok(ExitCode::SUCCESS)
