@@ -9,6 +9,7 @@
 
 #![no_std]
 
+pub mod cast;
 pub mod events;
 pub mod hailo;
 pub mod maps;

@@ -17,8 +17,9 @@ pub struct Settings {
     pub agent: u32,
     /// Most keys of one control group; beyond them its executables and commands are folded.
     pub quota: u32,
-    /// Zero.
-    pub padding: u32,
+    /// The number of `struct files_struct` in the kernel's BTF where [`crate::cast::patch`] was applied to the programs; else
+    /// 0, and the direct programs copy the file's fields instead of loading them.
+    pub files_type: u32,
 }
 
 impl Default for Settings {
@@ -36,7 +37,7 @@ impl Settings {
         per_process: 0,
         agent: 0,
         quota: 0,
-        padding: 0,
+        files_type: 0,
     };
 }
 
@@ -95,8 +96,12 @@ pub struct Offsets {
     pub cgroup_root: u32,
     /// `cgroup_root.hierarchy_id`
     pub root_hierarchy: u32,
-    /// Zero.
-    pub padding: u32,
+    /// `task_struct.pid`
+    pub task_pid: u32,
+    /// `task_struct.tgid`
+    pub task_tgid: u32,
+    /// `files_struct.fd_array`
+    pub files_fd_array: u32,
 }
 
 impl Offsets {
@@ -129,7 +134,9 @@ impl Offsets {
             kn_id: u,
             cgroup_root: u,
             root_hierarchy: u,
-            padding: 0,
+            task_pid: u,
+            task_tgid: u,
+            files_fd_array: u,
         }
     };
 }

@@ -1,7 +1,7 @@
 //! The main job: from the configuration to running samplers and exporters.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use accelscope::attribution::{Attribution, Merger, Settings};
@@ -12,7 +12,7 @@ use accelscope::export::stdout;
 use accelscope::host::HostRoots;
 use accelscope::metric::{Resource, Series};
 use accelscope::pipeline::Limits;
-use accelscope::runtime::{self, Explain, Format, Hub, Observer, OwnLogs, Printer, Started};
+use accelscope::runtime::{self, Explain, Format, Hub, Observer, OwnLogs, Printer, Started, Surroundings};
 use accelscope::simulate::Demo;
 use accelscope::telemetry::OwnMetrics;
 use anyhow::Context;
@@ -154,10 +154,15 @@ impl Job {
             settings.patience = Duration::ZERO;
         }
         let hub = Arc::new(Hub::new(own, resource, limits, collecting, observer));
+        let attribution = Attribution::new(&roots, settings);
+        let surroundings = Surroundings {
+            cgroups: attribution.cgroups(),
+            once: matches!(stdout, Some((_, true))),
+        };
         let started = Started::launch(
-            runtime::samplers(&config, &roots, &node),
+            runtime::samplers(&config, &roots, &node, &surroundings),
             hub,
-            Attribution::new(&roots, settings),
+            attribution,
             Merger::new(),
         );
         let renderer = Renderer {
@@ -187,6 +192,7 @@ impl Job {
                     started: &started,
                     renderer: self.renderer,
                     explain: Explain::new(self.config.clone(), self.roots),
+                    recent: Mutex::default(),
                 };
                 if once {
                     return Ok(if printer.once()? { EXIT_OK } else { EXIT_FAILED });

@@ -7,6 +7,7 @@
 
 mod bless;
 mod e2e;
+mod ebpf;
 mod features;
 mod proto;
 mod tools;
@@ -24,6 +25,15 @@ enum Task {
         /// Change nothing; fail where something is out of date.
         #[arg(long)]
         check: bool,
+    },
+    /// Rebuild the eBPF programs that are committed in agent-ebpf/prebuilt.
+    BuildEbpf {
+        /// Change nothing; fail where the sources have changed since, or where the same toolchain builds something else.
+        #[arg(long, conflicts_with = "install")]
+        check: bool,
+        /// First put the toolchain on this machine, without rustup's component server.
+        #[arg(long)]
+        install: bool,
     },
     /// Test the agent against real peers: OpenTelemetry Collector, Prometheus, promtool, live writers.
     E2e(e2e::Args),
@@ -50,6 +60,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<ExitCode> {
     match Task::parse() {
         Task::Bless { check } => bless::run(check)?,
+        Task::BuildEbpf { check, install } => ebpf::run(check, install)?,
         Task::E2e(args) => return e2e::run(&args),
         Task::Features => features::run()?,
         Task::Tools { export } => tools::run(export)?,

@@ -103,7 +103,7 @@ pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e").join(name)
 }
 
-fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .filter(|path| Path::new(path).is_absolute())
         .map(PathBuf::from)
@@ -120,7 +120,7 @@ fn require(program: &str, package: &str) -> Result<()> {
     bail!("{program} is missing: apt-get install {package} (or your system's packages of it)")
 }
 
-fn script(name: &str, what: &str, remedy: &str, arguments: &[&OsStr]) -> Result<()> {
+pub(crate) fn script(name: &str, what: &str, remedy: &str, arguments: &[&OsStr]) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(name);
     let status = Command::new("bash")
         .arg(&path)

@@ -19,12 +19,12 @@ const MAX_ERRNO: i64 = 4095;
 /// A call to a watched device begins.
 #[inline(always)]
 pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command: u32, argument: u64) {
-    // SAFETY: has no preconditions.
-    let owner = unsafe { generated::bpf_get_current_pid_tgid() };
+    let owner = K::pid_tgid(task);
     let mut key = caller::key::<K>(task, (owner >> 32) as u32, watched, command);
-    let number = record::number(&mut key);
+    let place = F::reserve(owner);
+    let number = record::number(&mut key, F::hint(place));
     let Some(record) = RECORDS.get_ptr_mut(number) else {
-        return;
+        return F::release(place);
     };
     // SAFETY: has no preconditions.
     let now = unsafe { generated::bpf_ktime_get_ns() };
@@ -38,7 +38,7 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     } else {
         hailo::enter(watched.hailo, command, argument, record)
     };
-    F::put(&Slot {
+    let call = Slot {
         owner,
         began: now,
         record: number,
@@ -46,7 +46,8 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
         command,
         finish,
         argument,
-    });
+    };
+    F::put(place, &call);
 }
 
 /// The current thread's call returns, if it was one that counts.

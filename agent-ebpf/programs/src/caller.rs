@@ -1,7 +1,6 @@
 //! Who calls: the part of the key that does not depend on the call.
 
 use agent_ebpf::{Key, Watched};
-use aya_ebpf::helpers::generated;
 
 use crate::{kernel::Kernel, maps::setting};
 
@@ -11,8 +10,7 @@ const ROOT: u64 = 1;
 /// The key of a call by the current task.
 #[inline(always)]
 pub(crate) fn key<K: Kernel>(task: u64, tgid: u32, watched: &Watched, command: u32) -> Key {
-    // SAFETY: has no preconditions.
-    let cgroup_v2 = unsafe { generated::bpf_get_current_cgroup_id() };
+    let cgroup_v2 = K::cgroup(task);
     let cgroup_v1 = if setting!(v1) == 1 { cgroup_v1::<K>(task) } else { 0 };
     let (executable, executable_device) = executable::<K>(task);
     let alone = setting!(per_process) == 1 || (cgroup_v2 <= ROOT && cgroup_v1 <= ROOT);

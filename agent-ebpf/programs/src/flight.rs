@@ -6,12 +6,20 @@ use aya_ebpf::bindings::BPF_ANY;
 use crate::{
     atomic::{add, claim, load, note, store},
     maps::{COUNTERS, OVERFLOW, SLOTS},
+    record,
 };
 
-/// A way to keep a thread's call. `owner` is `pid_tgid`: the thread in the lower half.
+/// A way to keep a thread's call. `owner` is the process id and, in the lower half, the thread id.
 pub(crate) trait Flight {
-    /// Puts a call down. A former call of the same thread that has not returned is dropped and counted.
-    fn put(call: &Slot);
+    /// Finds a place; null where this way has none. A former call of the same thread that has not returned is dropped and
+    /// counted.
+    fn reserve(owner: u64) -> *mut Slot;
+    /// The number of the record that the place's last call had, or [`record::NONE`].
+    fn hint(place: *mut Slot) -> u32;
+    /// Puts a call down at its place.
+    fn put(place: *mut Slot, call: &Slot);
+    /// Gives a place back.
+    fn release(place: *mut Slot);
     /// Takes up what the thread put down.
     fn take(owner: u64) -> Option<Slot>;
 }
@@ -23,9 +31,10 @@ pub(crate) struct InSlots;
 pub(crate) struct InTable;
 
 #[inline(always)]
-fn places(owner: u64) -> Option<*mut [Slot; SLOT_PROBES as usize]> {
+fn places(owner: u64) -> Option<*mut Slot> {
     // Thread ids count up, so neighbours get places of their own.
-    SLOTS.get_ptr_mut(owner as u32 & (SLOTS_LEN / SLOT_PROBES - 1))
+    let places = SLOTS.get_ptr_mut(owner as u32 & (SLOTS_LEN / SLOT_PROBES - 1))?;
+    Some(places.cast())
 }
 
 #[inline(always)]
@@ -34,53 +43,79 @@ fn owner_of(slot: *mut Slot) -> *mut u64 {
     unsafe { &raw mut (*slot).owner }
 }
 
+/// Marks the place as not yet, or no longer, holding a call.
 #[inline(always)]
-fn fill(slot: *mut Slot, call: &Slot) {
-    // SAFETY: the slot is claimed by this thread, which is in the kernel and so nowhere else; the agent reads the fields
-    // behind `began`, which is written last.
-    unsafe {
-        (*slot).record = call.record;
-        (*slot).device = call.device;
-        (*slot).command = call.command;
-        (*slot).finish = call.finish;
-        (*slot).argument = call.argument;
-        core::ptr::write_volatile(&raw mut (*slot).began, call.began);
-    }
+fn clear(slot: *mut Slot) {
+    // SAFETY: an aligned field of a map's value that this thread has claimed.
+    unsafe { core::ptr::write_volatile(&raw mut (*slot).began, 0) };
 }
 
 impl Flight for InSlots {
     #[inline(always)]
-    fn put(call: &Slot) {
-        let Some(places) = places(call.owner) else { return };
+    fn reserve(owner: u64) -> *mut Slot {
+        let Some(places) = places(owner) else {
+            return core::ptr::null_mut();
+        };
         for place in 0..SLOT_PROBES as usize {
-            let slot = places.cast::<Slot>().wrapping_add(place);
-            if load(owner_of(slot)) == call.owner {
+            let slot = places.wrapping_add(place);
+            if load(owner_of(slot)) == owner {
                 note(counter::RETURN_MISSED);
-                // SAFETY: this thread's own slot, as in `fill`.
-                unsafe { core::ptr::write_volatile(&raw mut (*slot).began, 0) };
-                return fill(slot, call);
+                clear(slot);
+                return slot;
             }
         }
         for place in 0..SLOT_PROBES as usize {
-            let slot = places.cast::<Slot>().wrapping_add(place);
-            let owner = owner_of(slot);
-            if load(owner) == 0 && claim(owner, call.owner) {
-                return fill(slot, call);
+            let slot = places.wrapping_add(place);
+            if load(owner_of(slot)) == 0 && claim(owner_of(slot), owner) {
+                return slot;
             }
         }
-        InTable::put(call);
+        core::ptr::null_mut()
+    }
+
+    #[inline(always)]
+    fn hint(place: *mut Slot) -> u32 {
+        // SAFETY: an aligned field of a map's value that this thread has claimed.
+        if place.is_null() {
+            record::NONE
+        } else {
+            unsafe { (*place).record }
+        }
+    }
+
+    #[inline(always)]
+    fn put(place: *mut Slot, call: &Slot) {
+        if place.is_null() {
+            return InTable::put(place, call);
+        }
+        // SAFETY: the place is claimed by this thread, which is in the kernel and so nowhere else; the agent heeds the
+        // fields only where `began`, written last, is not 0.
+        unsafe {
+            (*place).record = call.record;
+            (*place).device = call.device;
+            (*place).command = call.command;
+            (*place).finish = call.finish;
+            (*place).argument = call.argument;
+            core::ptr::write_volatile(&raw mut (*place).began, call.began);
+        }
+    }
+
+    #[inline(always)]
+    fn release(place: *mut Slot) {
+        if !place.is_null() {
+            store(owner_of(place), 0);
+        }
     }
 
     #[inline(always)]
     fn take(owner: u64) -> Option<Slot> {
         let places = places(owner)?;
         for place in 0..SLOT_PROBES as usize {
-            let slot = places.cast::<Slot>().wrapping_add(place);
+            let slot = places.wrapping_add(place);
             if load(owner_of(slot)) == owner {
-                // SAFETY: this thread's own slot, as in `fill`.
+                // SAFETY: this thread's own place, as in `put`.
                 let call = unsafe { *slot };
-                // SAFETY: the same.
-                unsafe { core::ptr::write_volatile(&raw mut (*slot).began, 0) };
+                clear(slot);
                 store(owner_of(slot), 0);
                 return Some(call);
             }
@@ -91,16 +126,25 @@ impl Flight for InSlots {
 
 impl Flight for InTable {
     #[inline(always)]
-    fn put(call: &Slot) {
+    fn reserve(_: u64) -> *mut Slot {
+        core::ptr::null_mut()
+    }
+
+    #[inline(always)]
+    fn hint(_: *mut Slot) -> u32 {
+        record::NONE
+    }
+
+    #[inline(always)]
+    fn put(_: *mut Slot, call: &Slot) {
         let thread = call.owner as u32;
-        // Counted first, so that the return never sees too low a number.
         let Some(inside) = COUNTERS.get_ptr_mut(counter::OVERFLOWING) else {
             return;
         };
-        // SAFETY: only asked whether it is there.
-        if unsafe { OVERFLOW.get(&thread) }.is_some() {
+        if OVERFLOW.get_ptr(&thread).is_some() {
             note(counter::RETURN_MISSED);
         } else {
+            // Before the insert, so that the return never sees too low a number.
             add(inside, 1);
         }
         if OVERFLOW.insert(&thread, call, u64::from(BPF_ANY)).is_err() {
@@ -108,6 +152,9 @@ impl Flight for InTable {
             add(inside, 1_u64.wrapping_neg());
         }
     }
+
+    #[inline(always)]
+    fn release(_: *mut Slot) {}
 
     #[inline(always)]
     fn take(owner: u64) -> Option<Slot> {

@@ -2,11 +2,19 @@
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
+use crate::maps::setting;
+
 /// A way to follow the kernel's pointers. Addresses are plain numbers; 0 is no address, and reading through it or at an
 /// unknown offset gives 0.
 pub(crate) trait Kernel {
+    /// Whether the verifier must know what every address points to.
+    const TYPED: bool;
     /// Address of the current `task_struct`.
     fn task() -> u64;
+    /// Its process id (upper half) and thread id in the initial namespace.
+    fn pid_tgid(task: u64) -> u64;
+    /// Id of its control group in the unified hierarchy.
+    fn cgroup(task: u64) -> u64;
     /// The 8 bytes at an offset.
     fn word(base: u64, offset: u32) -> u64;
     /// The 4 bytes at an offset.
@@ -16,7 +24,7 @@ pub(crate) trait Kernel {
 }
 
 /// An offset that the agent did not find out.
-const UNKNOWN: u32 = u32::MAX;
+pub(crate) const UNKNOWN: u32 = u32::MAX;
 
 /// Loads through pointers whose type the verifier knows; a wrong address reads as 0. Only for what was reached from the
 /// current task or a program's typed argument.
@@ -35,10 +43,28 @@ impl Direct {
 }
 
 impl Kernel for Direct {
+    const TYPED: bool = true;
     #[inline(always)]
     fn task() -> u64 {
         // SAFETY: has no preconditions.
         unsafe { generated::bpf_get_current_task_btf() as u64 }
+    }
+    #[inline(always)]
+    fn pid_tgid(task: u64) -> u64 {
+        if setting!(offsets.task_pid) == UNKNOWN || setting!(offsets.task_tgid) == UNKNOWN {
+            return Probed::pid_tgid(task);
+        }
+        let tgid = Self::half(task, setting!(offsets.task_tgid));
+        u64::from(tgid) << 32 | u64::from(Self::half(task, setting!(offsets.task_pid)))
+    }
+    #[inline(always)]
+    fn cgroup(task: u64) -> u64 {
+        if setting!(offsets.css_set_default) == UNKNOWN || setting!(offsets.kn_id) == UNKNOWN {
+            return Probed::cgroup(task);
+        }
+        let set = Self::word(task, setting!(offsets.task_cgroups));
+        let group = Self::word(set, setting!(offsets.css_set_default));
+        Self::word(Self::word(group, setting!(offsets.cgroup_kn)), setting!(offsets.kn_id))
     }
     #[inline(always)]
     fn word(base: u64, offset: u32) -> u64 {
@@ -69,10 +95,21 @@ impl Probed {
 }
 
 impl Kernel for Probed {
+    const TYPED: bool = false;
     #[inline(always)]
     fn task() -> u64 {
         // SAFETY: has no preconditions.
         unsafe { generated::bpf_get_current_task() }
+    }
+    #[inline(always)]
+    fn pid_tgid(_: u64) -> u64 {
+        // SAFETY: has no preconditions.
+        unsafe { generated::bpf_get_current_pid_tgid() }
+    }
+    #[inline(always)]
+    fn cgroup(_: u64) -> u64 {
+        // SAFETY: has no preconditions.
+        unsafe { generated::bpf_get_current_cgroup_id() }
     }
     #[inline(always)]
     fn word(base: u64, offset: u32) -> u64 {

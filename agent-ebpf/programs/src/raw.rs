@@ -46,8 +46,8 @@ fn enter<K: Kernel, F: Flight>(context: &impl EbpfContext) -> i32 {
     }
     let registers = argument(context, 0);
     let task = K::task();
-    let file = watched::file::<K>(task, K::word(registers, layout::ARGUMENTS[0]) as u32);
-    let Some(device) = watched::device::<Probed>(file, HOOK_SYSCALL) else {
+    let descriptor = K::word(registers, layout::ARGUMENTS[0]) as u32;
+    let Some(device) = watched::behind::<K>(task, descriptor, HOOK_SYSCALL) else {
         return 0;
     };
     let command = K::word(registers, layout::ARGUMENTS[1]) as u32;

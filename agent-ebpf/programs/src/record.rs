@@ -15,9 +15,16 @@ use crate::{
 /// No number.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The number of a key's record; made where the key is new. [`NONE`] where there is no room.
+/// The number of a key's record; made where the key is new. [`NONE`] where there is no room. A thread mostly does again
+/// what it did before: the hint, a number of any age, saves the lookup where it still is that key's.
 #[inline(always)]
-pub(crate) fn number(key: &mut Key) -> u32 {
+pub(crate) fn number(key: &mut Key, hint: u32) -> u32 {
+    if let Some(ident) = IDENTS.get(hint)
+        && ident.valid == 1
+        && ident.key == *key
+    {
+        return hint;
+    }
     match lookup(key) {
         NONE => make(key),
         number => number,

@@ -22,9 +22,7 @@ fn enter<K: Kernel, F: Flight>(context: &TracePointContext) -> u32 {
     let Ok(descriptor) = read::<u64>(context, DESCRIPTOR) else {
         return 0;
     };
-    let file = watched::file::<K>(task, descriptor as u32);
-    // The file is a plain address, also for direct programs.
-    let Some(device) = watched::device::<Probed>(file, HOOK_SYSCALL) else {
+    let Some(device) = watched::behind::<K>(task, descriptor as u32, HOOK_SYSCALL) else {
         return 0;
     };
     if let (Ok(command), Ok(argument)) = (read::<u64>(context, COMMAND), read::<u64>(context, ARGUMENT)) {

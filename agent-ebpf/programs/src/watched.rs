@@ -1,9 +1,9 @@
 //! From a descriptor or a file to a watched device.
 
-use agent_ebpf::{WATCHED_PROBES, Watched, watched_place};
+use agent_ebpf::{WATCHED_PROBES, Watched, cast, watched_place};
 
 use crate::{
-    kernel::{Kernel, Probed},
+    kernel::{Direct, Kernel, Probed, UNKNOWN},
     maps::{WATCHED, setting},
 };
 
@@ -11,20 +11,37 @@ use crate::{
 const FORMAT: u16 = 0o170_000;
 const CHARACTER: u16 = 0o020_000;
 
-/// The file behind a descriptor of the current task: a plain address, because no typed pointer leads through the table of
-/// descriptors.
+/// The watched device behind a descriptor of the current task, if the asking hook is the one that covers it.
 #[inline(always)]
-pub(crate) fn file<K: Kernel>(task: u64, descriptor: u32) -> u64 {
+pub(crate) fn behind<K: Kernel>(task: u64, descriptor: u32, hook: u32) -> Option<Watched> {
     let files = K::word(task, setting!(offsets.task_files));
     let table = K::word(files, setting!(offsets.files_fdt));
     if descriptor >= K::half(table, setting!(offsets.fdt_max_fds)) {
-        return 0;
+        return None;
     }
     let entries = K::word(table, setting!(offsets.fdt_fd));
     if entries == 0 {
-        return 0;
+        return None;
     }
-    Probed::word(entries + u64::from(descriptor) * 8, 0)
+    let entry = entries + u64::from(descriptor) * 8;
+    if K::TYPED && setting!(files_type) != 0 && setting!(offsets.files_fd_array) != UNKNOWN {
+        device::<Direct>(typed(entry), hook)
+    } else {
+        // A plain address, also for direct programs: no typed pointer leads through the table.
+        device::<Probed>(Probed::word(entry, 0), hook)
+    }
+}
+
+/// The file at an entry of a table of descriptors, as a typed pointer: the entry is taken for the first of those that
+/// every `files_struct` has in itself.
+#[inline(always)]
+fn typed(entry: u64) -> u64 {
+    let first = setting!(offsets.files_fd_array);
+    // SAFETY: no helper has this number; it stands for `bpf_rdonly_cast`, which takes any address and reads nothing. Where
+    // it was not replaced, the verifier drops this branch.
+    let read_only_cast: extern "C" fn(u64, u32) -> u64 =
+        unsafe { core::mem::transmute::<usize, extern "C" fn(u64, u32) -> u64>(cast::PLACEHOLDER as usize) };
+    Direct::word(read_only_cast(entry - u64::from(first), setting!(files_type)), first)
 }
 
 /// The watched device that a file stands for, if the asking hook is the one that covers it.

@@ -44,6 +44,20 @@ const SOURCES: &[Source] = &[
         enabled: |config| config.nvidia.enabled,
         explain: |config, roots| sampler::nvidia::explain(roots, &config.nvidia_settings()),
     },
+    #[cfg(feature = "ioctl")]
+    Source {
+        name: "ioctl",
+        accelerators: true,
+        // It attaches its programs once.
+        only_files: false,
+        enabled: |config| config.ioctl.enabled,
+        explain: |config, roots| {
+            let settings = config.ioctl_settings();
+            let mut found = sampler::ioctl::explain_devices(roots, &settings);
+            found.extend(sampler::ioctl::kernel::explain_hooks(roots, &settings));
+            found
+        },
+    },
     #[cfg(feature = "kubelet")]
     Source {
         name: "kubelet",

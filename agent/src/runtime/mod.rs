@@ -21,4 +21,4 @@ pub use own_logs::OwnLogs;
 pub use print::{Format, PrintError, Printer};
 pub use start::Started;
 pub use status::{Report, Status, chain};
-pub use table::samplers;
+pub use table::{Surroundings, samplers};

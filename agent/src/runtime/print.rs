@@ -1,6 +1,7 @@
 //! `agent --stdout`: no push, no listener, only what is seen.
 
 use std::io::{self, ErrorKind, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::termios::{isatty, tcgetwinsize};
@@ -11,7 +12,7 @@ use super::start::Started;
 use crate::doctor;
 use crate::export::otlp;
 use crate::export::prometheus::{self, MetricsSource, Renderer};
-use crate::export::stdout::{self, Note, View};
+use crate::export::stdout::{self, Note, Recent, View};
 use crate::metric::{Resource, Series, Timestamp};
 
 /// How to print.
@@ -48,6 +49,8 @@ pub struct Printer<'a> {
     pub renderer: Renderer,
     /// Finds what is to be said beside the table.
     pub explain: Explain,
+    /// What the table has shown before.
+    pub recent: Mutex<Recent>,
 }
 
 impl Printer<'_> {
@@ -142,12 +145,16 @@ impl Printer<'_> {
             Format::Table => {
                 let width = tcgetwinsize(io::stdout()).map_or(160, |size| size.ws_col).max(80);
                 let notes = self.notes();
-                stdout::render(&View {
+                let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                let text = stdout::render(&View {
                     series: &series,
+                    recent: &recent,
                     notes: &notes,
                     width,
                     time: Timestamp::now(),
-                })
+                });
+                recent.push(&series);
+                text
             }
             Format::Json => series.iter().map(|one| stdout::json_line(one) + "\n").collect(),
             Format::OtlpJson => otlp_json(resource, &series),

@@ -4,11 +4,21 @@ use std::time::Instant;
 
 use crate::config::{Config, Enabled};
 use crate::host::HostRoots;
+use crate::host::cgroups::Cgroups;
 use crate::metric::Batch;
 use crate::sampler::{Descriptor, Outcome, Sampler};
 
 type Switch = fn(&Config) -> Enabled;
-type Build = fn(&Config, &HostRoots, &str) -> Box<dyn Sampler>;
+type Build = fn(&Config, &HostRoots, &str, &Surroundings) -> Box<dyn Sampler>;
+
+/// What samplers share with the rest of the agent.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The host's control groups, which attribution knows too.
+    pub cgroups: Cgroups,
+    /// There is but one reading: what counts events watches for a while first.
+    pub once: bool,
+}
 
 /// Every sampler that is compiled in: whether it is enabled, and how it is built. A vendor adds one line.
 const SAMPLERS: &[(Switch, Build)] = &[
@@ -20,14 +30,21 @@ const SAMPLERS: &[(Switch, Build)] = &[
     (|config| config.kubelet.enabled, kubelet),
     #[cfg(feature = "nvidia")]
     (|config| config.nvidia.enabled, nvidia),
+    #[cfg(feature = "ioctl")]
+    (|config| config.ioctl.enabled, ioctl),
 ];
 
 /// The samplers that the configuration enables.
-pub fn samplers(config: &Config, roots: &HostRoots, node_name: &str) -> Vec<Box<dyn Sampler>> {
+pub fn samplers(
+    config: &Config,
+    roots: &HostRoots,
+    node_name: &str,
+    surroundings: &Surroundings,
+) -> Vec<Box<dyn Sampler>> {
     let built = |(switch, build): &(Switch, Build)| match switch(config) {
         Enabled::False => None,
-        Enabled::Auto => Some(build(config, roots, node_name)),
-        Enabled::True => Some(Box::new(Required(build(config, roots, node_name))) as Box<dyn Sampler>),
+        Enabled::Auto => Some(build(config, roots, node_name, surroundings)),
+        Enabled::True => Some(Box::new(Required(build(config, roots, node_name, surroundings))) as Box<dyn Sampler>),
     };
     SAMPLERS.iter().filter_map(built).collect()
 }
@@ -56,7 +73,7 @@ impl Sampler for Required {
 }
 
 #[cfg(feature = "hailo")]
-fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+fn hailo(config: &Config, roots: &HostRoots, node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {
     let settings = config.hailo_settings();
     Box::new(crate::sampler::hailo::Sampler::new(
         settings,
@@ -66,17 +83,34 @@ fn hailo(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler
 }
 
 #[cfg(feature = "ascend")]
-fn ascend(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+fn ascend(config: &Config, roots: &HostRoots, node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {
     crate::sampler::ascend::build(&config.ascend_settings(), roots, node_name)
 }
 
 #[cfg(feature = "kubelet")]
-fn kubelet(config: &Config, roots: &HostRoots, _node_name: &str) -> Box<dyn Sampler> {
+fn kubelet(config: &Config, roots: &HostRoots, _node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {
     let settings = config.kubelet_settings();
     Box::new(crate::sampler::kubelet::Sampler::new(settings, roots.clone()))
 }
 
 #[cfg(feature = "nvidia")]
-fn nvidia(config: &Config, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+fn nvidia(config: &Config, roots: &HostRoots, node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {
     crate::sampler::nvidia::build(&config.nvidia_settings(), roots, node_name)
+}
+
+#[cfg(feature = "ioctl")]
+fn ioctl(config: &Config, roots: &HostRoots, node_name: &str, surroundings: &Surroundings) -> Box<dyn Sampler> {
+    use crate::sampler::ioctl;
+    /// How long `--once` watches.
+    const WINDOW: std::time::Duration = std::time::Duration::from_secs(2);
+    let settings = config.ioctl_settings();
+    let open = ioctl::open(&settings, roots);
+    Box::new(ioctl::Sampler::new(
+        settings,
+        roots.clone(),
+        node_name.to_owned(),
+        surroundings.cgroups.clone(),
+        surroundings.once.then_some(WINDOW),
+        open,
+    ))
 }

@@ -3,10 +3,13 @@
 mod ascend;
 mod cells;
 mod hailo;
+mod ioctl;
 mod json;
 mod lookup;
+mod recent;
 mod table;
 
 pub use cells::for_terminal;
 pub use json::json_line;
+pub use recent::Recent;
 pub use table::{Note, View, render};

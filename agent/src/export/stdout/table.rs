@@ -4,7 +4,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::cells::{number, printable};
 use super::lookup::Lookup;
-use super::{ascend, hailo};
+use super::recent::Recent;
+use super::{ascend, hailo, ioctl};
 use crate::metric::catalogue::agent;
 use crate::metric::{Series, Timestamp};
 
@@ -13,6 +14,8 @@ use crate::metric::{Series, Timestamp};
 pub struct View<'a> {
     /// The live series.
     pub series: &'a [Series],
+    /// What was drawn before.
+    pub recent: &'a Recent,
     /// What is to be said beside them: why something is missing, and how to mend it.
     pub notes: &'a [Note],
     /// Columns of the terminal.
@@ -41,6 +44,7 @@ pub fn render(view: &View<'_>) -> String {
         ("STREAMS", hailo::streams(&series)),
         ("ASCEND", ascend::chips(&series)),
         ("ASCEND PROCESSES", ascend::processes(&series)),
+        ("CALLS", ioctl::calls(&series, view.recent)),
     ];
     for (title, (head, rows)) in sections {
         if !rows.is_empty() {
@@ -86,6 +90,14 @@ fn table(head: &[&'static str], rows: Vec<Vec<String>>, width: u16) -> String {
                 | "MIN"
                 | "MAX"
                 | "CAPACITY"
+                | "OPEN"
+                | "CALLS/S"
+                | "FAILED/S"
+                | "BYTES/S"
+                | "P50"
+                | "P99"
+                | "IN FLIGHT"
+                | "OLDEST"
         ) && let Some(column) = table.column_mut(at)
         {
             column.set_cell_alignment(CellAlignment::Right);
@@ -133,6 +145,7 @@ mod tests {
         }];
         let view = View {
             series: &all,
+            recent: &Recent::default(),
             notes: &notes,
             width: 160,
             time: Timestamp::from_unix_nanos(0),

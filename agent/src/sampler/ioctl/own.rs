@@ -71,7 +71,7 @@ impl Own {
         std::mem::replace(&mut self.holders, now) != now
     }
 
-    pub(super) fn points(&self, kernel: &dyn Kernel, records: usize, time: Timestamp) -> Vec<Point> {
+    pub(super) fn points(kernel: &dyn Kernel, records: usize, time: Timestamp) -> Vec<Point> {
         let point = |instrument: &'static Instrument, attributes: Attributes, value: u64| Point {
             instrument,
             attributes: Arc::new(attributes),

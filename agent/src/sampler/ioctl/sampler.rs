@@ -130,10 +130,9 @@ impl Sampler {
         let due = self
             .drained_at
             .is_none_or(|last| Instant::now() >= last + self.settings.period);
-        if due || others || std::mem::take(&mut self.urgent) {
-            if let Err(error) = self.drain(others, out) {
-                return Outcome::Retry(error.into());
-            }
+        let due = due || others || self.urgent;
+        if let Some(error) = due.then(|| self.drain(others, out).err()).flatten() {
+            return Outcome::Retry(error.into());
         }
         if self.devices.all().is_empty() {
             return Outcome::NothingHere(
@@ -162,6 +161,7 @@ impl Sampler {
             .zip(devices.values())
             .map(|(place, device)| Watch { place, device })
             .collect();
+        self.drain.begin(Moment::now());
         kernel.watch(&watches);
         self.own.tell(kernel.report());
         if first {
@@ -236,6 +236,7 @@ impl Sampler {
     fn drain(&mut self, others: bool, out: &mut Vec<Batch>) -> std::io::Result<()> {
         let now = Moment::now();
         self.drained_at = Some(now.instant);
+        self.urgent = false;
         let mut changed = others;
         if let Some(kernel) = &mut self.kernel {
             changed |= self.drain.read(&mut **kernel, &self.places, &self.threads, now);
@@ -260,7 +261,7 @@ impl Sampler {
             all.extend(holders);
             all.extend(self.users.points(&mut self.labels, &self.places, now.wall));
             if let Some(kernel) = &self.kernel {
-                all.extend(self.own.points(&**kernel, self.drain.records(), now.wall));
+                all.extend(Own::points(&**kernel, self.drain.records(), now.wall));
             }
             out.push(Batch {
                 part: Part::whole(NAME),

@@ -1,7 +1,7 @@
 //! Calls that have not returned.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent_ebpf::Slot;
 
@@ -40,23 +40,18 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    pub(super) fn read(&mut self, kernel: &mut dyn Kernel, threads: &dyn Threads, _now: Instant) {
+    pub(super) fn read(&mut self, kernel: &mut dyn Kernel, threads: &dyn Threads) {
         let clock = kernel.now();
         let nanos = u64::try_from(clock.as_nanos()).unwrap_or(u64::MAX);
         let mut slots: Vec<Slot> = Vec::new();
-        kernel.slots(&mut |slot| slots.push(*slot));
+        // One that is being filled holds another call's fields still.
+        kernel.slots(&mut |slot| slots.extend((slot.began != 0).then_some(*slot)));
         let drained = std::mem::replace(&mut self.drained, nanos);
         self.now.clear();
         self.old.clear();
         let (mut looks, mut still_gone) = (0, HashSet::new());
         for slot in slots {
-            // One that is being filled has only just begun.
-            let age = if slot.began == 0 {
-                0
-            } else {
-                nanos.saturating_sub(slot.began)
-            };
-            let age = Duration::from_nanos(age);
+            let age = Duration::from_nanos(nanos.saturating_sub(slot.began));
             let call = (slot.owner, slot.began);
             let mut gone = self.gone.contains(&call);
             if !gone && age >= DOUBT && looks < MAX_LOOKS {
@@ -71,7 +66,7 @@ impl Flights {
                 still_gone.insert(call);
                 continue;
             }
-            if slot.began != 0 && slot.began <= drained {
+            if slot.began <= drained {
                 *self.old.entry(slot.record).or_default() += 1;
             }
             self.now.push(Flight {

@@ -77,6 +77,11 @@ impl Drain {
         }
     }
 
+    /// From now on calls are counted.
+    pub(super) fn begin(&mut self, now: Moment) {
+        self.drained.get_or_insert((now.instant, now.wall));
+    }
+
     /// Reads everything. Whether anything is other than before, calls in flight included.
     ///
     /// The order is what makes it exact while calls go on: slots, then returns, then failures. A call that a later reading
@@ -90,7 +95,7 @@ impl Drain {
     ) -> bool {
         let begun = self.drained.map_or(now.wall, |(_, wall)| wall);
         let had_flights = !self.flights.is_empty();
-        self.flights.read(kernel, threads, now.instant);
+        self.flights.read(kernel, threads);
         self.read_records(kernel, places, begun, now);
         let mut changed = self.read_failures(kernel);
         self.read_channels(kernel);
@@ -108,32 +113,7 @@ impl Drain {
                 }
             }
         }
-        for subject in self.subjects.values_mut() {
-            subject.settle_frames();
-        }
-        let (seen, flights) = (&self.seen, &self.flights);
-        for (key, subject) in &mut self.subjects {
-            subject.in_flight = 0;
-            subject.oldest = Duration::ZERO;
-            subject.records = 0;
-            let _ = key;
-        }
-        for seen in seen.values() {
-            if let Some(subject) = self.subjects.get_mut(&seen.subject) {
-                subject.records += 1;
-            }
-        }
-        for flight in flights.iter() {
-            let Some(seen) = seen.get(&flight.record) else { continue };
-            if places.command(flight.device, flight.command).wait {
-                continue;
-            }
-            if let Some(subject) = self.subjects.get_mut(&seen.subject) {
-                subject.in_flight += 1;
-                subject.oldest = subject.oldest.max(flight.age);
-                changed = true;
-            }
-        }
+        changed |= self.settle(places, now);
         self.free(kernel);
         self.drained = Some((now.instant, now.wall));
         changed || had_flights
@@ -235,6 +215,29 @@ impl Drain {
                 }
             });
         }
+    }
+
+    /// What is now so, whatever was before. Whether calls are in flight.
+    fn settle(&mut self, places: &Places, now: Moment) -> bool {
+        for subject in self.subjects.values_mut() {
+            subject.settle(now.instant);
+        }
+        for seen in self.seen.values() {
+            if let Some(subject) = self.subjects.get_mut(&seen.subject) {
+                subject.records += 1;
+            }
+        }
+        let mut in_flight = false;
+        for flight in self.flights.iter() {
+            let subject = self.seen.get(&flight.record).map(|seen| &seen.subject);
+            let waits = || places.command(flight.device, flight.command).wait;
+            if let Some(subject) = subject.and_then(|key| self.subjects.get_mut(key)).filter(|_| !waits()) {
+                subject.in_flight += 1;
+                subject.oldest = subject.oldest.max(flight.age);
+                in_flight = true;
+            }
+        }
+        in_flight
     }
 
     fn free(&mut self, kernel: &mut dyn Kernel) {

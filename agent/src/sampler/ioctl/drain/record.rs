@@ -29,6 +29,7 @@ pub(super) struct Seen {
     /// Calls that were handed on as having succeeded.
     succeeded: u64,
     missed: Late,
+    in_flight: u64,
     errors: Vec<Tally>,
     unnamed_errors: Late,
     handed_unnamed: u64,
@@ -84,6 +85,7 @@ impl Seen {
             before: Record::default(),
             succeeded: 0,
             missed: Late::default(),
+            in_flight: 0,
             errors: Vec::new(),
             unnamed_errors: Late::default(),
             handed_unnamed: 0,
@@ -118,9 +120,10 @@ impl Seen {
     /// known only once the programs had the time to count them.
     pub(super) fn grow(&mut self, in_flight: u64) -> Growth {
         let returned: u64 = self.now.buckets.iter().sum();
-        let missed = self
-            .missed
-            .read(self.before.entered.saturating_sub(returned + in_flight));
+        let still = !self.has_grown() && in_flight == self.in_flight;
+        self.in_flight = in_flight;
+        let missed = self.before.entered.saturating_sub(returned + in_flight);
+        let missed = self.missed.read(missed, still);
         let limit = self.now.entered.saturating_sub(self.now.failed);
         let succeeded = (returned + missed)
             .saturating_sub(self.now.failed)
@@ -142,7 +145,7 @@ impl Seen {
         };
         if self.errors_may_lack {
             let named: u64 = self.errors.iter().map(|error| error.handed).sum();
-            let unnamed = self.unnamed_errors.read(now.failed.saturating_sub(named));
+            let unnamed = self.unnamed_errors.read(now.failed.saturating_sub(named), still);
             if unnamed > self.handed_unnamed {
                 growth.failed.push((0, unnamed - self.handed_unnamed));
                 self.handed_unnamed = unnamed;

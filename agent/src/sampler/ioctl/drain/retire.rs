@@ -75,7 +75,7 @@ impl Drain {
             .iter_mut()
             .filter(|(_, subject)| {
                 subject.in_flight == 0
-                    && now.duration_since(subject.changed) > Duration::ZERO
+                    && subject.idle >= IDLE
                     && subject
                         .looked
                         .is_none_or(|looked| now.duration_since(looked) >= LOOK_AGAIN)

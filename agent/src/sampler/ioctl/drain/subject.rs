@@ -36,6 +36,8 @@ pub(in crate::sampler::ioctl) struct Subject {
     pub(super) changed: Instant,
     pub(super) records: usize,
     pub(super) looked: Option<Instant>,
+    /// Drains without growth.
+    pub(super) idle: u32,
     launches: BTreeMap<u32, u64>,
     /// Frames of models before the one that runs now.
     earlier_frames: u64,
@@ -97,6 +99,7 @@ impl Subject {
             changed: now,
             records: 0,
             looked: None,
+            idle: 0,
             launches: BTreeMap::new(),
             earlier_frames: 0,
             switched: false,
@@ -136,9 +139,16 @@ impl Subject {
         }
     }
 
+    /// Ends a drain's growth; what is so at the moment is counted anew.
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.idle = if self.changed == now { 0 } else { self.idle + 1 };
+        (self.in_flight, self.oldest, self.records) = (0, Duration::ZERO, 0);
+        self.settle_frames();
+    }
+
     /// A frame is one launch on each input channel of a model, so that the busiest one's launches are the frames. With
     /// another model other channels may be the busy ones, and counting begins anew.
-    pub(super) fn settle_frames(&mut self) {
+    fn settle_frames(&mut self) {
         let running = self.launches.values().copied().max().unwrap_or_default();
         self.frames = self.earlier_frames + running;
         if std::mem::take(&mut self.switched) {

@@ -171,10 +171,41 @@ impl Btf {
             .filter(move |(_, found)| kinds.contains(&found.kind) && self.says(found.name, name))
     }
 
-    /// Id of the type of a function. In a module whose function has the name of something in the kernel, it is not
-    /// found, because the two share the name's string.
+    /// Id of the type of a function.
     pub fn function(&self, name: &str) -> Option<u32> {
         self.named(name, &[KIND_FUNC]).next().map(|(id, _)| id)
+    }
+
+    /// Id of the type of a module's function, whose name stands among the kernel's strings if that has the same one.
+    pub fn function_beside(&self, name: &str, kernel: &Self) -> Option<u32> {
+        let shared = kernel.string(name);
+        let named = |found: &Type<'_>| Some(found.name) == shared || self.says(found.name, name);
+        self.ids().find(|id| {
+            self.get(*id)
+                .is_some_and(|found| found.kind == KIND_FUNC && named(&found))
+        })
+    }
+
+    /// Id of a struct.
+    pub fn structure(&self, name: &str) -> Option<u32> {
+        self.named(name, &[KIND_STRUCT]).next().map(|(id, _)| id)
+    }
+
+    /// Id of a name for another type.
+    pub fn typedef(&self, name: &str) -> Option<u32> {
+        self.named(name, &[KIND_TYPEDEF]).next().map(|(id, _)| id)
+    }
+
+    /// Where a string stands.
+    fn string(&self, text: &str) -> Option<u32> {
+        let mut at = 0;
+        self.bytes[self.strings.clone()]
+            .split(|byte| *byte == 0)
+            .find_map(|string| {
+                let start = at;
+                at += string.len() as u32 + 1;
+                (string == text.as_bytes()).then_some(start)
+            })
     }
 
     /// Value of an enumerator of the enumeration `name`, e.g. `pids_cgrp_id` of `cgroup_subsys_id`.
@@ -366,6 +397,16 @@ mod tests {
         let base = (kernel.types.len() as u32 + 1, kernel.strings.len() as u32);
         let module = Btf::parse(module.bytes(), base).unwrap();
         assert_eq!(module.function("hailo_ioctl"), Some(8), "the kernel has 7");
+        assert_eq!(module.function_beside("hailo_ioctl", &kernel), Some(8));
+        let name = kernel.string("dentry").unwrap();
+        let mut sharing = Writer::default();
+        sharing.put(&[name, KIND_FUNC << 24, 1]);
+        let sharing = Btf::parse(sharing.bytes(), base).unwrap();
+        assert_eq!(
+            sharing.function_beside("dentry", &kernel),
+            Some(8),
+            "by the kernel's string"
+        );
         assert_eq!(kernel.function("hailo_ioctl"), None);
     }
 

@@ -3,16 +3,38 @@
 //! What drains the maps sees [`Kernel`] only, so that it is tested without a kernel that allows anything.
 
 pub mod btf;
+pub mod budget;
+mod bytes;
+mod calibrate;
 mod event;
+mod explain;
+mod facts;
+mod hailo;
+mod hierarchy;
+mod ladder;
+mod live;
+#[expect(unsafe_code, reason = "memory that is shared with the kernel")]
+mod mapped;
+mod object;
 pub mod offsets;
+mod programs;
+mod refusal;
 mod report;
+#[expect(unsafe_code, reason = "system calls that no crate wraps")]
+mod sys;
+mod tables;
+mod tracefs;
+mod watch;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use agent_ebpf::{COUNTERS, ChannelKey, ErrorKey, Ident, Record, Slot};
+use agent_ebpf::{ChannelKey, ErrorKey, Ident, Record, Slot};
 
 pub use self::event::Event;
+pub use self::explain::explain_hooks;
+pub use self::hierarchy::V1;
+pub use self::live::{Live, Options};
 pub use self::report::{Driver, Obstacle, Report, Rung};
 use super::Device;
 
@@ -42,9 +64,7 @@ pub trait Kernel: Send {
 
     /// Frees the place of a call whose thread is gone, so that it never returns. Nothing happens if another call is there
     /// now.
-    fn release(&mut self, slot: &Slot) {
-        let _ = slot;
-    }
+    fn release(&mut self, slot: &Slot);
 
     /// Every record with its number and whose it is, those of retired keys included until [`settle`](Self::settle) names
     /// them.
@@ -57,7 +77,7 @@ pub trait Kernel: Send {
     fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64));
 
     /// What was not recorded, by [`agent_ebpf::counter`].
-    fn counters(&self) -> [u64; COUNTERS as usize];
+    fn counters(&self) -> [u64; agent_ebpf::COUNTERS as usize];
 
     /// Gives up the key of a record: its control group is empty and its values stand still. Should the key be met again,
     /// it gets another number. The record itself stays until [`settle`](Self::settle) names it.

@@ -89,6 +89,10 @@ const ROWS: &[Row] = rows! {
     kn_id = kernfs_node.id => [CgroupV1 CgroupMade];
     cgroup_root = cgroup.root => [CgroupMade];
     root_hierarchy = cgroup_root.hierarchy_id => [CgroupMade];
+    // Shorter ways that are not needed.
+    task_pid = task_struct.pid => [];
+    task_tgid = task_struct.tgid => [];
+    files_fd_array = files_struct.fd_array => [];
 };
 
 /// All offsets that this type information tells.

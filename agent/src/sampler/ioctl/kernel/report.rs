@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::hierarchy::V1;
+
 /// A kind of hook: a rung of the ladder, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rung {
@@ -85,4 +87,6 @@ pub struct Report {
     pub obstacles: Vec<Obstacle>,
     /// Where the kernel's structures are known from: `kernel BTF`, the file's path, or `calibration`.
     pub offsets: Option<String>,
+    /// The v1 hierarchy of control groups whose ids keys carry; nothing where containers are in the unified one.
+    pub v1: Option<V1>,
 }

@@ -1,0 +1,78 @@
+//! From the task to the files behind its descriptors.
+
+use agent_ebpf::Offsets;
+
+use super::{Known, TASK, View, nearest};
+
+/// Words of a `files_struct` and of an `fdtable` that are searched.
+const FILES: u64 = 160;
+const TABLE: u64 = 64;
+
+/// Addresses of the known files, in their order; empty where the way was not found.
+pub(super) fn find(view: &mut View<'_>, known: &Known, offsets: &mut Offsets) -> Vec<u64> {
+    let mut ways = Vec::new();
+    for task_files in (0..TASK).step_by(8) {
+        let Some(files) = view.pointer(known.task + task_files) else {
+            continue;
+        };
+        for files_fdt in (0..FILES).step_by(8) {
+            let Some(table) = view.pointer(files + files_fdt) else {
+                continue;
+            };
+            for fdt_fd in (0..TABLE).step_by(8) {
+                let Some(entries) = view.pointer(table + fdt_fd) else {
+                    continue;
+                };
+                let Some(open) = open(view, known, entries) else {
+                    continue;
+                };
+                // It begins with their number in all kernels.
+                if !is_size(view.half(table), known) {
+                    continue;
+                }
+                ways.push(([task_files, files_fdt, fdt_fd], files, entries, open));
+            }
+        }
+    }
+    let Some(([task_files, files_fdt, fdt_fd], files, entries, open)) = nearest(ways, |(way, ..)| way[0]) else {
+        return Vec::new();
+    };
+    offsets.task_files = task_files as u32;
+    offsets.files_fdt = files_fdt as u32;
+    offsets.fdt_fd = fdt_fd as u32;
+    offsets.fdt_max_fds = 0;
+    // The first entries are within the structure, until they are too few.
+    if let Some(within) = entries.checked_sub(files).filter(|within| *within < 1024) {
+        offsets.files_fd_array = within as u32;
+    }
+    open
+}
+
+/// The files, if these can be the entries: a duplicate descriptor has the same file as its original, all others have
+/// files of their own.
+fn open(view: &mut View<'_>, known: &Known, entries: u64) -> Option<Vec<u64>> {
+    let mut files = Vec::new();
+    for file in &known.files {
+        files.push(view.pointer(entries + 8 * u64::from(file.descriptor))?);
+    }
+    let plain = known
+        .files
+        .iter()
+        .enumerate()
+        .filter(|(_, file)| file.duplicate_of.is_none());
+    let mut own: Vec<u64> = plain.map(|(index, _)| files[index]).collect();
+    own.sort_unstable();
+    let duplicates = known
+        .files
+        .iter()
+        .zip(&files)
+        .filter_map(|(file, address)| Some((file.duplicate_of?, *address)))
+        .all(|(original, address)| files[original] == address);
+    (own.windows(2).all(|pair| pair[0] != pair[1]) && duplicates).then_some(files)
+}
+
+/// Whether that may be the number of entries: more than the highest descriptor, in words of bits.
+fn is_size(size: Option<u32>, known: &Known) -> bool {
+    let highest = known.files.iter().map(|file| file.descriptor).max().unwrap_or(0);
+    size.is_some_and(|size| size > highest && size <= 1 << 30 && size % 64 == 0)
+}

@@ -1,0 +1,72 @@
+//! Which v1 hierarchy of control groups the programs look into.
+
+use std::path::Path;
+
+use super::btf::Btf;
+
+/// A controller of a v1 hierarchy, in which containers have a group each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct V1 {
+    /// `pids`, else `memory`.
+    pub controller: &'static str,
+    /// Its hierarchy's number, as in `/proc/<pid>/cgroup`.
+    pub hierarchy: u32,
+    /// Its number within the kernel (`enum cgroup_subsys_id`).
+    pub(super) subsystem: u32,
+}
+
+/// `pids` first: every container runtime limits it, and it is not folded into a parent's as `cpu` may be.
+const CONTROLLERS: [&str; 2] = ["pids", "memory"];
+
+/// Finds it in `/proc/cgroups`. Nothing where all controllers are in the unified hierarchy.
+pub(super) fn find(proc: &Path, btf: Option<&Btf>) -> Option<V1> {
+    of(&std::fs::read_to_string(proc.join("cgroups")).ok()?, |controller| {
+        btf?.enumerator("cgroup_subsys_id", &format!("{controller}_cgrp_id"))
+    })
+}
+
+fn of(table: &str, number: impl Fn(&str) -> Option<u32>) -> Option<V1> {
+    let rows = || {
+        table.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+            let mut columns = line.split_whitespace();
+            Some((columns.next()?, columns.next()?.parse::<u32>().ok()?))
+        })
+    };
+    CONTROLLERS.into_iter().find_map(|controller| {
+        // The kernel lists them in the order of their numbers (`proc_cgroupstats_show`).
+        let (place, (_, hierarchy)) = rows().enumerate().find(|(_, (name, _))| *name == controller)?;
+        let subsystem = number(controller).unwrap_or(place as u32);
+        (hierarchy != 0).then_some(V1 {
+            controller,
+            hierarchy,
+            subsystem,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str =
+        "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t3\t1\t1\nmemory\t4\t38\t1\npids\t8\t1\t1\n";
+
+    #[test]
+    fn the_hierarchy_that_tells_containers_apart_is_found() {
+        let found = of(HYBRID, |_| None).unwrap();
+        assert_eq!((found.controller, found.hierarchy, found.subsystem), ("pids", 8, 2));
+        assert_eq!(
+            of(HYBRID, |_| Some(11)).unwrap().subsystem,
+            11,
+            "the kernel's types know better"
+        );
+        let memory = of("memory\t4\t38\t1\npids\t0\t1\t1\n", |_| None).unwrap();
+        assert_eq!((memory.controller, memory.subsystem), ("memory", 0));
+        assert_eq!(
+            of("memory\t0\t38\t1\npids\t0\t1\t1\n", |_| None),
+            None,
+            "all are unified"
+        );
+        assert_eq!(of("", |_| None), None);
+    }
+}

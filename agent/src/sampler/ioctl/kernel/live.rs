@@ -1,0 +1,535 @@
+//! The running kernel.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use agent_ebpf::{ChannelKey, DEVICES, ErrorKey, HOOK_DRIVER, HOOK_SYSCALL, Ident, Offsets, Record, Slot, Watched};
+
+use super::btf::Btf;
+use super::budget::Machine;
+use super::calibrate::{self, Peeker};
+use super::event::Event;
+use super::facts::Facts;
+use super::hierarchy;
+use super::ladder::{Ladder, Sight};
+use super::object::{self, ObjectError};
+use super::offsets::{self, Feature};
+use super::programs::{HookError, Programs};
+use super::report::{Driver, Obstacle, Report, Rung};
+use super::tables::Tables;
+use super::watch::Watching;
+use super::{Kernel, Watch, hailo};
+use crate::host::HostRoots;
+use crate::sampler::ioctl::{Device, Settings};
+
+/// Keys of one control group before its executables and commands are folded.
+const QUOTA: u32 = 512;
+/// The process id namespace that every machine begins with (`PROC_PID_INIT_INO`).
+const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+
+/// What can be set.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The only rungs that may be used (`ioctl.hooks`); the best that the kernel allows if absent.
+    pub hooks: Option<Vec<Rung>>,
+    /// A file with the kernel's type information, where the kernel gives none (`ioctl.btf`).
+    pub btf: Option<PathBuf>,
+    /// A key for each process (`attribution.per_process`).
+    pub per_process: bool,
+}
+
+/// The running kernel. Nothing is loaded or attached before there is a device to watch.
+#[derive(Debug)]
+pub struct Live {
+    options: Options,
+    roots: HostRoots,
+    facts: Facts,
+    loaded: Option<Loaded>,
+    watched: Vec<(u32, Device)>,
+    report: Report,
+    /// Whether programs with typed pointers may be tried; tests say no.
+    direct: bool,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    ladder: Ladder<Programs>,
+    tables: Tables,
+    watching: Watching,
+    cgroups: Option<OwnedFd>,
+    /// Whether the offsets are known by which new control groups are told.
+    made_told: bool,
+    memory: u64,
+}
+
+/// Why nothing could be loaded.
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    #[error("the agent could not look at its own task: {0}")]
+    Peek(#[source] std::io::Error),
+}
+
+impl Options {
+    /// Of the sampler's settings.
+    pub fn new(settings: &Settings) -> Self {
+        let rungs = |names: &Vec<&'static str>| names.iter().filter_map(|name| Rung::named(name)).collect();
+        Self {
+            hooks: settings.hooks.as_ref().map(rungs),
+            btf: settings.btf.clone(),
+            per_process: settings.per_process,
+        }
+    }
+}
+
+impl Live {
+    /// Of the machine whose root directory is at `roots`.
+    pub fn new(roots: HostRoots, options: Options) -> Self {
+        Self {
+            facts: Facts::read(&roots),
+            options,
+            roots,
+            loaded: None,
+            watched: Vec::new(),
+            report: Report::default(),
+            direct: true,
+        }
+    }
+
+    fn types(&self) -> PathBuf {
+        self.roots.sys().join("kernel/btf")
+    }
+
+    /// Loads programs and maps, once.
+    fn load(&mut self) -> Result<Loaded, LoadError> {
+        raise_memlock();
+        let machine = Machine::here();
+        let types = self.types();
+        let (offsets, btf, own) = self.offsets(machine);
+        let missing = offsets::missing(&offsets);
+        let lacks = |feature| missing.iter().any(|(missing, _)| *missing == feature);
+        let v1 = hierarchy::find(&self.roots.proc(), btf.as_ref()).filter(|_| !lacks(Feature::CgroupV1));
+        let made_told = !lacks(Feature::CgroupMade);
+        // By numbers of the kernel's own types, which those of a file need not be.
+        let cast = btf.as_ref().filter(|_| own).and_then(Cast::of);
+        drop(btf);
+        let mut settings = agent_ebpf::Settings {
+            offsets,
+            v1_subsystem: v1.as_ref().map_or(0, |v1| v1.subsystem),
+            v1: v1.is_some().into(),
+            per_process: self.options.per_process.into(),
+            agent: own_pid(),
+            quota: QUOTA,
+            files_type: 0,
+        };
+        let (object, programs) = take(&mut settings, cast, machine, &types, self.direct)?;
+        let sight = Sight {
+            files: !lacks(Feature::Device),
+            descriptors: !lacks(Feature::Descriptors),
+        };
+        let ladder = Ladder::new(programs, self.options.hooks.as_deref(), sight);
+        let memory = object.memory;
+        let tables = Tables::new(object.maps)?;
+        self.report.v1 = v1;
+        for (feature, field) in &missing {
+            let obstacle = Obstacle {
+                rung: None,
+                what: format!("it is not known where this kernel keeps {field}: {}", feature.loss()),
+                remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf"
+                    .to_owned(),
+            };
+            self.report.obstacles.push(obstacle);
+        }
+        Ok(Loaded {
+            ladder,
+            tables,
+            watching: Watching::default(),
+            cgroups: None,
+            made_told,
+            memory,
+        })
+    }
+
+    /// From the kernel's own type information, else from the user's file, else by calibration.
+    fn offsets(&mut self, machine: Machine) -> (Offsets, Option<Btf>, bool) {
+        let own = self.types().join("vmlinux");
+        let mut failed = Vec::new();
+        let files = [Some(&own), self.options.btf.as_ref()];
+        for path in files.into_iter().flatten() {
+            match Btf::read(path) {
+                Ok(btf) => {
+                    let kernels_own = *path == own;
+                    self.report.offsets = Some(if kernels_own {
+                        "kernel BTF".to_owned()
+                    } else {
+                        path.display().to_string()
+                    });
+                    return (offsets::from_btf(&btf), Some(btf), kernels_own);
+                }
+                Err(error) => failed.push(error.to_string()),
+            }
+        }
+        match calibrated(machine, &self.types()) {
+            Ok(offsets) => {
+                self.report.offsets = Some("calibration".to_owned());
+                (offsets, None, false)
+            }
+            Err(error) => {
+                let untyped = Obstacle {
+                    rung: None,
+                    what: format!(
+                        "this kernel does not describe its types ({}), and they could not be found out: {error}",
+                        failed.join("; ")
+                    ),
+                    remedy: self.why_not(&error).remedy,
+                };
+                self.report.obstacles.push(untyped);
+                (Offsets::UNKNOWN, None, false)
+            }
+        }
+    }
+
+    /// Loads if need be. What keeps it from that stands in the report.
+    fn loaded(&mut self) -> Option<&mut Loaded> {
+        if self.loaded.is_none() {
+            self.report = Report::default();
+            match self.load() {
+                Ok(loaded) => self.loaded = Some(loaded),
+                Err(error) => {
+                    let obstacle = self.why_not(&error);
+                    self.report.obstacles.push(obstacle);
+                }
+            }
+        }
+        self.loaded.as_mut()
+    }
+
+    fn add(&mut self, obstacle: Obstacle) {
+        if !self.report.obstacles.contains(&obstacle) {
+            self.report.obstacles.push(obstacle);
+        }
+    }
+
+    fn why_not(&self, error: &LoadError) -> Obstacle {
+        let (why, remedy) = match error {
+            LoadError::Object(ObjectError::Map { source, .. }) => match source.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => self.facts.refused(),
+                Some(libc::ENOSYS) => (
+                    "this kernel has no bpf(2)".to_owned(),
+                    "use a kernel that has CONFIG_BPF_SYSCALL".to_owned(),
+                ),
+                Some(libc::ENOMEM) => (
+                    "there is no memory for it".to_owned(),
+                    "raise the memory limit of the agent's container by 8 MiB, or RLIMIT_MEMLOCK before Linux 5.11"
+                        .to_owned(),
+                ),
+                _ => (
+                    format!("Linux {} does not have such maps", self.facts.release),
+                    "use Linux 5.8 or newer".to_owned(),
+                ),
+            },
+            LoadError::Object(_) => (
+                "this build cannot see calls".to_owned(),
+                "use a complete build of the agent for x86_64 or arm64".to_owned(),
+            ),
+            LoadError::Peek(_) => (
+                "nothing is known of this kernel".to_owned(),
+                "name a file with this kernel's BTF in ioctl.btf".to_owned(),
+            ),
+            LoadError::Hook(error) => {
+                let told = super::refusal::explain(Rung::Tracepoint, error, &self.facts);
+                (told.what, told.remedy)
+            }
+        };
+        Obstacle {
+            rung: None,
+            what: format!("{error}: {why}"),
+            remedy,
+        }
+    }
+}
+
+impl Loaded {
+    /// Lets control groups that are made be told, or not. Without it, those that are there at a look are known.
+    fn see_cgroups(&mut self, see: bool) -> Option<HookError> {
+        if !see || !self.made_told {
+            self.cgroups = None;
+        } else if self.cgroups.is_none() {
+            match self.ladder.hooks().cgroups() {
+                Ok(link) => self.cgroups = Some(link),
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    }
+}
+
+/// What programs need that give an address a type (`agent_ebpf::cast`).
+#[derive(Debug, Clone, Copy)]
+struct Cast {
+    function: u32,
+    files_type: u32,
+}
+
+impl Cast {
+    /// Nothing before Linux 6.2.
+    fn of(btf: &Btf) -> Option<Self> {
+        Some(Self {
+            function: btf.function("bpf_rdonly_cast")?,
+            files_type: btf.structure("files_struct")?,
+        })
+    }
+}
+
+/// Makes the maps and takes up the programs: those that cast where the kernel takes them.
+fn take(
+    settings: &mut agent_ebpf::Settings,
+    cast: Option<Cast>,
+    machine: Machine,
+    types: &Path,
+    direct: bool,
+) -> Result<(object::Loaded, Programs), LoadError> {
+    let mut with = |cast: Option<Cast>| -> Result<_, LoadError> {
+        settings.files_type = cast.map_or(0, |cast| cast.files_type);
+        let mut loaded = object::load(settings, machine, cast.map(|cast| cast.function))?;
+        if !direct {
+            loaded.programs.retain(|name, _| !name.ends_with("_direct"));
+        }
+        let mut programs = Programs::new(std::mem::take(&mut loaded.programs), types);
+        if cast.is_some() {
+            programs.try_direct()?;
+        }
+        Ok((loaded, programs))
+    };
+    match with(cast) {
+        Err(error) if cast.is_some() => {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "programs that cast are not taken"
+            );
+            with(None)
+        }
+        result => result,
+    }
+}
+
+/// Offsets that the agent finds by looking at a task of its own.
+fn calibrated(machine: Machine, types: &Path) -> Result<Offsets, LoadError> {
+    let settings = agent_ebpf::Settings {
+        agent: own_pid(),
+        ..agent_ebpf::Settings::NONE
+    };
+    let mut object = object::load(&settings, machine, None)?;
+    let map = object.maps.remove("PEEK").ok_or(ObjectError::Architecture)?;
+    let link = Programs::new(object.programs, types).peek()?;
+    let mut peeker = Peeker::new(map, link);
+    calibrate::wait_for_ticks();
+    // On a thread, whose task is not the one that leads its group.
+    let look = move || {
+        let caller = peeker.caller()?;
+        let (known, _open) = calibrate::gather(caller.task, caller.pid_tgid, caller.cgroup);
+        Ok(calibrate::calibrate(&mut peeker, &known))
+    };
+    let thread = std::thread::Builder::new().name("calibrate".to_owned());
+    let found = thread.spawn(look).map_err(LoadError::Peek)?.join();
+    found
+        .unwrap_or_else(|_| Err(std::io::Error::other("the search failed")))
+        .map_err(LoadError::Peek)
+}
+
+/// Only kernels before 5.11 count locked memory for it; never fatal.
+fn raise_memlock() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Memlock);
+    let none = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    // Without CAP_SYS_RESOURCE up to the hard limit.
+    let hard = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Memlock, none).or_else(|_| setrlimit(Resource::Memlock, hard)) {
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "RLIMIT_MEMLOCK stays as it is"
+        );
+    }
+}
+
+/// The agent's process id as the kernel has it, 0 in a namespace of its own.
+fn own_pid() -> u32 {
+    let first = std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST_NAMESPACE);
+    if first { std::process::id() } else { 0 }
+}
+
+impl Kernel for Live {
+    fn events(&mut self, visit: &mut dyn FnMut(Event<'_>)) {
+        if let Some(loaded) = &mut self.loaded {
+            loaded.tables.events(visit);
+        }
+    }
+
+    fn ready(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.loaded.as_ref()?.tables.ready())
+    }
+
+    fn slots(&mut self, visit: &mut dyn FnMut(&Slot)) {
+        if let Some(loaded) = &self.loaded {
+            loaded.tables.slots(visit);
+        }
+    }
+
+    fn release(&mut self, slot: &Slot) {
+        if let Some(loaded) = &self.loaded {
+            loaded.tables.release(slot);
+        }
+    }
+
+    fn records(&mut self, visit: &mut dyn FnMut(u32, &Ident, &Record)) {
+        if let Some(loaded) = &self.loaded {
+            loaded.tables.records(visit);
+        }
+    }
+
+    fn errors(&mut self, visit: &mut dyn FnMut(ErrorKey, u64)) {
+        if let Some(loaded) = &self.loaded {
+            loaded.tables.errors(visit);
+        }
+    }
+
+    fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64)) {
+        if let Some(loaded) = &self.loaded {
+            loaded.tables.channels(visit);
+        }
+    }
+
+    fn counters(&self) -> [u64; agent_ebpf::COUNTERS as usize] {
+        self.loaded
+            .as_ref()
+            .map_or_else(Default::default, |loaded| loaded.tables.counters())
+    }
+
+    fn retire(&mut self, number: u32) {
+        if let Some(loaded) = &mut self.loaded {
+            loaded.tables.retire(number);
+        }
+    }
+
+    fn settle(&mut self, freed: &mut dyn FnMut(u32)) {
+        if let Some(loaded) = &mut self.loaded {
+            loaded.tables.settle(freed);
+        }
+    }
+
+    fn watch(&mut self, devices: &[Watch<'_>]) {
+        let wanted: Vec<_> = devices
+            .iter()
+            .take(DEVICES as usize)
+            .map(|watch| (watch.place, watch.device.clone()))
+            .collect();
+        if wanted.is_empty() && self.loaded.is_none() {
+            self.watched.clear();
+            self.report.drivers.clear();
+            return;
+        }
+        if self
+            .options
+            .hooks
+            .as_ref()
+            .is_some_and(|hooks| hooks.iter().all(|hook| *hook == Rung::Scan))
+        {
+            self.report.drivers = scanned(&wanted);
+            return;
+        }
+        let former = std::mem::replace(&mut self.watched, wanted.clone());
+        let facts = self.facts.clone();
+        let Some(loaded) = self.loaded() else {
+            self.report.drivers = scanned(&wanted);
+            return;
+        };
+        let refused = loaded.see_cgroups(!wanted.is_empty());
+        let every: Vec<_> = wanted.iter().map(|(_, device)| device).collect();
+        let choices = loaded.ladder.choose(&every, &facts);
+        let mut table = Vec::new();
+        for choice in &choices {
+            let hook = match choice.driver.rung {
+                Rung::Fentry | Rung::Kprobe => HOOK_DRIVER,
+                Rung::Tracepoint | Rung::RawTracepoint => HOOK_SYSCALL,
+                Rung::Scan => continue,
+            };
+            for (place, device) in choice.devices.iter().filter_map(|index| wanted.get(*index)) {
+                let hailo = hailo::number(device);
+                for (key, command) in hailo::entries(hailo) {
+                    loaded
+                        .tables
+                        .set_hailo(&super::bytes::hailo_key(key), &super::bytes::hailo_command(&command));
+                }
+                table.push(Watched {
+                    number: device.kernel_number(),
+                    device: *place,
+                    hailo,
+                    hook,
+                });
+            }
+        }
+        let left_out = loaded.watching.apply(loaded.tables.watched(), &table);
+        let gone = |place: u32| !table.iter().any(|watched| watched.device == place);
+        if former.iter().any(|(place, _)| gone(*place)) {
+            loaded.tables.abandon(&gone);
+        }
+        self.report.drivers = choices.into_iter().map(|choice| choice.driver).collect();
+        if let Some(error) = refused {
+            let mut obstacle = super::refusal::explain(Rung::RawTracepoint, &error, &self.facts);
+            obstacle.rung = None;
+            obstacle.what = format!("{}: {}", obstacle.what, Feature::CgroupMade.loss());
+            self.add(obstacle);
+        }
+        if devices.len() > DEVICES as usize || !left_out.is_empty() {
+            let obstacle = Obstacle {
+                rung: None,
+                what: format!(
+                    "{} devices are more than can be watched at a time",
+                    left_out.len() + devices.len().saturating_sub(DEVICES as usize)
+                ),
+                remedy: format!("name fewer than {DEVICES} in ioctl.extra_devices"),
+            };
+            self.add(obstacle);
+        }
+    }
+
+    fn report(&self) -> &Report {
+        &self.report
+    }
+
+    fn memory(&self) -> u64 {
+        self.loaded.as_ref().map_or(0, |loaded| loaded.memory)
+    }
+}
+
+/// All devices without a hook.
+fn scanned(devices: &[(u32, Device)]) -> Vec<Driver> {
+    let mut drivers: Vec<Driver> = Vec::new();
+    for (_, device) in devices {
+        let name = device.module.as_deref().unwrap_or(device.family.as_str());
+        match drivers.iter_mut().find(|driver| driver.name == name) {
+            Some(driver) => driver.devices.push(device.name.clone()),
+            None => drivers.push(Driver {
+                name: name.to_owned(),
+                devices: vec![device.name.clone()],
+                rung: Rung::Scan,
+                symbol: None,
+                obstacles: Vec::new(),
+            }),
+        }
+    }
+    drivers
+}
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

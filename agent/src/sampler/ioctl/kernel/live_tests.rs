@@ -1,0 +1,356 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::sampler::ioctl::Family;
+use crate::sampler::ioctl::kernel::sys::{Ids, next_id};
+
+/// One at a time: they count what the kernel holds.
+static ALONE: Mutex<()> = Mutex::new(());
+
+const COMMAND: u32 = 0xabcd;
+
+fn device(path: &str) -> Device {
+    use std::os::unix::fs::MetadataExt;
+    Device {
+        number: std::fs::metadata(path).unwrap().rdev(),
+        name: path.rsplit('/').next().unwrap().into(),
+        family: Family::Other,
+        module: None,
+        abi: None,
+        driver_version: None,
+        address: None,
+        hw_id: None,
+        node: Some(path.into()),
+        extra: true,
+    }
+}
+
+fn live(hooks: Option<Vec<Rung>>) -> Live {
+    let options = Options {
+        hooks,
+        ..Options::default()
+    };
+    Live::new(HostRoots::new("/"), options)
+}
+
+/// Watches a device; nothing where this machine does not let it.
+fn watching(live: &mut Live, device: &Device) -> bool {
+    live.watch(&[Watch { place: 3, device }]);
+    let seen = live.report().drivers[0].rung != Rung::Scan;
+    if !seen {
+        let required = std::env::var("ACCELSCOPE_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word == "ebpf"));
+        assert!(!required, "{:#?}", live.report());
+        eprintln!("SKIPPED: no eBPF programs here: {:?}", live.report().obstacles);
+    }
+    seen
+}
+
+#[expect(unsafe_code, reason = "the call that is counted")]
+fn call(file: &File, command: u32) {
+    // SAFETY: a request that no driver knows, with no argument.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), command.into(), 0) };
+    assert_eq!(result, -1);
+}
+
+/// Drains until the calls with the command are as many, at most for some seconds.
+fn drained(live: &mut Live, calls: u64) -> BTreeMap<u32, (Ident, Record)> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut records = BTreeMap::new();
+        live.events(&mut |_| {});
+        live.records(&mut |number, ident, record| {
+            if ident.key.command == COMMAND && ident.pid == std::process::id() {
+                records.insert(number, (*ident, *record));
+            }
+        });
+        live.settle(&mut |_| {});
+        let sum: u64 = records.values().map(|(_, record)| record.returned()).sum();
+        if sum >= calls || Instant::now() > deadline {
+            return records;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn counts_every_call(rung: Rung) {
+    let _alone = ALONE.lock();
+    counted(live(Some(vec![rung])), rung);
+}
+
+fn counted(mut live: Live, rung: Rung) {
+    const THREADS: usize = 4;
+    const EACH: usize = 5_000;
+    let device = device("/dev/full");
+    if !watching(&mut live, &device) {
+        return;
+    }
+    assert_eq!(live.report().drivers[0].rung, rung);
+    let other = File::open("/dev/null").unwrap();
+    let file = File::open("/dev/full").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    call(&file, COMMAND);
+                    call(&other, COMMAND);
+                }
+            });
+        }
+    });
+    let all = (THREADS * EACH) as u64;
+    let records = drained(&mut live, all);
+    assert_eq!(records.len(), 1, "{records:?}");
+    let (number, (ident, record)) = records.first_key_value().unwrap();
+    assert_eq!((record.entered, record.returned(), record.failed), (all, all, all));
+    assert_eq!(ident.key.device, 3);
+    let name = std::ffi::CStr::from_bytes_until_nul(&ident.name)
+        .unwrap()
+        .to_str()
+        .unwrap();
+    let executable = std::env::current_exe().unwrap();
+    assert!(
+        executable.file_name().unwrap().to_str().unwrap().starts_with(name),
+        "{name}"
+    );
+    let mut errors = Vec::new();
+    live.errors(&mut |key, count| {
+        if key.record == *number {
+            errors.push((key.errno, count));
+        }
+    });
+    assert_eq!(errors, [(libc::ENOTTY as u32, all)]);
+    let counters = live.counters();
+    assert_eq!(counters[agent_ebpf::counter::KEY_FULL as usize], 0, "{counters:?}");
+    assert_eq!(counters[agent_ebpf::counter::READ_FAILED as usize], 0, "{counters:?}");
+    assert!(live.ready().is_some());
+}
+
+#[test]
+fn tracepoints_count_every_call_and_no_other() {
+    counts_every_call(Rung::Tracepoint);
+}
+
+#[test]
+fn raw_tracepoints_count_every_call_and_no_other() {
+    counts_every_call(Rung::RawTracepoint);
+}
+
+#[test]
+fn typed_programs_are_taken_where_the_kernel_has_types() {
+    let _alone = ALONE.lock();
+    let mut live = live(Some(vec![Rung::Tracepoint]));
+    if !watching(&mut live, &device("/dev/full")) || live.report().offsets.as_deref() != Some("kernel BTF") {
+        return;
+    }
+    let loaded = live.loaded.as_mut().unwrap().ladder.hooks().loaded();
+    assert!(loaded.contains(&"ioctl_enter_direct"), "{loaded:?}");
+    assert!(!loaded.contains(&"ioctl_enter_probed"), "{loaded:?}");
+}
+
+/// A machine as this one, but that its kernel does not describe its types.
+fn untyped() -> (tempfile::TempDir, Live) {
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/proc", root.path().join("proc")).unwrap();
+    let mut live = Live::new(HostRoots::new(root.path()), Options::default());
+    live.direct = false;
+    (root, live)
+}
+
+#[test]
+fn without_types_and_typed_programs_every_call_is_counted_too() {
+    let _alone = ALONE.lock();
+    let (_root, live) = untyped();
+    counted(live, Rung::Tracepoint);
+}
+
+#[test]
+fn without_types_the_report_says_what_is_used_instead() {
+    let _alone = ALONE.lock();
+    let (_root, mut live) = untyped();
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    assert_eq!(live.report().offsets.as_deref(), Some("calibration"));
+    assert_eq!(live.report().obstacles, [], "nothing is lost on this machine");
+    let loaded = live.loaded.as_mut().unwrap().ladder.hooks().loaded();
+    assert!(loaded.contains(&"ioctl_exit_probed"), "{loaded:?}");
+}
+
+#[test]
+fn a_retired_key_loses_nothing_and_its_number_is_used_again() {
+    let _alone = ALONE.lock();
+    let device = device("/dev/full");
+    let mut live = live(None);
+    if !watching(&mut live, &device) {
+        return;
+    }
+    let file = File::open("/dev/full").unwrap();
+    call(&file, COMMAND);
+    let number = *drained(&mut live, 1).first_key_value().unwrap().0;
+    live.retire(number);
+    call(&file, COMMAND);
+    let both = drained(&mut live, 2);
+    assert_eq!(
+        both.len(),
+        2,
+        "the old record is still told, the new call has another: {both:?}"
+    );
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut freed = Vec::new();
+    while freed.is_empty() && Instant::now() < deadline {
+        live.settle(&mut |number| freed.push(number));
+        std::thread::yield_now();
+    }
+    assert_eq!(freed, [number]);
+    let left = drained(&mut live, 1);
+    assert!(!left.contains_key(&number) && left.len() == 1, "{left:?}");
+    let mut errors = 0;
+    live.errors(&mut |key, _| errors += u32::from(key.record == number));
+    assert_eq!(errors, 0, "what belonged to it is gone");
+}
+
+#[test]
+fn nothing_is_attached_without_a_device() {
+    let _alone = ALONE.lock();
+    let mut live = live(None);
+    let programs = || ids(Ids::Programs).len();
+    let before = programs();
+    live.watch(&[]);
+    assert_eq!((programs(), live.memory()), (before, 0));
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    let file = File::open("/dev/full").unwrap();
+    live.watch(&[]);
+    assert_eq!(live.report().drivers, []);
+    call(&file, COMMAND);
+    assert!(drained_now(&mut live).is_empty());
+}
+
+fn drained_now(live: &mut Live) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    live.events(&mut |_| {});
+    live.records(&mut |number, ident, _| {
+        if ident.key.command == COMMAND {
+            numbers.push(number);
+        }
+    });
+    numbers
+}
+
+fn ids(kind: Ids) -> Vec<u32> {
+    let mut all = Vec::new();
+    let mut id = 0;
+    while let Ok(Some(next)) = next_id(kind, id) {
+        all.push(next);
+        id = next;
+    }
+    all
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn mappings() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("bpf")).count()
+}
+
+#[test]
+fn loading_and_unloading_a_hundred_times_leaves_nothing_behind() {
+    let _alone = ALONE.lock();
+    let device = device("/dev/full");
+    let mut first = live(None);
+    if !watching(&mut first, &device) {
+        return;
+    }
+    drop(first);
+    let mine = |kinds: [Ids; 3]| kinds.map(|kind| ids(kind).len());
+    let kinds = [Ids::Programs, Ids::Maps, Ids::Links];
+    let before = (mine(kinds), descriptors(), mappings());
+    let file = File::open("/dev/full").unwrap();
+    for _ in 0..100 {
+        let mut live = live(None);
+        live.watch(&[Watch {
+            place: 0,
+            device: &device,
+        }]);
+        call(&file, COMMAND);
+        assert_eq!(live.report().drivers[0].rung, Rung::Tracepoint);
+    }
+    drop(file);
+    // The kernel frees programs and maps a while after their last user.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let after = (mine(kinds), descriptors(), mappings());
+        if after == before {
+            break;
+        }
+        assert!(Instant::now() < deadline, "before {before:?}, after {after:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_computed_memory_is_the_kernels_own_account() {
+    let _alone = ALONE.lock();
+    let mut live = live(None);
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    let mut sum = 0;
+    for (name, computed, told) in live.loaded.as_ref().unwrap().tables.memory(Machine::here()) {
+        let told = told.unwrap();
+        eprintln!("{name}: computed {computed} bytes, the kernel tells {told}");
+        sum += told;
+        // The kernel before 6.4 tells less than it takes.
+        assert!(computed >= told, "{name}: computed {computed}, the kernel has {told}");
+    }
+    let computed = live.memory();
+    eprintln!("all: computed {computed} bytes, the kernel tells {sum}");
+    assert!(
+        computed - sum < computed / 50,
+        "computed {computed}, the kernel has {sum}"
+    );
+    assert!(computed <= super::super::budget::BUDGET);
+}
+
+#[test]
+fn calibration_finds_what_the_kernels_types_tell() {
+    let _alone = ALONE.lock();
+    let own = HostRoots::new("/").sys().join("kernel/btf");
+    let Ok(btf) = Btf::read(&own.join("vmlinux")) else {
+        eprintln!("SKIPPED: this kernel has no BTF to compare with");
+        return;
+    };
+    if !watching(&mut live(None), &device("/dev/full")) {
+        return;
+    }
+    let began = Instant::now();
+    let found = calibrated(Machine::here(), &own).unwrap();
+    eprintln!("calibrated in {:?}", began.elapsed());
+    let told = offsets::from_btf(&btf);
+    for (name, found, told) in offsets::differences(&found, &told) {
+        eprintln!("{name}: found {found}, the types tell {told}");
+        assert_eq!(found, u32::MAX, "{name} is wrong, which is worse than unknown");
+    }
+    let missing = offsets::missing(&found);
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn a_scan_that_was_asked_for_loads_nothing() {
+    let _alone = ALONE.lock();
+    let mut live = live(Some(vec![Rung::Scan]));
+    live.watch(&[Watch {
+        place: 0,
+        device: &device("/dev/full"),
+    }]);
+    assert_eq!((live.memory(), live.report().drivers[0].rung), (0, Rung::Scan));
+    assert_eq!(live.report().obstacles, []);
+}

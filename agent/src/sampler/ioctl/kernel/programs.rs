@@ -1,0 +1,358 @@
+//! Loading programs and attaching them.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
+
+use super::btf::Btf;
+use super::object::Program;
+use super::sys::{self, Load, LoadError};
+use super::tracefs::Tracefs;
+
+/// The group of the agent's own probes in tracefs.
+const GROUP: &str = "accelscope";
+/// Calls of one function that may be under way at a time; more return unseen. The kernel's most.
+const RETURNS: u32 = 4096;
+/// Where the kernel describes kprobes as perf events.
+const KPROBE: &str = "/sys/bus/event_source/devices/kprobe";
+
+/// At which step, and why, a hook could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HookError {
+    /// This build has no such program.
+    #[error("this build has no program {0}")]
+    NoProgram(String),
+    /// The kernel refused the program.
+    #[error("the program {name} was refused: {source}")]
+    Load {
+        /// Which.
+        name: String,
+        /// Why.
+        source: LoadError,
+    },
+    /// There is no tracefs, and none could be mounted.
+    #[error("there is no tracefs: {0}")]
+    Tracefs(#[source] io::Error),
+    /// The program could not be attached.
+    #[error("{to}: {source}")]
+    Attach {
+        /// To what.
+        to: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No type information tells of the function.
+    #[error("{0}")]
+    NoTypes(String),
+}
+
+impl HookError {
+    /// The kernel's error number, where it gave one.
+    pub(super) fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Load { source, .. } => source.source.raw_os_error(),
+            Self::Tracefs(source) | Self::Attach { source, .. } => source.raw_os_error(),
+            Self::NoProgram(_) | Self::NoTypes(_) => None,
+        }
+    }
+
+    fn attach(to: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let to = to.into();
+        |source| Self::Attach { to, source }
+    }
+}
+
+/// A pair of programs that is attached: as long as it is there, calls are counted.
+#[derive(Debug)]
+pub(super) struct Attached {
+    /// The entry ends first, so that no call begins whose return would not be seen.
+    _entry: Option<OwnedFd>,
+    _exit: Option<OwnedFd>,
+    /// Ends last: a probe that is in use cannot be removed.
+    _probe: Option<Probe>,
+}
+
+/// A probe in tracefs, which outlives its maker unless it is removed.
+#[derive(Debug)]
+struct Probe {
+    tracefs: Arc<Tracefs>,
+    name: String,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if let Err(error) = self.tracefs.probe(&format!("-:{GROUP}/{}", self.name)) {
+            tracing::warn!(
+                probe = self.name,
+                error = &error as &dyn std::error::Error,
+                "a kernel probe that is no longer used could not be removed; it does nothing, and a restart of the agent \
+                 tries again"
+            );
+        }
+    }
+}
+
+/// All programs, each loaded when it is first needed.
+#[derive(Debug)]
+pub(super) struct Programs {
+    code: HashMap<String, Program>,
+    loaded: HashMap<String, Arc<OwnedFd>>,
+    tracefs: Option<Arc<Tracefs>>,
+    /// The folder with the kernel's type information.
+    types: PathBuf,
+    probes: u32,
+}
+
+impl Programs {
+    pub(super) fn new(code: HashMap<String, Program>, types: &Path) -> Self {
+        Self {
+            code,
+            loaded: HashMap::new(),
+            tracefs: None,
+            types: types.to_owned(),
+            probes: 0,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn loaded(&self) -> Vec<&str> {
+        self.loaded.keys().map(String::as_str).collect()
+    }
+
+    fn code(&self, name: &str) -> Result<&Program, HookError> {
+        self.code.get(name).ok_or_else(|| HookError::NoProgram(name.to_owned()))
+    }
+
+    fn load(
+        &self,
+        name: &str,
+        kind: bpf_prog_type,
+        attach: u32,
+        function: Option<(u32, Option<BorrowedFd<'_>>)>,
+    ) -> Result<OwnedFd, HookError> {
+        let program = self.code(name)?;
+        sys::load(Load {
+            name,
+            instructions: &program.instructions,
+            licence: &program.licence,
+            kind: kind as u32,
+            attach,
+            function,
+        })
+        .map_err(|source| HookError::Load {
+            name: name.to_owned(),
+            source,
+        })
+    }
+
+    /// A program that is not made for one function, loaded once.
+    fn shared(&mut self, name: &str, kind: bpf_prog_type) -> Result<Arc<OwnedFd>, HookError> {
+        if let Some(loaded) = self.loaded.get(name) {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Arc::new(self.load(name, kind, 0, None)?);
+        self.loaded.insert(name.to_owned(), Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// Entry and return program, `NAME_direct`, or `NAME_probed` where the kernel does not take those: always both of
+    /// one way, because they keep calls in flight in different maps.
+    fn pair(&mut self, names: [&str; 2], kind: bpf_prog_type) -> Result<[Arc<OwnedFd>; 2], HookError> {
+        let mut both = |way: &str| -> Result<_, HookError> {
+            let [entry, exit] = names.map(|name| format!("{name}_{way}"));
+            Ok([self.shared(&entry, kind)?, self.shared(&exit, kind)?])
+        };
+        both("direct").or_else(|direct| {
+            let refused = matches!(direct.errno(), Some(libc::EPERM));
+            tracing::debug!(
+                error = &direct as &dyn std::error::Error,
+                "programs with typed pointers are not taken"
+            );
+            if refused { Err(direct) } else { both("probed") }
+        })
+    }
+
+    /// Whether the kernel takes a direct program at all.
+    pub(super) fn try_direct(&mut self) -> Result<(), HookError> {
+        self.shared("ioctl_enter_direct", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)
+            .map(drop)
+    }
+
+    fn tracefs(&mut self) -> Result<Arc<Tracefs>, HookError> {
+        if let Some(tracefs) = &self.tracefs {
+            return Ok(Arc::clone(tracefs));
+        }
+        let tracefs = Arc::new(Tracefs::open().map_err(HookError::Tracefs)?);
+        remove_left_over(&tracefs);
+        Ok(Arc::clone(self.tracefs.insert(tracefs)))
+    }
+
+    fn tracepoint(&mut self, event: &str, program: &OwnedFd) -> Result<OwnedFd, HookError> {
+        let id = self
+            .tracefs()?
+            .id(event)
+            .map_err(HookError::attach(format!("tracepoint {event}")))?;
+        sys::perf_tracepoint(id, program.as_fd()).map_err(HookError::attach(format!("tracepoint {event}")))
+    }
+
+    /// `syscalls:sys_enter_ioctl` and `sys_exit_ioctl`.
+    pub(super) fn tracepoints(&mut self) -> Result<Attached, HookError> {
+        let [entry, exit] = self.pair(["ioctl_enter", "ioctl_exit"], bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
+        let exit = self.tracepoint("syscalls/sys_exit_ioctl", &exit)?;
+        let entry = self.tracepoint("syscalls/sys_enter_ioctl", &entry)?;
+        Ok(Attached {
+            _entry: Some(entry),
+            _exit: Some(exit),
+            _probe: None,
+        })
+    }
+
+    /// The raw tracepoints of all system calls: typed where the kernel has types, else plain.
+    pub(super) fn raw_tracepoints(&mut self) -> Result<Attached, HookError> {
+        self.typed_raw_tracepoints().or_else(|typed| {
+            tracing::debug!(
+                error = &typed as &dyn std::error::Error,
+                "raw tracepoints with types are not taken"
+            );
+            let kind = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT;
+            let entry = self.shared("raw_enter_probed", kind)?;
+            let exit = self.shared("raw_exit_probed", kind)?;
+            let exit = sys::raw_tracepoint(exit.as_fd(), Some(c"sys_exit"))
+                .map_err(HookError::attach("raw tracepoint sys_exit"))?;
+            let entry = sys::raw_tracepoint(entry.as_fd(), Some(c"sys_enter"))
+                .map_err(HookError::attach("raw tracepoint sys_enter"))?;
+            Ok(Attached {
+                _entry: Some(entry),
+                _exit: Some(exit),
+                _probe: None,
+            })
+        })
+    }
+
+    fn typed_raw_tracepoints(&mut self) -> Result<Attached, HookError> {
+        let kernel = self.kernel_types()?;
+        let attach = |program: &str, point: &str| {
+            let id = kernel
+                .typedef(&format!("btf_trace_{point}"))
+                .ok_or_else(|| HookError::NoTypes(format!("the kernel's types do not tell of {point}")))?;
+            let raw = bpf_attach_type::BPF_TRACE_RAW_TP as u32;
+            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, raw, Some((id, None)))?;
+            sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(format!("raw tracepoint {point}")))
+        };
+        let exit = attach("raw_exit_direct", "sys_exit")?;
+        let entry = attach("raw_enter_direct", "sys_enter")?;
+        Ok(Attached {
+            _entry: Some(entry),
+            _exit: Some(exit),
+            _probe: None,
+        })
+    }
+
+    fn kernel_types(&self) -> Result<Btf, HookError> {
+        Btf::read(&self.types.join("vmlinux")).map_err(|error| HookError::NoTypes(error.to_string()))
+    }
+
+    /// `fentry` and `fexit` on a function of a module, or of the kernel itself where the module is built in.
+    pub(super) fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
+        let kernel = self.kernel_types()?;
+        let path = self.types.join(module);
+        let unknown = |place: &str| HookError::NoTypes(format!("the types of {place} do not tell of {symbol}"));
+        let (id, types) = if path.exists() {
+            let own = Btf::read_module(&path, &kernel).map_err(|error| HookError::NoTypes(error.to_string()))?;
+            let id = own.function_beside(symbol, &kernel).ok_or_else(|| unknown(module))?;
+            let types = sys::module_types(module).map_err(HookError::attach(format!("types of {module}")))?;
+            (id, Some(types))
+        } else {
+            let id = kernel.function(symbol).ok_or_else(|| {
+                HookError::NoTypes(format!(
+                    "there are no types for {module} ({}), nor of {symbol} in the kernel",
+                    path.display()
+                ))
+            })?;
+            (id, None)
+        };
+        drop(kernel);
+        let function = Some((id, types.as_ref().map(AsFd::as_fd)));
+        let mut links = Vec::new();
+        for (program, way) in [
+            ("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT),
+            ("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY),
+        ] {
+            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, way as u32, function)?;
+            let link = sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))?;
+            links.push(link);
+        }
+        Ok(Attached {
+            _entry: links.pop(),
+            _exit: links.pop(),
+            _probe: None,
+        })
+    }
+
+    /// A kprobe and a kretprobe on a function.
+    pub(super) fn kprobe(&mut self, symbol: &str) -> Result<Attached, HookError> {
+        let kind = std::fs::read_to_string(Path::new(KPROBE).join("type"))
+            .and_then(|text| text.trim().parse().map_err(io::Error::other))
+            .map_err(HookError::attach(KPROBE))?;
+        let [entry, exit] = self.pair(["hook_kprobe", "hook_kretprobe"], bpf_prog_type::BPF_PROG_TYPE_KPROBE)?;
+        // Only tracefs takes the number of returns to wait for; a perf event's is too few for drivers whose calls wait.
+        let tracefs = self.tracefs()?;
+        self.probes += 1;
+        let name = format!("r{}_{}", std::process::id(), self.probes);
+        tracefs
+            .probe(&format!("r{RETURNS}:{GROUP}/{name} {symbol}"))
+            .map_err(HookError::attach(format!("kretprobe on {symbol}")))?;
+        let probe = Probe {
+            tracefs,
+            name: name.clone(),
+        };
+        let exit = self.tracepoint(&format!("{GROUP}/{name}"), &exit)?;
+        let symbol_name = CString::new(symbol).map_err(|error| HookError::attach(symbol)(io::Error::other(error)))?;
+        let entry = sys::perf_kprobe(kind, &symbol_name, entry.as_fd())
+            .map_err(HookError::attach(format!("kprobe on {symbol}")))?;
+        Ok(Attached {
+            _entry: Some(entry),
+            _exit: Some(exit),
+            _probe: Some(probe),
+        })
+    }
+
+    /// The raw tracepoint `cgroup_mkdir`.
+    pub(super) fn cgroups(&mut self) -> Result<OwnedFd, HookError> {
+        let program = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
+        sys::raw_tracepoint(program.as_fd(), Some(c"cgroup_mkdir"))
+            .map_err(HookError::attach("raw tracepoint cgroup_mkdir"))
+    }
+
+    /// The program that lets the agent look at its own task, for calibration.
+    pub(super) fn peek(&mut self) -> Result<OwnedFd, HookError> {
+        let program = self.shared("peek", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
+        self.tracepoint("syscalls/sys_enter_ioctl", &program)
+    }
+}
+
+/// Removes the probes of agents that ended without doing so.
+fn remove_left_over(tracefs: &Tracefs) {
+    for name in tracefs.probes(GROUP) {
+        let owner = name
+            .strip_prefix('r')
+            .and_then(|rest| rest.split_once('_'))
+            .and_then(|(pid, _)| pid.parse::<u32>().ok());
+        let lives = owner.is_some_and(|pid| Path::new("/proc").join(pid.to_string()).exists());
+        if lives && owner != Some(std::process::id()) {
+            continue;
+        }
+        if let Err(error) = tracefs.probe(&format!("-:{GROUP}/{name}")) {
+            tracing::debug!(
+                probe = name,
+                error = &error as &dyn std::error::Error,
+                "a left-over probe stays"
+            );
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The process that calls.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+/// The device whose calls are watched.
+pub(crate) const DEVICE: &str = "/dev/full";
+
+/// `call GROUPS THREADS GOOD BAD`: joins the control groups (paths separated by commas) and makes so many calls on each of
+/// its threads; `park THREADS SHORT`: so many calls that do not return before a line comes, and so many short ones.
+pub(crate) fn play(role: &str, arguments: &[String]) {
+    match (role, arguments) {
+        ("call", [groups, threads, good, bad]) => {
+            for group in groups.split(',').filter(|group| !group.is_empty()) {
+                std::fs::write(Path::new(group).join("cgroup.procs"), "0").unwrap();
+            }
+            call(threads.parse().unwrap(), good.parse().unwrap(), bad.parse().unwrap());
+        }
+        ("park", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn good(device: &File) {
+    // Every descriptor takes it, whatever the driver.
+    rustix::io::ioctl_fioclex(device).unwrap();
+}
+
+fn bad(device: &File) {
+    // No terminal.
+    assert_eq!(
+        rustix::termios::tcgetwinsize(device).unwrap_err(),
+        rustix::io::Errno::NOTTY
+    );
+}
+
+/// With no number of good calls given (0), as many as fit into four seconds; says how many there were.
+fn call(threads: usize, wanted: u64, failing: u64) {
+    let device = File::options().read(true).write(true).open(DEVICE).unwrap();
+    let begin = Barrier::new(threads);
+    let one = || {
+        begin.wait();
+        if wanted + failing > 0 {
+            (0..wanted).for_each(|_| good(&device));
+            (0..failing).for_each(|_| bad(&device));
+            return (wanted, failing);
+        }
+        let until = Instant::now() + Duration::from_secs(4);
+        let (mut made, mut failed) = (0, 0);
+        while Instant::now() < until {
+            (0..100).for_each(|_| good(&device));
+            (0..20).for_each(|_| bad(&device));
+            made += 100;
+            failed += 20;
+        }
+        (made, failed)
+    };
+    let totals: Vec<(u64, u64)> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let (made, failed) = totals.into_iter().fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    println!("{made} {failed}");
+}
+
+/// Calls whose argument the kernel cannot read before somebody fills the page that it lies in.
+fn park(threads: usize, short: u64) {
+    let page = held_page::HeldPage::new();
+    let device = File::open(DEVICE).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| page.call(&device));
+        }
+        (0..short).for_each(|_| good(&device));
+        println!("parked");
+        std::io::stdout().flush().unwrap();
+        std::io::stdin().read_exact(&mut [0]).unwrap();
+        page.fill();
+    });
+    println!("done");
+}
+
+#[allow(unsafe_code, reason = "userfaultfd(2) has no safe interface")]
+mod held_page {
+    use std::ffi::c_void;
+    use std::fs::File;
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+    /// `include/uapi/linux/userfaultfd.h`, Linux 4.3.
+    const UFFDIO_API: libc::c_ulong = 0xc018_aa3f;
+    const UFFDIO_REGISTER: libc::c_ulong = 0xc020_aa00;
+    const UFFDIO_ZEROPAGE: libc::c_ulong = 0xc020_aa04;
+    const REGISTER_MISSING: u64 = 1;
+
+    /// A page that nobody can read before it is filled.
+    pub(super) struct HeldPage {
+        faults: OwnedFd,
+        address: usize,
+        length: usize,
+    }
+
+    impl HeldPage {
+        pub(super) fn new() -> Self {
+            let length = rustix::param::page_size();
+            // SAFETY: a fresh mapping of which nothing is known but its address, and numbers that the kernel checks; the
+            // structs are as long as it writes.
+            unsafe {
+                let protection = libc::PROT_READ | libc::PROT_WRITE;
+                let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+                let address = libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0);
+                assert_ne!(address, libc::MAP_FAILED);
+                let faults = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC);
+                assert!(faults >= 0, "userfaultfd: {}", std::io::Error::last_os_error());
+                let faults = OwnedFd::from_raw_fd(faults as i32);
+                let mut api = [0xaa_u64, 0, 0];
+                assert_eq!(libc::ioctl(faults.as_raw_fd(), UFFDIO_API, &raw mut api), 0);
+                let address = address as usize;
+                let mut register = [address as u64, length as u64, REGISTER_MISSING, 0];
+                assert_eq!(libc::ioctl(faults.as_raw_fd(), UFFDIO_REGISTER, &raw mut register), 0);
+                Self {
+                    faults,
+                    address,
+                    length,
+                }
+            }
+        }
+
+        pub(super) fn call(&self, device: &File) {
+            // SAFETY: the kernel reads an `int` at the start of the page, which lives as long as the process.
+            let result = unsafe { libc::ioctl(device.as_raw_fd(), libc::FIONBIO, self.address as *const c_void) };
+            assert_eq!(result, 0);
+        }
+
+        pub(super) fn fill(&self) {
+            let mut range = [self.address as u64, self.length as u64, 0, 0];
+            // SAFETY: the page is this value's and registered; the struct is as long as the kernel writes.
+            let result = unsafe { libc::ioctl(self.faults.as_raw_fd(), UFFDIO_ZEROPAGE, &raw mut range) };
+            assert_eq!(result, 0);
+        }
+    }
+}

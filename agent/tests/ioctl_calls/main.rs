@@ -1,0 +1,50 @@
+//! Calls to a watched device as the kernel sees them: how many, how they ended, how long they took, and whose they were.
+//!
+//! This program is its own caller: started with `call` or `park` it plays the process that uses an accelerator. The device
+//! is `/dev/full`, which every machine has.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test program that speaks to the tests"
+)]
+
+mod caller;
+mod pods;
+mod seen;
+mod tests;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("call" | "park", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return caller::play(&arguments[0], rest);
+    }
+    let tests: Vec<(&str, fn())> = vec![
+        ("a_pod_of_cgroup_v1_has_its_calls_and_errors", tests::pod_of_v1),
+        ("a_pod_of_cgroup_v2_has_its_calls_and_errors", tests::pod_of_v2),
+        (
+            "a_thousand_processes_of_a_few_milliseconds_lose_no_call",
+            tests::short_lived,
+        ),
+        ("drains_lose_and_double_no_call", tests::exact),
+        ("calls_in_flight_grow_older_beside_short_ones", tests::parked),
+        ("a_killed_process_leaves_no_call_in_flight", tests::killed),
+        ("one_reading_watches_for_a_while", tests::once),
+        (
+            "without_privileges_the_agent_says_so_once_and_goes_on",
+            tests::unprivileged,
+        ),
+    ];
+    let mut options = Arguments::from_args();
+    // They watch one device.
+    options.test_threads = Some(1);
+    let trial = |(name, test): (&str, fn())| {
+        Trial::test(name, move || {
+            test();
+            Ok::<(), Failed>(())
+        })
+    };
+    libtest_mimic::run(&options, tests.into_iter().map(trial).collect()).exit();
+}
