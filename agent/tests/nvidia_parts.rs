@@ -1,87 +1,16 @@
-//! Processes, MIG instances, GPM, XIDs and samples: what a library of our own tells, through the worker.
+//! MIG instances, GPM, XIDs and samples: what a library of our own tells of them, through the worker.
 #![cfg(feature = "nvidia")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod nvml_support;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use accelscope::host::HostRoots;
-use accelscope::metric::{Batch, Owner, Point, Value};
-use accelscope::runtime::worker::WorkerSampler;
-use accelscope::sampler::nvidia::{Launch, Settings, sampler};
+use accelscope::metric::{Batch, Value};
 use accelscope::sampler::{Outcome, Sampler};
+use nvml_support::reading::{Points, Worker, close, micros};
 use nvml_support::{Fake, GIB, h100, mig, uuid};
 use serde_json::{Value as Json, json};
-
-const MIB: u64 = 1 << 20;
-
-struct Worker(WorkerSampler);
-
-impl Worker {
-    fn of(fake: &Fake) -> Self {
-        let settings = Settings {
-            library: Some(fake.library()),
-            ..Settings::default()
-        };
-        let launch = Launch {
-            program: env!("CARGO_BIN_EXE_agent").into(),
-            settings,
-            roots: HostRoots::new("/"),
-            node_name: "node".to_owned(),
-            patience: Duration::from_secs(30),
-        };
-        Self(sampler(launch).unwrap())
-    }
-
-    fn read(&mut self) -> Points {
-        let mut batches: Vec<Batch> = Vec::new();
-        let outcome = self.0.sample(&mut batches);
-        assert!(matches!(outcome, Outcome::Sampled), "{outcome:?}");
-        Points(batches.into_iter().flat_map(|batch| batch.points).collect())
-    }
-}
-
-struct Points(Vec<Point>);
-
-impl Points {
-    fn all(&self, name: &str, with: &[(&str, &str)]) -> Vec<&Point> {
-        let has = |point: &Point, key: &str, value: &str| match (point.attributes.get(key), point.owner) {
-            (Some(found), _) => found.to_string() == value,
-            (None, Some(Owner::Process { process, .. })) => key == "process.pid" && process.pid.to_string() == value,
-            (None, _) => false,
-        };
-        let fits =
-            |point: &&Point| point.instrument.name == name && with.iter().all(|(key, value)| has(point, key, value));
-        self.0.iter().filter(fits).collect()
-    }
-
-    /// The value of the one such series, if there is one.
-    #[track_caller]
-    fn value(&self, name: &str, with: &[(&str, &str)]) -> Option<f64> {
-        let found = self.all(name, with);
-        assert!(found.len() <= 1, "{name} {with:?}: {found:?}");
-        found.first().and_then(|point| point.value.as_f64())
-    }
-
-    fn of_process(&self, name: &str, pid: u32, with: &[(&str, &str)]) -> Option<f64> {
-        let pid = pid.to_string();
-        let with: Vec<_> = with.iter().copied().chain([("process.pid", pid.as_str())]).collect();
-        self.value(name, &with)
-    }
-}
-
-#[track_caller]
-fn close(found: Option<f64>, expected: f64) {
-    assert!(
-        found.is_some_and(|found| (found - expected).abs() < 1e-6),
-        "{found:?} instead of {expected}"
-    );
-}
-
-fn micros() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
-}
 
 fn used(pid: u32, memory: u64) -> Json {
     json!({"pid": pid, "memory": memory})
@@ -89,208 +18,6 @@ fn used(pid: u32, memory: u64) -> Json {
 
 /// No process has such an id: the kernel's highest is 4194304.
 const STRANGER: u32 = 900_000_000;
-
-fn strangers(count: u32) -> Vec<Json> {
-    (0..count)
-        .map(|one| used(STRANGER + one, u64::from(one) * MIB))
-        .collect()
-}
-
-#[test]
-fn every_process_of_a_list_that_changes_is_told_and_belongs_to_whom_it_is() {
-    let ours = std::process::id();
-    let mut fake = Fake::new(vec![h100(0), h100(1)]);
-    let mut worker = Worker::of(&fake);
-    let points = worker.read();
-    close(points.value("nvidia.processes", &[("hw.id", &uuid(0))]), 0.0);
-
-    for count in [300, 3, 1000, 64, 0] {
-        fake.change(|state| {
-            let mut all = strangers(count);
-            all.push(used(ours, 5 * GIB));
-            state["devices"][0]["compute"] = all.into();
-            // A library that says too little of the length is asked with more room all the same.
-            state["devices"][0]["says"] = json!({"compute": 1});
-        });
-        let points = worker.read();
-        let of_gpu = [("hw.id", uuid(0))];
-        let of_gpu: Vec<_> = of_gpu.iter().map(|(key, id)| (*key, id.as_str())).collect();
-        let memory = points.all("accel.process.memory.usage", &of_gpu);
-        assert_eq!(memory.len(), count as usize + 1);
-        let total: f64 = memory.iter().filter_map(|point| point.value.as_f64()).sum();
-        let strangers = u64::from(count * count.saturating_sub(1) / 2) * MIB;
-        close(Some(total), (5 * GIB + strangers) as f64);
-        close(points.value("nvidia.processes", &of_gpu), f64::from(count) + 1.0);
-        close(points.value("nvidia.processes.hidden", &of_gpu), f64::from(count));
-        let owned: Vec<_> = memory.iter().filter(|point| point.owner.is_some()).collect();
-        assert_eq!(owned.len(), 1, "only this process is there");
-        close(
-            points.of_process("accel.process.memory.usage", ours, &of_gpu),
-            (5 * GIB) as f64,
-        );
-        close(points.value("nvidia.processes", &[("hw.id", &uuid(1))]), 0.0);
-    }
-}
-
-#[test]
-fn a_process_in_several_lists_is_one_and_unknown_memory_is_no_memory() {
-    let ours = std::process::id();
-    let mut gpu = h100(0);
-    gpu["compute"] = json!([used(ours, 2 * GIB), {"pid": STRANGER}]);
-    gpu["graphics"] = json!([used(ours, 2 * GIB)]);
-    gpu["mps"] = json!([used(ours, 2 * GIB)]);
-    let points = Worker::of(&Fake::new(vec![gpu])).read();
-    close(
-        points.of_process("accel.process.memory.usage", ours, &[]),
-        (2 * GIB) as f64,
-    );
-    assert_eq!(points.of_process("accel.process.memory.usage", STRANGER, &[]), None);
-    close(points.value("nvidia.processes", &[]), 2.0);
-    let kinds = [("nvidia.process.type", "mps+compute+graphics")];
-    close(points.of_process("nvidia.process.info", ours, &kinds), 1.0);
-    let kinds = [("nvidia.process.type", "compute")];
-    close(points.of_process("nvidia.process.info", STRANGER, &kinds), 1.0);
-    // Against the file system's own idea of when this process began.
-    let began = std::fs::metadata("/proc/self").unwrap().modified().unwrap();
-    let began = began.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    let told = points.of_process("accel.process.start_time", ours, &[]).unwrap();
-    assert!(
-        (began - 60.0..=began + 1.0).contains(&told),
-        "{told} instead of {began}"
-    );
-    assert_eq!(points.of_process("accel.process.start_time", STRANGER, &[]), None);
-}
-
-#[test]
-fn drivers_of_every_age_have_process_lists() {
-    let ours = std::process::id();
-    let third = [
-        "nvmlDeviceGetComputeRunningProcesses_v3",
-        "nvmlDeviceGetGraphicsRunningProcesses_v3",
-        "nvmlDeviceGetMPSComputeRunningProcesses_v3",
-    ];
-    let second = [
-        "nvmlDeviceGetComputeRunningProcesses_v2",
-        "nvmlDeviceGetGraphicsRunningProcesses_v2",
-        "nvmlDeviceGetMPSComputeRunningProcesses_v2",
-    ];
-    for missing in [&third[..], &[third, second].concat()] {
-        let mut gpu = h100(0);
-        gpu["compute"] = json!(strangers(100));
-        gpu["graphics"] = json!([used(ours, 7 * MIB), used(STRANGER + 1000, 9 * MIB)]);
-        let points = Worker::of(&Fake::without(missing, vec![gpu])).read();
-        close(points.value("nvidia.processes", &[]), 102.0);
-        close(
-            points.of_process("accel.process.memory.usage", ours, &[]),
-            (7 * MIB) as f64,
-        );
-        close(
-            points.of_process("accel.process.memory.usage", STRANGER + 99, &[]),
-            (99 * MIB) as f64,
-        );
-    }
-}
-
-#[test]
-fn functions_that_the_library_lacks_lose_only_what_they_tell() {
-    let missing = [
-        "nvmlDeviceGetMPSComputeRunningProcesses",
-        "nvmlDeviceGetMPSComputeRunningProcesses_v2",
-        "nvmlDeviceGetMPSComputeRunningProcesses_v3",
-        "nvmlDeviceGetProcessUtilization",
-        "nvmlDeviceGetSamples",
-        "nvmlDeviceGetMigMode",
-        "nvmlGpmQueryDeviceSupport",
-        "nvmlEventSetCreate",
-        "nvmlEventSetFree",
-        "nvmlEventSetWait_v2",
-        "nvmlDeviceRegisterEvents",
-    ];
-    let mut gpu = h100(0);
-    gpu["compute"] = json!([used(STRANGER, GIB)]);
-    let fake = Fake::without(&missing, vec![gpu]);
-    let mut worker = Worker::of(&fake);
-    for _ in 0..2 {
-        let points = worker.read();
-        close(
-            points.of_process("accel.process.memory.usage", STRANGER, &[]),
-            GIB as f64,
-        );
-        for feature in ["process_utilization", "utilization_samples", "gpm", "xid"] {
-            close(
-                points.value("nvidia.feature.supported", &[("nvidia.feature", feature)]),
-                0.0,
-            );
-        }
-        for absent in [
-            "accel.process.utilization",
-            "hw.gpu.utilization.distribution",
-            "hw.gpu.utilization.max",
-            "nvidia.gpm.utilization",
-            "nvidia.mig.enabled",
-            "hw.errors",
-        ] {
-            let found = points.all(absent, &[]);
-            let xids = found
-                .iter()
-                .filter(|point| absent != "hw.errors" || point.attributes.get("nvidia.xid").is_some());
-            assert_eq!(xids.count(), 0, "{absent}");
-        }
-    }
-}
-
-#[test]
-fn utilization_is_that_of_new_samples_and_garbage_is_none() {
-    let ours = std::process::id();
-    let (idle, zombie, wild) = (STRANGER, STRANGER + 1, STRANGER + 2);
-    let mut gpu = h100(0);
-    gpu["compute"] = json!([used(ours, GIB), used(idle, GIB), used(zombie, GIB), used(wild, GIB)]);
-    let stale = micros() - 60_000_000;
-    gpu["utilization"] = json!([
-        {"pid": ours, "time": stale, "sm": 99, "memory": 99, "encoder": 99, "decoder": 99},
-    ]);
-    let mut fake = Fake::new(vec![gpu]);
-    let mut worker = Worker::of(&fake);
-    let share =
-        |points: &Points, pid, unit| points.of_process("accel.process.utilization", pid, &[("hw.gpu.task", unit)]);
-
-    // What ran a minute ago is idle now.
-    let points = worker.read();
-    close(share(&points, ours, "general"), 0.0);
-    close(
-        points.value("nvidia.feature.supported", &[("nvidia.feature", "process_utilization")]),
-        1.0,
-    );
-
-    let now = micros();
-    fake.change(|state| {
-        state["devices"][0]["utilization"] = json!([
-            {"pid": ours, "time": now, "sm": 80, "memory": 30, "encoder": 20, "decoder": 10},
-            {"pid": zombie, "time": now - 1, "sm": 4_000_000_000_u32, "memory": 0, "encoder": 0, "decoder": 0},
-            {"pid": wild, "time": now - 2, "sm": 101, "memory": 1, "encoder": 1, "decoder": 1},
-        ]);
-    });
-    let points = worker.read();
-    for (unit, expected) in [("general", 0.8), ("memory", 0.3), ("encoder", 0.2), ("decoder", 0.1)] {
-        close(share(&points, ours, unit), expected);
-        close(share(&points, idle, unit), 0.0);
-        assert_eq!(share(&points, zombie, unit), None, "garbage became a number");
-        assert_eq!(share(&points, wild, unit), None, "garbage became a number");
-    }
-    // The same samples again are nothing new: NOT_FOUND, all idle.
-    let points = worker.read();
-    close(share(&points, ours, "general"), 0.0);
-    // Of a process that is in no list and in another namespace.
-    let later = micros();
-    fake.change(|state| {
-        state["devices"][0]["compute"] = json!([used(ours, GIB)]);
-        let sample = json!({"pid": STRANGER + 5, "time": later, "sm": 50, "memory": 0, "encoder": 0, "decoder": 0});
-        state["devices"][0]["utilization"] = json!([sample]);
-    });
-    let points = worker.read();
-    close(points.value("nvidia.processes", &[]), 1.0);
-    close(points.value("nvidia.processes.hidden", &[]), 1.0);
-}
 
 fn partitioned() -> Json {
     let mut gpu = h100(0);
@@ -536,6 +263,43 @@ fn xids_are_counted_with_their_instance_and_outlive_the_gpu() {
     worker.read();
     happen(&mut fake, &[json!({"device": 1, "data": 31})]);
     close(xid(&worker.read(), 1, "31", &[]), 3.0);
+}
+
+#[test]
+fn what_is_counted_outlives_a_hang() {
+    let mut gpu = h100(0);
+    gpu["samples"]["1"] = json!([[micros() - 100_000, 20]]);
+    let mut fake = Fake::new(vec![gpu, h100(1)]);
+    let mut worker = Worker::with_patience(&fake, Duration::from_secs(2));
+    worker.read();
+    let now = micros();
+    fake.change(|state| {
+        state["devices"][0]["samples"]["1"] = json!([[now, 20], [now + 1, 60]]);
+        state["events"] = json!([{"device": 0, "data": 62}, {"device": 1, "data": 62}]);
+    });
+    let before = worker.read();
+    let start = before.all("hw.errors", &[("nvidia.xid", "62"), ("hw.id", &uuid(1))])[0].start;
+    // An XID, and with it a GPU that does not answer: the XID is told all the same.
+    fake.change(|state| {
+        let events = state["events"].as_array_mut().unwrap();
+        events.extend([json!({"device": 1, "data": 62}), json!({"device": 0, "data": 119})]);
+        state["devices"][0]["hang"] = json!({"nvmlDeviceGetPowerUsage": "forever"});
+    });
+    let mut batches: Vec<Batch> = Vec::new();
+    let outcome = worker.0.sample(&mut batches);
+    assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
+    let hung = Points(batches.into_iter().flat_map(|batch| batch.points).collect());
+    close(hung.value("hw.errors", &[("nvidia.xid", "119")]), 1.0);
+    // The worker's next process goes on where the hung one was.
+    let points = worker.read();
+    let again = points.all("hw.errors", &[("nvidia.xid", "62"), ("hw.id", &uuid(1))]);
+    assert_eq!((again[0].value.as_f64(), again[0].start), (Some(2.0), start));
+    close(points.value("hw.errors", &[("nvidia.xid", "119")]), 1.0);
+    let distribution = |points: &Points| {
+        let found = points.all("hw.gpu.utilization.distribution", &[("hw.id", &uuid(0))]);
+        (found[0].value.clone(), found[0].start)
+    };
+    assert_eq!(distribution(&points), distribution(&before));
 }
 
 #[test]

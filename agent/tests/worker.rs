@@ -51,6 +51,10 @@ fn main() {
         ("a_killed_worker_takes_its_descendants_along", descendants),
         ("a_hanging_worker_costs_no_other_sampler_its_period", neighbours),
         ("a_worker_that_failed_is_not_started_again_at_once", backs_off),
+        (
+            "a_worker_that_asks_for_it_is_replaced_at_once_and_told_what_it_said",
+            renews,
+        ),
     ];
     let trials = tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
@@ -60,6 +64,14 @@ fn play(behaviour: &str) {
     match behaviour {
         "honest" => answer(|id| reply(id, vec![point(hw::NPU_UTILIZATION.name, WireValue::Double(0.5))])),
         "hang" => std::thread::sleep(Duration::from_secs(3600)),
+        "renew" => answer(|id| {
+            let order = std::env::var("ORDER").unwrap();
+            Reply {
+                reason: format!("{order} {}", std::process::id()),
+                renewal: (order == "first").then(|| "second".to_owned()),
+                ..reply(id, vec![])
+            }
+        }),
         "crash" => {
             eprintln!("driver/library version mismatch");
             std::process::abort();
@@ -135,6 +147,7 @@ fn reply(id: u64, points: Vec<WirePoint>) -> Reply {
         reason: String::new(),
         parts,
         skipped: [].into(),
+        renewal: None,
     }
 }
 
@@ -328,6 +341,28 @@ impl Sampler for Panics {
     fn sample(&mut self, _: &mut Vec<Batch>) -> Outcome {
         panic!("a fault of the sampler, made for this test");
     }
+}
+
+fn renews() -> Result<(), Failed> {
+    let mut worker = Worker::new(Command {
+        program: std::env::current_exe().unwrap(),
+        arguments: vec!["act".into(), "renew".into()],
+        environment: vec![("ORDER", "first".into())],
+    });
+    let mut said = || worker.request(Duration::from_secs(30)).unwrap().reason;
+    let (first, second, third) = (said(), said(), said());
+    assert!(
+        first.starts_with("first ") && second.starts_with("second "),
+        "{first}, {second}"
+    );
+    assert_eq!(second, third, "the replacement stays");
+    let gone = first.trim_start_matches("first ");
+    let state = std::fs::read_to_string(format!("/proc/{gone}/stat")).unwrap_or_default();
+    assert!(
+        state.is_empty() || state.contains(") Z "),
+        "process {gone} still runs: {state}"
+    );
+    Ok(())
 }
 
 fn neighbours() -> Result<(), Failed> {

@@ -9,6 +9,7 @@ mod bless;
 mod e2e;
 mod ebpf;
 mod features;
+mod nvidia_compare;
 mod proto;
 mod tools;
 
@@ -39,6 +40,8 @@ enum Task {
     E2e(e2e::Args),
     /// Lint the agent with each of its features alone, and with none.
     Features,
+    /// Compare every value of this machine's NVIDIA GPUs with what nvidia-smi says at the same moment.
+    NvidiaCompare(nvidia_compare::Args),
     /// Fetch and build the peers that tests and e2e use.
     Tools {
         /// Print shell commands that make `cargo test` use them: eval "$(cargo xtask tools --export)".
@@ -63,6 +66,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::BuildEbpf { check, install } => ebpf::run(check, install)?,
         Task::E2e(args) => return e2e::run(&args),
         Task::Features => features::run()?,
+        Task::NvidiaCompare(args) => return nvidia_compare::run(&args),
         Task::Tools { export } => tools::run(export)?,
     }
     Ok(ExitCode::SUCCESS)

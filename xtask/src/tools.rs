@@ -78,22 +78,43 @@ fn kube() -> Result<PathBuf> {
     Ok(cache.join(format!("kube-{KUBE}")))
 }
 
+/// The NVML of PCP's test suite. Apart from the others for the same reason.
+fn pcp_nvml() -> Result<PathBuf> {
+    for (program, package) in [("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("tar", "tar"), ("cc", "gcc")] {
+        require(program, package)?;
+    }
+    let place = cache()?.join("pcp-nvml");
+    script(
+        "pcp-nvml.sh",
+        "the NVML of PCP's test suite",
+        "it is in Debian's package pcp-testsuite, which apt-get must be able to download",
+        &[place.as_os_str()],
+    )?;
+    Ok(place.join("libnvidia-ml.so"))
+}
+
 /// `cargo xtask tools`.
 pub(crate) fn run(export: bool) -> Result<()> {
     let tools = Tools::obtain()?;
     let kube = kube()?;
+    let pcp_nvml = pcp_nvml()?;
     if export {
         let quote = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
         println!("export ACCELSCOPE_PROMTOOL={}", quote(&tools.promtool));
         println!("export ACCELSCOPE_PYTHON={}", quote(&tools.python));
         println!("export ACCELSCOPE_KUBE={}", quote(&kube));
+        println!("export ACCELSCOPE_PCP_NVML={}", quote(&pcp_nvml));
         // For the tests that call python3 itself.
         println!(
             "export PATH={}:\"$PATH\"",
             quote(tools.python.parent().unwrap_or(&tools.python))
         );
     } else {
-        println!("{tools:#?}\nkube: {}", kube.display());
+        println!(
+            "{tools:#?}\nkube: {}\nNVML of PCP: {}",
+            kube.display(),
+            pcp_nvml.display()
+        );
     }
     Ok(())
 }

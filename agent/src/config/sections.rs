@@ -172,6 +172,7 @@ impl Default for Kubelet {
 /// NVIDIA's GPUs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the tool is called so")]
 pub struct Nvidia {
     /// Whether to look for them.
     #[serde(with = "text")]

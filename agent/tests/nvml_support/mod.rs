@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "no test needs all of it")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+pub(crate) mod reading;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +33,7 @@ impl Fake {
             functions,
             &directory.path().join("libnvidia-ml.so.1"),
         );
-        let state = json!({
+        let mut state = json!({
             "generation": 1,
             "values": {
                 "nvmlSystemGetDriverVersion": "580.82.07",
@@ -39,8 +41,8 @@ impl Fake {
                 "nvmlSystemGetCudaDriverVersion": 13000,
             },
             "events": [],
-            "devices": devices,
         });
+        state["devices"] = devices.into();
         let fake = Self { directory, state };
         fake.write();
         fake

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cells::{absent, number, printable, text};
-use crate::metric::catalogue::{ascend, hailo};
+use crate::metric::catalogue::{ascend, hailo, nvidia};
 use crate::metric::{Attributes, Instrument, Series, key};
 
 /// Heads and rows.
@@ -47,6 +47,7 @@ impl<'a> Lookup<'a> {
         let info = self
             .of(&hailo::DEVICE_INFO)
             .chain(self.of(&ascend::DEVICE_INFO))
+            .chain(self.of(&nvidia::DEVICE_INFO))
             .find(|info| info.attributes.get(key::HW_ID) == Some(id));
         let names = info.map(|info| {
             [

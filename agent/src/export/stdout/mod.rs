@@ -6,6 +6,7 @@ mod hailo;
 mod ioctl;
 mod json;
 mod lookup;
+mod nvidia;
 mod recent;
 mod table;
 

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::cells::{number, printable};
 use super::lookup::Lookup;
 use super::recent::Recent;
-use super::{ascend, hailo, ioctl};
+use super::{ascend, hailo, ioctl, nvidia};
 use crate::metric::catalogue::agent;
 use crate::metric::{Series, Timestamp};
 
@@ -44,6 +44,8 @@ pub fn render(view: &View<'_>) -> String {
         ("STREAMS", hailo::streams(&series)),
         ("ASCEND", ascend::chips(&series)),
         ("ASCEND PROCESSES", ascend::processes(&series)),
+        ("GPUS", nvidia::gpus(&series)),
+        ("GPU PROCESSES", nvidia::processes(&series)),
         ("CALLS", ioctl::calls(&series, view.recent)),
     ];
     for (title, (head, rows)) in sections {

@@ -4,8 +4,9 @@ use super::library;
 use super::presence::{self, Presence};
 use super::sampler::{Launch, sampler};
 use super::settings::Settings;
+use super::topics::{NAMESPACE_REMEDY, Namespace};
 use crate::host::HostRoots;
-use crate::metric::Batch;
+use crate::metric::{Batch, key};
 use crate::runtime::chain;
 use crate::sampler::{Finding, Level, Outcome, Sampler};
 
@@ -56,11 +57,12 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         Some(finding(Level::Fail, chain(&error), "name another with nvidia.library"))
     }));
     found.push(look(roots, settings, driver.as_deref()));
+    let loss = Namespace::detect(roots).loss();
+    found.extend(loss.map(|loss| finding(Level::Warn, loss, NAMESPACE_REMEDY)));
     found
 }
 
 fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding {
-    let driver = driver.map_or_else(|| "of an unknown version".to_owned(), |version| format!("{version}"));
     let mut batches: Vec<Batch> = Vec::new();
     let launched = Launch::new(settings, roots, "").and_then(sampler);
     let outcome = match launched {
@@ -71,6 +73,12 @@ fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding
         .iter()
         .filter(|batch| !batch.part.name.is_empty() && !batch.points.is_empty())
         .count();
+    let told = batches
+        .iter()
+        .flat_map(|batch| &batch.points)
+        .find_map(|point| point.attributes.get(key::HW_DRIVER_VERSION).map(ToString::to_string));
+    let driver = driver.map(str::to_owned).or(told);
+    let driver = driver.as_deref().unwrap_or("of an unknown version");
     let points: usize = batches.iter().map(|batch| batch.points.len()).sum();
     match outcome {
         Outcome::Sampled => finding(

@@ -88,6 +88,8 @@ impl Fleet {
             && uuid.as_ref().map_or(true, |uuid| uuid.as_deref() == Some(&*gpu.uuid))
         {
             gpu.device = Some(device);
+            // A handle that was void may have been refused everything.
+            gpu.forget_refusals();
             return gpu;
         }
         let pci = device.pci().ok();

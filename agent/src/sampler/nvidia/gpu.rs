@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::nvml::{Device, Field, Number, NvmlError, Pci};
+use super::nvml::{Code, Device, Field, Number, NvmlError, Pci};
 use super::sheet::Sheet;
 use crate::metric::{Attributes, key};
 
@@ -62,7 +62,7 @@ impl Gpu {
     }
 
     /// One reading. Absent where it failed, which is counted as `FIELD.CODE`; what the device says that it will never
-    /// tell is counted once and not asked again. A GPU that is lost is not asked anything more in this pass.
+    /// tell is counted once as `not_supported` and not asked again. A GPU that is lost is not asked anything more in this pass.
     pub(super) fn ask<T>(
         &mut self,
         field: &'static str,
@@ -108,9 +108,13 @@ impl Gpu {
 
     /// What an error says of the device. For readings that do not go through [`ask`](Self::ask).
     pub(super) fn note(&mut self, field: &'static str, error: NvmlError, sheet: &mut Sheet) {
-        sheet.skip(format!("{field}.{}", error.code.as_str()));
-        if error.code.is_for_good() {
+        // What is asked for does not change: an argument that is invalid once is one that this driver does not know.
+        if error.code.is_for_good() || error.code == Code::InvalidArgument {
+            // One series for all of these: an old board refuses dozens.
+            sheet.skip("not_supported");
             self.refuse(field);
+        } else {
+            sheet.skip(format!("{field}.{}", error.code.as_str()));
         }
         self.findings.lost |= error.code.is_lost();
         if error.code.ends_process() {

@@ -21,19 +21,13 @@ pub(super) enum Presence {
 /// What there is.
 pub(super) fn look(roots: &HostRoots) -> Presence {
     let driver = ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"];
-    // `/dev` is looked at here and in the host's root: a container has nodes of its own.
-    let is_there = |path: &&str| roots.path(path).exists() || std::path::Path::new(path).exists() && is_own_root(roots);
-    if driver.iter().any(|path| is_there(&path)) {
+    if driver.iter().any(|path| roots.path(path).exists()) {
         return Presence::Driver;
     }
     match boards(roots) {
         0 => Presence::Nothing,
         count => Presence::Bus(count),
     }
-}
-
-fn is_own_root(roots: &HostRoots) -> bool {
-    roots.path("/") == std::path::Path::new("/")
 }
 
 /// GPUs of vendor 0x10de on the bus: display controllers (class 03) and processing accelerators (class 12).

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::presence::{self, Presence};
 use super::settings::Settings;
+use super::topics::{NAMESPACE_REMEDY, Namespace};
 use super::worker::{Order, VARIABLE};
 use super::{INSTRUMENTS, NAME, library};
 use crate::host::HostRoots;
@@ -139,6 +140,9 @@ impl Sampler for Gate {
             return Outcome::NothingHere(why);
         }
         if self.worker.is_none() {
+            if let Some(loss) = Namespace::detect(&self.launch.roots).loss() {
+                tracing::warn!("{loss}; {NAMESPACE_REMEDY}");
+            }
             match sampler(self.launch.clone()) {
                 Ok(worker) => self.worker = Some(worker),
                 Err(error) => return Outcome::Retry(error.into()),

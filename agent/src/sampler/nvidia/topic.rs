@@ -11,6 +11,9 @@ pub(super) trait Topic: Send {
     /// For the log and for `agent.sampler.skipped`: lower-case letters and `_`.
     fn name(&self) -> &'static str;
 
+    /// Before any GPU is read: what must not be lost should one of them hang. What it tells belongs to no GPU.
+    fn begin(&mut self, _sheet: &mut Sheet) {}
+
     /// Reads it of one GPU. Nothing is returned: what could not be read is noted in `sheet` and `gpu`.
     fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet);
 

@@ -95,6 +95,8 @@ pub(super) enum Event {
         points: Vec<Point>,
         skipped: BTreeMap<String, u64>,
     },
+    /// State of topics that the next process must have, even if this pass never ends.
+    Carried(BTreeMap<String, Value>),
     /// The pass is over.
     Done(Done),
 }
@@ -227,12 +229,16 @@ impl Pass {
         board.begin(&nobody, "devices");
         let refreshed = self.fleet.refresh(&mut self.sheet);
         board.end();
+        self.begin(board, tell)?;
         let mut done = Done::default();
         match refreshed {
             Ok(()) => self.gpus(board, tell, &mut done)?,
             Err(error) => self.sheet.fail(error),
         }
         for topic in &mut self.topics {
+            if rests(&self.avoided, "", topic.name()) {
+                continue;
+            }
             board.begin(&nobody, topic.name());
             topic.finish(&mut self.sheet);
             board.end();
@@ -245,13 +251,31 @@ impl Pass {
         tell.send(Event::Done(done)).map_err(|_| Deaf)
     }
 
+    fn begin(&mut self, board: &Board, tell: &Sender<Event>) -> Result<(), Deaf> {
+        let nobody: Arc<str> = "".into();
+        let mut carried = BTreeMap::new();
+        for topic in &mut self.topics {
+            if rests(&self.avoided, "", topic.name()) {
+                self.sheet.skip(format!("{}.avoided", topic.name()));
+                continue;
+            }
+            board.begin(&nobody, topic.name());
+            topic.begin(&mut self.sheet);
+            board.end();
+            if let Some(state) = topic.carry() {
+                carried.insert(topic.name().to_owned(), state);
+            }
+        }
+        self.hand_on(&nobody, tell)?;
+        tell.send(Event::Carried(carried)).map_err(|_| Deaf)
+    }
+
     fn gpus(&mut self, board: &Board, tell: &Sender<Event>, done: &mut Done) -> Result<(), Deaf> {
         let count = self.fleet.gpus().len();
         for at in 0..count {
             let uuid = Arc::clone(&self.fleet.gpus()[at].uuid);
             for topic in &mut self.topics {
-                let is_avoided = |one: &Avoided| one.is(&uuid, topic.name()) && !one.is_due();
-                if self.avoided.iter().any(is_avoided) {
+                if rests(&self.avoided, &uuid, topic.name()) {
                     self.sheet.skip(format!("{}.avoided", topic.name()));
                     continue;
                 }
@@ -277,6 +301,10 @@ impl Pass {
         let (points, skipped) = self.sheet.take();
         send(gpu, points, skipped, tell)
     }
+}
+
+fn rests(avoided: &[Avoided], gpu: &str, topic: &str) -> bool {
+    avoided.iter().any(|one| one.is(gpu, topic) && !one.is_due())
 }
 
 fn send(gpu: &Arc<str>, points: Vec<Point>, skipped: BTreeMap<String, u64>, tell: &Sender<Event>) -> Result<(), Deaf> {

@@ -168,6 +168,7 @@ impl Work {
                     }
                     self.keep(gpu, &points);
                 }
+                Ok(Event::Carried(carried)) => self.order.carried = bounded(carried),
                 Ok(Event::Done(done)) => {
                     self.is_reading = false;
                     return End::Done(done);

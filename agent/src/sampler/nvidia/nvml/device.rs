@@ -180,10 +180,6 @@ getters! {
     minor_number: u32 = nvmlDeviceGetMinorNumber;
     /// `sys::NVML_DEVICE_ARCH_*`.
     architecture: u32 = nvmlDeviceGetArchitecture;
-    /// Whether pages wait for a reboot to be retired: 1.
-    retired_pages_pending: u32 = nvmlDeviceGetRetiredPagesPendingStatus;
-    /// Whether this is a MIG instance: 1.
-    is_mig_device: u32 = nvmlDeviceIsMigDeviceHandle;
 }
 
 keyed_getters! {
@@ -338,19 +334,6 @@ impl Device {
             call!(
                 self.nvml,
                 nvmlDeviceGetMemoryErrorCounter(self.handle, kind, counter, location, &raw mut count)
-            )
-        }?;
-        Ok(count)
-    }
-
-    /// Errors of an NVLink, `sys::nvmlNvLinkErrorCounter_enum_*`.
-    pub(in crate::sampler::nvidia) fn nvlink_errors(self, link: u32, counter: u32) -> Result<u64, NvmlError> {
-        let mut count = 0;
-        // SAFETY: it writes one unsigned long long.
-        unsafe {
-            call!(
-                self.nvml,
-                nvmlDeviceGetNvLinkErrorCounter(self.handle, link, counter, &raw mut count)
             )
         }?;
         Ok(count)

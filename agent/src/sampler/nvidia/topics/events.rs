@@ -46,30 +46,8 @@ impl Topic for Events {
         "events"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        let uuid = Arc::clone(&gpu.uuid);
-        if let Some(device) = gpu.device
-            && self
-                .sets
-                .get(&uuid)
-                .is_some_and(|set| set.device.handle() != device.handle())
-        {
-            // It is another device to the library: it was reset or came back.
-            self.drain(&uuid, sheet);
-            self.sets.remove(&uuid);
-        }
-        if !self.sets.contains_key(&uuid)
-            && let Some(set) = gpu.ask(FIELD, sheet, Set::watch)
-        {
-            let now = sheet.now();
-            self.sets.insert(Arc::clone(&uuid), set);
-            self.since.entry(Arc::clone(&uuid)).or_insert(now);
-        }
-        let is_watched = self.sets.contains_key(&uuid);
-        features::tell(gpu, sheet, "xid", FIELD, is_watched);
-    }
-
-    fn finish(&mut self, sheet: &mut Sheet) {
+    /// First of all: XIDs are what one needs most when something hangs.
+    fn begin(&mut self, sheet: &mut Sheet) {
         let watched: Vec<Arc<str>> = self.sets.keys().cloned().collect();
         for uuid in watched {
             self.drain(&uuid, sheet);
@@ -98,6 +76,28 @@ impl Topic for Events {
             let last = total.last.unix_nanos() as f64 / 1e9;
             sheet.push(point(&nvidia_parts::XID_LAST_SEEN, label, last.into(), None));
         }
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        let uuid = Arc::clone(&gpu.uuid);
+        if let Some(device) = gpu.device
+            && self
+                .sets
+                .get(&uuid)
+                .is_some_and(|set| set.device.handle() != device.handle())
+        {
+            // It is another device to the library: it was reset or came back.
+            self.sets.remove(&uuid);
+        }
+        if !self.sets.contains_key(&uuid)
+            && let Some(set) = gpu.ask(FIELD, sheet, Set::watch)
+        {
+            let now = sheet.now();
+            self.sets.insert(Arc::clone(&uuid), set);
+            self.since.entry(Arc::clone(&uuid)).or_insert(now);
+        }
+        let is_watched = self.sets.contains_key(&uuid);
+        features::tell(gpu, sheet, "xid", FIELD, is_watched);
     }
 
     fn carry(&self) -> Option<serde_json::Value> {

@@ -17,6 +17,7 @@ mod thermal;
 mod utilization;
 
 pub(super) use self::power::hw_type;
+pub(super) use self::processes::namespace::{Namespace, REMEDY as NAMESPACE_REMEDY};
 use super::nvml::Nvml;
 use super::topic::Topic;
 use crate::host::HostRoots;

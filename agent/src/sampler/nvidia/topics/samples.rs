@@ -120,44 +120,34 @@ impl Samples {
     /// Nothing is counted in the first reading of a GPU: what is in the driver's buffer then may have been counted by
     /// the process before this one.
     fn take(&mut self, gpu: &Gpu, samples: &[(u64, u32)], now: Timestamp) -> Option<f64> {
-        let micros = now.unix_nanos() / 1000;
-        let timely = samples.iter().filter(|(time, _)| *time <= micros + SKEW);
-        let mut fresh = timely.filter(|(_, percent)| *percent <= 100);
-        let most = |a: Option<f64>, share: f64| Some(a.map_or(share, |a: f64| a.max(share)));
-        match self.of_gpus.get_mut(&gpu.uuid).filter(|of| of.seen <= micros + SKEW) {
-            Some(of) => {
-                let seen = of.seen;
-                fresh
-                    .filter(|(time, _)| *time > seen)
-                    .fold(None, |largest, (time, percent)| {
-                        let share = f64::from(*percent) / 100.0;
-                        of.count(share);
-                        of.seen = of.seen.max(*time);
-                        most(largest, share)
-                    })
+        let latest = now.unix_nanos() / 1000 + SKEW;
+        let timely = samples.iter().filter(|(time, _)| *time <= latest);
+        let valid = timely.clone().filter(|(_, percent)| *percent <= 100);
+        let valid = valid.map(|(time, percent)| (*time, f64::from(*percent) / 100.0));
+        let known = self.of_gpus.get_mut(&gpu.uuid).filter(|of| of.seen <= latest);
+        let mut most = None;
+        let mut see = |share: f64| most = Some(most.map_or(share, |most: f64| most.max(share)));
+        if let Some(of) = known {
+            let before = of.seen;
+            for (time, share) in valid.filter(|(time, _)| *time > before) {
+                of.count(share);
+                of.seen = of.seen.max(time);
+                see(share);
             }
-            None => {
-                let newest = samples
-                    .iter()
-                    .map(|(time, _)| *time)
-                    .filter(|time| *time <= micros + SKEW);
-                let of = Distribution {
-                    start: now,
-                    seen: newest.max().unwrap_or(micros),
-                    sum: 0.0,
-                    buckets: [0; _],
-                };
-                self.of_gpus.insert(Arc::clone(&gpu.uuid), of);
-                fresh.try_fold(None, |largest, (time, percent)| {
-                    let is_recent = *time + FIRST > micros;
-                    Some(if is_recent {
-                        most(largest, f64::from(*percent) / 100.0)
-                    } else {
-                        largest
-                    })
-                })?
-            }
+            return most;
         }
+        let of = Distribution {
+            start: now,
+            seen: timely.map(|(time, _)| *time).max().unwrap_or(latest - SKEW),
+            sum: 0.0,
+            buckets: [0; _],
+        };
+        self.of_gpus.insert(Arc::clone(&gpu.uuid), of);
+        let recent = latest - SKEW - FIRST;
+        valid
+            .filter(|(time, _)| *time > recent)
+            .for_each(|(_, share)| see(share));
+        most
     }
 }
 

@@ -11,7 +11,7 @@ const MOST: u32 = 64;
 
 /// A MIG device: a compute instance in its GPU instance.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::sampler::nvidia::topics) struct Instance {
+pub(in crate::sampler::nvidia::topics) struct MigDevice {
     pub(in crate::sampler::nvidia::topics) device: Device,
     pub(in crate::sampler::nvidia::topics) gpu_instance: u32,
     pub(in crate::sampler::nvidia::topics) compute_instance: Option<u32>,
@@ -27,7 +27,7 @@ pub(super) struct Sizes {
 }
 
 /// All of a GPU, in the order of their slots; none where it is not partitioned.
-pub(in crate::sampler::nvidia::topics) fn instances(gpu: &mut Gpu, sheet: &mut Sheet) -> Vec<Instance> {
+pub(in crate::sampler::nvidia::topics) fn instances(gpu: &mut Gpu, sheet: &mut Sheet) -> Vec<MigDevice> {
     if !gpu.is_mig {
         return Vec::new();
     }
@@ -56,7 +56,7 @@ fn slots(gpu: Device) -> Result<u32, NvmlError> {
     Ok(count)
 }
 
-fn in_slot(gpu: Device, slot: u32) -> Result<Instance, NvmlError> {
+fn in_slot(gpu: Device, slot: u32) -> Result<MigDevice, NvmlError> {
     let mut handle = std::ptr::null_mut();
     // SAFETY: the handle is the library's, and the function writes one handle.
     unsafe {
@@ -77,7 +77,7 @@ fn in_slot(gpu: Device, slot: u32) -> Result<Instance, NvmlError> {
             nvmlDeviceGetComputeInstanceId(handle, &raw mut compute_instance)
         )
     };
-    Ok(Instance {
+    Ok(MigDevice {
         device,
         gpu_instance,
         compute_instance: (told.is_ok() && compute_instance != u32::MAX).then_some(compute_instance),

@@ -5,7 +5,7 @@ mod profile;
 
 use std::collections::HashSet;
 
-pub(super) use instances::{Instance, instances};
+pub(super) use instances::{MigDevice, instances};
 
 use crate::metric::catalogue::nvidia_parts;
 use crate::metric::{Attribute, key};
@@ -17,7 +17,7 @@ use crate::sampler::nvidia::topic::Topic;
 /// Reads the partition.
 pub(super) struct Mig;
 
-impl Instance {
+impl MigDevice {
     /// The ids of both instances.
     pub(super) fn ids(&self) -> impl Iterator<Item = Attribute> + use<> {
         ids(Some(self.gpu_instance), self.compute_instance)

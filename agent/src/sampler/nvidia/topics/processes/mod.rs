@@ -2,7 +2,7 @@
 
 mod busy;
 mod list;
-mod namespace;
+pub(in crate::sampler::nvidia) mod namespace;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub(super) struct Processes {
     namespace: Namespace,
     busy: HashMap<Arc<str>, Busy>,
     starts: HashMap<ProcessKey, f64>,
+    /// Whether there is any GPU in this pass.
+    is_used: bool,
 }
 
 impl Processes {
@@ -55,6 +57,7 @@ impl Processes {
             namespace: Namespace::detect(roots),
             busy: HashMap::new(),
             starts: HashMap::new(),
+            is_used: false,
         }
     }
 
@@ -87,6 +90,7 @@ impl Topic for Processes {
         let Some(uses) = uses(gpu, sheet) else {
             return;
         };
+        self.is_used = true;
         let now = sheet.now();
         let micros = now.unix_nanos() / 1000;
         let busy = self.busy.entry(Arc::clone(&gpu.uuid)).or_default();
@@ -157,6 +161,9 @@ impl Topic for Processes {
     fn finish(&mut self, sheet: &mut Sheet) {
         let proc = &self.proc;
         self.starts.retain(|process, _| proc.is_alive(*process));
+        if !std::mem::take(&mut self.is_used) {
+            return;
+        }
         let time = sheet.now();
         sheet.push(Point {
             instrument: &nvidia_parts::HOST_PID,
@@ -218,6 +225,14 @@ fn uses(gpu: &mut Gpu, sheet: &mut Sheet) -> Option<BTreeMap<Place, Use>> {
         let listed = gpu.ask(field, sheet, |device| list::processes(device, list));
         told |= listed.is_some();
         for process in listed.into_iter().flatten() {
+            // Some libraries say instance 0 of a GPU that has none.
+            let instances = gpu.is_mig.then_some((process.gpu_instance, process.compute_instance));
+            let (gpu_instance, compute_instance) = instances.unwrap_or_default();
+            let process = Listed {
+                gpu_instance,
+                compute_instance,
+                ..process
+            };
             note(&mut uses, kind, process);
         }
     }

@@ -9,10 +9,14 @@ const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Inode of the first PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const FIRST: &str = "pid:[4026531836]";
 
+/// How to mend what [`Namespace::loss`] says.
+pub(in crate::sampler::nvidia) const REMEDY: &str =
+    "set hostPID: true in the pod (docker run --pid=host), or run the agent on the host itself";
+
 /// In which PID namespace this process runs. NVML gives the ids of the caller's namespace and leaves out processes that
 /// are not in it (`pid_vnr` in open-gpu-kernel-modules 595; drivers before 5xx gave the host's ids to everybody).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Namespace {
+pub(in crate::sampler::nvidia) enum Namespace {
     /// The node's: all is well.
     Node,
     /// A container's, of which the `/proc` that is read is too: processes in here are known, others not.
@@ -23,7 +27,7 @@ pub(super) enum Namespace {
 
 impl Namespace {
     /// Of this process.
-    pub(super) fn detect(roots: &HostRoots) -> Self {
+    pub(in crate::sampler::nvidia) fn detect(roots: &HostRoots) -> Self {
         let proc = roots.proc();
         let read = |name: &str| {
             let text = read_bounded(&proc.join(name), MAX_TEXT_BYTES).ok()?;
@@ -42,6 +46,18 @@ impl Namespace {
             read("self/cgroup").as_deref(),
             read("1/cgroup").as_deref(),
         )
+    }
+
+    /// What is lost by it.
+    pub(in crate::sampler::nvidia) const fn loss(self) -> Option<&'static str> {
+        match self {
+            Self::Node => None,
+            Self::Own => Some("the agent has a PID namespace of its own: NVML hides the processes of others from it"),
+            Self::Foreign => Some(
+                "the agent has a PID namespace of its own and reads the /proc of another: no process that uses a GPU can \
+                 be known",
+            ),
+        }
     }
 
     fn judge(ids: Option<usize>, is_first: bool, own: Option<&str>, init: Option<&str>) -> Self {

@@ -1,95 +1,13 @@
-//! NVML in a worker: the values, and whatever a vendor's library, driver or GPU can do wrong.
-#![cfg(feature = "nvidia")]
-// The state of a GPU is one long `json!`.
-#![recursion_limit = "256"]
-#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+//! What is read of a GPU that works.
 
-mod nvml_support;
-
-use std::time::{Duration, Instant};
-
-use accelscope::host::HostRoots;
-use accelscope::metric::{Batch, Point, Value};
-use accelscope::runtime::worker::WorkerSampler;
-use accelscope::sampler::nvidia::{Launch, Settings, sampler};
-use accelscope::sampler::{Outcome, Sampler};
-use nvml_support::{Fake, GIB, h100, uuid};
+use accelscope::metric::{Point, Value};
 use serde_json::json;
 
-const LONG: Duration = Duration::from_secs(30);
-/// What a hang may cost in a test that provokes one.
-const SHORT: Duration = Duration::from_secs(2);
+use super::nvml_support::{Fake, GIB, h100};
+use super::{LONG, close, find, sampled, value, worker};
 
-fn worker(fake: &Fake, patience: Duration) -> WorkerSampler {
-    let settings = Settings {
-        library: Some(fake.library()),
-        period: Duration::from_secs(60),
-    };
-    sampler(Launch {
-        program: env!("CARGO_BIN_EXE_agent").into(),
-        settings,
-        roots: HostRoots::new("/"),
-        node_name: "node".to_owned(),
-        patience,
-    })
-    .unwrap()
-}
-
-fn run(worker: &mut WorkerSampler) -> (Outcome, Vec<Point>) {
-    let mut batches: Vec<Batch> = Vec::new();
-    let outcome = worker.sample(&mut batches);
-    (outcome, batches.into_iter().flat_map(|batch| batch.points).collect())
-}
-
-fn sampled(worker: &mut WorkerSampler) -> Vec<Point> {
-    let (outcome, points) = run(worker);
-    assert!(matches!(outcome, Outcome::Sampled), "{outcome:?}");
-    points
-}
-
-/// The worker may rest after a failure: asked again until it samples.
-fn until_sampled(worker: &mut WorkerSampler, is_it: impl Fn(&[Point]) -> bool) -> Vec<Point> {
-    let until = Instant::now() + LONG;
-    loop {
-        let (outcome, points) = run(worker);
-        if matches!(outcome, Outcome::Sampled) && is_it(&points) {
-            return points;
-        }
-        assert!(Instant::now() < until, "{outcome:?} after {LONG:?}: {points:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// The value of the one series of that GPU that has these attributes.
-fn value(points: &[Point], name: &str, gpu: usize, more: &[(&str, &str)]) -> Option<f64> {
-    find(points, name, gpu, more).and_then(|point| point.value.as_f64())
-}
-
-fn find<'a>(points: &'a [Point], name: &str, gpu: usize, more: &[(&str, &str)]) -> Option<&'a Point> {
-    let fits = |point: &&Point| {
-        let has = |key: &str, value: &str| {
-            point
-                .attributes
-                .get(key)
-                .is_some_and(|found| found.to_string() == value)
-        };
-        point.instrument.name == name && has("hw.id", &uuid(gpu)) && more.iter().all(|(key, value)| has(key, value))
-    };
-    let found: Vec<_> = points.iter().filter(fits).collect();
-    assert!(found.len() <= 1, "{name} {gpu} {more:?}: {found:?}");
-    found.first().copied()
-}
-
-#[track_caller]
-fn close(found: Option<f64>, expected: f64) {
-    assert!(
-        found.is_some_and(|found| (found - expected).abs() < 1e-9),
-        "{found:?} instead of {expected}"
-    );
-}
-
-#[test]
-fn every_value_arrives_with_its_unit_and_its_gpu() {
+/// Two GPUs, and what the second tells.
+fn told() -> Vec<Point> {
     let mut fake = Fake::new(vec![h100(0), h100(1)]);
     fake.change(|state| {
         let gpu = &mut state["devices"][1];
@@ -105,7 +23,12 @@ fn every_value_arrives_with_its_unit_and_its_gpu() {
         gpu["fields"]["193"] = json!({"type": 5, "value": -8});
         gpu["fields"]["29"] = json!({"type": 1, "value": 2});
     });
-    let points = sampled(&mut worker(&fake, LONG));
+    sampled(&mut worker(&fake, LONG))
+}
+
+#[test]
+fn every_value_arrives_with_its_unit_and_its_gpu() {
+    let points = told();
     let of = |name: &str, more: &[(&str, &str)]| value(&points, name, 1, more);
 
     close(of("hw.gpu.utilization", &[("hw.gpu.task", "general")]), 0.41);
@@ -157,6 +80,16 @@ fn every_value_arrives_with_its_unit_and_its_gpu() {
         0.0,
     );
     close(of("nvidia.performance.state", &[]), 0.0);
+    close(
+        value(&points, "hw.gpu.utilization", 0, &[("hw.gpu.task", "general")]),
+        0.40,
+    );
+}
+
+#[test]
+fn links_errors_and_worn_memory_arrive_with_their_kind() {
+    let points = told();
+    let of = |name: &str, more: &[(&str, &str)]| value(&points, name, 1, more);
     close(of("nvidia.pcie.link.generation", &[]), 5.0);
     close(of("nvidia.pcie.link.width", &[]), 16.0);
     close(of("nvidia.pcie.replays", &[]), 8.0);
@@ -193,11 +126,11 @@ fn every_value_arrives_with_its_unit_and_its_gpu() {
     close(of("nvidia.retired.pages", &[("error.type", "corrected")]), 2.0);
     close(of("hw.status", &[("hw.state", "ok")]), 1.0);
     close(of("hw.status", &[("hw.state", "failed")]), 0.0);
-    close(
-        value(&points, "hw.gpu.utilization", 0, &[("hw.gpu.task", "general")]),
-        0.40,
-    );
+}
 
+#[test]
+fn a_gpu_is_described_once() {
+    let points = told();
     let info = find(&points, "nvidia.device.info", 1, &[]).unwrap();
     for (key, expected) in [
         ("hw.name", "nvidia1"),
@@ -260,7 +193,9 @@ fn sentinels_and_failures_are_absent_and_cost_nothing_else() {
 
 #[test]
 fn what_is_not_supported_is_asked_once() {
-    let fake = Fake::new(vec![h100(0)]);
+    let mut fake = Fake::new(vec![h100(0)]);
+    // As drivers answer of a unit that they do not know.
+    fake.change(|state| state["devices"][0]["fail"] = json!({"nvmlDeviceGetOfaUtilization": 2}));
     fake.record_calls();
     let mut worker = worker(&fake, LONG);
     for _ in 0..3 {
@@ -271,6 +206,7 @@ fn what_is_not_supported_is_asked_once() {
     assert_eq!(count("nvmlDeviceGetUtilizationRates 0"), 3);
     assert_eq!(count("nvmlDeviceGetNumFans 0"), 1, "this board has no fan");
     assert_eq!(count("nvmlDeviceGetMarginTemperature 0"), 1);
+    assert_eq!(count("nvmlDeviceGetOfaUtilization 0"), 1);
     assert_eq!(count("nvmlDeviceGetName 0"), 1, "it does not change");
     assert_eq!(count("nvmlDeviceGetPcieThroughput 0"), 0, "that would block");
 }
@@ -307,148 +243,6 @@ fn a_library_that_lacks_a_function_lacks_only_what_it_tells() {
 }
 
 #[test]
-fn a_gpu_that_falls_off_the_bus_has_failed_and_the_others_go_on_until_it_is_back() {
-    let mut fake = Fake::new(vec![h100(0), h100(1)]);
-    let mut worker = worker(&fake, LONG);
-    sampled(&mut worker);
-    fake.change(|state| state["devices"][0]["lost"] = json!(true));
-    for _ in 0..2 {
-        let points = sampled(&mut worker);
-        close(value(&points, "hw.status", 0, &[("hw.state", "failed")]), 1.0);
-        close(value(&points, "hw.status", 0, &[("hw.state", "ok")]), 0.0);
-        assert_eq!(value(&points, "hw.power", 0, &[]), None, "nothing that was true once");
-        assert!(
-            find(&points, "nvidia.device.info", 0, &[]).is_some(),
-            "one must know which it is"
-        );
-        close(value(&points, "hw.power", 1, &[]), 250.001);
-        close(value(&points, "hw.status", 1, &[("hw.state", "ok")]), 1.0);
-    }
-    fake.change(|state| state["devices"][0]["lost"] = json!(false));
-    let points = until_sampled(&mut worker, |points| value(points, "hw.power", 0, &[]).is_some());
-    close(value(&points, "hw.status", 0, &[("hw.state", "ok")]), 1.0);
-}
-
-#[test]
-fn a_gpu_that_was_lost_before_the_start_is_named_by_what_the_kernel_lists() {
-    let mut fake = Fake::new(vec![h100(0), h100(1)]);
-    fake.change(|state| state["devices"][1]["lost"] = json!(true));
-    let host = fake.directory().join("host");
-    for (at, address) in [(0, "0000:10:00.0"), (1, "0000:11:00.0")] {
-        let folder = host.join("proc/driver/nvidia/gpus").join(address);
-        std::fs::create_dir_all(&folder).unwrap();
-        let text = format!("GPU UUID: \t {}\nDevice Minor: \t {at}\n", uuid(at));
-        std::fs::write(folder.join("information"), text).unwrap();
-    }
-    let mut launch = Launch::new(&Settings::default(), &HostRoots::new(&host), "node").unwrap();
-    launch.program = env!("CARGO_BIN_EXE_agent").into();
-    launch.settings.library = Some(fake.library());
-    let points = sampled(&mut sampler(launch).unwrap());
-    close(value(&points, "hw.status", 1, &[("hw.state", "failed")]), 1.0);
-    close(value(&points, "hw.status", 0, &[("hw.state", "ok")]), 1.0);
-}
-
-#[test]
-fn a_reading_that_hangs_costs_one_topic_of_one_gpu() {
-    let mut fake = Fake::new(vec![h100(0), h100(1)]);
-    let mut worker = worker(&fake, SHORT);
-    sampled(&mut worker);
-    fake.change(|state| state["devices"][0]["hang"] = json!({"nvmlDeviceGetEccMode": "forever"}));
-    let (outcome, points) = run(&mut worker);
-    let Outcome::Retry(error) = outcome else {
-        panic!("{outcome:?}")
-    };
-    let error = error.to_string();
-    assert!(error.contains("ecc") && error.contains(&uuid(0)), "{error}");
-    close(value(&points, "hw.power", 0, &[]), 250.0);
-    close(value(&points, "hw.power", 1, &[]), 250.001);
-    // Without a rest: the next process leaves alone what hung.
-    let points = sampled(&mut worker);
-    assert_eq!(value(&points, "nvidia.ecc.enabled", 0, &[]), None);
-    close(value(&points, "nvidia.ecc.enabled", 1, &[]), 1.0);
-    close(value(&points, "hw.power", 0, &[]), 250.0);
-    close(
-        value(&points, "nvidia.nvlink.io", 0, &[("network.io.direction", "receive")]),
-        2_048_000.0,
-    );
-}
-
-#[test]
-fn a_start_that_hangs_does_not_hang_the_sampler_and_is_over_when_the_driver_is() {
-    let mut fake = Fake::new(vec![h100(0)]);
-    fake.change(|state| state["hang"] = json!({"nvmlInit_v2": 3}));
-    let mut worker = worker(&fake, Duration::from_secs(1));
-    let (outcome, points) = run(&mut worker);
-    assert!(points.is_empty());
-    let Outcome::Retry(error) = outcome else {
-        panic!("{outcome:?}")
-    };
-    assert!(error.to_string().contains("nvidia-persistenced"), "{error}");
-    until_sampled(&mut worker, |points| !points.is_empty());
-}
-
-#[test]
-fn a_crash_is_reported_with_the_library_s_last_words_and_the_worker_comes_back() {
-    let mut fake = Fake::new(vec![h100(0)]);
-    let mut worker = worker(&fake, LONG);
-    sampled(&mut worker);
-    fake.change(|state| state["crash"] = json!({"nvmlDeviceGetPowerUsage": "segv"}));
-    let (outcome, points) = run(&mut worker);
-    let Outcome::Retry(error) = outcome else {
-        panic!("{outcome:?}")
-    };
-    let error = error.to_string();
-    assert!(
-        error.contains("nvmlDeviceGetPowerUsage crashes") && error.contains("signal: 11"),
-        "{error}"
-    );
-    assert!(points.is_empty());
-    fake.change(|state| state["crash"] = json!({}));
-    until_sampled(&mut worker, |points| value(points, "hw.power", 0, &[]).is_some());
-}
-
-#[test]
-fn a_driver_that_is_not_loaded_says_how_to_mend_it_and_is_found_later() {
-    let mut fake = Fake::new(vec![h100(0)]);
-    fake.change(|state| state["init"] = json!(9));
-    let mut worker = worker(&fake, LONG);
-    for _ in 0..2 {
-        let (outcome, points) = run(&mut worker);
-        assert!(points.is_empty());
-        let Outcome::Retry(error) = outcome else {
-            panic!("{outcome:?}")
-        };
-        let error = error.to_string();
-        assert!(
-            error.contains("driver_not_loaded") && error.contains("modprobe nvidia"),
-            "{error}"
-        );
-    }
-    fake.change(|state| state["init"] = json!(0));
-    until_sampled(&mut worker, |points| !points.is_empty());
-}
-
-#[test]
-fn a_driver_that_is_replaced_underneath_is_found_again() {
-    let mut fake = Fake::new(vec![h100(0)]);
-    let mut worker = worker(&fake, LONG);
-    sampled(&mut worker);
-    // All handles are void.
-    fake.change(|state| state["generation"] = json!(2));
-    until_sampled(&mut worker, |points| value(points, "hw.power", 0, &[]).is_some());
-    // As after an upgrade of the package without a reboot, and then with one.
-    fake.change(|state| state["fail"] = json!({"nvmlDeviceGetPowerUsage": 18}));
-    let (outcome, points) = run(&mut worker);
-    let Outcome::Retry(error) = outcome else {
-        panic!("{outcome:?}")
-    };
-    assert!(error.to_string().contains("lib_rm_version_mismatch"), "{error}");
-    assert!(points.is_empty(), "nothing is known any more");
-    fake.change(|state| state["fail"] = json!({}));
-    until_sampled(&mut worker, |points| value(points, "hw.power", 0, &[]).is_some());
-}
-
-#[test]
 fn what_needs_a_hand_shows_in_the_status() {
     let mut fake = Fake::new(vec![h100(0), h100(1), h100(2), h100(3)]);
     fake.change(|state| {
@@ -478,15 +272,4 @@ fn what_needs_a_hand_shows_in_the_status() {
     close(reason("hw_thermal_slowdown"), 1.0);
     close(reason("board_limit"), 1.0);
     assert_eq!(reason("reliability"), None, "a bit that the board cannot set is not 0");
-}
-
-#[test]
-fn nothing_to_read_is_no_error() {
-    let fake = Fake::new(vec![]);
-    let (outcome, points) = run(&mut worker(&fake, LONG));
-    assert!(points.is_empty());
-    assert!(
-        matches!(&outcome, Outcome::NothingHere(why) if why.contains("no GPU")),
-        "{outcome:?}"
-    );
 }

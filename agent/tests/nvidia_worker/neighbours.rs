@@ -1,0 +1,117 @@
+//! What a library that hangs or crashes costs the other samplers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use accelscope::attribution::{self, Attribution, Merger};
+use accelscope::host::HostRoots;
+use accelscope::metric::{Batch, Resource};
+use accelscope::pipeline::Limits;
+use accelscope::runtime::{Hub, Started};
+use accelscope::sampler::nvidia::{Launch, Settings, sampler};
+use accelscope::sampler::{Descriptor, Outcome, Sampler};
+use accelscope::telemetry::OwnMetrics;
+use serde_json::json;
+
+use super::LONG;
+use super::nvml_support::{Fake, h100};
+
+/// Another sampler, with a short period.
+struct Neighbour {
+    runs: Arc<AtomicU64>,
+    longest: Arc<AtomicU64>,
+    last: Option<Instant>,
+}
+
+impl Sampler for Neighbour {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            name: "neighbour",
+            period: Duration::from_millis(20),
+            deadline: Duration::from_secs(10),
+            instruments: &[],
+        }
+    }
+
+    fn sample(&mut self, _out: &mut Vec<Batch>) -> Outcome {
+        let now = Instant::now();
+        if let Some(last) = self.last.replace(now) {
+            let gap = u64::try_from((now - last).as_millis()).unwrap();
+            self.longest.fetch_max(gap, Ordering::SeqCst);
+        }
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        Outcome::Sampled
+    }
+}
+
+/// Runs the sampler beside another until it has failed and then, when `mend` has been called, works: how often the other
+/// ran until the failure was known, and its longest pause in milliseconds.
+fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
+    let settings = Settings {
+        library: Some(fake.library()),
+        period: Duration::from_millis(100),
+    };
+    let nvml = sampler(Launch {
+        program: env!("CARGO_BIN_EXE_agent").into(),
+        settings,
+        roots: HostRoots::new("/"),
+        node_name: "node".to_owned(),
+        patience: Duration::from_secs(3),
+    });
+    let (runs, longest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let neighbour = Neighbour {
+        runs: Arc::clone(&runs),
+        longest: Arc::clone(&longest),
+        last: None,
+    };
+    let limits = Limits {
+        series_per_instrument: 1000,
+        series: 10_000,
+    };
+    let hub = Arc::new(Hub::new(
+        OwnMetrics::install(),
+        Resource::default(),
+        limits,
+        false,
+        None,
+    ));
+    let attribution = Attribution::new(&HostRoots::new("/"), attribution::Settings::default());
+    let samplers: Vec<Box<dyn Sampler>> = vec![Box::new(nvml.unwrap()), Box::new(neighbour)];
+    let started = Started::launch(samplers, hub.clone(), attribution, Merger::new()).unwrap();
+    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
+        let until = Instant::now() + 2 * LONG;
+        while !is_so() {
+            assert!(Instant::now() < until, "{what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait("the failure is not known", &|| {
+        started.statuses[0].last().is_some_and(|report| report.is_failure())
+    });
+    let seen = (runs.load(Ordering::SeqCst), longest.load(Ordering::SeqCst));
+    mend(fake);
+    wait("the worker does not come back", &|| {
+        hub.live().iter().any(|series| series.instrument.name == "hw.power")
+    });
+    seen
+}
+
+#[test]
+fn while_nvml_hangs_the_others_keep_their_period_and_it_comes_back() {
+    let mut fake = Fake::new(vec![h100(0)]);
+    fake.change(|state| state["hang"] = json!({"nvmlDeviceGetCount_v2": "forever"}));
+    let (runs, longest) = beside_another(&mut fake, |fake| fake.change(|state| state["hang"] = json!({})));
+    assert!(
+        runs > 10 && longest < 1500,
+        "{runs} runs while NVML hung for 3 s, {longest} ms between two of them"
+    );
+}
+
+#[test]
+fn while_nvml_crashes_the_others_keep_their_period_and_it_comes_back() {
+    let mut fake = Fake::new(vec![h100(0)]);
+    fake.change(|state| state["crash"] = json!({"nvmlDeviceGetCount_v2": "abort"}));
+    let (_, longest) = beside_another(&mut fake, |fake| fake.change(|state| state["crash"] = json!({})));
+    assert!(longest < 1500, "{longest} ms between two runs");
+}
