@@ -187,7 +187,8 @@ impl Programs {
         if let Some(tracefs) = &self.tracefs {
             return Ok(Arc::clone(tracefs));
         }
-        let tracefs = Arc::new(Tracefs::open().map_err(HookError::Tracefs)?);
+        let kernel = self.types.parent().unwrap_or(&self.types);
+        let tracefs = Arc::new(Tracefs::open(kernel).map_err(HookError::Tracefs)?);
         remove_left_over(&tracefs);
         Ok(Arc::clone(self.tracefs.insert(tracefs)))
     }
