@@ -1,4 +1,6 @@
-//! Shared inputs of the benchmarks.
+//! Shared inputs of the benchmarks, and what they are measured with.
+
+pub mod ioctl;
 
 use std::sync::Arc;
 

@@ -62,21 +62,21 @@ pub(crate) fn leave<F: Flight>(result: i64) {
         return;
     };
     let failed = result < 0 && result >= -MAX_ERRNO;
-    // SAFETY: aligned fields of a map's value, and a bucket within the array.
-    unsafe {
-        add(&raw mut (*record).duration, took);
-        add((&raw mut (*record).buckets).cast::<u64>().add(bucket(took)), 1);
-        if failed {
-            add(&raw mut (*record).failed, 1);
-        }
-    }
     if failed {
         error(ErrorKey {
             record: call.record,
             errno: (-result) as u32,
         });
+        // SAFETY: an aligned field of a map's value.
+        add(unsafe { &raw mut (*record).failed }, 1);
     } else if call.finish != agent_ebpf::FINISH_NOTHING {
         hailo::leave(&call, record);
+    }
+    // The bucket last: an agent that reads it before the rest never takes a call that failed for one that succeeded.
+    // SAFETY: aligned fields of a map's value, and a bucket within the array.
+    unsafe {
+        add(&raw mut (*record).duration, took);
+        add((&raw mut (*record).buckets).cast::<u64>().add(bucket(took)), 1);
     }
 }
 

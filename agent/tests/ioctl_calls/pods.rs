@@ -65,10 +65,15 @@ impl Pod {
         Some(Self { name, group, bundle })
     }
 
-    /// As a pod goes: its group and everything that names it. Fails while a process is in it.
+    /// As a pod goes: its groups, and what names it. Fails while a process is in it.
     pub(crate) fn remove(&self) {
-        std::fs::remove_dir(&self.group).unwrap();
+        self.remove_groups();
         self.forget();
+    }
+
+    /// What names it is there for a while still.
+    pub(crate) fn remove_groups(&self) {
+        std::fs::remove_dir(&self.group).unwrap();
     }
 
     fn forget(&self) {

@@ -63,7 +63,7 @@ fn pod(version: Version) {
     let begun = Instant::now();
     let (good, bad) = call(&[&pod], 4, 2000, 500);
     let wall = begun.elapsed().as_secs_f64();
-    pod.remove();
+    pod.remove_groups();
     assert_eq!((good, bad), (8000.0, 2000.0));
     let of_pod = ("k8s.pod.name", pod.name.as_str());
     let is_there = |agent: &Agent| (agent.sum(CALLS, &[of_pod]) >= good + bad).then_some(());
@@ -141,19 +141,24 @@ pub(crate) fn short_lived() {
         }
     }
     for (at, pod) in pods.iter().enumerate() {
-        for _ in 0..20 {
+        for round in 0..20 {
+            // Pods last longer than the agent takes to see them, if not than a drain's period.
+            if round == 19 {
+                agent.wait("the pod to be seen", |agent| {
+                    (agent.sum(CALLS, &[("k8s.pod.name", &pod.name)]) > 0.0).then_some(())
+                });
+            }
             let children: Vec<Child> = (0..5)
                 .map(|_| {
-                    caller(&["call", pod.group.to_str().unwrap(), "1", "3", "1"])
-                        .spawn()
-                        .unwrap()
+                    let group = pod.group.to_str().unwrap();
+                    caller(&["call", group, "1", "3", "1"]).spawn().unwrap()
                 })
                 .collect();
             for mut child in children {
                 assert!(child.wait().unwrap().success());
             }
         }
-        // Half of them are gone at once.
+        // Half of them are gone at once, and with them what names them.
         if at % 4 < 2 {
             pod.remove();
         }

@@ -30,8 +30,8 @@ const NAME: &str = "ioctl";
 
 /// Longest time between two batches: what stays the same must not look old.
 const REPEAT: Duration = Duration::from_secs(5);
-/// Shortest time between two looks at events: many of them come at once.
-const GATHER: Duration = Duration::from_millis(50);
+/// Shortest time between two looks at events: the first is heeded at once, and then many of them come.
+const GATHER: Duration = Duration::from_millis(20);
 /// How often drivers are looked at that came or went while their devices stayed the same.
 const DRIVERS: Duration = Duration::from_secs(30);
 
@@ -180,22 +180,24 @@ impl Sampler {
     }
 
     fn take_events(&mut self) {
-        self.events_at = Some(Instant::now());
         let Some(kernel) = &mut self.kernel else { return };
         let (mut keys, mut owners) = (Vec::new(), Vec::new());
-        let cgroups = &self.cgroups;
-        kernel.events(&mut |event| match event {
-            Event::Key { record, pid } => keys.push((record, pid)),
-            Event::Cgroup { id, hierarchy, path } => {
-                cgroups.made(hierarchy, id, &String::from_utf8_lossy(path));
+        let (cgroups, events_at) = (&self.cgroups, &mut self.events_at);
+        kernel.events(&mut |event| {
+            *events_at = Some(Instant::now());
+            match event {
+                Event::Key { record, pid } => keys.push((record, pid)),
+                Event::Cgroup { id, hierarchy, path } => {
+                    cgroups.made(hierarchy, id, &String::from_utf8_lossy(path));
+                }
+                Event::Owner {
+                    pid,
+                    device,
+                    busy: false,
+                    ..
+                } => owners.push((device, pid)),
+                Event::Owner { .. } => {}
             }
-            Event::Owner {
-                pid,
-                device,
-                busy: false,
-                ..
-            } => owners.push((device, pid)),
-            Event::Owner { .. } => {}
         });
         if !keys.is_empty() {
             keys.sort_unstable();

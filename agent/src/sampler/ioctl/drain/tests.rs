@@ -12,11 +12,13 @@ use crate::sampler::ioctl::device::Device;
 use crate::sampler::ioctl::family::Family;
 use crate::sampler::ioctl::kernel::{Event, Report, Watch};
 
+type Between = Box<dyn FnMut(&mut Inside) + Send>;
+
 /// Maps as a test wants them; `between` happens before each reading of one.
 #[derive(Default)]
 struct Maps {
     inside: RefCell<Inside>,
-    between: Option<Box<dyn FnMut(&mut Inside) + Send>>,
+    between: Option<Between>,
     report: Report,
 }
 

@@ -3,6 +3,7 @@
 //! A reader of its own, because aya's keeps members to itself, does not know the types of modules, and takes several
 //! times the memory: this one walks the bytes. Everything in them is checked: the file of `ioctl.btf` is the user's.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Larger than any kernel's.
@@ -226,6 +227,25 @@ impl Btf {
             .find_map(|(id, _)| self.follow(id, path))
     }
 
+    /// The same for many, in one pass: the structs' ids by name. Each pass goes through all types.
+    pub fn structures<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, Vec<u32>> {
+        let mut found = HashMap::<_, Vec<u32>>::new();
+        for id in self.ids() {
+            let Some(one) = self.get(id).filter(|one| matches!(one.kind, KIND_STRUCT | KIND_UNION)) else {
+                continue;
+            };
+            if let Some(name) = names.iter().find(|name| one.name != 0 && self.says(one.name, name)) {
+                found.entry(*name).or_default().push(id);
+            }
+        }
+        found
+    }
+
+    /// Offset in bytes of a field of the first of these structs that has it; see [`offset`](Self::offset).
+    pub fn offset_in(&self, structures: &[u32], path: &[&str]) -> Option<u32> {
+        structures.iter().find_map(|id| self.follow(*id, path))
+    }
+
     fn follow(&self, mut id: u32, path: &[&str]) -> Option<u32> {
         let mut offset = 0;
         for name in path {
@@ -286,9 +306,8 @@ fn trailing(info: u32) -> Option<usize> {
         1 | 14 | 17 => 4,
         // Array.
         3 => 12,
-        KIND_STRUCT | KIND_UNION => entries * 12,
-        // Section, 64-bit enumeration.
-        15 | 19 => entries * 12,
+        // The last two are a section and a 64-bit enumeration.
+        KIND_STRUCT | KIND_UNION | 15 | 19 => entries * 12,
         // Enumeration, function's prototype.
         KIND_ENUM | 13 => entries * 8,
         KIND_PTR | 7..=KIND_FUNC | 16 | KIND_TYPE_TAG => 0,

@@ -53,7 +53,7 @@ impl<T: Plain> Mapped<T> {
     pub(super) fn new(map: &Map) -> io::Result<Self> {
         let shape = map.shape();
         let bytes = shape.value as usize * shape.entries as usize;
-        if Self::WORDS == 0 || shape.value as usize % size_of::<T>() != 0 {
+        if Self::WORDS == 0 || !(shape.value as usize).is_multiple_of(size_of::<T>()) {
             return Err(io::Error::other("its values are of another size than the agent's"));
         }
         // SAFETY: a new mapping at an address of the kernel's choice; nothing that exists is touched. The kernel refuses

@@ -13,6 +13,7 @@ mod hailo;
 mod hierarchy;
 mod ladder;
 mod live;
+mod load;
 #[expect(unsafe_code, reason = "memory that is shared with the kernel")]
 mod mapped;
 mod object;

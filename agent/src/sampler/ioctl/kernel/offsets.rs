@@ -98,8 +98,15 @@ const ROWS: &[Row] = rows! {
 /// All offsets that this type information tells.
 pub fn from_btf(btf: &Btf) -> Offsets {
     let mut offsets = Offsets::UNKNOWN;
+    let mut names: Vec<&str> = ROWS.iter().flat_map(|row| row.names).map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let structures = btf.structures(&names);
     for row in ROWS {
-        let found = row.names.iter().find_map(|(name, path)| btf.offset(name, path));
+        let found = row
+            .names
+            .iter()
+            .find_map(|(name, path)| btf.offset_in(structures.get(name)?, path));
         *(row.place)(&mut offsets) = found.unwrap_or(u32::MAX);
     }
     offsets

@@ -155,16 +155,14 @@ impl Tables {
         for place in 0..self.slots.len() {
             // The owner is the first word, read twice: between two equal readings, the rest is of that call or an
             // earlier one of the same thread, which `began` tells.
-            match self.slots.get_word(place, 0) {
-                None | Some(0) => continue,
-                Some(owner) => {
-                    let Some(slot) = self.slots.get(place) else { continue };
-                    let same = self.slots.get_word(place, 0) == Some(owner)
-                        && self.slots.get_word(place, 1) == Some(slot.began);
-                    if same && slot.owner == owner && slot.began != 0 {
-                        visit(&slot);
-                    }
-                }
+            let Some(owner @ 1..) = self.slots.get_word(place, 0) else {
+                continue;
+            };
+            let Some(slot) = self.slots.get(place) else { continue };
+            let same =
+                self.slots.get_word(place, 0) == Some(owner) && self.slots.get_word(place, 1) == Some(slot.began);
+            if same && slot.owner == owner && slot.began != 0 {
+                visit(&slot);
             }
         }
         if self.counters.get(counter::OVERFLOWING).unwrap_or(0) != 0 {

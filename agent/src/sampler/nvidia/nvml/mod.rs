@@ -1,7 +1,9 @@
-//! NVIDIA's management library (NVML), function by function, through the raw bindings of `nvml-wrapper-sys`.
+//! NVIDIA's management library (NVML): `nvml-wrapper` finds, starts and describes it; what it tells of devices is asked
+//! function by function through the wrapper's own table of symbols.
 //!
-//! The safe wrapper of the same authors is not used: it needs `nvmlInit_v2`, takes a successful count call for an empty
-//! process list, drops the instance ids of events, zeroes the scope of field values and knows no code above 22.
+//! The wrapper's safe methods for devices are not used: they take a successful count call for an empty process list, drop
+//! the instance ids of events, zero the scope of field values, know no code above 22, and give no older function for a
+//! newer one that is lacking.
 //!
 //! # How to call it
 //! - [`Nvml::open`] loads and starts the library once a process; it is never unloaded, so [`Nvml`] and [`Device`] are

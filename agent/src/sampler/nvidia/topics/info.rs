@@ -20,8 +20,8 @@ impl Info {
     pub(super) fn new(nvml: Nvml) -> Self {
         let of_library = [
             (key::HW_DRIVER_VERSION, nvml.driver_version().map(str::to_owned)),
-            (key::NVIDIA_NVML_VERSION, nvml.nvml_version().ok().flatten()),
-            (key::NVIDIA_CUDA_VERSION, nvml.cuda_version().ok()),
+            (key::NVIDIA_NVML_VERSION, nvml.nvml_version()),
+            (key::NVIDIA_CUDA_VERSION, nvml.cuda_version()),
             (key::HW_VENDOR, Some("NVIDIA".to_owned())),
         ];
         Self {

@@ -1,0 +1,153 @@
+//! What the eBPF programs add to a system call, beside a plain reference in C and beside empty programs, in one run.
+//!
+//! Needs root, tracefs, and clang with libbpf's headers (Debian: clang libbpf-dev) for the reference. Time is the
+//! thread's own, so that other load on the machine disturbs less; each figure is the lower quartile of many short rounds
+//! that take turns.
+#![expect(clippy::print_stdout, reason = "the result is for who runs it")]
+
+use std::fs::File;
+use std::process::Command;
+
+use agent_ebpf::{HOOK_SYSCALL, Watched};
+use anyhow::{Context as _, Result, ensure};
+use aya::Ebpf;
+use aya::maps::HashMap;
+use benches::ioctl::{Programs, ioctl, tracepoint};
+
+const CALLS: u32 = 10_000;
+const ROUNDS: usize = 25;
+/// A command that every character device grants, so that the call itself is short.
+const GRANTED: u32 = 0x5451;
+/// One that these devices do not know.
+const UNKNOWN: u32 = 0x5401;
+/// `/dev/full` and its major number.
+const FULL: u32 = 1 << 20 | 7;
+const FULL_MAJOR: u32 = 1;
+
+const WAYS: [&str; 5] = ["bare", "empty", "reference", "direct", "probed"];
+const COLUMNS: [&str; 5] = ["watched", "with error", "unwatched", "no device", "getppid"];
+/// Most of the reference's cost, by the same columns; the way that aims at it is `direct`.
+const GOALS: [Option<f64>; 5] = [Some(0.5), Some(0.5), Some(0.6), None, Some(1.0)];
+
+/// What has to live while a way is measured.
+enum Attached {
+    Nothing,
+    Reference(#[expect(dead_code, reason = "detaches when it is dropped")] Ebpf),
+    Ours(#[expect(dead_code, reason = "detaches when it is dropped")] Programs),
+}
+
+fn main() -> Result<()> {
+    let reference = reference()?;
+    let full = File::open("/dev/full").context("cannot open /dev/full")?;
+    // Of another major number than the watched one, for the reference's sake.
+    let other = File::open("/dev/ptmx").context("cannot open /dev/ptmx")?;
+    let folder = File::open("/").context("cannot open /")?;
+    let mut rounds = vec![vec![[0.0; COLUMNS.len()]; ROUNDS]; WAYS.len()];
+    for round in 0..ROUNDS {
+        for (way, rounds) in WAYS.iter().zip(&mut rounds) {
+            let _attached = attach(way, &reference)?;
+            per_call(|| ioctl(&full, GRANTED, 0));
+            rounds[round] = [
+                per_call(|| ioctl(&full, GRANTED, 0)),
+                per_call(|| ioctl(&full, UNKNOWN, 0)),
+                per_call(|| ioctl(&other, GRANTED, 0)),
+                per_call(|| ioctl(&folder, GRANTED, 0)),
+                per_call(getppid),
+            ];
+        }
+    }
+    print(&rounds);
+    Ok(())
+}
+
+fn print(rounds: &[Vec<[f64; COLUMNS.len()]>]) {
+    let figure = |way: usize, column: usize| {
+        let mut all: Vec<f64> = rounds[way].iter().map(|round| round[column]).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 4]
+    };
+    println!("ns a call, and what each way adds; in brackets: of what the reference adds");
+    println!("{:10} {}", "", COLUMNS.map(|column| format!("{column:>16}")).join(" "));
+    for (way, name) in WAYS.iter().enumerate() {
+        let cell = |column: usize| {
+            let added = |way: usize| figure(way, column) - figure(0, column);
+            match way {
+                0 => format!("{:16.1}", figure(0, column)),
+                1 | 2 => format!("{:16.1}", added(way)),
+                _ => format!("{:9.1} ({:.2})", added(way), added(way) / added(2)),
+            }
+        };
+        println!(
+            "{name:10} {}",
+            (0..COLUMNS.len()).map(cell).collect::<Vec<_>>().join(" ")
+        );
+    }
+    let goals = GOALS.map(|goal| goal.map_or(format!("{:16}", ""), |goal| format!("{:>16}", format!("({goal:.2})"))));
+    println!("{:10} {}", "aim", goals.join(" "));
+}
+
+fn attach(way: &str, reference: &[u8]) -> Result<Attached> {
+    Ok(match way {
+        "bare" => Attached::Nothing,
+        "empty" => {
+            let mut programs = Ebpf::load(reference)?;
+            tracepoint(&mut programs, "empty", "sys_exit_ioctl")?;
+            tracepoint(&mut programs, "empty", "sys_enter_ioctl")?;
+            Attached::Reference(programs)
+        }
+        "reference" => {
+            let mut programs = Ebpf::load(reference)?;
+            let majors = programs.map_mut("MAJORS").context("no map MAJORS")?;
+            HashMap::try_from(majors)?.insert(FULL_MAJOR, 1_u32, 0)?;
+            tracepoint(&mut programs, "reference_exit", "sys_exit_ioctl")?;
+            tracepoint(&mut programs, "reference_enter", "sys_enter_ioctl")?;
+            Attached::Reference(programs)
+        }
+        kind => {
+            let mut programs = Programs::load(None, 1024)?;
+            programs.watch(Watched {
+                number: FULL,
+                device: 0,
+                hailo: 0,
+                hook: HOOK_SYSCALL,
+            })?;
+            programs.attach(kind)?;
+            Attached::Ours(programs)
+        }
+    })
+}
+
+/// The reference's object, built anew.
+fn reference() -> Result<Vec<u8>> {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/reference/ioctl_reference.bpf.c");
+    let folder = tempfile::tempdir()?;
+    let object = folder.path().join("reference.o");
+    let status = Command::new("clang")
+        .args(["-O2", "-g", "-target", "bpf", "-c", source, "-o"])
+        .arg(&object)
+        .status()
+        .context("clang is missing: apt-get install clang libbpf-dev")?;
+    ensure!(
+        status.success(),
+        "the reference does not build; it needs libbpf's headers (libbpf-dev)"
+    );
+    Ok(std::fs::read(object)?)
+}
+
+fn getppid() -> i32 {
+    std::os::unix::process::parent_id() as i32
+}
+
+fn per_call(mut call: impl FnMut() -> i32) -> f64 {
+    let before = own_time();
+    for _ in 0..CALLS {
+        std::hint::black_box(call());
+    }
+    (own_time() - before) * 1e9 / f64::from(CALLS)
+}
+
+/// Processor time of this thread in seconds.
+fn own_time() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
