@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use accelscope::attribution::{Attribution, Merger, Settings};
 use accelscope::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
-use accelscope::config::{Config, Enabled, Environment, Loaded, load, resource};
+use accelscope::config::{Config, Environment, Loaded, load, resource};
 use accelscope::export::prometheus::Renderer;
-use accelscope::export::stdout::{self, Note};
+use accelscope::export::stdout;
 use accelscope::host::HostRoots;
 use accelscope::metric::{Resource, Series};
 use accelscope::pipeline::Limits;
-use accelscope::runtime::{self, Format, Hub, Observer, OwnLogs, Printer, Started, Surroundings};
-use accelscope::sampler::{Level, hailo};
+use accelscope::runtime::{self, Explain, Format, Hub, Observer, OwnLogs, Printer, Started, Surroundings};
 use accelscope::simulate::Demo;
 use accelscope::telemetry::OwnMetrics;
 use anyhow::Context;
@@ -182,10 +181,6 @@ impl Job {
 
     async fn perform(self) -> anyhow::Result<u8> {
         let started = self.started?;
-        let explain = {
-            let (config, roots) = (self.config.clone(), self.roots.clone());
-            move |seen| explain(&config, &roots, seen)
-        };
         match self.stdout {
             None => {
                 runtime::run_daemon(&self.config, &started, self.renderer).await?;
@@ -196,7 +191,7 @@ impl Job {
                     format,
                     started: &started,
                     renderer: self.renderer,
-                    explain: &explain,
+                    explain: Explain::new(self.config.clone(), self.roots),
                     recent: Mutex::default(),
                 };
                 if once {
@@ -236,22 +231,6 @@ fn json_lines(closed: Arc<Notify>) -> Observer {
             closed.notify_one();
         }
     })
-}
-
-/// What hides the accelerators. That a vendor's are not here is worth saying only while nothing else is seen.
-fn explain(config: &Config, roots: &HostRoots, seen: bool) -> Vec<Note> {
-    if config.hailo.enabled == Enabled::False {
-        return Vec::new();
-    }
-    let least = if seen { Level::Warn } else { Level::Nothing };
-    let findings = hailo::explain(roots, &config.hailo_settings());
-    let worth_saying = findings.into_iter().filter(|finding| finding.level >= least);
-    worth_saying
-        .map(|finding| Note {
-            what: finding.what,
-            remedy: finding.remedy.unwrap_or_default(),
-        })
-        .collect()
 }
 
 fn wait_for_files(demo: &Demo) {

@@ -1,6 +1,8 @@
 //! The manifests configure the agent that is built here, and fit each other.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::Command;
 
 use accelscope::cli::EXIT_USAGE;
 use accelscope::config::{ConfigFile, Environment, Loaded, Sources, load};
@@ -95,6 +97,76 @@ fn the_overlay_for_scraping_pushes_nothing() {
         loaded.config.destinations()
     );
     assert!(loaded.config.http.enabled, "and it serves nothing either");
+}
+
+#[cfg(feature = "ioctl")]
+#[test]
+fn the_component_without_ebpf_leaves_the_scan_and_nothing_to_complain_of() {
+    let hooks = |manifests: &[&str]| loaded(manifests).config.ioctl_settings().hooks;
+    assert_eq!(hooks(&[DAEMON_SET]), None, "the best that there is");
+    let without = hooks(&[DAEMON_SET, "kustomize/components/no-ebpf/daemon-set.yaml"]);
+    assert_eq!(without, Some(vec!["scan"]));
+}
+
+/// The names after `CAP_` in the unit's line.
+fn unit_capabilities(setting: &str) -> BTreeSet<String> {
+    let unit = text("systemd/accelscope-agent.service");
+    let line = unit
+        .lines()
+        .find_map(|line| line.strip_prefix(setting)?.strip_prefix('='));
+    let names = line.unwrap_or_else(|| panic!("the unit has no {setting}")).split(' ');
+    names.map(|name| name.trim_start_matches("CAP_").to_owned()).collect()
+}
+
+#[test]
+fn the_pod_and_the_unit_have_the_same_capabilities() {
+    let manifest = text(DAEMON_SET);
+    let (_, added) = manifest
+        .split_once("              add:\n")
+        .expect("capabilities that are added");
+    let pod: BTreeSet<_> = added
+        .lines()
+        .map_while(|line| line.trim().strip_prefix("- ").or(line.trim().strip_prefix('#')))
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+        .map(ToOwned::to_owned)
+        .collect();
+    assert!(pod.contains("BPF") && !pod.contains("SYS_ADMIN"), "{pod:?}");
+    assert_eq!(unit_capabilities("AmbientCapabilities"), pod);
+    assert_eq!(unit_capabilities("CapabilityBoundingSet"), pod);
+}
+
+/// What systemd itself says of the unit.
+#[test]
+fn systemd_understands_the_unit_and_its_filter_lets_ebpf_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("accelscope-agent.service");
+    // It wants the program to be there.
+    let here = text("systemd/accelscope-agent.service").replace("/usr/local/bin/agent", "/bin/true");
+    std::fs::write(&unit, here).unwrap();
+    let verify = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&unit)
+        .output();
+    let Ok(verify) = verify else {
+        let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
+        assert!(
+            !required.split(',').any(|name| name == "systemd"),
+            "systemd-analyze is not here"
+        );
+        eprintln!("SKIPPED: systemd-analyze is not here");
+        return;
+    };
+    let said = String::from_utf8_lossy(&verify.stderr);
+    // Other units of the machine may be at fault too.
+    let ours: Vec<_> = said.lines().filter(|line| line.contains("accelscope")).collect();
+    assert_eq!(ours, Vec::<&str>::new());
+    let filter = text("systemd/accelscope-agent.service");
+    let lines: Vec<_> = filter
+        .lines()
+        .filter(|line| line.starts_with("SystemCallFilter="))
+        .collect();
+    // systemd takes them in order: what a later line names, an earlier one cannot take away.
+    assert_eq!(lines.last(), Some(&"SystemCallFilter=bpf perf_event_open"));
 }
 
 #[test]

@@ -144,10 +144,9 @@ fn hailo_is_found_by_its_class_with_the_version_that_its_calls_depend_on() {
         "hailo_integrated_nnc_fops_unlockedioctl"
     );
     // The one id by which the monitor files' readings are told apart too.
-    #[cfg(feature = "hailo")]
     assert_eq!(
         hailo.hw_id,
-        Some(accelscope::sampler::hailo::hw_id("0001:01:00.0", "", "node"))
+        Some(accelscope::host::hailo::hw_id("0001:01:00.0", "", "node"))
     );
 }
 

@@ -8,6 +8,7 @@
 mod bless;
 mod e2e;
 mod ebpf;
+mod features;
 mod nvidia_compare;
 mod proto;
 mod tools;
@@ -38,6 +39,8 @@ enum Task {
     },
     /// Test the agent against real peers: OpenTelemetry Collector, Prometheus, promtool, live writers.
     E2e(e2e::Args),
+    /// Lint the agent with each of its features alone, and with none.
+    Features,
     /// Compare every value of this machine's NVIDIA GPUs with what nvidia-smi says at the same moment.
     NvidiaCompare(nvidia_compare::Args),
     /// Fetch and build the peers that tests and e2e use.
@@ -65,6 +68,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::Bless { check } => bless::run(check)?,
         Task::BuildEbpf { check, install } => ebpf::run(check, install)?,
         Task::E2e(args) => return e2e::run(&args),
+        Task::Features => features::run()?,
         Task::NvidiaCompare(args) => return nvidia_compare::run(&args),
         Task::Vmtest(args) => return vmtest::run(&args),
         Task::Tools { export } => tools::run(export)?,

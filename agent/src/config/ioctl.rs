@@ -88,8 +88,10 @@ impl Textual for ExtraDevice {
                 "{entry:?}: nothing after \"@\"; write the driver's version, such as hailo@4.20.0, or leave \"@\" out"
             ));
         }
-        if let (Some(family), Some(abi)) = (family, abi) {
-            known_abi(entry, family, abi)?;
+        if let (Some(family), Some(abi)) = (family, abi)
+            && let Some(fault) = ABI_FAULTS.iter().find_map(|fault| fault(entry, family, abi))
+        {
+            return Err(fault);
         }
         Ok(Self {
             path: path.into(),
@@ -133,27 +135,28 @@ fn known_family(entry: &str, family: &str) -> Result<(), String> {
     })
 }
 
-fn known_abi(entry: &str, family: &str, abi: &str) -> Result<(), String> {
+/// What may be wrong with an entry's version: of the entry, its family and the version.
+type AbiFault = fn(&str, &str, &str) -> Option<String>;
+
+/// None where the sampler is not compiled in: then nothing is known and nothing is refused.
+const ABI_FAULTS: &[AbiFault] = &[
     #[cfg(feature = "ioctl")]
-    {
-        use crate::sampler::ioctl::{Family, commands::hailo::Line};
-        match Family::named(family) {
-            Some(Family::Hailo) if Line::of(abi).is_none() => {
-                return Err(format!(
-                    "{entry:?}: {abi:?} is no version of Hailo's driver; write it as /sys/module/hailo_pci/version has it, \
-                     such as hailo@4.20.0"
-                ));
-            }
-            Some(Family::Hailo | Family::Drm | Family::Accel | Family::Habana) | None => {}
-            Some(family) => {
-                return Err(format!(
-                    "{entry:?}: the commands of {family} do not depend on a version; leave \"@{abi}\" out"
-                ));
-            }
-        }
+    abi_fault,
+];
+
+#[cfg(feature = "ioctl")]
+fn abi_fault(entry: &str, family: &str, abi: &str) -> Option<String> {
+    use crate::sampler::ioctl::{Family, commands::hailo::Line};
+    match Family::named(family)? {
+        Family::Hailo if Line::of(abi).is_none() => Some(format!(
+            "{entry:?}: {abi:?} is no version of Hailo's driver; write it as /sys/module/hailo_pci/version has it, \
+             such as hailo@4.20.0"
+        )),
+        Family::Hailo | Family::Drm | Family::Accel | Family::Habana => None,
+        family => Some(format!(
+            "{entry:?}: the commands of {family} do not depend on a version; leave \"@{abi}\" out"
+        )),
     }
-    let _ = (entry, family, abi);
-    Ok(())
 }
 
 /// Which hooks are tried.

@@ -26,8 +26,6 @@ pub fn examine(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     let mut findings = vec![host(roots), processes(roots)];
     findings.extend(containers(roots));
     findings.extend(accelerators(config, roots));
-    #[cfg(feature = "kubelet")]
-    findings.extend(super::accelerators::kubelet(config, roots));
     findings.extend(config.destinations().iter().map(destination));
     findings.extend(listeners(config));
     findings.extend(config.compat.textfile.as_deref().map(textfile));

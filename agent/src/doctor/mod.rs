@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use accelerators::{is_told_while_running, while_running};
 pub use checks::examine;
 
 /// How bad a finding is.

@@ -8,6 +8,7 @@ mod boot;
 pub mod bounded;
 pub mod cgroups;
 pub mod descriptors;
+pub mod hailo;
 mod machine;
 mod node;
 pub mod process;

@@ -80,39 +80,61 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     Ok(())
 }
 
+/// Adds a task that writes the newest state somewhere, if the configuration asks for it. Ends when told so.
+type Writer = fn(&Config, &Started, &Arc<Notify>, &mut JoinSet<()>) -> Result<(), DaemonError>;
+
+/// Those that can be refused.
+const WRITERS: &[Writer] = &[
+    #[cfg(feature = "k8s-annotation")]
+    node_annotation,
+];
+
 /// Tasks that write the newest state somewhere and take it back at the end.
 fn writers(config: &Config, started: &Started, leaving: &Arc<Notify>) -> Result<JoinSet<()>, DaemonError> {
     let mut writers = JoinSet::new();
-    #[cfg(feature = "k8s-annotation")]
-    if config.compat.k8s_monitor.annotation {
-        let node = started
-            .hub
-            .resource()
-            .get("k8s.node.name")
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        let settings = node_annotation::Settings::in_cluster(
-            node_annotation::NodeName::new(node)?,
-            config.compat.k8s_monitor.interval,
-        );
-        let annotation = NodeAnnotation::new(&settings, started.hub.clone())?;
-        let leaving = leaving.clone();
-        writers.spawn(async move {
-            // Told of it even where the task has not begun to wait.
-            let told = leaving.notified();
-            annotation.run(told).await;
-        });
+    for writer in WRITERS {
+        writer(config, started, leaving, &mut writers)?;
     }
     if let Some(setting) = &config.compat.textfile {
         let format = config.compat.gpu_process_exporter.pid_format;
         let file = TextFile::new(setting, format, started.hub.clone(), readiness(started));
         let leaving = leaving.clone();
         writers.spawn(async move {
+            // Told of it even where the task has not begun to wait.
             let told = leaving.notified();
             file.run(told).await;
         });
     }
     Ok(writers)
+}
+
+#[cfg(feature = "k8s-annotation")]
+fn node_annotation(
+    config: &Config,
+    started: &Started,
+    leaving: &Arc<Notify>,
+    writers: &mut JoinSet<()>,
+) -> Result<(), DaemonError> {
+    if !config.compat.k8s_monitor.annotation {
+        return Ok(());
+    }
+    let node = started
+        .hub
+        .resource()
+        .get("k8s.node.name")
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let settings = node_annotation::Settings::in_cluster(
+        node_annotation::NodeName::new(node)?,
+        config.compat.k8s_monitor.interval,
+    );
+    let annotation = NodeAnnotation::new(&settings, started.hub.clone())?;
+    let leaving = leaving.clone();
+    writers.spawn(async move {
+        let told = leaving.notified();
+        annotation.run(told).await;
+    });
+    Ok(())
 }
 
 async fn last_words(writers: JoinSet<()>) {

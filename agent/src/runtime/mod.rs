@@ -1,6 +1,7 @@
 //! Runs the samplers and wires them to the pipeline and the exporters.
 
 mod daemon;
+mod explain;
 mod hub;
 mod intake;
 pub mod log;
@@ -14,6 +15,7 @@ mod table;
 pub mod worker;
 
 pub use daemon::{DaemonError, run as run_daemon, told_to_end};
+pub use explain::Explain;
 pub use hub::{Hub, Observer};
 pub use own_logs::OwnLogs;
 pub use print::{Format, PrintError, Printer};

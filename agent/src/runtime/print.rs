@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use rustix::termios::{isatty, tcgetwinsize};
 use tokio::sync::Notify;
 
+use super::explain::Explain;
 use super::start::Started;
+use crate::doctor;
 use crate::export::otlp;
 use crate::export::prometheus::{self, MetricsSource, Renderer};
 use crate::export::stdout::{self, Note, Recent, View};
@@ -45,8 +47,8 @@ pub struct Printer<'a> {
     pub started: &'a Started,
     /// For Prometheus' format.
     pub renderer: Renderer,
-    /// Finds what is to be said beside the table, given whether any sampler has readings.
-    pub explain: &'a (dyn Fn(bool) -> Vec<Note> + Send + Sync),
+    /// Finds what is to be said beside the table.
+    pub explain: Explain,
     /// What the table has shown before.
     pub recent: Mutex<Recent>,
 }
@@ -172,7 +174,7 @@ impl Printer<'_> {
             .statuses
             .iter()
             .any(|status| status.last().is_some_and(has_readings));
-        let mut notes = (self.explain)(seen);
+        let mut notes = self.explain.notes(seen);
         for status in &self.started.statuses {
             let name = status.descriptor.name;
             if let Some(over) = status.stuck() {
@@ -185,6 +187,13 @@ impl Printer<'_> {
                 notes.push(Note {
                     what: format!("{name}: {}", report.detail),
                     remedy: "see `agent doctor`".into(),
+                });
+            } else if let Some(report) = status.last().filter(|report| !seen && report.is_absence())
+                && !doctor::is_told_while_running(name)
+            {
+                notes.push(Note {
+                    what: format!("{name}: {}", report.detail),
+                    remedy: String::new(),
                 });
             }
         }

@@ -46,6 +46,11 @@ impl Report {
         }
     }
 
+    /// Whether there is nothing for the sampler to read.
+    pub fn is_absence(&self) -> bool {
+        self.outcome == "nothing_here"
+    }
+
     /// Whether the sampler failed, which "nothing here" is not.
     pub fn is_failure(&self) -> bool {
         self.outcome == "retry"

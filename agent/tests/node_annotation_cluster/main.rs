@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a peer that cannot be set up is a failed test")]
 
 mod cluster;
+mod manifests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,23 +50,6 @@ impl MetricsSource for Chip {
     fn resource(&self) -> &Resource {
         &self.0
     }
-}
-
-/// The base and the component, as an overlay of a user's would have them.
-fn manifests(cluster: &Cluster) -> PathBuf {
-    let overlay = cluster.path("overlay");
-    std::fs::create_dir(&overlay).unwrap();
-    let up = "../".repeat(overlay.canonicalize().unwrap().components().count() - 1);
-    let deploy = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../deploy/kustomize")
-        .canonicalize()
-        .unwrap();
-    let deploy = deploy.display();
-    let text = format!(
-        "namespace: accelscope\nresources: ['{up}{deploy}/base']\ncomponents: ['{up}{deploy}/components/k8s-monitor-annotation']\n"
-    );
-    std::fs::write(overlay.join("kustomization.yaml"), text).unwrap();
-    overlay
 }
 
 fn node(name: &str) -> Json {
@@ -165,8 +149,9 @@ async fn the_account_may_change_this_annotation_of_its_own_node_and_nothing_else
     let Some(programs) = cluster::programs() else { return };
     let cluster = Cluster::start(programs);
     // The namespace has to be there before a request for what is in it can be judged.
-    let overlay = manifests(&cluster).display().to_string();
+    let overlay = manifests::overlay(&cluster, &["k8s-monitor-annotation"]);
     cluster.admin(&["apply", "--validate=strict", "-k", &overlay]);
+    manifests::every_component_gives_what_it_says(&cluster);
     for name in ["node-1", "node-2"] {
         cluster.apply(&node(name));
     }

@@ -12,7 +12,7 @@ use super::families::{KINDS, Signs, folders};
 use super::family::Family;
 use super::majors::Majors;
 use super::{hooks, sysfs};
-use crate::host::HostRoots;
+use crate::host::{HostRoots, hailo};
 
 /// Most names of one folder that are looked at.
 const MAX_NAMES: usize = 8192;
@@ -218,13 +218,9 @@ impl Scanner {
     }
 
     fn hw_id(&self, family: Family, address: Option<&str>) -> Option<String> {
-        #[cfg(feature = "hailo")]
-        if let (Family::Hailo, Some(address)) = (family, address) {
-            return Some(crate::sampler::hailo::hw_id(address, &self.machine_id, &self.node_name));
-        }
         // Others tell a serial number or nothing.
-        let _ = (family, address);
-        None
+        let address = address.filter(|_| family == Family::Hailo)?;
+        Some(hailo::hw_id(address, &self.machine_id, &self.node_name))
     }
 
     fn add_extra(&self, extra: &Extra, majors: Option<&Majors>, found: &mut Found) {
@@ -279,12 +275,11 @@ fn short(node: &str) -> String {
 }
 
 fn address(family: Family, directory: &Path) -> Option<String> {
-    #[cfg(feature = "hailo")]
     if family == Family::Hailo {
-        return crate::sampler::hailo::address_of(directory);
+        hailo::address_of(directory)
+    } else {
+        sysfs::pci_address(directory)
     }
-    let _ = family;
-    sysfs::pci_address(directory)
 }
 
 /// The number of a node itself, without opening it.

@@ -115,11 +115,24 @@ impl Facts {
                     .to_owned(),
             );
         }
+        // Above 2 stands for patches of distributions. Ubuntu's until late 2025 asks for CAP_SYS_ADMIN whatever else there
+        // is (Launchpad 2131046).
+        if let Some(value @ 3..) = self.perf_event_paranoid
+            && !self.has(Capability::SysAdmin)
+        {
+            return (
+                format!(
+                    "the agent has CAP_BPF and CAP_PERFMON, but a seccomp filter forbids it, or this kernel lets only \
+                     CAP_SYS_ADMIN do so while kernel.perf_event_paranoid is {value}"
+                ),
+                "set kernel.perf_event_paranoid=2 on the host (sysctl), or give the agent CAP_SYS_ADMIN".to_owned(),
+            );
+        }
         (
             "the agent has the capabilities, so a security module, a seccomp filter or the kernel itself forbids it"
                 .to_owned(),
             "look for a refusal in the kernel's log and the audit log; in a container run it with seccomp and AppArmor \
-             profiles that allow bpf(2) and perf_event_open(2) (Unconfined)"
+             profiles that allow bpf(2) and perf_event_open(2) (Unconfined; CRI-O's own allows them with CAP_SYS_ADMIN)"
                 .to_owned(),
         )
     }
@@ -213,6 +226,16 @@ mod tests {
         };
         assert!(all(Some("confidentiality")).refused().0.contains("locked down"));
         assert!(all(None).refused().0.contains("security module"));
+        let least = Facts {
+            capabilities: Some(1 << Capability::Bpf as u64 | 1 << Capability::Perfmon as u64),
+            perf_event_paranoid: Some(4),
+            ..Facts::default()
+        };
+        assert!(
+            least.refused().1.contains("sysctl"),
+            "as on Ubuntu: {:?}",
+            least.refused()
+        );
         assert_eq!(
             lockdown("none [integrity] confidentiality\n").as_deref(),
             Some("integrity")

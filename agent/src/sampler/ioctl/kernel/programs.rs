@@ -46,6 +46,14 @@ pub(super) enum HookError {
         /// Why.
         source: io::Error,
     },
+    /// The kernel does not hand out a module's type information.
+    #[error("types of {module}: {source}")]
+    ModuleTypes {
+        /// Which.
+        module: String,
+        /// Why.
+        source: io::Error,
+    },
     /// No type information tells of the function.
     #[error("{0}")]
     NoTypes(String),
@@ -56,7 +64,9 @@ impl HookError {
     pub(super) fn errno(&self) -> Option<i32> {
         match self {
             Self::Load { source, .. } => source.source.raw_os_error(),
-            Self::Tracefs(source) | Self::Attach { source, .. } => source.raw_os_error(),
+            Self::Tracefs(source) | Self::Attach { source, .. } | Self::ModuleTypes { source, .. } => {
+                source.raw_os_error()
+            }
             Self::NoProgram(_) | Self::NoTypes(_) => None,
         }
     }
@@ -187,7 +197,8 @@ impl Programs {
         if let Some(tracefs) = &self.tracefs {
             return Ok(Arc::clone(tracefs));
         }
-        let tracefs = Arc::new(Tracefs::open().map_err(HookError::Tracefs)?);
+        let kernel = self.types.parent().unwrap_or(&self.types);
+        let tracefs = Arc::new(Tracefs::open(kernel).map_err(HookError::Tracefs)?);
         remove_left_over(&tracefs);
         Ok(Arc::clone(self.tracefs.insert(tracefs)))
     }
@@ -265,7 +276,10 @@ impl Programs {
         let (id, types) = if path.exists() {
             let own = Btf::read_module(&path, &kernel).map_err(|error| HookError::NoTypes(error.to_string()))?;
             let id = own.function_beside(symbol, &kernel).ok_or_else(|| unknown(module))?;
-            let types = sys::module_types(module).map_err(HookError::attach(format!("types of {module}")))?;
+            let types = sys::module_types(module).map_err(|source| HookError::ModuleTypes {
+                module: module.to_owned(),
+                source,
+            })?;
             (id, Some(types))
         } else {
             let id = kernel.function(symbol).ok_or_else(|| {

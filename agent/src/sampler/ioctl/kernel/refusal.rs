@@ -1,6 +1,6 @@
 //! From a kernel's error number to what an administrator can do.
 
-use super::facts::Facts;
+use super::facts::{Capability, Facts};
 use super::programs::HookError;
 use super::report::{Obstacle, Rung};
 
@@ -61,9 +61,14 @@ fn by_number(rung: Rung, error: &HookError, facts: &Facts) -> (String, String) {
     match (error.errno(), error) {
         (Some(libc::EPERM | libc::EACCES), HookError::Tracefs(_)) => (
             "mounting one needs CAP_SYS_ADMIN".to_owned(),
-            "mount it (mount -t tracefs tracefs /sys/kernel/tracing; in a container as a hostPath), or give the agent \
-             CAP_SYS_ADMIN"
+            "mount it on the host (mount -t tracefs tracefs /sys/kernel/tracing; a container sees it below host.root), or \
+             give the agent CAP_SYS_ADMIN"
                 .to_owned(),
+        ),
+        // `bpf_obj_get_next_id` and `bpf_btf_get_fd_by_id` (kernel/bpf/syscall.c) ask for it whatever else there is.
+        (Some(libc::EPERM), HookError::ModuleTypes { .. }) if !facts.has(Capability::SysAdmin) => (
+            "the kernel tells the types of a module only with CAP_SYS_ADMIN".to_owned(),
+            "nothing: a kprobe does the same".to_owned(),
         ),
         (Some(libc::EPERM | libc::EACCES), HookError::Load { source, .. }) if !source.log.is_empty() => (
             "the kernel's verifier did not take it".to_owned(),

@@ -13,18 +13,24 @@ pub(super) struct Tracefs {
     root: OwnedFd,
 }
 
-const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+/// Below `/sys/kernel`.
+const PLACES: [&str; 2] = ["tracing", "debug/tracing"];
 
 impl Tracefs {
-    /// Finds or makes one. Making needs Linux 5.2 and CAP_SYS_ADMIN.
-    pub(super) fn open() -> io::Result<Self> {
-        for place in PLACES {
-            if !Path::new(place).join("events").exists() {
+    /// Finds or makes one. `host` is the host's `/sys/kernel`: a container's own has no tracefs, and making one needs
+    /// Linux 5.2 and CAP_SYS_ADMIN.
+    pub(super) fn open(host: &Path) -> io::Result<Self> {
+        let own = Path::new("/sys/kernel");
+        let places = [host, own]
+            .into_iter()
+            .flat_map(|kernel| PLACES.map(|place| kernel.join(place)));
+        for place in places {
+            if !place.join("events").exists() {
                 continue;
             }
             let root = openat(
                 rustix::fs::CWD,
-                place,
+                &place,
                 OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
                 Mode::empty(),
             );
