@@ -52,7 +52,7 @@ fn main() -> Result<()> {
                 per_call(|| ioctl(&full, UNKNOWN, 0)),
                 per_call(|| ioctl(&other, GRANTED, 0)),
                 per_call(|| ioctl(&folder, GRANTED, 0)),
-                per_call(|| getppid()),
+                per_call(getppid),
             ];
         }
     }

@@ -9,7 +9,7 @@ use agent_ebpf::{
 };
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, HashMap, Queue};
-use aya::programs::TracePoint;
+use aya::programs::{Program, ProgramError, TracePoint};
 use aya::{Ebpf, EbpfLoader, Pod};
 
 /// A map's key or value.
@@ -80,6 +80,27 @@ impl Programs {
         tracepoint(&mut self.0, &format!("ioctl_enter_{kind}"), "sys_enter_ioctl")
     }
 
+    /// Lets the verifier look at every program, without attaching any; `hooked` is a function of the kernel whose first
+    /// arguments are those of a driver's ioctl. Gives the names of those taken, and of the others why they were not.
+    pub fn verify(&mut self, hooked: &str) -> Result<Vec<(String, Result<(), ProgramError>)>> {
+        let types = aya::Btf::from_sys_fs()?;
+        let mut verdicts = Vec::new();
+        for (name, program) in self.0.programs_mut() {
+            let verdict = match program {
+                Program::TracePoint(program) => program.load(),
+                Program::KProbe(program) => program.load(),
+                Program::RawTracePoint(program) => program.load(),
+                Program::BtfTracePoint(program) if name.contains("enter") => program.load("sys_enter", &types),
+                Program::BtfTracePoint(program) => program.load("sys_exit", &types),
+                Program::FEntry(program) => program.load(hooked, &types),
+                Program::FExit(program) => program.load(hooked, &types),
+                _ => continue,
+            };
+            verdicts.push((name.to_owned(), verdict));
+        }
+        Ok(verdicts)
+    }
+
     /// All records that are in use, with their numbers.
     pub fn records(&self) -> Result<Vec<(u32, Ident, Record)>> {
         let records: Array<_, Plain<Record>> = Array::try_from(self.0.map("RECORDS").context("no map RECORDS")?)?;
@@ -121,7 +142,7 @@ impl Programs {
         for place in 0..SLOTS / SLOT_PROBES {
             found.extend(slots.get(&place, 0)?.0.into_iter().filter(|slot| slot.owner != 0));
         }
-        for entry in over.iter() {
+        for entry in &over {
             found.push(entry?.1.0);
         }
         Ok(found)
