@@ -7,9 +7,12 @@
 //! - `xtask/vm/kernel.sh` gets a kernel and its headers from Debian's archive into the user's cache, once; remove
 //!   `~/.cache/accelscope/vm/SUITE-ARCHITECTURE` to get a newer one.
 //! - `xtask/vm/stub/` is the driver, built twice: as DKMS builds it (no type information, so it can be hooked by kprobe
-//!   only), and as a distribution builds its own (with type information, so by fentry).
+//!   only), and as a distribution builds its own (with type information, so by fentry). Debian's headers of 6.12 carry a
+//!   vmlinux, so that there DKMS builds have type information, too.
 //! - `xtask/vm/work.c` is the application, `xtask/vm/init` plays the scenarios.
 //! - [`judge`] says what must be true after each.
+//!
+//! An arm64 machine needs an agent built for it (`--agent-arm64 PATH`); nothing here builds one.
 //!
 //! Needs Debian or a derivative: `apt-get install qemu-system-x86 busybox-static cpio lz4 zstd xz-utils dwarves make gcc
 //! libc6-dev bc debian-archive-keyring`; for arm64 also `qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross`.
@@ -21,6 +24,7 @@ mod kernel;
 mod machine;
 mod outcome;
 mod point;
+mod types;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -159,9 +163,13 @@ fn judge(args: &Args, kernel: &'static Kernel, outcome: Result<Outcome>) -> Vec<
 }
 
 fn report(results: &[Verdict]) -> ExitCode {
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for result in results {
         let (word, said) = match &result.said {
+            Ok(said) if said.starts_with(judge::SKIPPED) => {
+                skipped += 1;
+                ("SKIP", said.clone())
+            }
             Ok(said) => {
                 passed += 1;
                 ("PASS", said.clone())
@@ -178,7 +186,7 @@ fn report(results: &[Verdict]) -> ExitCode {
             result.time.as_secs_f32()
         );
     }
-    println!("{passed} passed, {failed} failed");
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
     if failed == 0 {
         ExitCode::SUCCESS
     } else {

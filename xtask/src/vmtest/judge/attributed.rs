@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, ensure};
 
 use super::known::{self, CONTAINER, DEVICE, ERRORS, POD};
-use super::{Rung, cost};
+use super::{Rung, SKIPPED, cost};
 use crate::vmtest::outcome::{Left, Truth};
 use crate::vmtest::point::{Point, last};
 
@@ -15,7 +15,7 @@ pub(super) const COMMAND: &str = "accel.ioctl.command";
 
 pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
     if let Some(why) = left.noted("skipped").next() {
-        return Ok(format!("skipped: {why}"));
+        return Ok(format!("{SKIPPED}{why}"));
     }
     let truth = left.truth("before", "after")?;
     known::holds(&truth)?;

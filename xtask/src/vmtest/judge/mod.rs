@@ -18,6 +18,9 @@ pub(super) struct Scenario {
     pub(super) judge: fn(&Left) -> Result<String>,
 }
 
+/// Begins what is said of a scenario that the kernel cannot play.
+pub(super) const SKIPPED: &str = "SKIPPED: ";
+
 /// A way to watch calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rung {

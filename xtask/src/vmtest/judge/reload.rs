@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{attributed, known};
+use super::{SKIPPED, attributed, known};
 use crate::vmtest::outcome::Left;
 
 pub(super) fn judge(left: &Left) -> Result<String> {
@@ -23,7 +23,7 @@ pub(super) fn judge(left: &Left) -> Result<String> {
 /// able to find out who it is.
 pub(super) fn held(left: &Left) -> Result<String> {
     if let Some(why) = left.noted("skipped").next() {
-        return Ok(format!("skipped: {why}"));
+        return Ok(format!("{SKIPPED}{why}"));
     }
     left.undisturbed()?;
     ensure!(
