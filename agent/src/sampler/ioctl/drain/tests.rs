@@ -1,3 +1,4 @@
+mod maps;
 mod overlap;
 
 use std::cell::RefCell;
@@ -7,125 +8,11 @@ use std::path::PathBuf;
 
 use agent_ebpf::{BUCKETS, ChannelKey, ErrorKey, Key, NAME, Slot};
 
+use self::maps::{Gone, Inside, Maps};
 use super::*;
 use crate::metric::CgroupOwner;
 use crate::sampler::ioctl::device::Device;
 use crate::sampler::ioctl::family::Family;
-use crate::sampler::ioctl::kernel::{Event, Report, Watch};
-
-type Between = Box<dyn FnMut(&mut Inside) + Send>;
-
-/// Maps as a test wants them; `between` happens before each reading of one.
-#[derive(Default)]
-struct Maps {
-    inside: RefCell<Inside>,
-    between: Option<Between>,
-    report: Report,
-}
-
-#[derive(Default)]
-struct Inside {
-    records: BTreeMap<u32, (Ident, Record)>,
-    slots: Vec<Slot>,
-    errors: BTreeMap<(u32, u32), u64>,
-    channels: BTreeMap<(u32, u32), u64>,
-    counters: [u64; COUNTERS as usize],
-    now: Duration,
-    retired: Vec<u32>,
-    released: Vec<u64>,
-}
-
-impl Maps {
-    fn happens(&mut self) {
-        if let Some(between) = &mut self.between {
-            between(self.inside.get_mut());
-        }
-    }
-}
-
-impl Kernel for Maps {
-    fn events(&mut self, _: &mut dyn FnMut(Event<'_>)) {}
-
-    fn ready(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn slots(&mut self, visit: &mut dyn FnMut(&Slot)) {
-        self.happens();
-        self.inside.get_mut().slots.iter().for_each(visit);
-    }
-
-    fn release(&mut self, slot: &Slot) {
-        let inside = self.inside.get_mut();
-        inside.released.push(slot.owner);
-        inside.slots.retain(|one| one.owner != slot.owner);
-    }
-
-    fn records(&mut self, visit: &mut dyn FnMut(u32, &Ident, &Record)) {
-        let numbers: Vec<u32> = self.inside.get_mut().records.keys().copied().collect();
-        for number in numbers {
-            self.happens();
-            if let Some((ident, record)) = self.inside.get_mut().records.get(&number) {
-                visit(number, ident, record);
-            }
-        }
-    }
-
-    fn errors(&mut self, visit: &mut dyn FnMut(ErrorKey, u64)) {
-        self.happens();
-        for ((record, errno), count) in &self.inside.get_mut().errors {
-            let (record, errno) = (*record, *errno);
-            visit(ErrorKey { record, errno }, *count);
-        }
-    }
-
-    fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64)) {
-        self.happens();
-        for ((record, channel), count) in &self.inside.get_mut().channels {
-            let (record, channel) = (*record, *channel);
-            visit(ChannelKey { record, channel }, *count);
-        }
-    }
-
-    fn counters(&self) -> [u64; COUNTERS as usize] {
-        self.inside.borrow().counters
-    }
-
-    fn retire(&mut self, number: u32) {
-        self.inside.get_mut().retired.push(number);
-    }
-
-    fn settle(&mut self, freed: &mut dyn FnMut(u32)) {
-        let inside = self.inside.get_mut();
-        for number in std::mem::take(&mut inside.retired) {
-            inside.records.remove(&number);
-            freed(number);
-        }
-    }
-
-    fn watch(&mut self, _: &[Watch<'_>]) {}
-
-    fn report(&self) -> &Report {
-        &self.report
-    }
-
-    fn memory(&self) -> u64 {
-        0
-    }
-
-    fn now(&self) -> Duration {
-        self.inside.borrow().now
-    }
-}
-
-/// Threads that are gone.
-struct Gone(&'static [u32]);
-
-impl Threads for Gone {
-    fn is_there(&self, _: u32, thread: u32) -> bool {
-        !self.0.contains(&thread)
-    }
-}
 
 const PLAIN: u32 = 0x1234;
 
