@@ -103,7 +103,9 @@ fn machine() -> Vec<Series> {
     all.extend(process("GPU-a", 4711, &pod(), Some(20.0 * GIB), Some(0.43)));
     all.extend(process("GPU-a", 99, &[], None, None));
     let mut ended = process("GPU-b", 5, &pod(), Some(GIB), Some(1.0));
-    ended.iter_mut().for_each(|series| series.value = None);
+    for series in &mut ended {
+        series.value = None;
+    }
     all.extend(ended);
     // One that only draws, of which nvidia-smi's list of compute processes does not tell.
     all.extend(process("GPU-b", 6, &[], Some(GIB), Some(0.5)));

@@ -121,6 +121,34 @@ fn drivers_of_every_age_have_process_lists() {
 }
 
 #[test]
+fn drivers_that_write_longer_entries_into_the_same_list_are_known() {
+    let ours = std::process::id();
+    let mut gpu = h100(0);
+    gpu["compute"] = json!([
+        used(STRANGER, 3 * MIB),
+        used(ours, 7 * MIB),
+        used(STRANGER + 1, 9 * MIB)
+    ]);
+    let mut fake = Fake::without(&["nvmlDeviceGetRunningProcessDetailList"], vec![gpu]);
+    fake.change(|state| {
+        state["wide"] = json!(true);
+        state["values"]["nvmlSystemGetDriverVersion"] = json!("535.54.03");
+    });
+    let mut worker = Worker::of(&fake);
+    let points = worker.read();
+    close(points.value("nvidia.processes", &[]), 3.0);
+    for (pid, memory) in [(STRANGER, 3.0), (ours, 7.0), (STRANGER + 1, 9.0)] {
+        close(
+            points.of_process("accel.process.memory.usage", pid, &[]),
+            memory * MIB as f64,
+        );
+    }
+    // As many as fit into the first attempt only where an entry is as long as it is thought to be.
+    fake.change(|state| state["devices"][0]["compute"] = json!(strangers(64)));
+    close(worker.read().value("nvidia.processes", &[]), 64.0);
+}
+
+#[test]
 fn functions_that_the_library_lacks_lose_only_what_they_tell() {
     let missing = [
         "nvmlDeviceGetMPSComputeRunningProcesses",

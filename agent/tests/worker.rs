@@ -29,7 +29,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
 
+/// Of a worker that will miss it.
 const DEADLINE: Duration = Duration::from_millis(500);
+/// Of one that will not, however slow the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 static MAY_EMIT: &[&Instrument] = &[&hw::NPU_UTILIZATION, &hailo::NETWORK_FRAMES];
 
 fn main() {
@@ -148,6 +151,7 @@ fn reply(id: u64, points: Vec<WirePoint>) -> Reply {
         parts,
         skipped: [].into(),
         renewal: None,
+        successor: None,
     }
 }
 
@@ -174,7 +178,7 @@ fn worker(behaviour: &str) -> Worker {
 fn honest() -> Result<(), Failed> {
     let mut worker = worker("honest");
     for _ in 0..3 {
-        let reply = worker.request(DEADLINE)?;
+        let reply = worker.request(PATIENCE)?;
         assert_eq!(reply.parts[0].points[0].value, WireValue::Double(0.5));
     }
     assert!(worker.age().is_some() && worker.stuck().is_none());
@@ -186,13 +190,14 @@ fn hangs() -> Result<(), Failed> {
     let asked = Instant::now();
     let error = worker.request(DEADLINE).unwrap_err();
     assert!(matches!(error, WorkerError::Deadline(_)), "{error}");
-    assert!(asked.elapsed() >= DEADLINE && asked.elapsed() < DEADLINE + Duration::from_secs(2));
+    // Its worker sleeps for an hour.
+    assert!(asked.elapsed() >= DEADLINE && asked.elapsed() < PATIENCE);
     assert_eq!(worker.age(), None, "the hanging worker is still in use");
     Ok(())
 }
 
 fn crashes() -> Result<(), Failed> {
-    let error = worker("crash").request(Duration::from_secs(10)).unwrap_err();
+    let error = worker("crash").request(PATIENCE).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, WorkerError::Exited { .. }), "{text}");
     assert!(
@@ -203,15 +208,15 @@ fn crashes() -> Result<(), Failed> {
 }
 
 fn floods() -> Result<(), Failed> {
-    let error = worker("flood").request(Duration::from_secs(10)).unwrap_err();
+    let error = worker("flood").request(PATIENCE).unwrap_err();
     assert!(matches!(error, WorkerError::Protocol(_)), "{error}");
     Ok(())
 }
 
 fn complains() -> Result<(), Failed> {
     let mut worker = worker("complain");
-    assert_eq!(worker.request(Duration::from_secs(10))?.outcome, WireOutcome::Sampled);
-    assert_eq!(worker.request(Duration::from_secs(10))?.outcome, WireOutcome::Sampled);
+    assert_eq!(worker.request(PATIENCE)?.outcome, WireOutcome::Sampled);
+    assert_eq!(worker.request(PATIENCE)?.outcome, WireOutcome::Sampled);
     Ok(())
 }
 
@@ -349,7 +354,7 @@ fn renews() -> Result<(), Failed> {
         arguments: vec!["act".into(), "renew".into()],
         environment: vec![("ORDER", "first".into())],
     });
-    let mut said = || worker.request(Duration::from_secs(30)).unwrap().reason;
+    let mut said = || worker.request(PATIENCE).unwrap().reason;
     let (first, second, third) = (said(), said(), said());
     assert!(
         first.starts_with("first ") && second.starts_with("second "),
@@ -366,7 +371,7 @@ fn renews() -> Result<(), Failed> {
 }
 
 fn neighbours() -> Result<(), Failed> {
-    let hanging = Duration::from_secs(2);
+    let hanging = Duration::from_secs(6);
     let descriptor = Descriptor {
         name: "vendor",
         period: Duration::from_secs(600),
@@ -392,10 +397,10 @@ fn neighbours() -> Result<(), Failed> {
     ));
     let attribution = Attribution::new(&HostRoots::new("/"), Settings::default());
     let started = Started::launch(samplers, hub.clone(), attribution, Merger::new())?;
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     while !started.all_reported() {
         assert!(Instant::now() < until, "no report of the sampler whose worker hangs");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(10));
     }
     let times = times.lock().unwrap().clone();
     let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
@@ -410,7 +415,7 @@ fn neighbours() -> Result<(), Failed> {
         .map(|status| status.last().unwrap().detail)
         .collect();
     assert!(
-        details[0].contains("gave no answer within 2.0 s and was killed"),
+        details[0].contains("gave no answer within 6.0 s and was killed"),
         "{details:?}"
     );
     assert!(details[1].contains("the sampler panicked"), "{details:?}");
@@ -424,8 +429,8 @@ fn neighbours() -> Result<(), Failed> {
 
 fn backs_off() -> Result<(), Failed> {
     let mut worker = worker("crash");
-    worker.request(DEADLINE).unwrap_err();
-    let error = worker.request(DEADLINE).unwrap_err();
+    worker.request(PATIENCE).unwrap_err();
+    let error = worker.request(PATIENCE).unwrap_err();
     assert!(matches!(error, WorkerError::BackingOff(_)), "{error}");
     Ok(())
 }

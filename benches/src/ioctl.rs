@@ -1,6 +1,7 @@
 //! The prebuilt eBPF programs, loaded by a loader that is not the agent's.
 
 use std::path::Path;
+use std::process::Command;
 
 use accelscope::sampler::ioctl::kernel::{btf::Btf, offsets};
 use agent_ebpf::{
@@ -155,8 +156,26 @@ impl Programs {
     }
 }
 
+/// Sees to tracefs, where tracepoints have their numbers; a container or a bare machine may not have it mounted.
+fn tracefs() -> Result<()> {
+    let folder = Path::new("/sys/kernel/tracing");
+    if !folder.join("events").is_dir() {
+        let status = Command::new("mount")
+            .args(["-t", "tracefs", "tracefs"])
+            .arg(folder)
+            .status()?;
+        ensure!(
+            status.success(),
+            "tracefs is not mounted on {}, and could not be",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
 /// Loads one program and attaches it to a tracepoint of `syscalls`.
 pub fn tracepoint(programs: &mut Ebpf, name: &str, point: &str) -> Result<()> {
+    tracefs()?;
     let program: &mut TracePoint = programs
         .program_mut(name)
         .with_context(|| format!("no program {name}"))?

@@ -12,6 +12,7 @@ mod features;
 mod nvidia_compare;
 mod proto;
 mod tools;
+mod vmtest;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,8 @@ enum Task {
         #[arg(long)]
         export: bool,
     },
+    /// Test the agent on other kernels, in emulated machines with a stub of a driver.
+    Vmtest(vmtest::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Task::E2e(args) => return e2e::run(&args),
         Task::Features => features::run()?,
         Task::NvidiaCompare(args) => return nvidia_compare::run(&args),
+        Task::Vmtest(args) => return vmtest::run(&args),
         Task::Tools { export } => tools::run(export)?,
     }
     Ok(ExitCode::SUCCESS)

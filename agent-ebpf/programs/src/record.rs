@@ -38,8 +38,10 @@ fn lookup(key: &Key) -> u32 {
     unsafe { INDEX.get(key) }.copied().unwrap_or(NONE)
 }
 
-/// The way of a key's first call. Not inlined: it is long and rare.
+/// The way of a key's first call. Not inlined: it is long and rare. Its own name, because the compiler's would hold a hash of
+/// the folder in which this was built.
 #[inline(never)]
+#[unsafe(no_mangle)]
 fn make(key: &mut Key) -> u32 {
     let group = QuotaKey {
         cgroup_v2: key.cgroup_v2,

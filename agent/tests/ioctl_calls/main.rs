@@ -6,7 +6,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a test program that speaks to the tests"
+    clippy::float_cmp,
+    reason = "a test program that speaks to the tests; counts are whole numbers, and exact"
 )]
 
 mod caller;

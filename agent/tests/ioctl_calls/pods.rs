@@ -44,7 +44,7 @@ impl Pod {
         let mount = version.mount()?;
         let unique = u64::from(std::process::id()) << 32 | u64::from(number);
         let uid = format!("1b2c3d4e-5f60-4718-8293-{:012x}", unique & 0xffff_ffff_ffff);
-        let id = format!("{:048x}{unique:016x}", 0xacce_1u32);
+        let id = format!("{:048x}{unique:016x}", 0xacce1_u32);
         let name = format!("infer-{number}");
         let bundle = PathBuf::from(BUNDLES).join(&id);
         std::fs::create_dir_all(&bundle).unwrap();

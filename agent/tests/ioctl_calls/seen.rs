@@ -64,7 +64,7 @@ impl Agent {
         std::thread::spawn(move || {
             lines
                 .map_while(Result::ok)
-                .for_each(|line| to.lock().unwrap().push(line))
+                .for_each(|line| to.lock().unwrap().push(line));
         });
         Self {
             child,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use accelscope::host::HostRoots;
+use accelscope::metric::Point;
 use accelscope::sampler::Outcome;
 use accelscope::sampler::nvidia::{Launch, Settings, sampler};
 use serde_json::json;
@@ -56,7 +57,7 @@ fn a_gpu_that_was_lost_before_the_start_is_named_by_what_the_kernel_lists() {
 fn a_reading_that_hangs_costs_one_topic_of_one_gpu() {
     let mut fake = Fake::new(vec![h100(0), h100(1)]);
     let mut worker = worker(&fake, SHORT);
-    sampled(&mut worker);
+    until_sampled(&mut worker, |points| !points.is_empty());
     fake.change(|state| state["devices"][0]["hang"] = json!({"nvmlDeviceGetEccMode": "forever"}));
     let (outcome, points) = run(&mut worker);
     let Outcome::Retry(error) = outcome else {
@@ -67,7 +68,9 @@ fn a_reading_that_hangs_costs_one_topic_of_one_gpu() {
     close(value(&points, "hw.power", 0, &[]), 250.0);
     close(value(&points, "hw.power", 1, &[]), 250.001);
     // Without a rest: the next process leaves alone what hung.
-    let points = sampled(&mut worker);
+    let points = until_sampled(&mut worker, |points| {
+        value(points, "nvidia.ecc.enabled", 1, &[]).is_some()
+    });
     assert_eq!(value(&points, "nvidia.ecc.enabled", 0, &[]), None);
     close(value(&points, "nvidia.ecc.enabled", 1, &[]), 1.0);
     close(value(&points, "hw.power", 0, &[]), 250.0);
@@ -136,10 +139,21 @@ fn a_driver_that_is_not_loaded_says_how_to_mend_it_and_is_found_later() {
 fn a_driver_that_is_replaced_underneath_is_found_again() {
     let mut fake = Fake::new(vec![h100(0)]);
     let mut worker = worker(&fake, LONG);
-    sampled(&mut worker);
+    let energy = |points: &[Point]| find(points, "hw.energy", 0, &[]).unwrap().clone();
+    let first = energy(&sampled(&mut worker));
     // All handles are void.
     fake.change(|state| state["generation"] = json!(2));
-    until_sampled(&mut worker, |points| value(points, "hw.power", 0, &[]).is_some());
+    let points = until_sampled(&mut worker, |points| value(points, "hw.power", 0, &[]).is_some());
+    let second = energy(&points);
+    assert_eq!(second.start, first.start, "it went on");
+    // And here the GPU began to count anew.
+    fake.change(|state| {
+        state["generation"] = json!(3);
+        state["devices"][0]["values"]["nvmlDeviceGetTotalEnergyConsumption"] = json!(1500);
+    });
+    let points = until_sampled(&mut worker, |points| value(points, "hw.power", 0, &[]).is_some());
+    let third = energy(&points);
+    assert_eq!((third.value.as_f64(), third.start), (Some(1.5), Some(second.time)));
     // As after an upgrade of the package without a reboot, and then with one.
     fake.change(|state| state["fail"] = json!({"nvmlDeviceGetPowerUsage": 18}));
     let (outcome, points) = run(&mut worker);

@@ -19,9 +19,9 @@ use accelscope::sampler::nvidia::{Launch, Settings, sampler};
 use accelscope::sampler::{Outcome, Sampler};
 use nvml_support::{Fake, uuid};
 
-const LONG: Duration = Duration::from_secs(30);
-/// What a hang may cost in a test that provokes one.
-const SHORT: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(60);
+/// What a hang may cost in a test that provokes one: more than a reading takes on a busy machine.
+const SHORT: Duration = Duration::from_secs(6);
 
 fn worker(fake: &Fake, patience: Duration) -> WorkerSampler {
     let settings = Settings {

@@ -2,7 +2,7 @@
 
 mod bench;
 mod peer;
-mod process;
+pub(crate) mod process;
 mod reading;
 mod scenario;
 mod wait;
@@ -103,7 +103,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-fn build(release: bool) -> Result<PathBuf> {
+/// Builds the agent and gives its path.
+pub(crate) fn build(release: bool) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([

@@ -23,12 +23,11 @@ pub(crate) fn run(check: bool, install: bool) -> Result<()> {
 
 fn build() -> Result<()> {
     let toolchain = Toolchain::find()?;
-    let target = root().join("target/ebpf");
     let folder = prebuilt();
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for architecture in ARCHITECTURES {
         let path = object_path(architecture);
-        std::fs::write(&path, toolchain.build(architecture, &target)?)
+        std::fs::write(&path, toolchain.build(architecture)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         println!("{}", path.display());
     }
@@ -62,11 +61,10 @@ fn rebuild(committed: &Provenance) -> Result<()> {
         Ok(_) => return skip("another toolchain than the one they were built with (PROVENANCE.toml names it)"),
         Err(error) => return skip(&format!("{error:#}")),
     };
-    let scratch = tempfile::tempdir().context("cannot create a temporary folder")?;
     for architecture in ARCHITECTURES {
         let path = object_path(architecture);
         let old = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let new = toolchain.build(architecture, scratch.path())?;
+        let new = toolchain.build(architecture)?;
         if old != new {
             bail!("rebuilt with the same toolchain, {} is another", path.display());
         }

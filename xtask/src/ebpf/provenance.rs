@@ -36,6 +36,7 @@ impl Provenance {
         let mut sources = vec![
             folder.join("Cargo.toml"),
             folder.join("programs/Cargo.toml"),
+            folder.join("programs/build.rs"),
             folder.join("programs/src"),
         ];
         // What only the agent compiles does not change the programs.

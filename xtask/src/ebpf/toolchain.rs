@@ -1,6 +1,6 @@
 //! The nightly compiler and the linker that build eBPF programs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -63,13 +63,13 @@ impl Toolchain {
     }
 
     /// The object for an architecture.
-    pub(super) fn build(&self, architecture: &str, target: &Path) -> Result<Vec<u8>> {
-        let target = target.join(architecture);
+    pub(super) fn build(&self, architecture: &str) -> Result<Vec<u8>> {
+        // One folder for all: only what depends on the architecture is built again.
+        let target = root().join("target/ebpf");
         let root = root().canonicalize().context("cannot resolve the project's folder")?;
         // Without debugging information, which no loader reads; then no path of this machine reaches the object either.
         let flags = [
             format!("-Ctarget-cpu={PROCESSOR}"),
-            format!("--cfg=bpf_target_arch=\"{architecture}\""),
             "-Cdebuginfo=0".to_owned(),
             format!("-Clinker={}", self.linker.display()),
         ];
@@ -87,6 +87,7 @@ impl Toolchain {
             ])
             .arg(&target)
             .current_dir(root.join("agent-ebpf/programs"))
+            .env("AYA_BPF_TARGET_ARCH", architecture)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             .env_remove("RUSTFLAGS")
             // What cargo sets for its own children would choose the compiler of the workspace.

@@ -165,7 +165,7 @@ impl Row {
                 ),
                 (
                     "start_time",
-                    process.start.map_or("0".to_owned(), |start| format!("{start:.0}")),
+                    process.start.map_or("0".to_owned(), |start| start.floor().to_string()),
                 ),
                 ("gi_id", id(process.instance.0)),
                 ("ci_id", id(process.instance.1)),

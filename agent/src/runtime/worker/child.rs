@@ -134,14 +134,11 @@ impl Worker {
         match running.exchange(self.next_id, deadline) {
             Ok(reply) => {
                 self.backoff.succeeded();
-                match reply.renewal.as_deref() {
-                    Some(order) if order.len() <= MAX_RENEWAL_BYTES && !order.contains('\0') => {
-                        self.discard(running, WorkerError::BackingOff(Duration::ZERO));
-                        if let Some((_, value)) = self.command.environment.first_mut() {
-                            *value = order.into();
-                        }
-                    }
-                    _ => self.running = Some(running),
+                if self.instruct(reply.renewal.as_deref()) {
+                    self.discard(running, WorkerError::BackingOff(Duration::ZERO));
+                } else {
+                    self.instruct(reply.successor.as_deref());
+                    self.running = Some(running);
                 }
                 Ok(reply)
             }
@@ -160,6 +157,17 @@ impl Worker {
     /// How long ago the oldest child was killed that is still there.
     pub fn stuck(&self) -> Option<Duration> {
         self.left_behind.iter().map(|(_, killed)| killed.elapsed()).max()
+    }
+
+    /// Whether there is an order for the next process, which will have it.
+    fn instruct(&mut self, order: Option<&str>) -> bool {
+        let Some(order) = order.filter(|order| order.len() <= MAX_RENEWAL_BYTES && !order.contains('\0')) else {
+            return false;
+        };
+        if let Some((_, value)) = self.command.environment.first_mut() {
+            *value = order.into();
+        }
+        true
     }
 
     fn fail(&mut self, error: WorkerError) -> WorkerError {

@@ -10,8 +10,10 @@ mod child;
 mod protocol;
 mod sampler;
 mod serve;
+mod starts;
 
 pub use child::{Command, Worker, WorkerError};
 pub use protocol::{MAX_FRAME_BYTES, ProtocolError, Reply, WireOutcome, WireOwner, WirePart, WirePoint, WireValue};
 pub use sampler::WorkerSampler;
 pub use serve::{serve, serve_renewing};
+pub use starts::Starts;

@@ -38,9 +38,13 @@ pub struct Reply {
     /// vendor code that only a new process can recover, and that may not even let this one be killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<String>,
+    /// The same for the process after this one, should this one end without having asked for it: what it told must not
+    /// be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<String>,
 }
 
-/// Longest [`Reply::renewal`] in bytes; the kernel's limit for one variable is 128 KiB.
+/// Longest [`Reply::renewal`] and [`Reply::successor`] in bytes; the kernel's limit for one variable is 128 KiB.
 pub(super) const MAX_RENEWAL_BYTES: usize = 64 << 10;
 
 /// [`Outcome`](crate::sampler::Outcome) on the wire.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::child::{Worker, WorkerError};
 use super::protocol::{Reply, WireOutcome, WirePoint, WireValue};
+use super::starts::Starts;
 use crate::metric::{
     Attribute, AttributeValue, Attributes, Batch, Histogram, Owner, Part, Point, ProcessKey, Timestamp, Value,
     catalogue, key,
@@ -29,6 +30,7 @@ pub struct WorkerSampler {
     recorders: Recorders,
     /// Of the last reply with readings.
     parts: Vec<Arc<str>>,
+    starts: Starts,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,21 @@ impl WorkerSampler {
             worker,
             recorders,
             parts: Vec::new(),
+            starts: Starts::default(),
         }
+    }
+
+    /// For a worker that takes the place of another: what [`into_starts`](Self::into_starts) gave.
+    #[must_use]
+    pub fn with_starts(mut self, starts: Starts) -> Self {
+        self.starts = starts;
+        self
+    }
+
+    /// Ends the worker. What it counted goes on where the next one does.
+    #[must_use]
+    pub fn into_starts(self) -> Starts {
+        self.starts
     }
 
     fn believe(&mut self, reply: Reply, out: &mut Vec<Batch>) {
@@ -95,8 +111,9 @@ impl WorkerSampler {
             for wire in part.points {
                 let checked = if left == 0 { Err("too_many") } else { self.check(wire) };
                 match checked {
-                    Ok(point) => {
+                    Ok(mut point) => {
                         left -= 1;
+                        self.starts.settle(&mut point);
                         points.push(point);
                     }
                     Err(reason) => self.recorders.rejected.add(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use opentelemetry::metrics::Counter;
 
 use super::drain::Losses;
+use super::holders::Holders;
 use super::kernel::{Kernel, Report, Rung};
 use super::labels::{Labels, What};
 use super::places::{Label, Places};
@@ -104,10 +105,14 @@ impl Users {
         self.0.insert(device, process);
     }
 
-    /// Whether one of them has ended.
-    pub(super) fn look(&mut self, processes: &Processes) -> bool {
+    /// Whether one of them has ended, or closed the device.
+    pub(super) fn look(&mut self, processes: &Processes, holders: &Holders, places: &Places) -> bool {
         let before = self.0.len();
-        self.0.retain(|_, process| processes.is_alive(*process));
+        self.0.retain(|label, process| {
+            let number = places.labelled(*label).map(|device| device.number);
+            let holds = number.is_some_and(|number| holders.of(number).any(|holder| holder == *process));
+            processes.is_alive(*process) && (holds || !holders.is_complete())
+        });
         self.0.len() != before
     }
 

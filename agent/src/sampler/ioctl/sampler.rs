@@ -32,6 +32,8 @@ const NAME: &str = "ioctl";
 const REPEAT: Duration = Duration::from_secs(5);
 /// Shortest time between two looks at events: the first is heeded at once, and then many of them come.
 const GATHER: Duration = Duration::from_millis(20);
+/// Longest run: the first one has the kernel check the programs, which takes seconds on a small board.
+const DEADLINE: Duration = Duration::from_secs(20);
 /// How often drivers are looked at that came or went while their devices stayed the same.
 const DRIVERS: Duration = Duration::from_secs(30);
 
@@ -254,7 +256,7 @@ impl Sampler {
         };
         let references = references(&self.roots, self.devices.all());
         let held = self.holders.update(told, references, now.instant);
-        changed |= self.users.look(&self.processes);
+        changed |= self.users.look(&self.processes, &self.holders, &self.places);
         let holders = holder_points(&self.holder_labels, &self.holders, now.wall);
         changed |= self.own.holders_are(&holders);
         if changed || self.handed_at.is_none_or(|last| now.instant >= last + REPEAT) {
@@ -324,7 +326,7 @@ impl crate::sampler::Sampler for Sampler {
         Descriptor {
             name: NAME,
             period: self.settings.period,
-            deadline: Duration::from_secs(5) + self.window.unwrap_or_default(),
+            deadline: DEADLINE + self.window.unwrap_or_default(),
             instruments: &INSTRUMENTS,
         }
     }

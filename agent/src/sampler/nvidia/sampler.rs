@@ -11,7 +11,7 @@ use super::worker::{Order, VARIABLE};
 use super::{INSTRUMENTS, NAME, library};
 use crate::host::HostRoots;
 use crate::metric::Batch;
-use crate::runtime::worker::{Command, Worker, WorkerSampler};
+use crate::runtime::worker::{Command, Starts, Worker, WorkerSampler};
 use crate::sampler::{Descriptor, Outcome, Sampler};
 
 /// Longest time that the worker lets the driver take for a reading, and how much longer the agent waits for the worker.
@@ -109,11 +109,17 @@ pub(super) fn absence(settings: &Settings, roots: &HostRoots) -> Option<String> 
 struct Gate {
     launch: Launch,
     worker: Option<WorkerSampler>,
+    /// Of the worker that ended with its driver.
+    starts: Starts,
 }
 
 impl Gate {
     fn new(launch: Launch) -> Self {
-        Self { launch, worker: None }
+        Self {
+            launch,
+            worker: None,
+            starts: Starts::default(),
+        }
     }
 }
 
@@ -136,7 +142,9 @@ impl Sampler for Gate {
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         if let Some(why) = absence(&self.launch.settings, &self.launch.roots) {
             // A driver that was unloaded: the worker ends, and the next one finds what is then there.
-            self.worker = None;
+            if let Some(worker) = self.worker.take() {
+                self.starts = worker.into_starts();
+            }
             return Outcome::NothingHere(why);
         }
         if self.worker.is_none() {
@@ -144,7 +152,7 @@ impl Sampler for Gate {
                 tracing::warn!("{loss}; {NAMESPACE_REMEDY}");
             }
             match sampler(self.launch.clone()) {
-                Ok(worker) => self.worker = Some(worker),
+                Ok(worker) => self.worker = Some(worker.with_starts(std::mem::take(&mut self.starts))),
                 Err(error) => return Outcome::Retry(error.into()),
             }
         }

@@ -236,12 +236,11 @@ impl Pass {
             Err(error) => self.sheet.fail(error),
         }
         for topic in &mut self.topics {
-            if rests(&self.avoided, "", topic.name()) {
-                continue;
+            if !rests(&self.avoided, "", topic.name()) {
+                board.begin(&nobody, topic.name());
+                topic.finish(&mut self.sheet);
+                board.end();
             }
-            board.begin(&nobody, topic.name());
-            topic.finish(&mut self.sheet);
-            board.end();
             if let Some(state) = topic.carry() {
                 done.carried.insert(topic.name().to_owned(), state);
             }
@@ -257,11 +256,11 @@ impl Pass {
         for topic in &mut self.topics {
             if rests(&self.avoided, "", topic.name()) {
                 self.sheet.skip(format!("{}.avoided", topic.name()));
-                continue;
+            } else {
+                board.begin(&nobody, topic.name());
+                topic.begin(&mut self.sheet);
+                board.end();
             }
-            board.begin(&nobody, topic.name());
-            topic.begin(&mut self.sheet);
-            board.end();
             if let Some(state) = topic.carry() {
                 carried.insert(topic.name().to_owned(), state);
             }

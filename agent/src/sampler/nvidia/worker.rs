@@ -75,6 +75,7 @@ fn reply(id: u64, outcome: WireOutcome, reason: String) -> Reply {
         parts: Vec::new(),
         skipped: BTreeMap::new(),
         renewal: None,
+        successor: None,
     }
 }
 
@@ -147,6 +148,10 @@ impl Work {
         let end = self.collect(&mut skipped);
         let mut reply = self.answer(id, end, &mut skipped);
         reply.skipped = skipped;
+        // A library that crashes the next time must not take back what was counted until now.
+        if reply.renewal.is_none() && !self.order.carried.is_empty() {
+            reply.successor = self.renewal(self.order.avoided.clone(), None);
+        }
         reply
     }
 

@@ -9,6 +9,7 @@
 //! {
 //!   "init": 0,                              // what nvmlInit_v2 answers
 //!   "generation": 1,                        // another number: the driver was loaded anew, every handle is void
+//!   "wide": false,                          // whether the third process lists have 32 bytes a process
 //!   "values": {"nvmlSystemGetDriverVersion": "580.82.07"},
 //!   "fail":  {"nvmlDeviceGetName": 999},    // here for all devices, in a device for it alone
 //!   "hang":  {"nvmlDeviceGetName": "forever" or "once" or SECONDS},

@@ -29,6 +29,12 @@ fn processes(
     if node.get(kind).is_none() {
         return Err(code::NOT_SUPPORTED);
     }
+    // Without a word, as the drivers 535.43 to 535.86 do.
+    let size = if name.ends_with("_v3") && call.state["wide"] == true {
+        32
+    } else {
+        size
+    };
     let processes = list(node, kind);
     let room = At::of(count).get_four(0) as usize;
     if room < processes.len() {
@@ -42,7 +48,7 @@ fn processes(
         at.four(0, number(&process["pid"]));
         // NVML_VALUE_NOT_AVAILABLE
         at.eight(8, process["memory"].as_u64().unwrap_or(u64::MAX));
-        if size == 24 {
+        if size >= 24 {
             at.four(16, process["gi"].as_u64().unwrap_or(NONE));
             at.four(20, process["ci"].as_u64().unwrap_or(NONE));
         }
@@ -72,6 +78,16 @@ process_lists! {
 }
 
 exported! {
+    fn nvmlDeviceGetConfComputeMemSizeInfo(device: Handle, _to: *mut c_void) {
+        Call::on(NAME, device)?;
+        Err(code::NOT_SUPPORTED)
+    }
+
+    fn nvmlDeviceGetRunningProcessDetailList(device: Handle, _to: *mut c_void) {
+        Call::on(NAME, device)?;
+        Err(code::NOT_SUPPORTED)
+    }
+
     fn nvmlDeviceGetProcessUtilization(device: Handle, to: *mut c_void, count: *mut c_uint, since: c_ulonglong) {
         let call = Call::on(NAME, device)?;
         let node = call.node();

@@ -126,6 +126,7 @@ fn cannot_start(id: u64, error: &io::Error) -> Reply {
         parts: Vec::new(),
         skipped: BTreeMap::new(),
         renewal: None,
+        successor: None,
     }
 }
 
@@ -229,6 +230,7 @@ impl Work {
             parts,
             skipped,
             renewal: None,
+            successor: None,
         };
         (reply, renew.then(|| self.renewal()).flatten())
     }

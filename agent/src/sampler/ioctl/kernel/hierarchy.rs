@@ -25,6 +25,11 @@ pub(super) fn find(proc: &Path, btf: Option<&Btf>) -> Option<V1> {
     })
 }
 
+/// Whether there is the unified hierarchy and no other.
+pub(super) fn is_single(proc: &Path) -> bool {
+    std::fs::read_to_string(proc.join("self/cgroup")).is_ok_and(|text| text.lines().all(|line| line.starts_with("0::")))
+}
+
 fn of(table: &str, number: impl Fn(&str) -> Option<u32>) -> Option<V1> {
     let rows = || {
         table.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
@@ -50,6 +55,17 @@ mod tests {
 
     const HYBRID: &str =
         "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t3\t1\t1\nmemory\t4\t38\t1\npids\t8\t1\t1\n";
+
+    #[test]
+    fn one_hierarchy_is_told_from_several() {
+        let proc = tempfile::tempdir().unwrap();
+        std::fs::create_dir(proc.path().join("self")).unwrap();
+        for (text, single) in [("0::/init.scope\n", true), ("1:name=systemd:/\n0::/\n", false)] {
+            std::fs::write(proc.path().join("self/cgroup"), text).unwrap();
+            assert_eq!(is_single(proc.path()), single, "{text}");
+        }
+        assert!(!is_single(Path::new("/nowhere")));
+    }
 
     #[test]
     fn the_hierarchy_that_tells_containers_apart_is_found() {

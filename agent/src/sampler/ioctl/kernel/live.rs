@@ -96,7 +96,11 @@ impl Live {
         let machine = Machine::here();
         let types = self.types();
         let (offsets, btf, own) = self.offsets(machine);
-        let missing = offsets::missing(&offsets);
+        let mut missing = offsets::missing(&offsets);
+        if hierarchy::is_single(&self.roots.proc()) && offsets.cgroup_kn != u32::MAX && offsets.kn_id != u32::MAX {
+            // The number of the unified one is 0, which is what a program tells that cannot see it.
+            missing.retain(|(feature, _)| *feature != Feature::CgroupMade);
+        }
         let lacks = |feature| missing.iter().any(|(missing, _)| *missing == feature);
         let v1 = hierarchy::find(&self.roots.proc(), btf.as_ref()).filter(|_| !lacks(Feature::CgroupV1));
         let made_told = !lacks(Feature::CgroupMade);
@@ -121,7 +125,9 @@ impl Live {
         let memory = object.memory;
         let tables = Tables::new(object.maps)?;
         self.report.v1 = v1;
-        for (feature, field) in &missing {
+        // Where nothing at all is known, that has been said.
+        let any = offsets != Offsets::UNKNOWN;
+        for (feature, field) in missing.iter().filter(|_| any) {
             let obstacle = Obstacle {
                 rung: None,
                 what: format!("it is not known where this kernel keeps {field}: {}", feature.loss()),

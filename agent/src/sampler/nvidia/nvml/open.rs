@@ -83,6 +83,14 @@ impl Nvml {
         self.0.wrapper.field_id_scheme() != FieldIdScheme::V12
     }
 
+    /// Whether the third version of the process lists writes 32 bytes a process, as with drivers 535.43 to 535.86, where
+    /// all others write 24: the additional number moved to `nvmlDeviceGetRunningProcessDetailList` afterwards, without
+    /// another name for what remained (nvidia-settings, `src/nvml.h` of 530.41.03, 535.43.02 and 535.104.05).
+    pub(in crate::sampler::nvidia) fn has_wide_process_lists(self) -> bool {
+        let library = self.symbols();
+        library.nvmlDeviceGetConfComputeMemSizeInfo.is_ok() && library.nvmlDeviceGetRunningProcessDetailList.is_err()
+    }
+
     /// Version of NVML, e.g. `13.580.95.05`.
     pub(in crate::sampler::nvidia) fn nvml_version(self) -> Option<String> {
         self.0.wrapper.sys_nvml_version().ok()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::features;
-use super::mig::{self, instances};
+use super::mig::{self, instances, or_gone};
 use crate::metric::catalogue::nvidia_parts;
 use crate::metric::{Attributes, Point, key};
 use crate::sampler::nvidia::gpu::Gpu;
@@ -88,7 +88,10 @@ impl Topic for Gpm {
             } else {
                 "gpm_sample"
             };
-            let taken = gpu.ask(field, sheet, |device| take(device, instance));
+            let taken = gpu.ask(field, sheet, |device| match instance {
+                None => take(device, None),
+                Some(_) => or_gone(take(device, instance)),
+            });
             let place = (Arc::clone(&uuid), instance);
             let (Some(taken), Some(device)) = (taken, gpu.device) else {
                 self.before.remove(&place);

@@ -17,6 +17,30 @@ pub(in crate::sampler::nvidia::topics) struct MigDevice {
     pub(in crate::sampler::nvidia::topics) compute_instance: Option<u32>,
 }
 
+impl MigDevice {
+    /// A reading of it. That it was destroyed since it was found says nothing of what the GPU's other instances can tell.
+    pub(in crate::sampler::nvidia::topics) fn ask<T>(
+        &self,
+        gpu: &mut Gpu,
+        field: &'static str,
+        sheet: &mut Sheet,
+        question: impl FnOnce(Device) -> Result<T, NvmlError>,
+    ) -> Option<T> {
+        gpu.ask(field, sheet, |_| or_gone(question(self.device)))
+    }
+}
+
+/// A handle or id of an instance that is no longer there is an invalid argument (nvml.h 13.5), which passes.
+pub(in crate::sampler::nvidia::topics) fn or_gone<T>(result: Result<T, NvmlError>) -> Result<T, NvmlError> {
+    result.map_err(|error| match error.code {
+        Code::InvalidArgument => NvmlError {
+            code: Code::NotFound,
+            ..error
+        },
+        _ => error,
+    })
+}
+
 /// Sizes of a MIG device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sizes {

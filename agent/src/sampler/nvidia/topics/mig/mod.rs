@@ -5,7 +5,7 @@ mod profile;
 
 use std::collections::HashSet;
 
-pub(super) use instances::{MigDevice, instances};
+pub(super) use instances::{MigDevice, instances, or_gone};
 
 use crate::metric::catalogue::nvidia_parts;
 use crate::metric::{Attribute, key};
@@ -43,10 +43,10 @@ impl Topic for Mig {
         sheet.gauge(&nvidia_parts::MIG_ENABLED, gpu, [], i64::from(mode == 1));
         let mut told = HashSet::new();
         for instance in instances(gpu, sheet) {
-            let name = gpu.ask("mig_name", sheet, |_| instance.device.name()).flatten();
-            let sizes = gpu.ask("mig_attributes", sheet, |_| instances::sizes(instance.device));
-            let uuid = gpu.ask("mig_uuid", sheet, |_| instance.device.uuid()).flatten();
-            let memory = gpu.ask("mig_memory", sheet, |_| instance.device.memory());
+            let name = instance.ask(gpu, "mig_name", sheet, Device::name).flatten();
+            let sizes = instance.ask(gpu, "mig_attributes", sheet, instances::sizes);
+            let uuid = instance.ask(gpu, "mig_uuid", sheet, Device::uuid).flatten();
+            let memory = instance.ask(gpu, "mig_memory", sheet, Device::memory);
             let profile = profile::compute(name.as_deref(), sizes.as_ref());
             let texts = [(key::NVIDIA_MIG_UUID, uuid), (key::NVIDIA_MIG_PROFILE, profile.clone())];
             let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text?.into())));

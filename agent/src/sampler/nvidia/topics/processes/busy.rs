@@ -8,6 +8,8 @@ use super::list::Sampled;
 const FIRST: u64 = 2_000_000;
 /// A sample from further in the future than this shows that a clock was set back.
 const SKEW: u64 = 5_000_000;
+/// The longest time for which a sample speaks, in microseconds: the driver's sampling period is 1/6 to 1 s (nvml.h 13.5).
+const PERIOD: u64 = 1_000_000;
 
 /// Of one GPU, from reading to reading. The times are those of the host's CPU in microseconds.
 #[derive(Debug, Default)]
@@ -37,7 +39,7 @@ impl Busy {
     }
 
     /// By process, those without a new sample left out: they were idle. Each sample counts for the time since the one
-    /// before it.
+    /// before it, a sampling period at most.
     pub(super) fn take(&mut self, samples: &[Sampled], now: u64) -> HashMap<u32, Share> {
         let since = self.since(now);
         let mut of: HashMap<u32, Vec<&Sampled>> = HashMap::new();
@@ -71,7 +73,7 @@ impl Busy {
 fn share(samples: &[&Sampled], mut before: u64) -> Share {
     let (mut weighed, mut weight) = ([0.0; 4], 0.0);
     for sample in samples {
-        let time = sample.time.saturating_sub(before).max(1) as f64;
+        let time = sample.time.saturating_sub(before).clamp(1, PERIOD) as f64;
         before = sample.time;
         // Contexts of processes that crashed leave entries of any number.
         if sample.percent.iter().any(|percent| *percent > 100) {
@@ -136,6 +138,10 @@ mod tests {
         // 3/4 of the time at 100, 1/4 at 20, given in any order.
         let samples = [sample(1, NOW + 400, 20), sample(1, NOW + 300, 100)];
         assert_eq!(sm(&busy.take(&samples, NOW + 500), 1), Some(0.8));
+        // The first after a long rest says nothing of the rest.
+        let later = NOW + 3_600_000_000;
+        let samples = [sample(1, later, 100), sample(1, later + PERIOD, 0)];
+        assert_eq!(sm(&busy.take(&samples, later + PERIOD), 1), Some(0.5));
     }
 
     #[test]

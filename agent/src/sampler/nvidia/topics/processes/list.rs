@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
 use crate::sampler::nvidia::nvml::sys::{self, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t};
-use crate::sampler::nvidia::nvml::{Code, Device, NvmlError, OrOlder, call};
+use crate::sampler::nvidia::nvml::{Code, Device, NvmlError, OrOlder, call, missing};
 
 /// Room in the first attempt.
 const USUAL: usize = 64;
@@ -78,8 +78,8 @@ fn grown<T: Copy>(
     }))
 }
 
-/// The list by its functions from newest to oldest. The third and second version have one layout, the first has no
-/// instances.
+/// The list by its functions from newest to oldest. The third and second version have one layout, but for a few drivers
+/// whose third is left out; the first has no instances.
 macro_rules! versions {
     ($device:expr, $v3:ident, $v2:ident, $v1:ident) => {{
         let device = $device;
@@ -90,10 +90,15 @@ macro_rules! versions {
             computeInstanceId: u32::MAX,
         };
         grown(empty, |count, to| {
-            // SAFETY: the buffer has room for `count` structures of the size that both functions write (nvml.h 13.5).
+            // SAFETY: the buffer has room for `count` structures of the size that both functions write (nvml.h 13.5); the
+            // third where it does.
             unsafe {
-                call!(device.nvml(), $v3(device.handle(), &raw mut *count, to.cast()))
-                    .or_older(|| call!(device.nvml(), $v2(device.handle(), &raw mut *count, to.cast())))
+                if device.nvml().has_wide_process_lists() {
+                    Err(missing(stringify!($v3)))
+                } else {
+                    call!(device.nvml(), $v3(device.handle(), &raw mut *count, to.cast()))
+                }
+                .or_older(|| call!(device.nvml(), $v2(device.handle(), &raw mut *count, to.cast())))
             }
         })
         .map(|list| list.iter().map(listed).collect())

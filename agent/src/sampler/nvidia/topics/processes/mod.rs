@@ -240,8 +240,8 @@ fn uses(gpu: &mut Gpu, sheet: &mut Sheet) -> Option<BTreeMap<Place, Use>> {
     if gpu.is_mig && uses.is_empty() {
         for instance in instances(gpu, sheet) {
             for (list, kind, _) in LISTS {
-                let listed = gpu.ask("processes_mig", sheet, |_| {
-                    match list::processes(instance.device, list) {
+                let listed = instance.ask(gpu, "processes_mig", sheet, |device| {
+                    match list::processes(device, list) {
                         Err(error) if error.code.is_for_good() => Ok(None),
                         other => other.map(Some),
                     }

@@ -1,0 +1,163 @@
+//! Every call, attributed to whom made it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, ensure};
+
+use super::known::{self, CONTAINER, DEVICE, ERRORS, POD};
+use super::{Rung, SKIPPED, cost};
+use crate::vmtest::outcome::{Left, Truth};
+use crate::vmtest::point::{Point, last};
+
+pub(super) const CALLS: &str = "accel.ioctl.calls";
+pub(super) const DURATION: &str = "accel.ioctl.duration";
+pub(super) const COMMAND: &str = "accel.ioctl.command";
+
+pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
+    if let Some(why) = left.noted("skipped").next() {
+        return Ok(format!("{SKIPPED}{why}"));
+    }
+    let truth = left.truth("before", "after")?;
+    known::holds(&truth)?;
+    left.undisturbed()?;
+    rung_is(left, rung)?;
+    calls(&left.points, &truth)?;
+    durations(&left.points, &truth)?;
+    hailo(&left.points, &truth)?;
+    let cost = cost::judge(left, rung)?;
+    let total = all_calls(&truth);
+    Ok(format!("{total} calls attributed; {cost}"))
+}
+
+/// The kernel says which programs it has run, and the agent that it is so.
+fn rung_is(left: &Left, rung: Rung) -> Result<()> {
+    let programs = left.programs("null-before")?;
+    let ran: Vec<_> = programs.values().filter(|program| program.runs > 0).collect();
+    ensure!(!ran.is_empty(), "none of the programs was run: {programs:?}");
+    ensure!(
+        ran.iter().all(|program| program.kind == rung.program_type()),
+        "not {rung:?} is in use: {ran:?}"
+    );
+    let said = left.file("agent.err")?;
+    let name = format!("{rung:?}").to_lowercase();
+    ensure!(
+        said.contains(&format!("hook={name}")),
+        "the agent's log does not tell of hook={name}: {said}"
+    );
+    Ok(())
+}
+
+/// The application's own, wherever they are attributed to.
+fn its(points: &[Point], name: &str) -> Vec<Point> {
+    last(points, name)
+        .into_iter()
+        .filter(|point| point.tells(CONTAINER) || point.tells("work"))
+        .cloned()
+        .collect()
+}
+
+pub(super) fn calls(points: &[Point], truth: &Truth) -> Result<()> {
+    let its = its(points, CALLS);
+    ensure!(!its.is_empty(), "the agent shows no {CALLS} of the application");
+    let mut by_command: BTreeMap<String, i64> = BTreeMap::new();
+    let mut by_error: BTreeMap<String, i64> = BTreeMap::new();
+    for point in &its {
+        ensure!(
+            point.tells(CONTAINER),
+            "calls of the application without its container: {point:?}"
+        );
+        ensure!(
+            point.attribute("accel.device.name") == DEVICE,
+            "calls of another device: {point:?}"
+        );
+        for (key, value) in POD {
+            ensure!(point.attribute(key) == *value, "{key} is not {value}: {point:?}");
+        }
+        let count = point.value.unwrap_or(0.0) as i64;
+        *by_command.entry(command(point)).or_default() += count;
+        let error = point.attribute("error.type");
+        if !error.is_empty() {
+            *by_error.entry(error).or_default() += count;
+        }
+    }
+    let expected: BTreeMap<String, i64> = truth
+        .iter()
+        .filter_map(|(name, count)| Some((name.strip_prefix("calls.")?.to_owned(), *count)))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    ensure!(
+        by_command == expected,
+        "calls by command are {by_command:?}, and were {expected:?}"
+    );
+    let errors: BTreeMap<String, i64> = ERRORS
+        .iter()
+        .map(|(name, count)| ((*name).to_owned(), *count))
+        .collect();
+    ensure!(by_error == errors, "errors are {by_error:?}, and were {errors:?}");
+    Ok(())
+}
+
+/// The stub counts all that it does not know as one.
+fn command(point: &Point) -> String {
+    let name = point.attribute(COMMAND);
+    if name.chars().next().is_some_and(|first| first.is_ascii_uppercase()) {
+        name
+    } else {
+        "UNKNOWN".to_owned()
+    }
+}
+
+fn all_calls(truth: &Truth) -> i64 {
+    truth
+        .iter()
+        .filter(|(name, _)| name.starts_with("calls."))
+        .map(|(_, count)| *count)
+        .sum()
+}
+
+fn durations(points: &[Point], truth: &Truth) -> Result<()> {
+    let its = its(points, DURATION);
+    let mut commands = BTreeSet::new();
+    let mut count = 0;
+    for point in &its {
+        ensure!(
+            point.bounds.len() == 12 && point.buckets.iter().sum::<u64>() == point.count.unwrap_or(0),
+            "not a whole histogram: {point:?}"
+        );
+        count += point.count.unwrap_or(0) as i64;
+        commands.insert(point.attribute(COMMAND));
+        // Nothing that the application does waits, but an emulated machine may be held up.
+        let slow: u64 = point.buckets.iter().skip(11).sum();
+        ensure!(slow == 0, "calls that took more than a second: {point:?}");
+    }
+    let all = all_calls(truth);
+    ensure!(count == all, "durations of {count} calls, and {all} were made");
+    for told in ["VDMA_LAUNCH_TRANSFER", "VDMA_INTERRUPTS_WAIT"] {
+        ensure!(
+            commands.contains(told),
+            "no durations of {told} for themselves: {commands:?}"
+        );
+    }
+    Ok(())
+}
+
+/// What the arguments tell: by what name, who, and what the stub says.
+fn hailo(points: &[Point], truth: &Truth) -> Result<()> {
+    for (name, direction, truth_name) in [
+        ("hailo.ioctl.transfers", "host_to_device", "buffers.to_device"),
+        ("hailo.ioctl.transfers", "device_to_host", "buffers.from_device"),
+        ("hailo.ioctl.io", "host_to_device", "bytes.to_device"),
+        ("hailo.ioctl.io", "device_to_host", "bytes.from_device"),
+        ("hailo.ioctl.frames", "", "launches.to_device"),
+        ("hailo.ioctl.model.switches", "", "switches"),
+    ] {
+        let found: i64 = its(points, name)
+            .iter()
+            .filter(|point| direction.is_empty() || point.tells(direction))
+            .map(|point| point.value.unwrap_or(0.0) as i64)
+            .sum();
+        let real = truth[truth_name];
+        ensure!(found == real, "{name} {direction} is {found}, and was {real}");
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! What other devices' calls cost: how often a program was run because of them.
+
+use anyhow::{Result, ensure};
+
+use super::Rung;
+use crate::vmtest::outcome::Left;
+
+/// What init asks of `work null`.
+const CALLS: u64 = 2000;
+
+pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
+    let (before, after) = (left.programs("null-before")?, left.programs("null-after")?);
+    ensure!(!before.is_empty(), "the kernel has no program of the agent");
+    let mut runs = 0;
+    let mut names = Vec::new();
+    for (id, program) in &after {
+        let more = program.runs - before.get(id).map_or(0, |before| before.runs);
+        if more > 0 {
+            names.push(format!("{} {more}", program.name));
+        }
+        runs += more;
+    }
+    if rung == Rung::Tracepoint {
+        // Else the figure means nothing: this is where it cannot be none.
+        ensure!(
+            runs >= CALLS,
+            "{CALLS} ioctls of another device ran programs {runs} times only"
+        );
+    } else {
+        ensure!(
+            runs == 0,
+            "{CALLS} ioctls of another device and as many other calls ran {}",
+            names.join(", ")
+        );
+    }
+    Ok(format!("{CALLS} calls of another device ran programs {runs} times"))
+}

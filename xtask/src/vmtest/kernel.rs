@@ -1,0 +1,176 @@
+//! The kernels, and what is got and built for them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::types;
+use crate::tools;
+
+const ARCHIVE: &str = "packages come from Debian's archive by apt-get; ACCELSCOPE_DEBIAN_MIRROR names a mirror";
+
+/// A machine's instruction set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Architecture {
+    X86_64,
+    Aarch64,
+}
+
+impl Architecture {
+    /// Debian's name of it.
+    pub(super) fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// What begins the names of its compiler and binutils.
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-linux-gnu-",
+            Self::Aarch64 => "aarch64-linux-gnu-",
+        }
+    }
+}
+
+/// A kernel that Debian ships.
+pub(super) struct Kernel {
+    pub(super) name: &'static str,
+    suite: &'static str,
+    pub(super) architecture: Architecture,
+    /// Whether it is booted where none is named.
+    pub(super) by_default: bool,
+    /// Whether it hooks functions of modules by fentry: it must take modules' type information (5.11) and, on arm64, have
+    /// direct calls (6.4).
+    fentry: bool,
+}
+
+/// From one suite of the archive each, because the programs of 6.12's kbuild in trixie need a newer C library than
+/// bookworm has.
+pub(super) const KERNELS: &[Kernel] = &[
+    Kernel {
+        name: "6.1",
+        suite: "bookworm",
+        architecture: Architecture::X86_64,
+        by_default: true,
+        fentry: true,
+    },
+    Kernel {
+        name: "6.12",
+        suite: "bookworm-backports",
+        architecture: Architecture::X86_64,
+        by_default: true,
+        fentry: true,
+    },
+    Kernel {
+        name: "5.10",
+        suite: "bullseye",
+        architecture: Architecture::X86_64,
+        by_default: false,
+        fentry: false,
+    },
+    Kernel {
+        name: "arm64-6.1",
+        suite: "bookworm",
+        architecture: Architecture::Aarch64,
+        by_default: false,
+        fentry: false,
+    },
+    Kernel {
+        name: "arm64-6.12",
+        suite: "bookworm-backports",
+        architecture: Architecture::Aarch64,
+        by_default: false,
+        fentry: true,
+    },
+];
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, suite, .. } = self;
+        write!(out, "{name:<20} {} of {suite}", self.architecture.debian())?;
+        if self.by_default {
+            write!(out, ", by default")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a machine is made from.
+pub(super) struct Obtained {
+    /// The kernel itself.
+    pub(super) image: PathBuf,
+    /// The folder of the stub's builds: `plain/`, and `btf/` where the kernel can use it.
+    pub(super) stub: PathBuf,
+}
+
+impl Kernel {
+    /// Gets it from the archive the first time, and builds the stub.
+    pub(super) fn obtain(&self) -> Result<Obtained> {
+        let folder = cache()?.join(format!("{}-{}", self.suite, self.architecture.debian()));
+        script(
+            "kernel.sh",
+            &[&folder.display().to_string(), self.suite, self.architecture.debian()],
+        )
+        .context("the packages come from Debian's archive by apt-get; ACCELSCOPE_DEBIAN_MIRROR names a mirror")?;
+        let image = folder.join("vmlinuz");
+        let types = folder.join("vmlinux.btf");
+        let mut arguments = vec![folder.display().to_string(), self.architecture.prefix().to_owned()];
+        if self.fentry {
+            if !types.exists() {
+                std::fs::write(&types, types::of(&image)?)?;
+            }
+            arguments.push(types.display().to_string());
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        script("stub.sh", &arguments).context(
+            "the stub needs make, bc, the kernel's compiler and pahole (apt-get install make bc gcc dwarves)",
+        )?;
+        Ok(Obtained {
+            image,
+            stub: folder.join("stub"),
+        })
+    }
+}
+
+/// A file of `xtask/vm`.
+pub(super) fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vm").join(name)
+}
+
+/// Where kernels and packages are kept.
+fn cache() -> Result<PathBuf> {
+    Ok(tools::cache()?.with_file_name("vm"))
+}
+
+fn script(name: &str, arguments: &[&str]) -> Result<()> {
+    let output = Command::new("bash")
+        .arg(data(name))
+        .args(arguments)
+        .output()
+        .with_context(|| format!("cannot run {name}"))?;
+    if !output.status.success() {
+        bail!(
+            "{name} ended with {}: {}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+/// The unpacked files of packages.
+pub(super) fn package(suite: &str, architecture: Architecture, names: &[&str]) -> Result<PathBuf> {
+    let folder = cache()?.join(format!("{}-{suite}-{}", names[0], architecture.debian()));
+    let path = folder.display().to_string();
+    let arguments: Vec<&str> = [path.as_str(), suite, architecture.debian()]
+        .into_iter()
+        .chain(names.iter().copied())
+        .collect();
+    script("package.sh", &arguments).context(ARCHIVE)?;
+    Ok(folder)
+}

@@ -1,0 +1,131 @@
+//! A machine under software emulation.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::emulator;
+use super::kernel::Architecture;
+use super::outcome::Outcome;
+use crate::e2e::process::output;
+
+/// Longest life of a machine. A loaded machine of CI is several times slower than an idle one.
+const LIMIT: Duration = Duration::from_secs(600);
+/// What init prints around what the scenarios left.
+const OUT: &str = "vmtest: OUT";
+const END: &str = "vmtest: END";
+/// Lines of the console that are shown of a machine that failed.
+const TAIL: usize = 25;
+
+/// Boots it, and gives what its init left when it is off.
+pub(super) fn run(work: &Path, architecture: Architecture, kernel: &Path, initramfs: &Path) -> Result<Outcome> {
+    let mut machine = Machine(
+        emulator::command(architecture)?
+            .args(machine(architecture))
+            .args(["-smp", "2", "-m", "1024", "-no-reboot", "-display", "none"])
+            .args(["-monitor", "none", "-serial", "stdio", "-nic", "none"])
+            .arg("-kernel")
+            .arg(kernel)
+            .arg("-initrd")
+            .arg(initramfs)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // A newer emulator complains of the modules of the older one, which it does not need.
+            .stderr(File::create(work.join("emulator.err"))?)
+            .spawn()
+            .context("cannot start the machine")?,
+    );
+    let console = machine.0.stdout.take().context("the machine has no console")?;
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    let end = Instant::now() + LIMIT;
+    let mut log = File::create(work.join("console"))?;
+    let (mut said, mut sent, mut sending) = (Vec::new(), String::new(), false);
+    loop {
+        let line = match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => {
+                let complaint = std::fs::read_to_string(work.join("emulator.err")).unwrap_or_default();
+                bail!("the machine ended early:\n{}\n{complaint}", tail(&said));
+            }
+            Err(RecvTimeoutError::Timeout) => bail!("not done after {} s:\n{}", LIMIT.as_secs(), tail(&said)),
+        };
+        if line.ends_with(END) {
+            break;
+        }
+        if sending {
+            sent.push_str(&line);
+            sent.push('\n');
+            continue;
+        }
+        writeln!(log, "{line}")?;
+        sending = line.ends_with(OUT);
+        said.push(line);
+    }
+    unpack(work, &sent)
+}
+
+fn machine(architecture: Architecture) -> &'static [&'static str] {
+    match architecture {
+        Architecture::X86_64 => &[
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-append",
+            "console=ttyS0 quiet panic=-1",
+        ],
+        Architecture::Aarch64 => &[
+            "-machine",
+            "virt",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "cortex-a72",
+            "-append",
+            "console=ttyAMA0 quiet panic=-1",
+        ],
+    }
+}
+
+fn tail(lines: &[String]) -> String {
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}
+
+fn unpack(work: &Path, sent: &str) -> Result<Outcome> {
+    let (text, archive, folder) = (work.join("out.base64"), work.join("out.tar.gz"), work.join("out"));
+    std::fs::write(&text, sent)?;
+    std::fs::create_dir(&folder)?;
+    let bytes = Command::new("base64")
+        .args(["-d", "-i"])
+        .arg(&text)
+        .output()
+        .context("cannot run base64")?;
+    std::fs::write(&archive, bytes.stdout)?;
+    output(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(&folder))
+        .context("what the machine sent is not whole")?;
+    Ok(Outcome::new(folder))
+}
+
+/// It ends with its owner.
+struct Machine(Child);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may be off already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
