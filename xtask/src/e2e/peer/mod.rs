@@ -11,5 +11,5 @@ pub(crate) use agent::{Agent, JsonLines, once};
 pub(crate) use cgroup::Cgroup;
 pub(crate) use collector::Collector;
 pub(crate) use host_view::{DEVICE_NODE, HostView};
-pub(crate) use prometheus::Prometheus;
+pub(crate) use prometheus::{Instant, Prometheus};
 pub(crate) use writer::{Container, Writer, WriterSpec};

@@ -21,6 +21,26 @@ struct Answer {
     data: Vec<BTreeMap<String, String>>,
 }
 
+/// Name, labels and value of a series at one moment.
+pub(crate) type Instant = (String, BTreeMap<String, String>, f64);
+
+#[derive(Deserialize)]
+struct Vector {
+    data: Found,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    result: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Value {
+    metric: BTreeMap<String, String>,
+    /// Time, and the value as text.
+    value: (f64, String),
+}
+
 impl Prometheus {
     /// Starts it on `port`; it scrapes `target`, a host and port.
     pub(crate) fn start(bench: &Bench<'_>, target: &str) -> Result<Self> {
@@ -56,6 +76,23 @@ impl Prometheus {
         let text = get(&format!("{}/api/v1/series?match[]={}", self.url, escape(selector)), &[])?;
         let answer: Answer = serde_json::from_str(&text).with_context(|| text.clone())?;
         Ok(answer.data)
+    }
+
+    /// The series that match, as they are now.
+    pub(crate) fn values(&mut self, selector: &str) -> Result<Vec<Instant>> {
+        self.process.check()?;
+        let text = get(&format!("{}/api/v1/query?query={}", self.url, escape(selector)), &[])?;
+        let answer: Vector = serde_json::from_str(&text).with_context(|| text.clone())?;
+        let each = answer.data.result.into_iter().map(|mut found| {
+            let name = found.metric.remove("__name__").unwrap_or_default();
+            let value = found
+                .value
+                .1
+                .parse()
+                .with_context(|| format!("{name}: {}", found.value.1))?;
+            Ok((name, found.metric, value))
+        });
+        each.collect()
     }
 }
 

@@ -8,6 +8,7 @@ mod outage;
 mod prometheus;
 mod promtool;
 mod signals;
+mod vendors;
 mod writers;
 
 use anyhow::{Result, bail};
@@ -102,6 +103,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "writers-ambiguous",
         "two such writers in one directory are shown without process",
         containers::shared_directory,
+    ),
+    scenario(
+        "vendors",
+        "what NVML and npu-smi tell (both played) comes right to a Collector and a Prometheus",
+        vendors::told,
+    ),
+    scenario(
+        "calls",
+        "a pod's ioctls, counted in the kernel, come to both exactly",
+        vendors::counted,
     ),
     scenario("sigterm", "SIGTERM flushes within 3 s and exits 0", signals::sigterm),
     scenario(
