@@ -61,11 +61,13 @@ impl Library {
         // SAFETY: loading runs the library's initializers, which is what the user asked for; this process exists to
         // run that code.
         let library = unsafe { NvmlLib::new(path) }.map_err(|error| not_loaded(path, &error))?;
-        let Ok(init) = library.nvmlInit.as_ref() else {
-            return Err(OpenError::Foreign(path.to_owned()));
+        // SAFETY: one takes nothing, the other flags.
+        let started = match (library.nvmlInit.as_ref(), library.nvmlInitWithFlags.as_ref()) {
+            (Ok(init), _) => unsafe { init() },
+            (Err(_), Ok(init)) => unsafe { init(0) },
+            (Err(_), Err(_)) => return Err(OpenError::Foreign(path.to_owned())),
         };
-        // SAFETY: it takes nothing.
-        check("nvmlInit", unsafe { init() })?;
+        check("nvmlInit", started)?;
         Ok(Self::Bare(library))
     }
 
@@ -91,7 +93,7 @@ impl std::fmt::Debug for Nvml {
 }
 
 impl Nvml {
-    /// Loads `path` and starts it: `nvmlInit_v2`, else `nvmlInit`. What it allocates stays until the process ends.
+    /// Loads `path` and starts it: `nvmlInit_v2`, else `nvmlInit`, else `nvmlInitWithFlags`. What it allocates stays until the process ends.
     pub(in crate::sampler::nvidia) fn open(path: &Path) -> Result<Self, OpenError> {
         let library = Library::open(path)?;
         let driver_version = library.wrapper().and_then(|wrapper| wrapper.sys_driver_version().ok());
