@@ -10,7 +10,7 @@
 //!   only), and as a distribution builds its own (with type information, so by fentry). Debian's headers of 6.12 carry a
 //!   vmlinux, so that there DKMS builds have type information, too.
 //! - `xtask/vm/work.c` is the application, `xtask/vm/init` plays the scenarios.
-//! - [`judge`] says what must be true after each.
+//! - [`mod@judge`] says what must be true after each.
 //!
 //! An arm64 machine needs an agent built for it (`--agent-arm64 PATH`); nothing here builds one.
 //!

@@ -7,7 +7,7 @@ use nvml_wrapper::FieldIdScheme;
 use nvml_wrapper::error::NvmlError as WrapperError;
 
 use super::sys::NvmlLib;
-use super::{Device, NvmlError, OrOlder, call};
+use super::{Device, NvmlError, OrOlder, call, check};
 
 /// Most devices that are looked at; NVML itself knows no machine with as many.
 const MOST_DEVICES: u32 = 256;
@@ -24,7 +24,7 @@ pub(in crate::sampler::nvidia) enum OpenError {
         why: String,
     },
     /// It is another library.
-    #[error("{} is no NVML: it has no function nvmlInit_v2", .0.display())]
+    #[error("{} is no NVML: it has no function nvmlInit", .0.display())]
     Foreign(PathBuf),
     /// It does not start.
     #[error(transparent)]
@@ -36,8 +36,52 @@ pub(in crate::sampler::nvidia) enum OpenError {
 pub(in crate::sampler::nvidia) struct Nvml(&'static Loaded);
 
 struct Loaded {
-    wrapper: nvml_wrapper::Nvml,
+    library: Library,
     driver_version: Option<String>,
+}
+
+/// The table of the library's functions.
+enum Library {
+    Wrapped(nvml_wrapper::Nvml),
+    /// A library without `nvmlInit_v2`, without which the wrapper starts none.
+    Bare(NvmlLib),
+}
+
+impl Library {
+    fn open(path: &Path) -> Result<Self, OpenError> {
+        let wrapped = nvml_wrapper::Nvml::builder().lib_path(path.as_os_str()).init();
+        wrapped.map(Self::Wrapped).or_else(|error| match error {
+            WrapperError::LibloadingError(error) => Err(not_loaded(path, &error)),
+            WrapperError::FailedToLoadSymbol(_) => Self::bare(path),
+            error => Err(NvmlError::of_wrapper("nvmlInit_v2", &error).into()),
+        })
+    }
+
+    fn bare(path: &Path) -> Result<Self, OpenError> {
+        // SAFETY: loading runs the library's initializers, which is what the user asked for; this process exists to
+        // run that code.
+        let library = unsafe { NvmlLib::new(path) }.map_err(|error| not_loaded(path, &error))?;
+        let Ok(init) = library.nvmlInit.as_ref() else {
+            return Err(OpenError::Foreign(path.to_owned()));
+        };
+        // SAFETY: it takes nothing.
+        check("nvmlInit", unsafe { init() })?;
+        Ok(Self::Bare(library))
+    }
+
+    fn wrapper(&self) -> Option<&nvml_wrapper::Nvml> {
+        match self {
+            Self::Wrapped(wrapper) => Some(wrapper),
+            Self::Bare(_) => None,
+        }
+    }
+}
+
+fn not_loaded(path: &Path, error: &dyn std::fmt::Display) -> OpenError {
+    OpenError::Load {
+        path: path.to_owned(),
+        why: error.to_string(),
+    }
 }
 
 impl std::fmt::Debug for Nvml {
@@ -47,30 +91,22 @@ impl std::fmt::Debug for Nvml {
 }
 
 impl Nvml {
-    /// Loads `path` and starts it. What it allocates stays until the process ends.
+    /// Loads `path` and starts it: `nvmlInit_v2`, else `nvmlInit`. What it allocates stays until the process ends.
     pub(in crate::sampler::nvidia) fn open(path: &Path) -> Result<Self, OpenError> {
-        let wrapper = nvml_wrapper::Nvml::builder()
-            .lib_path(path.as_os_str())
-            .init()
-            .map_err(|error| match error {
-                WrapperError::LibloadingError(error) => OpenError::Load {
-                    path: path.to_owned(),
-                    why: error.to_string(),
-                },
-                // Drivers have had it since 2012.
-                WrapperError::FailedToLoadSymbol(_) => OpenError::Foreign(path.to_owned()),
-                error => OpenError::Init(NvmlError::of_wrapper("nvmlInit_v2", &error)),
-            })?;
-        let driver_version = wrapper.sys_driver_version().ok();
+        let library = Library::open(path)?;
+        let driver_version = library.wrapper().and_then(|wrapper| wrapper.sys_driver_version().ok());
         Ok(Self(Box::leak(Box::new(Loaded {
-            wrapper,
+            library,
             driver_version,
         }))))
     }
 
     /// The library's functions; each is there or not.
     pub(in crate::sampler::nvidia) fn symbols(self) -> &'static NvmlLib {
-        self.0.wrapper.lib()
+        match &self.0.library {
+            Library::Wrapped(wrapper) => wrapper.lib(),
+            Library::Bare(library) => library,
+        }
     }
 
     /// Version of the kernel driver, e.g. `580.95.05`.
@@ -80,7 +116,8 @@ impl Nvml {
 
     /// Whether field ids 251 to 273 are numbered as from driver 580.82 on.
     pub(super) fn has_new_field_ids(self) -> bool {
-        self.0.wrapper.field_id_scheme() != FieldIdScheme::V12
+        let wrapper = self.0.library.wrapper();
+        wrapper.is_some_and(|wrapper| wrapper.field_id_scheme() != FieldIdScheme::V12)
     }
 
     /// Whether the third version of the process lists writes 32 bytes a process, as with drivers 535.43 to 535.86, where
@@ -93,13 +130,13 @@ impl Nvml {
 
     /// Version of NVML, e.g. `13.580.95.05`.
     pub(in crate::sampler::nvidia) fn nvml_version(self) -> Option<String> {
-        self.0.wrapper.sys_nvml_version().ok()
+        self.0.library.wrapper()?.sys_nvml_version().ok()
     }
 
     /// CUDA version that the driver supports, e.g. `13.0`.
     pub(in crate::sampler::nvidia) fn cuda_version(self) -> Option<String> {
         use nvml_wrapper::{cuda_driver_version_major as major, cuda_driver_version_minor as minor};
-        let version = self.0.wrapper.sys_cuda_driver_version().ok()?;
+        let version = self.0.library.wrapper()?.sys_cuda_driver_version().ok()?;
         Some(format!("{}.{}", major(version), minor(version)))
     }
 
