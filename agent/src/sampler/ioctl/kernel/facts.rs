@@ -115,8 +115,8 @@ impl Facts {
                     .to_owned(),
             );
         }
-        // Above 2 stands for patches of distributions. Ubuntu's until late 2025 asks for CAP_SYS_ADMIN whatever else there
-        // is (Launchpad 2131046).
+        // Above 2 stands for patches of distributions: Debian's (tried with 6.1) and, until late 2025, Ubuntu's (Launchpad
+        // 2131046) ask for CAP_SYS_ADMIN whatever else there is.
         if let Some(value @ 3..) = self.perf_event_paranoid
             && !self.has(Capability::SysAdmin)
         {
@@ -125,7 +125,9 @@ impl Facts {
                     "the agent has CAP_BPF and CAP_PERFMON, but a seccomp filter forbids it, or this kernel lets only \
                      CAP_SYS_ADMIN do so while kernel.perf_event_paranoid is {value}"
                 ),
-                "set kernel.perf_event_paranoid=2 on the host (sysctl), or give the agent CAP_SYS_ADMIN".to_owned(),
+                "set kernel.perf_event_paranoid=2 on the host (sysctl), give the agent CAP_SYS_ADMIN, or add \
+                 raw_tracepoint to ioctl.hooks"
+                    .to_owned(),
             );
         }
         (
