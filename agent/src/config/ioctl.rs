@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::choice::Enabled;
 use super::schema::nearest;
 use super::units::{Textual, list, optional, text};
+use crate::sampler::Rung;
 
 /// Device nodes and their ioctls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -166,59 +167,23 @@ pub enum IoctlHooks {
     #[default]
     Auto,
     /// The best of these.
-    Only(Vec<IoctlHook>),
+    Only(Vec<Rung>),
 }
 
-/// A way to see calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IoctlHook {
-    /// `fentry` and `fexit` on the driver's function.
-    Fentry,
-    /// Kprobes on the driver's function.
-    Kprobe,
-    /// The tracepoints of the system call.
-    Tracepoint,
-    /// The raw tracepoints of all system calls.
-    RawTracepoint,
-    /// No hook: the processes' open files.
-    Scan,
-}
-
-impl IoctlHook {
-    /// Each of them, the best first.
-    pub const ALL: [Self; 5] = [
-        Self::Fentry,
-        Self::Kprobe,
-        Self::Tracepoint,
-        Self::RawTracepoint,
-        Self::Scan,
-    ];
-
-    /// Its name in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Fentry => "fentry",
-            Self::Kprobe => "kprobe",
-            Self::Tracepoint => "tracepoint",
-            Self::RawTracepoint => "raw_tracepoint",
-            Self::Scan => "scan",
-        }
+/// The hook of that name.
+fn rung(word: &str) -> Result<Rung, String> {
+    if let Some(hook) = Rung::ALL.into_iter().find(|hook| hook.as_str() == word) {
+        return Ok(hook);
     }
-
-    fn named(word: &str) -> Result<Self, String> {
-        if let Some(hook) = Self::ALL.into_iter().find(|hook| hook.as_str() == word) {
-            return Ok(hook);
-        }
-        let words = Self::ALL.map(Self::as_str);
-        let meant = nearest(word, words.into_iter()).filter(|(likeness, _)| *likeness >= 0.5);
-        Err(match meant {
-            Some((_, meant)) => format!("there is no hook {word:?}; did you mean {meant}?"),
-            None => format!(
-                "there is no hook {word:?}; write \"auto\" or some of {}",
-                words.join(", ")
-            ),
-        })
-    }
+    let words = Rung::ALL.map(Rung::as_str);
+    let meant = nearest(word, words.into_iter()).filter(|(likeness, _)| *likeness >= 0.5);
+    Err(match meant {
+        Some((_, meant)) => format!("there is no hook {word:?}; did you mean {meant}?"),
+        None => format!(
+            "there is no hook {word:?}; write \"auto\" or some of {}",
+            words.join(", ")
+        ),
+    })
 }
 
 impl IoctlHooks {
@@ -238,7 +203,7 @@ impl IoctlHooks {
             if word == "auto" {
                 return Err("\"auto\" stands alone; leave it or the others out".to_owned());
             }
-            let hook = IoctlHook::named(word)?;
+            let hook = rung(word)?;
             if !hooks.contains(&hook) {
                 hooks.push(hook);
             }

@@ -30,7 +30,7 @@ pub use choice::{AscendBackend, Enabled, LogFormat, LogLevel};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use ioctl::{ExtraDevice, Ioctl, IoctlHook, IoctlHooks};
+pub use ioctl::{ExtraDevice, Ioctl, IoctlHooks};
 pub use origin::Origin;
 pub use otlp::{DestinationKeys, Otlp};
 pub use sections::{
@@ -215,7 +215,7 @@ impl Config {
             extra: extra.collect(),
             hooks: match &self.ioctl.hooks {
                 IoctlHooks::Auto => None,
-                IoctlHooks::Only(hooks) => Some(hooks.iter().map(|hook| hook.as_str()).collect()),
+                IoctlHooks::Only(hooks) => Some(hooks.clone()),
             },
             btf: self.ioctl.btf.clone(),
             period: self.ioctl.period,

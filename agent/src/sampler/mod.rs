@@ -13,6 +13,9 @@ pub mod ioctl;
 pub mod kubelet;
 #[cfg(feature = "nvidia")]
 pub mod nvidia;
+mod rung;
+
+pub use rung::Rung;
 
 use std::time::{Duration, Instant};
 

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::extra::Extra;
+use crate::sampler::Rung;
 
 /// The sampler's settings (`[ioctl]`).
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Nodes to watch beside those that are found.
     pub extra: Vec<Extra>,
-    /// Names of the hooks to try, the configuration's words; the best that the kernel allows if absent.
-    pub hooks: Option<Vec<&'static str>>,
+    /// The hooks to try; the best that the kernel allows if absent.
+    pub hooks: Option<Vec<Rung>>,
     /// A file with the kernel's BTF, as this process sees it.
     pub btf: Option<PathBuf>,
     /// Time between two readings.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::facts::Facts;
 use super::programs::{Attached, HookError, Programs};
 use super::refusal;
-use super::report::{Driver, Obstacle, Rung};
+use super::report::{Driver, Obstacle};
+use crate::sampler::Rung;
 use crate::sampler::ioctl::{Device, Hook};
 
 /// Attaches programs. A trait, so that the choice is tested without a kernel that has each kind of hook.

@@ -15,11 +15,12 @@ use super::load::{Cast, LoadError, calibrated, own_pid, raise_memlock, take};
 use super::object::ObjectError;
 use super::offsets::{self, Feature};
 use super::programs::{HookError, Programs};
-use super::report::{Driver, Obstacle, Report, Rung};
+use super::report::{Driver, Obstacle, Report};
 use super::tables::Tables;
 use super::watch::Watching;
 use super::{Kernel, Watch, hailo};
 use crate::host::HostRoots;
+use crate::sampler::Rung;
 use crate::sampler::ioctl::{Device, Settings};
 
 /// Keys of one control group before its executables and commands are folded.
@@ -63,9 +64,8 @@ struct Loaded {
 impl Options {
     /// Of the sampler's settings.
     pub fn new(settings: &Settings) -> Self {
-        let rungs = |names: &Vec<&'static str>| names.iter().filter_map(|name| Rung::named(name)).collect();
         Self {
-            hooks: settings.hooks.as_ref().map(rungs),
+            hooks: settings.hooks.clone(),
             btf: settings.btf.clone(),
             per_process: settings.per_process,
         }

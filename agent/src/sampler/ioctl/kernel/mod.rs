@@ -36,8 +36,9 @@ pub use self::event::Event;
 pub use self::explain::explain_hooks;
 pub use self::hierarchy::V1;
 pub use self::live::{Live, Options};
-pub use self::report::{Driver, Obstacle, Report, Rung};
+pub use self::report::{Driver, Obstacle, Report};
 use super::Device;
+pub use crate::sampler::Rung;
 
 /// A device to watch, at its place in the caller's list: the number that keys, slots and events carry.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,8 @@
 
 use super::facts::{Capability, Facts};
 use super::programs::HookError;
-use super::report::{Obstacle, Rung};
+use super::report::Obstacle;
+use crate::sampler::Rung;
 
 /// `ENOTSUPP`, which the kernel has for itself and lets out here.
 const ENOTSUPP: i32 = 524;
