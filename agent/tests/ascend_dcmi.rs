@@ -382,7 +382,7 @@ fn a_start_that_hangs_is_killed_and_the_next_one_works() {
     let asked = Instant::now();
     let error = worker.request(deadline).unwrap_err();
     assert!(matches!(error, WorkerError::Deadline(_)), "{error}");
-    assert!(asked.elapsed() < deadline * 3, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < deadline * 15, "{:?}", asked.elapsed());
     assert_eq!(worker.age(), None, "it is still in use");
     let reply = after_rest(&mut worker);
     assert_eq!(reply.outcome, WireOutcome::Sampled, "{}", reply.reason);

@@ -320,7 +320,10 @@ fn slow() -> Result<(), Failed> {
     );
     bench.settings.period = Duration::from_secs(1000);
     let mut sampler = bench.sampler();
-    assert!(rest(&mut sampler) < Duration::from_secs(5), "in time: when it is due");
+    assert!(
+        rest(&mut sampler) < bench.settings.period / 10,
+        "in time: when it is due"
+    );
     Ok(())
 }
 
@@ -338,7 +341,6 @@ fn stale() -> Result<(), Failed> {
     };
     let until = good + Duration::from_secs(60);
     loop {
-        let began = good.elapsed();
         let (outcome, batches) = sample(&mut sampler);
         assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
         let tool = batches.iter().find(|batch| &*batch.part.name == "npu-smi").unwrap();
@@ -354,8 +356,7 @@ fn stale() -> Result<(), Failed> {
             );
             return Ok(());
         }
-        assert!(began < Duration::from_secs(4), "shown for ever");
-        assert!(Instant::now() < until);
+        assert!(Instant::now() < until, "shown for ever");
     }
 }
 
