@@ -1,20 +1,21 @@
 //! The views that stand in for the exporters of GPUs, as a scraper and node-exporter read them.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod program_support;
+
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use accelscope::export::compat::gpu_process_exporter::{self, PidFormat};
 use accelscope::export::compat::system_info_exporter;
 use accelscope::metric::catalogue::{accel, hw, nvidia, nvidia_parts};
 use accelscope::metric::{Attribute, Attributes, Instrument, Resource, Series, Timestamp, Value, key};
+use free_port::free_address;
+use program_support::{Answer, Running, get, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
 
@@ -278,40 +279,6 @@ fn promtool_minds_nothing_but_inherited_names() {
     assert_eq!(said, LINT);
 }
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = there() {
-            return found;
-        }
-        assert!(Instant::now() < until, "waited {PATIENCE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-fn get(address: SocketAddr, path: &str) -> Option<(String, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.to_lowercase(), body.to_owned()))
-}
-
 /// An agent on a machine without accelerators.
 fn agent(host: &Path, sets: &[String]) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
@@ -324,7 +291,7 @@ fn agent(host: &Path, sets: &[String]) -> Running {
     for set in sets {
         command.args(["--set", set]);
     }
-    Running(command.spawn().unwrap())
+    Running::start(command)
 }
 
 #[test]
@@ -338,17 +305,17 @@ fn each_view_answers_on_a_listener_of_its_own() {
             format!("compat.system_info_exporter.listen={node}"),
         ],
     );
-    let (head, body) = wait_for("an answer", || get(processes, "/metrics"));
+    let Answer { head, body, .. } = wait_for("an answer", || get(processes, "/metrics"));
     assert!(
         head.starts_with("http/1.1 200") && head.contains("text/plain; version=0.0.4"),
         "{head}"
     );
     assert!(body.contains("\ngpu_total_processes 0\n"), "{body}");
-    let (head, body) = wait_for("an answer", || get(node, "/metrics"));
+    let Answer { head, body, .. } = wait_for("an answer", || get(node, "/metrics"));
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
     assert!(body.contains("\nhw_gpu_count{node=\"node-1\"} 0\n"), "{body}");
     for path in ["/health", "/healthz", "/ready"] {
-        let (head, body) = get(node, path).unwrap();
+        let Answer { head, body, .. } = get(node, path).unwrap();
         assert!(
             head.starts_with("http/1.1 200") && head.contains("application/json"),
             "{head}"
@@ -357,7 +324,7 @@ fn each_view_answers_on_a_listener_of_its_own() {
         assert_eq!(answer["status"], "healthy");
         assert!(answer["version"].is_string());
     }
-    assert!(get(processes, "/health").unwrap().0.starts_with("http/1.1 404"));
+    assert_eq!(get(processes, "/health").unwrap().status, 404);
 }
 
 #[test]

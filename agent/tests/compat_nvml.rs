@@ -5,50 +5,23 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod nvml_support;
+mod program_support;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use free_port::free_address;
 use nvml_support::{Fake, GIB, h100, mig, uuid};
+use program_support::{PATIENCE, Running, get};
 use serde_json::json;
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Killed when the test ends, however it ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-fn get(address: SocketAddr) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(
-        stream,
-        "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer.split_once("\r\n\r\n")?.1.to_owned())
-}
 
 /// The text once it has that line.
 #[track_caller]
 fn until(address: SocketAddr, line: &str) -> String {
     let until = Instant::now() + PATIENCE;
     loop {
-        let text = get(address).unwrap_or_default();
+        let text = get(address, "/metrics").map(|answer| answer.body).unwrap_or_default();
         if text.lines().any(|found| found == line) {
             return text;
         }
@@ -84,7 +57,7 @@ fn agent(fake: &Fake, processes: SocketAddr, node: SocketAddr) -> Running {
     ] {
         command.args(["--set", &set]);
     }
-    Running(command.spawn().unwrap())
+    Running::start(command)
 }
 
 #[test]

@@ -13,6 +13,7 @@ use accelscope::export::node_annotation::{ApiServer, KEY, NodeAnnotation, NodeNa
 use accelscope::export::otlp::Pace;
 use accelscope::export::prometheus::MetricsSource;
 use accelscope::metric::{Attributes, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value};
+use free_port::free_address;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -338,9 +339,7 @@ async fn a_server_that_wants_to_be_left_alone_is() {
 
 #[tokio::test]
 async fn a_server_that_comes_later_is_found() {
-    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
+    let address = free_address();
     let running = Running::start(&settings(address));
     until("attempts", || running.chip.looks.load(Ordering::Relaxed) >= 3).await;
     let server = Server::on(TcpListener::bind(address).await.unwrap(), [Answer::Status(200, "{}")]);
@@ -351,9 +350,7 @@ async fn a_server_that_comes_later_is_found() {
 
 #[tokio::test]
 async fn a_stop_without_a_server_ends_in_time() {
-    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
+    let address = free_address();
     let running = Running::start(&settings(address));
     until("attempts", || running.chip.looks.load(Ordering::Relaxed) >= 2).await;
     let took = running.end().await;

@@ -1,15 +1,17 @@
 //! The program as its users start it: exit codes, signals, listeners, environment.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod program_support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use free_port::free_address;
+use program_support::{PATIENCE, Running, get, wait_for};
 use serde_json::Value;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn agent(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
@@ -32,42 +34,6 @@ fn lines(output: &Output) -> Vec<Value> {
         .collect()
 }
 
-/// Killed when the test ends, however it ends.
-struct Running(Child);
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        Self(command.spawn().unwrap())
-    }
-
-    fn terminate(&self) {
-        let pid = rustix::process::Pid::from_raw(self.0.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        wait_for("the program to end", || self.0.try_wait().unwrap()).code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = there() {
-            return found;
-        }
-        assert!(Instant::now() < until, "waited {PATIENCE:?} for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// A simulated process that writes every 100 ms.
 fn writer(dir: &Path) -> Running {
     let dir = dir.to_str().unwrap();
@@ -79,21 +45,6 @@ fn writer(dir: &Path) -> Running {
             .map(drop)
     });
     simulator
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-/// Status and body; none while nobody listens.
-fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
 #[test]
@@ -296,26 +247,26 @@ fn it_serves_its_own_metrics_and_those_of_the_exporter_that_it_replaces() {
         .stderr(Stdio::null());
     let mut running = Running::start(command);
     let ready = wait_for("readiness", || {
-        get(main, "/readyz").filter(|(status, _)| *status == 200)
+        get(main, "/readyz").filter(|answer| answer.status == 200)
     });
-    assert!(ready.1.contains("hailo: nothing_here"), "{}", ready.1);
-    assert_eq!(get(main, "/healthz").unwrap().0, 200);
+    assert!(ready.body.contains("hailo: nothing_here"), "{}", ready.body);
+    assert_eq!(get(main, "/healthz").unwrap().status, 200);
     let name = "hailo_NPU_utilization_percent{NPU=\"NPU\"}";
     let before = get(compat, "/metrics").unwrap();
     assert!(
-        before.0 == 200 && !before.1.contains(name),
+        before.status == 200 && !before.body.contains(name),
         "not zero while nothing is known: {}",
-        before.1
+        before.body
     );
 
     let _writer = writer(&dir);
-    let value = |(_, body): (u16, String)| {
+    let percent = || -> Option<f64> {
+        let body = get(compat, "/metrics")?.body;
         body.lines()
             .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     };
-    let percent = || -> Option<f64> { value(get(compat, "/metrics")?) };
     let ratio = || -> Option<f64> {
-        let body = get(main, "/metrics")?.1;
+        let body = get(main, "/metrics")?.body;
         let line = body
             .lines()
             .find_map(|line| line.strip_prefix("hw_npu_utilization_ratio{"))?;
@@ -355,10 +306,10 @@ fn a_disabled_sdk_pushes_nothing_and_an_enabled_one_does() {
             // A dozen export intervals, seen through the agent's own clock of scrapes.
             let began = Instant::now();
             wait_for("readiness", || {
-                get(http, "/readyz").filter(|(status, _)| *status == 200)
+                get(http, "/readyz").filter(|answer| answer.status == 200)
             });
             while began.elapsed() < Duration::from_millis(1200) {
-                assert_eq!(get(http, "/metrics").unwrap().0, 200);
+                assert_eq!(get(http, "/metrics").unwrap().status, 200);
             }
             assert!(receiver.accept().is_err(), "something was pushed");
         }
@@ -378,7 +329,7 @@ fn told_to_stop_it_is_gone_within_three_seconds_whatever_its_receiver_does() {
     command.stderr(Stdio::null());
     let mut running = Running::start(command);
     wait_for("readiness", || {
-        get(http, "/readyz").filter(|(status, _)| *status == 200)
+        get(http, "/readyz").filter(|answer| answer.status == 200)
     });
     let asked = Instant::now();
     running.terminate();

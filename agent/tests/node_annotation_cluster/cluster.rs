@@ -1,10 +1,10 @@
 //! etcd and kube-apiserver on loopback, and who speaks to them.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use free_port::free_port;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -44,7 +44,7 @@ impl Cluster {
     /// Ready for requests.
     pub(crate) fn start(programs: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [api, client, peer] = ports();
+        let [api, client, peer] = [(); 3].map(|()| free_port());
         let mut cluster = Self {
             programs,
             url: format!("https://127.0.0.1:{api}"),
@@ -217,10 +217,4 @@ fn succeed(what: &str, output: Output) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Ports that were free a moment ago.
-fn ports() -> [u16; 3] {
-    let taken = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    taken.map(|listener| listener.local_addr().unwrap().port())
 }

@@ -1,22 +1,17 @@
 //! Receivers that are away, half there, or dead: nothing is lost untold, and the order stays.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::peer::{destination, drained, grpc, http, record, start, until};
 use accelscope::export::otlp::{Exporter, Protocol};
+use free_port::free_address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-/// An address where nobody listens.
-async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
-}
-
 #[tokio::test]
 async fn after_an_outage_everything_arrives_in_its_order() {
-    let address = nobody().await;
+    let address = free_address();
     let exporter = start(vec![destination("d", Protocol::Grpc, &address.to_string())]);
     for id in 1..=50 {
         exporter.push(&[record(id)]);
@@ -56,7 +51,7 @@ async fn a_receiver_that_stops_in_the_middle_costs_nothing() {
 
 #[tokio::test]
 async fn with_a_small_queue_the_missing_points_are_exactly_those_counted_as_dropped() {
-    let address = nobody().await;
+    let address = free_address();
     let mut to = destination("d", Protocol::HttpProtobuf, &address.to_string());
     to.queue_bytes = record(1).len() * 10 + 5;
     let exporter = start(vec![to]);
@@ -89,7 +84,7 @@ async fn a_dead_destination_disturbs_no_other() {
     let silent = hole.local_addr().unwrap().to_string();
     let exporter = start(vec![
         destination("silent", Protocol::HttpProtobuf, &silent),
-        destination("closed", Protocol::Grpc, &nobody().await.to_string()),
+        destination("closed", Protocol::Grpc, &free_address().to_string()),
         destination("good", Protocol::Grpc, &running.address.to_string()),
     ]);
     for id in 1..=5 {
@@ -192,7 +187,7 @@ async fn a_header_that_makes_the_grpc_client_panic_ends_nothing() {
 
 #[tokio::test]
 async fn a_flush_skips_the_waits_and_delivers() {
-    let address = nobody().await;
+    let address = free_address();
     let hour = Duration::from_hours(1);
     let slow = accelscope::export::otlp::Pace::new(hour, hour, hour).unwrap();
     let exporter = Exporter::with_pace(vec![destination("d", Protocol::Grpc, &address.to_string())], slow).unwrap();
@@ -216,7 +211,7 @@ async fn a_flush_ends_in_time_and_tells_what_is_left() {
     let refusing = http::Peer::new((0..9).map(|_| http::status(401))).start().await;
     let exporter = start(vec![
         destination("hangs", Protocol::Grpc, &running.address.to_string()),
-        destination("closed", Protocol::Grpc, &nobody().await.to_string()),
+        destination("closed", Protocol::Grpc, &free_address().to_string()),
         destination("refuses", Protocol::HttpProtobuf, &refusing.address.to_string()),
     ]);
     exporter.push(&[record(1), record(2)]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::e2e::bench::{Bench, free_port, get};
+use crate::e2e::bench::{Bench, get};
 use crate::e2e::process::{Process, bound, output};
 use crate::e2e::reading::{Point, Sample, json_lines};
 use crate::e2e::wait;
@@ -44,7 +44,7 @@ fn arguments(bench: &Bench<'_>, settings: &[(&str, String)]) -> Vec<String> {
 impl Agent {
     /// Starts it and waits until it answers.
     pub(crate) fn start(bench: &Bench<'_>, name: &str, settings: &[(&str, String)]) -> Result<Self> {
-        Self::start_at(bench, name, bound(bench.agent), settings, free_port()?)
+        Self::start_at(bench, name, bound(bench.agent), settings, free_port::free_port())
     }
 
     /// The same, `program` being all that stands before the agent's arguments, with its pull side at `port`.

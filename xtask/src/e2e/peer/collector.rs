@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::e2e::bench::{Bench, free_port, get};
+use crate::e2e::bench::{Bench, get};
 use crate::e2e::process::{Process, bound};
 use crate::e2e::reading::{Point, Sample};
 use crate::e2e::wait;
@@ -28,9 +28,9 @@ impl Collector {
         let mut collector = Self {
             name,
             process: None,
-            grpc: free_port()?,
-            http: free_port()?,
-            prometheus: free_port()?,
+            grpc: free_port::free_port(),
+            http: free_port::free_port(),
+            prometheus: free_port::free_port(),
             remote_write,
             files: Vec::new(),
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use crate::e2e::bench::{Bench, free_port, get};
+use crate::e2e::bench::{Bench, get};
 use crate::e2e::process::{Process, bound};
 use crate::e2e::wait;
 use crate::tools::data;
@@ -44,7 +44,7 @@ struct Value {
 impl Prometheus {
     /// Starts it on `port`; it scrapes `target`, a host and port.
     pub(crate) fn start(bench: &Bench<'_>, target: &str) -> Result<Self> {
-        let port = free_port()?;
+        let port = free_port::free_port();
         let config = std::fs::read_to_string(data("prometheus.yaml"))?.replace("SCRAPE_TARGET", target);
         let path = bench.path("prometheus.yaml");
         std::fs::write(&path, config)?;

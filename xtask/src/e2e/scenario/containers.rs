@@ -10,7 +10,7 @@ use super::{Verdict, without};
 use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Cgroup, Container, DEVICE_NODE, HostView, Writer, WriterSpec};
 use crate::e2e::reading::Sample;
-use crate::e2e::{bench, wait};
+use crate::e2e::wait;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -84,7 +84,7 @@ fn agent(bench: &Bench<'_>, view: &HostView) -> Result<Agent> {
         ("hailo.dir", bench.path("hmon_files").display().to_string()),
         ("hailo.discover", "true".to_owned()),
     ];
-    Agent::start_at(bench, "agent", view.agent(bench), &settings, bench::free_port()?)
+    Agent::start_at(bench, "agent", view.agent(bench), &settings, free_port::free_port())
 }
 
 fn is_root() -> bool {

@@ -11,7 +11,7 @@ use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Collector};
 use crate::e2e::process::bound;
 use crate::e2e::reading::Point;
-use crate::e2e::{bench, wait};
+use crate::e2e::wait;
 
 const OUTAGE: Duration = Duration::from_secs(30);
 /// A series that every collection carries, read at the time of the collection.
@@ -79,7 +79,7 @@ fn run(bench: &Bench<'_>, queue: &str) -> Result<Seen> {
     let mut command = bound(bench.agent);
     command.arg("--config").arg(&config);
     let settings = [("otlp.enabled", "true".to_owned())];
-    let mut agent = Agent::start_at(bench, "agent", command, &settings, bench::free_port()?)?;
+    let mut agent = Agent::start_at(bench, "agent", command, &settings, free_port::free_port())?;
     let arrives = |collector: &Collector, count: usize, limit: u64| {
         wait::until_true("collections to arrive", Duration::from_secs(limit), || {
             Ok(heartbeats(&collector.points(bench)?).len() >= count)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Verdict, known};
-use crate::e2e::bench::{Bench, free_port};
+use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Collector, Prometheus};
 use crate::e2e::process::bound;
 use crate::e2e::reading::comparable;
@@ -14,7 +14,7 @@ use crate::e2e::wait;
 
 pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
     let _writer = known::writer(bench, "rename", Duration::from_secs(1))?;
-    let port = free_port()?;
+    let port = free_port::free_port();
     let mut prometheus = Prometheus::start(bench, &format!("127.0.0.1:{port}"))?;
     let collector = Collector::start(bench, "collector", Some(prometheus.remote_write_url()))?;
     let config = bench.path("agent.toml");

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::{Verdict, without};
-use crate::e2e::bench::{Bench, free_port};
+use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Cgroup, Collector, Instant, Prometheus};
 use crate::e2e::process::{Process, bound, output};
 use crate::e2e::wait;
@@ -60,7 +60,7 @@ struct Chain {
 
 impl Chain {
     fn start(bench: &Bench<'_>, settings: Vec<(&str, String)>) -> Result<Self> {
-        let port = free_port()?;
+        let port = free_port::free_port();
         let prometheus = Prometheus::start(bench, &format!("127.0.0.1:{port}"))?;
         let collector = Collector::start(bench, "collector", Some(prometheus.remote_write_url()))?;
         let mut all = vec![

@@ -1,0 +1,38 @@
+//! Loopback ports for servers that tests start.
+//!
+//! A port that the kernel chose for `bind(0)` may be anybody's again before the server takes it: the kernel hands the same
+//! range out for outgoing connections. Ports below that range are given only to who asks for them.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Above the ports of services that a machine may have, below the kernel's own (`net.ipv4.ip_local_port_range`, by default
+/// from 32768 on).
+const FIRST: u32 = 16_384;
+const COUNT: u32 = 16_384;
+/// Test programs that run at once begin that far apart, for at least some hundred process ids in a row.
+const APART: u32 = 31;
+
+/// A TCP port of the loopback that nobody listens on; each is given to one test of this process only, until thousands were.
+///
+/// # Panics
+///
+/// When all are taken.
+pub fn free_port() -> u16 {
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id().wrapping_mul(APART)));
+    (0..COUNT)
+        .map(|_| FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT)
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .unwrap_or_else(|| panic!("the ports from {FIRST} on are all taken"))
+}
+
+/// The same as an address.
+///
+/// # Panics
+///
+/// When all are taken.
+pub fn free_address() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port()).into()
+}
