@@ -61,6 +61,22 @@ impl Attributes {
         self.entries.iter().find(|(k, _)| *k == key).map(|(_, v)| v)
     }
 
+    /// The value of `key` if it is a number.
+    pub fn int(&self, key: &str) -> Option<i64> {
+        match self.get(key)? {
+            AttributeValue::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The value of `key` if it is a text.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match self.get(key)? {
+            AttributeValue::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// This set and `more`; where both have a key, `more` wins.
     #[must_use]
     pub fn with(&self, more: impl IntoIterator<Item = Attribute>) -> Self {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::metric::catalogue::{hw, nvidia};
-use crate::metric::{AttributeValue, Attributes, Resource, Series, Value, key};
+use crate::metric::{Attributes, Resource, Series, Value, key};
 
 mod name {
     use super::{hw, nvidia};
@@ -77,13 +77,13 @@ pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
     let live = || series.iter().filter(|series| series.value.is_some());
     for info in live().filter(|series| series.instrument.name == name::INFO) {
         let attributes = &*info.attributes;
-        let (Some(uuid), Some(index)) = (text(attributes, key::HW_ID), int(attributes, key::NVIDIA_GPU_INDEX)) else {
+        let (Some(uuid), Some(index)) = (attributes.text(key::HW_ID), attributes.int(key::NVIDIA_GPU_INDEX)) else {
             continue;
         };
         let gpu = Gpu {
             index,
             uuid,
-            model: text(attributes, key::HW_MODEL).unwrap_or_default(),
+            model: attributes.text(key::HW_MODEL).unwrap_or_default(),
             ..Gpu::default()
         };
         found.insert(uuid, gpu);
@@ -91,7 +91,7 @@ pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
     let mut processes = BTreeMap::new();
     for one in live() {
         let number = one.value.as_ref().and_then(Value::as_f64);
-        let uuid = text(&one.attributes, key::HW_ID);
+        let uuid = one.attributes.text(key::HW_ID);
         if let (Some(number), Some((uuid, gpu))) = (number, uuid.and_then(|uuid| Some((uuid, found.get_mut(uuid)?)))) {
             gpu.take(one, number);
             of_process(&mut processes, uuid, one, number);
@@ -121,13 +121,13 @@ impl Gpu<'_> {
 
     fn take(&mut self, series: &Series, number: f64) {
         let attributes = &*series.attributes;
-        let is = |key, wanted| text(attributes, key) == Some(wanted);
+        let is = |key, wanted| attributes.text(key) == Some(wanted);
         match series.instrument.name {
             name::MEMORY_USED => self.memory_used = Some(number),
             name::MEMORY_TOTAL => self.memory_total = Some(number),
             name::MEMORY_RESERVED => self.memory_reserved = Some(number),
             name::INSTANCE_MEMORY => {
-                let instance = int(attributes, key::NVIDIA_GPU_INSTANCE);
+                let instance = attributes.int(key::NVIDIA_GPU_INSTANCE);
                 self.instance_memory.extend(instance.map(|instance| (instance, number)));
             }
             name::UTILIZATION if is(key::HW_GPU_TASK, "general") => self.utilization = Some(number),
@@ -150,24 +150,24 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
         series.instrument.name,
         name::PROCESS_INFO | name::PROCESS_MEMORY | name::PROCESS_UTILIZATION | name::PROCESS_START
     );
-    let (true, Some(pid)) = (is_one, int(attributes, key::PROCESS_PID)) else {
+    let (true, Some(pid)) = (is_one, attributes.int(key::PROCESS_PID)) else {
         return;
     };
     let instance = instance(attributes);
     let process = processes.entry((uuid, instance, pid)).or_insert_with(|| Process {
         pid,
         instance,
-        command: text(attributes, key::PROCESS_EXECUTABLE_NAME),
-        pod: text(attributes, key::K8S_POD_NAME),
-        namespace: text(attributes, key::K8S_NAMESPACE_NAME),
-        container: text(attributes, key::K8S_CONTAINER_NAME),
+        command: attributes.text(key::PROCESS_EXECUTABLE_NAME),
+        pod: attributes.text(key::K8S_POD_NAME),
+        namespace: attributes.text(key::K8S_NAMESPACE_NAME),
+        container: attributes.text(key::K8S_CONTAINER_NAME),
         ..Process::default()
     });
     match series.instrument.name {
-        name::PROCESS_INFO => process.only_draws = text(attributes, key::NVIDIA_PROCESS_TYPE) == Some("graphics"),
+        name::PROCESS_INFO => process.only_draws = attributes.text(key::NVIDIA_PROCESS_TYPE) == Some("graphics"),
         name::PROCESS_MEMORY => process.memory = Some(number),
         name::PROCESS_START => process.start = Some(number),
-        name::PROCESS_UTILIZATION if text(attributes, key::HW_GPU_TASK) == Some("general") => {
+        name::PROCESS_UTILIZATION if attributes.text(key::HW_GPU_TASK) == Some("general") => {
             process.utilization = Some(number);
         }
         _ => {}
@@ -175,7 +175,7 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
 }
 
 fn instance(attributes: &Attributes) -> (Option<i64>, Option<i64>) {
-    let id = |key| int(attributes, key);
+    let id = |key| attributes.int(key);
     (id(key::NVIDIA_GPU_INSTANCE), id(key::NVIDIA_COMPUTE_INSTANCE))
 }
 
@@ -185,18 +185,4 @@ pub(super) fn node(resource: &Resource) -> String {
         .into_iter()
         .find_map(|key| resource.get(key));
     name.map(ToString::to_string).unwrap_or_default()
-}
-
-fn int(attributes: &Attributes, key: &str) -> Option<i64> {
-    match attributes.get(key)? {
-        AttributeValue::Int(number) => Some(*number),
-        _ => None,
-    }
-}
-
-fn text<'a>(attributes: &'a Attributes, key: &str) -> Option<&'a str> {
-    match attributes.get(key)? {
-        AttributeValue::Str(text) => Some(text),
-        _ => None,
-    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::metric::key::ACCEL_DEVICE_ADDRESS;
-use crate::metric::{AttributeValue, Attributes, Series, Timestamp, Value};
+use crate::metric::{Attributes, Series, Timestamp, Value};
 
 /// Readings older than this are no longer shown, and without any the annotation goes.
 pub const MAX_AGE: Duration = Duration::from_mins(3);
@@ -60,8 +60,7 @@ impl View {
             let Some(number) = one.value.as_ref().and_then(Value::as_f64) else {
                 continue;
             };
-            let (Some(npu), Some(chip)) = (int(&one.attributes, name::NPU_ID), int(&one.attributes, name::CHIP_ID))
-            else {
+            let (Some(npu), Some(chip)) = (one.attributes.int(name::NPU_ID), one.attributes.int(name::CHIP_ID)) else {
                 continue;
             };
             if now.since(one.time) < MAX_AGE && found.entry((npu, chip)).or_default().take(one, number) {
@@ -131,7 +130,7 @@ impl<'a> Readings<'a> {
     /// Whether it is one that is shown.
     fn take(&mut self, series: &'a Series, number: f64) -> bool {
         let attributes = &*series.attributes;
-        let hbm = || text(attributes, name::MEMORY_TYPE) == Some("hbm");
+        let hbm = || attributes.text(name::MEMORY_TYPE) == Some("hbm");
         let place = match series.instrument.name {
             name::INFO => &mut self.info,
             // A state set: the state that is, is the one at 1.
@@ -167,13 +166,13 @@ impl<'a> Readings<'a> {
         let mebibytes =
             |bytes: Option<Reading<'_>>| bytes.map(|read| (read.number / f64::from(1 << 20)).round() as i64);
         let word = |reading: Option<Reading<'_>>, key| {
-            let word = reading.and_then(|reading| text(reading.attributes, key));
+            let word = reading.and_then(|reading| reading.attributes.text(key));
             word.map(|word| word.chars().take(MAX_WORD).collect::<String>())
         };
         Chip {
             npu,
             chip,
-            phy_id: self.info.and_then(|info| int(info.attributes, name::PHYSICAL_ID)),
+            phy_id: self.info.and_then(|info| info.attributes.int(name::PHYSICAL_ID)),
             // The model has it as sysfs does, in small letters; the tool and the replaced collector have it in capitals.
             bus_id: word(self.info, ACCEL_DEVICE_ADDRESS)
                 .unwrap_or_default()
@@ -187,20 +186,6 @@ impl<'a> Readings<'a> {
             hbm_used: mebibytes(self.used),
             hbm_total: mebibytes(self.total),
         }
-    }
-}
-
-fn int(attributes: &Attributes, key: &str) -> Option<i64> {
-    match attributes.get(key)? {
-        AttributeValue::Int(number) => Some(*number),
-        _ => None,
-    }
-}
-
-fn text<'a>(attributes: &'a Attributes, key: &str) -> Option<&'a str> {
-    match attributes.get(key)? {
-        AttributeValue::Str(text) => Some(text),
-        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Verdict, known};
+use super::{RESOURCE, Verdict, known};
 use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Collector};
 use crate::e2e::reading::{Point, Sample, comparable};
@@ -61,14 +61,7 @@ fn resource(points: &[Point]) -> Result<()> {
         points.iter().all(|point| point.resource == first.resource),
         "the resource changes"
     );
-    for key in [
-        "service.name",
-        "service.instance.id",
-        "service.version",
-        "host.name",
-        "host.arch",
-        "os.type",
-    ] {
+    for key in RESOURCE {
         ensure!(
             first.resource.contains_key(key),
             "the resource lacks {key}: {:?}",

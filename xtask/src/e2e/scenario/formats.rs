@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::Verdict;
 use super::known::{self, ADDRESS};
+use super::{RESOURCE, Verdict};
 use crate::e2e::bench::{Bench, get};
 use crate::e2e::peer::{Agent, JsonLines, Writer, once};
 use crate::e2e::reading::{Point, json_lines};
@@ -116,14 +116,7 @@ fn integral(bench: &Bench<'_>) -> Result<()> {
 
 fn resource(points: &[Point]) -> Result<()> {
     for point in points {
-        for key in [
-            "service.name",
-            "service.instance.id",
-            "service.version",
-            "host.name",
-            "host.arch",
-            "os.type",
-        ] {
+        for key in RESOURCE {
             ensure!(
                 point.resource.contains_key(key),
                 "the resource of {} lacks {key}",

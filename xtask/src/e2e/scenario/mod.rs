@@ -15,6 +15,16 @@ use anyhow::{Result, bail};
 
 use super::bench::Bench;
 
+/// What every resource tells, whatever the machine.
+const RESOURCE: [&str; 6] = [
+    "service.name",
+    "service.instance.id",
+    "service.version",
+    "host.name",
+    "host.arch",
+    "os.type",
+];
+
 /// A scenario that did not fail.
 pub(super) enum Verdict {
     Passed,
