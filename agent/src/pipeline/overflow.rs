@@ -3,11 +3,18 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use opentelemetry::metrics::Counter;
 
 use crate::metric::{Attributes, Instrument, Kind, Merge, Part, Point, Timestamp, Value, catalogue, key};
 use crate::telemetry;
+
+/// How long a counter's total is remembered after its last point, once there is no more room for others'. Longer than any
+/// sampler's period, so that one that only paused goes on from where it was.
+const REMEMBERED: Duration = Duration::from_hours(1);
+/// How often what is remembered is looked through for that, at most.
+const LOOK: Duration = Duration::from_mins(1);
 
 /// One series an instrument for all that has no room: gauges combined by their merge rule, counters by growth.
 ///
@@ -17,7 +24,8 @@ pub(super) struct Overflow {
     attributes: Arc<Attributes>,
     known: usize,
     /// Last totals of counters that have no series of their own, by a hash of their identity.
-    last: HashMap<u64, f64>,
+    last: HashMap<u64, (f64, Timestamp)>,
+    looked: Option<Timestamp>,
     totals: HashMap<&'static str, (f64, Timestamp)>,
     current: HashMap<&'static str, Point>,
 }
@@ -30,6 +38,7 @@ impl Overflow {
             attributes,
             known,
             last: HashMap::new(),
+            looked: None,
             totals: HashMap::new(),
             current: HashMap::new(),
         }
@@ -62,12 +71,13 @@ impl Overflow {
 
     fn grow(&mut self, part: &Part, point: Point, total: f64) {
         let identity = identity(part, &point);
-        if self.last.len() >= self.known && !self.last.contains_key(&identity) {
+        if !self.last.contains_key(&identity) && !self.has_room(point.time) {
             return;
         }
         let before = self
             .last
-            .insert(identity, total)
+            .insert(identity, (total, point.time))
+            .map(|(before, _)| before)
             .filter(|before| *before <= total)
             .unwrap_or_default();
         let (sum, start) = self
@@ -82,6 +92,15 @@ impl Overflow {
         };
         let start = Some(*start);
         self.keep(Point { value, start, ..point });
+    }
+
+    /// Whether one more total can be remembered, if need be in place of those that nobody has told for long.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        if self.last.len() >= self.known && self.looked.is_none_or(|looked| now.since(looked) >= LOOK) {
+            self.looked = Some(now);
+            self.last.retain(|_, (_, told)| now.since(*told) < REMEMBERED);
+        }
+        self.last.len() < self.known
     }
 
     fn combine(&mut self, point: Point, value: f64) {

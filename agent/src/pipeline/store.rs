@@ -330,6 +330,31 @@ mod tests {
     }
 
     #[test]
+    fn counters_long_gone_make_room_in_the_overflow_series() {
+        let mut store = Store::new(
+            Limits {
+                series_per_instrument: 0,
+                series: 2,
+            },
+            false,
+        );
+        let mut sum_after = |part: &str, names: &[&str], minute: u64| {
+            let time = minute * 60_000_000_000;
+            let points = names.iter().map(|name| point(&NETWORK_FRAMES, name, 10, time));
+            apply(&mut store, part, points.collect(), time);
+            store.live().map(shown).next().unwrap().1.unwrap()
+        };
+        assert_eq!(sum_after("p", &["a", "b"], 1), 20.0);
+        assert_eq!(sum_after("p", &["b", "c"], 2), 20.0, "no room for a third");
+        assert_eq!(sum_after("p", &["b", "c"], 70), 30.0, "the first is long gone");
+        assert_eq!(
+            sum_after("p", &["b", "c"], 71),
+            30.0,
+            "what stayed is not counted again"
+        );
+    }
+
+    #[test]
     fn the_overflow_series_takes_no_other_ones_room() {
         let mut store = Store::new(LIMITS, false);
         let mut names_after = |names: &[&str]| {
