@@ -45,6 +45,7 @@ const TITLES: &[(&str, Column)] = &[
     ("npuutil(%)", Column::NpuUtilization),
     ("memoryusage(mb)", Column::Ddr),
     ("hbmusage(mb)", Column::Hbm),
+    ("hbm(mb)", Column::Hbm),
     ("processid", Column::ProcessId),
     ("processname", Column::ProcessName),
     ("processmemory(mb)", Column::ProcessMemory),
@@ -140,13 +141,19 @@ fn columns(cell: &str) -> Option<Vec<Column>> {
     }
     let mut columns = Vec::new();
     let mut rest = &words[..];
-    while !rest.is_empty() {
+    let mut unknown = None;
+    while let Some(first) = rest.first() {
         let longest = (1..=rest.len().min(LONGEST)).rev();
         let found = longest
             .into_iter()
             .find_map(|count| Some((count, titled(&rest[..count])?)));
         let (count, column) = found.unwrap_or((1, Column::Unknown));
-        columns.push(column);
+        // The words of one title are one blank apart.
+        let is_same = found.is_none() && unknown.is_some_and(|end| first.as_ptr().addr() == end + 1);
+        if !is_same {
+            columns.push(column);
+        }
+        unknown = found.is_none().then(|| first.as_ptr().addr() + first.len());
         rest = &rest[count..];
     }
     Some(columns)
@@ -180,6 +187,13 @@ mod tests {
         assert_eq!(Header::of(&["Chip  Phy-ID"]).unwrap().cells, [[Chip, PhysicalId]]);
         let header = Header::of(&["NPU ID", "Process id", "Process id in container"]).unwrap();
         assert_eq!(header.cells, [[Npu], [ProcessId], [Column::ProcessIdInContainer]]);
+    }
+
+    #[test]
+    fn an_unknown_title_of_several_words_is_one_column() {
+        let header = Header::of(&["AICore(%)   AI Vector(%)  Memory-Usage(MB)  HBM BW(%)"]).unwrap();
+        assert_eq!(header.cells, [[AiCore, Unknown, Ddr, Unknown]]);
+        assert_eq!(Header::of(&["Huge  Small"]).unwrap().cells, [[Unknown, Unknown]]);
     }
 
     #[test]
