@@ -129,7 +129,7 @@ fn however_narrow_the_terminal_nothing_becomes_another_number() {
 fn what_stands_around_rows_changes_none_of_them() {
     let each = |text: &str, change: &dyn Fn(&str) -> String| -> String { text.lines().map(change).collect() };
     for (family, text, whole) in families() {
-        let ways: [(&str, String); 14] = [
+        let ways = [
             ("returns", text.replace('\n', "\r\n")),
             ("tabs", text.replace("  ", "\t")),
             ("blanks of the web", text.replace("  ", "\u{a0} ")),
@@ -146,6 +146,23 @@ fn what_stands_around_rows_changes_none_of_them() {
             (
                 "times in brackets",
                 each(&text, &|line| format!("[12:31:07] [INFO] {line}\n")),
+            ),
+            (
+                "a log's times and levels",
+                each(&text, &|line| {
+                    format!("2026-01-02 03:04:05.678 | INFO     | tool:run:17 - {line}\n")
+                }),
+            ),
+            (
+                "the name of a container",
+                each(&text, &|line| format!("npu-1  | {line}\n")),
+            ),
+            (
+                "prefixes of rows alone",
+                each(&text, &|line| {
+                    let is_row = line.contains(":00.0") || line.contains("| OK");
+                    format!("{}{line}\n", if is_row { "line 2 ==> " } else { "" })
+                }),
             ),
             ("comments", each(&text, &|line| format!("    # {line}\n"))),
             ("quotations", each(&text, &|line| format!("> {line}\n"))),
@@ -233,6 +250,14 @@ fn a_column_that_no_version_has_takes_no_other_with_it() {
         );
         assert!(found.skipped["unknown_column"] >= 2);
     }
+}
+
+#[test]
+fn a_process_row_that_names_none_is_none() {
+    let found = parse(&format!("{TWO}| 1  0 | NA | NA | NA |\n")).unwrap();
+    assert_eq!(found.processes.len(), 1);
+    assert_eq!(found.processes[0].name.as_deref(), Some("python3 -m a b"));
+    assert!(found.skipped.is_empty(), "{:?}", found.skipped);
 }
 
 #[test]

@@ -57,8 +57,8 @@ fn is_ruler(line: &str) -> bool {
     line.bytes().all(is_part) && (!line.contains('|') || ["---", "==="].iter().any(|run| line.contains(run)))
 }
 
-/// What stands before the first bar of a row that ends with one, if anything does: the time or the mark of a comment,
-/// or the first cell of a row that lost its first bar.
+/// Whether something stands before the first bar of a row that ends with one: the time or the mark of a comment, or the
+/// first cell of a row that lost its first bar.
 pub(super) fn has_prefix(row: &str) -> bool {
     !row.starts_with('|') && row.ends_with('|')
 }

@@ -17,6 +17,9 @@ pub const MAX_BYTES: usize = 4 << 20;
 /// Characters of a line that an error quotes.
 const QUOTED: usize = 120;
 
+/// Most cells before the first of the table's: a log may put the time, a level and a name before each line.
+const MOST_PREFIX: usize = 4;
+
 /// Why an output gave no table.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ParseError {
@@ -105,6 +108,8 @@ struct Parser<'a> {
     card: Option<(Chip, &'a str)>,
     /// How many tables of devices there were.
     devices: u32,
+    /// Cells before the first bar of its header: the time, or other marks of a log.
+    prefix: usize,
     /// Rows of the table end with a bar: one that does not was cut short.
     is_closed: bool,
     strange_row: Option<&'a str>,
@@ -122,21 +127,24 @@ impl<'a> Parser<'a> {
     }
 
     fn row(&mut self, row: &'a str, cells: &[&'a str]) {
-        if is_elided(cells) {
+        if is_elided(cells)
+            || cells
+                .last()
+                .is_some_and(|cell| cell.ends_with("--+") || cell.ends_with("==+"))
+        {
             return;
         }
-        if has_prefix(row) && self.is_better_without(row, cells) {
-            return self.row_of_cells(row, &cells[1..]);
-        }
-        self.row_of_cells(row, cells);
+        let prefix = if has_prefix(row) { self.prefix(row, cells) } else { 0 };
+        self.row_of_cells(row, &cells[prefix..], prefix);
     }
 
-    fn row_of_cells(&mut self, row: &'a str, cells: &[&'a str]) {
+    fn row_of_cells(&mut self, row: &'a str, cells: &[&'a str], prefix: usize) {
         if let [only] = cells {
             return self.sentence(row, only);
         }
         if may_be_header(row, cells) && self.header(cells) {
             self.is_closed = row.ends_with('|');
+            self.prefix = prefix;
             return;
         }
         match self.section {
@@ -146,20 +154,26 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Whether what stands before a row's first bar is none of its cells.
-    fn is_better_without(&self, row: &str, cells: &[&str]) -> bool {
-        let rest = &cells[1..];
-        let is_header = |cells: &[&str]| {
-            may_be_header(row, cells) && Header::of(cells).is_some_and(|header| header.starts_as_one())
+    /// How many of the first cells of a row that does not begin with a bar are none of the table's.
+    fn prefix(&self, row: &str, cells: &[&str]) -> usize {
+        let is_header = |prefix: &usize| {
+            let cells = &cells[*prefix..];
+            let is = |header: Header| header.starts_as_one() && (header.has(Column::Npu) || header.has(Column::Bus));
+            may_be_header(row, cells) && Header::of(cells).is_some_and(is)
         };
-        let header = match self.section {
-            _ if is_header(rest) => return !is_header(cells),
-            Section::Outside => return rest.len() == 1,
-            Section::Devices => &self.card_header,
-            Section::Processes => &self.process_header,
+        let last = cells.len().saturating_sub(1);
+        if let Some(prefix) = (0..=last.min(MOST_PREFIX)).find(is_header) {
+            return prefix;
+        }
+        let is_sentence = |text: &&str| text.starts_with("npu-smi ") || text.starts_with("No running processes");
+        let prefix = match self.section {
+            _ if cells.last().is_some_and(is_sentence) => last,
+            Section::Outside => 0,
+            _ if self.prefix > 0 => self.prefix,
+            Section::Devices => cells.len().saturating_sub(self.card_header.cells.len()),
+            Section::Processes => cells.len().saturating_sub(self.process_header.cells.len()).min(1),
         };
-        // The header of the process table that follows may be wider or narrower, but it was looked for above.
-        rest.len() == 1 || rest.len() >= header.cells.len()
+        if prefix > last.min(MOST_PREFIX) { 0 } else { prefix }
     }
 
     fn is_cut(&self, row: &str) -> bool {
@@ -326,6 +340,14 @@ impl<'a> Parser<'a> {
             mended = before.chain(cells[names + surplus + 1..].iter().copied()).collect();
             &mended
         };
+        let pid = self
+            .process_header
+            .cell_of(Column::ProcessId)
+            .and_then(|pid| cells.get(pid));
+        if pid.is_some_and(|pid| !pid.is_empty() && is_absent(pid)) {
+            // The tool's way of saying that there is none.
+            return;
+        }
         let mut row = ProcessRow::default();
         let skipped = &mut self.table.skipped;
         for_each(&self.process_header, cells, is_cut, |column, field| {
