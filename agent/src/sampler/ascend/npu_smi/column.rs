@@ -141,22 +141,35 @@ fn columns(cell: &str) -> Option<Vec<Column>> {
     }
     let mut columns = Vec::new();
     let mut rest = &words[..];
-    let mut unknown = None;
-    while let Some(first) = rest.first() {
-        let longest = (1..=rest.len().min(LONGEST)).rev();
-        let found = longest
-            .into_iter()
-            .find_map(|count| Some((count, titled(&rest[..count])?)));
-        let (count, column) = found.unwrap_or((1, Column::Unknown));
-        // The words of one title are one blank apart.
-        let is_same = found.is_none() && unknown.is_some_and(|end| first.as_ptr().addr() == end + 1);
-        if !is_same {
-            columns.push(column);
-        }
-        unknown = found.is_none().then(|| first.as_ptr().addr() + first.len());
+    while !rest.is_empty() {
+        let (count, column) = known(rest).unwrap_or_else(|| (unknown(rest), Column::Unknown));
+        columns.push(column);
         rest = &rest[count..];
     }
     Some(columns)
+}
+
+/// The known title that the words begin with, and of how many it is.
+fn known(words: &[&str]) -> Option<(usize, Column)> {
+    let longest = (1..=words.len().min(LONGEST)).rev();
+    longest
+        .into_iter()
+        .find_map(|count| Some((count, titled(&words[..count])?)))
+}
+
+/// Of how many words an unknown title is: those up to its unit, one blank apart.
+fn unknown(words: &[&str]) -> usize {
+    for (place, word) in words.iter().enumerate().take(LONGEST) {
+        let end = |word: &str| word.as_ptr().addr() + word.len();
+        let is_apart = place > 0 && end(words[place - 1]) + 1 != word.as_ptr().addr();
+        if is_apart || (place > 0 && known(&words[place..]).is_some()) {
+            break;
+        }
+        if word.ends_with(')') {
+            return place + 1;
+        }
+    }
+    1
 }
 
 fn titled(words: &[&str]) -> Option<Column> {
@@ -193,7 +206,10 @@ mod tests {
     fn an_unknown_title_of_several_words_is_one_column() {
         let header = Header::of(&["AICore(%)   AI Vector(%)  Memory-Usage(MB)  HBM BW(%)"]).unwrap();
         assert_eq!(header.cells, [[AiCore, Unknown, Ddr, Unknown]]);
-        assert_eq!(Header::of(&["Huge  Small"]).unwrap().cells, [[Unknown, Unknown]]);
+        for several in ["Huge(x)  Small(y)", "Huge Small", "Huge  Small(y)", "Huge(x) Small(y)"] {
+            assert_eq!(Header::of(&[several]).unwrap().cells, [[Unknown, Unknown]], "{several}");
+        }
+        assert_eq!(Header::of(&["Huge AICore(%)"]).unwrap().cells, [[Unknown, AiCore]]);
     }
 
     #[test]
