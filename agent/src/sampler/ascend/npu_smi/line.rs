@@ -15,8 +15,12 @@ pub(super) enum Line<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn of(line: &'a str) -> Self {
-        let line = unruled(unquoted(line));
+        let line = unquoted(line);
         if line.is_empty() || is_ruler(line) {
+            return Self::Nothing;
+        }
+        let line = unruled(line);
+        if line.is_empty() {
             Self::Nothing
         } else if line.contains('|') {
             Self::Row(line)
