@@ -18,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
         for usage in table.chips.iter().flat_map(|chip| [chip.ddr, chip.hbm, chip.hugepages]) {
             assert!(usage.limit != Some(0));
+            assert!(usage.used.zip(usage.limit).is_none_or(|(used, limit)| used <= limit));
         }
     }
     npu_smi::blocks(&text).ok();

@@ -134,8 +134,8 @@ impl Sampler {
         for npu in cut_short(&table) {
             let left = until.saturating_duration_since(Instant::now());
             match all_processes(&mut self.child, tool, npu, left) {
-                // Fewer is what it is when some have ended since, or another error that says nothing.
-                Ok(all) if !all.is_empty() => {
+                // Fewer than the table has: the output was cut short, or some have ended in the second since.
+                Ok(all) if all.len() >= table.processes.iter().filter(|process| process.npu == npu).count() => {
                     table.processes.retain(|process| process.npu != npu);
                     table.processes.extend(all);
                 }

@@ -45,6 +45,7 @@ const TITLES: &[(&str, Column)] = &[
     ("npuutil(%)", Column::NpuUtilization),
     ("memoryusage(mb)", Column::Ddr),
     ("hbmusage(mb)", Column::Hbm),
+    ("hbm(mb)", Column::Hbm),
     ("processid", Column::ProcessId),
     ("processname", Column::ProcessName),
     ("processmemory(mb)", Column::ProcessMemory),
@@ -141,15 +142,34 @@ fn columns(cell: &str) -> Option<Vec<Column>> {
     let mut columns = Vec::new();
     let mut rest = &words[..];
     while !rest.is_empty() {
-        let longest = (1..=rest.len().min(LONGEST)).rev();
-        let found = longest
-            .into_iter()
-            .find_map(|count| Some((count, titled(&rest[..count])?)));
-        let (count, column) = found.unwrap_or((1, Column::Unknown));
+        let (count, column) = known(rest).unwrap_or_else(|| (unknown(rest), Column::Unknown));
         columns.push(column);
         rest = &rest[count..];
     }
     Some(columns)
+}
+
+/// The known title that the words begin with, and of how many it is.
+fn known(words: &[&str]) -> Option<(usize, Column)> {
+    let longest = (1..=words.len().min(LONGEST)).rev();
+    longest
+        .into_iter()
+        .find_map(|count| Some((count, titled(&words[..count])?)))
+}
+
+/// Of how many words an unknown title is: those up to its unit, one blank apart.
+fn unknown(words: &[&str]) -> usize {
+    for (place, word) in words.iter().enumerate().take(LONGEST) {
+        let end = |word: &str| word.as_ptr().addr() + word.len();
+        let is_apart = place > 0 && end(words[place - 1]) + 1 != word.as_ptr().addr();
+        if is_apart || (place > 0 && known(&words[place..]).is_some()) {
+            break;
+        }
+        if word.ends_with(')') {
+            return place + 1;
+        }
+    }
+    1
 }
 
 fn titled(words: &[&str]) -> Option<Column> {
@@ -180,6 +200,16 @@ mod tests {
         assert_eq!(Header::of(&["Chip  Phy-ID"]).unwrap().cells, [[Chip, PhysicalId]]);
         let header = Header::of(&["NPU ID", "Process id", "Process id in container"]).unwrap();
         assert_eq!(header.cells, [[Npu], [ProcessId], [Column::ProcessIdInContainer]]);
+    }
+
+    #[test]
+    fn an_unknown_title_of_several_words_is_one_column() {
+        let header = Header::of(&["AICore(%)   AI Vector(%)  Memory-Usage(MB)  HBM BW(%)"]).unwrap();
+        assert_eq!(header.cells, [[AiCore, Unknown, Ddr, Unknown]]);
+        for several in ["Huge(x)  Small(y)", "Huge Small", "Huge  Small(y)", "Huge(x) Small(y)"] {
+            assert_eq!(Header::of(&[several]).unwrap().cells, [[Unknown, Unknown]], "{several}");
+        }
+        assert_eq!(Header::of(&["Huge AICore(%)"]).unwrap().cells, [[Unknown, AiCore]]);
     }
 
     #[test]

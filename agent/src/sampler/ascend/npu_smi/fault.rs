@@ -160,6 +160,10 @@ impl ToolError {
 
 /// `ret is -8005` and the like: the codes of the driver's library are all below -8000.
 fn code(text: &str) -> Option<i32> {
+    // Else it may be the name of a host.
+    if !["ret", "err", "fail", "code"].iter().any(|word| text.contains(word)) {
+        return None;
+    }
     let numbers = text.split(|character: char| !(character.is_ascii_digit() || character == '-'));
     numbers
         .filter_map(|word| word.parse::<i32>().ok())
@@ -197,6 +201,7 @@ mod tests {
             assert_eq!((error.cause, error.code), (cause, code), "{line}");
         }
         assert_eq!(ToolError::of("DrvMngGetConsoleLogLevel failed. (ret=4)"), None);
+        assert_eq!(ToolError::of("[root@node-8005 ~]# npu-smi info"), None);
     }
 
     #[test]

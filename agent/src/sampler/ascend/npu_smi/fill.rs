@@ -54,7 +54,7 @@ impl Chip {
             Column::LogicalId => self.logical_id = keep(value::whole(text), column, skipped),
             Column::PhysicalId => self.physical_id = keep(value::whole(text), column, skipped),
             Column::Name => self.name = words(),
-            Column::Bus => self.bus_id = words(),
+            Column::Bus => self.bus_id = keep(value::bus(text), column, skipped),
             Column::Health => {
                 let health = Health::of_word(text).map(Some);
                 self.health = keep(health.ok_or(Lost::Strange), column, skipped);
@@ -63,11 +63,8 @@ impl Chip {
         }
     }
 
-    /// The tool prints 0 when a read fails. A chip without any memory is one that nothing could be read of.
+    /// For a chip that the tool gives no memory at all.
     pub(super) fn forget_failed_utilization(&mut self, skipped: &mut Skipped) {
-        if self.ddr.limit.is_some() || self.hbm.limit.is_some() {
-            return;
-        }
         for percent in [&mut self.aicore_percent, &mut self.aicpu_percent, &mut self.npu_percent] {
             if percent.take_if(|percent| *percent == 0.0).is_some() {
                 count(skipped, "utilization_zero");

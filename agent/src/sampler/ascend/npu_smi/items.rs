@@ -22,7 +22,7 @@ impl<'a> Items<'a> {
     pub(super) fn of(cell: &'a str) -> Option<Self> {
         let mut items = Self::default();
         let mut after_slash = false;
-        for word in cell.split_ascii_whitespace() {
+        for word in cell.split_whitespace() {
             if word.eq_ignore_ascii_case("n/a") {
                 items.push(word, &mut after_slash)?;
                 continue;
@@ -41,6 +41,14 @@ impl<'a> Items<'a> {
             }
         }
         (!after_slash).then_some(items)
+    }
+
+    /// Makes the last number one that is not understood.
+    pub(super) fn spoil_last(&mut self) {
+        let last = self.count.checked_sub(1).and_then(|last| self.items.get_mut(last));
+        if let Some(item) = last {
+            *item.second.as_mut().unwrap_or(&mut item.first) = "?";
+        }
     }
 
     pub(super) fn as_slice(&self) -> &[Item<'a>] {

@@ -1,18 +1,24 @@
 //! `npu-smi info`: from lines to a table.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use super::column::{Column, Header};
 use super::fault::ToolError;
 use super::fill::{ProcessRow, count};
-use super::line::{Line, cells, is_elided};
-use super::row::{for_each, leading_singles, mended};
+use super::line::{Line, cells, has_prefix, is_elided, uncoloured};
+use super::row::{Field, for_each, leading_singles, mended};
 use super::table::{Chip, Health, Process, Table};
-use super::value::is_absent;
+use super::value::{is_absent, is_nothing};
 
 /// Longest output that is looked at. The longest real one, 64 cards of two chips with eight processes each, has 200 KiB.
 pub const MAX_BYTES: usize = 4 << 20;
 
 /// Characters of a line that an error quotes.
 const QUOTED: usize = 120;
+
+/// Most cells before the first of the table's: a log may put the time, a level and a name before each line.
+const MOST_PREFIX: usize = 4;
 
 /// Why an output gave no table.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -63,16 +69,21 @@ pub fn parse(text: &str) -> Result<Table, ParseError> {
     if text.len() > MAX_BYTES {
         return Err(ParseError::TooLong { bytes: text.len() });
     }
+    let text: Cow<'_, str> = uncoloured(text);
     let mut parser = Parser::default();
     let mut scratch = Vec::new();
     for line in text.lines() {
         match Line::of(line) {
             Line::Nothing => {}
             Line::Row(row) => {
+                parser.first_line.get_or_insert(row);
                 cells(row, &mut scratch);
                 parser.row(row, &scratch);
             }
-            Line::Text(text) => parser.text(text),
+            Line::Text(text) => {
+                parser.first_line.get_or_insert(text);
+                parser.text(text);
+            }
         }
     }
     parser.finish()
@@ -94,15 +105,19 @@ struct Parser<'a> {
     chip_header: Header,
     process_header: Header,
     /// A card's row whose chip's row has not come yet.
-    card: Option<Chip>,
-    has_devices: bool,
+    card: Option<(Chip, &'a str)>,
+    /// How many tables of devices there were.
+    devices: u32,
+    /// Cells before the first bar of its header: the time, or other marks of a log.
+    prefix: usize,
+    /// Rows of the table end with a bar: one that does not was cut short.
+    is_closed: bool,
     strange_row: Option<&'a str>,
-    first_text: Option<&'a str>,
+    first_line: Option<&'a str>,
 }
 
 impl<'a> Parser<'a> {
     fn text(&mut self, line: &'a str) {
-        self.first_text.get_or_insert(line);
         // The driver's `npu_info_print.c`, after the tables.
         if line.contains("driver package may not be completely installed") {
             self.table.driver_incomplete = true;
@@ -112,24 +127,61 @@ impl<'a> Parser<'a> {
     }
 
     fn row(&mut self, row: &'a str, cells: &[&'a str]) {
-        if is_elided(cells) {
+        if is_elided(cells)
+            || cells
+                .last()
+                .is_some_and(|cell| cell.ends_with("--+") || cell.ends_with("==+"))
+        {
             return;
         }
+        let prefix = if has_prefix(row) { self.prefix(row, cells) } else { 0 };
+        self.row_of_cells(row, &cells[prefix..], prefix);
+    }
+
+    fn row_of_cells(&mut self, row: &'a str, cells: &[&'a str], prefix: usize) {
         if let [only] = cells {
             return self.sentence(row, only);
         }
         if may_be_header(row, cells) && self.header(cells) {
+            self.is_closed = row.ends_with('|');
+            self.prefix = prefix;
             return;
         }
         match self.section {
             Section::Outside => self.strange(row, "row"),
             Section::Devices => self.device(row, cells),
-            Section::Processes => self.process(cells),
+            Section::Processes => self.process(cells, self.is_cut(row)),
         }
     }
 
+    /// How many of the first cells of a row that does not begin with a bar are none of the table's.
+    fn prefix(&self, row: &str, cells: &[&str]) -> usize {
+        let is_header = |prefix: &usize| {
+            let cells = &cells[*prefix..];
+            let is = |header: Header| header.starts_as_one() && (header.has(Column::Npu) || header.has(Column::Bus));
+            may_be_header(row, cells) && Header::of(cells).is_some_and(is)
+        };
+        let last = cells.len().saturating_sub(1);
+        if let Some(prefix) = (0..=last.min(MOST_PREFIX)).find(is_header) {
+            return prefix;
+        }
+        let is_sentence = |text: &&str| text.starts_with("npu-smi ") || text.starts_with("No running processes");
+        let prefix = match self.section {
+            _ if cells.last().is_some_and(is_sentence) => last,
+            Section::Outside => 0,
+            _ if self.prefix > 0 => self.prefix,
+            Section::Devices => cells.len().saturating_sub(self.card_header.cells.len()),
+            Section::Processes => cells.len().saturating_sub(self.process_header.cells.len()).min(1),
+        };
+        if prefix > last.min(MOST_PREFIX) { 0 } else { prefix }
+    }
+
+    fn is_cut(&self, row: &str) -> bool {
+        self.is_closed && !row.ends_with('|')
+    }
+
     /// A row without inner bars: the title, or a sentence.
-    fn sentence(&mut self, row: &'a str, text: &'a str) {
+    fn sentence(&mut self, row: &'a str, text: &str) {
         if let (Some((_, tool)), Some((_, driver))) = (text.split_once("npu-smi"), text.split_once("Version:")) {
             let word = |text: &str| text.split_whitespace().next().map(ToOwned::to_owned);
             self.table.tool_version = word(tool);
@@ -155,7 +207,7 @@ impl<'a> Parser<'a> {
         let (npu, health) = (header.has(Column::Npu), header.has(Column::Health));
         if npu && health {
             self.end_card();
-            self.has_devices = true;
+            self.devices = self.devices.saturating_add(1);
             self.section = Section::Devices;
             self.card_header = header;
             self.chip_header = Header::default();
@@ -164,6 +216,11 @@ impl<'a> Parser<'a> {
             self.section = Section::Processes;
             self.table.tells_processes = true;
             self.process_header = header;
+        } else if npu && self.section != Section::Outside {
+            // Another table, whose rows are neither devices nor processes.
+            self.end_card();
+            self.section = Section::Outside;
+            return false;
         } else if header.has(Column::Bus) && self.section == Section::Devices {
             self.chip_header = header;
         } else {
@@ -186,22 +243,38 @@ impl<'a> Parser<'a> {
         if header.cells.len() != cells.len() || header.cells.is_empty() {
             return self.strange(row, "row");
         }
+        let is_cut = self.is_cut(row);
         let skipped = &mut self.table.skipped;
         if is_card {
             let mut card = Chip::default();
-            for_each(header, cells, |column, field| card.set(column, field, skipped));
+            for_each(header, cells, is_cut, |column, field| card.set(column, field, skipped));
             self.end_card();
-            self.card = Some(card);
+            self.card = Some((card, row));
         } else {
-            let mut chip = self.card.take().unwrap_or(Chip {
-                orphan: true,
-                ..Chip::default()
-            });
+            let mut chip = self.card.take().map_or_else(
+                || Chip {
+                    orphan: true,
+                    ..Chip::default()
+                },
+                |(card, _)| card,
+            );
             if !header.has(Column::Chip) {
                 chip.chip = Some(0);
             }
-            for_each(header, cells, |column, field| chip.set(column, field, skipped));
-            chip.forget_failed_utilization(skipped);
+            let (mut memories, mut empty) = (0, 0);
+            for_each(header, cells, is_cut, |column, field| {
+                // Also one in another unit, of which at least it can be seen that it is not nothing.
+                let is_pair = matches!(field, Field::Item(item) if item.second.is_some());
+                if is_pair || matches!(column, Column::Ddr | Column::Hbm) {
+                    memories += 1;
+                    empty += u32::from(matches!(field, Field::Item(item) if is_nothing(&item)));
+                }
+                chip.set(column, field, skipped);
+            });
+            // The tool prints zeros when a read fails, and a chip without any memory is one that nothing could be read of.
+            if memories > 0 && memories == empty {
+                chip.forget_failed_utilization(skipped);
+            }
             self.table.chips.push(chip);
         }
     }
@@ -245,12 +318,12 @@ impl<'a> Parser<'a> {
 
     /// A card's row that is followed by no chip's row tells of no chip.
     fn end_card(&mut self) {
-        if self.card.take().is_some() {
-            count(&mut self.table.skipped, "card_without_chip");
+        if let Some((_, row)) = self.card.take() {
+            self.strange(row, "card_without_chip");
         }
     }
 
-    fn process(&mut self, cells: &[&'a str]) {
+    fn process(&mut self, cells: &[&str], is_cut: bool) {
         let names = self.process_header.cell_of(Column::ProcessName).unwrap_or(0);
         let surplus = cells.len().checked_sub(self.process_header.cells.len());
         let Some(surplus) = surplus else {
@@ -267,9 +340,17 @@ impl<'a> Parser<'a> {
             mended = before.chain(cells[names + surplus + 1..].iter().copied()).collect();
             &mended
         };
+        let pid = self
+            .process_header
+            .cell_of(Column::ProcessId)
+            .and_then(|pid| cells.get(pid));
+        if pid.is_some_and(|pid| !pid.is_empty() && is_absent(pid)) {
+            // The tool's way of saying that there is none.
+            return;
+        }
         let mut row = ProcessRow::default();
         let skipped = &mut self.table.skipped;
-        for_each(&self.process_header, cells, |column, field| {
+        for_each(&self.process_header, cells, is_cut, |column, field| {
             row.set(column, field, skipped);
         });
         if !self.process_header.has(Column::Chip) {
@@ -299,14 +380,38 @@ impl<'a> Parser<'a> {
                 return Err(ParseError::Layout { line: quoted(row) });
             }
         }
-        if self.has_devices {
-            Ok(self.table)
-        } else {
-            Err(ParseError::NoTable {
-                line: self.first_text.map(quoted),
-            })
+        match self.devices {
+            0 => Err(ParseError::NoTable {
+                line: self.first_line.map(quoted),
+            }),
+            1 => Ok(self.table),
+            _ => {
+                self.forget_older();
+                Ok(self.table)
+            }
         }
     }
+
+    /// Of several tables, the newest row of each chip and process.
+    fn forget_older(&mut self) {
+        count(&mut self.table.skipped, "table_twice");
+        let mut chips = HashSet::new();
+        newest(&mut self.table.chips, |chip| match (chip.npu, chip.chip) {
+            (Some(npu), Some(id)) => chips.insert((npu, id)),
+            _ => true,
+        });
+        let mut processes = HashSet::new();
+        newest(&mut self.table.processes, |process| {
+            processes.insert((process.npu, process.chip, process.pid))
+        });
+    }
+}
+
+/// Those that `is_new` says yes to, asked from the last to the first; in their order.
+fn newest<T>(all: &mut Vec<T>, is_new: impl FnMut(&T) -> bool) {
+    all.reverse();
+    all.retain(is_new);
+    all.reverse();
 }
 
 /// Headers begin with a title and not with a number, or with nothing where a 950's do.

@@ -16,6 +16,7 @@ pub fn processes(text: &str, npu: u32) -> Result<Vec<Process>, ParseError> {
     }
     let mut found: Vec<Process> = Vec::new();
     let mut open = 0;
+    let mut names_chips = false;
     let mut is_told = false;
     for line in text.lines().map(str::trim) {
         if let Some(process) = process(line, npu) {
@@ -23,13 +24,20 @@ pub fn processes(text: &str, npu: u32) -> Result<Vec<Process>, ParseError> {
         } else if let Some(("Chip ID", id)) = line.split_once(':').map(|(key, id)| (key.trim(), id.trim())) {
             if let Ok(Some(chip)) = whole(id) {
                 found[open..].iter_mut().for_each(|process| process.chip = chip);
+            } else {
+                found.truncate(open);
             }
             open = found.len();
+            names_chips = true;
         } else if !line.starts_with("No process in device") {
             is_told |= line.starts_with("NPU ID");
             continue;
         }
         is_told = true;
+    }
+    // The output ended before the chip of the last ones was named.
+    if names_chips {
+        found.truncate(open);
     }
     if is_told { Ok(found) } else { Err(fault_in(text)) }
 }
@@ -65,6 +73,16 @@ mod tests {
             (Some("a b"), Some(3 << 20))
         );
         assert_eq!((found[1].name.as_deref(), found[1].memory), (None, None));
+    }
+
+    #[test]
+    fn a_process_whose_chip_is_not_named_is_given_to_none() {
+        let text = "Process id:7 Process name:a Process memory(MB):3\nChip ID : 0\n\nGet pid name failed.\nProcess id:9 \
+                    Process name: Process memory(MB):1";
+        let pids = |text: &str| -> Vec<u32> { processes(text, 2).unwrap().iter().map(|found| found.pid).collect() };
+        assert_eq!(pids(text), [7]);
+        assert_eq!(pids(&format!("{text}\nChip ID : x\n")), [7]);
+        assert_eq!(pids(&format!("{text}\nChip ID : 1\n")), [7, 9]);
     }
 
     #[test]

@@ -12,41 +12,55 @@ pub(super) enum Field<'a> {
     Lost,
 }
 
-/// Hands each column of a row to `take`. The row has as many cells as its header.
-pub(super) fn for_each<'a>(header: &Header, cells: &[&'a str], mut take: impl FnMut(Column, Field<'a>)) {
-    for (columns, cell) in header.cells.iter().zip(cells) {
+/// Hands each column of a row to `take`. The row has as many cells as its header. Of one that `is_cut` short, the last
+/// word is lost: what is left of a number is another number.
+pub(super) fn for_each<'a>(header: &Header, cells: &[&'a str], is_cut: bool, mut take: impl FnMut(Column, Field<'a>)) {
+    for (place, (columns, cell)) in header.cells.iter().zip(cells).enumerate() {
+        let is_cut = is_cut && place + 1 == cells.len();
         if !columns.is_empty() && columns.iter().all(|column| column.is_measure()) {
-            measures(columns, cell, &mut take);
+            measures(columns, cell, is_cut, &mut take);
         } else {
-            words(columns, cell, &mut take);
+            words(columns, cell, is_cut, &mut take);
         }
     }
 }
 
 /// One word for each column, and the rest for the last.
-fn words<'a>(columns: &[Column], cell: &'a str, take: &mut impl FnMut(Column, Field<'a>)) {
+fn words<'a>(columns: &[Column], cell: &'a str, is_cut: bool, take: &mut impl FnMut(Column, Field<'a>)) {
+    let has_name = columns.last().is_some_and(|column| !is_id(*column));
+    // More ids than there are titles: any of them could be the one too many.
+    if !has_name && cell.split_whitespace().nth(columns.len()).is_some() {
+        return columns.iter().for_each(|column| take(*column, Field::Lost));
+    }
     let mut rest = cell;
     for (place, column) in columns.iter().enumerate() {
         let last = place + 1 == columns.len();
-        let is_id = matches!(
-            column,
-            Column::Npu | Column::Chip | Column::LogicalId | Column::PhysicalId
-        );
-        let (word, after) = if last && !is_id {
+        let (word, after) = if last {
             (rest, "")
         } else {
             rest.split_once(char::is_whitespace).unwrap_or((rest, ""))
         };
-        take(*column, Field::Text(word));
+        let is_cut = is_cut && after.is_empty() && !word.is_empty();
+        take(*column, if is_cut { Field::Lost } else { Field::Text(word) });
         rest = after.trim_start();
     }
 }
 
+const fn is_id(column: Column) -> bool {
+    matches!(
+        column,
+        Column::Npu | Column::Chip | Column::LogicalId | Column::PhysicalId
+    )
+}
+
 /// By their order where there are as many as columns; else by their shape, as long as that leaves no doubt.
-fn measures<'a>(columns: &[Column], cell: &'a str, take: &mut impl FnMut(Column, Field<'a>)) {
-    let Some(items) = Items::of(cell) else {
+fn measures<'a>(columns: &[Column], cell: &'a str, is_cut: bool, take: &mut impl FnMut(Column, Field<'a>)) {
+    let Some(mut items) = Items::of(cell) else {
         return columns.iter().for_each(|column| take(*column, Field::Lost));
     };
+    if is_cut {
+        items.spoil_last();
+    }
     let items = items.as_slice();
     if items.len() == columns.len() {
         let each = columns.iter().zip(items);
@@ -96,15 +110,19 @@ pub(super) fn leading_singles(cell: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::Column::{AiCore, Ddr, Hbm, Hugepages, Name, Npu, Power, Temperature};
+    use super::Column::{AiCore, Chip, Ddr, Hbm, Hugepages, Name, Npu, Power, Temperature};
     use super::*;
 
     fn written(columns: &[Column], cell: &str) -> Vec<(Column, String)> {
+        written_cut(columns, cell, false)
+    }
+
+    fn written_cut(columns: &[Column], cell: &str, is_cut: bool) -> Vec<(Column, String)> {
         let header = Header {
             cells: vec![columns.to_vec()],
         };
         let mut found = Vec::new();
-        for_each(&header, &[cell], |column, field| {
+        for_each(&header, &[cell], is_cut, |column, field| {
             let text = match field {
                 Field::Text(text) => text.to_owned(),
                 Field::Item(item) => format!("{}/{}", item.first, item.second.unwrap_or_default()),
@@ -123,6 +141,22 @@ mod tests {
             [(Npu, "7".to_owned()), (Name, "Ascend 910B3".to_owned())]
         );
         assert_eq!(written(&columns, "7")[1].1, "");
+    }
+
+    #[test]
+    fn too_many_ids_are_none() {
+        assert_eq!(written(&[Npu, Chip], "0  1")[1].1, "1");
+        let lost = [(Npu, "lost".to_owned()), (Chip, "lost".to_owned())];
+        assert_eq!(written(&[Npu, Chip], "2 ==> 0 1"), lost);
+    }
+
+    #[test]
+    fn the_last_word_of_what_was_cut_short_is_lost() {
+        let columns = [AiCore, Ddr, Hbm];
+        assert_eq!(written_cut(&columns, "7 0 / 0 59718/ 655", true)[2].1, "59718/?");
+        assert_eq!(written_cut(&columns, "7 0 / 0 597", true)[2].1, "?/");
+        assert_eq!(written_cut(&columns, "7 0 / 0 597", true)[0].1, "7/");
+        assert_eq!(written_cut(&[Npu, Name], "0  910", true)[1].1, "lost");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! From a piece of text to a value: absent where the tool says so, an error where it is not understood.
 
+use std::ops::RangeInclusive;
+
 use super::items::Item;
 use super::table::Usage;
 
@@ -43,6 +45,30 @@ fn number(text: &str) -> Result<Option<f64>, Lost> {
         return Err(Lost::Strange);
     }
     text.parse().map(Some).map_err(|_| Lost::Strange)
+}
+
+/// `0000:C1:00.0`. Who shows an output to others may have masked it, and what is left of one is another.
+pub(super) fn bus(text: &str) -> Result<Option<String>, Lost> {
+    if is_absent(text) {
+        return Ok(None);
+    }
+    let mut parts = text.split([':', '.']);
+    let mut is_next = |lengths: RangeInclusive<usize>| {
+        parts
+            .next()
+            .is_some_and(|part| lengths.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    let is_address = is_next(4..=8) && is_next(2..=2) && is_next(2..=2) && is_next(1..=1) && parts.next().is_none();
+    if is_address {
+        Ok(Some(text.to_owned()))
+    } else {
+        Err(Lost::Strange)
+    }
+}
+
+/// Whether it is `0 / 0`.
+pub(super) fn is_nothing(item: &Item<'_>) -> bool {
+    item.first == "0" && item.second == Some("0")
 }
 
 fn single<'a>(item: &Item<'a>) -> Result<&'a str, Lost> {
@@ -109,6 +135,8 @@ fn usage(item: &Item<'_>, unit: u64) -> Result<Usage, Lost> {
     match (usage.used, usage.limit) {
         (Some(0) | None, Some(0)) => Ok(Usage::default()),
         (_, Some(0)) => Err(Lost::Strange),
+        // One of the two is cut or garbled, and which cannot be told.
+        (Some(used), Some(limit)) if used > limit => Err(Lost::Strange),
         _ => Ok(usage),
     }
 }
@@ -138,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn a_masked_address_is_none() {
+        assert_eq!(bus("0000:C1:00.0"), Ok(Some("0000:C1:00.0".to_owned())));
+        assert_eq!(bus("NA"), Ok(None));
+        for strange in [
+            "0000:xx:00.0",
+            "xxxx",
+            "0000::00.0",
+            "0000:C1:0",
+            "0000:C1:00.0.1",
+            "C1:00.0",
+        ] {
+            assert_eq!(bus(strange), Err(Lost::Strange), "{strange}");
+        }
+    }
+
+    #[test]
     fn memory_is_binary_and_a_total_of_zero_is_none() {
         let pair = |first, second| Item {
             first,
@@ -148,6 +192,7 @@ mod tests {
         assert_eq!(megabytes(&pair("0", "0")), Ok(Usage::default()));
         assert_eq!(megabytes(&pair("NA", "8")).unwrap().used, None);
         assert_eq!(megabytes(&pair("5", "0")), Err(Lost::Strange));
+        assert_eq!(megabytes(&pair("59718", "6553")), Err(Lost::Strange));
         assert_eq!(megabytes(&pair("0", "18446744073709551615")), Err(Lost::Strange));
         assert_eq!(pages(&pair("15", "969")).unwrap().limit, Some(969));
     }
