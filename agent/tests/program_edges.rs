@@ -1,0 +1,74 @@
+//! The program where its surroundings are against it: crowded directories, closed terminals, full disks.
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod program_support;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime};
+
+use free_port::free_address;
+use program_support::{Running, get, wait_for};
+
+const AGENT: &str = env!("CARGO_BIN_EXE_agent");
+
+fn agent(arguments: &[&str]) -> Command {
+    let mut command = Command::new(AGENT);
+    command.env_clear().args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn once(format: &str, settings: &[&str]) -> Output {
+    let mut command = agent(&["--stdout", "--once", "--format", format]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    command.output().unwrap()
+}
+
+fn signal(running: &Running, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(running.0.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+fn entries(dir: &Path) -> usize {
+    std::fs::read_dir(dir).unwrap().count()
+}
+
+#[test]
+fn what_killed_writers_left_behind_hides_no_live_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("hmon_files");
+    let simulator = agent(&[
+        "simulate",
+        "hailo",
+        "--interval",
+        "100ms",
+        "--dir",
+        dir.to_str().unwrap(),
+    ]);
+    let _simulator = Running::start(simulator);
+    let written = wait_for("a monitor file", || {
+        let mut files = std::fs::read_dir(&dir).ok()?.flatten();
+        files.find_map(|file| std::fs::read(file.path()).ok().filter(|bytes| !bytes.is_empty()))
+    });
+    let day = Duration::from_hours(24);
+    for number in 0..2000 {
+        let mut file = File::create(dir.join(format!("{number}leftbehind"))).unwrap();
+        file.write_all(&written).unwrap();
+        file.set_modified(SystemTime::now() - day).unwrap();
+    }
+    let setting = format!("hailo.dir={}", dir.display());
+    // A look may fall on the instant at which the writer has cut its file off.
+    wait_for("the live network", || {
+        let seen = once("json", &[&setting]);
+        let text = String::from_utf8(seen.stdout).unwrap();
+        text.contains("\"hailo.network.frame_rate\"").then_some(())
+    });
+    let table = String::from_utf8(once("table", &[&setting]).stdout).unwrap();
+    assert!(table.contains("are left out") && table.contains("-delete"), "{table}");
+}
