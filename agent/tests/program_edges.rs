@@ -72,3 +72,40 @@ fn what_killed_writers_left_behind_hides_no_live_one() {
     let table = String::from_utf8(once("table", &[&setting]).stdout).unwrap();
     assert!(table.contains("are left out") && table.contains("-delete"), "{table}");
 }
+
+#[test]
+fn a_closed_terminal_ends_it_like_any_other_signal_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = agent(&["--stdout", "--format", "json", "--demo"]);
+    command.env("TMPDIR", folder.path()).stdout(Stdio::piped());
+    let mut running = Running::start(command);
+    let mut first = [0];
+    running.0.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(entries(folder.path()), 1);
+    signal(&running, rustix::process::Signal::HUP);
+    assert_eq!(running.exit_code(), Some(0));
+    assert_eq!(entries(folder.path()), 0);
+}
+
+#[test]
+fn started_by_nohup_it_goes_on_when_the_terminal_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let http = free_address();
+    let mut command = Command::new("nohup");
+    command.arg(AGENT).env("ACCELSCOPE__HAILO__DIR", folder.path());
+    command.env("ACCELSCOPE__HTTP__LISTEN", http.to_string());
+    command.env("OTEL_SDK_DISABLED", "true");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = Running::start(command);
+    wait_for("readiness", || {
+        get(http, "/readyz").filter(|answer| answer.status == 200)
+    });
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap() & 1
+    };
+    assert_eq!((mask("SigIgn:"), mask("SigCgt:")), (1, 0), "{status}");
+    running.terminate();
+    assert_eq!(running.exit_code(), Some(0));
+}

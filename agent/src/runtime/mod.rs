@@ -14,6 +14,7 @@ mod status;
 mod table;
 pub mod worker;
 
+pub(crate) use daemon::is_hangup_ignored;
 pub use daemon::{DaemonError, run as run_daemon, told_to_end};
 pub use explain::Explain;
 pub use hub::{Hub, Observer};
