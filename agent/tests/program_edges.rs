@@ -109,3 +109,50 @@ fn started_by_nohup_it_goes_on_when_the_terminal_is_closed() {
     running.terminate();
     assert_eq!(running.exit_code(), Some(0));
 }
+
+#[test]
+fn a_full_disk_ends_every_format_with_its_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let setting = format!("hailo.dir={}", folder.path().display());
+    for format in ["table", "json", "otlp-json", "prometheus"] {
+        let mut command = agent(&["--stdout", "--format", format, "--set", &setting]);
+        command.args(["--set", "otlp.interval=100ms"]);
+        command.stdout(File::options().write(true).open("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{format}: {text}");
+        assert!(text.contains("No space left"), "{format}: {text}");
+    }
+}
+
+#[test]
+fn a_terminal_that_obeys_no_commands_is_sent_none() {
+    for (term, commanded) in [("dumb", false), ("xterm", true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("script");
+        command.args(["-qefc", &format!("'{AGENT}' --stdout --demo"), "/dev/null"]);
+        command
+            .env("TERM", term)
+            .env("TMPDIR", folder.path())
+            .env("SHELL", "/bin/sh");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        let Ok(child) = command.spawn() else {
+            println!("SKIPPED: there is no script(1) to make a terminal");
+            return;
+        };
+        let mut running = Running(child);
+        let mut out = running.0.stdout.take().unwrap();
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains("DEVICES") {
+            let mut some = [0; 4096];
+            let count = out.read(&mut some).unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&some[..count]);
+        }
+        assert_eq!(seen.contains(&0x1b), commanded, "{term}");
+        running.terminate();
+        wait_for("the demonstration's folder to go", || {
+            (entries(folder.path()) == 0).then_some(())
+        });
+    }
+}
