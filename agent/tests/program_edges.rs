@@ -126,6 +126,51 @@ fn a_full_disk_ends_every_format_with_its_cause() {
 }
 
 #[test]
+fn a_list_may_be_given_as_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = format!("hailo.dir={}", folder.path().display());
+    for labels in ["[\"host.name\", \"os.type\"]", "host.name,os.type"] {
+        let output = once("prometheus", &[&dir, &format!("http.resource_labels={labels}")]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            text.lines()
+                .any(|line| line.starts_with("agent_") && line.contains("host_name=") && line.contains("os_type=")),
+            "{labels}: {text}"
+        );
+    }
+    let wrong = once("prometheus", &[&dir, "http.resource_labels=[host.name]"]);
+    let text = String::from_utf8(wrong.stderr).unwrap();
+    assert_eq!(wrong.status.code(), Some(64), "{text}");
+    assert!(text.contains("is not a list"), "{text}");
+}
+
+#[test]
+fn a_configuration_can_be_checked_from_a_pipe() {
+    for (text, code) in [("[hailo]\ndir = \"/x\"\n", 0), ("[hailo]\ndirr = \"/x\"\n", 64)] {
+        let mut command = agent(&["check-config", "-"]);
+        command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .stdout(Stdio::null());
+        let mut running = Running::start(command);
+        let mut input = running.0.stdin.take().unwrap();
+        input.write_all(text.as_bytes()).unwrap();
+        drop(input);
+        assert_eq!(running.exit_code(), Some(code), "{text}");
+    }
+}
+
+#[test]
+fn the_prefix_of_variables_may_be_in_lower_case() {
+    let output = agent(&["--stdout", "--once"])
+        .env("accelscope__hailo__dirr", "/x")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("hailo.dir"));
+}
+
+#[test]
 fn a_terminal_that_obeys_no_commands_is_sent_none() {
     for (term, commanded) in [("dumb", false), ("xterm", true)] {
         let folder = tempfile::tempdir().unwrap();
