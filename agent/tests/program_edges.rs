@@ -201,3 +201,42 @@ fn a_terminal_that_obeys_no_commands_is_sent_none() {
         });
     }
 }
+
+#[test]
+fn a_receiver_of_another_protocol_is_told_with_what_to_change() {
+    // An answer of a server of HTTP/1.1, and the first bytes of one of gRPC: an empty frame SETTINGS.
+    let (old, new) = (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\x04\0\0\0\0\0");
+    for (scheme, protocol, answer, remedy) in [
+        ("https", "grpc", old.as_slice(), "write http://"),
+        ("https", "http/protobuf", old, "write http://"),
+        ("http", "grpc", old, "http/protobuf"),
+        ("http", "http/protobuf", new, "protocol = \"grpc\""),
+    ] {
+        let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = receiver.local_addr().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = agent(&["--set", "http.enabled=false", "--set", "otlp.interval=100ms"]);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("{scheme}://{address}"));
+        command.env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol);
+        command.env("ACCELSCOPE__HAILO__DIR", folder.path());
+        command.stderr(Stdio::piped());
+        let mut running = Running::start(command);
+        let log = BufReader::new(running.0.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            // They stay open: a closed one may be told as such instead.
+            let mut held = Vec::new();
+            for stream in receiver.incoming() {
+                let mut stream = stream.unwrap();
+                stream.read_exact(&mut [0; 16]).ok();
+                stream.write_all(answer).ok();
+                held.push(stream);
+            }
+        });
+        let line = log
+            .lines()
+            .map(Result::unwrap)
+            .find(|line| line.contains("points wait"));
+        let line = line.unwrap();
+        assert!(line.contains(remedy), "{scheme} {protocol}: {line}");
+    }
+}
