@@ -240,3 +240,16 @@ fn a_receiver_of_another_protocol_is_told_with_what_to_change() {
         assert!(line.contains(remedy), "{scheme} {protocol}: {line}");
     }
 }
+
+#[test]
+fn a_destination_that_inherits_being_off_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = format!("hailo.dir={}", folder.path().display());
+    let endpoint = "otlp.destinations.edge.endpoint=http://127.0.0.1:1";
+    for (enabled, told) in [(None, true), (Some("otlp.destinations.edge.enabled=true"), false)] {
+        let mut settings = vec![dir.as_str(), "otlp.enabled=false", endpoint];
+        settings.extend(enabled);
+        let text = String::from_utf8(once("json", &settings).stderr).unwrap();
+        assert_eq!(text.contains("otlp.destinations.edge: gets nothing"), told, "{text}");
+    }
+}
