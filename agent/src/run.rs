@@ -12,12 +12,11 @@ use accelscope::export::stdout;
 use accelscope::host::HostRoots;
 use accelscope::metric::{Resource, Series};
 use accelscope::pipeline::Limits;
-use accelscope::runtime::{self, Explain, Format, Hub, Observer, OwnLogs, Printer, Started, Surroundings};
+use accelscope::runtime::{self, Closed, Explain, Format, Hub, Observer, OwnLogs, Printer, Started, Surroundings};
 use accelscope::simulate::Demo;
 use accelscope::telemetry::OwnMetrics;
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Notify;
 
 /// How often the table is drawn anew.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -124,8 +123,8 @@ struct Job {
     renderer: Renderer,
     stdout: Option<(Format, bool)>,
     started: anyhow::Result<Started>,
-    /// Told when nobody reads standard output any more.
-    closed: Arc<Notify>,
+    /// Told when standard output takes no more.
+    closed: Arc<Closed>,
 }
 
 impl Job {
@@ -140,7 +139,7 @@ impl Job {
             None => !config.destinations().is_empty(),
             Some((format, once)) => format == Format::OtlpJson && !once,
         };
-        let closed = Arc::new(Notify::new());
+        let closed = Arc::new(Closed::default());
         let observer = matches!(stdout, Some((Format::Json, false))).then(|| json_lines(closed.clone()));
         let limits = Limits {
             series_per_instrument: config.limits.series_per_instrument,
@@ -219,16 +218,16 @@ fn format(asked: Option<cli::Format>) -> Format {
     }
 }
 
-/// Prints each point when it comes, and tells `closed` when nobody reads them any more.
-fn json_lines(closed: Arc<Notify>) -> Observer {
+/// Prints each point when it comes, and tells `closed` when that fails.
+fn json_lines(closed: Arc<Closed>) -> Observer {
     let terminal = std::io::stdout().is_terminal();
     Box::new(move |series: &Series| {
         let mut line = stdout::json_line(series) + "\n";
         if terminal {
             line = stdout::for_terminal(&line);
         }
-        if std::io::stdout().lock().write_all(line.as_bytes()).is_err() {
-            closed.notify_one();
+        if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
+            closed.tell(error);
         }
     })
 }

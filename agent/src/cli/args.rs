@@ -83,7 +83,7 @@ pub enum Format {
 pub(super) enum Subcommands {
     /// Say whether a configuration file is right, and if not every fault with its place
     CheckConfig {
-        /// The file; the environment plays no part
+        /// The file, - for standard input; the environment plays no part
         file: PathBuf,
     },
     /// Say what was found on this machine, what is missing and how to mend it

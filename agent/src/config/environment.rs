@@ -21,10 +21,14 @@ impl Environment {
         Some(value).filter(|value| value.map_or(true, |text| !text.trim().is_empty()))
     }
 
+    /// Whatever the case of the prefix.
     pub(super) fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&str, Result<&str, &'static str>)> {
-        let from = self.0.range(prefix.to_owned()..);
-        let all = from.map(|(name, value)| (name.as_str(), value.as_deref().ok_or(NOT_UTF8)));
-        all.take_while(move |(name, _)| name.starts_with(prefix))
+        let all = self.0.iter();
+        let all = all.map(|(name, value)| (name.as_str(), value.as_deref().ok_or(NOT_UTF8)));
+        all.filter(move |(name, _)| {
+            let begin = name.get(..prefix.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
+        })
     }
 }
 

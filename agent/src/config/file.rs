@@ -15,6 +15,9 @@ use super::{ConfigError, Origin};
 /// Larger files are refused: a configuration has a few kilobytes, and a wrong path may name a disk image.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// The path that means standard input, as everywhere.
+const STANDARD_INPUT: &str = "-";
+
 /// Reads `path`; what cannot be parsed is an error, and the rest is returned all the same.
 pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {
     let whole = |problem: String| ConfigError {
@@ -26,7 +29,7 @@ pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) ->
         Ok(text) => parse(path, &text, shape, errors),
         Err(error) => {
             errors.push(whole(match error.kind() {
-                io::ErrorKind::NotFound => "no such file; give the right path with --config".to_owned(),
+                io::ErrorKind::NotFound => "no such file; give the right path".to_owned(),
                 io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
                 _ => format!("cannot be read: {error}"),
             }));
@@ -37,7 +40,12 @@ pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) ->
 
 fn content(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    let source: Box<dyn Read> = if path == Path::new(STANDARD_INPUT) {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path)?)
+    };
+    source.take(MAX_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_BYTES {
         return Err(io::Error::other("larger than 1 MiB, so it is no configuration"));
     }

@@ -58,6 +58,19 @@ impl<'a> IntoDeserializer<'a, Error> for Node<'a> {
     }
 }
 
+/// A list that was written as it would be in the file.
+fn as_in_the_file(text: &str) -> Result<Vec<String>, String> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        list: Vec<String>,
+    }
+    let parsed = toml::from_str::<Line>(&format!("list = {text}"));
+    parsed.map(|line| line.list).map_err(|error| {
+        let problem = error.message();
+        format!("{text:?} is not a list ({problem}); write a,b or [\"a\", \"b\"]")
+    })
+}
+
 fn wrong(problem: impl std::fmt::Display) -> Error {
     de::Error::custom(problem)
 }
@@ -120,13 +133,14 @@ impl<'a> de::Deserializer<'a> for Node<'a> {
         let Some(Raw::Text(text)) = self.raw() else {
             return self.deserialize_any(visitor);
         };
-        let items: Vec<Node<'a>> = text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(|item| Node::Item(Raw::Text(item.to_owned())))
-            .collect();
-        visitor.visit_seq(SeqDeserializer::new(items.into_iter()))
+        let items: Vec<String> = if text.trim_start().starts_with('[') {
+            as_in_the_file(text).map_err(wrong)?
+        } else {
+            let parts = text.split(',').map(str::trim);
+            parts.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        };
+        let items = items.into_iter().map(|item| Node::Item(Raw::Text(item)));
+        visitor.visit_seq(SeqDeserializer::new(items))
     }
 
     fn deserialize_option<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {

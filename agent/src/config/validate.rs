@@ -269,6 +269,13 @@ impl Validation<'_> {
             );
         }
         self.endpoint(&at("endpoint"), resolved);
+        let is_set = self.merged.iter().any(|(path, _)| *path == self::path(&at("enabled")));
+        if name != DEFAULT && !resolved.enabled && !is_set {
+            self.warn(
+                &own,
+                "gets nothing, since it inherits enabled = false from [otlp]; set enabled = true in it to push there alone",
+            );
+        }
     }
 
     fn endpoint(&mut self, at: &[&str], resolved: &Resolved) {

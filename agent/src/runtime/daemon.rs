@@ -190,16 +190,19 @@ fn readiness(started: &Started) -> Arc<dyn Readiness> {
     })
 }
 
-/// Waits for SIGTERM or SIGINT. From the first call on they end the process no more by themselves.
+/// Waits for SIGTERM, SIGINT, or SIGHUP where that is not ignored. From the first call on they end the process no more
+/// by themselves.
 pub async fn told_to_end() -> io::Result<()> {
     Signals::watch()?.received().await;
     Ok(())
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// A terminal that is closed sends it; `nohup` asks not to be ended by it.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -207,6 +210,9 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: (!is_hangup_ignored())
+                .then(|| signal(SignalKind::hangup()))
+                .transpose()?,
         })
     }
 
@@ -214,6 +220,21 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = hung_up(self.hangup.as_mut()) => {}
         }
     }
+}
+
+async fn hung_up(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether whoever started this program had it ignore SIGHUP, as `nohup` does. Once it is watched for, it is not ignored
+/// any more.
+pub(crate) fn is_hangup_ignored() -> bool {
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigign & (1 << (SignalKind::hangup().as_raw_value() - 1)) != 0)
 }

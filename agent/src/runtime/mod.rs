@@ -14,11 +14,12 @@ mod status;
 mod table;
 pub mod worker;
 
+pub(crate) use daemon::is_hangup_ignored;
 pub use daemon::{DaemonError, run as run_daemon, told_to_end};
 pub use explain::Explain;
 pub use hub::{Hub, Observer};
 pub use own_logs::OwnLogs;
-pub use print::{Format, PrintError, Printer};
+pub use print::{Closed, Format, PrintError, Printer};
 pub use start::Started;
 pub use status::{Report, Status, chain};
 pub use table::{Surroundings, samplers};

@@ -39,6 +39,27 @@ pub enum PrintError {
     Signals(#[source] io::Error),
 }
 
+/// Tells that standard output takes no more, and why.
+#[derive(Debug, Default)]
+pub struct Closed {
+    told: Notify,
+    error: Mutex<Option<io::Error>>,
+}
+
+impl Closed {
+    /// A write failed.
+    pub fn tell(&self, error: io::Error) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.told.notify_one();
+    }
+
+    async fn outcome(&self) -> Result<(), PrintError> {
+        self.told.notified().await;
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        swallow_closed(error.map_or(Ok(()), Err)).map(drop)
+    }
+}
+
 /// Prints what the samplers see.
 pub struct Printer<'a> {
     /// How.
@@ -80,9 +101,9 @@ impl Printer<'_> {
 
     /// Prints until a signal comes or nobody reads any more. JSON lines are printed by the hub's observer, which tells
     /// `closed` so.
-    pub async fn stream(&self, every: Duration, closed: &Notify) -> Result<(), PrintError> {
+    pub async fn stream(&self, every: Duration, closed: &Closed) -> Result<(), PrintError> {
         let mut ended = super::daemon::Signals::watch().map_err(PrintError::Signals)?;
-        let live = self.format == Format::Table && isatty(io::stdout());
+        let live = self.format == Format::Table && isatty(io::stdout()) && can_move_the_cursor();
         while !self.started.all_reported() {
             tokio::select! {
                 () = ended.received() => return Ok(()),
@@ -106,7 +127,7 @@ impl Printer<'_> {
             }
             tokio::select! {
                 () = ended.received() => return Ok(()),
-                () = closed.notified() => return Ok(()),
+                outcome = closed.outcome() => return outcome,
                 () = tokio::time::sleep_until(next.into()) => {}
             }
         }
@@ -199,6 +220,11 @@ impl Printer<'_> {
         }
         notes
     }
+}
+
+/// Editors' shells and serial consoles that show what they are sent say so.
+fn can_move_the_cursor() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| !term.is_empty() && term != "dumb")
 }
 
 /// As many lines as the screen has room for: with more, it would scroll, and never show how they begin.

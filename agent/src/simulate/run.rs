@@ -5,21 +5,27 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use super::fleet::Fleet;
 use super::{Options, SimulateError};
+use crate::runtime::is_hangup_ignored;
 
 /// Intervals between two killed writers.
 const KILL_EVERY: u32 = 5;
 
-/// Simulates until SIGTERM or SIGINT, then ends the writers, which remove their files.
+/// Simulates until SIGTERM, SIGINT, or a SIGHUP that is not ignored, then ends the writers, which remove their files.
 ///
 /// Fails at once where the options make no sense or the directory cannot be made, and later when a writer fails or
 /// none is left.
 pub fn run(options: Options) -> Result<(), SimulateError> {
-    let stop = signals(&[SIGTERM, SIGINT]).map_err(SimulateError::system("cannot watch for SIGTERM"))?;
+    let ends: &[i32] = if is_hangup_ignored() {
+        &[SIGTERM, SIGINT]
+    } else {
+        &[SIGTERM, SIGINT, SIGHUP]
+    };
+    let stop = signals(ends).map_err(SimulateError::system("cannot watch for SIGTERM"))?;
     let mut ended = signals(&[SIGCHLD]).map_err(SimulateError::system("cannot watch for SIGCHLD"))?;
     let pause = options.kill_some.then(|| options.interval * KILL_EVERY);
     let mut turn = options.seed;

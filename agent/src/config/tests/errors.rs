@@ -186,7 +186,7 @@ fn files_that_cannot_be_configurations() {
     let missing = dir.path().join("missing.toml");
     assert_eq!(
         error(&missing),
-        format!("{}: no such file; give the right path with --config", missing.display())
+        format!("{}: no such file; give the right path", missing.display())
     );
     assert!(error(dir.path()).contains("cannot be read"));
     let binary = dir.path().join("binary");

@@ -75,6 +75,42 @@ impl Answer {
     }
 }
 
+/// What to do about a failure of the network or of the connection's first bytes, by what rustls 0.23, h2 0.4 and hyper 1
+/// call it: each of them names what it saw, and none what the user has mixed up.
+pub(super) fn remedy_of_retry(said: &str) -> &'static str {
+    const TOLD: [(&str, &str); 5] = [
+        (
+            "InvalidContentType",
+            "trying again; what listens there speaks no TLS: write http:// before the host, or set \
+            the right port",
+        ),
+        (
+            "frame with invalid size",
+            "trying again; what listens there speaks no gRPC: set protocol = \"http/protobuf\" \
+            for OTLP over HTTP, or the port of gRPC (mostly 4317)",
+        ),
+        (
+            "invalid HTTP version",
+            "trying again; what listens there speaks no HTTP/1.1: set protocol = \"grpc\", or the \
+            port of OTLP over HTTP (mostly 4318)",
+        ),
+        (
+            "UnknownIssuer",
+            "trying again; name the certificate of the authority that signed the receiver's in ca_file",
+        ),
+        (
+            "not valid for name",
+            "trying again; write the host as the receiver's certificate has it",
+        ),
+    ];
+    TOLD.iter()
+        .find_map(|(sign, remedy)| said.contains(sign).then_some(*remedy))
+        .unwrap_or(
+            "trying again; check that the endpoint is up, and that port, protocol and http:// or https:// are those of \
+             the receiver",
+        )
+}
+
 const CREDENTIALS: &str =
     "check the destination's headers, or its headers_file, which is read again before each attempt";
 const WRONG_PATH: &str = "check the endpoint's path: a Collector takes /v1/metrics, Prometheus /api/v1/otlp/v1/metrics";

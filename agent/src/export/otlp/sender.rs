@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, Pace};
-use super::classify::{Answer, Verdict, chain};
+use super::classify::{self, Answer, Verdict, chain};
 use super::destination::Destination;
 use super::error::BuildError;
 use super::ledger::{DestinationState, Ledger};
@@ -187,11 +187,7 @@ impl Sender {
                 ledger.release();
                 drop(ledger);
                 course.pieces.push(batch.len());
-                self.log_failed(
-                    "retry",
-                    &said,
-                    "trying again; check that the endpoint is up and speaks the protocol",
-                );
+                self.log_failed("retry", &said, classify::remedy_of_retry(&said));
                 let wait = course.backoff.next(asked);
                 Some(self.in_a_hurry(asked).unwrap_or(wait))
             }

@@ -128,23 +128,40 @@ impl Directory {
         rustix::fs::fstatfs(&self.fd).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
     }
 
-    /// The names of its monitor files, at most [`MAX_FILES`], and how many more were seen.
+    /// The names of its monitor files, and how many more were seen. Of more than [`MAX_FILES`] those written last:
+    /// killed writers leave theirs behind for good, and must not hide the live ones.
     pub(super) fn names(&self) -> io::Result<(Vec<OsString>, usize)> {
         let (mut names, mut more) = (Vec::new(), 0);
-        for entry in Dir::read_from(&self.fd)?.take(MAX_ENTRIES) {
+        for (nth, entry) in Dir::read_from(&self.fd)?.enumerate() {
+            if nth == MAX_ENTRIES {
+                more += 1;
+                break;
+            }
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
             let readable = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
-            if !readable || !is_monitor_file(name) {
-                continue;
-            }
-            if names.len() < MAX_FILES {
+            if readable && is_monitor_file(name) {
                 names.push(name.to_owned());
-            } else {
-                more += 1;
             }
         }
+        if names.len() > MAX_FILES {
+            more += names.len() - MAX_FILES;
+            names = self.written_last(names);
+        }
         Ok((names, more))
+    }
+
+    fn written_last(&self, names: Vec<OsString>) -> Vec<OsString> {
+        let now = Timestamp::now();
+        let written = |name: &OsString| {
+            let stamp = self.stamp(name).ok()?;
+            // Nobody writes in the future: such a time was set by hand or by a clock since corrected.
+            Some((stamp.modified <= now, stamp.modified))
+        };
+        let mut dated: Vec<_> = names.into_iter().map(|name| (written(&name), name)).collect();
+        dated.sort_unstable_by_key(|one| std::cmp::Reverse(one.0));
+        dated.truncate(MAX_FILES);
+        dated.into_iter().map(|(_, name)| name).collect()
     }
 
     /// The version of a file that is there now.
@@ -250,6 +267,7 @@ fn open_step_by_step(at: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<O
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -305,6 +323,25 @@ mod tests {
         let (names, more) = open(dir.path()).names().unwrap();
         assert_eq!(names.len(), MAX_FILES);
         assert!(more > 0 && names.len() + more <= MAX_ENTRIES, "{more}");
+    }
+
+    #[test]
+    fn of_too_many_files_those_written_last_are_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let aged = |name: &str, time: SystemTime| {
+            let file = std::fs::File::create(dir.path().join(name)).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        let day = Duration::from_hours(24);
+        for number in 0..2 * MAX_FILES {
+            aged(&format!("{number}abcdef"), SystemTime::now() - day);
+            aged(&format!("{number}future"), SystemTime::now() + day);
+        }
+        aged("live", SystemTime::now());
+        let (names, more) = open(dir.path()).names().unwrap();
+        assert_eq!(names[0], "live");
+        assert_eq!((names.len(), more), (MAX_FILES, 3 * MAX_FILES + 1));
+        assert!(!names.iter().any(|name| name.to_string_lossy().contains("future")));
     }
 
     #[test]

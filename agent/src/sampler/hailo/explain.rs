@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Settings;
 use super::decode::decode;
 use super::device::{self, Device};
-use super::directory::{Directory, DirectoryId};
+use super::directory::{Directory, DirectoryId, MAX_FILES};
 use super::discover::{Holder, holders};
 use super::reading::claimed_pid;
 use crate::host::HostRoots;
@@ -176,7 +176,17 @@ impl<'a> Files<'a> {
             return;
         }
         let max_age = self.settings.max_age.unwrap_or(STALE);
-        for name in directory.names().unwrap_or_default().0 {
+        let (names, more) = directory.names().unwrap_or_default();
+        if more > 0 {
+            let what =
+                format!("{more} or more monitor files are left out: only the {MAX_FILES} written last are looked at");
+            let remedy = format!(
+                "remove what killed applications left behind: find {} -type f -mmin +5 -delete",
+                self.settings.dir.display()
+            );
+            found.push(finding(Level::Warn, what, remedy));
+        }
+        for name in names {
             let Ok((bytes, stamp)) = directory.read(&name) else {
                 continue;
             };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use inotify::WatchDescriptor;
 
 use super::decode;
-use super::directory::{Directory, MAX_FILES, ReadError, is_monitor_file};
+use super::directory::{Directory, MAX_FILES, ReadError, Stamp, is_monitor_file};
 use super::reading::{Reading, Skipped};
 use super::state::{File, Moment};
 use super::watch::{self, Watch};
@@ -21,6 +21,9 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 pub(super) const SETTLED: Duration = Duration::from_millis(20);
 /// A change that is this old and was not told will not be.
 const UNTOLD: Duration = Duration::from_secs(1);
+
+/// A file that changed less than this ago has a writer, more likely than not.
+const YOUNG: Duration = Duration::from_secs(5);
 
 /// Most networks and streams of one directory: more than any node runs, less than would hurt it.
 const MAX_ELEMENTS: usize = 5_000;
@@ -37,6 +40,8 @@ pub(super) struct Monitored {
     scan_at: Option<Instant>,
     /// The last look left a file out that may still be being written.
     pub(super) unsettled: bool,
+    /// That there are too many files has been said.
+    crowded: bool,
 }
 
 impl Monitored {
@@ -49,6 +54,7 @@ impl Monitored {
             files: BTreeMap::new(),
             touched: BTreeSet::new(),
             unsettled: false,
+            crowded: false,
             scan_at: None,
         };
         if let Some(watch) = watch {
@@ -126,9 +132,14 @@ impl Monitored {
         for _ in 0..left_out {
             skipped.add("too_many_files");
         }
+        self.warn_of_crowd(left_out);
         let before = self.files.len();
         let names: BTreeSet<OsString> = names.into_iter().collect();
-        self.files.retain(|name, _| names.contains(name));
+        // What an event told of may lie beyond the entries that are walked through.
+        let (directory, some_unseen) = (&self.directory, left_out > 0);
+        self.files.retain(|name, file| {
+            names.contains(name) || some_unseen && file.is_fresh(None, now.instant) && directory.stamp(name).is_ok()
+        });
         let mut changed = self.files.len() < before;
         let mut unsettled = false;
         for name in names {
@@ -173,7 +184,7 @@ impl Monitored {
                 return false;
             }
         };
-        if !self.files.contains_key(name) && self.is_full() {
+        if !self.files.contains_key(name) && !self.has_room(stamp, now) {
             skipped.add("too_many_files");
             return false;
         }
@@ -197,6 +208,34 @@ impl Monitored {
         let has_values = reading.is_some();
         file.wrote(stamp, reading, now);
         has_values
+    }
+
+    /// Whether another file can be let in. One that is being written takes the place of those left behind.
+    fn has_room(&mut self, stamp: Stamp, now: Moment) -> bool {
+        while self.is_full() {
+            let is_stale = |file: &File| !file.is_fresh(None, now.instant);
+            let stale = self
+                .files
+                .iter()
+                .find(|(_, file)| is_stale(file))
+                .map(|(name, _)| name.clone());
+            match stale {
+                Some(name) if now.wall.since(stamp.modified) < YOUNG => drop(self.files.remove(&name)),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn warn_of_crowd(&mut self, left_out: usize) {
+        if left_out > 0 && !std::mem::replace(&mut self.crowded, true) {
+            tracing::warn!(
+                inode = self.directory.id.1,
+                "a directory has more monitor files than the {MAX_FILES} that are looked at, those written last: remove \
+                 what killed applications left behind, such as with `find /tmp/hmon_files -type f -mmin +5 -delete`"
+            );
+        }
+        self.crowded &= left_out > 0;
     }
 
     fn is_full(&self) -> bool {
@@ -365,6 +404,29 @@ mod tests {
         assert_eq!(monitored.files.len(), files);
         assert!(monitored.files.values().map(File::elements).sum::<usize>() <= MAX_ELEMENTS);
         assert_eq!(skipped.0.get("too_many_elements"), Some(&3));
+    }
+
+    #[test]
+    fn files_left_behind_make_room_for_one_that_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut monitored = monitored(dir.path(), None);
+        for pid in 1..=MAX_FILES {
+            std::fs::write(dir.path().join(format!("{pid}abcdef")), message(1.0)).unwrap();
+        }
+        monitored.update(later(60_000), &mut Skipped::default()).unwrap();
+        assert_eq!(monitored.files.len(), MAX_FILES);
+        let live = dir.path().join("live");
+        std::fs::write(&live, message(22.0)).unwrap();
+        let now = later(60_100);
+        let written = std::time::UNIX_EPOCH + Duration::from_nanos(now.wall.unix_nanos() - 50_000_000);
+        let file = std::fs::File::options().append(true).open(&live).unwrap();
+        file.set_modified(written).unwrap();
+        monitored.touch("live".into());
+        let mut skipped = Skipped::default();
+        assert!(monitored.update(now, &mut skipped).unwrap());
+        assert_eq!(rate(&monitored, "live"), Some(22.0));
+        assert_eq!(skipped, Skipped::default());
+        assert!(monitored.files.len() <= MAX_FILES);
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::metric::ProcessKey;
 const REST: Duration = Duration::from_millis(50);
 /// How long to wait before trying again to get an inotify instance.
 const WATCH_AGAIN: Duration = Duration::from_mins(1);
+/// How long a directory that has been removed keeps its name only where it is mounted.
+const DELETED_LASTS: Duration = Duration::from_secs(2);
 /// Most views that are looked into.
 const MAX_VIEWS: usize = 128;
 
@@ -45,6 +47,7 @@ pub(super) struct Sources {
 struct Warned {
     watch: bool,
     deleted: bool,
+    deleted_since: Option<Instant>,
 }
 
 impl Sources {
@@ -65,7 +68,7 @@ impl Sources {
         now: Instant,
     ) -> io::Result<()> {
         self.open_watch(now);
-        let configured = self.find_configured(roots, &settings.dir);
+        let configured = self.find_configured(roots, &settings.dir, now);
         if settings.discover {
             self.find_namespaces(&Processes::new(roots), devices, now);
         }
@@ -89,7 +92,7 @@ impl Sources {
         }
     }
 
-    fn find_configured(&mut self, roots: &HostRoots, dir: &Path) -> io::Result<()> {
+    fn find_configured(&mut self, roots: &HostRoots, dir: &Path, now: Instant) -> io::Result<()> {
         let there = rustix::fs::lstat(roots.path(dir))
             .ok()
             .map(|stat| directory::identity(&stat));
@@ -101,12 +104,16 @@ impl Sources {
             self.forget(lost);
         }
         if there.is_none() {
+            self.warned.deleted_since = None;
             self.watch_parent(roots, dir);
             return Ok(());
         }
         match Directory::configured(roots, dir) {
             Ok(directory) if directory.is_deleted() => {
-                if !std::mem::replace(&mut self.warned.deleted, true) {
+                // For an instant a directory that is being removed has its name still.
+                let since = *self.warned.deleted_since.get_or_insert(now);
+                let lasts = now.saturating_duration_since(since) >= DELETED_LASTS;
+                if lasts && !std::mem::replace(&mut self.warned.deleted, true) {
                     tracing::warn!(
                         dir = %dir.display(),
                         "the mounted directory was removed on the host, and its mount shows it empty for ever: mount the \
@@ -120,6 +127,7 @@ impl Sources {
                     watch.remove(parent);
                 }
                 self.warned.deleted = false;
+                self.warned.deleted_since = None;
                 self.namespaces
                     .retain(|_, monitored| monitored.directory.id != directory.id);
                 self.configured = Some(Monitored::new(directory, self.watch.as_ref(), &mut self.warned.watch));
