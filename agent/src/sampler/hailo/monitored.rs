@@ -19,8 +19,6 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// A file that changed less than this before it was come across may still be being written.
 pub(super) const SETTLED: Duration = Duration::from_millis(20);
-/// A change that is this old and was not told will not be.
-const UNTOLD: Duration = Duration::from_secs(1);
 
 /// A file that changed less than this ago has a writer, more likely than not.
 const YOUNG: Duration = Duration::from_secs(5);
@@ -35,6 +33,10 @@ pub(super) struct Monitored {
     pub(super) watch: Option<WatchDescriptor>,
     pub(super) files: BTreeMap<OsString, File>,
     touched: BTreeSet<OsString>,
+    /// Changed files that were found by looking. Their event may still be on its way.
+    untold: BTreeSet<OsString>,
+    /// Versions of files that could not be read, or found no room.
+    refused: BTreeMap<OsString, Stamp>,
     /// Its file system has been seen not to tell of a change, or is known not to.
     silent: bool,
     scan_at: Option<Instant>,
@@ -53,6 +55,8 @@ impl Monitored {
             watch: None,
             files: BTreeMap::new(),
             touched: BTreeSet::new(),
+            untold: BTreeSet::new(),
+            refused: BTreeMap::new(),
             unsettled: false,
             crowded: false,
             scan_at: None,
@@ -75,12 +79,14 @@ impl Monitored {
     /// An event told of this name.
     pub(super) fn touch(&mut self, name: OsString) {
         if is_monitor_file(&name) {
+            self.untold.remove(&name);
             self.touched.insert(name);
         }
     }
 
     /// Events were lost.
     pub(super) fn rescan(&mut self) {
+        self.untold.clear();
         self.scan_at = None;
     }
 
@@ -127,6 +133,7 @@ impl Monitored {
 
     fn scan(&mut self, now: Moment, skipped: &mut Skipped) -> std::io::Result<bool> {
         let first = self.scan_at.is_none();
+        self.doubt_events();
         self.scan_at = Some(now.instant + UNWATCHED);
         let (names, left_out) = self.directory.names()?;
         for _ in 0..left_out {
@@ -140,6 +147,7 @@ impl Monitored {
         self.files.retain(|name, file| {
             names.contains(name) || some_unseen && file.is_fresh(None, now.instant) && directory.stamp(name).is_ok()
         });
+        self.refused.retain(|name, _| names.contains(name));
         let mut changed = self.files.len() < before;
         let mut unsettled = false;
         for name in names {
@@ -154,23 +162,32 @@ impl Monitored {
                 unsettled = true;
                 continue;
             }
-            if !first && !self.silent && self.watch.is_some() && age > UNTOLD {
-                tracing::info!(
-                    file = %name.display(),
-                    "a monitor file changed without an event: its directory is looked at every second from now on"
-                );
-                self.silent = true;
+            if !first && self.refused.get(&name) != Some(&stamp) {
+                self.untold.insert(name.clone());
             }
             changed |= self.refresh(&name, now, skipped);
         }
         self.unsettled = unsettled;
-        let rest = match (unsettled, self.silent || self.watch.is_none()) {
+        let looks_often = self.silent || self.watch.is_none() || !self.untold.is_empty();
+        let rest = match (unsettled, looks_often) {
             (true, _) => SETTLED * 2,
             (false, true) => UNWATCHED,
             (false, false) => WATCHED,
         };
         self.scan_at = Some(now.instant + rest);
         Ok(changed)
+    }
+
+    /// What was found by the last look and was not told since, will not be.
+    fn doubt_events(&mut self) {
+        let untold = std::mem::take(&mut self.untold);
+        if let Some(name) = untold.first().filter(|_| !self.silent && self.watch.is_some()) {
+            tracing::info!(
+                file = %name.display(),
+                "a monitor file changed without an event: its directory is looked at every second from now on"
+            );
+            self.silent = true;
+        }
     }
 
     /// Whether there are other values now.
@@ -181,13 +198,17 @@ impl Monitored {
             Err(error) => {
                 tracing::debug!(file = %name.display(), %error, "monitor file left out");
                 skipped.add_some(error.reason());
+                self.refused
+                    .extend(self.directory.stamp(name).map(|stamp| (name.to_owned(), stamp)));
                 return false;
             }
         };
         if !self.files.contains_key(name) && !self.has_room(stamp, now) {
             skipped.add("too_many_files");
+            self.refused.insert(name.to_owned(), stamp);
             return false;
         }
+        self.refused.remove(name);
         let file = self.files.entry(name.to_owned()).or_default();
         if file.knows(stamp) {
             return false;
@@ -351,7 +372,29 @@ mod tests {
         std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
         monitored.update(later(5_100), &mut Skipped::default()).unwrap();
         assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
+        assert!(!monitored.silent, "its event may be on its way");
+        monitored.update(later(6_200), &mut Skipped::default()).unwrap();
         assert!(monitored.silent);
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_told_late_makes_no_file_system_silent() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = Watch::new().unwrap();
+        let mut monitored = monitored(dir.path(), Some(&watch));
+        monitored.update(later(0), &mut Skipped::default()).unwrap();
+        let huge = std::fs::File::create(dir.path().join("8abcdef")).unwrap();
+        huge.set_len(1 << 40).unwrap();
+        std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
+        monitored.touch("8abcdef".into());
+        let mut at = 5_100;
+        for _ in 0..4 {
+            monitored.update(later(at), &mut Skipped::default()).unwrap();
+            monitored.touch("7abcdef".into());
+            at += 5_100;
+        }
+        assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
+        assert!(!monitored.silent);
     }
 
     #[test]
