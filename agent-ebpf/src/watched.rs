@@ -1,6 +1,6 @@
 //! The table of watched devices.
 
-/// Places in the memory-mapped array `WATCHED`; a power of two.
+/// Places in the global array `WATCHED` ([`crate::GLOBAL`]); a power of two.
 pub const WATCHED_PLACES: u32 = 1024;
 /// Places that are tried for one device number.
 pub const WATCHED_PROBES: u32 = 8;

@@ -45,7 +45,5 @@ pub(crate) fn claim(value: *mut u64, with: u64) -> bool {
 /// Adds one to one of the [`agent_ebpf::counter`]s.
 #[inline(always)]
 pub(crate) fn note(counter: u32) {
-    if let Some(value) = COUNTERS.get_ptr_mut(counter) {
-        add(value, 1);
-    }
+    add(COUNTERS.at(counter), 1);
 }
