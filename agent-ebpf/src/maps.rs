@@ -37,7 +37,7 @@ pub struct Key {
     pub pid: u32,
     /// Which watched device: [`crate::Watched::device`].
     pub device: u32,
-    /// The command as passed to ioctl(2), or [`OTHER_COMMAND`].
+    /// The command as passed to ioctl(2), with an inner number in its place ([`crate::nvidia_inner`]), or [`OTHER_COMMAND`].
     pub command: u32,
 }
 
@@ -108,7 +108,7 @@ pub struct Slot {
     pub record: u32,
     /// Which watched device.
     pub device: u32,
-    /// The command as passed, also where the key says [`OTHER_COMMAND`].
+    /// The command as in the key, also where that says [`OTHER_COMMAND`].
     pub command: u32,
     /// What the return program has to look at: [`FINISH_NOTHING`] or another.
     pub finish: u32,

@@ -135,15 +135,28 @@ impl Programs {
 
     /// Calls in flight, wherever they are kept.
     pub fn in_flight(&self) -> Result<Vec<Slot>> {
-        let slots: Array<_, Plain<[Slot; SLOTS as usize]>> =
-            Array::try_from(self.0.map(".bss.SLOTS").context("no map SLOTS")?)?;
         let over: HashMap<_, u32, Plain<Slot>> = HashMap::try_from(self.0.map("OVERFLOW").context("no map OVERFLOW")?)?;
         let mut found = Vec::new();
-        found.extend(slots.get(&0, 0)?.0.into_iter().filter(|slot| slot.owner != 0));
+        found.extend(self.slots()?);
         for entry in &over {
             found.push(entry?.1.0);
         }
         Ok(found)
+    }
+
+    /// The value is too large for the stack of most threads.
+    fn slots(&self) -> Result<Vec<Slot>> {
+        let map = self.0.map(".bss.SLOTS").context("no map SLOTS")?;
+        let read = || -> Result<Vec<Slot>> {
+            let slots: Array<_, Plain<[Slot; SLOTS as usize]>> = Array::try_from(map)?;
+            let all = slots.get(&0, 0)?.0;
+            Ok(all.iter().filter(|slot| slot.owner != 0).copied().collect())
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(64 * size_of::<[Slot; SLOTS as usize]>());
+            let read = thread.spawn_scoped(scope, read)?.join();
+            read.unwrap_or_else(|_| anyhow::bail!("the reader of the slots failed"))
+        })
     }
 
     /// One of [`agent_ebpf::counter`].

@@ -32,6 +32,7 @@ mod hailo;
 mod hook;
 mod kernel;
 mod maps;
+mod nvidia;
 mod peek;
 mod raw;
 mod record;

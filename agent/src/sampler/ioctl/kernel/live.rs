@@ -21,6 +21,7 @@ use super::watch::Watching;
 use super::{Kernel, Watch, hailo};
 use crate::host::HostRoots;
 use crate::sampler::Rung;
+use crate::sampler::ioctl::commands::is_nvidia_control;
 use crate::sampler::ioctl::{Device, Settings};
 
 /// Keys of one control group before its executables and commands are folded.
@@ -365,7 +366,11 @@ impl Kernel for Live {
                 table.push(Watched {
                     number: device.kernel_number(),
                     device: *place,
-                    hailo,
+                    arguments: if is_nvidia_control(device.family, &device.name) {
+                        agent_ebpf::NVIDIA
+                    } else {
+                        hailo
+                    },
                     hook,
                 });
             }
