@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! What the eBPF programs and the agent share: the layout of every map, and the limits.
 //!
 //! Everything in a map is plain data of fixed layout, without padding that the kernel could leave uninitialised. Values
@@ -6,6 +8,9 @@
 //! The way of a call: the entry program resolves the device, finds or makes the [`Key`]'s number in `INDEX`, adds one to
 //! the [`Record`] of that number, and claims a [`Slot`]. The return program finds its slot, adds duration and error to the
 //! same record, and clears the slot. So the key is looked up once a call, and the agent sees what is in flight.
+
+//!
+//! Compiled into the programs too, which are not under Apache-2.0: `LICENSE.md` beside this crate.
 
 #![no_std]
 

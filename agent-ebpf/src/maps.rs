@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! The maps' keys and values.
 
 /// What the names of those maps begin with in the object whose address the programs know: arrays of one element, which holds

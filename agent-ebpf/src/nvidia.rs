@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! NVIDIA's commands whose argument holds another (`nv_ioctl_xfer_t` of `kernel-open/common/inc/nv-ioctl.h`, and
 //! `nvidia_ioctl` of `kernel-open/nvidia/nv.c`, github.com/NVIDIA/open-gpu-kernel-modules 595.45.04).
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! The table of watched devices.
 
 /// Places in the global array `WATCHED` ([`crate::GLOBAL`]); a power of two.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! Atomic operations on values in maps. The compiler's eBPF target declares none, because older kernels have only the
 //! plain add; so the intrinsics are called, which its back end knows.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! A call's entry and return, whatever hook tells them.
 
 use agent_ebpf::{BUCKETS, ErrorKey, NVIDIA, Slot, Watched, counter};

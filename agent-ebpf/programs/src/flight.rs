@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! What is between entry and return, in two ways.
 
 use agent_ebpf::{SLOT_PROBES, SLOTS as SLOTS_LEN, Slot, counter};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! Reading the kernel's structures, in two ways.
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};

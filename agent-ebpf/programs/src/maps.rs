@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! The maps. Sizes are defaults; the agent sets them at load. Those in sections of their own, [`Global`], have one element
 //! that holds all.
 

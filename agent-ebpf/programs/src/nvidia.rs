@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! What the arguments of an NVIDIA driver's calls tell.
 
 use agent_ebpf::{is_nvidia_transfer, nvidia_inner};

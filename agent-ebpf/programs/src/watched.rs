@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! From a descriptor or a file to a watched device.
 
 use agent_ebpf::{WATCHED_PROBES, Watched, cast, watched_place};
