@@ -86,7 +86,7 @@ pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> 
                 Ok(made)
             })
             .map_err(|source| ObjectError::Map {
-                name: name.clone(),
+                name: plain(name).to_owned(),
                 source,
             })?;
         maps.insert(plain(name).to_owned(), made);
