@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! Tells the compiler for which architecture the programs are: `AYA_BPF_TARGET_ARCH`, else this machine's.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

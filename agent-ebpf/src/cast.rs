@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! How direct programs load through an address whose type the verifier does not know.
 //!
 //! The kernel function `bpf_rdonly_cast` (Linux 6.2, commit a35b9af4ec2c) gives an address a type and costs nothing: the

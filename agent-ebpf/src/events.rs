@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! What is told at once, through the ring buffer `EVENTS`.
 
 /// Longest path of a control group that is told, with its terminating zero.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! What the arguments of a Hailo driver's calls tell.
 
 /// Key of the hash map `HAILO`.

@@ -1,5 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! The maps' keys and values.
 
+/// What the names of those maps begin with in the object whose address the programs know: arrays of one element, which holds
+/// what is called the map's values elsewhere here. The agent makes them so that they can be mapped into memory.
+pub const GLOBAL: &str = ".bss.";
 /// Most distinct keys ([`Key`]) at a time, by default; sized at load.
 pub const RECORDS: u32 = 8192;
 /// Calls in flight that are kept in [`Slot`]s; a power of two. More than that fit the overflow map.
@@ -34,7 +39,7 @@ pub struct Key {
     pub pid: u32,
     /// Which watched device: [`crate::Watched::device`].
     pub device: u32,
-    /// The command as passed to ioctl(2), or [`OTHER_COMMAND`].
+    /// The command as passed to ioctl(2), with an inner number in its place ([`crate::nvidia_inner`]), or [`OTHER_COMMAND`].
     pub command: u32,
 }
 
@@ -91,7 +96,7 @@ pub struct Ident {
     pub name: [u8; NAME],
 }
 
-/// A call in flight. Value of the memory-mapped array `SLOTS`; also of the hash map `OVERFLOW`, keyed by thread id (`u32`),
+/// A call in flight. Value of the global array `SLOTS` ([`GLOBAL`]); also of the hash map `OVERFLOW`, keyed by thread id (`u32`),
 /// where no slot was free and on kernels without atomic exchange.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,7 +110,7 @@ pub struct Slot {
     pub record: u32,
     /// Which watched device.
     pub device: u32,
-    /// The command as passed, also where the key says [`OTHER_COMMAND`].
+    /// The command as in the key, also where that says [`OTHER_COMMAND`].
     pub command: u32,
     /// What the return program has to look at: [`FINISH_NOTHING`] or another.
     pub finish: u32,
@@ -154,7 +159,7 @@ pub struct ChannelKey {
     pub channel: u32,
 }
 
-/// Places in the array `COUNTERS` (`u64` each): what was not recorded, and why.
+/// Places in the global array `COUNTERS` (`u64` each): what was not recorded, and why.
 pub mod counter {
     /// No number or no room for a new key: the call was not counted elsewhere.
     pub const KEY_FULL: u32 = 0;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //! The prebuilt programs of this architecture.
 
 /// Bytes at an address that fits every field of an ELF file.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! How the agent looks at its own task's structures in the kernel.
 
 /// Most bytes that are copied at once.

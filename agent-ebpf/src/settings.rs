@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! What the agent writes into the programs' read-only data before they are loaded.
 
 /// The programs' global `SETTINGS`.

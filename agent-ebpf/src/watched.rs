@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
+
 //! The table of watched devices.
 
-/// Places in the memory-mapped array `WATCHED`; a power of two.
+/// Places in the global array `WATCHED` ([`crate::GLOBAL`]); a power of two.
 pub const WATCHED_PLACES: u32 = 1024;
 /// Places that are tried for one device number.
 pub const WATCHED_PROBES: u32 = 8;
@@ -14,6 +16,9 @@ pub const HOOK_SYSCALL: u32 = 0;
 /// Covered by hooks on its driver's own function.
 pub const HOOK_DRIVER: u32 = 1;
 
+/// [`Watched::arguments`] of NVIDIA's control and GPU nodes: the argument of [`crate::NVIDIA_TRANSFER`] holds the command.
+pub const NVIDIA: u32 = u32::MAX;
+
 /// A watched device. Value of the array `WATCHED`, a hash table with open addressing: the first of
 /// [`watched_place`]`(number, 0..WATCHED_PROBES)` that holds the number; a place with number 0 ends the search. The agent
 /// writes the other fields first and the number last.
@@ -24,8 +29,9 @@ pub struct Watched {
     pub number: u32,
     /// Its place in the agent's list; part of keys, never reused while a record names it.
     pub device: u32,
-    /// Which Hailo layouts apply: the first half of [`crate::HailoKey`]; 0 where it is no Hailo device.
-    pub hailo: u32,
+    /// What its calls' arguments tell: which Hailo layouts apply (the first half of [`crate::HailoKey`]), [`NVIDIA`], or
+    /// nothing (0).
+    pub arguments: u32,
     /// Which hook covers it: [`HOOK_SYSCALL`] or [`HOOK_DRIVER`]; programs of the other pass its calls by.
     pub hook: u32,
 }

@@ -108,7 +108,7 @@ fn attach(way: &str, reference: &[u8]) -> Result<Attached> {
             programs.watch(Watched {
                 number: FULL,
                 device: 0,
-                hailo: 0,
+                arguments: 0,
                 hook: HOOK_SYSCALL,
             })?;
             programs.attach(kind)?;

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use accelscope::sampler::ioctl::kernel::{btf::Btf, offsets};
 use agent_ebpf::{
-    ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, RECORDS, Record, SLOT_PROBES, SLOTS, Settings, Slot,
-    WATCHED_PROBES, Watched, cast, watched_place,
+    COUNTERS, ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, RECORDS, Record, SLOTS, Settings, Slot,
+    WATCHED_PLACES, WATCHED_PROBES, Watched, cast, watched_place,
 };
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, HashMap, Queue};
@@ -58,15 +58,14 @@ impl Programs {
 
     /// Watches a device by its number in the kernel's encoding.
     pub fn watch(&mut self, watched: Watched) -> Result<()> {
-        let table = self.0.map_mut("WATCHED").context("no map WATCHED")?;
-        let mut table: Array<_, Plain<Watched>> = Array::try_from(table)?;
-        for probe in 0..WATCHED_PROBES {
-            let place = watched_place(watched.number, probe);
-            if table.get(&place, 0)?.0.number == 0 {
-                return Ok(table.set(place, Plain(watched), 0)?);
-            }
-        }
-        anyhow::bail!("no place in the table")
+        let table = self.0.map_mut(".bss.WATCHED").context("no map WATCHED")?;
+        let mut table: Array<_, Plain<[Watched; WATCHED_PLACES as usize]>> = Array::try_from(table)?;
+        let mut all = table.get(&0, 0)?;
+        let free = (0..WATCHED_PROBES)
+            .map(|probe| watched_place(watched.number, probe) as usize)
+            .find(|place| all.0[*place].number == 0);
+        all.0[free.context("no place in the table")?] = watched;
+        Ok(table.set(0, all, 0)?)
     }
 
     /// Tells what stands in the arguments of a Hailo command.
@@ -136,23 +135,36 @@ impl Programs {
 
     /// Calls in flight, wherever they are kept.
     pub fn in_flight(&self) -> Result<Vec<Slot>> {
-        let slots: Array<_, Plain<[Slot; SLOT_PROBES as usize]>> =
-            Array::try_from(self.0.map("SLOTS").context("no map SLOTS")?)?;
         let over: HashMap<_, u32, Plain<Slot>> = HashMap::try_from(self.0.map("OVERFLOW").context("no map OVERFLOW")?)?;
         let mut found = Vec::new();
-        for place in 0..SLOTS / SLOT_PROBES {
-            found.extend(slots.get(&place, 0)?.0.into_iter().filter(|slot| slot.owner != 0));
-        }
+        found.extend(self.slots()?);
         for entry in &over {
             found.push(entry?.1.0);
         }
         Ok(found)
     }
 
+    /// The value is too large for the stack of most threads.
+    fn slots(&self) -> Result<Vec<Slot>> {
+        let map = self.0.map(".bss.SLOTS").context("no map SLOTS")?;
+        let read = || -> Result<Vec<Slot>> {
+            let slots: Array<_, Plain<[Slot; SLOTS as usize]>> = Array::try_from(map)?;
+            let all = slots.get(&0, 0)?.0;
+            Ok(all.iter().filter(|slot| slot.owner != 0).copied().collect())
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(64 * size_of::<[Slot; SLOTS as usize]>());
+            let read = thread.spawn_scoped(scope, read)?.join();
+            read.unwrap_or_else(|_| anyhow::bail!("the reader of the slots failed"))
+        })
+    }
+
     /// One of [`agent_ebpf::counter`].
     pub fn counter(&self, place: u32) -> Result<u64> {
-        let counters: Array<_, u64> = Array::try_from(self.0.map("COUNTERS").context("no map COUNTERS")?)?;
-        Ok(counters.get(&place, 0)?)
+        let counters: Array<_, Plain<[u64; COUNTERS as usize]>> =
+            Array::try_from(self.0.map(".bss.COUNTERS").context("no map COUNTERS")?)?;
+        let all = counters.get(&0, 0)?.0;
+        all.get(place as usize).copied().context("no such counter")
     }
 }
 

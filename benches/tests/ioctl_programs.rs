@@ -46,11 +46,11 @@ fn told(programs: anyhow::Result<Programs>) -> Option<Programs> {
 }
 
 /// A memory device, whose major number is 1.
-fn memory(minor: u32, hailo: u32) -> Watched {
+fn memory(minor: u32, arguments: u32) -> Watched {
     Watched {
         number: 1 << 20 | minor,
         device: minor,
-        hailo,
+        arguments,
         hook: HOOK_SYSCALL,
     }
 }
@@ -110,7 +110,7 @@ fn calls_that_wait_and_calls_that_do_not_are_all_counted() {
             .watch(Watched {
                 number: 4 << 20,
                 device: 40,
-                hailo: 0,
+                arguments: 0,
                 hook: HOOK_SYSCALL,
             })
             .unwrap();
@@ -265,6 +265,44 @@ fn launches_count_only_as_far_as_the_driver_took_them_and_the_caller_can_be_beli
         };
         assert!(errors.contains(&(key, 1)), "{kind}: {errors:?}");
         assert_eq!(of(GRANTED_TOO).2.switches, 1, "{kind}");
+    }
+}
+
+#[test]
+fn a_command_within_a_command_is_counted_by_its_own_number() {
+    const TRANSFER: u32 = 0xc010_46d3;
+    let urandom = File::open("/dev/urandom").unwrap();
+    for kind in ways() {
+        let Some(programs) = programs(kind, 1024, memory(9, agent_ebpf::NVIDIA)) else {
+            return;
+        };
+        let transfer = |command: u32, words: [u32; 4]| ioctl(&urandom, command, words.as_ptr().addr() as u64);
+        for _ in 0..3 {
+            transfer(TRANSFER, [0x2a, 32, 0, 0]);
+        }
+        // Beyond a command's number, beyond the largest argument, and nothing that can be read.
+        transfer(TRANSFER, [0x12a, 32, 0, 0]);
+        transfer(TRANSFER, [0x2a, 16_385, 0, 0]);
+        transfer(TRANSFER, [u32::MAX; 4]);
+        for address in [0, 8, u64::MAX, u64::MAX - 7, 1 << 47, 0xffff_8880_0000_0000] {
+            ioctl(&urandom, TRANSFER, address);
+        }
+        // Of another size the driver does not take it, and no other command holds one.
+        transfer(0xc018_46d3, [0x2a, 32, 0, 0]);
+        transfer(0xc010_46d2, [0x2a, 32, 0, 0]);
+
+        let mut counted: Vec<_> = own(&programs, 9)
+            .iter()
+            .map(|(_, ident, record)| (ident.key.command, record.entered, record.failed))
+            .collect();
+        counted.sort_unstable();
+        let wanted = [
+            (0xc010_462a, 3, 3),
+            (0xc010_46d2, 1, 1),
+            (TRANSFER, 9, 9),
+            (0xc018_46d3, 1, 1),
+        ];
+        assert_eq!(counted, wanted, "{kind}");
     }
 }
 

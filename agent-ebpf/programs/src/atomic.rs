@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! Atomic operations on values in maps. The compiler's eBPF target declares none, because older kernels have only the
 //! plain add; so the intrinsics are called, which its back end knows.
 
@@ -45,7 +47,5 @@ pub(crate) fn claim(value: *mut u64, with: u64) -> bool {
 /// Adds one to one of the [`agent_ebpf::counter`]s.
 #[inline(always)]
 pub(crate) fn note(counter: u32) {
-    if let Some(value) = COUNTERS.get_ptr_mut(counter) {
-        add(value, 1);
-    }
+    add(COUNTERS.at(counter), 1);
 }

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! A call's entry and return, whatever hook tells them.
 
-use agent_ebpf::{BUCKETS, ErrorKey, Slot, Watched, counter};
+use agent_ebpf::{BUCKETS, ErrorKey, NVIDIA, Slot, Watched, counter};
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated};
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     hailo,
     kernel::Kernel,
     maps::{ERRORS, RECORDS},
-    record,
+    nvidia, record,
 };
 
 /// The largest errno, as in `linux/err.h`.
@@ -19,6 +21,11 @@ const MAX_ERRNO: i64 = 4095;
 /// A call to a watched device begins.
 #[inline(always)]
 pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command: u32, argument: u64) {
+    let command = if watched.arguments == NVIDIA {
+        nvidia::command(command, argument)
+    } else {
+        command
+    };
     let owner = K::pid_tgid(task);
     let mut key = caller::key::<K>(task, (owner >> 32) as u32, watched, command);
     let place = F::reserve(owner);
@@ -33,10 +40,9 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
         add(&raw mut (*record).entered, 1);
         core::ptr::write_volatile(&raw mut (*record).last, now);
     }
-    let (finish, argument) = if watched.hailo == 0 {
-        (agent_ebpf::FINISH_NOTHING, argument)
-    } else {
-        hailo::enter(watched.hailo, command, argument, record)
+    let (finish, argument) = match watched.arguments {
+        0 | NVIDIA => (agent_ebpf::FINISH_NOTHING, argument),
+        hailo => hailo::enter(hailo, command, argument, record),
     };
     let call = Slot {
         owner,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! Who calls: the part of the key that does not depend on the call.
 
 use agent_ebpf::{Key, Watched};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! Control groups that are made, so that one that is gone before the agent looks still has a name.
 
 use agent_ebpf::{EVENT_CGROUP, GroupMade, counter};

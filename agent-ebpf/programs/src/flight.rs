@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! What is between entry and return, in two ways.
 
 use agent_ebpf::{SLOT_PROBES, SLOTS as SLOTS_LEN, Slot, counter};
@@ -31,10 +33,9 @@ pub(crate) struct InSlots;
 pub(crate) struct InTable;
 
 #[inline(always)]
-fn places(owner: u64) -> Option<*mut Slot> {
+fn places(owner: u64) -> *mut Slot {
     // Thread ids count up, so neighbours get places of their own.
-    let places = SLOTS.get_ptr_mut(owner as u32 & (SLOTS_LEN / SLOT_PROBES - 1))?;
-    Some(places.cast())
+    SLOTS.at((owner as u32 & (SLOTS_LEN / SLOT_PROBES - 1)) * SLOT_PROBES)
 }
 
 #[inline(always)]
@@ -53,9 +54,7 @@ fn clear(slot: *mut Slot) {
 impl Flight for InSlots {
     #[inline(always)]
     fn reserve(owner: u64) -> *mut Slot {
-        let Some(places) = places(owner) else {
-            return core::ptr::null_mut();
-        };
+        let places = places(owner);
         for place in 0..SLOT_PROBES as usize {
             let slot = places.wrapping_add(place);
             if load(owner_of(slot)) == owner {
@@ -109,7 +108,7 @@ impl Flight for InSlots {
 
     #[inline(always)]
     fn take(owner: u64) -> Option<Slot> {
-        let places = places(owner)?;
+        let places = places(owner);
         for place in 0..SLOT_PROBES as usize {
             let slot = places.wrapping_add(place);
             if load(owner_of(slot)) == owner {
@@ -138,9 +137,7 @@ impl Flight for InTable {
     #[inline(always)]
     fn put(_: *mut Slot, call: &Slot) {
         let thread = call.owner as u32;
-        let Some(inside) = COUNTERS.get_ptr_mut(counter::OVERFLOWING) else {
-            return;
-        };
+        let inside = COUNTERS.at(counter::OVERFLOWING);
         if OVERFLOW.get_ptr(&thread).is_some() {
             note(counter::RETURN_MISSED);
         } else {
@@ -158,7 +155,7 @@ impl Flight for InTable {
 
     #[inline(always)]
     fn take(owner: u64) -> Option<Slot> {
-        let inside = COUNTERS.get_ptr_mut(counter::OVERFLOWING)?;
+        let inside = COUNTERS.at(counter::OVERFLOWING);
         if load(inside) == 0 {
             return None;
         }

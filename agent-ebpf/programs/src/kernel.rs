@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! Reading the kernel's structures, in two ways.
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
@@ -15,12 +17,23 @@ pub(crate) trait Kernel {
     fn pid_tgid(task: u64) -> u64;
     /// Id of its control group in the unified hierarchy.
     fn cgroup(task: u64) -> u64;
+    /// What stands at an offset.
+    fn at<T: Copy + Default>(base: u64, offset: u32) -> T;
     /// The 8 bytes at an offset.
-    fn word(base: u64, offset: u32) -> u64;
+    #[inline(always)]
+    fn word(base: u64, offset: u32) -> u64 {
+        Self::at(base, offset)
+    }
     /// The 4 bytes at an offset.
-    fn half(base: u64, offset: u32) -> u32;
+    #[inline(always)]
+    fn half(base: u64, offset: u32) -> u32 {
+        Self::at(base, offset)
+    }
     /// The 2 bytes at an offset.
-    fn quarter(base: u64, offset: u32) -> u16;
+    #[inline(always)]
+    fn quarter(base: u64, offset: u32) -> u16 {
+        Self::at(base, offset)
+    }
 }
 
 /// An offset that the agent did not find out.
@@ -29,18 +42,6 @@ pub(crate) const UNKNOWN: u32 = u32::MAX;
 /// Loads through pointers whose type the verifier knows; a wrong address reads as 0. Only for what was reached from the
 /// current task or a program's typed argument.
 pub(crate) struct Direct;
-
-impl Direct {
-    #[inline(always)]
-    fn at<T: Copy + Default>(base: u64, offset: u32) -> T {
-        if base == 0 || offset == UNKNOWN {
-            return T::default();
-        }
-        // SAFETY: the verifier proved that `base` points to a kernel structure that has a field of this size at the
-        // offset, else the program does not load; the kernel handles a fault of such a load.
-        unsafe { core::ptr::read_volatile((base + u64::from(offset)) as *const T) }
-    }
-}
 
 impl Kernel for Direct {
     const TYPED: bool = true;
@@ -67,32 +68,18 @@ impl Kernel for Direct {
         Self::word(Self::word(group, setting!(offsets.cgroup_kn)), setting!(offsets.kn_id))
     }
     #[inline(always)]
-    fn word(base: u64, offset: u32) -> u64 {
-        Self::at(base, offset)
-    }
-    #[inline(always)]
-    fn half(base: u64, offset: u32) -> u32 {
-        Self::at(base, offset)
-    }
-    #[inline(always)]
-    fn quarter(base: u64, offset: u32) -> u16 {
-        Self::at(base, offset)
+    fn at<T: Copy + Default>(base: u64, offset: u32) -> T {
+        if base == 0 || offset == UNKNOWN {
+            return T::default();
+        }
+        // SAFETY: the verifier proved that `base` points to a kernel structure that has a field of this size at the
+        // offset, else the program does not load; the kernel handles a fault of such a load.
+        unsafe { core::ptr::read_volatile((base + u64::from(offset)) as *const T) }
     }
 }
 
 /// Copies by a helper that checks every address.
 pub(crate) struct Probed;
-
-impl Probed {
-    #[inline(always)]
-    fn at<T: Copy + Default>(base: u64, offset: u32) -> T {
-        if base == 0 || offset == UNKNOWN {
-            return T::default();
-        }
-        // SAFETY: the helper checks the address and fails where it cannot be read.
-        unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const T) }.unwrap_or_default()
-    }
-}
 
 impl Kernel for Probed {
     const TYPED: bool = false;
@@ -112,15 +99,11 @@ impl Kernel for Probed {
         unsafe { generated::bpf_get_current_cgroup_id() }
     }
     #[inline(always)]
-    fn word(base: u64, offset: u32) -> u64 {
-        Self::at(base, offset)
-    }
-    #[inline(always)]
-    fn half(base: u64, offset: u32) -> u32 {
-        Self::at(base, offset)
-    }
-    #[inline(always)]
-    fn quarter(base: u64, offset: u32) -> u16 {
-        Self::at(base, offset)
+    fn at<T: Copy + Default>(base: u64, offset: u32) -> T {
+        if base == 0 || offset == UNKNOWN {
+            return T::default();
+        }
+        // SAFETY: the helper checks the address and fails where it cannot be read.
+        unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const T) }.unwrap_or_default()
     }
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! The eBPF programs: who calls ioctl(2) on a watched device, how often, how long, and with which result.
 //!
 //! The maps are described in the library beside this crate; the agent sizes and fills them at load.
@@ -32,6 +34,7 @@ mod hailo;
 mod hook;
 mod kernel;
 mod maps;
+mod nvidia;
 mod peek;
 mod raw;
 mod record;
@@ -44,7 +47,8 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Helpers that read kernel memory are for programs under a licence compatible with the GPL.
+/// Helpers that read kernel memory are for programs under a licence compatible with the GPL, which Apache-2.0 alone is not
+/// (version 2). The programs are under either of these two: `LICENSE.md`.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,8 +1,13 @@
-//! The maps. Sizes are defaults; the agent sets them at load.
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
+//! The maps. Sizes are defaults; the agent sets them at load. Those in sections of their own, [`Global`], have one element
+//! that holds all.
+
+use core::{cell::UnsafeCell, mem::MaybeUninit};
 
 use agent_ebpf::{
     COUNTERS as COUNTERS_LEN, ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, Key, Peek, QuotaKey,
-    RECORDS as RECORDS_LEN, Record, SLOT_PROBES, SLOTS as SLOTS_LEN, Settings, Slot, WATCHED_PLACES, Watched,
+    RECORDS as RECORDS_LEN, Record, SLOTS as SLOTS_LEN, Settings, Slot, WATCHED_PLACES, Watched,
 };
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -38,10 +43,6 @@ pub(crate) static IDENTS: Array<Ident> = Array::with_max_entries(RECORDS_LEN, BP
 pub(crate) static FREE: Queue<u32> = Queue::with_max_entries(RECORDS_LEN, 0);
 #[map]
 pub(crate) static QUOTA: HashMap<QuotaKey, u32> = HashMap::with_max_entries(RECORDS_LEN / 4, 0);
-/// The agent sees one array of [`Slot`]s; here a lookup gives all places of a thread at once.
-#[map]
-pub(crate) static SLOTS: Array<[Slot; SLOT_PROBES as usize]> =
-    Array::with_max_entries(SLOTS_LEN / SLOT_PROBES, BPF_F_MMAPABLE);
 #[map]
 pub(crate) static OVERFLOW: HashMap<u32, Slot> = HashMap::with_max_entries(SLOTS_LEN, 0);
 #[map]
@@ -49,12 +50,36 @@ pub(crate) static ERRORS: HashMap<ErrorKey, u64> = HashMap::with_max_entries(REC
 #[map]
 pub(crate) static CHANNELS: HashMap<ChannelKey, u64> = HashMap::with_max_entries(RECORDS_LEN / 2, 0);
 #[map]
-pub(crate) static WATCHED: Array<Watched> = Array::with_max_entries(WATCHED_PLACES, BPF_F_MMAPABLE);
-#[map]
 pub(crate) static HAILO: HashMap<HailoKey, HailoCommand> = HashMap::with_max_entries(64, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
 #[map]
-pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(COUNTERS_LEN, BPF_F_MMAPABLE);
-#[map]
 pub(crate) static PEEK: Array<Peek> = Array::with_max_entries(1, 0);
+
+/// An array whose address the programs know, so that they need no lookup. Every ioctl of the machine comes by here, on
+/// whatever it is called. `N` is a power of two.
+#[repr(transparent)]
+pub(crate) struct Global<T, const N: usize>(UnsafeCell<MaybeUninit<[T; N]>>);
+
+// SAFETY: only addresses are handed out; who uses them says why it may.
+unsafe impl<T, const N: usize> Sync for Global<T, N> {}
+
+impl<T, const N: usize> Global<T, N> {
+    const ZERO: Self = {
+        assert!(N.is_power_of_two(), "places wrap around");
+        Self(UnsafeCell::new(MaybeUninit::zeroed()))
+    };
+
+    /// The address of a place; those beyond the end begin anew.
+    #[inline(always)]
+    pub(crate) fn at(&self, place: u32) -> *mut T {
+        self.0.get().cast::<T>().wrapping_add(place as usize & (N - 1))
+    }
+}
+
+#[unsafe(link_section = ".bss.SLOTS")]
+pub(crate) static SLOTS: Global<Slot, { SLOTS_LEN as usize }> = Global::ZERO;
+#[unsafe(link_section = ".bss.WATCHED")]
+pub(crate) static WATCHED: Global<Watched, { WATCHED_PLACES as usize }> = Global::ZERO;
+#[unsafe(link_section = ".bss.COUNTERS")]
+pub(crate) static COUNTERS: Global<u64, { COUNTERS_LEN as usize }> = Global::ZERO;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! Lets the agent look at its own task's structures in order to find offsets where no BTF tells them.
 
 use agent_ebpf::PEEK_BYTES;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! From a key to the number of its record.
 
 use agent_ebpf::{EVENT_KEY, Event, Key, KeyMade, OTHER_COMMAND, OTHER_EXECUTABLE, QuotaKey, counter};

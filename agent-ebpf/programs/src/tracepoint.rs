@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! The system call's own tracepoints, `syscalls:sys_enter_ioctl` and `syscalls:sys_exit_ioctl`.
 
 use agent_ebpf::HOOK_SYSCALL;

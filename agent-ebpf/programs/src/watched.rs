@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
 //! From a descriptor or a file to a watched device.
 
 use agent_ebpf::{WATCHED_PROBES, Watched, cast, watched_place};
@@ -11,12 +13,16 @@ use crate::{
 const FORMAT: u16 = 0o170_000;
 const CHARACTER: u16 = 0o020_000;
 
+/// Every table has at least as many entries as those that each `files_struct` has in itself: `NR_OPEN_DEFAULT` of
+/// `linux/fdtable.h`, the bits of a long; `alloc_fdtable` of `fs/file.c` makes only larger ones.
+const ALWAYS: u32 = 64;
+
 /// The watched device behind a descriptor of the current task, if the asking hook is the one that covers it.
 #[inline(always)]
 pub(crate) fn behind<K: Kernel>(task: u64, descriptor: u32, hook: u32) -> Option<Watched> {
     let files = K::word(task, setting!(offsets.task_files));
     let table = K::word(files, setting!(offsets.files_fdt));
-    if descriptor >= K::half(table, setting!(offsets.fdt_max_fds)) {
+    if descriptor >= ALWAYS && descriptor >= K::half(table, setting!(offsets.fdt_max_fds)) {
         return None;
     }
     let entries = K::word(table, setting!(offsets.fdt_fd));
@@ -61,11 +67,14 @@ pub(crate) fn device<K: Kernel>(file: u64, hook: u32) -> Option<Watched> {
 #[inline(always)]
 fn find(number: u32) -> Option<Watched> {
     for probe in 0..WATCHED_PROBES {
-        let place = WATCHED.get(watched_place(number, probe))?;
-        if place.number == number {
-            return Some(*place);
+        let place = WATCHED.at(watched_place(number, probe));
+        // SAFETY: aligned fields of a place in the table. Volatile, because only the agent writes them; their number last.
+        let at = unsafe { core::ptr::read_volatile(&raw const (*place).number) };
+        if at == number {
+            // SAFETY: as above.
+            return Some(unsafe { core::ptr::read_volatile(place) });
         }
-        if place.number == 0 {
+        if at == 0 {
             return None;
         }
     }

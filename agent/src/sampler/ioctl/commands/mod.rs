@@ -80,6 +80,11 @@ fn tables(family: Family, abi: Option<&str>, name: &str) -> impl Iterator<Item =
     tables.into_iter().flatten()
 }
 
+/// Whether a device takes the commands of NVIDIA's control node, one of which holds another in its argument.
+pub fn is_nvidia_control(family: Family, name: &str) -> bool {
+    family == Family::Nvidia && !matches!(name, "nvidia-uvm" | "nvidia-uvm-tools" | "nvidia-modeset")
+}
+
 fn nvidia(name: &str) -> Table {
     match name {
         "nvidia-uvm" | "nvidia-uvm-tools" => nvidia::UVM,

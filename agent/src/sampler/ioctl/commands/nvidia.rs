@@ -4,7 +4,8 @@
 
 use super::table::{Entry, Table, call, wait};
 
-/// Control: `nv_escape.h` and `nv-ioctl-numbers.h`. The driver looks at the number (`_IOC_NR`) alone.
+/// Control: `nv_escape.h` and `nv-ioctl-numbers.h`, and what older drivers had (`RM_CONFIG_*` in 515.43.04, `ENV_INFO` before).
+/// The driver looks at the number (`_IOC_NR`) alone.
 pub(super) const CONTROL: Table = Table {
     mask: 0xff,
     base: 0,
@@ -14,8 +15,12 @@ pub(super) const CONTROL: Table = Table {
         call(0x29, "RM_FREE"),
         call(0x2a, "RM_CONTROL"),
         call(0x2b, "RM_ALLOC"),
+        call(0x32, "RM_CONFIG_GET"),
+        call(0x33, "RM_CONFIG_SET"),
         call(0x34, "RM_DUP_OBJECT"),
         call(0x35, "RM_SHARE"),
+        call(0x37, "RM_CONFIG_GET_EX"),
+        call(0x38, "RM_CONFIG_SET_EX"),
         call(0x39, "RM_I2C_ACCESS"),
         call(0x41, "RM_IDLE_CHANNELS"),
         call(0x4a, "RM_VID_HEAP_CONTROL"),
@@ -34,6 +39,7 @@ pub(super) const CONTROL: Table = Table {
         call(0x5f, "RM_LOCKLESS_DIAGNOSTIC"),
         call(0xc8, "CARD_INFO"),
         call(0xc9, "REGISTER_FD"),
+        call(0xca, "ENV_INFO"),
         call(0xce, "ALLOC_OS_EVENT"),
         call(0xcf, "FREE_OS_EVENT"),
         call(0xd1, "STATUS_CODE"),
@@ -68,13 +74,17 @@ const UVM_ENTRIES: &[Entry] = &[
     call(5, "UVM_REGION_SET_STREAM"),
     call(6, "UVM_SET_STREAM_RUNNING"),
     call(7, "UVM_SET_STREAM_STOPPED"),
+    call(9, "UVM_RUN_TEST"),
     call(10, "UVM_ADD_SESSION"),
+    call(11, "UVM_REMOVE_SESSION"),
     call(12, "UVM_ENABLE_COUNTERS"),
     call(13, "UVM_MAP_COUNTER"),
     call(14, "UVM_CREATE_EVENT_QUEUE"),
     call(15, "UVM_REMOVE_EVENT_QUEUE"),
     call(16, "UVM_MAP_EVENT_QUEUE"),
     call(17, "UVM_EVENT_CTRL"),
+    call(18, "UVM_REGISTER_MPS_SERVER"),
+    call(19, "UVM_REGISTER_MPS_CLIENT"),
     call(20, "UVM_GET_GPU_UUID_TABLE"),
     call(21, "UVM_REGION_SET_BACKING"),
     call(22, "UVM_REGION_UNSET_BACKING"),
@@ -90,6 +100,7 @@ const UVM_ENTRIES: &[Entry] = &[
     call(33, "UVM_MAP_EXTERNAL_ALLOCATION"),
     call(34, "UVM_FREE"),
     call(35, "UVM_MEM_MAP"),
+    call(36, "UVM_DEBUG_ACCESS_MEMORY"),
     call(37, "UVM_REGISTER_GPU"),
     call(38, "UVM_UNREGISTER_GPU"),
     call(39, "UVM_PAGEABLE_MEM_ACCESS"),
@@ -103,6 +114,8 @@ const UVM_ENTRIES: &[Entry] = &[
     call(47, "UVM_UNSET_ACCESSED_BY"),
     call(51, "UVM_MIGRATE"),
     call(53, "UVM_MIGRATE_RANGE_GROUP"),
+    call(54, "UVM_ENABLE_SYSTEM_WIDE_ATOMICS"),
+    call(55, "UVM_DISABLE_SYSTEM_WIDE_ATOMICS"),
     call(56, "UVM_TOOLS_INIT_EVENT_TRACKER"),
     call(57, "UVM_TOOLS_SET_NOTIFICATION_THRESHOLD"),
     call(58, "UVM_TOOLS_EVENT_QUEUE_ENABLE_EVENTS"),

@@ -2,7 +2,8 @@
 
 use super::table::{Table, call, wait};
 
-/// AMD's compute interface: `include/uapi/linux/kfd_ioctl.h` of Linux 6.1, above 0x23 of 6.5.
+/// AMD's compute interface: `include/uapi/linux/kfd_ioctl.h` of Linux 6.1, above 0x23 of 6.5. From 0x80 on those that only
+/// AMD's own package of the driver has (the same file of github.com/ROCm/ROCK-Kernel-Driver; 0x82 was given up for 0x26).
 pub(super) const KFD: Table = Table {
     mask: 0xffff,
     base: (b'K' as u32) << 8,
@@ -45,6 +46,12 @@ pub(super) const KFD: Table = Table {
         call(0x24, "EXPORT_DMABUF"),
         call(0x25, "RUNTIME_ENABLE"),
         call(0x26, "DBG_TRAP"),
+        call(0x27, "CREATE_PROCESS"),
+        call(0x80, "IPC_IMPORT_HANDLE"),
+        call(0x81, "IPC_EXPORT_HANDLE"),
+        call(0x82, "DBG_TRAP"),
+        call(0x83, "CROSS_MEMORY_COPY"),
+        call(0x84, "RLC_SPM"),
     ],
 };
 
@@ -103,6 +110,9 @@ pub(super) const GASKET: Table = Table {
         call(8, "MAP_BUFFER"),
         call(9, "UNMAP_BUFFER"),
         call(10, "CLEAR_INTERRUPT_COUNTS"),
+        call(11, "CONFIG_COHERENT_ALLOCATOR"),
+        call(12, "MAP_BUFFER_FLAGS"),
+        call(13, "MAP_DMABUF"),
     ],
 };
 

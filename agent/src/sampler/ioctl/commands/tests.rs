@@ -18,6 +18,22 @@ fn hailo(version: &str, command: u32) -> String {
 
 /// The numbers of the struct's sizes in `hailo_ioctl_common.h`; the driver's directions look inverted.
 #[test]
+fn an_nvidia_command_within_a_command_has_the_inner_ones_name() {
+    // RM_CONTROL as it is called, and as it is counted from IOCTL_XFER_CMD.
+    let transfer = agent_ebpf::nvidia_inner(0xc010_46d3, 0x2a, 32).unwrap();
+    for command in [0xc020_462a, transfer] {
+        assert_eq!(describe(Family::Nvidia, None, "nvidia0", command).name, "RM_CONTROL");
+    }
+    assert_eq!(
+        describe(Family::Nvidia, None, "nvidiactl", 0xc010_46d3).name,
+        "IOCTL_XFER_CMD"
+    );
+    assert!(is_nvidia_control(Family::Nvidia, "nvidiactl"));
+    assert!(!is_nvidia_control(Family::Nvidia, "nvidia-uvm"));
+    assert!(!is_nvidia_control(Family::Hailo, "hailo0"));
+}
+
+#[test]
 fn hailos_commands_have_the_numbers_that_their_macros_make() {
     for (version, command, name) in [
         ("4.10.0", ioc(BOTH, b'g', 1, 1528), "FW_CONTROL"),

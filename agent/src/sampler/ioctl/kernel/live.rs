@@ -1,7 +1,7 @@
 //! The running kernel.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use agent_ebpf::{ChannelKey, DEVICES, ErrorKey, HOOK_DRIVER, HOOK_SYSCALL, Ident, Offsets, Record, Slot, Watched};
 
@@ -21,6 +21,7 @@ use super::watch::Watching;
 use super::{Kernel, Watch, hailo};
 use crate::host::HostRoots;
 use crate::sampler::Rung;
+use crate::sampler::ioctl::commands::is_nvidia_control;
 use crate::sampler::ioctl::{Device, Settings};
 
 /// Keys of one control group before its executables and commands are folded.
@@ -146,26 +147,38 @@ impl Live {
         })
     }
 
-    /// From the kernel's own type information, else from the user's file, else by calibration.
+    /// From the kernel's own type information, else from the user's file, else by calibration, with which that file has to
+    /// agree: the offsets of another kernel would lead to other processes than those that call.
     fn offsets(&mut self, machine: Machine) -> (Offsets, Option<Btf>, bool) {
-        let own = self.types().join("vmlinux");
-        let mut failed = Vec::new();
-        let files = [Some(&own), self.options.btf.as_ref()];
-        for path in files.into_iter().flatten() {
-            match Btf::read(path) {
-                Ok(btf) => {
-                    let kernels_own = *path == own;
-                    self.report.offsets = Some(if kernels_own {
-                        "kernel BTF".to_owned()
-                    } else {
-                        path.display().to_string()
-                    });
-                    return (offsets::from_btf(&btf), Some(btf), kernels_own);
+        let failed = match Btf::read(&self.types().join("vmlinux")) {
+            Ok(btf) => {
+                self.report.offsets = Some("kernel BTF".to_owned());
+                return (offsets::from_btf(&btf), Some(btf), true);
+            }
+            Err(error) => error,
+        };
+        let calibrated = calibrated(machine, &self.types());
+        if let Some(path) = self.options.btf.clone() {
+            match given(&path, calibrated.as_ref().ok()) {
+                Ok((offsets, btf)) => {
+                    self.report.offsets = Some(path.display().to_string());
+                    return (offsets, Some(btf), false);
                 }
-                Err(error) => failed.push(error.to_string()),
+                Err(why) => {
+                    let obstacle = Obstacle {
+                        rung: None,
+                        what: format!("ioctl.btf is not used: {why}"),
+                        remedy: format!(
+                            "name a file with the BTF of Linux {}: the section .BTF of its vmlinux, or \
+                             /sys/kernel/btf/vmlinux of a machine that runs it",
+                            self.facts.release
+                        ),
+                    };
+                    self.report.obstacles.push(obstacle);
+                }
             }
         }
-        match calibrated(machine, &self.types()) {
+        match calibrated {
             Ok(offsets) => {
                 self.report.offsets = Some("calibration".to_owned());
                 (offsets, None, false)
@@ -174,8 +187,7 @@ impl Live {
                 let untyped = Obstacle {
                     rung: None,
                     what: format!(
-                        "this kernel does not describe its types ({}), and they could not be found out: {error}",
-                        failed.join("; ")
+                        "this kernel does not describe its types ({failed}), and they could not be found out: {error}"
                     ),
                     remedy: self.why_not(&error).remedy,
                 };
@@ -365,7 +377,11 @@ impl Kernel for Live {
                 table.push(Watched {
                     number: device.kernel_number(),
                     device: *place,
-                    hailo,
+                    arguments: if is_nvidia_control(device.family, &device.name) {
+                        agent_ebpf::NVIDIA
+                    } else {
+                        hailo
+                    },
                     hook,
                 });
             }
@@ -401,6 +417,23 @@ impl Kernel for Live {
 
     fn memory(&self) -> u64 {
         self.loaded.as_ref().map_or(0, |loaded| loaded.memory)
+    }
+}
+
+/// What the file of `ioctl.btf` tells, if it is of this kernel as far as looking at that has found; else why it is not.
+fn given(path: &Path, found: Option<&Offsets>) -> Result<(Offsets, Btf), String> {
+    let btf = Btf::read(path).map_err(|error| error.to_string())?;
+    let told = offsets::from_btf(&btf);
+    let at = path.display();
+    if told == Offsets::UNKNOWN {
+        return Err(format!("{at} describes none of the kernel's structures"));
+    }
+    match found.and_then(|found| offsets::contradicted(&told, found)) {
+        None => Ok((told, btf)),
+        Some((field, u32::MAX, _)) => Err(format!("{at} is of another kernel: it does not tell of {field}")),
+        Some((field, told, found)) => Err(format!(
+            "{at} is of another kernel: it tells of {field} at {told}, here it is at {found}"
+        )),
     }
 }
 

@@ -180,6 +180,96 @@ fn without_types_the_report_says_what_is_used_instead() {
     assert!(loaded.contains(&"ioctl_exit_probed"), "{loaded:?}");
 }
 
+/// The running kernel's types as a file of the user's, changed; nothing where it has none.
+fn file_of_types(change: impl FnOnce(&mut Vec<u8>)) -> Option<tempfile::NamedTempFile> {
+    let Ok(mut types) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+        eprintln!("SKIPPED: this kernel has no BTF that could be given as a file");
+        return None;
+    };
+    change(&mut types);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), types).unwrap();
+    Some(file)
+}
+
+#[test]
+fn a_file_of_types_is_used_where_the_kernel_has_none() {
+    let _alone = ALONE.lock();
+    let Some(file) = file_of_types(|_| {}) else { return };
+    let (_root, mut live) = untyped();
+    live.options.btf = Some(file.path().to_owned());
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    assert_eq!(live.report().offsets, Some(file.path().display().to_string()));
+    assert_eq!(live.report().obstacles, []);
+    counted(live, Rung::Tracepoint);
+}
+
+/// Moves the members of a name from one offset (bits) to another; how many there were.
+fn move_member(types: &mut [u8], name: &str, from: u32, to: u32) -> usize {
+    let word = |types: &[u8], at: usize| u32::from_ne_bytes(*types[at..].first_chunk().unwrap());
+    let header = word(types, 4) as usize;
+    let strings = header + word(types, 16) as usize;
+    let quoted = [b"\0", name.as_bytes(), b"\0"].concat();
+    let label = types[strings..]
+        .windows(quoted.len())
+        .position(|text| text == quoted)
+        .unwrap() as u32
+        + 1;
+    let mut moved = 0;
+    for at in (header..strings - 12).step_by(4) {
+        if word(types, at) == label && word(types, at + 8) == from {
+            types[at + 8..at + 12].copy_from_slice(&to.to_ne_bytes());
+            moved += 1;
+        }
+    }
+    moved
+}
+
+#[test]
+fn a_file_of_types_that_is_no_good_is_named_once_and_calls_are_counted_without_it() {
+    let _alone = ALONE.lock();
+    // As if of another kernel, which keeps the descriptors elsewhere in `struct task_struct`.
+    let foreign = |types: &mut Vec<u8>| {
+        let btf = Btf::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
+        let files = btf.offset("task_struct", &["files"]).unwrap();
+        let member = move_member(types, "files", 8 * files, 8 * (files + 8));
+        assert!(member > 0, "no such member");
+    };
+    let shorter = |types: &mut Vec<u8>| types.truncate(types.len() / 2);
+    let elf = |types: &mut Vec<u8>| *types = std::fs::read("/proc/self/exe").unwrap();
+    let cases: [(Option<tempfile::NamedTempFile>, &str); 4] = [
+        (
+            file_of_types(foreign),
+            "is of another kernel: it tells of task_struct.files at",
+        ),
+        (file_of_types(shorter), "cut off"),
+        (file_of_types(elf), "an ELF file is not taken"),
+        (file_of_types(Vec::clear), "does not begin as BTF does"),
+    ];
+    for (file, why) in cases {
+        let Some(file) = file else { return };
+        let (_root, mut live) = untyped();
+        live.options.btf = Some(file.path().to_owned());
+        if !watching(&mut live, &device("/dev/full")) {
+            return;
+        }
+        let report = live.report();
+        assert_eq!(report.offsets.as_deref(), Some("calibration"));
+        let [obstacle] = report.obstacles.as_slice() else {
+            panic!("{:?}", report.obstacles);
+        };
+        let path = file.path().display().to_string();
+        assert!(
+            obstacle.what.contains(&path) && obstacle.what.contains(why),
+            "{obstacle:?}"
+        );
+        assert!(obstacle.remedy.contains("BTF of Linux"), "{obstacle:?}");
+        counted(live, Rung::Tracepoint);
+    }
+}
+
 #[test]
 fn a_retired_key_loses_nothing_and_its_number_is_used_again() {
     let _alone = ALONE.lock();

@@ -5,8 +5,8 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use agent_ebpf::{RECORDS, Settings};
-use aya_obj::generated::{BPF_F_RDONLY_PROG, bpf_insn, bpf_map_type};
+use agent_ebpf::{GLOBAL, RECORDS, Settings};
+use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, bpf_insn, bpf_map_type};
 use aya_obj::{EbpfSectionKind, Object};
 
 use super::budget::{BUDGET, Machine, bytes};
@@ -74,8 +74,8 @@ pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> 
     // In one order, so that what is refused is always the same.
     let in_order: BTreeMap<_, _> = object.maps.iter().collect();
     for (name, map) in in_order {
-        let shape = shapes[name];
-        let made = Map::create(name, shape)
+        let shape = shapes[plain(name)];
+        let made = Map::create(plain(name), shape)
             .and_then(|made| {
                 if !map.data().is_empty() && map.section_kind() != EbpfSectionKind::Maps {
                     made.update(&0_u32.to_ne_bytes(), map.data())?;
@@ -86,17 +86,17 @@ pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> 
                 Ok(made)
             })
             .map_err(|source| ObjectError::Map {
-                name: name.clone(),
+                name: plain(name).to_owned(),
                 source,
             })?;
-        maps.insert(name.clone(), made);
+        maps.insert(plain(name).to_owned(), made);
     }
 
     let sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
     let descriptors: Vec<_> = object
         .maps
         .iter()
-        .map(|(name, map)| (name.clone(), maps[name].as_fd().as_raw_fd(), map.clone()))
+        .map(|(name, map)| (name.clone(), maps[plain(name)].as_fd().as_raw_fd(), map.clone()))
         .collect();
     object.relocate_maps(
         descriptors.iter().map(|(name, fd, map)| (name.as_str(), *fd, map)),
@@ -119,6 +119,11 @@ pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> 
     Ok(Loaded { maps, programs, memory })
 }
 
+/// A map's name without what tells that the programs know its address.
+fn plain(name: &str) -> &str {
+    name.strip_prefix(GLOBAL).unwrap_or(name)
+}
+
 /// Kinds and sizes of all maps. As many records as the object says, or fewer, so that all maps together stay within the
 /// budget.
 fn shapes(object: &Object, machine: Machine) -> HashMap<String, Shape> {
@@ -126,7 +131,7 @@ fn shapes(object: &Object, machine: Machine) -> HashMap<String, Shape> {
         object
             .maps
             .iter()
-            .map(|(name, map)| (name.clone(), shape(name, map, records, machine)))
+            .map(|(name, map)| (plain(name).to_owned(), shape(name, map, records, machine)))
             .collect()
     };
     let mut records = RECORDS;
@@ -160,7 +165,11 @@ fn shape(name: &str, map: &aya_obj::Map, records: u32, machine: Machine) -> Shap
         },
         value: map.value_size(),
         entries,
-        flags: map.map_flags(),
+        flags: if name.starts_with(GLOBAL) {
+            map.map_flags() | BPF_F_MMAPABLE
+        } else {
+            map.map_flags()
+        },
     }
 }
 
@@ -212,7 +221,7 @@ mod tests {
             "INDEX", "RECORDS", "IDENTS", "FREE", "QUOTA", "SLOTS", "OVERFLOW", "ERRORS", "CHANNELS", "WATCHED",
             "HAILO", "EVENTS", "COUNTERS", "PEEK",
         ] {
-            assert!(object.maps.contains_key(name), "{name}");
+            assert!(object.maps.keys().any(|there| plain(there) == name), "{name}");
         }
     }
 }

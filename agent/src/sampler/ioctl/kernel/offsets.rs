@@ -143,6 +143,13 @@ pub fn differences(one: &Offsets, other: &Offsets) -> Vec<(String, u32, u32)> {
         .collect()
 }
 
+/// The first field that looking at the running kernel found elsewhere than `told` says, or at all where that says nothing:
+/// its name, and both places.
+pub fn contradicted(told: &Offsets, found: &Offsets) -> Option<(String, u32, u32)> {
+    let mut all = differences(told, found).into_iter();
+    all.find(|(_, _, found)| *found != u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,7 +117,7 @@ mod tests {
         Watched {
             number,
             device: number & 0xff,
-            hailo: 0,
+            arguments: 0,
             hook: 1,
         }
     }
