@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! Tells the compiler for which architecture the programs are: `AYA_BPF_TARGET_ARCH`, else this machine's.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! Atomic operations on values in maps. The compiler's eBPF target declares none, because older kernels have only the
 //! plain add; so the intrinsics are called, which its back end knows.

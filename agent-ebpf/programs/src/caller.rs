@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! Who calls: the part of the key that does not depend on the call.
 

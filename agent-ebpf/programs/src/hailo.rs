@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! What the arguments of a Hailo driver's calls tell. Read at entry, before the driver may change them; counted at return,
 //! and only where the driver accepted them.

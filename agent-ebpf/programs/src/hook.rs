@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! Hooks on a driver's own `unlocked_ioctl(struct file *, unsigned int, unsigned long)`: nothing but its calls comes here.
 //! The return may as well come from `syscalls:sys_exit_ioctl`, by `ioctl_exit_direct` or `ioctl_exit_probed`.

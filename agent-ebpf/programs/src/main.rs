@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! The eBPF programs: who calls ioctl(2) on a watched device, how often, how long, and with which result.
 //!

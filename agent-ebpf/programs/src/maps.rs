@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! The maps. Sizes are defaults; the agent sets them at load. Those in sections of their own, [`Global`], have one element
 //! that holds all.

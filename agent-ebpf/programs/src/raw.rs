@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! The tracepoints of all system calls, `sys_enter` and `sys_exit`: cheaper for an ioctl than its own tracepoints, dearer
 //! for every other system call of the machine. Only on demand.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT OR GPL-2.0-only
+// SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! The system call's own tracepoints, `syscalls:sys_enter_ioctl` and `syscalls:sys_exit_ioctl`.
 
