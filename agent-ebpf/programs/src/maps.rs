@@ -78,9 +78,12 @@ impl<T, const N: usize> Global<T, N> {
 }
 
 // A mangled name would tell the folder that they were built in, and no other build would be the same.
-#[unsafe(no_mangle, link_section = ".bss.SLOTS")]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.SLOTS")]
 pub(crate) static SLOTS: Global<Slot, { SLOTS_LEN as usize }> = Global::ZERO;
-#[unsafe(no_mangle, link_section = ".bss.WATCHED")]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.WATCHED")]
 pub(crate) static WATCHED: Global<Watched, { WATCHED_PLACES as usize }> = Global::ZERO;
-#[unsafe(no_mangle, link_section = ".bss.COUNTERS")]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.COUNTERS")]
 pub(crate) static COUNTERS: Global<u64, { COUNTERS_LEN as usize }> = Global::ZERO;
