@@ -27,8 +27,14 @@ fn build() -> Result<()> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for architecture in ARCHITECTURES {
         let path = object_path(architecture);
-        std::fs::write(&path, toolchain.build(architecture)?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let object = toolchain.build(architecture)?;
+        if object.windows(3).any(|bytes| bytes == b"_RN" || bytes == b"_ZN") {
+            bail!(
+                "a mangled name in the object for {architecture} tells the folder that it was built in, so that no other \
+                 build is the same: give the static `#[unsafe(no_mangle)]`"
+            );
+        }
+        std::fs::write(&path, object).with_context(|| format!("cannot write {}", path.display()))?;
         println!("{}", path.display());
     }
     Provenance::now(Some(&toolchain))?.write()
