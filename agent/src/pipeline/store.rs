@@ -342,14 +342,14 @@ mod tests {
             let time = minute * 60_000_000_000;
             let points = names.iter().map(|name| point(&NETWORK_FRAMES, name, 10, time));
             apply(&mut store, part, points.collect(), time);
-            store.live().map(shown).next().unwrap().1.unwrap()
+            store.live().map(shown).next().unwrap().1
         };
-        assert_eq!(sum_after("p", &["a", "b"], 1), 20.0);
-        assert_eq!(sum_after("p", &["b", "c"], 2), 20.0, "no room for a third");
-        assert_eq!(sum_after("p", &["b", "c"], 70), 30.0, "the first is long gone");
+        assert_eq!(sum_after("p", &["a", "b"], 1), Some(20.0));
+        assert_eq!(sum_after("p", &["b", "c"], 2), Some(20.0), "no room for a third");
+        assert_eq!(sum_after("p", &["b", "c"], 70), Some(30.0), "the first is long gone");
         assert_eq!(
             sum_after("p", &["b", "c"], 71),
-            30.0,
+            Some(30.0),
             "what stayed is not counted again"
         );
     }

@@ -345,6 +345,12 @@ mod tests {
                 .stdin(std::fs::File::open("/dev/full").unwrap())
                 .spawn()
                 .unwrap();
+            // The kernel shows a new program's environment a moment after the program itself.
+            let environ = format!("/proc/{}/environ", child.id());
+            let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+            while std::fs::read(&environ).unwrap().is_empty() {
+                assert!(std::time::Instant::now() < until, "{environ} stays empty");
+            }
             let found = said(host.path());
             child.kill().unwrap();
             child.wait().unwrap();

@@ -14,6 +14,10 @@ use super::sys::{Map, Shape};
 
 /// Fewest records that are worth loading anything for.
 const FEWEST_RECORDS: u32 = 512;
+/// Records for each processor: a board with four of them runs few containers, and its memory is dear.
+const RECORDS_A_PROCESSOR: u32 = 512;
+/// And for the smallest machine.
+const RECORDS_AT_LEAST: u32 = 2048;
 
 /// Why the maps could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -124,8 +128,8 @@ fn plain(name: &str) -> &str {
     name.strip_prefix(GLOBAL).unwrap_or(name)
 }
 
-/// Kinds and sizes of all maps. As many records as the object says, or fewer, so that all maps together stay within the
-/// budget.
+/// Kinds and sizes of all maps. As many records as suit the machine, at most those that the object says, or fewer, so that
+/// all maps together stay within the budget.
 fn shapes(object: &Object, machine: Machine) -> HashMap<String, Shape> {
     let with = |records: u32| -> HashMap<String, Shape> {
         object
@@ -134,7 +138,11 @@ fn shapes(object: &Object, machine: Machine) -> HashMap<String, Shape> {
             .map(|(name, map)| (plain(name).to_owned(), shape(name, map, records, machine)))
             .collect()
     };
-    let mut records = RECORDS;
+    let mut records = machine
+        .processors
+        .saturating_mul(RECORDS_A_PROCESSOR)
+        .clamp(RECORDS_AT_LEAST, RECORDS)
+        .next_power_of_two();
     loop {
         let shapes = with(records);
         let all: u64 = shapes.values().map(|shape| bytes(*shape, machine)).sum();
@@ -200,11 +208,11 @@ mod tests {
 
     #[test]
     fn all_maps_stay_within_the_budget_whatever_the_machine() {
-        for processors in [1, 4, 256] {
+        for (processors, wanted) in [(1, 2048), (4, 2048), (8, 4096), (256, RECORDS)] {
             for page in [4096, 16384, 65536] {
                 let (bytes, records) = within_budget(Machine { processors, page });
                 eprintln!("{processors} processors, pages of {page}: {bytes} bytes");
-                assert_eq!(records, RECORDS, "it fits without fewer records");
+                assert_eq!(records, wanted, "it fits without fewer records");
             }
         }
         let (_, records) = within_budget(Machine {
