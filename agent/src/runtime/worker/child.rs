@@ -12,6 +12,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::backoff::Backoff;
+use super::keepsake::Memory;
 use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, frame};
 
 /// How long a killed child may take to go before it is left behind.
@@ -92,6 +93,8 @@ pub struct Worker {
     left_behind: Vec<(Child, Instant)>,
     backoff: Backoff,
     next_id: u64,
+    /// What its processes leave for each other.
+    memory: Option<Memory>,
 }
 
 #[derive(Debug)]
@@ -113,6 +116,7 @@ impl Worker {
             left_behind: Vec::new(),
             backoff: Backoff::default(),
             next_id: 0,
+            memory: None,
         }
     }
 
@@ -128,7 +132,7 @@ impl Worker {
             None if self.left_behind.len() >= MOST_LEFT_BEHIND => {
                 return Err(WorkerError::Stuck(self.left_behind.len()));
             }
-            None => Running::start(&self.command).map_err(|error| self.fail(WorkerError::Spawn(error)))?,
+            None => self.start().map_err(|error| self.fail(WorkerError::Spawn(error)))?,
         };
         self.next_id += 1;
         match running.exchange(self.next_id, deadline) {
@@ -147,6 +151,15 @@ impl Worker {
                 Err(self.fail(error))
             }
         }
+    }
+
+    fn start(&mut self) -> io::Result<Running> {
+        if self.memory.is_none() {
+            self.memory = Memory::new()
+                .inspect_err(|error| tracing::debug!(%error, "what crashes a worker will not be known to the next one"))
+                .ok();
+        }
+        Running::start(&self.command, self.memory.as_ref())
     }
 
     /// How long the child in use has been running.
@@ -205,10 +218,11 @@ impl Drop for Worker {
 }
 
 impl Running {
-    fn start(command: &Command) -> io::Result<Self> {
+    fn start(command: &Command, memory: Option<&Memory>) -> io::Result<Self> {
         let mut child = std::process::Command::new(&command.program)
             .args(&command.arguments)
             .envs(command.environment.iter().map(|(name, value)| (name, value)))
+            .envs(memory.map(Memory::variable))
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
