@@ -8,6 +8,7 @@
 mod backoff;
 mod child;
 mod keepsake;
+mod known;
 mod protocol;
 mod sampler;
 mod serve;
