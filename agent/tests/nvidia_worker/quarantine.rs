@@ -121,19 +121,14 @@ fn what_is_tried_again_is_tried_after_all_else_and_comes_back_when_it_works() {
     while trials < 2 {
         let (begin, outcome, points) = next(&mut worker);
         assert!(is_fresh(&points, 1, begin), "{outcome:?}");
-        match outcome {
-            Outcome::Retry(error) => {
-                assert!(
-                    error.to_string().contains(&format!("utilization of {}", uuid(0))),
-                    "{error}"
-                );
-                trials += 1;
-            }
-            _ => {
-                assert!(is_fresh(&points, 0, begin), "all but one topic of it works");
-                let topic = [("nvidia.topic", "utilization")];
-                close(value(&points, "nvidia.reading.suspended", 0, &topic), 1.0);
-            }
+        if let Outcome::Retry(error) = outcome {
+            let what = format!("utilization of {}", uuid(0));
+            assert!(error.to_string().contains(&what), "{error}");
+            trials += 1;
+        } else {
+            assert!(is_fresh(&points, 0, begin), "all but one topic of it works");
+            let topic = [("nvidia.topic", "utilization")];
+            close(value(&points, "nvidia.reading.suspended", 0, &topic), 1.0);
         }
         assert!(Instant::now() < until, "{trials} trials");
         std::thread::sleep(Duration::from_millis(50));

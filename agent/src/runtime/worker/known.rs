@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_set_that_is_told_again_is_the_same_and_one_that_is_not_is_forgotten() {
         let mut known = Known::default();
-        let mut tell = |known: &mut Known, text: &str| {
+        let tell = |known: &mut Known, text: &str| {
             let text: &RawValue = serde_json::from_str(text).unwrap();
             known.attributes(&hw::POWER, false, Some(text))
         };

@@ -185,7 +185,7 @@ fn take(device: Device, instance: Option<u32>) -> Result<Taken, NvmlError> {
 #[repr(C)]
 struct Room {
     request: sys::nvmlGpmMetricsGet_t,
-    _more: [nvmlGpmMetric_t; 1024],
+    _more: [nvmlGpmMetric_t; 400],
 }
 
 /// What the GPU did between two samples, in shares. A metric that it does not know is left out.
