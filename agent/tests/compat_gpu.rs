@@ -52,6 +52,7 @@ fn gpu(uuid: &str, index: i64, model: &str) -> Vec<Series> {
         of(&hw::GPU_MEMORY_LIMIT, 80.0 * GIB),
         of(&hw::GPU_MEMORY_USAGE, 8.0 * GIB),
         of(&nvidia::MEMORY_RESERVED, GIB),
+        of(&nvidia_parts::PROCESSES, 1.0),
     ]
 }
 
@@ -227,6 +228,22 @@ hw_gpu_power_draw_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_u
 # TYPE hw_gpu_power_limit_watts gauge
 hw_gpu_power_limit_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 400
 "#;
+
+#[test]
+fn a_gpu_of_which_nothing_is_known_is_not_idle() {
+    let mut all = gpu("GPU-a", 0, "NVIDIA A100");
+    let is_told = |all: &[Series]| {
+        let text = gpu_process_exporter::render(all, &resource(), PidFormat::Raw);
+        (
+            text.contains("gpu_process_count{gpu=\"0\""),
+            text.contains("status=\"idle\""),
+        )
+    };
+    assert_eq!(is_told(&all), (true, true));
+    // It is lost, or hangs: the driver still knows that there is one.
+    all.retain(|series| series.instrument.name == nvidia::DEVICE_INFO.name);
+    assert_eq!(is_told(&all), (false, false));
+}
 
 #[test]
 fn what_a_gpu_does_not_tell_is_absent_and_not_zero() {

@@ -93,6 +93,8 @@ keys! {
     NVIDIA_FEATURE = "nvidia.feature";
     /// Unit that GPM tells of: `graphics`, `sm`, `sm_occupancy`, `integer`, `tensor`, `tensor_hmma`, `dram`, `fp32` etc.
     NVIDIA_GPM_UNIT = "nvidia.gpm.unit";
+    /// A group of readings of a GPU: `utilization`, `memory`, `processes`, `ecc`, `nvlink` etc., or `all`.
+    NVIDIA_TOPIC = "nvidia.topic";
     /// Code of the XID, NVIDIA's number for a kind of fault.
     NVIDIA_XID = "nvidia.xid";
     /// True where the agent computed the value from other readings.

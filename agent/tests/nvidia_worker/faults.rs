@@ -9,7 +9,7 @@ use accelscope::sampler::nvidia::{Launch, Settings, sampler};
 use serde_json::json;
 
 use super::nvml_support::{Fake, h100, uuid};
-use super::{LONG, SHORT, close, find, run, sampled, until_sampled, value, worker};
+use super::{LONG, SHORT, close, find, resting, run, sampled, until_sampled, value, worker};
 
 #[test]
 fn a_gpu_that_falls_off_the_bus_has_failed_and_the_others_go_on_until_it_is_back() {
@@ -97,7 +97,7 @@ fn a_start_that_hangs_does_not_hang_the_sampler_and_is_over_when_the_driver_is()
 #[test]
 fn a_crash_is_reported_with_the_library_s_last_words_and_the_worker_comes_back() {
     let mut fake = Fake::new(vec![h100(0)]);
-    let mut worker = worker(&fake, LONG);
+    let mut worker = resting(&fake, LONG, Duration::from_secs(1));
     sampled(&mut worker);
     fake.change(|state| state["crash"] = json!({"nvmlDeviceGetPowerUsage": "segv"}));
     let (outcome, points) = run(&mut worker);

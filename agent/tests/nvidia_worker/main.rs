@@ -8,6 +8,7 @@ mod faults;
 mod neighbours;
 #[path = "../nvml_support/mod.rs"]
 mod nvml_support;
+mod quarantine;
 mod values;
 
 use std::time::{Duration, Instant};
@@ -24,6 +25,11 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(6);
 
 fn worker(fake: &Fake, patience: Duration) -> WorkerSampler {
+    resting(fake, patience, Duration::from_mins(1))
+}
+
+/// One that leaves alone what hung or crashed for so long.
+fn resting(fake: &Fake, patience: Duration, rest: Duration) -> WorkerSampler {
     let settings = Settings {
         library: Some(fake.library()),
         period: Duration::from_secs(60),
@@ -34,6 +40,7 @@ fn worker(fake: &Fake, patience: Duration) -> WorkerSampler {
         roots: HostRoots::new("/"),
         node_name: "node".to_owned(),
         patience,
+        rest,
     })
     .unwrap()
 }

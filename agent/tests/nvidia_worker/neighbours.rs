@@ -61,6 +61,7 @@ fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
         roots: HostRoots::new("/"),
         node_name: "node".to_owned(),
         patience: HANG,
+        rest: Duration::from_mins(1),
     });
     let (runs, longest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let neighbour = Neighbour {

@@ -87,6 +87,31 @@ fn every_value_arrives_with_its_unit_and_its_gpu() {
 }
 
 #[test]
+fn every_link_is_found_and_a_driver_that_knows_fewer_tells_of_those() {
+    let mut fake = Fake::new(vec![h100(0), h100(1)]);
+    fake.change(|state| {
+        for gpu in 0..2 {
+            for (link, it) in [(17, 1), (20, 0), (34, 2), (35, 3)] {
+                state["devices"][gpu]["fields"][format!("165/{link}")] = json!({"type": 1, "value": it});
+            }
+        }
+        // It refuses any call that names another.
+        state["devices"][1]["links"] = json!(18);
+    });
+    let mut worker = worker(&fake, LONG);
+    for _ in 0..2 {
+        let points = sampled(&mut worker);
+        let up = |gpu, link| value(&points, "nvidia.nvlink.up", gpu, &[("nvidia.nvlink.link", link)]);
+        close(up(0, "17"), 1.0);
+        close(up(0, "20"), 0.0);
+        close(up(0, "34"), 1.0);
+        close(up(0, "35"), 0.0);
+        close(up(1, "17"), 1.0);
+        assert_eq!(up(1, "20"), None);
+    }
+}
+
+#[test]
 fn links_errors_and_worn_memory_arrive_with_their_kind() {
     let points = told();
     let of = |name: &str, more: &[(&str, &str)]| value(&points, name, 1, more);

@@ -29,6 +29,7 @@ impl Worker {
             roots: HostRoots::new("/"),
             node_name: "node".to_owned(),
             patience,
+            rest: Duration::from_mins(1),
         };
         Self(sampler(launch).unwrap())
     }

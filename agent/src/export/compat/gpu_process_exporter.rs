@@ -87,7 +87,7 @@ fn counts(out: &mut Exposition, gpus: &[Gpu<'_>]) {
         for process in &gpu.processes {
             *counts.entry(process.instance).or_insert(0u32) += 1;
         }
-        if counts.is_empty() {
+        if counts.is_empty() && gpu.is_listed {
             counts.insert((None, None), 0);
         }
         for ((gi, ci), count) in counts {
@@ -105,7 +105,7 @@ fn infos(out: &mut Exposition, gpus: &[Gpu<'_>], rows: &[Row], node: &str) {
     for row in rows {
         out.sample(&row.labels(Some("active")), 1.0);
     }
-    for gpu in gpus.iter().filter(|gpu| gpu.processes.is_empty()) {
+    for gpu in gpus.iter().filter(|gpu| gpu.is_listed && gpu.processes.is_empty()) {
         let index = gpu.index.to_string();
         let labels = [
             ("node", node),

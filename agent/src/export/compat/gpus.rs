@@ -21,6 +21,7 @@ mod name {
     pub(super) const PROCESS_UTILIZATION: &str = accel::PROCESS_UTILIZATION.name;
     pub(super) const PROCESS_START: &str = accel::PROCESS_START_TIME.name;
     pub(super) const PROCESS_INFO: &str = nvidia_parts::PROCESS_INFO.name;
+    pub(super) const PROCESSES: &str = nvidia_parts::PROCESSES.name;
     pub(super) const INSTANCE_MEMORY: &str = nvidia_parts::MIG_MEMORY_LIMIT.name;
 }
 
@@ -45,6 +46,8 @@ pub(super) struct Gpu<'a> {
     pub(super) power: Option<f64>,
     /// Watts: what was configured, else what is enforced.
     pub(super) power_limit: Option<f64>,
+    /// Whether its driver lists who uses it: one that is lost or hangs is not idle because nothing is known of it.
+    pub(super) is_listed: bool,
     /// Bytes, of each GPU instance by its id.
     instance_memory: HashMap<i64, f64>,
     /// Those that compute, MPS' clients too, in the order of their ids. The replaced tools asked `nvidia-smi` for
@@ -125,6 +128,7 @@ impl Gpu<'_> {
         match series.instrument.name {
             name::MEMORY_USED => self.memory_used = Some(number),
             name::MEMORY_TOTAL => self.memory_total = Some(number),
+            name::PROCESSES => self.is_listed = true,
             name::MEMORY_RESERVED => self.memory_reserved = Some(number),
             name::INSTANCE_MEMORY => {
                 let instance = attributes.int(key::NVIDIA_GPU_INSTANCE);

@@ -84,7 +84,7 @@ instruments! {
         "Errors on one NVLink of the GPU by kind.",
     );
     NVLINK_UP = instrument(
-        "nvidia.nvlink.up", "", Gauge, &[HW_ID, NVIDIA_NVLINK], "1 while the GPU's NVLink is active, else 0.",
+        "nvidia.nvlink.up", "", Gauge, &[HW_ID, NVIDIA_NVLINK], "1 while the GPU's NVLink can carry traffic, asleep to save power or not, else 0.",
     );
     ECC_ENABLED = instrument("nvidia.ecc.enabled", "", Gauge, GPU, "1 while the GPU's ECC is on, else 0.");
     ECC_ERRORS = instrument(

@@ -4,8 +4,8 @@ use super::{instrument, instruments, owned};
 use crate::metric::Kind::{Gauge, Histogram, UpDownCounter};
 use crate::metric::Merge::Max;
 use crate::metric::key::{
-    HW_ID, NVIDIA_COMPUTE_INSTANCE, NVIDIA_FEATURE, NVIDIA_GPM_UNIT, NVIDIA_GPU_INSTANCE, NVIDIA_MIG_PROFILE,
-    NVIDIA_MIG_UUID, NVIDIA_PROCESS_TYPE, NVIDIA_XID,
+    ERROR_TYPE, HW_ID, NVIDIA_COMPUTE_INSTANCE, NVIDIA_FEATURE, NVIDIA_GPM_UNIT, NVIDIA_GPU_INSTANCE,
+    NVIDIA_MIG_PROFILE, NVIDIA_MIG_UUID, NVIDIA_PROCESS_TYPE, NVIDIA_TOPIC, NVIDIA_XID,
 };
 
 /// Upper bounds of the buckets of shares.
@@ -36,6 +36,11 @@ instruments! {
     FEATURE_SUPPORTED = instrument(
         "nvidia.feature.supported", "", Gauge, &[HW_ID, NVIDIA_FEATURE],
         "1 if GPU and driver can tell this in the GPU's present mode, else 0: then its metrics are absent.",
+    );
+    READING_SUSPENDED = instrument(
+        "nvidia.reading.suspended", "", Gauge, &[HW_ID, NVIDIA_TOPIC, ERROR_TYPE],
+        "1 while this group of readings of the GPU (`all`: every one) is left alone because the driver hung or crashed in \
+         it: its metrics are absent. It is tried again after a minute, then after twice as long each time, up to an hour.",
     );
     GPU_UTILIZATION_DISTRIBUTION = instrument(
         "hw.gpu.utilization.distribution", "1", Histogram(SHARES), GPU,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
@@ -12,7 +13,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::backoff::Backoff;
-use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, frame};
+use super::keepsake::Memory;
+use super::protocol::{Answer, MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, check, frame};
 
 /// How long a killed child may take to go before it is left behind.
 const KILL_PATIENCE: Duration = Duration::from_millis(200);
@@ -92,6 +94,14 @@ pub struct Worker {
     left_behind: Vec<(Child, Instant)>,
     backoff: Backoff,
     next_id: u64,
+    /// What its processes leave for each other.
+    memory: Option<Memory>,
+}
+
+/// What the processes that follow are to be told.
+struct Orders {
+    renewal: Option<String>,
+    successor: Option<String>,
 }
 
 #[derive(Debug)]
@@ -100,6 +110,8 @@ struct Running {
     input: ChildStdin,
     output: ChildStdout,
     errors: ChildStderr,
+    /// The answer: its room is used again.
+    received: Vec<u8>,
     stderr: Vec<u8>,
     started: Instant,
 }
@@ -113,11 +125,41 @@ impl Worker {
             left_behind: Vec::new(),
             backoff: Backoff::default(),
             next_id: 0,
+            memory: None,
         }
     }
 
     /// Asks for one run. Returns within `deadline` and the short time that killing a child takes.
     pub fn request(&mut self, deadline: Duration) -> Result<Reply, WorkerError> {
+        self.ask(deadline, |id, body| {
+            let reply: Reply = serde_json::from_slice(body)?;
+            check(id, reply.id)?;
+            let orders = Orders {
+                renewal: reply.renewal.clone(),
+                successor: reply.successor.clone(),
+            };
+            Ok((orders, reply))
+        })
+    }
+
+    /// The same, for who reads the answer where it was received.
+    pub(super) fn read<T>(&mut self, deadline: Duration, read: impl FnOnce(Answer<'_>) -> T) -> Result<T, WorkerError> {
+        self.ask(deadline, |id, body| {
+            let mut answer: Answer<'_> = serde_json::from_slice(body)?;
+            check(id, answer.id)?;
+            let orders = Orders {
+                renewal: answer.renewal.take(),
+                successor: answer.successor.take(),
+            };
+            Ok((orders, read(answer)))
+        })
+    }
+
+    fn ask<T>(
+        &mut self,
+        deadline: Duration,
+        take: impl FnOnce(u64, &[u8]) -> Result<(Orders, T), ProtocolError>,
+    ) -> Result<T, WorkerError> {
         self.left_behind
             .retain_mut(|(child, _)| matches!(child.try_wait(), Ok(None)));
         if let Some(left) = self.backoff.remaining(Instant::now()) {
@@ -128,25 +170,38 @@ impl Worker {
             None if self.left_behind.len() >= MOST_LEFT_BEHIND => {
                 return Err(WorkerError::Stuck(self.left_behind.len()));
             }
-            None => Running::start(&self.command).map_err(|error| self.fail(WorkerError::Spawn(error)))?,
+            None => self.start().map_err(|error| self.fail(WorkerError::Spawn(error)))?,
         };
         self.next_id += 1;
-        match running.exchange(self.next_id, deadline) {
-            Ok(reply) => {
+        let id = self.next_id;
+        let answer = running
+            .exchange(id, deadline)
+            .and_then(|body| Ok(take(id, &running.received[body])?));
+        match answer {
+            Ok((orders, answer)) => {
                 self.backoff.succeeded();
-                if self.instruct(reply.renewal.as_deref()) {
+                if self.instruct(orders.renewal.as_deref()) {
                     self.discard(running, WorkerError::BackingOff(Duration::ZERO));
                 } else {
-                    self.instruct(reply.successor.as_deref());
+                    self.instruct(orders.successor.as_deref());
                     self.running = Some(running);
                 }
-                Ok(reply)
+                Ok(answer)
             }
             Err(error) => {
                 let error = self.discard(running, error);
                 Err(self.fail(error))
             }
         }
+    }
+
+    fn start(&mut self) -> io::Result<Running> {
+        if self.memory.is_none() {
+            self.memory = Memory::new()
+                .inspect_err(|error| tracing::debug!(%error, "what crashes a worker will not be known to the next one"))
+                .ok();
+        }
+        Running::start(&self.command, self.memory.as_ref())
     }
 
     /// How long the child in use has been running.
@@ -205,10 +260,11 @@ impl Drop for Worker {
 }
 
 impl Running {
-    fn start(command: &Command) -> io::Result<Self> {
+    fn start(command: &Command, memory: Option<&Memory>) -> io::Result<Self> {
         let mut child = std::process::Command::new(&command.program)
             .args(&command.arguments)
             .envs(command.environment.iter().map(|(name, value)| (name, value)))
+            .envs(memory.map(Memory::variable))
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -227,37 +283,31 @@ impl Running {
             input,
             output,
             errors,
+            received: Vec::new(),
             stderr: Vec::new(),
             started: Instant::now(),
         })
     }
 
-    fn exchange(&mut self, id: u64, deadline: Duration) -> Result<Reply, WorkerError> {
+    /// Where in what was received the body of the answer is.
+    fn exchange(&mut self, id: u64, deadline: Duration) -> Result<Range<usize>, WorkerError> {
         let until = Instant::now() + deadline;
         let request = frame(&Request { id }).map_err(ProtocolError::from)?;
         // A request is a few bytes and the pipe is empty: a write that would block means that earlier ones are unread.
         self.input.write_all(&request).map_err(WorkerError::Pipe)?;
-        let mut received = Vec::new();
+        self.received.clear();
         loop {
-            if let Some(body) = body(&received)? {
-                let reply: Reply = serde_json::from_slice(body).map_err(ProtocolError::from)?;
-                if reply.id != id {
-                    return Err(ProtocolError::WrongRequest {
-                        answered: reply.id,
-                        asked: id,
-                    }
-                    .into());
+            if let Some(length) = body(&self.received)? {
+                if self.received.len() > 4 + length {
+                    return Err(ProtocolError::TooLong(self.received.len()).into());
                 }
-                if received.len() > 4 + body.len() {
-                    return Err(ProtocolError::TooLong(received.len()).into());
-                }
-                return Ok(reply);
+                return Ok(4..4 + length);
             }
-            self.receive(&mut received, until, deadline)?;
+            self.receive(until, deadline)?;
         }
     }
 
-    fn receive(&mut self, received: &mut Vec<u8>, until: Instant, deadline: Duration) -> Result<(), WorkerError> {
+    fn receive(&mut self, until: Instant, deadline: Duration) -> Result<(), WorkerError> {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(WorkerError::Deadline(deadline));
@@ -279,7 +329,7 @@ impl Running {
             let mut chunk = [0; 16 << 10];
             match self.output.read(&mut chunk) {
                 Ok(0) => return Err(WorkerError::Pipe(io::ErrorKind::UnexpectedEof.into())),
-                Ok(count) => received.extend_from_slice(&chunk[..count]),
+                Ok(count) => self.received.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(WorkerError::Pipe(error)),
             }

@@ -7,12 +7,15 @@
 
 mod backoff;
 mod child;
+mod keepsake;
+mod known;
 mod protocol;
 mod sampler;
 mod serve;
 mod starts;
 
 pub use child::{Command, Worker, WorkerError};
+pub use keepsake::Keepsake;
 pub use protocol::{MAX_FRAME_BYTES, ProtocolError, Reply, WireOutcome, WireOwner, WirePart, WirePoint, WireValue};
 pub use sampler::WorkerSampler;
 pub use serve::{serve, serve_renewing};

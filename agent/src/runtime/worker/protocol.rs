@@ -1,9 +1,11 @@
 //! The messages between the agent and a worker: a 32-bit little-endian length, then that many bytes of JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::metric::{AttributeValue, Owner, Point, Value};
 
@@ -46,6 +48,51 @@ pub struct Reply {
 
 /// Longest [`Reply::renewal`] and [`Reply::successor`] in bytes; the kernel's limit for one variable is 128 KiB.
 pub(super) const MAX_RENEWAL_BYTES: usize = 64 << 10;
+
+/// A [`Reply`] as the agent reads it: in place, since most of it is the same each time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer<'a> {
+    pub(super) id: u64,
+    pub(super) outcome: WireOutcome,
+    #[serde(default)]
+    pub(super) reason: String,
+    #[serde(default, borrow)]
+    pub(super) parts: Vec<AnswerPart<'a>>,
+    #[serde(default)]
+    pub(super) skipped: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(super) renewal: Option<String>,
+    #[serde(default)]
+    pub(super) successor: Option<String>,
+}
+
+/// A [`WirePart`], in place.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AnswerPart<'a> {
+    #[serde(borrow)]
+    pub(super) name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) points: Vec<AnswerPoint<'a>>,
+}
+
+/// A [`WirePoint`], in place.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AnswerPoint<'a> {
+    #[serde(borrow)]
+    pub(super) name: Cow<'a, str>,
+    /// As they are written: whoever knows the text need not take it apart.
+    #[serde(default, borrow)]
+    pub(super) attributes: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) owner: Option<WireOwner>,
+    pub(super) time: u64,
+    #[serde(default)]
+    pub(super) start: Option<u64>,
+    pub(super) value: WireValue,
+}
 
 /// [`Outcome`](crate::sampler::Outcome) on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +151,7 @@ pub struct WireOwner {
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, from = "Told")]
 pub enum WireValue {
     /// A whole number.
     Int(i64),
@@ -117,6 +164,25 @@ pub enum WireValue {
         /// Observations by bucket.
         buckets: Box<[u64]>,
     },
+}
+
+/// [`WireValue`] as it is read: to try each kind of number would make and drop an error for each fraction.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Number(serde_json::Number),
+    Histogram { sum: f64, buckets: Box<[u64]> },
+}
+
+impl From<Told> for WireValue {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Number(number) => number
+                .as_i64()
+                .map_or_else(|| Self::Double(number.as_f64().unwrap_or(f64::NAN)), Self::Int),
+            Told::Histogram { sum, buckets } => Self::Histogram { sum, buckets },
+        }
+    }
 }
 
 impl WirePoint {
@@ -184,8 +250,17 @@ pub(super) fn frame(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The body of the message at the front of `received`, once it is all there.
-pub(super) fn body(received: &[u8]) -> Result<Option<&[u8]>, ProtocolError> {
+/// Whether the answer is to the request that was asked.
+pub(super) const fn check(asked: u64, answered: u64) -> Result<(), ProtocolError> {
+    if asked == answered {
+        Ok(())
+    } else {
+        Err(ProtocolError::WrongRequest { answered, asked })
+    }
+}
+
+/// Length of the body of the message at the front of `received`, once it is all there.
+pub(super) fn body(received: &[u8]) -> Result<Option<usize>, ProtocolError> {
     let Some((header, rest)) = received.split_first_chunk::<4>() else {
         return Ok(None);
     };
@@ -193,7 +268,7 @@ pub(super) fn body(received: &[u8]) -> Result<Option<&[u8]>, ProtocolError> {
     if length > MAX_FRAME_BYTES {
         return Err(ProtocolError::TooLong(length));
     }
-    Ok(rest.get(..length))
+    Ok((rest.len() >= length).then_some(length))
 }
 
 /// Reads one whole message, for the worker's side; `None` at the end of input.

@@ -1,15 +1,14 @@
 //! A sampler whose readings come from a worker, none of which is believed unseen.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::child::{Worker, WorkerError};
-use super::protocol::{Reply, WireOutcome, WirePoint, WireValue};
+use super::known::Known;
+use super::protocol::{Answer, AnswerPoint, WireOutcome, WireValue};
 use super::starts::Starts;
-use crate::metric::{
-    Attribute, AttributeValue, Attributes, Batch, Histogram, Owner, Part, Point, ProcessKey, Timestamp, Value,
-    catalogue, key,
-};
+use crate::metric::{Batch, Histogram, Instrument, Owner, Part, Point, ProcessKey, Timestamp, Value, catalogue, key};
 use crate::sampler::{Descriptor, Outcome, Sampler};
 use crate::telemetry;
 
@@ -24,13 +23,23 @@ const MAX_REASON_BYTES: usize = 64;
 /// A sampler behind a worker process.
 #[derive(Debug)]
 pub struct WorkerSampler {
-    descriptor: Descriptor,
     deadline: Duration,
     worker: Worker,
+    reader: Reader,
+}
+
+/// What becomes of an answer.
+#[derive(Debug)]
+struct Reader {
+    descriptor: Descriptor,
     recorders: Recorders,
+    instruments: HashMap<&'static str, &'static Instrument>,
     /// Of the last reply with readings.
     parts: Vec<Arc<str>>,
+    known: Known,
     starts: Starts,
+    /// What was said of the last run that worked.
+    remark: String,
 }
 
 #[derive(Debug)]
@@ -56,31 +65,59 @@ impl WorkerSampler {
         };
         let deadline = descriptor.deadline;
         descriptor.deadline += KILLING;
+        let instruments = descriptor.instruments.iter().map(|one| (one.name, *one)).collect();
         Self {
-            descriptor,
             deadline,
             worker,
-            recorders,
-            parts: Vec::new(),
-            starts: Starts::default(),
+            reader: Reader {
+                descriptor,
+                recorders,
+                instruments,
+                parts: Vec::new(),
+                known: Known::default(),
+                starts: Starts::default(),
+                remark: String::new(),
+            },
         }
     }
 
     /// For a worker that takes the place of another: what [`into_starts`](Self::into_starts) gave.
     #[must_use]
     pub fn with_starts(mut self, starts: Starts) -> Self {
-        self.starts = starts;
+        self.reader.starts = starts;
         self
     }
 
     /// Ends the worker. What it counted goes on where the next one does.
     #[must_use]
     pub fn into_starts(self) -> Starts {
-        self.starts
+        self.reader.starts
+    }
+}
+
+impl Reader {
+    fn outcome(&mut self, answer: &mut Answer<'_>) -> Outcome {
+        let reason = std::mem::take(&mut answer.reason);
+        match answer.outcome {
+            WireOutcome::Sampled => {
+                if reason != self.remark {
+                    match reason.as_str() {
+                        "" => tracing::info!(sampler = self.descriptor.name, "all is read again"),
+                        reason => tracing::warn!(sampler = self.descriptor.name, "{reason}"),
+                    }
+                    self.remark = reason;
+                }
+                Outcome::Sampled
+            }
+            WireOutcome::NothingHere => Outcome::NothingHere(reason),
+            WireOutcome::Retry => Outcome::Retry(reason.into()),
+            WireOutcome::Gone => Outcome::Gone(reason),
+        }
     }
 
-    fn believe(&mut self, reply: Reply, out: &mut Vec<Batch>) {
-        let named: Vec<Arc<str>> = reply.parts.iter().map(|part| part.name.as_str().into()).collect();
+    fn believe(&mut self, reply: Answer<'_>, out: &mut Vec<Batch>) {
+        self.known.begin();
+        let named: Vec<Arc<str>> = reply.parts.iter().map(|part| self.named(&part.name)).collect();
         for gone in std::mem::replace(&mut self.parts, named.clone()) {
             if !named.contains(&gone) {
                 let part = Part {
@@ -106,7 +143,7 @@ impl WorkerSampler {
             self.recorders.skipped.add(count, &labels);
         }
         let mut left = MAX_POINTS;
-        for part in reply.parts {
+        for (part, name) in reply.parts.into_iter().zip(named) {
             let mut points = Vec::with_capacity(part.points.len().min(left));
             for wire in part.points {
                 let checked = if left == 0 { Err("too_many") } else { self.check(wire) };
@@ -128,35 +165,25 @@ impl WorkerSampler {
             out.push(Batch {
                 part: Part {
                     sampler: self.descriptor.name,
-                    name: part.name.into(),
+                    name,
                 },
                 points,
             });
         }
     }
 
+    /// The name of a part, that of the reply before where it had it.
+    fn named(&self, name: &str) -> Arc<str> {
+        let before = self.parts.iter().find(|known| &***known == name);
+        before.map_or_else(|| name.into(), Arc::clone)
+    }
+
     /// The reading, if the sampler may emit it and its value can leave the agent; else why not.
-    fn check(&self, wire: WirePoint) -> Result<Point, &'static str> {
-        let instrument = *self
-            .descriptor
-            .instruments
-            .iter()
-            .find(|instrument| instrument.name == wire.name)
-            .ok_or("unknown_instrument")?;
-        let attributes = wire
-            .attributes
-            .into_iter()
-            .map(|(name, value)| {
-                let known = instrument
-                    .attributes
-                    .iter()
-                    // A process that is not found on this node has no owner's attributes, but it does have an id.
-                    .chain((instrument.owned && wire.owner.is_none()).then_some(&key::PROCESS_PID))
-                    .find(|known| **known == name)
-                    .ok_or("unknown_attribute")?;
-                Ok::<Attribute, &str>((*known, attribute_value(value).ok_or("attribute_value")?))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+    fn check(&mut self, wire: AnswerPoint<'_>) -> Result<Point, &'static str> {
+        let instrument = *self.instruments.get(&*wire.name).ok_or("unknown_instrument")?;
+        let attributes = self
+            .known
+            .attributes(instrument, wire.owner.is_some(), wire.attributes)?;
         let value = match wire.value {
             WireValue::Int(number) => Value::Int(number),
             WireValue::Double(number) => Value::Double(number),
@@ -177,7 +204,7 @@ impl WorkerSampler {
         }
         Ok(Point {
             instrument,
-            attributes: Arc::new(Attributes::new(attributes)),
+            attributes,
             owner: wire.owner.map(|owner| Owner::Process {
                 process: ProcessKey {
                     pid: owner.pid,
@@ -195,48 +222,36 @@ impl WorkerSampler {
 
 impl Sampler for WorkerSampler {
     fn descriptor(&self) -> Descriptor {
-        self.descriptor.clone()
+        self.reader.descriptor.clone()
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
-        let answer = self.worker.request(self.deadline);
-        let sampler = telemetry::label(key::AGENT_SAMPLER, self.descriptor.name);
-        self.recorders.age.record(
+        let reader = &mut self.reader;
+        let answer = self.worker.read(self.deadline, |mut answer| {
+            let outcome = reader.outcome(&mut answer);
+            reader.believe(answer, out);
+            outcome
+        });
+        let recorders = &self.reader.recorders;
+        let sampler = telemetry::label(key::AGENT_SAMPLER, self.reader.descriptor.name);
+        recorders.age.record(
             self.worker.age().unwrap_or_default().as_secs_f64(),
             std::slice::from_ref(&sampler),
         );
-        self.recorders.stuck.record(
+        recorders.stuck.record(
             self.worker.stuck().unwrap_or_default().as_secs_f64(),
             std::slice::from_ref(&sampler),
         );
         match answer {
-            Ok(reply) => {
-                let outcome = match reply.outcome {
-                    WireOutcome::Sampled => Outcome::Sampled,
-                    WireOutcome::NothingHere => Outcome::NothingHere(reply.reason.clone()),
-                    WireOutcome::Retry => Outcome::Retry(reply.reason.clone().into()),
-                    WireOutcome::Gone => Outcome::Gone(reply.reason.clone()),
-                };
-                self.believe(reply, out);
-                outcome
-            }
+            Ok(outcome) => outcome,
             Err(error) => {
                 if !matches!(error, WorkerError::BackingOff(_) | WorkerError::Stuck(_)) {
-                    self.recorders
+                    recorders
                         .restarts
                         .add(1, &[sampler, telemetry::label(key::AGENT_REASON, error.reason())]);
                 }
                 Outcome::Retry(Box::new(error))
             }
         }
-    }
-}
-
-fn attribute_value(value: serde_json::Value) -> Option<AttributeValue> {
-    match value {
-        serde_json::Value::String(text) => Some(text.into()),
-        serde_json::Value::Bool(truth) => Some(truth.into()),
-        serde_json::Value::Number(number) => number.as_i64().map(AttributeValue::Int),
-        _ => None,
     }
 }

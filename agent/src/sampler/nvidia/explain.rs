@@ -91,6 +91,15 @@ fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding
             format!("the driver {driver} is loaded, but {why}"),
             "give the agent's container the GPUs: NVIDIA_VISIBLE_DEVICES=all with the runtime class nvidia",
         ),
+        Outcome::Retry(error) if read > 0 => finding(
+            Level::Fail,
+            format!(
+                "NVML told of {read} GPU(s), {points} values (driver {driver}), and then no more: {}",
+                chain(error.as_ref())
+            ),
+            "what hangs is left alone by the running agent, which tells it as nvidia.reading.suspended; drain the node \
+             and reset the GPU (`nvidia-smi -r`) or reboot",
+        ),
         Outcome::Retry(error) => finding(
             Level::Fail,
             format!("NVML gives nothing (driver {driver}): {}", chain(error.as_ref())),

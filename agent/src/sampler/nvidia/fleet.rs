@@ -1,5 +1,7 @@
 //! The GPUs, whatever becomes of them.
 
+use std::collections::BTreeMap;
+
 use uuid::{Uuid, uuid};
 
 use super::gpu::{Findings, Gpu};
@@ -17,7 +19,11 @@ pub(super) struct Fleet {
     nvml: Nvml,
     roots: HostRoots,
     node_name: String,
-    gpus: Vec<Gpu>,
+    count: u32,
+    /// Those that are known, by their index.
+    gpus: BTreeMap<u32, Gpu>,
+    /// Indices of this pass that nothing is known of, and why.
+    lost: Vec<(u32, Findings)>,
 }
 
 impl Fleet {
@@ -26,55 +32,74 @@ impl Fleet {
             nvml,
             roots,
             node_name,
-            gpus: Vec::new(),
+            count: 0,
+            gpus: BTreeMap::new(),
+            lost: Vec::new(),
         }
     }
 
-    pub(super) fn gpus(&mut self) -> &mut [Gpu] {
-        &mut self.gpus
+    pub(super) fn gpu(&mut self, index: u32) -> Option<&mut Gpu> {
+        self.gpus.get_mut(&index)
     }
 
-    /// Looks which there are, and starts a new pass. A GPU that was known and is lost stays; one that is lost from the
-    /// beginning is known by what the kernel driver lists.
-    pub(super) fn refresh(&mut self, sheet: &mut Sheet) -> Result<(), NvmlError> {
+    /// Begins a pass: how many GPUs there are.
+    pub(super) fn count(&mut self) -> Result<u32, NvmlError> {
         let count = self.nvml.count()?;
-        if usize::try_from(count).is_ok_and(|count| count != self.gpus.len()) {
+        if std::mem::replace(&mut self.count, count) != count {
             self.gpus.clear();
         }
-        let mut lost = Vec::new();
-        for index in 0..count {
-            let at = self.gpus.iter().position(|gpu| gpu.index == index);
-            if at.is_some_and(|at| self.gpus[at].device.is_some()) {
-                continue;
-            }
+        self.lost.clear();
+        Ok(count)
+    }
+
+    /// Looks whether the GPU of that index is there. One that was known and is lost stays.
+    pub(super) fn look(&mut self, index: u32, sheet: &mut Sheet) -> Result<(), NvmlError> {
+        if self.gpus.get(&index).is_none_or(|gpu| gpu.device.is_none()) {
             match self.nvml.device(index) {
                 Ok(device) => {
-                    let before = at.map(|at| self.gpus.remove(at));
+                    let before = self.gpus.remove(&index);
                     let gpu = self.identified(index, device, before, sheet);
-                    self.gpus.push(gpu);
+                    self.gpus.insert(index, gpu);
                 }
                 Err(error) => {
                     sheet.skip(format!("handle.{}", error.code.as_str()));
                     if error.code.ends_process() {
                         return Err(error);
                     }
-                    if at.is_none() && (error.code.is_lost() || error.code == Code::Unknown) {
-                        lost.push(index);
+                    if !self.gpus.contains_key(&index) && (error.code.is_lost() || error.code == Code::Unknown) {
+                        let findings = Findings {
+                            lost: true,
+                            ..Findings::default()
+                        };
+                        self.lost.push((index, findings));
                     }
                 }
             }
         }
-        self.find_lost(&lost, sheet);
-        self.gpus.sort_by_key(|gpu| gpu.index);
-        for gpu in &mut self.gpus {
+        if let Some(gpu) = self.gpus.get_mut(&index) {
             begin(gpu, sheet);
         }
         Ok(())
     }
 
+    /// The GPU of that index is left alone in this pass; `uuid` is what a process before knew of it.
+    pub(super) fn rest(&mut self, index: u32, uuid: Option<&str>) {
+        if let Some(uuid) = uuid {
+            self.gpus.entry(index).or_insert_with(|| Gpu::new(index, None, uuid));
+        }
+        let findings = Findings {
+            hangs: true,
+            ..Findings::default()
+        };
+        match self.gpus.get_mut(&index) {
+            Some(gpu) => gpu.findings = findings,
+            None => self.lost.push((index, findings)),
+        }
+    }
+
     /// Ends a pass: a GPU that told nothing gets another handle in the next one.
     pub(super) fn end(&mut self) {
-        for gpu in &mut self.gpus {
+        for gpu in self.gpus.values_mut() {
             if gpu.findings.lost || !gpu.findings.answered {
                 gpu.device = None;
             }
@@ -115,25 +140,28 @@ impl Fleet {
         Uuid::new_v5(&GPUS, name.as_bytes()).to_string()
     }
 
+    /// GPUs that were lost before this process, or all processes, knew them are known by what the kernel driver lists.
     /// Only where as many are listed and not known as were lost: in a container that sees some of the host's GPUs, the
     /// others are not lost.
-    fn find_lost(&mut self, lost: &[u32], sheet: &mut Sheet) {
+    pub(super) fn find_lost(&mut self, sheet: &mut Sheet) {
+        let lost = std::mem::take(&mut self.lost);
         if lost.is_empty() {
             return;
         }
         let listed = presence::listed(&self.roots);
         let unknown: Vec<_> = listed
             .into_iter()
-            .filter(|one| self.gpus.iter().all(|gpu| *gpu.uuid != *one.uuid))
+            .filter(|one| self.gpus.values().all(|gpu| *gpu.uuid != *one.uuid))
             .collect();
         if unknown.len() != lost.len() {
             sheet.skip("lost_gpu.unidentified");
             return;
         }
-        for (index, one) in lost.iter().zip(unknown) {
-            let mut gpu = Gpu::new(*index, None, &one.uuid);
+        for ((index, findings), one) in lost.into_iter().zip(unknown) {
+            let mut gpu = Gpu::new(index, None, &one.uuid);
             gpu.minor = one.minor;
-            self.gpus.push(gpu);
+            gpu.findings = findings;
+            self.gpus.insert(index, gpu);
         }
     }
 }

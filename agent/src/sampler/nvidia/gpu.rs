@@ -15,6 +15,8 @@ pub(super) struct Findings {
     pub(super) answered: bool,
     /// It answers nothing any more, or must be reset.
     pub(super) lost: bool,
+    /// It hangs or crashes the driver whatever it is asked, and is left alone.
+    pub(super) hangs: bool,
     /// Its hardware slows it down: heat or power.
     pub(super) slowed: bool,
     /// Memory waits for a reset to be taken out of use, or the driver asks for the GPU to be drained.
@@ -69,7 +71,7 @@ impl Gpu {
         sheet: &mut Sheet,
         question: impl FnOnce(Device) -> Result<T, NvmlError>,
     ) -> Option<T> {
-        if self.findings.lost || self.refused.contains(field) {
+        if self.findings.lost || self.findings.hangs || self.refused.contains(field) {
             return None;
         }
         match question(self.device?) {

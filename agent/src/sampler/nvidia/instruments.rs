@@ -4,7 +4,7 @@ use crate::metric::Instrument;
 use crate::metric::catalogue::{accel, hw, nvidia, nvidia_parts};
 
 /// What the worker may send; anything else from it is rejected.
-pub(super) static INSTRUMENTS: [&Instrument; 56] = [
+pub(super) static INSTRUMENTS: [&Instrument; 57] = [
     &hw::GPU_UTILIZATION,
     &hw::GPU_MEMORY_USAGE,
     &hw::GPU_MEMORY_LIMIT,
@@ -52,6 +52,7 @@ pub(super) static INSTRUMENTS: [&Instrument; 56] = [
     &nvidia_parts::PROCESSES_HIDDEN,
     &nvidia_parts::HOST_PID,
     &nvidia_parts::FEATURE_SUPPORTED,
+    &nvidia_parts::READING_SUSPENDED,
     &nvidia_parts::GPU_UTILIZATION_DISTRIBUTION,
     &nvidia_parts::GPU_UTILIZATION_MAX,
     &nvidia_parts::GPM_UTILIZATION,

@@ -2,10 +2,10 @@
 //!
 //! NVML hangs in the kernel when a GPU or the driver does, crashes with a broken one and must be loaded anew after the
 //! driver is replaced, so nothing of it runs in the agent: `agent worker nvidia` does. There, one thread reads topic
-//! after topic of GPU after GPU (`topics`); what hangs costs its topic of its GPU, which is left alone for ten minutes
-//! by the process that follows. A field that fails loses only itself, a GPU that is lost only itself.
+//! after topic of GPU after GPU (`topics`); what hangs or crashes costs its topic of its GPU, which the process that
+//! follows leaves alone for a while, and reads after all else when it tries again (`quarantine`). A field that fails
+//! loses only itself, a GPU that is lost only itself.
 
-mod avoid;
 mod explain;
 mod fleet;
 mod gpu;
@@ -13,6 +13,7 @@ mod instruments;
 mod library;
 mod nvml;
 mod presence;
+mod quarantine;
 mod sampler;
 mod settings;
 mod sheet;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::presence::{self, Presence};
+use super::quarantine::Quarantine;
 use super::settings::Settings;
 use super::topics::{NAMESPACE_REMEDY, Namespace};
 use super::worker::{Order, VARIABLE};
@@ -17,6 +18,9 @@ use crate::sampler::{Descriptor, Outcome, Sampler};
 /// Longest time that the worker lets the driver take for a reading, and how much longer the agent waits for the worker.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long what hung or crashed is left alone for the first time. The next time costs a process and some patience.
+const REST: Duration = Duration::from_mins(1);
 
 /// How a worker is started.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub struct Launch {
     pub node_name: String,
     /// Longest time that a reading may take before what hangs is left out.
     pub patience: Duration,
+    /// How long what hung or crashed is left alone for the first time.
+    pub rest: Duration,
 }
 
 impl Launch {
@@ -42,6 +48,7 @@ impl Launch {
             roots: roots.clone(),
             node_name: node_name.to_owned(),
             patience: PATIENCE,
+            rest: REST,
         })
     }
 }
@@ -71,7 +78,8 @@ pub fn command(launch: Launch) -> io::Result<Command> {
         node_name: launch.node_name,
         period_seconds: launch.settings.period.as_secs_f64(),
         patience_seconds: launch.patience.as_secs_f64(),
-        avoided: Vec::new(),
+        rest_seconds: launch.rest.as_secs_f64(),
+        quarantine: Quarantine::default(),
         carried: std::collections::BTreeMap::new(),
     };
     Ok(Command {

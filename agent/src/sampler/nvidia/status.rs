@@ -21,7 +21,7 @@ pub(super) fn tell(gpu: &Gpu, sheet: &mut Sheet) {
 
 fn state(findings: Findings) -> Option<&'static str> {
     Some(match findings {
-        Findings { lost: true, .. } | Findings { must_reset: true, .. } => "failed",
+        Findings { lost: true, .. } | Findings { hangs: true, .. } | Findings { must_reset: true, .. } => "failed",
         Findings { answered: false, .. } => return None,
         Findings { worn_out: true, .. } => "predicted_failure",
         Findings { slowed: true, .. } | Findings { needs_reset: true, .. } => "degraded",

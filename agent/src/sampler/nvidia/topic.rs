@@ -5,7 +5,7 @@ use super::sheet::Sheet;
 
 /// A group of readings. Its state lives as long as the worker's process.
 ///
-/// A topic that hangs in the driver is not read again of that GPU for ten minutes; the others go on. So what may hang
+/// A topic that hangs in the driver is not read again of that GPU for a while; the others go on. So what may hang
 /// apart is a topic of its own.
 pub(super) trait Topic: Send {
     /// For the log and for `agent.sampler.skipped`: lower-case letters and `_`.

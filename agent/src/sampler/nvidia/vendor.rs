@@ -5,20 +5,23 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::avoid::Avoided;
 use super::fleet::Fleet;
+use super::gpu::Gpu;
 use super::library::{self, Refused};
 use super::nvml::{Nvml, NvmlError, OpenError};
+use super::quarantine::{Case, Cases, DEVICES, Place, Quarantine};
 use super::sheet::Sheet;
 use super::topic::Topic;
 use super::{status, topics};
 use crate::host::HostRoots;
 use crate::host::process::Processes;
-use crate::metric::{Point, Timestamp};
+use crate::metric::catalogue::nvidia_parts;
+use crate::metric::{Point, Timestamp, key};
+use crate::runtime::worker::Keepsake;
 
 /// Why NVML cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +40,7 @@ pub(super) struct Task {
     pub(super) libraries: Vec<PathBuf>,
     pub(super) roots: HostRoots,
     pub(super) node_name: String,
-    pub(super) avoided: Vec<Avoided>,
+    pub(super) quarantine: Quarantine,
     /// What the topics of the process before gave, by name.
     pub(super) carried: BTreeMap<String, Value>,
 }
@@ -45,8 +48,7 @@ pub(super) struct Task {
 /// What is being read.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
-    pub(super) gpu: Arc<str>,
-    pub(super) topic: &'static str,
+    pub(super) place: Place,
     since: Instant,
 }
 
@@ -56,29 +58,62 @@ impl Question {
     }
 }
 
-/// Where the thread writes down what it reads: it cannot say so when it hangs.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Board(Arc<Mutex<Option<Question>>>);
+/// Where the thread writes down what it reads: it cannot say so when it hangs, nor the process when it crashes.
+#[derive(Debug, Clone)]
+pub(super) struct Board {
+    question: Arc<Mutex<Option<Question>>>,
+    /// None once it is known what hangs: what the thread does when it awakes is no crash's fault.
+    keepsake: Arc<Mutex<Option<Arc<Keepsake>>>>,
+}
 
 impl Board {
-    fn begin(&self, gpu: &Arc<str>, topic: &'static str) {
+    fn new(keepsake: Option<Arc<Keepsake>>) -> Self {
+        Self {
+            question: Arc::default(),
+            keepsake: Arc::new(Mutex::new(keepsake)),
+        }
+    }
+
+    fn begin(&self, gpu: &str, index: Option<u32>, topic: &str) {
+        let place = Place {
+            gpu: gpu.to_owned(),
+            index,
+            topic: topic.to_owned(),
+        };
+        self.mark(&serde_json::to_string(&place).unwrap_or_default());
         self.set(Some(Question {
-            gpu: Arc::clone(gpu),
-            topic,
+            place,
             since: Instant::now(),
         }));
     }
 
+    /// The mark stays until the next one or the end of the pass: nothing is read meanwhile.
     fn end(&self) {
         self.set(None);
     }
 
+    fn rest(&self) {
+        self.mark("");
+    }
+
+    fn mark(&self, text: &str) {
+        if let Some(keepsake) = &*self.keepsake.lock().unwrap_or_else(PoisonError::into_inner) {
+            keepsake.mark(text);
+        }
+    }
+
+    /// Marks nothing more.
+    pub(super) fn close(&self) {
+        self.mark("");
+        *self.keepsake.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     pub(super) fn question(&self) -> Option<Question> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.question.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, question: Option<Question>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = question;
+        *self.question.lock().unwrap_or_else(PoisonError::into_inner) = question;
     }
 }
 
@@ -110,6 +145,10 @@ pub(super) struct Done {
     pub(super) lost: usize,
     /// How many of them answered anything.
     pub(super) answered: usize,
+    /// How many are left alone whole.
+    pub(super) resting: usize,
+    /// What is left alone.
+    pub(super) cases: Vec<Case>,
     /// Why nothing works any more.
     pub(super) fatal: Option<NvmlError>,
     pub(super) carried: BTreeMap<String, Value>,
@@ -125,10 +164,10 @@ pub(super) struct Vendor {
 
 impl Vendor {
     /// Starts it. Its first event tells whether the library works.
-    pub(super) fn start(task: Task) -> io::Result<Self> {
+    pub(super) fn start(task: Task, keepsake: Option<Arc<Keepsake>>) -> io::Result<Self> {
         let (requests, asked) = channel();
         let (tell, events) = channel();
-        let board = Board::default();
+        let board = Board::new(keepsake);
         let shared = board.clone();
         std::thread::Builder::new()
             .name("nvml".to_owned())
@@ -196,7 +235,17 @@ struct Pass {
     fleet: Fleet,
     topics: Vec<Box<dyn Topic>>,
     sheet: Sheet,
-    avoided: Vec<Avoided>,
+    quarantine: Quarantine,
+}
+
+/// Which GPUs are there, and when in this pass each is read.
+#[derive(Debug, Default)]
+struct Plan {
+    cases: Cases,
+    /// Of those that nothing is suspected of.
+    first: Vec<u32>,
+    /// Of those that come after all others, since something of them hung or crashed.
+    late: Vec<u32>,
 }
 
 impl Pass {
@@ -219,25 +268,35 @@ impl Pass {
             fleet: Fleet::new(nvml, task.roots, task.node_name),
             topics,
             sheet: Sheet::new(boot),
-            avoided: task.avoided,
+            quarantine: task.quarantine,
         }
     }
 
     fn read(&mut self, board: &Board, tell: &Sender<Event>) -> Result<(), Deaf> {
         let nobody: Arc<str> = "".into();
         self.sheet.now();
-        board.begin(&nobody, "devices");
-        let refreshed = self.fleet.refresh(&mut self.sheet);
+        let cases = self.quarantine.at(SystemTime::now());
+        let mut done = Done {
+            cases: cases.resting().cloned().collect(),
+            ..Done::default()
+        };
+        board.begin("", None, DEVICES);
+        let counted = self.fleet.count();
         board.end();
-        self.begin(board, tell)?;
-        let mut done = Done::default();
-        match refreshed {
-            Ok(()) => self.gpus(board, tell, &mut done)?,
-            Err(error) => self.sheet.fail(error),
+        let planned = counted.and_then(|count| self.plan(count, cases, board));
+        let plan = planned.unwrap_or_else(|error| {
+            self.sheet.fail(error);
+            Plan::default()
+        });
+        self.begin(&plan.cases, board, tell)?;
+        for index in &plan.first {
+            self.gpu(*index, &plan.cases, false, board, &mut done, tell)?;
         }
+        self.late(&plan, board, &mut done, tell)?;
+        self.fleet.end();
         for topic in &mut self.topics {
-            if !rests(&self.avoided, "", topic.name()) {
-                board.begin(&nobody, topic.name());
+            if plan.cases.rests("", None, topic.name()).is_none() {
+                board.begin("", None, topic.name());
                 topic.finish(&mut self.sheet);
                 board.end();
             }
@@ -245,19 +304,55 @@ impl Pass {
                 done.carried.insert(topic.name().to_owned(), state);
             }
         }
+        board.rest();
         self.hand_on(&nobody, tell)?;
         done.fatal = self.sheet.fatal();
         tell.send(Event::Done(done)).map_err(|_| Deaf)
     }
 
-    fn begin(&mut self, board: &Board, tell: &Sender<Event>) -> Result<(), Deaf> {
+    /// Looks for the GPUs that are read first.
+    fn plan(&mut self, count: u32, cases: Cases, board: &Board) -> Result<Plan, NvmlError> {
+        let mut plan = Plan {
+            cases,
+            ..Plan::default()
+        };
+        for index in 0..count {
+            let uuid = self.uuid(index, &plan.cases);
+            if plan.cases.rests_whole(&uuid, index).is_some() {
+                self.fleet.rest(index, (!uuid.is_empty()).then_some(&*uuid));
+                plan.first.push(index);
+            } else if plan.cases.is_suspect_gpu(&uuid, index) {
+                plan.late.push(index);
+            } else {
+                plan.first.push(index);
+                self.look(index, &uuid, board)?;
+            }
+        }
+        if plan.late.is_empty() {
+            self.fleet.find_lost(&mut self.sheet);
+        }
+        Ok(plan)
+    }
+
+    /// As far as it is known before it is looked for.
+    fn uuid(&mut self, index: u32, cases: &Cases) -> Arc<str> {
+        let known = self.fleet.gpu(index).map(|gpu| Arc::clone(&gpu.uuid));
+        known.unwrap_or_else(|| cases.uuid(index).unwrap_or_default().into())
+    }
+
+    fn look(&mut self, index: u32, uuid: &str, board: &Board) -> Result<(), NvmlError> {
+        board.begin(uuid, Some(index), DEVICES);
+        let looked = self.fleet.look(index, &mut self.sheet);
+        board.end();
+        looked
+    }
+
+    fn begin(&mut self, cases: &Cases, board: &Board, tell: &Sender<Event>) -> Result<(), Deaf> {
         let nobody: Arc<str> = "".into();
         let mut carried = BTreeMap::new();
         for topic in &mut self.topics {
-            if rests(&self.avoided, "", topic.name()) {
-                self.sheet.skip(format!("{}.avoided", topic.name()));
-            } else {
-                board.begin(&nobody, topic.name());
+            if cases.rests("", None, topic.name()).is_none() {
+                board.begin("", None, topic.name());
                 topic.begin(&mut self.sheet);
                 board.end();
             }
@@ -269,31 +364,76 @@ impl Pass {
         tell.send(Event::Carried(carried)).map_err(|_| Deaf)
     }
 
-    fn gpus(&mut self, board: &Board, tell: &Sender<Event>, done: &mut Done) -> Result<(), Deaf> {
-        let count = self.fleet.gpus().len();
-        for at in 0..count {
-            let uuid = Arc::clone(&self.fleet.gpus()[at].uuid);
-            for topic in &mut self.topics {
-                if rests(&self.avoided, &uuid, topic.name()) {
-                    self.sheet.skip(format!("{}.avoided", topic.name()));
-                    continue;
-                }
-                self.sheet.now();
-                board.begin(&uuid, topic.name());
-                topic.read(&mut self.fleet.gpus()[at], &mut self.sheet);
-                board.end();
-                let (points, skipped) = self.sheet.take();
-                send(&uuid, points, skipped, tell)?;
+    /// What is suspect, when all else is told: what hangs or crashes now costs none of it.
+    fn late(&mut self, plan: &Plan, board: &Board, done: &mut Done, tell: &Sender<Event>) -> Result<(), Deaf> {
+        let is_late = self.topics.iter().any(|topic| plan.cases.is_suspect(topic.name()));
+        for index in plan.first.iter().filter(|_| is_late) {
+            self.gpu(*index, &plan.cases, true, board, done, tell)?;
+        }
+        for index in &plan.late {
+            let uuid = self.uuid(*index, &plan.cases);
+            if let Err(error) = self.look(*index, &uuid, board) {
+                self.sheet.fail(error);
+                return Ok(());
             }
-            let gpu = &self.fleet.gpus()[at];
+        }
+        let mut rest = plan.late.clone();
+        if !rest.is_empty() {
+            rest.extend(plan.first.iter().filter(|index| self.fleet.gpu(**index).is_none()));
+            self.fleet.find_lost(&mut self.sheet);
+        }
+        for index in &rest {
+            for is_late in [false, true] {
+                self.gpu(*index, &plan.cases, is_late, board, done, tell)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the topics of a GPU, those that are suspect of every GPU apart from the others.
+    fn gpu(
+        &mut self,
+        index: u32,
+        cases: &Cases,
+        is_late: bool,
+        board: &Board,
+        done: &mut Done,
+        tell: &Sender<Event>,
+    ) -> Result<(), Deaf> {
+        let Some(gpu) = self.fleet.gpu(index) else {
+            return Ok(());
+        };
+        let uuid = Arc::clone(&gpu.uuid);
+        let whole = cases.rests_whole(&uuid, index);
+        if let Some(case) = whole.filter(|_| !is_late) {
+            suspended(gpu, "all", case, &mut self.sheet);
+        }
+        for topic in &mut self.topics {
+            if cases.is_suspect(topic.name()) != is_late {
+                continue;
+            }
+            if let Some(case) = cases.rests(&uuid, Some(index), topic.name())
+                && whole.is_none()
+            {
+                suspended(gpu, topic.name(), case, &mut self.sheet);
+                continue;
+            }
+            self.sheet.now();
+            board.begin(&uuid, Some(index), topic.name());
+            topic.read(gpu, &mut self.sheet);
+            board.end();
+            let (points, skipped) = self.sheet.take();
+            send(&uuid, points, skipped, tell)?;
+        }
+        let has_more = !is_late && self.topics.iter().any(|topic| cases.is_suspect(topic.name()));
+        if !has_more {
             done.gpus += 1;
             done.lost += usize::from(gpu.findings.lost);
+            done.resting += usize::from(gpu.findings.hangs);
             done.answered += usize::from(gpu.findings.answered);
             status::tell(gpu, &mut self.sheet);
-            self.hand_on(&uuid, tell)?;
         }
-        self.fleet.end();
-        Ok(())
+        self.hand_on(&uuid, tell)
     }
 
     fn hand_on(&mut self, gpu: &Arc<str>, tell: &Sender<Event>) -> Result<(), Deaf> {
@@ -302,8 +442,14 @@ impl Pass {
     }
 }
 
-fn rests(avoided: &[Avoided], gpu: &str, topic: &str) -> bool {
-    avoided.iter().any(|one| one.is(gpu, topic) && !one.is_due())
+/// That something is left alone is told: its metrics are absent.
+fn suspended(gpu: &Gpu, topic: &'static str, case: &Case, sheet: &mut Sheet) {
+    sheet.skip(format!("{topic}.suspended"));
+    let more = [
+        (key::NVIDIA_TOPIC, topic.into()),
+        (key::ERROR_TYPE, case.fault.as_str().into()),
+    ];
+    sheet.gauge(&nvidia_parts::READING_SUSPENDED, gpu, more, 1i64);
 }
 
 fn send(gpu: &Arc<str>, points: Vec<Point>, skipped: BTreeMap<String, u64>, tell: &Sender<Event>) -> Result<(), Deaf> {

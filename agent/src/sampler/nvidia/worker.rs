@@ -5,17 +5,17 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::avoid::Avoided;
 use super::nvml::{Code, OpenError};
+use super::quarantine::{Case, Fault, Place, Quarantine};
 use super::vendor::{Done, Event, Question, StartError, Task, Vendor};
 use crate::host::HostRoots;
 use crate::runtime::chain;
-use crate::runtime::worker::{Reply, WireOutcome, WirePart, WirePoint, serve as serve_requests};
+use crate::runtime::worker::{Keepsake, Reply, WireOutcome, WirePart, WirePoint, serve as serve_requests};
 
 /// Environment variable of the worker: its [`Order`] as JSON.
 pub(super) const VARIABLE: &str = "ACCELSCOPE_WORKER_NVIDIA";
@@ -38,8 +38,10 @@ pub(super) struct Order {
     pub(super) period_seconds: f64,
     /// Less than the agent's deadline: what was read until then is better than nothing.
     pub(super) patience_seconds: f64,
+    /// How long what hung or crashed is left alone for the first time.
+    pub(super) rest_seconds: f64,
     #[serde(default)]
-    pub(super) avoided: Vec<Avoided>,
+    pub(super) quarantine: Quarantine,
     #[serde(default)]
     pub(super) carried: BTreeMap<String, Value>,
 }
@@ -91,6 +93,8 @@ struct Latest {
 #[derive(Debug)]
 struct Work {
     order: Order,
+    keepsake: Option<Arc<Keepsake>>,
+    rest: Duration,
     patience: Duration,
     /// Older readings are not shown.
     fresh: Duration,
@@ -116,19 +120,26 @@ enum End {
 }
 
 impl Work {
-    fn new(order: Order) -> io::Result<Self> {
+    fn new(mut order: Order) -> io::Result<Self> {
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
+        let rest = seconds(order.rest_seconds)?;
+        let keepsake = Keepsake::inherited().map(Arc::new);
+        if let Some(keepsake) = &keepsake {
+            inherit(&mut order.quarantine, keepsake, rest);
+        }
         let task = Task {
             libraries: order.libraries.clone(),
             roots: HostRoots::new(&order.root),
             node_name: order.node_name.clone(),
-            avoided: order.avoided.clone(),
+            quarantine: order.quarantine.clone(),
             carried: order.carried.clone(),
         };
         Ok(Self {
             patience: seconds(order.patience_seconds)?,
             fresh: seconds(order.period_seconds)?.saturating_mul(3),
-            vendor: Vendor::start(task)?,
+            vendor: Vendor::start(task, keepsake.clone())?,
+            keepsake,
+            rest,
             started: Instant::now(),
             is_open: false,
             pass: 0,
@@ -150,7 +161,7 @@ impl Work {
         reply.skipped = skipped;
         // A library that crashes the next time must not take back what was counted until now.
         if reply.renewal.is_none() && !self.order.carried.is_empty() {
-            reply.successor = self.renewal(self.order.avoided.clone(), None);
+            reply.successor = self.renewal(None);
         }
         reply
     }
@@ -210,24 +221,29 @@ impl Work {
         match end {
             End::Done(done) => self.done(id, done),
             End::Hung(question) => {
-                *skipped.entry(format!("{}.hung", question.topic)).or_default() += 1;
+                let age = question.age();
+                let Place { gpu, index, topic } = &question.place;
+                *skipped.entry(format!("{topic}.hung")).or_default() += 1;
+                let of = match (gpu.as_str(), index) {
+                    ("", None) => "all GPUs".to_owned(),
+                    ("", Some(index)) => format!("GPU {index}"),
+                    (gpu, _) => gpu.to_owned(),
+                };
                 let reason = format!(
-                    "NVML did not answer for {:.1} s when asked for the {} of {}: that is left alone for ten minutes; look \
-                     at `dmesg` for NVRM lines",
-                    question.age().as_secs_f64(),
-                    question.topic,
-                    if question.gpu.is_empty() {
-                        "all GPUs"
-                    } else {
-                        &*question.gpu
-                    },
+                    "NVML did not answer for {:.1} s when asked for the {topic} of {of}, which is left alone for a while; \
+                     look at `dmesg` for NVRM lines",
+                    age.as_secs_f64(),
                 );
-                let mut avoided: Vec<Avoided> =
-                    self.order.avoided.iter().filter(|one| !one.is_due()).cloned().collect();
-                avoided.push(Avoided::now(&question.gpu, question.topic));
+                self.order
+                    .quarantine
+                    .strike(question.place, Fault::Hung, self.rest, SystemTime::now());
+                self.vendor.board.close();
+                if let Some(keepsake) = &self.keepsake {
+                    leave(&self.order.quarantine, keepsake);
+                }
                 Reply {
                     parts: self.parts(),
-                    renewal: self.renewal(avoided, None),
+                    renewal: self.renewal(None),
                     ..reply(id, WireOutcome::Retry, reason)
                 }
             }
@@ -249,7 +265,7 @@ impl Work {
                     age.as_secs_f64()
                 );
                 Reply {
-                    renewal: (age > START).then(|| self.renewal(Vec::new(), None)).flatten(),
+                    renewal: (age > START).then(|| self.renewal(None)).flatten(),
                     ..reply(id, WireOutcome::Retry, reason)
                 }
             }
@@ -265,7 +281,7 @@ impl Work {
                 });
                 let is_time = self.failed.is_none() || self.started.elapsed() > RENEW;
                 Reply {
-                    renewal: is_time.then(|| self.renewal(Vec::new(), None)).flatten(),
+                    renewal: is_time.then(|| self.renewal(None)).flatten(),
                     ..reply(id, WireOutcome::Retry, why)
                 }
             }
@@ -277,7 +293,7 @@ impl Work {
             self.latest.clear();
             let reason = format!("{error}; NVML is started anew");
             return Reply {
-                renewal: self.renewal(self.order.avoided.clone(), Some(done.carried)),
+                renewal: self.renewal(Some(done.carried)),
                 ..reply(id, WireOutcome::Retry, reason)
             };
         }
@@ -286,17 +302,15 @@ impl Work {
         let parts = self.parts();
         let (outcome, reason) = match (done.gpus, done.lost) {
             (0, _) => (WireOutcome::NothingHere, "NVML lists no GPU".to_owned()),
-            (gpus, lost) if lost > 0 => (
-                WireOutcome::Sampled,
-                format!("{lost} of {gpus} GPUs are lost: look at `dmesg` for `NVRM: Xid` lines"),
-            ),
-            _ => (WireOutcome::Sampled, String::new()),
+            (gpus, lost) => (WireOutcome::Sampled, amiss(gpus, lost, &done.cases)),
         };
         // A process to which all GPUs are lost, or that a driver which was loaded anew knows nothing of, holds handles of
         // the past, and may be what keeps the GPUs from being reset.
-        let is_deaf = done.gpus > 0 && done.answered == 0;
+        let is_deaf = done.gpus > done.resting && done.answered == 0;
         let renew = is_deaf && (done.lost == 0 || self.started.elapsed() > RENEW);
-        let (outcome, reason) = if is_deaf && done.lost == 0 {
+        let (outcome, reason) = if done.resting > 0 && done.resting == done.gpus {
+            (WireOutcome::Retry, reason)
+        } else if is_deaf && done.lost == 0 {
             let reason = "no GPU answers NVML any more, which is started anew; if that lasts, look at `dmesg`";
             (WireOutcome::Retry, reason.to_owned())
         } else {
@@ -304,7 +318,7 @@ impl Work {
         };
         Reply {
             parts,
-            renewal: renew.then(|| self.renewal(self.order.avoided.clone(), None)).flatten(),
+            renewal: renew.then(|| self.renewal(None)).flatten(),
             ..reply(id, outcome, reason)
         }
     }
@@ -323,14 +337,44 @@ impl Work {
     }
 
     /// The order of the next process.
-    fn renewal(&self, avoided: Vec<Avoided>, carried: Option<BTreeMap<String, Value>>) -> Option<String> {
+    fn renewal(&self, carried: Option<BTreeMap<String, Value>>) -> Option<String> {
         let order = Order {
-            avoided,
             carried: carried.map_or_else(|| self.order.carried.clone(), bounded),
             ..self.order.clone()
         };
         serde_json::to_string(&order).ok()
     }
+}
+
+/// What the processes before this one found, and what the last of them read when it ended without a word.
+fn inherit(quarantine: &mut Quarantine, keepsake: &Keepsake, rest: Duration) {
+    if let Ok(left) = serde_json::from_str(&keepsake.stored()) {
+        *quarantine = left;
+    }
+    if let Ok(place) = serde_json::from_str::<Place>(&keepsake.marked()) {
+        quarantine.strike(place, Fault::Crashed, rest, SystemTime::now());
+        leave(quarantine, keepsake);
+        keepsake.mark("");
+    }
+}
+
+/// For the process that follows.
+fn leave(quarantine: &Quarantine, keepsake: &Keepsake) {
+    keepsake.store(&serde_json::to_string(quarantine).unwrap_or_default());
+}
+
+/// What is missing from a reading that succeeded, and why.
+fn amiss(gpus: usize, lost: usize, cases: &[Case]) -> String {
+    let lost = (lost > 0).then(|| format!("{lost} of {gpus} GPUs are lost: look at `dmesg` for `NVRM: Xid` lines"));
+    let resting: Vec<String> = cases.iter().map(ToString::to_string).collect();
+    let resting = (!resting.is_empty()).then(|| {
+        format!(
+            "left alone, since the driver hung or crashed: {}; look at `dmesg` for NVRM lines",
+            resting.join(", ")
+        )
+    });
+    let all: Vec<String> = lost.into_iter().chain(resting).collect();
+    all.join("; ")
 }
 
 /// What is wrong, and how to mend it.

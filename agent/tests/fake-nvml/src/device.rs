@@ -215,6 +215,11 @@ exported! {
     // A field that is not in the file is not supported, which is its own result and not that of the call.
     fn nvmlDeviceGetFieldValues(device: Handle, count: c_int, values: *mut c_void) {
         let call = Call::on(NAME, device)?;
+        let mut scopes = (0..count as usize).map(|index| At::of(values).after(index * 40).get_four(4));
+        let links = call.node()["links"].as_u64().unwrap_or(u64::MAX);
+        if scopes.any(|scope| scope != u32::MAX && u64::from(scope) >= links) {
+            return Err(code::INVALID_ARGUMENT);
+        }
         for index in 0..count as usize {
             let value = At::of(values).after(index * 40);
             let (id, scope) = (value.get_four(0), value.get_four(4));

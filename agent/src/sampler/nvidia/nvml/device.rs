@@ -379,6 +379,13 @@ mod tests {
         assert_eq!(size_of::<sys::nvmlProcessInfo_v1_t>(), 16);
         assert_eq!(size_of::<sys::nvmlProcessInfo_v2_t>(), 24);
         assert_eq!(size_of::<sys::nvmlPciInfo_t>(), 68);
+        assert_eq!(size_of::<sys::nvmlMarginTemperature_t>(), 8);
+        assert_eq!(size_of::<sys::nvmlProcessUtilizationSample_t>(), 32);
+        assert_eq!(size_of::<sys::nvmlSample_t>(), 16);
+        assert_eq!(size_of::<sys::nvmlEventData_t>(), 32);
+        assert_eq!(size_of::<sys::nvmlDeviceAttributes_t>(), 40);
+        assert_eq!(size_of::<sys::nvmlGpmMetric_t>(), 40);
+        assert_eq!(size_of::<sys::nvmlGpmSupport_t>(), 8);
     }
 
     #[test]

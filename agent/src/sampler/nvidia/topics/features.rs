@@ -14,7 +14,7 @@ pub(super) fn tell(gpu: &Gpu, sheet: &mut Sheet, feature: &'static str, field: &
 
 /// Tells it, but not of a GPU that answers nothing.
 pub(super) fn say(gpu: &Gpu, sheet: &mut Sheet, feature: &'static str, is_supported: bool) {
-    if gpu.findings.lost {
+    if gpu.findings.lost || gpu.findings.hangs {
         return;
     }
     let feature = (key::NVIDIA_FEATURE, feature.into());

@@ -180,6 +180,14 @@ fn take(device: Device, instance: Option<u32>) -> Result<Taken, NvmlError> {
     Ok(Taken { sample, at: asked })
 }
 
+/// A request with room for more metrics than the bindings know: the structure grew from 210 of them in nvml.h 13.0 to 477
+/// in 13.5 (`NVML_GPM_METRIC_MAX`) while its version stayed 1.
+#[repr(C)]
+struct Room {
+    request: sys::nvmlGpmMetricsGet_t,
+    _more: [nvmlGpmMetric_t; 400],
+}
+
 /// What the GPU did between two samples, in shares. A metric that it does not know is left out.
 fn between(first: &Sample, second: &Sample) -> Result<Vec<(&'static str, f64)>, NvmlError> {
     let empty = nvmlGpmMetric_t {
@@ -192,18 +200,24 @@ fn between(first: &Sample, second: &Sample) -> Result<Vec<(&'static str, f64)>, 
             unit: std::ptr::null_mut(),
         },
     };
-    let mut request = sys::nvmlGpmMetricsGet_t {
+    let request = sys::nvmlGpmMetricsGet_t {
         version: sys::NVML_GPM_METRICS_GET_VERSION,
         numMetrics: METRICS.len() as u32,
         sample1: first.handle,
         sample2: second.handle,
         metrics: [empty; _],
     };
-    for (metric, (id, _)) in request.metrics.iter_mut().zip(METRICS) {
+    let mut room = Room {
+        request,
+        _more: [empty; _],
+    };
+    for (metric, (id, _)) in room.request.metrics.iter_mut().zip(METRICS) {
         metric.metricId = id;
     }
-    // SAFETY: both samples are filled, and it writes the metrics that are asked for and no others.
-    unsafe { call!(first.device.nvml(), nvmlGpmMetricsGet(&raw mut request)) }?;
+    let to: *mut Room = &raw mut room;
+    // SAFETY: both samples are filled, and it writes the metrics that are asked for; there is room for all.
+    unsafe { call!(first.device.nvml(), nvmlGpmMetricsGet(to.cast())) }?;
+    let request = room.request;
     let told = METRICS.iter().zip(&request.metrics).filter_map(|((_, unit), metric)| {
         check("nvmlGpmMetricsGet", metric.nvmlReturn).ok()?;
         // A little above 100 is rounding; NaN and the rest are nothing.

@@ -95,6 +95,8 @@ const fn architecture_name(number: u32) -> Option<&'static str> {
         sys::NVML_DEVICE_ARCH_ADA => "ada",
         sys::NVML_DEVICE_ARCH_HOPPER => "hopper",
         sys::NVML_DEVICE_ARCH_BLACKWELL => "blackwell",
+        // NVML_DEVICE_ARCH_RUBIN, which the bindings do not have.
+        13 => "rubin",
         _ => return None,
     })
 }

@@ -1,6 +1,7 @@
 //! NVLink: bytes over all links, errors and state of each.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::metric::catalogue::nvidia;
@@ -11,6 +12,10 @@ use crate::sampler::nvidia::sheet::Sheet;
 use crate::sampler::nvidia::topic::Topic;
 
 const KIB: u64 = 1024;
+
+/// Most links that a GPU has: 18 until nvml.h 13.0, 36 in 13.5 (`NVML_NVLINK_MAX_LINKS`), which the bindings do not know.
+/// Those beyond are asked for apart, since an older driver may refuse a call that names them.
+const LINKS: [(&str, Range<u32>); 2] = [("nvlink", 0..18), ("nvlink_beyond_18", 18..36)];
 
 /// What is counted for each link. The first three are before Blackwell (NVLink 1 to 4), the others from it on.
 const ERRORS: [(&str, u32); 6] = [
@@ -66,27 +71,33 @@ impl Topic for NvLink {
 impl NvLink {
     /// All fields of all links once: most GPUs have none, and each generation counts other errors.
     fn probe(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        let states =
-            (0..sys::NVML_NVLINK_MAX_LINKS).map(|link| (link, Kind::State, field_id::NVML_FI_DEV_NVLINK_GET_STATE));
-        let errors =
-            (0..sys::NVML_NVLINK_MAX_LINKS).flat_map(|link| ERRORS.map(|(name, id)| (link, Kind::Error(name), id)));
-        let all: Vec<_> = states
-            .chain(errors)
-            .map(|(scope, kind, id)| (scope, kind, Field { id, scope }))
-            .collect();
-        let wanted: Vec<Field> = all.iter().map(|(.., field)| *field).collect();
-        let Some(values) = gpu.ask("nvlink", sheet, |device| device.field_values(&wanted)) else {
-            return;
-        };
         let mut known = Vec::new();
-        for ((link, kind, field), value) in all.into_iter().zip(values) {
-            match value {
-                Ok(value) => {
-                    known.push((link, kind, field));
-                    tell(gpu, link, kind, value, sheet);
+        for (name, links) in LINKS {
+            let states = links
+                .clone()
+                .map(|link| (link, Kind::State, field_id::NVML_FI_DEV_NVLINK_GET_STATE));
+            let errors = links.flat_map(|link| ERRORS.map(|(name, id)| (link, Kind::Error(name), id)));
+            let all: Vec<_> = states
+                .chain(errors)
+                .map(|(scope, kind, id)| (scope, kind, Field { id, scope }))
+                .collect();
+            let wanted: Vec<Field> = all.iter().map(|(.., field)| *field).collect();
+            let Some(values) = gpu.ask(name, sheet, |device| device.field_values(&wanted)) else {
+                if gpu.refuses(name) {
+                    break;
                 }
-                // Another generation's, or a link that there is not; which of the two is told by different codes.
-                Err(error) => gpu.findings.lost |= error.code.is_lost(),
+                // It passes: what it has is looked for again.
+                return;
+            };
+            for ((link, kind, field), value) in all.into_iter().zip(values) {
+                match value {
+                    Ok(value) => {
+                        known.push((link, kind, field));
+                        tell(gpu, link, kind, value, sheet);
+                    }
+                    // Another generation's, or a link that there is not; which of the two is told by different codes.
+                    Err(error) => gpu.findings.lost |= error.code.is_lost(),
+                }
             }
         }
         if known.is_empty() && !gpu.findings.lost {
@@ -107,8 +118,10 @@ fn tell(gpu: &Gpu, link: u32, kind: Kind, value: Number, sheet: &mut Sheet) {
     let of_link = (key::NVIDIA_NVLINK, link.into());
     match kind {
         Kind::State => {
-            let is_active = value == u64::from(sys::NVML_NVLINK_STATE_ACTIVE);
-            sheet.gauge(&nvidia::NVLINK_UP, gpu, [of_link], i64::from(is_active));
+            // A link that sleeps to save power awakes by itself.
+            let up = [sys::NVML_NVLINK_STATE_ACTIVE, sys::NVML_NVLINK_STATE_SLEEP];
+            let is_up = up.iter().any(|state| value == u64::from(*state));
+            sheet.gauge(&nvidia::NVLINK_UP, gpu, [of_link], i64::from(is_up));
         }
         Kind::Error(kind) => {
             let more = [of_link, (key::ERROR_TYPE, kind.into())];
