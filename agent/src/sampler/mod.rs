@@ -14,6 +14,8 @@ pub mod kubelet;
 #[cfg(feature = "nvidia")]
 pub mod nvidia;
 mod rung;
+#[cfg(any(feature = "ascend", feature = "nvidia"))]
+mod trust;
 
 pub use rung::Rung;
 

@@ -18,5 +18,5 @@ pub use child::{Command, Worker, WorkerError};
 pub use keepsake::Keepsake;
 pub use protocol::{MAX_FRAME_BYTES, ProtocolError, Reply, WireOutcome, WireOwner, WirePart, WirePoint, WireValue};
 pub use sampler::WorkerSampler;
-pub use serve::{serve, serve_renewing};
+pub use serve::{order, serve, serve_renewing};
 pub use starts::Starts;

@@ -46,6 +46,21 @@ pub struct Reply {
     pub successor: Option<String>,
 }
 
+impl Reply {
+    /// One without readings, and why.
+    pub const fn empty(id: u64, outcome: WireOutcome, reason: String) -> Self {
+        Self {
+            id,
+            outcome,
+            reason,
+            parts: Vec::new(),
+            skipped: BTreeMap::new(),
+            renewal: None,
+            successor: None,
+        }
+    }
+}
+
 /// Longest [`Reply::renewal`] and [`Reply::successor`] in bytes; the kernel's limit for one variable is 128 KiB.
 pub(super) const MAX_RENEWAL_BYTES: usize = 64 << 10;
 

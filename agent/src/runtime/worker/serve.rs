@@ -8,7 +8,22 @@ use std::process::Command;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+use serde::de::DeserializeOwned;
+
 use super::protocol::{Reply, Request, frame, read_frame};
+
+/// What the worker is to do, as its agent put it into that variable of its environment.
+///
+/// # Errors
+///
+/// Where it is not there, as when a person starts the worker, or is not what this build of the agent writes.
+pub fn order<T: DeserializeOwned>(variable: &str) -> io::Result<T> {
+    let Some(order) = std::env::var_os(variable) else {
+        let message = format!("{variable} is not set: this command is for the agent itself");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    };
+    Ok(serde_json::from_str(&order.to_string_lossy())?)
+}
 
 /// Answers the agent's requests until it closes the pipe. The worker dies with the agent whatever it is doing.
 pub fn serve(mut sample: impl FnMut(u64) -> Reply) -> io::Result<()> {

@@ -8,7 +8,7 @@ use super::topics::{NAMESPACE_REMEDY, Namespace};
 use crate::host::HostRoots;
 use crate::metric::{Batch, key};
 use crate::runtime::chain;
-use crate::sampler::{Finding, Level, Outcome, Sampler};
+use crate::sampler::{Finding, Level, Outcome, Sampler, trust};
 
 fn finding(level: Level, what: impl Into<String>, remedy: &str) -> Finding {
     Finding {
@@ -53,7 +53,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         ));
     }
     found.extend(libraries.first().and_then(|library| {
-        let error = library::check(library).err()?;
+        let error = trust::check(library).err()?;
         Some(finding(Level::Fail, chain(&error), "name another with nvidia.library"))
     }));
     found.push(look(roots, settings, driver.as_deref()));

@@ -1,7 +1,5 @@
-//! Where `libnvidia-ml.so.1` is, and whether it may be trusted.
+//! Where `libnvidia-ml.so.1` is.
 
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::host::HostRoots;
@@ -31,21 +29,6 @@ const DIRECTORIES: [&str; 9] = [
 /// (whose root has the library in `lib64`).
 const DRIVER_ROOTS: [&str; 2] = ["/run/nvidia/driver", "/home/kubernetes/bin/nvidia"];
 const GKE: &str = "/home/kubernetes/bin/nvidia/lib64";
-
-/// Why a file is not loaded.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Refused {
-    #[error("{} cannot be looked at", .0.display())]
-    Unseen(PathBuf, #[source] io::Error),
-    #[error(
-        "{} belongs to user {owner}, and loading it would run that user's code as the agent: `chown root` it, or name \
-         another library",
-        .path.display()
-    )]
-    Foreign { path: PathBuf, owner: u32 },
-    #[error("{} can be written by others than its owner: `chmod go-w` it, or name another library", .0.display())]
-    Writable(PathBuf),
-}
 
 /// The named library alone, else all that there are: those of this process's own file system first, then those of the
 /// host's.
@@ -77,22 +60,6 @@ pub(super) fn candidates(roots: &HostRoots, named: Option<&Path>) -> Vec<PathBuf
     found
 }
 
-/// Whether nobody but root or this user could have put code there.
-pub(super) fn check(file: &Path) -> Result<(), Refused> {
-    let about = std::fs::metadata(file).map_err(|error| Refused::Unseen(file.to_owned(), error))?;
-    let us = rustix::process::geteuid().as_raw();
-    if about.uid() != 0 && about.uid() != us {
-        return Err(Refused::Foreign {
-            path: file.to_owned(),
-            owner: about.uid(),
-        });
-    }
-    if about.mode() & 0o022 != 0 {
-        return Err(Refused::Writable(file.to_owned()));
-    }
-    Ok(())
-}
-
 /// What is to be done where there is none.
 pub(super) const REMEDY: &str = "in a container, have NVIDIA's runtime mount it (runtime class nvidia, \
     NVIDIA_VISIBLE_DEVICES=all, NVIDIA_DRIVER_CAPABILITIES=utility), or mount the host's and set nvidia.library; on a \
@@ -100,8 +67,6 @@ pub(super) const REMEDY: &str = "in a container, have NVIDIA's runtime mount it 
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -120,21 +85,5 @@ mod tests {
         assert!(found.contains(&operator) && found.contains(&gke), "{found:?}");
         let named = Path::new("/opt/other.so");
         assert_eq!(candidates(&roots, Some(named)), [named]);
-    }
-
-    #[test]
-    fn what_others_can_write_is_not_loaded() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join(NAME);
-        std::fs::write(&file, "").unwrap();
-        let mode = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-        mode(0o755);
-        assert!(check(&file).is_ok());
-        mode(0o775);
-        assert!(matches!(check(&file), Err(Refused::Writable(_))));
-        assert!(matches!(
-            check(&directory.path().join("gone")),
-            Err(Refused::Unseen(..))
-        ));
     }
 }

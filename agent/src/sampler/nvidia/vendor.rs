@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::fleet::Fleet;
 use super::gpu::Gpu;
-use super::library::{self, Refused};
+use super::library;
 use super::nvml::{Nvml, NvmlError, OpenError};
 use super::quarantine::{Case, Cases, DEVICES, Place, Quarantine};
 use super::sheet::Sheet;
@@ -22,6 +22,7 @@ use crate::host::process::Processes;
 use crate::metric::catalogue::nvidia_parts;
 use crate::metric::{Point, Timestamp, key};
 use crate::runtime::worker::Keepsake;
+use crate::sampler::trust::{self, Refused};
 
 /// Why NVML cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -210,7 +211,7 @@ fn run(task: Task, board: &Board, asked: &Receiver<()>, tell: &Sender<Event>) {
 fn open(libraries: &[PathBuf]) -> Result<Nvml, StartError> {
     let mut first = None;
     for path in libraries {
-        let opened = library::check(path)
+        let opened = trust::check(path)
             .map_err(StartError::from)
             .and_then(|()| Ok(Nvml::open(path)?));
         match opened {

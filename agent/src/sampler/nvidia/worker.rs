@@ -15,7 +15,7 @@ use super::quarantine::{Case, Fault, Place, Quarantine};
 use super::vendor::{Done, Event, Question, StartError, Task, Vendor};
 use crate::host::HostRoots;
 use crate::runtime::chain;
-use crate::runtime::worker::{Keepsake, Reply, WireOutcome, WirePart, WirePoint, serve as serve_requests};
+use crate::runtime::worker::{Keepsake, Reply, WireOutcome, WirePart, WirePoint, order, serve as serve_requests};
 
 /// Environment variable of the worker: its [`Order`] as JSON.
 pub(super) const VARIABLE: &str = "ACCELSCOPE_WORKER_NVIDIA";
@@ -48,11 +48,7 @@ pub(super) struct Order {
 
 /// `agent worker nvidia`. What it is to do stands in its environment.
 pub fn serve() -> io::Result<()> {
-    let Some(order) = std::env::var_os(VARIABLE) else {
-        let message = format!("{VARIABLE} is not set: this command is for the agent itself");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    };
-    let order: Order = serde_json::from_str(&order.to_string_lossy())?;
+    let order: Order = order(VARIABLE)?;
     let mut work: Option<Work> = None;
     // Not before the first request: only then does what the library prints no longer go into the pipe.
     serve_requests(move |id| {
@@ -60,25 +56,13 @@ pub fn serve() -> io::Result<()> {
             Ok(started) => started,
             Err(error) => {
                 let reason = format!("the thread that calls NVML cannot be started: {error}");
-                return reply(id, WireOutcome::Retry, reason);
+                return Reply::empty(id, WireOutcome::Retry, reason);
             }
         };
         let answer = started.sample(id);
         work = Some(started);
         answer
     })
-}
-
-fn reply(id: u64, outcome: WireOutcome, reason: String) -> Reply {
-    Reply {
-        id,
-        outcome,
-        reason,
-        parts: Vec::new(),
-        skipped: BTreeMap::new(),
-        renewal: None,
-        successor: None,
-    }
 }
 
 /// What was last read of a GPU.
@@ -244,7 +228,7 @@ impl Work {
                 Reply {
                     parts: self.parts(),
                     renewal: self.renewal(None),
-                    ..reply(id, WireOutcome::Retry, reason)
+                    ..Reply::empty(id, WireOutcome::Retry, reason)
                 }
             }
             End::Slow => {
@@ -254,7 +238,7 @@ impl Work {
                 );
                 Reply {
                     parts: self.parts(),
-                    ..reply(id, WireOutcome::Retry, reason)
+                    ..Reply::empty(id, WireOutcome::Retry, reason)
                 }
             }
             End::Starting => {
@@ -266,13 +250,13 @@ impl Work {
                 );
                 Reply {
                     renewal: (age > START).then(|| self.renewal(None)).flatten(),
-                    ..reply(id, WireOutcome::Retry, reason)
+                    ..Reply::empty(id, WireOutcome::Retry, reason)
                 }
             }
             End::Failed(error) => {
                 let reason = failure(&error);
                 self.failed = Some(reason.clone());
-                reply(id, WireOutcome::Retry, reason)
+                Reply::empty(id, WireOutcome::Retry, reason)
             }
             End::Gone => {
                 let reason = self.failed.clone();
@@ -282,7 +266,7 @@ impl Work {
                 let is_time = self.failed.is_none() || self.started.elapsed() > RENEW;
                 Reply {
                     renewal: is_time.then(|| self.renewal(None)).flatten(),
-                    ..reply(id, WireOutcome::Retry, why)
+                    ..Reply::empty(id, WireOutcome::Retry, why)
                 }
             }
         }
@@ -294,7 +278,7 @@ impl Work {
             let reason = format!("{error}; NVML is started anew");
             return Reply {
                 renewal: self.renewal(Some(done.carried)),
-                ..reply(id, WireOutcome::Retry, reason)
+                ..Reply::empty(id, WireOutcome::Retry, reason)
             };
         }
         self.order.carried = bounded(done.carried);
@@ -319,7 +303,7 @@ impl Work {
         Reply {
             parts,
             renewal: renew.then(|| self.renewal(None)).flatten(),
-            ..reply(id, outcome, reason)
+            ..Reply::empty(id, outcome, reason)
         }
     }
 

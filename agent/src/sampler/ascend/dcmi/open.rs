@@ -5,9 +5,10 @@ use std::ffi::c_int;
 use std::path::PathBuf;
 
 use super::library::{Address, Failure, Generation, Library, NOT_SUPPORTED};
-use super::place::{self, Refused};
+use super::place;
 use super::query::Query;
 use crate::sampler::ascend::npu_smi::Cause;
+use crate::sampler::trust::Refused;
 
 /// Most chips of a card; a board has two at most today.
 const MOST_CHIPS: c_int = 64;

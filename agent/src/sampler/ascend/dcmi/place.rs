@@ -1,11 +1,10 @@
-//! Where the library is, and whether it may be trusted.
+//! Where the library is.
 
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::host::HostRoots;
 use crate::sampler::ascend::tool;
+use crate::sampler::trust::{self, Refused};
 
 /// Where the driver's packages put it, the newer place first.
 const PLACES: [&str; 2] = [
@@ -15,21 +14,6 @@ const PLACES: [&str; 2] = [
 
 /// For the loader: an installed host has it in its cache.
 const BARE: &str = "libdcmi.so";
-
-/// Why a file is not loaded.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Refused {
-    #[error("{} cannot be looked at", .0.display())]
-    Unseen(PathBuf, #[source] io::Error),
-    #[error(
-        "{} belongs to user {owner}, and loading it would run that user's code as the agent: `chown root` it, or name \
-         another library",
-        .path.display()
-    )]
-    Foreign { path: PathBuf, owner: u32 },
-    #[error("{} can be written by others than its owner: `chmod go-w` it, or name another library", .0.display())]
-    Writable(PathBuf),
-}
 
 /// A library, and what it needs.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,24 +54,12 @@ pub(super) fn checked(file: Option<PathBuf>) -> Result<PathBuf, Refused> {
     let Some(file) = file else {
         return Ok(BARE.into());
     };
-    let about = std::fs::metadata(&file).map_err(|error| Refused::Unseen(file.clone(), error))?;
-    let us = rustix::process::geteuid().as_raw();
-    if about.uid() != 0 && about.uid() != us {
-        return Err(Refused::Foreign {
-            path: file,
-            owner: about.uid(),
-        });
-    }
-    if about.mode() & 0o022 != 0 {
-        return Err(Refused::Writable(file));
-    }
+    trust::check(&file)?;
     Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -103,19 +75,5 @@ mod tests {
         assert!(of_host.libraries.contains(beside.to_str().unwrap()), "{of_host:?}");
         let named = Path::new("/opt/other.so");
         assert_eq!(find(&roots, Some(named)).file.as_deref(), Some(named));
-    }
-
-    #[test]
-    fn what_others_can_write_is_not_loaded() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("libdcmi.so");
-        std::fs::write(&file, "").unwrap();
-        let mode = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-        mode(0o755);
-        assert_eq!(checked(Some(file.clone())).unwrap(), file);
-        mode(0o775);
-        assert!(matches!(checked(Some(file.clone())), Err(Refused::Writable(_))));
-        let gone = directory.path().join("gone.so");
-        assert!(matches!(checked(Some(gone)), Err(Refused::Unseen(..))));
     }
 }

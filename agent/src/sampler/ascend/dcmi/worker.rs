@@ -19,7 +19,9 @@ use crate::host::HostRoots;
 use crate::host::process::Processes;
 use crate::metric::Timestamp;
 use crate::runtime::chain;
-use crate::runtime::worker::{Command, Reply, WireOutcome, WirePart, WirePoint, Worker, WorkerSampler, serve_renewing};
+use crate::runtime::worker::{
+    Command, Reply, WireOutcome, WirePart, WirePoint, Worker, WorkerSampler, order, serve_renewing,
+};
 use crate::sampler::Descriptor;
 use crate::sampler::ascend::identity::Node;
 use crate::sampler::ascend::points::{Moment, Points};
@@ -100,34 +102,21 @@ pub fn command(launch: Launch) -> io::Result<Command> {
 
 /// `agent worker ascend`. What it is to do stands in its environment.
 pub fn serve() -> io::Result<()> {
-    let Some(order) = std::env::var_os(VARIABLE) else {
-        let message = format!("{VARIABLE} is not set: this command is for the agent itself");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    };
-    let order: Order = serde_json::from_str(&order.to_string_lossy())?;
+    let order: Order = order(VARIABLE)?;
     let mut work: Option<Work> = None;
     // Not before the first request: only then does what the library prints no longer go into the pipe.
     serve_renewing(move |id| {
         let mut started = match work.take().map_or_else(|| Work::new(order.clone()), Ok) {
             Ok(started) => started,
-            Err(error) => return (cannot_start(id, &error), None),
+            Err(error) => {
+                let reason = format!("the thread that calls libdcmi cannot be started: {error}");
+                return (Reply::empty(id, WireOutcome::Retry, reason), None);
+            }
         };
         let answer = started.sample(id);
         work = Some(started);
         answer
     })
-}
-
-fn cannot_start(id: u64, error: &io::Error) -> Reply {
-    Reply {
-        id,
-        outcome: WireOutcome::Retry,
-        reason: format!("the thread that calls libdcmi cannot be started: {error}"),
-        parts: Vec::new(),
-        skipped: BTreeMap::new(),
-        renewal: None,
-        successor: None,
-    }
 }
 
 /// The worker's state.
