@@ -6,7 +6,7 @@
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HailoKey {
-    /// [`crate::Watched::hailo`].
+    /// [`crate::Watched::arguments`].
     pub abi: u32,
     /// The command as passed.
     pub command: u32,
