@@ -179,8 +179,10 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
 }
 
 fn instance(attributes: &Attributes) -> (Option<i64>, Option<i64>) {
-    let id = |key| attributes.int(key);
-    (id(key::NVIDIA_GPU_INSTANCE), id(key::NVIDIA_COMPUTE_INSTANCE))
+    (
+        attributes.int(key::NVIDIA_GPU_INSTANCE),
+        attributes.int(key::NVIDIA_COMPUTE_INSTANCE),
+    )
 }
 
 /// The node, as both replaced tools name it: Kubernetes' name, else the host's.

@@ -64,6 +64,20 @@ impl Place {
     }
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.topic.as_str() {
+            "" => f.write_str("everything")?,
+            topic => write!(f, "the {topic}")?,
+        }
+        match (self.gpu.as_str(), self.index) {
+            ("", None) => f.write_str(" of all GPUs"),
+            ("", Some(index)) => write!(f, " of GPU {index}"),
+            (gpu, _) => write!(f, " of {gpu}"),
+        }
+    }
+}
+
 /// Something that is left alone, or was until recently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Case {
@@ -92,19 +106,10 @@ impl Case {
 
 impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Place { gpu, index, topic } = &self.place;
-        match topic.as_str() {
-            "" => f.write_str("everything")?,
-            topic => write!(f, "the {topic}")?,
-        }
-        match (gpu.as_str(), index) {
-            ("", None) => f.write_str(" of all GPUs")?,
-            ("", Some(index)) => write!(f, " of GPU {index}")?,
-            (gpu, _) => write!(f, " of {gpu}")?,
-        }
         write!(
             f,
-            " ({} {} time(s), rests for {:.0} s)",
+            "{} ({} {} time(s), rests for {:.0} s)",
+            self.place,
             self.fault.as_str(),
             self.strikes,
             self.rest.as_secs_f64()

@@ -206,15 +206,10 @@ impl Work {
             End::Done(done) => self.done(id, done),
             End::Hung(question) => {
                 let age = question.age();
-                let Place { gpu, index, topic } = &question.place;
-                *skipped.entry(format!("{topic}.hung")).or_default() += 1;
-                let of = match (gpu.as_str(), index) {
-                    ("", None) => "all GPUs".to_owned(),
-                    ("", Some(index)) => format!("GPU {index}"),
-                    (gpu, _) => gpu.to_owned(),
-                };
+                let place = &question.place;
+                *skipped.entry(format!("{}.hung", place.topic)).or_default() += 1;
                 let reason = format!(
-                    "NVML did not answer for {:.1} s when asked for the {topic} of {of}, which is left alone for a while; \
+                    "NVML did not answer for {:.1} s when asked for {place}, which is left alone for a while; \
                      look at `dmesg` for NVRM lines",
                     age.as_secs_f64(),
                 );
