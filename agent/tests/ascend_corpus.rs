@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use accelscope::sampler::ascend::npu_smi::{
+use accelscope_ascend::npu_smi::{
     self, Block, Blocks, Card, Chip, Health, ParseError, Part, Process, Table, Usage, Watched,
 };
 

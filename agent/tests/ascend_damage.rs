@@ -2,8 +2,8 @@
 //! be lost by it; none may become another.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use accelscope::sampler::ascend::npu_smi::{Chip, ParseError, Process, Table, Usage, parse};
-use accelscope::simulate::npu_smi::{Family, Options, table};
+use accelscope_ascend::npu_smi::{Chip, ParseError, Process, Table, Usage, parse};
+use accelscope_simulate::npu_smi::{Family, Options, table};
 use clap::ValueEnum;
 
 fn text(family: Family) -> String {

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use accelscope::sampler::ascend::npu_smi::{Cause, Health, MAX_BYTES, ParseError, Table, Usage, parse};
-use accelscope::simulate::npu_smi::{Family, Fault, Options, table};
+use accelscope_ascend::npu_smi::{Cause, Health, MAX_BYTES, ParseError, Table, Usage, parse};
+use accelscope_simulate::npu_smi::{Family, Fault, Options, table};
 use clap::ValueEnum;
 use proptest::prelude::*;
 

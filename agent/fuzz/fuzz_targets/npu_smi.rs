@@ -1,7 +1,7 @@
 //! Whatever `npu-smi` prints: no panic, and no chip that has no row.
 #![no_main]
 
-use accelscope::sampler::ascend::npu_smi;
+use accelscope_ascend::npu_smi;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use accelscope::simulate::npu_smi::{Family, Fault, Options, table};
+use accelscope_simulate::npu_smi::{Family, Fault, Options, table};
 use clap::ValueEnum;
 
 fn main() -> std::io::Result<()> {
