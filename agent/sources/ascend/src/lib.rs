@@ -17,6 +17,8 @@ pub mod npu_smi;
 mod points;
 mod sampler;
 mod settings;
+mod source;
+mod table;
 mod tool;
 
 pub use self::backend::build;
@@ -24,3 +26,4 @@ pub use self::child::{Child, ChildError, Finished};
 pub use self::explain::explain;
 pub use self::sampler::{Latest, Reading, Sampler};
 pub use self::settings::{Backend, Settings};
+pub use self::source::SOURCE;

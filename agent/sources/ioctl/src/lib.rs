@@ -25,6 +25,7 @@ mod sampler;
 mod scan;
 mod settings;
 mod sysfs;
+mod table;
 mod threads;
 
 pub use self::commands::{Command, Pattern, describe, waiting};

@@ -1,11 +1,9 @@
-//! What the table says of the calls to device nodes.
+//! Sections of the live table: calls to device nodes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::cells::{absent, decimal, number, owner, process, text, whole};
-use super::lookup::{Lookup, Section};
-use super::recent::Recent;
+use accelscope_core::table::{Lookup, Rates, Section, name, value, absent, decimal, number, owner, process, text, whole};
 use accelscope_core::metric::catalogue::{calls, ioctl};
 use accelscope_core::metric::{Attribute, Kind, Series, key};
 
@@ -25,20 +23,17 @@ struct Row<'a> {
     oldest: Option<f64>,
 }
 
-pub(super) fn calls(series: &Lookup<'_>, recent: &Recent) -> Section {
-    let head = vec![
-        "DEVICE",
-        "PROCESS",
-        "POD OR UNIT",
-        "OPEN",
-        "CALLS/S",
-        "FAILED/S",
-        "BYTES/S",
-        "P50",
-        "P99",
-        "IN FLIGHT",
-        "OLDEST",
-    ];
+/// The sections.
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        title: "CALLS",
+        columns: &[name("DEVICE"), name("PROCESS"), name("POD OR UNIT"), value("OPEN"), value("CALLS/S"), value("FAILED/S"), value("BYTES/S"), value("P50"), value("P99"), value("IN FLIGHT"), value("OLDEST")],
+        rated: &[&calls::CALLS, &calls::DURATION, &calls::HAILO_IO],
+        rows: calls,
+    },
+];
+
+fn calls(series: &Lookup<'_>, recent: &Rates) -> Vec<Vec<String>> {
     let mut rows: BTreeMap<Vec<Attribute>, Row<'_>> = BTreeMap::new();
     for one in series.of(&ioctl::DEVICE_PROCESSES) {
         row(&mut rows, one).open = number(Some(&one));
@@ -64,7 +59,7 @@ pub(super) fn calls(series: &Lookup<'_>, recent: &Recent) -> Section {
     for one in series.of(&calls::DURATION).filter(of_no_command) {
         row(&mut rows, one).buckets = recent.grown(one);
     }
-    (head, rows.values().filter_map(cells).collect())
+    rows.values().filter_map(cells).collect()
 }
 
 fn row<'a, 'b>(rows: &'b mut BTreeMap<Vec<Attribute>, Row<'a>>, one: &'a Series) -> &'b mut Row<'a> {

@@ -1,12 +1,38 @@
-//! What the table says of Hailo devices.
+//! Sections of the live table: Hailo devices.
 
-use super::cells::{absent, decimal, number, owner, percent, process, text, whole};
-use super::lookup::{Lookup, Section};
+use accelscope_core::table::{Lookup, Rates, Section, name, value, absent, decimal, number, owner, percent, process, text, whole};
 use accelscope_core::metric::catalogue::{hailo, hw};
 use accelscope_core::metric::{Attributes, Series, key};
 
-pub(super) fn devices(series: &Lookup<'_>) -> Section {
-    let head = vec!["DEVICE", "MODEL", "ADDRESS", "DRIVER", "UTILIZATION", "MONITOR"];
+/// The sections.
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        title: "DEVICES",
+        columns: &[name("DEVICE"), name("MODEL"), name("ADDRESS"), name("DRIVER"), value("UTILIZATION"), name("MONITOR")],
+        rated: &[],
+        rows: devices,
+    },
+    Section {
+        title: "PROCESSES",
+        columns: &[name("DEVICE"), name("PROCESS"), name("POD OR UNIT"), value("UTILIZATION")],
+        rated: &[],
+        rows: processes,
+    },
+    Section {
+        title: "NETWORKS",
+        columns: &[name("NETWORK"), name("DEVICE"), name("PROCESS"), name("POD OR UNIT"), value("UTILIZATION"), value("FPS"), value("FRAMES")],
+        rated: &[],
+        rows: networks,
+    },
+    Section {
+        title: "STREAMS",
+        columns: &[name("STREAM"), name("DEVICE"), name("DIRECTION"), name("PROCESS"), value("QUEUED"), value("MIN"), value("MAX"), value("CAPACITY")],
+        rated: &[],
+        rows: streams,
+    },
+];
+
+fn devices(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
     let row = |info: &Series| {
         let id = Attributes::new(info.attributes.get(key::HW_ID).map(|id| (key::HW_ID, id.clone())));
         let monitor = match series.value(&hailo::MONITOR_ACTIVE, &id) {
@@ -28,28 +54,18 @@ pub(super) fn devices(series: &Lookup<'_>) -> Section {
             monitor.to_owned(),
         ]
     };
-    (head, series.of(&hailo::DEVICE_INFO).map(row).collect())
+    series.of(&hailo::DEVICE_INFO).map(row).collect()
 }
 
-pub(super) fn processes(series: &Lookup<'_>) -> Section {
-    let head = vec!["DEVICE", "PROCESS", "POD OR UNIT", "UTILIZATION"];
+fn processes(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
     let row = |one: &Series| {
         let of = &one.attributes;
         vec![series.device(of), process(of), owner(of), percent(number(Some(&one)))]
     };
-    (head, series.of(&hailo::PROCESS_UTILIZATION).map(row).collect())
+    series.of(&hailo::PROCESS_UTILIZATION).map(row).collect()
 }
 
-pub(super) fn networks(series: &Lookup<'_>) -> Section {
-    let head = vec![
-        "NETWORK",
-        "DEVICE",
-        "PROCESS",
-        "POD OR UNIT",
-        "UTILIZATION",
-        "FPS",
-        "FRAMES",
-    ];
+fn networks(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
     let mut all: Vec<_> = series
         .of(&hailo::NETWORK_UTILIZATION)
         .map(|one| one.attributes.clone())
@@ -70,20 +86,10 @@ pub(super) fn networks(series: &Lookup<'_>) -> Section {
             whole(series.value(&hailo::NETWORK_FRAMES, of)),
         ]
     };
-    (head, all.iter().map(row).collect())
+    all.iter().map(row).collect()
 }
 
-pub(super) fn streams(series: &Lookup<'_>) -> Section {
-    let head = vec![
-        "STREAM",
-        "DEVICE",
-        "DIRECTION",
-        "PROCESS",
-        "QUEUED",
-        "MIN",
-        "MAX",
-        "CAPACITY",
-    ];
+fn streams(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
     let row = |one: &Series| {
         let of = &one.attributes;
         vec![
@@ -97,5 +103,5 @@ pub(super) fn streams(series: &Lookup<'_>) -> Section {
             whole(number(Some(&one))),
         ]
     };
-    (head, series.of(&hailo::STREAM_QUEUE_CAPACITY).map(row).collect())
+    series.of(&hailo::STREAM_QUEUE_CAPACITY).map(row).collect()
 }

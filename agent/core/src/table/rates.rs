@@ -1,39 +1,47 @@
-//! What grew lately, for rates.
+//! Rates of change of cumulative values between drawings of the table.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use accelscope_core::metric::catalogue::calls;
-use accelscope_core::metric::{Attributes, Instrument, Series, Timestamp, Value};
+use crate::metric::{Attributes, Instrument, Series, Timestamp, Value};
 
 /// How many drawings back rates go: several, because a reading and a drawing may just miss each other.
 const BACK: usize = 5;
-
-/// Instruments whose rates are shown.
-static RATED: [&Instrument; 3] = [&calls::CALLS, &calls::DURATION, &calls::HAILO_IO];
 
 type Drawn = HashMap<(&'static Instrument, Arc<Attributes>), (Timestamp, Value)>;
 
 /// The last few values of the series whose rates the table shows.
 #[derive(Debug, Default)]
-pub struct Recent(VecDeque<Drawn>);
+pub struct Rates {
+    rated: Vec<&'static Instrument>,
+    drawn: VecDeque<Drawn>,
+}
 
-impl Recent {
+impl Rates {
+    /// For these instruments.
+    pub fn new(rated: impl IntoIterator<Item = &'static Instrument>) -> Self {
+        Self {
+            rated: rated.into_iter().collect(),
+            drawn: VecDeque::new(),
+        }
+    }
+
     /// Remembers what has just been drawn.
     pub fn push(&mut self, series: &[Series]) {
-        let rated = series.iter().filter(|one| RATED.contains(&one.instrument));
+        let rated = series.iter().filter(|one| self.rated.contains(&one.instrument));
         let value = |one: &Series| {
             let value = one.value.clone()?;
             Some(((one.instrument, one.attributes.clone()), (one.time, value)))
         };
-        if self.0.len() >= BACK {
-            self.0.pop_front();
+        if self.drawn.len() >= BACK {
+            self.drawn.pop_front();
         }
-        self.0.push_back(rated.filter_map(value).collect());
+        let drawn = rated.filter_map(value).collect();
+        self.drawn.push_back(drawn);
     }
 
     /// How much it grew per second, lately; from its start on where it was not there before.
-    pub(super) fn rate(&self, now: &Series) -> f64 {
+    pub fn rate(&self, now: &Series) -> f64 {
         let Some(value) = now.value.as_ref().and_then(Value::as_f64) else {
             return 0.0;
         };
@@ -50,7 +58,7 @@ impl Recent {
     }
 
     /// How much each bucket grew lately.
-    pub(super) fn grown(&self, now: &Series) -> Vec<u64> {
+    pub fn grown(&self, now: &Series) -> Vec<u64> {
         let Some(Value::Histogram(value)) = &now.value else {
             return Vec::new();
         };
@@ -66,17 +74,29 @@ impl Recent {
     /// The oldest value that is known of it.
     fn before(&self, now: &Series) -> Option<&(Timestamp, Value)> {
         let key = (now.instrument, now.attributes.clone());
-        self.0.iter().find_map(|drawn| drawn.get(&key))
+        self.drawn.iter().find_map(|drawn| drawn.get(&key))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::{Kind, Merge, Stability};
+
+    static CALLS: Instrument = Instrument {
+        name: "test.calls",
+        unit: "{call}",
+        kind: Kind::Counter,
+        description: "Calls.",
+        attributes: &[],
+        owned: false,
+        merge: Merge::Sum,
+        stability: Stability::Development,
+    };
 
     fn calls(seconds: u64, value: i64) -> Series {
         Series {
-            instrument: &calls::CALLS,
+            instrument: &CALLS,
             attributes: Arc::new(Attributes::empty()),
             value: Some(value.into()),
             time: Timestamp::from_unix_nanos(seconds * 1_000_000_000),
@@ -86,12 +106,12 @@ mod tests {
 
     #[test]
     fn a_rate_is_that_of_the_last_few_drawings() {
-        let mut recent = Recent::default();
-        assert!((recent.rate(&calls(3, 20)) - 10.0).abs() < 1e-9, "since its start");
+        let mut rates = Rates::new([&CALLS]);
+        assert!((rates.rate(&calls(3, 20)) - 10.0).abs() < 1e-9, "since its start");
         for second in 3..30 {
-            recent.push(&[calls(second, 20 + second as i64)]);
+            rates.push(&[calls(second, 20 + second as i64)]);
         }
-        assert!((recent.rate(&calls(30, 20 + 30 + 50)) - 11.0).abs() < 1e-9);
-        assert!(recent.rate(&calls(25, 45)).abs() < 1e-9, "nothing has been read since");
+        assert!((rates.rate(&calls(30, 20 + 30 + 50)) - 11.0).abs() < 1e-9);
+        assert!(rates.rate(&calls(25, 45)).abs() < 1e-9, "nothing has been read since");
     }
 }

@@ -1,51 +1,53 @@
-//! Numbers and strangers' names as table cells.
+//! Values and names as cells.
 
-use accelscope_core::metric::{Attributes, Series, Value, key};
+use crate::metric::{Attributes, Series, Value, key};
 
-/// Text that cannot move the cursor: names come from whoever started the process.
-pub(super) fn text(of: &Attributes, key: &str) -> String {
+/// The value of an attribute, without what moves a terminal's cursor: names come from anyone who starts a process.
+pub fn text(of: &Attributes, key: &str) -> String {
     of.get(key)
         .map(|value| printable(&value.to_string()))
         .unwrap_or_default()
 }
 
 /// Control characters replaced.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-/// Lines that are right for programs, fit for a terminal: their formats let a stranger's name keep what moves the cursor
-/// or changes the terminal's title.
+/// Lines of a machine-readable format made safe for a terminal: such formats keep the control characters of names.
 pub fn for_terminal(lines: &str) -> String {
     lines.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-pub(super) fn number(series: Option<&&Series>) -> Option<f64> {
+/// The value of a series as a number.
+pub fn number(series: Option<&&Series>) -> Option<f64> {
     series?.value.as_ref().and_then(Value::as_f64)
 }
 
 /// A ratio as percent.
-pub(super) fn percent(ratio: Option<f64>) -> String {
+pub fn percent(ratio: Option<f64>) -> String {
     ratio.map_or_else(absent, |ratio| format!("{:.1} %", ratio * 100.0))
 }
 
-pub(super) fn decimal(value: Option<f64>) -> String {
+/// A number with one decimal.
+pub fn decimal(value: Option<f64>) -> String {
     value.map_or_else(absent, |value| format!("{value:.1}"))
 }
 
-pub(super) fn whole(value: Option<f64>) -> String {
+/// A number without decimals.
+pub fn whole(value: Option<f64>) -> String {
     value.map_or_else(absent, |value| format!("{value:.0}"))
 }
 
-/// What is not known is not zero.
-pub(super) fn absent() -> String {
+/// The cell of an unknown value, which is not zero.
+pub fn absent() -> String {
     "-".to_owned()
 }
 
-/// Whose a series is, the most telling name first: pod, container, unit.
-pub(super) fn owner(attributes: &Attributes) -> String {
+/// The owner of a series: its pod, else its container, else its systemd unit.
+pub fn owner(attributes: &Attributes) -> String {
     let pod = text(attributes, key::K8S_POD_NAME);
     if !pod.is_empty() {
         let parts = [
@@ -72,7 +74,7 @@ pub(super) fn owner(attributes: &Attributes) -> String {
 }
 
 /// The executable, with its pid where the series has one.
-pub(super) fn process(attributes: &Attributes) -> String {
+pub fn process(attributes: &Attributes) -> String {
     let executable = text(attributes, key::PROCESS_EXECUTABLE_NAME);
     let pid = text(attributes, key::PROCESS_PID);
     match (executable.is_empty(), pid.is_empty()) {

@@ -1,24 +1,28 @@
-//! What the table says of NVIDIA GPUs.
+//! Sections of the live table: NVIDIA GPUs.
 
-use super::cells::{absent, number, owner, percent, process, text, whole};
-use super::lookup::{Lookup, Section};
+use accelscope_core::table::{Lookup, Rates, Section, name, value, absent, number, owner, percent, process, text, whole};
 use accelscope_core::metric::catalogue::{accel, hw, nvidia};
 use accelscope_core::metric::{Attributes, Instrument, Series, key};
 
 const MIB: f64 = 1_048_576.0;
 
-pub(super) fn gpus(series: &Lookup<'_>) -> Section {
-    let head = vec![
-        "GPU",
-        "NAME",
-        "MODEL",
-        "ADDRESS",
-        "STATE",
-        "UTILIZATION",
-        "MEMORY",
-        "POWER",
-        "TEMPERATURE",
-    ];
+/// The sections.
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        title: "GPUS",
+        columns: &[name("GPU"), name("NAME"), name("MODEL"), name("ADDRESS"), name("STATE"), value("UTILIZATION"), value("MEMORY"), value("POWER"), value("TEMPERATURE")],
+        rated: &[],
+        rows: gpus,
+    },
+    Section {
+        title: "GPU PROCESSES",
+        columns: &[name("GPU"), name("PROCESS"), name("POD OR UNIT"), value("UTILIZATION"), value("MEMORY")],
+        rated: &[],
+        rows: processes,
+    },
+];
+
+fn gpus(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
     let row = |info: &Series| {
         let of = &info.attributes;
         let value = |instrument, more: &[(&str, &str)]| find(series, instrument, of, more);
@@ -48,11 +52,10 @@ pub(super) fn gpus(series: &Lookup<'_>) -> Section {
     };
     let mut infos: Vec<_> = series.of(&nvidia::DEVICE_INFO).collect();
     infos.sort_by_key(|info| info.attributes.get(key::NVIDIA_GPU_INDEX).cloned());
-    (head, infos.into_iter().map(row).collect())
+    infos.into_iter().map(row).collect()
 }
 
-pub(super) fn processes(series: &Lookup<'_>) -> Section {
-    let head = vec!["GPU", "PROCESS", "POD OR UNIT", "UTILIZATION", "MEMORY"];
+fn processes(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
     let is_of_gpu = |one: &&Series| gpu(series, &one.attributes).is_some();
     let row = |one: &Series| {
         let of = &one.attributes;
@@ -65,14 +68,11 @@ pub(super) fn processes(series: &Lookup<'_>) -> Section {
             format!("{} MiB", whole(mebibytes)),
         ]
     };
-    (
-        head,
         series
             .of(&accel::PROCESS_MEMORY_USAGE)
             .filter(is_of_gpu)
             .map(row)
-            .collect(),
-    )
+            .collect()
 }
 
 fn gpu<'a>(series: &Lookup<'a>, of: &Attributes) -> Option<&'a Series> {

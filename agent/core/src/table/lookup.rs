@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::cells::{absent, number, printable, text};
-use accelscope_core::metric::catalogue::{ascend, hailo, nvidia};
-use accelscope_core::metric::{Attributes, Instrument, Series, key};
+use super::{absent, number, printable, text};
+use crate::metric::{Attributes, Instrument, Series, key};
 
-/// Heads and rows.
-pub(super) type Section = (Vec<&'static str>, Vec<Vec<String>>);
+/// End of the names of instruments whose attributes describe a device, such as `acme.device.info`.
+const DEVICE_INFO: &str = ".device.info";
 
 /// The live series by name.
-pub(super) struct Lookup<'a> {
+#[derive(Debug)]
+pub struct Lookup<'a> {
     by_name: BTreeMap<&'static str, Vec<&'a Series>>,
 }
 
 impl<'a> Lookup<'a> {
-    pub(super) fn new(series: &'a [Series]) -> Self {
+    /// Of these series, without the ended ones.
+    pub fn new(series: &'a [Series]) -> Self {
         let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for one in series.iter().filter(|one| one.value.is_some()) {
             by_name.entry(one.instrument.name).or_default().push(one);
@@ -26,12 +27,13 @@ impl<'a> Lookup<'a> {
         Self { by_name }
     }
 
-    pub(super) fn of(&self, instrument: &Instrument) -> impl Iterator<Item = &'a Series> {
+    /// The series of an instrument, ordered by their attributes.
+    pub fn of(&self, instrument: &Instrument) -> impl Iterator<Item = &'a Series> {
         self.by_name.get(instrument.name).into_iter().flatten().copied()
     }
 
     /// The value of the series with exactly these attributes.
-    pub(super) fn value(&self, instrument: &Instrument, attributes: &Attributes) -> Option<f64> {
+    pub fn value(&self, instrument: &Instrument, attributes: &Attributes) -> Option<f64> {
         number(
             self.of(instrument)
                 .find(|series| *series.attributes == *attributes)
@@ -39,15 +41,14 @@ impl<'a> Lookup<'a> {
         )
     }
 
-    /// The device's short name.
-    pub(super) fn device(&self, attributes: &Attributes) -> String {
+    /// Name of the device that the attributes identify: its name, else its address, else its `hw.id`.
+    pub fn device(&self, attributes: &Attributes) -> String {
         let Some(id) = attributes.get(key::HW_ID) else {
             return absent();
         };
-        let info = self
-            .of(&hailo::DEVICE_INFO)
-            .chain(self.of(&ascend::DEVICE_INFO))
-            .chain(self.of(&nvidia::DEVICE_INFO))
+        let infos = self.by_name.iter().filter(|(name, _)| name.ends_with(DEVICE_INFO));
+        let info = infos
+            .flat_map(|(_, infos)| infos)
             .find(|info| info.attributes.get(key::HW_ID) == Some(id));
         let names = info.map(|info| {
             [

@@ -1,4 +1,4 @@
-//! Text of the configuration into types and back: durations, sizes, addresses, choices.
+//! Values of settings that are written as text: durations, sizes, addresses, paths, choices.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A type that is written as text, even where TOML has a shape of its own for some of its values.
-pub(super) trait Textual: Sized {
+pub trait Textual: Sized {
     /// What it is, for "expected ...".
     const EXPECTED: &'static str;
     /// Reads it; the error says what is wrong and what would be right.
@@ -46,44 +46,47 @@ impl<T: Textual> Visitor<'_> for TextVisitor<T> {
 }
 
 /// For `#[serde(with)]`: a value.
-pub(super) mod text {
+pub mod text {
     use super::{Deserializer, PhantomData, TextVisitor, Textual};
 
-    pub(crate) fn serialize<T: Textual, S: serde::Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    /// As [`Textual::show`] writes it.
+    pub fn serialize<T: Textual, S: serde::Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&value.show())
     }
 
-    pub(crate) fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    /// As [`Textual::parse`] reads it.
+    pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         deserializer.deserialize_any(TextVisitor(PhantomData))
     }
 }
 
 /// For `#[serde(with)]`: a value or none, which is empty text.
-pub(super) mod optional {
+pub mod optional {
     use super::{Deserialize, Deserializer, Maybe, Textual};
 
+    /// Empty text where there is none.
     #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-    pub(crate) fn serialize<T: Textual, S: serde::Serializer>(
-        value: &Option<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<T: Textual, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&value.as_ref().map(T::show).unwrap_or_default())
     }
 
-    pub(crate) fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    /// None where the text is empty.
+    pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
         Ok(Maybe::deserialize(deserializer)?.0)
     }
 }
 
 /// For `#[serde(with)]`: a list of values, each as text. The error of one names it.
-pub(super) mod list {
+pub mod list {
     use super::{Deserialize, Deserializer, Item, Textual};
 
-    pub(crate) fn serialize<T: Textual, S: serde::Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    /// Each as [`Textual::show`] writes it.
+    pub fn serialize<T: Textual, S: serde::Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(values.iter().map(T::show))
     }
 
-    pub(crate) fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    /// Each as [`Textual::parse`] reads it.
+    pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
         let items = Vec::<Item<T>>::deserialize(deserializer)?;
         Ok(items.into_iter().map(|item| item.0).collect())
     }

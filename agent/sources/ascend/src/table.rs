@@ -1,25 +1,28 @@
-//! What the table says of Ascend NPUs.
+//! Sections of the live table: Ascend NPUs.
 
-use super::cells::{absent, number, owner, percent, process, text, whole};
-use super::lookup::{Lookup, Section};
+use accelscope_core::table::{Lookup, Rates, Section, name, value, absent, number, owner, percent, process, text, whole};
 use accelscope_core::metric::catalogue::{accel, ascend, hw};
 use accelscope_core::metric::{Attributes, Instrument, Series, key};
 
 const MIB: f64 = 1_048_576.0;
 
-pub(super) fn chips(series: &Lookup<'_>) -> Section {
-    let head = vec![
-        "NPU",
-        "CHIP",
-        "MODEL",
-        "ADDRESS",
-        "HEALTH",
-        "POWER",
-        "TEMPERATURE",
-        "UTILIZATION",
-        "HBM",
-        "DDR",
-    ];
+/// The sections.
+pub(super) const SECTIONS: &[Section] = &[
+    Section {
+        title: "ASCEND",
+        columns: &[name("NPU"), name("CHIP"), name("MODEL"), name("ADDRESS"), name("HEALTH"), value("POWER"), value("TEMPERATURE"), value("UTILIZATION"), value("HBM"), value("DDR")],
+        rated: &[],
+        rows: chips,
+    },
+    Section {
+        title: "ASCEND PROCESSES",
+        columns: &[name("NPU"), name("CHIP"), name("PROCESS"), name("POD OR UNIT"), value("MEMORY")],
+        rated: &[],
+        rows: processes,
+    },
+];
+
+fn chips(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
     let row = |info: &Series| {
         let of = &info.attributes;
         let value = |instrument| series.of(instrument).find(|one| same_chip(&one.attributes, of));
@@ -41,11 +44,10 @@ pub(super) fn chips(series: &Lookup<'_>) -> Section {
     };
     let mut infos: Vec<_> = series.of(&ascend::DEVICE_INFO).collect();
     infos.sort_by_key(|info| [key::ASCEND_NPU_ID, key::ASCEND_CHIP_ID].map(|key| info.attributes.get(key).cloned()));
-    (head, infos.into_iter().map(row).collect())
+    infos.into_iter().map(row).collect()
 }
 
-pub(super) fn processes(series: &Lookup<'_>) -> Section {
-    let head = vec!["NPU", "CHIP", "PROCESS", "POD OR UNIT", "MEMORY"];
+fn processes(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
     let row = |one: &Series| {
         let of = &one.attributes;
         let mebibytes = number(Some(&one)).map(|bytes| bytes / MIB);
@@ -58,14 +60,11 @@ pub(super) fn processes(series: &Lookup<'_>) -> Section {
         ]
     };
     let of_ascend = |one: &&Series| one.attributes.get(key::ASCEND_NPU_ID).is_some();
-    (
-        head,
         series
             .of(&accel::PROCESS_MEMORY_USAGE)
             .filter(of_ascend)
             .map(row)
-            .collect(),
-    )
+            .collect()
 }
 
 /// Bus ids repeat; a chip is its NPU's id and its own.
