@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::choice::Enabled;
 use super::schema::nearest;
 use super::units::{Textual, list, optional, text};
-use accelscope_ioctl::Rung;
+use accelscope_ioctl::HookKind;
 
 /// Device nodes and their ioctls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,15 +167,15 @@ pub enum IoctlHooks {
     #[default]
     Auto,
     /// The best of these.
-    Only(Vec<Rung>),
+    Only(Vec<HookKind>),
 }
 
 /// The hook of that name.
-fn rung(word: &str) -> Result<Rung, String> {
-    if let Some(hook) = Rung::ALL.into_iter().find(|hook| hook.as_str() == word) {
+fn hook(word: &str) -> Result<HookKind, String> {
+    if let Some(hook) = HookKind::ALL.into_iter().find(|hook| hook.as_str() == word) {
         return Ok(hook);
     }
-    let words = Rung::ALL.map(Rung::as_str);
+    let words = HookKind::ALL.map(HookKind::as_str);
     let meant = nearest(word, words.into_iter()).filter(|(likeness, _)| *likeness >= 0.5);
     Err(match meant {
         Some((_, meant)) => format!("there is no hook {word:?}; did you mean {meant}?"),
@@ -203,7 +203,7 @@ impl IoctlHooks {
             if word == "auto" {
                 return Err("\"auto\" stands alone; leave it or the others out".to_owned());
             }
-            let hook = rung(word)?;
+            let hook = hook(word)?;
             if !hooks.contains(&hook) {
                 hooks.push(hook);
             }

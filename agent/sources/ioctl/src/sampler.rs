@@ -12,7 +12,7 @@ use super::devices::Devices;
 use super::drain::{Drain, Fate, Moment, ROOT};
 use super::holder_points::{DeviceLabels, points as holder_points};
 use super::holders::{Holders, Told};
-use super::kernel::{Event, Kernel, Rung, Watch};
+use super::kernel::{Event, HookKind, Kernel, Watch};
 use super::labels::Labels;
 use super::own::{Own, Users};
 use super::places::Places;
@@ -251,7 +251,15 @@ impl Sampler {
             self.own.count(self.drain.losses(&**kernel));
         }
         let told = match &self.kernel {
-            Some(kernel) if kernel.report().drivers.iter().all(|driver| driver.rung != Rung::Scan) => Told::ByEvents,
+            Some(kernel)
+                if kernel
+                    .report()
+                    .drivers
+                    .iter()
+                    .all(|driver| driver.hook != HookKind::Scan) =>
+            {
+                Told::ByEvents
+            }
             _ => Told::ByNothing,
         };
         let references = references(&self.roots, self.devices.all());

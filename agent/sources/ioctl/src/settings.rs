@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::extra::Extra;
-use crate::Rung;
+use crate::HookKind;
 
 /// The sampler's settings (`[ioctl]`).
 #[derive(Debug, Clone, Default)]
@@ -12,7 +12,7 @@ pub struct Settings {
     /// Nodes to watch beside those that are found.
     pub extra: Vec<Extra>,
     /// The hooks to try; the best that the kernel allows if absent.
-    pub hooks: Option<Vec<Rung>>,
+    pub hooks: Option<Vec<HookKind>>,
     /// A file with the kernel's BTF, as this process sees it.
     pub btf: Option<PathBuf>,
     /// Time between two readings.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Driver, Kernel, Live, Obstacle, Options, Report, Rung, Watch};
+use super::{Driver, HookKind, Kernel, Live, Obstacle, Options, Report, Watch};
 use crate::{Devices, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::{Finding, Level};
@@ -29,7 +29,7 @@ pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
 fn findings(report: &Report, memory: u64) -> Vec<Finding> {
     let mut findings: Vec<_> = report.drivers.iter().map(|found| driver(found, report)).collect();
     // Where no driver has a hook, the reason stands with each of them.
-    let hooked = report.drivers.iter().any(|driver| driver.rung != Rung::Scan);
+    let hooked = report.drivers.iter().any(|driver| driver.hook != HookKind::Scan);
     for obstacle in report.obstacles.iter().filter(|_| hooked) {
         findings.push(Finding {
             level: Level::Warn,
@@ -57,10 +57,10 @@ fn findings(report: &Report, memory: u64) -> Vec<Finding> {
 
 fn driver(driver: &Driver, report: &Report) -> Finding {
     let devices = driver.devices.join(", ");
-    if driver.rung == Rung::Scan {
+    if driver.hook == HookKind::Scan {
         let why: Vec<&Obstacle> = report.obstacles.iter().chain(&driver.obstacles).collect();
         let what: Vec<_> = why.iter().map(|obstacle| said(obstacle)).collect();
-        // The last rung that was tried needs least.
+        // The last hook that was tried needs least.
         let remedy = why.last().map(|obstacle| obstacle.remedy.clone());
         return match remedy {
             Some(_) => Finding {
@@ -75,9 +75,9 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
             },
         };
     }
-    let mut what = format!("{devices}: calls are counted by {}", driver.rung);
-    match (&driver.symbol, driver.rung) {
-        (Some(symbol), Rung::Fentry) => what.push_str(&format!(
+    let mut what = format!("{devices}: calls are counted by {}", driver.hook);
+    match (&driver.symbol, driver.hook) {
+        (Some(symbol), HookKind::Fentry) => what.push_str(&format!(
             " on {symbol}; while the agent runs, {} cannot be unloaded (ioctl.hooks = [\"kprobe\"] leaves it free)",
             driver.name
         )),
@@ -95,8 +95,8 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
 }
 
 fn said(obstacle: &Obstacle) -> String {
-    match obstacle.rung {
-        Some(rung) => format!("no {rung}: {}", obstacle.what),
+    match obstacle.hook {
+        Some(hook) => format!("no {hook}: {}", obstacle.what),
         None => obstacle.what.clone(),
     }
 }
@@ -105,19 +105,19 @@ fn said(obstacle: &Obstacle) -> String {
 mod tests {
     use super::*;
 
-    fn hailo(rung: Rung, symbol: Option<&str>, obstacles: Vec<Obstacle>) -> Driver {
+    fn hailo(hook: HookKind, symbol: Option<&str>, obstacles: Vec<Obstacle>) -> Driver {
         Driver {
             name: "hailo_pci".into(),
             devices: vec!["hailo0".into(), "hailo1".into()],
-            rung,
+            hook,
             symbol: symbol.map(str::to_owned),
             obstacles,
         }
     }
 
-    fn obstacle(rung: Option<Rung>, what: &str) -> Obstacle {
+    fn obstacle(hook: Option<HookKind>, what: &str) -> Obstacle {
         Obstacle {
-            rung,
+            hook,
             what: what.into(),
             remedy: format!("mend {what}"),
         }
@@ -127,9 +127,9 @@ mod tests {
     fn a_driver_with_a_hook_says_why_not_a_better_one() {
         let report = Report {
             drivers: vec![hailo(
-                Rung::Tracepoint,
+                HookKind::Tracepoint,
                 None,
-                vec![obstacle(Some(Rung::Kprobe), "no CONFIG_KPROBES")],
+                vec![obstacle(Some(HookKind::Kprobe), "no CONFIG_KPROBES")],
             )],
             offsets: Some("calibration".into()),
             ..Report::default()
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn without_a_hook_there_is_one_line_with_the_reason() {
         let report = Report {
-            drivers: vec![hailo(Rung::Scan, None, Vec::new())],
+            drivers: vec![hailo(HookKind::Scan, None, Vec::new())],
             obstacles: vec![obstacle(None, "the agent lacks CAP_BPF")],
             ..Report::default()
         };
@@ -166,7 +166,7 @@ mod tests {
         assert!(found[0].what.contains("no calls: the agent lacks CAP_BPF"), "{found:?}");
         assert_eq!(found[0].remedy.as_deref(), Some("mend the agent lacks CAP_BPF"));
         let wanted = Report {
-            drivers: vec![hailo(Rung::Scan, None, Vec::new())],
+            drivers: vec![hailo(HookKind::Scan, None, Vec::new())],
             ..Report::default()
         };
         assert_eq!(findings(&wanted, 0)[0].level, Level::Ok, "it was asked for");

@@ -29,7 +29,7 @@ fn device(path: &str) -> Device {
     }
 }
 
-fn live(hooks: Option<Vec<Rung>>) -> Live {
+fn live(hooks: Option<Vec<HookKind>>) -> Live {
     let options = Options {
         hooks,
         ..Options::default()
@@ -40,7 +40,7 @@ fn live(hooks: Option<Vec<Rung>>) -> Live {
 /// Watches a device; nothing where this machine does not let it.
 fn watching(live: &mut Live, device: &Device) -> bool {
     live.watch(&[Watch { place: 3, device }]);
-    let seen = live.report().drivers[0].rung != Rung::Scan;
+    let seen = live.report().drivers[0].hook != HookKind::Scan;
     if !seen {
         let required = std::env::var("ACCELSCOPE_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word == "ebpf"));
         assert!(!required, "{:#?}", live.report());
@@ -76,19 +76,19 @@ fn drained(live: &mut Live, calls: u64) -> BTreeMap<u32, (Ident, Record)> {
     }
 }
 
-fn counts_every_call(rung: Rung) {
+fn counts_every_call(hook: HookKind) {
     let _alone = ALONE.lock();
-    counted(live(Some(vec![rung])), rung);
+    counted(live(Some(vec![hook])), hook);
 }
 
-fn counted(mut live: Live, rung: Rung) {
+fn counted(mut live: Live, hook: HookKind) {
     const THREADS: usize = 4;
     const EACH: usize = 5_000;
     let device = device("/dev/full");
     if !watching(&mut live, &device) {
         return;
     }
-    assert_eq!(live.report().drivers[0].rung, rung);
+    assert_eq!(live.report().drivers[0].hook, hook);
     let other = File::open("/dev/null").unwrap();
     let file = File::open("/dev/full").unwrap();
     std::thread::scope(|scope| {
@@ -131,22 +131,22 @@ fn counted(mut live: Live, rung: Rung) {
 
 #[test]
 fn tracepoints_count_every_call_and_no_other() {
-    counts_every_call(Rung::Tracepoint);
+    counts_every_call(HookKind::Tracepoint);
 }
 
 #[test]
 fn raw_tracepoints_count_every_call_and_no_other() {
-    counts_every_call(Rung::RawTracepoint);
+    counts_every_call(HookKind::RawTracepoint);
 }
 
 #[test]
 fn typed_programs_are_taken_where_the_kernel_has_types() {
     let _alone = ALONE.lock();
-    let mut live = live(Some(vec![Rung::Tracepoint]));
+    let mut live = live(Some(vec![HookKind::Tracepoint]));
     if !watching(&mut live, &device("/dev/full")) || live.report().offsets.as_deref() != Some("kernel BTF") {
         return;
     }
-    let loaded = live.loaded.as_mut().unwrap().ladder.hooks().loaded();
+    let loaded = live.loaded.as_mut().unwrap().selector.hooks().loaded();
     assert!(loaded.contains(&"ioctl_enter_direct"), "{loaded:?}");
     assert!(!loaded.contains(&"ioctl_enter_probed"), "{loaded:?}");
 }
@@ -164,7 +164,7 @@ fn untyped() -> (tempfile::TempDir, Live) {
 fn without_types_and_typed_programs_every_call_is_counted_too() {
     let _alone = ALONE.lock();
     let (_root, live) = untyped();
-    counted(live, Rung::Tracepoint);
+    counted(live, HookKind::Tracepoint);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn without_types_the_report_says_what_is_used_instead() {
     }
     assert_eq!(live.report().offsets.as_deref(), Some("calibration"));
     assert_eq!(live.report().obstacles, [], "nothing is lost on this machine");
-    let loaded = live.loaded.as_mut().unwrap().ladder.hooks().loaded();
+    let loaded = live.loaded.as_mut().unwrap().selector.hooks().loaded();
     assert!(loaded.contains(&"ioctl_exit_probed"), "{loaded:?}");
 }
 
@@ -203,7 +203,7 @@ fn a_file_of_types_is_used_where_the_kernel_has_none() {
     }
     assert_eq!(live.report().offsets, Some(file.path().display().to_string()));
     assert_eq!(live.report().obstacles, []);
-    counted(live, Rung::Tracepoint);
+    counted(live, HookKind::Tracepoint);
 }
 
 /// Moves the members of a name from one offset (bits) to another; how many there were.
@@ -266,7 +266,7 @@ fn a_file_of_types_that_is_no_good_is_named_once_and_calls_are_counted_without_i
             "{obstacle:?}"
         );
         assert!(obstacle.remedy.contains("BTF of Linux"), "{obstacle:?}");
-        counted(live, Rung::Tracepoint);
+        counted(live, HookKind::Tracepoint);
     }
 }
 
@@ -406,7 +406,7 @@ fn loading_and_unloading_a_hundred_times_leaves_nothing_behind() {
             device: &device,
         }]);
         call(&file, COMMAND);
-        assert_eq!(live.report().drivers[0].rung, Rung::Tracepoint);
+        assert_eq!(live.report().drivers[0].hook, HookKind::Tracepoint);
         made.extend(held());
     }
     drop(file);
@@ -478,11 +478,11 @@ fn calibration_finds_what_the_kernels_types_tell() {
 #[test]
 fn a_scan_that_was_asked_for_loads_nothing() {
     let _alone = ALONE.lock();
-    let mut live = live(Some(vec![Rung::Scan]));
+    let mut live = live(Some(vec![HookKind::Scan]));
     live.watch(&[Watch {
         place: 0,
         device: &device("/dev/full"),
     }]);
-    assert_eq!((live.memory(), live.report().drivers[0].rung), (0, Rung::Scan));
+    assert_eq!((live.memory(), live.report().drivers[0].hook), (0, HookKind::Scan));
     assert_eq!(live.report().obstacles, []);
 }

@@ -17,7 +17,7 @@ pub(super) enum Capability {
 
 /// The machine's answers. Each may be absent, which says nothing.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Facts {
+pub(super) struct Environment {
     /// Effective capabilities.
     pub(super) capabilities: Option<u64>,
     /// The lockdown mode in force (`integrity`, `confidentiality`), unless it is `none`.
@@ -47,7 +47,7 @@ const OPTIONS: [&str; 9] = [
 /// A configuration has some 12,000 lines.
 const MOST_LINES: usize = 100_000;
 
-impl Facts {
+impl Environment {
     /// Reads them all.
     pub(super) fn read(roots: &HostRoots) -> Self {
         let proc = |name: &str| std::fs::read_to_string(roots.proc().join(name)).ok();
@@ -195,43 +195,46 @@ mod tests {
     #[test]
     fn a_configuration_tells_what_is_set_and_what_is_not() {
         let text = "# CONFIG_KPROBES is not set\nCONFIG_BPF_EVENTS=y\nCONFIG_DEBUG_INFO_BTF=y\n";
-        let facts = Facts {
+        let environment = Environment {
             options: scan(text.as_bytes()).unwrap(),
-            ..Facts::default()
+            ..Environment::default()
         };
-        assert!(!facts.lacks("CONFIG_BPF_EVENTS"));
-        assert!(!facts.lacks("CONFIG_DEBUG_INFO_BTF"));
+        assert!(!environment.lacks("CONFIG_BPF_EVENTS"));
+        assert!(!environment.lacks("CONFIG_DEBUG_INFO_BTF"));
         assert_eq!(
-            facts.missing_option(&["CONFIG_BPF_EVENTS", "CONFIG_KPROBES", "CONFIG_KPROBE_EVENTS"]),
+            environment.missing_option(&["CONFIG_BPF_EVENTS", "CONFIG_KPROBES", "CONFIG_KPROBE_EVENTS"]),
             Some("this kernel was built without CONFIG_KPROBES, CONFIG_KPROBE_EVENTS".into())
         );
-        assert!(!Facts::default().lacks("CONFIG_KPROBES"), "not known is not missing");
+        assert!(
+            !Environment::default().lacks("CONFIG_KPROBES"),
+            "not known is not missing"
+        );
     }
 
     #[test]
     fn a_refusal_names_what_is_missing() {
-        let none = Facts {
+        let none = Environment {
             capabilities: capabilities("Name:\tx\nCapEff:\t0000000000000000\n"),
             unprivileged_bpf_disabled: Some(2),
             perf_event_paranoid: Some(3),
-            ..Facts::default()
+            ..Environment::default()
         };
         assert_eq!(
             none.refused().0,
             "the agent lacks CAP_BPF and CAP_PERFMON, and kernel.unprivileged_bpf_disabled is 2, \
              kernel.perf_event_paranoid 3"
         );
-        let all = |lockdown: Option<&str>| Facts {
+        let all = |lockdown: Option<&str>| Environment {
             capabilities: Some(u64::MAX),
             lockdown: lockdown.map(str::to_owned),
-            ..Facts::default()
+            ..Environment::default()
         };
         assert!(all(Some("confidentiality")).refused().0.contains("locked down"));
         assert!(all(None).refused().0.contains("security module"));
-        let least = Facts {
+        let least = Environment {
             capabilities: Some(1 << Capability::Bpf as u64 | 1 << Capability::Perfmon as u64),
             perf_event_paranoid: Some(4),
-            ..Facts::default()
+            ..Environment::default()
         };
         assert!(
             least.refused().1.contains("sysctl"),

@@ -86,10 +86,10 @@ fn device(family: Family, name: &str, driver: Option<&str>) -> Device {
     }
 }
 
-fn rungs(choices: &[Choice<'_>]) -> Vec<(Rung, Option<String>)> {
+fn selected(choices: &[Choice<'_>]) -> Vec<(HookKind, Option<String>)> {
     choices
         .iter()
-        .map(|choice| (choice.driver.rung, choice.driver.symbol.clone()))
+        .map(|choice| (choice.driver.hook, choice.driver.symbol.clone()))
         .collect()
 }
 
@@ -103,19 +103,19 @@ fn each_driver_gets_the_best_that_there_is_for_it() {
         attached: Rc::clone(&attached),
         ..Fake::default()
     };
-    let mut ladder = Ladder::new(fake, None, SIGHT);
+    let mut selector = HookSelector::new(fake, None, SIGHT);
     let devices = [
         device(Family::Hailo, "hailo0", Some("4.20.0")),
         device(Family::Hailo, "hailo1", Some("4.20.0")),
         device(Family::Other, "full", None),
     ];
     let all: Vec<_> = devices.iter().collect();
-    let choices = ladder.choose(&all, &Facts::default());
+    let choices = selector.choose(&all, &Environment::default());
     assert_eq!(
-        rungs(&choices),
+        selected(&choices),
         [
-            (Rung::Fentry, Some("hailo_pcie_fops_unlockedioctl".into())),
-            (Rung::Tracepoint, None)
+            (HookKind::Fentry, Some("hailo_pcie_fops_unlockedioctl".into())),
+            (HookKind::Tracepoint, None)
         ]
     );
     assert_eq!(choices[0].devices, [0, 1]);
@@ -125,9 +125,9 @@ fn each_driver_gets_the_best_that_there_is_for_it() {
         ["fentry hailo_pci hailo_pcie_fops_unlockedioctl", "tracepoints"]
     );
 
-    ladder.choose(&all[..2], &Facts::default());
+    selector.choose(&all[..2], &Environment::default());
     assert_eq!(*attached.borrow(), ["fentry hailo_pci hailo_pcie_fops_unlockedioctl"]);
-    ladder.choose(&[], &Facts::default());
+    selector.choose(&[], &Environment::default());
     assert_eq!(*attached.borrow(), [""; 0], "nothing is attached for nobody");
 }
 
@@ -141,17 +141,17 @@ fn a_module_that_is_loaded_anew_is_hooked_anew() {
         attached: Rc::clone(&attached),
         ..Fake::default()
     };
-    let mut ladder = Ladder::new(fake, None, SIGHT);
+    let mut selector = HookSelector::new(fake, None, SIGHT);
     let hailo = device(Family::Hailo, "hailo0", None);
-    ladder.choose(&[&hailo], &Facts::default());
-    let before = ladder.functions.keys().next().copied().unwrap();
-    ladder.choose(&[&hailo], &Facts::default());
-    assert_eq!(ladder.functions.keys().next().copied(), Some(before), "it stays");
+    selector.choose(&[&hailo], &Environment::default());
+    let before = selector.functions.keys().next().copied().unwrap();
+    selector.choose(&[&hailo], &Environment::default());
+    assert_eq!(selector.functions.keys().next().copied(), Some(before), "it stays");
     // The dead hook holds the name in the fake as it does not in a kernel.
-    ladder.choose(&[], &Facts::default());
+    selector.choose(&[], &Environment::default());
     modules.borrow_mut().insert("hailo_pci", 8);
-    ladder.choose(&[&hailo], &Facts::default());
-    assert_ne!(ladder.functions.keys().next().copied(), Some(before));
+    selector.choose(&[&hailo], &Environment::default());
+    assert_ne!(selector.functions.keys().next().copied(), Some(before));
     assert_eq!(attached.borrow().len(), 1);
 }
 
@@ -164,12 +164,12 @@ fn a_call_that_passes_two_known_functions_is_counted_at_one() {
         ..Fake::default()
     };
     let attached = Rc::clone(&fake.attached);
-    let mut ladder = Ladder::new(fake, None, SIGHT);
+    let mut selector = HookSelector::new(fake, None, SIGHT);
     let gpu = device(Family::Drm, "renderD128", Some("amdgpu"));
     let other = device(Family::Drm, "card0", Some("ast"));
-    ladder.choose(&[&gpu], &Facts::default());
+    selector.choose(&[&gpu], &Environment::default());
     assert_eq!(*attached.borrow(), ["kprobe amdgpu_drm_ioctl"]);
-    ladder.choose(&[&gpu, &other], &Facts::default());
+    selector.choose(&[&gpu, &other], &Environment::default());
     assert_eq!(*attached.borrow(), ["kprobe drm_ioctl"]);
 }
 
@@ -179,10 +179,12 @@ fn what_is_forced_is_used_and_else_nothing() {
         device(Family::Other, "full", None),
         device(Family::Hailo, "hailo0", None),
     );
-    let raw = Ladder::new(Fake::default(), Some(&[Rung::RawTracepoint]), SIGHT).choose(&[&other], &Facts::default());
-    assert_eq!(rungs(&raw), [(Rung::RawTracepoint, None)]);
-    let fentry = Ladder::new(Fake::default(), Some(&[Rung::Fentry]), SIGHT).choose(&[&hailo], &Facts::default());
-    assert_eq!(rungs(&fentry), [(Rung::Scan, None)]);
+    let raw = HookSelector::new(Fake::default(), Some(&[HookKind::RawTracepoint]), SIGHT)
+        .choose(&[&other], &Environment::default());
+    assert_eq!(selected(&raw), [(HookKind::RawTracepoint, None)]);
+    let fentry =
+        HookSelector::new(Fake::default(), Some(&[HookKind::Fentry]), SIGHT).choose(&[&hailo], &Environment::default());
+    assert_eq!(selected(&fentry), [(HookKind::Scan, None)]);
     assert!(
         fentry[0].driver.obstacles[0]
             .what
@@ -192,7 +194,7 @@ fn what_is_forced_is_used_and_else_nothing() {
         files: false,
         descriptors: false,
     };
-    let blind = Ladder::new(Fake::default(), None, blind).choose(&[&other], &Facts::default());
-    assert_eq!(rungs(&blind), [(Rung::Scan, None)]);
+    let blind = HookSelector::new(Fake::default(), None, blind).choose(&[&other], &Environment::default());
+    assert_eq!(selected(&blind), [(HookKind::Scan, None)]);
     assert!(blind[0].driver.obstacles.last().unwrap().remedy.contains("ioctl.btf"));
 }

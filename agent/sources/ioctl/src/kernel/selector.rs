@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::Facts;
+use super::environment::Environment;
 use super::programs::{Attached, HookError, Programs};
 use super::refusal;
 use super::report::{Driver, Obstacle};
-use crate::Rung;
+use crate::HookKind;
 use crate::{Device, Hook};
 
 /// Attaches programs. A trait, so that the choice is tested without a kernel that has each kind of hook.
@@ -89,13 +89,13 @@ const PASSED: &[(&str, &[&str])] = &[
 
 /// The hooks in use.
 #[derive(Debug)]
-pub(super) struct Ladder<H: Hooks> {
+pub(super) struct HookSelector<H: Hooks> {
     hooks: H,
-    /// The rungs that may be used, the best first.
-    allowed: Vec<Rung>,
+    /// The kinds of hook that may be used, the best first.
+    allowed: Vec<HookKind>,
     sight: Sight,
-    functions: BTreeMap<Function, (Rung, H::Attached)>,
-    syscall: Option<(Rung, H::Attached)>,
+    functions: BTreeMap<Function, (HookKind, H::Attached)>,
+    syscall: Option<(HookKind, H::Attached)>,
 }
 
 /// How the devices of one driver are seen.
@@ -107,14 +107,14 @@ pub(super) struct Choice<'a> {
     of: &'a Device,
 }
 
-impl<H: Hooks> Ladder<H> {
+impl<H: Hooks> HookSelector<H> {
     /// `forced` is the list of `ioctl.hooks`; raw tracepoints are used only if named there.
-    pub(super) fn new(hooks: H, forced: Option<&[Rung]>, sight: Sight) -> Self {
-        let allowed = Rung::ALL
+    pub(super) fn new(hooks: H, forced: Option<&[HookKind]>, sight: Sight) -> Self {
+        let allowed = HookKind::ALL
             .into_iter()
-            .filter(|rung| match forced {
-                Some(forced) => forced.contains(rung),
-                None => *rung != Rung::RawTracepoint,
+            .filter(|hook| match forced {
+                Some(forced) => forced.contains(hook),
+                None => *hook != HookKind::RawTracepoint,
             })
             .collect();
         Self {
@@ -131,7 +131,7 @@ impl<H: Hooks> Ladder<H> {
     }
 
     /// Attaches what these devices need and detaches what they do not. A hook that stays is not touched.
-    pub(super) fn choose<'a>(&mut self, devices: &[&'a Device], facts: &Facts) -> Vec<Choice<'a>> {
+    pub(super) fn choose<'a>(&mut self, devices: &[&'a Device], environment: &Environment) -> Vec<Choice<'a>> {
         let mut choices: Vec<Choice<'a>> = Vec::new();
         for (place, device) in devices.iter().enumerate() {
             let same = |choice: &&mut Choice<'a>| {
@@ -152,7 +152,7 @@ impl<H: Hooks> Ladder<H> {
                             .clone()
                             .unwrap_or_else(|| device.family.as_str().to_owned()),
                         devices: vec![device.name.clone()],
-                        rung: Rung::Scan,
+                        hook: HookKind::Scan,
                         symbol: None,
                         obstacles: Vec::new(),
                     },
@@ -166,15 +166,15 @@ impl<H: Hooks> Ladder<H> {
         for (choice, functions) in choices.iter_mut().zip(&candidates) {
             let passed = passed(functions, &candidates);
             let functions = passed.as_ref().map_or(functions.as_slice(), std::slice::from_ref);
-            self.climb(&mut choice.driver, functions, facts);
-            match choice.driver.rung {
-                Rung::Fentry | Rung::Kprobe => {
+            self.climb(&mut choice.driver, functions, environment);
+            match choice.driver.hook {
+                HookKind::Fentry | HookKind::Kprobe => {
                     let symbol = choice.driver.symbol.clone();
                     let taken = |function: &&Function| Some(function.symbol) == symbol.as_deref();
                     used.extend(functions.iter().filter(taken).copied());
                 }
-                Rung::Tracepoint | Rung::RawTracepoint => syscalls = true,
-                Rung::Scan => {}
+                HookKind::Tracepoint | HookKind::RawTracepoint => syscalls = true,
+                HookKind::Scan => {}
             }
         }
         self.functions.retain(|function, _| used.contains(function));
@@ -200,83 +200,83 @@ impl<H: Hooks> Ladder<H> {
         if loaded.is_empty() { all } else { loaded }
     }
 
-    /// The best rung for one driver.
-    fn climb(&mut self, driver: &mut Driver, functions: &[Function], facts: &Facts) {
-        let on_functions = |rung: &Rung| matches!(rung, Rung::Fentry | Rung::Kprobe);
+    /// The best hook for one driver.
+    fn climb(&mut self, driver: &mut Driver, functions: &[Function], environment: &Environment) {
+        let on_functions = |hook: &HookKind| matches!(hook, HookKind::Fentry | HookKind::Kprobe);
         if functions.is_empty() && self.allowed.iter().any(on_functions) {
             driver.obstacles.push(Obstacle {
-                rung: None,
+                hook: None,
                 what: "no function of its driver is known that could be hooked".to_owned(),
                 remedy: "report the driver, so that a later version knows it".to_owned(),
             });
         }
-        let rungs = self.allowed.clone();
-        for rung in rungs
+        let kinds = self.allowed.clone();
+        for hook in kinds
             .into_iter()
-            .filter(|rung| !functions.is_empty() || !on_functions(rung))
+            .filter(|hook| !functions.is_empty() || !on_functions(hook))
         {
-            let tried = match rung {
-                Rung::Fentry | Rung::Kprobe => self.on_function(rung, functions),
-                Rung::Tracepoint | Rung::RawTracepoint => self.on_syscalls(rung),
-                Rung::Scan => Ok(None),
+            let tried = match hook {
+                HookKind::Fentry | HookKind::Kprobe => self.on_function(hook, functions),
+                HookKind::Tracepoint | HookKind::RawTracepoint => self.on_syscalls(hook),
+                HookKind::Scan => Ok(None),
             };
             match tried {
                 Ok(symbol) => {
-                    driver.rung = rung;
+                    driver.hook = hook;
                     driver.symbol = symbol.map(str::to_owned);
                     return;
                 }
                 Err(Tried::Nothing(obstacle)) => driver.obstacles.push(obstacle),
                 Err(Tried::Refused(error)) => {
                     tracing::debug!(
-                        rung = rung.as_str(),
+                        hook = hook.as_str(),
                         error = &error as &dyn std::error::Error,
                         "not to be had"
                     );
-                    driver.obstacles.push(refusal::explain(rung, &error, facts));
+                    driver.obstacles.push(refusal::explain(hook, &error, environment));
                 }
             }
         }
-        driver.rung = Rung::Scan;
+        driver.hook = HookKind::Scan;
     }
 
-    fn on_function(&mut self, rung: Rung, functions: &[Function]) -> Result<Option<&'static str>, Tried> {
+    fn on_function(&mut self, hook: HookKind, functions: &[Function]) -> Result<Option<&'static str>, Tried> {
         if !self.sight.files {
-            return Err(Tried::blind(rung));
+            return Err(Tried::blind(hook));
         }
         let mut refused = None;
         for function in functions {
-            if self.functions.get(function).is_some_and(|(known, _)| *known == rung) {
+            if self.functions.get(function).is_some_and(|(known, _)| *known == hook) {
                 return Ok(Some(function.symbol));
             }
-            let tried = match rung {
-                Rung::Fentry => self.hooks.fentry(function.module, function.symbol),
+            let tried = match hook {
+                HookKind::Fentry => self.hooks.fentry(function.module, function.symbol),
                 _ => self.hooks.kprobe(function.symbol),
             };
             match tried {
                 Ok(attached) => {
-                    self.functions.insert(*function, (rung, attached));
+                    self.functions.insert(*function, (hook, attached));
                     return Ok(Some(function.symbol));
                 }
                 // The first candidate is the likeliest, and so is its reason.
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        Err(refused.map_or_else(|| Tried::blind(rung), Tried::Refused))
+        Err(refused.map_or_else(|| Tried::blind(hook), Tried::Refused))
     }
 
-    fn on_syscalls(&mut self, rung: Rung) -> Result<Option<&'static str>, Tried> {
+    fn on_syscalls(&mut self, hook: HookKind) -> Result<Option<&'static str>, Tried> {
         if !self.sight.descriptors || !self.sight.files {
-            return Err(Tried::blind(rung));
+            return Err(Tried::blind(hook));
         }
-        if self.syscall.as_ref().is_some_and(|(known, _)| *known == rung) {
+        if self.syscall.as_ref().is_some_and(|(known, _)| *known == hook) {
             return Ok(None);
         }
-        let attached = match rung {
-            Rung::Tracepoint => self.hooks.tracepoints(),
+        let attached = match hook {
+            HookKind::Tracepoint => self.hooks.tracepoints(),
             _ => self.hooks.raw_tracepoints(),
         };
-        self.syscall = Some((rung, attached.map_err(Tried::Refused)?));
+        self.syscall = Some((hook, attached.map_err(Tried::Refused)?));
         Ok(None)
     }
 }
@@ -287,17 +287,17 @@ enum Tried {
 }
 
 impl Tried {
-    fn nothing(rung: Rung, what: &str, remedy: &str) -> Self {
+    fn nothing(hook: HookKind, what: &str, remedy: &str) -> Self {
         Self::Nothing(Obstacle {
-            rung: Some(rung),
+            hook: Some(hook),
             what: what.to_owned(),
             remedy: remedy.to_owned(),
         })
     }
 
-    fn blind(rung: Rung) -> Self {
+    fn blind(hook: HookKind) -> Self {
         Self::nothing(
-            rung,
+            hook,
             "it is not known where this kernel keeps the device of a file",
             "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf",
         )
@@ -315,5 +315,5 @@ fn passed(functions: &[Function], all: &[Vec<Function>]) -> Option<Function> {
 }
 
 #[cfg(test)]
-#[path = "ladder_tests.rs"]
+#[path = "tests/selector.rs"]
 mod tests;

@@ -1,24 +1,25 @@
-//! The kinds of hooks by which calls are seen: what the configuration names and the kernel may refuse.
+//! Kinds of kernel hooks by which ioctl calls are counted.
 
 use std::fmt;
 
-/// A kind of hook: a rung of the ladder, the best first.
+/// A kind of hook as `ioctl.hooks` names it. Ordered by preference: the cheapest for the observed calls comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rung {
+pub enum HookKind {
     /// `fentry` and `fexit` on the driver's own function.
     Fentry,
     /// A kprobe and a kretprobe on the driver's own function.
     Kprobe,
     /// The tracepoints `syscalls:sys_enter_ioctl` and `sys_exit_ioctl`.
     Tracepoint,
-    /// The raw tracepoints `sys_enter` and `sys_exit`, which cost every system call of the machine. Only if forced.
+    /// The raw tracepoints `sys_enter` and `sys_exit`, which slow down every system call of the machine. Only used if
+    /// the configuration names it.
     RawTracepoint,
-    /// No hook: who holds which device is read from `/proc`, and no call is seen.
+    /// No hook: only the holders of devices are known, from `/proc`; calls are not counted.
     Scan,
 }
 
-impl Rung {
-    /// Each of them, the best first.
+impl HookKind {
+    /// All kinds in order of preference.
     pub const ALL: [Self; 5] = [
         Self::Fentry,
         Self::Kprobe,
@@ -27,7 +28,7 @@ impl Rung {
         Self::Scan,
     ];
 
-    /// Its name in `ioctl.hooks`.
+    /// Name in `ioctl.hooks`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fentry => "fentry",
@@ -39,7 +40,7 @@ impl Rung {
     }
 }
 
-impl fmt::Display for Rung {
+impl fmt::Display for HookKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
