@@ -66,7 +66,7 @@ pub trait Source {
     /// Sections of the live table.
     const TABLE: &'static [Section] = &[];
     /// Families of device nodes, with the names of their ioctls.
-    const DEVICES: &'static [DeviceFamily] = &[];
+    const DEVICES: &'static [&'static DeviceFamily] = &[];
     /// Main function of its worker process.
     const WORKER: Option<WorkerMain> = None;
     /// Which device an allocation of the kubelet is.
@@ -97,7 +97,7 @@ pub struct Descriptor {
     pub attributes: &'static [(&'static str, &'static str)],
     pub extensions: &'static [Extension],
     pub table: &'static [Section],
-    pub devices: &'static [DeviceFamily],
+    pub devices: &'static [&'static DeviceFamily],
     pub worker: Option<WorkerMain>,
     pub allocated_device: Option<AllocatedDevice>,
     pub reads_accelerators: bool,

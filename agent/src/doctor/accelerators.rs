@@ -5,69 +5,6 @@ use crate::config::{Config, Enabled};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler;
 
-/// A source that can explain itself.
-struct Source {
-    /// Its section of the configuration.
-    name: &'static str,
-    /// Without any of those that read accelerators there is nothing to watch.
-    accelerators: bool,
-    /// It reads files, which disturbs nobody. Others ask a vendor's tool or library, or a service of the node, each for
-    /// as long as it has patience: for a single look only, because beside a running agent they would be asked twice.
-    only_files: bool,
-    enabled: fn(&Config) -> Enabled,
-    explain: fn(&Config, &HostRoots) -> Vec<sampler::Finding>,
-}
-
-/// Every source that is compiled in. A vendor adds one entry.
-const SOURCES: &[Source] = &[
-    #[cfg(feature = "hailo")]
-    Source {
-        name: "hailo",
-        accelerators: true,
-        only_files: true,
-        enabled: |config| config.hailo.enabled,
-        explain: |config, roots| accelscope_hailo::explain(roots, &config.hailo_settings()),
-    },
-    #[cfg(feature = "ascend")]
-    Source {
-        name: "ascend",
-        accelerators: true,
-        only_files: false,
-        enabled: |config| config.ascend.enabled,
-        explain: |config, roots| accelscope_ascend::explain(roots, &config.ascend_settings()),
-    },
-    #[cfg(feature = "nvidia")]
-    Source {
-        name: "nvidia",
-        accelerators: true,
-        only_files: false,
-        enabled: |config| config.nvidia.enabled,
-        explain: |config, roots| accelscope_nvidia::explain(roots, &config.nvidia_settings()),
-    },
-    #[cfg(feature = "ioctl")]
-    Source {
-        name: "ioctl",
-        accelerators: true,
-        // It attaches its programs once.
-        only_files: false,
-        enabled: |config| config.ioctl.enabled,
-        explain: |config, roots| {
-            let settings = config.ioctl_settings();
-            let mut found = accelscope_ioctl::explain_devices(roots, &settings);
-            found.extend(accelscope_ioctl::kernel::explain_hooks(roots, &settings));
-            found
-        },
-    },
-    #[cfg(feature = "kubelet")]
-    Source {
-        name: "kubelet",
-        accelerators: false,
-        only_files: false,
-        enabled: |config| config.kubelet.enabled,
-        explain: |config, roots| vec![accelscope_kubelet::explain(roots, &config.kubelet_settings())],
-    },
-];
-
 /// Everything that the sources can say; that none of them has accelerators to read stops the main job.
 pub(super) fn accelerators(config: &Config, roots: &HostRoots) -> Vec<Finding> {
     let (vendors, others): (Vec<&Source>, Vec<&Source>) = SOURCES.iter().partition(|source| source.accelerators);

@@ -13,6 +13,7 @@ pub use pattern::matches;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::path::Path;
 
 /// A family of device nodes that take the same ioctls.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct DeviceFamily {
     pub abi: Abi,
     /// Its commands.
     pub commands: Commands,
+    /// How its devices are identified; by their PCI address, without an `hw.id`, if absent.
+    pub identity: Option<Identity>,
     /// Whether that node has a command whose argument begins with the number of the command proper.
     pub wraps_commands: fn(node: &str) -> bool,
 }
@@ -38,8 +41,26 @@ pub enum Abi {
     Fixed,
     /// The name of the driver in sysfs, such as `amdgpu`.
     DriverName,
-    /// The version of the driver. The function returns what is wrong with a version that a user wrote.
-    DriverVersion(fn(version: &str) -> Option<String>),
+    /// The version of the driver.
+    DriverVersion(Versions),
+}
+
+/// Versions of a driver.
+#[derive(Debug, Clone, Copy)]
+pub struct Versions {
+    /// What is wrong with a version that a user wrote, if anything.
+    pub fault: fn(version: &str) -> Option<String>,
+    /// The version whose commands are assumed where the driver's own is unknown.
+    pub substitute: fn(version: Option<&str>) -> Option<String>,
+}
+
+/// How the devices of a family are identified.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity {
+    /// The address of the device with that class directory in sysfs.
+    pub address: fn(directory: &Path) -> Option<String>,
+    /// `hw.id` from address, machine id and node name.
+    pub hw_id: fn(address: &str, machine_id: &str, node_name: &str) -> String,
 }
 
 impl DeviceFamily {
@@ -51,6 +72,7 @@ impl DeviceFamily {
             hooks: &[],
             abi: Abi::Fixed,
             commands: Commands::NONE,
+            identity: None,
             wraps_commands: |_| false,
         }
     }

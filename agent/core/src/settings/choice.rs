@@ -1,6 +1,5 @@
 //! Settings that take one word of a few.
 
-
 /// Whether a source runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Enabled {

@@ -1,12 +1,13 @@
 //! The source as the agent knows it.
 
+use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue;
 use accelscope_core::sampler::{Finding, Sampler};
 use accelscope_core::source::{Context, Descriptor, Source, WorkerMain};
 use accelscope_core::table::Section;
 
-use super::{Settings, build, dcmi::serve, explain, table};
+use super::{Settings, build, dcmi::serve, explain, ioctl, table};
 
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Ascend>();
@@ -17,8 +18,8 @@ impl Source for Ascend {
     type Settings = Settings;
 
     const NAME: &'static str = super::sampler::NAME;
-    const INSTRUMENTS: &'static [&'static [&'static Instrument]] =
-        &[catalogue::ascend::ALL];
+    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::ascend::ALL];
+    const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;
     const WORKER: Option<WorkerMain> = Some(serve);
 

@@ -1,8 +1,10 @@
 //! Sections of the live table: Ascend NPUs.
 
-use accelscope_core::table::{Lookup, Rates, Section, name, value, absent, number, owner, percent, process, text, whole};
 use accelscope_core::metric::catalogue::{accel, ascend, hw};
 use accelscope_core::metric::{Attributes, Instrument, Series, key};
+use accelscope_core::table::{
+    Lookup, Rates, Section, absent, name, number, owner, percent, process, text, value, whole,
+};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -10,13 +12,30 @@ const MIB: f64 = 1_048_576.0;
 pub(super) const SECTIONS: &[Section] = &[
     Section {
         title: "ASCEND",
-        columns: &[name("NPU"), name("CHIP"), name("MODEL"), name("ADDRESS"), name("HEALTH"), value("POWER"), value("TEMPERATURE"), value("UTILIZATION"), value("HBM"), value("DDR")],
+        columns: &[
+            name("NPU"),
+            name("CHIP"),
+            name("MODEL"),
+            name("ADDRESS"),
+            name("HEALTH"),
+            value("POWER"),
+            value("TEMPERATURE"),
+            value("UTILIZATION"),
+            value("HBM"),
+            value("DDR"),
+        ],
         rated: &[],
         rows: chips,
     },
     Section {
         title: "ASCEND PROCESSES",
-        columns: &[name("NPU"), name("CHIP"), name("PROCESS"), name("POD OR UNIT"), value("MEMORY")],
+        columns: &[
+            name("NPU"),
+            name("CHIP"),
+            name("PROCESS"),
+            name("POD OR UNIT"),
+            value("MEMORY"),
+        ],
         rated: &[],
         rows: processes,
     },
@@ -60,11 +79,11 @@ fn processes(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
         ]
     };
     let of_ascend = |one: &&Series| one.attributes.get(key::ASCEND_NPU_ID).is_some();
-        series
-            .of(&accel::PROCESS_MEMORY_USAGE)
-            .filter(of_ascend)
-            .map(row)
-            .collect()
+    series
+        .of(&accel::PROCESS_MEMORY_USAGE)
+        .filter(of_ascend)
+        .map(row)
+        .collect()
 }
 
 /// Bus ids repeat; a chip is its NPU's id and its own.

@@ -3,6 +3,7 @@
 //! An application that was started with `HAILO_MONITOR=1` writes a file at every interval, a second by default. It is
 //! read when it was written. Nothing is locked, and no device node is opened.
 
+mod address;
 mod combine;
 mod decode;
 mod device;
@@ -10,6 +11,7 @@ mod directory;
 mod discover;
 mod explain;
 mod identity;
+mod ioctl;
 mod labels;
 mod monitored;
 mod owner;
@@ -34,6 +36,7 @@ use opentelemetry::metrics::Counter;
 
 pub use self::device::{address_of, hw_id};
 pub use self::explain::explain;
+pub use self::ioctl::FAMILY;
 pub use self::settings::Settings;
 pub use self::source::SOURCE;
 

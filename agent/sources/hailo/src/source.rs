@@ -1,12 +1,13 @@
 //! The source as the agent knows it.
 
+use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue;
 use accelscope_core::sampler::{self, Finding};
 use accelscope_core::source::{Context, Descriptor, Source};
 use accelscope_core::table::Section;
 
-use super::{Sampler, Settings, explain, table};
+use super::{Sampler, Settings, explain, ioctl, table};
 
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Hailo>();
@@ -18,6 +19,7 @@ impl Source for Hailo {
 
     const NAME: &'static str = super::NAME;
     const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::hailo::ALL];
+    const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;
     const EXPLAINS_FROM_FILES: bool = true;
 

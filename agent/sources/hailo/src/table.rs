@@ -1,32 +1,63 @@
 //! Sections of the live table: Hailo devices.
 
-use accelscope_core::table::{Lookup, Rates, Section, name, value, absent, decimal, number, owner, percent, process, text, whole};
 use accelscope_core::metric::catalogue::{hailo, hw};
 use accelscope_core::metric::{Attributes, Series, key};
+use accelscope_core::table::{
+    Lookup, Rates, Section, absent, decimal, name, number, owner, percent, process, text, value, whole,
+};
 
 /// The sections.
 pub(super) const SECTIONS: &[Section] = &[
     Section {
         title: "DEVICES",
-        columns: &[name("DEVICE"), name("MODEL"), name("ADDRESS"), name("DRIVER"), value("UTILIZATION"), name("MONITOR")],
+        columns: &[
+            name("DEVICE"),
+            name("MODEL"),
+            name("ADDRESS"),
+            name("DRIVER"),
+            value("UTILIZATION"),
+            name("MONITOR"),
+        ],
         rated: &[],
         rows: devices,
     },
     Section {
         title: "PROCESSES",
-        columns: &[name("DEVICE"), name("PROCESS"), name("POD OR UNIT"), value("UTILIZATION")],
+        columns: &[
+            name("DEVICE"),
+            name("PROCESS"),
+            name("POD OR UNIT"),
+            value("UTILIZATION"),
+        ],
         rated: &[],
         rows: processes,
     },
     Section {
         title: "NETWORKS",
-        columns: &[name("NETWORK"), name("DEVICE"), name("PROCESS"), name("POD OR UNIT"), value("UTILIZATION"), value("FPS"), value("FRAMES")],
+        columns: &[
+            name("NETWORK"),
+            name("DEVICE"),
+            name("PROCESS"),
+            name("POD OR UNIT"),
+            value("UTILIZATION"),
+            value("FPS"),
+            value("FRAMES"),
+        ],
         rated: &[],
         rows: networks,
     },
     Section {
         title: "STREAMS",
-        columns: &[name("STREAM"), name("DEVICE"), name("DIRECTION"), name("PROCESS"), value("QUEUED"), value("MIN"), value("MAX"), value("CAPACITY")],
+        columns: &[
+            name("STREAM"),
+            name("DEVICE"),
+            name("DIRECTION"),
+            name("PROCESS"),
+            value("QUEUED"),
+            value("MIN"),
+            value("MAX"),
+            value("CAPACITY"),
+        ],
         rated: &[],
         rows: streams,
     },

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::commands::hailo::Line;
 use super::{Device, Devices, Family, Holders, Settings, Told};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::{Finding, Level};
@@ -14,7 +13,7 @@ const MOST_NAMES: usize = 8;
 /// What can be said of the device nodes of this host and their holders, by looking anew. How calls are seen is said by
 /// what attaches the hooks.
 pub fn explain_devices(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
-    let mut devices = Devices::quiet(roots.clone(), settings.extra.clone());
+    let mut devices = Devices::quiet(roots.clone(), settings.families.clone(), settings.extra.clone());
     devices.update(Instant::now());
     let mut found = Vec::new();
     let mut drivers = BTreeMap::<(Family, String), Vec<&Device>>::new();
@@ -23,10 +22,10 @@ pub fn explain_devices(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     }
     for ((family, driver), devices) in drivers {
         let what = format!("{family}: {} ({driver})", names(&devices));
-        found.push(match unknown_version(&devices) {
-            Some(line) => Finding {
+        found.push(match devices.iter().find_map(|device| device.assumed_version()) {
+            Some(assumed) => Finding {
                 level: Level::Warn,
-                what: format!("{what}: this version is not known, and its calls are read as those of {line}"),
+                what: format!("{what}: this version is not known, and its calls are read as those of {assumed}"),
                 remedy: Some("use a newer agent, or do not rely on names, bytes and frames of its calls".to_owned()),
             },
             None => Finding {
@@ -102,13 +101,4 @@ fn names(devices: &[&Device]) -> String {
         String::new()
     };
     shown.join(", ") + &more
-}
-
-/// The line that a version of Hailo's driver is taken for without being of it.
-fn unknown_version(devices: &[&Device]) -> Option<Line> {
-    let hailo = devices.iter().find(|device| device.family == Family::Hailo)?;
-    match hailo.abi.as_deref().and_then(Line::of) {
-        Some(matched) if matched.exact => None,
-        matched => Some(matched.map_or(Line::NEWEST, |matched| matched.line)),
-    }
 }

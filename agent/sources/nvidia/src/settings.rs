@@ -35,7 +35,10 @@ impl settings::Settings for Settings {
     fn validate(&self, check: &mut Check) {
         check.between("period", self.period, Duration::from_secs(1), Duration::from_hours(1));
         if self.nvidia_smi.is_some() {
-            check.warn("nvidia_smi", "is reserved and does nothing yet, NVML is asked: remove it");
+            check.warn(
+                "nvidia_smi",
+                "is reserved and does nothing yet, NVML is asked: remove it",
+            );
         }
     }
 }

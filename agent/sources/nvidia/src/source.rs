@@ -1,12 +1,13 @@
 //! The source as the agent knows it.
 
+use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue;
 use accelscope_core::sampler::{Finding, Sampler};
 use accelscope_core::source::{Context, Descriptor, Source, WorkerMain};
 use accelscope_core::table::Section;
 
-use super::{Settings, build, explain, serve, table};
+use super::{Settings, build, explain, ioctl, serve, table};
 
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Nvidia>();
@@ -19,6 +20,7 @@ impl Source for Nvidia {
     const NAME: &'static str = super::NAME;
     const INSTRUMENTS: &'static [&'static [&'static Instrument]] =
         &[catalogue::nvidia::ALL, catalogue::nvidia_parts::ALL];
+    const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;
     const WORKER: Option<WorkerMain> = Some(serve);
 

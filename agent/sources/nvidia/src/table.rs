@@ -1,8 +1,10 @@
 //! Sections of the live table: NVIDIA GPUs.
 
-use accelscope_core::table::{Lookup, Rates, Section, name, value, absent, number, owner, percent, process, text, whole};
 use accelscope_core::metric::catalogue::{accel, hw, nvidia};
 use accelscope_core::metric::{Attributes, Instrument, Series, key};
+use accelscope_core::table::{
+    Lookup, Rates, Section, absent, name, number, owner, percent, process, text, value, whole,
+};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -10,13 +12,29 @@ const MIB: f64 = 1_048_576.0;
 pub(super) const SECTIONS: &[Section] = &[
     Section {
         title: "GPUS",
-        columns: &[name("GPU"), name("NAME"), name("MODEL"), name("ADDRESS"), name("STATE"), value("UTILIZATION"), value("MEMORY"), value("POWER"), value("TEMPERATURE")],
+        columns: &[
+            name("GPU"),
+            name("NAME"),
+            name("MODEL"),
+            name("ADDRESS"),
+            name("STATE"),
+            value("UTILIZATION"),
+            value("MEMORY"),
+            value("POWER"),
+            value("TEMPERATURE"),
+        ],
         rated: &[],
         rows: gpus,
     },
     Section {
         title: "GPU PROCESSES",
-        columns: &[name("GPU"), name("PROCESS"), name("POD OR UNIT"), value("UTILIZATION"), value("MEMORY")],
+        columns: &[
+            name("GPU"),
+            name("PROCESS"),
+            name("POD OR UNIT"),
+            value("UTILIZATION"),
+            value("MEMORY"),
+        ],
         rated: &[],
         rows: processes,
     },
@@ -68,11 +86,11 @@ fn processes(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
             format!("{} MiB", whole(mebibytes)),
         ]
     };
-        series
-            .of(&accel::PROCESS_MEMORY_USAGE)
-            .filter(is_of_gpu)
-            .map(row)
-            .collect()
+    series
+        .of(&accel::PROCESS_MEMORY_USAGE)
+        .filter(is_of_gpu)
+        .map(row)
+        .collect()
 }
 
 fn gpu<'a>(series: &Lookup<'a>, of: &Attributes) -> Option<&'a Series> {

@@ -10,7 +10,7 @@ use accelscope_core::sampler::{Finding, Level};
 /// Which hook each driver gets, what the kernel refuses and why, and what would give more. Attaches the hooks for a
 /// moment, since only the kernel can tell; nothing where there is no device.
 pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
-    let mut devices = Devices::quiet(roots.clone(), settings.extra.clone());
+    let mut devices = Devices::quiet(roots.clone(), settings.families.clone(), settings.extra.clone());
     devices.update(Instant::now());
     let watches: Vec<_> = devices
         .all()

@@ -20,7 +20,6 @@ use super::tables::Tables;
 use super::watch::Watching;
 use super::{Kernel, Watch, hailo};
 use crate::HookKind;
-use crate::commands::is_nvidia_control;
 use crate::{Device, Settings};
 use accelscope_core::host::HostRoots;
 
@@ -377,7 +376,7 @@ impl Kernel for Live {
                 table.push(Watched {
                     number: device.kernel_number(),
                     device: *place,
-                    arguments: if is_nvidia_control(device.family, &device.name) {
+                    arguments: if (device.family.wraps_commands)(&device.name) {
                         agent_ebpf::NVIDIA
                     } else {
                         hailo
@@ -441,7 +440,7 @@ fn given(path: &Path, found: Option<&Offsets>) -> Result<(Offsets, Btf), String>
 fn scanned(devices: &[(u32, Device)]) -> Vec<Driver> {
     let mut drivers: Vec<Driver> = Vec::new();
     for (_, device) in devices {
-        let name = device.module.as_deref().unwrap_or(device.family.as_str());
+        let name = device.module.as_deref().unwrap_or(device.family.name);
         match drivers.iter_mut().find(|driver| driver.name == name) {
             Some(driver) => driver.devices.push(device.name.clone()),
             None => drivers.push(Driver {

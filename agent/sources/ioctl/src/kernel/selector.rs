@@ -7,7 +7,8 @@ use super::programs::{Attached, HookError, Programs};
 use super::refusal;
 use super::report::{Driver, Obstacle};
 use crate::HookKind;
-use crate::{Device, Hook};
+use crate::Device;
+use accelscope_core::device::Hook;
 
 /// Attaches programs. A trait, so that the choice is tested without a kernel that has each kind of hook.
 pub(super) trait Hooks {
@@ -150,7 +151,7 @@ impl<H: Hooks> HookSelector<H> {
                         name: device
                             .module
                             .clone()
-                            .unwrap_or_else(|| device.family.as_str().to_owned()),
+                            .unwrap_or_else(|| device.family.name.to_owned()),
                         devices: vec![device.name.clone()],
                         hook: HookKind::Scan,
                         symbol: None,

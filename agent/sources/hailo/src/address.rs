@@ -17,7 +17,7 @@ pub fn address_of(path: &Path) -> Option<String> {
 }
 
 /// The one way of writing an address: lower case, with its PCI domain.
-pub fn address(written: &str) -> String {
+pub(crate) fn address(written: &str) -> String {
     let written = written.trim().to_ascii_lowercase();
     if written.bytes().filter(|&byte| byte == b':').count() == 1 && is_address(&format!("0000:{written}")) {
         format!("0000:{written}")
@@ -34,7 +34,7 @@ fn is_address(text: &str) -> bool {
 }
 
 /// A short sysfs attribute, without the newline that some lack.
-pub fn text(path: &Path) -> Option<String> {
+pub(crate) fn text(path: &Path) -> Option<String> {
     use std::io::Read;
     let mut bytes = Vec::new();
     std::fs::File::open(path)

@@ -10,8 +10,6 @@ mod table;
 pub use self::layout::{Completed, FirmwareControl, HailoAbi, Launch, Layout, MarkInUse, Wait};
 pub use self::line::{Line, Matched};
 
-use super::{Command, Pattern, number};
-
 /// Commands that wait by design, and why.
 pub const WAITING: &[(&str, &str)] = &[
     ("VDMA_INTERRUPTS_WAIT", "returns when the device has interrupted"),
@@ -23,29 +21,7 @@ pub const WAITING: &[(&str, &str)] = &[
     ("PCI_EP_ACCEPT", "returns when a client connects"),
 ];
 
-fn waits(name: &str) -> bool {
+/// Whether the command of that name waits by design.
+pub fn waits(name: &str) -> bool {
     WAITING.iter().any(|(waiting, _)| *waiting == name)
-}
-
-/// The line that a version string means; the newest where none is known.
-fn line(abi: Option<&str>) -> Line {
-    abi.and_then(Line::of).map_or(Line::NEWEST, |matched| matched.line)
-}
-
-pub(super) fn describe(abi: Option<&str>, command: u32) -> Command {
-    line(abi).name(command).map_or_else(
-        || number(command),
-        |name| Command {
-            name: name.into(),
-            wait: waits(name),
-        },
-    )
-}
-
-pub(super) fn waiting(abi: Option<&str>) -> Vec<Pattern> {
-    let commands = line(abi).commands();
-    commands
-        .filter(|(name, _)| waits(name))
-        .map(|(_, value)| Pattern { mask: u32::MAX, value })
-        .collect()
 }

@@ -1,12 +1,87 @@
-//! NVIDIA's driver (github.com/NVIDIA/open-gpu-kernel-modules 595.45.04).
+//! Device nodes of NVIDIA's driver and their ioctls (github.com/NVIDIA/open-gpu-kernel-modules 595.45.04).
 //!
 //! A kernel launch is no ioctl: user space rings a doorbell. These commands allocate and control.
 
-use super::table::{Entry, Table, call, wait};
+use accelscope_core::device::{CommandTable, Commands, DeviceFamily, Entry, HookRow, NodeKind, Requires, call, public, wait};
+
+/// NVIDIA's GPUs: the devices themselves, control, unified memory, modeset, capabilities and NVSwitch.
+pub static FAMILY: DeviceFamily = DeviceFamily {
+    nodes: &[NodeKind {
+        // The driver makes no class: its nodes are made by nvidia-modprobe.
+        classes: &[],
+        drivers: &[
+            "nvidia",
+            // Before 545.23.06.
+            "nvidia-frontend",
+            "nvidiactl",
+            "nvidia-modeset",
+            "nvidia-uvm",
+            "nvidia-caps",
+            "nvidia-caps-imex-channels",
+            "nvidia-nvswitch",
+            "nvidia-nvlink",
+        ],
+        nodes: &[
+            "nvidia#",
+            "nvidiactl",
+            "nvidia-modeset",
+            "nvidia-uvm",
+            "nvidia-uvm-tools",
+            "nvidia-nvswitch#",
+            "nvidia-nvswitchctl",
+            "nvidia-nvlink",
+            "nvidia-caps/nvidia-cap#",
+            "nvidia-caps-imex-channels/channel#",
+        ],
+        requires: Requires::Nothing,
+}],
+    hooks: &[HookRow {
+        names: &["nvidia-uvm", "nvidia-uvm-tools"],
+        driver: "",
+        hooks: &[
+            public("nvidia_uvm", "uvm_unlocked_ioctl_entry"),
+            public("nvidia_uvm", "uvm_unlocked_ioctl"),
+        ],
+}, HookRow {
+        names: &["nvidia-modeset"],
+        driver: "",
+        hooks: &[
+            public("nvidia_modeset", "nvkms_unlocked_ioctl"),
+            public("nvidia", "nvidia_frontend_unlocked_ioctl"),
+        ],
+}, HookRow {
+        names: &["nvidia-nvswitch#"],
+        driver: "",
+        hooks: &[public("nvidia", "nvswitch_device_unlocked_ioctl")],
+}, HookRow {
+        names: &["nvidia-nvswitchctl"],
+        driver: "",
+        hooks: &[public("nvidia", "nvswitch_ctl_unlocked_ioctl")],
+}, HookRow {
+        names: &["nvidia#", "nvidiactl"],
+        driver: "",
+        hooks: &[
+            public("nvidia", "nvidia_unlocked_ioctl"),
+            // Before 545.23.06.
+            public("nvidia", "nvidia_frontend_unlocked_ioctl"),
+        ],
+}],
+    commands: Commands::Tables(|_, node| [Some(commands(node)), None]),
+    wraps_commands: |node| !matches!(node, "nvidia-uvm" | "nvidia-uvm-tools" | "nvidia-modeset"),
+    ..DeviceFamily::named("nvidia")
+};
+
+fn commands(node: &str) -> CommandTable {
+    match node {
+        "nvidia-uvm" | "nvidia-uvm-tools" => UVM,
+        "nvidia-modeset" => MODESET,
+        _ => CONTROL,
+    }
+}
 
 /// Control: `nv_escape.h` and `nv-ioctl-numbers.h`, and what older drivers had (`RM_CONFIG_*` in 515.43.04, `ENV_INFO` before).
 /// The driver looks at the number (`_IOC_NR`) alone.
-pub(super) const CONTROL: Table = Table {
+const CONTROL: CommandTable = CommandTable {
     mask: 0xff,
     base: 0,
     entries: &[
@@ -60,7 +135,7 @@ pub(super) const CONTROL: Table = Table {
 };
 
 /// Unified memory: `uvm_ioctl.h` and `uvm_linux_ioctl.h`, plain numbers without type and size.
-pub(super) const UVM: Table = Table {
+const UVM: CommandTable = CommandTable {
     mask: u32::MAX,
     base: 0,
     entries: UVM_ENTRIES,
@@ -147,7 +222,7 @@ const UVM_ENTRIES: &[Entry] = &[
 ];
 
 /// Modeset: one command, whose argument names the operation (`nvkms-ioctl.h`).
-pub(super) const MODESET: Table = Table {
+const MODESET: CommandTable = CommandTable {
     mask: 0xffff,
     base: 0x6d00,
     entries: &[call(0, "NVKMS_IOCTL")],
