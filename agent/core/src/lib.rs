@@ -4,6 +4,7 @@
 pub mod cgroup;
 mod chain;
 pub mod device;
+mod finding;
 pub mod host;
 pub mod metric;
 pub mod sampler;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use accelscope_core::settings::{Check, Finding, Severity};
+use accelscope_core::settings::{Check, Problem, Severity};
 use accelscope_core::source::{Descriptor, Sources};
 use http::{HeaderName, HeaderValue};
 
@@ -107,7 +107,7 @@ impl Validation<'_> {
     fn source(&mut self, config: &Config, source: &Descriptor, sources: Sources) {
         let mut check = Check::new(sources);
         config.sources.of(source).validate(&mut check);
-        for Finding { severity, key, problem } in check.into_findings() {
+        for Problem { severity, key, problem } in check.into_problems() {
             let at = [source.name, key];
             match severity {
                 Severity::Error => self.error(&at, problem),

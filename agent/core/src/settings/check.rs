@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::source::Sources;
 
-/// How much a finding matters.
+/// What follows from a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// The configuration is refused.
@@ -16,7 +16,7 @@ pub enum Severity {
 
 /// A value that is wrong or doubtful.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct Problem {
     /// Whether it is refused.
     pub severity: Severity,
     /// The key within its section.
@@ -25,26 +25,26 @@ pub struct Finding {
     pub problem: String,
 }
 
-/// Collects what a section's validation finds.
+/// Collects what is wrong with a section's values.
 #[derive(Debug)]
 pub struct Check {
     /// The sources that are built in.
     pub sources: Sources,
-    findings: Vec<Finding>,
+    problems: Vec<Problem>,
 }
 
 impl Check {
-    /// Nothing found yet.
+    /// No problem yet.
     pub const fn new(sources: Sources) -> Self {
         Self {
             sources,
-            findings: Vec::new(),
+            problems: Vec::new(),
         }
     }
 
-    /// Everything found, in order.
-    pub fn into_findings(self) -> Vec<Finding> {
-        self.findings
+    /// Every problem, in order.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
     }
 
     /// The value of `key` is refused.
@@ -82,6 +82,6 @@ impl Check {
     }
 
     fn push(&mut self, severity: Severity, key: &'static str, problem: String) {
-        self.findings.push(Finding { severity, key, problem });
+        self.problems.push(Problem { severity, key, problem });
     }
 }

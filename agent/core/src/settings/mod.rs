@@ -11,7 +11,7 @@ mod nearest;
 pub mod text;
 
 pub use any::{AnySettings, Settings, SettingsType};
-pub use check::{Check, Finding, Severity};
+pub use check::{Check, Problem, Severity};
 pub use choice::{Enabled, pick};
 pub use documentation::{Documented, KeyDocumentation, SectionDocumentation};
 pub use nearest::nearest;

@@ -4,4 +4,4 @@ mod json;
 mod table;
 
 pub use json::json_line;
-pub use table::{Note, View, render};
+pub use table::{View, render};

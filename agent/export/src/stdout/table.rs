@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use accelscope_core::metric::catalogue::agent;
 use accelscope_core::metric::{Series, Timestamp};
+use accelscope_core::sampler::Finding;
 use accelscope_core::table::{Lookup, Rates, Section, number, printable};
 
 /// What the table shows.
@@ -15,21 +16,12 @@ pub struct View<'a> {
     pub sections: &'a [&'static Section],
     /// What was drawn before.
     pub rates: &'a Rates,
-    /// What is to be said beside them: why something is missing, and how to mend it.
-    pub notes: &'a [Note],
+    /// Lines under the table: why something is missing, and what to do about it.
+    pub findings: &'a [Finding],
     /// Columns of the terminal.
     pub width: u16,
     /// Now.
     pub time: Timestamp,
-}
-
-/// A line under the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// What is so.
-    pub what: String,
-    /// How to mend it; empty where there is nothing to mend.
-    pub remedy: String,
 }
 
 /// The whole screen, each line ended by `\n`.
@@ -42,16 +34,14 @@ pub fn render(view: &View<'_>) -> String {
             screen.push_str(&format!("\n{}\n{}\n", section.title, table(section, rows, view.width)));
         }
     }
-    if !view.notes.is_empty() {
+    if !view.findings.is_empty() {
         screen.push('\n');
     }
-    for note in view.notes {
-        let arrow = if note.remedy.is_empty() { "" } else { "\n    -> " };
-        screen.push_str(&format!(
-            "* {}{arrow}{}\n",
-            printable(&note.what),
-            printable(&note.remedy)
-        ));
+    for finding in view.findings {
+        screen.push_str(&format!("* {}\n", printable(&finding.what)));
+        if let Some(remedy) = &finding.remedy {
+            screen.push_str(&format!("    -> {}\n", printable(remedy)));
+        }
     }
     if let Some(memory) = number(series.of(&agent::MEMORY_USAGE).next().as_ref()) {
         screen.push_str(&format!("\nagent: {:.1} MiB resident\n", memory / f64::from(1 << 20)));
@@ -111,14 +101,11 @@ mod tests {
             series(&hailo::MONITOR_ACTIVE, std::slice::from_ref(&id), 0),
             series(&hailo::NETWORK_UTILIZATION, &network, 0.475),
         ];
-        let notes = [Note {
-            what: "monitor is off".into(),
-            remedy: "set HAILO_MONITOR=1".into(),
-        }];
+        let findings = [Finding::warn("hailo", "monitor is off").with_remedy("set HAILO_MONITOR=1")];
         let view = View {
             series: &all,
             recent: &Recent::default(),
-            notes: &notes,
+            findings: &findings,
             width: 160,
             time: Timestamp::from_unix_nanos(0),
         };

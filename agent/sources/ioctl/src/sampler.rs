@@ -26,7 +26,7 @@ use accelscope_core::metric::catalogue::{agent, calls, ioctl};
 use accelscope_core::metric::{Batch, Instrument, Part};
 use accelscope_core::sampler::{Descriptor, Outcome};
 
-const NAME: &str = "ioctl";
+pub(super) const NAME: &str = "ioctl";
 
 /// Time between two batches while nothing changes, and between two drains while no call is made.
 const IDLE_PERIOD: Duration = Duration::from_secs(5);

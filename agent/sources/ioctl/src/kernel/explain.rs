@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::{Driver, HookKind, Kernel, Live, Obstacle, Options, Report, Watch};
+use crate::sampler::NAME;
 use crate::{Devices, Settings};
 use accelscope_core::host::HostRoots;
-use accelscope_core::sampler::{Finding, Level};
+use accelscope_core::sampler::Finding;
 
 /// Which hook each driver gets, what the kernel refuses and why, and what would give more. Attaches the hooks for a
 /// moment, since only the kernel can tell; nothing where there is no device.
@@ -31,26 +32,19 @@ fn findings(report: &Report, memory: u64) -> Vec<Finding> {
     // Where no driver has a hook, the reason stands with each of them.
     let hooked = report.drivers.iter().any(|driver| driver.hook != HookKind::Scan);
     for obstacle in report.obstacles.iter().filter(|_| hooked) {
-        findings.push(Finding {
-            level: Level::Warn,
-            what: obstacle.what.clone(),
-            remedy: Some(obstacle.remedy.clone()),
-        });
+        findings.push(Finding::warn(NAME, &obstacle.what).with_remedy(&obstacle.remedy));
     }
     if let Some(offsets) = report.offsets.as_ref().filter(|_| hooked) {
-        findings.push(Finding {
-            level: Level::Ok,
-            what: format!(
-                "the kernel's structures are known from {}; the maps take {:.1} MiB of kernel memory",
-                match offsets.as_str() {
-                    "kernel BTF" => "the kernel itself (BTF)",
-                    "calibration" => "looking at the agent's own task (calibration), as the kernel has no BTF",
-                    file => file,
-                },
-                memory as f64 / f64::from(1 << 20)
-            ),
-            remedy: None,
-        });
+        let what = format!(
+            "the kernel's structures are known from {}; the maps take {:.1} MiB of kernel memory",
+            match offsets.as_str() {
+                "kernel BTF" => "the kernel itself (BTF)",
+                "calibration" => "looking at the agent's own task (calibration), as the kernel has no BTF",
+                file => file,
+            },
+            memory as f64 / f64::from(1 << 20)
+        );
+        findings.push(Finding::ok(NAME, what));
     }
     findings
 }
@@ -60,19 +54,11 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
     if driver.hook == HookKind::Scan {
         let why: Vec<&Obstacle> = report.obstacles.iter().chain(&driver.obstacles).collect();
         let what: Vec<_> = why.iter().map(|obstacle| said(obstacle)).collect();
-        // The last hook that was tried needs least.
-        let remedy = why.last().map(|obstacle| obstacle.remedy.clone());
-        return match remedy {
-            Some(_) => Finding {
-                level: Level::Warn,
-                what: format!("{devices}: only who holds them is seen, no calls: {}", what.join("; ")),
-                remedy,
-            },
-            None => Finding {
-                level: Level::Ok,
-                what: format!("{devices}: only who holds them is seen, no calls, as ioctl.hooks has it"),
-                remedy: None,
-            },
+        // The last rung that was tried needs least.
+        let only = format!("{devices}: only who holds them is seen, no calls");
+        return match why.last() {
+            Some(last) => Finding::warn(NAME, format!("{only}: {}", what.join("; "))).with_remedy(&last.remedy),
+            None => Finding::ok(NAME, format!("{only}, as ioctl.hooks has it")),
         };
     }
     let mut what = format!("{devices}: calls are counted by {}", driver.hook);
@@ -87,11 +73,7 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
     for obstacle in &driver.obstacles {
         what.push_str(&format!("; {} ({})", said(obstacle), obstacle.remedy));
     }
-    Finding {
-        level: Level::Ok,
-        what,
-        remedy: None,
-    }
+    Finding::ok(NAME, what)
 }
 
 fn said(obstacle: &Obstacle) -> String {
@@ -104,6 +86,7 @@ fn said(obstacle: &Obstacle) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use accelscope_core::sampler::Level;
 
     fn hailo(hook: HookKind, symbol: Option<&str>, obstacles: Vec<Obstacle>) -> Driver {
         Driver {
