@@ -3,6 +3,7 @@
 mod daemon;
 mod explain;
 pub mod log;
+mod log_limit;
 mod own_logs;
 mod print;
 mod readiness;
