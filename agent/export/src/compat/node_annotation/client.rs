@@ -12,8 +12,7 @@ use kube::core::Status;
 use serde_json::json;
 use tower::{BoxError, ServiceBuilder};
 
-use super::settings::{NodeName, Settings, SettingsError};
-use super::{KEY, MANIFESTS};
+use super::settings::{KEY, MANIFESTS, NodeName, Settings, SettingsError};
 
 /// Most of an answer that is read. A node's metadata is a few kilobytes, a refusal less.
 const MAX_ANSWER: usize = 1 << 20;

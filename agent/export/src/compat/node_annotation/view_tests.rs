@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use accelscope_core::metric::{Attribute, Instrument, Kind, Merge, Stability};
 
-const fn instrument(name: &'static str) -> Instrument {
+const fn gauge(name: &'static str) -> Instrument {
     Instrument {
         name,
         unit: "",
@@ -18,19 +18,22 @@ const fn instrument(name: &'static str) -> Instrument {
     }
 }
 
-static INFO: Instrument = instrument(name::INFO);
-static HEALTH: Instrument = instrument(name::HEALTH);
-static POWER: Instrument = instrument(name::POWER);
-static TEMPERATURE: Instrument = instrument(name::TEMPERATURE);
-static UTILIZATION: Instrument = instrument(name::UTILIZATION);
-static USAGE: Instrument = instrument(name::MEMORY_USAGE);
-static LIMIT: Instrument = instrument(name::MEMORY_LIMIT);
+static INFO: Instrument = gauge(instrument::ASCEND_DEVICE_INFO);
+static HEALTH: Instrument = gauge(instrument::ASCEND_HEALTH_STATUS);
+static POWER: Instrument = gauge(instrument::POWER);
+static TEMPERATURE: Instrument = gauge(instrument::TEMPERATURE);
+static UTILIZATION: Instrument = gauge(instrument::NPU_UTILIZATION);
+static USAGE: Instrument = gauge(instrument::NPU_MEMORY_USAGE);
+static LIMIT: Instrument = gauge(instrument::NPU_MEMORY_LIMIT);
 
 /// 2023-11-14T22:13:20Z.
 const READ: Timestamp = Timestamp::from_unix_nanos(1_700_000_000_900_000_000);
 
 fn series(instrument: &'static Instrument, key: (i64, i64), more: Vec<Attribute>, value: f64) -> Series {
-    let ids = [(name::NPU_ID, key.0.into()), (name::CHIP_ID, key.1.into())];
+    let ids = [
+        (attribute::ASCEND_NPU_ID, key.0.into()),
+        (attribute::ASCEND_CHIP_ID, key.1.into()),
+    ];
     Series {
         instrument,
         attributes: Arc::new(Attributes::new(ids.into_iter().chain(more))),
@@ -41,7 +44,10 @@ fn series(instrument: &'static Instrument, key: (i64, i64), more: Vec<Attribute>
 }
 
 fn info(key: (i64, i64), physical: i64, bus: &str) -> Series {
-    let more = vec![(name::PHYSICAL_ID, physical.into()), (ACCEL_DEVICE_ADDRESS, bus.into())];
+    let more = vec![
+        (attribute::ASCEND_PHYSICAL_ID, physical.into()),
+        (ACCEL_DEVICE_ADDRESS, bus.into()),
+    ];
     series(&INFO, key, more, 1.0)
 }
 
@@ -52,7 +58,7 @@ fn health(key: (i64, i64), is: &'static str) -> Vec<Series> {
             series(
                 &HEALTH,
                 key,
-                vec![(name::HEALTH_STATE, word.into())],
+                vec![(attribute::ASCEND_HEALTH, word.into())],
                 f64::from(word == is),
             )
         })
@@ -60,7 +66,7 @@ fn health(key: (i64, i64), is: &'static str) -> Vec<Series> {
 }
 
 fn memory(instrument: &'static Instrument, key: (i64, i64), kind: &'static str, mebibytes: i64) -> Series {
-    let mut one = series(instrument, key, vec![(name::MEMORY_TYPE, kind.into())], 0.0);
+    let mut one = series(instrument, key, vec![(attribute::ASCEND_MEMORY_TYPE, kind.into())], 0.0);
     one.value = Some(Value::Int(mebibytes << 20));
     one
 }

@@ -12,12 +12,6 @@ mod settings;
 mod view;
 mod writer;
 
-pub use settings::{ApiServer, NodeName, Settings, SettingsError};
+pub use settings::{ApiServer, KEY, NodeName, Settings, SettingsError};
 pub use view::{MAX_AGE, annotation};
 pub use writer::NodeAnnotation;
-
-/// The annotation's key.
-pub const KEY: &str = "k8s-monitor.io/npu-metrics";
-
-/// The manifests that the writes need, for messages.
-const MANIFESTS: &str = "deploy/kustomize/components/k8s-monitor-annotation";

@@ -7,10 +7,9 @@ use std::time::Duration;
 use opentelemetry::metrics::Counter;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::KEY;
 use super::client::{Failure, NodeClient};
 use super::plan::{Change, Plan};
-use super::settings::{Settings, SettingsError};
+use super::settings::{KEY, Settings, SettingsError};
 use super::view::View;
 use crate::otlp::{Backoff, Pace, Quiet};
 use crate::prometheus::MetricsSource;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::compat::names::{attribute, instrument};
 use accelscope_core::metric::key::ACCEL_DEVICE_ADDRESS;
 use accelscope_core::metric::{Attributes, Series, Timestamp, Value};
 
@@ -17,26 +18,6 @@ pub const MAX_AGE: Duration = Duration::from_mins(3);
 const MAX_CHIPS: usize = 128;
 /// Characters of a bus address or state shown; real ones have 12 and 8 at most.
 const MAX_WORD: usize = 32;
-
-/// The names of what is shown.
-mod name {
-    use accelscope_core::metric::catalogue::{ascend, hw};
-    use accelscope_core::metric::key;
-
-    pub(super) const NPU_ID: &str = key::ASCEND_NPU_ID;
-    pub(super) const CHIP_ID: &str = key::ASCEND_CHIP_ID;
-    pub(super) const PHYSICAL_ID: &str = key::ASCEND_PHYSICAL_ID;
-    pub(super) const HEALTH_STATE: &str = key::ASCEND_HEALTH;
-    pub(super) const MEMORY_TYPE: &str = key::ASCEND_MEMORY_TYPE;
-
-    pub(super) const INFO: &str = ascend::DEVICE_INFO.name;
-    pub(super) const HEALTH: &str = ascend::HEALTH_STATUS.name;
-    pub(super) const POWER: &str = hw::POWER.name;
-    pub(super) const TEMPERATURE: &str = hw::TEMPERATURE.name;
-    pub(super) const UTILIZATION: &str = hw::NPU_UTILIZATION.name;
-    pub(super) const MEMORY_USAGE: &str = hw::NPU_MEMORY_USAGE.name;
-    pub(super) const MEMORY_LIMIT: &str = hw::NPU_MEMORY_LIMIT.name;
-}
 
 /// What the annotation says now, or nothing where no chip has a reading younger than [`MAX_AGE`].
 pub fn annotation(series: &[Series], now: Timestamp) -> Option<String> {
@@ -60,7 +41,10 @@ impl View {
             let Some(number) = one.value.as_ref().and_then(Value::as_f64) else {
                 continue;
             };
-            let (Some(npu), Some(chip)) = (one.attributes.int(name::NPU_ID), one.attributes.int(name::CHIP_ID)) else {
+            let (Some(npu), Some(chip)) = (
+                one.attributes.int(attribute::ASCEND_NPU_ID),
+                one.attributes.int(attribute::ASCEND_CHIP_ID),
+            ) else {
                 continue;
             };
             if now.since(one.time) < MAX_AGE && found.entry((npu, chip)).or_default().take(one, number) {
@@ -130,16 +114,16 @@ impl<'a> Readings<'a> {
     /// Whether it is one that is shown.
     fn take(&mut self, series: &'a Series, number: f64) -> bool {
         let attributes = &*series.attributes;
-        let hbm = || attributes.text(name::MEMORY_TYPE) == Some("hbm");
+        let hbm = || attributes.text(attribute::ASCEND_MEMORY_TYPE) == Some("hbm");
         let place = match series.instrument.name {
-            name::INFO => &mut self.info,
+            instrument::ASCEND_DEVICE_INFO => &mut self.info,
             // A state set: the state that is, is the one at 1.
-            name::HEALTH if number > 0.0 => &mut self.health,
-            name::POWER => &mut self.power,
-            name::TEMPERATURE => &mut self.temperature,
-            name::UTILIZATION => &mut self.utilization,
-            name::MEMORY_USAGE if hbm() => &mut self.used,
-            name::MEMORY_LIMIT if hbm() => &mut self.total,
+            instrument::ASCEND_HEALTH_STATUS if number > 0.0 => &mut self.health,
+            instrument::POWER => &mut self.power,
+            instrument::TEMPERATURE => &mut self.temperature,
+            instrument::NPU_UTILIZATION => &mut self.utilization,
+            instrument::NPU_MEMORY_USAGE if hbm() => &mut self.used,
+            instrument::NPU_MEMORY_LIMIT if hbm() => &mut self.total,
             _ => return false,
         };
         // The chip's own series has fewer attributes than one of a part of the chip, such as a second sensor.
@@ -172,13 +156,15 @@ impl<'a> Readings<'a> {
         Chip {
             npu,
             chip,
-            phy_id: self.info.and_then(|info| info.attributes.int(name::PHYSICAL_ID)),
+            phy_id: self
+                .info
+                .and_then(|info| info.attributes.int(attribute::ASCEND_PHYSICAL_ID)),
             // The model has it as sysfs does, in small letters; the tool and the replaced collector have it in capitals.
             bus_id: word(self.info, ACCEL_DEVICE_ADDRESS)
                 .unwrap_or_default()
                 .to_ascii_uppercase(),
             // The vendor's own word for a state that could not be had.
-            health: word(self.health, name::HEALTH_STATE).unwrap_or_else(|| "UNKNOWN".to_owned()),
+            health: word(self.health, attribute::ASCEND_HEALTH).unwrap_or_else(|| "UNKNOWN".to_owned()),
             // One decimal, as the tool prints it: a sum of floating point would differ in digits that mean nothing.
             power: self.power.map(|watts| (watts.number * 10.0).round() / 10.0),
             temp: self.temperature.map(|degrees| degrees.number.round() as i64),

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use kube::config::{AuthInfo, Config, InClusterError};
 
-use super::MANIFESTS;
 use crate::otlp::Pace;
+
+/// The annotation's key.
+pub const KEY: &str = "k8s-monitor.io/npu-metrics";
+
+/// Manifests that grant the writes, for messages.
+pub(super) const MANIFESTS: &str = "deploy/kustomize/components/k8s-monitor-annotation";
 
 /// Longest time for one request, from the connection to the answer's end.
 const DEADLINE: Duration = Duration::from_secs(10);
