@@ -276,6 +276,7 @@ mod tests {
             discover: true,
             max_age: None,
             min_interval: std::time::Duration::ZERO,
+            ..Settings::default()
         }
     }
 

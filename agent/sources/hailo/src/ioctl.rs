@@ -16,22 +16,25 @@ pub static FAMILY: DeviceFamily = DeviceFamily {
         drivers: &["hailo", "hailo1x", "hailo_integrated_nnc"],
         nodes: &["hailo#", "h1x-#", "h1x", "hailo_integrated_nnc"],
         requires: Requires::Nothing,
-}],
-    hooks: &[HookRow {
-        names: &["hailo_integrated_nnc", "h1x"],
-        driver: "",
-        hooks: &[source(
-            "hailo_integrated_nnc",
-            "hailo_integrated_nnc_fops_unlockedioctl",
-        )],
-}, HookRow {
-        names: &["*"],
-        driver: "",
-        hooks: &[
-            source("hailo_pci", "hailo_pcie_fops_unlockedioctl"),
-            source("hailo1x_pci", "hailo_pcie_fops_unlockedioctl"),
-        ],
-}],
+    }],
+    hooks: &[
+        HookRow {
+            names: &["hailo_integrated_nnc", "h1x"],
+            driver: "",
+            hooks: &[source(
+                "hailo_integrated_nnc",
+                "hailo_integrated_nnc_fops_unlockedioctl",
+            )],
+        },
+        HookRow {
+            names: &["*"],
+            driver: "",
+            hooks: &[
+                source("hailo_pci", "hailo_pcie_fops_unlockedioctl"),
+                source("hailo1x_pci", "hailo_pcie_fops_unlockedioctl"),
+            ],
+        },
+    ],
     abi: Abi::DriverVersion(Versions {
         fault: version_fault,
         substitute,

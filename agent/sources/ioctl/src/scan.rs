@@ -207,11 +207,7 @@ impl Scanner {
 
     /// The one loaded module of those that may drive it.
     fn loaded_module(&self, family: Family, driver: Option<&str>, name: &str) -> Option<String> {
-        let candidates: BTreeSet<&str> = family
-            .hooks(driver, name)
-            .iter()
-            .map(|hook| hook.module)
-            .collect();
+        let candidates: BTreeSet<&str> = family.hooks(driver, name).iter().map(|hook| hook.module).collect();
         let mut loaded = candidates
             .into_iter()
             .filter(|module| sysfs::has_module(&self.roots, module));
