@@ -1,4 +1,4 @@
-//! What sysfs tells of a device.
+//! What sysfs has of a device.
 
 use std::path::{Path, PathBuf};
 
@@ -8,21 +8,21 @@ use accelscope_core::host::bounded::read_bounded;
 /// Longest attribute that is read; sysfs gives at most a page.
 const MOST_BYTES: usize = 4096;
 
-/// The directory of a character device, where it has one: NVIDIA's have none.
+/// The directory of a character device; absent where its driver registered none.
 pub(super) fn directory(roots: &HostRoots, number: u64) -> Option<PathBuf> {
     let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
     let path = roots.sys().join(format!("dev/char/{major}:{minor}"));
     path.is_dir().then_some(path)
 }
 
-/// A short attribute, without the newline that some lack.
+/// A short attribute, without a trailing newline.
 pub(super) fn text(path: &Path) -> Option<String> {
     let bytes = read_bounded(path, MOST_BYTES).ok()?;
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     (!text.is_empty()).then_some(text)
 }
 
-/// The last name of where a link leads, which is how sysfs tells a class, a driver or a module.
+/// The last name of a link's target, which is how sysfs names a class, a driver or a module.
 pub(super) fn link(path: &Path) -> Option<String> {
     let target = std::fs::read_link(path).ok()?;
     Some(target.file_name()?.to_string_lossy().into_owned())
@@ -52,12 +52,12 @@ pub(super) fn has_module(roots: &HostRoots, module: &str) -> bool {
     roots.sys().join("module").join(module).is_dir()
 }
 
-/// A module's version, where it tells one.
+/// A module's version, where it has one.
 pub(super) fn module_version(roots: &HostRoots, module: &str) -> Option<String> {
     text(&roots.sys().join("module").join(module).join("version"))
 }
 
-/// How many users of a module the kernel counts. What is built in is not counted.
+/// Reference count of a module; absent where it is built in.
 pub(super) fn references(roots: &HostRoots, module: &str) -> Option<u64> {
     text(&roots.sys().join("module").join(module).join("refcnt"))?
         .parse()

@@ -16,7 +16,7 @@ use accelscope_core::metric::CgroupOwner;
 
 const PLAIN: u32 = 0x1234;
 
-fn places(family: Family, abi: Option<&str>) -> Places {
+fn devices(family: Family, abi: Option<&str>) -> DeviceTable {
     let device = Device {
         number: 1,
         name: "dev0".to_owned(),
@@ -29,9 +29,9 @@ fn places(family: Family, abi: Option<&str>) -> Places {
         node: Some(PathBuf::from("/dev/dev0")),
         extra: false,
     };
-    let mut places = Places::default();
-    assert_eq!(places.take(&BTreeMap::from([(1, device)])), [0]);
-    places
+    let mut devices = DeviceTable::default();
+    assert_eq!(devices.add(&BTreeMap::from([(1, device)])), [0]);
+    devices
 }
 
 fn ident(cgroup: u64, inode: u64, name: &str, command: u32) -> Ident {
@@ -80,17 +80,17 @@ fn slot(thread: u32, record: u32, command: u32, began: Duration) -> Slot {
 struct Scene {
     drain: Drain,
     maps: Maps,
-    places: Places,
+    devices: DeviceTable,
     now: Instant,
     gone: Gone,
 }
 
 impl Scene {
-    fn new(places: Places) -> Self {
+    fn new(devices: DeviceTable) -> Self {
         Self {
             drain: Drain::new(false),
             maps: Maps::default(),
-            places,
+            devices,
             now: Instant::now(),
             gone: Gone(&[]),
         }
@@ -103,37 +103,37 @@ impl Scene {
     fn read(&mut self) -> bool {
         self.now += Duration::from_secs(1);
         self.inside().now += Duration::from_secs(1);
-        let now = Moment {
-            instant: self.now,
+        let now = Now {
+            monotonic: self.now,
             wall: Timestamp::now(),
         };
-        self.drain.read(&mut self.maps, &self.places, &self.gone, now)
+        self.drain.read(&mut self.maps, &self.devices, &self.gone, now)
     }
 
     /// Successes and failures by command, and the histogram's count, of all together.
     fn totals(&self) -> (u64, u64, u64) {
         let (mut succeeded, mut failed, mut durations) = (0, 0, 0);
-        for (_, subject) in self.drain.subjects() {
-            for calls in subject.commands.values() {
+        for (_, activity) in self.drain.activities() {
+            for calls in activity.commands.values() {
                 succeeded += calls.succeeded;
                 failed += calls.failed.values().sum::<u64>();
             }
-            durations += subject.durations.shown().map_or(0, |shown| shown.count);
+            durations += activity.durations.histogram().map_or(0, |shown| shown.count);
         }
         (succeeded, failed, durations)
     }
 
-    fn only(&self) -> &Subject {
-        let mut all = self.drain.subjects();
-        let (_, subject) = all.next().unwrap();
-        assert!(all.next().is_none(), "several subjects");
-        subject
+    fn only(&self) -> &Activity {
+        let mut all = self.drain.activities();
+        let (_, activity) = all.next().unwrap();
+        assert!(all.next().is_none(), "several activities");
+        activity
     }
 }
 
 #[test]
 fn successes_and_failures_are_told_apart_and_counted_once() {
-    let mut scene = Scene::new(places(&crate::families::OTHER, None));
+    let mut scene = Scene::new(devices(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -146,13 +146,13 @@ fn successes_and_failures_are_told_apart_and_counted_once() {
     assert_eq!(failed, &BTreeMap::from([(22, 1), (25, 3)]));
     assert!(!scene.read(), "nothing has happened since");
     assert_eq!(scene.totals(), (6, 4, 10));
-    let shown = scene.only().durations.shown().unwrap();
+    let shown = scene.only().durations.histogram().unwrap();
     assert!((shown.sum - 1e-4).abs() < 1e-12 && shown.buckets[2] == 10);
 }
 
 #[test]
 fn executables_of_one_name_are_one_and_those_of_two_groups_are_two() {
-    let mut scene = Scene::new(places(&crate::families::OTHER, None));
+    let mut scene = Scene::new(devices(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -168,8 +168,8 @@ fn executables_of_one_name_are_one_and_those_of_two_groups_are_two() {
     scene.read();
     let mut totals: Vec<u64> = scene
         .drain
-        .subjects()
-        .map(|(_, subject)| subject.commands.values().map(|calls| calls.succeeded).sum())
+        .activities()
+        .map(|(_, activity)| activity.commands.values().map(|calls| calls.succeeded).sum())
         .collect();
     totals.sort_unstable();
     assert_eq!(totals, [3, 4]);
@@ -177,7 +177,7 @@ fn executables_of_one_name_are_one_and_those_of_two_groups_are_two() {
 
 #[test]
 fn a_missed_return_is_counted_as_a_call_and_not_before_it_is_certain() {
-    let mut scene = Scene::new(places(&crate::families::OTHER, None));
+    let mut scene = Scene::new(devices(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -204,7 +204,7 @@ fn a_missed_return_is_counted_as_a_call_and_not_before_it_is_certain() {
 
 #[test]
 fn a_call_in_flight_grows_older_and_is_counted_when_it_returns() {
-    let mut scene = Scene::new(places(&crate::families::OTHER, None));
+    let mut scene = Scene::new(devices(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -231,7 +231,7 @@ fn a_call_in_flight_grows_older_and_is_counted_when_it_returns() {
 
 #[test]
 fn a_thread_that_is_gone_is_in_flight_no_longer() {
-    let mut scene = Scene::new(places(&crate::families::OTHER, None));
+    let mut scene = Scene::new(devices(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -255,9 +255,9 @@ fn a_thread_that_is_gone_is_in_flight_no_longer() {
 
 #[test]
 fn commands_that_wait_by_design_are_counted_but_neither_slow_nor_hung() {
-    let places = places(&accelscope_hailo::FAMILY, Some("4.20.0"));
+    let devices = devices(&accelscope_hailo::FAMILY, Some("4.20.0"));
     let (wait, notification) = (0xc2ad_7602, 0x45e4_6e01);
-    let mut scene = Scene::new(places);
+    let mut scene = Scene::new(devices);
     scene
         .inside()
         .records
@@ -272,13 +272,13 @@ fn commands_that_wait_by_design_are_counted_but_neither_slow_nor_hung() {
         .slots
         .push(slot(2, 1, notification, Duration::from_millis(1)));
     scene.read();
-    let subject = scene.only();
-    assert_eq!((subject.in_flight, subject.oldest), (0, Duration::ZERO));
-    assert!(subject.durations.shown().is_none());
-    let own: Vec<_> = subject
+    let activity = scene.only();
+    assert_eq!((activity.in_flight, activity.oldest), (0, Duration::ZERO));
+    assert!(activity.durations.histogram().is_none());
+    let own: Vec<_> = activity
         .own_durations
         .iter()
-        .map(|(name, own)| (&**name, own.shown().unwrap().count))
+        .map(|(name, own)| (&**name, own.histogram().unwrap().count))
         .collect();
     assert_eq!(own, [("VDMA_INTERRUPTS_WAIT", 2)]);
     assert_eq!(scene.totals().0, 3);
@@ -287,7 +287,7 @@ fn commands_that_wait_by_design_are_counted_but_neither_slow_nor_hung() {
 #[test]
 fn frames_are_the_busiest_input_channels_launches_model_by_model() {
     let (launch, control) = (0xc041_760f, 0xc5f8_6e00);
-    let mut scene = Scene::new(places(&accelscope_hailo::FAMILY, Some("4.20.0")));
+    let mut scene = Scene::new(devices(&accelscope_hailo::FAMILY, Some("4.20.0")));
     let launched = |count| Record {
         transfers: [count, count],
         bytes: [count * 1000, count * 10],
@@ -308,7 +308,7 @@ fn frames_are_the_busiest_input_channels_launches_model_by_model() {
     // Two inputs of which one lags behind, and an output.
     scene.inside().channels = BTreeMap::from([((0, 1), 100), ((0, 2), 99), ((0, 17), 101)]);
     scene.read();
-    assert_eq!(scene.only().frames, 100);
+    assert_eq!(scene.only().frames(), 100);
     // Another model on another channel.
     scene
         .inside()
@@ -321,14 +321,14 @@ fn frames_are_the_busiest_input_channels_launches_model_by_model() {
         .insert(0, (ident(9, 1, "infer", launch), launched(130)));
     scene.inside().channels.insert((0, 5), 30);
     scene.read();
-    assert_eq!(scene.only().frames, 130);
+    assert_eq!(scene.only().frames(), 130);
     assert_eq!((scene.only().switches, scene.only().transfers), (2, [130, 130]));
     assert_eq!(scene.only().bytes, [130_000, 1300]);
 }
 
 #[test]
 fn a_key_goes_with_its_group_and_its_counts_stay_for_a_while() {
-    let mut scene = Scene::new(places(&crate::families::OTHER, None));
+    let mut scene = Scene::new(devices(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -337,14 +337,20 @@ fn a_key_goes_with_its_group_and_its_counts_stay_for_a_while() {
         .inside()
         .records
         .insert(1, (ident(8, 1, "infer", PLAIN), calls(7, 7, 0)));
-    let fate = |owner: &CgroupOwner| if owner.unified == 9 { Fate::Ended } else { Fate::Lives };
+    let state = |owner: &CgroupOwner| {
+        if owner.unified == 9 {
+            OwnerState::Ended
+        } else {
+            OwnerState::Alive
+        }
+    };
     let mut seconds = 0;
     scene.read();
     assert_eq!(scene.drain.records(), 2);
     while scene.drain.records() > 1 {
         scene.read();
         let now = scene.now;
-        scene.drain.retire(&mut scene.maps, &fate, now);
+        scene.drain.retire(&mut scene.maps, &state, now);
         seconds += 1;
         assert!(seconds < 60, "the key stays");
     }
@@ -353,13 +359,13 @@ fn a_key_goes_with_its_group_and_its_counts_stay_for_a_while() {
     scene.now += LINGER;
     scene.read();
     let now = scene.now;
-    assert!(scene.drain.retire(&mut scene.maps, &fate, now));
+    assert!(scene.drain.retire(&mut scene.maps, &state, now));
     assert_eq!(scene.totals(), (7, 0, 7));
 }
 
 #[test]
 fn a_number_that_is_given_to_another_key_counts_from_zero() {
-    let mut scene = Scene::new(places(&crate::families::OTHER, None));
+    let mut scene = Scene::new(devices(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -375,7 +381,7 @@ fn a_number_that_is_given_to_another_key_counts_from_zero() {
 
 #[test]
 fn errors_that_found_no_room_have_no_name_and_are_counted() {
-    let mut scene = Scene::new(places(&crate::families::OTHER, None));
+    let mut scene = Scene::new(devices(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -392,4 +398,40 @@ fn errors_that_found_no_room_have_no_name_and_are_counted() {
     let failed = &scene.only().commands.values().next().unwrap().failed;
     assert_eq!(failed, &BTreeMap::from([(25, 1), (0, 2)]));
     assert_eq!(scene.totals().0, 3);
+}
+
+#[test]
+fn a_key_that_is_not_used_goes_and_its_next_call_adds_to_the_same_total() {
+    let mut scene = Scene::new(devices(&crate::families::OTHER, None));
+    scene
+        .inside()
+        .records
+        .insert(0, (ident(9, 1, "infer", PLAIN), calls(5, 5, 0)));
+    scene.inside().slots.push(slot(1, 0, PLAIN, Duration::from_millis(1)));
+    scene.inside().records.get_mut(&0).unwrap().1.entered = 6;
+    let pass = |scene: &mut Scene, seconds: u32| {
+        for _ in 0..seconds {
+            scene.read();
+            let now = scene.now;
+            scene.drain.retire(&mut scene.maps, &|_| OwnerState::Alive, now);
+        }
+    };
+    pass(&mut scene, 100);
+    assert!(!scene.drain.is_idle(), "a call is in flight");
+    scene.inside().slots.clear();
+    scene
+        .inside()
+        .records
+        .insert(0, (ident(9, 1, "infer", PLAIN), calls(6, 6, 0)));
+    pass(&mut scene, 20);
+    assert!(!scene.drain.is_idle(), "it made a call lately");
+    pass(&mut scene, 20);
+    assert!(scene.drain.is_idle());
+    scene
+        .inside()
+        .records
+        .insert(7, (ident(9, 1, "infer", PLAIN), calls(2, 2, 0)));
+    assert!(scene.read());
+    assert_eq!(scene.totals(), (8, 0, 8));
+    assert_eq!(scene.drain.activities().count(), 1);
 }

@@ -1,25 +1,25 @@
-//! Reading kernel memory, some of it again and again.
+//! Cached reads of kernel memory.
 
 use std::collections::HashMap;
 
-/// Bytes that are read at once: a part of any page.
+/// Bytes that are read at once; never more than a page.
 pub(in super::super) const BLOCK: u64 = 1024;
-/// Most blocks that are looked at in all; a search that needs more is lost.
-const MOST_BLOCKS: usize = 400_000;
+/// Most blocks that one search reads, so that it ends.
+const MAX_BLOCKS: usize = 400_000;
 
 /// Kernel memory.
 pub(in super::super) trait Memory {
-    /// Fills the buffer from an address; false where it cannot be read as a whole.
+    /// Fills the buffer from an address; false where not all of it can be read.
     fn read(&mut self, address: u64, into: &mut [u8]) -> bool;
 }
 
-/// Kernel memory that remembers what it has read.
-pub(in super::super) struct View<'a> {
+/// Kernel memory, each block of which is read once.
+pub(in super::super) struct MemoryCache<'a> {
     memory: &'a mut dyn Memory,
     blocks: HashMap<u64, Option<Box<[u8]>>>,
 }
 
-impl<'a> View<'a> {
+impl<'a> MemoryCache<'a> {
     pub(super) fn new(memory: &'a mut dyn Memory) -> Self {
         Self {
             memory,
@@ -29,7 +29,7 @@ impl<'a> View<'a> {
 
     fn block(&mut self, start: u64) -> Option<&[u8]> {
         if !self.blocks.contains_key(&start) {
-            if self.blocks.len() >= MOST_BLOCKS {
+            if self.blocks.len() >= MAX_BLOCKS {
                 return None;
             }
             let mut bytes = vec![0; BLOCK as usize];
@@ -54,27 +54,27 @@ impl<'a> View<'a> {
         Some(bytes)
     }
 
-    pub(super) fn word(&mut self, address: u64) -> Option<u64> {
+    pub(super) fn u64_at(&mut self, address: u64) -> Option<u64> {
         self.bytes(address).map(u64::from_ne_bytes)
     }
 
-    pub(super) fn half(&mut self, address: u64) -> Option<u32> {
+    pub(super) fn u32_at(&mut self, address: u64) -> Option<u32> {
         self.bytes(address).map(u32::from_ne_bytes)
     }
 
-    pub(super) fn quarter(&mut self, address: u64) -> Option<u16> {
+    pub(super) fn u16_at(&mut self, address: u64) -> Option<u16> {
         self.bytes(address).map(u16::from_ne_bytes)
     }
 
-    /// What may be the address of something in the kernel.
+    /// A value that may be the address of a kernel structure.
     pub(super) fn pointer(&mut self, address: u64) -> Option<u64> {
-        // All 64-bit kernels live in the upper end; the last page holds error numbers, and structures are aligned.
-        self.word(address)
+        // All 64-bit kernels use the upper end; the last page is for error numbers, and structures are aligned.
+        self.u64_at(address)
             .filter(|value| (0xff00_0000_0000_0000..0xffff_ffff_ffff_f000).contains(value) && value % 8 == 0)
     }
 
-    /// Whether a text, its zero included, stands there.
-    pub(super) fn says(&mut self, address: u64, text: &[u8]) -> bool {
+    /// Whether an address holds this string with its terminating zero.
+    pub(super) fn has_string(&mut self, address: u64, text: &[u8]) -> bool {
         let zero = [0];
         text.iter()
             .chain(&zero)

@@ -1,4 +1,4 @@
-//! Attributes of the points, made once.
+//! Attribute sets of the points, shared between readings.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,8 +6,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::device::Device;
-use super::drain::{Name, OTHER};
-use super::places::{Label, Places};
+use super::device_table::{DeviceId, DeviceTable, OTHER};
 use accelscope_core::metric::{Attribute, Attributes, key};
 
 /// Most attribute sets that are kept; callers choose their commands.
@@ -16,51 +15,52 @@ const MAX_SETS: usize = 32_768;
 /// Values of `accel.io.direction`.
 const DIRECTIONS: [&str; 2] = ["host_to_device", "device_to_host"];
 
-/// The attribute sets of devices, commands, errors and directions.
+/// The attribute sets of devices.
 #[derive(Debug, Default)]
-pub(super) struct Labels {
-    sets: HashMap<(Label, What), Arc<Attributes>>,
+pub(super) struct AttributeCache {
+    sets: HashMap<(DeviceId, Detail), Arc<Attributes>>,
 }
 
-/// What a set says beside the device.
+/// What a set has beside the device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum What {
+pub(super) enum Detail {
     /// Nothing.
     Device,
     /// A command.
-    Command(Name),
+    Command(Arc<str>),
     /// A command that failed with this errno; 0 where it is not known.
-    Failed(Name, u32),
+    Failed(Arc<str>, u32),
     /// A direction: 0 to the device, 1 from it.
     Direction(usize),
 }
 
-impl Labels {
-    /// The set, as long as the device has ever been seen.
-    pub(super) fn get(&mut self, places: &Places, label: Label, what: What) -> Option<Arc<Attributes>> {
-        if let Some(known) = self.sets.get(&(label, what.clone())) {
-            return Some(known.clone());
+impl AttributeCache {
+    /// The set; none for a device that is not in the table.
+    pub(super) fn get(&mut self, devices: &DeviceTable, id: DeviceId, detail: Detail) -> Option<Arc<Attributes>> {
+        let key = (id, detail);
+        if let Some(cached) = self.sets.get(&key) {
+            return Some(cached.clone());
         }
-        let base = of_device(places.labelled(label)?);
-        let more: Vec<Attribute> = match &what {
-            What::Device => Vec::new(),
-            What::Command(command) => vec![(key::ACCEL_IOCTL_COMMAND, command.clone().into())],
-            What::Failed(command, errno) => vec![
+        let base = of_device(devices.newest(id)?);
+        let more: Vec<Attribute> = match &key.1 {
+            Detail::Device => Vec::new(),
+            Detail::Command(command) => vec![(key::ACCEL_IOCTL_COMMAND, command.clone().into())],
+            Detail::Failed(command, errno) => vec![
                 (key::ACCEL_IOCTL_COMMAND, command.clone().into()),
                 (key::ERROR_TYPE, errno_name(*errno).into()),
             ],
-            What::Direction(at) => vec![(key::ACCEL_IO_DIRECTION, DIRECTIONS[*at].into())],
+            Detail::Direction(at) => vec![(key::ACCEL_IO_DIRECTION, DIRECTIONS[*at].into())],
         };
         if self.sets.len() >= MAX_SETS {
             self.sets.clear();
         }
         let made = Arc::new(Attributes::new(base.into_iter().chain(more)));
-        self.sets.insert((label, what), made.clone());
+        self.sets.insert(key, made.clone());
         Some(made)
     }
 
-    /// What was said of devices may no longer be so.
-    pub(super) fn forget(&mut self) {
+    /// To be called when devices have changed.
+    pub(super) fn clear(&mut self) {
         self.sets.clear();
     }
 }
@@ -74,14 +74,14 @@ fn of_device(device: &Device) -> Vec<Attribute> {
     attributes
 }
 
-/// As in errno(3). What a driver returns and user space never sees is named as what user space sees.
+/// The name in errno(3). An error that only drivers return is named as the one that user space gets for it.
 fn errno_name(errno: u32) -> String {
     /// `ENOIOCTLCMD` of `include/linux/errno.h`, which ioctl(2) turns into `ENOTTY`.
     const ENOIOCTLCMD: u32 = 515;
     match errno {
         0 => OTHER.to_owned(),
         ENOIOCTLCMD => "ENOTTY".to_owned(),
-        // The call is made again after a signal, or ends with EINTR.
+        // `ERESTARTSYS` and so on: the call is restarted after a signal, or ends with EINTR.
         512..=516 => "EINTR".to_owned(),
         _ => match Errno::from_raw(errno as i32) {
             Errno::UnknownErrno => errno.to_string(),

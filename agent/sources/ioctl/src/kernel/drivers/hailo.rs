@@ -1,36 +1,62 @@
-//! What the programs need to know of Hailo's commands.
+//! Hailo's drivers: the layouts of the arguments from which launches, model switches and owners are read.
+
+use std::io;
 
 use agent_ebpf::{HAILO_BUFFERS, HAILO_CONTROL, HAILO_LAUNCH, HAILO_MARK, HailoCommand, HailoKey};
 
+use super::super::plain::Plain;
+use super::super::table::Table;
+use super::specifics::{LayoutTable, Layouts, Specifics};
 use crate::Device;
 use accelscope_hailo_abi::layout::{
     HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE, OPCODE_CHANGE_CONTEXT_SWITCH_STATUS,
 };
 use accelscope_hailo_abi::{HailoAbi, Launch, Layout, Line};
 
-/// Its layouts' number in the table, from 1; 0 where they are not known.
-pub(super) fn number(device: &Device) -> u32 {
-    if device.family.name != "hailo" {
-        return 0;
+pub(super) static SPECIFICS: Specifics = Specifics {
+    arguments: number,
+    layouts: Some(Layouts {
+        map: "HAILO",
+        entries: 128,
+        open: |map| Ok(Box::new(Table::new(map)?)),
+    }),
+    shared_functions: &[],
+};
+
+#[expect(unsafe_code, reason = "a key that is shared with the programs")]
+// SAFETY: `repr(C)`, two numbers of 4 bytes.
+unsafe impl Plain for HailoKey {}
+#[expect(unsafe_code, reason = "a value that is shared with the programs")]
+// SAFETY: `repr(C)`, a number of 4 bytes, then ten of 2.
+unsafe impl Plain for HailoCommand {}
+
+const _: () = assert!(size_of::<HailoCommand>() == 4 + 10 * 2);
+
+impl LayoutTable for Table<HailoKey, HailoCommand> {
+    fn add(&mut self, arguments: u32) -> io::Result<()> {
+        entries(arguments)
+            .iter()
+            .try_for_each(|(key, command)| self.insert(key, command))
     }
-    let line = device
-        .abi
-        .as_deref()
-        .and_then(HailoAbi::of_version)
-        .map(|(abi, _)| abi.line);
-    let Some(index) = line.and_then(|line| Line::ALL.iter().position(|known| *known == line)) else {
-        return 0;
-    };
-    1 + 2 * index as u32 + u32::from(is_integrated(device))
 }
 
-/// Devices on the chip's own bus count their channels otherwise.
+/// The number of the layouts of a device's driver in the table, from 1; nothing where they are not known.
+fn number(device: &Device) -> Option<u32> {
+    if device.family.name != "hailo" {
+        return None;
+    }
+    let (abi, _) = HailoAbi::of_version(device.abi.as_deref()?)?;
+    let index = Line::ALL.iter().position(|line| *line == abi.line)?;
+    Some(1 + 2 * index as u32 + u32::from(is_integrated(device)))
+}
+
+/// Devices on the chip's own bus number their channels differently.
 fn is_integrated(device: &Device) -> bool {
     device.name == "hailo_integrated_nnc" || device.name == "h1x" || device.address.as_deref() == Some("[integrated]")
 }
 
 /// The table's entries for such a number.
-pub(super) fn entries(number: u32) -> Vec<(HailoKey, HailoCommand)> {
+fn entries(number: u32) -> Vec<(HailoKey, HailoCommand)> {
     let Some(at) = number.checked_sub(1) else {
         return Vec::new();
     };
@@ -55,7 +81,7 @@ pub(super) fn entries(number: u32) -> Vec<(HailoKey, HailoCommand)> {
                     kind: HAILO_MARK,
                     ..HailoCommand::default()
                 },
-                // Counted by its calls alone.
+                // Only its calls are counted.
                 Layout::Wait(_) => return None,
             };
             Some((HailoKey { abi: number, command }, entry))
@@ -67,7 +93,7 @@ fn of_launch(launch: Launch, inputs: u8) -> HailoCommand {
     HailoCommand {
         kind: HAILO_LAUNCH,
         channel_at: launch.channel_index,
-        // First with the channel behind it, or from 5.0.1 on the last but one byte with the channel at the beginning.
+        // At the start, followed by the channel; from 5.0.1 on the last but one byte, and the channel is at the start.
         engine_at: if launch.channel_index == 0 { launch.size - 2 } else { 0 },
         count_at: launch.buffers_count,
         buffers_at: launch.buffers,
@@ -94,7 +120,7 @@ mod tests {
             .unwrap()
     }
 
-    /// Offsets compiled from the headers of those versions.
+    /// The expected offsets were compiled from the headers of those versions.
     #[test]
     fn launches_are_read_where_each_line_has_them() {
         let old = launch("4.17.0");

@@ -1,4 +1,4 @@
-//! The programs' table of watched devices.
+//! The table in which the programs look up watched devices.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use agent_ebpf::{WATCHED_GONE, WATCHED_PROBES, Watched, watched_place};
 
 use super::mapped::Mapped;
 
-/// The table's places, wherever they are.
-pub(super) trait Places {
+/// Access to the table's slots. A trait for tests.
+pub(super) trait WatchSlots {
     fn get(&self, place: u32) -> Watched;
     fn set(&self, place: u32, watched: Watched);
 }
 
-impl Places for Mapped<Watched> {
+impl WatchSlots for Mapped<Watched> {
     fn get(&self, place: u32) -> Watched {
         Self::get(self, place).unwrap_or_default()
     }
@@ -22,18 +22,18 @@ impl Places for Mapped<Watched> {
     }
 }
 
-/// Where each device number stands.
+/// The slots in use, by device number.
 #[derive(Debug, Default)]
-pub(super) struct Watching(BTreeMap<u32, u32>);
+pub(super) struct WatchTable(BTreeMap<u32, u32>);
 
-impl Watching {
-    /// Watches these devices and no others. A device that stays is watched all the while. Returns the numbers for which
-    /// there was no place.
-    pub(super) fn apply(&mut self, places: &impl Places, wanted: &[Watched]) -> Vec<u32> {
+impl WatchTable {
+    /// Makes the table contain these devices and no others. A device that stays is never missing meanwhile. Returns the
+    /// numbers of devices for which no slot was free.
+    pub(super) fn apply(&mut self, places: &impl WatchSlots, wanted: &[Watched]) -> Vec<u32> {
         self.0.retain(|number, place| {
             let stays = wanted.iter().any(|watched| watched.number == *number);
             if !stays {
-                // Not 0: others that were put behind it must still be found.
+                // Not 0, which would end the search for devices in the slots after it.
                 let gone = Watched {
                     number: WATCHED_GONE,
                     ..Watched::default()
@@ -88,7 +88,7 @@ mod tests {
             ]))
         }
 
-        /// As the programs search.
+        /// Looks a device up as the programs do.
         fn find(&self, number: u32) -> Option<Watched> {
             for probe in 0..WATCHED_PROBES {
                 let place = self.get(watched_place(number, probe));
@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    impl Places for Table {
+    impl WatchSlots for Table {
         fn get(&self, place: u32) -> Watched {
             self.0.borrow()[place as usize]
         }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn as_many_devices_as_promised_are_found_and_no_others() {
         let table = Table::new();
-        let mut watching = Watching::default();
+        let mut watching = WatchTable::default();
         let wanted: Vec<_> = (0..agent_ebpf::DEVICES)
             .map(|minor| watched(195 << 20 | minor))
             .collect();
@@ -143,7 +143,7 @@ mod tests {
             .map(watched)
             .collect();
         let table = Table::new();
-        let mut watching = Watching::default();
+        let mut watching = WatchTable::default();
         let left_out = watching.apply(&table, &same);
         assert_eq!(
             left_out,

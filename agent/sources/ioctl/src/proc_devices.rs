@@ -1,4 +1,4 @@
-//! Which drivers have which major numbers (`/proc/devices`).
+//! Major numbers of the drivers (`/proc/devices`).
 
 use std::collections::HashMap;
 use std::io;
@@ -31,7 +31,7 @@ impl Majors {
         Self(majors)
     }
 
-    /// The drivers of a major number; none where it is nobody's.
+    /// The drivers of a major number.
     pub(super) fn drivers(&self, major: u32) -> &[String] {
         self.0.get(&major).map_or(&[], Vec::as_slice)
     }
@@ -43,12 +43,12 @@ mod tests {
 
     #[test]
     fn character_devices_alone_count_and_a_number_may_be_shared() {
-        let text = "Character devices:\n  1 mem\n195 nvidia\n195 nvidia-modeset\n195 nvidiactl\n511 hailo\n\n\
+        let text = "Character devices:\n  1 mem\n195 nvidia\n195 nvidia-modeset\n195 nvidiactl\n511 npu\n\n\
                     Block devices:\n  1 ramdisk\n511 virtblk\n";
         let majors = Majors::parse(text);
         assert_eq!(majors.drivers(1), ["mem"]);
         assert_eq!(majors.drivers(195), ["nvidia", "nvidia-modeset", "nvidiactl"]);
-        assert_eq!(majors.drivers(511), ["hailo"]);
+        assert_eq!(majors.drivers(511), ["npu"]);
         assert!(majors.drivers(2).is_empty());
     }
 
