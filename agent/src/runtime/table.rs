@@ -90,8 +90,19 @@ fn ascend(config: &Config, roots: &HostRoots, node_name: &str, _: &Surroundings)
 #[cfg(feature = "kubelet")]
 fn kubelet(config: &Config, roots: &HostRoots, _node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {
     let settings = config.kubelet_settings();
-    Box::new(accelscope_kubelet::Sampler::new(settings, roots.clone()))
+    Box::new(accelscope_kubelet::Sampler::new(settings, roots.clone(), VENDORS))
 }
+
+/// How the kubelet's device ids are read: NVIDIA first, whose UUIDs occur in resources of other domains too.
+#[cfg(feature = "kubelet")]
+const VENDORS: &[accelscope_core::allocation::DeviceAttributes] = &[
+    #[cfg(feature = "nvidia")]
+    accelscope_nvidia::device_attributes,
+    #[cfg(feature = "hailo")]
+    accelscope_hailo::device_attributes,
+    #[cfg(feature = "ascend")]
+    accelscope_ascend::device_attributes,
+];
 
 #[cfg(feature = "nvidia")]
 fn nvidia(config: &Config, roots: &HostRoots, node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {

@@ -7,6 +7,7 @@
 //! worse: one call at a time, none sooner than the driver's answers allow, and each with a deadline.
 
 mod admin;
+mod allocation;
 mod backend;
 mod child;
 pub mod dcmi;
@@ -19,6 +20,7 @@ mod sampler;
 mod settings;
 mod tool;
 
+pub use self::allocation::device_attributes;
 pub use self::backend::build;
 pub use self::child::{Child, ChildError, Finished};
 pub use self::explain::explain;

@@ -3,6 +3,7 @@
 //! An application that was started with `HAILO_MONITOR=1` writes a file at every interval, a second by default. It is
 //! read when it was written. Nothing is locked, and no device node is opened.
 
+mod allocation;
 mod combine;
 mod decode;
 mod device;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 use opentelemetry::metrics::Counter;
 
 pub use self::device::{address_of, hw_id};
+pub use self::allocation::device_attributes;
 pub use self::explain::explain;
 
 use self::device::Device;

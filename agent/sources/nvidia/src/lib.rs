@@ -6,6 +6,7 @@
 //! follows leaves alone for a while, and reads after all else when it tries again (`quarantine`). A field that fails
 //! loses only itself, a GPU that is lost only itself.
 
+mod allocation;
 mod explain;
 mod fleet;
 mod gpu;
@@ -28,6 +29,7 @@ use instruments::INSTRUMENTS;
 /// Its name, and its section of the configuration.
 const NAME: &str = "nvidia";
 
+pub use self::allocation::device_attributes;
 pub use self::explain::explain;
 pub use self::sampler::{Launch, build, command, sampler};
 pub use self::settings::Settings;
