@@ -30,7 +30,6 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::Counter;
 
-pub use self::device::{address_of, hw_id};
 pub use self::allocation::device_attributes;
 pub use self::explain::explain;
 

@@ -115,7 +115,7 @@ impl Points {
             (Some(address), None) => self.devices.get(address).map(|identity| Arc::clone(&identity.id)),
             _ => None,
         };
-        labels.are_for(device);
+        labels.set_device(device);
         for (name, network) in &reading.networks {
             let attributes = labels.network(name);
             push(

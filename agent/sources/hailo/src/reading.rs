@@ -39,7 +39,7 @@ impl Skipped {
 pub(super) struct Reading {
     /// Its writer, in the writer's own PID namespace.
     pub(super) pid: u32,
-    /// By address as [`address`](super::device::address) has it.
+    /// By canonical address.
     pub(super) devices: BTreeMap<String, Device>,
     /// By name.
     pub(super) networks: BTreeMap<String, Network>,
@@ -110,7 +110,7 @@ impl Reading {
                 model: (!device.device_arch.is_empty()).then(|| capped(device.device_arch)),
                 utilization: reading.skipped.keep(values::ratio(device.utilization)),
             };
-            reading.add_device(super::device::address(&capped(device.device_id)), found);
+            reading.add_device(accelscope_core::host::device::address(&capped(device.device_id)), found);
         }
         for network in message.networks_infos {
             if network.network_name.is_empty() {

@@ -70,7 +70,7 @@ impl Sources {
         self.open_watch(now);
         let configured = self.find_configured(roots, &settings.dir, now);
         if settings.discover {
-            self.find_namespaces(&Processes::new(roots), devices, now);
+            self.find_namespaces(roots, devices, now);
         }
         self.drain(&settings.dir);
         self.tell();
@@ -153,8 +153,9 @@ impl Sources {
         }
     }
 
-    fn find_namespaces(&mut self, processes: &Processes, devices: &BTreeMap<String, Device>, now: Instant) {
-        if let Err(error) = self.discovery.update(processes, devices, now) {
+    fn find_namespaces(&mut self, roots: &HostRoots, devices: &BTreeMap<String, Device>, now: Instant) {
+        let processes = &Processes::new(roots);
+        if let Err(error) = self.discovery.update(roots, processes, devices, now) {
             tracing::debug!(%error, "cannot look for processes that hold a Hailo device");
         }
         let views = self.discovery.views();

@@ -150,7 +150,7 @@ impl File {
         if self.totals.len() > MAX_TOTALS {
             self.totals.retain(|name, _| reading.networks.contains_key(name));
         }
-        self.labels.keep(&reading.networks, &reading.streams);
+        self.labels.retain(&reading.networks, &reading.streams);
     }
 
     /// The totals go to this process from now on. What another one got stays that one's.

@@ -11,8 +11,7 @@ use super::device::Device;
 use super::extra::Extra;
 use super::families::folders;
 use super::scan::{Scanner, Warning};
-use super::sysfs;
-use accelscope_core::host::HostRoots;
+use accelscope_core::host::{HostRoots, sysfs};
 
 /// How often everything is looked at without a sign that something changed.
 const LATEST: Duration = Duration::from_secs(30);
@@ -89,14 +88,10 @@ impl Devices {
             .map(|warning| (warning.what.as_str(), warning.remedy))
     }
 
-    /// How many users the kernel counts for the devices' modules: each open node is one. Nothing where a device's module
-    /// does not tell.
+    /// References to the devices' modules, as [`sysfs::references`] sums them.
     pub fn references(&self) -> Option<u64> {
-        let modules: Option<BTreeSet<&str>> = self.all.values().map(|device| device.module.as_deref()).collect();
-        let counts = modules?
-            .into_iter()
-            .map(|module| sysfs::references(&self.scanner.roots, module));
-        counts.sum()
+        let modules = self.all.values().map(|device| device.module.as_deref());
+        sysfs::references(&self.scanner.roots, modules)
     }
 
     /// Readable when a node may have come or gone, for a caller that waits for other things too.

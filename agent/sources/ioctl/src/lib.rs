@@ -24,7 +24,6 @@ mod rung;
 mod sampler;
 mod scan;
 mod settings;
-mod sysfs;
 mod threads;
 
 pub use self::commands::{Command, Pattern, describe, waiting};

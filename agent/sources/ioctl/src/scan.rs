@@ -10,9 +10,9 @@ use super::device::Device;
 use super::extra::Extra;
 use super::families::{KINDS, Signs, folders};
 use super::family::Family;
+use super::hooks;
 use super::majors::Majors;
-use super::{hooks, sysfs};
-use accelscope_core::host::{HostRoots, hailo};
+use accelscope_core::host::{HostRoots, device, sysfs};
 
 /// Most names of one folder that are looked at.
 const MAX_NAMES: usize = 8192;
@@ -178,11 +178,12 @@ impl Scanner {
         directory: Option<&Path>,
         node: Option<PathBuf>,
     ) -> Device {
-        let address = directory.and_then(|path| address(family, path));
-        let linked = directory.and_then(|path| sysfs::link(&path.join("device/driver/module")));
-        let module = linked
-            .or_else(|| sysfs::pci_module(&self.roots, address.as_deref()?))
-            .or_else(|| self.loaded_module(family, driver.as_deref(), &name));
+        let address = directory.and_then(device::address_of);
+        let candidates: BTreeSet<&str> = hooks::hooks(family, driver.as_deref(), &name)
+            .iter()
+            .map(|hook| hook.module)
+            .collect();
+        let module = sysfs::module(&self.roots, directory, address.as_deref(), candidates);
         let driver_version = module
             .as_ref()
             .and_then(|module| sysfs::module_version(&self.roots, module));
@@ -205,22 +206,10 @@ impl Scanner {
         }
     }
 
-    /// The one loaded module of those that may drive it.
-    fn loaded_module(&self, family: Family, driver: Option<&str>, name: &str) -> Option<String> {
-        let candidates: BTreeSet<&str> = hooks::hooks(family, driver, name)
-            .iter()
-            .map(|hook| hook.module)
-            .collect();
-        let mut loaded = candidates
-            .into_iter()
-            .filter(|module| sysfs::has_module(&self.roots, module));
-        loaded.next().filter(|_| loaded.next().is_none()).map(ToOwned::to_owned)
-    }
-
     fn hw_id(&self, family: Family, address: Option<&str>) -> Option<String> {
         // Others tell a serial number or nothing.
         let address = address.filter(|_| family == Family::Hailo)?;
-        Some(hailo::hw_id(address, &self.machine_id, &self.node_name))
+        Some(device::hw_id("hailo", address, &self.machine_id, &self.node_name))
     }
 
     fn add_extra(&self, extra: &Extra, majors: Option<&Majors>, found: &mut Found) {
@@ -272,14 +261,6 @@ fn short(node: &str) -> String {
     let says_nothing = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("channel");
     let name = if says_nothing { node } else { last };
     name.trim_start_matches('/').to_owned()
-}
-
-fn address(family: Family, directory: &Path) -> Option<String> {
-    if family == Family::Hailo {
-        hailo::address_of(directory)
-    } else {
-        sysfs::pci_address(directory)
-    }
 }
 
 /// The number of a node itself, without opening it.

@@ -54,10 +54,7 @@ fn of_pod(pod: &PodResources, vendors: &[DeviceAttributes]) -> impl Iterator<Ite
     })
 }
 
-fn of_plugins(
-    container: &ContainerResources,
-    vendors: &[DeviceAttributes],
-) -> impl Iterator<Item = Vec<Attribute>> {
+fn of_plugins(container: &ContainerResources, vendors: &[DeviceAttributes]) -> impl Iterator<Item = Vec<Attribute>> {
     container.devices.iter().flat_map(move |devices| {
         let resource = devices.resource_name.as_str();
         devices.device_ids.iter().map(move |id| {

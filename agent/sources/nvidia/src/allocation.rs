@@ -68,7 +68,11 @@ mod tests {
 
     #[track_caller]
     fn is(resource: &str, id: &str, key: &'static str, value: &str) {
-        assert_eq!(device_attributes(resource, id), [(key, value.into())], "{resource} {id}");
+        assert_eq!(
+            device_attributes(resource, id),
+            [(key, value.into())],
+            "{resource} {id}"
+        );
     }
 
     #[test]
