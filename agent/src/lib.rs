@@ -6,3 +6,6 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod runtime;
+mod sources;
+
+pub use sources::SOURCES;

@@ -102,10 +102,10 @@ fn the_overlay_for_scraping_pushes_nothing() {
 #[cfg(feature = "ioctl")]
 #[test]
 fn the_component_without_ebpf_leaves_the_scan_and_nothing_to_complain_of() {
-    use accelscope_ioctl::Rung;
+    use accelscope_ioctl::HookKind;
     let hooks = |manifests: &[&str]| -> Option<Vec<_>> {
         let hooks = loaded(manifests).config.ioctl_settings().hooks;
-        hooks.map(|hooks| hooks.into_iter().map(Rung::as_str).collect())
+        hooks.map(|hooks| hooks.into_iter().map(HookKind::as_str).collect())
     };
     // With the least capabilities, raw tracepoints are all that Debian's kernels leave.
     let all = ["fentry", "kprobe", "tracepoint", "raw_tracepoint"].to_vec();

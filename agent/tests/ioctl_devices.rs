@@ -146,12 +146,7 @@ fn hailo_is_found_by_its_class_with_the_version_that_its_calls_depend_on() {
     // The one id by which the monitor files' readings are told apart too.
     assert_eq!(
         hailo.hw_id,
-        Some(accelscope_core::host::device::hw_id(
-            "hailo",
-            "0001:01:00.0",
-            "",
-            "node"
-        ))
+        Some(accelscope_hailo::hw_id("0001:01:00.0", "", "node"))
     );
 }
 

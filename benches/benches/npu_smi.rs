@@ -16,8 +16,8 @@ use std::time::Duration;
 use accelscope_ascend::{Sampler, Settings, npu_smi};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Sampler as _;
-use accelscope_simulate::npu_smi::{Family, Options, main as play, table};
 use criterion::{BenchmarkId, Criterion, Throughput};
+use fake_npu_smi::{Family, Options, main as play, table};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("npu-smi") {

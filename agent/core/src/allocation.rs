@@ -1,10 +1,6 @@
-//! What the id of an allocated device, which its Kubernetes device plugin chose, says about the device.
+//! Parts of the ids of allocated devices, for implementations of [`AllocatedDevice`](crate::source::AllocatedDevice).
 
 use crate::metric::{Attribute, key};
-
-/// The attributes under which a source shows the device that a plugin of the resource, such as `nvidia.com/gpu`,
-/// allocated by this id. Empty where the id belongs to another vendor's plugin or has a meaning for the plugin alone.
-pub type DeviceAttributes = fn(resource: &str, id: &str) -> Vec<Attribute>;
 
 /// Domain of a resource's vendor: `nvidia.com` of `nvidia.com/gpu`.
 pub fn vendor(resource: &str) -> &str {

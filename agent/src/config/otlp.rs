@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Config;
 use super::endpoint::Endpoint;
-use super::units::{optional, text};
+use accelscope_core::settings::text::{optional, text};
 use super::values::{optional_secrets, secrets};
 use accelscope_export::otlp::{Compression, Destination, Protocol, Secret, TlsFiles};
 

@@ -8,10 +8,9 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::device::hw_id;
 use accelscope_core::metric::{AttributeValue, Batch, Owner, Point, key};
 use accelscope_core::sampler::{Outcome, Sampler as _};
-use accelscope_hailo::{Sampler, Settings};
+use accelscope_hailo::{Sampler, Settings, hw_id};
 use accelscope_proto::hailo::{ProtoMon, ProtoMonDeviceInfo, ProtoMonInfo};
 use prost::Message;
 
@@ -74,8 +73,8 @@ impl Host {
         Settings {
             dir: self.dir(),
             discover: false,
-            max_age: None,
             min_interval: Duration::ZERO,
+            ..Settings::default()
         }
     }
 
@@ -180,7 +179,7 @@ pub(crate) fn write_and_rename(dir: &Path, name: &str, bytes: &[u8]) {
 
 /// The points of that name of our device.
 fn ours<'a>(points: &'a [Point], name: &'a str) -> impl Iterator<Item = &'a Point> {
-    let id = AttributeValue::from(hw_id("hailo", &address(), "", NODE));
+    let id = AttributeValue::from(hw_id(&address(), "", NODE));
     points
         .iter()
         .filter(move |point| point.instrument.name == name && point.attributes.get(key::HW_ID) == Some(&id))

@@ -36,6 +36,13 @@ pub fn number(directory: &Path) -> Option<u64> {
     Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// Address of the PCI function that a device belongs to.
+pub fn pci_address(directory: &Path) -> Option<String> {
+    let name = link(&directory.join("device"))?;
+    let is_address = name.split([':', '.']).count() == 4 && name.matches(':').count() == 2;
+    is_address.then(|| name.to_ascii_lowercase())
+}
+
 /// Name of the module that drives a device: by the link in the device's directory, else by that of the PCI function at
 /// `address`, else the only loaded one of `candidates`.
 pub fn module<'a>(

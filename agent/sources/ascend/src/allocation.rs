@@ -5,7 +5,7 @@ use accelscope_core::metric::{Attribute, key};
 
 /// `ascend.physical.id` of a device of a `huawei.com` resource: the number at the end of `Ascend910-3`, or of
 /// `Ascend910-2c-100-3`, a virtual NPU on chip 3.
-pub fn device_attributes(resource: &str, id: &str) -> Vec<Attribute> {
+pub(super) fn allocated_device(resource: &str, id: &str) -> Vec<Attribute> {
     let chip = (vendor(resource) == "huawei.com").then(|| chip(id));
     let chip = chip.flatten().map(|chip| (key::ASCEND_PHYSICAL_ID, chip.into()));
     chip.into_iter().collect()
@@ -27,7 +27,7 @@ mod tests {
             ("huawei.com/Ascend910-2c", "Ascend910-2c-100-12", 12),
         ] {
             assert_eq!(
-                device_attributes(resource, id),
+                allocated_device(resource, id),
                 [(key::ASCEND_PHYSICAL_ID, chip.into())],
                 "{id}"
             );
@@ -43,7 +43,7 @@ mod tests {
             ("example.com/npu", "Ascend910-3"),
             ("", ""),
         ] {
-            assert_eq!(device_attributes(resource, id), [], "{resource} {id}");
+            assert_eq!(allocated_device(resource, id), [], "{resource} {id}");
         }
     }
 }

@@ -4,12 +4,13 @@ use std::io;
 use std::time::Instant;
 
 use super::dcmi::{self, Launch};
+use super::sampler::NAME;
 use super::settings::{Backend, Settings};
 use super::{Sampler as ToolSampler, admin};
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Batch;
-use accelscope_core::sampler::{Descriptor, Finding, Level, Outcome, Sampler};
+use accelscope_core::sampler::{Descriptor, Finding, Outcome, Sampler};
 use accelscope_core::worker::WorkerSampler;
 
 /// Failures in a row after which the library is given up for the tool.
@@ -38,16 +39,9 @@ pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn
 
 /// What one look through the library gives, where the configuration lets it be used. It takes at most the time-out.
 pub(super) fn explain(settings: &Settings, roots: &HostRoots) -> Option<Finding> {
-    let finding = |level, what, remedy: Option<&str>| {
-        Some(Finding {
-            level,
-            what,
-            remedy: remedy.map(str::to_owned),
-        })
-    };
     if settings.backend == Backend::Dcmi && dcmi::library(roots, None).is_none() {
         let remedy = "install the driver's package, or set ascend.backend to auto";
-        return finding(Level::Fail, "libdcmi.so was not found".to_owned(), Some(remedy));
+        return Some(Finding::fail(NAME, "libdcmi.so was not found").with_remedy(remedy));
     }
     if !uses_library(settings, roots) {
         return None;
@@ -56,7 +50,8 @@ pub(super) fn explain(settings: &Settings, roots: &HostRoots) -> Option<Finding>
     let why = match library(settings, roots, "") {
         Ok(mut library) => match library.sample(&mut batches) {
             Outcome::Sampled => {
-                return finding(Level::Ok, format!("libdcmi.so told of {} chips", batches.len()), None);
+                let what = format!("libdcmi.so told of {} chips", batches.len());
+                return Some(Finding::ok(NAME, what));
             }
             Outcome::NothingHere(reason) | Outcome::Gone(reason) => reason,
             Outcome::Retry(error) => chain(error.as_ref()),
@@ -65,13 +60,10 @@ pub(super) fn explain(settings: &Settings, roots: &HostRoots) -> Option<Finding>
     };
     if settings.backend == Backend::Dcmi {
         let remedy = "mend that, or set ascend.backend to auto for npu-smi";
-        return finding(Level::Fail, format!("libdcmi.so gives nothing: {why}"), Some(remedy));
+        return Some(Finding::fail(NAME, format!("libdcmi.so gives nothing: {why}")).with_remedy(remedy));
     }
-    finding(
-        Level::Warn,
-        format!("libdcmi.so gives nothing, npu-smi is asked instead: {why}"),
-        None,
-    )
+    let what = format!("libdcmi.so gives nothing, npu-smi is asked instead: {why}");
+    Some(Finding::warn(NAME, what))
 }
 
 /// Whether it is permitted, wanted and there.

@@ -2,7 +2,7 @@
 
 use super::child::Child;
 use super::npu_smi::{Cause, ParseError};
-use super::sampler::{ReadError, read};
+use super::sampler::{NAME, ReadError, read};
 use super::settings::{Backend, Settings};
 use super::{admin, backend, tool};
 use accelscope_core::host::HostRoots;
@@ -13,14 +13,6 @@ const BECOME_ADMIN: &str = "run the agent's container privileged and as root wit
 
 /// Longest `/proc/devices` that is read.
 const MOST_BYTES: usize = 1 << 20;
-
-fn finding(level: Level, what: impl Into<String>, remedy: impl Into<Option<String>>) -> Finding {
-    Finding {
-        level,
-        what: what.into(),
-        remedy: remedy.into(),
-    }
-}
 
 /// For the log, when nothing is started.
 pub(super) fn not_permitted(why: &str) -> String {
@@ -45,22 +37,18 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         } else {
             Level::Fail
         };
-        found.push(finding(level, tool::absence(roots), None));
+        found.push(Finding::new(level, NAME, tool::absence(roots)));
         return found;
     };
     let path = tool.path.display();
     if let Some(why) = admin::missing() {
         let what = format!("starting {path} would seize the card: {why}");
         if settings.require_admin {
-            found.push(finding(
-                Level::Fail,
-                format!("not permitted: {what}"),
-                BECOME_ADMIN.to_owned(),
-            ));
+            found.push(Finding::fail(NAME, format!("not permitted: {what}")).with_remedy(BECOME_ADMIN));
             return found;
         }
-        let remedy = "set ascend.require_admin = true unless you know that it locks nobody out".to_owned();
-        found.push(finding(Level::Warn, what, remedy));
+        let remedy = "set ascend.require_admin = true unless you know that it locks nobody out";
+        found.push(Finding::warn(NAME, what).with_remedy(remedy));
     }
     let started = std::time::Instant::now();
     match read(&mut Child::default(), &tool, settings.timeout) {
@@ -72,10 +60,10 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
                 started.elapsed().as_secs_f64(),
                 table.driver_version.as_deref().unwrap_or("unknown"),
             );
-            found.push(finding(Level::Ok, what, None));
+            found.push(Finding::ok(NAME, what));
             found.extend(table.fault.map(|fault| {
                 let what = format!("not all chips are seen: {} ({})", fault.cause.meaning(), fault.line);
-                finding(Level::Warn, what, fault.cause.remedy().to_owned())
+                Finding::warn(NAME, what).with_remedy(fault.cause.remedy())
             }));
             if !table.skipped.is_empty() {
                 let what = format!(
@@ -84,7 +72,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
                 );
                 let remedy =
                     "a chip that is busy or starting tells them later; else report the output of `npu-smi info`";
-                found.push(finding(Level::Warn, what, remedy.to_owned()));
+                found.push(Finding::warn(NAME, what).with_remedy(remedy));
             }
         }
         Err(error) => found.push(failure(roots, &path.to_string(), &error)),
@@ -100,13 +88,13 @@ fn failure(roots: &HostRoots, path: &str, error: &ReadError) -> Finding {
     };
     let Some(cause) = cause else {
         let source = std::error::Error::source(error).map_or(String::new(), |source| format!(": {source}"));
-        return finding(Level::Fail, format!("{path}: {error}{source}"), None);
+        return Finding::fail(NAME, format!("{path}: {error}{source}"));
     };
     let remedy = match cause {
         Cause::NotInitialized => why_not_initialized(roots),
         cause => cause.remedy(),
     };
-    finding(Level::Fail, format!("{path}: {}", cause.meaning()), remedy.to_owned())
+    Finding::fail(NAME, format!("{path}: {}", cause.meaning())).with_remedy(remedy)
 }
 
 /// The tool has one return code for three faults; the host tells them apart.

@@ -4,7 +4,7 @@ use accelscope_core::allocation::{node_name, vendor};
 use accelscope_core::metric::Attribute;
 
 /// `hw.name` of a device of a `hailo.ai` resource: the plugin's ids are names of device nodes.
-pub fn device_attributes(resource: &str, id: &str) -> Vec<Attribute> {
+pub(super) fn allocated_device(resource: &str, id: &str) -> Vec<Attribute> {
     let name = (vendor(resource) == "hailo.ai").then(|| node_name(id, "hailo"));
     name.flatten().into_iter().collect()
 }
@@ -17,7 +17,7 @@ mod tests {
     #[test]
     fn an_id_is_the_name_of_a_device_node() {
         assert_eq!(
-            device_attributes("hailo.ai/h8", "hailo1"),
+            allocated_device("hailo.ai/h8", "hailo1"),
             [(key::HW_NAME, "hailo1".into())]
         );
     }
@@ -25,7 +25,7 @@ mod tests {
     #[test]
     fn other_ids_and_resources_give_nothing() {
         for (resource, id) in [("example.com/nic", "hailo0"), ("hailo.ai/h8", "hailo"), ("", "")] {
-            assert_eq!(device_attributes(resource, id), [], "{resource} {id}");
+            assert_eq!(allocated_device(resource, id), [], "{resource} {id}");
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use accelscope_core::host::{HostRoots, device, sysfs};
+use super::address::address_of;
+use accelscope_core::host::{HostRoots, sysfs};
 
 /// Classes of the drivers: `hailo_chardev` up to 5.2, then one for PCIe and one for the integrated device.
 const CLASSES: [&str; 3] = ["hailo_chardev", "hailo1x", "hailo1x_integrated"];
@@ -55,7 +56,7 @@ pub(super) fn scan(roots: &HostRoots) -> io::Result<BTreeMap<String, Device>> {
 }
 
 fn read(roots: &HostRoots, class: &str, path: &Path, name: &str) -> Option<Device> {
-    let Some(address) = device::address_of(path) else {
+    let Some(address) = address_of(path) else {
         tracing::debug!(path = %path.display(), "a Hailo device without an address is left out");
         return None;
     };

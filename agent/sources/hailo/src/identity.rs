@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::address::hw_id;
 use super::device::Device;
-use accelscope_core::host::device::hw_id;
 use accelscope_core::metric::{Attributes, key};
 
 /// The present devices, by address.
@@ -57,7 +57,7 @@ impl Identities {
             }
             let model = model.or_else(|| known?.model.as_deref()).map(ToOwned::to_owned);
             let id = known.map_or_else(
-                || hw_id("hailo", address, &self.machine_id, &self.node_name).into(),
+                || hw_id(address, &self.machine_id, &self.node_name).into(),
                 |known| Arc::clone(&known.id),
             );
             self.known

@@ -110,7 +110,7 @@ impl Reading {
                 model: (!device.device_arch.is_empty()).then(|| capped(device.device_arch)),
                 utilization: reading.skipped.keep(values::ratio(device.utilization)),
             };
-            reading.add_device(accelscope_core::host::device::address(&capped(device.device_id)), found);
+            reading.add_device(super::address::address(&capped(device.device_id)), found);
         }
         for network in message.networks_infos {
             if network.network_name.is_empty() {

@@ -8,11 +8,10 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::device::Device;
 use super::extra::Extra;
-use super::families::{KINDS, Signs, folders};
-use super::family::Family;
-use super::hooks;
+use super::families::{self, Families, Family, Signs};
 use super::majors::Majors;
-use accelscope_core::host::{HostRoots, device, sysfs};
+use accelscope_core::device::Abi;
+use accelscope_core::host::{HostRoots, sysfs};
 
 /// Most names of one folder that are looked at.
 const MAX_NAMES: usize = 8192;
@@ -24,7 +23,8 @@ const MAX_DEVICES: usize = 1024;
 pub(super) struct Scanner {
     pub(super) roots: HostRoots,
     pub(super) extra: Vec<Extra>,
-    /// Parts of Hailo's `hw.id`.
+    pub(super) families: Families,
+    /// Parts of derived `hw.id`s.
     pub(super) machine_id: String,
     pub(super) node_name: String,
 }
@@ -87,8 +87,7 @@ impl Scanner {
     /// Devices of the classes in the table.
     fn classes(&self) -> BTreeMap<u64, Seen> {
         let mut seen = BTreeMap::<u64, Seen>::new();
-        let classes: BTreeSet<&str> = KINDS.iter().flat_map(|kind| kind.classes).copied().collect();
-        for class in classes {
+        for class in self.families.classes() {
             let Ok(entries) = std::fs::read_dir(self.roots.sys().join("class").join(class)) else {
                 continue;
             };
@@ -109,7 +108,7 @@ impl Scanner {
 
     /// Character devices in the folders of the table. Links are left out: what they lead to is found itself.
     fn nodes(&self, seen: &mut BTreeMap<u64, Seen>) {
-        for folder in folders() {
+        for folder in self.families.folders() {
             let path = self.roots.dev().join(folder);
             let Ok(entries) = std::fs::read_dir(&path) else {
                 continue;
@@ -126,7 +125,7 @@ impl Scanner {
                 } else {
                     format!("{folder}/{name}")
                 };
-                let known = |node: &str| KINDS.iter().any(|kind| kind.has_node(node));
+                let known = |node: &str| self.families.has_node(node);
                 let before = &mut seen.entry(number).or_default().node;
                 // Of several nodes of one device that with the driver's own name, else the first.
                 let better = before
@@ -152,9 +151,9 @@ impl Scanner {
             vendor: vendor.as_deref(),
             driver: driver.as_deref(),
         };
-        let family = signs.kind()?.family;
+        let family = self.families.family(&signs)?;
         let name = seen.class_name.or_else(|| seen.node.as_deref().map(short))?;
-        let is_display = family == Family::Drm && name.starts_with("card");
+        let is_display = *family == families::DRM && name.starts_with("card");
         if is_display && directory.as_ref().is_some_and(|path| !sysfs::renders(path)) {
             return None;
         }
@@ -178,19 +177,17 @@ impl Scanner {
         directory: Option<&Path>,
         node: Option<PathBuf>,
     ) -> Device {
-        let address = directory.and_then(device::address_of);
-        let candidates: BTreeSet<&str> = hooks::hooks(family, driver.as_deref(), &name)
-            .iter()
-            .map(|hook| hook.module)
-            .collect();
+        let address = directory.and_then(|path| address(family, path));
+        let hooks = family.hooks(driver.as_deref(), &name);
+        let candidates: BTreeSet<&str> = hooks.iter().map(|hook| hook.module).collect();
         let module = sysfs::module(&self.roots, directory, address.as_deref(), candidates);
         let driver_version = module
             .as_ref()
             .and_then(|module| sysfs::module_version(&self.roots, module));
-        let abi = match family {
-            Family::Hailo => driver_version.clone(),
-            Family::Drm | Family::Accel | Family::Habana => driver,
-            _ => None,
+        let abi = match family.abi {
+            Abi::DriverVersion(_) => driver_version.clone(),
+            Abi::DriverName => driver,
+            Abi::Fixed => None,
         };
         Device {
             number,
@@ -207,9 +204,8 @@ impl Scanner {
     }
 
     fn hw_id(&self, family: Family, address: Option<&str>) -> Option<String> {
-        // Others tell a serial number or nothing.
-        let address = address.filter(|_| family == Family::Hailo)?;
-        Some(device::hw_id("hailo", address, &self.machine_id, &self.node_name))
+        let identity = family.identity?;
+        Some((identity.hw_id)(address?, &self.machine_id, &self.node_name))
     }
 
     fn add_extra(&self, extra: &Extra, majors: Option<&Majors>, found: &mut Found) {
@@ -236,7 +232,7 @@ impl Scanner {
             .remove(&number)
             .or_else(|| self.device(number, seen, majors));
         let native = known.as_ref().map(|device| device.family);
-        let family = extra.family.or(native).unwrap_or(Family::Other);
+        let family = extra.family.or(native).unwrap_or(&families::OTHER);
         let below = below.to_string_lossy();
         let mut name = short(&below);
         // Two devices of one name would be one series.
@@ -261,6 +257,13 @@ fn short(node: &str) -> String {
     let says_nothing = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("channel");
     let name = if says_nothing { node } else { last };
     name.trim_start_matches('/').to_owned()
+}
+
+fn address(family: Family, directory: &Path) -> Option<String> {
+    match family.identity {
+        Some(identity) => (identity.address)(directory),
+        None => sysfs::pci_address(directory),
+    }
 }
 
 /// The number of a node itself, without opening it.

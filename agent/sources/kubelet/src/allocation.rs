@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use accelscope_proto::pod_resources::{ContainerResources, DynamicResource, ListPodResourcesResponse, PodResources};
 
-use accelscope_core::allocation::DeviceAttributes;
 use accelscope_core::metric::catalogue::accel::DEVICE_ALLOCATION;
 use accelscope_core::metric::{Attribute, Attributes, Point, Timestamp, key};
+use accelscope_core::source::AllocatedDevice;
 
 /// Most points of one node; a kubelet runs a few hundred pods at most.
 const MAX_POINTS: usize = 10_000;
@@ -15,7 +15,7 @@ const MAX_POINTS: usize = 10_000;
 /// One point for each device allocated to a container, and how many there were beyond [`MAX_POINTS`].
 pub(super) fn points(
     response: &ListPodResourcesResponse,
-    vendors: &[DeviceAttributes],
+    vendors: &[AllocatedDevice],
     time: Timestamp,
 ) -> (Vec<Point>, u64) {
     // A device of several NUMA nodes is listed once for each.
@@ -41,7 +41,7 @@ pub(super) fn points(
     (points, skipped)
 }
 
-fn of_pod(pod: &PodResources, vendors: &[DeviceAttributes]) -> impl Iterator<Item = Attributes> {
+fn of_pod(pod: &PodResources, vendors: &[AllocatedDevice]) -> impl Iterator<Item = Attributes> {
     pod.containers.iter().flat_map(|container| {
         let owner: [Attribute; 3] = [
             (key::K8S_POD_NAME, pod.name.as_str().into()),
@@ -54,7 +54,7 @@ fn of_pod(pod: &PodResources, vendors: &[DeviceAttributes]) -> impl Iterator<Ite
     })
 }
 
-fn of_plugins(container: &ContainerResources, vendors: &[DeviceAttributes]) -> impl Iterator<Item = Vec<Attribute>> {
+fn of_plugins(container: &ContainerResources, vendors: &[AllocatedDevice]) -> impl Iterator<Item = Vec<Attribute>> {
     container.devices.iter().flat_map(move |devices| {
         let resource = devices.resource_name.as_str();
         devices.device_ids.iter().map(move |id| {

@@ -7,8 +7,9 @@ mod allocation;
 mod client;
 mod explain;
 mod restart;
+mod settings;
+mod source;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::Counter;
@@ -16,14 +17,16 @@ use opentelemetry::metrics::Counter;
 use self::allocation::points;
 use self::client::{Client, Error};
 use self::restart::Memory;
-use accelscope_core::allocation::DeviceAttributes;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::{accel, agent};
 use accelscope_core::metric::{Batch, Instrument, Part, Timestamp, key};
 use accelscope_core::sampler::{Descriptor, Outcome};
+use accelscope_core::source::AllocatedDevice;
 use accelscope_core::telemetry;
 
 pub use self::explain::explain;
+pub use self::settings::Settings;
+pub use self::source::SOURCE;
 
 const NAME: &str = "kubelet";
 /// Default of the kubelet's `--root-dir`.
@@ -33,27 +36,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 static INSTRUMENTS: [&Instrument; 1] = [&accel::DEVICE_ALLOCATION];
 
-/// The sampler's settings (`[kubelet]`).
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The kubelet's root directory, as a path of the host.
-    pub root: PathBuf,
-    /// Time between two calls.
-    pub period: Duration,
-}
-
-impl Settings {
-    fn socket(&self) -> PathBuf {
-        self.root.join("pod-resources/kubelet.sock")
-    }
-}
-
 /// The sampler `kubelet`.
 #[derive(Debug)]
 pub struct Sampler {
     settings: Settings,
     client: Client,
-    vendors: &'static [DeviceAttributes],
+    vendors: Vec<AllocatedDevice>,
     memory: Memory,
     warned_forbidden: bool,
     skipped: Counter<u64>,
@@ -61,7 +49,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// Connects to nothing yet. The first of `vendors` that recognizes an id gives its attributes.
-    pub fn new(settings: Settings, roots: HostRoots, vendors: &'static [DeviceAttributes]) -> Self {
+    pub fn new(settings: Settings, roots: HostRoots, vendors: Vec<AllocatedDevice>) -> Self {
         Self {
             client: Client::new(roots, settings.socket(), TIMEOUT),
             settings,
@@ -104,7 +92,7 @@ impl accelscope_core::sampler::Sampler for Sampler {
             Err(error) => return self.failed(error),
         };
         self.warned_forbidden = false;
-        let (points, skipped) = points(&response, self.vendors, Timestamp::now());
+        let (points, skipped) = points(&response, &self.vendors, Timestamp::now());
         if skipped > 0 {
             let labels = [
                 telemetry::label(key::AGENT_SAMPLER, NAME),

@@ -9,7 +9,7 @@ const UUID: usize = 36;
 
 /// `hw.id` or `nvidia.mig.uuid` of an id with a UUID that NVML has too, whichever vendor's resource it is of; else
 /// `hw.name` and the GPU instance of an id of GKE's plugin.
-pub fn device_attributes(resource: &str, id: &str) -> Vec<Attribute> {
+pub(super) fn allocated_device(resource: &str, id: &str) -> Vec<Attribute> {
     if let Some(uuid) = nvml_uuid(id) {
         let key = if uuid.starts_with("MIG-") {
             key::NVIDIA_MIG_UUID
@@ -69,7 +69,7 @@ mod tests {
     #[track_caller]
     fn is(resource: &str, id: &str, key: &'static str, value: &str) {
         assert_eq!(
-            device_attributes(resource, id),
+            allocated_device(resource, id),
             [(key, value.into())],
             "{resource} {id}"
         );
@@ -101,7 +101,7 @@ mod tests {
                 (key::HW_NAME, "nvidia0".into()),
                 (key::NVIDIA_GPU_INSTANCE, 1u32.into()),
             ];
-            assert_eq!(device_attributes("nvidia.com/gpu", id), both);
+            assert_eq!(allocated_device("nvidia.com/gpu", id), both);
         }
     }
 
@@ -118,7 +118,7 @@ mod tests {
             ("example.com/nic", "nvidia0"),
             ("", ""),
         ] {
-            assert_eq!(device_attributes(resource, id), [], "{resource} {id}");
+            assert_eq!(allocated_device(resource, id), [], "{resource} {id}");
         }
     }
 }

@@ -11,6 +11,7 @@ mod explain;
 mod fleet;
 mod gpu;
 mod instruments;
+mod ioctl;
 mod library;
 mod nvml;
 mod presence;
@@ -18,7 +19,9 @@ mod quarantine;
 mod sampler;
 mod settings;
 mod sheet;
+mod source;
 mod status;
+mod table;
 mod topic;
 mod topics;
 mod vendor;
@@ -29,8 +32,9 @@ use instruments::INSTRUMENTS;
 /// Its name, and its section of the configuration.
 const NAME: &str = "nvidia";
 
-pub use self::allocation::device_attributes;
 pub use self::explain::explain;
 pub use self::sampler::{Launch, build, command, sampler};
+pub use self::ioctl::FAMILY;
 pub use self::settings::Settings;
+pub use self::source::SOURCE;
 pub use self::worker::serve;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{env, file, sets};
 use crate::config::{ExtraDevice, IoctlHooks};
-use accelscope_ioctl::Rung;
+use accelscope_ioctl::HookKind;
 
 #[test]
 fn devices_come_from_a_list_a_flag_and_a_variable() {
@@ -82,10 +82,10 @@ fn hooks_are_auto_or_some_of_the_known_ones() {
     assert_eq!(hooks("auto"), IoctlHooks::Auto);
     assert_eq!(
         hooks("kprobe,tracepoint, kprobe"),
-        IoctlHooks::Only(vec![Rung::Kprobe, Rung::Tracepoint])
+        IoctlHooks::Only(vec![HookKind::Kprobe, HookKind::Tracepoint])
     );
     let of_file = file("[ioctl]\nhooks = ['raw_tracepoint']\nperiod = '5s'\nbtf = '/lib/btf'").config();
-    assert_eq!(of_file.ioctl.hooks, IoctlHooks::Only(vec![Rung::RawTracepoint]));
+    assert_eq!(of_file.ioctl.hooks, IoctlHooks::Only(vec![HookKind::RawTracepoint]));
     assert_eq!(of_file.ioctl.period, Duration::from_secs(5));
     assert_eq!(of_file.ioctl.btf.as_deref(), Some("/lib/btf".as_ref()));
     for (value, expected) in [

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use super::*;
+use crate::address::hw_id;
 use crate::directory::Stamp;
 use crate::reading::StreamName;
 use crate::reading::{self, Direction, Network, Reading, Stream};
 use crate::state::Moment;
-use accelscope_core::host::device::hw_id;
 use accelscope_core::metric::key;
 
 const A: &str = "0001:01:00.0";
@@ -102,11 +102,7 @@ fn points() -> Points {
 /// Name and value of each point with, of its attributes, the device (`A` or `B`) if it names one.
 fn show(points: &[Point]) -> Vec<String> {
     let letter = |id: &str| {
-        if id == hw_id("hailo", A, "machine", "node") {
-            "A"
-        } else {
-            "B"
-        }
+        if id == hw_id(A, "machine", "node") { "A" } else { "B" }
     };
     let line = |point: &Point| {
         let device = point
