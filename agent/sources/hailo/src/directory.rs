@@ -14,6 +14,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::decode::MAX_BYTES;
+use super::file_name::is_monitor_file;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::beneath::open_without_links;
 use accelscope_core::metric::Timestamp;
@@ -192,12 +193,6 @@ impl Directory {
             Err(ReadError::Changing)
         }
     }
-}
-
-/// Whether HailoRT gives a complete file such a name.
-pub(super) fn is_monitor_file(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    !name.ends_with(b".tmp") && !name.starts_with(b".")
 }
 
 fn regular(stat: &Stat) -> Result<Stamp, ReadError> {

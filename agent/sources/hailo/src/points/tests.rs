@@ -83,7 +83,7 @@ fn write(file: &mut File, second: u64, reading: Reading) {
     };
     let zero = *ZERO;
     let instant = zero + std::time::Duration::from_secs(second);
-    file.wrote(
+    file.record(
         stamp,
         Some(reading),
         Moment {
