@@ -1,5 +1,27 @@
-use super::hailo::{HailoAbi, Layout, Line, layout};
-use super::*;
+//! What the commands of each family of device nodes are called, and which of them wait by design.
+#![cfg(all(feature = "ascend", feature = "hailo", feature = "ioctl", feature = "nvidia"))]
+
+use accelscope_core::device::{Command, DeviceFamily, Pattern};
+use accelscope_hailo_abi::{HailoAbi, Layout, Line, layout};
+use accelscope_ioctl::Families;
+
+fn family(name: &str) -> &'static DeviceFamily {
+    Families::of(accelscope::SOURCES)
+        .named(name)
+        .unwrap_or_else(|| panic!("no family {name}"))
+}
+
+fn describe(name: &str, abi: Option<&str>, node: &str, command: u32) -> Command {
+    family(name).describe(abi, node, command)
+}
+
+fn waiting(name: &str, abi: Option<&str>, node: &str) -> Vec<Pattern> {
+    family(name).waiting(abi, node)
+}
+
+fn wraps_commands(name: &str, node: &str) -> bool {
+    (family(name).wraps_commands)(node)
+}
 
 /// `_IOC` of `include/uapi/asm-generic/ioctl.h`: direction, type, number, size.
 const fn ioc(direction: u32, kind: u8, number: u32, size: u32) -> u32 {
@@ -11,9 +33,7 @@ const READ: u32 = 2;
 const BOTH: u32 = 3;
 
 fn hailo(version: &str, command: u32) -> String {
-    describe(Family::Hailo, Some(version), "hailo0", command)
-        .name
-        .into_owned()
+    describe("hailo", Some(version), "hailo0", command).name.into_owned()
 }
 
 /// The numbers of the struct's sizes in `hailo_ioctl_common.h`; the driver's directions look inverted.
@@ -22,15 +42,15 @@ fn an_nvidia_command_within_a_command_has_the_inner_ones_name() {
     // RM_CONTROL as it is called, and as it is counted from IOCTL_XFER_CMD.
     let transfer = agent_ebpf::nvidia_inner(0xc010_46d3, 0x2a, 32).unwrap();
     for command in [0xc020_462a, transfer] {
-        assert_eq!(describe(Family::Nvidia, None, "nvidia0", command).name, "RM_CONTROL");
+        assert_eq!(describe("nvidia", None, "nvidia0", command).name, "RM_CONTROL");
     }
     assert_eq!(
-        describe(Family::Nvidia, None, "nvidiactl", 0xc010_46d3).name,
+        describe("nvidia", None, "nvidiactl", 0xc010_46d3).name,
         "IOCTL_XFER_CMD"
     );
-    assert!(is_nvidia_control(Family::Nvidia, "nvidiactl"));
-    assert!(!is_nvidia_control(Family::Nvidia, "nvidia-uvm"));
-    assert!(!is_nvidia_control(Family::Hailo, "hailo0"));
+    assert!(wraps_commands("nvidia", "nvidiactl"));
+    assert!(!wraps_commands("nvidia", "nvidia-uvm"));
+    assert!(!wraps_commands("hailo", "hailo0"));
 }
 
 #[test]
@@ -135,11 +155,18 @@ fn every_field_of_hailos_layouts_lies_in_its_argument() {
     assert_eq!(layout::OPCODE_CHANGE_CONTEXT_SWITCH_STATUS, 37);
 }
 
-type Case = (Family, Option<&'static str>, &'static str, u32, &'static str, bool);
+type Case = (
+    &'static str,
+    Option<&'static str>,
+    &'static str,
+    u32,
+    &'static str,
+    bool,
+);
 
 const CASES: &[Case] = &[
     (
-        Family::Nvidia,
+        "nvidia",
         None,
         "nvidiactl",
         ioc(BOTH, b'F', 0x2a, 32),
@@ -147,17 +174,17 @@ const CASES: &[Case] = &[
         false,
     ),
     (
-        Family::Nvidia,
+        "nvidia",
         None,
         "nvidia0",
         ioc(BOTH, b'F', 218, 8),
         "WAIT_OPEN_COMPLETE",
         true,
     ),
-    (Family::Nvidia, None, "nvidia-uvm", 0x3000_0001, "UVM_INITIALIZE", false),
-    (Family::Nvidia, None, "nvidia-uvm", 51, "UVM_MIGRATE", false),
+    ("nvidia", None, "nvidia-uvm", 0x3000_0001, "UVM_INITIALIZE", false),
+    ("nvidia", None, "nvidia-uvm", 51, "UVM_MIGRATE", false),
     (
-        Family::Nvidia,
+        "nvidia",
         None,
         "nvidia-uvm",
         ioc(BOTH, b'F', 51, 32),
@@ -165,32 +192,18 @@ const CASES: &[Case] = &[
         false,
     ),
     (
-        Family::Nvidia,
+        "nvidia",
         None,
         "nvidia-modeset",
         ioc(BOTH, b'm', 0, 16),
         "NVKMS_IOCTL",
         false,
     ),
-    (
-        Family::AmdKfd,
-        None,
-        "kfd",
-        ioc(BOTH, b'K', 0x0c, 24),
-        "WAIT_EVENTS",
-        true,
-    ),
-    (
-        Family::AmdKfd,
-        None,
-        "kfd",
-        ioc(BOTH, b'K', 0x02, 88),
-        "CREATE_QUEUE",
-        false,
-    ),
+    ("amd_kfd", None, "kfd", ioc(BOTH, b'K', 0x0c, 24), "WAIT_EVENTS", true),
+    ("amd_kfd", None, "kfd", ioc(BOTH, b'K', 0x02, 88), "CREATE_QUEUE", false),
     // The same number in three drivers.
     (
-        Family::Drm,
+        "drm",
         Some("amdgpu"),
         "renderD128",
         ioc(BOTH, b'd', 0x44, 24),
@@ -198,7 +211,7 @@ const CASES: &[Case] = &[
         false,
     ),
     (
-        Family::Drm,
+        "drm",
         Some("v3d"),
         "renderD128",
         ioc(BOTH, b'd', 0x44, 16),
@@ -206,7 +219,7 @@ const CASES: &[Case] = &[
         false,
     ),
     (
-        Family::Drm,
+        "drm",
         None,
         "renderD128",
         ioc(BOTH, b'd', 0x44, 16),
@@ -214,7 +227,7 @@ const CASES: &[Case] = &[
         false,
     ),
     (
-        Family::Drm,
+        "drm",
         Some("i915"),
         "card0",
         ioc(READ, b'd', 0x69, 64),
@@ -222,7 +235,7 @@ const CASES: &[Case] = &[
         false,
     ),
     (
-        Family::Drm,
+        "drm",
         Some("v3d"),
         "renderD128",
         ioc(BOTH, b'd', 0xc3, 32),
@@ -231,7 +244,7 @@ const CASES: &[Case] = &[
     ),
     // DRM lets a struct grow: any size is the same command.
     (
-        Family::Drm,
+        "drm",
         None,
         "renderD128",
         ioc(BOTH, b'd', 0xc3, 40),
@@ -239,7 +252,7 @@ const CASES: &[Case] = &[
         true,
     ),
     (
-        Family::Accel,
+        "accel",
         Some("intel_vpu"),
         "accel0",
         ioc(BOTH, b'd', 0x46, 24),
@@ -247,33 +260,26 @@ const CASES: &[Case] = &[
         true,
     ),
     (
-        Family::Accel,
+        "accel",
         Some("qaic"),
         "accel0",
         ioc(READ, b'd', 0x44, 24),
         "QAIC_EXECUTE_BO",
         false,
     ),
-    (Family::Habana, None, "hl0", ioc(BOTH, b'H', 4, 32), "WAIT_CS", true),
+    ("habana", None, "hl0", ioc(BOTH, b'H', 4, 32), "WAIT_CS", true),
+    ("habana", None, "accel0", ioc(BOTH, b'd', 0x43, 32), "HL_WAIT_CS", true),
     (
-        Family::Habana,
-        None,
-        "accel0",
-        ioc(BOTH, b'd', 0x43, 32),
-        "HL_WAIT_CS",
-        true,
-    ),
-    (
-        Family::Tenstorrent,
+        "tenstorrent",
         None,
         "tenstorrent/0",
         ioc(NONE, 0xfa, 7, 0),
         "PIN_PAGES",
         false,
     ),
-    (Family::Tpu, None, "apex_0", ioc(READ, 0xdc, 8, 32), "MAP_BUFFER", false),
+    ("tpu", None, "apex_0", ioc(READ, 0xdc, 8, 32), "MAP_BUFFER", false),
     (
-        Family::Ascend,
+        "ascend",
         None,
         "davinci_manager",
         ioc(NONE, b'Z', 0, 0),
@@ -281,14 +287,14 @@ const CASES: &[Case] = &[
         false,
     ),
     (
-        Family::Ascend,
+        "ascend",
         None,
         "davinci_manager",
         ioc(BOTH, b'X', 20, 8),
         "TRS_SQCQ_RECV",
         true,
     ),
-    (Family::Other, None, "full", 0x5401, "0x00005401", false),
+    ("other", None, "full", 0x5401, "0x00005401", false),
 ];
 
 #[test]
@@ -310,7 +316,7 @@ fn each_familys_commands_are_found_by_what_its_driver_looks_at() {
 #[test]
 fn hailo_waits_where_it_is_meant_to() {
     for version in ["4.10.0", "4.17.0", "4.20.0", "4.23.0", "5.3.0"] {
-        let waiting = waiting(Family::Hailo, Some(version), "hailo0");
+        let waiting = waiting("hailo", Some(version), "hailo0");
         let names: Vec<String> = waiting.iter().map(|pattern| hailo(version, pattern.value)).collect();
         assert!(
             names
@@ -325,10 +331,7 @@ fn hailo_waits_where_it_is_meant_to() {
 
 #[test]
 fn an_unknown_command_keeps_its_number() {
-    let found = describe(Family::Furiosa, None, "npu0", 0x4020_6700);
+    let found = describe("furiosa", None, "npu0", 0x4020_6700);
     assert_eq!((&*found.name, found.wait), ("0x40206700", false));
-    assert_eq!(
-        describe(Family::Hailo, Some("4.20.0"), "hailo0", 0x27).name,
-        "0x00000027"
-    );
+    assert_eq!(describe("hailo", Some("4.20.0"), "hailo0", 0x27).name, "0x00000027");
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use accelscope_core::metric::catalogue::hailo;
 use accelscope_core::metric::{Attribute, Attributes, Instrument, Series, Timestamp, Value, key};
-use accelscope_export::stdout::{Note, Recent, View, render};
+use accelscope_core::sampler::Finding;
+use accelscope_core::table::{Rates, Section};
+use accelscope_export::stdout::{View, render};
 
 fn series(instrument: &'static Instrument, attributes: &[Attribute], value: impl Into<Value>) -> Series {
     Series {
@@ -32,14 +34,13 @@ fn a_row_says_device_process_pod_and_what_is_unknown_is_a_dash() {
         series(&hailo::MONITOR_ACTIVE, std::slice::from_ref(&id), 0),
         series(&hailo::NETWORK_UTILIZATION, &network, 0.475),
     ];
-    let notes = [Note {
-        what: "monitor is off".into(),
-        remedy: "set HAILO_MONITOR=1".into(),
-    }];
+    let findings = [Finding::warn("hailo", "monitor is off").with_remedy("set HAILO_MONITOR=1")];
+    let sections: Vec<&Section> = accelscope::SOURCES.iter().flat_map(|source| source.table).collect();
     let view = View {
         series: &all,
-        recent: &Recent::default(),
-        notes: &notes,
+        sections: &sections,
+        rates: &Rates::default(),
+        findings: &findings,
         width: 160,
         time: Timestamp::from_unix_nanos(0),
     };

@@ -31,9 +31,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use origin::Origin;
 pub use otlp::{DestinationKeys, Otlp};
-pub use sections::{
-    Attribution, Compat, CompatView, Config, GpuProcessExporter, Host, Http, K8sMonitor, Limits, Log,
-};
+pub use sections::{Attribution, Compat, CompatView, Config, GpuProcessExporter, Host, Http, K8sMonitor, Limits, Log};
 pub use source_settings::SourceSettings;
 
 use std::path::{Path, PathBuf};
@@ -141,11 +139,14 @@ fn typed(merged: &mut Merged, sources: Sources, errors: &mut Vec<ConfigError>) -
     for source in sources {
         let place = [source.name.to_owned()];
         let settings = fitting(merged, &place, errors, |node, track| {
-            let mut node = <dyn erased_serde::Deserializer<'_>>::erase(serde_path_to_error::Deserializer::new(node, track));
+            let mut node =
+                <dyn erased_serde::Deserializer<'_>>::erase(serde_path_to_error::Deserializer::new(node, track));
             let settings = (source.settings.deserialize)(&mut node).map_err(|error| error.to_string())?;
             Ok(Some(settings))
         });
-        config.sources.set(source, settings.unwrap_or_else(source.settings.default));
+        config
+            .sources
+            .set(source, settings.unwrap_or_else(source.settings.default));
     }
     config
 }

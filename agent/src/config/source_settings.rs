@@ -13,7 +13,12 @@ pub struct SourceSettings(BTreeMap<&'static str, Arc<dyn AnySettings>>);
 impl SourceSettings {
     /// The defaults of these sources.
     pub fn defaults(sources: Sources) -> Self {
-        Self(sources.iter().map(|source| (source.name, (source.settings.default)())).collect())
+        Self(
+            sources
+                .iter()
+                .map(|source| (source.name, (source.settings.default)()))
+                .collect(),
+        )
     }
 
     /// Sets those of a source.

@@ -18,19 +18,22 @@ pub static FAMILY: DeviceFamily = DeviceFamily {
             "event_sched",
         ],
         requires: Requires::Nothing,
-}],
-    hooks: &[HookRow {
-        names: &["davinci_manager", "davinci_manager_docker"],
-        driver: "",
-        hooks: &[
-            public("drv_davinci_intf_host", "drv_ascend_intf_ioctl"),
-            public("drv_davinci_intf", "drv_ascend_intf_ioctl"),
-        ],
-}, HookRow {
-        names: &["devmm_svm"],
-        driver: "",
-        hooks: &[public("drv_devmm_host", "devmm_svm_ioctl")],
-}],
+    }],
+    hooks: &[
+        HookRow {
+            names: &["davinci_manager", "davinci_manager_docker"],
+            driver: "",
+            hooks: &[
+                public("drv_davinci_intf_host", "drv_ascend_intf_ioctl"),
+                public("drv_davinci_intf", "drv_ascend_intf_ioctl"),
+            ],
+        },
+        HookRow {
+            names: &["devmm_svm"],
+            driver: "",
+            hooks: &[public("drv_devmm_host", "devmm_svm_ioctl")],
+        },
+    ],
     commands: Commands::Tables(|_, node| [node.starts_with("davinci").then_some(MANAGER), None]),
     ..DeviceFamily::named("ascend")
 };

@@ -114,7 +114,7 @@ impl Discovery {
 mod tests {
     use super::*;
 
-    /// `/dev/full` stands for the device: held open, it is found; nobody else has it open here.
+    /// `/dev/full` stands for the device: no other process has it open here.
     #[test]
     fn a_process_is_found_by_the_device_that_it_holds() {
         let processes = Processes::new(&HostRoots::new("/"));
@@ -149,7 +149,7 @@ mod tests {
         let device = Device {
             address: String::new(),
             name: String::new(),
-            // Nobody holds it: a holder that ends is a reason to walk.
+            // Without a holder: one that exits is a reason to walk.
             number: Some(rustix::fs::makedev(1, 200)),
             module: Some("hailo_pci".into()),
             driver_version: None,
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn without_devices_nobody_is_looked_at() {
+    fn without_devices_no_process_is_examined() {
         let nowhere = Processes::new(&HostRoots::new("/nonexistent"));
         assert!(holders(&nowhere, &BTreeSet::new()).unwrap().is_empty());
         let mut discovery = Discovery::default();

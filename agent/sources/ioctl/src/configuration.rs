@@ -70,7 +70,12 @@ impl settings::Settings for Configuration {
     }
 
     fn validate(&self, check: &mut Check) {
-        check.between("period", self.period, Duration::from_millis(100), Duration::from_hours(1));
+        check.between(
+            "period",
+            self.period,
+            Duration::from_millis(100),
+            Duration::from_hours(1),
+        );
         if let Some(btf) = &self.btf {
             check.absolute("btf", btf);
         }
@@ -116,7 +121,10 @@ impl ExtraDevice {
                 Some((_, meant)) => format!("{entry:?}: there is no family {name:?}; did you mean {meant}?"),
                 None => {
                     let known: Vec<_> = families.names().collect();
-                    format!("{entry:?}: there is no family {name:?}; write one of {}", known.join(", "))
+                    format!(
+                        "{entry:?}: there is no family {name:?}; write one of {}",
+                        known.join(", ")
+                    )
                 }
             });
         };

@@ -160,7 +160,12 @@ impl Devices {
         let dev = self.scanner.roots.dev();
         let extra = self.scanner.extra.iter().filter_map(|extra| extra.path.parent());
         let extra = extra.map(|parent| self.scanner.roots.path(parent));
-        let folders = self.scanner.families.folders().into_iter().map(|folder| dev.join(folder));
+        let folders = self
+            .scanner
+            .families
+            .folders()
+            .into_iter()
+            .map(|folder| dev.join(folder));
         for folder in folders.chain(extra) {
             watch.add(&folder);
         }

@@ -66,7 +66,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::{Family, Told};
+    use crate::Told;
     use accelscope_core::host::HostRoots;
 
     fn device(name: &str, number: u64) -> Device {

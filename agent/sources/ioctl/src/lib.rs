@@ -29,7 +29,6 @@ mod table;
 mod threads;
 
 pub use self::configuration::{Configuration, ExtraDevice};
-pub use self::hook_setting::Hooks;
 pub use self::device::Device;
 pub use self::devices::Devices;
 pub use self::explain::explain_devices;
@@ -37,8 +36,9 @@ pub use self::extra::Extra;
 pub use self::families::{Families, Family};
 pub use self::holder_points::{DeviceLabels, points as holder_points};
 pub use self::holders::{Holders, Told};
-pub use self::open::open;
 pub use self::hook_kind::HookKind;
+pub use self::hook_setting::Hooks;
+pub use self::open::open;
 pub use self::sampler::{Open, Sampler};
 pub use self::settings::Settings;
 pub use self::source::SOURCE;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use accelscope_hailo_abi::layout::{HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE};
 use super::device::Device;
 use super::drain::{Name, OTHER, is_fold};
 use super::families::Family;
+use accelscope_hailo_abi::layout::{HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE};
 
 /// Commands of Hailo whose durations have series of their own: the launch of a transfer, and the wait for interrupts.
 const OWN_SERIES: &[&str] = &["VDMA_LAUNCH_TRANSFER", "VDMA_INTERRUPTS_WAIT", "VDMA_CHANNEL_WAIT_INT"];

@@ -100,7 +100,12 @@ impl Sampler {
         Self {
             processes: Processes::new(&roots),
             threads: HostThreads::new(&roots),
-            devices: Devices::new(roots.clone(), settings.families.clone(), settings.extra.clone(), node_name),
+            devices: Devices::new(
+                roots.clone(),
+                settings.families.clone(),
+                settings.extra.clone(),
+                node_name,
+            ),
             places: Places::default(),
             drain: Drain::new(settings.per_process),
             labels: Labels::default(),

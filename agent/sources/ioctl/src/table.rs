@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use accelscope_core::table::{Lookup, Rates, Section, name, value, absent, decimal, number, owner, process, text, whole};
 use accelscope_core::metric::catalogue::{calls, ioctl};
 use accelscope_core::metric::{Attribute, Kind, Series, key};
+use accelscope_core::table::{
+    Lookup, Rates, Section, absent, decimal, name, number, owner, process, text, value, whole,
+};
 
 /// Keys that tell apart what one somebody did with one device.
 const WITHIN: [&str; 3] = [key::ACCEL_IOCTL_COMMAND, key::ERROR_TYPE, key::ACCEL_IO_DIRECTION];
@@ -24,14 +26,24 @@ struct Row<'a> {
 }
 
 /// The sections.
-pub(super) const SECTIONS: &[Section] = &[
-    Section {
-        title: "CALLS",
-        columns: &[name("DEVICE"), name("PROCESS"), name("POD OR UNIT"), value("OPEN"), value("CALLS/S"), value("FAILED/S"), value("BYTES/S"), value("P50"), value("P99"), value("IN FLIGHT"), value("OLDEST")],
-        rated: &[&calls::CALLS, &calls::DURATION, &calls::HAILO_IO],
-        rows: calls,
-    },
-];
+pub(super) const SECTIONS: &[Section] = &[Section {
+    title: "CALLS",
+    columns: &[
+        name("DEVICE"),
+        name("PROCESS"),
+        name("POD OR UNIT"),
+        value("OPEN"),
+        value("CALLS/S"),
+        value("FAILED/S"),
+        value("BYTES/S"),
+        value("P50"),
+        value("P99"),
+        value("IN FLIGHT"),
+        value("OLDEST"),
+    ],
+    rated: &[&calls::CALLS, &calls::DURATION, &calls::HAILO_IO],
+    rows: calls,
+}];
 
 fn calls(series: &Lookup<'_>, recent: &Rates) -> Vec<Vec<String>> {
     let mut rows: BTreeMap<Vec<Attribute>, Row<'_>> = BTreeMap::new();

@@ -2,7 +2,9 @@
 //!
 //! A kernel launch is no ioctl: user space rings a doorbell. These commands allocate and control.
 
-use accelscope_core::device::{CommandTable, Commands, DeviceFamily, Entry, HookRow, NodeKind, Requires, call, public, wait};
+use accelscope_core::device::{
+    CommandTable, Commands, DeviceFamily, Entry, HookRow, NodeKind, Requires, call, public, wait,
+};
 
 /// NVIDIA's GPUs: the devices themselves, control, unified memory, modeset, capabilities and NVSwitch.
 pub static FAMILY: DeviceFamily = DeviceFamily {
@@ -34,38 +36,44 @@ pub static FAMILY: DeviceFamily = DeviceFamily {
             "nvidia-caps-imex-channels/channel#",
         ],
         requires: Requires::Nothing,
-}],
-    hooks: &[HookRow {
-        names: &["nvidia-uvm", "nvidia-uvm-tools"],
-        driver: "",
-        hooks: &[
-            public("nvidia_uvm", "uvm_unlocked_ioctl_entry"),
-            public("nvidia_uvm", "uvm_unlocked_ioctl"),
-        ],
-}, HookRow {
-        names: &["nvidia-modeset"],
-        driver: "",
-        hooks: &[
-            public("nvidia_modeset", "nvkms_unlocked_ioctl"),
-            public("nvidia", "nvidia_frontend_unlocked_ioctl"),
-        ],
-}, HookRow {
-        names: &["nvidia-nvswitch#"],
-        driver: "",
-        hooks: &[public("nvidia", "nvswitch_device_unlocked_ioctl")],
-}, HookRow {
-        names: &["nvidia-nvswitchctl"],
-        driver: "",
-        hooks: &[public("nvidia", "nvswitch_ctl_unlocked_ioctl")],
-}, HookRow {
-        names: &["nvidia#", "nvidiactl"],
-        driver: "",
-        hooks: &[
-            public("nvidia", "nvidia_unlocked_ioctl"),
-            // Before 545.23.06.
-            public("nvidia", "nvidia_frontend_unlocked_ioctl"),
-        ],
-}],
+    }],
+    hooks: &[
+        HookRow {
+            names: &["nvidia-uvm", "nvidia-uvm-tools"],
+            driver: "",
+            hooks: &[
+                public("nvidia_uvm", "uvm_unlocked_ioctl_entry"),
+                public("nvidia_uvm", "uvm_unlocked_ioctl"),
+            ],
+        },
+        HookRow {
+            names: &["nvidia-modeset"],
+            driver: "",
+            hooks: &[
+                public("nvidia_modeset", "nvkms_unlocked_ioctl"),
+                public("nvidia", "nvidia_frontend_unlocked_ioctl"),
+            ],
+        },
+        HookRow {
+            names: &["nvidia-nvswitch#"],
+            driver: "",
+            hooks: &[public("nvidia", "nvswitch_device_unlocked_ioctl")],
+        },
+        HookRow {
+            names: &["nvidia-nvswitchctl"],
+            driver: "",
+            hooks: &[public("nvidia", "nvswitch_ctl_unlocked_ioctl")],
+        },
+        HookRow {
+            names: &["nvidia#", "nvidiactl"],
+            driver: "",
+            hooks: &[
+                public("nvidia", "nvidia_unlocked_ioctl"),
+                // Before 545.23.06.
+                public("nvidia", "nvidia_frontend_unlocked_ioctl"),
+            ],
+        },
+    ],
     commands: Commands::Tables(|_, node| [Some(commands(node)), None]),
     wraps_commands: |node| !matches!(node, "nvidia-uvm" | "nvidia-uvm-tools" | "nvidia-modeset"),
     ..DeviceFamily::named("nvidia")

@@ -33,8 +33,8 @@ use instruments::INSTRUMENTS;
 const NAME: &str = "nvidia";
 
 pub use self::explain::explain;
-pub use self::sampler::{Launch, build, command, sampler};
 pub use self::ioctl::FAMILY;
+pub use self::sampler::{Launch, build, command, sampler};
 pub use self::settings::Settings;
 pub use self::source::SOURCE;
 pub use self::worker::serve;

@@ -92,7 +92,7 @@ impl<'a> Files<'a> {
                 }
                 Err(error) if is_fresh => {
                     self.fresh.push(pid);
-                    let what = format!("{}: its writer cannot be told: {error}", name.display());
+                    let what = format!("{}: its writer cannot be determined: {error}", name.display());
                     let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace";
                     found.push(Finding::warn(NAME, what).with_remedy(remedy));
                 }

@@ -19,10 +19,15 @@ pub type Family = &'static DeviceFamily;
 pub struct Families(Vec<Family>);
 
 impl Families {
+    /// These families.
+    pub fn new(families: impl IntoIterator<Item = Family>) -> Self {
+        Self(families.into_iter().collect())
+    }
+
     /// Those of the sources that are built in.
     pub fn of(sources: Sources) -> Self {
         let families = sources.iter().flat_map(|source| source.devices);
-        Self(families.copied().collect())
+        Self::new(families.copied())
     }
 
     /// The family of that name.
@@ -37,9 +42,14 @@ impl Families {
 
     /// Their kinds of nodes, those with a requirement first: a kind without one would take their nodes too.
     fn kinds(&self) -> impl Iterator<Item = (Family, &'static NodeKind)> + Clone {
-        let all = self.0.iter().flat_map(|family| family.nodes.iter().map(move |kind| (*family, kind)));
+        let all = self
+            .0
+            .iter()
+            .flat_map(|family| family.nodes.iter().map(move |kind| (*family, kind)));
         let is_demanding = |(_, kind): &(Family, &NodeKind)| kind.requires != Requires::Nothing;
-        all.clone().filter(is_demanding).chain(all.filter(move |kind| !is_demanding(kind)))
+        all.clone()
+            .filter(is_demanding)
+            .chain(all.filter(move |kind| !is_demanding(kind)))
     }
 
     /// Classes in sysfs that hold their devices.

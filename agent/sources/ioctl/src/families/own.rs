@@ -8,7 +8,15 @@ use crate::commands::{drm_core, drm_drivers, small};
 
 /// Every family of this file.
 pub(crate) const OWN: &[&DeviceFamily] = &[
-    &AMD_KFD, &DRM, &ACCEL, &FURIOSA, &REBELLIONS, &TENSTORRENT, &HABANA, &TPU, &OTHER,
+    &AMD_KFD,
+    &DRM,
+    &ACCEL,
+    &FURIOSA,
+    &REBELLIONS,
+    &TENSTORRENT,
+    &HABANA,
+    &TPU,
+    &OTHER,
 ];
 
 const GOOGLE: Requires = Requires::Vendor("0x1ae0");
@@ -20,12 +28,12 @@ pub static AMD_KFD: DeviceFamily = DeviceFamily {
         drivers: &["kfd"],
         nodes: &["kfd"],
         requires: Requires::Nothing,
-}],
+    }],
     hooks: &[HookRow {
         names: &["*"],
         driver: "",
         hooks: &[public("amdgpu", "kfd_ioctl")],
-}],
+    }],
     commands: Commands::Tables(|_, _| [Some(small::KFD), None]),
     ..DeviceFamily::named("amd_kfd")
 };
@@ -37,28 +45,34 @@ pub static DRM: DeviceFamily = DeviceFamily {
         drivers: &["drm"],
         nodes: &["dri/renderD#", "dri/card#"],
         requires: Requires::Nothing,
-}],
-    hooks: &[HookRow {
-        names: &["*"],
-        driver: "amdgpu",
-        hooks: &[public("amdgpu", "amdgpu_drm_ioctl")],
-}, HookRow {
-        names: &["*"],
-        driver: "radeon",
-        hooks: &[public("radeon", "radeon_drm_ioctl")],
-}, HookRow {
-        names: &["*"],
-        driver: "nouveau",
-        hooks: &[public("nouveau", "nouveau_drm_ioctl")],
-}, HookRow {
-        names: &["*"],
-        driver: "xe",
-        hooks: &[public("xe", "xe_drm_ioctl")],
-}, HookRow {
-        names: &["*"],
-        driver: "",
-        hooks: &[public("drm", "drm_ioctl")],
-}],
+    }],
+    hooks: &[
+        HookRow {
+            names: &["*"],
+            driver: "amdgpu",
+            hooks: &[public("amdgpu", "amdgpu_drm_ioctl")],
+        },
+        HookRow {
+            names: &["*"],
+            driver: "radeon",
+            hooks: &[public("radeon", "radeon_drm_ioctl")],
+        },
+        HookRow {
+            names: &["*"],
+            driver: "nouveau",
+            hooks: &[public("nouveau", "nouveau_drm_ioctl")],
+        },
+        HookRow {
+            names: &["*"],
+            driver: "xe",
+            hooks: &[public("xe", "xe_drm_ioctl")],
+        },
+        HookRow {
+            names: &["*"],
+            driver: "",
+            hooks: &[public("drm", "drm_ioctl")],
+        },
+    ],
     abi: Abi::DriverName,
     commands: Commands::Tables(|driver, _| drm(driver)),
     ..DeviceFamily::named("drm")
@@ -71,12 +85,12 @@ pub static ACCEL: DeviceFamily = DeviceFamily {
         drivers: &["accel"],
         nodes: &["accel/accel#"],
         requires: Requires::Nothing,
-}],
+    }],
     hooks: &[HookRow {
         names: &["*"],
         driver: "",
         hooks: &[public("drm", "drm_ioctl")],
-}],
+    }],
     abi: Abi::DriverName,
     commands: Commands::Tables(|driver, _| drm(driver)),
     ..DeviceFamily::named("accel")
@@ -89,7 +103,7 @@ pub static FURIOSA: DeviceFamily = DeviceFamily {
         drivers: &[],
         nodes: &["rngd/npu#*", "npu#", "npu#pe#", "npu#pe#-#", "npu#_mgmt"],
         requires: Requires::Nothing,
-}],
+    }],
     ..DeviceFamily::named("furiosa")
 };
 
@@ -100,7 +114,7 @@ pub static REBELLIONS: DeviceFamily = DeviceFamily {
         drivers: &[],
         nodes: &["rbln#", "rsd#"],
         requires: Requires::Nothing,
-}],
+    }],
     ..DeviceFamily::named("rebellions")
 };
 
@@ -111,42 +125,49 @@ pub static TENSTORRENT: DeviceFamily = DeviceFamily {
         drivers: &["tenstorrent"],
         nodes: &["tenstorrent/#"],
         requires: Requires::Nothing,
-}],
+    }],
     hooks: &[HookRow {
         names: &["*", "tenstorrent/#"],
         driver: "",
         hooks: &[public("tenstorrent", "tt_cdev_ioctl")],
-}],
+    }],
     commands: Commands::Tables(|_, _| [Some(small::TENSTORRENT), None]),
     ..DeviceFamily::named("tenstorrent")
 };
 
 /// Intel Gaudi, once Habana.
 pub static HABANA: DeviceFamily = DeviceFamily {
-    nodes: &[NodeKind {
-        classes: &["habanalabs"],
-        drivers: &["habanalabs"],
-        nodes: &["hl#", "hl_controlD#"],
-        requires: Requires::Nothing,
-}, NodeKind {
-        classes: &["accel"],
-        drivers: &["accel"],
-        nodes: &["accel/accel#", "accel/accel_controlD#"],
-        requires: Requires::Driver("habanalabs"),
-}],
-    hooks: &[HookRow {
-        names: &["hl_controlD#", "accel_controlD#"],
-        driver: "",
-        hooks: &[public("habanalabs", "hl_ioctl_control")],
-}, HookRow {
-        names: &["hl#"],
-        driver: "",
-        hooks: &[public("habanalabs", "hl_ioctl")],
-}, HookRow {
-        names: &["accel#"],
-        driver: "",
-        hooks: &[public("drm", "drm_ioctl")],
-}],
+    nodes: &[
+        NodeKind {
+            classes: &["habanalabs"],
+            drivers: &["habanalabs"],
+            nodes: &["hl#", "hl_controlD#"],
+            requires: Requires::Nothing,
+        },
+        NodeKind {
+            classes: &["accel"],
+            drivers: &["accel"],
+            nodes: &["accel/accel#", "accel/accel_controlD#"],
+            requires: Requires::Driver("habanalabs"),
+        },
+    ],
+    hooks: &[
+        HookRow {
+            names: &["hl_controlD#", "accel_controlD#"],
+            driver: "",
+            hooks: &[public("habanalabs", "hl_ioctl_control")],
+        },
+        HookRow {
+            names: &["hl#"],
+            driver: "",
+            hooks: &[public("habanalabs", "hl_ioctl")],
+        },
+        HookRow {
+            names: &["accel#"],
+            driver: "",
+            hooks: &[public("drm", "drm_ioctl")],
+        },
+    ],
     abi: Abi::DriverName,
     commands: Commands::Tables(|driver, node| {
         // `hl0` and `hl_controlD0` are those of before the accel subsystem.
@@ -161,27 +182,31 @@ pub static HABANA: DeviceFamily = DeviceFamily {
 
 /// Google's TPUs, those of the edge as well.
 pub static TPU: DeviceFamily = DeviceFamily {
-    nodes: &[NodeKind {
-        classes: &["accel"],
-        drivers: &["accel"],
-        nodes: &["accel#", "accel/accel#"],
-        requires: GOOGLE,
-}, NodeKind {
-        classes: &["vfio", "vfio-dev"],
-        drivers: &["vfio", "vfio-dev"],
-        nodes: &["vfio/#", "vfio/devices/vfio#"],
-        requires: GOOGLE,
-}, NodeKind {
-        classes: &["apex"],
-        drivers: &["apex"],
-        nodes: &["apex_#"],
-        requires: Requires::Nothing,
-}],
+    nodes: &[
+        NodeKind {
+            classes: &["accel"],
+            drivers: &["accel"],
+            nodes: &["accel#", "accel/accel#"],
+            requires: GOOGLE,
+        },
+        NodeKind {
+            classes: &["vfio", "vfio-dev"],
+            drivers: &["vfio", "vfio-dev"],
+            nodes: &["vfio/#", "vfio/devices/vfio#"],
+            requires: GOOGLE,
+        },
+        NodeKind {
+            classes: &["apex"],
+            drivers: &["apex"],
+            nodes: &["apex_#"],
+            requires: Requires::Nothing,
+        },
+    ],
     hooks: &[HookRow {
         names: &["apex_#"],
         driver: "",
         hooks: &[public("gasket", "gasket_ioctl")],
-}],
+    }],
     commands: Commands::Tables(|_, node| [node.starts_with("apex").then_some(small::GASKET), None]),
     ..DeviceFamily::named("tpu")
 };

@@ -2,11 +2,11 @@
 
 use agent_ebpf::{HAILO_BUFFERS, HAILO_CONTROL, HAILO_LAUNCH, HAILO_MARK, HailoCommand, HailoKey};
 
+use crate::Device;
 use accelscope_hailo_abi::layout::{
     HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE, OPCODE_CHANGE_CONTEXT_SWITCH_STATUS,
 };
 use accelscope_hailo_abi::{HailoAbi, Launch, Layout, Line};
-use crate::Device;
 
 /// Its layouts' number in the table, from 1; 0 where they are not known.
 pub(super) fn number(device: &Device) -> u32 {

@@ -6,8 +6,8 @@ use super::environment::Environment;
 use super::programs::{Attached, HookError, Programs};
 use super::refusal;
 use super::report::{Driver, Obstacle};
-use crate::HookKind;
 use crate::Device;
+use crate::HookKind;
 use accelscope_core::device::Hook;
 
 /// Attaches programs. A trait, so that the choice is tested without a kernel that has each kind of hook.
@@ -148,10 +148,7 @@ impl<H: Hooks> HookSelector<H> {
                 None => choices.push(Choice {
                     devices: vec![place],
                     driver: Driver {
-                        name: device
-                            .module
-                            .clone()
-                            .unwrap_or_else(|| device.family.name.to_owned()),
+                        name: device.module.clone().unwrap_or_else(|| device.family.name.to_owned()),
                         devices: vec![device.name.clone()],
                         hook: HookKind::Scan,
                         symbol: None,

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::Family;
 use crate::kernel::sys::{Ids, next_id};
 
 /// One at a time: they count what the kernel holds.
@@ -18,7 +17,7 @@ fn device(path: &str) -> Device {
     Device {
         number: std::fs::metadata(path).unwrap().rdev(),
         name: path.rsplit('/').next().unwrap().into(),
-        family: Family::Other,
+        family: &crate::families::OTHER,
         module: None,
         abi: None,
         driver_version: None,

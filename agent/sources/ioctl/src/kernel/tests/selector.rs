@@ -82,7 +82,7 @@ fn device(family: Family, name: &str, driver: Option<&str>) -> Device {
         address: None,
         hw_id: None,
         node: None,
-        extra: family == Family::Other,
+        extra: family == &crate::families::OTHER,
     }
 }
 
@@ -105,9 +105,9 @@ fn each_driver_gets_the_best_that_there_is_for_it() {
     };
     let mut selector = HookSelector::new(fake, None, SIGHT);
     let devices = [
-        device(Family::Hailo, "hailo0", Some("4.20.0")),
-        device(Family::Hailo, "hailo1", Some("4.20.0")),
-        device(Family::Other, "full", None),
+        device(&accelscope_hailo::FAMILY, "hailo0", Some("4.20.0")),
+        device(&accelscope_hailo::FAMILY, "hailo1", Some("4.20.0")),
+        device(&crate::families::OTHER, "full", None),
     ];
     let all: Vec<_> = devices.iter().collect();
     let choices = selector.choose(&all, &Environment::default());
@@ -142,7 +142,7 @@ fn a_module_that_is_loaded_anew_is_hooked_anew() {
         ..Fake::default()
     };
     let mut selector = HookSelector::new(fake, None, SIGHT);
-    let hailo = device(Family::Hailo, "hailo0", None);
+    let hailo = device(&accelscope_hailo::FAMILY, "hailo0", None);
     selector.choose(&[&hailo], &Environment::default());
     let before = selector.functions.keys().next().copied().unwrap();
     selector.choose(&[&hailo], &Environment::default());
@@ -165,8 +165,8 @@ fn a_call_that_passes_two_known_functions_is_counted_at_one() {
     };
     let attached = Rc::clone(&fake.attached);
     let mut selector = HookSelector::new(fake, None, SIGHT);
-    let gpu = device(Family::Drm, "renderD128", Some("amdgpu"));
-    let other = device(Family::Drm, "card0", Some("ast"));
+    let gpu = device(&crate::families::DRM, "renderD128", Some("amdgpu"));
+    let other = device(&crate::families::DRM, "card0", Some("ast"));
     selector.choose(&[&gpu], &Environment::default());
     assert_eq!(*attached.borrow(), ["kprobe amdgpu_drm_ioctl"]);
     selector.choose(&[&gpu, &other], &Environment::default());
@@ -176,8 +176,8 @@ fn a_call_that_passes_two_known_functions_is_counted_at_one() {
 #[test]
 fn what_is_forced_is_used_and_else_nothing() {
     let (other, hailo) = (
-        device(Family::Other, "full", None),
-        device(Family::Hailo, "hailo0", None),
+        device(&crate::families::OTHER, "full", None),
+        device(&accelscope_hailo::FAMILY, "hailo0", None),
     );
     let raw = HookSelector::new(Fake::default(), Some(&[HookKind::RawTracepoint]), SIGHT)
         .choose(&[&other], &Environment::default());

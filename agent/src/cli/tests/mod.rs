@@ -4,10 +4,10 @@ use std::time::Duration;
 use clap::CommandFactory;
 
 use super::args::Arguments;
-use super::{
-    Command, ConfigSource, EXIT_OK, EXIT_USAGE, Format, Run, SimulateHailo, Stdout, WriteMode, check_config, parse,
-};
+use super::{Command, ConfigSource, EXIT_OK, EXIT_USAGE, Format, Run, Stdout, check_config, parse};
+use crate::SOURCES;
 use crate::config::{ConfigFile, DEFAULT_FILE, Environment};
+use crate::simulate::{self, Hailo, WriteMode};
 
 fn command(line: &str) -> Command {
     parse(std::iter::once("agent").chain(line.split_whitespace())).unwrap_or_else(|stop| panic!("{line}: {stop}"))
@@ -36,7 +36,7 @@ fn no_arguments_run_the_agent_with_the_usual_file() {
             demo: false
         }
     );
-    let file = run.config.sources(Environment::default()).file;
+    let file = run.config.inputs(Environment::default()).file;
     assert_eq!(file, ConfigFile::IfPresent(DEFAULT_FILE.into()));
 }
 
@@ -62,7 +62,7 @@ fn the_flags_of_the_main_job() {
     );
     assert!(run.demo);
     assert_eq!(
-        run.config.sources(Environment::default()).file,
+        run.config.inputs(Environment::default()).file,
         ConfigFile::Required("/c".into())
     );
     for (word, format) in [
@@ -108,7 +108,7 @@ fn the_other_commands() {
     let line = "simulate hailo --dir /d --processes 2 --networks 3 --streams 4 --interval 200ms --write-mode rename --kill-some";
     assert_eq!(
         command(line),
-        Command::SimulateHailo(SimulateHailo {
+        Command::Simulate(simulate::Command::Hailo(Hailo {
             dir: PathBuf::from("/d"),
             processes: 2,
             networks: 3,
@@ -116,9 +116,9 @@ fn the_other_commands() {
             interval: Duration::from_millis(200),
             write_mode: WriteMode::Rename,
             kill_some: true,
-        })
+        }))
     );
-    let Command::SimulateHailo(defaults) = command("simulate hailo --dir /d") else {
+    let Command::Simulate(simulate::Command::Hailo(defaults)) = command("simulate hailo --dir /d") else {
         panic!("not the simulator")
     };
     assert_eq!(
@@ -189,8 +189,11 @@ fn check_config_says_ok_or_everything_that_is_wrong() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("agent.toml");
     std::fs::write(&path, "hailo.dir = '/x'").expect("a file");
-    assert_eq!(check_config(&path), (format!("{}: ok\n", path.display()), EXIT_OK));
+    assert_eq!(
+        check_config(&path, SOURCES),
+        (format!("{}: ok\n", path.display()), EXIT_OK)
+    );
     std::fs::write(&path, "hailo.dirr = '/x'\nlimits.series = 0").expect("a file");
-    let (text, code) = check_config(&path);
+    let (text, code) = check_config(&path, SOURCES);
     assert_eq!((text.lines().count(), code), (2, EXIT_USAGE), "{text}");
 }
