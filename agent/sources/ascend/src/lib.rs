@@ -7,6 +7,7 @@
 //! worse: one call at a time, none sooner than the driver's answers allow, and each with a deadline.
 
 mod admin;
+mod allocation;
 mod backend;
 mod child;
 pub mod dcmi;

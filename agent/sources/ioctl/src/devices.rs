@@ -11,8 +11,7 @@ use super::device::Device;
 use super::extra::Extra;
 use super::families::Families;
 use super::scan::{Scanner, Warning};
-use super::sysfs;
-use accelscope_core::host::HostRoots;
+use accelscope_core::host::{HostRoots, sysfs};
 
 /// Time between two scans without a change.
 const SCAN: Duration = Duration::from_secs(30);
@@ -90,13 +89,10 @@ impl Devices {
             .map(|warning| (warning.what.as_str(), warning.remedy))
     }
 
-    /// Sum of the reference counts of the devices' modules: each open node is one. Absent where one is not known.
+    /// References to the devices' modules, as [`sysfs::references`] sums them.
     pub fn references(&self) -> Option<u64> {
-        let modules: Option<BTreeSet<&str>> = self.all.values().map(|device| device.module.as_deref()).collect();
-        let counts = modules?
-            .into_iter()
-            .map(|module| sysfs::references(&self.scanner.roots, module));
-        counts.sum()
+        let modules = self.all.values().map(|device| device.module.as_deref());
+        sysfs::references(&self.scanner.roots, modules)
     }
 
     /// Readable when a node may have been added or removed.

@@ -29,7 +29,6 @@ mod scan;
 mod self_metrics;
 mod settings;
 mod source;
-mod sysfs;
 mod table;
 mod wait;
 

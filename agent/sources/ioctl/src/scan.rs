@@ -10,9 +10,8 @@ use super::device::Device;
 use super::extra::Extra;
 use super::families::{self, Families, Family, Signs};
 use super::proc_devices::Majors;
-use super::sysfs;
 use accelscope_core::device::Abi;
-use accelscope_core::host::HostRoots;
+use accelscope_core::host::{HostRoots, sysfs};
 
 /// Most names of one folder that are read.
 const MAX_NAMES: usize = 8192;
@@ -182,10 +181,9 @@ impl Scanner {
             Some(identity) => (identity.address)(path),
             None => sysfs::pci_address(path),
         });
-        let linked = directory.and_then(|path| sysfs::link(&path.join("device/driver/module")));
-        let module = linked
-            .or_else(|| sysfs::pci_module(&self.roots, address.as_deref()?))
-            .or_else(|| self.loaded_module(family, driver.as_deref(), &name));
+        let hooks = family.hooks(driver.as_deref(), &name);
+        let candidates: BTreeSet<&str> = hooks.iter().map(|hook| hook.module).collect();
+        let module = sysfs::module(&self.roots, directory, address.as_deref(), candidates);
         let driver_version = module
             .as_ref()
             .and_then(|module| sysfs::module_version(&self.roots, module));
@@ -208,15 +206,6 @@ impl Scanner {
             node,
             extra: false,
         }
-    }
-
-    /// The loaded module of those that may drive the device, if there is exactly one.
-    fn loaded_module(&self, family: Family, driver: Option<&str>, name: &str) -> Option<String> {
-        let candidates: BTreeSet<&str> = family.hooks(driver, name).iter().map(|hook| hook.module).collect();
-        let mut loaded = candidates
-            .into_iter()
-            .filter(|module| sysfs::has_module(&self.roots, module));
-        loaded.next().filter(|_| loaded.next().is_none()).map(ToOwned::to_owned)
     }
 
     fn add_extra(&self, extra: &Extra, majors: Option<&Majors>, found: &mut Found) {
