@@ -11,6 +11,7 @@ use std::os::unix::fs::symlink;
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::host::HostRoots;
 use accelscope_pipeline::attribution::container::Container;
+use accelscope_pipeline::attribution::find_container;
 
 const ID: &str = "3f1c9a5b7e2d4860a1b2c3d4e5f60718293a4b5c6d7e8f901a2b3c4d5e6f7081";
 const UID: &str = "1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9";
@@ -34,7 +35,7 @@ impl Node {
     }
 
     fn look_up(&self, cgroup: &str) -> Container {
-        Container::look_up(&HostRoots::new(self.directory.path()), &Cgroup::parse(cgroup))
+        find_container(&HostRoots::new(self.directory.path()), &Cgroup::parse(cgroup))
     }
 }
 
@@ -225,7 +226,7 @@ fn an_id_that_leads_elsewhere_is_not_followed() {
         container_id: text(".."),
         ..Cgroup::default()
     };
-    let found = Container::look_up(&HostRoots::new(node.directory.path()), &cgroup);
+    let found = find_container(&HostRoots::new(node.directory.path()), &cgroup);
     assert_eq!(found.pod_name, None);
 }
 

@@ -120,7 +120,7 @@ fn a_pod_that_came_and_went_between_two_looks_has_its_names() {
     let mut host = Host::new();
     let cgroups = host.attribution.cgroups();
     let bundle = host.bundle("vision-0");
-    cgroups.made(8, 4711, &format!("/kubepods/besteffort/pod{UID}/{ID}"));
+    cgroups.add_created(8, 4711, &format!("/kubepods/besteffort/pod{UID}/{ID}"));
     host.attribution.tend(host.now);
     std::fs::remove_file(bundle).unwrap();
     host.now += Duration::from_millis(900);
@@ -135,7 +135,7 @@ fn a_pod_that_was_there_before_and_went_after_its_first_call_has_its_names() {
     let path = format!("pids/kubepods/besteffort/pod{UID}/{ID}");
     let legacy = host.group(&path);
     cgroups.scan();
-    cgroups.named(accelscope_core::host::cgroups::CgroupId {
+    cgroups.expect(accelscope_core::host::cgroups::CgroupId {
         hierarchy: accelscope_core::host::cgroups::Hierarchy::Legacy,
         id: legacy,
     });

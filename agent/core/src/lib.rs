@@ -4,6 +4,7 @@
 pub mod cgroup;
 mod chain;
 pub mod device;
+mod eviction;
 mod finding;
 pub mod host;
 pub mod metric;
@@ -16,3 +17,4 @@ pub mod trust;
 pub mod worker;
 
 pub use chain::chain;
+pub use eviction::evict_oldest;

@@ -45,11 +45,10 @@ use self::owner::{Owned, Search};
 use self::points::{Live, Points};
 use self::reading::Skipped;
 use self::sources::Sources;
-use self::state::Moment;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{agent, hailo, hw};
-use accelscope_core::metric::{Batch, Instrument, Part, key};
+use accelscope_core::metric::{Batch, Instrument, Moment, Part, key};
 use accelscope_core::sampler::{Descriptor, Outcome};
 use accelscope_core::telemetry;
 

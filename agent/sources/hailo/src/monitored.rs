@@ -9,8 +9,9 @@ use inotify::WatchDescriptor;
 use super::decode;
 use super::directory::{Directory, MAX_FILES, ReadError, Stamp, is_monitor_file};
 use super::reading::{Reading, Skipped};
-use super::state::{File, Moment};
+use super::state::File;
 use super::watch::{self, Watch};
+use accelscope_core::metric::Moment;
 
 /// How often a directory is looked at whose events are told: a safety net.
 const WATCHED: Duration = Duration::from_secs(5);

@@ -103,8 +103,8 @@ impl Scene {
     fn read(&mut self) -> bool {
         self.now += Duration::from_secs(1);
         self.inside().now += Duration::from_secs(1);
-        let now = Now {
-            monotonic: self.now,
+        let now = Moment {
+            instant: self.now,
             wall: Timestamp::now(),
         };
         self.drain.read(&mut self.maps, &self.devices, &self.gone, now)
