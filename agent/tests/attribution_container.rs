@@ -172,7 +172,7 @@ fn nerdctls_name_and_ctrs_own_choice() {
 }
 
 #[test]
-fn the_links_of_the_kubelet_are_next_and_only_their_names_are_read() {
+fn the_links_to_the_logs_are_next_and_only_their_names_are_read() {
     let node = Node::new();
     let links = node.directory.path().join("var/log/containers");
     std::fs::create_dir_all(&links).unwrap();

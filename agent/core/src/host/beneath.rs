@@ -1,4 +1,4 @@
-//! Opening a path below a root that belongs to somebody else, never out of it.
+//! Opens paths below a root directory that others may write to, never outside of it.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::HostRoots;
 use super::bounded::bounded;
 
-/// A directory, only to start from and to be looked at.
+/// A directory as a starting point, not opened for reading.
 pub(super) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens `path` below `root`. A link is followed as its owner would follow it, an absolute one from `root` on. Before
@@ -54,7 +54,7 @@ impl HostRoots {
     /// The content of the host's regular file `absolute`, at most `most` bytes long. Links resolve within the host's
     /// root; anything but a regular file is refused without being waited for.
     pub fn read(&self, absolute: impl AsRef<Path>, most: usize) -> io::Result<Vec<u8>> {
-        // A pipe would block for as long as nobody writes to it.
+        // The open of a pipe would block until it has a writer.
         let file = self.open(absolute.as_ref(), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
         if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -69,7 +69,7 @@ impl HostRoots {
         Ok(names.filter(|name| name != "." && name != "..").take(most).collect())
     }
 
-    /// A handle of whatever the host has at `absolute`, not opened: `/proc/self/fd/N` is another name of it. Links resolve
+    /// A handle (`O_PATH`) of the host's file of any kind at `absolute`: `/proc/self/fd/N` is another name of it. Links resolve
     /// within the host's root.
     pub fn find(&self, absolute: impl AsRef<Path>) -> io::Result<OwnedFd> {
         Ok(self.open(absolute.as_ref(), OFlags::PATH)?)
