@@ -1,12 +1,16 @@
 //! Bound of a cache.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::time::Instant;
 
 /// Makes room for one more entry: once `map` has `most` entries, removes the quarter that was used longest ago. To
 /// remove many at once makes the search for the oldest rare.
-pub fn evict_oldest<K: Eq + Hash, V>(map: &mut HashMap<K, V>, most: usize, used: impl Fn(&V) -> Instant) {
+pub fn evict_oldest<K: Eq + Hash, V, S: BuildHasher>(
+    map: &mut HashMap<K, V, S>,
+    most: usize,
+    used: impl Fn(&V) -> Instant,
+) {
     if map.len() < most {
         return;
     }
