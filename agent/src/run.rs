@@ -15,7 +15,7 @@ use accelscope_core::telemetry::OwnMetrics;
 use accelscope_export::prometheus::Renderer;
 use accelscope_export::stdout;
 use accelscope_pipeline::attribution::{Attribution, Settings};
-use accelscope_pipeline::{Aggregator, Limits, Observer, SeriesRegistry, Started};
+use accelscope_pipeline::{Limits, Observer, SeriesRegistry, Started};
 use accelscope_simulate::Demo;
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
@@ -167,7 +167,7 @@ impl Job {
             per_process: config.attribution.per_process,
             sources,
         };
-        let started = Started::launch(runtime::samplers(&config, &context), registry, attribution, Aggregator::new());
+        let started = Started::launch(runtime::samplers(&config, &context), registry, attribution);
         let renderer = Renderer {
             resource_labels: config.http.resource_labels.clone(),
             ..Renderer::default()

@@ -23,7 +23,7 @@ use accelscope_core::worker::{
     Command, Reply, WireOutcome, WirePart, WirePoint, WireValue, Worker, WorkerError, WorkerSampler, serve,
 };
 use accelscope_pipeline::attribution::{Attribution, Settings};
-use accelscope_pipeline::{Aggregator, Limits, SeriesRegistry, Started};
+use accelscope_pipeline::{Limits, SeriesRegistry, Started};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
@@ -402,7 +402,7 @@ fn neighbours() -> Result<(), Failed> {
         None,
     ));
     let attribution = Attribution::new(&HostRoots::new("/"), Settings::default());
-    let started = Started::launch(samplers, registry.clone(), attribution, Aggregator::new())?;
+    let started = Started::launch(samplers, registry.clone(), attribution)?;
     let until = Instant::now() + PATIENCE;
     while !started.all_reported() {
         assert!(Instant::now() < until, "no report of the sampler whose worker hangs");

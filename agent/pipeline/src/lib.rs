@@ -15,7 +15,6 @@ mod store;
 #[cfg(test)]
 mod test_support;
 
-pub use aggregation::Aggregator;
 pub use registry::{Observer, SeriesRegistry};
 pub use start::Started;
 pub use status::{Report, Status};

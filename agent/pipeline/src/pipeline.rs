@@ -38,11 +38,11 @@ struct Age {
 }
 
 impl Pipeline {
-    pub(super) fn new(registry: Arc<SeriesRegistry>, attribution: Attribution, aggregator: Aggregator) -> Self {
+    pub(super) fn new(registry: Arc<SeriesRegistry>, attribution: Attribution) -> Self {
         Self {
             registry,
             attribution,
-            aggregator,
+            aggregator: Aggregator::default(),
             parts: HashMap::new(),
             statuses: Vec::new(),
             stuck: telemetry::gauge_f64(&catalogue::agent::SAMPLER_STUCK),

@@ -45,7 +45,7 @@ fn pipeline(observer: Option<Observer>) -> (Pipeline, Arc<SeriesRegistry>, Arc<S
         deadline: Duration::from_secs(1),
         instruments: &[],
     });
-    let pipeline = Pipeline::new(registry.clone(), attribution, Aggregator::new());
+    let pipeline = Pipeline::new(registry.clone(), attribution);
     (pipeline, registry, status)
 }
 

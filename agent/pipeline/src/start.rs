@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use super::aggregation::Aggregator;
 use super::attribution::Attribution;
 use super::pipeline::Pipeline;
 use super::registry::SeriesRegistry;
@@ -29,10 +28,9 @@ impl Started {
         samplers: Vec<Box<dyn Sampler>>,
         registry: Arc<SeriesRegistry>,
         attribution: Attribution,
-        aggregator: Aggregator,
     ) -> io::Result<Self> {
         let (send, receive) = sync_channel(WAITING_RUNS);
-        let mut pipeline = Pipeline::new(registry.clone(), attribution, aggregator);
+        let mut pipeline = Pipeline::new(registry.clone(), attribution);
         let statuses = samplers
             .into_iter()
             .map(|sampler| sampler_thread::spawn(sampler, send.clone()))

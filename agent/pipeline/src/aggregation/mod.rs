@@ -51,7 +51,7 @@ impl Resolve for Attribution {
 ///
 /// Only readings of one part are combined: a sampler that reads processes apart puts them into one part.
 #[derive(Debug, Default)]
-pub struct Aggregator {
+pub(super) struct Aggregator {
     parts: HashMap<Part, State>,
     /// Where in the output each series of the current batch is; kept for its allocation.
     positions: HashMap<SeriesKey, usize>,
@@ -65,14 +65,9 @@ struct State {
 }
 
 impl Aggregator {
-    /// Without state.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// The batch's points as they go out. Those of a container whose names are still being looked for are withheld;
     /// what they count is not lost, since it is part of their next reading.
-    pub fn apply(&mut self, batch: Batch, attribution: &mut Attribution) -> Vec<Point> {
+    pub(super) fn apply(&mut self, batch: Batch, attribution: &mut Attribution) -> Vec<Point> {
         self.apply_at(batch, attribution, Instant::now())
     }
 

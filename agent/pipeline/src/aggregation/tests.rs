@@ -49,7 +49,7 @@ struct Scene {
 impl Scene {
     fn new(world: World) -> Self {
         Self {
-            aggregator: Aggregator::new(),
+            aggregator: Aggregator::default(),
             world,
             now: Instant::now(),
         }
