@@ -188,7 +188,7 @@ fn the_links_to_the_logs_are_next_and_only_their_names_are_read() {
 }
 
 #[test]
-fn the_pods_log_directory_is_last_and_tells_no_container() {
+fn the_pods_log_directory_is_last_and_has_no_container() {
     let node = Node::new().with(&format!("/var/log/pods/edge_vision-7d9f_{UID}/detector/0.log"), "");
     let found = node.look_up(&in_pod());
     assert_eq!(
@@ -231,7 +231,7 @@ fn an_id_that_leads_elsewhere_is_not_followed() {
 }
 
 #[test]
-fn nothing_known_leaves_what_the_path_says() {
+fn without_any_source_the_path_is_all_that_is_known() {
     let found = Node::new().look_up(&in_pod());
     assert_eq!(
         found,

@@ -146,7 +146,7 @@ fn a_pod_that_was_there_before_and_went_after_its_first_call_has_its_names() {
 }
 
 #[test]
-fn names_that_come_late_are_waited_for_and_an_id_that_nobody_has_is_not() {
+fn late_names_are_waited_for_and_an_unknown_id_is_not() {
     let mut host = Host::new();
     let legacy = host.group(&format!("pids/kubepods/besteffort/pod{UID}/{ID}"));
     let late = owner(0, legacy);

@@ -158,3 +158,47 @@ fn an_ended_series_makes_room() {
     names.sort();
     assert_eq!(names, ["c", "d"]);
 }
+
+#[test]
+fn the_overflow_series_counts_exactly_and_never_decreases() {
+    let limits = Limits {
+        series_per_instrument: 0,
+        ..LIMITS
+    };
+    let mut store = Store::new(limits, false);
+    let mut sum_after = |values: &[(&str, i64)], time| {
+        let points = values.iter().map(|(name, value)| point(&FRAMES, name, *value, time));
+        apply(&mut store, "p", points.collect(), time);
+        store.live().next().unwrap().value.clone()
+    };
+    let large = 1 << 53;
+    assert_eq!(sum_after(&[("a", large), ("b", 1)], 1), Some(Value::Int(large + 1)));
+    assert_eq!(
+        sum_after(&[("a", 3), ("b", 1)], 2),
+        Some(Value::Int(large + 4)),
+        "the first was reset"
+    );
+}
+
+#[test]
+fn a_series_with_the_attributes_of_the_overflow_series_gives_its_room_back() {
+    let limits = Limits {
+        series_per_instrument: 1,
+        ..LIMITS
+    };
+    let mut store = Store::new(limits, false);
+    // The OpenTelemetry SDK has an overflow series of its own.
+    let own = Point {
+        attributes: Arc::new(Attributes::new([(key::OTEL_METRIC_OVERFLOW, true.into())])),
+        ..point(&RATE, "", 1.0, 1)
+    };
+    apply(&mut store, "p", vec![own.clone()], 1);
+    apply(&mut store, "p", vec![own, point(&RATE, "a", 2.0, 2)], 2);
+    apply(&mut store, "p", vec![], 3);
+    assert!(store.is_empty());
+    apply(&mut store, "p", vec![point(&RATE, "x", 1.0, 4)], 4);
+    assert_eq!(
+        store.live().map(shown).collect::<Vec<_>>(),
+        [("x".to_owned(), Some(1.0), 4)]
+    );
+}

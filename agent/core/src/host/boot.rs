@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn another_hosts_boot_time_is_taken_as_told() {
+    fn another_hosts_boot_time_is_the_one_in_proc_stat() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("proc")).unwrap();
         std::fs::write(root.path().join("proc/stat"), "cpu 1 2 3\nbtime 1000\nprocesses 9\n").unwrap();

@@ -212,13 +212,13 @@ fn what_waits_for_its_name_is_withheld_and_not_lost() {
 #[test]
 fn readings_of_unknown_processes_are_one_series_and_do_not_disturb_each_other() {
     let mut scene = Scene::new(World::default());
-    let nobodys = |value: i64, time| Point {
+    let unowned = |value: i64, time| Point {
         owner: None,
         ..point(&FRAMES, 0, value, time, Some(1))
     };
-    let first = scene.apply(vec![nobodys(100, 2), nobodys(5, 2)]);
+    let first = scene.apply(vec![unowned(100, 2), unowned(5, 2)]);
     assert_eq!(first.iter().map(shown).collect::<Vec<_>>(), one("", 105, 1));
-    let second = scene.apply(vec![nobodys(101, 3), nobodys(7, 3)]);
+    let second = scene.apply(vec![unowned(101, 3), unowned(7, 3)]);
     assert_eq!(second.iter().map(shown).collect::<Vec<_>>(), one("", 108, 1));
 }
 
@@ -246,7 +246,7 @@ fn histograms_add_up_like_counters() {
 }
 
 #[test]
-fn what_is_nobodys_by_nature_passes_through() {
+fn instruments_without_owners_pass_through() {
     let mut scene = Scene::new(World::default().with(&[1], "a"));
     let out = scene.apply(vec![
         Point {

@@ -55,7 +55,7 @@ fn what_exists_is_found_in_both_hierarchies_and_stays_known_when_it_is_gone() {
 }
 
 #[test]
-fn what_was_told_is_known_although_it_was_never_seen() {
+fn a_created_group_is_known_although_it_was_never_scanned() {
     let host = Host::new();
     let cgroups = Cgroups::new(&host.roots());
     cgroups.add_created(8, 77, "/kubepods/pod1");
@@ -71,7 +71,7 @@ fn what_was_told_is_known_although_it_was_never_seen() {
 }
 
 #[test]
-fn an_id_that_nobody_has_is_looked_for_once() {
+fn an_id_without_a_group_is_searched_once() {
     let host = Host::new();
     let cgroups = Cgroups::new(&host.roots());
     let id = CgroupId {
