@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use agent_ebpf::{BUCKETS, ChannelKey, ErrorKey, Key, NAME, Slot};
 
