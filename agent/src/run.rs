@@ -14,8 +14,8 @@ use accelscope_core::table::for_terminal;
 use accelscope_core::telemetry::OwnMetrics;
 use accelscope_export::prometheus::Renderer;
 use accelscope_export::stdout;
-use accelscope_pipeline::attribution::{Attribution, Merger, Settings};
-use accelscope_pipeline::{Hub, Limits, Observer, Started};
+use accelscope_pipeline::attribution::{Attribution, Settings};
+use accelscope_pipeline::{Limits, Observer, SeriesRegistry, Started};
 use accelscope_simulate::Demo;
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
@@ -155,9 +155,9 @@ impl Job {
             ..Settings::default()
         };
         if matches!(stdout, Some((_, true))) {
-            settings.patience = Duration::ZERO;
+            settings.name_timeout = Duration::ZERO;
         }
-        let hub = Arc::new(Hub::new(own, resource, limits, collecting, observer));
+        let registry = Arc::new(SeriesRegistry::new(own, resource, limits, collecting, observer));
         let attribution = Attribution::new(&roots, settings);
         let context = Context {
             cgroups: attribution.cgroups(),
@@ -167,7 +167,7 @@ impl Job {
             per_process: config.attribution.per_process,
             sources,
         };
-        let started = Started::launch(runtime::samplers(&config, &context), hub, attribution, Merger::new());
+        let started = Started::launch(runtime::samplers(&config, &context), registry, attribution);
         let renderer = Renderer {
             resource_labels: config.http.resource_labels.clone(),
             ..Renderer::default()

@@ -64,7 +64,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     tokio::spawn(async move { sending.run().await });
     let mut collector = Collector {
         started,
-        encoder: Encoder::new(started.hub.resource()),
+        encoder: Encoder::new(started.registry.resource()),
         exporter: &exporter,
     };
     collector.every(config.otlp.interval, &mut ended).await;
@@ -99,7 +99,7 @@ fn writers(config: &Config, started: &Started, leaving: &Arc<Notify>) -> Result<
     }
     if let Some(setting) = &config.compat.textfile {
         let format = config.compat.gpu_process_exporter.pid_format;
-        let file = TextFile::new(setting, format, started.hub.clone(), readiness(started));
+        let file = TextFile::new(setting, format, started.registry.clone(), readiness(started));
         let leaving = leaving.clone();
         writers.spawn(async move {
             // Told of it even where the task has not begun to wait.
@@ -121,7 +121,7 @@ fn node_annotation(
         return Ok(());
     }
     let node = started
-        .hub
+        .registry
         .resource()
         .get("k8s.node.name")
         .map(ToString::to_string)
@@ -130,7 +130,7 @@ fn node_annotation(
         node_annotation::NodeName::new(node)?,
         config.compat.k8s_monitor.interval,
     );
-    let annotation = NodeAnnotation::new(&settings, started.hub.clone())?;
+    let annotation = NodeAnnotation::new(&settings, started.registry.clone())?;
     let leaving = leaving.clone();
     writers.spawn(async move {
         let told = leaving.notified();
@@ -163,7 +163,7 @@ impl Collector<'_> {
     }
 
     fn collect(&mut self) {
-        let changed = self.started.hub.collect();
+        let changed = self.started.registry.collect();
         if !changed.is_empty() {
             self.exporter.push(&self.encoder.encode(&changed, Timestamp::now()));
         }
@@ -171,7 +171,7 @@ impl Collector<'_> {
 }
 
 fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<Vec<Listener>, BindError> {
-    let source: Arc<dyn MetricsSource> = started.hub.clone();
+    let source: Arc<dyn MetricsSource> = started.registry.clone();
     let readiness = readiness(started);
     let pid_format = config.compat.gpu_process_exporter.pid_format;
     let bind = |(key, address)| {

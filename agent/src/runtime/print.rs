@@ -95,7 +95,7 @@ impl Printer<'_> {
         while !self.started.all_reported() {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let text = self.text(self.started.hub.series());
+        let text = self.text(self.started.registry.series());
         swallow_closed(io::stdout().write_all(text.as_bytes()))?;
         let mut all_well = true;
         for status in &self.started.statuses {
@@ -114,8 +114,8 @@ impl Printer<'_> {
         Ok(all_well)
     }
 
-    /// Prints until a signal comes or nobody reads any more. JSON lines are printed by the hub's observer, which tells
-    /// `closed` so.
+    /// Prints until a signal comes or the reader has gone. JSON lines are printed by the registry's observer, which
+    /// reports that to `closed`.
     pub async fn stream(&self, every: Duration, closed: &Closed) -> Result<(), PrintError> {
         let mut ended = super::daemon::Signals::watch().map_err(PrintError::Signals)?;
         let live = self.format == Format::Table && isatty(io::stdout()) && can_move_the_cursor();
@@ -131,11 +131,11 @@ impl Printer<'_> {
             let outcome = match self.format {
                 Format::Json => {
                     // The observer sees what is refreshed here too.
-                    self.started.hub.refresh_own();
+                    self.started.registry.refresh_own();
                     Ok(())
                 }
-                Format::OtlpJson => self.print(self.started.hub.collect(), live),
-                Format::Table | Format::Prometheus => self.print(self.started.hub.series(), live),
+                Format::OtlpJson => self.print(self.started.registry.collect(), live),
+                Format::Table | Format::Prometheus => self.print(self.started.registry.series(), live),
             };
             if swallow_closed(outcome)? {
                 return Ok(());
@@ -176,7 +176,7 @@ impl Printer<'_> {
                     .then_with(|| a.attributes.iter().cmp(b.attributes.iter()))
             });
         }
-        let resource = self.started.hub.resource();
+        let resource = self.started.registry.resource();
         let text = match self.format {
             Format::Table => {
                 let width = tcgetwinsize(io::stdout()).map_or(160, |size| size.ws_col).max(80);

@@ -1,8 +1,8 @@
-//! Who speaks: the attributes of the agent and its host.
+//! OpenTelemetry's resource: the attributes of the agent and its host.
 
 use super::AttributeValue;
 
-/// OpenTelemetry's resource: attributes of whatever produces the telemetry, each key once, sorted.
+/// Attributes of the source of the telemetry, each key once, sorted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resource {
     attributes: Vec<(String, AttributeValue)>,

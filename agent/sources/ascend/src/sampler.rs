@@ -8,14 +8,14 @@ use opentelemetry::metrics::Counter;
 use super::child::{Child, ChildError, Finished};
 use super::identity::Node;
 use super::npu_smi::{self, Cause, ParseError, Process, Skipped, Table, ToolError};
-use super::points::{Moment, Points, point};
+use super::points::{Points, point};
 use super::settings::Settings;
 use super::tool::{self, Tool};
 use super::{admin, explain};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{accel, agent, ascend, hw};
-use accelscope_core::metric::{Attributes, Batch, Instrument, Part, Timestamp, key};
+use accelscope_core::metric::{Attributes, Batch, Instrument, Moment, Part, Timestamp, key};
 use accelscope_core::sampler::{Descriptor, Outcome};
 use accelscope_core::telemetry;
 
@@ -171,10 +171,7 @@ impl Sampler {
     }
 
     fn hand_on(&mut self, table: Table, mut skipped: Skipped, out: &mut Vec<Batch>) -> Outcome {
-        let now = Moment {
-            instant: Instant::now(),
-            wall: Timestamp::now(),
-        };
+        let now = Moment::now();
         for (reason, count) in &table.skipped {
             *skipped.entry(reason).or_default() += count;
         }
