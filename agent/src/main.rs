@@ -56,7 +56,6 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             simulate::run(options(settings)).context("the simulator ended")?;
             Ok(EXIT_OK)
         }
-        Command::SimulateNpuSmi { arguments } => Ok(simulate::npu_smi::main(arguments)),
         #[cfg(feature = "ascend")]
         Command::Worker { name } if name == "ascend" => {
             accelscope::sampler::ascend::dcmi::serve().context("the worker ended")?;

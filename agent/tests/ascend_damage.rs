@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use accelscope::sampler::ascend::npu_smi::{Chip, ParseError, Process, Table, Usage, parse};
-use accelscope::simulate::npu_smi::{Family, Options, table};
 use clap::ValueEnum;
+use fake_npu_smi::{Family, Options, table};
 
 fn text(family: Family) -> String {
     let options = Options {

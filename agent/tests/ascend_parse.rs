@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use accelscope::sampler::ascend::npu_smi::{Cause, Health, MAX_BYTES, ParseError, Table, Usage, parse};
-use accelscope::simulate::npu_smi::{Family, Fault, Options, table};
 use clap::ValueEnum;
+use fake_npu_smi::{Family, Fault, Options, table};
 use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;

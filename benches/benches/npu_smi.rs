@@ -16,8 +16,8 @@ use std::time::Duration;
 use accelscope::host::HostRoots;
 use accelscope::sampler::Sampler as _;
 use accelscope::sampler::ascend::{Sampler, Settings, npu_smi};
-use accelscope::simulate::npu_smi::{Family, Options, main as play, table};
 use criterion::{BenchmarkId, Criterion, Throughput};
+use fake_npu_smi::{Family, Options, main as play, table};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("npu-smi") {

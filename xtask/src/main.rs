@@ -6,6 +6,7 @@
 )]
 
 mod bless;
+mod cargo;
 mod e2e;
 mod ebpf;
 mod features;

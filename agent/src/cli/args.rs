@@ -1,6 +1,5 @@
 //! The command line as clap reads it.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -109,13 +108,6 @@ pub(super) enum Subcommands {
 pub(super) enum SimulateCommands {
     /// Write monitor files as HailoRT does for applications that run with HAILO_MONITOR=1
     Hailo(SimulateHailo),
-    /// Print what Huawei's npu-smi prints, in every layout it has had; `agent simulate npu-smi -- --help` says more
-    #[command(name = "npu-smi", disable_help_flag = true)]
-    NpuSmi {
-        /// What the tool is called with
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
 }
 
 /// `agent simulate hailo`.

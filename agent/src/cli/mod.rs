@@ -41,11 +41,6 @@ pub enum Command {
         /// JSON instead of lines for people.
         json: bool,
     },
-    /// `simulate npu-smi`
-    SimulateNpuSmi {
-        /// The tool's arguments.
-        arguments: Vec<OsString>,
-    },
     /// `simulate hailo`
     SimulateHailo(SimulateHailo),
     /// `worker NAME`
@@ -144,7 +139,6 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
             config: merge(config, own)?,
             json,
         },
-        Subcommands::Simulate(SimulateCommands::NpuSmi { arguments }) => Command::SimulateNpuSmi { arguments },
         Subcommands::Simulate(SimulateCommands::Hailo(settings)) => Command::SimulateHailo(settings),
         Subcommands::Worker { name } => Command::Worker { name },
     })

@@ -14,7 +14,6 @@ mod file;
 mod fleet;
 mod load;
 mod message;
-pub mod npu_smi;
 mod options;
 mod run;
 mod wire;

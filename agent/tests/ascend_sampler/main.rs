@@ -19,7 +19,6 @@ use accelscope::metric::{Batch, Owner, Point, key};
 use accelscope::sampler::Level;
 use accelscope::sampler::ascend::{Sampler, Settings, explain};
 use accelscope::sampler::{Outcome, Sampler as _};
-use accelscope::simulate::npu_smi;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use bench::{Bench, attribute, of, points, sample, values};
@@ -28,7 +27,7 @@ type Test = fn() -> Result<(), Failed>;
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("npu-smi") {
-        return npu_smi::main(std::env::args_os().skip(2)).into();
+        return fake_npu_smi::main(std::env::args_os().skip(2)).into();
     }
     let tests: Vec<(&str, Test)> = vec![
         ("each_chip_becomes_its_series", chips),
@@ -107,10 +106,10 @@ fn health() -> Result<(), Failed> {
     };
     let bench = Bench::new("--cards 1");
     let script = |word| {
-        let table = npu_smi::table(
-            &npu_smi::Options {
+        let table = fake_npu_smi::table(
+            &fake_npu_smi::Options {
                 cards: 1,
-                ..npu_smi::Options::default()
+                ..fake_npu_smi::Options::default()
             },
             0,
         );
@@ -215,12 +214,12 @@ fn owner() -> Result<(), Failed> {
     assert_eq!(attribute(&memory[1].attributes, key::PROCESS_PID), "3999999");
     assert_eq!(values(&found, &ascend::PROCESS_COUNT), [2.0]);
     // The same id with another name: the tool counts in another PID namespace.
-    let options = npu_smi::Options {
+    let options = fake_npu_smi::Options {
         cards: 1,
         pids: vec![sleeper.pid()],
-        ..npu_smi::Options::default()
+        ..fake_npu_smi::Options::default()
     };
-    let table = npu_smi::table(&options, 0).replace("| sleep ", "| other ");
+    let table = fake_npu_smi::table(&options, 0).replace("| sleep ", "| other ");
     assert!(table.contains("| other "));
     let path = bench.directory.path().join("table");
     std::fs::write(&path, table).unwrap();

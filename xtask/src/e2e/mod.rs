@@ -8,11 +8,12 @@ mod scenario;
 mod wait;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::cargo::build;
 use crate::tools::Tools;
 use bench::Bench;
 use scenario::{SCENARIOS, Verdict};
@@ -54,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Some(path) => path
             .canonicalize()
             .with_context(|| format!("no agent at {}", path.display()))?,
-        None => build(args.release)?,
+        None => build("agent", "agent", args.release)?,
     };
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for scenario in SCENARIOS {
@@ -101,31 +102,4 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// Builds the agent and gives its path.
-pub(crate) fn build(release: bool) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args([
-            "build",
-            "--package",
-            "agent",
-            "--bin",
-            "agent",
-            "--message-format=json-render-diagnostics",
-        ])
-        .args(release.then_some("--release"))
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("the agent does not build");
-    }
-    let executable = output
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    executable.context("cargo named no executable")
 }

@@ -123,7 +123,7 @@ fn one(args: &Args, kernel: &Kernel, work: &std::path::Path) -> Result<Outcome> 
         (Architecture::X86_64, Some(path), _) | (Architecture::Aarch64, _, Some(path)) => path
             .canonicalize()
             .with_context(|| format!("no agent at {}", path.display()))?,
-        (Architecture::X86_64, None, _) => crate::e2e::build(false)?,
+        (Architecture::X86_64, None, _) => crate::cargo::build("agent", "agent", false)?,
         (Architecture::Aarch64, _, None) => bail!("give an agent built for arm64: --agent-arm64 PATH"),
     };
     let scenarios: Vec<&str> = judge::SCENARIOS

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use accelscope::simulate::npu_smi::{Family, Fault, Options, table};
 use clap::ValueEnum;
+use fake_npu_smi::{Family, Fault, Options, table};
 
 fn main() -> std::io::Result<()> {
     let directory: PathBuf = std::env::args_os().nth(1).unwrap_or_else(|| "corpus/npu_smi".into()).into();

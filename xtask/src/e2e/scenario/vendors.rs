@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::{Verdict, without};
+use crate::cargo::build;
 use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Cgroup, Collector, Instant, Prometheus};
 use crate::e2e::process::{Process, bound, output};
@@ -101,7 +102,7 @@ const GIB: u64 = 1 << 30;
 /// A library that knows one GPU, on which this very process runs.
 fn nvml(bench: &Bench<'_>) -> Result<PathBuf> {
     let library = bench.path("libnvidia-ml.so.1");
-    std::fs::copy(fake_nvml()?, &library)?;
+    std::fs::copy(build("fake-nvml", "libfake_nvml.so", false)?, &library)?;
     // The agent loads none that others could have written.
     std::fs::set_permissions(&library, std::fs::Permissions::from_mode(0o755))?;
     let state = json!({
@@ -134,38 +135,12 @@ fn nvml(bench: &Bench<'_>) -> Result<PathBuf> {
     Ok(library)
 }
 
-/// The tests' own NVML, built if need be.
-fn fake_nvml() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args([
-            "build",
-            "--package",
-            "fake-nvml",
-            "--message-format=json-render-diagnostics",
-        ])
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    ensure!(built.status.success(), "the fake NVML does not build");
-    let messages = built.stdout.split(|byte| *byte == b'\n');
-    let files = messages
-        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
-    let mut paths = files.filter_map(|file| file.as_str().map(PathBuf::from));
-    paths
-        .find(|path| path.file_name().is_some_and(|name| name == "libfake_nvml.so"))
-        .context("cargo named no library")
-}
-
-/// A tool that plays Huawei's.
+/// A script that calls the tests' own `npu-smi`.
 fn npu_smi(bench: &Bench<'_>) -> Result<PathBuf> {
     let tool = bench.path("npu-smi");
-    let agent = bench.agent.display();
-    std::fs::write(
-        &tool,
-        format!("#!/bin/sh\nexec {agent} simulate npu-smi --family hbm -- \"$@\"\n"),
-    )?;
+    let fake = build("fake-npu-smi", "fake-npu-smi", false)?;
+    let script = format!("#!/bin/sh\nexec {} --family hbm -- \"$@\"\n", fake.display());
+    std::fs::write(&tool, script)?;
     std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755))?;
     Ok(tool)
 }
