@@ -1,4 +1,4 @@
-//! Which way the NPUs are asked: the library where it works, else the tool.
+//! Choice of the backend: the library if it works, otherwise the tool.
 
 use std::io;
 use std::time::Instant;
@@ -10,72 +10,34 @@ use crate::host::HostRoots;
 use crate::metric::Batch;
 use crate::runtime::chain;
 use crate::runtime::worker::WorkerSampler;
-use crate::sampler::{Descriptor, Finding, Level, Outcome, Sampler};
+use crate::sampler::{Descriptor, Outcome, Sampler};
 
-/// Failures in a row after which the library is given up for the tool.
-const PATIENCE: u32 = 3;
+/// Consecutive failures of the library after which the tool replaces it.
+const MAX_FAILURES: u32 = 3;
 
-/// The sampler `ascend` by the configured way.
+/// The sampler `ascend` with the configured backend.
 pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
     let tool = ToolSampler::new(settings.clone(), roots.clone(), node_name.to_owned());
-    // The tool's sampler says that asking is not permitted, and why.
+    // If neither is permitted, the tool's sampler reports that.
     if !uses_library(settings, roots) {
         return Box::new(tool);
     }
     match library(settings, roots, node_name) {
         Ok(library) if settings.backend == Backend::Dcmi => Box::new(library),
-        Ok(library) => Box::new(Auto {
+        Ok(library) => Box::new(Fallback {
             library: Some(library),
             failures: 0,
             tool,
         }),
         Err(error) => {
-            tracing::warn!(%error, "libdcmi.so cannot be used; npu-smi is asked instead");
+            tracing::warn!(%error, "libdcmi.so cannot be used; npu-smi is called instead");
             Box::new(tool)
         }
     }
 }
 
-/// What one look through the library gives, where the configuration lets it be used. It takes at most the time-out.
-pub(super) fn explain(settings: &Settings, roots: &HostRoots) -> Option<Finding> {
-    let finding = |level, what, remedy: Option<&str>| {
-        Some(Finding {
-            level,
-            what,
-            remedy: remedy.map(str::to_owned),
-        })
-    };
-    if settings.backend == Backend::Dcmi && dcmi::library(roots, None).is_none() {
-        let remedy = "install the driver's package, or set ascend.backend to auto";
-        return finding(Level::Fail, "libdcmi.so was not found".to_owned(), Some(remedy));
-    }
-    if !uses_library(settings, roots) {
-        return None;
-    }
-    let mut batches = Vec::new();
-    let why = match library(settings, roots, "") {
-        Ok(mut library) => match library.sample(&mut batches) {
-            Outcome::Sampled => {
-                return finding(Level::Ok, format!("libdcmi.so told of {} chips", batches.len()), None);
-            }
-            Outcome::NothingHere(reason) | Outcome::Gone(reason) => reason,
-            Outcome::Retry(error) => chain(error.as_ref()),
-        },
-        Err(error) => error.to_string(),
-    };
-    if settings.backend == Backend::Dcmi {
-        let remedy = "mend that, or set ascend.backend to auto for npu-smi";
-        return finding(Level::Fail, format!("libdcmi.so gives nothing: {why}"), Some(remedy));
-    }
-    finding(
-        Level::Warn,
-        format!("libdcmi.so gives nothing, npu-smi is asked instead: {why}"),
-        None,
-    )
-}
-
-/// Whether it is permitted, wanted and there.
-fn uses_library(settings: &Settings, roots: &HostRoots) -> bool {
+/// Whether the library is permitted, configured and present.
+pub(super) fn uses_library(settings: &Settings, roots: &HostRoots) -> bool {
     let permitted = !settings.require_admin || admin::missing().is_none();
     let wanted = match settings.backend {
         Backend::NpuSmi => false,
@@ -85,7 +47,8 @@ fn uses_library(settings: &Settings, roots: &HostRoots) -> bool {
     permitted && wanted
 }
 
-fn library(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Result<WorkerSampler> {
+/// The sampler that reads through the library, in a worker process.
+pub(super) fn library(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Result<WorkerSampler> {
     dcmi::sampler(Launch {
         program: std::env::current_exe()?,
         library: None,
@@ -96,14 +59,14 @@ fn library(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Resul
     })
 }
 
-/// The library until it has failed often enough in a row, the tool from then on.
-struct Auto {
+/// The library until it has failed [`MAX_FAILURES`] times in a row, the tool from then on.
+struct Fallback {
     library: Option<WorkerSampler>,
     failures: u32,
     tool: ToolSampler,
 }
 
-impl Sampler for Auto {
+impl Sampler for Fallback {
     fn descriptor(&self) -> Descriptor {
         match &self.library {
             Some(library) => library.descriptor(),
@@ -127,9 +90,9 @@ impl Sampler for Auto {
                 self.failures = 0;
                 return Outcome::Sampled;
             }
-            // There is no library, or it sees nothing: the tool may.
+            // There is no library, or it finds no NPU: the tool may find one.
             Outcome::NothingHere(reason) | Outcome::Gone(reason) => {
-                self.failures = PATIENCE;
+                self.failures = MAX_FAILURES;
                 reason
             }
             Outcome::Retry(error) => {
@@ -137,12 +100,12 @@ impl Sampler for Auto {
                 chain(error.as_ref())
             }
         };
-        if self.failures < PATIENCE {
+        if self.failures < MAX_FAILURES {
             return Outcome::Retry(why.into());
         }
         tracing::info!(
             why,
-            "Ascend NPUs are asked through npu-smi, because libdcmi.so gives nothing"
+            "Ascend NPUs are read through npu-smi, because libdcmi.so gives nothing"
         );
         self.library = None;
         self.tool.sample(out)

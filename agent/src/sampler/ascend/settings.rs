@@ -1,28 +1,34 @@
-//! What can be set.
+//! Settings of the sampler.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The sampler's settings (`[ascend]`).
+/// Name of the sampler and of its section in the configuration.
+pub(super) const NAME: &str = "ascend";
+
+/// Age in periods at which readings expire; energy is integrated over gaps of at most twice that.
+pub(super) const MAX_AGE_PERIODS: u32 = 6;
+
+/// Settings of the sampler (section `[ascend]`).
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Path of `npu-smi`; searched where the driver's package puts it if absent.
+    /// Path of `npu-smi`. If absent, the paths of the driver's package are searched.
     pub npu_smi: Option<PathBuf>,
     /// Time between two readings.
     pub period: Duration,
-    /// Longest time that all calls for one reading may take; then the tool is killed.
+    /// Deadline of one reading, for all its calls together; then the tool is killed.
     pub timeout: Duration,
-    /// Start nothing unless this process is what the driver takes for an admin container. Anything else that opens a
-    /// card takes it away from its users.
+    /// Whether to use the tool and the library only if the driver considers this process an admin container. Any other
+    /// process that opens a card takes exclusive ownership of it.
     pub require_admin: bool,
-    /// Where the readings come from.
+    /// Source of the readings.
     pub backend: Backend,
 }
 
-/// Where the readings come from.
+/// Source of the readings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// The best there is.
+    /// The library if it works, otherwise the tool.
     #[default]
     Auto,
     /// The tool `npu-smi`.
@@ -32,8 +38,8 @@ pub enum Backend {
 }
 
 impl Default for Settings {
-    /// Every 10 s. The tool's answer is waited for longer than that: under load it takes 10 s and more, and one that is
-    /// killed has pressed the driver for nothing.
+    /// A period of 10 s. The timeout is longer: under load the tool takes 10 s and more, and killing it wastes the load
+    /// that the call put on the driver.
     fn default() -> Self {
         Self {
             npu_smi: None,

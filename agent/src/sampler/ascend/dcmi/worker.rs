@@ -25,7 +25,7 @@ use crate::runtime::worker::{
 use crate::sampler::Descriptor;
 use crate::sampler::ascend::identity::Node;
 use crate::sampler::ascend::points::{Moment, Points};
-use crate::sampler::ascend::sampler::{FRESH, NAME};
+use crate::sampler::ascend::settings::{MAX_AGE_PERIODS, NAME};
 
 /// Environment variable of the worker: its [`Order`] as JSON.
 const VARIABLE: &str = "ACCELSCOPE_WORKER_ASCEND";
@@ -154,7 +154,7 @@ impl Work {
         let node = Node::new(&roots, order.node_name.clone());
         let processes = Processes::new(&roots);
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
-        let gap = seconds(order.period_seconds)?.saturating_mul(FRESH * 2);
+        let gap = seconds(order.period_seconds)?.saturating_mul(MAX_AGE_PERIODS * 2);
         Ok(Self {
             patience: seconds(order.patience_seconds)?,
             vendor: Vendor::start(order.library.clone(), avoided.clone())?,
