@@ -8,6 +8,7 @@ use super::settings::{Backend, Settings};
 use super::tool::Tool;
 use super::{admin, backend, dcmi, tool};
 use crate::host::HostRoots;
+use crate::metric::catalogue::ascend;
 use crate::runtime::chain;
 use crate::sampler::{Finding, Level, Outcome, Sampler};
 
@@ -46,7 +47,9 @@ fn library(roots: &HostRoots, settings: &Settings) -> Option<Finding> {
     let mut batches = Vec::new();
     let why = match backend::library(settings, roots, "").map(|mut library| library.sample(&mut batches)) {
         Ok(Outcome::Sampled) => {
-            let what = format!("libdcmi.so lists {} chips", batches.len());
+            let points = batches.iter().flat_map(|batch| &batch.points);
+            let chips = points.filter(|point| *point.instrument == ascend::DEVICE_INFO).count();
+            let what = format!("libdcmi.so lists {chips} chips");
             return Some(finding(Level::Ok, what, None));
         }
         Ok(Outcome::NothingHere(reason) | Outcome::Gone(reason)) => reason,
