@@ -1,4 +1,4 @@
-//! Writes every layout that the simulator plays into the directory that is given: what the fuzzer starts from.
+//! Writes seeds for the fuzzer into the given directory: every layout of the stand-in for `npu-smi`.
 
 use std::path::PathBuf;
 
