@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use accelscope::cli::{self, Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE};
 use accelscope::config::{Environment, load};
-use accelscope::{doctor, simulate};
+use accelscope::doctor;
+use accelscope_simulate as simulate;
 use anyhow::Context;
 
 fn main() -> ExitCode {
@@ -58,12 +59,12 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         }
         #[cfg(feature = "ascend")]
         Command::Worker { name } if name == "ascend" => {
-            accelscope::sampler::ascend::dcmi::serve().context("the worker ended")?;
+            accelscope_ascend::dcmi::serve().context("the worker ended")?;
             Ok(EXIT_OK)
         }
         #[cfg(feature = "nvidia")]
         Command::Worker { name } if name == "nvidia" => {
-            accelscope::sampler::nvidia::serve().context("the worker ended")?;
+            accelscope_nvidia::serve().context("the worker ended")?;
             Ok(EXIT_OK)
         }
         Command::Worker { name } => say(

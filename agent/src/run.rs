@@ -4,17 +4,17 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use accelscope::attribution::{Attribution, Merger, Settings};
 use accelscope::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
 use accelscope::config::{Config, Environment, Loaded, load, resource};
-use accelscope::export::prometheus::Renderer;
-use accelscope::export::stdout;
-use accelscope::host::HostRoots;
-use accelscope::metric::{Resource, Series};
-use accelscope::pipeline::Limits;
-use accelscope::runtime::{self, Closed, Explain, Format, Hub, Observer, OwnLogs, Printer, Started, Surroundings};
-use accelscope::simulate::Demo;
-use accelscope::telemetry::OwnMetrics;
+use accelscope::runtime::{self, Closed, Explain, Format, OwnLogs, Printer, Surroundings};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{Resource, Series};
+use accelscope_core::telemetry::OwnMetrics;
+use accelscope_export::prometheus::Renderer;
+use accelscope_export::stdout;
+use accelscope_pipeline::attribution::{Attribution, Merger, Settings};
+use accelscope_pipeline::{Hub, Limits, Observer, Started};
+use accelscope_simulate::Demo;
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
@@ -99,7 +99,7 @@ async fn perform(loaded: Loaded, run: &Run) -> anyhow::Result<u8> {
         }
     }
     // Recorders made before this record nothing, so it comes first.
-    let own = OwnMetrics::install();
+    let own = OwnMetrics::install(cli::BUILD);
     let code = Job::new(config, own, resource, run, format).perform().await;
     if let Some(logs) = logs {
         logs.flush().await;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use accelscope::sampler::ascend::npu_smi::{
+use accelscope_ascend::npu_smi::{
     self, Block, Blocks, Card, Chip, Health, ParseError, Part, Process, Table, Usage, WatchRow,
 };
 
@@ -54,10 +54,7 @@ fn every_real_output_gives_what_it_shows() {
             _ => writeln!(wrong, "\n== {name}\n{}", found.trim()).unwrap(),
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "these differ from the fixture:\n{wrong}"
-    );
+    assert!(wrong.is_empty(), "these differ from the fixture:\n{wrong}");
     for name in expected.keys() {
         assert!(names.iter().any(|found| found == name), "{name} is not in the corpus");
     }

@@ -2,7 +2,7 @@
 //! be lost, but never become another.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use accelscope::sampler::ascend::npu_smi::{Chip, ParseError, Process, Table, Usage, parse};
+use accelscope_ascend::npu_smi::{Chip, ParseError, Process, Table, Usage, parse};
 use clap::ValueEnum;
 use fake_npu_smi::{Family, Options, table};
 

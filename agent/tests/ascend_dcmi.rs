@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use accelscope::host::HostRoots;
-use accelscope::metric::{Batch, Owner, Point, Value};
-use accelscope::runtime::worker::{Reply, WireOutcome, Worker, WorkerError, WorkerSampler};
-use accelscope::sampler::ascend::dcmi::{Launch, command, sampler};
-use accelscope::sampler::{Outcome, Sampler};
+use accelscope_ascend::dcmi::{Launch, command, sampler};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{Batch, Owner, Point, Value};
+use accelscope_core::sampler::{Outcome, Sampler};
+use accelscope_core::worker::{Reply, WireOutcome, Worker, WorkerError, WorkerSampler};
 use tempfile::TempDir;
 
 const MIB: i64 = 1 << 20;

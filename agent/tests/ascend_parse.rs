@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use accelscope::sampler::ascend::npu_smi::{Cause, Health, MAX_BYTES, ParseError, Table, Usage, parse};
+use accelscope_ascend::npu_smi::{Cause, Health, MAX_BYTES, ParseError, Table, Usage, parse};
 use clap::ValueEnum;
 use fake_npu_smi::{Family, Fault, Options, table};
 use proptest::prelude::*;

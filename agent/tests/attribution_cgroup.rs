@@ -6,7 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use accelscope::attribution::cgroup::Cgroup;
+use accelscope_core::cgroup::Cgroup;
 
 const SHAPES: &str = include_str!("fixtures/cgroup/shapes.txt");
 

@@ -8,9 +8,9 @@
 
 use std::os::unix::fs::symlink;
 
-use accelscope::attribution::cgroup::Cgroup;
-use accelscope::attribution::container::Container;
-use accelscope::host::HostRoots;
+use accelscope_core::cgroup::Cgroup;
+use accelscope_core::host::HostRoots;
+use accelscope_pipeline::attribution::container::Container;
 
 const ID: &str = "3f1c9a5b7e2d4860a1b2c3d4e5f60718293a4b5c6d7e8f901a2b3c4d5e6f7081";
 const UID: &str = "1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9";

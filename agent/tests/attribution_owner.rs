@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use accelscope::attribution::{Attribution, Resolution, Settings};
-use accelscope::host::HostRoots;
-use accelscope::metric::{CgroupOwner, ProcessKey};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{CgroupOwner, ProcessKey};
+use accelscope_pipeline::attribution::{Attribution, Resolution, Settings};
 
 const ID: &str = "3f1c9a5b7e2d4860a1b2c3d4e5f60718293a4b5c6d7e8f901a2b3c4d5e6f7081";
 const UID: &str = "1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9";
@@ -135,8 +135,8 @@ fn a_pod_that_was_there_before_and_went_after_its_first_call_has_its_names() {
     let path = format!("pids/kubepods/besteffort/pod{UID}/{ID}");
     let legacy = host.group(&path);
     cgroups.scan();
-    cgroups.named(accelscope::host::cgroups::CgroupId {
-        hierarchy: accelscope::host::cgroups::Hierarchy::Legacy,
+    cgroups.named(accelscope_core::host::cgroups::CgroupId {
+        hierarchy: accelscope_core::host::cgroups::Hierarchy::Legacy,
         id: legacy,
     });
     host.attribution.tend(host.now);

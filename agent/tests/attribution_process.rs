@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use accelscope::attribution::{Attribution, Resolution, Settings};
-use accelscope::host::HostRoots;
-use accelscope::host::process::Processes;
-use accelscope::metric::ProcessKey;
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::process::Processes;
+use accelscope_core::metric::ProcessKey;
+use accelscope_pipeline::attribution::{Attribution, Resolution, Settings};
 
 const ID: &str = "3f1c9a5b7e2d4860a1b2c3d4e5f60718293a4b5c6d7e8f901a2b3c4d5e6f7081";
 const UID: &str = "1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9";

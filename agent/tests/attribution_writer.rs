@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use accelscope::host::HostRoots;
-use accelscope::host::process::Processes;
-use accelscope::host::writer::{self, Writer, WriterHint};
-use accelscope::metric::Timestamp;
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::process::Processes;
+use accelscope_core::host::writer::{self, Writer, WriterHint};
+use accelscope_core::metric::Timestamp;
 
 /// Where every container of these tests sees its files.
 const SEEN_AS: &str = "/tmp/hmon_files";

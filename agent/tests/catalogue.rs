@@ -1,6 +1,6 @@
 //! What others rely on changes only on purpose.
 
-use accelscope::export::document;
+use accelscope_export::document;
 
 fn committed(path: &str) -> String {
     let path = format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"));

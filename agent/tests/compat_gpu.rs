@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use accelscope::export::compat::gpu_process_exporter::{self, PidFormat};
-use accelscope::export::compat::system_info_exporter;
-use accelscope::metric::catalogue::{accel, hw, nvidia, nvidia_parts};
-use accelscope::metric::{Attribute, Attributes, Instrument, Resource, Series, Timestamp, Value, key};
+use accelscope_core::metric::catalogue::{accel, hw, nvidia, nvidia_parts};
+use accelscope_core::metric::{Attribute, Attributes, Instrument, Resource, Series, Timestamp, Value, key};
+use accelscope_export::compat::gpu_process_exporter::{self, PidFormat};
+use accelscope_export::compat::system_info_exporter;
 use free_port::free_address;
 use program_support::{Answer, Running, get, wait_for};
 

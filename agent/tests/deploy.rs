@@ -102,7 +102,7 @@ fn the_overlay_for_scraping_pushes_nothing() {
 #[cfg(feature = "ioctl")]
 #[test]
 fn the_component_without_ebpf_leaves_the_scan_and_nothing_to_complain_of() {
-    use accelscope::sampler::Rung;
+    use accelscope_ioctl::Rung;
     let hooks = |manifests: &[&str]| -> Option<Vec<_>> {
         let hooks = loaded(manifests).config.ioctl_settings().hooks;
         hooks.map(|hooks| hooks.into_iter().map(Rung::as_str).collect())

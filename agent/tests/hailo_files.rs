@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant, SystemTime};
 
-use accelscope::sampler::Outcome;
+use accelscope_core::sampler::Outcome;
 use hailo_support::{Host, Process, is, monitor, pids, value, write_and_rename, write_in_place};
 
 const RATE: &str = "hailo.network.frame_rate";

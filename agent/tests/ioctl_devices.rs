@@ -14,9 +14,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use accelscope::host::HostRoots;
-use accelscope::sampler::Level;
-use accelscope::sampler::ioctl::{Device, Devices, Extra, Family, Settings, explain_devices};
+use accelscope_core::host::HostRoots;
+use accelscope_core::sampler::Level;
+use accelscope_ioctl::{Device, Devices, Extra, Family, Settings, explain_devices};
 use inotify::{EventMask, Inotify, WatchMask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -146,7 +146,7 @@ fn hailo_is_found_by_its_class_with_the_version_that_its_calls_depend_on() {
     // The one id by which the monitor files' readings are told apart too.
     assert_eq!(
         hailo.hw_id,
-        Some(accelscope::host::hailo::hw_id("0001:01:00.0", "", "node"))
+        Some(accelscope_core::host::hailo::hw_id("0001:01:00.0", "", "node"))
     );
 }
 

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use accelscope::export::node_annotation::{ApiServer, KEY, NodeAnnotation, NodeName, Settings};
-use accelscope::export::otlp::Pace;
-use accelscope::export::prometheus::MetricsSource;
-use accelscope::metric::{Attributes, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value};
+use accelscope_core::metric::MetricsSource;
+use accelscope_core::metric::{Attributes, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value};
+use accelscope_export::node_annotation::{ApiServer, KEY, NodeAnnotation, NodeName, Settings};
+use accelscope_export::otlp::Pace;
 use free_port::free_address;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};

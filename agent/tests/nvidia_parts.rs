@@ -6,8 +6,8 @@ mod nvml_support;
 
 use std::time::Duration;
 
-use accelscope::metric::{Batch, Value};
-use accelscope::sampler::{Outcome, Sampler};
+use accelscope_core::metric::{Batch, Value};
+use accelscope_core::sampler::{Outcome, Sampler};
 use nvml_support::reading::{Points, Worker, close, micros};
 use nvml_support::{Fake, GIB, h100, mig, uuid};
 use serde_json::{Value as Json, json};

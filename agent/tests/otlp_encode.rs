@@ -6,10 +6,10 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use accelscope::export::otlp::{Encoder, MAX_RECORD_BYTES, Record, SCHEMA_URL, json_line};
-use accelscope::metric::{
+use accelscope_core::metric::{
     AttributeValue, Attributes, Histogram, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value,
 };
+use accelscope_export::otlp::{Encoder, MAX_RECORD_BYTES, Record, SCHEMA_URL, json_line};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;

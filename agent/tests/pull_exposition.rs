@@ -11,10 +11,10 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use accelscope::export::prometheus::{Format, Renderer};
-use accelscope::metric::{
+use accelscope_core::metric::{
     Attribute, Attributes, Histogram, Instrument, Kind, Resource, Series, Timestamp, Value, catalogue, key,
 };
+use accelscope_export::prometheus::{Format, Renderer};
 use proptest::prelude::*;
 
 const FORMATS: [Format; 2] = [Format::Text, Format::OpenMetrics];

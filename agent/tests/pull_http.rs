@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use accelscope::export::compat::hailo_exporter;
-use accelscope::export::http::{Auth, BindError, Limits, Listener, Readiness, Route, routes};
-use accelscope::export::prometheus::{MetricsSource, Renderer};
-use accelscope::metric::{Attributes, Resource, Series, Timestamp, catalogue, key};
+use accelscope_core::metric::{Attributes, Resource, Series, Timestamp, catalogue, key};
+use accelscope_export::compat::hailo_exporter;
+use accelscope_export::http::{Auth, BindError, Limits, Listener, Readiness, Route, routes};
+use accelscope_export::prometheus::{MetricsSource, Renderer};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;

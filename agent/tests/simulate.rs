@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use accelscope::simulate::{self, Demo, Options, WRITER_ARGS, WriteMode};
+use accelscope_simulate as simulate;
+use accelscope_simulate::{Demo, Options, WRITER_ARGS, WriteMode};
 use inotify::{EventMask, Inotify, WatchMask};
 use libtest_mimic::{Arguments, Trial};
 use rustix::process::{Pid, Signal, kill_process};

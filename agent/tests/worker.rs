@@ -14,17 +14,17 @@ use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use accelscope::attribution::{Attribution, Merger, Settings};
-use accelscope::host::HostRoots;
-use accelscope::metric::catalogue::{hailo, hw};
-use accelscope::metric::{Attributes, Batch, Instrument, Part, Point, Resource, Timestamp, Value};
-use accelscope::pipeline::Limits;
-use accelscope::runtime::worker::{
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::catalogue::{hailo, hw};
+use accelscope_core::metric::{Attributes, Batch, Instrument, Part, Point, Resource, Timestamp, Value};
+use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
+use accelscope_core::telemetry::{Build, OwnMetrics};
+use accelscope_core::worker::{
     Command, Reply, WireOutcome, WirePart, WirePoint, WireValue, Worker, WorkerError, WorkerSampler, serve,
 };
-use accelscope::runtime::{Hub, Started};
-use accelscope::sampler::{Descriptor, Outcome, Sampler};
-use accelscope::telemetry::OwnMetrics;
+use accelscope_pipeline::Limits;
+use accelscope_pipeline::attribution::{Attribution, Merger, Settings};
+use accelscope_pipeline::{Hub, Started};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
@@ -244,7 +244,7 @@ fn lies() -> Result<(), Failed> {
     };
     let values: Vec<_> = batch.points.iter().map(|point| point.value.clone()).collect();
     assert_eq!(values, [Value::Double(0.25), Value::Double(0.75)]);
-    let now = accelscope::metric::Timestamp::now();
+    let now = accelscope_core::metric::Timestamp::now();
     assert!(
         batch.points.iter().all(|point| point.time <= now),
         "a reading from the future"
@@ -396,7 +396,7 @@ fn neighbours() -> Result<(), Failed> {
         series: 100,
     };
     let hub = Arc::new(Hub::new(
-        OwnMetrics::install(),
+        OwnMetrics::install(Build::default()),
         Resource::default(),
         limits,
         false,

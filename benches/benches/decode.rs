@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
-use accelscope::simulate::{Options, message};
 use accelscope_proto::hailo::ProtoMon;
+use accelscope_simulate::{Options, message};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use prost::Message as _;
 

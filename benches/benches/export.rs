@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use accelscope::export::otlp::Encoder;
-use accelscope::export::prometheus::{Format, Renderer};
-use accelscope::metric::{Part, Resource, Timestamp};
-use accelscope::pipeline::{Limits, Store};
+use accelscope_core::metric::{Part, Resource, Timestamp};
+use accelscope_export::otlp::Encoder;
+use accelscope_export::prometheus::{Format, Renderer};
+use accelscope_pipeline::{Limits, Store};
 use benches::{points, series};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 

@@ -13,9 +13,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use accelscope::host::HostRoots;
-use accelscope::sampler::Sampler as _;
-use accelscope::sampler::ascend::{Sampler, Settings, npu_smi};
+use accelscope_ascend::{Sampler, Settings, npu_smi};
+use accelscope_core::host::HostRoots;
+use accelscope_core::sampler::Sampler as _;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use fake_npu_smi::{Family, Options, main as play, table};
 

@@ -16,11 +16,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use accelscope::host::HostRoots;
-use accelscope::metric::Batch;
-use accelscope::runtime::worker::WorkerSampler;
-use accelscope::sampler::nvidia::{Launch, Settings, sampler, serve};
-use accelscope::sampler::{Outcome, Sampler as _};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::Batch;
+use accelscope_core::sampler::{Outcome, Sampler as _};
+use accelscope_core::worker::WorkerSampler;
+use accelscope_nvidia::{Launch, Settings, sampler, serve};
 use criterion::Criterion;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use accelscope::sampler::ioctl::kernel::{btf::Btf, offsets};
+use accelscope_ioctl::kernel::{btf::Btf, offsets};
 use agent_ebpf::{
     COUNTERS, ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, RECORDS, Record, SLOTS, Settings, Slot,
     WATCHED_PLACES, WATCHED_PROBES, Watched, cast, watched_place,

@@ -4,8 +4,8 @@ pub mod ioctl;
 
 use std::sync::Arc;
 
-use accelscope::metric::catalogue::hailo;
-use accelscope::metric::{Attributes, Point, Series, Timestamp, key};
+use accelscope_core::metric::catalogue::hailo;
+use accelscope_core::metric::{Attributes, Point, Series, Timestamp, key};
 
 /// `count` live series of a Hailo node with pods, two instruments by turns.
 pub fn series(count: usize) -> Vec<Series> {

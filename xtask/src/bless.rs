@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use accelscope::export::document;
+use accelscope_export::document;
 use anyhow::{Context, bail};
 
 use crate::proto;

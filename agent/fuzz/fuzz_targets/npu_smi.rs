@@ -1,7 +1,7 @@
 //! Arbitrary output of `npu-smi`: no panic, no chip without a row, no value out of range.
 #![no_main]
 
-use accelscope::sampler::ascend::npu_smi;
+use accelscope_ascend::npu_smi;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

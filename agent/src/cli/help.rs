@@ -1,11 +1,14 @@
 //! What `--help` and `--version` say.
 
+use accelscope_core::telemetry::Build;
+
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Source revision of this build.
-pub const REVISION: &str = env!("ACCELSCOPE_REVISION");
-/// Compiler of this build.
-pub const RUSTC: &str = env!("ACCELSCOPE_RUSTC");
+/// What this program was built from.
+pub const BUILD: Build = Build {
+    revision: env!("ACCELSCOPE_REVISION"),
+    rustc: env!("ACCELSCOPE_RUSTC"),
+};
 /// Target of this build.
 pub const TARGET: &str = env!("ACCELSCOPE_TARGET");
 

@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 pub use args::{Format, SimulateHailo, WriteMode};
-pub use help::{REVISION, RUSTC, TARGET};
+pub use help::{BUILD, TARGET};
 
 use crate::config::{Config, ConfigFile, DEFAULT_FILE, Environment, Sources};
 use args::{Arguments, ConfigArguments, SimulateCommands, Subcommands};

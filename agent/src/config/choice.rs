@@ -1,8 +1,8 @@
 //! Settings that take one word of a few.
 
 use super::units::Textual;
-use crate::export::compat::gpu_process_exporter::PidFormat;
-use crate::export::otlp::{Compression, Protocol};
+use accelscope_export::compat::gpu_process_exporter::PidFormat;
+use accelscope_export::otlp::{Compression, Protocol};
 
 /// Whether a sampler runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::units::Textual;
-use crate::export::otlp::Protocol;
+use accelscope_export::otlp::Protocol;
 
 /// Path of metrics over HTTP (OTLP specification, "OTLP/HTTP Request").
 const METRICS_PATH: &str = "/v1/metrics";

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::choice::Enabled;
 use super::schema::nearest;
 use super::units::{Textual, list, optional, text};
-use crate::sampler::Rung;
+use accelscope_ioctl::Rung;
 
 /// Device nodes and their ioctls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,8 +116,8 @@ impl Textual for ExtraDevice {
 /// Empty where the sampler is not compiled in: then nothing is known and nothing is refused.
 fn families() -> Vec<&'static str> {
     #[cfg(feature = "ioctl")]
-    return crate::sampler::ioctl::Family::ALL
-        .map(crate::sampler::ioctl::Family::as_str)
+    return accelscope_ioctl::Family::ALL
+        .map(accelscope_ioctl::Family::as_str)
         .to_vec();
     #[cfg(not(feature = "ioctl"))]
     Vec::new()
@@ -147,7 +147,7 @@ const ABI_FAULTS: &[AbiFault] = &[
 
 #[cfg(feature = "ioctl")]
 fn abi_fault(entry: &str, family: &str, abi: &str) -> Option<String> {
-    use crate::sampler::ioctl::{Family, commands::hailo::Line};
+    use accelscope_ioctl::{Family, commands::hailo::Line};
     match Family::named(family)? {
         Family::Hailo if Line::of(abi).is_none() => Some(format!(
             "{entry:?}: {abi:?} is no version of Hailo's driver; write it as /sys/module/hailo_pci/version has it, \

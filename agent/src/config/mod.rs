@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 
 use serde_path_to_error::Segment;
 
-use crate::host::HostRoots;
+use accelscope_core::host::HostRoots;
 use layers::{KeyPath, Merged};
 use schema::Shape;
 
@@ -193,8 +193,8 @@ impl Config {
 
     /// What the Hailo sampler needs to know.
     #[cfg(feature = "hailo")]
-    pub fn hailo_settings(&self) -> crate::sampler::hailo::Settings {
-        crate::sampler::hailo::Settings {
+    pub fn hailo_settings(&self) -> accelscope_hailo::Settings {
+        accelscope_hailo::Settings {
             dir: self.hailo.dir.clone(),
             discover: self.hailo.discover,
             max_age: self.hailo.max_age,
@@ -204,8 +204,8 @@ impl Config {
 
     /// What the sampler of device nodes needs to know.
     #[cfg(feature = "ioctl")]
-    pub fn ioctl_settings(&self) -> crate::sampler::ioctl::Settings {
-        use crate::sampler::ioctl::{Extra, Family, Settings};
+    pub fn ioctl_settings(&self) -> accelscope_ioctl::Settings {
+        use accelscope_ioctl::{Extra, Family, Settings};
         let extra = self.ioctl.extra_devices.iter().map(|extra| Extra {
             path: extra.path.clone(),
             family: extra.family.as_deref().and_then(Family::named),
@@ -225,8 +225,8 @@ impl Config {
 
     /// What the kubelet's sampler needs to know.
     #[cfg(feature = "kubelet")]
-    pub fn kubelet_settings(&self) -> crate::sampler::kubelet::Settings {
-        crate::sampler::kubelet::Settings {
+    pub fn kubelet_settings(&self) -> accelscope_kubelet::Settings {
+        accelscope_kubelet::Settings {
             root: self.kubelet.root.clone(),
             period: self.kubelet.period,
         }
@@ -234,8 +234,8 @@ impl Config {
 
     /// What the NVIDIA sampler needs to know.
     #[cfg(feature = "nvidia")]
-    pub fn nvidia_settings(&self) -> crate::sampler::nvidia::Settings {
-        crate::sampler::nvidia::Settings {
+    pub fn nvidia_settings(&self) -> accelscope_nvidia::Settings {
+        accelscope_nvidia::Settings {
             library: self.nvidia.library.clone(),
             period: self.nvidia.period,
         }
@@ -243,8 +243,8 @@ impl Config {
 
     /// What the Ascend sampler needs to know.
     #[cfg(feature = "ascend")]
-    pub fn ascend_settings(&self) -> crate::sampler::ascend::Settings {
-        use crate::sampler::ascend::{Backend, Settings};
+    pub fn ascend_settings(&self) -> accelscope_ascend::Settings {
+        use accelscope_ascend::{Backend, Settings};
         Settings {
             npu_smi: self.ascend.npu_smi.clone(),
             period: self.ascend.period,

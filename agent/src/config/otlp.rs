@@ -11,7 +11,7 @@ use super::Config;
 use super::endpoint::Endpoint;
 use super::units::{optional, text};
 use super::values::{optional_secrets, secrets};
-use crate::export::otlp::{Compression, Destination, Protocol, Secret, TlsFiles};
+use accelscope_export::otlp::{Compression, Destination, Protocol, Secret, TlsFiles};
 
 /// Name of the destination that `[otlp]` itself is.
 pub(super) const DEFAULT: &str = "default";

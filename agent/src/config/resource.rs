@@ -5,8 +5,8 @@ use std::fs;
 use uuid::{Uuid, uuid};
 
 use super::Config;
-use crate::host::HostRoots;
-use crate::metric::{AttributeValue, Resource};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{AttributeValue, Resource};
 
 /// Name of the node in its cluster.
 pub const K8S_NODE_NAME: &str = "k8s.node.name";

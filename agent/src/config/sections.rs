@@ -13,8 +13,8 @@ use super::otlp::Otlp;
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::units::{optional, text};
 use super::values::attribute_values;
-use crate::export::compat::gpu_process_exporter::PidFormat;
-use crate::metric::AttributeValue;
+use accelscope_core::metric::AttributeValue;
+use accelscope_export::compat::gpu_process_exporter::PidFormat;
 
 /// The whole configuration, valid when it came from [`load`](super::load).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use super::layers::{KeyPath, Merged};
 use super::otlp::{DEFAULT, Resolved};
 use super::{Config, ConfigError, Ioctl, Origin};
-use crate::export::otlp::Protocol;
+use accelscope_export::otlp::Protocol;
 
 /// The replaced collector's interval, which nobody may go below.
 const SHORTEST_ANNOTATION: Duration = Duration::from_secs(3);

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::export::otlp::Secret;
-use crate::metric::AttributeValue;
+use accelscope_core::metric::AttributeValue;
+use accelscope_export::otlp::Secret;
 
 /// Headers: read as they are, shown without their values.
 pub(super) mod secrets {

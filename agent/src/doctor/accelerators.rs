@@ -2,8 +2,8 @@
 
 use super::{Finding, Level};
 use crate::config::{Config, Enabled};
-use crate::host::HostRoots;
-use crate::sampler;
+use accelscope_core::host::HostRoots;
+use accelscope_core::sampler;
 
 /// A source that can explain itself.
 struct Source {
@@ -26,7 +26,7 @@ const SOURCES: &[Source] = &[
         accelerators: true,
         only_files: true,
         enabled: |config| config.hailo.enabled,
-        explain: |config, roots| sampler::hailo::explain(roots, &config.hailo_settings()),
+        explain: |config, roots| accelscope_hailo::explain(roots, &config.hailo_settings()),
     },
     #[cfg(feature = "ascend")]
     Source {
@@ -34,7 +34,7 @@ const SOURCES: &[Source] = &[
         accelerators: true,
         only_files: false,
         enabled: |config| config.ascend.enabled,
-        explain: |config, roots| sampler::ascend::explain(roots, &config.ascend_settings()),
+        explain: |config, roots| accelscope_ascend::explain(roots, &config.ascend_settings()),
     },
     #[cfg(feature = "nvidia")]
     Source {
@@ -42,7 +42,7 @@ const SOURCES: &[Source] = &[
         accelerators: true,
         only_files: false,
         enabled: |config| config.nvidia.enabled,
-        explain: |config, roots| sampler::nvidia::explain(roots, &config.nvidia_settings()),
+        explain: |config, roots| accelscope_nvidia::explain(roots, &config.nvidia_settings()),
     },
     #[cfg(feature = "ioctl")]
     Source {
@@ -53,8 +53,8 @@ const SOURCES: &[Source] = &[
         enabled: |config| config.ioctl.enabled,
         explain: |config, roots| {
             let settings = config.ioctl_settings();
-            let mut found = sampler::ioctl::explain_devices(roots, &settings);
-            found.extend(sampler::ioctl::kernel::explain_hooks(roots, &settings));
+            let mut found = accelscope_ioctl::explain_devices(roots, &settings);
+            found.extend(accelscope_ioctl::kernel::explain_hooks(roots, &settings));
             found
         },
     },
@@ -64,7 +64,7 @@ const SOURCES: &[Source] = &[
         accelerators: false,
         only_files: false,
         enabled: |config| config.kubelet.enabled,
-        explain: |config, roots| vec![sampler::kubelet::explain(roots, &config.kubelet_settings())],
+        explain: |config, roots| vec![accelscope_kubelet::explain(roots, &config.kubelet_settings())],
     },
 ];
 

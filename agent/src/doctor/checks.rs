@@ -8,12 +8,12 @@ use rustix::fs::Access;
 
 use super::Finding;
 use super::accelerators::accelerators;
-use crate::attribution::name_sources;
 use crate::config::Config;
-use crate::export::compat;
-use crate::export::otlp::Destination;
-use crate::host::HostRoots;
-use crate::host::process::Processes;
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::process::Processes;
+use accelscope_export::compat;
+use accelscope_export::otlp::Destination;
+use accelscope_pipeline::attribution::name_sources;
 
 /// Processes that are tried; more would say the same.
 const MOST_PROCESSES: usize = 2_000;

@@ -10,16 +10,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::readiness::AllReported;
-use super::start::Started;
 use crate::config::Config;
-use crate::export::compat::textfile::TextFile;
-use crate::export::compat::{gpu_process_exporter, hailo_exporter, system_info_exporter};
-use crate::export::http::{self, Auth, BindError, Listener, Readiness};
+use accelscope_core::host::is_hangup_ignored;
+use accelscope_core::metric::MetricsSource;
+use accelscope_core::metric::Timestamp;
+use accelscope_export::compat::textfile::TextFile;
+use accelscope_export::compat::{gpu_process_exporter, hailo_exporter, system_info_exporter};
+use accelscope_export::http::{self, Auth, BindError, Listener, Readiness};
 #[cfg(feature = "k8s-annotation")]
-use crate::export::node_annotation::{self, NodeAnnotation};
-use crate::export::otlp::{BuildError, Encoder, Exporter};
-use crate::export::prometheus::{MetricsSource, Renderer};
-use crate::metric::Timestamp;
+use accelscope_export::node_annotation::{self, NodeAnnotation};
+use accelscope_export::otlp::{BuildError, Encoder, Exporter};
+use accelscope_export::prometheus::Renderer;
+use accelscope_pipeline::Started;
 
 /// What SIGTERM leaves for sending what is left; the agent is gone within three seconds.
 const FLUSH: Duration = Duration::from_millis(2000);
@@ -230,11 +232,4 @@ async fn hung_up(signal: Option<&mut Signal>) {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
     }
-}
-
-/// Whether whoever started this program had it ignore SIGHUP, as `nohup` does. Once it is watched for, it is not ignored
-/// any more.
-pub(crate) fn is_hangup_ignored() -> bool {
-    let status = procfs::process::Process::myself().and_then(|process| process.status());
-    status.is_ok_and(|status| status.sigign & (1 << (SignalKind::hangup().as_raw_value() - 1)) != 0)
 }

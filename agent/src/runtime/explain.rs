@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::doctor;
-use crate::export::stdout::Note;
-use crate::host::HostRoots;
-use crate::sampler::{Finding, Level};
+use accelscope_core::host::HostRoots;
+use accelscope_core::sampler::{Finding, Level};
+use accelscope_export::stdout::Note;
 
 /// Looking means to read every process' descriptors.
 const EVERY: Duration = Duration::from_secs(5);

@@ -15,8 +15,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::own_logs::OwnLogs;
 use crate::config::{Log, LogFormat, LogLevel};
-use crate::metric::catalogue;
-use crate::telemetry;
+use accelscope_core::metric::catalogue;
+use accelscope_core::telemetry;
 
 /// Lines of one kind that are written in a [`WINDOW`]; what else there is of it is counted.
 const LINES: u32 = 10;

@@ -13,7 +13,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::log::PerCause;
-use crate::metric::{AttributeValue, Resource};
+use accelscope_core::metric::{AttributeValue, Resource};
 
 /// What the last lines may take to be sent at the end.
 const FLUSH: Duration = Duration::from_millis(400);

@@ -8,12 +8,12 @@ use rustix::termios::{isatty, tcgetwinsize};
 use tokio::sync::Notify;
 
 use super::explain::Explain;
-use super::start::Started;
 use crate::doctor;
-use crate::export::otlp;
-use crate::export::prometheus::{self, MetricsSource, Renderer};
-use crate::export::stdout::{self, Note, Recent, View};
-use crate::metric::{Resource, Series, Timestamp};
+use accelscope_core::metric::{Resource, Series, Timestamp};
+use accelscope_export::otlp;
+use accelscope_export::prometheus::{self, MetricsSource, Renderer};
+use accelscope_export::stdout::{self, Note, Recent, View};
+use accelscope_pipeline::Started;
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,7 +189,7 @@ impl Printer<'_> {
     }
 
     fn notes(&self) -> Vec<Note> {
-        let has_readings = |report: super::Report| report.outcome == "sampled";
+        let has_readings = |report: accelscope_pipeline::Report| report.outcome == "sampled";
         let seen = self
             .started
             .statuses
@@ -204,7 +204,7 @@ impl Printer<'_> {
                     what,
                     remedy: "see `agent doctor`; the other samplers go on".into(),
                 });
-            } else if let Some(report) = status.last().filter(super::Report::is_failure) {
+            } else if let Some(report) = status.last().filter(accelscope_pipeline::Report::is_failure) {
                 notes.push(Note {
                     what: format!("{name}: {}", report.detail),
                     remedy: "see `agent doctor`".into(),

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::status::Status;
-use crate::export::http::Readiness;
+use accelscope_export::http::Readiness;
+use accelscope_pipeline::Status;
 
 /// Ready when every sampler has told how its first run went. A sampler that fails later makes the node's telemetry
 /// poorer, but restarting the agent would not mend that: it is said, and the agent stays ready.

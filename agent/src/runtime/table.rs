@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use crate::config::{Config, Enabled};
-use crate::host::HostRoots;
-use crate::host::cgroups::Cgroups;
-use crate::metric::Batch;
-use crate::sampler::{Descriptor, Outcome, Sampler};
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::cgroups::Cgroups;
+use accelscope_core::metric::Batch;
+use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 
 type Switch = fn(&Config) -> Enabled;
 type Build = fn(&Config, &HostRoots, &str, &Surroundings) -> Box<dyn Sampler>;
@@ -75,7 +75,7 @@ impl Sampler for Required {
 #[cfg(feature = "hailo")]
 fn hailo(config: &Config, roots: &HostRoots, node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {
     let settings = config.hailo_settings();
-    Box::new(crate::sampler::hailo::Sampler::new(
+    Box::new(accelscope_hailo::Sampler::new(
         settings,
         roots.clone(),
         node_name.to_owned(),
@@ -84,23 +84,23 @@ fn hailo(config: &Config, roots: &HostRoots, node_name: &str, _: &Surroundings) 
 
 #[cfg(feature = "ascend")]
 fn ascend(config: &Config, roots: &HostRoots, node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {
-    crate::sampler::ascend::build(&config.ascend_settings(), roots, node_name)
+    accelscope_ascend::build(&config.ascend_settings(), roots, node_name)
 }
 
 #[cfg(feature = "kubelet")]
 fn kubelet(config: &Config, roots: &HostRoots, _node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {
     let settings = config.kubelet_settings();
-    Box::new(crate::sampler::kubelet::Sampler::new(settings, roots.clone()))
+    Box::new(accelscope_kubelet::Sampler::new(settings, roots.clone()))
 }
 
 #[cfg(feature = "nvidia")]
 fn nvidia(config: &Config, roots: &HostRoots, node_name: &str, _: &Surroundings) -> Box<dyn Sampler> {
-    crate::sampler::nvidia::build(&config.nvidia_settings(), roots, node_name)
+    accelscope_nvidia::build(&config.nvidia_settings(), roots, node_name)
 }
 
 #[cfg(feature = "ioctl")]
 fn ioctl(config: &Config, roots: &HostRoots, node_name: &str, surroundings: &Surroundings) -> Box<dyn Sampler> {
-    use crate::sampler::ioctl;
+    use accelscope_ioctl as ioctl;
     /// How long `--once` watches.
     const WINDOW: std::time::Duration = std::time::Duration::from_secs(2);
     let settings = config.ioctl_settings();

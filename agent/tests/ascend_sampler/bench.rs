@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use accelscope::host::HostRoots;
-use accelscope::metric::{Attributes, Batch, Instrument, Point};
-use accelscope::sampler::ascend::{Sampler, Settings};
-use accelscope::sampler::{Outcome, Sampler as _};
+use accelscope_ascend::{Sampler, Settings};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{Attributes, Batch, Instrument, Point};
+use accelscope_core::sampler::{Outcome, Sampler as _};
 
 /// A stand-in for the tool, and the settings of a sampler that calls it.
 pub(crate) struct Bench {

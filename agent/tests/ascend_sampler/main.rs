@@ -13,12 +13,12 @@ mod bench;
 use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use accelscope::host::HostRoots;
-use accelscope::metric::catalogue::{accel, ascend, hw};
-use accelscope::metric::{Batch, Owner, Point, key};
-use accelscope::sampler::Level;
-use accelscope::sampler::ascend::{Sampler, Settings, explain};
-use accelscope::sampler::{Outcome, Sampler as _};
+use accelscope_ascend::{Sampler, Settings, explain};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::catalogue::{accel, ascend, hw};
+use accelscope_core::metric::{Batch, Owner, Point, key};
+use accelscope_core::sampler::Level;
+use accelscope_core::sampler::{Outcome, Sampler as _};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use bench::{Bench, attribute, of, points, sample, values};

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use accelscope::host::HostRoots;
-use accelscope::metric::{AttributeValue, Batch, Owner, Point, key};
-use accelscope::sampler::hailo::{Sampler, Settings, hw_id};
-use accelscope::sampler::{Outcome, Sampler as _};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{AttributeValue, Batch, Owner, Point, key};
+use accelscope_core::sampler::{Outcome, Sampler as _};
+use accelscope_hailo::{Sampler, Settings, hw_id};
 use accelscope_proto::hailo::{ProtoMon, ProtoMonDeviceInfo, ProtoMonInfo};
 use prost::Message;
 

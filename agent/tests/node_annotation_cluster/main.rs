@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use accelscope::export::node_annotation::{ApiServer, KEY, NodeAnnotation, NodeName, Settings};
-use accelscope::export::prometheus::MetricsSource;
-use accelscope::metric::{Attributes, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value};
+use accelscope_core::metric::MetricsSource;
+use accelscope_core::metric::{Attributes, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value};
+use accelscope_export::node_annotation::{ApiServer, KEY, NodeAnnotation, NodeName, Settings};
 use http::Method;
 use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;

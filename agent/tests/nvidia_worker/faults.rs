@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use accelscope::host::HostRoots;
-use accelscope::metric::Point;
-use accelscope::sampler::Outcome;
-use accelscope::sampler::nvidia::{Launch, Settings, sampler};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::Point;
+use accelscope_core::sampler::Outcome;
+use accelscope_nvidia::{Launch, Settings, sampler};
 use serde_json::json;
 
 use super::nvml_support::{Fake, h100, uuid};

@@ -13,11 +13,11 @@ mod values;
 
 use std::time::{Duration, Instant};
 
-use accelscope::host::HostRoots;
-use accelscope::metric::{Batch, Point};
-use accelscope::runtime::worker::WorkerSampler;
-use accelscope::sampler::nvidia::{Launch, Settings, sampler};
-use accelscope::sampler::{Outcome, Sampler};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{Batch, Point};
+use accelscope_core::sampler::{Outcome, Sampler};
+use accelscope_core::worker::WorkerSampler;
+use accelscope_nvidia::{Launch, Settings, sampler};
 use nvml_support::{Fake, uuid};
 
 const LONG: Duration = Duration::from_secs(60);

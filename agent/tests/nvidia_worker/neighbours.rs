@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use accelscope::attribution::{self, Attribution, Merger};
-use accelscope::host::HostRoots;
-use accelscope::metric::{Batch, Resource};
-use accelscope::pipeline::Limits;
-use accelscope::runtime::{Hub, Started};
-use accelscope::sampler::nvidia::{Launch, Settings, sampler};
-use accelscope::sampler::{Descriptor, Outcome, Sampler};
-use accelscope::telemetry::OwnMetrics;
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{Batch, Resource};
+use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
+use accelscope_core::telemetry::{Build, OwnMetrics};
+use accelscope_nvidia::{Launch, Settings, sampler};
+use accelscope_pipeline::Limits;
+use accelscope_pipeline::attribution::{self, Attribution, Merger};
+use accelscope_pipeline::{Hub, Started};
 use serde_json::json;
 
 use super::LONG;
@@ -74,7 +74,7 @@ fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
         series: 10_000,
     };
     let hub = Arc::new(Hub::new(
-        OwnMetrics::install(),
+        OwnMetrics::install(Build::default()),
         Resource::default(),
         limits,
         false,

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use accelscope::metric::{Point, Timestamp};
-use accelscope::runtime::worker::WorkerSampler;
-use accelscope::sampler::Outcome;
+use accelscope_core::metric::{Point, Timestamp};
+use accelscope_core::sampler::Outcome;
+use accelscope_core::worker::WorkerSampler;
 use serde_json::{Value, json};
 
 use super::nvml_support::{Fake, h100, uuid};

@@ -1,6 +1,6 @@
 //! What is read of a GPU that works.
 
-use accelscope::metric::{Point, Value};
+use accelscope_core::metric::{Point, Value};
 use serde_json::json;
 
 use super::nvml_support::{Fake, GIB, h100};

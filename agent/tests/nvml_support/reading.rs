@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use accelscope::host::HostRoots;
-use accelscope::metric::{Batch, Owner, Point};
-use accelscope::runtime::worker::WorkerSampler;
-use accelscope::sampler::nvidia::{Launch, Settings, sampler};
-use accelscope::sampler::{Outcome, Sampler};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{Batch, Owner, Point};
+use accelscope_core::sampler::{Outcome, Sampler};
+use accelscope_core::worker::WorkerSampler;
+use accelscope_nvidia::{Launch, Settings, sampler};
 
 use super::Fake;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::peer::grpc::{Peer, Reply};
 use crate::peer::{destination, drained, large_record, record, start, until};
-use accelscope::export::otlp::{Compression, Protocol};
+use accelscope_export::otlp::{Compression, Protocol};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 

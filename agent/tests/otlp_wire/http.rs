@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::peer::http::{Peer, Reply, Running, status};
 use crate::peer::{destination, drained, record, start, until};
-use accelscope::export::otlp::{Compression, Destination, Protocol};
+use accelscope_export::otlp::{Compression, Destination, Protocol};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message;
 
@@ -202,7 +202,7 @@ async fn a_headers_file_that_is_gone_holds_the_queue_and_names_the_file() {
     let running = peer.start().await;
     let mut to = to(&running);
     to.headers_file = Some(file.clone());
-    let exporter = accelscope::export::otlp::Exporter::with_pace(vec![to], crate::peer::pace()).unwrap();
+    let exporter = accelscope_export::otlp::Exporter::with_pace(vec![to], crate::peer::pace()).unwrap();
     std::fs::remove_file(&file).unwrap();
     exporter.push(&[record(1)]);
     let task = exporter.clone();

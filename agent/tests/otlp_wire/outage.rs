@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::peer::{destination, drained, grpc, http, record, start, until};
-use accelscope::export::otlp::{Exporter, Protocol};
+use accelscope_export::otlp::{Exporter, Protocol};
 use free_port::free_address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -189,7 +189,7 @@ async fn a_header_that_makes_the_grpc_client_panic_ends_nothing() {
 async fn a_flush_skips_the_waits_and_delivers() {
     let address = free_address();
     let hour = Duration::from_hours(1);
-    let slow = accelscope::export::otlp::Pace::new(hour, hour, hour).unwrap();
+    let slow = accelscope_export::otlp::Pace::new(hour, hour, hour).unwrap();
     let exporter = Exporter::with_pace(vec![destination("d", Protocol::Grpc, &address.to_string())], slow).unwrap();
     let task = exporter.clone();
     tokio::spawn(async move { task.run().await });

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use accelscope::export::otlp::{BuildError, Destination, Exporter, Protocol, TlsFiles};
+use accelscope_export::otlp::{BuildError, Destination, Exporter, Protocol, TlsFiles};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
@@ -119,7 +119,7 @@ fn settings_that_cannot_work_are_refused_with_what_to_mend() {
         assert!(error.contains("\"lab\""), "{error}");
         error
     };
-    let secret = accelscope::export::otlp::Secret::new;
+    let secret = accelscope_export::otlp::Secret::new;
     assert!(refuse(&|to| to.endpoint = "ftp://x/".parse().unwrap()).contains("use http or https"));
     let password = refuse(&|to| to.endpoint = "http://me:hunter2@x/".parse().unwrap());
     assert!(

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{Given, env, file, sets};
-use crate::export::otlp::{Compression, Destination, Protocol};
+use accelscope_export::otlp::{Compression, Destination, Protocol};
 
 fn only(given: &Given<'_>) -> Destination {
     let mut all = given.config().destinations();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{env, file, sets};
 use crate::config::{ExtraDevice, IoctlHooks};
-use crate::sampler::Rung;
+use accelscope_ioctl::Rung;
 
 #[test]
 fn devices_come_from_a_list_a_flag_and_a_variable() {

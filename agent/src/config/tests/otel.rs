@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{Given, env};
-use crate::export::otlp::{Compression, Protocol};
+use accelscope_export::otlp::{Compression, Protocol};
 
 #[test]
 fn every_variable_of_the_exporter_in_both_forms() {

@@ -2,8 +2,8 @@ use std::path::Path;
 
 use super::{Given, env, sets};
 use crate::config::resource::build;
-use crate::host::HostRoots;
-use crate::metric::Resource;
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::Resource;
 
 const MACHINE: &str = "0123456789abcdef0123456789abcdef";
 

@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use accelscope::export::otlp::{
+use accelscope_core::metric::{Attributes, Resource, Series, Timestamp, Value, catalogue};
+use accelscope_export::otlp::{
     Compression, Destination, Encoder, Exporter, Pace, Protocol, Record, Secret, TlsFiles, Totals,
 };
-use accelscope::metric::{Attributes, Resource, Series, Timestamp, Value, catalogue};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 

@@ -1,0 +1,160 @@
+//! What a process' cgroup says of the container, pod or unit it belongs to. Nothing else knows what such a path looks like.
+
+mod segment;
+
+use segment::Segment;
+
+/// What a `/proc/<pid>/cgroup` names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Cgroup {
+    /// Of the innermost container.
+    pub container_id: Option<String>,
+    /// Of a container that has no id but a name (LXC, systemd-nspawn).
+    pub container_name: Option<String>,
+    /// Of the innermost pod, as the kubelet names it: for a static pod the hash of its manifest, which is not the
+    /// `metadata.uid` that the API server shows.
+    pub pod_uid: Option<String>,
+    /// Who runs the container, where the path tells.
+    pub runtime: Option<Runtime>,
+    /// The systemd unit of a process outside any container. Login sessions have numbers, so that theirs is the user's
+    /// slice.
+    pub unit: Option<String>,
+}
+
+/// Who runs a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Runtime {
+    /// containerd, through Kubernetes, nerdctl or ctr.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// Docker.
+    Docker,
+    /// Podman.
+    Podman,
+    /// LXC and Incus.
+    Lxc,
+    /// systemd-nspawn.
+    Nspawn,
+}
+
+impl Cgroup {
+    /// From the text of `/proc/<pid>/cgroup`, whose lines are `<hierarchy>:<controllers>:<path>` (cgroups(7)).
+    ///
+    /// On a hybrid host the pods may exist in some hierarchies only: the path that says most is taken. Lines of another
+    /// shape are passed over.
+    pub fn parse(text: &str) -> Self {
+        let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+        let mut best = Self::default();
+        for cgroup in paths.map(Self::of_path) {
+            if cgroup.tells() > best.tells() {
+                best = cgroup;
+            }
+        }
+        best
+    }
+
+    /// Whether the process is in a container.
+    pub fn is_contained(&self) -> bool {
+        self.container_id.is_some() || self.container_name.is_some() || self.pod_uid.is_some()
+    }
+
+    /// How much it says: the more, the better.
+    pub fn tells(&self) -> u8 {
+        match self {
+            Self {
+                container_id: Some(_),
+                pod_uid: Some(_),
+                ..
+            } => 5,
+            Self {
+                container_id: Some(_), ..
+            } => 4,
+            Self { pod_uid: Some(_), .. } => 3,
+            Self {
+                container_name: Some(_),
+                ..
+            } => 2,
+            Self { unit: Some(_), .. } => 1,
+            _ => 0,
+        }
+    }
+
+    /// Of one path, from the outermost group to the innermost: what is nested replaces what surrounds it.
+    ///
+    /// A path from outside the reader's own cgroup namespace begins with `..`, and only its end is known.
+    pub fn of_path(path: &str) -> Self {
+        let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+        let segments: Vec<&str> = path
+            .split('/')
+            .filter(|segment| !matches!(*segment, "" | "." | ".."))
+            .collect();
+        let mut found = Self::default();
+        for (at, text) in segments.iter().enumerate() {
+            let before = at.checked_sub(1).map(|before| segments[before]);
+            match Segment::of(text, before, at == 1) {
+                Segment::Pod(uid) => {
+                    found = Self {
+                        pod_uid: Some(uid),
+                        ..Self::default()
+                    }
+                }
+                Segment::PodAndContainer(uid, runtime, id) => {
+                    found = Self {
+                        pod_uid: Some(uid),
+                        container_id: Some(id),
+                        runtime,
+                        ..Self::default()
+                    };
+                }
+                Segment::Container(runtime, id) => {
+                    found = Self {
+                        container_id: Some(id),
+                        runtime: runtime.or_else(|| parent_runtime(before)),
+                        // A container that a container of a pod has made still is that pod's.
+                        pod_uid: found.pod_uid,
+                        ..Self::default()
+                    };
+                }
+                Segment::Named(runtime, name) => {
+                    found = Self {
+                        container_name: Some(name),
+                        runtime: Some(runtime),
+                        ..Self::default()
+                    };
+                }
+                Segment::Other => {}
+            }
+        }
+        if !found.is_contained() {
+            found.unit = unit(&segments);
+        }
+        found
+    }
+}
+
+fn parent_runtime(parent: Option<&str>) -> Option<Runtime> {
+    match parent? {
+        "docker" => Some(Runtime::Docker),
+        "libpod_parent" => Some(Runtime::Podman),
+        _ => None,
+    }
+}
+
+/// The innermost service, else the innermost scope.
+fn unit(segments: &[&str]) -> Option<String> {
+    let innermost = |kind: &str| segments.iter().rposition(|segment| is_unit(segment, kind));
+    let at = innermost("service").or_else(|| innermost("scope"))?;
+    let unit = segments[at];
+    if unit.starts_with("session-") && is_unit(unit, "scope") {
+        let slice = segments[..at].last().filter(|slice| is_unit(slice, "slice"));
+        return slice.map(|slice| (*slice).to_owned());
+    }
+    Some(unit.to_owned())
+}
+
+fn is_unit(segment: &str, kind: &str) -> bool {
+    segment
+        .rsplit_once('.')
+        .is_some_and(|(name, suffix)| !name.is_empty() && suffix == kind)
+}

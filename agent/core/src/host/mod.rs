@@ -1,0 +1,54 @@
+//! Where the host's file systems are seen from here, and readers of them.
+//!
+//! The only place that knows where `/proc`, `/sys`, `/dev` and the like are: every reader takes a [`HostRoots`], so
+//! that it runs against a fake tree in a test and against `/host/...` in a container.
+
+mod beneath;
+mod boot;
+pub mod bounded;
+pub mod cgroups;
+pub mod descriptors;
+pub mod hailo;
+mod machine;
+mod node;
+pub mod process;
+mod signals;
+pub mod writer;
+
+pub use signals::is_hangup_ignored;
+
+use std::path::{Path, PathBuf};
+
+/// The host's root directory as this process sees it (`host.root`).
+#[derive(Debug, Clone)]
+pub struct HostRoots {
+    root: PathBuf,
+}
+
+impl HostRoots {
+    /// `root` is `/` on the host itself, the mount point of the host's root in a container.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The host's `absolute` path, as seen from here.
+    pub fn path(&self, absolute: impl AsRef<Path>) -> PathBuf {
+        let absolute = absolute.as_ref();
+        self.root.join(absolute.strip_prefix("/").unwrap_or(absolute))
+    }
+
+    /// The host's `/proc`.
+    pub fn proc(&self) -> PathBuf {
+        self.path("/proc")
+    }
+
+    /// The host's `/dev`.
+    pub fn dev(&self) -> PathBuf {
+        self.path("/dev")
+    }
+
+    /// The host's `/sys`.
+    pub fn sys(&self) -> PathBuf {
+        self.path("/sys")
+    }
+}

@@ -1,0 +1,13 @@
+//! What every part of the agent stands on: the metric model, access to the host, the contract of samplers, and the
+//! supervision of worker processes. Knows no vendor, no exporter and no file format.
+
+pub mod cgroup;
+mod chain;
+pub mod host;
+pub mod metric;
+pub mod sampler;
+pub mod telemetry;
+pub mod trust;
+pub mod worker;
+
+pub use chain::chain;

@@ -1,0 +1,24 @@
+//! The one data model: instruments, attributes, points and batches.
+//!
+//! Everything that leaves the agent, whatever the wire, is a [`Point`] of an [`Instrument`] that stands in the
+//! [`catalogue`]. Nothing here knows a vendor, a wire format or a clock source.
+
+mod attributes;
+mod batch;
+pub mod catalogue;
+mod instrument;
+pub mod key;
+mod point;
+mod resource;
+mod series;
+mod source;
+mod timestamp;
+
+pub use attributes::{Attribute, AttributeValue, Attributes, MAX_VALUE_BYTES};
+pub use batch::{Batch, Part};
+pub use instrument::{Instrument, Kind, Merge, Stability};
+pub use point::{CgroupOwner, Histogram, Owner, Point, ProcessKey, Value};
+pub use resource::Resource;
+pub use series::Series;
+pub use source::MetricsSource;
+pub use timestamp::Timestamp;

@@ -1,0 +1,87 @@
+//! Sources of readings, one file or folder each.
+//!
+//! A sampler runs on a thread of its own, so that a read that hangs stops nobody else. It does only file I/O there;
+//! vendor libraries and tools run in a worker process.
+
+use std::time::{Duration, Instant};
+
+use crate::metric::{Batch, Instrument};
+
+/// What a sampler is, apart from any run of it.
+#[derive(Debug, Clone)]
+pub struct Descriptor {
+    /// Its name, which is also its section of the configuration.
+    pub name: &'static str,
+    /// Longest time between two runs. An event-driven sampler also runs when something happened.
+    pub period: Duration,
+    /// A run that takes longer is reported as stuck.
+    pub deadline: Duration,
+    /// What it can emit.
+    pub instruments: &'static [&'static Instrument],
+}
+
+/// A source of readings.
+pub trait Sampler: Send {
+    /// What it is.
+    fn descriptor(&self) -> Descriptor;
+
+    /// Blocks until there may be something to read, at most until `until`. The default waits for the period's end.
+    fn wait(&mut self, until: Instant) {
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    }
+
+    /// One run: pushes what is now true, one batch a part. A part that is not pushed keeps its last readings.
+    ///
+    /// A bad field loses only itself and a bad device only itself: what could be read is pushed, and what could not is
+    /// counted (`agent.sampler.skipped`).
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome;
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// There were readings.
+    Sampled,
+    /// No such hardware or nothing to report: not an error. The reason is for `agent doctor` and the table.
+    NothingHere(String),
+    /// It could not be read now; the next run tries again.
+    Retry(Box<dyn std::error::Error + Send + Sync>),
+    /// It will not come back; the sampler is not run again.
+    Gone(String),
+}
+
+impl Outcome {
+    /// Its value of the attribute `agent.outcome`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Sampled => "sampled",
+            Self::NothingHere(_) => "nothing_here",
+            Self::Retry(_) => "retry",
+            Self::Gone(_) => "gone",
+        }
+    }
+}
+
+/// How bad a [`Finding`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// There is no such hardware here, which is a fault only where there should be some.
+    Nothing,
+    /// Something is not seen that could be.
+    Warn,
+    /// Nothing of what is here is seen.
+    Fail,
+}
+
+/// One thing that a sampler's `explain` found: why something is not to be seen, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What was found.
+    pub what: String,
+    /// How to mend it.
+    pub remedy: Option<String>,
+}

@@ -1,0 +1,224 @@
+//! From the OpenTelemetry SDK's aggregation to a batch.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::{KeyValue, global};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics};
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+
+use super::usage::{Build, Usage};
+use crate::metric::{
+    Attribute, AttributeValue, Attributes, Batch, Histogram, Instrument, Part, Point, Timestamp, Value, catalogue, key,
+};
+
+/// The agent's own metrics, aggregated in this process by the OpenTelemetry SDK.
+#[derive(Debug)]
+pub struct OwnMetrics {
+    provider: SdkMeterProvider,
+    taken: Arc<Mutex<Vec<Point>>>,
+    usage: Usage,
+}
+
+impl OwnMetrics {
+    /// Makes it the process's global meter provider.
+    pub fn install(build: Build) -> Self {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        // Nothing happens at the reader's own interval but one more aggregation: `batch` asks for what it needs.
+        let reader = PeriodicReader::builder(Taker { taken: taken.clone() })
+            .with_interval(Duration::from_secs(3600))
+            .build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        global::set_meter_provider(provider.clone());
+        Self {
+            provider,
+            taken,
+            usage: Usage::new(build),
+        }
+    }
+
+    /// Everything as of now. Takes no time worth speaking of: nothing outside this process is read but its own usage.
+    pub fn batch(&self) -> Batch {
+        let mut points = match self.provider.force_flush() {
+            Ok(()) => std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner)),
+            Err(error) => {
+                tracing::debug!(%error, "own metrics could not be aggregated");
+                Vec::new()
+            }
+        };
+        self.usage.push(&mut points);
+        Batch {
+            part: Part::whole(super::SCOPE),
+            points,
+        }
+    }
+}
+
+/// The SDK's exporter: keeps what it is given for [`OwnMetrics::batch`].
+#[derive(Debug)]
+struct Taker {
+    taken: Arc<Mutex<Vec<Point>>>,
+}
+
+impl PushMetricExporter for Taker {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        let mut points = Vec::new();
+        for metric in metrics.scope_metrics().flat_map(ScopeMetrics::metrics) {
+            // What is not in the catalogue has no name outside: dependencies may use the global meter too.
+            if let Some(instrument) = catalogue::find(metric.name()) {
+                match metric.data() {
+                    AggregatedMetrics::F64(data) => convert(instrument, data, &mut points),
+                    AggregatedMetrics::U64(data) => convert(instrument, data, &mut points),
+                    AggregatedMetrics::I64(data) => convert(instrument, data, &mut points),
+                }
+            }
+        }
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = points;
+        Ok(())
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn temporality(&self) -> Temporality {
+        Temporality::Cumulative
+    }
+}
+
+trait Number: Copy {
+    fn value(self) -> Value;
+    fn sum(self) -> f64;
+}
+
+impl Number for f64 {
+    fn value(self) -> Value {
+        Value::Double(self)
+    }
+
+    fn sum(self) -> f64 {
+        self
+    }
+}
+
+impl Number for i64 {
+    fn value(self) -> Value {
+        Value::Int(self)
+    }
+
+    fn sum(self) -> f64 {
+        self as f64
+    }
+}
+
+impl Number for u64 {
+    fn value(self) -> Value {
+        Value::Int(i64::try_from(self).unwrap_or(i64::MAX))
+    }
+
+    fn sum(self) -> f64 {
+        self as f64
+    }
+}
+
+fn convert<T: Number>(instrument: &'static Instrument, data: &MetricData<T>, points: &mut Vec<Point>) {
+    match data {
+        MetricData::Gauge(gauge) => {
+            let time = gauge.time().into();
+            points.extend(
+                gauge
+                    .data_points()
+                    .map(|p| point(instrument, p.attributes(), p.value().value(), time, None)),
+            );
+        }
+        MetricData::Sum(sum) => {
+            let (time, start) = (sum.time().into(), Some(sum.start_time().into()));
+            points.extend(
+                sum.data_points()
+                    .map(|p| point(instrument, p.attributes(), p.value().value(), time, start)),
+            );
+        }
+        MetricData::Histogram(histogram) => {
+            let (time, start) = (histogram.time().into(), Some(histogram.start_time().into()));
+            points.extend(histogram.data_points().map(|p| {
+                let value = Histogram {
+                    count: p.count(),
+                    sum: p.sum().sum(),
+                    buckets: p.bucket_counts().collect(),
+                };
+                point(
+                    instrument,
+                    p.attributes(),
+                    Value::Histogram(Arc::new(value)),
+                    time,
+                    start,
+                )
+            }));
+        }
+        MetricData::ExponentialHistogram(_) => {}
+    }
+}
+
+fn point<'a>(
+    instrument: &'static Instrument,
+    attributes: impl Iterator<Item = &'a KeyValue>,
+    value: Value,
+    time: Timestamp,
+    start: Option<Timestamp>,
+) -> Point {
+    let start = start.filter(|_| instrument.kind != crate::metric::Kind::UpDownCounter);
+    Point {
+        instrument,
+        attributes: Arc::new(Attributes::new(attributes.filter_map(attribute))),
+        owner: None,
+        value,
+        time,
+        start,
+    }
+}
+
+fn attribute(pair: &KeyValue) -> Option<Attribute> {
+    let (known, _) = key::ALL.iter().find(|(known, _)| *known == pair.key.as_str())?;
+    let value = match &pair.value {
+        opentelemetry::Value::Bool(truth) => AttributeValue::Bool(*truth),
+        opentelemetry::Value::I64(number) => AttributeValue::Int(*number),
+        other => AttributeValue::from(other.as_str().as_ref()),
+    };
+    Some((known, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sdk_counted_comes_out_under_the_catalogues_name_with_its_attributes() {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let reader = PeriodicReader::builder(Taker { taken: taken.clone() }).build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let meter = opentelemetry::metrics::MeterProvider::meter(&provider, "test");
+        let runs = meter.u64_counter(catalogue::agent::SAMPLER_RUNS.name).build();
+        let attributes = [
+            KeyValue::new(key::AGENT_SAMPLER, "hailo"),
+            KeyValue::new(key::AGENT_OUTCOME, "retry"),
+        ];
+        runs.add(2, &attributes);
+        runs.add(3, &attributes);
+        meter.u64_counter("somebody.elses").build().add(1, &[]);
+        provider.force_flush().unwrap();
+        let points = taken.lock().unwrap();
+        let [point] = points.as_slice() else {
+            panic!("{points:?}")
+        };
+        assert_eq!(point.instrument, &catalogue::agent::SAMPLER_RUNS);
+        assert_eq!(point.value, Value::Int(5));
+        assert_eq!(point.attributes.get(key::AGENT_SAMPLER), Some(&"hailo".into()));
+        assert!(point.start.is_some_and(|start| start < point.time));
+    }
+}

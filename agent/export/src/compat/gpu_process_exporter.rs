@@ -1,0 +1,195 @@
+//! AstraGo's "GPU Process Exporter" (`xiilab/astrago-deployment`, `applications/gpu-process-exporter`): the series of its
+//! last script, which wrote a file for node-exporter's textfile collector.
+//!
+//! Names, labels and their order are the script's. The values are right where the script's were not: the total is no
+//! longer 0, an idle GPU has its node, pods and containers have their names, and a utilization that the driver does not
+//! tell is absent, where the script wrote a `-` for which node-exporter refused the whole file. `command` is the
+//! executable's base name. `gpu_process_start_time_seconds`, which the script only announced, has samples.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::http::header::CONTENT_TYPE;
+
+use super::exposition::{CONTENT, Exposition, rounded};
+use super::gpus::{Gpu, Process, gpus, node};
+use crate::http::Route;
+use crate::prometheus::MetricsSource;
+use accelscope_core::metric::{Resource, Series};
+
+/// How the label `pid` is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PidFormat {
+    /// The host's process id, as every published script wrote it.
+    #[default]
+    Raw,
+    /// `gpu<index>_<pid>`, as its README had it.
+    GpuPrefixed,
+}
+
+/// `/metrics`.
+pub fn routes(source: &Arc<dyn MetricsSource>, format: PidFormat) -> Vec<Route> {
+    let source = Arc::clone(source);
+    let metrics = async move || {
+        let text = render(&source.series(), source.resource(), format);
+        ([(CONTENT_TYPE, CONTENT)], text)
+    };
+    vec![Route::get("/metrics", "the metrics of GPU Process Exporter", metrics)]
+}
+
+/// All of it, in text 0.0.4.
+pub fn render(series: &[Series], resource: &Resource, format: PidFormat) -> String {
+    let (gpus, node) = (gpus(series), node(resource));
+    let rows: Vec<Row> = gpus.iter().flat_map(|gpu| rows(gpu, &node, format)).collect();
+    let mut out = Exposition::default();
+    counts(&mut out, &gpus);
+    out.gauge(
+        "gpu_total_processes",
+        "Processes on all GPUs; one on two GPUs counts twice.",
+    );
+    out.sample(&[], rows.len() as f64);
+    infos(&mut out, &gpus, &rows, &node);
+    out.gauge(
+        "gpu_process_utilization",
+        "Share of the GPU's multiprocessors that the process used, in percent.",
+    );
+    for row in &rows {
+        if let Some(share) = row.utilization {
+            out.sample(&row.labels(None), rounded(share * 100.0, 2));
+        }
+    }
+    out.gauge(
+        "gpu_process_memory_utilization",
+        "Share of the memory of the GPU, or of its instance, that the process has, in percent.",
+    );
+    for row in &rows {
+        if let Some(share) = row.memory_share {
+            out.sample(&row.labels(None), rounded(share * 100.0, 1));
+        }
+    }
+    out.gauge(
+        "gpu_process_start_time_seconds",
+        "When the process started, in seconds since the epoch.",
+    );
+    for row in &rows {
+        if let Some(start) = row.start {
+            out.sample(&row.labels(None), start);
+        }
+    }
+    out.into_text()
+}
+
+/// Of each GPU, or of each of its instances that has processes.
+fn counts(out: &mut Exposition, gpus: &[Gpu<'_>]) {
+    out.gauge("gpu_process_count", "Processes on the GPU.");
+    for gpu in gpus {
+        let mut counts = BTreeMap::new();
+        for process in &gpu.processes {
+            *counts.entry(process.instance).or_insert(0u32) += 1;
+        }
+        if counts.is_empty() && gpu.is_listed {
+            counts.insert((None, None), 0);
+        }
+        for ((gi, ci), count) in counts {
+            let (index, gi, ci) = (gpu.index.to_string(), id(gi), id(ci));
+            out.sample(&[("gpu", &index), ("gi_id", &gi), ("ci_id", &ci)], f64::from(count));
+        }
+    }
+}
+
+fn infos(out: &mut Exposition, gpus: &[Gpu<'_>], rows: &[Row], node: &str) {
+    out.gauge(
+        "gpu_process_info",
+        "1 for each process on a GPU, 0 for a GPU without any.",
+    );
+    for row in rows {
+        out.sample(&row.labels(Some("active")), 1.0);
+    }
+    for gpu in gpus.iter().filter(|gpu| gpu.is_listed && gpu.processes.is_empty()) {
+        let index = gpu.index.to_string();
+        let labels = [
+            ("node", node),
+            ("gpu", &index),
+            ("pid", NONE),
+            ("command", NONE),
+            ("pod", NONE),
+            ("namespace", NONE),
+            ("container", NONE),
+            ("status", "idle"),
+            ("gpu_memory", "0MiB"),
+            ("gi_id", NONE),
+            ("ci_id", NONE),
+        ];
+        out.sample(&labels, 0.0);
+    }
+}
+
+/// Where there is no such thing.
+const NONE: &str = "none";
+/// Where it is not known, or the process is in no pod.
+const UNKNOWN: &str = "unknown";
+
+/// One process with its labels' texts.
+struct Row {
+    /// All labels but `status`, in the script's order.
+    texts: [(&'static str, String); 11],
+    utilization: Option<f64>,
+    memory_share: Option<f64>,
+    start: Option<f64>,
+}
+
+impl Row {
+    fn new(gpu: &Gpu<'_>, process: &Process<'_>, node: &str, format: PidFormat) -> Self {
+        let or_unknown = |text: Option<&str>| text.unwrap_or(UNKNOWN).to_owned();
+        let memory = process.memory.map(|bytes| (bytes / f64::from(1 << 20)).round());
+        let total = gpu.memory_of(process).filter(|total| *total > 0.0);
+        Self {
+            texts: [
+                ("node", node.to_owned()),
+                ("gpu", gpu.index.to_string()),
+                (
+                    "pid",
+                    match format {
+                        PidFormat::Raw => process.pid.to_string(),
+                        PidFormat::GpuPrefixed => format!("gpu{}_{}", gpu.index, process.pid),
+                    },
+                ),
+                ("command", or_unknown(process.command)),
+                ("pod", or_unknown(process.pod)),
+                ("namespace", or_unknown(process.namespace)),
+                ("container", or_unknown(process.container)),
+                // As nvidia-smi, from which the script had it, writes what the driver does not tell.
+                (
+                    "gpu_memory",
+                    memory.map_or("[N/A]MiB".to_owned(), |mebibytes| format!("{mebibytes}MiB")),
+                ),
+                (
+                    "start_time",
+                    process.start.map_or("0".to_owned(), |start| start.floor().to_string()),
+                ),
+                ("gi_id", id(process.instance.0)),
+                ("ci_id", id(process.instance.1)),
+            ],
+            utilization: process.utilization,
+            memory_share: process.memory.zip(total).map(|(used, total)| used / total),
+            start: process.start,
+        }
+    }
+
+    fn labels<'a>(&'a self, status: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+        let mut labels: Vec<_> = self.texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        if let Some(status) = status {
+            labels.insert(7, ("status", status));
+        }
+        labels
+    }
+}
+
+fn rows(gpu: &Gpu<'_>, node: &str, format: PidFormat) -> Vec<Row> {
+    let row = |process| Row::new(gpu, process, node, format);
+    gpu.processes.iter().map(row).collect()
+}
+
+fn id(instance: Option<i64>) -> String {
+    instance.map_or(NONE.to_owned(), |id| id.to_string())
+}

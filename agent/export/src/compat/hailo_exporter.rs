@@ -1,0 +1,78 @@
+//! `jiiihwan/hailo_exporter` (Python, `prometheus_client` 0.21.1): one gauge, text 0.0.4 only.
+//!
+//! Where it had no data it said 0; here the sample is absent, so that an idle NPU and a missing one can be told apart.
+//! Its Python client also added metrics of the Python process, which have no counterpart.
+
+use std::sync::Arc;
+
+use axum::http::header::CONTENT_TYPE;
+
+use crate::http::Route;
+use crate::prometheus::MetricsSource;
+use accelscope_core::metric::{Series, catalogue};
+
+/// As the Python client prints it.
+const CONTENT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const COMMENTS: &str = "# HELP hailo_NPU_utilization_percent Hailo NPU utilization from scheduler monitoring\n\
+                        # TYPE hailo_NPU_utilization_percent gauge\n";
+
+/// `/metrics`, and the same at `/`: the replaced exporter answered on any path, and those are the two that are in use.
+pub fn routes(source: &Arc<dyn MetricsSource>) -> Vec<Route> {
+    ["/metrics", "/"]
+        .map(|path| {
+            let source = Arc::clone(source);
+            Route::get(path, "the metrics of hailo_exporter", async move || {
+                ([(CONTENT_TYPE, CONTENT)], render(&source.series()))
+            })
+        })
+        .into()
+}
+
+fn render(series: &[Series]) -> String {
+    let highest = series
+        .iter()
+        .filter(|series| *series.instrument == catalogue::hw::NPU_UTILIZATION)
+        .filter_map(|series| series.value.as_ref()?.as_f64())
+        .max_by(f64::total_cmp);
+    match highest {
+        Some(ratio) => format!(
+            "{COMMENTS}hailo_NPU_utilization_percent{{NPU=\"NPU\"}} {:?}\n",
+            ratio * 100.0
+        ),
+        None => COMMENTS.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use accelscope_core::metric::{Attributes, Timestamp, Value, key};
+
+    fn npu(id: &str, value: Option<f64>) -> Series {
+        Series {
+            instrument: &catalogue::hw::NPU_UTILIZATION,
+            attributes: Arc::new(Attributes::new([(key::HW_ID, id.into())])),
+            value: value.map(Value::Double),
+            time: Timestamp::from_unix_nanos(1),
+            start: None,
+        }
+    }
+
+    #[test]
+    fn shows_the_busiest_live_device_in_percent() {
+        let text = render(&[npu("a", Some(0.25)), npu("b", Some(0.5)), npu("ended", None)]);
+        assert_eq!(
+            text,
+            "# HELP hailo_NPU_utilization_percent Hailo NPU utilization from scheduler monitoring\n\
+             # TYPE hailo_NPU_utilization_percent gauge\n\
+             hailo_NPU_utilization_percent{NPU=\"NPU\"} 50.0\n"
+        );
+    }
+
+    #[test]
+    fn an_idle_npu_is_zero_and_an_unknown_one_is_absent() {
+        assert!(render(&[npu("a", Some(0.0))]).ends_with("{NPU=\"NPU\"} 0.0\n"));
+        assert!(!render(&[npu("a", None)]).contains("{NPU="));
+    }
+}

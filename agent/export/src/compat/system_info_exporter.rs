@@ -1,0 +1,107 @@
+//! `jicki/system-info-exporter`: its `hw_gpu_*` families and its health endpoints.
+//!
+//! What the driver does not tell is absent, where the replaced exporter said 0, and nothing is shown that is no longer
+//! read, where it repeated old values without a limit. Its families of node, CPU and memory, `/metrics/json` and `/node`
+//! speak of the host, which the agent does not read yet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::http::header::CONTENT_TYPE;
+
+use super::exposition::{CONTENT, Exposition, rounded};
+use super::gpus::{Gpu, gpus, node};
+use crate::http::Route;
+use crate::prometheus::MetricsSource;
+use accelscope_core::metric::{Resource, Series};
+
+/// `/metrics`, and `/health`, `/healthz` and `/ready`, which say that the process answers.
+pub fn routes(source: &Arc<dyn MetricsSource>) -> Vec<Route> {
+    let source = Arc::clone(source);
+    let metrics = async move || {
+        let text = render(&source.series(), source.resource());
+        ([(CONTENT_TYPE, CONTENT)], text)
+    };
+    let health = ["/health", "/healthz", "/ready"].map(|path| {
+        let answer = async || ([(CONTENT_TYPE, "application/json")], HEALTHY);
+        Route::get(path, "200 while the process is alive", answer).public()
+    });
+    let mut routes = vec![Route::get("/metrics", "the metrics of system-info-exporter", metrics)];
+    routes.extend(health);
+    routes
+}
+
+const HEALTHY: &str = concat!(
+    "{\"status\":\"healthy\",\"version\":\"",
+    env!("CARGO_PKG_VERSION"),
+    "\"}"
+);
+
+/// A family with a sample for each GPU.
+type OfEach = (&'static str, &'static str, fn(&Gpu<'_>) -> Option<f64>);
+
+const OF_EACH: [OfEach; 7] = [
+    ("hw_gpu_memory_total_bytes", "Memory of the GPU.", |gpu| {
+        gpu.memory_total
+    }),
+    ("hw_gpu_memory_used_bytes", "Memory of the GPU that is in use.", |gpu| {
+        gpu.memory_used
+    }),
+    ("hw_gpu_memory_free_bytes", "Memory of the GPU that is free.", |gpu| {
+        Some(gpu.memory_total? - gpu.memory_used? - gpu.memory_reserved.unwrap_or_default())
+    }),
+    (
+        "hw_gpu_utilization_percent",
+        "Share of time in which the GPU was busy.",
+        |gpu| Some(rounded(gpu.utilization? * 100.0, 2)),
+    ),
+    ("hw_gpu_temperature_celsius", "Temperature of the GPU.", |gpu| {
+        gpu.temperature
+    }),
+    ("hw_gpu_power_draw_watts", "Electric power that the GPU draws.", |gpu| {
+        Some(rounded(gpu.power?, 3))
+    }),
+    (
+        "hw_gpu_power_limit_watts",
+        "Electric power that the GPU may draw.",
+        |gpu| Some(rounded(gpu.power_limit?, 3)),
+    ),
+];
+
+/// All of it, in text 0.0.4.
+pub fn render(series: &[Series], resource: &Resource) -> String {
+    let (gpus, node) = (gpus(series), node(resource));
+    let mut out = Exposition::default();
+    out.gauge("hw_gpu_count", "GPUs of the node.");
+    out.sample(&[("node", &node)], gpus.len() as f64);
+    out.gauge("hw_gpu_used_count", "GPUs of the node that have at least one process.");
+    let used = gpus.iter().filter(|gpu| !gpu.processes.is_empty());
+    out.sample(&[("node", &node)], used.count() as f64);
+    if gpus.is_empty() {
+        return out.into_text();
+    }
+    out.gauge("hw_gpu_type_count", "GPUs of the node by model.");
+    let mut models = BTreeMap::new();
+    for gpu in &gpus {
+        *models.entry(gpu.model).or_insert(0u32) += 1;
+    }
+    for (model, count) in models {
+        out.sample(&[("node", &node), ("gpu_type", model)], f64::from(count));
+    }
+    for (name, help, value) in OF_EACH {
+        out.gauge(name, help);
+        for gpu in &gpus {
+            let index = gpu.index.to_string();
+            let labels = [
+                ("node", node.as_str()),
+                ("gpu_index", &index),
+                ("gpu_name", gpu.model),
+                ("gpu_uuid", gpu.uuid),
+            ];
+            if let Some(value) = value(gpu) {
+                out.sample(&labels, value);
+            }
+        }
+    }
+    out.into_text()
+}

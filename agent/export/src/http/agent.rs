@@ -1,0 +1,42 @@
+//! The routes of `http.listen`.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+
+use super::Route;
+use super::negotiate::negotiate;
+use crate::prometheus::{MetricsSource, Renderer};
+
+/// Whether the agent does its job.
+pub trait Readiness: Send + Sync {
+    /// `Ok` once every enabled sampler had its first outcome. Either text says per line what is there and what is wrong.
+    fn check(&self) -> Result<String, String>;
+}
+
+/// `/metrics`, `/healthz` and `/readyz`.
+pub fn routes(source: Arc<dyn MetricsSource>, readiness: Arc<dyn Readiness>, renderer: Renderer) -> Vec<Route> {
+    let metrics = move |headers: HeaderMap| {
+        let (format, content_type) = negotiate(&headers);
+        let body = renderer.render(format, &source.series(), source.resource());
+        ready(([(CONTENT_TYPE, content_type)], body))
+    };
+    let readyz = move || {
+        ready(match readiness.check() {
+            Ok(text) => (StatusCode::OK, text),
+            Err(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
+        })
+    };
+    vec![
+        Route::get("/metrics", "all metrics, as Prometheus text or OpenMetrics", metrics),
+        Route::get("/healthz", "200 while the process is alive", async || "alive\n").public(),
+        Route::get(
+            "/readyz",
+            "200 once every enabled sampler had its first outcome",
+            readyz,
+        )
+        .public(),
+    ]
+}

@@ -1,0 +1,207 @@
+//! Series into OTLP's `ExportMetricsServiceRequest`, without building its tree of messages first.
+
+use std::borrow::Borrow;
+
+use bytes::Bytes;
+use prost::encoding::{double, fixed64, sfixed64};
+
+use super::record::{MAX_RECORD_BYTES, Record};
+use super::wire;
+use accelscope_core::metric::{Instrument, Kind, Resource, Series, Timestamp, Value};
+
+/// The semantic conventions that names and attributes follow.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
+/// Name of the instrumentation scope.
+pub const SCOPE_NAME: &str = "accelscope";
+
+/// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
+const CUMULATIVE: u64 = 2;
+/// `DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`.
+const NO_RECORDED_VALUE: u64 = 1;
+/// Keys and lengths of the messages around the metrics, at most.
+const ENVELOPE: usize = 64;
+
+/// Encodes collections for one resource. Keeps its buffers, so that a steady state allocates once a record and never
+/// once a point.
+#[derive(Debug)]
+pub struct Encoder {
+    /// `ResourceMetrics.resource`, ready.
+    resource: Vec<u8>,
+    /// `ScopeMetrics.scope`, ready.
+    scope: Vec<u8>,
+    /// `schema_url`, the same field in both messages.
+    schema: Vec<u8>,
+    limit: usize,
+    order: Vec<u32>,
+    /// Name, description and unit of the metric in work.
+    header: Vec<u8>,
+    point: Vec<u8>,
+    points: Vec<u8>,
+    metrics: Vec<u8>,
+    count: u64,
+}
+
+impl Encoder {
+    /// For everything that `resource` produces.
+    pub fn new(resource: &Resource) -> Self {
+        Self::with_limit(resource, MAX_RECORD_BYTES)
+    }
+
+    /// With another size limit of a record in bytes.
+    pub fn with_limit(resource: &Resource, limit: usize) -> Self {
+        let mut attributes = Vec::new();
+        for (key, value) in resource.iter() {
+            wire::attribute(1, key, value, &mut attributes);
+        }
+        let mut scope = Vec::new();
+        wire::text(1, SCOPE_NAME, &mut scope);
+        wire::text(2, env!("CARGO_PKG_VERSION"), &mut scope);
+        let field = |body: &[u8]| {
+            let mut field = Vec::new();
+            wire::delimited(1, body, &mut field);
+            field
+        };
+        let mut schema = Vec::new();
+        wire::text(3, SCHEMA_URL, &mut schema);
+        Self {
+            resource: field(&attributes),
+            scope: field(&scope),
+            schema,
+            limit,
+            order: Vec::new(),
+            header: Vec::new(),
+            point: Vec::new(),
+            points: Vec::new(),
+            metrics: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// One collection, made at `now`: one metric an instrument, in the order of their names, cut into as many records
+    /// as the size limit asks for. A point that alone exceeds the limit still gets a record.
+    ///
+    /// A value that does not fit its instrument ([`Value::is_valid_for`]) is left out and logged: it is a fault of the
+    /// program, and a wrong number would be worse than none.
+    pub fn encode<S: Borrow<Series>>(&mut self, series: &[S], now: Timestamp) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(0..series.len() as u32);
+        let name = |at: u32| series[at as usize].borrow().instrument.name;
+        order.sort_unstable_by(|a, b| name(*a).cmp(name(*b)).then(a.cmp(b)));
+        for group in order.chunk_by(|a, b| name(*a) == name(*b)) {
+            let instrument = series[group[0] as usize].borrow().instrument;
+            self.begin_metric(instrument);
+            for at in group {
+                self.add(instrument, series[*at as usize].borrow(), now, &mut records);
+            }
+            self.end_metric(instrument);
+        }
+        self.end_record(now, &mut records);
+        self.order = order;
+        records
+    }
+
+    fn begin_metric(&mut self, instrument: &Instrument) {
+        self.header.clear();
+        wire::text(1, instrument.name, &mut self.header);
+        wire::text(2, instrument.description, &mut self.header);
+        wire::text(3, instrument.unit, &mut self.header);
+    }
+
+    fn add(&mut self, instrument: &Instrument, series: &Series, now: Timestamp, records: &mut Vec<Record>) {
+        if let Some(value) = &series.value
+            && !value.is_valid_for(instrument)
+        {
+            tracing::error!(
+                metric = instrument.name,
+                ?value,
+                "value does not fit its metric and is left out; please report it"
+            );
+            return;
+        }
+        self.point.clear();
+        encode_point(series, &mut self.point);
+        let size = wire::delimited_len(self.point.len());
+        let envelope = self.resource.len() + self.scope.len() + 2 * self.schema.len() + ENVELOPE;
+        let full = envelope + self.metrics.len() + self.header.len() + self.points.len() + size > self.limit;
+        if full && self.count > 0 {
+            self.end_metric(instrument);
+            self.end_record(now, records);
+        }
+        wire::delimited(1, &self.point, &mut self.points);
+        self.count += 1;
+    }
+
+    fn end_metric(&mut self, instrument: &Instrument) {
+        if self.points.is_empty() {
+            return;
+        }
+        let (tag, cumulative, monotonic) = match instrument.kind {
+            Kind::Gauge => (5, false, false),
+            Kind::Counter => (7, true, true),
+            Kind::UpDownCounter => (7, true, false),
+            Kind::Histogram(_) => (9, true, false),
+        };
+        // Each of the two fields is one byte of key and one of value.
+        let data = self.points.len() + 2 * usize::from(cumulative) + 2 * usize::from(monotonic);
+        let buf = &mut self.metrics;
+        wire::open(2, self.header.len() + wire::delimited_len(data), buf);
+        buf.extend_from_slice(&self.header);
+        wire::open(tag, data, buf);
+        buf.append(&mut self.points);
+        if cumulative {
+            wire::number(2, CUMULATIVE, buf);
+        }
+        if monotonic {
+            wire::number(3, 1, buf);
+        }
+    }
+
+    fn end_record(&mut self, time: Timestamp, records: &mut Vec<Record>) {
+        if self.metrics.is_empty() {
+            return;
+        }
+        let scope_metrics = self.scope.len() + self.metrics.len() + self.schema.len();
+        let resource_metrics = self.resource.len() + wire::delimited_len(scope_metrics) + self.schema.len();
+        let mut bytes = Vec::with_capacity(wire::delimited_len(resource_metrics));
+        wire::open(1, resource_metrics, &mut bytes);
+        bytes.extend_from_slice(&self.resource);
+        wire::open(2, scope_metrics, &mut bytes);
+        bytes.extend_from_slice(&self.scope);
+        bytes.append(&mut self.metrics);
+        bytes.extend_from_slice(&self.schema);
+        bytes.extend_from_slice(&self.schema);
+        records.push(Record {
+            bytes: Bytes::from(bytes),
+            points: std::mem::take(&mut self.count),
+            time,
+        });
+    }
+}
+
+/// The body of a `NumberDataPoint` or `HistogramDataPoint`: times stand in the same fields of both.
+fn encode_point(series: &Series, buf: &mut Vec<u8>) {
+    let histogram = matches!(series.instrument.kind, Kind::Histogram(_));
+    if let Some(start) = series.start.filter(|_| series.instrument.kind != Kind::Gauge) {
+        fixed64::encode(2, &start.unix_nanos(), buf);
+    }
+    fixed64::encode(3, &series.time.unix_nanos(), buf);
+    match &series.value {
+        Some(Value::Double(double)) => double::encode(4, double, buf),
+        Some(Value::Int(int)) => sfixed64::encode(6, int, buf),
+        Some(Value::Histogram(histogram)) => {
+            fixed64::encode(4, &histogram.count, buf);
+            double::encode(5, &histogram.sum, buf);
+            fixed64::encode_packed(6, &histogram.buckets, buf);
+            if let Kind::Histogram(bounds) = series.instrument.kind {
+                double::encode_packed(7, bounds, buf);
+            }
+        }
+        None => wire::number(if histogram { 10 } else { 8 }, NO_RECORDED_VALUE, buf),
+    }
+    let tag = if histogram { 9 } else { 7 };
+    for (key, value) in series.attributes.iter() {
+        wire::attribute(tag, key, value, buf);
+    }
+}

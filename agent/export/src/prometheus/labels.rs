@@ -1,0 +1,107 @@
+//! Attributes into the text between a sample's braces.
+
+use std::collections::HashMap;
+use std::fmt::{Arguments, Write};
+
+use super::name::label_name;
+use accelscope_core::metric::AttributeValue;
+
+/// Label names of one rendering, translated once each.
+#[derive(Default)]
+pub(super) struct LabelNames<'a>(HashMap<&'a str, Option<String>>);
+
+impl<'a> LabelNames<'a> {
+    /// The attributes as `a="1",b="2"`, sorted by label; empty where nothing is left.
+    ///
+    /// Keys that become the same label share it: their values are joined with `;` in the order of their keys
+    /// (OpenTelemetry's Prometheus compatibility, "Metric Attributes"). Labels that begin with `__` belong to the
+    /// scraper, which would drop them or refuse the scrape, and so does `le` in a histogram (`reserved`).
+    pub(super) fn render(
+        &mut self,
+        attributes: impl IntoIterator<Item = (&'a str, &'a AttributeValue)>,
+        reserved: Option<&str>,
+    ) -> String {
+        let mut by_key: Vec<(&str, &AttributeValue)> = attributes.into_iter().collect();
+        by_key.sort_by_key(|(key, _)| *key);
+        for (key, _) in &by_key {
+            self.0.entry(key).or_insert_with(|| label_name(key));
+        }
+        let mut by_label: Vec<(&str, &AttributeValue)> = by_key
+            .into_iter()
+            .filter_map(|(key, value)| Some((self.0.get(key)?.as_deref()?, value)))
+            .filter(|(label, _)| !label.starts_with("__") && Some(*label) != reserved)
+            .collect();
+        by_label.sort_by_key(|(label, _)| *label);
+
+        let mut text = String::new();
+        let mut previous = None;
+        for (label, value) in by_label {
+            if previous == Some(label) {
+                text.pop();
+                text.push(';');
+            } else {
+                let comma = if text.is_empty() { "" } else { "," };
+                put(&mut text, format_args!("{comma}{label}=\""));
+                previous = Some(label);
+            }
+            match value {
+                AttributeValue::Str(value) => escape_into(&mut text, value, true),
+                other => put(&mut text, format_args!("{other}")),
+            }
+            text.push('"');
+        }
+        text
+    }
+}
+
+#[expect(clippy::let_underscore_must_use, reason = "writing into a string cannot fail")]
+pub(super) fn put(text: &mut String, what: Arguments<'_>) {
+    let _ = text.write_fmt(what);
+}
+
+/// Both formats' escapes; the quote is one of them in label values everywhere and in OpenMetrics' HELP.
+pub(crate) fn escape_into(text: &mut String, value: &str, quotes: bool) {
+    let mut rest = value;
+    while let Some(at) = rest.find(|c| matches!(c, '\\' | '\n') || (quotes && c == '"')) {
+        let (plain, special) = rest.split_at(at);
+        text.push_str(plain);
+        text.push_str(match special.as_bytes()[0] {
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            _ => "\\\"",
+        });
+        rest = &special[1..];
+    }
+    text.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(attributes: &[(&'static str, &str)]) -> String {
+        let attributes: Vec<_> = attributes.iter().map(|(k, v)| (*k, AttributeValue::from(*v))).collect();
+        LabelNames::default().render(attributes.iter().map(|(k, v)| (*k, v)), Some("le"))
+    }
+
+    #[test]
+    fn keys_that_become_one_label_are_joined_in_the_order_of_the_keys() {
+        assert_eq!(
+            rendered(&[("a_b", "3"), ("z", "4"), ("a.b", "1"), ("a/b", "2")]),
+            r#"a_b="1;2;3",z="4""#
+        );
+    }
+
+    #[test]
+    fn what_the_scraper_would_refuse_is_left_out() {
+        assert_eq!(
+            rendered(&[("__name__", "x"), ("___", "x"), ("le", "x"), ("ok", "y")]),
+            r#"ok="y""#
+        );
+    }
+
+    #[test]
+    fn a_strangers_value_cannot_end_the_label() {
+        assert_eq!(rendered(&[("k", "a\"} 1\n\\n")]), r#"k="a\"} 1\n\\n""#);
+    }
+}

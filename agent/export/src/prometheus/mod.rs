@@ -1,0 +1,11 @@
+//! Prometheus' text formats from the latest snapshot: 0.0.4 and OpenMetrics 1.0.
+
+mod family;
+mod labels;
+pub mod name;
+mod text;
+
+pub(crate) use labels::escape_into;
+pub use text::{Format, Renderer};
+
+pub use accelscope_core::metric::MetricsSource;

@@ -1,0 +1,105 @@
+//! What is known of each sampler's runs: for readiness, the table, `--once` and the agent's own metrics.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use accelscope_core::chain;
+use accelscope_core::sampler::{Descriptor, Outcome};
+
+/// One sampler's state, shared by its thread, the pipeline and whoever asks.
+#[derive(Debug)]
+pub struct Status {
+    /// What the sampler is.
+    pub descriptor: Descriptor,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running_since: Option<Instant>,
+    last: Option<Report>,
+    reported_stuck: bool,
+}
+
+/// How the last run ended.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// [`Outcome::as_str`].
+    pub outcome: &'static str,
+    /// The reason or error; empty where there were readings.
+    pub detail: String,
+    /// When.
+    pub at: Instant,
+}
+
+impl Report {
+    /// Of that outcome, with the whole chain of an error's causes.
+    pub fn of(outcome: &Outcome) -> Self {
+        let detail = match outcome {
+            Outcome::Sampled => String::new(),
+            Outcome::NothingHere(reason) | Outcome::Gone(reason) => reason.clone(),
+            Outcome::Retry(error) => chain(error.as_ref()),
+        };
+        Self {
+            outcome: outcome.as_str(),
+            detail,
+            at: Instant::now(),
+        }
+    }
+
+    /// Whether there is nothing for the sampler to read.
+    pub fn is_absence(&self) -> bool {
+        self.outcome == "nothing_here"
+    }
+
+    /// Whether the sampler failed, which "nothing here" is not.
+    pub fn is_failure(&self) -> bool {
+        self.outcome == "retry"
+    }
+}
+
+impl Status {
+    pub(super) fn new(descriptor: Descriptor) -> Arc<Self> {
+        Arc::new(Self {
+            descriptor,
+            state: Mutex::default(),
+        })
+    }
+
+    /// How the last run ended that the pipeline has taken; none before the first.
+    pub fn last(&self) -> Option<Report> {
+        self.lock().last.clone()
+    }
+
+    /// How long the current run has been over its deadline.
+    pub fn stuck(&self) -> Option<Duration> {
+        let running = self.lock().running_since?.elapsed();
+        running
+            .checked_sub(self.descriptor.deadline)
+            .filter(|over| !over.is_zero())
+    }
+
+    pub(super) fn start(&self) {
+        let mut state = self.lock();
+        state.running_since = Some(Instant::now());
+        state.reported_stuck = false;
+    }
+
+    pub(super) fn stop(&self) {
+        self.lock().running_since = None;
+    }
+
+    pub(super) fn report(&self, report: Report) {
+        self.lock().last = Some(report);
+    }
+
+    /// The first time that it is asked while this run is over its deadline.
+    pub(super) fn became_stuck(&self) -> bool {
+        let stuck = self.stuck().is_some();
+        stuck && !std::mem::replace(&mut self.lock().reported_stuck, true)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,83 @@
+//! The simulator in the foreground.
+
+use std::io::{self, Read as _};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
+
+use super::fleet::Fleet;
+use super::{Options, SimulateError};
+use accelscope_core::host::is_hangup_ignored;
+
+/// Intervals between two killed writers.
+const KILL_EVERY: u32 = 5;
+
+/// Simulates until SIGTERM, SIGINT, or a SIGHUP that is not ignored, then ends the writers, which remove their files.
+///
+/// Fails at once where the options make no sense or the directory cannot be made, and later when a writer fails or
+/// none is left.
+pub fn run(options: Options) -> Result<(), SimulateError> {
+    let ends: &[i32] = if is_hangup_ignored() {
+        &[SIGTERM, SIGINT]
+    } else {
+        &[SIGTERM, SIGINT, SIGHUP]
+    };
+    let stop = signals(ends).map_err(SimulateError::system("cannot watch for SIGTERM"))?;
+    let mut ended = signals(&[SIGCHLD]).map_err(SimulateError::system("cannot watch for SIGCHLD"))?;
+    let pause = options.kill_some.then(|| options.interval * KILL_EVERY);
+    let mut turn = options.seed;
+    let mut next_kill = pause.map(|pause| Instant::now() + pause);
+    let mut fleet = Fleet::start(options)?;
+    loop {
+        let mut ready = [PollFd::new(&stop, PollFlags::IN), PollFd::new(&ended, PollFlags::IN)];
+        let left = next_kill.map(|at| at.saturating_duration_since(Instant::now()));
+        wait(&mut ready, left).map_err(SimulateError::system("cannot wait for signals"))?;
+        if !ready[0].revents().is_empty() {
+            return Ok(());
+        }
+        drain(&mut ended).map_err(SimulateError::system("cannot read signals"))?;
+        fleet.reap()?;
+        if let (Some(at), Some(pause)) = (next_kill, pause)
+            && at <= Instant::now()
+        {
+            fleet.replace(turn)?;
+            turn = turn.wrapping_add(1);
+            next_kill = Some(Instant::now() + pause);
+        }
+    }
+}
+
+/// A stream on which each of `signals` puts a byte.
+fn signals(signals: &[i32]) -> io::Result<UnixStream> {
+    let (reader, writer) = UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
+    for &signal in signals {
+        pipe::register(signal, writer.try_clone()?)?;
+    }
+    Ok(reader)
+}
+
+fn wait(ready: &mut [PollFd<'_>], left: Option<Duration>) -> io::Result<()> {
+    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    match poll(ready, left.as_ref()) {
+        // A signal interrupts; what it was stands in its stream, and the caller comes back.
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn drain(stream: &mut UnixStream) -> io::Result<()> {
+    let mut bytes = [0; 64];
+    loop {
+        match stream.read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

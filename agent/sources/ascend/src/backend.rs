@@ -1,0 +1,113 @@
+//! Choice of the backend: the library if it works, otherwise the tool.
+
+use std::io;
+use std::time::Instant;
+
+use super::dcmi::{self, Launch};
+use super::settings::{Backend, Settings};
+use super::{Sampler as ToolSampler, admin};
+use accelscope_core::chain;
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::Batch;
+use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
+use accelscope_core::worker::WorkerSampler;
+
+/// Consecutive failures of the library after which the tool replaces it.
+const MAX_FAILURES: u32 = 3;
+
+/// The sampler `ascend` with the configured backend.
+pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+    let tool = ToolSampler::new(settings.clone(), roots.clone(), node_name.to_owned());
+    // If neither is permitted, the tool's sampler reports that.
+    if !uses_library(settings, roots) {
+        return Box::new(tool);
+    }
+    match library(settings, roots, node_name) {
+        Ok(library) if settings.backend == Backend::Dcmi => Box::new(library),
+        Ok(library) => Box::new(Fallback {
+            library: Some(library),
+            failures: 0,
+            tool,
+        }),
+        Err(error) => {
+            tracing::warn!(%error, "libdcmi.so cannot be used; npu-smi is called instead");
+            Box::new(tool)
+        }
+    }
+}
+
+/// Whether the library is permitted, configured and present.
+pub(super) fn uses_library(settings: &Settings, roots: &HostRoots) -> bool {
+    let permitted = !settings.require_admin || admin::missing().is_none();
+    let wanted = match settings.backend {
+        Backend::NpuSmi => false,
+        Backend::Dcmi => true,
+        Backend::Auto => dcmi::library(roots, None).is_some(),
+    };
+    permitted && wanted
+}
+
+/// The sampler that reads through the library, in a worker process.
+pub(super) fn library(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Result<WorkerSampler> {
+    dcmi::sampler(Launch {
+        program: std::env::current_exe()?,
+        library: None,
+        roots: roots.clone(),
+        node_name: node_name.to_owned(),
+        period: settings.period,
+        deadline: settings.timeout,
+    })
+}
+
+/// The library until it has failed [`MAX_FAILURES`] times in a row, the tool from then on.
+struct Fallback {
+    library: Option<WorkerSampler>,
+    failures: u32,
+    tool: ToolSampler,
+}
+
+impl Sampler for Fallback {
+    fn descriptor(&self) -> Descriptor {
+        match &self.library {
+            Some(library) => library.descriptor(),
+            None => self.tool.descriptor(),
+        }
+    }
+
+    fn wait(&mut self, until: Instant) {
+        match &mut self.library {
+            Some(library) => library.wait(until),
+            None => self.tool.wait(until),
+        }
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        let Some(library) = &mut self.library else {
+            return self.tool.sample(out);
+        };
+        let why = match library.sample(out) {
+            Outcome::Sampled => {
+                self.failures = 0;
+                return Outcome::Sampled;
+            }
+            // There is no library, or it finds no NPU: the tool may find one.
+            Outcome::NothingHere(reason) | Outcome::Gone(reason) => {
+                self.failures = MAX_FAILURES;
+                reason
+            }
+            Outcome::Retry(error) => {
+                self.failures += 1;
+                chain(error.as_ref())
+            }
+        };
+        if self.failures < MAX_FAILURES {
+            return Outcome::Retry(why.into());
+        }
+        tracing::info!(
+            why,
+            "Ascend NPUs are read through npu-smi, because libdcmi.so gives nothing"
+        );
+        self.library = None;
+        self.tool.sample(out)
+    }
+}

@@ -1,0 +1,164 @@
+//! From a file to the chips that it tells of.
+
+use std::collections::HashSet;
+use std::ffi::c_int;
+use std::path::PathBuf;
+
+use super::library::{Address, Failure, Generation, Library, NOT_SUPPORTED};
+use super::place;
+use super::query::Query;
+use crate::npu_smi::Cause;
+use accelscope_core::trust::Refused;
+
+/// Most chips of a card; a board has two at most today.
+const MOST_CHIPS: c_int = 64;
+
+/// Why nothing can be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("no libdcmi.so found: mount the driver's /usr/local/Ascend/driver and /usr/local/dcmi")]
+    NotFound(#[source] libloading::Error),
+    #[error("{} cannot be loaded: mount all of the driver's /usr/local/Ascend/driver beside it", .path.display())]
+    Load {
+        path: PathBuf,
+        #[source]
+        error: libloading::Error,
+    },
+    #[error("{} is no libdcmi: it has no function dcmi_init", .0.display())]
+    Foreign(PathBuf),
+    #[error("{} ({call} returned {code}); {}", Cause::of_code(*.code).meaning(), Cause::of_code(*.code).remedy())]
+    Refusal { call: &'static str, code: c_int },
+    #[error("libdcmi lists no NPU")]
+    NoChip,
+}
+
+/// The library, started, and the chips that there are. They stay as they are: a chip that is reset into another place
+/// is known to a new process only.
+#[derive(Debug)]
+pub(super) struct Driver {
+    pub(super) library: Library,
+    pub(super) generation: Generation,
+    pub(super) version: Option<String>,
+    pub(super) chips: Vec<Known>,
+    /// Cards that did not say how many chips they have.
+    pub(super) silent_cards: u64,
+}
+
+/// A chip, and what is known of it for good.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) address: Address,
+    /// As `npu-smi` numbers them.
+    pub(super) npu: u32,
+    pub(super) chip: u32,
+    pub(super) name: Option<String>,
+    pub(super) bus_id: Option<String>,
+    pub(super) logical_id: Option<u32>,
+    pub(super) physical_id: Option<u32>,
+    /// What it cannot tell.
+    pub(super) unsupported: HashSet<Query>,
+}
+
+impl Known {
+    fn new(address: Address) -> Option<Self> {
+        let (npu, chip) = match address {
+            Address::Card { card, device } => (card, device),
+            // The 950 has one chip, which `npu-smi` does not number.
+            Address::Device(id) => (id, 0),
+        };
+        Some(Self {
+            address,
+            npu: npu.try_into().ok()?,
+            chip: chip.try_into().ok()?,
+            name: None,
+            bus_id: None,
+            logical_id: None,
+            physical_id: None,
+            unsupported: HashSet::new(),
+        })
+    }
+}
+
+/// What one generation of functions tells of the chips.
+#[derive(Debug, Default)]
+struct Found {
+    chips: Vec<Known>,
+    silent_cards: u64,
+}
+
+/// Loads the library, starts it and lists its chips.
+pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
+    let is_named = file.is_some();
+    let path = place::checked(file)?;
+    let library = Library::open(&path).map_err(|error| {
+        let path = path.clone();
+        if is_named {
+            OpenError::Load { path, error }
+        } else {
+            OpenError::NotFound(error)
+        }
+    })?;
+    if !library.is_dcmi() {
+        return Err(OpenError::Foreign(path));
+    }
+    // The 950's library has the functions of the cards too; they say that they are not supported.
+    let mut refusal = None;
+    for generation in [Generation::Cards, Generation::Devices] {
+        match chips(&library, generation) {
+            Ok(found) if !found.chips.is_empty() || found.silent_cards > 0 => {
+                return Ok(Driver {
+                    version: library.driver_version(generation).ok().filter(|text| !text.is_empty()),
+                    library,
+                    generation,
+                    chips: found.chips,
+                    silent_cards: found.silent_cards,
+                });
+            }
+            Ok(_) => {}
+            Err(error) => refusal = refusal.or(error),
+        }
+    }
+    Err(refusal.unwrap_or(OpenError::NoChip))
+}
+
+/// Nothing where the generation is not the chips', an error where it does not work.
+fn chips(library: &Library, generation: Generation) -> Result<Found, Option<OpenError>> {
+    let told = |call| {
+        move |failure| match failure {
+            Failure::Missing | Failure::Code(NOT_SUPPORTED) => None,
+            Failure::Code(code) => Some(OpenError::Refusal { call, code }),
+        }
+    };
+    let (init, list) = match generation {
+        Generation::Cards => ("dcmi_init", "dcmi_get_card_list"),
+        Generation::Devices => ("dcmiv2_init", "dcmiv2_get_device_list"),
+    };
+    library.init(generation).map_err(told(init))?;
+    let ids = library.list(generation).map_err(told(list))?;
+    let mut found = Found::default();
+    for id in ids {
+        let addresses: Vec<_> = match generation {
+            Generation::Devices => vec![Address::Device(id)],
+            Generation::Cards => match library.chips_of_card(id) {
+                Ok(count) => (0..count.min(MOST_CHIPS))
+                    .map(|device| Address::Card { card: id, device })
+                    .collect(),
+                Err(Failure::Missing | Failure::Code(NOT_SUPPORTED)) => continue,
+                Err(Failure::Code(_)) => {
+                    found.silent_cards += 1;
+                    continue;
+                }
+            },
+        };
+        let npus = addresses
+            .into_iter()
+            .filter(|address| library.kind(*address).map_or(true, |kind| kind == NPU));
+        found.chips.extend(npus.filter_map(Known::new));
+    }
+    Ok(found)
+}
+
+/// `NPU_TYPE`; the others are the board's management controller and CPU.
+const NPU: c_int = 0;

@@ -1,0 +1,79 @@
+//! Where the library is.
+
+use std::path::{Path, PathBuf};
+
+use crate::tool;
+use accelscope_core::host::HostRoots;
+use accelscope_core::trust::{self, Refused};
+
+/// Where the driver's packages put it, the newer place first.
+const PLACES: [&str; 2] = [
+    "/usr/local/Ascend/driver/lib64/driver/libdcmi.so",
+    "/usr/local/dcmi/libdcmi.so",
+];
+
+/// For the loader: an installed host has it in its cache.
+const BARE: &str = "libdcmi.so";
+
+/// A library, and what it needs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Absent where only the loader may know.
+    pub(super) file: Option<PathBuf>,
+    /// `LD_LIBRARY_PATH` for it: a host has the driver's libraries in its loader's cache, a container that mounts them
+    /// has not.
+    pub(super) libraries: String,
+}
+
+/// The named library, or the first that there is here or in the host's root.
+pub(super) fn find(roots: &HostRoots, named: Option<&Path>) -> Place {
+    let here = || tool::libraries(|path| path.into());
+    let named = named.map(Path::to_owned);
+    let found = named.or_else(|| PLACES.iter().map(PathBuf::from).find(|path| path.is_file()));
+    if let Some(file) = found {
+        return Place {
+            file: Some(file),
+            libraries: here(),
+        };
+    }
+    let of_host = PLACES.iter().map(|place| roots.path(place));
+    match of_host.into_iter().find(|path| path.is_file()) {
+        Some(file) => Place {
+            file: Some(file),
+            libraries: tool::libraries(|path| roots.path(path)),
+        },
+        None => Place {
+            file: None,
+            libraries: here(),
+        },
+    }
+}
+
+/// What to give to the loader. Without a file it may still know one.
+pub(super) fn checked(file: Option<PathBuf>) -> Result<PathBuf, Refused> {
+    let Some(file) = file else {
+        return Ok(BARE.into());
+    };
+    trust::check(&file)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_named_one_comes_first_and_then_the_host_s() {
+        let host = tempfile::tempdir().unwrap();
+        let place = host.path().join("usr/local/dcmi/libdcmi.so");
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(&place, "").unwrap();
+        let roots = HostRoots::new(host.path());
+        let of_host = find(&roots, None);
+        assert_eq!(of_host.file, Some(place));
+        let beside = host.path().join("usr/local/Ascend/driver/lib64/common");
+        assert!(of_host.libraries.contains(beside.to_str().unwrap()), "{of_host:?}");
+        let named = Path::new("/opt/other.so");
+        assert_eq!(find(&roots, Some(named)).file.as_deref(), Some(named));
+    }
+}

@@ -1,0 +1,250 @@
+//! From readings to points: first those of `npu-smi`, then what only the library tells.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::layout::EccInfo;
+use super::read::{More, Reading};
+use crate::identity::ChipKey;
+use crate::npu_smi::{Skipped, Table};
+use crate::points::{Moment, Points, hw_type, point};
+use accelscope_core::host::process::Processes;
+use accelscope_core::metric::catalogue::{accel, ascend, hw};
+use accelscope_core::metric::{Attribute, Attributes, Instrument, Point, Timestamp, Value, key};
+
+/// Everything that this path can emit.
+pub(super) static INSTRUMENTS: [&Instrument; 27] = [
+    &ascend::DEVICE_INFO,
+    &ascend::HEALTH_STATUS,
+    &ascend::AICORE_UTILIZATION,
+    &ascend::AICPU_UTILIZATION,
+    &ascend::NPU_UTILIZATION,
+    &ascend::VECTOR_UTILIZATION,
+    &ascend::CUBE_UTILIZATION,
+    &ascend::CONTROL_CPU_UTILIZATION,
+    &ascend::HUGEPAGES_USAGE,
+    &ascend::HUGEPAGES_LIMIT,
+    &ascend::MEMORY_BANDWIDTH_UTILIZATION,
+    &ascend::MEMORY_TEMPERATURE,
+    &ascend::CLOCK_FREQUENCY,
+    &ascend::CLOCK_FREQUENCY_LIMIT,
+    &ascend::ECC_LIFETIME_ERRORS,
+    &ascend::ECC_ISOLATED_PAGES,
+    &ascend::PROCESS_COUNT,
+    &hw::NPU_UTILIZATION,
+    &hw::NPU_MEMORY_USAGE,
+    &hw::NPU_MEMORY_LIMIT,
+    &hw::POWER,
+    &hw::ENERGY,
+    &hw::TEMPERATURE,
+    &hw::VOLTAGE,
+    &hw::ERRORS,
+    &hw::STATUS,
+    &accel::PROCESS_MEMORY_USAGE,
+];
+
+/// What lasts from one reading to the next.
+#[derive(Debug)]
+pub(super) struct Builder {
+    points: Points,
+    processes: Processes,
+    errors: HashMap<Arc<Attributes>, Since>,
+}
+
+/// A count, and since when it has been growing.
+#[derive(Debug, Clone, Copy)]
+struct Since {
+    count: i64,
+    start: Timestamp,
+}
+
+impl Builder {
+    pub(super) fn new(points: Points, processes: Processes) -> Self {
+        Self {
+            points,
+            processes,
+            errors: HashMap::new(),
+        }
+    }
+
+    /// All points of these readings; what cannot be shown is counted in `skipped`.
+    pub(super) fn build(
+        &mut self,
+        readings: Vec<Reading>,
+        driver_version: Option<String>,
+        now: Moment,
+        skipped: &mut BTreeMap<String, u64>,
+    ) -> Vec<Point> {
+        let mut table = Table {
+            driver_version,
+            ..Table::default()
+        };
+        let mut mores = Vec::with_capacity(readings.len());
+        let mut without_processes = Vec::new();
+        for reading in readings {
+            let (Some(npu), Some(chip)) = (reading.chip.npu, reading.chip.chip) else {
+                continue;
+            };
+            let label = self.points.label(&ChipKey::Ids(npu, chip), Some(npu), Some(chip));
+            match reading.processes {
+                Some(processes) => {
+                    table.has_process_table = true;
+                    table.processes.extend(processes);
+                }
+                None => without_processes.push(label.clone()),
+            }
+            table.chips.push(reading.chip);
+            mores.push((label, reading.more));
+        }
+        let mut lost = Skipped::new();
+        let mut points = self.points.build(&table, now, &mut lost);
+        for (reason, count) in lost {
+            *skipped.entry(reason.to_owned()).or_default() += u64::from(count);
+        }
+        // A chip whose processes are not known has not none.
+        points.retain(|point| {
+            *point.instrument != ascend::PROCESS_COUNT || !without_processes.contains(&*point.attributes)
+        });
+        for (label, more) in mores {
+            self.more(&label, &more, now.wall, &mut points);
+        }
+        points
+    }
+
+    fn more(&mut self, label: &Attributes, more: &More, time: Timestamp, to: &mut Vec<Point>) {
+        let ratio = |percent: Option<f64>| percent.map(|percent| percent / 100.0);
+        let values = [
+            (&hw::VOLTAGE, more.volts),
+            (&ascend::NPU_UTILIZATION, ratio(more.npu_percent)),
+            (&ascend::VECTOR_UTILIZATION, ratio(more.vector_percent)),
+            (&ascend::CUBE_UTILIZATION, ratio(more.cube_percent)),
+            (&ascend::CONTROL_CPU_UTILIZATION, ratio(more.control_cpu_percent)),
+        ];
+        let mut push = |instrument, more: Vec<Attribute>, value: Value| {
+            to.push(point(instrument, label.with(more).into(), value, time));
+        };
+        for (instrument, value) in values {
+            if let Some(value) = value {
+                push(instrument, Vec::new(), value.into());
+            }
+        }
+        let memory = |name: &'static str| (key::ASCEND_MEMORY_TYPE, name.into());
+        if let Some(celsius) = more.hbm_celsius {
+            push(&ascend::MEMORY_TEMPERATURE, vec![memory("hbm")], celsius.into());
+        }
+        for (name, percent) in &more.bandwidth_percent {
+            let value = (percent / 100.0).into();
+            push(&ascend::MEMORY_BANDWIDTH_UTILIZATION, vec![memory(name)], value);
+        }
+        let clocks = [
+            (&ascend::CLOCK_FREQUENCY, &more.hertz),
+            (&ascend::CLOCK_FREQUENCY_LIMIT, &more.most_hertz),
+        ];
+        for (instrument, clocks) in clocks {
+            for (name, hertz) in clocks {
+                push(instrument, vec![(key::ASCEND_CLOCK, (*name).into())], (*hertz).into());
+            }
+        }
+        for (name, counts) in &more.ecc {
+            self.ecc(label, &memory(name), *counts, time, to);
+        }
+    }
+
+    fn ecc(&mut self, label: &Attributes, memory: &Attribute, counts: EccInfo, time: Timestamp, to: &mut Vec<Point>) {
+        let kinds = [
+            (
+                "corrected",
+                counts.single,
+                counts.total_single,
+                counts.single_isolated_pages,
+            ),
+            (
+                "uncorrected",
+                counts.double,
+                counts.total_double,
+                counts.double_isolated_pages,
+            ),
+        ];
+        for (kind, now, in_all, pages) in kinds {
+            let label = Arc::new(label.with([memory.clone(), hw_type(), (key::ERROR_TYPE, kind.into())]));
+            // All bits set is no count.
+            let count = |number: u32| (number != u32::MAX).then_some(i64::from(number));
+            if let Some(count) = count(now) {
+                let start = self.since(&label, count, time);
+                to.push(Point {
+                    start: Some(start),
+                    ..point(&hw::ERRORS, Arc::clone(&label), count, time)
+                });
+            }
+            let others = [
+                (&ascend::ECC_LIFETIME_ERRORS, in_all),
+                (&ascend::ECC_ISOLATED_PAGES, pages),
+            ];
+            for (instrument, number) in others {
+                if let Some(number) = count(number) {
+                    to.push(point(instrument, Arc::clone(&label), number, time));
+                }
+            }
+        }
+    }
+
+    /// Since when a count has been growing: since the host booted, and where it fell, since then. The driver does not
+    /// say when the device started.
+    fn since(&mut self, label: &Arc<Attributes>, count: i64, time: Timestamp) -> Timestamp {
+        let start = match self.errors.get(label) {
+            Some(before) if count >= before.count => before.start,
+            Some(_) => time,
+            None => self.processes.boot_time().unwrap_or(time).min(time),
+        };
+        self.errors.insert(Arc::clone(label), Since { count, start });
+        start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::identity::Node;
+    use accelscope_core::host::HostRoots;
+
+    #[test]
+    fn a_count_that_falls_starts_anew() {
+        let roots = HostRoots::new("/");
+        let processes = Processes::new(&roots);
+        let points = Points::new(
+            Node::new(&roots, String::new()),
+            processes.clone(),
+            Duration::from_secs(60),
+        );
+        let mut builder = Builder::new(points, processes);
+        let mut errors = |single| {
+            let mut reading = Reading::default();
+            (reading.chip.npu, reading.chip.chip) = (Some(1), Some(0));
+            let counts = EccInfo {
+                enabled: 1,
+                single,
+                double: u32::MAX,
+                total_single: 9,
+                total_double: 0,
+                single_isolated_pages: 0,
+                double_isolated_pages: 0,
+            };
+            reading.more.ecc.push(("hbm", counts));
+            let now = Moment {
+                instant: Instant::now(),
+                wall: Timestamp::now(),
+            };
+            let points = builder.build(vec![reading], None, now, &mut BTreeMap::new());
+            let errors: Vec<_> = points.into_iter().filter(|one| *one.instrument == hw::ERRORS).collect();
+            assert_eq!(errors.len(), 1, "a count with all bits set is none");
+            (errors[0].value.clone(), errors[0].start.unwrap(), now.wall)
+        };
+        let (first, since_boot, now) = errors(5);
+        assert!(first == Value::Int(5) && since_boot < now);
+        assert_eq!(errors(7).1, since_boot);
+        let (after, start, now) = errors(0);
+        assert!(after == Value::Int(0) && start == now, "the device has started again");
+    }
+}

@@ -1,0 +1,281 @@
+//! Points from a table.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::energy::Energy;
+use super::identity::{ChipKey, Node};
+use super::npu_smi::{Chip, Health, Process, Skipped, Table, Usage};
+use accelscope_core::host::process::Processes;
+use accelscope_core::metric::catalogue::{accel, ascend, hw};
+use accelscope_core::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value, key};
+
+pub(super) fn hw_type() -> Attribute {
+    (key::HW_TYPE, "npu".into())
+}
+
+/// Converts tables to points; keeps the energy of each chip between tables.
+#[derive(Debug)]
+pub(super) struct Points {
+    node: Node,
+    processes: Processes,
+    energy: Energy<ChipKey>,
+}
+
+/// Time of a reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) instant: Instant,
+    pub(super) wall: Timestamp,
+}
+
+/// Collects the points of one chip.
+struct ChipPoints<'a> {
+    attributes: Arc<Attributes>,
+    time: Timestamp,
+    to: &'a mut Vec<Point>,
+}
+
+impl Points {
+    pub(super) fn new(node: Node, processes: Processes, longest_gap: Duration) -> Self {
+        Self {
+            node,
+            processes,
+            energy: Energy::new(longest_gap),
+        }
+    }
+
+    /// The points of a table. Values that cannot become points are counted in `skipped`.
+    pub(super) fn build(&mut self, table: &Table, now: Moment, skipped: &mut Skipped) -> Vec<Point> {
+        let mut labels: HashMap<ChipKey, Arc<Attributes>> = HashMap::new();
+        let mut points = Vec::new();
+        for (row, chip) in table.chips.iter().enumerate() {
+            let mut key = ChipKey::of(chip, row);
+            if labels.contains_key(&key) {
+                *skipped.entry("chip_twice").or_default() += 1;
+                key = ChipKey::Row(row);
+            }
+            let label = Arc::new(self.label(&key, chip.npu, chip.chip));
+            labels.insert(key.clone(), Arc::clone(&label));
+            let mut chip_points = ChipPoints {
+                attributes: label,
+                time: now.wall,
+                to: &mut points,
+            };
+            chip_points.device(table, chip);
+            chip_points.health(chip);
+            chip_points.load(chip);
+            if let Some(watts) = chip.power_watts {
+                let (joules, start) = self.energy.add(key, watts, now.instant, now.wall);
+                chip_points.energy(joules, start);
+            }
+        }
+        self.energy.retain(|chip| labels.contains_key(chip));
+        if table.has_process_table {
+            self.processes(table, &mut labels, now.wall, &mut points, skipped);
+        }
+        points
+    }
+
+    pub(super) fn label(&self, key: &ChipKey, npu: Option<u32>, chip: Option<u32>) -> Attributes {
+        let ids = [(key::ASCEND_NPU_ID, npu), (key::ASCEND_CHIP_ID, chip)];
+        let ids = ids.into_iter().filter_map(|(key, id)| Some((key, id?.into())));
+        Attributes::new(ids.chain([(key::HW_ID, self.node.hw_id(key).into())]))
+    }
+
+    fn processes(
+        &self,
+        table: &Table,
+        labels: &mut HashMap<ChipKey, Arc<Attributes>>,
+        time: Timestamp,
+        to: &mut Vec<Point>,
+        skipped: &mut Skipped,
+    ) {
+        let mut counts: BTreeMap<(u32, u32), i64> = table
+            .chips
+            .iter()
+            .filter_map(|chip| Some(((chip.npu?, chip.chip?), 0)))
+            .collect();
+        for process in &table.processes {
+            let ids = (process.npu, process.chip);
+            *counts.entry(ids).or_default() += 1;
+            let key = ChipKey::Ids(ids.0, ids.1);
+            let label = labels
+                .entry(key.clone())
+                .or_insert_with(|| self.label(&key, Some(ids.0), Some(ids.1)).into());
+            if let Some(bytes) = process.memory {
+                to.push(self.of_process(process, label, bytes, time, skipped));
+            }
+        }
+        for ((npu, chip), count) in counts {
+            if let Some(label) = labels.get(&ChipKey::Ids(npu, chip)) {
+                to.push(point(&ascend::PROCESS_COUNT, Arc::clone(label), count, time));
+            }
+        }
+    }
+
+    fn of_process(
+        &self,
+        process: &Process,
+        label: &Arc<Attributes>,
+        bytes: u64,
+        time: Timestamp,
+        skipped: &mut Skipped,
+    ) -> Point {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let owner = self.owner(process).map(|process| Owner::Process {
+            process,
+            always_pid: true,
+        });
+        let attributes = if owner.is_some() {
+            Arc::clone(label)
+        } else {
+            *skipped.entry("process_not_found").or_default() += 1;
+            let pid = (key::PROCESS_PID, process.pid.into());
+            let name = process.name.as_deref();
+            let name = name.map(|name| (key::PROCESS_EXECUTABLE_NAME, name.into()));
+            label.with([pid].into_iter().chain(name)).into()
+        };
+        Point {
+            owner,
+            ..point(&accel::PROCESS_MEMORY_USAGE, attributes, bytes, time)
+        }
+    }
+
+    /// The process with this id, if it has the name in the table. If it has another, the id is from another PID
+    /// namespace, and the usage would be attributed to the wrong process.
+    fn owner(&self, process: &Process) -> Option<ProcessKey> {
+        let found = self.processes.key(process.pid).ok()?;
+        match &process.name {
+            Some(name) => {
+                let command = self.processes.command_name(process.pid).ok()?;
+                (command.trim() == name).then_some(found)
+            }
+            None => Some(found),
+        }
+    }
+}
+
+impl ChipPoints<'_> {
+    fn push(&mut self, instrument: &'static Instrument, value: impl Into<Value>) {
+        let attributes = Arc::clone(&self.attributes);
+        self.to.push(point(instrument, attributes, value, self.time));
+    }
+
+    fn push_with(
+        &mut self,
+        instrument: &'static Instrument,
+        more: impl IntoIterator<Item = Attribute>,
+        value: impl Into<Value>,
+    ) {
+        let attributes = self.attributes.with(more).into();
+        self.to.push(point(instrument, attributes, value, self.time));
+    }
+
+    fn device(&mut self, table: &Table, chip: &Chip) {
+        let texts = [
+            (key::HW_MODEL, chip.name.clone()),
+            (key::HW_NAME, chip.physical_id.map(|id| format!("davinci{id}"))),
+            (key::HW_DRIVER_VERSION, table.driver_version.clone()),
+            (key::ASCEND_TOOL_VERSION, table.tool_version.clone()),
+            (
+                key::ACCEL_DEVICE_ADDRESS,
+                chip.bus_id.as_deref().map(str::to_ascii_lowercase),
+            ),
+        ];
+        let ids = [
+            (key::ASCEND_LOGICAL_ID, chip.logical_id),
+            (key::ASCEND_PHYSICAL_ID, chip.physical_id),
+        ];
+        let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text?.into())));
+        let ids = ids.into_iter().filter_map(|(key, id)| Some((key, id?.into())));
+        let vendor = (key::HW_VENDOR, "Huawei".into());
+        self.push_with(&ascend::DEVICE_INFO, texts.chain(ids).chain([vendor]), 1i64);
+    }
+
+    fn health(&mut self, chip: &Chip) {
+        if let Some(health) = chip.health {
+            for other in Health::ALL {
+                let attribute = (key::ASCEND_HEALTH, other.as_str().into());
+                self.push_with(&ascend::HEALTH_STATUS, [attribute], i64::from(other == health));
+            }
+        }
+        let state = match chip.health {
+            Some(Health::Ok) => "ok",
+            Some(Health::Warning | Health::Alarm) => "degraded",
+            Some(Health::Critical) => "failed",
+            // The driver returned a health that the tool does not know: the device is absent or has not started.
+            None if chip.orphan => "failed",
+            Some(Health::Unknown) | None => return,
+        };
+        for other in ["ok", "degraded", "failed"] {
+            let attributes = [hw_type(), (key::HW_STATE, other.into())];
+            self.push_with(&hw::STATUS, attributes, i64::from(other == state));
+        }
+    }
+
+    fn load(&mut self, chip: &Chip) {
+        if let Some(watts) = chip.power_watts {
+            self.push_with(&hw::POWER, [hw_type()], watts);
+        }
+        let values = [
+            (&hw::TEMPERATURE, chip.temperature_celsius),
+            (
+                &hw::NPU_UTILIZATION,
+                chip.npu_percent.or(chip.aicore_percent).map(ratio),
+            ),
+            (&ascend::AICORE_UTILIZATION, chip.aicore_percent.map(ratio)),
+            (&ascend::AICPU_UTILIZATION, chip.aicpu_percent.map(ratio)),
+            (&ascend::NPU_UTILIZATION, chip.npu_percent.map(ratio)),
+        ];
+        for (instrument, value) in values {
+            if let Some(value) = value {
+                self.push(instrument, value);
+            }
+        }
+        for (kind, memory) in [("hbm", chip.hbm), ("ddr", chip.ddr)] {
+            let kind = || [(key::ASCEND_MEMORY_TYPE, kind.into())];
+            let Usage { used, limit } = memory;
+            for (instrument, bytes) in [(&hw::NPU_MEMORY_USAGE, used), (&hw::NPU_MEMORY_LIMIT, limit)] {
+                if let Some(bytes) = bytes.and_then(|bytes| i64::try_from(bytes).ok()) {
+                    self.push_with(instrument, kind(), bytes);
+                }
+            }
+        }
+        let Usage { used, limit } = chip.hugepages;
+        for (instrument, pages) in [(&ascend::HUGEPAGES_USAGE, used), (&ascend::HUGEPAGES_LIMIT, limit)] {
+            if let Some(pages) = pages.and_then(|pages| i64::try_from(pages).ok()) {
+                self.push(instrument, pages);
+            }
+        }
+    }
+
+    fn energy(&mut self, joules: f64, start: Timestamp) {
+        let attributes = [hw_type(), (key::ACCEL_DERIVED, true.into())];
+        self.push_with(&hw::ENERGY, attributes, joules);
+        if let Some(last) = self.to.last_mut() {
+            last.start = Some(start);
+        }
+    }
+}
+
+fn ratio(percent: f64) -> f64 {
+    percent / 100.0
+}
+
+pub(super) fn point(
+    instrument: &'static Instrument,
+    attributes: Arc<Attributes>,
+    value: impl Into<Value>,
+    time: Timestamp,
+) -> Point {
+    Point {
+        instrument,
+        attributes,
+        owner: None,
+        value: value.into(),
+        time,
+        start: None,
+    }
+}

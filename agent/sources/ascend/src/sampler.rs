@@ -1,0 +1,235 @@
+//! Sampler that calls `npu-smi`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use opentelemetry::metrics::Counter;
+
+use super::identity::Node;
+use super::npu_smi::{Cause, Skipped, Table};
+use super::points::{Moment, Points, point};
+use super::reader::{ReadError, Reader};
+use super::settings::{MAX_AGE_PERIODS, NAME, Settings};
+use super::{admin, tool};
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::process::Processes;
+use accelscope_core::metric::catalogue::{accel, agent, ascend, hw};
+use accelscope_core::metric::{Attributes, Batch, Instrument, Part, Timestamp, key};
+use accelscope_core::sampler::{Descriptor, Outcome};
+use accelscope_core::telemetry;
+
+/// Most periods between two calls of a slow tool.
+const MAX_PAUSE_PERIODS: u32 = 8;
+
+static INSTRUMENTS: [&Instrument; 18] = [
+    &ascend::DEVICE_INFO,
+    &ascend::HEALTH_STATUS,
+    &ascend::AICORE_UTILIZATION,
+    &ascend::AICPU_UTILIZATION,
+    &ascend::NPU_UTILIZATION,
+    &ascend::HUGEPAGES_USAGE,
+    &ascend::HUGEPAGES_LIMIT,
+    &ascend::PROCESS_COUNT,
+    &ascend::TOOL_DURATION,
+    &ascend::TOOL_LAST_SUCCESS,
+    &hw::NPU_UTILIZATION,
+    &hw::NPU_MEMORY_USAGE,
+    &hw::NPU_MEMORY_LIMIT,
+    &hw::POWER,
+    &hw::ENERGY,
+    &hw::TEMPERATURE,
+    &hw::STATUS,
+    &accel::PROCESS_MEMORY_USAGE,
+];
+
+/// A table and the time of its reading.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The table.
+    pub table: Arc<Table>,
+    /// Time of the reading.
+    pub time: Timestamp,
+}
+
+/// The sampler's newest successful reading.
+#[derive(Debug, Clone, Default)]
+pub struct Latest(Arc<Mutex<Option<Reading>>>);
+
+impl Latest {
+    /// The newest reading, if there was any.
+    pub fn get(&self) -> Option<Reading> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, reading: Reading) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
+    }
+}
+
+/// The sampler `ascend`.
+#[derive(Debug)]
+pub struct Sampler {
+    settings: Settings,
+    roots: HostRoots,
+    reader: Reader,
+    points: Points,
+    latest: Latest,
+    last_success: Option<Moment>,
+    /// Number of consecutive calls that took more than half the period.
+    slow_calls: u32,
+    not_before: Option<Instant>,
+    warned_incomplete: bool,
+    count_skipped: Counter<u64>,
+}
+
+impl Sampler {
+    /// `node_name` becomes part of the chips' ids. The tool is first called by the first run.
+    pub fn new(settings: Settings, roots: HostRoots, node_name: String) -> Self {
+        let node = Node::new(&roots, node_name);
+        Self {
+            points: Points::new(node, Processes::new(&roots), settings.period * MAX_AGE_PERIODS * 2),
+            reader: Reader::default(),
+            latest: Latest::default(),
+            last_success: None,
+            slow_calls: 0,
+            not_before: None,
+            warned_incomplete: false,
+            count_skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
+            settings,
+            roots,
+        }
+    }
+
+    /// A handle to the newest successful reading.
+    pub fn latest(&self) -> Latest {
+        self.latest.clone()
+    }
+
+    /// Calls a slow tool less often, because each call adds load to the driver.
+    fn note_duration(&mut self, took: Duration) {
+        if took <= self.settings.period / 2 {
+            if std::mem::take(&mut self.slow_calls) > 0 {
+                tracing::info!(seconds = took.as_secs_f64(), "npu-smi answers in time again");
+            }
+            self.not_before = None;
+            return;
+        }
+        if self.slow_calls == 0 {
+            tracing::warn!(
+                seconds = took.as_secs_f64(),
+                "npu-smi took more than half of ascend.period: it is asked less often until it is faster; set a longer \
+                 ascend.period, or let fewer others ask the Ascend driver"
+            );
+        }
+        let periods = 1 << self.slow_calls.min(MAX_PAUSE_PERIODS.ilog2());
+        self.slow_calls = self.slow_calls.saturating_add(1);
+        self.not_before = Some(Instant::now() + self.settings.period * periods);
+    }
+
+    fn publish(&mut self, table: Table, mut skipped: Skipped, out: &mut Vec<Batch>) -> Outcome {
+        let now = Moment {
+            instant: Instant::now(),
+            wall: Timestamp::now(),
+        };
+        for (reason, count) in &table.skipped {
+            *skipped.entry(reason).or_default() += count;
+        }
+        let points = self.points.build(&table, now, &mut skipped);
+        for (reason, count) in skipped {
+            let labels = [
+                telemetry::label(key::AGENT_SAMPLER, NAME),
+                telemetry::label(key::AGENT_REASON, reason),
+            ];
+            self.count_skipped.add(u64::from(count), &labels);
+        }
+        if table.driver_incomplete && !std::mem::replace(&mut self.warned_incomplete, true) {
+            tracing::warn!(
+                "npu-smi reports that the Ascend driver is not installed completely: install its package again"
+            );
+        }
+        self.last_success = Some(now);
+        out.push(Batch {
+            part: Part::whole(NAME),
+            points,
+        });
+        let error = table.error.clone();
+        let nothing = table.chips.is_empty();
+        self.latest.set(Reading {
+            table: table.into(),
+            time: now.wall,
+        });
+        match error {
+            Some(error) => Outcome::Retry(error.into()),
+            None if nothing => Outcome::NothingHere("npu-smi lists no NPU".to_owned()),
+            None => Outcome::Sampled,
+        }
+    }
+
+    /// Keeps the last points for a while, then withdraws them because they are outdated.
+    fn fail(&mut self, error: ReadError, out: &mut Vec<Batch>) -> Outcome {
+        let is_fresh = |last: Moment| last.instant.elapsed() < self.settings.period * MAX_AGE_PERIODS;
+        if !self.last_success.is_some_and(is_fresh) {
+            out.push(Batch {
+                part: Part::whole(NAME),
+                points: Vec::new(),
+            });
+        }
+        if error.cause() == Some(Cause::NoCard) {
+            return Outcome::NothingHere("npu-smi reports that there is no NPU card".to_owned());
+        }
+        Outcome::Retry(error.into())
+    }
+
+    fn push_duration(&self, took: Duration, out: &mut Vec<Batch>) {
+        let now = Timestamp::now();
+        let none = Arc::new(Attributes::empty());
+        let mut points = vec![point(&ascend::TOOL_DURATION, none.clone(), took.as_secs_f64(), now)];
+        points.extend(self.last_success.map(|last| {
+            let seconds = last.wall.unix_nanos() as f64 / 1e9;
+            point(&ascend::TOOL_LAST_SUCCESS, none, seconds, now)
+        }));
+        out.push(Batch {
+            part: Part {
+                sampler: NAME,
+                name: "npu-smi".into(),
+            },
+            points,
+        });
+    }
+}
+
+impl accelscope_core::sampler::Sampler for Sampler {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            name: NAME,
+            period: self.settings.period,
+            deadline: self.settings.timeout + Duration::from_secs(2),
+            instruments: &INSTRUMENTS,
+        }
+    }
+
+    fn wait(&mut self, until: Instant) {
+        let until = self.not_before.map_or(until, |not_before| until.max(not_before));
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        let Some(tool) = tool::find(&self.roots, &self.settings) else {
+            return Outcome::NothingHere(tool::absence(&self.roots));
+        };
+        if let Some(why) = admin::missing().filter(|_| self.settings.require_admin) {
+            return Outcome::Gone(admin::not_permitted(&why));
+        }
+        let mut skipped = Skipped::new();
+        let started = Instant::now();
+        let read = self.reader.read(&tool, self.settings.timeout, &mut skipped);
+        let took = started.elapsed();
+        self.note_duration(took);
+        let outcome = match read {
+            Ok(table) => self.publish(table, skipped, out),
+            Err(error) => self.fail(error, out),
+        };
+        self.push_duration(took, out);
+        outcome
+    }
+}

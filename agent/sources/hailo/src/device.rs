@@ -1,0 +1,218 @@
+//! Hailo devices, as sysfs shows them. No device node is opened: the first open of one wakes the card.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use accelscope_core::host::HostRoots;
+pub(super) use accelscope_core::host::hailo::{address, text};
+pub use accelscope_core::host::hailo::{address_of, hw_id};
+
+/// The drivers' classes: `hailo_chardev` up to 5.2, then one for PCIe and one for the integrated device.
+const CLASSES: [&str; 3] = ["hailo_chardev", "hailo1x", "hailo1x_integrated"];
+
+/// Most devices that are looked at.
+const MAX_DEVICES: usize = 256;
+
+/// Accelerators that run the scheduler, and with it the monitor, on the card: Hailo-10H, Hailo-15L, Hailo-12L.
+const ON_CARD: [&str; 3] = ["1e60:45c4", "1e60:43a2", "1e60:26a2"];
+
+/// PCI vendor id of Hailo.
+pub(super) const PCI_VENDOR: &str = "0x1e60";
+
+/// One Hailo device.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Device {
+    /// PCI address or `[integrated]`.
+    pub(super) address: String,
+    /// As its driver names it, e.g. `hailo0`.
+    pub(super) name: String,
+    /// Device number of its node.
+    pub(super) number: Option<u64>,
+    pub(super) driver: Option<Driver>,
+    /// Whether its scheduler runs on the card, so that the host never gets a monitor file.
+    pub(super) monitored_on_card: bool,
+}
+
+/// A kernel module that drives Hailo devices.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Driver {
+    pub(super) version: Option<String>,
+    /// Where the kernel counts who uses it: each open device node is one.
+    pub(super) references: PathBuf,
+}
+
+/// The devices by address. A device that cannot be read loses only itself.
+pub(super) fn scan(roots: &HostRoots) -> io::Result<BTreeMap<String, Device>> {
+    let mut found = BTreeMap::new();
+    for class in CLASSES {
+        let entries = match std::fs::read_dir(roots.sys().join("class").join(class)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries.take(MAX_DEVICES) {
+            let entry = entry?;
+            if let Some(device) = read(roots, class, &entry.path(), &entry.file_name().to_string_lossy()) {
+                found.insert(device.address.clone(), device);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn read(roots: &HostRoots, class: &str, path: &Path, name: &str) -> Option<Device> {
+    let attribute = |name: &str| text(&path.join(name));
+    let id = attribute("device_id");
+    let Some(address) = address_of(path) else {
+        tracing::debug!(path = %path.display(), "a Hailo device without an address is left out");
+        return None;
+    };
+    let on_card = id.is_some_and(|id| ON_CARD.contains(&id.to_ascii_lowercase().as_str()));
+    Some(Device {
+        name: name.to_owned(),
+        number: attribute("dev").and_then(|dev| number(&dev)),
+        driver: driver(roots, class, path, &address),
+        monitored_on_card: on_card || class == "hailo1x" || attribute("accelerator_type").as_deref() == Some("1"),
+        address,
+    })
+}
+
+/// By the device's own link, else the one loaded module that makes such a class.
+fn driver(roots: &HostRoots, class: &str, path: &Path, address: &str) -> Option<Driver> {
+    let links = [
+        path.join("device/driver/module"),
+        roots.sys().join("bus/pci/devices").join(address).join("driver/module"),
+    ];
+    let modules = match class {
+        "hailo1x" => &["hailo1x_pci"][..],
+        "hailo1x_integrated" => &["hailo_integrated_nnc"],
+        _ => &["hailo_pci", "hailo1x_pci", "hailo_integrated_nnc"],
+    };
+    let loaded: Vec<PathBuf> = modules
+        .iter()
+        .map(|module| roots.sys().join("module").join(module))
+        .filter(|path| path.is_dir())
+        .collect();
+    let linked = links.into_iter().find(|link| link.is_dir());
+    let module = linked.or_else(|| <[PathBuf; 1]>::try_from(loaded).ok().map(|[only]| only))?;
+    Some(Driver {
+        version: text(&module.join("version")),
+        references: module.join("refcnt"),
+    })
+}
+
+/// PCI functions of the vendor to which no driver is bound.
+pub(super) fn without_driver(roots: &HostRoots) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(roots.sys().join("bus/pci/devices")) else {
+        return Vec::new();
+    };
+    let hailo = entries.flatten().filter(|entry| {
+        let path = entry.path();
+        text(&path.join("vendor")).as_deref() == Some(PCI_VENDOR) && !path.join("driver").exists()
+    });
+    let mut found: Vec<_> = hailo
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    found
+}
+
+/// `major:minor` as `st_rdev` has it.
+fn number(dev: &str) -> Option<u64> {
+    let (major, minor) = dev.split_once(':')?;
+    Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A host whose sysfs shows a device with these attributes.
+    pub(crate) fn plant(root: &Path, class: &str, name: &str, attributes: &[(&str, &str)]) {
+        let path = root.join("sys/class").join(class).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        for (name, value) in attributes {
+            std::fs::write(path.join(name), value).unwrap();
+        }
+    }
+
+    fn module(root: &Path, name: &str, version: &str) {
+        let path = root.join("sys/module").join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("version"), format!("{version}\n")).unwrap();
+    }
+
+    #[test]
+    fn every_generation_of_drivers_is_read() {
+        let host = tempfile::tempdir().unwrap();
+        let root = host.path();
+        let old = [
+            ("board_location", "0001:01:00.0"),
+            ("device_id", "1e60:2864"),
+            ("accelerator_type", "0"),
+            ("dev", "511:0"),
+        ];
+        plant(root, "hailo_chardev", "hailo0", &old);
+        let ten = [
+            ("board_location", "0002:01:00.0"),
+            ("device_id", "1e60:45c4"),
+            ("accelerator_type", "1"),
+        ];
+        plant(root, "hailo_chardev", "hailo1", &ten);
+        plant(
+            root,
+            "hailo1x",
+            "h1x-0",
+            &[("device_id", "0003:01:00.0"), ("dev", "510:0")],
+        );
+        plant(root, "hailo1x_integrated", "h1x", &[("device_id", "[integrated]")]);
+        plant(root, "hailo_chardev", "hailo9", &[("device_id", "1e60:2864")]);
+        module(root, "hailo_pci", "4.23.0");
+        let found = scan(&HostRoots::new(root)).unwrap();
+        let names: Vec<_> = found
+            .iter()
+            .map(|(address, device)| (address.as_str(), device.name.as_str()))
+            .collect();
+        let expected = [
+            ("0001:01:00.0", "hailo0"),
+            ("0002:01:00.0", "hailo1"),
+            ("0003:01:00.0", "h1x-0"),
+            ("[integrated]", "h1x"),
+        ];
+        assert_eq!(names, expected, "and the one without an address is left out");
+        let on_card: Vec<_> = found.values().map(|device| device.monitored_on_card).collect();
+        assert_eq!(on_card, [false, true, true, false]);
+        assert_eq!(found["0001:01:00.0"].number, Some(rustix::fs::makedev(511, 0)));
+        let driver = found["0001:01:00.0"].driver.clone().unwrap();
+        assert_eq!(driver.version.as_deref(), Some("4.23.0"));
+        assert_eq!(found["0003:01:00.0"].driver, None, "another module drives it");
+    }
+
+    #[test]
+    fn which_of_two_loaded_modules_drives_a_device_is_told_by_its_link_alone() {
+        let host = tempfile::tempdir().unwrap();
+        let root = host.path();
+        plant(root, "hailo_chardev", "hailo0", &[("board_location", "0001:01:00.0")]);
+        module(root, "hailo_pci", "4.23.0");
+        module(root, "hailo1x_pci", "5.2.0");
+        let version = || {
+            scan(&HostRoots::new(root)).unwrap()["0001:01:00.0"]
+                .driver
+                .clone()?
+                .version
+        };
+        assert_eq!(version(), None);
+        let driver = root.join("sys/bus/pci/devices/0001:01:00.0/driver");
+        std::fs::create_dir_all(&driver).unwrap();
+        std::os::unix::fs::symlink(root.join("sys/module/hailo1x_pci"), driver.join("module")).unwrap();
+        assert_eq!(version().as_deref(), Some("5.2.0"));
+    }
+
+    #[test]
+    fn a_host_without_hailo_has_no_devices() {
+        let host = tempfile::tempdir().unwrap();
+        assert!(scan(&HostRoots::new(host.path())).unwrap().is_empty());
+        assert!(without_driver(&HostRoots::new(host.path())).is_empty());
+    }
+}

@@ -1,0 +1,385 @@
+//! A directory of monitor files, opened so that nobody who can write into it leads the agent elsewhere.
+//!
+//! Never locks: HailoRT up to 4.21 truncates before it tries its lock, so that a reader's lock leaves the file empty for
+//! an interval. Never opens anything but a regular file: a device node would wake the card, a FIFO block.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use super::decode::MAX_BYTES;
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::Timestamp;
+
+/// Where HailoRT writes (`SCHEDULER_MON_TMP_DIR`), relative to the root of its mount namespace.
+pub(super) const IN_ROOT: &str = "tmp/hmon_files";
+
+/// Most files of one directory that are looked at: one a process.
+pub(super) const MAX_FILES: usize = 256;
+
+/// Most entries that are walked through for them: whoever may write to the directory could otherwise keep the sampler
+/// in it for good.
+const MAX_ENTRIES: usize = 16 * MAX_FILES;
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK);
+
+/// `f_type` of 9P, AFS, Ceph, CIFS, FUSE, NFS, SMB and SMB 2 (statfs(2)).
+const REMOTE: [u32; 8] = [
+    0x0102_1997,
+    0x5346_414f,
+    0x00c3_6400,
+    0xff53_4d42,
+    0x6573_5546,
+    0x6969,
+    0x517b,
+    0xfe53_4d42,
+];
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Directory {
+    fd: OwnedFd,
+    pub(super) id: DirectoryId,
+}
+
+/// `st_dev` and `st_ino`.
+pub(super) type DirectoryId = (u64, u64);
+
+/// One version of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) inode: u64,
+    pub(super) size: u64,
+    pub(super) modified: Timestamp,
+}
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("is no longer there")]
+    Gone,
+    #[error("is no regular file")]
+    NotAFile,
+    #[error("has {0} bytes, more than the {MAX_BYTES} that are read")]
+    TooLarge(u64),
+    #[error("was written while it was read")]
+    Changing,
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl ReadError {
+    /// Its value of the attribute `agent.reason`; nothing where it is the normal course of a write.
+    pub(super) const fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Gone | Self::Changing => None,
+            Self::NotAFile => Some("not_a_file"),
+            Self::TooLarge(_) => Some("too_large"),
+            Self::Io(_) => Some("unreadable"),
+        }
+    }
+}
+
+impl Directory {
+    /// The configured one. Its parents are the administrator's; its last name may stand in a directory that everybody
+    /// can write to and must be no link.
+    pub(super) fn configured(roots: &HostRoots, dir: &Path) -> io::Result<Self> {
+        let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
+            return Self::from_fd(rustix::fs::open(roots.path(dir), DIRECTORY, Mode::empty())?);
+        };
+        let parent = rustix::fs::open(roots.path(parent), DIRECTORY | OFlags::PATH, Mode::empty())?;
+        Self::from_fd(open_beneath(parent.as_fd(), Path::new(name), DIRECTORY)?)
+    }
+
+    /// The one of a process' mount namespace; `root` is its `/proc/<pid>/root`.
+    pub(super) fn in_namespace(root: &Path) -> io::Result<Self> {
+        let root = rustix::fs::open(root, DIRECTORY | OFlags::PATH, Mode::empty())?;
+        Self::from_fd(open_beneath(root.as_fd(), Path::new(IN_ROOT), DIRECTORY)?)
+    }
+
+    fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        let stat = rustix::fs::fstat(&fd)?;
+        Ok(Self {
+            fd,
+            id: identity(&stat),
+        })
+    }
+
+    /// A path by which the directory itself can be watched, whatever has become of its name.
+    pub(super) fn own_path(&self) -> String {
+        own_path(self.fd.as_fd())
+    }
+
+    /// Whether it has been removed: a mount of it keeps showing it, empty.
+    pub(super) fn is_deleted(&self) -> bool {
+        rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
+    /// Whether others may write it from another machine, of which no event tells.
+    pub(super) fn is_remote(&self) -> bool {
+        rustix::fs::fstatfs(&self.fd).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
+    }
+
+    /// The names of its monitor files, and how many more were seen. Of more than [`MAX_FILES`] those written last:
+    /// killed writers leave theirs behind for good, and must not hide the live ones.
+    pub(super) fn names(&self) -> io::Result<(Vec<OsString>, usize)> {
+        let (mut names, mut more) = (Vec::new(), 0);
+        for (nth, entry) in Dir::read_from(&self.fd)?.enumerate() {
+            if nth == MAX_ENTRIES {
+                more += 1;
+                break;
+            }
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            let readable = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
+            if readable && is_monitor_file(name) {
+                names.push(name.to_owned());
+            }
+        }
+        if names.len() > MAX_FILES {
+            more += names.len() - MAX_FILES;
+            names = self.written_last(names);
+        }
+        Ok((names, more))
+    }
+
+    fn written_last(&self, names: Vec<OsString>) -> Vec<OsString> {
+        let now = Timestamp::now();
+        let written = |name: &OsString| {
+            let stamp = self.stamp(name).ok()?;
+            // Nobody writes in the future: such a time was set by hand or by a clock since corrected.
+            Some((stamp.modified <= now, stamp.modified))
+        };
+        let mut dated: Vec<_> = names.into_iter().map(|name| (written(&name), name)).collect();
+        dated.sort_unstable_by_key(|one| std::cmp::Reverse(one.0));
+        dated.truncate(MAX_FILES);
+        dated.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// The version of a file that is there now.
+    pub(super) fn stamp(&self, name: &OsStr) -> Result<Stamp, ReadError> {
+        let stat = rustix::fs::statat(&self.fd, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+        regular(&stat.map_err(missing)?)
+    }
+
+    /// A whole file.
+    pub(super) fn read(&self, name: &OsStr) -> Result<(Vec<u8>, Stamp), ReadError> {
+        // Opening by path alone has no effect on what is opened: it is looked at first.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = open_beneath(self.fd.as_fd(), Path::new(name), flags).map_err(missing)?;
+        let found = regular(&rustix::fs::fstat(&path).map_err(missing)?)?;
+        if found.size > MAX_BYTES {
+            return Err(ReadError::TooLarge(found.size));
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(own_path(path.as_fd()), flags, Mode::empty()).map_err(missing)?;
+        let mut file = std::fs::File::from(file);
+        let mut bytes = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
+        (&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        let stamp = regular(&rustix::fs::fstat(&file).map_err(missing)?)?;
+        if stamp == found && stamp.size == bytes.len() as u64 {
+            Ok((bytes, stamp))
+        } else {
+            Err(ReadError::Changing)
+        }
+    }
+}
+
+/// Whether HailoRT would give its finished file such a name.
+pub(super) fn is_monitor_file(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    !name.ends_with(b".tmp") && !name.starts_with(b".")
+}
+
+fn regular(stat: &Stat) -> Result<Stamp, ReadError> {
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(ReadError::NotAFile);
+    }
+    Ok(Stamp {
+        inode: stat.st_ino,
+        size: stat.st_size as u64,
+        modified: modified(stat),
+    })
+}
+
+/// The widths and signs differ between architectures.
+#[allow(clippy::unnecessary_cast, reason = "no cast on 64-bit targets")]
+fn modified(stat: &Stat) -> Timestamp {
+    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+    Timestamp::from_unix_nanos(
+        seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(stat.st_mtime_nsec as u64),
+    )
+}
+
+/// The widths differ between architectures.
+#[allow(clippy::useless_conversion, reason = "no conversion on 64-bit targets")]
+pub(super) fn identity(stat: &Stat) -> DirectoryId {
+    (u64::from(stat.st_dev), u64::from(stat.st_ino))
+}
+
+fn missing(errno: Errno) -> ReadError {
+    match errno {
+        Errno::NOENT => ReadError::Gone,
+        Errno::LOOP => ReadError::NotAFile,
+        other => ReadError::Io(other.into()),
+    }
+}
+
+fn own_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Opens `path`, none of whose parts may be a link, below `at`.
+fn open_beneath(at: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(at, path, flags, Mode::empty(), resolve) {
+        // Before Linux 5.6, and under seccomp profiles that are older than it.
+        Err(Errno::NOSYS | Errno::PERM) => open_step_by_step(at, path, flags),
+        other => other,
+    }
+}
+
+/// The same without `openat2`: no part may be a link, and none can lead upwards.
+fn open_step_by_step(at: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut held = None::<OwnedFd>;
+    let mut parts = path.components().peekable();
+    while let Some(Component::Normal(part)) = parts.next() {
+        let from = held.as_ref().map_or(at, AsFd::as_fd);
+        if parts.peek().is_none() {
+            return rustix::fs::openat(from, part, flags | OFlags::NOFOLLOW, Mode::empty());
+        }
+        held = Some(rustix::fs::openat(from, part, step, Mode::empty())?);
+    }
+    Err(Errno::INVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    fn open(path: &Path) -> Directory {
+        Directory::configured(&HostRoots::new("/"), path).unwrap()
+    }
+
+    fn read(directory: &Directory, name: &str) -> Result<Vec<u8>, ReadError> {
+        directory.read(OsStr::new(name)).map(|(bytes, _)| bytes)
+    }
+
+    #[test]
+    fn reads_regular_files_and_nothing_that_a_stranger_plants() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path();
+        std::fs::write(path.join("7abcdef"), b"hello").unwrap();
+        std::fs::write(path.join("7abcdef.tmp"), b"hello").unwrap();
+        symlink("/etc/passwd", path.join("8abcdef")).unwrap();
+        symlink("7abcdef", path.join("9abcdef")).unwrap();
+        std::fs::create_dir(path.join("10abcdef")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, path.join("11abcdef"), Mode::RUSR | Mode::WUSR).unwrap();
+        let directory = open(path);
+        assert_eq!(read(&directory, "7abcdef").unwrap(), b"hello");
+        for planted in ["8abcdef", "9abcdef", "10abcdef", "11abcdef"] {
+            assert!(
+                matches!(read(&directory, planted), Err(ReadError::NotAFile)),
+                "{planted}"
+            );
+        }
+        assert!(matches!(read(&directory, "12abcdef"), Err(ReadError::Gone)));
+        assert_eq!(directory.names().unwrap(), (vec!["7abcdef".into()], 0));
+    }
+
+    #[test]
+    fn a_file_beyond_the_bound_is_refused_unread() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::File::create(dir.path().join("7abcdef"))
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        assert!(matches!(
+            read(&open(dir.path()), "7abcdef"),
+            Err(ReadError::TooLarge(_))
+        ));
+    }
+
+    #[test]
+    fn a_flood_of_files_is_walked_through_to_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..MAX_ENTRIES + 100 {
+            std::fs::File::create(dir.path().join(format!("{number}abcdef"))).unwrap();
+        }
+        let (names, more) = open(dir.path()).names().unwrap();
+        assert_eq!(names.len(), MAX_FILES);
+        assert!(more > 0 && names.len() + more <= MAX_ENTRIES, "{more}");
+    }
+
+    #[test]
+    fn of_too_many_files_those_written_last_are_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let aged = |name: &str, time: SystemTime| {
+            let file = std::fs::File::create(dir.path().join(name)).unwrap();
+            file.set_modified(time).unwrap();
+        };
+        let day = Duration::from_hours(24);
+        for number in 0..2 * MAX_FILES {
+            aged(&format!("{number}abcdef"), SystemTime::now() - day);
+            aged(&format!("{number}future"), SystemTime::now() + day);
+        }
+        aged("live", SystemTime::now());
+        let (names, more) = open(dir.path()).names().unwrap();
+        assert_eq!(names[0], "live");
+        assert_eq!((names.len(), more), (MAX_FILES, 3 * MAX_FILES + 1));
+        assert!(!names.iter().any(|name| name.to_string_lossy().contains("future")));
+    }
+
+    #[test]
+    fn the_directory_itself_may_be_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink("/etc", dir.path().join("hmon_files")).unwrap();
+        let error = Directory::configured(&HostRoots::new("/"), &dir.path().join("hmon_files")).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+    }
+
+    #[test]
+    fn a_root_whose_tmp_is_a_link_leads_nowhere_with_and_without_openat2() {
+        let root = tempfile::tempdir().unwrap();
+        let real = root.path().join("real/hmon_files");
+        std::fs::create_dir_all(&real).unwrap();
+        symlink("real", root.path().join("tmp")).unwrap();
+        assert!(Directory::in_namespace(root.path()).is_err());
+        let fd = std::fs::File::open(root.path()).unwrap();
+        let old = |path: &str| open_step_by_step(fd.as_fd(), Path::new(path), DIRECTORY);
+        assert!(old("tmp/hmon_files").is_err());
+        assert!(old("real/../../etc").is_err());
+        assert!(old("real/hmon_files").is_ok());
+        std::fs::rename(root.path().join("real"), root.path().join("x")).unwrap();
+        std::fs::remove_file(root.path().join("tmp")).unwrap();
+        std::fs::rename(root.path().join("x"), root.path().join("tmp")).unwrap();
+        assert!(Directory::in_namespace(root.path()).is_ok());
+    }
+
+    #[test]
+    fn a_removed_directory_is_known_as_such_while_it_is_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hmon_files");
+        std::fs::create_dir(&path).unwrap();
+        let directory = open(&path);
+        assert!(!directory.is_deleted());
+        std::fs::remove_dir(&path).unwrap();
+        assert!(directory.is_deleted());
+        std::fs::create_dir(&path).unwrap();
+        assert_ne!(open(&path).id, directory.id);
+    }
+}

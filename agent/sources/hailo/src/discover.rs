@@ -1,0 +1,187 @@
+//! Who holds a Hailo device open, and in which view of the file system.
+//!
+//! An inference pod has a `/tmp` of its own: its monitor files are reached through `/proc/<pid>/root`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::device::{Device, text};
+use super::directory::{DirectoryId, identity};
+use accelscope_core::host::descriptors::{Pace, char_devices};
+use accelscope_core::host::process::Processes;
+use accelscope_core::metric::ProcessKey;
+
+/// Shortest time between two walks through `/proc/*/fd`, and where the kernel tells that the number of users changed.
+const SOONEST: Duration = Duration::from_secs(5);
+const SOONEST_COUNTED: Duration = Duration::from_secs(1);
+/// A view of the file system: a mount namespace, and a root in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct View {
+    mount_namespace: u64,
+    root: DirectoryId,
+}
+
+/// A process that holds a Hailo device open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) process: ProcessKey,
+    pub(super) view: View,
+}
+
+/// Every process that has a device of these numbers open. A process that may not be looked into is left out.
+pub(super) fn holders(processes: &Processes, numbers: &BTreeSet<u64>) -> io::Result<Vec<Holder>> {
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pids = processes.pids()?;
+    Ok(pids
+        .into_iter()
+        .filter_map(|pid| holder(processes, numbers, pid))
+        .collect())
+}
+
+fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Holder> {
+    if !char_devices(processes, pid)
+        .ok()?
+        .any(|number| numbers.contains(&number))
+    {
+        return None;
+    }
+    let root = rustix::fs::stat(processes.path(pid, "root")).ok()?;
+    Some(Holder {
+        process: processes.key(pid).ok()?,
+        view: View {
+            mount_namespace: processes.mount_namespace(pid).ok()?,
+            root: identity(&root),
+        },
+    })
+}
+
+/// The holders, kept up to date at a bounded cost.
+#[derive(Debug, Default)]
+pub(super) struct Discovery {
+    holders: Vec<Holder>,
+    pace: Pace,
+}
+
+impl Discovery {
+    /// Those of the last walk that still live, by their view.
+    pub(super) fn views(&self) -> BTreeMap<View, Vec<ProcessKey>> {
+        let mut views = BTreeMap::<_, Vec<_>>::new();
+        for holder in &self.holders {
+            views.entry(holder.view).or_default().push(holder.process);
+        }
+        views
+    }
+
+    /// Drops the dead, and walks where it is time.
+    pub(super) fn update(
+        &mut self,
+        processes: &Processes,
+        devices: &BTreeMap<String, Device>,
+        now: Instant,
+    ) -> io::Result<()> {
+        let before = self.holders.len();
+        self.holders.retain(|holder| processes.is_alive(holder.process));
+        let lost_one = self.holders.len() < before;
+        let numbers: BTreeSet<u64> = devices.values().filter_map(|device| device.number).collect();
+        if numbers.is_empty() {
+            *self = Self::default();
+            return Ok(());
+        }
+        let references = references(devices);
+        let soonest = if references.is_some() { SOONEST_COUNTED } else { SOONEST };
+        if now < self.pace.due(now, soonest, references, lost_one) {
+            return Ok(());
+        }
+        self.holders = self.pace.walk(now, references, || {
+            if references == Some(0) {
+                Ok(Vec::new())
+            } else {
+                holders(processes, &numbers)
+            }
+        })?;
+        Ok(())
+    }
+}
+
+/// How many users the kernel counts for the devices' modules; unknown where one is not told.
+fn references(devices: &BTreeMap<String, Device>) -> Option<u64> {
+    let files: Option<BTreeSet<&PathBuf>> = devices
+        .values()
+        .map(|device| Some(&device.driver.as_ref()?.references))
+        .collect();
+    files?.into_iter().map(|file| text(file)?.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use accelscope_core::host::HostRoots;
+
+    /// `/dev/full` stands for the device: held open, it is found; nobody else has it open here.
+    #[test]
+    fn a_process_is_found_by_the_device_that_it_holds() {
+        let processes = Processes::new(&HostRoots::new("/"));
+        let numbers = BTreeSet::from([rustix::fs::makedev(1, 7)]);
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .stdin(std::fs::File::open("/dev/full").unwrap())
+            .spawn()
+            .unwrap();
+        let found = holders(&processes, &numbers).unwrap();
+        let holder = found.iter().find(|holder| holder.process.pid == child.id()).copied();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let holder = holder.expect("the child holds the device");
+        assert_eq!(
+            holder.view.mount_namespace,
+            processes.mount_namespace(std::process::id()).unwrap()
+        );
+        let found = holders(&processes, &numbers).unwrap();
+        assert!(!found.iter().any(|holder| holder.process.pid == child.id()));
+    }
+
+    #[test]
+    fn a_walk_is_not_repeated_while_the_kernel_counts_the_same_users() {
+        let sys = tempfile::tempdir().unwrap();
+        let references = sys.path().join("refcnt");
+        std::fs::write(&references, "1\n").unwrap();
+        let processes = Processes::new(&HostRoots::new("/"));
+        let device = Device {
+            address: String::new(),
+            name: String::new(),
+            // Nobody holds it: a holder that ends is a reason to walk.
+            number: Some(rustix::fs::makedev(1, 200)),
+            driver: Some(super::super::device::Driver {
+                version: None,
+                references: references.clone(),
+            }),
+            monitored_on_card: false,
+        };
+        let devices = BTreeMap::from([(String::new(), device)]);
+        let mut discovery = Discovery::default();
+        let now = Instant::now();
+        let mut walked = |seconds| {
+            let now = now + Duration::from_secs(seconds);
+            discovery.update(&processes, &devices, now).unwrap();
+            discovery.pace.walked_at() == Some(now)
+        };
+        assert!(walked(0));
+        assert!(!walked(59));
+        assert!(walked(60), "to be sure");
+        std::fs::write(&references, "2\n").unwrap();
+        assert!(walked(90));
+    }
+
+    #[test]
+    fn without_devices_nobody_is_looked_at() {
+        let nowhere = Processes::new(&HostRoots::new("/nonexistent"));
+        assert!(holders(&nowhere, &BTreeSet::new()).unwrap().is_empty());
+        let mut discovery = Discovery::default();
+        discovery.update(&nowhere, &BTreeMap::new(), Instant::now()).unwrap();
+        assert!(discovery.views().is_empty());
+    }
+}

@@ -1,0 +1,434 @@
+//! Why there is nothing to see, and what to do about it.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Settings;
+use super::decode::decode;
+use super::device::{self, Device};
+use super::directory::{Directory, DirectoryId, MAX_FILES};
+use super::discover::{Holder, holders};
+use super::reading::claimed_pid;
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::process::Processes;
+use accelscope_core::host::writer::{self, Writer, WriterHint};
+use accelscope_core::metric::Timestamp;
+use accelscope_core::sampler::{Finding, Level};
+
+const START_WITH: &str = "set HAILO_MONITOR=1 in its environment (SCHEDULER_MONITOR=1 before HailoRT 4.13) and start it \
+    again: HailoRT looks at it once, at its start";
+
+const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
+    just ended";
+
+/// Age from which a file is thought to be left behind, where none is configured.
+const STALE: Duration = Duration::from_secs(10);
+
+/// Most bytes of a process' environment that are looked at.
+const MAX_ENVIRONMENT: u64 = 256 * 1024;
+
+fn finding(level: Level, what: impl Into<String>, remedy: impl Into<Option<String>>) -> Finding {
+    Finding {
+        level,
+        what: what.into(),
+        remedy: remedy.into(),
+    }
+}
+
+/// Everything that can be said about the Hailo devices of this host and what they let be seen, by looking anew.
+pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let devices = match device::scan(roots) {
+        Ok(devices) => devices.into_values().collect(),
+        Err(error) => {
+            let what = format!("sysfs cannot be read: {error}");
+            found.push(finding(
+                Level::Fail,
+                what,
+                "mount the host's /sys, and set host.root to where".to_owned(),
+            ));
+            Vec::new()
+        }
+    };
+    found.extend(without_driver(roots));
+    let processes = Processes::new(roots);
+    let mut files = Files::new(settings);
+    match Directory::configured(roots, &settings.dir) {
+        Ok(directory) => files.add(&directory, &processes, &mut found),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            let remedy = "run the agent as root, or set hailo.dir to the real directory".to_owned();
+            let what = format!("{}: {error}", settings.dir.display());
+            found.push(finding(Level::Fail, what, remedy));
+        }
+    }
+    let users = users(&processes, &devices, &mut found);
+    for user in &users {
+        of_user(&processes, *user, settings, &mut files, &mut found);
+    }
+    of_devices(&devices, &files, users.len(), settings, &mut found);
+    let files = files.fresh.len();
+    if devices.is_empty() && files == 0 && found.is_empty() {
+        let remedy = "on a machine with a Hailo, load its driver (hailo_pci, hailo1x_pci) and check `lspci -d 1e60:`";
+        found.push(finding(Level::Nothing, "no Hailo device found", remedy.to_owned()));
+    }
+    found
+}
+
+/// One line for a run that found nothing.
+pub(super) fn in_short(roots: &HostRoots) -> String {
+    let unbound = without_driver(roots).next();
+    unbound.map_or_else(
+        || "no Hailo device and no monitor file found".to_owned(),
+        |finding| finding.what,
+    )
+}
+
+fn without_driver(roots: &HostRoots) -> impl Iterator<Item = Finding> {
+    device::without_driver(roots).into_iter().map(|address| {
+        let remedy = "install the driver of your HailoRT's version (package hailort-pcie-driver, on a Raspberry Pi \
+                      hailo-all) and load it: `modprobe hailo_pci`, for a Hailo-10H `modprobe hailo1x_pci`";
+        finding(
+            Level::Fail,
+            format!("Hailo device {address} has no driver"),
+            remedy.to_owned(),
+        )
+    })
+}
+
+fn users(processes: &Processes, devices: &[Device], found: &mut Vec<Finding>) -> Vec<Holder> {
+    let numbers: BTreeSet<u64> = devices.iter().filter_map(|device| device.number).collect();
+    holders(processes, &numbers).unwrap_or_else(|error| {
+        let what = format!("processes cannot be listed: {error}");
+        found.push(finding(
+            Level::Warn,
+            what,
+            "mount the host's /proc, and set host.root to where".to_owned(),
+        ));
+        Vec::new()
+    })
+}
+
+/// Looks into the process' own view of the file system, and says what is missing there.
+fn of_user(processes: &Processes, user: Holder, settings: &Settings, files: &mut Files<'_>, found: &mut Vec<Finding>) {
+    let pid = user.process.pid;
+    let name = processes.executable_name(pid).or_else(|_| processes.command_name(pid));
+    let who = format!("process {pid} ({})", name.as_deref().unwrap_or("?"));
+    if name.is_ok_and(|name| name == "hailort_service") {
+        let what = format!("{who} works for all its clients: they are seen as this one process");
+        let remedy = "for readings of each client, do not use the multi-process service in the applications";
+        found.push(finding(Level::Warn, what, remedy.to_owned()));
+    }
+    if let Ok(directory) = Directory::in_namespace(&processes.path(pid, "root")) {
+        let others = !files.directories.contains(&directory.id);
+        files.add(&directory, processes, found);
+        if others && !settings.discover {
+            let what = format!("{who} has a directory of monitor files of its own, which is not looked at");
+            found.push(finding(Level::Warn, what, "set hailo.discover = true".to_owned()));
+        }
+    }
+    let ids = processes.ns_pids(pid).unwrap_or_default();
+    if files.fresh.contains(&ids.last().copied().unwrap_or(pid)) {
+        return;
+    }
+    let (what, remedy) = match monitor_variable(&processes.path(pid, "environ")) {
+        Some(true) => (
+            format!("{who} uses a Hailo and was started with HAILO_MONITOR=1, but writes no monitor file"),
+            "check that it can create /tmp/hmon_files and write to it (the first user to run HailoRT owns it), and that \
+             it has opened a virtual device"
+                .to_owned(),
+        ),
+        Some(false) => (
+            format!("{who} uses a Hailo and was started without HAILO_MONITOR=1"),
+            START_WITH.to_owned(),
+        ),
+        None => (
+            format!("{who} uses a Hailo but writes no monitor file"),
+            START_WITH.to_owned(),
+        ),
+    };
+    found.push(finding(Level::Warn, what, remedy));
+}
+
+/// The monitor files of all directories, each looked at once.
+struct Files<'a> {
+    settings: &'a Settings,
+    directories: BTreeSet<DirectoryId>,
+    /// The ids that their writers have to themselves.
+    fresh: Vec<u32>,
+    stale: usize,
+}
+
+impl<'a> Files<'a> {
+    const fn new(settings: &'a Settings) -> Self {
+        Self {
+            settings,
+            directories: BTreeSet::new(),
+            fresh: Vec::new(),
+            stale: 0,
+        }
+    }
+
+    fn add(&mut self, directory: &Directory, processes: &Processes, found: &mut Vec<Finding>) {
+        if !self.directories.insert(directory.id) {
+            return;
+        }
+        let max_age = self.settings.max_age.unwrap_or(STALE);
+        let (names, more) = directory.names().unwrap_or_default();
+        if more > 0 {
+            let what =
+                format!("{more} or more monitor files are left out: only the {MAX_FILES} written last are looked at");
+            let remedy = format!(
+                "remove what killed applications left behind: find {} -type f -mmin +5 -delete",
+                self.settings.dir.display()
+            );
+            found.push(finding(Level::Warn, what, remedy));
+        }
+        for name in names {
+            let Ok((bytes, stamp)) = directory.read(&name) else {
+                continue;
+            };
+            let Some(pid) = decode(&bytes)
+                .ok()
+                .and_then(|message| claimed_pid(&message.pid, &name.to_string_lossy()))
+            else {
+                continue;
+            };
+            let hint = WriterHint {
+                pid,
+                directory: directory.id,
+                seen_as: super::seen_as(self.settings),
+                written: stamp.modified,
+            };
+            let is_fresh = Timestamp::now().since(stamp.modified) <= max_age;
+            match writer::find(processes, &hint) {
+                Ok(Writer::None) if is_fresh => {
+                    self.stale += 1;
+                    let what = format!(
+                        "{} was written just now, by a process that is not there",
+                        name.display()
+                    );
+                    found.push(finding(Level::Warn, what, UNSEEN.to_owned()));
+                }
+                Ok(Writer::None) => self.stale += 1,
+                Ok(Writer::Several(many)) if is_fresh => {
+                    self.fresh.push(pid);
+                    let what = format!(
+                        "{}: {many} processes may be its writer; shown without one",
+                        name.display()
+                    );
+                    let remedy = "give each container a /tmp of its own: do not share /tmp/hmon_files between them";
+                    found.push(finding(Level::Warn, what, remedy.to_owned()));
+                }
+                Err(error) if is_fresh => {
+                    self.fresh.push(pid);
+                    let what = format!("{}: its writer cannot be told: {error}", name.display());
+                    let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace";
+                    found.push(finding(Level::Warn, what, remedy.to_owned()));
+                }
+                _ if is_fresh => self.fresh.push(pid),
+                _ => self.stale += 1,
+            }
+        }
+    }
+}
+
+/// Whether its environment, as it was at the process' start, turns the monitor on; unknown where it may not be read.
+fn monitor_variable(environ: &Path) -> Option<bool> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(environ)
+        .ok()?
+        .take(MAX_ENVIRONMENT)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    let on = [b"HAILO_MONITOR=1".as_slice(), b"SCHEDULER_MONITOR=1"];
+    Some(
+        bytes
+            .split(|&byte| byte == 0)
+            .any(|variable| on.iter().any(|on| variable.starts_with(on))),
+    )
+}
+
+fn of_devices(devices: &[Device], files: &Files<'_>, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
+    let dir = settings.dir.display();
+    let (fresh, stale) = (files.fresh.len(), files.stale);
+    let left = if stale > 0 {
+        format!(" ({stale} left behind or no longer written)")
+    } else {
+        String::new()
+    };
+    for device in devices {
+        let Device { name, address, .. } = device;
+        let who = format!("{name} ({address})");
+        if device.monitored_on_card {
+            let what = format!("{who} runs its scheduler on the card: the host gets no monitor files");
+            let remedy = "none here: utilization of a Hailo-10H or -15 card is known on the card alone";
+            found.push(finding(Level::Warn, what, remedy.to_owned()));
+        } else if fresh > 0 {
+            found.push(finding(Level::Ok, format!("{who}: {fresh} monitor files{left}"), None));
+        } else if users == 0 {
+            let what = format!("{who}: nobody uses it that can be seen; no live monitor file in {dir}{left}");
+            let remedy = format!("where an application does use it, {START_WITH}");
+            found.push(finding(Level::Warn, what, remedy));
+        } else {
+            found.push(finding(
+                Level::Warn,
+                format!("{who}: no live monitor file in {dir}{left}"),
+                None,
+            ));
+        }
+    }
+    if devices.is_empty() && fresh > 0 {
+        let what = format!("{fresh} monitor files{left}, and no device in sysfs");
+        found.push(finding(Level::Ok, what, None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use accelscope_proto::hailo::ProtoMon;
+    use prost::Message;
+
+    use super::super::device::tests::plant;
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            dir: "/tmp/hmon_files".into(),
+            discover: true,
+            max_age: None,
+            min_interval: std::time::Duration::ZERO,
+        }
+    }
+
+    /// A host of its own, but for the processes.
+    fn host() -> tempfile::TempDir {
+        let host = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/proc", host.path().join("proc")).unwrap();
+        host
+    }
+
+    fn said(host: &Path) -> Vec<Finding> {
+        explain(&HostRoots::new(host), &settings())
+    }
+
+    #[test]
+    fn a_host_without_hailo_is_told_apart_from_one_without_driver() {
+        let host = host();
+        let found = said(host.path());
+        assert_eq!((found.len(), found[0].level), (1, Level::Nothing));
+        assert_eq!(found[0].what, "no Hailo device found");
+        let pci = host.path().join("sys/bus/pci/devices/0001:01:00.0");
+        std::fs::create_dir_all(&pci).unwrap();
+        std::fs::write(pci.join("vendor"), "0x1e60\n").unwrap();
+        let found = said(host.path());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].what, "Hailo device 0001:01:00.0 has no driver");
+        assert_eq!(in_short(&HostRoots::new(host.path())), found[0].what);
+    }
+
+    #[test]
+    fn a_user_without_the_monitor_is_named_and_told_how() {
+        let host = host();
+        plant(
+            host.path(),
+            "hailo_chardev",
+            "hailo0",
+            &[("board_location", "0001:01:00.0"), ("dev", "1:7")],
+        );
+        let run = |variable: &str| {
+            let mut child = std::process::Command::new("sleep")
+                .arg("60")
+                .env("HAILO_MONITOR", variable)
+                .stdin(std::fs::File::open("/dev/full").unwrap())
+                .spawn()
+                .unwrap();
+            // The kernel shows a new program's environment a moment after the program itself.
+            let environ = format!("/proc/{}/environ", child.id());
+            let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+            while std::fs::read(&environ).unwrap().is_empty() {
+                assert!(std::time::Instant::now() < until, "{environ} stays empty");
+            }
+            let found = said(host.path());
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let named = format!("process {} (", child.id());
+            found
+                .into_iter()
+                .find(|found| found.what.starts_with(&named))
+                .expect("the child is named")
+        };
+        let without = run("0");
+        assert!(
+            without.what.ends_with("was started without HAILO_MONITOR=1"),
+            "{}",
+            without.what
+        );
+        assert!(without.remedy.unwrap().contains("HAILO_MONITOR=1"));
+        let with = run("1");
+        assert!(with.what.ends_with("but writes no monitor file"), "{}", with.what);
+        assert!(with.remedy.unwrap().contains("/tmp/hmon_files"));
+    }
+
+    #[test]
+    fn a_card_with_its_own_scheduler_and_an_idle_one_differ() {
+        let host = host();
+        plant(
+            host.path(),
+            "hailo_chardev",
+            "hailo0",
+            &[("board_location", "0001:01:00.0")],
+        );
+        plant(host.path(), "hailo1x", "h1x-0", &[("device_id", "0002:01:00.0")]);
+        let found = said(host.path());
+        assert!(
+            found[0].what.starts_with("hailo0 (0001:01:00.0): nobody uses it"),
+            "{found:?}"
+        );
+        assert!(found[1].what.contains("on the card"), "{found:?}");
+    }
+
+    #[test]
+    fn files_that_live_are_told_apart_from_those_left_behind() {
+        let host = host();
+        plant(
+            host.path(),
+            "hailo_chardev",
+            "hailo0",
+            &[("board_location", "0001:01:00.0")],
+        );
+        let real = tempfile::tempdir_in("/tmp").unwrap();
+        std::os::unix::fs::symlink("/tmp", host.path().join("tmp")).unwrap();
+        let settings = Settings {
+            dir: real.path().join("hmon_files"),
+            ..settings()
+        };
+        std::fs::create_dir(&settings.dir).unwrap();
+        let write = |pid: u32| {
+            let message = ProtoMon {
+                pid: pid.to_string(),
+                ..ProtoMon::default()
+            };
+            std::fs::write(settings.dir.join(format!("{pid}abcdef")), message.encode_to_vec()).unwrap();
+        };
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        write(child.id());
+        let said = || explain(&HostRoots::new(host.path()), &settings);
+        let found = said();
+        assert_eq!(
+            found,
+            [finding(Level::Ok, "hailo0 (0001:01:00.0): 1 monitor files", None)]
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found = said();
+        assert!(found[0].what.ends_with("by a process that is not there"), "{found:?}");
+        assert!(found[0].remedy.as_ref().unwrap().contains("hostPID"));
+        assert!(
+            found[1].what.ends_with("(1 left behind or no longer written)"),
+            "{found:?}"
+        );
+    }
+}

@@ -1,0 +1,259 @@
+//! The directories in which monitor files appear: the configured one, and those of the views that hold a device.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use inotify::WatchDescriptor;
+use rustix::io::Errno;
+
+use super::Settings;
+use super::device::Device;
+use super::directory::{self, Directory, DirectoryId};
+use super::discover::{Discovery, View};
+use super::monitored::{Monitored, warn_once};
+use super::watch::{Event, Watch};
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::process::Processes;
+use accelscope_core::metric::ProcessKey;
+
+/// Shortest time between two looks at what the kernel tells: a file is decoded at most that often.
+const REST: Duration = Duration::from_millis(50);
+/// How long to wait before trying again to get an inotify instance.
+const WATCH_AGAIN: Duration = Duration::from_mins(1);
+/// How long a directory that has been removed keeps its name only where it is mounted.
+const DELETED_LASTS: Duration = Duration::from_secs(2);
+/// Most views that are looked into.
+const MAX_VIEWS: usize = 128;
+
+/// All directories, and the one watch for them.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    watch: Option<Watch>,
+    watch_at: Option<Instant>,
+    /// The watch for the configured directory to appear.
+    parent: Option<WatchDescriptor>,
+    configured: Option<Monitored>,
+    namespaces: BTreeMap<View, Monitored>,
+    discovery: Discovery,
+    looked_at: Option<Instant>,
+    warned: Warned,
+}
+
+/// What has been said.
+#[derive(Debug, Default)]
+struct Warned {
+    watch: bool,
+    deleted: bool,
+    deleted_since: Option<Instant>,
+}
+
+impl Sources {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Monitored> {
+        self.configured.iter().chain(self.namespaces.values())
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Monitored> {
+        self.configured.iter_mut().chain(self.namespaces.values_mut())
+    }
+
+    /// Opens what is new, lets go of what is gone, and tells the directories what happened to their files.
+    pub(super) fn update(
+        &mut self,
+        roots: &HostRoots,
+        settings: &Settings,
+        devices: &BTreeMap<String, Device>,
+        now: Instant,
+    ) -> io::Result<()> {
+        self.open_watch(now);
+        let configured = self.find_configured(roots, &settings.dir, now);
+        if settings.discover {
+            self.find_namespaces(&Processes::new(roots), devices, now);
+        }
+        self.drain(&settings.dir);
+        self.tell();
+        configured
+    }
+
+    fn open_watch(&mut self, now: Instant) {
+        if self.watch.is_some() || self.watch_at.is_some_and(|last| now < last + WATCH_AGAIN) {
+            return;
+        }
+        self.watch_at = Some(now);
+        match Watch::new() {
+            Ok(watch) => {
+                let all = self.configured.iter_mut().chain(self.namespaces.values_mut());
+                all.for_each(|monitored| monitored.watch_with(&watch, &mut self.warned.watch));
+                self.watch = Some(watch);
+            }
+            Err(error) => warn_once(&mut self.warned.watch, &error),
+        }
+    }
+
+    fn find_configured(&mut self, roots: &HostRoots, dir: &Path, now: Instant) -> io::Result<()> {
+        let there = rustix::fs::lstat(roots.path(dir))
+            .ok()
+            .map(|stat| directory::identity(&stat));
+        let held = self.configured.as_ref().filter(|held| !held.directory.is_deleted());
+        if held.is_some_and(|held| Some(held.directory.id) == there) {
+            return Ok(());
+        }
+        if let Some(lost) = self.configured.take() {
+            self.forget(lost);
+        }
+        if there.is_none() {
+            self.warned.deleted_since = None;
+            self.watch_parent(roots, dir);
+            return Ok(());
+        }
+        match Directory::configured(roots, dir) {
+            Ok(directory) if directory.is_deleted() => {
+                // For an instant a directory that is being removed has its name still.
+                let since = *self.warned.deleted_since.get_or_insert(now);
+                let lasts = now.saturating_duration_since(since) >= DELETED_LASTS;
+                if lasts && !std::mem::replace(&mut self.warned.deleted, true) {
+                    tracing::warn!(
+                        dir = %dir.display(),
+                        "the mounted directory was removed on the host, and its mount shows it empty for ever: mount the \
+                         directory above it instead"
+                    );
+                }
+                Ok(())
+            }
+            Ok(directory) => {
+                if let (Some(parent), Some(watch)) = (self.parent.take(), &self.watch) {
+                    watch.remove(parent);
+                }
+                self.warned.deleted = false;
+                self.warned.deleted_since = None;
+                self.namespaces
+                    .retain(|_, monitored| monitored.directory.id != directory.id);
+                self.configured = Some(Monitored::new(directory, self.watch.as_ref(), &mut self.warned.watch));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => {
+                let remedy = remedy(&error);
+                Err(io::Error::new(
+                    error.kind(),
+                    format!("hailo.dir {}: {error}{remedy}", dir.display()),
+                ))
+            }
+        }
+    }
+
+    fn watch_parent(&mut self, roots: &HostRoots, dir: &Path) {
+        if self.parent.is_none()
+            && let (Some(watch), Some(parent)) = (&self.watch, dir.parent())
+        {
+            // Without it the directory is found at the next period.
+            self.parent = watch.add_parent(roots.path(parent)).ok();
+        }
+    }
+
+    fn find_namespaces(&mut self, processes: &Processes, devices: &BTreeMap<String, Device>, now: Instant) {
+        if let Err(error) = self.discovery.update(processes, devices, now) {
+            tracing::debug!(%error, "cannot look for processes that hold a Hailo device");
+        }
+        let views = self.discovery.views();
+        let gone = |view: &View, held: &Monitored| !views.contains_key(view) || held.directory.is_deleted();
+        // An open directory would keep the namespace's mount alive.
+        let lost: Vec<_> = self.namespaces.extract_if(.., |view, held| gone(view, held)).collect();
+        for (_, lost) in lost {
+            self.forget(lost);
+        }
+        for (view, holders) in views.into_iter().take(MAX_VIEWS) {
+            if self.namespaces.contains_key(&view) {
+                continue;
+            }
+            let Some(directory) = open_in_view(processes, &holders) else {
+                continue;
+            };
+            if !self.knows(directory.id) {
+                let monitored = Monitored::new(directory, self.watch.as_ref(), &mut self.warned.watch);
+                self.namespaces.insert(view, monitored);
+            }
+        }
+    }
+
+    fn knows(&self, id: DirectoryId) -> bool {
+        self.all().any(|monitored| monitored.directory.id == id)
+    }
+
+    fn forget(&self, lost: Monitored) {
+        if let (Some(watch), Some(descriptor)) = (&self.watch, lost.watch) {
+            watch.remove(descriptor);
+        }
+    }
+
+    fn tell(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        for event in watch.events.drain(..) {
+            let mut all = self.configured.iter_mut().chain(self.namespaces.values_mut());
+            match event {
+                Event::Name(from, name) => {
+                    if let Some(monitored) = all.find(|monitored| monitored.watch.as_ref() == Some(&from)) {
+                        monitored.touch(name);
+                    }
+                }
+                // What became of the directory is found by looking at it.
+                Event::Lost(_) => {}
+                Event::Overflow => all.for_each(Monitored::rescan),
+            }
+        }
+    }
+
+    fn drain(&mut self, dir: &Path) {
+        self.looked_at = Some(Instant::now());
+        let Some(watch) = &mut self.watch else { return };
+        let name = dir.file_name();
+        let wanted = |from: &WatchDescriptor, told: &OsStr| self.parent.as_ref() != Some(from) || Some(told) == name;
+        if let Err(error) = watch.drain(wanted) {
+            tracing::warn!(%error, "cannot read what changed: everything is looked at every second instead");
+            self.watch = None;
+            self.parent = None;
+            self.all_mut().for_each(|monitored| monitored.watch = None);
+        }
+    }
+
+    /// Blocks until something happened to a monitor file or its directory, at most until `until`.
+    pub(super) fn wait(&mut self, dir: &Path, until: Instant) {
+        let sleep = |until: Instant| std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        let until = self.all().filter_map(Monitored::due).fold(until, Instant::min);
+        loop {
+            sleep(self.looked_at.map_or(until, |last| (last + REST).min(until)));
+            let Some(watch) = &self.watch else {
+                return sleep(until);
+            };
+            if let Err(error) = watch.poll(until) {
+                tracing::debug!(%error, "cannot wait for events");
+                return sleep(until);
+            }
+            self.drain(dir);
+            if Instant::now() >= until || self.watch.as_ref().is_none_or(|watch| !watch.events.is_empty()) {
+                return;
+            }
+        }
+    }
+}
+
+fn open_in_view(processes: &Processes, holders: &[ProcessKey]) -> Option<Directory> {
+    holders.iter().find_map(|holder| {
+        let opened = Directory::in_namespace(&processes.path(holder.pid, "root"));
+        let opened = opened.inspect_err(|error| {
+            tracing::trace!(pid = holder.pid, %error, "no monitor files in the view of a device's user");
+        });
+        opened.ok().filter(|directory| !directory.is_deleted())
+    })
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::LOOP) => " (a symbolic link, which anybody could have made: set hailo.dir to its target)",
+        Some(Errno::NOTDIR) => " (no directory: set hailo.dir to the one in which HailoRT writes)",
+        Some(Errno::ACCESS) => " (run the agent as root or as the owner of the files)",
+        _ => "",
+    }
+}

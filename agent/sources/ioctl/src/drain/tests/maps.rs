@@ -1,0 +1,118 @@
+//! Maps as a test wants them.
+
+use super::*;
+use crate::kernel::{Event, Report, Watch};
+
+pub(super) type Between = Box<dyn FnMut(&mut Inside) + Send>;
+
+/// Maps as a test wants them; `between` happens before each reading of one.
+#[derive(Default)]
+pub(super) struct Maps {
+    pub(super) inside: RefCell<Inside>,
+    pub(super) between: Option<Between>,
+    pub(super) report: Report,
+}
+
+#[derive(Default)]
+pub(super) struct Inside {
+    pub(super) records: BTreeMap<u32, (Ident, Record)>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) errors: BTreeMap<(u32, u32), u64>,
+    pub(super) channels: BTreeMap<(u32, u32), u64>,
+    pub(super) counters: [u64; COUNTERS as usize],
+    pub(super) now: Duration,
+    pub(super) retired: Vec<u32>,
+    pub(super) released: Vec<u64>,
+}
+
+impl Maps {
+    fn happens(&mut self) {
+        if let Some(between) = &mut self.between {
+            between(self.inside.get_mut());
+        }
+    }
+}
+
+impl Kernel for Maps {
+    fn events(&mut self, _: &mut dyn FnMut(Event<'_>)) {}
+
+    fn ready(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn slots(&mut self, visit: &mut dyn FnMut(&Slot)) {
+        self.happens();
+        self.inside.get_mut().slots.iter().for_each(visit);
+    }
+
+    fn release(&mut self, slot: &Slot) {
+        let inside = self.inside.get_mut();
+        inside.released.push(slot.owner);
+        inside.slots.retain(|one| one.owner != slot.owner);
+    }
+
+    fn records(&mut self, visit: &mut dyn FnMut(u32, &Ident, &Record)) {
+        let numbers: Vec<u32> = self.inside.get_mut().records.keys().copied().collect();
+        for number in numbers {
+            self.happens();
+            if let Some((ident, record)) = self.inside.get_mut().records.get(&number) {
+                visit(number, ident, record);
+            }
+        }
+    }
+
+    fn errors(&mut self, visit: &mut dyn FnMut(ErrorKey, u64)) {
+        self.happens();
+        for ((record, errno), count) in &self.inside.get_mut().errors {
+            let (record, errno) = (*record, *errno);
+            visit(ErrorKey { record, errno }, *count);
+        }
+    }
+
+    fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64)) {
+        self.happens();
+        for ((record, channel), count) in &self.inside.get_mut().channels {
+            let (record, channel) = (*record, *channel);
+            visit(ChannelKey { record, channel }, *count);
+        }
+    }
+
+    fn counters(&self) -> [u64; COUNTERS as usize] {
+        self.inside.borrow().counters
+    }
+
+    fn retire(&mut self, number: u32) {
+        self.inside.get_mut().retired.push(number);
+    }
+
+    fn settle(&mut self, freed: &mut dyn FnMut(u32)) {
+        let inside = self.inside.get_mut();
+        for number in std::mem::take(&mut inside.retired) {
+            inside.records.remove(&number);
+            freed(number);
+        }
+    }
+
+    fn watch(&mut self, _: &[Watch<'_>]) {}
+
+    fn report(&self) -> &Report {
+        &self.report
+    }
+
+    fn memory(&self) -> u64 {
+        0
+    }
+
+    fn now(&self) -> Duration {
+        self.inside.borrow().now
+    }
+}
+
+/// Threads that are gone.
+pub(super) struct Gone(pub(super) &'static [u32]);
+
+impl Threads for Gone {
+    fn is_there(&self, _: u32, thread: u32) -> bool {
+        !self.0.contains(&thread)
+    }
+}

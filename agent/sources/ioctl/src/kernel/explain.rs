@@ -1,0 +1,174 @@
+//! How calls are seen here, for `agent doctor`.
+
+use std::time::Instant;
+
+use super::{Driver, Kernel, Live, Obstacle, Options, Report, Rung, Watch};
+use crate::{Devices, Settings};
+use accelscope_core::host::HostRoots;
+use accelscope_core::sampler::{Finding, Level};
+
+/// Which hook each driver gets, what the kernel refuses and why, and what would give more. Attaches the hooks for a
+/// moment, since only the kernel can tell; nothing where there is no device.
+pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
+    let mut devices = Devices::quiet(roots.clone(), settings.extra.clone());
+    devices.update(Instant::now());
+    let watches: Vec<_> = devices
+        .all()
+        .values()
+        .zip(0..)
+        .map(|(device, place)| Watch { place, device })
+        .collect();
+    if watches.is_empty() {
+        return Vec::new();
+    }
+    let mut live = Live::new(roots.clone(), Options::new(settings));
+    live.watch(&watches);
+    findings(live.report(), live.memory())
+}
+
+fn findings(report: &Report, memory: u64) -> Vec<Finding> {
+    let mut findings: Vec<_> = report.drivers.iter().map(|found| driver(found, report)).collect();
+    // Where no driver has a hook, the reason stands with each of them.
+    let hooked = report.drivers.iter().any(|driver| driver.rung != Rung::Scan);
+    for obstacle in report.obstacles.iter().filter(|_| hooked) {
+        findings.push(Finding {
+            level: Level::Warn,
+            what: obstacle.what.clone(),
+            remedy: Some(obstacle.remedy.clone()),
+        });
+    }
+    if let Some(offsets) = report.offsets.as_ref().filter(|_| hooked) {
+        findings.push(Finding {
+            level: Level::Ok,
+            what: format!(
+                "the kernel's structures are known from {}; the maps take {:.1} MiB of kernel memory",
+                match offsets.as_str() {
+                    "kernel BTF" => "the kernel itself (BTF)",
+                    "calibration" => "looking at the agent's own task (calibration), as the kernel has no BTF",
+                    file => file,
+                },
+                memory as f64 / f64::from(1 << 20)
+            ),
+            remedy: None,
+        });
+    }
+    findings
+}
+
+fn driver(driver: &Driver, report: &Report) -> Finding {
+    let devices = driver.devices.join(", ");
+    if driver.rung == Rung::Scan {
+        let why: Vec<&Obstacle> = report.obstacles.iter().chain(&driver.obstacles).collect();
+        let what: Vec<_> = why.iter().map(|obstacle| said(obstacle)).collect();
+        // The last rung that was tried needs least.
+        let remedy = why.last().map(|obstacle| obstacle.remedy.clone());
+        return match remedy {
+            Some(_) => Finding {
+                level: Level::Warn,
+                what: format!("{devices}: only who holds them is seen, no calls: {}", what.join("; ")),
+                remedy,
+            },
+            None => Finding {
+                level: Level::Ok,
+                what: format!("{devices}: only who holds them is seen, no calls, as ioctl.hooks has it"),
+                remedy: None,
+            },
+        };
+    }
+    let mut what = format!("{devices}: calls are counted by {}", driver.rung);
+    match (&driver.symbol, driver.rung) {
+        (Some(symbol), Rung::Fentry) => what.push_str(&format!(
+            " on {symbol}; while the agent runs, {} cannot be unloaded (ioctl.hooks = [\"kprobe\"] leaves it free)",
+            driver.name
+        )),
+        (Some(symbol), _) => what.push_str(&format!(" on {symbol}")),
+        (None, _) => what.push_str(", which costs every system call of the machine a little"),
+    }
+    for obstacle in &driver.obstacles {
+        what.push_str(&format!("; {} ({})", said(obstacle), obstacle.remedy));
+    }
+    Finding {
+        level: Level::Ok,
+        what,
+        remedy: None,
+    }
+}
+
+fn said(obstacle: &Obstacle) -> String {
+    match obstacle.rung {
+        Some(rung) => format!("no {rung}: {}", obstacle.what),
+        None => obstacle.what.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hailo(rung: Rung, symbol: Option<&str>, obstacles: Vec<Obstacle>) -> Driver {
+        Driver {
+            name: "hailo_pci".into(),
+            devices: vec!["hailo0".into(), "hailo1".into()],
+            rung,
+            symbol: symbol.map(str::to_owned),
+            obstacles,
+        }
+    }
+
+    fn obstacle(rung: Option<Rung>, what: &str) -> Obstacle {
+        Obstacle {
+            rung,
+            what: what.into(),
+            remedy: format!("mend {what}"),
+        }
+    }
+
+    #[test]
+    fn a_driver_with_a_hook_says_why_not_a_better_one() {
+        let report = Report {
+            drivers: vec![hailo(
+                Rung::Tracepoint,
+                None,
+                vec![obstacle(Some(Rung::Kprobe), "no CONFIG_KPROBES")],
+            )],
+            offsets: Some("calibration".into()),
+            ..Report::default()
+        };
+        let found = findings(&report, 5 << 20);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].level, Level::Ok);
+        assert!(
+            found[0]
+                .what
+                .starts_with("hailo0, hailo1: calls are counted by tracepoint"),
+            "{found:?}"
+        );
+        assert!(
+            found[0].what.contains("no kprobe: no CONFIG_KPROBES (mend"),
+            "{found:?}"
+        );
+        assert!(
+            found[1].what.contains("5.0 MiB") && found[1].what.contains("calibration"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn without_a_hook_there_is_one_line_with_the_reason() {
+        let report = Report {
+            drivers: vec![hailo(Rung::Scan, None, Vec::new())],
+            obstacles: vec![obstacle(None, "the agent lacks CAP_BPF")],
+            ..Report::default()
+        };
+        let found = findings(&report, 0);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].level, Level::Warn);
+        assert!(found[0].what.contains("no calls: the agent lacks CAP_BPF"), "{found:?}");
+        assert_eq!(found[0].remedy.as_deref(), Some("mend the agent lacks CAP_BPF"));
+        let wanted = Report {
+            drivers: vec![hailo(Rung::Scan, None, Vec::new())],
+            ..Report::default()
+        };
+        assert_eq!(findings(&wanted, 0)[0].level, Level::Ok, "it was asked for");
+    }
+}

@@ -1,0 +1,291 @@
+//! One look at the devices that there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
+
+use super::device::Device;
+use super::extra::Extra;
+use super::families::{KINDS, Signs, folders};
+use super::family::Family;
+use super::majors::Majors;
+use super::{hooks, sysfs};
+use accelscope_core::host::{HostRoots, hailo};
+
+/// Most names of one folder that are looked at.
+const MAX_NAMES: usize = 8192;
+/// Most devices that are watched. Only NVIDIA's capabilities could be more.
+const MAX_DEVICES: usize = 1024;
+
+/// What a scan needs to know.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    pub(super) roots: HostRoots,
+    pub(super) extra: Vec<Extra>,
+    /// Parts of Hailo's `hw.id`.
+    pub(super) machine_id: String,
+    pub(super) node_name: String,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) devices: BTreeMap<u64, Device>,
+    /// What the user should know.
+    pub(super) warnings: BTreeSet<Warning>,
+}
+
+/// Something that is not watched as the user may think, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Warning {
+    pub(super) what: String,
+    pub(super) remedy: &'static str,
+}
+
+/// A device as it is first seen.
+#[derive(Debug, Default)]
+struct Seen {
+    class: Option<&'static str>,
+    /// Its name in its class.
+    class_name: Option<String>,
+    /// Its class directory.
+    directory: Option<PathBuf>,
+    /// Its path below `/dev`.
+    node: Option<String>,
+}
+
+impl Scanner {
+    /// Reads `/dev`, `/proc/devices` and sysfs. What cannot be read is taken for absent: other signs may do.
+    pub(super) fn scan(&self) -> Found {
+        let mut found = Found::default();
+        let majors = Majors::read(&self.roots)
+            .inspect_err(|error| tracing::debug!(%error, "cannot read /proc/devices: device nodes are known by name"))
+            .ok();
+        let mut seen = self.classes();
+        self.nodes(&mut seen);
+        for (number, seen) in seen {
+            let Some(device) = self.device(number, seen, majors.as_ref()) else {
+                continue;
+            };
+            if found.devices.len() >= MAX_DEVICES {
+                found.warnings.insert(Warning {
+                    what: format!("there are more than {MAX_DEVICES} device nodes, and the rest is not watched"),
+                    remedy: "remove nodes of devices that are gone",
+                });
+                break;
+            }
+            found.devices.insert(number, device);
+        }
+        for extra in &self.extra {
+            self.add_extra(extra, majors.as_ref(), &mut found);
+        }
+        found
+    }
+
+    /// Devices of the classes in the table.
+    fn classes(&self) -> BTreeMap<u64, Seen> {
+        let mut seen = BTreeMap::<u64, Seen>::new();
+        let classes: BTreeSet<&str> = KINDS.iter().flat_map(|kind| kind.classes).copied().collect();
+        for class in classes {
+            let Ok(entries) = std::fs::read_dir(self.roots.sys().join("class").join(class)) else {
+                continue;
+            };
+            for entry in entries.take(MAX_NAMES).flatten() {
+                // A display's connectors have no number.
+                let Some(number) = sysfs::number(&entry.path()) else {
+                    continue;
+                };
+                let entry_seen = seen.entry(number).or_default();
+                entry_seen.class = Some(class);
+                // sysfs cannot have a slash in a name.
+                entry_seen.class_name = Some(entry.file_name().to_string_lossy().replace('!', "/"));
+                entry_seen.directory = Some(entry.path());
+            }
+        }
+        seen
+    }
+
+    /// Character devices in the folders of the table. Links are left out: what they lead to is found itself.
+    fn nodes(&self, seen: &mut BTreeMap<u64, Seen>) {
+        for folder in folders() {
+            let path = self.roots.dev().join(folder);
+            let Ok(entries) = std::fs::read_dir(&path) else {
+                continue;
+            };
+            for entry in entries.take(MAX_NAMES).flatten() {
+                let Some(number) = char_device(&entry.path()) else {
+                    continue;
+                };
+                let Ok(name) = entry.file_name().into_string() else {
+                    continue;
+                };
+                let node = if folder.is_empty() {
+                    name
+                } else {
+                    format!("{folder}/{name}")
+                };
+                let known = |node: &str| KINDS.iter().any(|kind| kind.has_node(node));
+                let before = &mut seen.entry(number).or_default().node;
+                // Of several nodes of one device that with the driver's own name, else the first.
+                let better = before
+                    .as_ref()
+                    .is_none_or(|before| (!known(&node), &node) < (!known(before), before));
+                if better {
+                    *before = Some(node);
+                }
+            }
+        }
+    }
+
+    fn device(&self, number: u64, seen: Seen, majors: Option<&Majors>) -> Option<Device> {
+        let directory = seen.directory.or_else(|| sysfs::directory(&self.roots, number));
+        let driver = directory
+            .as_ref()
+            .and_then(|path| sysfs::link(&path.join("device/driver")));
+        let vendor = self.vendor(directory.as_deref(), seen.node.as_deref());
+        let signs = Signs {
+            class: seen.class,
+            drivers: majors.map(|majors| majors.drivers(rustix::fs::major(number))),
+            node: seen.node.as_deref(),
+            vendor: vendor.as_deref(),
+            driver: driver.as_deref(),
+        };
+        let family = signs.kind()?.family;
+        let name = seen.class_name.or_else(|| seen.node.as_deref().map(short))?;
+        let is_display = family == Family::Drm && name.starts_with("card");
+        if is_display && directory.as_ref().is_some_and(|path| !sysfs::renders(path)) {
+            return None;
+        }
+        let node = seen.node.map(|node| Path::new("/dev").join(node));
+        Some(self.describe(number, name, family, driver, directory.as_deref(), node))
+    }
+
+    fn vendor(&self, directory: Option<&Path>, node: Option<&str>) -> Option<String> {
+        if let Some(group) = node.and_then(|node| node.strip_prefix("vfio/")) {
+            return sysfs::iommu_vendor(&self.roots, group);
+        }
+        sysfs::text(&directory?.join("device/vendor"))
+    }
+
+    fn describe(
+        &self,
+        number: u64,
+        name: String,
+        family: Family,
+        driver: Option<String>,
+        directory: Option<&Path>,
+        node: Option<PathBuf>,
+    ) -> Device {
+        let address = directory.and_then(|path| address(family, path));
+        let linked = directory.and_then(|path| sysfs::link(&path.join("device/driver/module")));
+        let module = linked
+            .or_else(|| sysfs::pci_module(&self.roots, address.as_deref()?))
+            .or_else(|| self.loaded_module(family, driver.as_deref(), &name));
+        let driver_version = module
+            .as_ref()
+            .and_then(|module| sysfs::module_version(&self.roots, module));
+        let abi = match family {
+            Family::Hailo => driver_version.clone(),
+            Family::Drm | Family::Accel | Family::Habana => driver,
+            _ => None,
+        };
+        Device {
+            number,
+            hw_id: self.hw_id(family, address.as_deref()),
+            name,
+            family,
+            module,
+            abi,
+            driver_version,
+            address,
+            node,
+            extra: false,
+        }
+    }
+
+    /// The one loaded module of those that may drive it.
+    fn loaded_module(&self, family: Family, driver: Option<&str>, name: &str) -> Option<String> {
+        let candidates: BTreeSet<&str> = hooks::hooks(family, driver, name)
+            .iter()
+            .map(|hook| hook.module)
+            .collect();
+        let mut loaded = candidates
+            .into_iter()
+            .filter(|module| sysfs::has_module(&self.roots, module));
+        loaded.next().filter(|_| loaded.next().is_none()).map(ToOwned::to_owned)
+    }
+
+    fn hw_id(&self, family: Family, address: Option<&str>) -> Option<String> {
+        // Others tell a serial number or nothing.
+        let address = address.filter(|_| family == Family::Hailo)?;
+        Some(hailo::hw_id(address, &self.machine_id, &self.node_name))
+    }
+
+    fn add_extra(&self, extra: &Extra, majors: Option<&Majors>, found: &mut Found) {
+        let number = match self.roots.char_device(&extra.path) {
+            Ok(number) => number,
+            Err(error) => {
+                let remedy = match error.kind() {
+                    ErrorKind::NotFound => "load its driver; it is watched from when it appears",
+                    ErrorKind::InvalidInput => "name the node of a character device, such as /dev/hailo0",
+                    _ => "run the agent as a user who may look at it",
+                };
+                let what = format!("ioctl.extra_devices: {}: {error}", extra.path.display());
+                found.warnings.insert(Warning { what, remedy });
+                return;
+            }
+        };
+        let below = extra.path.strip_prefix("/dev").unwrap_or(&extra.path);
+        let seen = Seen {
+            node: Some(below.to_string_lossy().trim_start_matches('/').to_owned()),
+            ..Seen::default()
+        };
+        let known = found
+            .devices
+            .remove(&number)
+            .or_else(|| self.device(number, seen, majors));
+        let native = known.as_ref().map(|device| device.family);
+        let family = extra.family.or(native).unwrap_or(Family::Other);
+        let below = below.to_string_lossy();
+        let mut name = short(&below);
+        // Two devices of one name would be one series.
+        if found.devices.values().any(|other| other.name == name) {
+            below.trim_start_matches('/').clone_into(&mut name);
+        }
+        // What sysfs knows of it stays, but whose it is the user says.
+        let mut device =
+            known.unwrap_or_else(|| self.describe(number, name, family, None, None, Some(extra.path.clone())));
+        device.family = family;
+        device.extra = native != Some(family);
+        if extra.abi.is_some() {
+            device.abi.clone_from(&extra.abi);
+        }
+        found.devices.insert(number, device);
+    }
+}
+
+/// The name of a node, with its folder where it says nothing alone.
+fn short(node: &str) -> String {
+    let last = node.rsplit('/').next().unwrap_or(node);
+    let says_nothing = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("channel");
+    let name = if says_nothing { node } else { last };
+    name.trim_start_matches('/').to_owned()
+}
+
+fn address(family: Family, directory: &Path) -> Option<String> {
+    if family == Family::Hailo {
+        hailo::address_of(directory)
+    } else {
+        sysfs::pci_address(directory)
+    }
+}
+
+/// The number of a node itself, without opening it.
+fn char_device(path: &Path) -> Option<u64> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
+    let found = rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE).ok()?;
+    let is_device = FileType::from_raw_mode(found.stx_mode.into()) == FileType::CharacterDevice;
+    is_device.then(|| rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor))
+}

@@ -1,0 +1,80 @@
+//! A kubelet's answer as points.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use accelscope_proto::pod_resources::{ContainerResources, DynamicResource, ListPodResourcesResponse, PodResources};
+
+use super::device::known;
+use accelscope_core::metric::catalogue::accel::DEVICE_ALLOCATION;
+use accelscope_core::metric::{Attribute, Attributes, Point, Timestamp, key};
+
+/// Most allocations of one node that are shown; a kubelet runs a few hundred pods at most.
+const MOST: usize = 10_000;
+
+/// One point for each device that a container was given, and how many there were beyond [`MOST`].
+pub(super) fn points(response: &ListPodResourcesResponse, time: Timestamp) -> (Vec<Point>, u64) {
+    // A device that lies at several places of the topology is listed at each.
+    let (mut seen, mut points, mut skipped) = (HashSet::new(), Vec::new(), 0);
+    for attributes in response.pod_resources.iter().flat_map(of_pod) {
+        if points.len() == MOST {
+            skipped += 1;
+            continue;
+        }
+        let attributes = Arc::new(attributes);
+        if seen.insert(Arc::clone(&attributes)) {
+            points.push(Point {
+                instrument: &DEVICE_ALLOCATION,
+                attributes,
+                owner: None,
+                value: 1.into(),
+                time,
+                start: None,
+            });
+        }
+    }
+    (points, skipped)
+}
+
+fn of_pod(pod: &PodResources) -> impl Iterator<Item = Attributes> {
+    pod.containers.iter().flat_map(|container| {
+        let whose: [Attribute; 3] = [
+            (key::K8S_POD_NAME, pod.name.as_str().into()),
+            (key::K8S_NAMESPACE_NAME, pod.namespace.as_str().into()),
+            (key::K8S_CONTAINER_NAME, container.name.as_str().into()),
+        ];
+        let claimed = container.dynamic_resources.iter().flat_map(of_claim);
+        let devices = of_plugins(container).chain(claimed);
+        devices.map(move |device| Attributes::new(device.into_iter().chain(whose.clone())))
+    })
+}
+
+fn of_plugins(container: &ContainerResources) -> impl Iterator<Item = Vec<Attribute>> {
+    container.devices.iter().flat_map(|devices| {
+        let resource = devices.resource_name.as_str();
+        devices.device_ids.iter().map(move |id| {
+            let mut device = vec![
+                (key::ACCEL_RESOURCE_NAME, resource.into()),
+                (key::ACCEL_DEVICE_ID, id.as_str().into()),
+            ];
+            device.extend(known(resource, id));
+            device
+        })
+    })
+}
+
+/// A claim is shared where several containers have it: each of them shows its devices.
+fn of_claim(claim: &DynamicResource) -> impl Iterator<Item = Vec<Attribute>> {
+    claim.claim_resources.iter().map(|device| {
+        let mut device = vec![
+            (key::ACCEL_CLAIM_NAME, claim.claim_name.as_str().into()),
+            (key::ACCEL_CLAIM_NAMESPACE, claim.claim_namespace.as_str().into()),
+            (key::ACCEL_DRIVER_NAME, device.driver_name.as_str().into()),
+            (key::ACCEL_POOL_NAME, device.pool_name.as_str().into()),
+            (key::ACCEL_DEVICE_ID, device.device_name.as_str().into()),
+        ];
+        // Kubernetes 1.27 to 1.30 leave them empty.
+        device.retain(|(_, value)| *value != "".into());
+        device
+    })
+}

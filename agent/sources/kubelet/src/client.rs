@@ -1,0 +1,167 @@
+//! The one question that is asked.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use accelscope_proto::pod_resources::{ListPodResourcesRequest, ListPodResourcesResponse};
+use http::uri::PathAndQuery;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::Endpoint;
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+
+use super::restart::SocketId;
+use accelscope_core::host::HostRoots;
+
+const LIST: &str = "/v1.PodResourcesLister/List";
+/// What kubelet's own client takes (`defaultPodResourcesMaxSize` in `pkg/kubelet/apis/podresources/constants.go`).
+const MOST_BYTES: usize = 16 << 20;
+
+/// Why there is no list.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("no kubelet has a socket at {}", socket.display())]
+    Absent {
+        socket: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is no socket", socket.display())]
+    NoSocket { socket: PathBuf },
+    #[error("the agent may not use the kubelet's socket {}", socket.display())]
+    Forbidden {
+        socket: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no kubelet listens at {}", socket.display())]
+    Silent {
+        socket: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the kubelet at {} did not answer within {within:?}", socket.display())]
+    Slow { socket: PathBuf, within: Duration },
+    #[error("the kubelet at {} has no PodResources API v1, which Kubernetes has had since 1.20", socket.display())]
+    TooOld { socket: PathBuf },
+    #[error("the kubelet's connection at {} failed", socket.display())]
+    Connection {
+        socket: PathBuf,
+        #[source]
+        source: tonic::transport::Error,
+    },
+    #[error("the kubelet at {} refused the list of its devices", socket.display())]
+    Refused {
+        socket: PathBuf,
+        #[source]
+        source: Box<Status>,
+    },
+    #[error("the kubelet cannot be asked")]
+    Runtime(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether it is what a machine without a usable kubelet answers.
+    pub(super) fn means_nothing_here(&self) -> bool {
+        match self {
+            Self::Absent { .. } | Self::NoSocket { .. } | Self::Forbidden { .. } | Self::Silent { .. } => true,
+            Self::Slow { .. }
+            | Self::TooOld { .. }
+            | Self::Connection { .. }
+            | Self::Refused { .. }
+            | Self::Runtime(_) => false,
+        }
+    }
+}
+
+/// Asks one kubelet, each time over a connection of its own: a restarted kubelet has another socket.
+#[derive(Debug)]
+pub(super) struct Client {
+    roots: HostRoots,
+    socket: PathBuf,
+    timeout: Duration,
+}
+
+impl Client {
+    pub(super) fn new(roots: HostRoots, socket: PathBuf, timeout: Duration) -> Self {
+        Self { roots, socket, timeout }
+    }
+
+    /// What every container of the node was given. Blocks the calling thread, for the timeout at most.
+    pub(super) fn list(&self) -> Result<(ListPodResourcesResponse, SocketId), Error> {
+        let (socket, id) = self.find()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::Runtime)?;
+        let answer = runtime.block_on(async { tokio::time::timeout(self.timeout, self.ask(&socket)).await });
+        let slow = |_| Error::Slow {
+            socket: self.socket.clone(),
+            within: self.timeout,
+        };
+        Ok((answer.map_err(slow)??, id))
+    }
+
+    /// A handle of the socket rather than its path: links resolve within the host's root (MicroK8s makes
+    /// `/var/lib/kubelet` one), and a long path would not fit into a socket's address.
+    fn find(&self) -> Result<(File, SocketId), Error> {
+        let found = self.roots.find(&self.socket).map_err(|source| self.io(source))?;
+        let found = File::from(found);
+        match found.metadata() {
+            Ok(metadata) if metadata.file_type().is_socket() => Ok((found, (&metadata).into())),
+            _ => Err(Error::NoSocket {
+                socket: self.socket.clone(),
+            }),
+        }
+    }
+
+    fn io(&self, source: io::Error) -> Error {
+        let socket = self.socket.clone();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Error::Forbidden { socket, source },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::Absent { socket, source },
+            _ => Error::Silent { socket, source },
+        }
+    }
+
+    async fn ask(&self, socket: &File) -> Result<ListPodResourcesResponse, Error> {
+        let stream = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd()))
+            .await
+            .map_err(|source| self.io(source))?;
+        let mut stream = Some(TokioIo::new(stream));
+        let once = tower::service_fn(move |_| {
+            let stream = stream.take();
+            async move { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
+        });
+        let failed = |source| Error::Connection {
+            socket: self.socket.clone(),
+            source,
+        };
+        // gRPC wants an authority, and grpc-go refuses one that is no host's name.
+        let channel = Endpoint::from_static("http://localhost")
+            .connect_with_connector(once)
+            .await
+            .map_err(failed)?;
+        let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(MOST_BYTES);
+        grpc.ready().await.map_err(failed)?;
+        let request = Request::new(ListPodResourcesRequest {});
+        let answer = grpc
+            .unary(request, PathAndQuery::from_static(LIST), ProstCodec::default())
+            .await;
+        answer.map(tonic::Response::into_inner).map_err(|status| {
+            let socket = self.socket.clone();
+            if status.code() == Code::Unimplemented {
+                return Error::TooOld { socket };
+            }
+            Error::Refused {
+                socket,
+                source: Box::new(status),
+            }
+        })
+    }
+}

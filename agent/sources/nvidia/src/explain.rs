@@ -1,0 +1,109 @@
+//! Why there is nothing to see, and what to do about it.
+
+use super::library;
+use super::presence::{self, Presence};
+use super::sampler::{Launch, sampler};
+use super::settings::Settings;
+use super::topics::{NAMESPACE_REMEDY, Namespace};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::{Batch, key};
+use accelscope_core::sampler::{Finding, Level, Outcome, Sampler};
+use accelscope_core::{chain, trust};
+
+fn finding(level: Level, what: impl Into<String>, remedy: &str) -> Finding {
+    Finding {
+        level,
+        what: what.into(),
+        remedy: (!remedy.is_empty()).then(|| remedy.to_owned()),
+    }
+}
+
+/// Everything that can be said about the NVIDIA GPUs of this host. It reads them once in a worker, which takes at most
+/// a quarter of a minute.
+pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
+    if settings.library.is_none() {
+        match presence::look(roots) {
+            Presence::Driver => {}
+            Presence::Nothing => {
+                return vec![finding(
+                    Level::Nothing,
+                    "no NVIDIA GPU and no NVIDIA driver on this host",
+                    "in a container, mount the host's root (host.root) or give it the GPUs' devices; else nothing is to be \
+                     done",
+                )];
+            }
+            Presence::Bus(count) => {
+                return vec![finding(
+                    Level::Warn,
+                    format!("{count} NVIDIA GPU(s) on the bus, but NVIDIA's kernel driver is not loaded"),
+                    "`modprobe nvidia`, or look at `dmesg` for why it does not load; GPUs that are passed to virtual \
+                     machines (vfio-pci) or run nouveau are not seen from here",
+                )];
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let driver = presence::driver_version(roots);
+    let libraries = library::candidates(roots, settings.library.as_deref());
+    if settings.library.is_none() && libraries.is_empty() {
+        found.push(finding(
+            Level::Warn,
+            "libnvidia-ml.so.1 is in none of the places where drivers put it; the loader is asked for it",
+            library::REMEDY,
+        ));
+    }
+    found.extend(libraries.first().and_then(|library| {
+        let error = trust::check(library).err()?;
+        Some(finding(Level::Fail, chain(&error), "name another with nvidia.library"))
+    }));
+    found.push(look(roots, settings, driver.as_deref()));
+    let loss = Namespace::detect(roots).loss();
+    found.extend(loss.map(|loss| finding(Level::Warn, loss, NAMESPACE_REMEDY)));
+    found
+}
+
+fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding {
+    let mut batches: Vec<Batch> = Vec::new();
+    let launched = Launch::new(settings, roots, "").and_then(sampler);
+    let outcome = match launched {
+        Ok(mut worker) => worker.sample(&mut batches),
+        Err(error) => Outcome::Retry(error.into()),
+    };
+    let read = batches
+        .iter()
+        .filter(|batch| !batch.part.name.is_empty() && !batch.points.is_empty())
+        .count();
+    let told = batches
+        .iter()
+        .flat_map(|batch| &batch.points)
+        .find_map(|point| point.attributes.get(key::HW_DRIVER_VERSION).map(ToString::to_string));
+    let driver = driver.map(str::to_owned).or(told);
+    let driver = driver.as_deref().unwrap_or("of an unknown version");
+    let points: usize = batches.iter().map(|batch| batch.points.len()).sum();
+    match outcome {
+        Outcome::Sampled => finding(
+            Level::Ok,
+            format!("NVML told of {read} GPU(s), {points} values (driver {driver})"),
+            "",
+        ),
+        Outcome::NothingHere(why) | Outcome::Gone(why) => finding(
+            Level::Warn,
+            format!("the driver {driver} is loaded, but {why}"),
+            "give the agent's container the GPUs: NVIDIA_VISIBLE_DEVICES=all with the runtime class nvidia",
+        ),
+        Outcome::Retry(error) if read > 0 => finding(
+            Level::Fail,
+            format!(
+                "NVML told of {read} GPU(s), {points} values (driver {driver}), and then no more: {}",
+                chain(error.as_ref())
+            ),
+            "what hangs is left alone by the running agent, which tells it as nvidia.reading.suspended; drain the node \
+             and reset the GPU (`nvidia-smi -r`) or reboot",
+        ),
+        Outcome::Retry(error) => finding(
+            Level::Fail,
+            format!("NVML gives nothing (driver {driver}): {}", chain(error.as_ref())),
+            library::REMEDY,
+        ),
+    }
+}

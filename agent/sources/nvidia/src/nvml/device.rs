@@ -1,0 +1,395 @@
+//! A GPU or MIG instance, and its plain getters.
+#![expect(unsafe_code, reason = "a C library can be called in no other way")]
+
+use std::ffi::c_char;
+use std::mem::{MaybeUninit, size_of};
+
+use super::sys::{self, nvmlDevice_t, nvmlReturn_t};
+use super::{Nvml, NvmlError, OrOlder, call, check, missing, text};
+
+/// A handle: valid until the process ends, even when what it stands for is gone (calls then fail).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Device {
+    nvml: Nvml,
+    handle: nvmlDevice_t,
+}
+
+// SAFETY: a handle is an opaque number for the library, which may be called by several threads (nvml.h, "NVML is
+// thread-safe").
+unsafe impl Send for Device {}
+// SAFETY: as above.
+unsafe impl Sync for Device {}
+
+/// What may be filled by C: every pattern of bits is a value, the pattern of zeros too.
+///
+/// # Safety
+/// The type must consist of integers and arrays of them.
+unsafe trait Plain: Copy {}
+// SAFETY: an integer.
+unsafe impl Plain for u32 {}
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}
+// SAFETY: integers.
+unsafe impl Plain for sys::nvmlUtilization_t {}
+
+/// Framebuffer memory in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    pub(crate) total: u64,
+    /// By processes. With drivers that do not tell what is reserved, that is in here.
+    pub(crate) used: u64,
+    pub(crate) free: u64,
+    /// By the driver and firmware; nothing before driver 510.
+    pub(crate) reserved: Option<u64>,
+}
+
+/// Place on the PCI bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pci {
+    pub(crate) domain: u32,
+    pub(crate) bus: u32,
+    pub(crate) device: u32,
+}
+
+impl std::fmt::Display for Pci {
+    /// As the kernel writes it. NVML has no function number: it is always 0.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04x}:{:02x}:{:02x}.0", self.domain, self.bus, self.device)
+    }
+}
+
+type Getter<T> = unsafe extern "C" fn(nvmlDevice_t, *mut T) -> nvmlReturn_t;
+type KeyedGetter<T> = unsafe extern "C" fn(nvmlDevice_t, u32, *mut T) -> nvmlReturn_t;
+type PairGetter = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut u32) -> nvmlReturn_t;
+type TextGetter = unsafe extern "C" fn(nvmlDevice_t, *mut c_char, u32) -> nvmlReturn_t;
+
+/// Functions that write one value.
+macro_rules! getters {
+    ($($(#[doc = $doc:literal])* $name:ident: $type:ty = $function:ident;)*) => {
+        impl Device {
+            $(
+                $(#[doc = $doc])*
+                pub(in crate) fn $name(self) -> Result<$type, NvmlError> {
+                    let function: Option<Getter<$type>> = self.nvml.symbols().$function.as_ref().ok().copied();
+                    let function = function.ok_or(missing(stringify!($function)))?;
+                    // SAFETY: the handle is the library's, and the function writes one value of that type.
+                    filled(stringify!($function), |value| unsafe { function(self.handle, value) })
+                }
+            )*
+        }
+    };
+}
+
+/// Functions that take a number and write one value.
+macro_rules! keyed_getters {
+    ($($(#[doc = $doc:literal])* $name:ident($key:ident): $type:ty = $function:ident;)*) => {
+        impl Device {
+            $(
+                $(#[doc = $doc])*
+                pub(in crate) fn $name(self, $key: u32) -> Result<$type, NvmlError> {
+                    let function: Option<KeyedGetter<$type>> = self.nvml.symbols().$function.as_ref().ok().copied();
+                    let function = function.ok_or(missing(stringify!($function)))?;
+                    // SAFETY: the handle is the library's, any number may be asked for, and the function writes one
+                    // value of that type.
+                    filled(stringify!($function), |value| unsafe { function(self.handle, $key, value) })
+                }
+            )*
+        }
+    };
+}
+
+/// Functions that write two numbers.
+macro_rules! pair_getters {
+    ($($(#[doc = $doc:literal])* $name:ident = $function:ident;)*) => {
+        impl Device {
+            $(
+                $(#[doc = $doc])*
+                pub(in crate) fn $name(self) -> Result<(u32, u32), NvmlError> {
+                    let function: Option<PairGetter> = self.nvml.symbols().$function.as_ref().ok().copied();
+                    let function = function.ok_or(missing(stringify!($function)))?;
+                    let mut second = 0;
+                    let first = filled(stringify!($function), |first| {
+                        // SAFETY: the handle is the library's, and the function writes two unsigned ints.
+                        unsafe { function(self.handle, first, &raw mut second) }
+                    })?;
+                    Ok((first, second))
+                }
+            )*
+        }
+    };
+}
+
+/// Functions that write text.
+macro_rules! texts {
+    ($($(#[doc = $doc:literal])* $name:ident = $function:ident, $size:literal;)*) => {
+        impl Device {
+            $(
+                $(#[doc = $doc])*
+                pub(in crate) fn $name(self) -> Result<Option<String>, NvmlError> {
+                    let function: Option<TextGetter> = self.nvml.symbols().$function.as_ref().ok().copied();
+                    let function = function.ok_or(missing(stringify!($function)))?;
+                    let mut buffer: [c_char; $size] = [0; $size];
+                    // SAFETY: the handle is the library's, and the function writes at most as much as it is told.
+                    let code = unsafe { function(self.handle, buffer.as_mut_ptr(), $size) };
+                    check(stringify!($function), code)?;
+                    Ok(text(&buffer))
+                }
+            )*
+        }
+    };
+}
+
+getters! {
+    /// Shares of time in percent over the driver's sampling period, 1/6 to 1 s.
+    utilization_rates: sys::nvmlUtilization_t = nvmlDeviceGetUtilizationRates;
+    /// Milliwatts; averaged over a second on Ampere (but GA100) and newer.
+    power_usage: u32 = nvmlDeviceGetPowerUsage;
+    /// Milliwatts that may be drawn, all limiters considered.
+    enforced_power_limit: u32 = nvmlDeviceGetEnforcedPowerLimit;
+    /// Milliwatts to which the user set it.
+    power_management_limit: u32 = nvmlDeviceGetPowerManagementLimit;
+    /// Milliwatts that it has after start.
+    default_power_limit: u32 = nvmlDeviceGetPowerManagementDefaultLimit;
+    /// Millijoules since the driver was loaded; Volta and newer.
+    total_energy_consumption: u64 = nvmlDeviceGetTotalEnergyConsumption;
+    /// Bits of `nvmlClocksEventReason*`.
+    clocks_event_reasons: u64 = nvmlDeviceGetCurrentClocksEventReasons;
+    /// The same under the name that it had before driver 535.
+    clocks_throttle_reasons: u64 = nvmlDeviceGetCurrentClocksThrottleReasons;
+    /// Bits that the device can set.
+    supported_event_reasons: u64 = nvmlDeviceGetSupportedClocksEventReasons;
+    /// The same under the name that it had before driver 535.
+    supported_throttle_reasons: u64 = nvmlDeviceGetSupportedClocksThrottleReasons;
+    /// 0 (fastest) to 15, 32 if unknown.
+    performance_state: u32 = nvmlDeviceGetPerformanceState;
+    /// Percent of the highest speed; what the driver intends, and it can be above 100.
+    fan_speed: u32 = nvmlDeviceGetFanSpeed;
+    /// How many fans.
+    num_fans: u32 = nvmlDeviceGetNumFans;
+    /// Generation of the link at present.
+    pcie_link_generation: u32 = nvmlDeviceGetCurrPcieLinkGeneration;
+    /// Generation that device and slot can do.
+    max_pcie_link_generation: u32 = nvmlDeviceGetMaxPcieLinkGeneration;
+    /// Lanes at present.
+    pcie_link_width: u32 = nvmlDeviceGetCurrPcieLinkWidth;
+    /// Lanes that device and slot can do.
+    max_pcie_link_width: u32 = nvmlDeviceGetMaxPcieLinkWidth;
+    /// Replays since the driver was loaded.
+    pcie_replay_counter: u32 = nvmlDeviceGetPcieReplayCounter;
+    /// Number of `/dev/nvidia<N>`.
+    minor_number: u32 = nvmlDeviceGetMinorNumber;
+    /// `sys::NVML_DEVICE_ARCH_*`.
+    architecture: u32 = nvmlDeviceGetArchitecture;
+}
+
+keyed_getters! {
+    /// Degrees Celsius of a sensor, `sys::nvmlTemperatureSensors_enum_*`.
+    temperature(sensor): u32 = nvmlDeviceGetTemperature;
+    /// Degrees Celsius, `sys::nvmlTemperatureThresholds_enum_*`.
+    temperature_threshold(threshold): u32 = nvmlDeviceGetTemperatureThreshold;
+    /// Megahertz of a clock, `sys::nvmlClockType_enum_*`.
+    clock(kind): u32 = nvmlDeviceGetClockInfo;
+    /// Megahertz that it can reach.
+    max_clock(kind): u32 = nvmlDeviceGetMaxClockInfo;
+    /// Percent of a fan's highest speed.
+    fan_speed_of(fan): u32 = nvmlDeviceGetFanSpeed_v2;
+}
+
+pair_getters! {
+    /// Percent, and the microseconds over which it was sampled.
+    encoder_utilization = nvmlDeviceGetEncoderUtilization;
+    /// Percent, and the microseconds over which it was sampled.
+    decoder_utilization = nvmlDeviceGetDecoderUtilization;
+    /// Percent, and the microseconds over which it was sampled; Turing and newer.
+    jpeg_utilization = nvmlDeviceGetJpgUtilization;
+    /// Percent, and the microseconds over which it was sampled; Turing and newer.
+    ofa_utilization = nvmlDeviceGetOfaUtilization;
+    /// Whether MIG is on now and after the next reset; 1 if so.
+    mig_mode = nvmlDeviceGetMigMode;
+    /// Whether ECC is on now and after the next reset; 1 if so.
+    ecc_mode = nvmlDeviceGetEccMode;
+}
+
+texts! {
+    /// `GPU-` or `MIG-` and a UUID: the same for as long as the hardware lives.
+    uuid = nvmlDeviceGetUUID, 96;
+    /// Product name, e.g. `NVIDIA H100 80GB HBM3`.
+    name = nvmlDeviceGetName, 96;
+    /// Of the board; GeForce has none.
+    serial = nvmlDeviceGetSerial, 30;
+    /// Version of the video BIOS.
+    vbios_version = nvmlDeviceGetVbiosVersion, 32;
+    /// Of the board.
+    board_part_number = nvmlDeviceGetBoardPartNumber, 80;
+}
+
+impl Device {
+    pub(crate) const fn new(nvml: Nvml, handle: nvmlDevice_t) -> Self {
+        Self { nvml, handle }
+    }
+
+    /// The library that it belongs to.
+    pub(crate) const fn nvml(self) -> Nvml {
+        self.nvml
+    }
+
+    /// For calls that have no method.
+    pub(crate) const fn handle(self) -> nvmlDevice_t {
+        self.handle
+    }
+
+    /// Framebuffer memory.
+    pub(crate) fn memory(self) -> Result<Memory, NvmlError> {
+        let mut info = sys::nvmlMemory_v2_t {
+            version: size_of::<sys::nvmlMemory_v2_t>() as u32 | 2 << 24,
+            total: 0,
+            reserved: 0,
+            free: 0,
+            used: 0,
+        };
+        // SAFETY: it writes the structure that its version says.
+        unsafe { call!(self.nvml, nvmlDeviceGetMemoryInfo_v2(self.handle, &raw mut info)) }
+            .map(|()| Memory {
+                total: info.total,
+                used: info.used,
+                free: info.free,
+                reserved: Some(info.reserved),
+            })
+            .or_older(|| {
+                let mut info = sys::nvmlMemory_t {
+                    total: 0,
+                    free: 0,
+                    used: 0,
+                };
+                // SAFETY: it writes one such structure.
+                unsafe { call!(self.nvml, nvmlDeviceGetMemoryInfo(self.handle, &raw mut info)) }?;
+                Ok(Memory {
+                    total: info.total,
+                    used: info.used,
+                    free: info.free,
+                    reserved: None,
+                })
+            })
+    }
+
+    /// Place on the bus.
+    pub(crate) fn pci(self) -> Result<Pci, NvmlError> {
+        // Older structures are shorter, with the numbers at the same place.
+        let mut info = sys::nvmlPciInfo_t {
+            busIdLegacy: [0; 16],
+            domain: 0,
+            bus: 0,
+            device: 0,
+            pciDeviceId: 0,
+            pciSubSystemId: 0,
+            busId: [0; 32],
+        };
+        // SAFETY: each writes such a structure or a shorter one.
+        unsafe {
+            call!(self.nvml, nvmlDeviceGetPciInfo_v3(self.handle, &raw mut info))
+                .or_older(|| call!(self.nvml, nvmlDeviceGetPciInfo_v2(self.handle, &raw mut info)))
+                .or_older(|| call!(self.nvml, nvmlDeviceGetPciInfo(self.handle, &raw mut info)))
+        }?;
+        Ok(Pci {
+            domain: info.domain,
+            bus: info.bus,
+            device: info.device,
+        })
+    }
+
+    /// How many degrees the GPU is from its first slowdown; Ada and newer.
+    pub(crate) fn margin_temperature(self) -> Result<i32, NvmlError> {
+        let mut margin = sys::nvmlMarginTemperature_t {
+            version: size_of::<sys::nvmlMarginTemperature_t>() as u32 | 1 << 24,
+            marginTemperature: 0,
+        };
+        // SAFETY: it writes the structure that its version says.
+        unsafe { call!(self.nvml, nvmlDeviceGetMarginTemperature(self.handle, &raw mut margin)) }?;
+        Ok(margin.marginTemperature)
+    }
+
+    /// Errors that ECC found, `sys::nvmlMemoryErrorType_enum_*`, `sys::nvmlEccCounterType_enum_*`.
+    pub(crate) fn total_ecc_errors(self, kind: u32, counter: u32) -> Result<u64, NvmlError> {
+        let mut count = 0;
+        // SAFETY: it writes one unsigned long long.
+        unsafe {
+            call!(
+                self.nvml,
+                nvmlDeviceGetTotalEccErrors(self.handle, kind, counter, &raw mut count)
+            )
+        }?;
+        Ok(count)
+    }
+
+    /// The same in one memory, `sys::nvmlMemoryLocation_enum_*`.
+    pub(crate) fn memory_errors(self, kind: u32, counter: u32, location: u32) -> Result<u64, NvmlError> {
+        let mut count = 0;
+        // SAFETY: it writes one unsigned long long.
+        unsafe {
+            call!(
+                self.nvml,
+                nvmlDeviceGetMemoryErrorCounter(self.handle, kind, counter, location, &raw mut count)
+            )
+        }?;
+        Ok(count)
+    }
+
+    /// Rows of memory that were replaced after correctable and uncorrectable errors, and whether a replacement waits
+    /// for a reset and whether one failed. Ampere and newer.
+    pub(crate) fn remapped_rows(self) -> Result<[u32; 4], NvmlError> {
+        let [mut corrected, mut uncorrected, mut pending, mut failed] = [0; 4];
+        // SAFETY: it writes four unsigned ints.
+        unsafe {
+            call!(
+                self.nvml,
+                nvmlDeviceGetRemappedRows(
+                    self.handle,
+                    &raw mut corrected,
+                    &raw mut uncorrected,
+                    &raw mut pending,
+                    &raw mut failed
+                )
+            )
+        }?;
+        Ok([corrected, uncorrected, pending, failed])
+    }
+}
+
+/// The value that `fill` writes when it returns success.
+fn filled<T: Plain>(call: &'static str, fill: impl FnOnce(*mut T) -> nvmlReturn_t) -> Result<T, NvmlError> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    check(call, fill(value.as_mut_ptr()))?;
+    // SAFETY: it is plain and was zeroed.
+    Ok(unsafe { value.assume_init() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structures_have_the_size_that_their_versions_name() {
+        assert_eq!(size_of::<sys::nvmlMemory_v2_t>(), 40);
+        assert_eq!(size_of::<sys::nvmlFieldValue_t>(), 40);
+        assert_eq!(size_of::<sys::nvmlProcessInfo_v1_t>(), 16);
+        assert_eq!(size_of::<sys::nvmlProcessInfo_v2_t>(), 24);
+        assert_eq!(size_of::<sys::nvmlPciInfo_t>(), 68);
+        assert_eq!(size_of::<sys::nvmlMarginTemperature_t>(), 8);
+        assert_eq!(size_of::<sys::nvmlProcessUtilizationSample_t>(), 32);
+        assert_eq!(size_of::<sys::nvmlSample_t>(), 16);
+        assert_eq!(size_of::<sys::nvmlEventData_t>(), 32);
+        assert_eq!(size_of::<sys::nvmlDeviceAttributes_t>(), 40);
+        assert_eq!(size_of::<sys::nvmlGpmMetric_t>(), 40);
+        assert_eq!(size_of::<sys::nvmlGpmSupport_t>(), 8);
+    }
+
+    #[test]
+    fn the_address_is_written_as_the_kernel_writes_it() {
+        let pci = Pci {
+            domain: 0,
+            bus: 0xb3,
+            device: 1,
+        };
+        assert_eq!(pci.to_string(), "0000:b3:01.0");
+    }
+}

@@ -1,0 +1,48 @@
+//! NVIDIA's management library (NVML): `nvml-wrapper` finds, starts and describes it; what it tells of devices is asked
+//! function by function through the wrapper's own table of symbols.
+//!
+//! The wrapper's safe methods for devices are not used: they take a successful count call for an empty process list, drop
+//! the instance ids of events, zero the scope of field values, know no code above 22, and give no older function for a
+//! newer one that is lacking.
+//!
+//! # How to call it
+//! - [`Nvml::open`] loads and starts the library once a process; it is never unloaded, so [`Nvml`] and [`Device`] are
+//!   `'static`, `Copy` and may be used by several threads, as NVML may. A driver that is replaced underneath needs a
+//!   new process ([`Code::ends_process`]).
+//! - [`Device`] has a safe method for each plain getter. For another function, in a file that states
+//!   `#![expect(unsafe_code, ...)]`:
+//!   ```ignore
+//!   let mut id = 0;
+//!   // SAFETY: the handle is the library's, and the function writes one unsigned int.
+//!   unsafe { call!(device.nvml(), nvmlDeviceGetGpuInstanceId(device.handle(), &raw mut id)) }?;
+//!   ```
+//!   A function that the library lacks is [`Code::FunctionNotFound`] (also what NVML itself says of one that the driver
+//!   lacks), never a panic. `call!` with a newer name `.or_older(|| ...)` with an older one makes the fallback.
+//! - [`Device::field_values`] takes field ids as `nvml-wrapper-sys` has them (the numbering before driver 580.82) and
+//!   gives each its own result.
+//! - [`text()`] turns a C buffer into a string; [`absent`] and friends sort out the sentinels.
+
+mod device;
+mod error;
+mod field;
+mod open;
+mod text;
+
+pub(super) use device::{Device, Pci};
+pub(super) use error::{Code, NvmlError, OrOlder, check, missing};
+pub(super) use field::{ALL_LINKS, Field, Number};
+pub(super) use nvml_wrapper_sys::bindings as sys;
+pub(super) use open::{Nvml, OpenError};
+pub(super) use text::text;
+
+/// `call!(nvml, nvmlFunction(arguments...))` is `Ok(())` or the [`NvmlError`] with the function's name. Must stand in an
+/// `unsafe` block.
+macro_rules! call {
+    ($nvml:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        match $nvml.symbols().$function.as_ref() {
+            Ok(function) => crate::nvml::check(stringify!($function), function($($argument),*)),
+            Err(_) => Err(crate::nvml::missing(stringify!($function))),
+        }
+    };
+}
+pub(super) use call;

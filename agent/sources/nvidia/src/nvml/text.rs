@@ -1,0 +1,28 @@
+//! Text that C code wrote.
+
+use std::ffi::c_char;
+
+/// The text in a buffer, up to its first zero; nothing where there is none. What is no UTF-8 is replaced.
+pub(crate) fn text(buffer: &[c_char]) -> Option<String> {
+    let bytes: Vec<u8> = buffer
+        .iter()
+        .map(|char| char.cast_unsigned())
+        .take_while(|byte| *byte != 0)
+        .collect();
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_without_an_end_or_without_text_is_no_fault() {
+        let buffer = |bytes: &[u8]| bytes.iter().map(|byte| byte.cast_signed()).collect::<Vec<c_char>>();
+        assert_eq!(text(&buffer(b"GPU-1\0rest")).as_deref(), Some("GPU-1"));
+        assert_eq!(text(&buffer(b"GPU-1")).as_deref(), Some("GPU-1"));
+        assert_eq!(text(&buffer(b"\0\0")), None);
+        assert_eq!(text(&buffer(b"a\xff\0")).as_deref(), Some("a\u{fffd}"));
+    }
+}

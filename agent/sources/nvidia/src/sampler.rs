@@ -1,0 +1,188 @@
+//! The agent's side: whether there is anything to start, and the worker.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::presence::{self, Presence};
+use super::quarantine::Quarantine;
+use super::settings::Settings;
+use super::topics::{NAMESPACE_REMEDY, Namespace};
+use super::worker::{Order, VARIABLE};
+use super::{INSTRUMENTS, NAME, library};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::Batch;
+use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
+use accelscope_core::worker::{Command, Starts, Worker, WorkerSampler};
+
+/// Longest time that the worker lets the driver take for a reading, and how much longer the agent waits for the worker.
+const PATIENCE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long what hung or crashed is left alone for the first time. The next time costs a process and some patience.
+const REST: Duration = Duration::from_mins(1);
+
+/// How a worker is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The agent's own program.
+    pub program: PathBuf,
+    /// What is set.
+    pub settings: Settings,
+    /// Where the host's files are.
+    pub roots: HostRoots,
+    /// Becomes part of the id of a GPU that has no UUID.
+    pub node_name: String,
+    /// Longest time that a reading may take before what hangs is left out.
+    pub patience: Duration,
+    /// How long what hung or crashed is left alone for the first time.
+    pub rest: Duration,
+}
+
+impl Launch {
+    /// With this program as the worker's.
+    pub fn new(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Result<Self> {
+        Ok(Self {
+            program: std::env::current_exe()?,
+            settings: settings.clone(),
+            roots: roots.clone(),
+            node_name: node_name.to_owned(),
+            patience: PATIENCE,
+            rest: REST,
+        })
+    }
+}
+
+/// The sampler `nvidia`. Nothing is started, and no library touched, before its first run finds a driver.
+pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+    match Launch::new(settings, roots, node_name) {
+        Ok(launch) => Box::new(Gate::new(launch)),
+        Err(error) => Box::new(Lame {
+            period: settings.period,
+            why: error.to_string(),
+        }),
+    }
+}
+
+/// The worker's sampler alone, whatever the host shows.
+pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
+    let descriptor = descriptor(launch.settings.period, launch.patience + GRACE);
+    Ok(WorkerSampler::new(descriptor, Worker::new(command(launch)?)))
+}
+
+/// The worker's program and all that it needs to know.
+pub fn command(launch: Launch) -> io::Result<Command> {
+    let order = Order {
+        libraries: library::candidates(&launch.roots, launch.settings.library.as_deref()),
+        root: launch.roots.path("/"),
+        node_name: launch.node_name,
+        period_seconds: launch.settings.period.as_secs_f64(),
+        patience_seconds: launch.patience.as_secs_f64(),
+        rest_seconds: launch.rest.as_secs_f64(),
+        quarantine: Quarantine::default(),
+        carried: std::collections::BTreeMap::new(),
+    };
+    Ok(Command {
+        program: launch.program,
+        arguments: vec!["worker".to_owned(), NAME.to_owned()],
+        // First: a renewal replaces it.
+        environment: vec![(VARIABLE, serde_json::to_string(&order)?.into())],
+    })
+}
+
+fn descriptor(period: Duration, deadline: Duration) -> Descriptor {
+    Descriptor {
+        name: NAME,
+        period,
+        deadline,
+        instruments: &INSTRUMENTS,
+    }
+}
+
+/// Why no worker is started, if there is nothing to start one for.
+pub(super) fn absence(settings: &Settings, roots: &HostRoots) -> Option<String> {
+    if settings.library.is_some() {
+        return None;
+    }
+    match presence::look(roots) {
+        Presence::Driver => None,
+        Presence::Bus(count) => Some(format!(
+            "{count} NVIDIA GPU(s) are on the bus, but NVIDIA's kernel driver is not loaded for them"
+        )),
+        Presence::Nothing => Some("no NVIDIA GPU and no NVIDIA driver on this host".to_owned()),
+    }
+}
+
+/// Lets the worker be started only where there is something for it.
+struct Gate {
+    launch: Launch,
+    worker: Option<WorkerSampler>,
+    /// Of the worker that ended with its driver.
+    starts: Starts,
+}
+
+impl Gate {
+    fn new(launch: Launch) -> Self {
+        Self {
+            launch,
+            worker: None,
+            starts: Starts::default(),
+        }
+    }
+}
+
+impl Sampler for Gate {
+    fn descriptor(&self) -> Descriptor {
+        match &self.worker {
+            Some(worker) => worker.descriptor(),
+            // As the worker's will be.
+            None => descriptor(
+                self.launch.settings.period,
+                self.launch.patience + GRACE + Duration::from_secs(1),
+            ),
+        }
+    }
+
+    fn wait(&mut self, until: Instant) {
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        if let Some(why) = absence(&self.launch.settings, &self.launch.roots) {
+            // A driver that was unloaded: the worker ends, and the next one finds what is then there.
+            if let Some(worker) = self.worker.take() {
+                self.starts = worker.into_starts();
+            }
+            return Outcome::NothingHere(why);
+        }
+        if self.worker.is_none() {
+            if let Some(loss) = Namespace::detect(&self.launch.roots).loss() {
+                tracing::warn!("{loss}; {NAMESPACE_REMEDY}");
+            }
+            match sampler(self.launch.clone()) {
+                Ok(worker) => self.worker = Some(worker.with_starts(std::mem::take(&mut self.starts))),
+                Err(error) => return Outcome::Retry(error.into()),
+            }
+        }
+        match &mut self.worker {
+            Some(worker) => worker.sample(out),
+            None => Outcome::NothingHere(String::new()),
+        }
+    }
+}
+
+/// Where the program cannot even find itself.
+struct Lame {
+    period: Duration,
+    why: String,
+}
+
+impl Sampler for Lame {
+    fn descriptor(&self) -> Descriptor {
+        descriptor(self.period, GRACE)
+    }
+
+    fn sample(&mut self, _out: &mut Vec<Batch>) -> Outcome {
+        Outcome::Retry(format!("the agent's own program was not found: {}", self.why).into())
+    }
+}

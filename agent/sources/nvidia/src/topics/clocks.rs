@@ -1,0 +1,109 @@
+//! Clocks, and why they are lowered.
+
+use crate::gpu::Gpu;
+use crate::nvml::{Device, OrOlder, sys};
+use crate::sheet::Sheet;
+use crate::topic::Topic;
+use accelscope_core::metric::catalogue::nvidia;
+use accelscope_core::metric::key;
+
+/// Faster than any clock: a sentinel.
+const MOST_MEGAHERTZ: u32 = 100_000;
+
+/// Bits of the reasons (nvml.h 13.5) and their words, which are `nvidia-smi`'s.
+const REASONS: [(u64, &str); 11] = [
+    (0x1, "gpu_idle"),
+    (0x2, "applications_clocks_setting"),
+    (0x4, "sw_power_cap"),
+    (HW_SLOWDOWN, "hw_slowdown"),
+    (0x10, "sync_boost"),
+    (0x20, "sw_thermal_slowdown"),
+    (0x40, "hw_thermal_slowdown"),
+    (0x80, "hw_power_brake_slowdown"),
+    (0x100, "display_clock_setting"),
+    (0x200, "board_limit"),
+    (0x400, "reliability"),
+];
+
+/// Set with each of the two reasons of the hardware, and alone on boards that tell them not apart.
+const HW_SLOWDOWN: u64 = 0x8;
+
+pub(super) struct Clocks;
+
+impl Topic for Clocks {
+    fn name(&self) -> &'static str {
+        "clocks"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        for (kind, now, limit, clock) in [
+            (
+                "graphics",
+                "graphics_clock",
+                "max_graphics_clock",
+                sys::nvmlClockType_enum_NVML_CLOCK_GRAPHICS,
+            ),
+            ("sm", "sm_clock", "max_sm_clock", sys::nvmlClockType_enum_NVML_CLOCK_SM),
+            (
+                "memory",
+                "memory_clock",
+                "max_memory_clock",
+                sys::nvmlClockType_enum_NVML_CLOCK_MEM,
+            ),
+            (
+                "video",
+                "video_clock",
+                "max_video_clock",
+                sys::nvmlClockType_enum_NVML_CLOCK_VIDEO,
+            ),
+        ] {
+            let megahertz = gpu.ask(now, sheet, |device| device.clock(clock));
+            let most = gpu.ask(limit, sheet, |device| device.max_clock(clock));
+            let both = [
+                (&nvidia::CLOCK_FREQUENCY, megahertz),
+                (&nvidia::CLOCK_FREQUENCY_LIMIT, most),
+            ];
+            for (instrument, megahertz) in both {
+                if let Some(megahertz) = megahertz.filter(|megahertz| *megahertz <= MOST_MEGAHERTZ) {
+                    let hertz = i64::from(megahertz) * 1_000_000;
+                    sheet.gauge(instrument, gpu, [(key::NVIDIA_CLOCK, kind.into())], hertz);
+                }
+            }
+        }
+        reasons(gpu, sheet);
+        if let Some(state) = gpu.ask("performance_state", sheet, Device::performance_state) {
+            // 32 is unknown.
+            match state {
+                0..=15 => sheet.gauge(&nvidia::PERFORMANCE_STATE, gpu, [], i64::from(state)),
+                _ => sheet.skip("performance_state.unknown"),
+            }
+        }
+    }
+}
+
+fn reasons(gpu: &mut Gpu, sheet: &mut Sheet) {
+    let now = gpu.ask("throttle_reasons", sheet, |device| {
+        device
+            .clocks_event_reasons()
+            .or_older(|| device.clocks_throttle_reasons())
+    });
+    let Some(now) = now else { return };
+    // A bit that the board cannot set is not 0 but absent; where it does not tell which it can, all that there were
+    // when the driver's functions were named so.
+    let supported = gpu.ask("supported_throttle_reasons", sheet, |device| {
+        device
+            .supported_event_reasons()
+            .or_older(|| device.supported_throttle_reasons())
+    });
+    let supported = supported.unwrap_or(0x1ff) | now;
+    gpu.findings.slowed |= now & (HW_SLOWDOWN | 0x40 | 0x80) != 0;
+    for (bit, word) in REASONS {
+        if supported & bit != 0 {
+            let reason = (key::NVIDIA_THROTTLE_REASON, word.into());
+            sheet.gauge(&nvidia::THROTTLE_ACTIVE, gpu, [reason], i64::from(now & bit != 0));
+        }
+    }
+    if now & !REASONS.iter().fold(0, |all, (bit, _)| all | bit) != 0 {
+        sheet.skip("throttle_reasons.unknown");
+    }
+}

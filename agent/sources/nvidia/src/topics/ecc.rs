@@ -1,0 +1,140 @@
+//! Errors of the GPU's memory, and what became of the memory that had them.
+
+use crate::gpu::Gpu;
+use crate::nvml::{Device, Field, Number, sys};
+use crate::sheet::Sheet;
+use crate::topic::Topic;
+use accelscope_core::metric::catalogue::{hw, nvidia};
+use accelscope_core::metric::key;
+
+use super::power::hw_type;
+
+const KINDS: [(&str, u32); 2] = [
+    (
+        "corrected",
+        sys::nvmlMemoryErrorType_enum_NVML_MEMORY_ERROR_TYPE_CORRECTED,
+    ),
+    (
+        "uncorrected",
+        sys::nvmlMemoryErrorType_enum_NVML_MEMORY_ERROR_TYPE_UNCORRECTED,
+    ),
+];
+
+/// nvml.h 13.5, `nvmlMemoryLocation_t`: the name, and what it is asked as for corrected and uncorrected errors.
+const LOCATIONS: [(u32, &str, [&str; 2]); 8] = [
+    (0, "l1_cache", ["ecc_corrected_l1", "ecc_uncorrected_l1"]),
+    (1, "l2_cache", ["ecc_corrected_l2", "ecc_uncorrected_l2"]),
+    (2, "dram", ["ecc_corrected_dram", "ecc_uncorrected_dram"]),
+    (
+        3,
+        "register_file",
+        ["ecc_corrected_register", "ecc_uncorrected_register"],
+    ),
+    (4, "texture", ["ecc_corrected_texture", "ecc_uncorrected_texture"]),
+    (5, "shared", ["ecc_corrected_shared", "ecc_uncorrected_shared"]),
+    (6, "cbu", ["ecc_corrected_cbu", "ecc_uncorrected_cbu"]),
+    (7, "sram", ["ecc_corrected_sram", "ecc_uncorrected_sram"]),
+];
+
+pub(super) struct Ecc;
+
+impl Topic for Ecc {
+    fn name(&self) -> &'static str {
+        "ecc"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        if let Some((now, _)) = gpu.ask("ecc_mode", sheet, Device::ecc_mode) {
+            sheet.gauge(&nvidia::ECC_ENABLED, gpu, [], i64::from(now == 1));
+            // Nothing is counted while it is off: there would be zeros that nobody measured.
+            if now == 1 {
+                errors(gpu, sheet);
+            }
+        }
+        rows(gpu, sheet);
+        pages(gpu, sheet);
+        recovery(gpu, sheet);
+    }
+}
+
+fn errors(gpu: &mut Gpu, sheet: &mut Sheet) {
+    let volatile = sys::nvmlEccCounterType_enum_NVML_VOLATILE_ECC;
+    let lifetime = sys::nvmlEccCounterType_enum_NVML_AGGREGATE_ECC;
+    for (at, (kind, number)) in KINDS.into_iter().enumerate() {
+        let [field, lifetime_field] = [
+            ["ecc_corrected", "ecc_lifetime_corrected"],
+            ["ecc_uncorrected", "ecc_lifetime_uncorrected"],
+        ][at];
+        let error_type = || (key::ERROR_TYPE, kind.into());
+        if let Some(count) = gpu.ask(field, sheet, |device| device.total_ecc_errors(number, volatile)) {
+            sheet.count(&hw::ERRORS, gpu, [hw_type(), error_type()], count);
+        }
+        if let Some(count) = gpu.ask(lifetime_field, sheet, |device| {
+            device.total_ecc_errors(number, lifetime)
+        }) {
+            sheet.whole(&nvidia::ECC_LIFETIME_ERRORS, gpu, [error_type()], count);
+        }
+        for (location, name, fields) in LOCATIONS {
+            let count = gpu.ask(fields[at], sheet, |device| {
+                device.memory_errors(number, volatile, location)
+            });
+            if let Some(count) = count {
+                let location = (key::NVIDIA_MEMORY_LOCATION, name.into());
+                sheet.count(&nvidia::ECC_ERRORS, gpu, [error_type(), location], count);
+            }
+        }
+    }
+}
+
+fn rows(gpu: &mut Gpu, sheet: &mut Sheet) {
+    let Some([corrected, uncorrected, pending, failed]) = gpu.ask("remapped_rows", sheet, Device::remapped_rows) else {
+        return;
+    };
+    for (kind, count) in [("corrected", corrected), ("uncorrected", uncorrected)] {
+        let kind = (key::ERROR_TYPE, kind.into());
+        sheet.gauge(&nvidia::REMAPPED_ROWS, gpu, [kind], i64::from(count));
+    }
+    sheet.gauge(&nvidia::REMAPPED_ROWS_PENDING, gpu, [], i64::from(pending != 0));
+    sheet.gauge(&nvidia::REMAPPED_ROWS_FAILED, gpu, [], i64::from(failed != 0));
+    gpu.findings.needs_reset |= pending != 0;
+    gpu.findings.worn_out |= failed != 0;
+}
+
+fn pages(gpu: &mut Gpu, sheet: &mut Sheet) {
+    let fields = [
+        ("retired_corrected", field(sys::field_id::NVML_FI_DEV_RETIRED_SBE)),
+        ("retired_uncorrected", field(sys::field_id::NVML_FI_DEV_RETIRED_DBE)),
+        ("retired_pending", field(sys::field_id::NVML_FI_DEV_RETIRED_PENDING)),
+    ];
+    let [corrected, uncorrected, pending] = gpu.ask_fields(fields, sheet);
+    for (kind, value) in [("corrected", corrected), ("uncorrected", uncorrected)] {
+        if let Some(count) = value.and_then(Number::count) {
+            let kind = (key::ERROR_TYPE, kind.into());
+            sheet.whole(&nvidia::RETIRED_PAGES, gpu, [kind], count);
+        }
+    }
+    if let Some(pending) = pending.and_then(Number::count) {
+        sheet.gauge(&nvidia::RETIRED_PAGES_PENDING, gpu, [], i64::from(pending != 0));
+        gpu.findings.needs_reset |= pending != 0;
+    }
+}
+
+/// What the driver wants to be done (nvml.h 13.5, `nvmlDeviceGpuRecoveryAction_t`; driver 560 and newer).
+fn recovery(gpu: &mut Gpu, sheet: &mut Sheet) {
+    let fields = [(
+        "recovery_action",
+        field(sys::field_id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION),
+    )];
+    let [action] = gpu.ask_fields(fields, sheet);
+    match action.and_then(Number::count) {
+        None | Some(0) => {}
+        // Drain, drain and reset, recover the IMEX domain: work that runs goes on.
+        Some(3..=5) => gpu.findings.needs_reset = true,
+        // Reset the GPU, its bus, or the host.
+        Some(_) => gpu.findings.must_reset = true,
+    }
+}
+
+const fn field(id: u32) -> Field {
+    Field { id, scope: 0 }
+}

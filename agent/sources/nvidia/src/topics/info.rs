@@ -1,0 +1,102 @@
+//! Who the GPU is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::gpu::Gpu;
+use crate::nvml::{Device, Nvml, sys};
+use crate::sheet::Sheet;
+use crate::topic::Topic;
+use accelscope_core::metric::catalogue::nvidia;
+use accelscope_core::metric::{Attribute, key};
+
+/// Asked once a process: none of it changes while the driver runs.
+pub(super) struct Info {
+    of_library: Vec<Attribute>,
+    of_gpus: HashMap<Arc<str>, Vec<Attribute>>,
+}
+
+impl Info {
+    pub(super) fn new(nvml: Nvml) -> Self {
+        let of_library = [
+            (key::HW_DRIVER_VERSION, nvml.driver_version().map(str::to_owned)),
+            (key::NVIDIA_NVML_VERSION, nvml.nvml_version()),
+            (key::NVIDIA_CUDA_VERSION, nvml.cuda_version()),
+            (key::HW_VENDOR, Some("NVIDIA".to_owned())),
+        ];
+        Self {
+            of_library: present(of_library).collect(),
+            of_gpus: HashMap::new(),
+        }
+    }
+
+    fn look(gpu: &mut Gpu, sheet: &mut Sheet) -> Vec<Attribute> {
+        let model = gpu.ask("name", sheet, Device::name).flatten();
+        let serial = gpu.ask("serial", sheet, Device::serial).flatten();
+        let vbios = gpu.ask("vbios_version", sheet, Device::vbios_version).flatten();
+        let part = gpu.ask("board_part_number", sheet, Device::board_part_number).flatten();
+        let architecture = gpu.ask("architecture", sheet, Device::architecture);
+        let texts = [
+            (key::HW_NAME, gpu.minor.map(|minor| format!("nvidia{minor}"))),
+            (key::HW_MODEL, model),
+            (key::HW_SERIAL_NUMBER, serial.filter(|serial| serial != "0")),
+            (key::HW_FIRMWARE_VERSION, vbios),
+            (key::NVIDIA_BOARD_PART_NUMBER, part),
+            (key::ACCEL_DEVICE_ADDRESS, gpu.pci.map(|pci| pci.to_string())),
+            (
+                key::NVIDIA_ARCHITECTURE,
+                architecture.and_then(architecture_name).map(str::to_owned),
+            ),
+        ];
+        let numbers = [
+            (key::NVIDIA_GPU_INDEX, Some(gpu.index)),
+            (key::NVIDIA_GPU_MINOR, gpu.minor),
+        ];
+        let numbers = numbers
+            .into_iter()
+            .filter_map(|(key, number)| Some((key, number?.into())));
+        present(texts).chain(numbers).collect()
+    }
+}
+
+impl Topic for Info {
+    fn name(&self) -> &'static str {
+        "info"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        if !self.of_gpus.contains_key(&gpu.uuid) {
+            let of_gpu = Self::look(gpu, sheet);
+            // What a lost GPU could not tell is asked again when it is back.
+            if gpu.findings.lost {
+                return;
+            }
+            self.of_gpus.insert(Arc::clone(&gpu.uuid), of_gpu);
+        }
+        let of_gpu = self.of_gpus.get(&gpu.uuid).into_iter().flatten();
+        let attributes: Vec<Attribute> = self.of_library.iter().chain(of_gpu).cloned().collect();
+        sheet.gauge(&nvidia::DEVICE_INFO, gpu, attributes, 1i64);
+    }
+}
+
+fn present<const N: usize>(texts: [(&'static str, Option<String>); N]) -> impl Iterator<Item = Attribute> {
+    texts.into_iter().filter_map(|(key, text)| Some((key, text?.into())))
+}
+
+/// nvml.h 13.5, `NVML_DEVICE_ARCH_*`.
+const fn architecture_name(number: u32) -> Option<&'static str> {
+    Some(match number {
+        sys::NVML_DEVICE_ARCH_KEPLER => "kepler",
+        sys::NVML_DEVICE_ARCH_MAXWELL => "maxwell",
+        sys::NVML_DEVICE_ARCH_PASCAL => "pascal",
+        sys::NVML_DEVICE_ARCH_VOLTA => "volta",
+        sys::NVML_DEVICE_ARCH_TURING => "turing",
+        sys::NVML_DEVICE_ARCH_AMPERE => "ampere",
+        sys::NVML_DEVICE_ARCH_ADA => "ada",
+        sys::NVML_DEVICE_ARCH_HOPPER => "hopper",
+        sys::NVML_DEVICE_ARCH_BLACKWELL => "blackwell",
+        // NVML_DEVICE_ARCH_RUBIN, which the bindings do not have.
+        13 => "rubin",
+        _ => return None,
+    })
+}

@@ -1,0 +1,69 @@
+//! MIG: into which instances a GPU is partitioned, and the memory of each.
+
+mod instances;
+mod profile;
+
+use std::collections::HashSet;
+
+pub(super) use instances::{MigDevice, instances, or_gone};
+
+use crate::gpu::Gpu;
+use crate::nvml::Device;
+use crate::sheet::Sheet;
+use crate::topic::Topic;
+use accelscope_core::metric::catalogue::nvidia_parts;
+use accelscope_core::metric::{Attribute, key};
+
+/// Reads the partition.
+pub(super) struct Mig;
+
+impl MigDevice {
+    /// The ids of both instances.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Attribute> + use<> {
+        ids(Some(self.gpu_instance), self.compute_instance)
+    }
+}
+
+/// What names an instance in attributes.
+pub(super) fn ids(gpu: Option<u32>, compute: Option<u32>) -> impl Iterator<Item = Attribute> {
+    let gpu = gpu.map(|id| (key::NVIDIA_GPU_INSTANCE, id.into()));
+    let compute = compute.map(|id| (key::NVIDIA_COMPUTE_INSTANCE, id.into()));
+    gpu.into_iter().chain(compute)
+}
+
+impl Topic for Mig {
+    fn name(&self) -> &'static str {
+        "mig"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        let Some((mode, _)) = gpu.ask("mig_mode", sheet, Device::mig_mode) else {
+            return;
+        };
+        sheet.gauge(&nvidia_parts::MIG_ENABLED, gpu, [], i64::from(mode == 1));
+        let mut told = HashSet::new();
+        for instance in instances(gpu, sheet) {
+            let name = instance.ask(gpu, "mig_name", sheet, Device::name).flatten();
+            let sizes = instance.ask(gpu, "mig_attributes", sheet, instances::sizes);
+            let uuid = instance.ask(gpu, "mig_uuid", sheet, Device::uuid).flatten();
+            let memory = instance.ask(gpu, "mig_memory", sheet, Device::memory);
+            let profile = profile::compute(name.as_deref(), sizes.as_ref());
+            let texts = [(key::NVIDIA_MIG_UUID, uuid), (key::NVIDIA_MIG_PROFILE, profile.clone())];
+            let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text?.into())));
+            sheet.gauge(&nvidia_parts::MIG_INFO, gpu, instance.ids().chain(texts), 1i64);
+            if let Some(sizes) = sizes {
+                let count = i64::from(sizes.multiprocessors);
+                sheet.gauge(&nvidia_parts::MIG_MULTIPROCESSORS, gpu, instance.ids(), count);
+            }
+            // Compute instances share the memory of their GPU instance, and each tells all of it.
+            if let Some(memory) = memory
+                && told.insert(instance.gpu_instance)
+            {
+                let profile = profile.map(|profile| (key::NVIDIA_MIG_PROFILE, profile::gpu(&profile).into()));
+                let of: Vec<Attribute> = ids(Some(instance.gpu_instance), None).chain(profile).collect();
+                sheet.whole(&nvidia_parts::MIG_MEMORY_LIMIT, gpu, of.iter().cloned(), memory.total);
+                sheet.whole(&nvidia_parts::MIG_MEMORY_USAGE, gpu, of, memory.used);
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The topics that are read of every GPU, in this order.
+
+mod clocks;
+mod ecc;
+mod events;
+mod features;
+mod gpm;
+mod info;
+mod memory;
+mod mig;
+mod nvlink;
+mod pcie;
+mod power;
+mod processes;
+mod samples;
+mod thermal;
+mod utilization;
+
+pub(super) use self::power::hw_type;
+pub(super) use self::processes::namespace::{Namespace, REMEDY as NAMESPACE_REMEDY};
+use super::nvml::Nvml;
+use super::topic::Topic;
+use accelscope_core::host::HostRoots;
+
+/// What a topic may need when it is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) nvml: Nvml,
+    pub(super) roots: &'a HostRoots,
+}
+
+/// All of them. The cheap and telling ones come first: what hangs later loses less.
+pub(super) fn all(context: Context<'_>) -> Vec<Box<dyn Topic>> {
+    vec![
+        // First, since a GPU that is about to be lost says so here.
+        Box::new(events::Events::default()),
+        Box::new(info::Info::new(context.nvml)),
+        Box::new(utilization::Utilization),
+        Box::new(memory::Memory),
+        Box::new(processes::Processes::new(context.roots)),
+        Box::new(mig::Mig),
+        Box::new(samples::Samples::default()),
+        Box::new(power::Power),
+        Box::new(thermal::Thermal),
+        Box::new(clocks::Clocks),
+        Box::new(pcie::Pcie),
+        Box::new(ecc::Ecc),
+        Box::new(nvlink::NvLink::default()),
+        Box::new(gpm::Gpm::default()),
+    ]
+}

@@ -1,0 +1,149 @@
+//! NVLink: bytes over all links, errors and state of each.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::gpu::Gpu;
+use crate::nvml::{ALL_LINKS, Field, Number, NvmlError, sys, sys::field_id};
+use crate::sheet::Sheet;
+use crate::topic::Topic;
+use accelscope_core::metric::catalogue::nvidia;
+use accelscope_core::metric::key;
+
+const KIB: u64 = 1024;
+
+/// Most links that a GPU has: 18 until nvml.h 13.0, 36 in 13.5 (`NVML_NVLINK_MAX_LINKS`), which the bindings do not know.
+/// Those beyond are asked for apart, since an older driver may refuse a call that names them.
+const LINKS: [(&str, Range<u32>); 2] = [("nvlink", 0..18), ("nvlink_beyond_18", 18..36)];
+
+/// What is counted for each link. The first three are before Blackwell (NVLink 1 to 4), the others from it on.
+const ERRORS: [(&str, u32); 6] = [
+    ("replay", field_id::NVML_FI_DEV_NVLINK_ERROR_DL_REPLAY),
+    ("recovery", field_id::NVML_FI_DEV_NVLINK_ERROR_DL_RECOVERY),
+    ("crc", field_id::NVML_FI_DEV_NVLINK_ERROR_DL_CRC),
+    ("receive", field_id::NVML_FI_DEV_NVLINK_COUNT_RCV_ERRORS),
+    ("effective", field_id::NVML_FI_DEV_NVLINK_COUNT_EFFECTIVE_ERRORS),
+    (
+        "recovery_failed",
+        field_id::NVML_FI_DEV_NVLINK_COUNT_LINK_RECOVERY_FAILED_EVENTS,
+    ),
+];
+
+/// Which fields of which links a GPU has told.
+#[derive(Default)]
+pub(super) struct NvLink {
+    of_gpus: HashMap<Arc<str>, Vec<(u32, Kind, Field)>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    State,
+    Error(&'static str),
+}
+
+impl Topic for NvLink {
+    fn name(&self) -> &'static str {
+        "nvlink"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        bytes(gpu, sheet);
+        if gpu.refuses("nvlink") {
+            return;
+        }
+        let Some(fields) = self.of_gpus.get(&gpu.uuid) else {
+            self.probe(gpu, sheet);
+            return;
+        };
+        let wanted: Vec<Field> = fields.iter().map(|(.., field)| *field).collect();
+        let values = gpu.ask("nvlink", sheet, |device| device.field_values(&wanted));
+        let told: Vec<_> = fields.iter().copied().zip(values.into_iter().flatten()).collect();
+        for ((link, kind, _), value) in told {
+            match value {
+                Ok(value) => tell(gpu, link, kind, value, sheet),
+                Err(error) => lost(gpu, error, sheet),
+            }
+        }
+    }
+}
+
+impl NvLink {
+    /// All fields of all links once: most GPUs have none, and each generation counts other errors.
+    fn probe(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        let mut known = Vec::new();
+        for (name, links) in LINKS {
+            let states = links
+                .clone()
+                .map(|link| (link, Kind::State, field_id::NVML_FI_DEV_NVLINK_GET_STATE));
+            let errors = links.flat_map(|link| ERRORS.map(|(name, id)| (link, Kind::Error(name), id)));
+            let all: Vec<_> = states
+                .chain(errors)
+                .map(|(scope, kind, id)| (scope, kind, Field { id, scope }))
+                .collect();
+            let wanted: Vec<Field> = all.iter().map(|(.., field)| *field).collect();
+            let Some(values) = gpu.ask(name, sheet, |device| device.field_values(&wanted)) else {
+                if gpu.refuses(name) {
+                    break;
+                }
+                // It passes: what it has is looked for again.
+                return;
+            };
+            for ((link, kind, field), value) in all.into_iter().zip(values) {
+                match value {
+                    Ok(value) => {
+                        known.push((link, kind, field));
+                        tell(gpu, link, kind, value, sheet);
+                    }
+                    // Another generation's, or a link that there is not; which of the two is told by different codes.
+                    Err(error) => gpu.findings.lost |= error.code.is_lost(),
+                }
+            }
+        }
+        if known.is_empty() && !gpu.findings.lost {
+            gpu.refuse("nvlink");
+        } else if !gpu.findings.lost {
+            self.of_gpus.insert(Arc::clone(&gpu.uuid), known);
+        }
+    }
+}
+
+fn lost(gpu: &mut Gpu, error: NvmlError, sheet: &mut Sheet) {
+    gpu.findings.lost |= error.code.is_lost();
+    sheet.skip(format!("nvlink.{}", error.code.as_str()));
+}
+
+fn tell(gpu: &Gpu, link: u32, kind: Kind, value: Number, sheet: &mut Sheet) {
+    let Some(value) = value.count() else { return };
+    let of_link = (key::NVIDIA_NVLINK, link.into());
+    match kind {
+        Kind::State => {
+            // A link that sleeps to save power awakes by itself.
+            let up = [sys::NVML_NVLINK_STATE_ACTIVE, sys::NVML_NVLINK_STATE_SLEEP];
+            let is_up = up.iter().any(|state| value == u64::from(*state));
+            sheet.gauge(&nvidia::NVLINK_UP, gpu, [of_link], i64::from(is_up));
+        }
+        Kind::Error(kind) => {
+            let more = [of_link, (key::ERROR_TYPE, kind.into())];
+            sheet.count(&nvidia::NVLINK_ERRORS, gpu, more, value);
+        }
+    }
+}
+
+/// Of all links together, in KiB.
+fn bytes(gpu: &mut Gpu, sheet: &mut Sheet) {
+    let field = |id| Field { id, scope: ALL_LINKS };
+    let [transmitted, received] = gpu.ask_fields(
+        [
+            ("nvlink_tx", field(field_id::NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX)),
+            ("nvlink_rx", field(field_id::NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX)),
+        ],
+        sheet,
+    );
+    for (direction, value) in [("transmit", transmitted), ("receive", received)] {
+        if let Some(kibibytes) = value.and_then(Number::count) {
+            let direction = (key::NETWORK_IO_DIRECTION, direction.into());
+            sheet.count(&nvidia::NVLINK_IO, gpu, [direction], kibibytes.saturating_mul(KIB));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The PCIe link. Its throughput comes from the GPU's own byte counters: the function that measures it blocks for 20 ms
+//! a direction.
+
+use crate::gpu::Gpu;
+use crate::nvml::{Device, Field, Number, NvmlError, sys::field_id};
+use crate::sheet::Sheet;
+use crate::topic::Topic;
+use accelscope_core::metric::Instrument;
+use accelscope_core::metric::catalogue::{hw, nvidia};
+use accelscope_core::metric::key;
+
+type Ask = fn(Device) -> Result<u32, NvmlError>;
+
+/// The names that `nvidia-smi` does not have are those of the PCIe specification.
+const ERRORS: [(&str, &str, u32); 11] = [
+    (
+        "correctable",
+        "pcie_correctable",
+        field_id::NVML_FI_DEV_PCIE_COUNT_CORRECTABLE_ERRORS,
+    ),
+    (
+        "nak_received",
+        "pcie_nak_received",
+        field_id::NVML_FI_DEV_PCIE_COUNT_NAKS_RECEIVED,
+    ),
+    (
+        "receiver",
+        "pcie_receiver",
+        field_id::NVML_FI_DEV_PCIE_COUNT_RECEIVER_ERROR,
+    ),
+    ("bad_tlp", "pcie_bad_tlp", field_id::NVML_FI_DEV_PCIE_COUNT_BAD_TLP),
+    ("nak_sent", "pcie_nak_sent", field_id::NVML_FI_DEV_PCIE_COUNT_NAKS_SENT),
+    ("bad_dllp", "pcie_bad_dllp", field_id::NVML_FI_DEV_PCIE_COUNT_BAD_DLLP),
+    (
+        "non_fatal",
+        "pcie_non_fatal",
+        field_id::NVML_FI_DEV_PCIE_COUNT_NON_FATAL_ERROR,
+    ),
+    ("fatal", "pcie_fatal", field_id::NVML_FI_DEV_PCIE_COUNT_FATAL_ERROR),
+    (
+        "unsupported_request",
+        "pcie_unsupported_request",
+        field_id::NVML_FI_DEV_PCIE_COUNT_UNSUPPORTED_REQ,
+    ),
+    ("lcrc", "pcie_lcrc", field_id::NVML_FI_DEV_PCIE_COUNT_LCRC_ERROR),
+    ("lane", "pcie_lane", field_id::NVML_FI_DEV_PCIE_COUNT_LANE_ERROR),
+];
+
+pub(super) struct Pcie;
+
+impl Topic for Pcie {
+    fn name(&self) -> &'static str {
+        "pcie"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        let link: [(&'static Instrument, &'static str, Ask); 4] = [
+            (
+                &nvidia::PCIE_LINK_GENERATION,
+                "pcie_generation",
+                Device::pcie_link_generation,
+            ),
+            (
+                &nvidia::PCIE_LINK_GENERATION_LIMIT,
+                "max_pcie_generation",
+                Device::max_pcie_link_generation,
+            ),
+            (&nvidia::PCIE_LINK_WIDTH, "pcie_width", Device::pcie_link_width),
+            (
+                &nvidia::PCIE_LINK_WIDTH_LIMIT,
+                "max_pcie_width",
+                Device::max_pcie_link_width,
+            ),
+        ];
+        for (instrument, field, ask) in link {
+            // 0 is a link that is no PCIe.
+            if let Some(value) = gpu.ask(field, sheet, ask).filter(|value| (1..=1024).contains(value)) {
+                sheet.gauge(instrument, gpu, [], i64::from(value));
+            }
+        }
+        if let Some(replays) = gpu.ask("pcie_replays", sheet, Device::pcie_replay_counter) {
+            sheet.count(&nvidia::PCIE_REPLAYS, gpu, [], replays.into());
+        }
+        let [transmitted, received] = gpu.ask_fields(
+            [
+                ("pcie_tx", field(field_id::NVML_FI_DEV_PCIE_COUNT_TX_BYTES)),
+                ("pcie_rx", field(field_id::NVML_FI_DEV_PCIE_COUNT_RX_BYTES)),
+            ],
+            sheet,
+        );
+        for (direction, value) in [("transmit", transmitted), ("receive", received)] {
+            if let Some(bytes) = value.and_then(Number::count) {
+                let direction = (key::NETWORK_IO_DIRECTION, direction.into());
+                sheet.count(&hw::GPU_IO, gpu, [direction], bytes);
+            }
+        }
+        let errors = gpu.ask_fields(ERRORS.map(|(_, name, id)| (name, field(id))), sheet);
+        for ((kind, ..), value) in ERRORS.iter().zip(errors) {
+            if let Some(count) = value.and_then(Number::count) {
+                sheet.count(&nvidia::PCIE_ERRORS, gpu, [(key::ERROR_TYPE, (*kind).into())], count);
+            }
+        }
+    }
+}
+
+const fn field(id: u32) -> Field {
+    Field { id, scope: 0 }
+}

@@ -1,0 +1,49 @@
+//! Electric power and energy.
+
+use crate::gpu::Gpu;
+use crate::nvml::{Device, NvmlError};
+use crate::sheet::Sheet;
+use crate::topic::Topic;
+use accelscope_core::metric::catalogue::{hw, nvidia};
+use accelscope_core::metric::{Attribute, key};
+
+type Ask = fn(Device) -> Result<u32, NvmlError>;
+
+/// More than a board can draw: a sentinel.
+const MOST_MILLIWATTS: u32 = 100_000_000;
+
+pub(super) struct Power;
+
+impl Topic for Power {
+    fn name(&self) -> &'static str {
+        "power"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        if let Some(watts) = gpu.ask("power", sheet, Device::power_usage).and_then(watts) {
+            sheet.gauge(&hw::POWER, gpu, [hw_type()], watts);
+        }
+        if let Some(millijoules) = gpu.ask("energy", sheet, Device::total_energy_consumption) {
+            sheet.total(&hw::ENERGY, gpu, [hw_type()], millijoules as f64 / 1000.0);
+        }
+        let limits: [(&str, &'static str, Ask); 3] = [
+            ("enforced", "enforced_power_limit", Device::enforced_power_limit),
+            ("configured", "power_limit", Device::power_management_limit),
+            ("default", "default_power_limit", Device::default_power_limit),
+        ];
+        for (kind, field, ask) in limits {
+            if let Some(watts) = gpu.ask(field, sheet, ask).and_then(watts) {
+                let kind = (key::NVIDIA_POWER_LIMIT, kind.into());
+                sheet.gauge(&nvidia::POWER_LIMIT, gpu, [kind], watts);
+            }
+        }
+    }
+}
+
+fn watts(milliwatts: u32) -> Option<f64> {
+    (milliwatts <= MOST_MILLIWATTS).then(|| f64::from(milliwatts) / 1000.0)
+}
+
+pub(crate) fn hw_type() -> Attribute {
+    (key::HW_TYPE, "gpu".into())
+}

@@ -1,0 +1,273 @@
+//! Which processes use a GPU, how much of its memory, and how busy they keep it.
+
+mod busy;
+mod list;
+pub(crate) mod namespace;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use busy::{Busy, Share};
+use list::{List, Listed};
+use namespace::Namespace;
+
+use super::features;
+use super::mig::{self, instances};
+use crate::gpu::Gpu;
+use crate::sheet::Sheet;
+use crate::topic::Topic;
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::process::Processes as Proc;
+use accelscope_core::metric::catalogue::{accel, nvidia_parts};
+use accelscope_core::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value, key};
+
+const LISTS: [(List, &str, &str); 3] = [
+    (List::Mps, "mps", "processes_mps"),
+    (List::Compute, "compute", "processes_compute"),
+    (List::Graphics, "graphics", "processes_graphics"),
+];
+
+/// Units of which a process' share is told, in the order of [`Share::Known`].
+const UNITS: [&str; 4] = ["general", "memory", "encoder", "decoder"];
+
+/// A process in one instance of a GPU, or in all of it.
+type Place = (u32, Option<u32>, Option<u32>);
+
+/// What several lists say of it.
+#[derive(Debug, Default)]
+struct Use {
+    kinds: Vec<&'static str>,
+    memory: Option<u64>,
+}
+
+/// Reads the lists of processes and what was sampled of them.
+pub(super) struct Processes {
+    proc: Proc,
+    namespace: Namespace,
+    busy: HashMap<Arc<str>, Busy>,
+    starts: HashMap<ProcessKey, f64>,
+    /// Whether there is any GPU in this pass.
+    is_used: bool,
+}
+
+impl Processes {
+    pub(super) fn new(roots: &HostRoots) -> Self {
+        Self {
+            proc: Proc::new(roots),
+            namespace: Namespace::detect(roots),
+            busy: HashMap::new(),
+            starts: HashMap::new(),
+            is_used: false,
+        }
+    }
+
+    /// The process, if it can be seen. A kernel thread never uses a GPU: there, the id means another namespace's.
+    fn find(&self, pid: u32) -> Option<ProcessKey> {
+        if self.namespace == Namespace::Foreign {
+            return None;
+        }
+        self.proc.user_key(pid).ok().flatten()
+    }
+
+    fn started(&mut self, process: ProcessKey) -> Option<f64> {
+        if let Some(known) = self.starts.get(&process) {
+            return Some(*known);
+        }
+        // Computed once: the time of the boot moves a little with the clock.
+        let seconds = self.proc.started(process).ok()?.unix_nanos() / 10_000_000;
+        let seconds = seconds as f64 / 100.0;
+        self.starts.insert(process, seconds);
+        Some(seconds)
+    }
+}
+
+impl Topic for Processes {
+    fn name(&self) -> &'static str {
+        "processes"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        let Some(uses) = uses(gpu, sheet) else {
+            return;
+        };
+        self.is_used = true;
+        let now = sheet.now();
+        let micros = now.unix_nanos() / 1000;
+        let busy = self.busy.entry(Arc::clone(&gpu.uuid)).or_default();
+        let since = busy.since(micros);
+        let samples = gpu.ask("process_utilization", sheet, |device| list::utilization(device, since));
+        features::tell(
+            gpu,
+            sheet,
+            "process_utilization",
+            "process_utilization",
+            samples.is_some(),
+        );
+        let shares = samples.map(|samples| busy.take(&samples, micros));
+
+        let listed: HashSet<u32> = uses.keys().map(|(pid, ..)| *pid).collect();
+        let mut hidden: HashSet<u32> = HashSet::new();
+        for ((pid, gpu_instance, compute_instance), one) in &uses {
+            let process = self.find(*pid);
+            if process.is_none() {
+                hidden.insert(*pid);
+            }
+            let mut of = Of {
+                gpu,
+                sheet,
+                time: now,
+                process,
+                pid: *pid,
+                place: mig::ids(*gpu_instance, *compute_instance).collect(),
+            };
+            match one.memory {
+                Some(bytes) => of.push(&accel::PROCESS_MEMORY_USAGE, [], bytes.cast_signed().into()),
+                None => of.sheet.skip("process_memory.not_available"),
+            }
+            let kind = (key::NVIDIA_PROCESS_TYPE, one.kinds.join("+").into());
+            of.push(&nvidia_parts::PROCESS_INFO, [kind], 1i64.into());
+            if let Some(started) = process.and_then(|process| self.started(process)) {
+                of.push(&accel::PROCESS_START_TIME, [], started.into());
+            }
+            // What was listed and not sampled was idle.
+            if let Some(shares) = &shares {
+                of.utilization(shares.get(pid).copied().unwrap_or(Share::Known([0.0; 4])));
+            }
+        }
+        // Without the node's namespace the lists lack processes of which the samples know.
+        for (pid, share) in shares.iter().flatten().filter(|(pid, _)| !listed.contains(pid)) {
+            let process = self.find(*pid);
+            if process.is_none() || self.namespace != Namespace::Node {
+                hidden.insert(*pid);
+                continue;
+            }
+            Of {
+                gpu,
+                sheet,
+                time: now,
+                process,
+                pid: *pid,
+                place: Vec::new(),
+            }
+            .utilization(*share);
+        }
+        if let Some(busy) = self.busy.get_mut(&gpu.uuid) {
+            busy.keep(|pid| listed.contains(&pid));
+        }
+        sheet.gauge(&nvidia_parts::PROCESSES, gpu, [], listed.len() as i64);
+        sheet.gauge(&nvidia_parts::PROCESSES_HIDDEN, gpu, [], hidden.len() as i64);
+    }
+
+    fn finish(&mut self, sheet: &mut Sheet) {
+        let proc = &self.proc;
+        self.starts.retain(|process, _| proc.is_alive(*process));
+        if !std::mem::take(&mut self.is_used) {
+            return;
+        }
+        let time = sheet.now();
+        sheet.push(Point {
+            instrument: &nvidia_parts::HOST_PID,
+            attributes: Attributes::empty().into(),
+            owner: None,
+            value: i64::from(self.namespace == Namespace::Node).into(),
+            time,
+            start: None,
+        });
+    }
+}
+
+/// Points of one process on one GPU.
+struct Of<'a> {
+    gpu: &'a Gpu,
+    sheet: &'a mut Sheet,
+    time: Timestamp,
+    process: Option<ProcessKey>,
+    pid: u32,
+    place: Vec<Attribute>,
+}
+
+impl Of<'_> {
+    fn push(&mut self, instrument: &'static Instrument, more: impl IntoIterator<Item = Attribute>, value: Value) {
+        // The node does not know a hidden process: only its number says that it is one.
+        let pid = self.process.is_none().then(|| (key::PROCESS_PID, self.pid.into()));
+        let more = self.place.iter().cloned().chain(pid).chain(more);
+        self.sheet.push(Point {
+            instrument,
+            attributes: self.gpu.label.with(more).into(),
+            owner: self.process.map(|process| Owner::Process {
+                process,
+                always_pid: true,
+            }),
+            value,
+            time: self.time,
+            start: None,
+        });
+    }
+
+    fn utilization(&mut self, share: Share) {
+        match share {
+            Share::Known(shares) => {
+                for (unit, share) in UNITS.iter().zip(shares) {
+                    let unit = (key::HW_GPU_TASK, (*unit).into());
+                    self.push(&accel::PROCESS_UTILIZATION, [unit], share.into());
+                }
+            }
+            Share::Garbage => self.sheet.skip("process_utilization.garbage"),
+        }
+    }
+}
+
+/// Who uses the GPU; nothing where no list could be read.
+fn uses(gpu: &mut Gpu, sheet: &mut Sheet) -> Option<BTreeMap<Place, Use>> {
+    let mut uses = BTreeMap::new();
+    let mut told = false;
+    for (list, kind, field) in LISTS {
+        let listed = gpu.ask(field, sheet, |device| list::processes(device, list));
+        told |= listed.is_some();
+        for process in listed.into_iter().flatten() {
+            // Some libraries say instance 0 of a GPU that has none.
+            let instances = gpu.is_mig.then_some((process.gpu_instance, process.compute_instance));
+            let (gpu_instance, compute_instance) = instances.unwrap_or_default();
+            let process = Listed {
+                gpu_instance,
+                compute_instance,
+                ..process
+            };
+            note(&mut uses, kind, process);
+        }
+    }
+    // The GPU's own handle tells of its instances only to the privileged (nvml.h 13.5).
+    if gpu.is_mig && uses.is_empty() {
+        for instance in instances(gpu, sheet) {
+            for (list, kind, _) in LISTS {
+                let listed = instance.ask(gpu, "processes_mig", sheet, |device| {
+                    match list::processes(device, list) {
+                        Err(error) if error.code.is_for_good() => Ok(None),
+                        other => other.map(Some),
+                    }
+                });
+                let listed = listed.flatten();
+                told |= listed.is_some();
+                for process in listed.into_iter().flatten() {
+                    let process = Listed {
+                        gpu_instance: process.gpu_instance.or(Some(instance.gpu_instance)),
+                        compute_instance: process.compute_instance.or(instance.compute_instance),
+                        ..process
+                    };
+                    note(&mut uses, kind, process);
+                }
+            }
+        }
+    }
+    told.then_some(uses)
+}
+
+/// A process that is in two lists is one process, whose memory both tell.
+fn note(uses: &mut BTreeMap<Place, Use>, kind: &'static str, process: Listed) {
+    let place = (process.pid, process.gpu_instance, process.compute_instance);
+    let one: &mut Use = uses.entry(place).or_default();
+    if !one.kinds.contains(&kind) {
+        one.kinds.push(kind);
+    }
+    one.memory = one.memory.max(process.memory);
+}

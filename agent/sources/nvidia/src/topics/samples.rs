@@ -1,0 +1,249 @@
+//! The driver's own samples of how busy a GPU is, taken several times a second: bursts that a mean hides.
+#![expect(unsafe_code, reason = "a C library can be called in no other way")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::features;
+use crate::gpu::Gpu;
+use crate::nvml::sys::{self, nvmlSample_t};
+use crate::nvml::{Code, Device, NvmlError, call};
+use crate::sheet::Sheet;
+use crate::topic::Topic;
+use accelscope_core::metric::catalogue::nvidia_parts::{self, SHARES};
+use accelscope_core::metric::{Histogram, Point, Timestamp, Value};
+
+const FIELD: &str = "utilization_samples";
+/// Most samples in one call: the driver keeps about a hundred.
+const MOST: u32 = 16 * 1024;
+/// How far the first reading's maximum looks back, in microseconds.
+const FIRST: u64 = 1_000_000;
+/// A sample from further in the future than this shows that a clock was set back.
+const SKEW: u64 = 5_000_000;
+
+/// Fills the distribution.
+#[derive(Default)]
+pub(super) struct Samples {
+    of_gpus: HashMap<Arc<str>, Distribution>,
+}
+
+/// Of one GPU, since it is sampled.
+#[derive(Debug, Clone, PartialEq)]
+struct Distribution {
+    start: Timestamp,
+    /// Time of the newest sample that was counted, in microseconds since the Unix epoch.
+    seen: u64,
+    sum: f64,
+    buckets: [u64; SHARES.len() + 1],
+}
+
+impl Distribution {
+    fn count(&mut self, share: f64) {
+        let bucket = SHARES.iter().position(|bound| share <= *bound).unwrap_or(SHARES.len());
+        self.buckets[bucket] += 1;
+        self.sum += share;
+    }
+
+    fn value(&self) -> Value {
+        Value::Histogram(Arc::new(Histogram {
+            count: self.buckets.iter().sum(),
+            sum: self.sum,
+            buckets: self.buckets.into(),
+        }))
+    }
+}
+
+impl Topic for Samples {
+    fn name(&self) -> &'static str {
+        "samples"
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+        let now = sheet.now();
+        let micros = now.unix_nanos() / 1000;
+        let before = self
+            .of_gpus
+            .get(&gpu.uuid)
+            .filter(|before| before.seen <= micros + SKEW);
+        let since = before.map_or(0, |before| before.seen);
+        let Some(samples) = gpu.ask(FIELD, sheet, |device| newer(device, since)) else {
+            features::tell(gpu, sheet, FIELD, FIELD, false);
+            return;
+        };
+        features::tell(gpu, sheet, FIELD, FIELD, true);
+        let most = self.take(gpu, &samples, now);
+        if let Some(most) = most {
+            sheet.gauge(&nvidia_parts::GPU_UTILIZATION_MAX, gpu, [], most);
+        }
+        if let Some(distribution) = self.of_gpus.get(&gpu.uuid) {
+            sheet.push(Point {
+                instrument: &nvidia_parts::GPU_UTILIZATION_DISTRIBUTION,
+                attributes: Arc::new(gpu.label.clone()),
+                owner: None,
+                value: distribution.value(),
+                time: now,
+                start: Some(distribution.start),
+            });
+        }
+    }
+
+    fn carry(&self) -> Option<serde_json::Value> {
+        let of_gpus: Vec<_> = self
+            .of_gpus
+            .iter()
+            .map(|(uuid, of)| serde_json::json!([&**uuid, of.start.unix_nanos(), of.seen, of.sum, of.buckets]))
+            .collect();
+        (!of_gpus.is_empty()).then_some(of_gpus.into())
+    }
+
+    fn restore(&mut self, carried: serde_json::Value) {
+        type Carried = (String, u64, u64, f64, [u64; SHARES.len() + 1]);
+        let carried: Vec<Carried> = serde_json::from_value(carried).unwrap_or_default();
+        for (uuid, start, seen, sum, buckets) in carried {
+            let start = Timestamp::from_unix_nanos(start);
+            self.of_gpus.insert(
+                uuid.into(),
+                Distribution {
+                    start,
+                    seen,
+                    sum,
+                    buckets,
+                },
+            );
+        }
+    }
+}
+
+impl Samples {
+    /// Counts what is new, and tells the largest share since the reading before.
+    ///
+    /// Nothing is counted in the first reading of a GPU: what is in the driver's buffer then may have been counted by
+    /// the process before this one.
+    fn take(&mut self, gpu: &Gpu, samples: &[(u64, u32)], now: Timestamp) -> Option<f64> {
+        let latest = now.unix_nanos() / 1000 + SKEW;
+        let timely = samples.iter().filter(|(time, _)| *time <= latest);
+        let valid = timely.clone().filter(|(_, percent)| *percent <= 100);
+        let valid = valid.map(|(time, percent)| (*time, f64::from(*percent) / 100.0));
+        let known = self.of_gpus.get_mut(&gpu.uuid).filter(|of| of.seen <= latest);
+        let mut most = None;
+        let mut see = |share: f64| most = Some(most.map_or(share, |most: f64| most.max(share)));
+        if let Some(of) = known {
+            let before = of.seen;
+            for (time, share) in valid.filter(|(time, _)| *time > before) {
+                of.count(share);
+                of.seen = of.seen.max(time);
+                see(share);
+            }
+            return most;
+        }
+        let of = Distribution {
+            start: now,
+            seen: timely.map(|(time, _)| *time).max().unwrap_or(latest - SKEW),
+            sum: 0.0,
+            buckets: [0; _],
+        };
+        self.of_gpus.insert(Arc::clone(&gpu.uuid), of);
+        let recent = latest - SKEW - FIRST;
+        valid
+            .filter(|(time, _)| *time > recent)
+            .for_each(|(_, share)| see(share));
+        most
+    }
+}
+
+/// Samples after `since` (microseconds since the Unix epoch) with their percentages; none where there are no new ones.
+fn newer(device: Device, since: u64) -> Result<Vec<(u64, u32)>, NvmlError> {
+    let kind = sys::nvmlSamplingType_enum_NVML_GPU_UTILIZATION_SAMPLES;
+    let mut value_type = 0;
+    let mut ask = |count: &mut u32, to: *mut nvmlSample_t| {
+        // SAFETY: there is room for `count` samples, or `to` is null and only the count is written.
+        unsafe {
+            call!(
+                device.nvml(),
+                nvmlDeviceGetSamples(device.handle(), kind, since, &raw mut value_type, &raw mut *count, to)
+            )
+        }
+    };
+    let none = |error: NvmlError| {
+        if error.code == Code::NotFound {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    };
+    let mut count = 0;
+    ask(&mut count, std::ptr::null_mut()).or_else(none)?;
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    // Some more for those that are taken meanwhile.
+    count = count.saturating_add(16).min(MOST);
+    let empty = nvmlSample_t {
+        timeStamp: 0,
+        sampleValue: sys::nvmlValue_t { ullVal: 0 },
+    };
+    let mut samples = vec![empty; count as usize];
+    match ask(&mut count, samples.as_mut_ptr()) {
+        Ok(()) => samples.truncate(count as usize),
+        Err(error) => {
+            none(error)?;
+            samples.clear();
+        }
+    }
+    let percent = |sample: &nvmlSample_t| {
+        // SAFETY: the union was zeroed, and then written by the library; for utilization always an unsigned int
+        // (nvml.h 13.5, `nvmlDeviceGetSamples`).
+        (sample.timeStamp, unsafe { sample.sampleValue.uiVal })
+    };
+    Ok(samples.iter().map(percent).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000_000;
+
+    fn at(micros: u64) -> Timestamp {
+        Timestamp::from_unix_nanos(micros * 1000)
+    }
+
+    #[test]
+    fn no_sample_is_counted_twice_and_none_from_before() {
+        let mut samples = Samples::default();
+        let gpu = Gpu::of_test("GPU-1");
+        let most = samples.take(&gpu, &[(NOW - 9_000_000, 100), (NOW - 500_000, 30)], at(NOW));
+        assert_eq!(most, Some(0.3));
+        let later = [
+            (NOW - 500_000, 30),
+            (NOW + 1, 0),
+            (NOW + 2, 10),
+            (NOW + 3, 11),
+            (NOW + 4, 255),
+        ];
+        assert_eq!(samples.take(&gpu, &later, at(NOW + 10)), Some(0.11));
+        assert_eq!(samples.take(&gpu, &later, at(NOW + 20)), None);
+        let carried = samples.carry().unwrap();
+        let mut next = Samples::default();
+        next.restore(carried);
+        assert_eq!(next.of_gpus, samples.of_gpus);
+        assert_eq!(
+            next.take(&gpu, &[(NOW + 3, 11), (NOW + 30, 100)], at(NOW + 40)),
+            Some(1.0)
+        );
+        let of = &next.of_gpus["GPU-1"];
+        // 0 | up to 0.1 | up to 0.25 | ... | up to 1 | beyond
+        assert_eq!((of.buckets, of.start), ([1, 1, 1, 0, 0, 0, 1, 0], at(NOW)));
+        assert!((of.sum - 1.21).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_begins_anew() {
+        let mut samples = Samples::default();
+        let gpu = Gpu::of_test("GPU-1");
+        samples.take(&gpu, &[], at(NOW));
+        let past = NOW - 3_600_000_000;
+        samples.take(&gpu, &[(past, 50)], at(past));
+        assert_eq!(samples.take(&gpu, &[(past + 1, 70)], at(past + 2)), Some(0.7));
+    }
+}
