@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Instant;
 
+use super::admin;
 use super::dcmi::{self, Launch};
+use super::sampler::Sampler as ToolSampler;
 use super::settings::{Backend, Settings};
-use super::{Sampler as ToolSampler, admin};
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Batch;
