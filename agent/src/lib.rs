@@ -5,4 +5,11 @@
 pub mod cli;
 pub mod config;
 pub mod doctor;
+mod program;
+mod run;
 pub mod runtime;
+pub mod simulate;
+mod sources;
+
+pub use program::main;
+pub use sources::SOURCES;

@@ -2,33 +2,41 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use accelscope::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
-use accelscope::config::{Config, Environment, Loaded, load, resource};
-use accelscope::runtime::{self, Closed, Explain, Format, OwnLogs, Printer, Surroundings};
-use accelscope_core::host::HostRoots;
+use crate::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
+use crate::config::{Config, Environment, Loaded, load, resource};
+use crate::runtime::{self, Closed, Explain, Format, OwnLogs, Printer};
+use crate::simulate;
 use accelscope_core::metric::{Resource, Series};
+use accelscope_core::source::{Context, Sources};
+use accelscope_core::table::for_terminal;
 use accelscope_core::telemetry::OwnMetrics;
 use accelscope_export::prometheus::Renderer;
 use accelscope_export::stdout;
 use accelscope_pipeline::attribution::{Attribution, Merger, Settings};
 use accelscope_pipeline::{Hub, Limits, Observer, Started};
 use accelscope_simulate::Demo;
-use anyhow::Context;
+use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 /// How often the table is drawn anew.
 const REDRAW: Duration = Duration::from_secs(1);
-/// How long `--demo --once` waits for the simulator's first files, which appear after a second.
-const DEMO_PATIENCE: Duration = Duration::from_secs(10);
-
 /// How long after a signal the agent is ended at the latest, so that it is gone within three seconds.
 const LAST_RESORT: Duration = Duration::from_millis(2800);
 
 /// `agent`, with or without `--stdout`.
-pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
-    let loaded = match load(&run.config.sources(Environment::of_process())) {
+pub(crate) fn agent(run: &Run, sources: Sources) -> anyhow::Result<u8> {
+    let demo = run
+        .demo
+        .then(Demo::start)
+        .transpose()
+        .context("the simulator cannot be started")?;
+    let mut inputs = run.config.inputs(Environment::of_process());
+    if let Some(demo) = &demo {
+        inputs.sets.extend(simulate::demo_settings(demo));
+    }
+    let loaded = match load(&inputs, sources) {
         Ok(loaded) => loaded,
         Err(errors) => {
             writeln!(std::io::stderr(), "{errors}").context("standard error cannot be written")?;
@@ -38,7 +46,12 @@ pub(crate) fn agent(run: &Run) -> anyhow::Result<u8> {
     if !run.stdout.is_some_and(|stdout| stdout.once) {
         end_in_time()?;
     }
-    to_end(new_runtime()?, perform(loaded, run))
+    if let Some(demo) = &demo
+        && run.stdout.is_some_and(|stdout| stdout.once)
+    {
+        simulate::wait_for_files(demo);
+    }
+    to_end(new_runtime()?, perform(loaded, run, sources))
 }
 
 fn new_runtime() -> anyhow::Result<Runtime> {
@@ -71,10 +84,8 @@ fn end_in_time() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn perform(loaded: Loaded, run: &Run) -> anyhow::Result<u8> {
-    let Loaded {
-        mut config, warnings, ..
-    } = loaded;
+async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<u8> {
+    let Loaded { config, warnings, .. } = loaded;
     let format = run.stdout.map(|stdout| format(stdout.format));
     let resource = resource::build(&config, &config.host_roots());
     let logs = own_logs(&config, run, &resource)?;
@@ -85,22 +96,9 @@ async fn perform(loaded: Loaded, run: &Run) -> anyhow::Result<u8> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    let demo = run
-        .demo
-        .then(Demo::start)
-        .transpose()
-        .context("the simulator cannot be started")?;
-    if let Some(demo) = &demo {
-        config.hailo.dir = std::fs::canonicalize(demo.dir()).unwrap_or_else(|_| demo.dir().to_owned());
-        config.hailo.discover = false;
-        config.host.root = "/".into();
-        if run.stdout.is_some_and(|stdout| stdout.once) {
-            wait_for_files(demo);
-        }
-    }
     // Recorders made before this record nothing, so it comes first.
     let own = OwnMetrics::install(cli::BUILD);
-    let code = Job::new(config, own, resource, run, format).perform().await;
+    let code = Job::new(config, sources, own, resource, run, format).perform().await;
     if let Some(logs) = logs {
         logs.flush().await;
     }
@@ -119,7 +117,7 @@ fn own_logs(config: &Config, run: &Run, resource: &Resource) -> anyhow::Result<O
 /// Everything that is fixed once the configuration is read.
 struct Job {
     config: Config,
-    roots: HostRoots,
+    context: Context,
     renderer: Renderer,
     stdout: Option<(Format, bool)>,
     started: anyhow::Result<Started>,
@@ -128,7 +126,14 @@ struct Job {
 }
 
 impl Job {
-    fn new(config: Config, own: OwnMetrics, resource: Resource, run: &Run, format: Option<Format>) -> Self {
+    fn new(
+        config: Config,
+        sources: Sources,
+        own: OwnMetrics,
+        resource: Resource,
+        run: &Run,
+        format: Option<Format>,
+    ) -> Self {
         let roots = config.host_roots();
         let node = ["k8s.node.name", "host.name"]
             .into_iter()
@@ -154,16 +159,15 @@ impl Job {
         }
         let hub = Arc::new(Hub::new(own, resource, limits, collecting, observer));
         let attribution = Attribution::new(&roots, settings);
-        let surroundings = Surroundings {
+        let context = Context {
             cgroups: attribution.cgroups(),
+            roots,
+            node_name: node,
             once: matches!(stdout, Some((_, true))),
+            per_process: config.attribution.per_process,
+            sources,
         };
-        let started = Started::launch(
-            runtime::samplers(&config, &roots, &node, &surroundings),
-            hub,
-            attribution,
-            Merger::new(),
-        );
+        let started = Started::launch(runtime::samplers(&config, &context), hub, attribution, Merger::new());
         let renderer = Renderer {
             resource_labels: config.http.resource_labels.clone(),
             ..Renderer::default()
@@ -171,7 +175,7 @@ impl Job {
         Self {
             started: started.context("a thread cannot be started"),
             config,
-            roots,
+            context,
             renderer,
             stdout,
             closed,
@@ -190,8 +194,9 @@ impl Job {
                     format,
                     started: &started,
                     renderer: self.renderer,
-                    explain: Explain::new(self.config.clone(), self.roots),
-                    recent: Mutex::default(),
+                    explain: Explain::new(self.config.clone(), self.context.clone()),
+                    rates: Mutex::new(runtime::rates(self.context.sources)),
+                    context: self.context,
                 };
                 if once {
                     return Ok(if printer.once()? { EXIT_OK } else { EXIT_FAILED });
@@ -224,19 +229,12 @@ fn json_lines(closed: Arc<Closed>) -> Observer {
     Box::new(move |series: &Series| {
         let mut line = stdout::json_line(series) + "\n";
         if terminal {
-            line = stdout::for_terminal(&line);
+            line = for_terminal(&line);
         }
         if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
             closed.tell(error);
         }
     })
-}
-
-fn wait_for_files(demo: &Demo) {
-    let until = Instant::now() + DEMO_PATIENCE;
-    while !demo.has_written() && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use accelscope::cli::EXIT_USAGE;
-use accelscope::config::{ConfigFile, Environment, Loaded, Sources, load};
+use accelscope::config::{ConfigFile, Environment, Inputs, Loaded, load};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
@@ -33,12 +33,12 @@ fn variables(manifest: &str) -> Vec<(String, String)> {
 fn loaded(manifests: &[&str]) -> Loaded {
     let mut env: Vec<_> = manifests.iter().flat_map(|name| variables(&text(name))).collect();
     env.push(("KUBERNETES_SERVICE_HOST".into(), "198.51.100.1".into()));
-    load(&Sources {
+    let inputs = Inputs {
         file: ConfigFile::Required(path("kustomize/base/agent.toml")),
         env: env.into_iter().collect::<Environment>(),
         sets: Vec::new(),
-    })
-    .unwrap_or_else(|errors| panic!("{errors}"))
+    };
+    load(&inputs, accelscope::SOURCES).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 const DAEMON_SET: &str = "kustomize/base/daemon-set.yaml";
@@ -102,10 +102,13 @@ fn the_overlay_for_scraping_pushes_nothing() {
 #[cfg(feature = "ioctl")]
 #[test]
 fn the_component_without_ebpf_leaves_the_scan_and_nothing_to_complain_of() {
-    use accelscope_ioctl::Rung;
+    use accelscope_ioctl::{Configuration, Hooks};
     let hooks = |manifests: &[&str]| -> Option<Vec<_>> {
-        let hooks = loaded(manifests).config.ioctl_settings().hooks;
-        hooks.map(|hooks| hooks.into_iter().map(Rung::as_str).collect())
+        let config = loaded(manifests).config;
+        match &config.sources.get::<Configuration>("ioctl").unwrap().hooks {
+            Hooks::Auto => None,
+            Hooks::Only(hooks) => Some(hooks.iter().map(|hook| hook.as_str()).collect()),
+        }
     };
     // With the least capabilities, raw tracepoints are all that Debian's kernels leave.
     let all = ["fentry", "kprobe", "tracepoint", "raw_tracepoint"].to_vec();

@@ -16,10 +16,29 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Level;
-use accelscope_ioctl::{Device, Devices, Extra, Family, Settings, explain_devices};
+use accelscope_ioctl::{Device, Devices, Extra, Families, Family, Settings, explain_devices};
 use inotify::{EventMask, Inotify, WatchMask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
+fn families() -> Families {
+    Families::of(accelscope::SOURCES)
+}
+
+fn family(name: &str) -> Family {
+    families().named(name).unwrap_or_else(|| panic!("no family {name}"))
+}
+
+fn settings() -> Settings {
+    Settings {
+        families: families(),
+        extra: Vec::new(),
+        hooks: None,
+        btf: None,
+        period: Duration::from_secs(1),
+        per_process: false,
+    }
+}
 
 /// A host's root, filled by the test.
 struct Host(tempfile::TempDir);
@@ -60,7 +79,7 @@ impl Host {
     }
 
     fn devices(&self, extra: Vec<Extra>) -> Devices {
-        Devices::new(HostRoots::new(self.0.path()), extra, "node".to_owned())
+        Devices::new(HostRoots::new(self.0.path()), families(), extra, "node".to_owned())
     }
 
     fn found(&self) -> BTreeMap<String, Device> {
@@ -130,7 +149,7 @@ fn hailo_is_found_by_its_class_with_the_version_that_its_calls_depend_on() {
     let found = host.found();
     assert_eq!(names(&found), ["h1x", "h1x-0", "hailo0"]);
     let hailo = &found["hailo0"];
-    assert_eq!((hailo.family, hailo.number), (Family::Hailo, makedev(511, 0)));
+    assert_eq!((hailo.family, hailo.number), (family("hailo"), makedev(511, 0)));
     assert_eq!(hailo.kernel_number(), 511 << 20);
     assert_eq!(hailo.module.as_deref(), Some("hailo_pci"));
     assert_eq!(hailo.abi.as_deref(), Some("4.20.0"));
@@ -144,10 +163,7 @@ fn hailo_is_found_by_its_class_with_the_version_that_its_calls_depend_on() {
         "hailo_integrated_nnc_fops_unlockedioctl"
     );
     // The one id by which the monitor files' readings are told apart too.
-    assert_eq!(
-        hailo.hw_id,
-        Some(accelscope_core::host::hailo::hw_id("0001:01:00.0", "", "node"))
-    );
+    assert_eq!(hailo.hw_id, Some(accelscope_hailo::hw_id("0001:01:00.0", "", "node")));
 }
 
 #[test]
@@ -170,7 +186,7 @@ fn nvidia_is_found_by_its_nodes_because_sysfs_shows_none() {
         names(&found),
         ["nvidia-cap1", "nvidia-uvm", "nvidia-uvm-tools", "nvidia0", "nvidiactl"]
     );
-    assert!(found.values().all(|device| device.family == Family::Nvidia));
+    assert!(found.values().all(|device| device.family == family("nvidia")));
     assert_eq!(found["nvidia0"].module.as_deref(), Some("nvidia"));
     assert_eq!(found["nvidia0"].driver_version.as_deref(), Some("595.45.04"));
     assert_eq!(found["nvidia-uvm"].module.as_deref(), Some("nvidia_uvm"));
@@ -218,16 +234,16 @@ fn a_gpu_is_read_by_its_driver_and_a_servers_display_chip_is_left_out() {
         ["accel0", "accel1", "accel2", "card0", "kfd", "renderD128"]
     );
     let render = &found["renderD128"];
-    assert_eq!((render.family, render.abi.as_deref()), (Family::Drm, Some("amdgpu")));
+    assert_eq!((render.family, render.abi.as_deref()), (family("drm"), Some("amdgpu")));
     assert_eq!(render.address.as_deref(), Some("0000:01:00.0"));
     assert_eq!(render.hooks()[0].symbol, "amdgpu_drm_ioctl");
     assert_eq!(render.describe(0xc018_6444).name, "AMDGPU_CS");
-    assert_eq!(found["kfd"].family, Family::AmdKfd);
+    assert_eq!(found["kfd"].family, family("amd_kfd"));
     assert_eq!(found["kfd"].module.as_deref(), Some("amdgpu"));
-    assert_eq!(found["accel0"].family, Family::Accel);
+    assert_eq!(found["accel0"].family, family("accel"));
     assert_eq!(found["accel0"].describe(0xc018_6446).name, "IVPU_BO_WAIT");
-    assert_eq!(found["accel1"].family, Family::Habana);
-    assert_eq!(found["accel2"].family, Family::Tpu);
+    assert_eq!(found["accel1"].family, family("habana"));
+    assert_eq!(found["accel2"].family, family("tpu"));
 }
 
 #[test]
@@ -242,7 +258,7 @@ fn a_tpu_handed_to_user_space_is_known_by_its_pci_vendor() {
     host.file("sys/kernel/iommu_groups/13/devices/0000:00:06.0/vendor", "0x8086\n");
     let found = host.found();
     assert_eq!(names(&found), ["vfio/12"]);
-    assert_eq!(found["vfio/12"].family, Family::Tpu);
+    assert_eq!(found["vfio/12"].family, family("tpu"));
 }
 
 #[test]
@@ -264,8 +280,8 @@ fn a_name_alone_does_not_make_a_device() {
     host.node("dev/rbln0", (240, 0));
     let found = host.found();
     assert_eq!(names(&found), ["hailo0", "my-npu", "rbln0"]);
-    assert_eq!(found["my-npu"].family, Family::Hailo);
-    assert_eq!(found["rbln0"].family, Family::Rebellions);
+    assert_eq!(found["my-npu"].family, family("hailo"));
+    assert_eq!(found["rbln0"].family, family("rebellions"));
 }
 
 #[test]
@@ -281,24 +297,27 @@ fn a_configured_device_is_watched_as_what_the_user_says() {
     host.file("dev/file", "");
     let found = host.found_with(vec![
         extra("/dev/full", None, None),
-        extra("/dev/by-name", Some(Family::Hailo), Some("4.20.0")),
+        extra("/dev/by-name", Some(family("hailo")), Some("4.20.0")),
         extra("/dev/hailo0", None, None),
         extra("/dev/file", None, None),
         extra("/dev/later", None, None),
     ]);
     assert_eq!(names(&found), ["by-name", "full", "hailo0"]);
-    assert_eq!((found["full"].family, found["full"].extra), (Family::Other, true));
+    assert_eq!((found["full"].family, found["full"].extra), (family("other"), true));
     let disguised = &found["by-name"];
-    assert_eq!((disguised.family, disguised.number), (Family::Hailo, makedev(1, 5)));
+    assert_eq!((disguised.family, disguised.number), (family("hailo"), makedev(1, 5)));
     assert_eq!(disguised.describe(0xc041_760f).name, "VDMA_LAUNCH_TRANSFER");
     assert!(disguised.hooks().is_empty(), "its real driver is not Hailo's");
-    assert_eq!((found["hailo0"].family, found["hailo0"].extra), (Family::Hailo, false));
+    assert_eq!(
+        (found["hailo0"].family, found["hailo0"].extra),
+        (family("hailo"), false)
+    );
     assert!(!found["hailo0"].hooks().is_empty());
 
     // One that is gone and one that is none are told with a remedy.
     let settings = Settings {
         extra: vec![extra("/dev/file", None, None), extra("/dev/later", None, None)],
-        ..Settings::default()
+        ..settings()
     };
     let said = explain_devices(&HostRoots::new(host.0.path()), &settings);
     let warned = |text: &str| {
@@ -327,14 +346,14 @@ fn an_unknown_driver_version_is_told_and_not_guessed_silently() {
     host.file("sys/class/hailo_chardev/hailo0/dev", "511:0\n");
     host.file("sys/module/hailo_pci/version", "4.99.0\n");
     host.file("sys/module/hailo_pci/refcnt", "2\n");
-    let said = explain_devices(&HostRoots::new(host.0.path()), &Settings::default());
+    let said = explain_devices(&HostRoots::new(host.0.path()), &settings());
     assert_eq!(said[0].level, Level::Warn);
     assert!(
         said[0].what.contains("hailo0 (hailo_pci 4.99.0)") && said[0].what.contains("4.23.0"),
         "{said:?}"
     );
     host.file("sys/module/hailo_pci/version", "4.20.0\n");
-    let said = explain_devices(&HostRoots::new(host.0.path()), &Settings::default());
+    let said = explain_devices(&HostRoots::new(host.0.path()), &settings());
     assert_eq!(
         (said[0].level, &*said[0].what),
         (Level::Ok, "hailo: hailo0 (hailo_pci 4.20.0)")
@@ -410,10 +429,10 @@ fn no_node_is_opened() {
 #[test]
 fn a_host_without_any_of_it_has_no_devices() {
     let root = tempfile::tempdir().unwrap();
-    let mut devices = Devices::new(HostRoots::new(root.path()), Vec::new(), String::new());
+    let mut devices = Devices::new(HostRoots::new(root.path()), families(), Vec::new(), String::new());
     assert!(!devices.update(Instant::now()));
     assert!(devices.all().is_empty());
-    let said = explain_devices(&HostRoots::new(root.path()), &Settings::default());
+    let said = explain_devices(&HostRoots::new(root.path()), &settings());
     assert_eq!(said.len(), 1);
     assert_eq!(said[0].level, Level::Nothing);
 }

@@ -3,9 +3,14 @@
 
 pub mod cgroup;
 mod chain;
+pub mod device;
+mod finding;
 pub mod host;
 pub mod metric;
 pub mod sampler;
+pub mod settings;
+pub mod source;
+pub mod table;
 pub mod telemetry;
 pub mod trust;
 pub mod worker;

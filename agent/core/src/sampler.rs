@@ -3,6 +3,8 @@
 //! A sampler runs on a thread of its own, so that a read that hangs stops nobody else. It does only file I/O there;
 //! vendor libraries and tools run in a worker process.
 
+pub use crate::finding::{Finding, Level};
+
 use std::time::{Duration, Instant};
 
 use crate::metric::{Batch, Instrument};
@@ -60,28 +62,4 @@ impl Outcome {
             Self::Gone(_) => "gone",
         }
     }
-}
-
-/// How bad a [`Finding`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// There is no such hardware here, which is a fault only where there should be some.
-    Nothing,
-    /// Something is not seen that could be.
-    Warn,
-    /// Nothing of what is here is seen.
-    Fail,
-}
-
-/// One thing that a sampler's `explain` found: why something is not to be seen, and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// What was found.
-    pub what: String,
-    /// How to mend it.
-    pub remedy: Option<String>,
 }

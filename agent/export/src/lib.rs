@@ -3,8 +3,9 @@
 pub mod compat;
 pub mod document;
 pub mod http;
-#[cfg(feature = "k8s-annotation")]
-pub mod node_annotation;
 pub mod otlp;
 pub mod prometheus;
 pub mod stdout;
+
+#[cfg(feature = "k8s-annotation")]
+pub use compat::node_annotation;

@@ -14,6 +14,11 @@ use accelscope_core::metric::{Batch, Part, catalogue, key};
 use accelscope_core::sampler::Outcome;
 use accelscope_core::telemetry;
 
+/// Shortest time between two checks for what is overdue, and the time from a run to the next check.
+const CHECK_SOONEST: Duration = Duration::from_secs(1);
+/// Longest time between two checks.
+const CHECK_LATEST: Duration = Duration::from_mins(1);
+
 /// Takes samplers' runs until there are no more samplers; on a thread of its own.
 pub(super) struct Intake {
     hub: Arc<Hub>,
@@ -48,18 +53,30 @@ impl Intake {
     }
 
     pub(super) fn run(mut self, runs: &Receiver<Run>) {
-        let mut next_look = Instant::now();
+        let mut next_check = Instant::now();
         loop {
-            match runs.recv_timeout(next_look.saturating_duration_since(Instant::now())) {
-                Ok(run) => self.take_unless_it_panics(run),
+            match runs.recv_timeout(next_check.saturating_duration_since(Instant::now())) {
+                Ok(run) => {
+                    self.take_unless_it_panics(run);
+                    // Containers that this run was the first to see are looked up again until they have names.
+                    next_check = next_check.min(Instant::now() + CHECK_SOONEST);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if Instant::now() >= next_look {
+            if Instant::now() >= next_check {
                 self.look_after();
-                next_look = Instant::now() + Duration::from_secs(1);
+                next_check = self.next_check(Instant::now());
             }
         }
+    }
+
+    /// The earliest time at which a part or a run can be overdue: an idle pipeline does not wake before.
+    fn next_check(&self, now: Instant) -> Instant {
+        let parts = self.parts.values().map(|seen| seen.at + seen.keep);
+        let runs = self.watched.iter().map(|status| status.deadline_after(now));
+        let first = parts.chain(runs).min().unwrap_or(now + CHECK_LATEST);
+        first.clamp(now + CHECK_SOONEST, now + CHECK_LATEST)
     }
 
     /// Without this thread nothing would be measured any more, and nobody would notice: a fault loses only the readings

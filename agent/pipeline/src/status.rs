@@ -79,6 +79,11 @@ impl Status {
             .filter(|over| !over.is_zero())
     }
 
+    /// When the current run, or one that starts now, is over its deadline.
+    pub(super) fn deadline_after(&self, now: Instant) -> Instant {
+        self.lock().running_since.unwrap_or(now) + self.descriptor.deadline
+    }
+
     pub(super) fn start(&self) {
         let mut state = self.lock();
         state.running_since = Some(Instant::now());

@@ -1,11 +1,11 @@
 //! The command line as clap reads it.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::help;
+use crate::simulate;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -95,59 +95,11 @@ pub(super) enum Subcommands {
     },
     /// Play an accelerator: write what its runtime would write
     #[command(subcommand, subcommand_value_name = "WHAT", subcommand_help_heading = "What to play")]
-    Simulate(SimulateCommands),
+    Simulate(simulate::Command),
     /// Run a vendor's library on behalf of the agent, which starts this itself
     #[command(hide = true)]
     Worker {
         /// Which one
         name: String,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum SimulateCommands {
-    /// Write monitor files as HailoRT does for applications that run with HAILO_MONITOR=1
-    Hailo(SimulateHailo),
-}
-
-/// `agent simulate hailo`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct SimulateHailo {
-    /// Directory to write to; it is created
-    #[arg(long, value_name = "DIR")]
-    pub dir: PathBuf,
-    /// Writing processes, each with its own file
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub processes: u32,
-    /// Networks of each process
-    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=1_000))]
-    pub networks: u32,
-    /// Streams of each network
-    #[arg(long, value_name = "S", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000))]
-    pub streams: u32,
-    /// Time between two writes of a file, e.g. 1s or 200ms
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
-    pub interval: Duration,
-    /// How a file is written
-    #[arg(long, value_enum, value_name = "HOW", default_value = "in-place")]
-    pub write_mode: WriteMode,
-    /// Kill a writer now and then, so that its file stays behind
-    #[arg(long)]
-    pub kill_some: bool,
-}
-
-/// How the simulator writes its files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum WriteMode {
-    /// Truncate the file and write it again
-    InPlace,
-    /// Write beside it and rename over it
-    Rename,
-}
-
-fn interval(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(interval) if !interval.is_zero() => Ok(interval),
-        _ => Err("write a number with its unit, such as 1s or 200ms".to_owned()),
-    }
 }

@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-pub use args::{Format, SimulateHailo, WriteMode};
+pub use args::Format;
 pub use help::{BUILD, TARGET};
 
-use crate::config::{Config, ConfigFile, DEFAULT_FILE, Environment, Sources};
-use args::{Arguments, ConfigArguments, SimulateCommands, Subcommands};
+use crate::config::{Config, ConfigFile, DEFAULT_FILE, Environment, Inputs};
+use crate::simulate;
+use accelscope_core::source::Sources;
+use args::{Arguments, ConfigArguments, Subcommands};
 
 /// Exit code: done.
 pub const EXIT_OK: u8 = 0;
@@ -41,8 +43,8 @@ pub enum Command {
         /// JSON instead of lines for people.
         json: bool,
     },
-    /// `simulate hailo`
-    SimulateHailo(SimulateHailo),
+    /// `simulate WHAT`
+    Simulate(simulate::Command),
     /// `worker NAME`
     Worker {
         /// Which one.
@@ -81,12 +83,12 @@ pub struct ConfigSource {
 
 impl ConfigSource {
     /// With the environment, all that [`load`](crate::config::load) needs.
-    pub fn sources(&self, env: Environment) -> Sources {
+    pub fn inputs(&self, env: Environment) -> Inputs {
         let file = self
             .file
             .clone()
             .map_or_else(|| ConfigFile::IfPresent(DEFAULT_FILE.into()), ConfigFile::Required);
-        Sources {
+        Inputs {
             file,
             env,
             sets: self.sets.clone(),
@@ -139,14 +141,14 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
             config: merge(config, own)?,
             json,
         },
-        Subcommands::Simulate(SimulateCommands::Hailo(settings)) => Command::SimulateHailo(settings),
+        Subcommands::Simulate(command) => Command::Simulate(command),
         Subcommands::Worker { name } => Command::Worker { name },
     })
 }
 
 /// `agent check-config`: what it prints, and its exit code.
-pub fn check_config(file: &Path) -> (String, u8) {
-    match Config::check_file(file) {
+pub fn check_config(file: &Path, sources: Sources) -> (String, u8) {
+    match Config::check_file(file, sources) {
         Ok(loaded) => {
             let mut text = String::new();
             for warning in &loaded.warnings {

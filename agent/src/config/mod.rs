@@ -10,7 +10,6 @@ mod environment;
 mod error;
 mod file;
 mod headers;
-mod ioctl;
 mod layers;
 mod origin;
 mod otel;
@@ -18,29 +17,28 @@ mod otlp;
 pub mod resource;
 mod schema;
 mod sections;
+mod source_settings;
 #[cfg(test)]
 mod tests;
 mod text_layers;
 mod tree;
-mod units;
 mod validate;
 mod values;
 
-pub use choice::{AscendBackend, Enabled, LogFormat, LogLevel};
+pub use choice::{LogFormat, LogLevel};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use ioctl::{ExtraDevice, Ioctl, IoctlHooks};
 pub use origin::Origin;
 pub use otlp::{DestinationKeys, Otlp};
-pub use sections::{
-    Ascend, Attribution, Compat, CompatView, Config, GpuProcessExporter, Hailo, Host, Http, K8sMonitor, Kubelet,
-    Limits, Log,
-};
+pub use sections::{Attribution, Compat, CompatView, Config, GpuProcessExporter, Host, Http, K8sMonitor, Limits, Log};
+pub use source_settings::SourceSettings;
 
 use std::path::{Path, PathBuf};
 
-use serde_path_to_error::Segment;
+use accelscope_core::source::Sources;
+use serde::Deserialize;
+use serde_path_to_error::{Segment, Track};
 
 use accelscope_core::host::HostRoots;
 use layers::{KeyPath, Merged};
@@ -63,7 +61,7 @@ pub enum ConfigFile {
 
 /// Everything that a configuration is made of.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
+pub struct Inputs {
     /// The file.
     pub file: ConfigFile,
     /// The environment.
@@ -84,13 +82,13 @@ pub struct Loaded {
 }
 
 /// Reads all sources and lays them over one another. On failure every fault is in the error, not just the first.
-pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let shape = Shape::config();
+pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
+    let shape = Shape::config(sources);
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     let mut merged = Merged::default();
-    merged.lay(downward::variables(&sources.env));
+    merged.lay(downward::variables(&inputs.env));
 
-    let file = match &sources.file {
+    let file = match &inputs.file {
         ConfigFile::Nothing => None,
         // What exists and cannot be looked at is not the same as absent: reading it says why.
         ConfigFile::IfPresent(path) => (!matches!(path.try_exists(), Ok(false))).then_some(path.as_path()),
@@ -100,17 +98,17 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         let layer = file::read(path, &shape, &mut errors);
         merged.lay(shape.check(layer, &mut errors));
     }
-    otel::refuse(&sources.env, &mut errors);
-    merged.lay(otel::general(&sources.env, &mut warnings));
-    merged.lay(otel::metrics(&sources.env, &mut warnings));
-    let layer = text_layers::variables(&sources.env, &shape, &merged);
+    otel::refuse(&inputs.env, &mut errors);
+    merged.lay(otel::general(&inputs.env, &mut warnings));
+    merged.lay(otel::metrics(&inputs.env, &mut warnings));
+    let layer = text_layers::variables(&inputs.env, &shape, &merged);
     merged.lay(shape.check(layer, &mut errors));
-    let layer = text_layers::flags(&sources.sets, &shape, &mut errors);
+    let layer = text_layers::flags(&inputs.sets, &shape, &mut errors);
     warn_of_secrets(&layer, &mut warnings);
     merged.lay(shape.check(layer, &mut errors));
 
-    let mut config = typed(&mut merged, &mut errors);
-    config.otlp.stopped_by = otel::stopped_by(&sources.env, &mut warnings);
+    let mut config = typed(&mut merged, sources, &mut errors);
+    config.otlp.stopped_by = otel::stopped_by(&inputs.env, &mut warnings);
     let endpoint: KeyPath = vec!["otlp".to_owned(), "endpoint".to_owned()];
     let exact = merged.origin(&endpoint) == Origin::Variable(otel::METRICS_ENDPOINT.into());
     if let Some(endpoint) = &mut config.otlp.endpoint {
@@ -121,7 +119,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         errors: &mut errors,
         warnings: &mut warnings,
     };
-    validation.run(&config);
+    validation.run(&config, sources);
 
     if errors.is_empty() {
         return Ok(Loaded {
@@ -133,31 +131,54 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     Err(ConfigErrors(errors))
 }
 
-/// Takes each value that does not fit out and notes it, until the rest fits.
-fn typed(merged: &mut Merged, errors: &mut Vec<ConfigError>) -> Config {
+/// The values in the types of their sections.
+fn typed(merged: &mut Merged, sources: Sources, errors: &mut Vec<ConfigError>) -> Config {
+    let mut config: Config = fitting(merged, &[], errors, |node, track| {
+        Config::deserialize(serde_path_to_error::Deserializer::new(node, track)).map_err(|error| error.to_string())
+    });
+    for source in sources {
+        let place = [source.name.to_owned()];
+        let settings = fitting(merged, &place, errors, |node, track| {
+            let mut node =
+                <dyn erased_serde::Deserializer<'_>>::erase(serde_path_to_error::Deserializer::new(node, track));
+            let settings = (source.settings.deserialize)(&mut node).map_err(|error| error.to_string())?;
+            Ok(Some(settings))
+        });
+        config
+            .sources
+            .set(source, settings.unwrap_or_else(source.settings.default));
+    }
+    config
+}
+
+/// What `read` makes of the values at `place`: each value that does not fit is noted and removed, until the rest fits.
+fn fitting<T: Default>(
+    merged: &mut Merged,
+    place: &[String],
+    errors: &mut Vec<ConfigError>,
+    read: impl Fn(tree::Node<'_>, &mut Track) -> Result<T, String>,
+) -> T {
     loop {
-        let error = match serde_path_to_error::deserialize(tree::Node::root(merged)) {
-            Ok(config) => return config,
-            Err(error) => error,
+        let mut track = Track::new();
+        let problem = match read(tree::Node::at(merged, place), &mut track) {
+            Ok(value) => return value,
+            Err(problem) => problem,
         };
-        let path: KeyPath = error
-            .path()
-            .iter()
-            .map_while(|segment| match segment {
-                Segment::Map { key } => Some(key.clone()),
-                Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
-            })
-            .collect();
+        let mut path = place.to_vec();
+        path.extend(track.path().iter().map_while(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
+        }));
         errors.push(ConfigError {
             origin: merged.origin(&path),
             key: path.join("."),
-            problem: error.inner().to_string(),
+            problem,
         });
         let before = merged.len();
         merged.remove(&path);
         if merged.len() == before {
-            // The path leads nowhere, so nothing could be mended by going on.
-            return Config::default();
+            // The path leads nowhere, so nothing would change by going on.
+            return T::default();
         }
     }
 }
@@ -174,87 +195,29 @@ fn warn_of_secrets(layer: &layers::Layer, warnings: &mut Vec<String>) {
 
 impl Config {
     /// From nothing but defaults and the file `path`, for `agent check-config`.
-    pub fn check_file(path: &Path) -> Result<Loaded, ConfigErrors> {
-        load(&Sources {
+    pub fn check_file(path: &Path, sources: Sources) -> Result<Loaded, ConfigErrors> {
+        let inputs = Inputs {
             file: ConfigFile::Required(path.to_owned()),
-            ..Sources::default()
-        })
+            ..Inputs::default()
+        };
+        load(&inputs, sources)
+    }
+
+    /// The defaults, those of the sources included.
+    pub fn defaults(sources: Sources) -> Self {
+        Self {
+            sources: SourceSettings::defaults(sources),
+            ..Self::default()
+        }
     }
 
     /// Every key there is, as `--set` takes it, with `<name>` and `<key>` for names of the user's choice.
-    pub fn keys() -> Vec<String> {
-        Shape::config().keys()
+    pub fn keys(sources: Sources) -> Vec<String> {
+        Shape::config(sources).keys()
     }
 
     /// Where the host's file systems are.
     pub fn host_roots(&self) -> HostRoots {
         HostRoots::new(&self.host.root)
-    }
-
-    /// What the Hailo sampler needs to know.
-    #[cfg(feature = "hailo")]
-    pub fn hailo_settings(&self) -> accelscope_hailo::Settings {
-        accelscope_hailo::Settings {
-            dir: self.hailo.dir.clone(),
-            discover: self.hailo.discover,
-            max_age: self.hailo.max_age,
-            min_interval: self.hailo.min_interval,
-        }
-    }
-
-    /// What the sampler of device nodes needs to know.
-    #[cfg(feature = "ioctl")]
-    pub fn ioctl_settings(&self) -> accelscope_ioctl::Settings {
-        use accelscope_ioctl::{Extra, Family, Settings};
-        let extra = self.ioctl.extra_devices.iter().map(|extra| Extra {
-            path: extra.path.clone(),
-            family: extra.family.as_deref().and_then(Family::named),
-            abi: extra.abi.clone(),
-        });
-        Settings {
-            extra: extra.collect(),
-            hooks: match &self.ioctl.hooks {
-                IoctlHooks::Auto => None,
-                IoctlHooks::Only(hooks) => Some(hooks.clone()),
-            },
-            btf: self.ioctl.btf.clone(),
-            period: self.ioctl.period,
-            per_process: self.attribution.per_process,
-        }
-    }
-
-    /// What the kubelet's sampler needs to know.
-    #[cfg(feature = "kubelet")]
-    pub fn kubelet_settings(&self) -> accelscope_kubelet::Settings {
-        accelscope_kubelet::Settings {
-            root: self.kubelet.root.clone(),
-            period: self.kubelet.period,
-        }
-    }
-
-    /// What the NVIDIA sampler needs to know.
-    #[cfg(feature = "nvidia")]
-    pub fn nvidia_settings(&self) -> accelscope_nvidia::Settings {
-        accelscope_nvidia::Settings {
-            library: self.nvidia.library.clone(),
-            period: self.nvidia.period,
-        }
-    }
-
-    /// What the Ascend sampler needs to know.
-    #[cfg(feature = "ascend")]
-    pub fn ascend_settings(&self) -> accelscope_ascend::Settings {
-        use accelscope_ascend::{Backend, Settings};
-        Settings {
-            npu_smi: self.ascend.npu_smi.clone(),
-            period: self.ascend.period,
-            timeout: self.ascend.timeout,
-            require_admin: self.ascend.require_admin,
-            backend: match self.ascend.backend {
-                AscendBackend::Auto => Backend::Auto,
-                AscendBackend::NpuSmi => Backend::NpuSmi,
-                AscendBackend::Dcmi => Backend::Dcmi,
-            },
-        }
     }
 }

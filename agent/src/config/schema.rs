@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use accelscope_core::settings::nearest;
+use accelscope_core::source::Sources;
 use serde_json::Value;
 
 use super::layers::{KeyPath, Layer, Raw};
@@ -25,7 +27,7 @@ pub(super) enum Shape {
 
 impl Shape {
     /// Of the whole configuration.
-    pub(super) fn config() -> Self {
+    pub(super) fn config(sources: Sources) -> Self {
         let mut root = Self::of(&serde_json::to_value(Config::default()).unwrap_or_default());
         let mut destination = Self::of(&serde_json::to_value(DestinationKeys::default()).unwrap_or_default());
         destination.put("headers", Self::Open);
@@ -34,6 +36,9 @@ impl Shape {
             otlp.put("destinations", Self::Named(Box::new(destination)));
         }
         root.put("resource", Self::Open);
+        for source in sources {
+            root.put(source.name, Self::of(&(source.settings.default)().to_value()));
+        }
         root
     }
 
@@ -201,11 +206,4 @@ impl Shape {
         };
         format!("unknown key{near}; {place}{}", parent.listed())
     }
-}
-
-/// The likeliest of the known names, and how alike it is (0 to 1).
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<(f64, &'a str)> {
-    known
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
 }

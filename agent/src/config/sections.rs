@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::choice::{AscendBackend, Enabled, LogFormat, LogLevel};
-use super::ioctl::Ioctl;
+use super::choice::{LogFormat, LogLevel};
 use super::otlp::Otlp;
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
-use super::units::{optional, text};
+use super::source_settings::SourceSettings;
 use super::values::attribute_values;
 use accelscope_core::metric::AttributeValue;
+use accelscope_core::settings::text::{optional, text};
 use accelscope_export::compat::gpu_process_exporter::PidFormat;
 
 /// The whole configuration, valid when it came from [`load`](super::load).
@@ -24,16 +24,9 @@ pub struct Config {
     pub log: Log,
     /// `[host]`
     pub host: Host,
-    /// `[hailo]`
-    pub hailo: Hailo,
-    /// `[ascend]`
-    pub ascend: Ascend,
-    /// `[ioctl]`
-    pub ioctl: Ioctl,
-    /// `[kubelet]`
-    pub kubelet: Kubelet,
-    /// `[nvidia]`
-    pub nvidia: Nvidia,
+    /// The sections of the sources.
+    #[serde(skip)]
+    pub sources: SourceSettings,
     /// `[http]`
     pub http: Http,
     /// `[otlp]`
@@ -73,129 +66,6 @@ pub struct Host {
 impl Default for Host {
     fn default() -> Self {
         Self { root: "/".into() }
-    }
-}
-
-/// Hailo's monitor files and devices.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Hailo {
-    /// Whether to look for them.
-    #[serde(with = "text")]
-    pub enabled: Enabled,
-    /// Directory of the monitor files, as a path of the host.
-    #[serde(with = "text")]
-    pub dir: PathBuf,
-    /// Also look into the mount namespaces of processes that hold a Hailo device open.
-    pub discover: bool,
-    /// Age from which a file's values are no longer shown.
-    #[serde(with = "optional")]
-    pub max_age: Option<Duration>,
-    /// Shortest time between two readings that are handed on.
-    #[serde(with = "text")]
-    pub min_interval: Duration,
-}
-
-impl Default for Hailo {
-    fn default() -> Self {
-        Self {
-            enabled: Enabled::Auto,
-            dir: "/tmp/hmon_files".into(),
-            discover: true,
-            max_age: None,
-            min_interval: Duration::from_secs(1),
-        }
-    }
-}
-
-/// Huawei's Ascend NPUs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Ascend {
-    /// Whether to look for them.
-    #[serde(with = "text")]
-    pub enabled: Enabled,
-    /// The tool; searched for if absent.
-    #[serde(with = "optional")]
-    pub npu_smi: Option<PathBuf>,
-    /// Who is asked.
-    #[serde(with = "text")]
-    pub backend: AscendBackend,
-    /// Time between two looks.
-    #[serde(with = "text")]
-    pub period: Duration,
-    /// Longest time that one call may take.
-    #[serde(with = "text")]
-    pub timeout: Duration,
-    /// Whether only a container that the driver takes for an administrator's may ask.
-    pub require_admin: bool,
-}
-
-impl Default for Ascend {
-    fn default() -> Self {
-        Self {
-            enabled: Enabled::Auto,
-            npu_smi: None,
-            backend: AscendBackend::Auto,
-            period: Duration::from_secs(10),
-            timeout: Duration::from_secs(30),
-            require_admin: true,
-        }
-    }
-}
-
-/// The node's kubelet, which knows what was allocated to whom.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Kubelet {
-    /// Whether to ask it.
-    #[serde(with = "text")]
-    pub enabled: Enabled,
-    /// Its root directory, as a path of the host.
-    #[serde(with = "text")]
-    pub root: PathBuf,
-    /// Time between two questions.
-    #[serde(with = "text")]
-    pub period: Duration,
-}
-
-impl Default for Kubelet {
-    fn default() -> Self {
-        Self {
-            enabled: Enabled::Auto,
-            root: "/var/lib/kubelet".into(),
-            period: Duration::from_secs(10),
-        }
-    }
-}
-
-/// NVIDIA's GPUs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(clippy::struct_field_names, reason = "the tool is called so")]
-pub struct Nvidia {
-    /// Whether to look for them.
-    #[serde(with = "text")]
-    pub enabled: Enabled,
-    /// The library; searched for if absent.
-    #[serde(with = "optional")]
-    pub library: Option<PathBuf>,
-    /// Time between two looks.
-    #[serde(with = "text")]
-    pub period: Duration,
-    /// Reserved for the tool.
-    #[serde(with = "optional")]
-    pub nvidia_smi: Option<PathBuf>,
-}
-
-impl Default for Nvidia {
-    fn default() -> Self {
-        Self {
-            enabled: Enabled::Auto,
-            library: None,
-            period: Duration::from_secs(5),
-            nvidia_smi: None,
-        }
     }
 }
 

@@ -17,11 +17,12 @@ pub(super) enum Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn root(merged: &'a Merged) -> Self {
+    /// The values below `place`; the whole configuration where that is empty.
+    pub(super) fn at(merged: &'a Merged, place: &[String]) -> Self {
         let mut root = Node::Table(BTreeMap::new());
-        for (path, leaf) in merged.iter() {
+        for (path, leaf) in merged.iter().filter(|(path, _)| path.starts_with(place)) {
             let mut node = &mut root;
-            for part in path {
+            for part in &path[place.len()..] {
                 node = node.child(part);
             }
             if !matches!(leaf.raw, Raw::Table | Raw::FreshTable) {

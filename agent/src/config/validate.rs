@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use accelscope_core::settings::{Check, Problem, Severity};
+use accelscope_core::source::{Descriptor, Sources};
 use http::{HeaderName, HeaderValue};
 
 use super::layers::{KeyPath, Merged};
 use super::otlp::{DEFAULT, Resolved};
-use super::{Config, ConfigError, Ioctl, Origin};
+use super::{Config, ConfigError, Origin};
 use accelscope_export::otlp::Protocol;
 
 /// The replaced collector's interval, which nobody may go below.
@@ -39,7 +41,10 @@ fn path(parts: &[&str]) -> KeyPath {
 
 impl Validation<'_> {
     /// All of it.
-    pub(super) fn run(&mut self, config: &Config) {
+    pub(super) fn run(&mut self, config: &Config, sources: Sources) {
+        for source in sources {
+            self.source(config, source, sources);
+        }
         self.ranges(config);
         self.listeners(config);
         self.resource(config);
@@ -70,39 +75,13 @@ impl Validation<'_> {
     }
 
     fn ranges(&mut self, config: &Config) {
-        let (hour, day) = (Duration::from_hours(1), Duration::from_hours(24));
+        let hour = Duration::from_hours(1);
         self.between(
             &["otlp", "interval"],
             config.otlp.interval,
             Duration::from_millis(100),
             hour,
         );
-        self.between(
-            &["hailo", "min_interval"],
-            config.hailo.min_interval,
-            Duration::ZERO,
-            hour,
-        );
-        if let Some(age) = config.hailo.max_age {
-            self.between(&["hailo", "max_age"], age, Duration::from_millis(1), day);
-        }
-        let second = Duration::from_secs(1);
-        self.between(&["ascend", "period"], config.ascend.period, second, hour);
-        self.between(
-            &["ascend", "timeout"],
-            config.ascend.timeout,
-            second,
-            Duration::from_mins(10),
-        );
-        self.between(&["kubelet", "period"], config.kubelet.period, second, hour);
-        self.absolute(&["kubelet", "root"], &config.kubelet.root);
-        self.between(&["nvidia", "period"], config.nvidia.period, second, hour);
-        if config.nvidia.nvidia_smi.is_some() {
-            self.warn(
-                &["nvidia", "nvidia_smi"],
-                "is reserved and does nothing yet, NVML is asked: remove it",
-            );
-        }
         let interval = config.compat.k8s_monitor.interval;
         self.between(
             &["compat", "k8s_monitor", "interval"],
@@ -123,26 +102,16 @@ impl Validation<'_> {
             self.error(&["limits", "series"], "must be at least 1");
         }
         self.absolute(&["host", "root"], &config.host.root);
-        self.absolute(&["hailo", "dir"], &config.hailo.dir);
-        self.ioctl(&config.ioctl);
     }
 
-    fn ioctl(&mut self, ioctl: &Ioctl) {
-        let least = Duration::from_millis(100);
-        self.between(&["ioctl", "period"], ioctl.period, least, Duration::from_hours(1));
-        if let Some(btf) = &ioctl.btf {
-            self.absolute(&["ioctl", "btf"], btf);
-        }
-        let at = ["ioctl", "extra_devices"];
-        for (nth, extra) in ioctl.extra_devices.iter().enumerate() {
-            let path = extra.path.display();
-            if ioctl.extra_devices[..nth].iter().any(|other| other.path == extra.path) {
-                self.error(&at, format!("{path} stands there twice; leave one out"));
-            } else if !extra.path.starts_with("/dev") {
-                self.warn(
-                    &at,
-                    &format!("{path} is not below /dev; it is watched if it is the node of a device"),
-                );
+    fn source(&mut self, config: &Config, source: &Descriptor, sources: Sources) {
+        let mut check = Check::new(sources);
+        config.sources.of(source).validate(&mut check);
+        for Problem { severity, key, problem } in check.into_problems() {
+            let at = [source.name, key];
+            match severity {
+                Severity::Error => self.error(&at, problem),
+                Severity::Warning => self.warn(&at, &problem),
             }
         }
     }

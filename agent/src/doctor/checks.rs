@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 
-use super::Finding;
 use super::accelerators::accelerators;
 use crate::config::Config;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
+use accelscope_core::sampler::Finding;
+use accelscope_core::source::Context;
 use accelscope_export::compat;
 use accelscope_export::otlp::Destination;
 use accelscope_pipeline::attribution::name_sources;
@@ -22,19 +23,19 @@ const CONNECT: Duration = Duration::from_secs(2);
 const MOST_ADDRESSES: usize = 4;
 
 /// Looks at everything that the configuration needs.
-pub fn examine(config: &Config, roots: &HostRoots) -> Vec<Finding> {
+pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
+    let roots = &context.roots;
     let mut findings = vec![host(roots), processes(roots)];
     findings.extend(containers(roots));
-    findings.extend(accelerators(config, roots));
+    findings.extend(accelerators(config, context));
     findings.extend(config.destinations().iter().map(destination));
     findings.extend(listeners(config));
     findings.extend(config.compat.textfile.as_deref().map(textfile));
     if config.destinations().is_empty() && !config.http.enabled {
-        findings.push(Finding::fail(
-            "config",
-            "neither push nor pull is on: nobody gets what the agent sees",
-            "set otlp.enabled or http.enabled to true, and unset OTEL_SDK_DISABLED",
-        ));
+        findings.push(
+            Finding::fail("config", "neither push nor pull is on: nobody gets what the agent sees")
+                .with_remedy("set otlp.enabled or http.enabled to true, and unset OTEL_SDK_DISABLED"),
+        );
     }
     findings
 }
@@ -42,11 +43,8 @@ pub fn examine(config: &Config, roots: &HostRoots) -> Vec<Finding> {
 fn host(roots: &HostRoots) -> Finding {
     match std::fs::read_dir(roots.sys().join("class")) {
         Ok(_) => Finding::ok("host", format!("the host's /sys is at {}", roots.sys().display())),
-        Err(error) => Finding::fail(
-            "host",
-            format!("{} cannot be read: {error}", roots.sys().display()),
-            "set host.root to where the host's root directory is mounted, / on the host itself",
-        ),
+        Err(error) => Finding::fail("host", format!("{} cannot be read: {error}", roots.sys().display()))
+            .with_remedy("set host.root to where the host's root directory is mounted, / on the host itself"),
     }
 }
 
@@ -55,19 +53,16 @@ fn processes(roots: &HostRoots) -> Finding {
     let pids = match processes.pids() {
         Ok(pids) => pids,
         Err(error) => {
-            return Finding::fail(
-                "host",
-                format!("{} cannot be read: {error}", roots.proc().display()),
-                "mount the host's /proc below host.root",
-            );
+            return Finding::fail("host", format!("{} cannot be read: {error}", roots.proc().display()))
+                .with_remedy("mount the host's /proc below host.root");
         }
     };
     if !pids.contains(&1) || pids.len() < 2 {
         return Finding::warn(
             "attribution",
             format!("{} shows only {} processes", roots.proc().display(), pids.len()),
-            "run the agent with hostPID: true, else no process can be named",
-        );
+        )
+        .with_remedy("run the agent with hostPID: true, else no process can be named");
     }
     let closed = pids
         .iter()
@@ -83,6 +78,8 @@ fn processes(roots: &HostRoots) -> Finding {
             "{closed} of {} processes cannot be looked into: what they use is not seen or has no name",
             pids.len()
         ),
+    )
+    .with_remedy(
         "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; in a container also without an AppArmor profile \
          (appArmorProfile: Unconfined) or SELinux type (spc_t) that forbids it",
     )
@@ -110,8 +107,8 @@ fn containers(roots: &HostRoots) -> Option<Finding> {
         Finding::warn(
             "attribution",
             format!("containers' names are in {}, which cannot be read", present.join(", ")),
-            "run as root or with CAP_DAC_READ_SEARCH",
         )
+        .with_remedy("run as root or with CAP_DAC_READ_SEARCH")
     } else {
         Finding::ok(
             "attribution",
@@ -133,6 +130,8 @@ fn destination(destination: &Destination) -> Finding {
         Err(error) => Finding::warn(
             "otlp",
             format!("destination {}: {url} cannot be reached: {error}", destination.name),
+        )
+        .with_remedy(
             "start the receiver or correct otlp.endpoint; until then points wait in the queue (otlp.queue_bytes)",
         ),
     }
@@ -153,16 +152,12 @@ fn connect(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<TcpSt
 fn listeners(config: &Config) -> Vec<Finding> {
     let check = |(key, address)| match TcpListener::bind(address) {
         Ok(_) => Finding::ok("http", format!("{key} = {address} is free")),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Finding::warn(
-            "http",
-            format!("{key} = {address} is in use"),
-            "that is right where an agent runs already; else choose another",
-        ),
-        Err(error) => Finding::fail(
-            "http",
-            format!("{key} = {address} cannot be had: {error}"),
-            format!("correct {key}"),
-        ),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Finding::warn("http", format!("{key} = {address} is in use"))
+                .with_remedy("that is right where an agent runs already; else choose another")
+        }
+        Err(error) => Finding::fail("http", format!("{key} = {address} cannot be had: {error}"))
+            .with_remedy(format!("correct {key}")),
     };
     config.listeners().into_iter().map(check).collect()
 }
@@ -178,8 +173,8 @@ fn textfile(setting: &Path) -> Finding {
         Err(error) => Finding::fail(
             "compat",
             format!("compat.textfile: {} cannot be written to: {error}", directory.display()),
-            "make that directory, mount it writable and let the agent's user write to it",
-        ),
+        )
+        .with_remedy("make that directory, mount it writable and let the agent's user write to it"),
     }
 }
 

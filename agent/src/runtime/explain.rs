@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::doctor;
-use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::{Finding, Level};
-use accelscope_export::stdout::Note;
+use accelscope_core::source::Context;
 
 /// Looking means to read every process' descriptors.
 const EVERY: Duration = Duration::from_secs(5);
@@ -23,13 +22,13 @@ pub struct Explain {
 struct Last {
     at: Instant,
     seen: bool,
-    notes: Vec<Note>,
+    findings: Vec<Finding>,
 }
 
 impl Explain {
     /// For the samplers of this configuration.
-    pub fn new(config: Config, roots: HostRoots) -> Self {
-        Self::of(move |least| doctor::while_running(&config, &roots, least))
+    pub fn new(config: Config, context: Context) -> Self {
+        Self::of(move |least| doctor::while_running(&config, &context, least))
     }
 
     fn of(look: impl Fn(Level) -> Vec<Finding> + Send + Sync + 'static) -> Self {
@@ -41,27 +40,23 @@ impl Explain {
 
     /// What is to be said, given whether any sampler has readings: that a vendor's accelerators are not here is worth
     /// saying only while nothing else is seen. Looks anew when that has changed, else every 5 s at most.
-    pub(super) fn notes(&self, seen: bool) -> Vec<Note> {
+    pub(super) fn findings(&self, seen: bool) -> Vec<Finding> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = &*last
             && last.seen == seen
             && last.at.elapsed() < EVERY
         {
-            return last.notes.clone();
+            return last.findings.clone();
         }
         let least = if seen { Level::Warn } else { Level::Nothing };
-        let note = |finding: Finding| Note {
-            what: finding.what,
-            remedy: finding.remedy.unwrap_or_default(),
-        };
-        let notes: Vec<_> = (self.look)(least).into_iter().map(note).collect();
+        let findings = (self.look)(least);
         *last = Some(Last {
             // After the look, which may take long on a machine with many processes.
             at: Instant::now(),
             seen,
-            notes: notes.clone(),
+            findings: findings.clone(),
         });
-        notes
+        findings
     }
 }
 
@@ -84,17 +79,13 @@ mod tests {
         let counted = looks.clone();
         let explain = Explain::of(move |least| {
             let nth = counted.fetch_add(1, Ordering::Relaxed) + 1;
-            vec![Finding {
-                level: least,
-                what: format!("{least:?} {nth}"),
-                remedy: None,
-            }]
+            vec![Finding::new(least, "test", format!("{least:?} {nth}"))]
         });
         let said = |seen| {
             explain
-                .notes(seen)
+                .findings(seen)
                 .into_iter()
-                .map(|note| note.what)
+                .map(|finding| finding.what)
                 .collect::<String>()
         };
         let first = said(false);
@@ -115,17 +106,13 @@ mod tests {
         let looks = AtomicUsize::new(0);
         let explain = Explain::of(move |_| {
             looks.fetch_add(1, Ordering::Relaxed);
-            vec![Finding {
-                level: Level::Warn,
-                what: looks.load(Ordering::Relaxed).to_string(),
-                remedy: None,
-            }]
+            vec![Finding::warn("test", looks.load(Ordering::Relaxed).to_string())]
         });
-        explain.notes(true);
+        explain.findings(true);
         let mut last = explain.last.lock().unwrap();
         let last_look = last.as_mut().unwrap();
         last_look.at = last_look.at.checked_sub(EVERY).expect("the machine runs for longer");
         drop(last);
-        assert_eq!(explain.notes(true)[0].what, "2");
+        assert_eq!(explain.findings(true)[0].what, "2");
     }
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::log::PerCause;
+use super::log_limit::CallsiteLimit;
 use accelscope_core::metric::{AttributeValue, Resource};
 
 /// What the last lines may take to be sent at the end.
@@ -60,7 +60,7 @@ impl OwnLogs {
         let senders = SENDERS.iter().map(|target| (*target, LevelFilter::OFF));
         let filter = Targets::new().with_default(LevelFilter::TRACE).with_targets(senders);
         OpenTelemetryTracingBridge::new(&self.provider)
-            .with_filter(PerCause::default())
+            .with_filter(CallsiteLimit::default())
             .with_filter(filter)
     }
 

@@ -10,9 +10,12 @@ use tokio::sync::Notify;
 use super::explain::Explain;
 use crate::doctor;
 use accelscope_core::metric::{Resource, Series, Timestamp};
+use accelscope_core::sampler::Finding;
+use accelscope_core::source::{Context, Sources};
+use accelscope_core::table::{Rates, Section, for_terminal};
 use accelscope_export::otlp;
 use accelscope_export::prometheus::{self, MetricsSource, Renderer};
-use accelscope_export::stdout::{self, Note, Recent, View};
+use accelscope_export::stdout::{self, View};
 use accelscope_pipeline::Started;
 
 /// How to print.
@@ -60,6 +63,16 @@ impl Closed {
     }
 }
 
+/// The sections of the table.
+fn sections(sources: Sources) -> Vec<&'static Section> {
+    sources.iter().flat_map(|source| source.table).collect()
+}
+
+/// The rates of the table's sections.
+pub fn rates(sources: Sources) -> Rates {
+    Rates::new(sections(sources).into_iter().flat_map(|section| section.rated).copied())
+}
+
 /// Prints what the samplers see.
 pub struct Printer<'a> {
     /// How.
@@ -68,10 +81,12 @@ pub struct Printer<'a> {
     pub started: &'a Started,
     /// For Prometheus' format.
     pub renderer: Renderer,
-    /// Finds what is to be said beside the table.
+    /// What the samplers were built from.
+    pub context: Context,
+    /// Findings that are shown under the table.
     pub explain: Explain,
     /// What the table has shown before.
-    pub recent: Mutex<Recent>,
+    pub rates: Mutex<Rates>,
 }
 
 impl Printer<'_> {
@@ -165,16 +180,17 @@ impl Printer<'_> {
         let text = match self.format {
             Format::Table => {
                 let width = tcgetwinsize(io::stdout()).map_or(160, |size| size.ws_col).max(80);
-                let notes = self.notes();
-                let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                let findings = self.findings();
+                let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
                 let text = stdout::render(&View {
                     series: &series,
-                    recent: &recent,
-                    notes: &notes,
+                    sections: &sections(self.context.sources),
+                    rates: &rates,
+                    findings: &findings,
                     width,
                     time: Timestamp::now(),
                 });
-                recent.push(&series);
+                rates.push(&series);
                 text
             }
             Format::Json => series.iter().map(|one| stdout::json_line(one) + "\n").collect(),
@@ -182,43 +198,35 @@ impl Printer<'_> {
             Format::Prometheus => self.renderer.render(prometheus::Format::Text, &series, resource),
         };
         if isatty(io::stdout()) {
-            stdout::for_terminal(&text)
+            for_terminal(&text)
         } else {
             text
         }
     }
 
-    fn notes(&self) -> Vec<Note> {
+    fn findings(&self) -> Vec<Finding> {
         let has_readings = |report: accelscope_pipeline::Report| report.outcome == "sampled";
         let seen = self
             .started
             .statuses
             .iter()
             .any(|status| status.last().is_some_and(has_readings));
-        let mut notes = self.explain.notes(seen);
+        let mut findings = self.explain.findings(seen);
         for status in &self.started.statuses {
             let name = status.descriptor.name;
             if let Some(over) = status.stuck() {
                 let what = format!("{name}: no answer for {:.0} s over its deadline", over.as_secs_f64());
-                notes.push(Note {
-                    what,
-                    remedy: "see `agent doctor`; the other samplers go on".into(),
-                });
+                findings.push(Finding::warn(name, what).with_remedy("see `agent doctor`; the other samplers go on"));
             } else if let Some(report) = status.last().filter(accelscope_pipeline::Report::is_failure) {
-                notes.push(Note {
-                    what: format!("{name}: {}", report.detail),
-                    remedy: "see `agent doctor`".into(),
-                });
+                let what = format!("{name}: {}", report.detail);
+                findings.push(Finding::warn(name, what).with_remedy("see `agent doctor`"));
             } else if let Some(report) = status.last().filter(|report| !seen && report.is_absence())
-                && !doctor::is_told_while_running(name)
+                && !doctor::explains_while_running(&self.context, name)
             {
-                notes.push(Note {
-                    what: format!("{name}: {}", report.detail),
-                    remedy: String::new(),
-                });
+                findings.push(Finding::nothing(name, format!("{name}: {}", report.detail)));
             }
         }
-        notes
+        findings
     }
 }
 

@@ -75,6 +75,7 @@ impl Host {
             discover: false,
             max_age: None,
             min_interval: Duration::ZERO,
+            ..Settings::default()
         }
     }
 

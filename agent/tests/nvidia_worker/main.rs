@@ -33,6 +33,7 @@ fn resting(fake: &Fake, patience: Duration, rest: Duration) -> WorkerSampler {
     let settings = Settings {
         library: Some(fake.library()),
         period: Duration::from_secs(60),
+        ..Settings::default()
     };
     sampler(Launch {
         program: env!("CARGO_BIN_EXE_agent").into(),

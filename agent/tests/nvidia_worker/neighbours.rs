@@ -54,6 +54,7 @@ fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
     let settings = Settings {
         library: Some(fake.library()),
         period: Duration::from_millis(100),
+        ..Settings::default()
     };
     let nvml = sampler(Launch {
         program: env!("CARGO_BIN_EXE_agent").into(),

@@ -8,7 +8,6 @@ mod boot;
 pub mod bounded;
 pub mod cgroups;
 pub mod descriptors;
-pub mod hailo;
 mod machine;
 mod node;
 pub mod process;

@@ -6,6 +6,7 @@
 //! tell is absent, where the script wrote a `-` for which node-exporter refused the whole file. `command` is the
 //! executable's base name. `gpu_process_start_time_seconds`, which the script only announced, has samples.
 
+use accelscope_core::words;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub enum PidFormat {
     /// `gpu<index>_<pid>`, as its README had it.
     GpuPrefixed,
 }
+
+words!(PidFormat, "\"raw\" or \"gpu_prefixed\"", "raw" => PidFormat::Raw, "gpu_prefixed" => PidFormat::GpuPrefixed);
 
 /// `/metrics`.
 pub fn routes(source: &Arc<dyn MetricsSource>, format: PidFormat) -> Vec<Route> {

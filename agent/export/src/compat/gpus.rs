@@ -2,28 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use accelscope_core::metric::catalogue::{hw, nvidia};
+use super::names::{attribute, instrument};
 use accelscope_core::metric::{Attributes, Resource, Series, Value, key};
-
-mod name {
-    use super::{hw, nvidia};
-    use accelscope_core::metric::catalogue::{accel, nvidia_parts};
-
-    pub(super) const INFO: &str = nvidia::DEVICE_INFO.name;
-    pub(super) const MEMORY_USED: &str = hw::GPU_MEMORY_USAGE.name;
-    pub(super) const MEMORY_TOTAL: &str = hw::GPU_MEMORY_LIMIT.name;
-    pub(super) const MEMORY_RESERVED: &str = nvidia::MEMORY_RESERVED.name;
-    pub(super) const UTILIZATION: &str = hw::GPU_UTILIZATION.name;
-    pub(super) const TEMPERATURE: &str = hw::TEMPERATURE.name;
-    pub(super) const POWER: &str = hw::POWER.name;
-    pub(super) const POWER_LIMIT: &str = nvidia::POWER_LIMIT.name;
-    pub(super) const PROCESS_MEMORY: &str = accel::PROCESS_MEMORY_USAGE.name;
-    pub(super) const PROCESS_UTILIZATION: &str = accel::PROCESS_UTILIZATION.name;
-    pub(super) const PROCESS_START: &str = accel::PROCESS_START_TIME.name;
-    pub(super) const PROCESS_INFO: &str = nvidia_parts::PROCESS_INFO.name;
-    pub(super) const PROCESSES: &str = nvidia_parts::PROCESSES.name;
-    pub(super) const INSTANCE_MEMORY: &str = nvidia_parts::MIG_MEMORY_LIMIT.name;
-}
 
 /// A GPU.
 #[derive(Debug, Default)]
@@ -78,9 +58,10 @@ pub(super) struct Process<'a> {
 pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
     let mut found: HashMap<&str, Gpu<'_>> = HashMap::new();
     let live = || series.iter().filter(|series| series.value.is_some());
-    for info in live().filter(|series| series.instrument.name == name::INFO) {
+    for info in live().filter(|series| series.instrument.name == instrument::NVIDIA_DEVICE_INFO) {
         let attributes = &*info.attributes;
-        let (Some(uuid), Some(index)) = (attributes.text(key::HW_ID), attributes.int(key::NVIDIA_GPU_INDEX)) else {
+        let (Some(uuid), Some(index)) = (attributes.text(key::HW_ID), attributes.int(attribute::NVIDIA_GPU_INDEX))
+        else {
             continue;
         };
         let gpu = Gpu {
@@ -126,19 +107,21 @@ impl Gpu<'_> {
         let attributes = &*series.attributes;
         let is = |key, wanted| attributes.text(key) == Some(wanted);
         match series.instrument.name {
-            name::MEMORY_USED => self.memory_used = Some(number),
-            name::MEMORY_TOTAL => self.memory_total = Some(number),
-            name::PROCESSES => self.is_listed = true,
-            name::MEMORY_RESERVED => self.memory_reserved = Some(number),
-            name::INSTANCE_MEMORY => {
-                let instance = attributes.int(key::NVIDIA_GPU_INSTANCE);
+            instrument::GPU_MEMORY_USAGE => self.memory_used = Some(number),
+            instrument::GPU_MEMORY_LIMIT => self.memory_total = Some(number),
+            instrument::NVIDIA_PROCESSES => self.is_listed = true,
+            instrument::NVIDIA_MEMORY_RESERVED => self.memory_reserved = Some(number),
+            instrument::NVIDIA_MIG_MEMORY_LIMIT => {
+                let instance = attributes.int(attribute::NVIDIA_GPU_INSTANCE);
                 self.instance_memory.extend(instance.map(|instance| (instance, number)));
             }
-            name::UTILIZATION if is(key::HW_GPU_TASK, "general") => self.utilization = Some(number),
-            name::TEMPERATURE if is(key::HW_SENSOR_LOCATION, "gpu") => self.temperature = Some(number),
-            name::POWER => self.power = Some(number),
-            name::POWER_LIMIT if is(key::NVIDIA_POWER_LIMIT, "configured") => self.power_limit = Some(number),
-            name::POWER_LIMIT if is(key::NVIDIA_POWER_LIMIT, "enforced") => {
+            instrument::GPU_UTILIZATION if is(key::HW_GPU_TASK, "general") => self.utilization = Some(number),
+            instrument::TEMPERATURE if is(key::HW_SENSOR_LOCATION, "gpu") => self.temperature = Some(number),
+            instrument::POWER => self.power = Some(number),
+            instrument::NVIDIA_POWER_LIMIT if is(attribute::NVIDIA_POWER_LIMIT, "configured") => {
+                self.power_limit = Some(number)
+            }
+            instrument::NVIDIA_POWER_LIMIT if is(attribute::NVIDIA_POWER_LIMIT, "enforced") => {
                 self.power_limit = self.power_limit.or(Some(number));
             }
             _ => {}
@@ -152,7 +135,10 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
     let attributes = &*series.attributes;
     let is_one = matches!(
         series.instrument.name,
-        name::PROCESS_INFO | name::PROCESS_MEMORY | name::PROCESS_UTILIZATION | name::PROCESS_START
+        instrument::NVIDIA_PROCESS_INFO
+            | instrument::PROCESS_MEMORY_USAGE
+            | instrument::PROCESS_UTILIZATION
+            | instrument::PROCESS_START_TIME
     );
     let (true, Some(pid)) = (is_one, attributes.int(key::PROCESS_PID)) else {
         return;
@@ -168,10 +154,12 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
         ..Process::default()
     });
     match series.instrument.name {
-        name::PROCESS_INFO => process.only_draws = attributes.text(key::NVIDIA_PROCESS_TYPE) == Some("graphics"),
-        name::PROCESS_MEMORY => process.memory = Some(number),
-        name::PROCESS_START => process.start = Some(number),
-        name::PROCESS_UTILIZATION if attributes.text(key::HW_GPU_TASK) == Some("general") => {
+        instrument::NVIDIA_PROCESS_INFO => {
+            process.only_draws = attributes.text(attribute::NVIDIA_PROCESS_TYPE) == Some("graphics")
+        }
+        instrument::PROCESS_MEMORY_USAGE => process.memory = Some(number),
+        instrument::PROCESS_START_TIME => process.start = Some(number),
+        instrument::PROCESS_UTILIZATION if attributes.text(key::HW_GPU_TASK) == Some("general") => {
             process.utilization = Some(number);
         }
         _ => {}
@@ -180,8 +168,8 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
 
 fn instance(attributes: &Attributes) -> (Option<i64>, Option<i64>) {
     (
-        attributes.int(key::NVIDIA_GPU_INSTANCE),
-        attributes.int(key::NVIDIA_COMPUTE_INSTANCE),
+        attributes.int(attribute::NVIDIA_GPU_INSTANCE),
+        attributes.int(attribute::NVIDIA_COMPUTE_INSTANCE),
     )
 }
 

@@ -4,5 +4,8 @@ mod exposition;
 pub mod gpu_process_exporter;
 mod gpus;
 pub mod hailo_exporter;
+pub mod names;
+#[cfg(feature = "k8s-annotation")]
+pub mod node_annotation;
 pub mod system_info_exporter;
 pub mod textfile;

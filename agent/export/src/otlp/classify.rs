@@ -13,6 +13,9 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+/// Largest response that is read, the limit that the OTLP specification asks of a client.
+pub(super) const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+
 /// What to do with the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {

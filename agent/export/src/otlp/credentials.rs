@@ -9,6 +9,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::destination::Destination;
 use super::error::BuildError;
 
+/// OTLP specification, "User Agent": the exporter's token, prefixed by the product's.
+pub(super) const USER_AGENT: &str = concat!(
+    "accelscope/",
+    env!("CARGO_PKG_VERSION"),
+    " OTel-OTLP-Exporter-Rust/",
+    env!("CARGO_PKG_VERSION")
+);
+
 /// No header or PEM file is larger; whatever is, was not meant.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 

@@ -1,5 +1,6 @@
 //! Where to send, fully resolved: defaults, inheritance and environment are behind us here.
 
+use accelscope_core::words;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub enum Protocol {
     HttpProtobuf,
 }
 
+words!(Protocol, "\"grpc\" or \"http/protobuf\"", "grpc" => Protocol::Grpc, "http/protobuf" => Protocol::HttpProtobuf);
+
 /// Compression of request bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
@@ -44,6 +47,8 @@ pub enum Compression {
     /// gzip, which every OTLP server must take.
     Gzip,
 }
+
+words!(Compression, "\"gzip\" or \"none\"", "gzip" => Compression::Gzip, "none" => Compression::None);
 
 /// PEM files for TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use super::classify::{self, Answer};
+use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
+use super::credentials::USER_AGENT;
 use super::destination::{Compression, Destination};
 use super::error::BuildError;
 use super::tls::Tls;
-use super::transport::{MAX_RESPONSE_BYTES, USER_AGENT};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 

@@ -11,11 +11,11 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::classify::{self, Answer};
+use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
+use super::credentials::USER_AGENT;
 use super::destination::{Compression, Destination};
 use super::error::BuildError;
 use super::tls::Tls;
-use super::transport::{MAX_RESPONSE_BYTES, USER_AGENT};
 
 type Body = Full<Bytes>;
 

@@ -13,17 +13,6 @@ use super::error::BuildError;
 use super::tls::Tls;
 use super::{grpc, http as post};
 
-/// Largest answer that is read, as the OTLP specification asks a client to limit it.
-pub(super) const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
-
-/// OTLP specification, "User Agent": the exporter's token, prefixed by the product's.
-pub(super) const USER_AGENT: &str = concat!(
-    "accelscope/",
-    env!("CARGO_PKG_VERSION"),
-    " OTel-OTLP-Exporter-Rust/",
-    env!("CARGO_PKG_VERSION")
-);
-
 /// Everything that is read from files for a client; reading may block.
 pub(super) struct Material {
     headers: HeaderMap,

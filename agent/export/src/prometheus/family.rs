@@ -1,9 +1,17 @@
 //! One metric family: its comments and its samples.
 
-use super::Format;
 use super::labels::{escape_into, put};
 use super::name::unit_of;
 use accelscope_core::metric::{Histogram, Instrument, Kind, Timestamp, Value};
+
+/// The text formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' own, version 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
 
 /// A live series: the text of its labels, its value, and since when it grows.
 pub(super) struct Sample<'a> {

@@ -5,7 +5,8 @@ mod labels;
 pub mod name;
 mod text;
 
+pub use family::Format;
 pub(crate) use labels::escape_into;
-pub use text::{Format, Renderer};
+pub use text::Renderer;
 
 pub use accelscope_core::metric::MetricsSource;

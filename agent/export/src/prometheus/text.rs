@@ -2,19 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::family::{Family, Sample, write_comments, write_line};
+use super::family::{Family, Format, Sample, write_comments, write_line};
 use super::labels::LabelNames;
 use super::name::metric_name;
 use accelscope_core::metric::{AttributeValue, Instrument, Kind, Resource, Series};
-
-/// The text formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Prometheus' own, version 0.0.4.
-    Text,
-    /// OpenMetrics 1.0.0.
-    OpenMetrics,
-}
 
 /// Writes series in either format: no timestamps, no scope labels, families and samples sorted.
 ///

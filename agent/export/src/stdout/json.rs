@@ -53,7 +53,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use accelscope_core::metric::catalogue::{agent, hailo, hw};
+    use accelscope_core::metric::catalogue::{agent, hw};
     use accelscope_core::metric::{Attributes, Histogram, Instrument, Timestamp, key};
 
     fn series(instrument: &'static Instrument, value: Option<Value>) -> Series {
@@ -73,8 +73,8 @@ mod tests {
             r#"{"time":"2023-11-14T22:13:20.000000007Z","name":"hw.npu.utilization","unit":"1","type":"gauge","attributes":{"hw.id":"a\"b"},"value":0.43}"#
         );
         assert_eq!(
-            json_line(&series(&hailo::NETWORK_FRAMES, Some(30.into()))),
-            r#"{"time":"2023-11-14T22:13:20.000000007Z","start_time":"2023-11-14T22:13:20.000000000Z","name":"hailo.network.frames","unit":"{frame}","type":"counter","attributes":{"hw.id":"a\"b"},"value":30}"#
+            json_line(&series(&agent::EXPORT_POINTS, Some(30.into()))),
+            r#"{"time":"2023-11-14T22:13:20.000000007Z","start_time":"2023-11-14T22:13:20.000000000Z","name":"agent.export.points","unit":"{point}","type":"counter","attributes":{"hw.id":"a\"b"},"value":30}"#
         );
         assert!(json_line(&series(&hw::NPU_UTILIZATION, None)).ends_with(r#""value":null}"#));
         let histogram = Histogram {

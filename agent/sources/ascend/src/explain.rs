@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::npu_smi::Cause;
 use super::reader::{ReadError, Reader};
-use super::settings::{Backend, Settings};
+use super::settings::{Backend, NAME, Settings};
 use super::tool::Tool;
 use super::{admin, backend, dcmi, tool};
 use accelscope_core::chain;
@@ -14,14 +14,6 @@ use accelscope_core::sampler::{Finding, Level, Outcome, Sampler};
 
 /// Longest `/proc/devices` that is read.
 const MAX_BYTES: usize = 1 << 20;
-
-fn finding(level: Level, what: impl Into<String>, remedy: impl Into<Option<String>>) -> Finding {
-    Finding {
-        level,
-        what: what.into(),
-        remedy: remedy.into(),
-    }
-}
 
 /// Findings about the Ascend NPUs of this host. Calls the library and the tool, if that is permitted; each takes at most
 /// `ascend.timeout`.
@@ -38,8 +30,8 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
 fn library(roots: &HostRoots, settings: &Settings) -> Option<Finding> {
     let is_required = settings.backend == Backend::Dcmi;
     if is_required && dcmi::library(roots, None).is_none() {
-        let remedy = "install the driver's package, or set ascend.backend to auto".to_owned();
-        return Some(finding(Level::Fail, "libdcmi.so was not found", remedy));
+        let remedy = "install the driver's package, or set ascend.backend to auto";
+        return Some(Finding::fail(NAME, "libdcmi.so was not found").with_remedy(remedy));
     }
     if !backend::uses_library(settings, roots) {
         return None;
@@ -49,19 +41,18 @@ fn library(roots: &HostRoots, settings: &Settings) -> Option<Finding> {
         Ok(Outcome::Sampled) => {
             let points = batches.iter().flat_map(|batch| &batch.points);
             let chips = points.filter(|point| *point.instrument == ascend::DEVICE_INFO).count();
-            let what = format!("libdcmi.so lists {chips} chips");
-            return Some(finding(Level::Ok, what, None));
+            return Some(Finding::ok(NAME, format!("libdcmi.so lists {chips} chips")));
         }
         Ok(Outcome::NothingHere(reason) | Outcome::Gone(reason)) => reason,
         Ok(Outcome::Retry(error)) => chain(error.as_ref()),
         Err(error) => error.to_string(),
     };
     Some(if is_required {
-        let remedy = "remedy that, or set ascend.backend to auto for npu-smi".to_owned();
-        finding(Level::Fail, format!("libdcmi.so gives nothing: {why}"), remedy)
+        let remedy = "remedy that, or set ascend.backend to auto for npu-smi";
+        Finding::fail(NAME, format!("libdcmi.so gives nothing: {why}")).with_remedy(remedy)
     } else {
         let what = format!("libdcmi.so gives nothing, npu-smi is called instead: {why}");
-        finding(Level::Warn, what, None)
+        Finding::warn(NAME, what)
     })
 }
 
@@ -73,18 +64,18 @@ fn tool(roots: &HostRoots, settings: &Settings, found: &mut Vec<Finding>) {
         } else {
             Level::Fail
         };
-        found.push(finding(level, tool::absence(roots), None));
+        found.push(Finding::new(level, NAME, tool::absence(roots)));
         return;
     };
     if let Some(why) = admin::missing() {
         let what = format!("starting {} would seize the card: {why}", tool.path.display());
         if settings.require_admin {
             let what = format!("not permitted: {what}");
-            found.push(finding(Level::Fail, what, admin::REMEDY.to_owned()));
+            found.push(Finding::fail(NAME, what).with_remedy(admin::REMEDY));
             return;
         }
-        let remedy = "set ascend.require_admin = true unless you know that it locks nobody out".to_owned();
-        found.push(finding(Level::Warn, what, remedy));
+        let remedy = "set ascend.require_admin = true unless you know that it locks nobody out";
+        found.push(Finding::warn(NAME, what).with_remedy(remedy));
     }
     table(roots, settings, &tool, found);
 }
@@ -106,10 +97,10 @@ fn table(roots: &HostRoots, settings: &Settings, tool: &Tool, found: &mut Vec<Fi
         started.elapsed().as_secs_f64(),
         table.driver_version.as_deref().unwrap_or("unknown"),
     );
-    found.push(finding(Level::Ok, what, None));
+    found.push(Finding::ok(NAME, what));
     found.extend(table.error.map(|error| {
         let what = format!("not all chips are seen: {} ({})", error.cause.meaning(), error.line);
-        finding(Level::Warn, what, error.cause.remedy().to_owned())
+        Finding::warn(NAME, what).with_remedy(error.cause.remedy())
     }));
     if !table.skipped.is_empty() {
         let what = format!(
@@ -117,20 +108,20 @@ fn table(roots: &HostRoots, settings: &Settings, tool: &Tool, found: &mut Vec<Fi
             table.skipped
         );
         let remedy = "a chip that is busy or starting has them later; else report the output of `npu-smi info`";
-        found.push(finding(Level::Warn, what, remedy.to_owned()));
+        found.push(Finding::warn(NAME, what).with_remedy(remedy));
     }
 }
 
 fn failure(roots: &HostRoots, tool: &Tool, error: &ReadError) -> Finding {
     let path = tool.path.display();
     let Some(cause) = error.cause() else {
-        return finding(Level::Fail, format!("{path}: {}", chain(error)), None);
+        return Finding::fail(NAME, format!("{path}: {}", chain(error)));
     };
     let remedy = match cause {
         Cause::NotInitialized => remedy_for_uninitialized(roots),
         cause => cause.remedy(),
     };
-    finding(Level::Fail, format!("{path}: {}", cause.meaning()), remedy.to_owned())
+    Finding::fail(NAME, format!("{path}: {}", cause.meaning())).with_remedy(remedy)
 }
 
 /// Remedy for [`Cause::NotInitialized`]: the driver has one return code for several faults, which the host's files

@@ -1,34 +1,50 @@
-//! Settings of the sampler.
+//! Settings of the source.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Name of the sampler and of its section in the configuration.
+use accelscope_core::settings::text::{optional, text};
+use accelscope_core::settings::{Check, Enabled};
+use accelscope_core::{settings, words};
+
+/// Name of the source and of its section of the configuration.
 pub(super) const NAME: &str = "ascend";
 
 /// Age in periods at which readings expire; energy is integrated over gaps of at most twice that.
 pub(super) const MAX_AGE_PERIODS: u32 = 6;
 
-/// Settings of the sampler (section `[ascend]`).
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Path of `npu-smi`. If absent, the paths of the driver's package are searched.
-    pub npu_smi: Option<PathBuf>,
-    /// Time between two readings.
-    pub period: Duration,
-    /// Deadline of one reading, for all its calls together; then the tool is killed.
-    pub timeout: Duration,
-    /// Whether to use the tool and the library only if the driver considers this process an admin container. Any other
-    /// process that opens a card takes exclusive ownership of it.
-    pub require_admin: bool,
-    /// Source of the readings.
-    pub backend: Backend,
+settings! {
+    /// Huawei's Ascend NPUs, through libdcmi.so or npu-smi. Both take exclusive ownership of a card when a container calls
+    /// them that the driver does not take for an administrator's; the agent calls neither there.
+    pub struct Settings {
+        /// "auto": look for NPUs, and be quiet where there are none. true: it is an error if it cannot run. false: do not
+        /// look.
+        #[serde(with = "text")]
+        pub enabled: Enabled = Enabled::Auto,
+        /// Path of the tool, as this process sees it; "" means that it is searched for where the driver installs it.
+        #[serde(with = "optional")]
+        pub npu_smi: Option<PathBuf> = None,
+        /// "auto": the library where it can be loaded, else the tool. "npu-smi" or "dcmi": only that.
+        #[serde(with = "text")]
+        pub backend: Backend = Backend::Auto,
+        /// Duration, 1s to 1h: time between two readings. npu-smi takes a second when the driver is idle and ten when it is
+        /// busy.
+        #[serde(with = "text")]
+        pub period: Duration = Duration::from_secs(10),
+        /// Duration, 1s to 10m: longest time that all calls for one reading may take; then the tool is killed. Longer than the
+        /// tool needs under load: a killed one has burdened the driver for nothing.
+        #[serde(with = "text")]
+        pub timeout: Duration = Duration::from_secs(30),
+        /// Bool: ask only where the driver takes the container for an administrator's. false asks anyway and may take a card
+        /// away from those who use it.
+        pub require_admin: bool = true,
+    }
 }
 
 /// Source of the readings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Backend {
-    /// The library if it works, otherwise the tool.
+    /// The library where it can be loaded, else the tool.
     #[default]
     Auto,
     /// The tool `npu-smi`.
@@ -37,16 +53,16 @@ pub enum Backend {
     Dcmi,
 }
 
-impl Default for Settings {
-    /// A period of 10 s. The timeout is longer: under load the tool takes 10 s and more, and killing it wastes the load
-    /// that the call put on the driver.
-    fn default() -> Self {
-        Self {
-            npu_smi: None,
-            period: Duration::from_secs(10),
-            timeout: Duration::from_secs(30),
-            require_admin: true,
-            backend: Backend::Auto,
-        }
+words!(Backend, "a way to ask", "auto" => Backend::Auto, "npu-smi" => Backend::NpuSmi, "dcmi" => Backend::Dcmi);
+
+impl settings::Settings for Settings {
+    fn enabled(&self) -> Enabled {
+        self.enabled
+    }
+
+    fn validate(&self, check: &mut Check) {
+        let second = Duration::from_secs(1);
+        check.between("period", self.period, second, Duration::from_hours(1));
+        check.between("timeout", self.timeout, second, Duration::from_mins(10));
     }
 }

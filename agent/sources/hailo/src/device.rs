@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(super) use crate::address::{address, text};
+pub use crate::address::{address_of, hw_id};
 use accelscope_core::host::HostRoots;
-pub(super) use accelscope_core::host::hailo::{address, text};
-pub use accelscope_core::host::hailo::{address_of, hw_id};
 
 /// The drivers' classes: `hailo_chardev` up to 5.2, then one for PCIe and one for the integrated device.
 const CLASSES: [&str; 3] = ["hailo_chardev", "hailo1x", "hailo1x_integrated"];

@@ -5,17 +5,17 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Settings;
 use super::decode::decode;
 use super::device::{self, Device};
 use super::directory::{Directory, DirectoryId, MAX_FILES};
 use super::discover::{Holder, holders};
 use super::reading::claimed_pid;
+use super::{NAME, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::host::writer::{self, Writer, WriterHint};
 use accelscope_core::metric::Timestamp;
-use accelscope_core::sampler::{Finding, Level};
+use accelscope_core::sampler::Finding;
 
 const START_WITH: &str = "set HAILO_MONITOR=1 in its environment (SCHEDULER_MONITOR=1 before HailoRT 4.13) and start it \
     again: HailoRT looks at it once, at its start";
@@ -29,14 +29,6 @@ const STALE: Duration = Duration::from_secs(10);
 /// Most bytes of a process' environment that are looked at.
 const MAX_ENVIRONMENT: u64 = 256 * 1024;
 
-fn finding(level: Level, what: impl Into<String>, remedy: impl Into<Option<String>>) -> Finding {
-    Finding {
-        level,
-        what: what.into(),
-        remedy: remedy.into(),
-    }
-}
-
 /// Everything that can be said about the Hailo devices of this host and what they let be seen, by looking anew.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -44,11 +36,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         Ok(devices) => devices.into_values().collect(),
         Err(error) => {
             let what = format!("sysfs cannot be read: {error}");
-            found.push(finding(
-                Level::Fail,
-                what,
-                "mount the host's /sys, and set host.root to where".to_owned(),
-            ));
+            found.push(Finding::fail(NAME, what).with_remedy("mount the host's /sys, and set host.root to where"));
             Vec::new()
         }
     };
@@ -59,9 +47,9 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         Ok(directory) => files.add(&directory, &processes, &mut found),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
-            let remedy = "run the agent as root, or set hailo.dir to the real directory".to_owned();
+            let remedy = "run the agent as root, or set hailo.dir to the real directory";
             let what = format!("{}: {error}", settings.dir.display());
-            found.push(finding(Level::Fail, what, remedy));
+            found.push(Finding::fail(NAME, what).with_remedy(remedy));
         }
     }
     let users = users(&processes, &devices, &mut found);
@@ -72,7 +60,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let files = files.fresh.len();
     if devices.is_empty() && files == 0 && found.is_empty() {
         let remedy = "on a machine with a Hailo, load its driver (hailo_pci, hailo1x_pci) and check `lspci -d 1e60:`";
-        found.push(finding(Level::Nothing, "no Hailo device found", remedy.to_owned()));
+        found.push(Finding::nothing(NAME, "no Hailo device found").with_remedy(remedy));
     }
     found
 }
@@ -90,11 +78,7 @@ fn without_driver(roots: &HostRoots) -> impl Iterator<Item = Finding> {
     device::without_driver(roots).into_iter().map(|address| {
         let remedy = "install the driver of your HailoRT's version (package hailort-pcie-driver, on a Raspberry Pi \
                       hailo-all) and load it: `modprobe hailo_pci`, for a Hailo-10H `modprobe hailo1x_pci`";
-        finding(
-            Level::Fail,
-            format!("Hailo device {address} has no driver"),
-            remedy.to_owned(),
-        )
+        Finding::fail(NAME, format!("Hailo device {address} has no driver")).with_remedy(remedy)
     })
 }
 
@@ -102,11 +86,7 @@ fn users(processes: &Processes, devices: &[Device], found: &mut Vec<Finding>) ->
     let numbers: BTreeSet<u64> = devices.iter().filter_map(|device| device.number).collect();
     holders(processes, &numbers).unwrap_or_else(|error| {
         let what = format!("processes cannot be listed: {error}");
-        found.push(finding(
-            Level::Warn,
-            what,
-            "mount the host's /proc, and set host.root to where".to_owned(),
-        ));
+        found.push(Finding::warn(NAME, what).with_remedy("mount the host's /proc, and set host.root to where"));
         Vec::new()
     })
 }
@@ -119,14 +99,14 @@ fn of_user(processes: &Processes, user: Holder, settings: &Settings, files: &mut
     if name.is_ok_and(|name| name == "hailort_service") {
         let what = format!("{who} works for all its clients: they are seen as this one process");
         let remedy = "for readings of each client, do not use the multi-process service in the applications";
-        found.push(finding(Level::Warn, what, remedy.to_owned()));
+        found.push(Finding::warn(NAME, what).with_remedy(remedy));
     }
     if let Ok(directory) = Directory::in_namespace(&processes.path(pid, "root")) {
         let others = !files.directories.contains(&directory.id);
         files.add(&directory, processes, found);
         if others && !settings.discover {
             let what = format!("{who} has a directory of monitor files of its own, which is not looked at");
-            found.push(finding(Level::Warn, what, "set hailo.discover = true".to_owned()));
+            found.push(Finding::warn(NAME, what).with_remedy("set hailo.discover = true"));
         }
     }
     let ids = processes.ns_pids(pid).unwrap_or_default();
@@ -137,19 +117,15 @@ fn of_user(processes: &Processes, user: Holder, settings: &Settings, files: &mut
         Some(true) => (
             format!("{who} uses a Hailo and was started with HAILO_MONITOR=1, but writes no monitor file"),
             "check that it can create /tmp/hmon_files and write to it (the first user to run HailoRT owns it), and that \
-             it has opened a virtual device"
-                .to_owned(),
+             it has opened a virtual device",
         ),
         Some(false) => (
             format!("{who} uses a Hailo and was started without HAILO_MONITOR=1"),
-            START_WITH.to_owned(),
+            START_WITH,
         ),
-        None => (
-            format!("{who} uses a Hailo but writes no monitor file"),
-            START_WITH.to_owned(),
-        ),
+        None => (format!("{who} uses a Hailo but writes no monitor file"), START_WITH),
     };
-    found.push(finding(Level::Warn, what, remedy));
+    found.push(Finding::warn(NAME, what).with_remedy(remedy));
 }
 
 /// The monitor files of all directories, each looked at once.
@@ -184,7 +160,7 @@ impl<'a> Files<'a> {
                 "remove what killed applications left behind: find {} -type f -mmin +5 -delete",
                 self.settings.dir.display()
             );
-            found.push(finding(Level::Warn, what, remedy));
+            found.push(Finding::warn(NAME, what).with_remedy(remedy));
         }
         for name in names {
             let Ok((bytes, stamp)) = directory.read(&name) else {
@@ -210,7 +186,7 @@ impl<'a> Files<'a> {
                         "{} was written just now, by a process that is not there",
                         name.display()
                     );
-                    found.push(finding(Level::Warn, what, UNSEEN.to_owned()));
+                    found.push(Finding::warn(NAME, what).with_remedy(UNSEEN));
                 }
                 Ok(Writer::None) => self.stale += 1,
                 Ok(Writer::Several(many)) if is_fresh => {
@@ -220,13 +196,13 @@ impl<'a> Files<'a> {
                         name.display()
                     );
                     let remedy = "give each container a /tmp of its own: do not share /tmp/hmon_files between them";
-                    found.push(finding(Level::Warn, what, remedy.to_owned()));
+                    found.push(Finding::warn(NAME, what).with_remedy(remedy));
                 }
                 Err(error) if is_fresh => {
                     self.fresh.push(pid);
                     let what = format!("{}: its writer cannot be told: {error}", name.display());
                     let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace";
-                    found.push(finding(Level::Warn, what, remedy.to_owned()));
+                    found.push(Finding::warn(NAME, what).with_remedy(remedy));
                 }
                 _ if is_fresh => self.fresh.push(pid),
                 _ => self.stale += 1,
@@ -265,24 +241,23 @@ fn of_devices(devices: &[Device], files: &Files<'_>, users: usize, settings: &Se
         if device.monitored_on_card {
             let what = format!("{who} runs its scheduler on the card: the host gets no monitor files");
             let remedy = "none here: utilization of a Hailo-10H or -15 card is known on the card alone";
-            found.push(finding(Level::Warn, what, remedy.to_owned()));
+            found.push(Finding::warn(NAME, what).with_remedy(remedy));
         } else if fresh > 0 {
-            found.push(finding(Level::Ok, format!("{who}: {fresh} monitor files{left}"), None));
+            found.push(Finding::ok(NAME, format!("{who}: {fresh} monitor files{left}")));
         } else if users == 0 {
             let what = format!("{who}: nobody uses it that can be seen; no live monitor file in {dir}{left}");
             let remedy = format!("where an application does use it, {START_WITH}");
-            found.push(finding(Level::Warn, what, remedy));
+            found.push(Finding::warn(NAME, what).with_remedy(remedy));
         } else {
-            found.push(finding(
-                Level::Warn,
+            found.push(Finding::warn(
+                NAME,
                 format!("{who}: no live monitor file in {dir}{left}"),
-                None,
             ));
         }
     }
     if devices.is_empty() && fresh > 0 {
         let what = format!("{fresh} monitor files{left}, and no device in sysfs");
-        found.push(finding(Level::Ok, what, None));
+        found.push(Finding::ok(NAME, what));
     }
 }
 
@@ -293,6 +268,7 @@ mod tests {
 
     use super::super::device::tests::plant;
     use super::*;
+    use accelscope_core::sampler::Level;
 
     fn settings() -> Settings {
         Settings {
@@ -300,6 +276,7 @@ mod tests {
             discover: true,
             max_age: None,
             min_interval: std::time::Duration::ZERO,
+            ..Settings::default()
         }
     }
 
@@ -417,10 +394,7 @@ mod tests {
         write(child.id());
         let said = || explain(&HostRoots::new(host.path()), &settings);
         let found = said();
-        assert_eq!(
-            found,
-            [finding(Level::Ok, "hailo0 (0001:01:00.0): 1 monitor files", None)]
-        );
+        assert_eq!(found, [Finding::ok(NAME, "hailo0 (0001:01:00.0): 1 monitor files")]);
         child.kill().unwrap();
         child.wait().unwrap();
         let found = said();

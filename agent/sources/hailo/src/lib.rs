@@ -3,6 +3,7 @@
 //! An application that was started with `HAILO_MONITOR=1` writes a file at every interval, a second by default. It is
 //! read when it was written. Nothing is locked, and no device node is opened.
 
+mod address;
 mod combine;
 mod decode;
 mod device;
@@ -10,13 +11,17 @@ mod directory;
 mod discover;
 mod explain;
 mod identity;
+mod ioctl;
 mod labels;
 mod monitored;
 mod owner;
 mod points;
 mod reading;
+mod settings;
+mod source;
 mod sources;
 mod state;
+mod table;
 mod values;
 mod watch;
 
@@ -31,6 +36,9 @@ use opentelemetry::metrics::Counter;
 
 pub use self::device::{address_of, hw_id};
 pub use self::explain::explain;
+pub use self::ioctl::FAMILY;
+pub use self::settings::Settings;
+pub use self::source::SOURCE;
 
 use self::device::Device;
 use self::owner::{Owned, Search};
@@ -44,19 +52,6 @@ use accelscope_core::metric::catalogue::{agent, hailo, hw};
 use accelscope_core::metric::{Batch, Instrument, Part, key};
 use accelscope_core::sampler::{Descriptor, Outcome};
 use accelscope_core::telemetry;
-
-/// The sampler's settings (`[hailo]`).
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Directory of the monitor files, as a path of the host.
-    pub dir: PathBuf,
-    /// Also look into the mount namespaces of processes that hold a Hailo device open.
-    pub discover: bool,
-    /// Age from which a file's values are no longer shown; three of its write intervals, at least 5 s, if absent.
-    pub max_age: Option<Duration>,
-    /// Shortest time between two readings that are handed on. Every write is counted all the same.
-    pub min_interval: Duration,
-}
 
 const NAME: &str = "hailo";
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::commands::{self, Command, Pattern};
-use super::family::Family;
-use super::hooks::{Hook, hooks};
+use accelscope_core::device::{Abi, Command, Hook, Pattern};
+
+use super::families::Family;
 
 /// A device node that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,16 +53,25 @@ impl Device {
         if self.extra {
             return &[];
         }
-        hooks(self.family, self.abi.as_deref(), &self.name)
+        self.family.hooks(self.abi.as_deref(), &self.name)
     }
 
     /// Its commands that wait by design.
     pub fn waiting(&self) -> Vec<Pattern> {
-        commands::waiting(self.family, self.abi.as_deref(), &self.name)
+        self.family.waiting(self.abi.as_deref(), &self.name)
+    }
+
+    /// The version of its driver whose commands are assumed because its own is unknown; nothing where it is known, or
+    /// decides nothing.
+    pub fn assumed_version(&self) -> Option<String> {
+        match self.family.abi {
+            Abi::DriverVersion(versions) => (versions.substitute)(self.abi.as_deref()),
+            Abi::Fixed | Abi::DriverName => None,
+        }
     }
 
     /// What a command means to it.
     pub fn describe(&self, command: u32) -> Command {
-        commands::describe(self.family, self.abi.as_deref(), &self.name, command)
+        self.family.describe(self.abi.as_deref(), &self.name, command)
     }
 }

@@ -9,7 +9,7 @@ use inotify::{Inotify, WatchMask};
 
 use super::device::Device;
 use super::extra::Extra;
-use super::families::folders;
+use super::families::Families;
 use super::scan::{Scanner, Warning};
 use super::sysfs;
 use accelscope_core::host::HostRoots;
@@ -51,12 +51,13 @@ struct Watch {
 
 impl Devices {
     /// Of a host. Nothing is looked at before the first [`update`](Self::update). `node_name` becomes part of ids.
-    pub fn new(roots: HostRoots, extra: Vec<Extra>, node_name: String) -> Self {
+    pub fn new(roots: HostRoots, families: Families, extra: Vec<Extra>, node_name: String) -> Self {
         Self {
             scanner: Scanner {
                 machine_id: roots.machine_id().unwrap_or_default(),
                 roots,
                 extra,
+                families,
                 node_name,
             },
             watch: None,
@@ -70,10 +71,10 @@ impl Devices {
     }
 
     /// For one look whose result is told elsewhere: nothing is logged.
-    pub(super) fn quiet(roots: HostRoots, extra: Vec<Extra>) -> Self {
+    pub(super) fn quiet(roots: HostRoots, families: Families, extra: Vec<Extra>) -> Self {
         Self {
             quiet: true,
-            ..Self::new(roots, extra, String::new())
+            ..Self::new(roots, families, extra, String::new())
         }
     }
 
@@ -164,7 +165,12 @@ impl Devices {
         let dev = self.scanner.roots.dev();
         let extra = self.scanner.extra.iter().filter_map(|extra| extra.path.parent());
         let extra = extra.map(|parent| self.scanner.roots.path(parent));
-        let folders = folders().into_iter().map(|folder| dev.join(folder));
+        let folders = self
+            .scanner
+            .families
+            .folders()
+            .into_iter()
+            .map(|folder| dev.join(folder));
         for folder in folders.chain(extra) {
             watch.add(&folder);
         }
@@ -181,25 +187,23 @@ impl Devices {
     }
 }
 
+/// Warns where the commands of another version of the driver than its own are assumed.
 fn warn_of_version(device: &Device) {
-    use super::commands::hailo::Line;
-    if device.family != super::Family::Hailo {
+    let Some(assumed) = device.assumed_version() else {
         return;
-    }
-    match device.abi.as_deref().map(|version| (version, Line::of(version))) {
-        Some((_, Some(matched))) if matched.exact => {}
-        Some((version, matched)) => tracing::warn!(
+    };
+    match device.abi.as_deref() {
+        Some(version) => tracing::warn!(
             device = device.name,
             version,
-            taken_for = %matched.map_or(Line::NEWEST, |matched| matched.line),
-            "this version of Hailo's driver is not known: its calls are read as those of a known one, and their names, \
-             bytes and frames may be wrong; a newer agent may know it"
+            assumed,
+            "this version of the driver is not known: its calls are read as those of a known one, and their names, bytes \
+             and frames may be wrong; a newer agent may know it"
         ),
         None => tracing::warn!(
             device = device.name,
-            taken_for = %Line::NEWEST,
-            "the version of Hailo's driver is not told (/sys/module/hailo_pci/version): its calls are read as those of \
-             the newest one that is known"
+            assumed,
+            "the version of the driver is not in /sys/module/*/version: its calls are read as those of the newest known one"
         ),
     }
 }

@@ -19,7 +19,7 @@ impl DeviceLabels {
             let id = device.hw_id.as_deref().map(|id| (key::HW_ID, id.into()));
             let name = [
                 (key::ACCEL_DEVICE_NAME, device.name.as_str().into()),
-                (key::ACCEL_DEVICE_FAMILY, device.family.as_str().into()),
+                (key::ACCEL_DEVICE_FAMILY, device.family.name.into()),
             ];
             (device.number, Arc::new(Attributes::new(name.into_iter().chain(id))))
         });
@@ -66,14 +66,14 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::{Family, Told};
+    use crate::Told;
     use accelscope_core::host::HostRoots;
 
     fn device(name: &str, number: u64) -> Device {
         Device {
             number,
             name: name.to_owned(),
-            family: Family::Other,
+            family: &crate::families::OTHER,
             module: None,
             abi: None,
             driver_version: None,

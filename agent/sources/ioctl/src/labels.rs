@@ -68,7 +68,7 @@ impl Labels {
 fn of_device(device: &Device) -> Vec<Attribute> {
     let mut attributes: Vec<Attribute> = vec![
         (key::ACCEL_DEVICE_NAME, device.name.as_str().into()),
-        (key::ACCEL_DEVICE_FAMILY, device.family.as_str().into()),
+        (key::ACCEL_DEVICE_FAMILY, device.family.name.into()),
     ];
     attributes.extend(device.hw_id.as_deref().map(|id| (key::HW_ID, id.into())));
     attributes

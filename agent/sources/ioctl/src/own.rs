@@ -7,7 +7,7 @@ use opentelemetry::metrics::Counter;
 
 use super::drain::Losses;
 use super::holders::Holders;
-use super::kernel::{Kernel, Report, Rung};
+use super::kernel::{HookKind, Kernel, Report};
 use super::labels::{Labels, What};
 use super::places::{Label, Places};
 use accelscope_core::host::process::Processes;
@@ -47,8 +47,8 @@ impl Own {
         }
         for driver in &report.drivers {
             let obstacle = driver.obstacles.first().or(report.obstacles.first());
-            if driver.rung != Rung::Scan {
-                tracing::info!(driver = driver.name, hook = %driver.rung, devices = ?driver.devices, "calls are counted");
+            if driver.hook != HookKind::Scan {
+                tracing::info!(driver = driver.name, hook = %driver.hook, devices = ?driver.devices, "calls are counted");
             } else if let Some(obstacle) = obstacle.filter(|_| self.is_news(&driver.name)) {
                 tracing::warn!(
                     driver = driver.name,
@@ -63,7 +63,9 @@ impl Own {
 
     fn is_news(&self, driver: &str) -> bool {
         let before = self.told.iter().flat_map(|report| &report.drivers);
-        !before.clone().any(|one| one.name == driver && one.rung == Rung::Scan)
+        !before
+            .clone()
+            .any(|one| one.name == driver && one.hook == HookKind::Scan)
     }
 
     /// Whether there are more or fewer holders than before.
@@ -88,7 +90,7 @@ impl Own {
         points.extend(kernel.report().drivers.iter().map(|driver| {
             let attributes = Attributes::new([
                 (key::AGENT_IOCTL_DRIVER, driver.name.as_str().into()),
-                (key::AGENT_IOCTL_HOOK, driver.rung.as_str().into()),
+                (key::AGENT_IOCTL_HOOK, driver.hook.as_str().into()),
             ]);
             point(&agent::IOCTL_DEVICES, attributes, driver.devices.len() as u64)
         }));

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::commands::hailo::layout::{HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE};
 use super::device::Device;
 use super::drain::{Name, OTHER, is_fold};
-use super::family::Family;
+use super::families::Family;
+use accelscope_hailo_abi::layout::{HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE};
 
 /// Commands of Hailo whose durations have series of their own: the launch of a transfer, and the wait for interrupts.
 const OWN_SERIES: &[&str] = &["VDMA_LAUNCH_TRANSFER", "VDMA_INTERRUPTS_WAIT", "VDMA_CHANNEL_WAIT_INT"];
@@ -103,7 +103,7 @@ impl Places {
             };
         };
         let described = device.describe(command);
-        let is_hailo = device.family == Family::Hailo;
+        let is_hailo = device.family.name == "hailo";
         let is_integrated = device.address.as_deref() == Some("[integrated]");
         CommandInfo {
             own_series: is_hailo && OWN_SERIES.contains(&&*described.name),

@@ -12,7 +12,7 @@ use super::devices::Devices;
 use super::drain::{Drain, Fate, Moment, ROOT};
 use super::holder_points::{DeviceLabels, points as holder_points};
 use super::holders::{Holders, Told};
-use super::kernel::{Event, Kernel, Rung, Watch};
+use super::kernel::{Event, HookKind, Kernel, Watch};
 use super::labels::Labels;
 use super::own::{Own, Users};
 use super::places::Places;
@@ -26,10 +26,12 @@ use accelscope_core::metric::catalogue::{agent, calls, ioctl};
 use accelscope_core::metric::{Batch, Instrument, Part};
 use accelscope_core::sampler::{Descriptor, Outcome};
 
-const NAME: &str = "ioctl";
+pub(super) const NAME: &str = "ioctl";
 
-/// Longest time between two batches: what stays the same must not look old.
-const REPEAT: Duration = Duration::from_secs(5);
+/// Time between two batches while nothing changes, and between two drains while no call is made.
+const IDLE_PERIOD: Duration = Duration::from_secs(5);
+/// Time from the last change to the first drain that is put off.
+const IDLE_AFTER: Duration = Duration::from_secs(30);
 /// Shortest time between two looks at events: the first is heeded at once, and then many of them come.
 const GATHER: Duration = Duration::from_millis(20);
 /// Longest run: the first one has the kernel check the programs, which takes seconds on a small board.
@@ -78,6 +80,7 @@ pub struct Sampler {
     watched_at: Option<Instant>,
     drained_at: Option<Instant>,
     handed_at: Option<Instant>,
+    changed_at: Option<Instant>,
     events_at: Option<Instant>,
     /// Something is to be read before the period's end.
     urgent: bool,
@@ -97,7 +100,12 @@ impl Sampler {
         Self {
             processes: Processes::new(&roots),
             threads: HostThreads::new(&roots),
-            devices: Devices::new(roots.clone(), settings.extra.clone(), node_name),
+            devices: Devices::new(
+                roots.clone(),
+                settings.families.clone(),
+                settings.extra.clone(),
+                node_name,
+            ),
             places: Places::default(),
             drain: Drain::new(settings.per_process),
             labels: Labels::default(),
@@ -109,6 +117,7 @@ impl Sampler {
             watched_at: None,
             drained_at: None,
             handed_at: None,
+            changed_at: None,
             events_at: None,
             urgent: false,
             settings,
@@ -129,10 +138,7 @@ impl Sampler {
             self.watch_for(window);
         }
         self.take_events();
-        let due = self
-            .drained_at
-            .is_none_or(|last| Instant::now() >= last + self.settings.period);
-        let due = due || others || self.urgent;
+        let due = others || self.urgent || self.drain_due().is_none_or(|due| Instant::now() >= due);
         if let Some(error) = due.then(|| self.drain(others, out).err()).flatten() {
             return Outcome::Retry(error.into());
         }
@@ -142,6 +148,26 @@ impl Sampler {
             );
         }
         Outcome::Sampled
+    }
+
+    /// When to drain next, without an event; none before the first drain.
+    ///
+    /// Where every call to come is an event, or no program is attached, the period is only kept for a while after a change.
+    fn drain_due(&self) -> Option<Instant> {
+        let last = self.drained_at?;
+        let changed = self.changed_at.is_some_and(|changed| last < changed + IDLE_AFTER);
+        let idle = self.drain.is_idle() && !changed;
+        Some(
+            last + if idle {
+                self.longest_period()
+            } else {
+                self.settings.period
+            },
+        )
+    }
+
+    fn longest_period(&self) -> Duration {
+        self.settings.period.max(IDLE_PERIOD)
     }
 
     fn watch(&mut self, now: Instant, others: bool) {
@@ -202,6 +228,7 @@ impl Sampler {
             }
         });
         if !keys.is_empty() {
+            self.changed_at = Some(Instant::now());
             keys.sort_unstable();
             let mut made: Vec<(Ident, u32)> = Vec::new();
             kernel.records(&mut |number, ident, _| {
@@ -251,7 +278,15 @@ impl Sampler {
             self.own.count(self.drain.losses(&**kernel));
         }
         let told = match &self.kernel {
-            Some(kernel) if kernel.report().drivers.iter().all(|driver| driver.rung != Rung::Scan) => Told::ByEvents,
+            Some(kernel)
+                if kernel
+                    .report()
+                    .drivers
+                    .iter()
+                    .all(|driver| driver.hook != HookKind::Scan) =>
+            {
+                Told::ByEvents
+            }
             _ => Told::ByNothing,
         };
         let references = references(&self.roots, self.devices.all());
@@ -259,7 +294,10 @@ impl Sampler {
         changed |= self.users.look(&self.processes, &self.holders, &self.places);
         let holders = holder_points(&self.holder_labels, &self.holders, now.wall);
         changed |= self.own.holders_are(&holders);
-        if changed || self.handed_at.is_none_or(|last| now.instant >= last + REPEAT) {
+        if changed {
+            self.changed_at = Some(now.instant);
+        }
+        if changed || self.handed_at.is_none_or(|last| now.instant >= last + IDLE_PERIOD) {
             self.handed_at = Some(now.instant);
             let mut all = points(&self.drain, &mut self.labels, &self.places, now.wall);
             all.extend(holders);
@@ -325,16 +363,16 @@ impl accelscope_core::sampler::Sampler for Sampler {
     fn descriptor(&self) -> Descriptor {
         Descriptor {
             name: NAME,
-            period: self.settings.period,
+            period: self.longest_period(),
             deadline: DEADLINE + self.window.unwrap_or_default(),
             instruments: &INSTRUMENTS,
         }
     }
 
     fn wait(&mut self, until: Instant) {
-        let next = self.drained_at.map(|last| last + self.settings.period);
-        let looked = self.devices.due(Instant::now());
-        self.rest(next.unwrap_or(until).min(until).min(looked));
+        let drain = self.drain_due().unwrap_or(until);
+        let devices = self.devices.due(Instant::now());
+        self.rest(until.min(drain).min(devices));
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {

@@ -8,11 +8,11 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::device::Device;
 use super::extra::Extra;
-use super::families::{KINDS, Signs, folders};
-use super::family::Family;
+use super::families::{self, Families, Family, Signs};
 use super::majors::Majors;
-use super::{hooks, sysfs};
-use accelscope_core::host::{HostRoots, hailo};
+use super::sysfs;
+use accelscope_core::device::Abi;
+use accelscope_core::host::HostRoots;
 
 /// Most names of one folder that are looked at.
 const MAX_NAMES: usize = 8192;
@@ -24,7 +24,8 @@ const MAX_DEVICES: usize = 1024;
 pub(super) struct Scanner {
     pub(super) roots: HostRoots,
     pub(super) extra: Vec<Extra>,
-    /// Parts of Hailo's `hw.id`.
+    pub(super) families: Families,
+    /// Parts of derived `hw.id`s.
     pub(super) machine_id: String,
     pub(super) node_name: String,
 }
@@ -87,8 +88,7 @@ impl Scanner {
     /// Devices of the classes in the table.
     fn classes(&self) -> BTreeMap<u64, Seen> {
         let mut seen = BTreeMap::<u64, Seen>::new();
-        let classes: BTreeSet<&str> = KINDS.iter().flat_map(|kind| kind.classes).copied().collect();
-        for class in classes {
+        for class in self.families.classes() {
             let Ok(entries) = std::fs::read_dir(self.roots.sys().join("class").join(class)) else {
                 continue;
             };
@@ -109,7 +109,7 @@ impl Scanner {
 
     /// Character devices in the folders of the table. Links are left out: what they lead to is found itself.
     fn nodes(&self, seen: &mut BTreeMap<u64, Seen>) {
-        for folder in folders() {
+        for folder in self.families.folders() {
             let path = self.roots.dev().join(folder);
             let Ok(entries) = std::fs::read_dir(&path) else {
                 continue;
@@ -126,7 +126,7 @@ impl Scanner {
                 } else {
                     format!("{folder}/{name}")
                 };
-                let known = |node: &str| KINDS.iter().any(|kind| kind.has_node(node));
+                let known = |node: &str| self.families.has_node(node);
                 let before = &mut seen.entry(number).or_default().node;
                 // Of several nodes of one device that with the driver's own name, else the first.
                 let better = before
@@ -152,9 +152,9 @@ impl Scanner {
             vendor: vendor.as_deref(),
             driver: driver.as_deref(),
         };
-        let family = signs.kind()?.family;
+        let family = self.families.family(&signs)?;
         let name = seen.class_name.or_else(|| seen.node.as_deref().map(short))?;
-        let is_display = family == Family::Drm && name.starts_with("card");
+        let is_display = *family == families::DRM && name.starts_with("card");
         if is_display && directory.as_ref().is_some_and(|path| !sysfs::renders(path)) {
             return None;
         }
@@ -186,10 +186,10 @@ impl Scanner {
         let driver_version = module
             .as_ref()
             .and_then(|module| sysfs::module_version(&self.roots, module));
-        let abi = match family {
-            Family::Hailo => driver_version.clone(),
-            Family::Drm | Family::Accel | Family::Habana => driver,
-            _ => None,
+        let abi = match family.abi {
+            Abi::DriverVersion(_) => driver_version.clone(),
+            Abi::DriverName => driver,
+            Abi::Fixed => None,
         };
         Device {
             number,
@@ -207,10 +207,7 @@ impl Scanner {
 
     /// The one loaded module of those that may drive it.
     fn loaded_module(&self, family: Family, driver: Option<&str>, name: &str) -> Option<String> {
-        let candidates: BTreeSet<&str> = hooks::hooks(family, driver, name)
-            .iter()
-            .map(|hook| hook.module)
-            .collect();
+        let candidates: BTreeSet<&str> = family.hooks(driver, name).iter().map(|hook| hook.module).collect();
         let mut loaded = candidates
             .into_iter()
             .filter(|module| sysfs::has_module(&self.roots, module));
@@ -218,9 +215,8 @@ impl Scanner {
     }
 
     fn hw_id(&self, family: Family, address: Option<&str>) -> Option<String> {
-        // Others tell a serial number or nothing.
-        let address = address.filter(|_| family == Family::Hailo)?;
-        Some(hailo::hw_id(address, &self.machine_id, &self.node_name))
+        let identity = family.identity?;
+        Some((identity.hw_id)(address?, &self.machine_id, &self.node_name))
     }
 
     fn add_extra(&self, extra: &Extra, majors: Option<&Majors>, found: &mut Found) {
@@ -247,7 +243,7 @@ impl Scanner {
             .remove(&number)
             .or_else(|| self.device(number, seen, majors));
         let native = known.as_ref().map(|device| device.family);
-        let family = extra.family.or(native).unwrap_or(Family::Other);
+        let family = extra.family.or(native).unwrap_or(&families::OTHER);
         let below = below.to_string_lossy();
         let mut name = short(&below);
         // Two devices of one name would be one series.
@@ -275,10 +271,9 @@ fn short(node: &str) -> String {
 }
 
 fn address(family: Family, directory: &Path) -> Option<String> {
-    if family == Family::Hailo {
-        hailo::address_of(directory)
-    } else {
-        sysfs::pci_address(directory)
+    match family.identity {
+        Some(identity) => (identity.address)(directory),
+        None => sysfs::pci_address(directory),
     }
 }
 

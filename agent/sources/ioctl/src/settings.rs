@@ -1,18 +1,21 @@
-//! What can be set.
+//! What the sampler is built from.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::extra::Extra;
-use crate::Rung;
+use super::families::Families;
+use crate::HookKind;
 
-/// The sampler's settings (`[ioctl]`).
-#[derive(Debug, Clone, Default)]
+/// The sampler's settings, resolved from its [`Configuration`](super::Configuration) against the sources that are built in.
+#[derive(Debug, Clone)]
 pub struct Settings {
+    /// The families of devices to watch.
+    pub families: Families,
     /// Nodes to watch beside those that are found.
     pub extra: Vec<Extra>,
     /// The hooks to try; the best that the kernel allows if absent.
-    pub hooks: Option<Vec<Rung>>,
+    pub hooks: Option<Vec<HookKind>>,
     /// A file with the kernel's BTF, as this process sees it.
     pub btf: Option<PathBuf>,
     /// Time between two readings.

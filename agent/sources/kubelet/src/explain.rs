@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::allocation::points;
 use super::client::{Client, Error};
-use super::{Settings, TIMEOUT};
+use super::{NAME, Settings, TIMEOUT};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Timestamp, key};
-use accelscope_core::sampler::{Finding, Level};
+use accelscope_core::sampler::Finding;
 
 /// Roots of distributions that do not use the default: MicroK8s (unless its `/var/lib/kubelet` link is there), k0s, RKE
 /// on operating systems with a read-only `/var/lib`, k3s before 0.10.
@@ -33,7 +33,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Finding {
                 points.len() as u64 + skipped,
                 claimed.count(),
             );
-            finding(Level::Ok, what, None)
+            Finding::ok(NAME, what)
         }
         Err(error) => failure(roots, settings, &error),
     }
@@ -42,53 +42,30 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Finding {
 fn failure(roots: &HostRoots, settings: &Settings, error: &Error) -> Finding {
     let cause = std::error::Error::source(error).map_or(String::new(), |source| format!(": {source}"));
     let what = format!("{error}{cause}");
-    match error {
-        Error::Absent { .. } => match elsewhere(roots, &settings.root) {
-            Some(root) => finding(
-                Level::Warn,
-                format!("{what}, but one at {root}"),
-                Some(format!("set kubelet.root = {root:?}")),
-            ),
-            None => finding(
-                Level::Nothing,
-                what,
-                Some(format!(
-                    "where Kubernetes runs, set kubelet.root to the kubelet's --root-dir, and in a container mount the \
-                     host's {}/pod-resources below host.root",
-                    settings.root.display()
-                )),
-            ),
-        },
-        Error::Forbidden { .. } => finding(
-            Level::Warn,
-            what,
-            Some(
-                "to see which pod has which device, run as root (a connection needs the right to write to the socket), \
-                 and with SELinux as spc_t"
-                    .to_owned(),
-            ),
-        ),
-        Error::NoSocket { .. } => finding(
-            Level::Warn,
-            what,
-            Some("set kubelet.root to the kubelet's --root-dir".to_owned()),
-        ),
-        Error::TooOld { .. } => finding(
-            Level::Warn,
-            what,
-            Some("upgrade Kubernetes, or set kubelet.enabled = false".to_owned()),
-        ),
-        Error::Silent { .. } | Error::Slow { .. } | Error::Connection { .. } | Error::Refused { .. } => finding(
-            Level::Warn,
-            what,
-            Some("see whether the kubelet runs (systemctl status kubelet)".to_owned()),
-        ),
-        Error::Runtime(_) => finding(
-            Level::Warn,
-            what,
-            Some("raise the limit of open files of the agent".to_owned()),
-        ),
-    }
+    let remedy = match error {
+        Error::Absent { .. } => {
+            if let Some(root) = elsewhere(roots, &settings.root) {
+                return Finding::warn(NAME, format!("{what}, but one at {root}"))
+                    .with_remedy(format!("set kubelet.root = {root:?}"));
+            }
+            return Finding::nothing(NAME, what).with_remedy(format!(
+                "where Kubernetes runs, set kubelet.root to the kubelet's --root-dir, and in a container mount the \
+                 host's {}/pod-resources below host.root",
+                settings.root.display()
+            ));
+        }
+        Error::Forbidden { .. } => {
+            "to see which pod has which device, run as root (a connection needs the right to write to the socket), and \
+             with SELinux as spc_t"
+        }
+        Error::NoSocket { .. } => "set kubelet.root to the kubelet's --root-dir",
+        Error::TooOld { .. } => "upgrade Kubernetes, or set kubelet.enabled = false",
+        Error::Silent { .. } | Error::Slow { .. } | Error::Connection { .. } | Error::Refused { .. } => {
+            "see whether the kubelet runs (systemctl status kubelet)"
+        }
+        Error::Runtime(_) => "raise the limit of open files of the agent",
+    };
+    Finding::warn(NAME, what).with_remedy(remedy)
 }
 
 /// Another root with a socket.
@@ -98,8 +75,4 @@ fn elsewhere(roots: &HostRoots, root: &Path) -> Option<&'static str> {
         .chain(OTHER_ROOTS)
         .filter(|other| Path::new(other) != root)
         .find(has_one)
-}
-
-fn finding(level: Level, what: String, remedy: Option<String>) -> Finding {
-    Finding { level, what, remedy }
 }

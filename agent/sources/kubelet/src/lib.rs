@@ -8,8 +8,9 @@ mod client;
 mod device;
 mod explain;
 mod restart;
+mod settings;
+mod source;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::Counter;
@@ -24,6 +25,8 @@ use accelscope_core::sampler::{Descriptor, Outcome};
 use accelscope_core::telemetry;
 
 pub use self::explain::explain;
+pub use self::settings::Settings;
+pub use self::source::SOURCE;
 
 const NAME: &str = "kubelet";
 /// Where a kubelet keeps its files unless told otherwise (`--root-dir`).
@@ -32,21 +35,6 @@ pub const DEFAULT_ROOT: &str = "/var/lib/kubelet";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 static INSTRUMENTS: [&Instrument; 1] = [&accel::DEVICE_ALLOCATION];
-
-/// What the sampler needs to know.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The kubelet's root directory, as a path of the host.
-    pub root: PathBuf,
-    /// Time between two lists.
-    pub period: Duration,
-}
-
-impl Settings {
-    fn socket(&self) -> PathBuf {
-        self.root.join("pod-resources/kubelet.sock")
-    }
-}
 
 /// The sampler.
 #[derive(Debug)]

@@ -1,22 +1,14 @@
 //! Why there is nothing to see, and what to do about it.
 
-use super::library;
 use super::presence::{self, Presence};
 use super::sampler::{Launch, sampler};
 use super::settings::Settings;
 use super::topics::{NAMESPACE_REMEDY, Namespace};
+use super::{NAME, library};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Batch, key};
-use accelscope_core::sampler::{Finding, Level, Outcome, Sampler};
+use accelscope_core::sampler::{Finding, Outcome, Sampler};
 use accelscope_core::{chain, trust};
-
-fn finding(level: Level, what: impl Into<String>, remedy: &str) -> Finding {
-    Finding {
-        level,
-        what: what.into(),
-        remedy: (!remedy.is_empty()).then(|| remedy.to_owned()),
-    }
-}
 
 /// Everything that can be said about the NVIDIA GPUs of this host. It reads them once in a worker, which takes at most
 /// a quarter of a minute.
@@ -25,20 +17,16 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         match presence::look(roots) {
             Presence::Driver => {}
             Presence::Nothing => {
-                return vec![finding(
-                    Level::Nothing,
-                    "no NVIDIA GPU and no NVIDIA driver on this host",
-                    "in a container, mount the host's root (host.root) or give it the GPUs' devices; else nothing is to be \
-                     done",
-                )];
+                let remedy = "in a container, mount the host's root (host.root) or give it the GPUs' devices; else \
+                              nothing is to be done";
+                let what = "no NVIDIA GPU and no NVIDIA driver on this host";
+                return vec![Finding::nothing(NAME, what).with_remedy(remedy)];
             }
             Presence::Bus(count) => {
-                return vec![finding(
-                    Level::Warn,
-                    format!("{count} NVIDIA GPU(s) on the bus, but NVIDIA's kernel driver is not loaded"),
-                    "`modprobe nvidia`, or look at `dmesg` for why it does not load; GPUs that are passed to virtual \
-                     machines (vfio-pci) or run nouveau are not seen from here",
-                )];
+                let remedy = "`modprobe nvidia`, or look at `dmesg` for why it does not load; GPUs that are passed to \
+                              virtual machines (vfio-pci) or run nouveau are not seen from here";
+                let what = format!("{count} NVIDIA GPU(s) on the bus, but NVIDIA's kernel driver is not loaded");
+                return vec![Finding::warn(NAME, what).with_remedy(remedy)];
             }
         }
     }
@@ -46,19 +34,16 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let driver = presence::driver_version(roots);
     let libraries = library::candidates(roots, settings.library.as_deref());
     if settings.library.is_none() && libraries.is_empty() {
-        found.push(finding(
-            Level::Warn,
-            "libnvidia-ml.so.1 is in none of the places where drivers put it; the loader is asked for it",
-            library::REMEDY,
-        ));
+        let what = "libnvidia-ml.so.1 is in none of the places where drivers put it; the loader is asked for it";
+        found.push(Finding::warn(NAME, what).with_remedy(library::REMEDY));
     }
     found.extend(libraries.first().and_then(|library| {
         let error = trust::check(library).err()?;
-        Some(finding(Level::Fail, chain(&error), "name another with nvidia.library"))
+        Some(Finding::fail(NAME, chain(&error)).with_remedy("name another with nvidia.library"))
     }));
     found.push(look(roots, settings, driver.as_deref()));
     let loss = Namespace::detect(roots).loss();
-    found.extend(loss.map(|loss| finding(Level::Warn, loss, NAMESPACE_REMEDY)));
+    found.extend(loss.map(|loss| Finding::warn(NAME, loss).with_remedy(NAMESPACE_REMEDY)));
     found
 }
 
@@ -81,29 +66,28 @@ fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding
     let driver = driver.as_deref().unwrap_or("of an unknown version");
     let points: usize = batches.iter().map(|batch| batch.points.len()).sum();
     match outcome {
-        Outcome::Sampled => finding(
-            Level::Ok,
+        Outcome::Sampled => Finding::ok(
+            NAME,
             format!("NVML told of {read} GPU(s), {points} values (driver {driver})"),
-            "",
         ),
-        Outcome::NothingHere(why) | Outcome::Gone(why) => finding(
-            Level::Warn,
-            format!("the driver {driver} is loaded, but {why}"),
-            "give the agent's container the GPUs: NVIDIA_VISIBLE_DEVICES=all with the runtime class nvidia",
-        ),
-        Outcome::Retry(error) if read > 0 => finding(
-            Level::Fail,
-            format!(
+        Outcome::NothingHere(why) | Outcome::Gone(why) => {
+            Finding::warn(NAME, format!("the driver {driver} is loaded, but {why}")).with_remedy(
+                "give the agent's container the GPUs: NVIDIA_VISIBLE_DEVICES=all with the runtime class nvidia",
+            )
+        }
+        Outcome::Retry(error) if read > 0 => {
+            let what = format!(
                 "NVML told of {read} GPU(s), {points} values (driver {driver}), and then no more: {}",
                 chain(error.as_ref())
-            ),
-            "what hangs is left alone by the running agent, which tells it as nvidia.reading.suspended; drain the node \
-             and reset the GPU (`nvidia-smi -r`) or reboot",
-        ),
-        Outcome::Retry(error) => finding(
-            Level::Fail,
-            format!("NVML gives nothing (driver {driver}): {}", chain(error.as_ref())),
-            library::REMEDY,
-        ),
+            );
+            Finding::fail(NAME, what).with_remedy(
+                "what hangs is left alone by the running agent, which tells it as nvidia.reading.suspended; drain the \
+                 node and reset the GPU (`nvidia-smi -r`) or reboot",
+            )
+        }
+        Outcome::Retry(error) => {
+            let what = format!("NVML gives nothing (driver {driver}): {}", chain(error.as_ref()));
+            Finding::fail(NAME, what).with_remedy(library::REMEDY)
+        }
     }
 }

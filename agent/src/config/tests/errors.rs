@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{Given, env, file, sets};
-use crate::config::{Config, ConfigFile, Environment, Sources, load};
+use crate::config::{Config, ConfigFile, Environment, load};
 
 #[test]
 fn a_wrong_key_names_its_place_and_the_nearest_known_one() {
@@ -182,7 +182,11 @@ fn keys_that_contradict_each_other() {
 #[test]
 fn files_that_cannot_be_configurations() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let error = |path: &Path| Config::check_file(path).expect_err("a fault").to_string();
+    let error = |path: &Path| {
+        Config::check_file(path, crate::SOURCES)
+            .expect_err("a fault")
+            .to_string()
+    };
     let missing = dir.path().join("missing.toml");
     assert_eq!(
         error(&missing),
@@ -201,11 +205,14 @@ fn a_variable_that_is_not_text_is_a_fault_only_if_it_is_ours() {
     let bad = || std::ffi::OsString::from_vec(vec![0xff]);
     let with = |name: &str| {
         let env: Environment = [(std::ffi::OsString::from(name), bad())].into_iter().collect();
-        load(&Sources {
-            file: ConfigFile::Nothing,
-            env,
-            sets: Vec::new(),
-        })
+        load(
+            &super::super::Inputs {
+                file: ConfigFile::Nothing,
+                env,
+                sets: Vec::new(),
+            },
+            crate::SOURCES,
+        )
     };
     assert!(with("PATH").is_ok());
     let error = with("ACCELSCOPE__HAILO__DIR").expect_err("a fault").to_string();

@@ -18,13 +18,13 @@ fn uncommented() -> String {
 
 #[test]
 fn the_example_shows_the_defaults() {
-    assert_eq!(file(EXAMPLE).config(), Config::default());
+    assert_eq!(file(EXAMPLE).config(), Config::defaults(crate::SOURCES));
     let text = uncommented();
     assert!(
         text.lines().filter(|line| is_key(line)).count() > 20,
         "the rule that finds the keys found none"
     );
-    assert_eq!(file(&text).config(), Config::default());
+    assert_eq!(file(&text).config(), Config::defaults(crate::SOURCES));
 }
 
 #[test]
@@ -41,7 +41,10 @@ fn the_example_has_every_key() {
             shown.push(format!("{section}.{key}.<key>"));
         }
     }
-    let missing: Vec<_> = Config::keys().into_iter().filter(|key| !shown.contains(key)).collect();
+    let missing: Vec<_> = Config::keys(crate::SOURCES)
+        .into_iter()
+        .filter(|key| !shown.contains(key))
+        .collect();
     assert_eq!(missing, Vec::<String>::new(), "add them to deploy/agent.example.toml");
 }
 

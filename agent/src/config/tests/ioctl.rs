@@ -1,8 +1,12 @@
 use std::time::Duration;
 
 use super::{env, file, sets};
-use crate::config::{ExtraDevice, IoctlHooks};
-use accelscope_ioctl::Rung;
+use crate::config::Config;
+use accelscope_ioctl::{Configuration, ExtraDevice, HookKind, Hooks};
+
+fn ioctl(config: &Config) -> &Configuration {
+    config.sources.get("ioctl").unwrap()
+}
 
 #[test]
 fn devices_come_from_a_list_a_flag_and_a_variable() {
@@ -19,11 +23,11 @@ fn devices_come_from_a_list_a_flag_and_a_variable() {
         },
     ];
     let of_file = file("[ioctl]\nextra_devices = ['/dev/null', '/dev/full=hailo@4.20.0']").config();
-    assert_eq!(of_file.ioctl.extra_devices, expected);
+    assert_eq!(ioctl(&of_file).extra_devices, expected);
     let of_flag = sets(&["ioctl.extra_devices=/dev/null, /dev/full=hailo@4.20.0"]).config();
-    assert_eq!(of_flag.ioctl, of_file.ioctl);
+    assert_eq!(ioctl(&of_flag), ioctl(&of_file));
     let of_variable = env(&[("ACCELSCOPE__IOCTL__EXTRA_DEVICES", "/dev/null,/dev/full=hailo@4.20.0")]).config();
-    assert_eq!(of_variable.ioctl, of_file.ioctl);
+    assert_eq!(ioctl(&of_variable), ioctl(&of_file));
 }
 
 #[test]
@@ -39,7 +43,7 @@ fn a_wrong_device_is_named_and_what_was_meant_is_told() {
         ),
         (
             "/dev/x=qqqqqq",
-            "there is no family \"qqqqqq\"; write one of hailo, nvidia",
+            "there is no family \"qqqqqq\"; write one of hailo, ascend, nvidia",
         ),
         ("/dev/x=", "no family after \"=\""),
         ("/dev/x=hailo@", "nothing after \"@\""),
@@ -78,16 +82,16 @@ fn a_device_outside_of_dev_is_doubted_and_not_refused() {
 
 #[test]
 fn hooks_are_auto_or_some_of_the_known_ones() {
-    let hooks = |value: &str| sets(&[&format!("ioctl.hooks={value}")]).config().ioctl.hooks;
-    assert_eq!(hooks("auto"), IoctlHooks::Auto);
+    let hooks = |value: &str| ioctl(&sets(&[&format!("ioctl.hooks={value}")]).config()).hooks.clone();
+    assert_eq!(hooks("auto"), Hooks::Auto);
     assert_eq!(
         hooks("kprobe,tracepoint, kprobe"),
-        IoctlHooks::Only(vec![Rung::Kprobe, Rung::Tracepoint])
+        Hooks::Only(vec![HookKind::Kprobe, HookKind::Tracepoint])
     );
     let of_file = file("[ioctl]\nhooks = ['raw_tracepoint']\nperiod = '5s'\nbtf = '/lib/btf'").config();
-    assert_eq!(of_file.ioctl.hooks, IoctlHooks::Only(vec![Rung::RawTracepoint]));
-    assert_eq!(of_file.ioctl.period, Duration::from_secs(5));
-    assert_eq!(of_file.ioctl.btf.as_deref(), Some("/lib/btf".as_ref()));
+    assert_eq!(ioctl(&of_file).hooks, Hooks::Only(vec![HookKind::RawTracepoint]));
+    assert_eq!(ioctl(&of_file).period, Duration::from_secs(5));
+    assert_eq!(ioctl(&of_file).btf.as_deref(), Some("/lib/btf".as_ref()));
     for (value, expected) in [
         ("kprobes", "there is no hook \"kprobes\"; did you mean kprobe?"),
         ("auto,scan", "\"auto\" stands alone"),

@@ -8,7 +8,8 @@ mod resource;
 
 use std::path::PathBuf;
 
-use super::{Config, ConfigErrors, ConfigFile, Environment, Loaded, Sources, load};
+use super::{Config, ConfigErrors, ConfigFile, Environment, Inputs, Loaded, load};
+use crate::SOURCES;
 
 /// What is loaded: a file's text, variables, flags.
 #[derive(Default)]
@@ -23,11 +24,12 @@ impl Given<'_> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("agent.toml");
         std::fs::write(&path, self.file).expect("a file in it");
-        let result = load(&Sources {
+        let inputs = Inputs {
             file: ConfigFile::Required(path),
             env: self.env.iter().copied().collect::<Environment>(),
             sets: self.sets.iter().map(|set| (*set).to_owned()).collect(),
-        });
+        };
+        let result = load(&inputs, SOURCES);
         let here = format!("{}/", dir.path().display());
         result.map_err(|mut errors| {
             for error in &mut errors.0 {

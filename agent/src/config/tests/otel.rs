@@ -58,7 +58,7 @@ fn an_empty_variable_is_none() {
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", ""),
     ]);
     let loaded = env(&variables).load().expect("as if unset");
-    assert_eq!(loaded.config, crate::config::Config::default());
+    assert_eq!(loaded.config, crate::config::Config::defaults(crate::SOURCES));
     assert_eq!(loaded.warnings, Vec::<String>::new());
 }
 

@@ -2,7 +2,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Given, env, file, sets};
-use crate::config::{Config, ConfigFile, Enabled, LogLevel, Sources, load};
+use crate::SOURCES;
+use crate::config::{Config, ConfigFile, Inputs, LogLevel, load};
+use accelscope_core::settings::Enabled;
+
+fn hailo(config: &Config) -> &accelscope_hailo::Settings {
+    config.sources.get("hailo").unwrap()
+}
 
 /// Takes the strongest source away, one after the other; each time the next one speaks.
 #[test]
@@ -32,14 +38,17 @@ fn the_strongest_source_wins() {
 
 #[test]
 fn without_any_source_the_defaults_hold() {
-    let loaded = load(&Sources::default()).expect("defaults are valid");
-    assert_eq!(loaded.config, Config::default());
+    let loaded = load(&Inputs::default(), SOURCES).expect("defaults are valid");
+    assert_eq!(loaded.config, Config::defaults(SOURCES));
     assert_eq!(loaded.warnings, Vec::<String>::new());
-    let absent = load(&Sources {
-        file: ConfigFile::IfPresent("/nonexistent/agent.toml".into()),
-        ..Sources::default()
-    });
-    assert_eq!(absent.expect("it may be absent").config, Config::default());
+    let absent = load(
+        &super::super::Inputs {
+            file: ConfigFile::IfPresent("/nonexistent/agent.toml".into()),
+            ..Inputs::default()
+        },
+        crate::SOURCES,
+    );
+    assert_eq!(absent.expect("it may be absent").config, Config::defaults(SOURCES));
 }
 
 #[test]
@@ -56,9 +65,9 @@ fn text_becomes_what_the_key_wants() {
         "compat.hailo_exporter.listen=0.0.0.0:9102",
     ])
     .config();
-    assert_eq!(config.hailo.enabled, Enabled::False);
-    assert!(!config.hailo.discover);
-    assert_eq!(config.hailo.max_age, Some(Duration::from_mins(2)));
+    assert_eq!(hailo(&config).enabled, Enabled::False);
+    assert!(!hailo(&config).discover);
+    assert_eq!(hailo(&config).max_age, Some(Duration::from_mins(2)));
     assert_eq!(config.http.listen.to_string(), "[::1]:80");
     assert_eq!(config.http.resource_labels, ["host.name", "k8s.node.name"]);
     assert_eq!(config.limits.series, 7);
@@ -74,8 +83,8 @@ fn toml_takes_its_own_types() {
          otlp.queue_bytes = 1_000\ncompat.hailo_exporter.listen = '127.0.0.1:1'",
     )
     .config();
-    assert_eq!(config.hailo.enabled, Enabled::True);
-    assert_eq!(config.hailo.dir, Path::new("/x"));
+    assert_eq!(hailo(&config).enabled, Enabled::True);
+    assert_eq!(hailo(&config).dir, Path::new("/x"));
     assert!(config.http.resource_labels.is_empty());
     assert_eq!(config.otlp.queue_bytes.0, 1000);
     assert!(config.compat.hailo_exporter.listen.is_some());
@@ -90,7 +99,7 @@ fn an_empty_value_turns_an_optional_key_off_again() {
     };
     let config = given.config();
     assert_eq!(config.compat.hailo_exporter.listen, None);
-    assert_eq!(config.hailo.max_age, None);
+    assert_eq!(hailo(&config).max_age, None);
 }
 
 #[test]
@@ -103,9 +112,9 @@ fn the_environment_reads_names_whatever_their_case_and_skips_empty_values() {
         ("ACCELSCOPE__RESOURCE__K8S__POD_IP", "::1"),
     ])
     .config();
-    assert_eq!(config.hailo.dir, Path::new("/y"));
+    assert_eq!(hailo(&config).dir, Path::new("/y"));
     assert_eq!(config.otlp.queue_bytes.0, 5);
-    assert_eq!(config.http, Config::default().http);
+    assert_eq!(config.http, Config::defaults(SOURCES).http);
     assert_eq!(config.resource["k8s.node.name"].to_string(), "n1");
     assert_eq!(config.resource["k8s.pod_ip"].to_string(), "::1");
 }
@@ -121,7 +130,7 @@ fn service_links_of_kubernetes_never_matter() {
         ("ACCELSCOPE_SERVICE_PORT_HTTP", "9464"),
     ]);
     let loaded = config.load().expect("nothing of ours");
-    assert_eq!(loaded.config, Config::default());
+    assert_eq!(loaded.config, Config::defaults(SOURCES));
     assert_eq!(loaded.warnings, Vec::<String>::new());
 }
 

@@ -1,11 +1,11 @@
 //! DRM's own commands, those of the accel subsystem too: `include/uapi/drm/drm.h` of Linux 6.1, and those above 0xce of 6.18.
 
-use super::table::{Entry, call, wait};
+use accelscope_core::device::{Entry, call, wait};
 
 const FENCE: &str = "returns when the work is done";
 const VBLANK: &str = "returns at a display's vertical blank";
 
-pub(super) const CORE: &[Entry] = &[
+pub(crate) const CORE: &[Entry] = &[
     call(0x00, "VERSION"),
     call(0x01, "GET_UNIQUE"),
     call(0x02, "GET_MAGIC"),

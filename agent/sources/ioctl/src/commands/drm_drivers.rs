@@ -1,14 +1,14 @@
 //! Commands that each DRM and accel driver gives its own meaning (`include/uapi/drm/*_drm.h`, `*_accel.h`; Linux 6.1, and
 //! what newer ones added as far as it is listed).
 
-use super::table::{Entry, call, wait};
+use accelscope_core::device::{Entry, call, wait};
 
 const FENCE: &str = "returns when the work is done";
 const BUFFER: &str = "returns when the buffer is idle";
 const INTERRUPT: &str = "returns when the device has interrupted";
 
 /// By the name of the driver as sysfs has it.
-pub(super) const DRIVERS: &[(&[&str], &[Entry])] = &[
+pub(crate) const DRIVERS: &[(&[&str], &[Entry])] = &[
     (&["amdgpu"], AMDGPU),
     (&["i915"], I915),
     (&["v3d"], V3D),

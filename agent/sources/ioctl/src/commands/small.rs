@@ -1,10 +1,10 @@
 //! Drivers with few commands.
 
-use super::table::{Table, call, wait};
+use accelscope_core::device::{CommandTable, call, wait};
 
 /// AMD's compute interface: `include/uapi/linux/kfd_ioctl.h` of Linux 6.1, above 0x23 of 6.5. From 0x80 on those that only
 /// AMD's own package of the driver has (the same file of github.com/ROCm/ROCK-Kernel-Driver; 0x82 was given up for 0x26).
-pub(super) const KFD: Table = Table {
+pub(crate) const KFD: CommandTable = CommandTable {
     mask: 0xffff,
     base: (b'K' as u32) << 8,
     entries: &[
@@ -56,7 +56,7 @@ pub(super) const KFD: Table = Table {
 };
 
 /// Tenstorrent: `ioctl.h` of github.com/tenstorrent/tt-kmd, whose commands have no size.
-pub(super) const TENSTORRENT: Table = Table {
+pub(crate) const TENSTORRENT: CommandTable = CommandTable {
     mask: 0xffff,
     base: 0xfa << 8,
     entries: &[
@@ -81,7 +81,7 @@ pub(super) const TENSTORRENT: Table = Table {
 };
 
 /// Habana before it moved to the accel subsystem (Linux 6.8): `include/uapi/misc/habanalabs.h` of 6.1.
-pub(super) const HABANA: Table = Table {
+pub(crate) const HABANA: CommandTable = CommandTable {
     mask: 0xffff,
     base: (b'H' as u32) << 8,
     entries: &[
@@ -95,7 +95,7 @@ pub(super) const HABANA: Table = Table {
 };
 
 /// Google's Edge TPU: `gasket.h` and `apex.h` of github.com/google/gasket-driver.
-pub(super) const GASKET: Table = Table {
+pub(crate) const GASKET: CommandTable = CommandTable {
     mask: 0xffff,
     base: 0xdc << 8,
     entries: &[
@@ -113,21 +113,5 @@ pub(super) const GASKET: Table = Table {
         call(11, "CONFIG_COHERENT_ALLOCATOR"),
         call(12, "MAP_BUFFER_FLAGS"),
         call(13, "MAP_DMABUF"),
-    ],
-};
-
-/// Ascend's manager node: opening and closing a module (`davinci_intf`), and what a tracer can tell without knowing which
-/// module the caller opened. Types repeat between modules, so that only those without a namesake stand here.
-pub(super) const ASCEND_MANAGER: Table = Table {
-    mask: 0xffff,
-    base: 0,
-    entries: &[
-        // Not a launch in general: with a mapped queue user space rings a doorbell.
-        wait(0x5707, "ESCHED_WAIT_EVENT", "returns when an event arrives"),
-        call(0x580f, "TRS_SQCQ_ALLOC"),
-        wait(0x5814, "TRS_SQCQ_RECV", "returns when a report arrives"),
-        call(0x5a00, "INTF_OPEN"),
-        call(0x5a01, "INTF_CLOSE"),
-        call(0x5a02, "INTF_GET_MODULE_STATUS"),
     ],
 };

@@ -124,6 +124,11 @@ impl Drain {
         self.subjects.iter()
     }
 
+    /// Whether every call to come makes a key, and with it an event: no record is in use, so that no call is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.seen.is_empty()
+    }
+
     /// How many records there are.
     pub(super) fn records(&self) -> usize {
         self.seen.len()

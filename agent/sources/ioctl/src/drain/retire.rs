@@ -13,6 +13,10 @@ use accelscope_core::metric::CgroupOwner;
 const IDLE: u32 = 2;
 /// How often somebody who does nothing is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The same of somebody without a key.
+const LOOK_AGAIN_WITHOUT_KEY: Duration = Duration::from_mins(1);
+/// How long a living owner keeps its keys without a call.
+const UNUSED: Duration = Duration::from_secs(30);
 /// Most of them that are looked at in one drain.
 const MAX_LOOKS: usize = 128;
 
@@ -63,7 +67,10 @@ impl Fate {
 }
 
 impl Drain {
-    /// Gives up the keys of those who are gone, and forgets those who have been for long. Whether anybody was forgotten.
+    /// Gives up the keys of owners that have ended or made no call for a while, and forgets owners that ended long ago.
+    /// Returns whether any was forgotten.
+    ///
+    /// A key that is given up is made anew by its next call, which is an event: without keys nothing has to be polled.
     pub(crate) fn retire(
         &mut self,
         kernel: &mut dyn Kernel,
@@ -74,11 +81,14 @@ impl Drain {
             .subjects
             .iter_mut()
             .filter(|(_, subject)| {
+                let again = if subject.records > 0 {
+                    LOOK_AGAIN
+                } else {
+                    LOOK_AGAIN_WITHOUT_KEY
+                };
                 subject.in_flight == 0
                     && subject.idle >= IDLE
-                    && subject
-                        .looked
-                        .is_none_or(|looked| now.duration_since(looked) >= LOOK_AGAIN)
+                    && subject.looked.is_none_or(|looked| now.duration_since(looked) >= again)
             })
             .collect();
         idle.sort_by_key(|(_, subject)| subject.looked);
@@ -88,7 +98,7 @@ impl Drain {
             let rested = now.duration_since(subject.changed);
             let fate = fate(&key.owner);
             let for_good = fate == Fate::Ended || (fate == Fate::Unknown && rested >= KEEP);
-            if for_good || fate == Fate::Sleeps {
+            if for_good || fate == Fate::Sleeps || rested >= UNUSED {
                 leaving.push(key.clone());
             }
             if for_good && subject.records == 0 && rested >= LINGER {

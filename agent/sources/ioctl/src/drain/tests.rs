@@ -11,7 +11,7 @@ use agent_ebpf::{BUCKETS, ChannelKey, ErrorKey, Key, NAME, Slot};
 use self::maps::{Gone, Inside, Maps};
 use super::*;
 use crate::device::Device;
-use crate::family::Family;
+use crate::families::Family;
 use accelscope_core::metric::CgroupOwner;
 
 const PLAIN: u32 = 0x1234;
@@ -133,7 +133,7 @@ impl Scene {
 
 #[test]
 fn successes_and_failures_are_told_apart_and_counted_once() {
-    let mut scene = Scene::new(places(Family::Other, None));
+    let mut scene = Scene::new(places(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -152,7 +152,7 @@ fn successes_and_failures_are_told_apart_and_counted_once() {
 
 #[test]
 fn executables_of_one_name_are_one_and_those_of_two_groups_are_two() {
-    let mut scene = Scene::new(places(Family::Other, None));
+    let mut scene = Scene::new(places(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -177,7 +177,7 @@ fn executables_of_one_name_are_one_and_those_of_two_groups_are_two() {
 
 #[test]
 fn a_missed_return_is_counted_as_a_call_and_not_before_it_is_certain() {
-    let mut scene = Scene::new(places(Family::Other, None));
+    let mut scene = Scene::new(places(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -204,7 +204,7 @@ fn a_missed_return_is_counted_as_a_call_and_not_before_it_is_certain() {
 
 #[test]
 fn a_call_in_flight_grows_older_and_is_counted_when_it_returns() {
-    let mut scene = Scene::new(places(Family::Other, None));
+    let mut scene = Scene::new(places(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -231,7 +231,7 @@ fn a_call_in_flight_grows_older_and_is_counted_when_it_returns() {
 
 #[test]
 fn a_thread_that_is_gone_is_in_flight_no_longer() {
-    let mut scene = Scene::new(places(Family::Other, None));
+    let mut scene = Scene::new(places(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -255,7 +255,7 @@ fn a_thread_that_is_gone_is_in_flight_no_longer() {
 
 #[test]
 fn commands_that_wait_by_design_are_counted_but_neither_slow_nor_hung() {
-    let places = places(Family::Hailo, Some("4.20.0"));
+    let places = places(&accelscope_hailo::FAMILY, Some("4.20.0"));
     let (wait, notification) = (0xc2ad_7602, 0x45e4_6e01);
     let mut scene = Scene::new(places);
     scene
@@ -287,7 +287,7 @@ fn commands_that_wait_by_design_are_counted_but_neither_slow_nor_hung() {
 #[test]
 fn frames_are_the_busiest_input_channels_launches_model_by_model() {
     let (launch, control) = (0xc041_760f, 0xc5f8_6e00);
-    let mut scene = Scene::new(places(Family::Hailo, Some("4.20.0")));
+    let mut scene = Scene::new(places(&accelscope_hailo::FAMILY, Some("4.20.0")));
     let launched = |count| Record {
         transfers: [count, count],
         bytes: [count * 1000, count * 10],
@@ -328,7 +328,7 @@ fn frames_are_the_busiest_input_channels_launches_model_by_model() {
 
 #[test]
 fn a_key_goes_with_its_group_and_its_counts_stay_for_a_while() {
-    let mut scene = Scene::new(places(Family::Other, None));
+    let mut scene = Scene::new(places(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -359,7 +359,7 @@ fn a_key_goes_with_its_group_and_its_counts_stay_for_a_while() {
 
 #[test]
 fn a_number_that_is_given_to_another_key_counts_from_zero() {
-    let mut scene = Scene::new(places(Family::Other, None));
+    let mut scene = Scene::new(places(&crate::families::OTHER, None));
     scene
         .inside()
         .records
@@ -375,7 +375,7 @@ fn a_number_that_is_given_to_another_key_counts_from_zero() {
 
 #[test]
 fn errors_that_found_no_room_have_no_name_and_are_counted() {
-    let mut scene = Scene::new(places(Family::Other, None));
+    let mut scene = Scene::new(places(&crate::families::OTHER, None));
     scene
         .inside()
         .records

@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use super::{Driver, Kernel, Live, Obstacle, Options, Report, Rung, Watch};
+use super::{Driver, HookKind, Kernel, Live, Obstacle, Options, Report, Watch};
+use crate::sampler::NAME;
 use crate::{Devices, Settings};
 use accelscope_core::host::HostRoots;
-use accelscope_core::sampler::{Finding, Level};
+use accelscope_core::sampler::Finding;
 
 /// Which hook each driver gets, what the kernel refuses and why, and what would give more. Attaches the hooks for a
 /// moment, since only the kernel can tell; nothing where there is no device.
 pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
-    let mut devices = Devices::quiet(roots.clone(), settings.extra.clone());
+    let mut devices = Devices::quiet(roots.clone(), settings.families.clone(), settings.extra.clone());
     devices.update(Instant::now());
     let watches: Vec<_> = devices
         .all()
@@ -29,55 +30,40 @@ pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
 fn findings(report: &Report, memory: u64) -> Vec<Finding> {
     let mut findings: Vec<_> = report.drivers.iter().map(|found| driver(found, report)).collect();
     // Where no driver has a hook, the reason stands with each of them.
-    let hooked = report.drivers.iter().any(|driver| driver.rung != Rung::Scan);
+    let hooked = report.drivers.iter().any(|driver| driver.hook != HookKind::Scan);
     for obstacle in report.obstacles.iter().filter(|_| hooked) {
-        findings.push(Finding {
-            level: Level::Warn,
-            what: obstacle.what.clone(),
-            remedy: Some(obstacle.remedy.clone()),
-        });
+        findings.push(Finding::warn(NAME, &obstacle.what).with_remedy(&obstacle.remedy));
     }
     if let Some(offsets) = report.offsets.as_ref().filter(|_| hooked) {
-        findings.push(Finding {
-            level: Level::Ok,
-            what: format!(
-                "the kernel's structures are known from {}; the maps take {:.1} MiB of kernel memory",
-                match offsets.as_str() {
-                    "kernel BTF" => "the kernel itself (BTF)",
-                    "calibration" => "looking at the agent's own task (calibration), as the kernel has no BTF",
-                    file => file,
-                },
-                memory as f64 / f64::from(1 << 20)
-            ),
-            remedy: None,
-        });
+        let what = format!(
+            "the kernel's structures are known from {}; the maps take {:.1} MiB of kernel memory",
+            match offsets.as_str() {
+                "kernel BTF" => "the kernel itself (BTF)",
+                "calibration" => "looking at the agent's own task (calibration), as the kernel has no BTF",
+                file => file,
+            },
+            memory as f64 / f64::from(1 << 20)
+        );
+        findings.push(Finding::ok(NAME, what));
     }
     findings
 }
 
 fn driver(driver: &Driver, report: &Report) -> Finding {
     let devices = driver.devices.join(", ");
-    if driver.rung == Rung::Scan {
+    if driver.hook == HookKind::Scan {
         let why: Vec<&Obstacle> = report.obstacles.iter().chain(&driver.obstacles).collect();
         let what: Vec<_> = why.iter().map(|obstacle| said(obstacle)).collect();
         // The last rung that was tried needs least.
-        let remedy = why.last().map(|obstacle| obstacle.remedy.clone());
-        return match remedy {
-            Some(_) => Finding {
-                level: Level::Warn,
-                what: format!("{devices}: only who holds them is seen, no calls: {}", what.join("; ")),
-                remedy,
-            },
-            None => Finding {
-                level: Level::Ok,
-                what: format!("{devices}: only who holds them is seen, no calls, as ioctl.hooks has it"),
-                remedy: None,
-            },
+        let only = format!("{devices}: only who holds them is seen, no calls");
+        return match why.last() {
+            Some(last) => Finding::warn(NAME, format!("{only}: {}", what.join("; "))).with_remedy(&last.remedy),
+            None => Finding::ok(NAME, format!("{only}, as ioctl.hooks has it")),
         };
     }
-    let mut what = format!("{devices}: calls are counted by {}", driver.rung);
-    match (&driver.symbol, driver.rung) {
-        (Some(symbol), Rung::Fentry) => what.push_str(&format!(
+    let mut what = format!("{devices}: calls are counted by {}", driver.hook);
+    match (&driver.symbol, driver.hook) {
+        (Some(symbol), HookKind::Fentry) => what.push_str(&format!(
             " on {symbol}; while the agent runs, {} cannot be unloaded (ioctl.hooks = [\"kprobe\"] leaves it free)",
             driver.name
         )),
@@ -87,16 +73,12 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
     for obstacle in &driver.obstacles {
         what.push_str(&format!("; {} ({})", said(obstacle), obstacle.remedy));
     }
-    Finding {
-        level: Level::Ok,
-        what,
-        remedy: None,
-    }
+    Finding::ok(NAME, what)
 }
 
 fn said(obstacle: &Obstacle) -> String {
-    match obstacle.rung {
-        Some(rung) => format!("no {rung}: {}", obstacle.what),
+    match obstacle.hook {
+        Some(hook) => format!("no {hook}: {}", obstacle.what),
         None => obstacle.what.clone(),
     }
 }
@@ -104,20 +86,21 @@ fn said(obstacle: &Obstacle) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use accelscope_core::sampler::Level;
 
-    fn hailo(rung: Rung, symbol: Option<&str>, obstacles: Vec<Obstacle>) -> Driver {
+    fn hailo(hook: HookKind, symbol: Option<&str>, obstacles: Vec<Obstacle>) -> Driver {
         Driver {
             name: "hailo_pci".into(),
             devices: vec!["hailo0".into(), "hailo1".into()],
-            rung,
+            hook,
             symbol: symbol.map(str::to_owned),
             obstacles,
         }
     }
 
-    fn obstacle(rung: Option<Rung>, what: &str) -> Obstacle {
+    fn obstacle(hook: Option<HookKind>, what: &str) -> Obstacle {
         Obstacle {
-            rung,
+            hook,
             what: what.into(),
             remedy: format!("mend {what}"),
         }
@@ -127,9 +110,9 @@ mod tests {
     fn a_driver_with_a_hook_says_why_not_a_better_one() {
         let report = Report {
             drivers: vec![hailo(
-                Rung::Tracepoint,
+                HookKind::Tracepoint,
                 None,
-                vec![obstacle(Some(Rung::Kprobe), "no CONFIG_KPROBES")],
+                vec![obstacle(Some(HookKind::Kprobe), "no CONFIG_KPROBES")],
             )],
             offsets: Some("calibration".into()),
             ..Report::default()
@@ -156,7 +139,7 @@ mod tests {
     #[test]
     fn without_a_hook_there_is_one_line_with_the_reason() {
         let report = Report {
-            drivers: vec![hailo(Rung::Scan, None, Vec::new())],
+            drivers: vec![hailo(HookKind::Scan, None, Vec::new())],
             obstacles: vec![obstacle(None, "the agent lacks CAP_BPF")],
             ..Report::default()
         };
@@ -166,7 +149,7 @@ mod tests {
         assert!(found[0].what.contains("no calls: the agent lacks CAP_BPF"), "{found:?}");
         assert_eq!(found[0].remedy.as_deref(), Some("mend the agent lacks CAP_BPF"));
         let wanted = Report {
-            drivers: vec![hailo(Rung::Scan, None, Vec::new())],
+            drivers: vec![hailo(HookKind::Scan, None, Vec::new())],
             ..Report::default()
         };
         assert_eq!(findings(&wanted, 0)[0].level, Level::Ok, "it was asked for");

@@ -2,15 +2,15 @@
 
 use agent_ebpf::{HAILO_BUFFERS, HAILO_CONTROL, HAILO_LAUNCH, HAILO_MARK, HailoCommand, HailoKey};
 
-use crate::commands::hailo::layout::{
+use crate::Device;
+use accelscope_hailo_abi::layout::{
     HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE, OPCODE_CHANGE_CONTEXT_SWITCH_STATUS,
 };
-use crate::commands::hailo::{HailoAbi, Launch, Layout, Line};
-use crate::{Device, Family};
+use accelscope_hailo_abi::{HailoAbi, Launch, Layout, Line};
 
 /// Its layouts' number in the table, from 1; 0 where they are not known.
 pub(super) fn number(device: &Device) -> u32 {
-    if device.family != Family::Hailo {
+    if device.family.name != "hailo" {
         return 0;
     }
     let line = device

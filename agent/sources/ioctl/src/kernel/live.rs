@@ -7,20 +7,19 @@ use agent_ebpf::{ChannelKey, DEVICES, ErrorKey, HOOK_DRIVER, HOOK_SYSCALL, Ident
 
 use super::btf::Btf;
 use super::budget::Machine;
+use super::environment::Environment;
 use super::event::Event;
-use super::facts::Facts;
 use super::hierarchy;
-use super::ladder::{Ladder, Sight};
 use super::load::{Cast, LoadError, calibrated, own_pid, raise_memlock, take};
 use super::object::ObjectError;
 use super::offsets::{self, Feature};
 use super::programs::{HookError, Programs};
 use super::report::{Driver, Obstacle, Report};
+use super::selector::{HookSelector, Sight};
 use super::tables::Tables;
 use super::watch::Watching;
 use super::{Kernel, Watch, hailo};
-use crate::Rung;
-use crate::commands::is_nvidia_control;
+use crate::HookKind;
 use crate::{Device, Settings};
 use accelscope_core::host::HostRoots;
 
@@ -30,8 +29,8 @@ const QUOTA: u32 = 512;
 /// What can be set.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The only rungs that may be used (`ioctl.hooks`); the best that the kernel allows if absent.
-    pub hooks: Option<Vec<Rung>>,
+    /// The only kinds of hook that may be used (`ioctl.hooks`); the best that the kernel allows if absent.
+    pub hooks: Option<Vec<HookKind>>,
     /// A file with the kernel's type information, where the kernel gives none (`ioctl.btf`).
     pub btf: Option<PathBuf>,
     /// A key for each process (`attribution.per_process`).
@@ -43,7 +42,7 @@ pub struct Options {
 pub struct Live {
     options: Options,
     roots: HostRoots,
-    facts: Facts,
+    environment: Environment,
     loaded: Option<Loaded>,
     watched: Vec<(u32, Device)>,
     report: Report,
@@ -53,7 +52,7 @@ pub struct Live {
 
 #[derive(Debug)]
 struct Loaded {
-    ladder: Ladder<Programs>,
+    selector: HookSelector<Programs>,
     tables: Tables,
     watching: Watching,
     cgroups: Option<OwnedFd>,
@@ -77,7 +76,7 @@ impl Live {
     /// Of the machine whose root directory is at `roots`.
     pub fn new(roots: HostRoots, options: Options) -> Self {
         Self {
-            facts: Facts::read(&roots),
+            environment: Environment::read(&roots),
             options,
             roots,
             loaded: None,
@@ -122,7 +121,7 @@ impl Live {
             files: !lacks(Feature::Device),
             descriptors: !lacks(Feature::Descriptors),
         };
-        let ladder = Ladder::new(programs, self.options.hooks.as_deref(), sight);
+        let selector = HookSelector::new(programs, self.options.hooks.as_deref(), sight);
         let memory = object.memory;
         let tables = Tables::new(object.maps)?;
         self.report.v1 = v1;
@@ -130,7 +129,7 @@ impl Live {
         let any = offsets != Offsets::UNKNOWN;
         for (feature, field) in missing.iter().filter(|_| any) {
             let obstacle = Obstacle {
-                rung: None,
+                hook: None,
                 what: format!("it is not known where this kernel keeps {field}: {}", feature.loss()),
                 remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf"
                     .to_owned(),
@@ -138,7 +137,7 @@ impl Live {
             self.report.obstacles.push(obstacle);
         }
         Ok(Loaded {
-            ladder,
+            selector,
             tables,
             watching: Watching::default(),
             cgroups: None,
@@ -166,12 +165,12 @@ impl Live {
                 }
                 Err(why) => {
                     let obstacle = Obstacle {
-                        rung: None,
+                        hook: None,
                         what: format!("ioctl.btf is not used: {why}"),
                         remedy: format!(
                             "name a file with the BTF of Linux {}: the section .BTF of its vmlinux, or \
                              /sys/kernel/btf/vmlinux of a machine that runs it",
-                            self.facts.release
+                            self.environment.release
                         ),
                     };
                     self.report.obstacles.push(obstacle);
@@ -185,7 +184,7 @@ impl Live {
             }
             Err(error) => {
                 let untyped = Obstacle {
-                    rung: None,
+                    hook: None,
                     what: format!(
                         "this kernel does not describe its types ({failed}), and they could not be found out: {error}"
                     ),
@@ -221,7 +220,7 @@ impl Live {
     fn why_not(&self, error: &LoadError) -> Obstacle {
         let (why, remedy) = match error {
             LoadError::Object(ObjectError::Map { source, .. }) => match source.raw_os_error() {
-                Some(libc::EPERM | libc::EACCES) => self.facts.refused(),
+                Some(libc::EPERM | libc::EACCES) => self.environment.refused(),
                 Some(libc::ENOSYS) => (
                     "this kernel has no bpf(2)".to_owned(),
                     "use a kernel that has CONFIG_BPF_SYSCALL".to_owned(),
@@ -232,7 +231,7 @@ impl Live {
                         .to_owned(),
                 ),
                 _ => (
-                    format!("Linux {} does not have such maps", self.facts.release),
+                    format!("Linux {} does not have such maps", self.environment.release),
                     "use Linux 5.8 or newer".to_owned(),
                 ),
             },
@@ -245,12 +244,12 @@ impl Live {
                 "name a file with this kernel's BTF in ioctl.btf".to_owned(),
             ),
             LoadError::Hook(error) => {
-                let told = super::refusal::explain(Rung::Tracepoint, error, &self.facts);
+                let told = super::refusal::explain(HookKind::Tracepoint, error, &self.environment);
                 (told.what, told.remedy)
             }
         };
         Obstacle {
-            rung: None,
+            hook: None,
             what: format!("{error}: {why}"),
             remedy,
         }
@@ -263,7 +262,7 @@ impl Loaded {
         if !see || !self.made_told {
             self.cgroups = None;
         } else if self.cgroups.is_none() {
-            match self.ladder.hooks().cgroups() {
+            match self.selector.hooks().cgroups() {
                 Ok(link) => self.cgroups = Some(link),
                 Err(error) => return Some(error),
             }
@@ -346,26 +345,26 @@ impl Kernel for Live {
             .options
             .hooks
             .as_ref()
-            .is_some_and(|hooks| hooks.iter().all(|hook| *hook == Rung::Scan))
+            .is_some_and(|hooks| hooks.iter().all(|hook| *hook == HookKind::Scan))
         {
             self.report.drivers = scanned(&wanted);
             return;
         }
         let former = std::mem::replace(&mut self.watched, wanted.clone());
-        let facts = self.facts.clone();
+        let environment = self.environment.clone();
         let Some(loaded) = self.loaded() else {
             self.report.drivers = scanned(&wanted);
             return;
         };
         let refused = loaded.see_cgroups(!wanted.is_empty());
         let every: Vec<_> = wanted.iter().map(|(_, device)| device).collect();
-        let choices = loaded.ladder.choose(&every, &facts);
+        let choices = loaded.selector.choose(&every, &environment);
         let mut table = Vec::new();
         for choice in &choices {
-            let hook = match choice.driver.rung {
-                Rung::Fentry | Rung::Kprobe => HOOK_DRIVER,
-                Rung::Tracepoint | Rung::RawTracepoint => HOOK_SYSCALL,
-                Rung::Scan => continue,
+            let hook = match choice.driver.hook {
+                HookKind::Fentry | HookKind::Kprobe => HOOK_DRIVER,
+                HookKind::Tracepoint | HookKind::RawTracepoint => HOOK_SYSCALL,
+                HookKind::Scan => continue,
             };
             for (place, device) in choice.devices.iter().filter_map(|index| wanted.get(*index)) {
                 let hailo = hailo::number(device);
@@ -377,7 +376,7 @@ impl Kernel for Live {
                 table.push(Watched {
                     number: device.kernel_number(),
                     device: *place,
-                    arguments: if is_nvidia_control(device.family, &device.name) {
+                    arguments: if (device.family.wraps_commands)(&device.name) {
                         agent_ebpf::NVIDIA
                     } else {
                         hailo
@@ -393,14 +392,14 @@ impl Kernel for Live {
         }
         self.report.drivers = choices.into_iter().map(|choice| choice.driver).collect();
         if let Some(error) = refused {
-            let mut obstacle = super::refusal::explain(Rung::RawTracepoint, &error, &self.facts);
-            obstacle.rung = None;
+            let mut obstacle = super::refusal::explain(HookKind::RawTracepoint, &error, &self.environment);
+            obstacle.hook = None;
             obstacle.what = format!("{}: {}", obstacle.what, Feature::CgroupMade.loss());
             self.add(obstacle);
         }
         if devices.len() > DEVICES as usize || !left_out.is_empty() {
             let obstacle = Obstacle {
-                rung: None,
+                hook: None,
                 what: format!(
                     "{} devices are more than can be watched at a time",
                     left_out.len() + devices.len().saturating_sub(DEVICES as usize)
@@ -441,13 +440,13 @@ fn given(path: &Path, found: Option<&Offsets>) -> Result<(Offsets, Btf), String>
 fn scanned(devices: &[(u32, Device)]) -> Vec<Driver> {
     let mut drivers: Vec<Driver> = Vec::new();
     for (_, device) in devices {
-        let name = device.module.as_deref().unwrap_or(device.family.as_str());
+        let name = device.module.as_deref().unwrap_or(device.family.name);
         match drivers.iter_mut().find(|driver| driver.name == name) {
             Some(driver) => driver.devices.push(device.name.clone()),
             None => drivers.push(Driver {
                 name: name.to_owned(),
                 devices: vec![device.name.clone()],
-                rung: Rung::Scan,
+                hook: HookKind::Scan,
                 symbol: None,
                 obstacles: Vec::new(),
             }),
@@ -457,5 +456,5 @@ fn scanned(devices: &[(u32, Device)]) -> Vec<Driver> {
 }
 
 #[cfg(test)]
-#[path = "live_tests.rs"]
+#[path = "tests/live.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! Everything between the agent and the kernel: offsets, the ladder of hooks, and the maps that the programs fill.
+//! Everything between the agent and the kernel: offsets, the selector of hooks, and the maps that the programs fill.
 //!
 //! What drains the maps sees [`Kernel`] only, so that it is tested without a kernel that allows anything.
 
@@ -6,12 +6,11 @@ pub mod btf;
 pub mod budget;
 mod bytes;
 mod calibrate;
+mod environment;
 mod event;
 mod explain;
-mod facts;
 mod hailo;
 mod hierarchy;
-mod ladder;
 mod live;
 mod load;
 #[expect(unsafe_code, reason = "memory that is shared with the kernel")]
@@ -21,6 +20,7 @@ pub mod offsets;
 mod programs;
 mod refusal;
 mod report;
+mod selector;
 #[expect(unsafe_code, reason = "system calls that no crate wraps")]
 mod sys;
 mod tables;
@@ -38,7 +38,7 @@ pub use self::hierarchy::V1;
 pub use self::live::{Live, Options};
 pub use self::report::{Driver, Obstacle, Report};
 use super::Device;
-pub use crate::Rung;
+pub use crate::HookKind;
 
 /// A device to watch, at its place in the caller's list: the number that keys, slots and events carry.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +93,7 @@ pub trait Kernel: Send {
     /// went is noticed here.
     fn watch(&mut self, devices: &[Watch<'_>]);
 
-    /// Which rung is in use for which driver, and what the kernel refused.
+    /// Which hook is in use for which driver, and what the kernel refused.
     fn report(&self) -> &Report;
 
     /// Kernel memory of all maps in bytes.

@@ -1,46 +1,46 @@
 //! From a kernel's error number to what an administrator can do.
 
-use super::facts::{Capability, Facts};
+use super::environment::{Capability, Environment};
 use super::programs::HookError;
 use super::report::Obstacle;
-use crate::Rung;
+use crate::HookKind;
 
 /// `ENOTSUPP`, which the kernel has for itself and lets out here.
 const ENOTSUPP: i32 = 524;
 
-/// What each rung needs of the kernel's configuration.
-const fn needs(rung: Rung) -> &'static [&'static str] {
-    match rung {
-        Rung::Fentry => &[
+/// What each hook needs of the kernel's configuration.
+const fn needs(hook: HookKind) -> &'static [&'static str] {
+    match hook {
+        HookKind::Fentry => &[
             "CONFIG_BPF_SYSCALL",
             "CONFIG_DEBUG_INFO_BTF",
             "CONFIG_DEBUG_INFO_BTF_MODULES",
         ],
-        Rung::Kprobe => &[
+        HookKind::Kprobe => &[
             "CONFIG_BPF_SYSCALL",
             "CONFIG_KPROBES",
             "CONFIG_KPROBE_EVENTS",
             "CONFIG_BPF_EVENTS",
         ],
-        Rung::Tracepoint => &["CONFIG_BPF_SYSCALL", "CONFIG_FTRACE_SYSCALLS", "CONFIG_BPF_EVENTS"],
-        Rung::RawTracepoint => &["CONFIG_BPF_SYSCALL", "CONFIG_BPF_EVENTS"],
-        Rung::Scan => &[],
+        HookKind::Tracepoint => &["CONFIG_BPF_SYSCALL", "CONFIG_FTRACE_SYSCALLS", "CONFIG_BPF_EVENTS"],
+        HookKind::RawTracepoint => &["CONFIG_BPF_SYSCALL", "CONFIG_BPF_EVENTS"],
+        HookKind::Scan => &[],
     }
 }
 
-/// What keeps this rung from use.
-pub(super) fn explain(rung: Rung, error: &HookError, facts: &Facts) -> Obstacle {
-    let (why, remedy) = why(rung, error, facts);
+/// What keeps this hook from use.
+pub(super) fn explain(hook: HookKind, error: &HookError, environment: &Environment) -> Obstacle {
+    let (why, remedy) = why(hook, error, environment);
     Obstacle {
-        rung: Some(rung),
+        hook: Some(hook),
         what: format!("{error}: {why}"),
         remedy,
     }
 }
 
-fn why(rung: Rung, error: &HookError, facts: &Facts) -> (String, String) {
-    if let Some(missing) = facts.missing_option(needs(rung)) {
-        let remedy = format!("use a kernel that has {}", needs(rung).join(", "));
+fn why(hook: HookKind, error: &HookError, environment: &Environment) -> (String, String) {
+    if let Some(missing) = environment.missing_option(needs(hook)) {
+        let remedy = format!("use a kernel that has {}", needs(hook).join(", "));
         return (missing, remedy);
     }
     match error {
@@ -54,11 +54,11 @@ fn why(rung: Rung, error: &HookError, facts: &Facts) -> (String, String) {
              (DKMS does not by default)"
                 .to_owned(),
         ),
-        _ => by_number(rung, error, facts),
+        _ => by_number(hook, error, environment),
     }
 }
 
-fn by_number(rung: Rung, error: &HookError, facts: &Facts) -> (String, String) {
+fn by_number(hook: HookKind, error: &HookError, environment: &Environment) -> (String, String) {
     match (error.errno(), error) {
         (Some(libc::EPERM | libc::EACCES), HookError::Tracefs(_)) => (
             "mounting one needs CAP_SYS_ADMIN".to_owned(),
@@ -67,7 +67,7 @@ fn by_number(rung: Rung, error: &HookError, facts: &Facts) -> (String, String) {
                 .to_owned(),
         ),
         // `bpf_obj_get_next_id` and `bpf_btf_get_fd_by_id` (kernel/bpf/syscall.c) ask for it whatever else there is.
-        (Some(libc::EPERM), HookError::ModuleTypes { .. }) if !facts.has(Capability::SysAdmin) => (
+        (Some(libc::EPERM), HookError::ModuleTypes { .. }) if !environment.has(Capability::SysAdmin) => (
             "the kernel tells the types of a module only with CAP_SYS_ADMIN".to_owned(),
             "nothing: a kprobe does the same".to_owned(),
         ),
@@ -75,14 +75,14 @@ fn by_number(rung: Rung, error: &HookError, facts: &Facts) -> (String, String) {
             "the kernel's verifier did not take it".to_owned(),
             "report it with the kernel's version and this line".to_owned(),
         ),
-        (Some(libc::EPERM | libc::EACCES), _) => facts.refused(),
-        (Some(libc::ENOENT | libc::EADDRNOTAVAIL), _) if rung == Rung::Kprobe => (
+        (Some(libc::EPERM | libc::EACCES), _) => environment.refused(),
+        (Some(libc::ENOENT | libc::EADDRNOTAVAIL), _) if hook == HookKind::Kprobe => (
             "this kernel has no such function, or does not allow probes, or several have its name".to_owned(),
             "see whether it is in /proc/kallsyms; a driver may have renamed it".to_owned(),
         ),
         (Some(libc::ENOENT), _) => (
             "this kernel has no such hook".to_owned(),
-            format!("use a kernel that has {}", needs(rung).join(", ")),
+            format!("use a kernel that has {}", needs(hook).join(", ")),
         ),
         (Some(libc::EOPNOTSUPP | ENOTSUPP), _) => (
             "this kernel cannot attach programs to functions on this architecture (arm64 from Linux 6.4)".to_owned(),
@@ -97,7 +97,7 @@ fn by_number(rung: Rung, error: &HookError, facts: &Facts) -> (String, String) {
             "raise the memory limit of the agent's container, or RLIMIT_MEMLOCK".to_owned(),
         ),
         _ => (
-            format!("Linux {} does not take it", facts.release),
+            format!("Linux {} does not take it", environment.release),
             "use Linux 5.8 or newer; report it if this is one".to_owned(),
         ),
     }
@@ -117,12 +117,12 @@ mod tests {
 
     #[test]
     fn a_missing_option_is_named_before_anything_else() {
-        let mut facts = Facts::default();
-        facts.options.insert("CONFIG_KPROBES", 'n');
-        let told = explain(Rung::Kprobe, &attach(libc::ENOENT), &facts);
+        let mut environment = Environment::default();
+        environment.options.insert("CONFIG_KPROBES", 'n');
+        let told = explain(HookKind::Kprobe, &attach(libc::ENOENT), &environment);
         assert!(told.what.contains("CONFIG_KPROBES"), "{told:?}");
         assert!(told.what.contains("kprobe on f"), "{told:?}");
-        let told = explain(Rung::Tracepoint, &attach(libc::ENOENT), &facts);
+        let told = explain(HookKind::Tracepoint, &attach(libc::ENOENT), &environment);
         assert!(
             !told.what.contains("CONFIG_KPROBES"),
             "tracepoints do not need it: {told:?}"
@@ -131,15 +131,15 @@ mod tests {
 
     #[test]
     fn a_refusal_of_privileges_names_them() {
-        let facts = Facts {
+        let environment = Environment {
             capabilities: Some(0),
-            ..Facts::default()
+            ..Environment::default()
         };
-        let told = explain(Rung::Kprobe, &attach(libc::EPERM), &facts);
+        let told = explain(HookKind::Kprobe, &attach(libc::EPERM), &environment);
         assert!(told.what.contains("CAP_BPF and CAP_PERFMON"), "{told:?}");
         let tracefs = HookError::Tracefs(io::Error::from_raw_os_error(libc::EPERM));
         assert!(
-            explain(Rung::Tracepoint, &tracefs, &facts)
+            explain(HookKind::Tracepoint, &tracefs, &environment)
                 .remedy
                 .contains("mount -t tracefs")
         );

@@ -1,13 +1,13 @@
 //! Which hooks are in use, and what the kernel refused.
 
 use super::hierarchy::V1;
-use crate::Rung;
+use crate::HookKind;
 
-/// Why a better rung is not in use, or something is left out.
+/// Why a better hook is not in use, or something is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
-    /// The rung that it keeps from use; nothing where it concerns all of them.
-    pub rung: Option<Rung>,
+    /// The hook that it keeps from use; nothing where it concerns all of them.
+    pub hook: Option<HookKind>,
     /// What was refused and why, the kernel's error included.
     pub what: String,
     /// What would give more.
@@ -21,15 +21,15 @@ pub struct Driver {
     pub name: String,
     /// Names of its devices that are watched.
     pub devices: Vec<String>,
-    /// The rung in use.
-    pub rung: Rung,
+    /// The hook in use.
+    pub hook: HookKind,
     /// The function that is hooked, where one is.
     pub symbol: Option<String>,
-    /// What keeps it from a better rung.
+    /// What keeps it from a better hook.
     pub obstacles: Vec<Obstacle>,
 }
 
-/// Which rung is in use for which driver, and what the kernel refused.
+/// Which hook is in use for which driver, and what the kernel refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// One a driver; empty while no device is watched.

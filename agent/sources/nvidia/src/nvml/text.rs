@@ -4,9 +4,10 @@ use std::ffi::c_char;
 
 /// The text in a buffer, up to its first zero; nothing where there is none. What is no UTF-8 is replaced.
 pub(crate) fn text(buffer: &[c_char]) -> Option<String> {
+    // `c_char` is signed on x86-64 and unsigned on aarch64.
     let bytes: Vec<u8> = buffer
         .iter()
-        .map(|char| char.cast_unsigned())
+        .map(|char| char.to_ne_bytes()[0])
         .take_while(|byte| *byte != 0)
         .collect();
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
@@ -19,7 +20,12 @@ mod tests {
 
     #[test]
     fn a_buffer_without_an_end_or_without_text_is_no_fault() {
-        let buffer = |bytes: &[u8]| bytes.iter().map(|byte| byte.cast_signed()).collect::<Vec<c_char>>();
+        let buffer = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .map(|byte| c_char::from_ne_bytes([*byte]))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(text(&buffer(b"GPU-1\0rest")).as_deref(), Some("GPU-1"));
         assert_eq!(text(&buffer(b"GPU-1")).as_deref(), Some("GPU-1"));
         assert_eq!(text(&buffer(b"\0\0")), None);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// A file that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::kernel) struct KnownFile {
+pub(in super::super) struct KnownFile {
     pub(super) descriptor: u32,
     /// Which of the files its descriptor is a duplicate of.
     pub(super) duplicate_of: Option<usize>,
@@ -27,7 +27,7 @@ pub(in crate::kernel) struct KnownFile {
 
 /// A controller of control groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::kernel) struct Controller {
+pub(in super::super) struct Controller {
     /// The number of its hierarchy; 0 is the unified one.
     pub(super) hierarchy: u32,
     /// The id of the calling process's group in it, where it is known.
@@ -36,7 +36,7 @@ pub(in crate::kernel) struct Controller {
 
 /// What is known of the calling thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::kernel) struct Known {
+pub(in super::super) struct Known {
     /// Address of its `task_struct`.
     pub(super) task: u64,
     /// Process id, and in the lower half thread id, in the initial namespace.
@@ -65,7 +65,7 @@ const NODES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/urandom"]
 const OTHERS: [&str; 3] = ["/proc/uptime", "/proc/self/stat", "/sys/kernel"];
 
 /// Waits until a thread that starts now starts some ticks after its process did, so that the two can be told apart.
-pub(in crate::kernel) fn wait_for_ticks() {
+pub(in super::super) fn wait_for_ticks() {
     const TICKS: u64 = 3;
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let began = started(&std::fs::read("/proc/self/stat").unwrap_or_default());
@@ -81,7 +81,7 @@ pub(in crate::kernel) fn wait_for_ticks() {
 }
 
 /// Knows the calling thread. The files stay open as long as what is returned beside.
-pub(in crate::kernel) fn gather(task: u64, pid_tgid: u64, cgroup: u64) -> (Known, Vec<OwnedFd>) {
+pub(in super::super) fn gather(task: u64, pid_tgid: u64, cgroup: u64) -> (Known, Vec<OwnedFd>) {
     let mut open: Vec<OwnedFd> = Vec::new();
     let mut files = Vec::new();
     for path in NODES.into_iter().chain(OTHERS) {

@@ -10,7 +10,7 @@ use crate::kernel::sys::{self, Map};
 
 /// The program, attached.
 #[derive(Debug)]
-pub(in crate::kernel) struct Peeker {
+pub(in super::super) struct Peeker {
     map: Map,
     _link: OwnedFd,
     secret: u64,
@@ -28,15 +28,15 @@ const _: () = assert!(
 
 /// What the program said of the calling thread.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::kernel) struct Caller {
-    pub(in crate::kernel) task: u64,
-    pub(in crate::kernel) pid_tgid: u64,
-    pub(in crate::kernel) cgroup: u64,
+pub(in super::super) struct Caller {
+    pub(in super::super) task: u64,
+    pub(in super::super) pid_tgid: u64,
+    pub(in super::super) cgroup: u64,
 }
 
 impl Peeker {
     /// `link` keeps the program attached.
-    pub(in crate::kernel) fn new(map: Map, link: OwnedFd) -> Self {
+    pub(in super::super) fn new(map: Map, link: OwnedFd) -> Self {
         let secret = rand::random::<u64>() | 1;
         Self {
             map,
@@ -61,7 +61,7 @@ impl Peeker {
     }
 
     /// Who calls, to the kernel.
-    pub(in crate::kernel) fn caller(&self) -> io::Result<Caller> {
+    pub(in super::super) fn caller(&self) -> io::Result<Caller> {
         let answer = self.ask(0, 0)?;
         let word = |at| crate::kernel::bytes::word(&answer, at);
         Ok(Caller {

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 
 /// Bytes that are read at once: a part of any page.
-pub(in crate::kernel) const BLOCK: u64 = 1024;
+pub(in super::super) const BLOCK: u64 = 1024;
 /// Most blocks that are looked at in all; a search that needs more is lost.
 const MOST_BLOCKS: usize = 400_000;
 
 /// Kernel memory.
-pub(in crate::kernel) trait Memory {
+pub(in super::super) trait Memory {
     /// Fills the buffer from an address; false where it cannot be read as a whole.
     fn read(&mut self, address: u64, into: &mut [u8]) -> bool;
 }
 
 /// Kernel memory that remembers what it has read.
-pub(in crate::kernel) struct View<'a> {
+pub(in super::super) struct View<'a> {
     memory: &'a mut dyn Memory,
     blocks: HashMap<u64, Option<Box<[u8]>>>,
 }

@@ -1,0 +1,60 @@
+//! The functions of drivers that take ioctls: where a probe costs nothing for other devices and other system calls.
+
+use super::matches;
+
+/// A driver's own `unlocked_ioctl`, with the signature `long (struct file *, unsigned int, unsigned long)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hook {
+    /// The module that holds it, as `/sys/module` writes it. A built-in driver has the symbol in the kernel itself.
+    pub module: &'static str,
+    /// Its symbol. A static function may be missing, or renamed by the compiler.
+    pub symbol: &'static str,
+    /// How far it can be relied on.
+    pub evidence: Evidence,
+}
+
+/// Where a hook is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// The driver's source, at the versions that the table covers.
+    Source,
+    /// Public sources of some version; other versions may differ.
+    Public,
+}
+
+/// Hooks of some nodes of a family.
+#[derive(Debug)]
+pub struct HookRow {
+    /// Names of devices, as patterns of [`NodeKind::nodes`](super::NodeKind::nodes).
+    pub names: &'static [&'static str],
+    /// The driver's name in sysfs; any where empty.
+    pub driver: &'static str,
+    /// The candidates, the likeliest first.
+    pub hooks: &'static [Hook],
+}
+
+impl HookRow {
+    pub(super) fn fits(&self, driver: Option<&str>, node: &str) -> bool {
+        let node = node.as_bytes();
+        (self.driver.is_empty() || Some(self.driver) == driver)
+            && self.names.iter().any(|pattern| matches(pattern.as_bytes(), node))
+    }
+}
+
+/// A hook known from the driver's source.
+pub const fn source(module: &'static str, symbol: &'static str) -> Hook {
+    Hook {
+        module,
+        symbol,
+        evidence: Evidence::Source,
+    }
+}
+
+/// A hook known from public sources of some version.
+pub const fn public(module: &'static str, symbol: &'static str) -> Hook {
+    Hook {
+        module,
+        symbol,
+        evidence: Evidence::Public,
+    }
+}

@@ -1,0 +1,80 @@
+//! Documentation of settings, taken from the documentation comments of their types.
+
+/// A type that documents its keys.
+pub trait Documented {
+    /// The section and its keys.
+    const DOCUMENTATION: SectionDocumentation;
+}
+
+/// Documentation of one section.
+#[derive(Debug, Clone, Copy)]
+pub struct SectionDocumentation {
+    /// What the section is about, one element a line.
+    pub text: &'static [&'static str],
+    /// Its keys, in the order in which they are shown.
+    pub keys: &'static [KeyDocumentation],
+}
+
+/// Documentation of one key.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyDocumentation {
+    /// The key.
+    pub name: &'static str,
+    /// Its type, meaning and values, one element a line. A line of the form `key = value` is an example.
+    pub text: &'static [&'static str],
+}
+
+/// Declares the settings of a section: a struct that serde reads and writes, with a default for each field and its
+/// documentation comments as [`Documented`].
+///
+/// ```
+/// use accelscope_core::settings::Enabled;
+/// accelscope_core::settings! {
+///     /// NPUs of Acme.
+///     pub struct Settings {
+///         /// "auto", true or false.
+///         #[serde(with = "accelscope_core::settings::text::text")]
+///         pub enabled: Enabled = Enabled::Auto,
+///         /// Bool: whether to read the slow counters too.
+///         pub slow: bool = false,
+///     }
+/// }
+/// assert!(!Settings::default().slow);
+/// ```
+#[macro_export]
+macro_rules! settings {
+    (
+        $(#[doc = $section:literal])*
+        pub struct $type:ident {
+            $(
+                $(#[doc = $text:literal])*
+                $(#[serde($($serde:tt)*)])?
+                pub $key:ident: $value:ty = $default:expr
+            ),* $(,)?
+        }
+    ) => {
+        $(#[doc = $section])*
+        #[derive(Debug, Clone, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
+        #[serde(default)]
+        pub struct $type {
+            $(
+                $(#[doc = $text])*
+                $(#[serde($($serde)*)])?
+                pub $key: $value
+            ),*
+        }
+
+        impl Default for $type {
+            fn default() -> Self {
+                Self { $($key: $default),* }
+            }
+        }
+
+        impl $crate::settings::Documented for $type {
+            const DOCUMENTATION: $crate::settings::SectionDocumentation = $crate::settings::SectionDocumentation {
+                text: &[$($section),*],
+                keys: &[$($crate::settings::KeyDocumentation { name: stringify!($key), text: &[$($text),*] }),*],
+            };
+        }
+    };
+}

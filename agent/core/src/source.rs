@@ -1,0 +1,134 @@
+//! The contract of a source: everything that the agent needs to know to configure, run, explain, show and document it.
+//!
+//! A source's crate implements [`Source`] once and exports `SOURCE`, a [`Descriptor`] of it. The binary's list of
+//! descriptors is the only place that names all sources; the configuration, `doctor`, the table, the worker command and
+//! the documents follow from it.
+
+use std::fmt::Debug;
+
+use crate::device::DeviceFamily;
+use crate::host::HostRoots;
+use crate::host::cgroups::Cgroups;
+use crate::metric::{Attribute, Instrument};
+use crate::sampler::{Finding, Sampler};
+use crate::settings::{AnySettings, Settings, SettingsType};
+use crate::table::Section;
+
+/// The sources that are built into the agent, in the order in which they are shown.
+pub type Sources = &'static [&'static Descriptor];
+
+/// A worker's main function. It serves requests on standard input and output until its parent closes them.
+pub type WorkerMain = fn() -> std::io::Result<()>;
+
+/// Attributes for the allocated device `id` of the extended resource `resource`, such as `nvidia.com/gpu`: those under
+/// which the source shows the same device. Empty where the id is not of the source's vendor, or tells nothing.
+pub type AllocatedDevice = fn(resource: &str, id: &str) -> Vec<Attribute>;
+
+/// Attributes that a source adds to instruments that several sources share.
+#[derive(Debug, Clone, Copy)]
+pub struct Extension {
+    /// The shared instruments.
+    pub instruments: &'static [&'static Instrument],
+    /// The keys that their points carry in addition.
+    pub attributes: &'static [&'static str],
+}
+
+/// What a source is built from, apart from its settings.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The host's file systems.
+    pub roots: HostRoots,
+    /// Name of the node, for derived `hw.id`s.
+    pub node_name: String,
+    /// The host's control groups, shared with attribution.
+    pub cgroups: Cgroups,
+    /// There is one reading only (`--once`): a source that counts events first watches for a while.
+    pub once: bool,
+    /// A series for each process (`attribution.per_process`).
+    pub per_process: bool,
+    /// Every source that is built in.
+    pub sources: Sources,
+}
+
+/// A source of readings.
+pub trait Source {
+    /// Its settings.
+    type Settings: Settings;
+
+    /// Name of the source, of its section of the configuration, of its worker and of its cargo feature.
+    const NAME: &'static str;
+    /// Every instrument of its own.
+    const INSTRUMENTS: &'static [&'static [&'static Instrument]];
+    /// Attribute keys of its own, each with its meaning.
+    const ATTRIBUTES: &'static [(&'static str, &'static str)] = &[];
+    /// Its own attributes on shared instruments.
+    const EXTENSIONS: &'static [Extension] = &[];
+    /// Sections of the live table.
+    const TABLE: &'static [Section] = &[];
+    /// Families of device nodes, with the names of their ioctls.
+    const DEVICES: &'static [&'static DeviceFamily] = &[];
+    /// Main function of its worker process.
+    const WORKER: Option<WorkerMain> = None;
+    /// Which device an allocation of the kubelet is.
+    const ALLOCATED_DEVICE: Option<AllocatedDevice> = None;
+    /// Whether it reads accelerators: without any that does the agent has nothing to watch.
+    const READS_ACCELERATORS: bool = true;
+    /// Whether [`explain`](Self::explain) reads nothing but files, so that it may run beside a running agent. A source
+    /// that asks a vendor's tool or library would ask it twice.
+    const EXPLAINS_FROM_FILES: bool = false;
+
+    /// Builds its sampler.
+    fn build(settings: &Self::Settings, context: &Context) -> Box<dyn Sampler>;
+
+    /// Finds out why something is not seen, and how to change that. Nothing is modified and no device node is opened.
+    fn explain(settings: &Self::Settings, context: &Context) -> Vec<Finding>;
+}
+
+/// A [`Source`] as a value. Its fields are the constants of the same names.
+#[derive(Debug)]
+#[expect(
+    missing_docs,
+    reason = "each field is documented at the constant of `Source` with its name"
+)]
+pub struct Descriptor {
+    pub name: &'static str,
+    pub settings: SettingsType,
+    pub instruments: &'static [&'static [&'static Instrument]],
+    pub attributes: &'static [(&'static str, &'static str)],
+    pub extensions: &'static [Extension],
+    pub table: &'static [Section],
+    pub devices: &'static [&'static DeviceFamily],
+    pub worker: Option<WorkerMain>,
+    pub allocated_device: Option<AllocatedDevice>,
+    pub reads_accelerators: bool,
+    pub explains_from_files: bool,
+    pub build: fn(&dyn AnySettings, &Context) -> Box<dyn Sampler>,
+    pub explain: fn(&dyn AnySettings, &Context) -> Vec<Finding>,
+}
+
+impl Descriptor {
+    /// Of `S`.
+    pub const fn of<S: Source>() -> Self {
+        Self {
+            name: S::NAME,
+            settings: SettingsType::of::<S::Settings>(),
+            instruments: S::INSTRUMENTS,
+            attributes: S::ATTRIBUTES,
+            extensions: S::EXTENSIONS,
+            table: S::TABLE,
+            devices: S::DEVICES,
+            worker: S::WORKER,
+            allocated_device: S::ALLOCATED_DEVICE,
+            reads_accelerators: S::READS_ACCELERATORS,
+            explains_from_files: S::EXPLAINS_FROM_FILES,
+            build: |settings, context| S::build(&own::<S>(settings), context),
+            explain: |settings, context| S::explain(&own::<S>(settings), context),
+        }
+    }
+}
+
+/// The source's settings in its own type. The configuration keeps them by the source's name, so they are of no other;
+/// defaults stand in for those of another type.
+fn own<S: Source>(settings: &dyn AnySettings) -> S::Settings {
+    settings.as_any().downcast_ref().cloned().unwrap_or_default()
+}

@@ -1,0 +1,99 @@
+//! Values and names as cells.
+
+use crate::metric::{Attributes, Series, Value, key};
+
+/// The value of an attribute, without what moves a terminal's cursor: names come from anyone who starts a process.
+pub fn text(of: &Attributes, key: &str) -> String {
+    of.get(key)
+        .map(|value| printable(&value.to_string()))
+        .unwrap_or_default()
+}
+
+/// Control characters replaced.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// Lines of a machine-readable format made safe for a terminal: such formats keep the control characters of names.
+pub fn for_terminal(lines: &str) -> String {
+    lines.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// The value of a series as a number.
+pub fn number(series: Option<&&Series>) -> Option<f64> {
+    series?.value.as_ref().and_then(Value::as_f64)
+}
+
+/// A ratio as percent.
+pub fn percent(ratio: Option<f64>) -> String {
+    ratio.map_or_else(absent, |ratio| format!("{:.1} %", ratio * 100.0))
+}
+
+/// A number with one decimal.
+pub fn decimal(value: Option<f64>) -> String {
+    value.map_or_else(absent, |value| format!("{value:.1}"))
+}
+
+/// A number without decimals.
+pub fn whole(value: Option<f64>) -> String {
+    value.map_or_else(absent, |value| format!("{value:.0}"))
+}
+
+/// The cell of an unknown value, which is not zero.
+pub fn absent() -> String {
+    "-".to_owned()
+}
+
+/// The owner of a series: its pod, else its container, else its systemd unit.
+pub fn owner(attributes: &Attributes) -> String {
+    let pod = text(attributes, key::K8S_POD_NAME);
+    if !pod.is_empty() {
+        let parts = [
+            text(attributes, key::K8S_NAMESPACE_NAME),
+            pod,
+            text(attributes, key::K8S_CONTAINER_NAME),
+        ];
+        return parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("/");
+    }
+    let name = text(attributes, key::CONTAINER_NAME);
+    if !name.is_empty() {
+        return name;
+    }
+    let id = text(attributes, key::CONTAINER_ID);
+    if !id.is_empty() {
+        return id.chars().take(12).collect();
+    }
+    let unit = text(attributes, key::SYSTEMD_UNIT);
+    if unit.is_empty() { absent() } else { unit }
+}
+
+/// The executable, with its pid where the series has one.
+pub fn process(attributes: &Attributes) -> String {
+    let executable = text(attributes, key::PROCESS_EXECUTABLE_NAME);
+    let pid = text(attributes, key::PROCESS_PID);
+    match (executable.is_empty(), pid.is_empty()) {
+        (true, true) => absent(),
+        (true, false) => pid,
+        (false, true) => executable,
+        (false, false) => format!("{executable} ({pid})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_terminal;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left_but_the_ends_of_lines() {
+        assert_eq!(
+            for_terminal("a{n=\"x\u{1b}]0;title\u{7}\r\u{9b}2J\"} 1\nb 2\n"),
+            "a{n=\"x\u{fffd}]0;title\u{fffd}\u{fffd}\u{fffd}2J\"} 1\nb 2\n"
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! One request to the API server, with an end.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Collected, Limited};
+use hyper_util::rt::TokioExecutor;
+use kube::Client;
+use kube::client::{Body, ConfigExt};
+use kube::core::Status;
+use serde_json::json;
+use tower::{BoxError, ServiceBuilder};
+
+use super::settings::{KEY, MANIFESTS, NodeName, Settings, SettingsError};
+
+/// Most of an answer that is read. A node's metadata is a few kilobytes, a refusal less.
+const MAX_ANSWER: usize = 1 << 20;
+/// Most of a refusal's text that is logged.
+const MAX_MESSAGE: usize = 512;
+
+/// Writes one annotation of one node.
+pub(super) struct NodeClient {
+    client: Client,
+    node: NodeName,
+    deadline: Duration,
+}
+
+/// Why a request had no success.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The API server understood it and will not do it, whenever it is asked again.
+    #[error("the API server refuses: {status}: {message}")]
+    Refused { status: StatusCode, message: String },
+    /// The API server cannot do it now.
+    #[error("the API server answers {status}: {message}")]
+    Failed {
+        status: StatusCode,
+        message: String,
+        /// How long it wants to be left alone.
+        asked: Option<Duration>,
+    },
+    /// No answer.
+    #[error("the API server has not answered within {0:?}")]
+    Deadline(Duration),
+    /// No connection, or one that broke.
+    #[error("the API server cannot be reached")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl NodeClient {
+    /// Within a Tokio runtime: the client keeps its connection in a task.
+    pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let config = settings.config()?;
+        let unusable = |error| SettingsError::Client(Box::new(error));
+        let connections = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .build(config.rustls_https_connector().map_err(unusable)?);
+        // Not kube's own stack of layers: it repeats requests and logs each failure as an error without a remedy.
+        let service = ServiceBuilder::new()
+            .layer(config.base_uri_layer())
+            .option_layer(config.auth_layer().map_err(unusable)?)
+            .map_err(BoxError::from)
+            .service(connections);
+        Ok(Self {
+            client: Client::new(service, config.default_namespace),
+            node: settings.node.clone(),
+            deadline: settings.deadline,
+        })
+    }
+
+    pub(super) const fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    pub(super) const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Sets the annotation, or removes it. Nothing is read first: a merge patch needs no other right than to patch.
+    pub(super) async fn patch(&self, value: Option<&str>, within: Duration) -> Result<(), Failure> {
+        match tokio::time::timeout(within, self.send(value)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Deadline(within)),
+        }
+    }
+
+    async fn send(&self, value: Option<&str>) -> Result<(), Failure> {
+        let patch = json!({ "metadata": { "annotations": { KEY: value } } }).to_string();
+        let request = Request::builder()
+            .method(Method::PATCH)
+            .uri(format!("/api/v1/nodes/{}?fieldManager=accelscope-agent", self.node))
+            .header(CONTENT_TYPE, "application/merge-patch+json")
+            // A whole node names all its images; nobody reads them here.
+            .header(
+                ACCEPT,
+                "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+            )
+            .body(Body::from(patch.into_bytes()))
+            .map_err(|error| Failure::Unreachable(error.into()))?;
+        let response = self
+            .client
+            .send(request)
+            .await
+            .map_err(|error| Failure::Unreachable(error.into()))?;
+        judge(response).await
+    }
+}
+
+async fn judge(response: Response<Body>) -> Result<(), Failure> {
+    let (head, body) = response.into_parts();
+    // Read to its end, so that the connection can be used again.
+    let body = Limited::new(body, MAX_ANSWER).collect().await;
+    if head.status.is_success() {
+        return Ok(());
+    }
+    let text = body.map(Collected::to_bytes).unwrap_or_default();
+    let status: Option<Status> = serde_json::from_slice(&text).ok();
+    let message = match &status {
+        Some(status) => status.message.clone(),
+        None => String::from_utf8_lossy(&text).into_owned(),
+    };
+    let message = message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned();
+    let header = head
+        .headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let asked = header.map(Duration::from_secs);
+    let status = head.status;
+    // 409: others write nodes too, and the server gave up after merging five times.
+    let passing = status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT
+        );
+    Err(if passing {
+        Failure::Failed { status, message, asked }
+    } else {
+        Failure::Refused { status, message }
+    })
+}
+
+impl Failure {
+    /// Its word in the metric.
+    pub(super) const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::Failed { .. } | Self::Unreachable(_) => "failed",
+            Self::Deadline(_) => "deadline",
+        }
+    }
+
+    /// How long the server wants to be left alone.
+    pub(super) const fn asked(&self) -> Option<Duration> {
+        match self {
+            Self::Failed { asked, .. } => *asked,
+            _ => None,
+        }
+    }
+
+    /// What kind it is, for saying each but once in a while.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused { status, .. } => match *status {
+                StatusCode::UNAUTHORIZED => "unauthorized",
+                StatusCode::FORBIDDEN if self.is_by_policy() => "policy",
+                StatusCode::FORBIDDEN => "forbidden",
+                StatusCode::NOT_FOUND => "no such node",
+                _ => "refused",
+            },
+            other => other.outcome(),
+        }
+    }
+
+    fn is_by_policy(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.contains("ValidatingAdmissionPolicy"))
+    }
+
+    /// What helps.
+    pub(super) fn remedy(&self) -> String {
+        match self.kind() {
+            "unauthorized" => format!(
+                "the ServiceAccount's token is not accepted: see that {MANIFESTS} is applied and restart the pod; if it \
+                 stays so, the API server does not know the token's issuer or audience"
+            ),
+            "policy" => format!(
+                "the admission policy of {MANIFESTS} lets an agent change this annotation of its own node only: see \
+                 that NODE_NAME is the field spec.nodeName, and that the token carries the node's name (Kubernetes 1.30 \
+                 and newer put it in)"
+            ),
+            "forbidden" => format!("the ServiceAccount may not patch nodes: apply {MANIFESTS}"),
+            "no such node" => "no node has that name: set NODE_NAME to the field spec.nodeName".to_owned(),
+            "refused" => "see the API server's words, and what admits changes of nodes in this cluster".to_owned(),
+            _ => "it is repeated; see the API server and the network policy between it and this node".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, message: &str) -> Failure {
+        Failure::Refused {
+            status: StatusCode::from_u16(status).unwrap(),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_missing_role_and_a_policys_refusal_are_told_apart() {
+        // kube-apiserver 1.34.4, word for word.
+        let role = refused(
+            403,
+            r#"nodes "n1" is forbidden: User "system:serviceaccount:accelscope:accelscope-agent" cannot patch resource "nodes" in API group "" at the cluster scope"#,
+        );
+        assert!(
+            role.remedy()
+                .contains("apply deploy/kustomize/components/k8s-monitor-annotation")
+        );
+        let policy = refused(
+            403,
+            r#"nodes "n2" is forbidden: ValidatingAdmissionPolicy 'accelscope-agent-node-annotation' with binding 'accelscope-agent-node-annotation' denied request: the agent's account may change the node that its pod runs on and no other"#,
+        );
+        assert!(policy.remedy().contains("NODE_NAME"), "{}", policy.remedy());
+        assert!(refused(404, "").remedy().contains("NODE_NAME"));
+        assert!(refused(401, "").remedy().contains("token"));
+    }
+}

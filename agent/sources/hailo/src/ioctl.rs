@@ -1,0 +1,85 @@
+//! Device nodes of Hailo's driver and their ioctls (github.com/hailo-ai/hailort-drivers 4.17 to 5.3).
+
+use std::path::Path;
+
+use accelscope_core::device::{
+    Abi, Command, Commands, DeviceFamily, HookRow, Identity, NodeKind, Pattern, Requires, Versions, source,
+};
+use accelscope_hailo_abi::{Line, waits};
+
+use super::address::{address_of, hw_id};
+
+/// Hailo's NPUs, on PCIe and integrated.
+pub static FAMILY: DeviceFamily = DeviceFamily {
+    nodes: &[NodeKind {
+        classes: &["hailo_chardev", "hailo1x", "hailo1x_integrated"],
+        drivers: &["hailo", "hailo1x", "hailo_integrated_nnc"],
+        nodes: &["hailo#", "h1x-#", "h1x", "hailo_integrated_nnc"],
+        requires: Requires::Nothing,
+    }],
+    hooks: &[
+        HookRow {
+            names: &["hailo_integrated_nnc", "h1x"],
+            driver: "",
+            hooks: &[source(
+                "hailo_integrated_nnc",
+                "hailo_integrated_nnc_fops_unlockedioctl",
+            )],
+        },
+        HookRow {
+            names: &["*"],
+            driver: "",
+            hooks: &[
+                source("hailo_pci", "hailo_pcie_fops_unlockedioctl"),
+                source("hailo1x_pci", "hailo_pcie_fops_unlockedioctl"),
+            ],
+        },
+    ],
+    abi: Abi::DriverVersion(Versions {
+        fault: version_fault,
+        substitute,
+    }),
+    commands: Commands::Versioned { describe, waiting },
+    identity: Some(Identity {
+        address: |directory: &Path| address_of(directory),
+        hw_id,
+    }),
+    ..DeviceFamily::named("hailo")
+};
+
+/// The line of versions that a version is of, or is taken for; the newest where none is known.
+fn line(version: Option<&str>) -> Line {
+    version.and_then(Line::of).map_or(Line::NEWEST, |matched| matched.line)
+}
+
+fn describe(version: Option<&str>, command: u32) -> Option<Command> {
+    let name = line(version).name(command)?;
+    Some(Command {
+        name: name.into(),
+        wait: waits(name),
+    })
+}
+
+fn waiting(version: Option<&str>) -> Vec<Pattern> {
+    let commands = line(version).commands();
+    commands
+        .filter(|(name, _)| waits(name))
+        .map(|(_, value)| Pattern { mask: u32::MAX, value })
+        .collect()
+}
+
+fn version_fault(version: &str) -> Option<String> {
+    Line::of(version).is_none().then(|| {
+        format!(
+            "{version:?} is no version of Hailo's driver; write it as /sys/module/hailo_pci/version has it, such as \
+             hailo@4.20.0"
+        )
+    })
+}
+
+fn substitute(version: Option<&str>) -> Option<String> {
+    match version.and_then(Line::of) {
+        Some(matched) if matched.exact => None,
+        _ => Some(line(version).to_string()),
+    }
+}

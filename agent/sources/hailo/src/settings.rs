@@ -1,0 +1,50 @@
+//! Settings of the source.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use accelscope_core::settings;
+use accelscope_core::settings::text::{optional, text};
+use accelscope_core::settings::{Check, Enabled};
+
+settings! {
+    /// Hailo accelerators. HailoRT writes its monitor files only for applications that were started with HAILO_MONITOR=1.
+    pub struct Settings {
+        /// "auto": look for devices and files, and be quiet where there are none. true: it is an error if it cannot run.
+        /// false: do not look.
+        #[serde(with = "text")]
+        pub enabled: Enabled = Enabled::Auto,
+        /// Path of the host: where HailoRT writes its monitor files (a fixed place in HailoRT).
+        #[serde(with = "text")]
+        pub dir: PathBuf = "/tmp/hmon_files".into(),
+        /// Bool: also look into /tmp/hmon_files of every container whose processes hold a Hailo device open, so that pods need
+        /// no shared mount. Needs the host's PID namespace.
+        pub discover: bool = true,
+        /// Duration: age from which the values of a file are no longer shown. "" means three of the file's own write
+        /// intervals, at least 5 s.
+        #[serde(with = "optional")]
+        pub max_age: Option<Duration> = None,
+        /// Duration: shortest time between two readings that are passed on. Frames of every write are counted all the same.
+        #[serde(with = "text")]
+        pub min_interval: Duration = Duration::from_secs(1),
+    }
+}
+
+impl settings::Settings for Settings {
+    fn enabled(&self) -> Enabled {
+        self.enabled
+    }
+
+    fn validate(&self, check: &mut Check) {
+        check.between(
+            "min_interval",
+            self.min_interval,
+            Duration::ZERO,
+            Duration::from_hours(1),
+        );
+        if let Some(age) = self.max_age {
+            check.between("max_age", age, Duration::from_millis(1), Duration::from_hours(24));
+        }
+        check.absolute("dir", &self.dir);
+    }
+}

@@ -1,0 +1,37 @@
+//! The source as the agent knows it.
+
+use accelscope_core::device::DeviceFamily;
+use accelscope_core::metric::Instrument;
+use accelscope_core::metric::catalogue;
+use accelscope_core::sampler::{self, Finding};
+use accelscope_core::source::{Context, Descriptor, Source};
+use accelscope_core::table::Section;
+
+use super::{Sampler, Settings, explain, ioctl, table};
+
+/// The source.
+pub static SOURCE: Descriptor = Descriptor::of::<Hailo>();
+
+struct Hailo;
+
+impl Source for Hailo {
+    type Settings = Settings;
+
+    const NAME: &'static str = super::NAME;
+    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::hailo::ALL];
+    const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
+    const TABLE: &'static [Section] = table::SECTIONS;
+    const EXPLAINS_FROM_FILES: bool = true;
+
+    fn build(settings: &Settings, context: &Context) -> Box<dyn sampler::Sampler> {
+        Box::new(Sampler::new(
+            settings.clone(),
+            context.roots.clone(),
+            context.node_name.clone(),
+        ))
+    }
+
+    fn explain(settings: &Settings, context: &Context) -> Vec<Finding> {
+        explain(&context.roots, settings)
+    }
+}

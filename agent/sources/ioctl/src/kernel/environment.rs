@@ -1,0 +1,250 @@
+//! What decides whether the kernel lets programs be loaded: privileges, switches, and how it was built.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use accelscope_core::host::HostRoots;
+
+/// A capability by its bit in `CapEff` (`include/uapi/linux/capability.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Capability {
+    SysAdmin = 21,
+    Perfmon = 38,
+    Bpf = 39,
+}
+
+/// The machine's answers. Each may be absent, which says nothing.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Environment {
+    /// Effective capabilities.
+    pub(super) capabilities: Option<u64>,
+    /// The lockdown mode in force (`integrity`, `confidentiality`), unless it is `none`.
+    pub(super) lockdown: Option<String>,
+    /// `kernel.unprivileged_bpf_disabled`.
+    pub(super) unprivileged_bpf_disabled: Option<i64>,
+    /// `kernel.perf_event_paranoid`.
+    pub(super) perf_event_paranoid: Option<i64>,
+    /// Options of the kernel's configuration that matter here: `y`, `m`, or `n` if it says that it is not set.
+    pub(super) options: HashMap<&'static str, char>,
+    /// The kernel's release, e.g. `6.1.0-28-arm64`.
+    pub(super) release: String,
+}
+
+/// The options that decide.
+const OPTIONS: [&str; 9] = [
+    "CONFIG_BPF_SYSCALL",
+    "CONFIG_BPF_EVENTS",
+    "CONFIG_FTRACE_SYSCALLS",
+    "CONFIG_KPROBES",
+    "CONFIG_KPROBE_EVENTS",
+    "CONFIG_DEBUG_INFO_BTF",
+    "CONFIG_DEBUG_INFO_BTF_MODULES",
+    "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+    "CONFIG_PERF_EVENTS",
+];
+/// A configuration has some 12,000 lines.
+const MOST_LINES: usize = 100_000;
+
+impl Environment {
+    /// Reads them all.
+    pub(super) fn read(roots: &HostRoots) -> Self {
+        let proc = |name: &str| std::fs::read_to_string(roots.proc().join(name)).ok();
+        let number = |name: &str| proc(name)?.trim().parse().ok();
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        Self {
+            capabilities: std::fs::read_to_string("/proc/self/status")
+                .ok()
+                .and_then(|text| capabilities(&text)),
+            lockdown: std::fs::read_to_string(roots.sys().join("kernel/security/lockdown"))
+                .ok()
+                .and_then(|text| lockdown(&text)),
+            unprivileged_bpf_disabled: number("sys/kernel/unprivileged_bpf_disabled"),
+            perf_event_paranoid: number("sys/kernel/perf_event_paranoid"),
+            options: options(roots, &release),
+            release,
+        }
+    }
+
+    /// Whether a capability is effective; yes where it is not known.
+    pub(super) fn has(&self, capability: Capability) -> bool {
+        self.capabilities.is_none_or(|bits| bits >> capability as u32 & 1 == 1)
+    }
+
+    /// Whether the kernel's configuration says that an option is not set.
+    pub(super) fn lacks(&self, option: &str) -> bool {
+        self.options.get(option) == Some(&'n')
+    }
+
+    /// The first option of these that the kernel lacks, in words that an administrator can search for.
+    pub(super) fn missing_option(&self, options: &[&str]) -> Option<String> {
+        let lacking: Vec<_> = options.iter().copied().filter(|option| self.lacks(option)).collect();
+        (!lacking.is_empty()).then(|| format!("this kernel was built without {}", lacking.join(", ")))
+    }
+
+    /// Why the kernel may have refused with EPERM or EACCES: what was refused, and what would help.
+    pub(super) fn refused(&self) -> (String, String) {
+        let bpf = self.has(Capability::SysAdmin) || self.has(Capability::Bpf);
+        let perf = self.has(Capability::SysAdmin) || self.has(Capability::Perfmon);
+        if !bpf || !perf {
+            let lacking = match (bpf, perf) {
+                (false, false) => "CAP_BPF and CAP_PERFMON",
+                (false, true) => "CAP_BPF",
+                _ => "CAP_PERFMON",
+            };
+            let mut why = format!("the agent lacks {lacking}");
+            if let Some(value @ 1..) = self.unprivileged_bpf_disabled {
+                why.push_str(&format!(", and kernel.unprivileged_bpf_disabled is {value}"));
+            }
+            if let Some(value @ 2..) = self.perf_event_paranoid {
+                why.push_str(&format!(", kernel.perf_event_paranoid {value}"));
+            }
+            return (
+                why,
+                "run the agent as root, or give it CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), and \
+                 CAP_SYS_ADMIN too where tracefs is not mounted"
+                    .to_owned(),
+            );
+        }
+        if let Some(mode) = &self.lockdown {
+            return (
+                format!("the kernel is locked down ({mode})"),
+                "boot with lockdown=integrity at most (confidentiality forbids reading kernel memory), or without \
+                 Secure Boot"
+                    .to_owned(),
+            );
+        }
+        // Above 2 stands for patches of distributions: Debian's (tried with 6.1) and, until late 2025, Ubuntu's (Launchpad
+        // 2131046) ask for CAP_SYS_ADMIN whatever else there is.
+        if let Some(value @ 3..) = self.perf_event_paranoid
+            && !self.has(Capability::SysAdmin)
+        {
+            return (
+                format!(
+                    "the agent has CAP_BPF and CAP_PERFMON, but a seccomp filter forbids it, or this kernel lets only \
+                     CAP_SYS_ADMIN do so while kernel.perf_event_paranoid is {value}"
+                ),
+                "set kernel.perf_event_paranoid=2 on the host (sysctl), give the agent CAP_SYS_ADMIN, or add \
+                 raw_tracepoint to ioctl.hooks"
+                    .to_owned(),
+            );
+        }
+        (
+            "the agent has the capabilities, so a security module, a seccomp filter or the kernel itself forbids it"
+                .to_owned(),
+            "look for a refusal in the kernel's log and the audit log; in a container run it with seccomp and AppArmor \
+             profiles that allow bpf(2) and perf_event_open(2) (Unconfined; CRI-O's own allows them with CAP_SYS_ADMIN)"
+                .to_owned(),
+        )
+    }
+}
+
+fn capabilities(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+/// Of `none [integrity] confidentiality` the bracketed word.
+fn lockdown(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once('[')?;
+    let (mode, _) = rest.split_once(']')?;
+    (mode != "none").then(|| mode.to_owned())
+}
+
+fn options(roots: &HostRoots, release: &str) -> HashMap<&'static str, char> {
+    let packed = roots.proc().join("config.gz");
+    let plain = [
+        roots.path(format!("/boot/config-{release}")),
+        roots.path(format!("/lib/modules/{release}/config")),
+        roots.path(format!("/usr/lib/modules/{release}/config")),
+    ];
+    let gz = |path: &Path| -> io::Result<_> { scan(BufReader::new(flate2::read::GzDecoder::new(File::open(path)?))) };
+    let text = |path: &Path| -> io::Result<_> { scan(BufReader::new(File::open(path)?)) };
+    gz(&packed)
+        .ok()
+        .or_else(|| plain.iter().find_map(|path| text(path).ok()))
+        .unwrap_or_default()
+}
+
+fn scan(reader: impl BufRead) -> io::Result<HashMap<&'static str, char>> {
+    let mut found = HashMap::new();
+    let mut any = false;
+    for line in reader.lines().take(MOST_LINES) {
+        let line = line?;
+        any |= line.contains("CONFIG_");
+        for option in OPTIONS {
+            if let Some(value) = line.strip_prefix(option).and_then(|rest| rest.strip_prefix('=')) {
+                found.insert(option, value.chars().next().unwrap_or('n'));
+            }
+        }
+    }
+    if any {
+        // An option whose own conditions are not met is not even named.
+        for option in OPTIONS {
+            found.entry(option).or_insert('n');
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_tells_what_is_set_and_what_is_not() {
+        let text = "# CONFIG_KPROBES is not set\nCONFIG_BPF_EVENTS=y\nCONFIG_DEBUG_INFO_BTF=y\n";
+        let environment = Environment {
+            options: scan(text.as_bytes()).unwrap(),
+            ..Environment::default()
+        };
+        assert!(!environment.lacks("CONFIG_BPF_EVENTS"));
+        assert!(!environment.lacks("CONFIG_DEBUG_INFO_BTF"));
+        assert_eq!(
+            environment.missing_option(&["CONFIG_BPF_EVENTS", "CONFIG_KPROBES", "CONFIG_KPROBE_EVENTS"]),
+            Some("this kernel was built without CONFIG_KPROBES, CONFIG_KPROBE_EVENTS".into())
+        );
+        assert!(
+            !Environment::default().lacks("CONFIG_KPROBES"),
+            "not known is not missing"
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_what_is_missing() {
+        let none = Environment {
+            capabilities: capabilities("Name:\tx\nCapEff:\t0000000000000000\n"),
+            unprivileged_bpf_disabled: Some(2),
+            perf_event_paranoid: Some(3),
+            ..Environment::default()
+        };
+        assert_eq!(
+            none.refused().0,
+            "the agent lacks CAP_BPF and CAP_PERFMON, and kernel.unprivileged_bpf_disabled is 2, \
+             kernel.perf_event_paranoid 3"
+        );
+        let all = |lockdown: Option<&str>| Environment {
+            capabilities: Some(u64::MAX),
+            lockdown: lockdown.map(str::to_owned),
+            ..Environment::default()
+        };
+        assert!(all(Some("confidentiality")).refused().0.contains("locked down"));
+        assert!(all(None).refused().0.contains("security module"));
+        let least = Environment {
+            capabilities: Some(1 << Capability::Bpf as u64 | 1 << Capability::Perfmon as u64),
+            perf_event_paranoid: Some(4),
+            ..Environment::default()
+        };
+        assert!(
+            least.refused().1.contains("sysctl"),
+            "as on Ubuntu: {:?}",
+            least.refused()
+        );
+        assert_eq!(
+            lockdown("none [integrity] confidentiality\n").as_deref(),
+            Some("integrity")
+        );
+        assert_eq!(lockdown("[none] integrity confidentiality\n"), None);
+    }
+}

@@ -1,0 +1,487 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::kernel::sys::{Ids, next_id};
+
+/// One at a time: they count what the kernel holds.
+static ALONE: Mutex<()> = Mutex::new(());
+
+const COMMAND: u32 = 0xabcd;
+
+fn device(path: &str) -> Device {
+    use std::os::unix::fs::MetadataExt;
+    Device {
+        number: std::fs::metadata(path).unwrap().rdev(),
+        name: path.rsplit('/').next().unwrap().into(),
+        family: &crate::families::OTHER,
+        module: None,
+        abi: None,
+        driver_version: None,
+        address: None,
+        hw_id: None,
+        node: Some(path.into()),
+        extra: true,
+    }
+}
+
+fn live(hooks: Option<Vec<HookKind>>) -> Live {
+    let options = Options {
+        hooks,
+        ..Options::default()
+    };
+    Live::new(HostRoots::new("/"), options)
+}
+
+/// Watches a device; nothing where this machine does not let it.
+fn watching(live: &mut Live, device: &Device) -> bool {
+    live.watch(&[Watch { place: 3, device }]);
+    let seen = live.report().drivers[0].hook != HookKind::Scan;
+    if !seen {
+        let required = std::env::var("ACCELSCOPE_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word == "ebpf"));
+        assert!(!required, "{:#?}", live.report());
+        eprintln!("SKIPPED: no eBPF programs here: {:?}", live.report().obstacles);
+    }
+    seen
+}
+
+#[expect(unsafe_code, reason = "the call that is counted")]
+fn call(file: &File, command: u32) {
+    // SAFETY: a request that no driver knows, with no argument.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), command.into(), 0) };
+    assert_eq!(result, -1);
+}
+
+/// Drains until the calls with the command are as many, at most for some seconds.
+fn drained(live: &mut Live, calls: u64) -> BTreeMap<u32, (Ident, Record)> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut records = BTreeMap::new();
+        live.events(&mut |_| {});
+        live.records(&mut |number, ident, record| {
+            if ident.key.command == COMMAND && ident.pid == std::process::id() {
+                records.insert(number, (*ident, *record));
+            }
+        });
+        live.settle(&mut |_| {});
+        let sum: u64 = records.values().map(|(_, record)| record.returned()).sum();
+        if sum >= calls || Instant::now() > deadline {
+            return records;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn counts_every_call(hook: HookKind) {
+    let _alone = ALONE.lock();
+    counted(live(Some(vec![hook])), hook);
+}
+
+fn counted(mut live: Live, hook: HookKind) {
+    const THREADS: usize = 4;
+    const EACH: usize = 5_000;
+    let device = device("/dev/full");
+    if !watching(&mut live, &device) {
+        return;
+    }
+    assert_eq!(live.report().drivers[0].hook, hook);
+    let other = File::open("/dev/null").unwrap();
+    let file = File::open("/dev/full").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    call(&file, COMMAND);
+                    call(&other, COMMAND);
+                }
+            });
+        }
+    });
+    let all = (THREADS * EACH) as u64;
+    let records = drained(&mut live, all);
+    assert_eq!(records.len(), 1, "{records:?}");
+    let (number, (ident, record)) = records.first_key_value().unwrap();
+    assert_eq!((record.entered, record.returned(), record.failed), (all, all, all));
+    assert_eq!(ident.key.device, 3);
+    let name = std::ffi::CStr::from_bytes_until_nul(&ident.name)
+        .unwrap()
+        .to_str()
+        .unwrap();
+    let executable = std::env::current_exe().unwrap();
+    assert!(
+        executable.file_name().unwrap().to_str().unwrap().starts_with(name),
+        "{name}"
+    );
+    let mut errors = Vec::new();
+    live.errors(&mut |key, count| {
+        if key.record == *number {
+            errors.push((key.errno, count));
+        }
+    });
+    assert_eq!(errors, [(libc::ENOTTY as u32, all)]);
+    let counters = live.counters();
+    assert_eq!(counters[agent_ebpf::counter::KEY_FULL as usize], 0, "{counters:?}");
+    assert_eq!(counters[agent_ebpf::counter::READ_FAILED as usize], 0, "{counters:?}");
+    assert!(live.ready().is_some());
+}
+
+#[test]
+fn tracepoints_count_every_call_and_no_other() {
+    counts_every_call(HookKind::Tracepoint);
+}
+
+#[test]
+fn raw_tracepoints_count_every_call_and_no_other() {
+    counts_every_call(HookKind::RawTracepoint);
+}
+
+#[test]
+fn typed_programs_are_taken_where_the_kernel_has_types() {
+    let _alone = ALONE.lock();
+    let mut live = live(Some(vec![HookKind::Tracepoint]));
+    if !watching(&mut live, &device("/dev/full")) || live.report().offsets.as_deref() != Some("kernel BTF") {
+        return;
+    }
+    let loaded = live.loaded.as_mut().unwrap().selector.hooks().loaded();
+    assert!(loaded.contains(&"ioctl_enter_direct"), "{loaded:?}");
+    assert!(!loaded.contains(&"ioctl_enter_probed"), "{loaded:?}");
+}
+
+/// A machine as this one, but that its kernel does not describe its types.
+fn untyped() -> (tempfile::TempDir, Live) {
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/proc", root.path().join("proc")).unwrap();
+    let mut live = Live::new(HostRoots::new(root.path()), Options::default());
+    live.direct = false;
+    (root, live)
+}
+
+#[test]
+fn without_types_and_typed_programs_every_call_is_counted_too() {
+    let _alone = ALONE.lock();
+    let (_root, live) = untyped();
+    counted(live, HookKind::Tracepoint);
+}
+
+#[test]
+fn without_types_the_report_says_what_is_used_instead() {
+    let _alone = ALONE.lock();
+    let (_root, mut live) = untyped();
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    assert_eq!(live.report().offsets.as_deref(), Some("calibration"));
+    assert_eq!(live.report().obstacles, [], "nothing is lost on this machine");
+    let loaded = live.loaded.as_mut().unwrap().selector.hooks().loaded();
+    assert!(loaded.contains(&"ioctl_exit_probed"), "{loaded:?}");
+}
+
+/// The running kernel's types as a file of the user's, changed; nothing where it has none.
+fn file_of_types(change: impl FnOnce(&mut Vec<u8>)) -> Option<tempfile::NamedTempFile> {
+    let Ok(mut types) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+        eprintln!("SKIPPED: this kernel has no BTF that could be given as a file");
+        return None;
+    };
+    change(&mut types);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), types).unwrap();
+    Some(file)
+}
+
+#[test]
+fn a_file_of_types_is_used_where_the_kernel_has_none() {
+    let _alone = ALONE.lock();
+    let Some(file) = file_of_types(|_| {}) else { return };
+    let (_root, mut live) = untyped();
+    live.options.btf = Some(file.path().to_owned());
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    assert_eq!(live.report().offsets, Some(file.path().display().to_string()));
+    assert_eq!(live.report().obstacles, []);
+    counted(live, HookKind::Tracepoint);
+}
+
+/// Moves the members of a name from one offset (bits) to another; how many there were.
+fn move_member(types: &mut [u8], name: &str, from: u32, to: u32) -> usize {
+    let word = |types: &[u8], at: usize| u32::from_ne_bytes(*types[at..].first_chunk().unwrap());
+    let header = word(types, 4) as usize;
+    let strings = header + word(types, 16) as usize;
+    let quoted = [b"\0", name.as_bytes(), b"\0"].concat();
+    let label = types[strings..]
+        .windows(quoted.len())
+        .position(|text| text == quoted)
+        .unwrap() as u32
+        + 1;
+    let mut moved = 0;
+    for at in (header..strings - 12).step_by(4) {
+        if word(types, at) == label && word(types, at + 8) == from {
+            types[at + 8..at + 12].copy_from_slice(&to.to_ne_bytes());
+            moved += 1;
+        }
+    }
+    moved
+}
+
+#[test]
+fn a_file_of_types_that_is_no_good_is_named_once_and_calls_are_counted_without_it() {
+    let _alone = ALONE.lock();
+    // As if of another kernel, which keeps the descriptors elsewhere in `struct task_struct`.
+    let foreign = |types: &mut Vec<u8>| {
+        let btf = Btf::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
+        let files = btf.offset("task_struct", &["files"]).unwrap();
+        let member = move_member(types, "files", 8 * files, 8 * (files + 8));
+        assert!(member > 0, "no such member");
+    };
+    let shorter = |types: &mut Vec<u8>| types.truncate(types.len() / 2);
+    let elf = |types: &mut Vec<u8>| *types = std::fs::read("/proc/self/exe").unwrap();
+    let cases: [(Option<tempfile::NamedTempFile>, &str); 4] = [
+        (
+            file_of_types(foreign),
+            "is of another kernel: it tells of task_struct.files at",
+        ),
+        (file_of_types(shorter), "cut off"),
+        (file_of_types(elf), "an ELF file is not taken"),
+        (file_of_types(Vec::clear), "does not begin as BTF does"),
+    ];
+    for (file, why) in cases {
+        let Some(file) = file else { return };
+        let (_root, mut live) = untyped();
+        live.options.btf = Some(file.path().to_owned());
+        if !watching(&mut live, &device("/dev/full")) {
+            return;
+        }
+        let report = live.report();
+        assert_eq!(report.offsets.as_deref(), Some("calibration"));
+        let [obstacle] = report.obstacles.as_slice() else {
+            panic!("{:?}", report.obstacles);
+        };
+        let path = file.path().display().to_string();
+        assert!(
+            obstacle.what.contains(&path) && obstacle.what.contains(why),
+            "{obstacle:?}"
+        );
+        assert!(obstacle.remedy.contains("BTF of Linux"), "{obstacle:?}");
+        counted(live, HookKind::Tracepoint);
+    }
+}
+
+#[test]
+fn a_retired_key_loses_nothing_and_its_number_is_used_again() {
+    let _alone = ALONE.lock();
+    let device = device("/dev/full");
+    let mut live = live(None);
+    if !watching(&mut live, &device) {
+        return;
+    }
+    let file = File::open("/dev/full").unwrap();
+    call(&file, COMMAND);
+    let number = *drained(&mut live, 1).first_key_value().unwrap().0;
+    live.retire(number);
+    call(&file, COMMAND);
+    let both = drained(&mut live, 2);
+    assert_eq!(
+        both.len(),
+        2,
+        "the old record is still told, the new call has another: {both:?}"
+    );
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut freed = Vec::new();
+    while freed.is_empty() && Instant::now() < deadline {
+        live.settle(&mut |number| freed.push(number));
+        std::thread::yield_now();
+    }
+    assert_eq!(freed, [number]);
+    let left = drained(&mut live, 1);
+    assert!(!left.contains_key(&number) && left.len() == 1, "{left:?}");
+    let mut errors = 0;
+    live.errors(&mut |key, _| errors += u32::from(key.record == number));
+    assert_eq!(errors, 0, "what belonged to it is gone");
+}
+
+#[test]
+fn nothing_is_attached_without_a_device() {
+    let _alone = ALONE.lock();
+    let mut live = live(None);
+    let before = held();
+    live.watch(&[]);
+    assert_eq!((held(), live.memory()), (before, 0));
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    let file = File::open("/dev/full").unwrap();
+    live.watch(&[]);
+    assert_eq!(live.report().drivers, []);
+    let links = held().into_iter().filter(|(name, _)| *name == "link_id").count();
+    assert_eq!(links, 0);
+    call(&file, COMMAND);
+    assert!(drained_now(&mut live).is_empty());
+}
+
+fn drained_now(live: &mut Live) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    live.events(&mut |_| {});
+    live.records(&mut |number, ident, _| {
+        if ident.key.command == COMMAND {
+            numbers.push(number);
+        }
+    });
+    numbers
+}
+
+fn ids(kind: Ids) -> Vec<u32> {
+    let mut all = Vec::new();
+    let mut id = 0;
+    while let Ok(Some(next)) = next_id(kind, id) {
+        all.push(next);
+        id = next;
+    }
+    all
+}
+
+/// Those of programs, maps, links and perf events; other tests open files meanwhile.
+fn descriptors() -> usize {
+    let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let targets = links.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    targets
+        .filter(|target| {
+            ["bpf", "perf_event"]
+                .iter()
+                .any(|word| target.to_string_lossy().contains(word))
+        })
+        .count()
+}
+
+fn mappings() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains("bpf")).count()
+}
+
+/// Ids of the programs, maps and links that this process holds descriptors of, by their names in `/proc/self/fdinfo`.
+fn held() -> BTreeSet<(&'static str, u32)> {
+    let mut held = BTreeSet::new();
+    for entry in std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten() {
+        let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+        for line in text.lines() {
+            for name in ["prog_id", "map_id", "link_id"] {
+                if let Some(id) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
+                    held.insert((name, id.trim().parse().unwrap()));
+                }
+            }
+        }
+    }
+    held
+}
+
+/// What the kernel has, of everybody.
+fn all() -> BTreeSet<(&'static str, u32)> {
+    let of = |name, kind| ids(kind).into_iter().map(move |id| (name, id));
+    let programs = of("prog_id", Ids::Programs);
+    programs
+        .chain(of("map_id", Ids::Maps))
+        .chain(of("link_id", Ids::Links))
+        .collect()
+}
+
+#[test]
+fn loading_and_unloading_a_hundred_times_leaves_nothing_behind() {
+    let _alone = ALONE.lock();
+    let device = device("/dev/full");
+    let mut first = live(None);
+    if !watching(&mut first, &device) {
+        return;
+    }
+    drop(first);
+    let before = (descriptors(), mappings());
+    let file = File::open("/dev/full").unwrap();
+    let mut made = BTreeSet::new();
+    for _ in 0..100 {
+        let mut live = live(None);
+        live.watch(&[Watch {
+            place: 0,
+            device: &device,
+        }]);
+        call(&file, COMMAND);
+        assert_eq!(live.report().drivers[0].hook, HookKind::Tracepoint);
+        made.extend(held());
+    }
+    drop(file);
+    assert!(
+        made.len() >= 100 * 17,
+        "{} were made, fewer than there are maps",
+        made.len()
+    );
+    assert_eq!((descriptors(), mappings()), before);
+    // The kernel frees programs and maps a while after their last user. Others may load theirs at the same time.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let left: Vec<_> = all().intersection(&made).copied().collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{left:?} are still there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_computed_memory_is_the_kernels_own_account() {
+    let _alone = ALONE.lock();
+    let mut live = live(None);
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    let mut sum = 0;
+    for (name, computed, told) in live.loaded.as_ref().unwrap().tables.memory(Machine::here()) {
+        let told = told.unwrap();
+        eprintln!("{name}: computed {computed} bytes, the kernel tells {told}");
+        sum += told;
+        // The kernel before 6.4 tells less than it takes.
+        assert!(computed >= told, "{name}: computed {computed}, the kernel has {told}");
+    }
+    let computed = live.memory();
+    eprintln!("all: computed {computed} bytes, the kernel tells {sum}");
+    assert!(
+        computed - sum < computed / 50,
+        "computed {computed}, the kernel has {sum}"
+    );
+    assert!(computed <= super::super::budget::BUDGET);
+}
+
+#[test]
+fn calibration_finds_what_the_kernels_types_tell() {
+    let _alone = ALONE.lock();
+    let own = HostRoots::new("/").sys().join("kernel/btf");
+    let Ok(btf) = Btf::read(&own.join("vmlinux")) else {
+        eprintln!("SKIPPED: this kernel has no BTF to compare with");
+        return;
+    };
+    if !watching(&mut live(None), &device("/dev/full")) {
+        return;
+    }
+    let began = Instant::now();
+    let found = calibrated(Machine::here(), &own).unwrap();
+    eprintln!("calibrated in {:?}", began.elapsed());
+    let told = offsets::from_btf(&btf);
+    for (name, found, told) in offsets::differences(&found, &told) {
+        eprintln!("{name}: found {found}, the types tell {told}");
+        assert_eq!(found, u32::MAX, "{name} is wrong, which is worse than unknown");
+    }
+    let missing = offsets::missing(&found);
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn a_scan_that_was_asked_for_loads_nothing() {
+    let _alone = ALONE.lock();
+    let mut live = live(Some(vec![HookKind::Scan]));
+    live.watch(&[Watch {
+        place: 0,
+        device: &device("/dev/full"),
+    }]);
+    assert_eq!((live.memory(), live.report().drivers[0].hook), (0, HookKind::Scan));
+    assert_eq!(live.report().obstacles, []);
+}

@@ -1,0 +1,200 @@
+use super::*;
+use crate::Family;
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+/// What is attached, for a kernel that has some hooks and not others.
+#[derive(Default)]
+struct Fake {
+    fentry: bool,
+    kprobe: bool,
+    modules: Rc<RefCell<BTreeMap<&'static str, u64>>>,
+    symbols: Vec<&'static str>,
+    attached: Rc<RefCell<Vec<String>>>,
+}
+
+struct Held(String, Rc<RefCell<Vec<String>>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.1.borrow_mut().retain(|name| *name != self.0);
+    }
+}
+
+impl Fake {
+    fn attach(&self, allowed: bool, name: String) -> Result<Held, HookError> {
+        if !allowed {
+            return Err(HookError::Attach {
+                to: name,
+                source: io::Error::from_raw_os_error(libc::ENOENT),
+            });
+        }
+        assert!(!self.attached.borrow().contains(&name), "{name} is attached twice");
+        self.attached.borrow_mut().push(name.clone());
+        Ok(Held(name, Rc::clone(&self.attached)))
+    }
+}
+
+impl Hooks for Fake {
+    type Attached = Held;
+
+    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Held, HookError> {
+        self.attach(
+            self.fentry && self.symbols.contains(&symbol),
+            format!("fentry {module} {symbol}"),
+        )
+    }
+
+    fn kprobe(&mut self, symbol: &str) -> Result<Held, HookError> {
+        self.attach(
+            self.kprobe && self.symbols.contains(&symbol),
+            format!("kprobe {symbol}"),
+        )
+    }
+
+    fn tracepoints(&mut self) -> Result<Held, HookError> {
+        self.attach(true, "tracepoints".into())
+    }
+
+    fn raw_tracepoints(&mut self) -> Result<Held, HookError> {
+        self.attach(true, "raw".into())
+    }
+
+    fn module(&self, module: &str) -> Option<u64> {
+        self.modules.borrow().get(module).copied()
+    }
+}
+
+const SIGHT: Sight = Sight {
+    files: true,
+    descriptors: true,
+};
+
+fn device(family: Family, name: &str, driver: Option<&str>) -> Device {
+    Device {
+        number: rustix::fs::makedev(240, 0),
+        name: name.into(),
+        family,
+        module: None,
+        abi: driver.map(str::to_owned),
+        driver_version: None,
+        address: None,
+        hw_id: None,
+        node: None,
+        extra: family == &crate::families::OTHER,
+    }
+}
+
+fn selected(choices: &[Choice<'_>]) -> Vec<(HookKind, Option<String>)> {
+    choices
+        .iter()
+        .map(|choice| (choice.driver.hook, choice.driver.symbol.clone()))
+        .collect()
+}
+
+#[test]
+fn each_driver_gets_the_best_that_there_is_for_it() {
+    let attached = Rc::default();
+    let fake = Fake {
+        fentry: true,
+        symbols: vec!["hailo_pcie_fops_unlockedioctl"],
+        modules: Rc::new(RefCell::new([("hailo_pci", 7)].into())),
+        attached: Rc::clone(&attached),
+        ..Fake::default()
+    };
+    let mut selector = HookSelector::new(fake, None, SIGHT);
+    let devices = [
+        device(&accelscope_hailo::FAMILY, "hailo0", Some("4.20.0")),
+        device(&accelscope_hailo::FAMILY, "hailo1", Some("4.20.0")),
+        device(&crate::families::OTHER, "full", None),
+    ];
+    let all: Vec<_> = devices.iter().collect();
+    let choices = selector.choose(&all, &Environment::default());
+    assert_eq!(
+        selected(&choices),
+        [
+            (HookKind::Fentry, Some("hailo_pcie_fops_unlockedioctl".into())),
+            (HookKind::Tracepoint, None)
+        ]
+    );
+    assert_eq!(choices[0].devices, [0, 1]);
+    assert_eq!(choices[1].driver.obstacles.len(), 1, "why none of its own function");
+    assert_eq!(
+        *attached.borrow(),
+        ["fentry hailo_pci hailo_pcie_fops_unlockedioctl", "tracepoints"]
+    );
+
+    selector.choose(&all[..2], &Environment::default());
+    assert_eq!(*attached.borrow(), ["fentry hailo_pci hailo_pcie_fops_unlockedioctl"]);
+    selector.choose(&[], &Environment::default());
+    assert_eq!(*attached.borrow(), [""; 0], "nothing is attached for nobody");
+}
+
+#[test]
+fn a_module_that_is_loaded_anew_is_hooked_anew() {
+    let (attached, modules) = (Rc::default(), Rc::new(RefCell::new(BTreeMap::from([("hailo_pci", 7)]))));
+    let fake = Fake {
+        kprobe: true,
+        symbols: vec!["hailo_pcie_fops_unlockedioctl"],
+        modules: Rc::clone(&modules),
+        attached: Rc::clone(&attached),
+        ..Fake::default()
+    };
+    let mut selector = HookSelector::new(fake, None, SIGHT);
+    let hailo = device(&accelscope_hailo::FAMILY, "hailo0", None);
+    selector.choose(&[&hailo], &Environment::default());
+    let before = selector.functions.keys().next().copied().unwrap();
+    selector.choose(&[&hailo], &Environment::default());
+    assert_eq!(selector.functions.keys().next().copied(), Some(before), "it stays");
+    // The dead hook holds the name in the fake as it does not in a kernel.
+    selector.choose(&[], &Environment::default());
+    modules.borrow_mut().insert("hailo_pci", 8);
+    selector.choose(&[&hailo], &Environment::default());
+    assert_ne!(selector.functions.keys().next().copied(), Some(before));
+    assert_eq!(attached.borrow().len(), 1);
+}
+
+#[test]
+fn a_call_that_passes_two_known_functions_is_counted_at_one() {
+    let fake = Fake {
+        kprobe: true,
+        symbols: vec!["drm_ioctl", "amdgpu_drm_ioctl"],
+        modules: Rc::new(RefCell::new([("amdgpu", 1), ("drm", 2)].into())),
+        ..Fake::default()
+    };
+    let attached = Rc::clone(&fake.attached);
+    let mut selector = HookSelector::new(fake, None, SIGHT);
+    let gpu = device(&crate::families::DRM, "renderD128", Some("amdgpu"));
+    let other = device(&crate::families::DRM, "card0", Some("ast"));
+    selector.choose(&[&gpu], &Environment::default());
+    assert_eq!(*attached.borrow(), ["kprobe amdgpu_drm_ioctl"]);
+    selector.choose(&[&gpu, &other], &Environment::default());
+    assert_eq!(*attached.borrow(), ["kprobe drm_ioctl"]);
+}
+
+#[test]
+fn what_is_forced_is_used_and_else_nothing() {
+    let (other, hailo) = (
+        device(&crate::families::OTHER, "full", None),
+        device(&accelscope_hailo::FAMILY, "hailo0", None),
+    );
+    let raw = HookSelector::new(Fake::default(), Some(&[HookKind::RawTracepoint]), SIGHT)
+        .choose(&[&other], &Environment::default());
+    assert_eq!(selected(&raw), [(HookKind::RawTracepoint, None)]);
+    let fentry =
+        HookSelector::new(Fake::default(), Some(&[HookKind::Fentry]), SIGHT).choose(&[&hailo], &Environment::default());
+    assert_eq!(selected(&fentry), [(HookKind::Scan, None)]);
+    assert!(
+        fentry[0].driver.obstacles[0]
+            .what
+            .contains("hailo_pcie_fops_unlockedioctl")
+    );
+    let blind = Sight {
+        files: false,
+        descriptors: false,
+    };
+    let blind = HookSelector::new(Fake::default(), None, blind).choose(&[&other], &Environment::default());
+    assert_eq!(selected(&blind), [(HookKind::Scan, None)]);
+    assert!(blind[0].driver.obstacles.last().unwrap().remedy.contains("ioctl.btf"));
+}

@@ -1,0 +1,50 @@
+//! The source as the agent knows it.
+
+use std::time::Duration;
+
+use accelscope_core::device::DeviceFamily;
+use accelscope_core::metric::Instrument;
+use accelscope_core::metric::catalogue;
+use accelscope_core::sampler::{self, Finding};
+use accelscope_core::source::{Context, Descriptor, Source};
+use accelscope_core::table::Section;
+
+use super::kernel::explain_hooks;
+use super::{Configuration, Sampler, explain_devices, families, open, table};
+
+/// How long a single reading (`--once`) watches for calls.
+const WINDOW: Duration = Duration::from_secs(2);
+
+/// The source.
+pub static SOURCE: Descriptor = Descriptor::of::<Ioctl>();
+
+struct Ioctl;
+
+impl Source for Ioctl {
+    type Settings = Configuration;
+
+    const NAME: &'static str = "ioctl";
+    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::ioctl::ALL, catalogue::calls::ALL];
+    const TABLE: &'static [Section] = table::SECTIONS;
+    const DEVICES: &'static [&'static DeviceFamily] = families::OWN;
+
+    fn build(configuration: &Configuration, context: &Context) -> Box<dyn sampler::Sampler> {
+        let settings = configuration.resolve(context);
+        let open = open(&settings, &context.roots);
+        Box::new(Sampler::new(
+            settings,
+            context.roots.clone(),
+            context.node_name.clone(),
+            context.cgroups.clone(),
+            context.once.then_some(WINDOW),
+            open,
+        ))
+    }
+
+    fn explain(configuration: &Configuration, context: &Context) -> Vec<Finding> {
+        let settings = configuration.resolve(context);
+        let mut found = explain_devices(&context.roots, &settings);
+        found.extend(explain_hooks(&context.roots, &settings));
+        found
+    }
+}

@@ -1,0 +1,28 @@
+//! The source as the agent knows it.
+
+use accelscope_core::metric::Instrument;
+use accelscope_core::sampler::{self, Finding};
+use accelscope_core::source::{Context, Descriptor, Source};
+
+use super::{Sampler, Settings, explain};
+
+/// The source.
+pub static SOURCE: Descriptor = Descriptor::of::<Kubelet>();
+
+struct Kubelet;
+
+impl Source for Kubelet {
+    type Settings = Settings;
+
+    const NAME: &'static str = super::NAME;
+    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[];
+    const READS_ACCELERATORS: bool = false;
+
+    fn build(settings: &Settings, context: &Context) -> Box<dyn sampler::Sampler> {
+        Box::new(Sampler::new(settings.clone(), context.roots.clone()))
+    }
+
+    fn explain(settings: &Settings, context: &Context) -> Vec<Finding> {
+        vec![explain(&context.roots, settings)]
+    }
+}

@@ -1,0 +1,108 @@
+//! The agent's program: command line in, exit code out.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use accelscope_core::host::cgroups::Cgroups;
+use accelscope_core::source::{Context, Sources};
+use anyhow::Context as _;
+
+use crate::cli::{self, Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE};
+use crate::config::{Environment, load};
+use crate::{doctor, run, simulate};
+
+/// The agent with these sources.
+pub fn main(sources: Sources) -> ExitCode {
+    // The simulator starts this program again for each writer; that is no command for people.
+    if std::env::args().skip(1).eq(simulate::WRITER_ARGS) {
+        return report(simulate::writer_main().map(|()| EXIT_OK).map_err(Into::into));
+    }
+    match cli::parse(std::env::args_os()) {
+        Ok(command) => report(dispatch(command, sources)),
+        Err(stop) => {
+            // Nothing is left to say it with if this fails.
+            stop.print().ok();
+            stop.exit_code().into()
+        }
+    }
+}
+
+fn dispatch(command: Command, sources: Sources) -> anyhow::Result<u8> {
+    match command {
+        Command::Run(run) => run::agent(&run, sources),
+        Command::CheckConfig { file } => {
+            let (text, code) = cli::check_config(&file, sources);
+            say(&text, code)
+        }
+        Command::Doctor { config, json } => {
+            let loaded = match load(&config.inputs(Environment::of_process()), sources) {
+                Ok(loaded) => loaded,
+                Err(errors) => return say(&format!("{errors}\n"), EXIT_USAGE),
+            };
+            let roots = loaded.config.host_roots();
+            let context = Context {
+                cgroups: Cgroups::new(&roots),
+                roots,
+                node_name: String::new(),
+                once: true,
+                per_process: loaded.config.attribution.per_process,
+                sources,
+            };
+            let findings = doctor::examine(&loaded.config, &context);
+            let text = if json {
+                serde_json::to_string_pretty(&findings)? + "\n"
+            } else {
+                findings.iter().map(|finding| format!("{finding}\n")).collect()
+            };
+            say(
+                &text,
+                if doctor::can_run(&findings) {
+                    EXIT_OK
+                } else {
+                    EXIT_FAILED
+                },
+            )
+        }
+        Command::Simulate(command) => {
+            command.run().context("the simulator ended")?;
+            Ok(EXIT_OK)
+        }
+        Command::Worker { name } => {
+            let source = sources.iter().find(|source| source.name == name);
+            match source.and_then(|source| source.worker) {
+                Some(worker) => {
+                    worker().context("the worker ended")?;
+                    Ok(EXIT_OK)
+                }
+                None => say(
+                    &format!("no worker is called {name:?}: none of the samplers that are built in needs one\n"),
+                    EXIT_USAGE,
+                ),
+            }
+        }
+    }
+}
+
+/// Results go to standard output, what is wrong with usage or configuration to standard error.
+fn say(text: &str, code: u8) -> anyhow::Result<u8> {
+    let written = if code == EXIT_USAGE {
+        std::io::stderr().write_all(text.as_bytes())
+    } else {
+        std::io::stdout().write_all(text.as_bytes())
+    };
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("the result cannot be written")
+        }
+        _ => Ok(code),
+    }
+}
+
+fn report(result: anyhow::Result<u8>) -> ExitCode {
+    let code = result.unwrap_or_else(|error| {
+        // Standard error may be closed; the exit code still tells.
+        writeln!(std::io::stderr(), "agent: {error:#}").ok();
+        EXIT_FAILED
+    });
+    code.into()
+}

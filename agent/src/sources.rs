@@ -1,0 +1,19 @@
+//! The list of sources that are built in, in the order in which they are shown.
+
+use accelscope_core::source::Sources;
+
+/// One line a source: its cargo feature and its crate.
+macro_rules! sources {
+    ($($feature:literal => $package:ident),* $(,)?) => {
+        /// Every source that is built in.
+        pub const SOURCES: Sources = &[$(#[cfg(feature = $feature)] &$package::SOURCE),*];
+    };
+}
+
+sources! {
+    "hailo" => accelscope_hailo,
+    "ascend" => accelscope_ascend,
+    "nvidia" => accelscope_nvidia,
+    "ioctl" => accelscope_ioctl,
+    "kubelet" => accelscope_kubelet,
+}
