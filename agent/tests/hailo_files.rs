@@ -16,7 +16,7 @@ const FRAMES: &str = "hailo.network.frames";
 const PROCESS: &str = "hailo.process.utilization";
 const DEVICE: &str = "hw.npu.utilization";
 const ACTIVE: &str = "hailo.monitor.active";
-/// A watched directory is looked through every 5 s: what is seen well before was told by an event.
+/// A watched directory is scanned every 5 s: what is seen well before came from an event.
 const LOOK: Duration = Duration::from_secs(4);
 
 #[test]

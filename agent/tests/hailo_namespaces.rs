@@ -105,7 +105,7 @@ fn is_held(directory: (u64, u64)) -> bool {
 
 /// One test, because what it counts is of the whole process.
 #[test]
-fn writers_in_containers_are_found_told_apart_and_let_go() {
+fn writers_in_containers_are_found_distinguished_and_released() {
     if !can_run("writers_in_containers_are_found_told_apart_and_let_go") {
         return;
     }
@@ -132,8 +132,8 @@ fn writers_in_containers_are_found_told_apart_and_let_go() {
     let directories = [first.directory(), second.directory()];
     assert!(directories.iter().all(|directory| is_held(*directory)));
 
-    // It may die while a run is between its two looks at processes: the readings end in that run, and the directory is
-    // let go in the next.
+    // It may exit between the two examinations of processes in one run: the readings end in that run, and the directory
+    // is closed in the next.
     first.stop();
     run.until("the end of the first, with nothing of it held", |points| {
         is(points, DEVICE, 0.2) && !is_held(directories[0])
@@ -152,7 +152,7 @@ fn writers_in_containers_are_found_told_apart_and_let_go() {
     assert_eq!(pids(run.points(), PROCESS), [honest.init]);
     drop((attacker, honest));
 
-    // Two that share the host's directory, and have the same id in it: it cannot be told which of them wrote.
+    // Two that share the host's directory, and have the same id in it: which of them wrote is unknown.
     std::fs::create_dir(host.dir()).unwrap();
     let shared = format!(
         "mount --bind {} /mnt; mount -t tmpfs none /tmp; mkdir /tmp/hmon_files; mount --move /mnt /tmp/hmon_files",

@@ -162,7 +162,7 @@ fn hailo_is_found_by_its_class_with_the_version_that_its_calls_depend_on() {
         found["h1x"].hooks()[0].symbol,
         "hailo_integrated_nnc_fops_unlockedioctl"
     );
-    // The one id by which the monitor files' readings are told apart too.
+    // The one id by which the monitor files' readings are identified too.
     assert_eq!(hailo.hw_id, Some(accelscope_hailo::hw_id("0001:01:00.0", "", "node")));
 }
 

@@ -1,4 +1,4 @@
-//! Device allocations, asked of a kubelet over its socket, as the program shows them.
+//! Device allocations, from a kubelet's socket to the program's output.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -390,7 +390,7 @@ fn an_allocation_ends_with_its_pod_and_outlives_a_restart_of_the_kubelet() {
     drop(kubelet);
     // Another inode under the same name, as a restarted kubelet makes it.
     let kubelet = Kubelet::start(&socket(host.path()), Some(answer([])));
-    // It has not heard of its pods yet.
+    // The API server has not sent it its pods yet.
     kubelet.wait_for_questions(2);
     kubelet.say(Some(answer([one("stays", GPU), one("comes", "GPU-c")])));
     assert_eq!(
@@ -399,7 +399,7 @@ fn an_allocation_ends_with_its_pod_and_outlives_a_restart_of_the_kubelet() {
         "and nothing ended"
     );
 
-    // One that is gone for good takes what it said with it.
+    // The allocations of one that stays away end.
     drop(kubelet);
     let ended = [lines.next_but(&["stays", "comes"]), lines.next_but(&["stays", "comes"])];
     assert_eq!(
@@ -452,7 +452,7 @@ fn doctor(host: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn the_doctor_says_what_the_kubelet_answers_or_where_it_is() {
+fn the_doctor_shows_what_the_kubelet_answers_or_where_it_is() {
     let host = tempfile::tempdir().unwrap();
     let line = doctor(host.path(), &[]);
     assert!(

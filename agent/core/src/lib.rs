@@ -1,6 +1,7 @@
 //! What every part of the agent stands on: the metric model, access to the host, the contract of samplers, and the
 //! supervision of worker processes. Knows no vendor, no exporter and no file format.
 
+pub mod allocation;
 pub mod cgroup;
 mod chain;
 pub mod device;

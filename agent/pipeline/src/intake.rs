@@ -14,7 +14,7 @@ use accelscope_core::metric::{Batch, Part, catalogue, key};
 use accelscope_core::sampler::Outcome;
 use accelscope_core::telemetry;
 
-/// Shortest time between two checks for what is overdue, and the time from a run to the next check.
+/// Shortest time between two checks for what is overdue.
 const CHECK_SOONEST: Duration = Duration::from_secs(1);
 /// Longest time between two checks.
 const CHECK_LATEST: Duration = Duration::from_mins(1);
@@ -58,8 +58,7 @@ impl Intake {
             match runs.recv_timeout(next_check.saturating_duration_since(Instant::now())) {
                 Ok(run) => {
                     self.take_unless_it_panics(run);
-                    // Containers that this run was the first to see are looked up again until they have names.
-                    next_check = next_check.min(Instant::now() + CHECK_SOONEST);
+                    next_check = next_check.min(self.next_check(Instant::now()));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -7,14 +7,14 @@ use std::process::ExitStatus;
 /// Why a simulation could not start or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulateError {
-    /// A number that makes no sense.
+    /// A number out of its range.
     #[error("--{option} is {value}, but must be {allowed}")]
     Option {
         /// The flag's name.
         option: &'static str,
-        /// What was asked for.
+        /// The given value.
         value: String,
-        /// What can be asked for.
+        /// The values it can have.
         allowed: String,
     },
     /// The directory of the monitor files is not there and cannot be created.
@@ -22,7 +22,7 @@ pub enum SimulateError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
     /// The directory exists, but no file can be created in it: it usually belongs to the user who came first.
@@ -30,13 +30,13 @@ pub enum SimulateError {
     Placeholder {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
     /// A writer is this program once more, and it could not be started.
     #[error("cannot start a writer process")]
     Spawn(#[source] io::Error),
-    /// A writer gave up by itself; it has told why on standard error.
+    /// A writer failed; the reason is on its standard error.
     #[error("writer {pid} failed with {status}")]
     Writer {
         /// The writer's process id.
@@ -47,15 +47,15 @@ pub enum SimulateError {
     /// All were killed from outside, so nothing writes any more.
     #[error("no writer process is left; start the simulator again, or with --kill-some to replace killed ones")]
     NoneLeft,
-    /// A writer process was started by hand, without the simulator that tells it what to write.
+    /// A writer process was started without the simulator, whose assignment it needs.
     #[error("a writer is started by `agent simulate hailo`, not by hand")]
     Assignment(#[source] serde_json::Error),
-    /// The system refused something that always works: a signal handler, a pipe, a wait.
+    /// A system call failed that usually works: of a signal handler, a pipe, a wait.
     #[error("{what}")]
     System {
-        /// What was attempted.
+        /// The failed action.
         what: &'static str,
-        /// What the system said.
+        /// The cause.
         source: io::Error,
     },
 }

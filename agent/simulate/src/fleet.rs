@@ -29,7 +29,7 @@ pub(super) struct Fleet {
 
 struct Writer {
     child: Child,
-    /// Its standard input: when this closes, by whatever cause, the writer ends.
+    /// Its standard input: when this closes, the writer ends.
     life: ChildStdin,
 }
 
@@ -154,7 +154,7 @@ impl Writer {
     /// Asks for a normal end.
     fn end(self) -> Child {
         drop(self.life);
-        // One that somebody stopped has to run once more to notice.
+        // A stopped one must run again to see it.
         if let Some(pid) = Pid::from_raw(self.child.id() as i32)
             && let Err(error) = kill_process(pid, Signal::CONT)
         {

@@ -1,4 +1,4 @@
-//! How much each process does: plausible, and the same for the same seed.
+//! Load of each process: plausible, and the same for the same seed.
 
 use std::f64::consts::TAU;
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_s_networks_and_devices_tell_the_same_load() {
+    fn a_process_s_networks_and_devices_have_the_same_load() {
         let options = Options {
             processes: 2,
             devices: 5,

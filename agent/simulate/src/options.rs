@@ -40,7 +40,7 @@ pub struct Options {
     /// stays behind, as it does in reality; the oldest go once there are more than 64.
     pub kill_some: bool,
     /// Let load and queues move and networks fall idle. Otherwise every write of a process has the same values, with
-    /// the frame rate that [`frame_rate`](super::frame_rate) tells.
+    /// the frame rate of [`frame_rate`](super::frame_rate).
     pub vary: bool,
     /// Where all loads come from: the same seed gives the same values.
     pub seed: u64,

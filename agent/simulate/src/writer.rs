@@ -17,7 +17,7 @@ pub const WRITER_ARGS: [&str; 2] = ["simulate", "hailo-writer"];
 /// Longest assignment that is read; a real one is a few hundred bytes and a path.
 const ASSIGNMENT: u64 = 64 * 1024;
 
-/// What a writer is told, in one line of JSON on its standard input.
+/// Assignment of a writer, one line of JSON on its standard input.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Assignment {
     pub(super) options: Options,
@@ -25,10 +25,10 @@ pub(super) struct Assignment {
     pub(super) process: u32,
 }
 
-/// The process behind [`WRITER_ARGS`]: reads what to do from standard input and writes its monitor file once per
-/// interval until that input ends, which it does when the simulator stops or dies however it dies.
+/// The process behind [`WRITER_ARGS`]: reads its assignment from standard input and writes its monitor file once per
+/// interval until that input ends, as it does when the simulator exits or is killed.
 ///
-/// Signals keep their default effect, as in an application: whoever kills a writer finds its file left behind.
+/// Signals keep their default effect, as in an application: a killed writer leaves its file behind.
 pub fn writer_main() -> Result<(), SimulateError> {
     // A stopped process does not notice that its input ended; with this it goes on and ends when its parent is gone.
     set_parent_process_death_signal(Some(Signal::CONT))
@@ -51,7 +51,7 @@ pub fn writer_main() -> Result<(), SimulateError> {
         if input_ended_within(options.interval)? {
             break;
         }
-        // Like the runtime: tell, and try again after the next interval.
+        // As the runtime does: log, and try again after the next interval.
         match file.write(&load.at(pid, tick).encode()) {
             Ok(()) => failing = false,
             Err(error) if !failing => {

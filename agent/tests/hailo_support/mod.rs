@@ -73,7 +73,6 @@ impl Host {
         Settings {
             dir: self.dir(),
             discover: false,
-            max_age: None,
             min_interval: Duration::ZERO,
             ..Settings::default()
         }

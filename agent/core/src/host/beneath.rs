@@ -1,4 +1,4 @@
-//! Opening a path below a root that belongs to somebody else, never out of it.
+//! Opening a path below a directory without leaving it: names and links below it are chosen by others.
 
 use std::fs::File;
 use std::io;
@@ -11,11 +11,11 @@ use rustix::io::Errno;
 use super::HostRoots;
 use super::bounded::bounded;
 
-/// A directory, only to start from and to be looked at.
-pub(super) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// A directory as the start of a path, or for `fstat`.
+pub const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Opens `path` below `root`. A link is followed as its owner would follow it, an absolute one from `root` on. Before
-/// Linux 5.6, which cannot do that, no link is followed at all.
+/// Opens `path` below `root`, as a process whose root directory is `root` would. Before Linux 5.6, which cannot do that,
+/// no link is followed at all.
 pub(super) fn open(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let path = path.strip_prefix("/").unwrap_or(path);
     // The root itself.
@@ -24,9 +24,18 @@ pub(super) fn open(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::R
     } else {
         path
     };
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-        // Seccomp profiles that are older than openat2 refuse it as not permitted.
+    resolve(root, path, flags, ResolveFlags::IN_ROOT)
+}
+
+/// Opens `path` below `root` without following a link in any of its components.
+pub fn open_without_links(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    resolve(root, path, flags, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
+}
+
+fn resolve(root: impl AsFd, path: &Path, flags: OFlags, how: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    let how = how | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
+        // Linux before 5.6, and seccomp profiles older than openat2, which fail it with EPERM.
         Err(Errno::NOSYS | Errno::PERM) => step_by_step(root, path, flags),
         other => other,
     }
@@ -54,7 +63,7 @@ impl HostRoots {
     /// The content of the host's regular file `absolute`, at most `most` bytes long. Links resolve within the host's
     /// root; anything but a regular file is refused without being waited for.
     pub fn read(&self, absolute: impl AsRef<Path>, most: usize) -> io::Result<Vec<u8>> {
-        // A pipe would block for as long as nobody writes to it.
+        // A pipe would block until a process writes to it.
         let file = self.open(absolute.as_ref(), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
         if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -69,8 +78,8 @@ impl HostRoots {
         Ok(names.filter(|name| name != "." && name != "..").take(most).collect())
     }
 
-    /// A handle of whatever the host has at `absolute`, not opened: `/proc/self/fd/N` is another name of it. Links resolve
-    /// within the host's root.
+    /// An `O_PATH` descriptor of the host's `absolute`, of any type: `/proc/self/fd/N` is a path to it.
+    /// Links resolve within the host's root.
     pub fn find(&self, absolute: impl AsRef<Path>) -> io::Result<OwnedFd> {
         Ok(self.open(absolute.as_ref(), OFlags::PATH)?)
     }
@@ -119,6 +128,7 @@ mod tests {
         assert!(step_by_step(&root, Path::new("var/lib/plain"), OFlags::RDONLY).is_ok());
         assert!(step_by_step(&root, Path::new("link/plain"), OFlags::RDONLY).is_err());
         assert!(step_by_step(&root, Path::new("var/../../secret"), OFlags::RDONLY).is_err());
+        assert!(step_by_step(&root, Path::new("var/lib"), DIRECTORY).is_ok());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The only place that knows where `/proc`, `/sys`, `/dev` and the like are: every reader takes a [`HostRoots`], so
 //! that it runs against a fake tree in a test and against `/host/...` in a container.
 
-mod beneath;
+pub mod beneath;
 mod boot;
 pub mod bounded;
 pub mod cgroups;
@@ -12,6 +12,7 @@ mod machine;
 mod node;
 pub mod process;
 mod signals;
+pub mod sysfs;
 pub mod writer;
 
 pub use signals::is_hangup_ignored;

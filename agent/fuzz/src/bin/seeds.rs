@@ -1,4 +1,5 @@
-//! Writes seeds for the fuzzer into the given directory: every layout of the stand-in for `npu-smi`.
+//! Writes the seeds of every fuzz target below the given directory, by default `corpus`: for `npu_smi` every layout of the
+//! stand-in for the tool.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,8 @@ use clap::ValueEnum;
 use fake_npu_smi::{Family, Fault, Options, table};
 
 fn main() -> std::io::Result<()> {
-    let directory: PathBuf = std::env::args_os().nth(1).unwrap_or_else(|| "corpus/npu_smi".into()).into();
+    let corpus: PathBuf = std::env::args_os().nth(1).unwrap_or_else(|| "corpus".into()).into();
+    let directory = corpus.join("npu_smi");
     std::fs::create_dir_all(&directory)?;
     for family in Family::value_variants() {
         for (name, fault) in [("plain", Fault::None), ("orphan", Fault::Orphan), ("zeros", Fault::Zeros)] {

@@ -14,6 +14,7 @@
 //! ```
 
 mod admin;
+mod allocation;
 mod backend;
 mod child;
 pub mod dcmi;

@@ -1,25 +1,23 @@
-//! What tells one Hailo device from another: for the sampler of its monitor files and for that of its calls alike.
+//! Address and id of a Hailo device, the same for its monitor files and for its ioctls.
 
 use std::path::Path;
 
+use accelscope_core::host::sysfs;
 use uuid::{Uuid, uuid};
 
-/// PCI address or `[integrated]` of the device whose class directory in sysfs this is, as [`hw_id`] takes it.
-pub fn address_of(path: &Path) -> Option<String> {
-    let attribute = |name: &str| text(&path.join(name));
-    // From 5.3 on the address stands in `device_id`, where the PCI ids stood before.
+/// PCI address, or `[integrated]`, of the device with this class directory in sysfs.
+pub(super) fn address_of(path: &Path) -> Option<String> {
+    let attribute = |name| sysfs::text(&path.join(name));
+    // Since 5.3 `device_id` holds the address, and before that the PCI ids.
     let found = attribute("board_location").or_else(|| attribute("device_id").filter(|id| is_address(id)));
-    let found = found.or_else(|| {
-        let link = std::fs::canonicalize(path.join("device")).ok()?;
-        Some(link.file_name()?.to_string_lossy().into_owned()).filter(|name| is_address(name))
-    });
+    let found = found.or_else(|| sysfs::link(&path.join("device")).filter(|name| is_address(name)));
     found.map(|found| address(&found))
 }
 
-/// The one way of writing an address: lower case, with its PCI domain.
+/// Canonical form of an address: lower case, with its PCI domain.
 pub(crate) fn address(written: &str) -> String {
     let written = written.trim().to_ascii_lowercase();
-    if written.bytes().filter(|&byte| byte == b':').count() == 1 && is_address(&format!("0000:{written}")) {
+    if written.matches(':').count() == 1 && is_address(&format!("0000:{written}")) {
         format!("0000:{written}")
     } else {
         written
@@ -33,29 +31,13 @@ fn is_address(text: &str) -> bool {
         || (parts.len() == 4 && parts.into_iter().all(hex) && text.matches(':').count() == 2 && text.contains('.'))
 }
 
-/// A short sysfs attribute, without the newline that some lack.
-pub(crate) fn text(path: &Path) -> Option<String> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .ok()?
-        .take(4096)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-    (!text.is_empty()).then_some(text)
-}
-
 /// Namespace of the devices' ids. Random once; a change would give every device in the fleet a new id.
 const DEVICES: Uuid = uuid!("8f1d2b0e-61f7-4c0a-9d43-1f0c7c2a55e1");
 
-/// `hw.id` of a device that tells no serial number: the same after a reboot, another in each slot of each node.
+/// `hw.id` of a device that reports no serial number: the same after a reboot, another in each slot of each node.
 pub fn hw_id(address: &str, machine_id: &str, node_name: &str) -> String {
-    Uuid::new_v5(
-        &DEVICES,
-        format!("hailo\0{address}\0{machine_id}\0{node_name}").as_bytes(),
-    )
-    .to_string()
+    let name = format!("hailo\0{address}\0{machine_id}\0{node_name}");
+    Uuid::new_v5(&DEVICES, name.as_bytes()).to_string()
 }
 
 #[cfg(test)]

@@ -1,11 +1,25 @@
-//! One series of what several files say under the same name.
+//! Values of several devices, elements or files under one name.
 
 use std::collections::HashMap;
+use std::ops::Add;
 use std::sync::Arc;
 
 use accelscope_core::metric::{Attributes, Kind, Merge, Point, Value};
 
-/// One point a series, by the instrument's rule. Points of a process are told apart by it, these are not.
+/// Combines two values, each of which may be unknown.
+pub(super) fn combined<T>(a: Option<T>, b: Option<T>, how: impl FnOnce(T, T) -> T) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(how(a, b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Sum of two values, each of which may be unknown.
+pub(super) fn sum<T: Add<Output = T>>(a: Option<T>, b: Option<T>) -> Option<T> {
+    combined(a, b, T::add)
+}
+
+/// Merges points without a process to one for each series, by the rule of the instrument.
 pub(super) fn combine(points: Vec<Point>) -> Vec<Point> {
     let mut at: HashMap<(&'static str, Arc<Attributes>), usize> = HashMap::new();
     let mut combined: Vec<Point> = Vec::new();

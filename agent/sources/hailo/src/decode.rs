@@ -1,4 +1,4 @@
-//! The bytes of a monitor file, as messages.
+//! Decoder of monitor files.
 
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
@@ -12,7 +12,7 @@ pub(super) const MAX_BYTES: u64 = 4 << 20;
 /// wire an empty one takes two bytes, in memory it takes fifty.
 pub(super) const MAX_ELEMENTS: usize = 4096;
 
-/// Why a file has no values, now or at all.
+/// Why a file has no values (yet).
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotYet {
     /// Truncated by its writer, which has not written yet, or found it locked (HailoRT up to 4.21).
@@ -24,7 +24,7 @@ pub(super) enum NotYet {
     /// Half-written or no protobuf.
     #[error("cut off in the middle of a field, or no monitor file")]
     CutOff,
-    /// A field that is no `scheduler_mon.proto`.
+    /// A field that does not match `scheduler_mon.proto`.
     #[error("not as scheduler_mon.proto of HailoRT 4.10 to 5.3 has it: {0}")]
     Malformed(#[from] prost::DecodeError),
     /// More than [`MAX_ELEMENTS`].
@@ -33,7 +33,7 @@ pub(super) enum NotYet {
 }
 
 impl NotYet {
-    /// Its value of the attribute `agent.reason`; nothing where it is the normal course of a write.
+    /// Value of the attribute `agent.reason`; `None` where it happens in every write.
     pub(super) const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Empty | Self::NoPid | Self::CutOff => None,
@@ -92,7 +92,7 @@ pub(super) mod tests {
     use super::*;
     use accelscope_proto::hailo::{ProtoMonDeviceInfo, ProtoMonInfo, ProtoMonNetworkFrames, ProtoMonStreamFramesInfo};
 
-    /// What `libprotobuf` 3.20 wrote for one network, a phantom, two streams and a device.
+    /// Serialized by `libprotobuf` 3.20: one network, a phantom, two streams and a device.
     const VECTOR: &str = "0a0434323432121b0a07796f6c6f76387311b81e85eb51f83d40190000000000c04740120911ffffffffffff\
         ef7f1a620a07796f6c6f76387312390a14796f6c6f7638732f696e7075745f6c61796572311804200128ffffffffffffffffff0130ffffff\
         ffffffffffff0139000000000000f0bf121c0a0b796f6c6f7638732f6f757410011804300239000000000000e03f22200a0c303030313a30\

@@ -1,48 +1,42 @@
-//! Hailo devices, as sysfs shows them. No device node is opened: the first open of one wakes the card.
+//! Hailo devices in sysfs. No device node is opened: the first open of one wakes the card.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-pub(super) use crate::address::{address, text};
-pub use crate::address::{address_of, hw_id};
-use accelscope_core::host::HostRoots;
+use super::address::address_of;
+use accelscope_core::host::{HostRoots, sysfs};
 
-/// The drivers' classes: `hailo_chardev` up to 5.2, then one for PCIe and one for the integrated device.
+/// Classes of the drivers: `hailo_chardev` up to 5.2, then one for PCIe and one for the integrated device.
 const CLASSES: [&str; 3] = ["hailo_chardev", "hailo1x", "hailo1x_integrated"];
 
-/// Most devices that are looked at.
+/// Most devices of a class that are read.
 const MAX_DEVICES: usize = 256;
 
-/// Accelerators that run the scheduler, and with it the monitor, on the card: Hailo-10H, Hailo-15L, Hailo-12L.
+/// PCI ids of the accelerators that run the scheduler, and with it the monitor, on the card: Hailo-10H, Hailo-15L,
+/// Hailo-12L.
 const ON_CARD: [&str; 3] = ["1e60:45c4", "1e60:43a2", "1e60:26a2"];
 
 /// PCI vendor id of Hailo.
-pub(super) const PCI_VENDOR: &str = "0x1e60";
+const PCI_VENDOR: &str = "0x1e60";
 
 /// One Hailo device.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Device {
     /// PCI address or `[integrated]`.
     pub(super) address: String,
-    /// As its driver names it, e.g. `hailo0`.
+    /// Name in its class, e.g. `hailo0`.
     pub(super) name: String,
     /// Device number of its node.
     pub(super) number: Option<u64>,
-    pub(super) driver: Option<Driver>,
+    /// Kernel module that drives it.
+    pub(super) module: Option<String>,
+    pub(super) driver_version: Option<String>,
     /// Whether its scheduler runs on the card, so that the host never gets a monitor file.
     pub(super) monitored_on_card: bool,
 }
 
-/// A kernel module that drives Hailo devices.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Driver {
-    pub(super) version: Option<String>,
-    /// Where the kernel counts who uses it: each open device node is one.
-    pub(super) references: PathBuf,
-}
-
-/// The devices by address. A device that cannot be read loses only itself.
+/// Reads the devices, by address. A device that cannot be read is left out.
 pub(super) fn scan(roots: &HostRoots) -> io::Result<BTreeMap<String, Device>> {
     let mut found = BTreeMap::new();
     for class in CLASSES {
@@ -62,43 +56,25 @@ pub(super) fn scan(roots: &HostRoots) -> io::Result<BTreeMap<String, Device>> {
 }
 
 fn read(roots: &HostRoots, class: &str, path: &Path, name: &str) -> Option<Device> {
-    let attribute = |name: &str| text(&path.join(name));
-    let id = attribute("device_id");
     let Some(address) = address_of(path) else {
         tracing::debug!(path = %path.display(), "a Hailo device without an address is left out");
         return None;
     };
-    let on_card = id.is_some_and(|id| ON_CARD.contains(&id.to_ascii_lowercase().as_str()));
-    Some(Device {
-        name: name.to_owned(),
-        number: attribute("dev").and_then(|dev| number(&dev)),
-        driver: driver(roots, class, path, &address),
-        monitored_on_card: on_card || class == "hailo1x" || attribute("accelerator_type").as_deref() == Some("1"),
-        address,
-    })
-}
-
-/// By the device's own link, else the one loaded module that makes such a class.
-fn driver(roots: &HostRoots, class: &str, path: &Path, address: &str) -> Option<Driver> {
-    let links = [
-        path.join("device/driver/module"),
-        roots.sys().join("bus/pci/devices").join(address).join("driver/module"),
-    ];
+    let attribute = |name: &str| sysfs::text(&path.join(name));
     let modules = match class {
         "hailo1x" => &["hailo1x_pci"][..],
         "hailo1x_integrated" => &["hailo_integrated_nnc"],
         _ => &["hailo_pci", "hailo1x_pci", "hailo_integrated_nnc"],
     };
-    let loaded: Vec<PathBuf> = modules
-        .iter()
-        .map(|module| roots.sys().join("module").join(module))
-        .filter(|path| path.is_dir())
-        .collect();
-    let linked = links.into_iter().find(|link| link.is_dir());
-    let module = linked.or_else(|| <[PathBuf; 1]>::try_from(loaded).ok().map(|[only]| only))?;
-    Some(Driver {
-        version: text(&module.join("version")),
-        references: module.join("refcnt"),
+    let module = sysfs::module(roots, Some(path), Some(&address), modules.iter().copied());
+    let on_card = attribute("device_id").is_some_and(|id| ON_CARD.contains(&id.to_ascii_lowercase().as_str()));
+    Some(Device {
+        name: name.to_owned(),
+        number: sysfs::number(path),
+        driver_version: module.as_ref().and_then(|module| sysfs::module_version(roots, module)),
+        module,
+        monitored_on_card: on_card || class == "hailo1x" || attribute("accelerator_type").as_deref() == Some("1"),
+        address,
     })
 }
 
@@ -109,19 +85,13 @@ pub(super) fn without_driver(roots: &HostRoots) -> Vec<String> {
     };
     let hailo = entries.flatten().filter(|entry| {
         let path = entry.path();
-        text(&path.join("vendor")).as_deref() == Some(PCI_VENDOR) && !path.join("driver").exists()
+        sysfs::text(&path.join("vendor")).as_deref() == Some(PCI_VENDOR) && !path.join("driver").exists()
     });
     let mut found: Vec<_> = hailo
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     found.sort();
     found
-}
-
-/// `major:minor` as `st_rdev` has it.
-fn number(dev: &str) -> Option<u64> {
-    let (major, minor) = dev.split_once(':')?;
-    Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -184,13 +154,12 @@ pub(super) mod tests {
         let on_card: Vec<_> = found.values().map(|device| device.monitored_on_card).collect();
         assert_eq!(on_card, [false, true, true, false]);
         assert_eq!(found["0001:01:00.0"].number, Some(rustix::fs::makedev(511, 0)));
-        let driver = found["0001:01:00.0"].driver.clone().unwrap();
-        assert_eq!(driver.version.as_deref(), Some("4.23.0"));
-        assert_eq!(found["0003:01:00.0"].driver, None, "another module drives it");
+        assert_eq!(found["0001:01:00.0"].driver_version.as_deref(), Some("4.23.0"));
+        assert_eq!(found["0003:01:00.0"].module, None, "another module drives it");
     }
 
     #[test]
-    fn which_of_two_loaded_modules_drives_a_device_is_told_by_its_link_alone() {
+    fn of_two_loaded_modules_the_one_that_the_device_links_to_drives_it() {
         let host = tempfile::tempdir().unwrap();
         let root = host.path();
         plant(root, "hailo_chardev", "hailo0", &[("board_location", "0001:01:00.0")]);
@@ -198,9 +167,8 @@ pub(super) mod tests {
         module(root, "hailo1x_pci", "5.2.0");
         let version = || {
             scan(&HostRoots::new(root)).unwrap()["0001:01:00.0"]
-                .driver
-                .clone()?
-                .version
+                .driver_version
+                .clone()
         };
         assert_eq!(version(), None);
         let driver = root.join("sys/bus/pci/devices/0001:01:00.0/driver");

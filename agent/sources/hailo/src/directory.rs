@@ -1,29 +1,31 @@
-//! A directory of monitor files, opened so that nobody who can write into it leads the agent elsewhere.
+//! A directory of monitor files. Links and special files that another user of the directory puts there are not followed
+//! or opened: a device node would wake the card, a FIFO would block.
 //!
-//! Never locks: HailoRT up to 4.21 truncates before it tries its lock, so that a reader's lock leaves the file empty for
-//! an interval. Never opens anything but a regular file: a device node would wake the card, a FIFO block.
+//! Files are not locked: HailoRT up to 4.21 truncates before it tries its lock, so that a reader's lock leaves the file
+//! empty for an interval.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::Path;
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::decode::MAX_BYTES;
+use super::file_name::is_monitor_file;
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::beneath::open_without_links;
 use accelscope_core::metric::Timestamp;
 
 /// Where HailoRT writes (`SCHEDULER_MON_TMP_DIR`), relative to the root of its mount namespace.
 pub(super) const IN_ROOT: &str = "tmp/hmon_files";
 
-/// Most files of one directory that are looked at: one a process.
+/// Most files of one directory that are read: one per process.
 pub(super) const MAX_FILES: usize = 256;
 
-/// Most entries that are walked through for them: whoever may write to the directory could otherwise keep the sampler
-/// in it for good.
+/// Most directory entries that are listed: a user who can write to the directory could otherwise stall the sampler.
 const MAX_ENTRIES: usize = 16 * MAX_FILES;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -77,7 +79,7 @@ pub(super) enum ReadError {
 }
 
 impl ReadError {
-    /// Its value of the attribute `agent.reason`; nothing where it is the normal course of a write.
+    /// Value of the attribute `agent.reason`; `None` where it happens in every write.
     pub(super) const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Gone | Self::Changing => None,
@@ -89,20 +91,20 @@ impl ReadError {
 }
 
 impl Directory {
-    /// The configured one. Its parents are the administrator's; its last name may stand in a directory that everybody
-    /// can write to and must be no link.
+    /// Opens the configured directory. Its parents are the administrator's; its last component may lie in a directory that
+    /// every user can write to, and must not be a link.
     pub(super) fn configured(roots: &HostRoots, dir: &Path) -> io::Result<Self> {
         let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
             return Self::from_fd(rustix::fs::open(roots.path(dir), DIRECTORY, Mode::empty())?);
         };
         let parent = rustix::fs::open(roots.path(parent), DIRECTORY | OFlags::PATH, Mode::empty())?;
-        Self::from_fd(open_beneath(parent.as_fd(), Path::new(name), DIRECTORY)?)
+        Self::from_fd(open_without_links(parent, Path::new(name), DIRECTORY)?)
     }
 
-    /// The one of a process' mount namespace; `root` is its `/proc/<pid>/root`.
+    /// Opens the directory in a process' mount namespace; `root` is `/proc/<pid>/root`.
     pub(super) fn in_namespace(root: &Path) -> io::Result<Self> {
         let root = rustix::fs::open(root, DIRECTORY | OFlags::PATH, Mode::empty())?;
-        Self::from_fd(open_beneath(root.as_fd(), Path::new(IN_ROOT), DIRECTORY)?)
+        Self::from_fd(open_without_links(root, Path::new(IN_ROOT), DIRECTORY)?)
     }
 
     fn from_fd(fd: OwnedFd) -> io::Result<Self> {
@@ -113,23 +115,23 @@ impl Directory {
         })
     }
 
-    /// A path by which the directory itself can be watched, whatever has become of its name.
+    /// A path of the open directory, even after it was renamed.
     pub(super) fn own_path(&self) -> String {
         own_path(self.fd.as_fd())
     }
 
-    /// Whether it has been removed: a mount of it keeps showing it, empty.
+    /// Whether it was removed: a bind mount of a removed directory remains, empty.
     pub(super) fn is_deleted(&self) -> bool {
         rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
-    /// Whether others may write it from another machine, of which no event tells.
+    /// Whether it is on a network file system, whose changes by other machines give no inotify event.
     pub(super) fn is_remote(&self) -> bool {
         rustix::fs::fstatfs(&self.fd).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
     }
 
-    /// The names of its monitor files, and how many more were seen. Of more than [`MAX_FILES`] those written last:
-    /// killed writers leave theirs behind for good, and must not hide the live ones.
+    /// Names of the monitor files, and how many more there are. Of more than [`MAX_FILES`] those modified last: killed
+    /// processes leave their files, which must not hide those of live ones.
     pub(super) fn names(&self) -> io::Result<(Vec<OsString>, usize)> {
         let (mut names, mut more) = (Vec::new(), 0);
         for (nth, entry) in Dir::read_from(&self.fd)?.enumerate() {
@@ -155,7 +157,7 @@ impl Directory {
         let now = Timestamp::now();
         let written = |name: &OsString| {
             let stamp = self.stamp(name).ok()?;
-            // Nobody writes in the future: such a time was set by hand or by a clock since corrected.
+            // A time in the future was set by a tool, or by a clock that was corrected since.
             Some((stamp.modified <= now, stamp.modified))
         };
         let mut dated: Vec<_> = names.into_iter().map(|name| (written(&name), name)).collect();
@@ -164,17 +166,17 @@ impl Directory {
         dated.into_iter().map(|(_, name)| name).collect()
     }
 
-    /// The version of a file that is there now.
+    /// The present version of a file.
     pub(super) fn stamp(&self, name: &OsStr) -> Result<Stamp, ReadError> {
         let stat = rustix::fs::statat(&self.fd, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
         regular(&stat.map_err(missing)?)
     }
 
-    /// A whole file.
+    /// Reads a whole file, unless it changes meanwhile.
     pub(super) fn read(&self, name: &OsStr) -> Result<(Vec<u8>, Stamp), ReadError> {
-        // Opening by path alone has no effect on what is opened: it is looked at first.
+        // O_PATH does not open the file itself, so that its type can be checked first.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let path = open_beneath(self.fd.as_fd(), Path::new(name), flags).map_err(missing)?;
+        let path = open_without_links(&self.fd, Path::new(name), flags).map_err(missing)?;
         let found = regular(&rustix::fs::fstat(&path).map_err(missing)?)?;
         if found.size > MAX_BYTES {
             return Err(ReadError::TooLarge(found.size));
@@ -191,12 +193,6 @@ impl Directory {
             Err(ReadError::Changing)
         }
     }
-}
-
-/// Whether HailoRT would give its finished file such a name.
-pub(super) fn is_monitor_file(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    !name.ends_with(b".tmp") && !name.starts_with(b".")
 }
 
 fn regular(stat: &Stat) -> Result<Stamp, ReadError> {
@@ -239,31 +235,6 @@ fn own_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Opens `path`, none of whose parts may be a link, below `at`.
-fn open_beneath(at: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(at, path, flags, Mode::empty(), resolve) {
-        // Before Linux 5.6, and under seccomp profiles that are older than it.
-        Err(Errno::NOSYS | Errno::PERM) => open_step_by_step(at, path, flags),
-        other => other,
-    }
-}
-
-/// The same without `openat2`: no part may be a link, and none can lead upwards.
-fn open_step_by_step(at: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let step = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut held = None::<OwnedFd>;
-    let mut parts = path.components().peekable();
-    while let Some(Component::Normal(part)) = parts.next() {
-        let from = held.as_ref().map_or(at, AsFd::as_fd);
-        if parts.peek().is_none() {
-            return rustix::fs::openat(from, part, flags | OFlags::NOFOLLOW, Mode::empty());
-        }
-        held = Some(rustix::fs::openat(from, part, step, Mode::empty())?);
-    }
-    Err(Errno::INVAL)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -280,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_regular_files_and_nothing_that_a_stranger_plants() {
+    fn reads_regular_files_and_no_links_or_special_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path();
         std::fs::write(path.join("7abcdef"), b"hello").unwrap();
@@ -353,17 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn a_root_whose_tmp_is_a_link_leads_nowhere_with_and_without_openat2() {
+    fn a_root_whose_tmp_is_a_link_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let real = root.path().join("real/hmon_files");
         std::fs::create_dir_all(&real).unwrap();
         symlink("real", root.path().join("tmp")).unwrap();
         assert!(Directory::in_namespace(root.path()).is_err());
-        let fd = std::fs::File::open(root.path()).unwrap();
-        let old = |path: &str| open_step_by_step(fd.as_fd(), Path::new(path), DIRECTORY);
-        assert!(old("tmp/hmon_files").is_err());
-        assert!(old("real/../../etc").is_err());
-        assert!(old("real/hmon_files").is_ok());
         std::fs::rename(root.path().join("real"), root.path().join("x")).unwrap();
         std::fs::remove_file(root.path().join("tmp")).unwrap();
         std::fs::rename(root.path().join("x"), root.path().join("tmp")).unwrap();

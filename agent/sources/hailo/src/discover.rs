@@ -1,22 +1,23 @@
-//! Who holds a Hailo device open, and in which view of the file system.
+//! Processes that hold a Hailo device open, and their mount namespaces.
 //!
-//! An inference pod has a `/tmp` of its own: its monitor files are reached through `/proc/<pid>/root`.
+//! An inference pod has its own `/tmp`: its monitor files are reached through `/proc/<pid>/root`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::device::{Device, text};
+use super::device::Device;
 use super::directory::{DirectoryId, identity};
 use accelscope_core::host::descriptors::{Pace, char_devices};
 use accelscope_core::host::process::Processes;
+use accelscope_core::host::{HostRoots, sysfs};
 use accelscope_core::metric::ProcessKey;
 
-/// Shortest time between two walks through `/proc/*/fd`, and where the kernel tells that the number of users changed.
+/// Shortest time between two walks through `/proc/*/fd`, and where the modules' reference counts are known.
 const SOONEST: Duration = Duration::from_secs(5);
 const SOONEST_COUNTED: Duration = Duration::from_secs(1);
-/// A view of the file system: a mount namespace, and a root in it.
+
+/// A mount namespace, and a root directory in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct View {
     mount_namespace: u64,
@@ -30,7 +31,7 @@ pub(super) struct Holder {
     pub(super) view: View,
 }
 
-/// Every process that has a device of these numbers open. A process that may not be looked into is left out.
+/// Every process that has a device of these numbers open, except those whose descriptors may not be read.
 pub(super) fn holders(processes: &Processes, numbers: &BTreeSet<u64>) -> io::Result<Vec<Holder>> {
     if numbers.is_empty() {
         return Ok(Vec::new());
@@ -59,7 +60,7 @@ fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Ho
     })
 }
 
-/// The holders, kept up to date at a bounded cost.
+/// The holders, updated at a bounded cost.
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
     holders: Vec<Holder>,
@@ -67,7 +68,7 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// Those of the last walk that still live, by their view.
+    /// The holders that are still alive, by view.
     pub(super) fn views(&self) -> BTreeMap<View, Vec<ProcessKey>> {
         let mut views = BTreeMap::<_, Vec<_>>::new();
         for holder in &self.holders {
@@ -76,9 +77,10 @@ impl Discovery {
         views
     }
 
-    /// Drops the dead, and walks where it is time.
+    /// Drops holders that have exited, and walks when the pace allows.
     pub(super) fn update(
         &mut self,
+        roots: &HostRoots,
         processes: &Processes,
         devices: &BTreeMap<String, Device>,
         now: Instant,
@@ -91,7 +93,8 @@ impl Discovery {
             *self = Self::default();
             return Ok(());
         }
-        let references = references(devices);
+        let modules = devices.values().map(|device| device.module.as_deref());
+        let references = sysfs::references(roots, modules);
         let soonest = if references.is_some() { SOONEST_COUNTED } else { SOONEST };
         if now < self.pace.due(now, soonest, references, lost_one) {
             return Ok(());
@@ -107,21 +110,11 @@ impl Discovery {
     }
 }
 
-/// How many users the kernel counts for the devices' modules; unknown where one is not told.
-fn references(devices: &BTreeMap<String, Device>) -> Option<u64> {
-    let files: Option<BTreeSet<&PathBuf>> = devices
-        .values()
-        .map(|device| Some(&device.driver.as_ref()?.references))
-        .collect();
-    files?.into_iter().map(|file| text(file)?.parse::<u64>().ok()).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use accelscope_core::host::HostRoots;
 
-    /// `/dev/full` stands for the device: held open, it is found; nobody else has it open here.
+    /// `/dev/full` stands for the device: no other process has it open here.
     #[test]
     fn a_process_is_found_by_the_device_that_it_holds() {
         let processes = Processes::new(&HostRoots::new("/"));
@@ -146,19 +139,20 @@ mod tests {
 
     #[test]
     fn a_walk_is_not_repeated_while_the_kernel_counts_the_same_users() {
-        let sys = tempfile::tempdir().unwrap();
-        let references = sys.path().join("refcnt");
+        let host = tempfile::tempdir().unwrap();
+        let module = host.path().join("sys/module/hailo_pci");
+        std::fs::create_dir_all(&module).unwrap();
+        let references = module.join("refcnt");
         std::fs::write(&references, "1\n").unwrap();
+        let roots = HostRoots::new(host.path());
         let processes = Processes::new(&HostRoots::new("/"));
         let device = Device {
             address: String::new(),
             name: String::new(),
-            // Nobody holds it: a holder that ends is a reason to walk.
+            // Without a holder: one that exits is a reason to walk.
             number: Some(rustix::fs::makedev(1, 200)),
-            driver: Some(super::super::device::Driver {
-                version: None,
-                references: references.clone(),
-            }),
+            module: Some("hailo_pci".into()),
+            driver_version: None,
             monitored_on_card: false,
         };
         let devices = BTreeMap::from([(String::new(), device)]);
@@ -166,7 +160,7 @@ mod tests {
         let now = Instant::now();
         let mut walked = |seconds| {
             let now = now + Duration::from_secs(seconds);
-            discovery.update(&processes, &devices, now).unwrap();
+            discovery.update(&roots, &processes, &devices, now).unwrap();
             discovery.pace.walked_at() == Some(now)
         };
         assert!(walked(0));
@@ -177,11 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn without_devices_nobody_is_looked_at() {
+    fn without_devices_no_process_is_examined() {
         let nowhere = Processes::new(&HostRoots::new("/nonexistent"));
         assert!(holders(&nowhere, &BTreeSet::new()).unwrap().is_empty());
         let mut discovery = Discovery::default();
-        discovery.update(&nowhere, &BTreeMap::new(), Instant::now()).unwrap();
+        let roots = HostRoots::new("/nonexistent");
+        discovery
+            .update(&roots, &nowhere, &BTreeMap::new(), Instant::now())
+            .unwrap();
         assert!(discovery.views().is_empty());
     }
 }

@@ -1,35 +1,27 @@
-//! Why there is nothing to see, and what to do about it.
+//! Findings of `agent doctor` about Hailo devices, the processes that use them, and their monitor files.
+
+mod files;
 
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
-use super::decode::decode;
 use super::device::{self, Device};
-use super::directory::{Directory, DirectoryId, MAX_FILES};
+use super::directory::Directory;
 use super::discover::{Holder, holders};
-use super::reading::claimed_pid;
 use super::{NAME, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
-use accelscope_core::host::writer::{self, Writer, WriterHint};
-use accelscope_core::metric::Timestamp;
 use accelscope_core::sampler::Finding;
+use files::Files;
 
 const START_WITH: &str = "set HAILO_MONITOR=1 in its environment (SCHEDULER_MONITOR=1 before HailoRT 4.13) and start it \
     again: HailoRT looks at it once, at its start";
 
-const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
-    just ended";
-
-/// Age from which a file is thought to be left behind, where none is configured.
-const STALE: Duration = Duration::from_secs(10);
-
-/// Most bytes of a process' environment that are looked at.
+/// Most bytes of a process' environment that are read.
 const MAX_ENVIRONMENT: u64 = 256 * 1024;
 
-/// Everything that can be said about the Hailo devices of this host and what they let be seen, by looking anew.
+/// Examines the devices, processes and monitor files of the host.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let mut found = Vec::new();
     let devices = match device::scan(roots) {
@@ -44,7 +36,9 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let processes = Processes::new(roots);
     let mut files = Files::new(settings);
     match Directory::configured(roots, &settings.dir) {
-        Ok(directory) => files.add(&directory, &processes, &mut found),
+        Ok(directory) => {
+            files.add(&directory, &processes, &mut found);
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
             let remedy = "run the agent as root, or set hailo.dir to the real directory";
@@ -54,9 +48,9 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     }
     let users = users(&processes, &devices, &mut found);
     for user in &users {
-        of_user(&processes, *user, settings, &mut files, &mut found);
+        examine_user(&processes, *user, settings, &mut files, &mut found);
     }
-    of_devices(&devices, &files, users.len(), settings, &mut found);
+    examine_devices(&devices, &files, users.len(), settings, &mut found);
     let files = files.fresh.len();
     if devices.is_empty() && files == 0 && found.is_empty() {
         let remedy = "on a machine with a Hailo, load its driver (hailo_pci, hailo1x_pci) and check `lspci -d 1e60:`";
@@ -65,7 +59,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     found
 }
 
-/// One line for a run that found nothing.
+/// Why a run found nothing, in one line.
 pub(super) fn in_short(roots: &HostRoots) -> String {
     let unbound = without_driver(roots).next();
     unbound.map_or_else(
@@ -91,8 +85,14 @@ fn users(processes: &Processes, devices: &[Device], found: &mut Vec<Finding>) ->
     })
 }
 
-/// Looks into the process' own view of the file system, and says what is missing there.
-fn of_user(processes: &Processes, user: Holder, settings: &Settings, files: &mut Files<'_>, found: &mut Vec<Finding>) {
+/// Examines the monitor files in the mount namespace of a process that holds a device open.
+fn examine_user(
+    processes: &Processes,
+    user: Holder,
+    settings: &Settings,
+    files: &mut Files<'_>,
+    found: &mut Vec<Finding>,
+) {
     let pid = user.process.pid;
     let name = processes.executable_name(pid).or_else(|_| processes.command_name(pid));
     let who = format!("process {pid} ({})", name.as_deref().unwrap_or("?"));
@@ -102,9 +102,8 @@ fn of_user(processes: &Processes, user: Holder, settings: &Settings, files: &mut
         found.push(Finding::warn(NAME, what).with_remedy(remedy));
     }
     if let Ok(directory) = Directory::in_namespace(&processes.path(pid, "root")) {
-        let others = !files.directories.contains(&directory.id);
-        files.add(&directory, processes, found);
-        if others && !settings.discover {
+        let is_new = files.add(&directory, processes, found);
+        if is_new && !settings.discover {
             let what = format!("{who} has a directory of monitor files of its own, which is not looked at");
             found.push(Finding::warn(NAME, what).with_remedy("set hailo.discover = true"));
         }
@@ -128,90 +127,8 @@ fn of_user(processes: &Processes, user: Holder, settings: &Settings, files: &mut
     found.push(Finding::warn(NAME, what).with_remedy(remedy));
 }
 
-/// The monitor files of all directories, each looked at once.
-struct Files<'a> {
-    settings: &'a Settings,
-    directories: BTreeSet<DirectoryId>,
-    /// The ids that their writers have to themselves.
-    fresh: Vec<u32>,
-    stale: usize,
-}
-
-impl<'a> Files<'a> {
-    const fn new(settings: &'a Settings) -> Self {
-        Self {
-            settings,
-            directories: BTreeSet::new(),
-            fresh: Vec::new(),
-            stale: 0,
-        }
-    }
-
-    fn add(&mut self, directory: &Directory, processes: &Processes, found: &mut Vec<Finding>) {
-        if !self.directories.insert(directory.id) {
-            return;
-        }
-        let max_age = self.settings.max_age.unwrap_or(STALE);
-        let (names, more) = directory.names().unwrap_or_default();
-        if more > 0 {
-            let what =
-                format!("{more} or more monitor files are left out: only the {MAX_FILES} written last are looked at");
-            let remedy = format!(
-                "remove what killed applications left behind: find {} -type f -mmin +5 -delete",
-                self.settings.dir.display()
-            );
-            found.push(Finding::warn(NAME, what).with_remedy(remedy));
-        }
-        for name in names {
-            let Ok((bytes, stamp)) = directory.read(&name) else {
-                continue;
-            };
-            let Some(pid) = decode(&bytes)
-                .ok()
-                .and_then(|message| claimed_pid(&message.pid, &name.to_string_lossy()))
-            else {
-                continue;
-            };
-            let hint = WriterHint {
-                pid,
-                directory: directory.id,
-                seen_as: super::seen_as(self.settings),
-                written: stamp.modified,
-            };
-            let is_fresh = Timestamp::now().since(stamp.modified) <= max_age;
-            match writer::find(processes, &hint) {
-                Ok(Writer::None) if is_fresh => {
-                    self.stale += 1;
-                    let what = format!(
-                        "{} was written just now, by a process that is not there",
-                        name.display()
-                    );
-                    found.push(Finding::warn(NAME, what).with_remedy(UNSEEN));
-                }
-                Ok(Writer::None) => self.stale += 1,
-                Ok(Writer::Several(many)) if is_fresh => {
-                    self.fresh.push(pid);
-                    let what = format!(
-                        "{}: {many} processes may be its writer; shown without one",
-                        name.display()
-                    );
-                    let remedy = "give each container a /tmp of its own: do not share /tmp/hmon_files between them";
-                    found.push(Finding::warn(NAME, what).with_remedy(remedy));
-                }
-                Err(error) if is_fresh => {
-                    self.fresh.push(pid);
-                    let what = format!("{}: its writer cannot be told: {error}", name.display());
-                    let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace";
-                    found.push(Finding::warn(NAME, what).with_remedy(remedy));
-                }
-                _ if is_fresh => self.fresh.push(pid),
-                _ => self.stale += 1,
-            }
-        }
-    }
-}
-
-/// Whether its environment, as it was at the process' start, turns the monitor on; unknown where it may not be read.
+/// Whether the environment, as it was at the start of the process, turns the monitor on; unknown where it may not be
+/// read.
 fn monitor_variable(environ: &Path) -> Option<bool> {
     let mut bytes = Vec::new();
     std::fs::File::open(environ)
@@ -227,7 +144,7 @@ fn monitor_variable(environ: &Path) -> Option<bool> {
     )
 }
 
-fn of_devices(devices: &[Device], files: &Files<'_>, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
+fn examine_devices(devices: &[Device], files: &Files<'_>, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
     let dir = settings.dir.display();
     let (fresh, stale) = (files.fresh.len(), files.stale);
     let left = if stale > 0 {
@@ -272,42 +189,39 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
-            dir: "/tmp/hmon_files".into(),
-            discover: true,
-            max_age: None,
             min_interval: std::time::Duration::ZERO,
             ..Settings::default()
         }
     }
 
-    /// A host of its own, but for the processes.
+    /// A fake host with the real processes.
     fn host() -> tempfile::TempDir {
         let host = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/proc", host.path().join("proc")).unwrap();
         host
     }
 
-    fn said(host: &Path) -> Vec<Finding> {
+    fn findings(host: &Path) -> Vec<Finding> {
         explain(&HostRoots::new(host), &settings())
     }
 
     #[test]
-    fn a_host_without_hailo_is_told_apart_from_one_without_driver() {
+    fn a_host_without_hailo_differs_from_one_without_driver() {
         let host = host();
-        let found = said(host.path());
+        let found = findings(host.path());
         assert_eq!((found.len(), found[0].level), (1, Level::Nothing));
         assert_eq!(found[0].what, "no Hailo device found");
         let pci = host.path().join("sys/bus/pci/devices/0001:01:00.0");
         std::fs::create_dir_all(&pci).unwrap();
         std::fs::write(pci.join("vendor"), "0x1e60\n").unwrap();
-        let found = said(host.path());
+        let found = findings(host.path());
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].what, "Hailo device 0001:01:00.0 has no driver");
         assert_eq!(in_short(&HostRoots::new(host.path())), found[0].what);
     }
 
     #[test]
-    fn a_user_without_the_monitor_is_named_and_told_how() {
+    fn a_process_without_the_monitor_is_named_with_the_remedy() {
         let host = host();
         plant(
             host.path(),
@@ -328,7 +242,7 @@ mod tests {
             while std::fs::read(&environ).unwrap().is_empty() {
                 assert!(std::time::Instant::now() < until, "{environ} stays empty");
             }
-            let found = said(host.path());
+            let found = findings(host.path());
             child.kill().unwrap();
             child.wait().unwrap();
             let named = format!("process {} (", child.id());
@@ -359,7 +273,7 @@ mod tests {
             &[("board_location", "0001:01:00.0")],
         );
         plant(host.path(), "hailo1x", "h1x-0", &[("device_id", "0002:01:00.0")]);
-        let found = said(host.path());
+        let found = findings(host.path());
         assert!(
             found[0].what.starts_with("hailo0 (0001:01:00.0): nobody uses it"),
             "{found:?}"
@@ -368,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_live_are_told_apart_from_those_left_behind() {
+    fn files_of_live_processes_are_counted_apart_from_those_left_behind() {
         let host = host();
         plant(
             host.path(),
@@ -392,12 +306,12 @@ mod tests {
         };
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         write(child.id());
-        let said = || explain(&HostRoots::new(host.path()), &settings);
-        let found = said();
+        let findings = || explain(&HostRoots::new(host.path()), &settings);
+        let found = findings();
         assert_eq!(found, [Finding::ok(NAME, "hailo0 (0001:01:00.0): 1 monitor files")]);
         child.kill().unwrap();
         child.wait().unwrap();
-        let found = said();
+        let found = findings();
         assert!(found[0].what.ends_with("by a process that is not there"), "{found:?}");
         assert!(found[0].remedy.as_ref().unwrap().contains("hostPID"));
         assert!(

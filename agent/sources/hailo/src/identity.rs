@@ -1,12 +1,13 @@
-//! Who a device is: attributes that are made when something of it changes, and not with every batch.
+//! Attributes of devices, made when a device changes and not with every batch.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::device::{self, Device};
+use super::address::hw_id;
+use super::device::Device;
 use accelscope_core::metric::{Attributes, key};
 
-/// The devices that are known now, by address.
+/// The present devices, by address.
 #[derive(Debug)]
 pub(super) struct Identities {
     machine_id: String,
@@ -21,9 +22,9 @@ pub(super) struct Identity {
     pub(super) id: Arc<str>,
     /// `hw.id` alone.
     pub(super) label: Arc<Attributes>,
-    /// Everything.
+    /// All attributes of the device.
     pub(super) info: Arc<Attributes>,
-    /// From the file that told it last: kept, so that the series does not change when the file goes.
+    /// From the last file that had it: kept, so that the series does not change when the file is removed.
     model: Option<String>,
     device: Option<Device>,
 }
@@ -41,22 +42,22 @@ impl Identities {
         self.known.get(address)
     }
 
-    /// Forgets all but `addresses`, each with the model that a file tells now, and learns what is new of those.
+    /// Keeps `addresses`, each with the model in the present files, and makes anew the attributes that changed.
     pub(super) fn update<'a>(
         &mut self,
         devices: &BTreeMap<String, Device>,
         addresses: &BTreeMap<&'a str, Option<&'a str>>,
     ) {
         self.known.retain(|address, _| addresses.contains_key(address.as_str()));
-        for (address, told) in addresses {
+        for (address, model) in addresses {
             let device = devices.get(*address);
             let known = self.known.get(*address);
-            if known.is_some_and(|known| known.is_still(device, *told)) {
+            if known.is_some_and(|known| known.is_still(device, *model)) {
                 continue;
             }
-            let model = told.or_else(|| known?.model.as_deref()).map(ToOwned::to_owned);
+            let model = model.or_else(|| known?.model.as_deref()).map(ToOwned::to_owned);
             let id = known.map_or_else(
-                || device::hw_id(address, &self.machine_id, &self.node_name).into(),
+                || hw_id(address, &self.machine_id, &self.node_name).into(),
                 |known| Arc::clone(&known.id),
             );
             self.known
@@ -74,7 +75,7 @@ impl Identity {
         ];
         info.extend(device.map(|device| (key::HW_NAME, device.name.as_str().into())));
         info.extend(model.as_ref().map(|model| (key::HW_MODEL, model.as_str().into())));
-        let version = device.and_then(|device| device.driver.as_ref()?.version.as_ref());
+        let version = device.and_then(|device| device.driver_version.as_ref());
         info.extend(version.map(|version| (key::HW_DRIVER_VERSION, version.as_str().into())));
         Self {
             label: Attributes::new([(key::HW_ID, Arc::clone(&id).into())]).into(),
@@ -85,7 +86,7 @@ impl Identity {
         }
     }
 
-    fn is_still(&self, device: Option<&Device>, told: Option<&str>) -> bool {
-        self.device.as_ref() == device && (told.is_none() || told == self.model.as_deref())
+    fn is_still(&self, device: Option<&Device>, model: Option<&str>) -> bool {
+        self.device.as_ref() == device && (model.is_none() || model == self.model.as_deref())
     }
 }

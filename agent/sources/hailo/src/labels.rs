@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::reading::StreamName;
 use accelscope_core::metric::{Attributes, key};
 
-/// Attributes that are used again with every write, for the device that they name.
+/// Attributes of networks and streams, which include the device's id.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     device: Option<Arc<str>>,
@@ -15,8 +15,8 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// Forgets those of another device.
-    pub(super) fn are_for(&mut self, device: Option<Arc<str>>) {
+    /// Drops all where the device is another one.
+    pub(super) fn set_device(&mut self, device: Option<Arc<str>>) {
         if self.device != device {
             *self = Self {
                 device,
@@ -25,8 +25,8 @@ impl Labels {
         }
     }
 
-    /// Forgets those of names that are no longer there.
-    pub(super) fn keep<N, S>(&mut self, networks: &BTreeMap<String, N>, streams: &BTreeMap<StreamName, S>) {
+    /// Drops those whose name the file no longer has.
+    pub(super) fn retain<N, S>(&mut self, networks: &BTreeMap<String, N>, streams: &BTreeMap<StreamName, S>) {
         self.networks.retain(|name, _| networks.contains_key(name));
         self.streams.retain(|name, _| streams.contains_key(name));
     }

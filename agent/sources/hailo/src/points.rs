@@ -1,17 +1,16 @@
-//! Points from what is known of devices and files.
+//! Points of devices and monitor files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::combine::combine;
+use super::combine::{combine, sum};
 use super::device::Device;
 use super::identity::Identities;
-use super::reading::combined;
 use super::state::{File, Total};
 use accelscope_core::metric::catalogue::{hailo, hw};
 use accelscope_core::metric::{Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value};
 
-/// What lasts from one batch to the next.
+/// State from one batch to the next.
 #[derive(Debug)]
 pub(super) struct Points {
     devices: Identities,
@@ -26,9 +25,9 @@ pub(super) struct Live<'a> {
     pub(super) process: Option<ProcessKey>,
 }
 
-/// What the live files say of a device together.
+/// Values of a device over all live files.
 #[derive(Debug, Default)]
-struct Together<'a> {
+struct Totalled<'a> {
     utilization: Option<f64>,
     read: Option<Timestamp>,
     model: Option<&'a str>,
@@ -42,22 +41,22 @@ impl Points {
         }
     }
 
-    /// Everything that is true now.
+    /// Makes the points of a batch.
     pub(super) fn build(
         &mut self,
         devices: &BTreeMap<String, Device>,
         mut live: Vec<Live<'_>>,
         now: Timestamp,
     ) -> Vec<Point> {
-        let together = together(devices, &live);
-        let models = together
+        let totalled = total_of_devices(devices, &live);
+        let models = totalled
             .iter()
-            .map(|(address, together)| (*address, together.model))
+            .map(|(address, device)| (*address, device.model))
             .collect();
         self.devices.update(devices, &models);
         let mut points = Vec::new();
-        for (address, together) in &together {
-            self.of_device(address, together, now, &mut points);
+        for (address, device) in &totalled {
+            self.add_device(address, device, now, &mut points);
         }
         let mut unowned = Vec::new();
         for file in &mut live {
@@ -66,21 +65,21 @@ impl Points {
             } else {
                 &mut unowned
             };
-            self.of_file(file, to);
+            self.add_file(file, to);
         }
         self.add_unowned(live, &mut unowned);
         points.extend(combine(unowned));
         points
     }
 
-    fn of_device(&self, address: &str, together: &Together<'_>, now: Timestamp, to: &mut Vec<Point>) {
+    fn add_device(&self, address: &str, device: &Totalled<'_>, now: Timestamp, to: &mut Vec<Point>) {
         let Some(identity) = self.devices.get(address) else {
             return;
         };
         to.push(point(&hailo::DEVICE_INFO, &identity.info, None, 1i64, now));
-        let active = i64::from(together.read.is_some());
+        let active = i64::from(device.read.is_some());
         to.push(point(&hailo::MONITOR_ACTIVE, &identity.label, None, active, now));
-        if let (Some(utilization), Some(read)) = (together.utilization, together.read) {
+        if let (Some(utilization), Some(read)) = (device.utilization, device.read) {
             to.push(point(
                 &hw::NPU_UTILIZATION,
                 &identity.label,
@@ -91,14 +90,14 @@ impl Points {
         }
     }
 
-    fn of_file(&self, live: &mut Live<'_>, to: &mut Vec<Point>) {
+    fn add_file(&self, live: &mut Live<'_>, to: &mut Vec<Point>) {
         let owner = |always_pid| live.process.map(|process| Owner::Process { process, always_pid });
         if let Some(process) = live.process {
-            live.file.count_for(process);
+            live.file.assign_totals(process);
         }
         let mut labels = std::mem::take(&mut live.file.labels);
-        let Some(good) = live.file.good() else { return };
-        let (reading, read) = (&good.reading, good.read);
+        let Some(latest) = live.file.latest() else { return };
+        let (reading, read) = (&latest.reading, latest.read);
         let mut push = |instrument, attributes: &Arc<Attributes>, owner, value: Option<Value>| {
             to.extend(value.map(|value| point(instrument, attributes, owner, value, read)));
         };
@@ -109,13 +108,13 @@ impl Points {
             let utilization = device.utilization.map(Value::from);
             push(&hailo::PROCESS_UTILIZATION, &identity.label, owner(true), utilization);
         }
-        // Of several devices the file does not tell which one a network runs on.
+        // With several devices, the file does not have the one that a network runs on.
         let mut named = reading.devices.keys();
         let device = match (named.next(), named.next()) {
             (Some(address), None) => self.devices.get(address).map(|identity| Arc::clone(&identity.id)),
             _ => None,
         };
-        labels.are_for(device);
+        labels.set_device(device);
         for (name, network) in &reading.networks {
             let attributes = labels.network(name);
             push(
@@ -151,20 +150,20 @@ impl Points {
         live.file.labels = labels;
     }
 
-    /// The counters of files without a known process: what each has grown by since the last time goes into one that
-    /// several files of the same names share, and that stays when one of them goes.
+    /// Adds the counters of files without a known process. The growth of each goes into one that files with the same names
+    /// share, and that stays when one of them is removed.
     fn add_unowned(&mut self, live: Vec<Live<'_>>, to: &mut Vec<Point>) {
         let mut shown = HashMap::new();
         for live in live.into_iter().filter(|live| live.process.is_none()) {
-            let Some(good) = live.file.good() else { continue };
-            let (names, read) = (good.reading.networks.keys().cloned().collect::<Vec<_>>(), good.read);
+            let Some(latest) = live.file.latest() else { continue };
+            let (names, read) = (latest.reading.networks.keys().cloned().collect::<Vec<_>>(), latest.read);
             for name in names {
                 let Some(total) = live.file.totals.get_mut(&name) else {
                     continue;
                 };
                 let attributes = live.file.labels.network(&name);
-                let start = if total.handed > 0.0 { read } else { total.start };
-                let grown = total.hand_elsewhere();
+                let start = if total.exported > 0.0 { read } else { total.start };
+                let grown = total.export_elsewhere();
                 let sum = self
                     .unowned
                     .entry(Arc::clone(&attributes))
@@ -181,26 +180,29 @@ impl Points {
     }
 }
 
-fn together<'a>(devices: &'a BTreeMap<String, Device>, live: &'a [Live<'_>]) -> BTreeMap<&'a str, Together<'a>> {
-    let mut together: BTreeMap<&str, Together<'_>> = devices
+fn total_of_devices<'a>(
+    devices: &'a BTreeMap<String, Device>,
+    live: &'a [Live<'_>],
+) -> BTreeMap<&'a str, Totalled<'a>> {
+    let mut totalled: BTreeMap<&str, Totalled<'_>> = devices
         .keys()
-        .map(|address| (address.as_str(), Together::default()))
+        .map(|address| (address.as_str(), Totalled::default()))
         .collect();
     let only = devices.keys().next().filter(|_| devices.len() == 1);
-    for good in live.iter().filter_map(|live| live.file.good()) {
-        for (address, found) in &good.reading.devices {
-            let device = together.entry(address).or_default();
-            device.read = device.read.max(Some(good.read));
-            device.utilization = combined(device.utilization, found.utilization, |a, b| a + b);
+    for latest in live.iter().filter_map(|live| live.file.latest()) {
+        for (address, found) in &latest.reading.devices {
+            let device = totalled.entry(address).or_default();
+            device.read = device.read.max(Some(latest.read));
+            device.utilization = sum(device.utilization, found.utilization);
             device.model = device.model.or(found.model.as_deref());
         }
-        // Before 4.13 a file names no device; where there is but one, it is that one.
-        let only = only.filter(|_| good.reading.devices.is_empty());
-        if let Some(device) = only.and_then(|only| together.get_mut(only.as_str())) {
-            device.read = device.read.max(Some(good.read));
+        // Before 4.13 a file has no devices; where there is only one, it is that one.
+        let only = only.filter(|_| latest.reading.devices.is_empty());
+        if let Some(device) = only.and_then(|only| totalled.get_mut(only.as_str())) {
+            device.read = device.read.max(Some(latest.read));
         }
     }
-    together
+    totalled
 }
 
 fn point(
@@ -220,7 +222,7 @@ fn point(
     }
 }
 
-/// Whole frames: the fraction stays inside until it has become one.
+/// Whole frames; the fraction is kept for the next batch.
 fn counter(attributes: &Arc<Attributes>, owner: Option<Owner>, total: Total, time: Timestamp) -> Point {
     let frames = Value::Int((total.frames - total.elsewhere).floor() as i64);
     Point {

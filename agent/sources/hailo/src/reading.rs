@@ -1,50 +1,27 @@
-//! What one monitor file says, freed of everything that is no value.
+//! Values of one write of a monitor file.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::values::{self, IMPLAUSIBLE, REPEATED, Reason, UNNAMED};
+use super::address::address;
+use super::combine::{combined, sum};
+use super::file_name::claimed_pid;
+use super::skipped::{IMPLAUSIBLE, REPEATED, Skipped, UNNAMED};
+use super::values;
 use accelscope_core::metric::MAX_VALUE_BYTES;
 use accelscope_proto::hailo::{ProtoMon, ProtoMonStreamFramesInfo};
-
-/// How many readings gave no point, by reason.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Skipped(pub(super) BTreeMap<Reason, u64>);
-
-impl Skipped {
-    pub(super) fn add(&mut self, reason: Reason) {
-        *self.0.entry(reason).or_default() += 1;
-    }
-
-    pub(super) fn add_some(&mut self, reason: Option<Reason>) {
-        if let Some(reason) = reason {
-            self.add(reason);
-        }
-    }
-
-    pub(super) fn add_all(&mut self, more: &Self) {
-        for (reason, count) in &more.0 {
-            *self.0.entry(reason).or_default() += count;
-        }
-    }
-
-    /// The value, else `None` and one more of its reason.
-    fn keep<T>(&mut self, value: Result<T, Reason>) -> Option<T> {
-        value.map_err(|reason| self.add(reason)).ok()
-    }
-}
 
 /// One write of a monitor file.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Reading {
-    /// Its writer, in the writer's own PID namespace.
+    /// Process id of its writer in the writer's PID namespace.
     pub(super) pid: u32,
-    /// By address as [`address`](super::device::address) has it.
+    /// By canonical address.
     pub(super) devices: BTreeMap<String, Device>,
     /// By name.
     pub(super) networks: BTreeMap<String, Network>,
     pub(super) streams: BTreeMap<StreamName, Stream>,
-    /// Whether its writer is of 4.15 or later and reports the least and most frames of the interval.
+    /// Whether its writer is HailoRT 4.15 or later, which reports the least and most frames of the interval.
     pub(super) has_extremes: bool,
     pub(super) skipped: Skipped,
 }
@@ -57,7 +34,7 @@ pub(super) struct Device {
     pub(super) utilization: Option<f64>,
 }
 
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(super) struct Network {
     /// Share of the interval, summed over the devices.
     pub(super) utilization: Option<f64>,
@@ -87,8 +64,8 @@ impl Direction {
     }
 }
 
-/// Of a stream's queue, in frames.
-#[derive(Debug, Default, Clone, PartialEq)]
+/// Queue of a stream, in frames.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(super) struct Stream {
     pub(super) depth: Option<i64>,
     pub(super) min: Option<i64>,
@@ -96,10 +73,33 @@ pub(super) struct Stream {
     pub(super) capacity: Option<i64>,
 }
 
+impl Device {
+    fn add(&mut self, other: Self) {
+        self.utilization = sum(self.utilization, other.utilization);
+        self.model = self.model.take().or(other.model);
+    }
+}
+
+impl Network {
+    fn add(&mut self, other: Self) {
+        self.utilization = sum(self.utilization, other.utilization);
+        self.frame_rate = sum(self.frame_rate, other.frame_rate);
+    }
+}
+
+impl Stream {
+    fn add(&mut self, other: Self) {
+        self.depth = sum(self.depth, other.depth);
+        self.min = combined(self.min, other.min, Ord::min);
+        self.max = combined(self.max, other.max, Ord::max);
+        self.capacity = sum(self.capacity, other.capacity);
+    }
+}
+
 impl Reading {
     /// `reports_extremes`: an earlier write of the file had [`has_extremes`](Self::has_extremes).
     ///
-    /// `None` where neither the file nor its name tells a process.
+    /// `None` where neither the file nor its name has a process id.
     pub(super) fn new(message: ProtoMon, file_name: &str, reports_extremes: bool) -> Option<Self> {
         let mut reading = Self {
             pid: claimed_pid(&message.pid, file_name)?,
@@ -110,7 +110,12 @@ impl Reading {
                 model: (!device.device_arch.is_empty()).then(|| capped(device.device_arch)),
                 utilization: reading.skipped.keep(values::ratio(device.utilization)),
             };
-            reading.add_device(super::device::address(&capped(device.device_id)), found);
+            let address = address(&capped(device.device_id));
+            if address.is_empty() {
+                reading.skipped.add(UNNAMED);
+                continue;
+            }
+            insert(&mut reading.devices, address, found, Device::add, &mut reading.skipped);
         }
         for network in message.networks_infos {
             if network.network_name.is_empty() {
@@ -121,9 +126,10 @@ impl Reading {
                 utilization: reading.skipped.keep(values::ratio(network.utilization)),
                 frame_rate: reading.skipped.keep(values::frame_rate(network.fps)),
             };
-            reading.add_network(capped(network.network_name), found);
+            let name = capped(network.network_name);
+            insert(&mut reading.networks, name, found, Network::add, &mut reading.skipped);
         }
-        // Zero is absent on the wire: only a stream with other numbers (-1 while idle) tells that these are reported.
+        // Zero is absent on the wire: only a stream with another number (-1 while idle) shows that these are reported.
         let mut streams = message.net_frames_infos.iter().flat_map(|n| &n.streams_frames_infos);
         reading.has_extremes = reports_extremes || streams.any(has_extremes);
         for frames in message.net_frames_infos {
@@ -135,40 +141,9 @@ impl Reading {
         Some(reading)
     }
 
-    /// How many devices, networks and streams it has.
+    /// Number of devices, networks and streams.
     pub(super) fn elements(&self) -> usize {
         self.devices.len() + self.networks.len() + self.streams.len()
-    }
-
-    fn add_device(&mut self, address: String, found: Device) {
-        if address.is_empty() {
-            return self.skipped.add(UNNAMED);
-        }
-        match self.devices.entry(address) {
-            Entry::Vacant(free) => {
-                free.insert(found);
-            }
-            Entry::Occupied(mut taken) => {
-                let device = taken.get_mut();
-                device.utilization = combined(device.utilization, found.utilization, |a, b| a + b);
-                device.model = device.model.take().or(found.model);
-                self.skipped.add(REPEATED);
-            }
-        }
-    }
-
-    fn add_network(&mut self, name: String, found: Network) {
-        match self.networks.entry(name) {
-            Entry::Vacant(free) => {
-                free.insert(found);
-            }
-            Entry::Occupied(mut taken) => {
-                let network = taken.get_mut();
-                network.utilization = combined(network.utilization, found.utilization, |a, b| a + b);
-                network.frame_rate = combined(network.frame_rate, found.frame_rate, |a, b| a + b);
-                self.skipped.add(REPEATED);
-            }
-        }
     }
 
     fn add_stream(&mut self, network: &str, stream: ProtoMonStreamFramesInfo) {
@@ -193,18 +168,19 @@ impl Reading {
             stream: capped(stream.stream_name),
             direction,
         };
-        match self.streams.entry(name) {
-            Entry::Vacant(free) => {
-                free.insert(found);
-            }
-            Entry::Occupied(mut taken) => {
-                let stream = taken.get_mut();
-                stream.depth = combined(stream.depth, found.depth, |a, b| a + b);
-                stream.min = combined(stream.min, found.min, Ord::min);
-                stream.max = combined(stream.max, found.max, Ord::max);
-                stream.capacity = combined(stream.capacity, found.capacity, |a, b| a + b);
-                self.skipped.add(REPEATED);
-            }
+        insert(&mut self.streams, name, found, Stream::add, &mut self.skipped);
+    }
+}
+
+/// Inserts an element. One whose name occurs again is added to the first, and counted.
+fn insert<K: Ord, V>(elements: &mut BTreeMap<K, V>, name: K, found: V, add: fn(&mut V, V), skipped: &mut Skipped) {
+    match elements.entry(name) {
+        Entry::Vacant(free) => {
+            free.insert(found);
+        }
+        Entry::Occupied(mut first) => {
+            add(first.get_mut(), found);
+            skipped.add(REPEATED);
         }
     }
 }
@@ -215,47 +191,16 @@ fn has_extremes(stream: &ProtoMonStreamFramesInfo) -> bool {
         || stream.avg_pending_frames_count.to_bits() != 0
 }
 
-/// What two that may be unknown are together.
-pub(super) fn combined<T>(a: Option<T>, b: Option<T>, how: impl FnOnce(T, T) -> T) -> Option<T> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(how(a, b)),
-        (a, b) => a.or(b),
-    }
-}
-
-/// Cut here already, so that two names that differ only behind the cut are seen as one.
+/// Truncated as the attribute's value will be, so that names with the same first bytes become one element.
 fn capped(mut name: String) -> String {
     name.truncate(name.floor_char_boundary(MAX_VALUE_BYTES));
     name
 }
 
-/// `mkstemp` appends six characters to the process id, with digits among them.
-const SUFFIX: usize = 6;
-
-/// The process id that a file tells, else the one in its name.
-pub(super) fn claimed_pid(written: &str, file_name: &str) -> Option<u32> {
-    let named = file_name
-        .len()
-        .checked_sub(SUFFIX)
-        .and_then(|end| file_name.get(..end)?.parse().ok())
-        .filter(|pid| *pid > 0);
-    let written = written.parse().ok().filter(|pid| *pid > 0);
-    if let (Some(written), Some(named)) = (written, named)
-        && written != named
-    {
-        tracing::debug!(
-            file_name,
-            written,
-            named,
-            "the monitor file's content and name tell different processes"
-        );
-    }
-    written.or(named)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::decode::{decode, tests::vector};
+    use super::super::skipped::NO_SAMPLE;
     use super::*;
     use accelscope_proto::hailo::{ProtoMonDeviceInfo, ProtoMonInfo, ProtoMonNetworkFrames};
 
@@ -305,10 +250,7 @@ mod tests {
             (output.depth, output.min, output.max, output.capacity),
             (Some(0), Some(0), Some(2), Some(4))
         );
-        assert_eq!(
-            reading.skipped.0,
-            BTreeMap::from([(UNNAMED, 1), (values::NO_SAMPLE, 2)])
-        );
+        assert_eq!(reading.skipped.0, BTreeMap::from([(UNNAMED, 1), (NO_SAMPLE, 2)]));
     }
 
     #[test]
@@ -384,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_only_behind_the_cut_are_one() {
+    fn names_with_the_same_first_bytes_are_one() {
         let long = "x".repeat(MAX_VALUE_BYTES);
         let reading = read(ProtoMon {
             networks_infos: vec![
@@ -394,15 +336,5 @@ mod tests {
             ..message()
         });
         assert_eq!(reading.networks.len(), 1);
-    }
-
-    #[test]
-    fn the_file_name_tells_the_process_where_the_file_does_not() {
-        assert_eq!(claimed_pid("42", "99abcdef"), Some(42));
-        assert_eq!(claimed_pid("x", "149635kQx2a1"), Some(149_635));
-        assert_eq!(claimed_pid("x", "123456789012"), Some(123_456));
-        for (written, name) in [("0", "abcdef"), ("", ""), ("-1", "ä"), ("99999999999", "abc")] {
-            assert_eq!(claimed_pid(written, name), None, "{written} {name}");
-        }
     }
 }

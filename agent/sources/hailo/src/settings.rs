@@ -1,8 +1,9 @@
 //! Settings of the source.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::directory::IN_ROOT;
 use accelscope_core::settings;
 use accelscope_core::settings::text::{optional, text};
 use accelscope_core::settings::{Check, Enabled};
@@ -27,6 +28,13 @@ settings! {
         /// Duration: shortest time between two readings that are passed on. Frames of every write are counted all the same.
         #[serde(with = "text")]
         pub min_interval: Duration = Duration::from_secs(1),
+    }
+}
+
+impl Settings {
+    /// Paths at which a writer may see the directory of its file.
+    pub(crate) fn seen_as(&self) -> Vec<PathBuf> {
+        vec![self.dir.clone(), Path::new("/").join(IN_ROOT)]
     }
 }
 

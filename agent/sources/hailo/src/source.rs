@@ -4,9 +4,10 @@ use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue;
 use accelscope_core::sampler::{self, Finding};
-use accelscope_core::source::{Context, Descriptor, Source};
+use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Source};
 use accelscope_core::table::Section;
 
+use super::allocation::allocated_device;
 use super::{Sampler, Settings, explain, ioctl, table};
 
 /// The source.
@@ -21,6 +22,7 @@ impl Source for Hailo {
     const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::hailo::ALL];
     const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;
+    const ALLOCATED_DEVICE: Option<AllocatedDevice> = Some(allocated_device);
     const EXPLAINS_FROM_FILES: bool = true;
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn sampler::Sampler> {

@@ -1,4 +1,4 @@
-//! The directories in which monitor files appear: the configured one, and those of the views that hold a device.
+//! The monitor directories: the configured one, and those in the mount namespaces of processes that hold a device.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -19,16 +19,16 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::ProcessKey;
 
-/// Shortest time between two looks at what the kernel tells: a file is decoded at most that often.
+/// Shortest time between two reads of events: a file is decoded at most that often.
 const REST: Duration = Duration::from_millis(50);
-/// How long to wait before trying again to get an inotify instance.
+/// Time before another attempt to create an inotify instance.
 const WATCH_AGAIN: Duration = Duration::from_mins(1);
-/// How long a directory that has been removed keeps its name only where it is mounted.
+/// How long a removed directory keeps its name before it must be the source of a bind mount.
 const DELETED_LASTS: Duration = Duration::from_secs(2);
-/// Most views that are looked into.
+/// Most mount namespaces that are searched.
 const MAX_VIEWS: usize = 128;
 
-/// All directories, and the one watch for them.
+/// All directories, and the inotify instance that watches them.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     watch: Option<Watch>,
@@ -38,11 +38,11 @@ pub(super) struct Sources {
     configured: Option<Monitored>,
     namespaces: BTreeMap<View, Monitored>,
     discovery: Discovery,
-    looked_at: Option<Instant>,
+    drained_at: Option<Instant>,
     warned: Warned,
 }
 
-/// What has been said.
+/// Warnings that were logged.
 #[derive(Debug, Default)]
 struct Warned {
     watch: bool,
@@ -59,7 +59,7 @@ impl Sources {
         self.configured.iter_mut().chain(self.namespaces.values_mut())
     }
 
-    /// Opens what is new, lets go of what is gone, and tells the directories what happened to their files.
+    /// Opens new directories, closes removed ones, and passes on events of their files.
     pub(super) fn update(
         &mut self,
         roots: &HostRoots,
@@ -70,10 +70,10 @@ impl Sources {
         self.open_watch(now);
         let configured = self.find_configured(roots, &settings.dir, now);
         if settings.discover {
-            self.find_namespaces(&Processes::new(roots), devices, now);
+            self.find_namespaces(roots, devices, now);
         }
         self.drain(&settings.dir);
-        self.tell();
+        self.dispatch();
         configured
     }
 
@@ -110,7 +110,7 @@ impl Sources {
         }
         match Directory::configured(roots, dir) {
             Ok(directory) if directory.is_deleted() => {
-                // For an instant a directory that is being removed has its name still.
+                // A directory that is being removed keeps its name for a moment.
                 let since = *self.warned.deleted_since.get_or_insert(now);
                 let lasts = now.saturating_duration_since(since) >= DELETED_LASTS;
                 if lasts && !std::mem::replace(&mut self.warned.deleted, true) {
@@ -148,18 +148,19 @@ impl Sources {
         if self.parent.is_none()
             && let (Some(watch), Some(parent)) = (&self.watch, dir.parent())
         {
-            // Without it the directory is found at the next period.
+            // Without a watch the directory is found at the next period.
             self.parent = watch.add_parent(roots.path(parent)).ok();
         }
     }
 
-    fn find_namespaces(&mut self, processes: &Processes, devices: &BTreeMap<String, Device>, now: Instant) {
-        if let Err(error) = self.discovery.update(processes, devices, now) {
+    fn find_namespaces(&mut self, roots: &HostRoots, devices: &BTreeMap<String, Device>, now: Instant) {
+        let processes = &Processes::new(roots);
+        if let Err(error) = self.discovery.update(roots, processes, devices, now) {
             tracing::debug!(%error, "cannot look for processes that hold a Hailo device");
         }
         let views = self.discovery.views();
         let gone = |view: &View, held: &Monitored| !views.contains_key(view) || held.directory.is_deleted();
-        // An open directory would keep the namespace's mount alive.
+        // An open directory would keep the namespace's mounts alive.
         let lost: Vec<_> = self.namespaces.extract_if(.., |view, held| gone(view, held)).collect();
         for (_, lost) in lost {
             self.forget(lost);
@@ -188,17 +189,17 @@ impl Sources {
         }
     }
 
-    fn tell(&mut self) {
+    fn dispatch(&mut self) {
         let Some(watch) = &mut self.watch else { return };
         for event in watch.events.drain(..) {
             let mut all = self.configured.iter_mut().chain(self.namespaces.values_mut());
             match event {
                 Event::Name(from, name) => {
                     if let Some(monitored) = all.find(|monitored| monitored.watch.as_ref() == Some(&from)) {
-                        monitored.touch(name);
+                        monitored.on_event(name);
                     }
                 }
-                // What became of the directory is found by looking at it.
+                // The next update checks the directory itself.
                 Event::Lost(_) => {}
                 Event::Overflow => all.for_each(Monitored::rescan),
             }
@@ -206,10 +207,10 @@ impl Sources {
     }
 
     fn drain(&mut self, dir: &Path) {
-        self.looked_at = Some(Instant::now());
+        self.drained_at = Some(Instant::now());
         let Some(watch) = &mut self.watch else { return };
         let name = dir.file_name();
-        let wanted = |from: &WatchDescriptor, told: &OsStr| self.parent.as_ref() != Some(from) || Some(told) == name;
+        let wanted = |from: &WatchDescriptor, new: &OsStr| self.parent.as_ref() != Some(from) || Some(new) == name;
         if let Err(error) = watch.drain(wanted) {
             tracing::warn!(%error, "cannot read what changed: everything is looked at every second instead");
             self.watch = None;
@@ -218,12 +219,12 @@ impl Sources {
         }
     }
 
-    /// Blocks until something happened to a monitor file or its directory, at most until `until`.
+    /// Blocks until a monitor file or its directory changes, at most until `until`.
     pub(super) fn wait(&mut self, dir: &Path, until: Instant) {
         let sleep = |until: Instant| std::thread::sleep(until.saturating_duration_since(Instant::now()));
         let until = self.all().filter_map(Monitored::due).fold(until, Instant::min);
         loop {
-            sleep(self.looked_at.map_or(until, |last| (last + REST).min(until)));
+            sleep(self.drained_at.map_or(until, |last| (last + REST).min(until)));
             let Some(watch) = &self.watch else {
                 return sleep(until);
             };

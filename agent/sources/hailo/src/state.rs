@@ -1,4 +1,4 @@
-//! What is known of one monitor file over its writes: values, age, counters.
+//! State of one monitor file over its writes: values, age, counters.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use super::owner::Owner;
 use super::reading::Reading;
 use accelscope_core::metric::{ProcessKey, Timestamp};
 
-/// The age limit where none is configured: that many write intervals, and at least that long.
+/// Default age limit in write intervals, and its least.
 const INTERVALS: u32 = 3;
 const LEAST_MAX_AGE: Duration = Duration::from_secs(5);
 
-/// Modification times are of the wall clock, which is set now and then (a Raspberry Pi has none until it has found a
-/// time server). Where it and the running clock differ by more, the running clock is right.
+/// Modification times are those of the wall clock, which is set now and then (a Raspberry Pi has no battery for it).
+/// Where it differs from the monotonic clock by more than this, the monotonic clock is used.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
-/// Most networks whose counters are kept while they are not in the file.
+/// Most networks whose counters are kept although the file no longer has them.
 const MAX_TOTALS: usize = 1024;
 
 /// A point in time by both clocks.
@@ -40,11 +40,11 @@ impl Moment {
 #[derive(Debug, Default)]
 pub(super) struct File {
     seen: Option<Seen>,
-    good: Option<Good>,
-    /// The last ones, oldest first.
+    latest: Option<Latest>,
+    /// The last write intervals, oldest first.
     intervals: VecDeque<Duration>,
     pub(super) totals: BTreeMap<String, Total>,
-    /// The process that last got the totals.
+    /// The process whose counters last included the totals.
     counted_for: Option<ProcessKey>,
     pub(super) owner: Owner,
     pub(super) labels: Labels,
@@ -58,7 +58,7 @@ struct Seen {
 
 /// The last write that had values.
 #[derive(Debug)]
-pub(super) struct Good {
+pub(super) struct Latest {
     pub(super) reading: Reading,
     pub(super) written: Timestamp,
     pub(super) read: Timestamp,
@@ -71,10 +71,10 @@ pub(super) struct Good {
 pub(super) struct Total {
     pub(super) frames: f64,
     pub(super) start: Timestamp,
-    /// How much of it some counter has.
-    pub(super) handed: f64,
-    /// How much of that is another counter than the present process': that of files without a known process, or that of
-    /// a process that the file was thought to be of before.
+    /// The part of it that a counter already includes.
+    pub(super) exported: f64,
+    /// The part of `exported` in another counter than that of the present owner: in that of files without a known process,
+    /// or in that of a previous owner.
     pub(super) elsewhere: f64,
 }
 
@@ -83,42 +83,43 @@ impl Total {
         Self {
             frames: 0.0,
             start,
-            handed: 0.0,
+            exported: 0.0,
             elsewhere: 0.0,
         }
     }
 
-    /// What has been counted since it was last asked for, for another counter than the present process'.
-    pub(super) const fn hand_elsewhere(&mut self) -> f64 {
-        let grown = self.frames - self.handed;
-        self.handed = self.frames;
+    /// Takes the frames since the last call into another counter than that of the present owner.
+    pub(super) const fn export_elsewhere(&mut self) -> f64 {
+        let grown = self.frames - self.exported;
+        self.exported = self.frames;
         self.elsewhere += grown;
         grown
     }
 }
 
 impl File {
-    /// Whether this version has been looked at.
-    pub(super) fn knows(&self, stamp: Stamp) -> bool {
+    /// Whether this version has been processed.
+    pub(super) fn has_seen(&self, stamp: Stamp) -> bool {
         self.seen.as_ref().is_some_and(|seen| seen.stamp == stamp)
     }
 
     /// Whether its writer is known to report the least and most frames of each interval.
     pub(super) fn has_extremes(&self) -> bool {
-        self.good.as_ref().is_some_and(|good| good.reading.has_extremes)
+        self.latest.as_ref().is_some_and(|latest| latest.reading.has_extremes)
     }
 
-    pub(super) fn good(&self) -> Option<&Good> {
-        self.good.as_ref()
+    /// The last write that had values.
+    pub(super) fn latest(&self) -> Option<&Latest> {
+        self.latest.as_ref()
     }
 
-    /// How many series it makes, about.
+    /// Number of its devices, networks and streams.
     pub(super) fn elements(&self) -> usize {
-        self.good.as_ref().map_or(0, |good| good.reading.elements())
+        self.latest.as_ref().map_or(0, |latest| latest.reading.elements())
     }
 
-    /// A new version; `None` where it has no values (yet): the last ones stay until they are too old.
-    pub(super) fn wrote(&mut self, stamp: Stamp, reading: Option<Reading>, now: Moment) {
+    /// Records a new version. Without values (yet), the last ones stay until their age limit.
+    pub(super) fn record(&mut self, stamp: Stamp, reading: Option<Reading>, now: Moment) {
         let before = self.seen.replace(Seen { stamp, at: now.instant });
         let interval = before.map(|before| interval(&before, stamp, now.instant));
         let Some(reading) = reading else { return };
@@ -129,7 +130,7 @@ impl File {
             }
         }
         self.count(&reading, interval.unwrap_or_default(), now.wall);
-        self.good = Some(Good {
+        self.latest = Some(Latest {
             reading,
             written: stamp.modified,
             read: now.wall,
@@ -150,34 +151,34 @@ impl File {
         if self.totals.len() > MAX_TOTALS {
             self.totals.retain(|name, _| reading.networks.contains_key(name));
         }
-        self.labels.keep(&reading.networks, &reading.streams);
+        self.labels.retain(&reading.networks, &reading.streams);
     }
 
-    /// The totals go to this process from now on. What another one got stays that one's.
-    pub(super) fn count_for(&mut self, process: ProcessKey) {
+    /// Assigns the totals to this process from now on, except what the counters of another already include.
+    pub(super) fn assign_totals(&mut self, process: ProcessKey) {
         let another = self
             .counted_for
             .replace(process)
             .is_some_and(|before| before != process);
         for total in self.totals.values_mut() {
             if another {
-                total.elsewhere = total.handed;
+                total.elsewhere = total.exported;
             }
-            total.handed = total.frames;
+            total.exported = total.frames;
         }
     }
 
-    /// Age of the values: how old the file was when it was read, and the time since by the running clock. So neither a
-    /// clock that is set nor a file from the future keeps values alive.
+    /// Age of the values: that of the file when it was read, and the monotonic time since. So neither a clock that is set
+    /// nor a file from the future keeps values alive.
     pub(super) fn age(&self, now: Instant) -> Option<Duration> {
-        let good = self.good.as_ref()?;
-        Some(good.age_when_read + now.saturating_duration_since(good.read_at))
+        let latest = self.latest.as_ref()?;
+        Some(latest.age_when_read + now.saturating_duration_since(latest.read_at))
     }
 
     /// Age from which its values are not shown.
     pub(super) fn max_age(&self, configured: Option<Duration>) -> Duration {
         configured.unwrap_or_else(|| {
-            // The median: a writer that was stopped once does not make its file live long.
+            // The median: one long pause of the writer does not raise the limit.
             let mut sorted: Vec<_> = self.intervals.iter().copied().collect();
             sorted.sort();
             let usual = sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or_default();
@@ -192,13 +193,13 @@ impl File {
 
 /// Time between two writes: of the modification times, unless the wall clock was set between them.
 fn interval(before: &Seen, stamp: Stamp, at: Instant) -> Duration {
-    let told = stamp.modified.since(before.stamp.modified);
-    let lived = at.saturating_duration_since(before.at);
+    let by_wall = stamp.modified.since(before.stamp.modified);
+    let monotonic = at.saturating_duration_since(before.at);
     let set_back = stamp.modified < before.stamp.modified;
-    if set_back || told.abs_diff(lived) > CLOCK_SLACK {
-        lived
+    if set_back || by_wall.abs_diff(monotonic) > CLOCK_SLACK {
+        monotonic
     } else {
-        told
+        by_wall
     }
 }
 
@@ -224,7 +225,7 @@ mod tests {
             }
         }
 
-        /// All in ms: modification time by the wall clock, and when it was seen by the running clock.
+        /// All in ms: modification time by the wall clock, and when it was seen by the monotonic clock.
         fn write(&mut self, modified: u64, seen: u64, fps: Option<f64>) {
             let network = Network {
                 frame_rate: fps,
@@ -253,7 +254,7 @@ mod tests {
                 instant: self.at(seen),
                 wall: ms(START + seen),
             };
-            self.file.wrote(stamp, reading, now);
+            self.file.record(stamp, reading, now);
         }
 
         fn at(&self, ms: u64) -> Instant {
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_left_long_ago_is_stale_at_first_sight() {
+    fn a_file_that_was_left_long_ago_is_stale_when_first_read() {
         let mut writer = Writer::new();
         writer.write(0, 3_600_000, Some(30.0));
         assert!(!writer.file.is_fresh(None, writer.at(3_600_000)));

@@ -1,26 +1,16 @@
-//! Which numbers of a monitor file are values, and which stand for "unknown".
+//! Numbers of a monitor file as values, without those that stand for "unknown".
 //!
-//! `HailoRT`, `utils/profiler/monitor_handler.cpp`: a queue that saw nothing has -1, a network without an output stream
+//! `HailoRT`, `utils/profiler/monitor_handler.cpp`: a queue without events has -1, a network without an output stream
 //! has `DBL_MAX` frames per second (the minimum over nothing).
 
-/// Why a number gives no point: its value of the attribute `agent.reason`.
-pub(super) type Reason = &'static str;
+use super::skipped::{IMPLAUSIBLE, NO_SAMPLE, Reason};
 
-/// The writer says that it has no value.
-pub(super) const NO_SAMPLE: Reason = "no_sample";
-/// Not finite, or of a size that no device reaches.
-pub(super) const IMPLAUSIBLE: Reason = "implausible";
-/// The element has no name: HailoRT inserts such phantoms for handles that it does not know.
-pub(super) const UNNAMED: Reason = "unnamed";
-/// The name occurs again in the same file; its values were combined.
-pub(super) const REPEATED: Reason = "repeated_name";
-
-/// Far above what any device or sum over devices reaches, far below where sums of such numbers lose their meaning.
+/// Above what any device or sum over devices reaches, below where sums of such numbers lose their precision.
 const MAX_PERCENT: f64 = 1e6;
 const MAX_FRAMES_PER_SECOND: f64 = 1e9;
 const MAX_FRAMES: i32 = 1 << 24;
 
-/// A ratio from per cent. More than 1 is possible: several devices add up, and the runtime reads its clock twice.
+/// Converts per cent to a ratio. More than 1 is possible: several devices add up, and the runtime reads its clock twice.
 pub(super) fn ratio(percent: f64) -> Result<f64, Reason> {
     if (0.0..=MAX_PERCENT).contains(&percent) {
         Ok(percent / 100.0)
@@ -47,7 +37,7 @@ fn unknown(number: f64) -> Reason {
     }
 }
 
-/// Frames in a queue. Below 0 are the sentinel -1 and the moments in which the runtime's unsigned counter wraps.
+/// Frames in a queue. Negative numbers are the sentinel -1, and the runtime's unsigned counter while it wraps.
 pub(super) fn depth(frames: i32) -> Result<i64, Reason> {
     match frames {
         0..=MAX_FRAMES => Ok(frames.into()),
@@ -56,7 +46,7 @@ pub(super) fn depth(frames: i32) -> Result<i64, Reason> {
     }
 }
 
-/// Frames that a queue holds: its size times the number of devices, so never 0.
+/// Capacity of a queue in frames: its size times the number of devices, so never 0.
 pub(super) fn capacity(frames: i32) -> Result<i64, Reason> {
     if frames == 0 { Err(NO_SAMPLE) } else { depth(frames) }
 }

@@ -1,4 +1,4 @@
-//! What changed, from inotify.
+//! Changes of monitor directories, by inotify.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -11,10 +11,10 @@ use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// Most events that are kept before everything is looked at instead.
+/// Most events that are queued before all directories are scanned instead.
 const MAX_EVENTS: usize = 4096;
 
-/// A file is written in place (closed after writing) or renamed over its predecessor (moved to).
+/// Events of a monitor directory: HailoRT writes a file in place (close after write) or renames it (moved to).
 const FILES: WatchMask = WatchMask::CLOSE_WRITE
     .union(WatchMask::MOVED_TO)
     .union(WatchMask::MOVED_FROM)
@@ -23,24 +23,24 @@ const FILES: WatchMask = WatchMask::CLOSE_WRITE
     .union(WatchMask::MOVE_SELF)
     .union(WatchMask::ONLYDIR);
 
-/// For a directory to appear in.
+/// Events of the parent of a directory that does not exist yet.
 const PARENT: WatchMask = WatchMask::CREATE
     .union(WatchMask::MOVED_TO)
     .union(WatchMask::ONLYDIR)
     .union(WatchMask::MASK_ADD);
 
-/// Something happened.
+/// A change.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// To a file of a watched directory, or to a name in a watched parent.
+    /// Of a file in a watched directory, or of a name in a watched parent.
     Name(WatchDescriptor, OsString),
-    /// To a watched directory: it was removed, moved, or unmounted.
+    /// Removal, rename or unmount of a watched directory.
     Lost(WatchDescriptor),
-    /// More than the kernel or the agent kept.
+    /// More events than the kernel or the agent queues.
     Overflow,
 }
 
-/// The inotify instance and what it told.
+/// The inotify instance and its events.
 #[derive(Debug)]
 pub(super) struct Watch {
     inotify: Inotify,
@@ -57,24 +57,24 @@ impl Watch {
         })
     }
 
-    /// For the files of a directory.
+    /// Watches the files of a directory.
     pub(super) fn add(&self, directory: impl AsRef<Path>) -> io::Result<WatchDescriptor> {
         self.inotify.watches().add(directory, FILES)
     }
 
-    /// For names that appear in a directory.
+    /// Watches for names that appear in a directory.
     pub(super) fn add_parent(&self, parent: impl AsRef<Path>) -> io::Result<WatchDescriptor> {
         self.inotify.watches().add(parent, PARENT)
     }
 
     pub(super) fn remove(&self, watch: WatchDescriptor) {
         if let Err(error) = self.inotify.watches().remove(watch) {
-            // The kernel removed it with its directory.
+            // The kernel removes a watch with its directory.
             tracing::trace!(%error, "inotify watch was already gone");
         }
     }
 
-    /// Takes what the kernel holds into [`events`](Self::events), leaving out what `wanted` does not want.
+    /// Moves the kernel's events to [`events`](Self::events), except names that `wanted` rejects.
     pub(super) fn drain(&mut self, wanted: impl Fn(&WatchDescriptor, &OsStr) -> bool) -> io::Result<()> {
         loop {
             let events = match self.inotify.read_events(&mut self.buffer) {
@@ -104,7 +104,7 @@ impl Watch {
         }
     }
 
-    /// Blocks until the kernel holds an event, at most until `until`.
+    /// Blocks until there is an event, at most until `until`.
     pub(super) fn poll(&self, until: Instant) -> io::Result<()> {
         let left = until.saturating_duration_since(Instant::now());
         // Rounded up: a poll that ends early would only be repeated.
@@ -120,7 +120,7 @@ impl Watch {
     }
 }
 
-/// What to do about a watch that could not be had, if anything can be done.
+/// Remedy for a watch that could not be added.
 pub(super) fn remedy(error: &io::Error) -> &'static str {
     match Errno::from_io_error(error) {
         Some(Errno::MFILE) => "raise the sysctl fs.inotify.max_user_instances",
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_of_writing_are_told_and_reading_is_not() {
+    fn both_ways_of_writing_give_events_and_reading_gives_none() {
         let dir = tempfile::tempdir().unwrap();
         let mut watch = Watch::new().unwrap();
         let wd = watch.add(dir.path()).unwrap();

@@ -1,4 +1,4 @@
-//! The one question that is asked.
+//! Client for kubelet PodResources List.
 
 use std::fs::File;
 use std::io;
@@ -19,10 +19,10 @@ use super::restart::SocketId;
 use accelscope_core::host::HostRoots;
 
 const LIST: &str = "/v1.PodResourcesLister/List";
-/// What kubelet's own client takes (`defaultPodResourcesMaxSize` in `pkg/kubelet/apis/podresources/constants.go`).
-const MOST_BYTES: usize = 16 << 20;
+/// Largest response, as in the kubelet's own client (`defaultPodResourcesMaxSize` in `pkg/kubelet/apis/podresources/constants.go`).
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// Why there is no list.
+/// Why a List call failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("no kubelet has a socket at {}", socket.display())]
@@ -66,7 +66,7 @@ pub(super) enum Error {
 }
 
 impl Error {
-    /// Whether it is what a machine without a usable kubelet answers.
+    /// Whether a machine without a usable kubelet gives this error.
     pub(super) fn means_nothing_here(&self) -> bool {
         match self {
             Self::Absent { .. } | Self::NoSocket { .. } | Self::Forbidden { .. } | Self::Silent { .. } => true,
@@ -79,7 +79,7 @@ impl Error {
     }
 }
 
-/// Asks one kubelet, each time over a connection of its own: a restarted kubelet has another socket.
+/// Client of one kubelet. Each call opens its own connection, because a restarted kubelet has another socket.
 #[derive(Debug)]
 pub(super) struct Client {
     roots: HostRoots,
@@ -92,23 +92,24 @@ impl Client {
         Self { roots, socket, timeout }
     }
 
-    /// What every container of the node was given. Blocks the calling thread, for the timeout at most.
+    /// Lists the devices of every container of the node, and identifies the socket that answered. Blocks the calling
+    /// thread, for the timeout at most.
     pub(super) fn list(&self) -> Result<(ListPodResourcesResponse, SocketId), Error> {
         let (socket, id) = self.find()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(Error::Runtime)?;
-        let answer = runtime.block_on(async { tokio::time::timeout(self.timeout, self.ask(&socket)).await });
+        let response = runtime.block_on(async { tokio::time::timeout(self.timeout, self.call(&socket)).await });
         let slow = |_| Error::Slow {
             socket: self.socket.clone(),
             within: self.timeout,
         };
-        Ok((answer.map_err(slow)??, id))
+        Ok((response.map_err(slow)??, id))
     }
 
-    /// A handle of the socket rather than its path: links resolve within the host's root (MicroK8s makes
-    /// `/var/lib/kubelet` one), and a long path would not fit into a socket's address.
+    /// Opens the socket with `O_PATH`: symbolic links resolve within the host's root (MicroK8s makes `/var/lib/kubelet`
+    /// one), and a long path would not fit into `sockaddr_un`.
     fn find(&self) -> Result<(File, SocketId), Error> {
         let found = self.roots.find(&self.socket).map_err(|source| self.io(source))?;
         let found = File::from(found);
@@ -129,7 +130,7 @@ impl Client {
         }
     }
 
-    async fn ask(&self, socket: &File) -> Result<ListPodResourcesResponse, Error> {
+    async fn call(&self, socket: &File) -> Result<ListPodResourcesResponse, Error> {
         let stream = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd()))
             .await
             .map_err(|source| self.io(source))?;
@@ -142,18 +143,18 @@ impl Client {
             socket: self.socket.clone(),
             source,
         };
-        // gRPC wants an authority, and grpc-go refuses one that is no host's name.
+        // gRPC requires an authority, and grpc-go rejects one that is not a host name.
         let channel = Endpoint::from_static("http://localhost")
             .connect_with_connector(once)
             .await
             .map_err(failed)?;
-        let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(MOST_BYTES);
+        let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
         grpc.ready().await.map_err(failed)?;
         let request = Request::new(ListPodResourcesRequest {});
-        let answer = grpc
+        let response = grpc
             .unary(request, PathAndQuery::from_static(LIST), ProstCodec::default())
             .await;
-        answer.map(tonic::Response::into_inner).map_err(|status| {
+        response.map(tonic::Response::into_inner).map_err(|status| {
             let socket = self.socket.clone();
             if status.code() == Code::Unimplemented {
                 return Error::TooOld { socket };

@@ -1,4 +1,4 @@
-//! What `agent doctor` says of the kubelet.
+//! Findings of `agent doctor` about the kubelet.
 
 use std::path::Path;
 
@@ -18,12 +18,12 @@ const OTHER_ROOTS: [&str; 4] = [
     "/var/lib/rancher/k3s/agent/kubelet",
 ];
 
-/// Asks it once, as the sampler does.
+/// Calls the kubelet once, as the sampler does.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Finding {
     let client = Client::new(roots.clone(), settings.socket(), TIMEOUT);
     match client.list() {
         Ok((response, _)) => {
-            let (points, skipped) = points(&response, Timestamp::now());
+            let (points, skipped) = points(&response, &[], Timestamp::now());
             let claimed = points
                 .iter()
                 .filter(|point| point.attributes.get(key::ACCEL_RESOURCE_NAME).is_none());
@@ -68,7 +68,7 @@ fn failure(roots: &HostRoots, settings: &Settings, error: &Error) -> Finding {
     Finding::warn(NAME, what).with_remedy(remedy)
 }
 
-/// Another root with a socket.
+/// Another root directory with a socket.
 fn elsewhere(roots: &HostRoots, root: &Path) -> Option<&'static str> {
     let has_one = |other: &&str| roots.find(Path::new(other).join("pod-resources/kubelet.sock")).is_ok();
     std::iter::once(super::DEFAULT_ROOT)

@@ -1,11 +1,10 @@
-//! Which container was given which device, from the node's kubelet: known even while the device is idle.
+//! Devices that the node's kubelet has allocated to containers, idle ones included.
 //!
-//! The kubelet's PodResources API (v1, gRPC over a unix socket) is asked for the whole list once a period. It tells of
-//! device plugins' resources and, where the kubelet's feature is on, of claims (DRA).
+//! Calls List of the kubelet's PodResources API (v1, gRPC over a unix socket) once a period. The response has resources
+//! of device plugins and, where the kubelet's feature gate is on, resource claims (DRA).
 
 mod allocation;
 mod client;
-mod device;
 mod explain;
 mod restart;
 mod settings;
@@ -22,6 +21,7 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::{accel, agent};
 use accelscope_core::metric::{Batch, Instrument, Part, Timestamp, key};
 use accelscope_core::sampler::{Descriptor, Outcome};
+use accelscope_core::source::AllocatedDevice;
 use accelscope_core::telemetry;
 
 pub use self::explain::explain;
@@ -29,44 +29,45 @@ pub use self::settings::Settings;
 pub use self::source::SOURCE;
 
 const NAME: &str = "kubelet";
-/// Where a kubelet keeps its files unless told otherwise (`--root-dir`).
+/// Default of the kubelet's `--root-dir`.
 pub const DEFAULT_ROOT: &str = "/var/lib/kubelet";
-/// Longest time for one list, from the connection to the answer's end. A kubelet answers from memory.
+/// Longest time for one call, from the connection to the end of the response. A kubelet answers from memory.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 static INSTRUMENTS: [&Instrument; 1] = [&accel::DEVICE_ALLOCATION];
 
-/// The sampler.
+/// The sampler `kubelet`.
 #[derive(Debug)]
 pub struct Sampler {
     settings: Settings,
     client: Client,
+    vendors: Vec<AllocatedDevice>,
     memory: Memory,
-    forbidden: bool,
+    warned_forbidden: bool,
     skipped: Counter<u64>,
 }
 
 impl Sampler {
-    /// Asks nobody yet.
-    pub fn new(settings: Settings, roots: HostRoots) -> Self {
+    /// Connects to nothing yet. The first of `vendors` that recognizes an id gives its attributes.
+    pub fn new(settings: Settings, roots: HostRoots, vendors: Vec<AllocatedDevice>) -> Self {
         Self {
             client: Client::new(roots, settings.socket(), TIMEOUT),
             settings,
+            vendors,
             memory: Memory::default(),
-            forbidden: false,
+            warned_forbidden: false,
             skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
         }
     }
 
-    /// Nothing can be done about a kubelet that was never there; one that restarts comes back.
-    fn judge(&mut self, error: Error) -> Outcome {
-        if matches!(error, Error::Forbidden { .. }) && !std::mem::replace(&mut self.forbidden, true) {
+    /// A kubelet that has answered before is expected back.
+    fn failed(&mut self, error: Error) -> Outcome {
+        if matches!(error, Error::Forbidden { .. }) && !std::mem::replace(&mut self.warned_forbidden, true) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "no device allocations are shown: run the agent as root, or set kubelet.enabled = false",
             );
         }
-        // One that has answered before is no sign of there being none.
         if error.means_nothing_here() && self.memory.is_empty() {
             Outcome::NothingHere(error.to_string())
         } else {
@@ -88,10 +89,10 @@ impl accelscope_core::sampler::Sampler for Sampler {
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         let (response, socket) = match self.client.list() {
             Ok(answer) => answer,
-            Err(error) => return self.judge(error),
+            Err(error) => return self.failed(error),
         };
-        self.forbidden = false;
-        let (points, skipped) = points(&response, Timestamp::now());
+        self.warned_forbidden = false;
+        let (points, skipped) = points(&response, &self.vendors, Timestamp::now());
         if skipped > 0 {
             let labels = [
                 telemetry::label(key::AGENT_SAMPLER, NAME),
@@ -101,7 +102,7 @@ impl accelscope_core::sampler::Sampler for Sampler {
         }
         out.push(Batch {
             part: Part::whole(NAME),
-            points: self.memory.settle(socket, points, Instant::now()),
+            points: self.memory.complete(socket, points, Instant::now()),
         });
         Outcome::Sampled
     }

@@ -1,5 +1,7 @@
-//! A kubelet that has just started knows no pods until it has heard from the API server, and says so: kubelet 1.34.4
-//! answered with an empty list for a second while its pods kept running on their devices.
+//! Allocations across a restart of the kubelet.
+//!
+//! A kubelet that has just started lists no pods until the API server has sent them: kubelet 1.34.4 answered with an
+//! empty list for a second while its pods kept running on their devices.
 
 use std::collections::HashSet;
 use std::fs::Metadata;
@@ -8,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::metric::Point;
 
-/// How long the list of a kubelet that has started anew may lack what its predecessor had allocated.
-const SETTLE: Duration = Duration::from_mins(1);
+/// How long after a restart the list may lack what was allocated before.
+const GRACE: Duration = Duration::from_mins(1);
 
-/// Which kubelet answered: each makes a socket of its own. Inode numbers are used again at once, so the time counts too.
+/// Identity of the socket that answered: each start of a kubelet creates one. Inode numbers are reused at once, so the
+/// change time belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SocketId {
     device: u64,
@@ -29,7 +32,7 @@ impl From<&Metadata> for SocketId {
     }
 }
 
-/// What was allocated when the kubelet was last believed.
+/// The allocations of the previous response.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     socket: Option<SocketId>,
@@ -38,15 +41,15 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Nothing was ever heard.
+    /// Whether no kubelet has ever answered.
     pub(super) fn is_empty(&self) -> bool {
         self.socket.is_none()
     }
 
-    /// The points of an answer, and of a kubelet that has just started those of its predecessor too.
-    pub(super) fn settle(&mut self, socket: SocketId, mut points: Vec<Point>, now: Instant) -> Vec<Point> {
+    /// Adds to the points of a response those of before a restart, while they may still be missing.
+    pub(super) fn complete(&mut self, socket: SocketId, mut points: Vec<Point>, now: Instant) -> Vec<Point> {
         if self.socket.is_some_and(|before| before != socket) {
-            self.until = Some(now + SETTLE);
+            self.until = Some(now + GRACE);
         }
         self.socket = Some(socket);
         if self.until.is_some_and(|until| now < until) {
@@ -93,11 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_kubelet_forgets_is_believed_at_once_unless_it_has_just_started() {
+    fn an_allocation_ends_with_the_response_that_lacks_it_unless_the_kubelet_has_just_started() {
         let (mut memory, start) = (Memory::default(), Instant::now());
         let mut answer = |inode, seconds, ids_: &[&str]| {
             let now = start + Duration::from_secs(seconds);
-            ids(&memory.settle(socket(inode), points(ids_), now))
+            ids(&memory.complete(socket(inode), points(ids_), now))
         };
         assert_eq!(answer(1, 0, &["a", "b"]), ["a", "b"]);
         assert_eq!(answer(1, 10, &["b"]), ["b"]);

@@ -19,7 +19,9 @@ impl Source for Kubelet {
     const READS_ACCELERATORS: bool = false;
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn sampler::Sampler> {
-        Box::new(Sampler::new(settings.clone(), context.roots.clone()))
+        let sources = context.sources.iter();
+        let vendors = sources.filter_map(|source| source.allocated_device).collect();
+        Box::new(Sampler::new(settings.clone(), context.roots.clone(), vendors))
     }
 
     fn explain(settings: &Settings, context: &Context) -> Vec<Finding> {

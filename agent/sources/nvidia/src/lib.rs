@@ -6,6 +6,7 @@
 //! follows leaves alone for a while, and reads after all else when it tries again (`quarantine`). A field that fails
 //! loses only itself, a GPU that is lost only itself.
 
+mod allocation;
 mod explain;
 mod fleet;
 mod gpu;

@@ -4,9 +4,10 @@ use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue;
 use accelscope_core::sampler::{Finding, Sampler};
-use accelscope_core::source::{Context, Descriptor, Source, WorkerMain};
+use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Source, WorkerMain};
 use accelscope_core::table::Section;
 
+use super::allocation::allocated_device;
 use super::{Settings, build, explain, ioctl, serve, table};
 
 /// The source.
@@ -23,6 +24,7 @@ impl Source for Nvidia {
     const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;
     const WORKER: Option<WorkerMain> = Some(serve);
+    const ALLOCATED_DEVICE: Option<AllocatedDevice> = Some(allocated_device);
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn Sampler> {
         build(settings, &context.roots, &context.node_name)

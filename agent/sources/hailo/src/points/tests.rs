@@ -1,9 +1,9 @@
-//! What a user sees of devices and files.
+//! Points of devices and files, as a user sees them.
 
 use std::time::Instant;
 
 use super::*;
-use crate::device;
+use crate::address::hw_id;
 use crate::directory::Stamp;
 use crate::reading::StreamName;
 use crate::reading::{self, Direction, Network, Reading, Stream};
@@ -25,7 +25,7 @@ fn of(pid: u32, file: &mut File) -> Live<'_> {
     }
 }
 
-fn of_nobody(file: &mut File) -> Live<'_> {
+fn without_owner(file: &mut File) -> Live<'_> {
     Live { file, process: None }
 }
 
@@ -34,7 +34,8 @@ fn devices(addresses: &[&str]) -> BTreeMap<String, Device> {
         address: (*address).into(),
         name: "hailo0".into(),
         number: None,
-        driver: None,
+        module: None,
+        driver_version: None,
         monitored_on_card: false,
     };
     addresses
@@ -82,7 +83,7 @@ fn write(file: &mut File, second: u64, reading: Reading) {
     };
     let zero = *ZERO;
     let instant = zero + std::time::Duration::from_secs(second);
-    file.wrote(
+    file.record(
         stamp,
         Some(reading),
         Moment {
@@ -101,11 +102,7 @@ fn points() -> Points {
 /// Name and value of each point with, of its attributes, the device (`A` or `B`) if it names one.
 fn show(points: &[Point]) -> Vec<String> {
     let letter = |id: &str| {
-        if id == device::hw_id(A, "machine", "node") {
-            "A"
-        } else {
-            "B"
-        }
+        if id == hw_id(A, "machine", "node") { "A" } else { "B" }
     };
     let line = |point: &Point| {
         let device = point
@@ -138,7 +135,7 @@ fn a_device_without_files_has_its_identity_and_an_inactive_monitor() {
 }
 
 #[test]
-fn everything_that_a_file_says_is_a_point_of_its_process() {
+fn every_value_of_a_file_is_a_point_of_its_process() {
     let mut file = File::default();
     write(&mut file, 10, reading(&[(A, Some(0.5))], 30.0));
     write(&mut file, 11, reading(&[(A, Some(0.5))], 30.5));
@@ -260,7 +257,7 @@ fn files_without_a_known_process_share_series_and_their_counter_never_falls() {
         write(&mut first, second_, reading(&[(A, Some(0.25))], 10.0));
         write(&mut second, second_, reading(&[(A, Some(0.5))], 5.0));
     }
-    let live = vec![of_nobody(&mut first), of_nobody(&mut second)];
+    let live = vec![without_owner(&mut first), without_owner(&mut second)];
     let made = points.build(&devices(&[A]), live, time(12));
     assert_eq!(frames(&made).to_bits(), 15f64.to_bits());
     let shown = show(&made);
@@ -278,7 +275,7 @@ fn files_without_a_known_process_share_series_and_their_counter_never_falls() {
         );
     }
     write(&mut second, 12, reading(&[(A, Some(0.5))], 5.0));
-    let live = vec![of_nobody(&mut second)];
+    let live = vec![without_owner(&mut second)];
     assert_eq!(
         frames(&points.build(&devices(&[A]), live, time(13))).to_bits(),
         20f64.to_bits()
@@ -286,14 +283,14 @@ fn files_without_a_known_process_share_series_and_their_counter_never_falls() {
 }
 
 #[test]
-fn frames_of_a_process_are_not_counted_again_when_it_can_no_longer_be_told() {
+fn frames_of_a_process_are_not_counted_again_when_it_becomes_unknown() {
     let mut file = File::default();
     let mut points = points();
     write(&mut file, 10, reading(&[], 10.0));
     write(&mut file, 11, reading(&[], 10.0));
     points.build(&devices(&[]), vec![of(7, &mut file)], time(11));
     write(&mut file, 12, reading(&[], 10.0));
-    let made = points.build(&devices(&[]), vec![of_nobody(&mut file)], time(12));
+    let made = points.build(&devices(&[]), vec![without_owner(&mut file)], time(12));
     let frames = made
         .iter()
         .find(|point| point.instrument.name == "hailo.network.frames")
@@ -309,7 +306,7 @@ fn each_frame_is_counted_for_one_process_or_for_none() {
         write(file, second, reading(&[], 10.0));
         let live = match process {
             Some(pid) => of(pid, file),
-            None => of_nobody(file),
+            None => without_owner(file),
         };
         let made = points.build(&devices(&[]), vec![live], time(second));
         let frames = made

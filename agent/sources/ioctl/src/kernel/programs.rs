@@ -1,4 +1,4 @@
-//! Loading programs and attaching them.
+//! Loading and attaching the programs; see [`sys`] for why this is not done through aya.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -16,12 +16,12 @@ use super::tracefs::Tracefs;
 
 /// The group of the agent's own probes in tracefs.
 const GROUP: &str = "accelscope";
-/// Calls of one function that may be under way at a time; more return unseen. The kernel's most.
-const RETURNS: u32 = 4096;
-/// Where the kernel describes kprobes as perf events.
+/// Calls of one function in flight whose returns are seen (`maxactive`). The kernel's maximum.
+const MAX_ACTIVE: u32 = 4096;
+/// Directory that describes kprobes as perf events.
 const KPROBE: &str = "/sys/bus/event_source/devices/kprobe";
 
-/// At which step, and why, a hook could not be had.
+/// Why a hook could not be attached.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HookError {
     /// This build has no such program.
@@ -30,9 +30,9 @@ pub(super) enum HookError {
     /// The kernel refused the program.
     #[error("the program {name} was refused: {source}")]
     Load {
-        /// Which.
+        /// Name of the program.
         name: String,
-        /// Why.
+        /// The kernel's error.
         source: LoadError,
     },
     /// There is no tracefs, and none could be mounted.
@@ -41,26 +41,26 @@ pub(super) enum HookError {
     /// The program could not be attached.
     #[error("{to}: {source}")]
     Attach {
-        /// To what.
+        /// Function, tracepoint or directory.
         to: String,
-        /// Why.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The kernel does not hand out a module's type information.
+    /// The kernel refused access to a module's type information.
     #[error("types of {module}: {source}")]
     ModuleTypes {
-        /// Which.
+        /// Name of the module.
         module: String,
-        /// Why.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// No type information tells of the function.
+    /// There is no type information about the function.
     #[error("{0}")]
     NoTypes(String),
 }
 
 impl HookError {
-    /// The kernel's error number, where it gave one.
+    /// The kernel's error number, if the kernel refused something.
     pub(super) fn errno(&self) -> Option<i32> {
         match self {
             Self::Load { source, .. } => source.source.raw_os_error(),
@@ -77,17 +77,17 @@ impl HookError {
     }
 }
 
-/// A pair of programs that is attached: as long as it is there, calls are counted.
+/// An attached pair of programs, detached on drop.
 #[derive(Debug)]
 pub(super) struct Attached {
-    /// The entry ends first, so that no call begins whose return would not be seen.
+    /// Dropped first, so that no call begins whose return would not be seen.
     _entry: Option<OwnedFd>,
     _exit: Option<OwnedFd>,
-    /// Ends last: a probe that is in use cannot be removed.
+    /// Dropped last: a probe in use cannot be removed.
     _probe: Option<Probe>,
 }
 
-/// A probe in tracefs, which outlives its maker unless it is removed.
+/// A probe in tracefs, which stays after the process has ended unless it is removed.
 #[derive(Debug)]
 struct Probe {
     tracefs: Arc<Tracefs>,
@@ -107,13 +107,13 @@ impl Drop for Probe {
     }
 }
 
-/// All programs, each loaded when it is first needed.
+/// All programs, each loaded when it is needed first.
 #[derive(Debug)]
 pub(super) struct Programs {
     code: HashMap<String, Program>,
     loaded: HashMap<String, Arc<OwnedFd>>,
     tracefs: Option<Arc<Tracefs>>,
-    /// The folder with the kernel's type information.
+    /// The directory with the kernel's type information.
     types: PathBuf,
     probes: u32,
 }
@@ -160,7 +160,7 @@ impl Programs {
         })
     }
 
-    /// A program that is not made for one function, loaded once.
+    /// A program that does not depend on the function it attaches to, loaded once.
     fn shared(&mut self, name: &str, kind: bpf_prog_type) -> Result<Arc<OwnedFd>, HookError> {
         if let Some(loaded) = self.loaded.get(name) {
             return Ok(Arc::clone(loaded));
@@ -170,24 +170,24 @@ impl Programs {
         Ok(loaded)
     }
 
-    /// Entry and return program, `NAME_direct`, or `NAME_probed` where the kernel does not take those: always both of
-    /// one way, because they keep calls in flight in different maps.
+    /// Entry and return program in the variant `NAME_direct`, or `NAME_probed` where the kernel refuses that. Always both
+    /// of the same variant, because the variants keep calls in flight in different maps.
     fn pair(&mut self, names: [&str; 2], kind: bpf_prog_type) -> Result<[Arc<OwnedFd>; 2], HookError> {
-        let mut both = |way: &str| -> Result<_, HookError> {
-            let [entry, exit] = names.map(|name| format!("{name}_{way}"));
+        let mut both = |variant: &str| -> Result<_, HookError> {
+            let [entry, exit] = names.map(|name| format!("{name}_{variant}"));
             Ok([self.shared(&entry, kind)?, self.shared(&exit, kind)?])
         };
         both("direct").or_else(|direct| {
             let refused = matches!(direct.errno(), Some(libc::EPERM));
             tracing::debug!(
                 error = &direct as &dyn std::error::Error,
-                "programs with typed pointers are not taken"
+                "the kernel refuses programs with typed pointers"
             );
             if refused { Err(direct) } else { both("probed") }
         })
     }
 
-    /// Whether the kernel takes a direct program at all.
+    /// Loads a direct program, to learn whether the kernel accepts them.
     pub(super) fn try_direct(&mut self) -> Result<(), HookError> {
         self.shared("ioctl_enter_direct", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)
             .map(drop)
@@ -223,12 +223,12 @@ impl Programs {
         })
     }
 
-    /// The raw tracepoints of all system calls: typed where the kernel has types, else plain.
+    /// The raw tracepoints of all system calls, typed where the kernel has type information.
     pub(super) fn raw_tracepoints(&mut self) -> Result<Attached, HookError> {
         self.typed_raw_tracepoints().or_else(|typed| {
             tracing::debug!(
                 error = &typed as &dyn std::error::Error,
-                "raw tracepoints with types are not taken"
+                "the kernel refuses typed raw tracepoints"
             );
             let kind = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT;
             let entry = self.shared("raw_enter_probed", kind)?;
@@ -250,7 +250,7 @@ impl Programs {
         let attach = |program: &str, point: &str| {
             let id = kernel
                 .typedef(&format!("btf_trace_{point}"))
-                .ok_or_else(|| HookError::NoTypes(format!("the kernel's types do not tell of {point}")))?;
+                .ok_or_else(|| HookError::NoTypes(format!("the kernel's types do not contain {point}")))?;
             let raw = bpf_attach_type::BPF_TRACE_RAW_TP as u32;
             let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, raw, Some((id, None)))?;
             sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(format!("raw tracepoint {point}")))
@@ -272,10 +272,10 @@ impl Programs {
     pub(super) fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
         let kernel = self.kernel_types()?;
         let path = self.types.join(module);
-        let unknown = |place: &str| HookError::NoTypes(format!("the types of {place} do not tell of {symbol}"));
+        let unknown = |place: &str| HookError::NoTypes(format!("the types of {place} do not contain {symbol}"));
         let (id, types) = if path.exists() {
             let own = Btf::read_module(&path, &kernel).map_err(|error| HookError::NoTypes(error.to_string()))?;
-            let id = own.function_beside(symbol, &kernel).ok_or_else(|| unknown(module))?;
+            let id = own.module_function(symbol, &kernel).ok_or_else(|| unknown(module))?;
             let types = sys::module_types(module).map_err(|source| HookError::ModuleTypes {
                 module: module.to_owned(),
                 source,
@@ -293,11 +293,11 @@ impl Programs {
         drop(kernel);
         let function = Some((id, types.as_ref().map(AsFd::as_fd)));
         let mut links = Vec::new();
-        for (program, way) in [
+        for (program, attach) in [
             ("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT),
             ("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY),
         ] {
-            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, way as u32, function)?;
+            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, attach as u32, function)?;
             let link = sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))?;
             links.push(link);
         }
@@ -314,12 +314,12 @@ impl Programs {
             .and_then(|text| text.trim().parse().map_err(io::Error::other))
             .map_err(HookError::attach(KPROBE))?;
         let [entry, exit] = self.pair(["hook_kprobe", "hook_kretprobe"], bpf_prog_type::BPF_PROG_TYPE_KPROBE)?;
-        // Only tracefs takes the number of returns to wait for; a perf event's is too few for drivers whose calls wait.
+        // Only tracefs takes `maxactive`; the default of a perf event is too low for drivers whose calls block.
         let tracefs = self.tracefs()?;
         self.probes += 1;
         let name = format!("r{}_{}", std::process::id(), self.probes);
         tracefs
-            .probe(&format!("r{RETURNS}:{GROUP}/{name} {symbol}"))
+            .probe(&format!("r{MAX_ACTIVE}:{GROUP}/{name} {symbol}"))
             .map_err(HookError::attach(format!("kretprobe on {symbol}")))?;
         let probe = Probe {
             tracefs,
@@ -336,21 +336,21 @@ impl Programs {
         })
     }
 
-    /// The raw tracepoint `cgroup_mkdir`.
+    /// The raw tracepoint `cgroup_mkdir`, whose program reports new control groups.
     pub(super) fn cgroups(&mut self) -> Result<OwnedFd, HookError> {
         let program = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
         sys::raw_tracepoint(program.as_fd(), Some(c"cgroup_mkdir"))
             .map_err(HookError::attach("raw tracepoint cgroup_mkdir"))
     }
 
-    /// The program that lets the agent look at its own task, for calibration.
+    /// The program that copies kernel memory for the calibration.
     pub(super) fn peek(&mut self) -> Result<OwnedFd, HookError> {
         let program = self.shared("peek", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
         self.tracepoint("syscalls/sys_enter_ioctl", &program)
     }
 }
 
-/// Removes the probes of agents that ended without doing so.
+/// Removes the probes of agents that ended without removing them.
 fn remove_left_over(tracefs: &Tracefs) {
     for name in tracefs.probes(GROUP) {
         let owner = name
@@ -365,7 +365,7 @@ fn remove_left_over(tracefs: &Tracefs) {
             tracing::debug!(
                 probe = name,
                 error = &error as &dyn std::error::Error,
-                "a left-over probe stays"
+                "a left-over probe could not be removed"
             );
         }
     }

@@ -1,0 +1,224 @@
+//! The sampler `hailo`: when it reads devices and files, and when it emits their points.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::time::{Duration, Instant};
+
+use opentelemetry::metrics::Counter;
+
+use super::device::Device;
+use super::owner::Search;
+use super::owners::Owners;
+use super::points::{Live, Points};
+use super::skipped::Skipped;
+use super::sources::Sources;
+use super::state::Moment;
+use super::{NAME, Settings, device, explain, monitored};
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::catalogue::{agent, hailo, hw};
+use accelscope_core::metric::{Batch, Instrument, Part, key};
+use accelscope_core::sampler::{self, Descriptor, Outcome};
+use accelscope_core::telemetry;
+
+/// Time between two runs without an event. The file of a killed process is shown for at most this long.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Time between two scans of sysfs.
+const DEVICES: Duration = Duration::from_secs(5);
+/// Longest time between two batches.
+const REPEAT: Duration = Duration::from_secs(5);
+/// How often the first run waits for files that may still be being written.
+const ATTEMPTS: u32 = 4;
+
+static INSTRUMENTS: [&Instrument; 11] = [
+    &hailo::DEVICE_INFO,
+    &hailo::MONITOR_ACTIVE,
+    &hailo::PROCESS_UTILIZATION,
+    &hailo::NETWORK_UTILIZATION,
+    &hailo::NETWORK_FRAME_RATE,
+    &hailo::NETWORK_FRAMES,
+    &hailo::STREAM_QUEUE_DEPTH,
+    &hailo::STREAM_QUEUE_DEPTH_MIN,
+    &hailo::STREAM_QUEUE_DEPTH_MAX,
+    &hailo::STREAM_QUEUE_CAPACITY,
+    &hw::NPU_UTILIZATION,
+];
+
+/// The sampler `hailo`.
+#[derive(Debug)]
+pub struct Sampler {
+    settings: Settings,
+    roots: HostRoots,
+    points: Points,
+    devices: BTreeMap<String, Device>,
+    scanned_at: Option<Instant>,
+    sources: Sources,
+    owners: Owners,
+    emitted_at: Option<Instant>,
+    /// Whether there are readings that have not been emitted.
+    pending: bool,
+    /// Digest of the devices, and of the files that are shown with their owners.
+    shown: u64,
+    /// Whether the last batch was empty, and why.
+    nothing: bool,
+    reason: String,
+    skipped: Skipped,
+    count_skipped: Counter<u64>,
+    count_ambiguous: Counter<u64>,
+}
+
+impl Sampler {
+    /// `node_name` becomes part of the devices' ids.
+    pub fn new(settings: Settings, roots: HostRoots, node_name: String) -> Self {
+        Self {
+            points: Points::new(roots.machine_id().unwrap_or_default(), node_name),
+            devices: BTreeMap::new(),
+            scanned_at: None,
+            sources: Sources::default(),
+            owners: Owners::new(&settings, &roots),
+            emitted_at: None,
+            pending: false,
+            shown: 0,
+            nothing: true,
+            reason: String::new(),
+            skipped: Skipped::default(),
+            count_skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
+            count_ambiguous: telemetry::counter(&agent::ATTRIBUTION_AMBIGUOUS),
+            settings,
+            roots,
+        }
+    }
+
+    fn run(&mut self, mut now: Moment, out: &mut Vec<Batch>) -> io::Result<()> {
+        let devices = self.scan_devices(now.instant);
+        let sources = self
+            .sources
+            .update(&self.roots, &self.settings, &self.devices, now.instant);
+        let mut failed = devices.and(sources).err();
+        self.pending |= self.read_files(now, &mut failed);
+        let first = self.emitted_at.is_none();
+        if first {
+            now = self.read_incomplete_files(now, &mut failed);
+        }
+        let shown = self.update_owners(first, now.instant);
+        if self.is_due(now.instant, shown != self.shown) {
+            self.shown = shown;
+            self.emit(now, out);
+        }
+        for (reason, count) in std::mem::take(&mut self.skipped.0) {
+            let labels = [
+                telemetry::label(key::AGENT_SAMPLER, NAME),
+                telemetry::label(key::AGENT_REASON, reason),
+            ];
+            self.count_skipped.add(count, &labels);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn scan_devices(&mut self, now: Instant) -> io::Result<()> {
+        if self.scanned_at.is_some_and(|last| now < last + DEVICES) {
+            return Ok(());
+        }
+        self.scanned_at = Some(now);
+        self.devices = device::scan(&self.roots)?;
+        self.reason = explain::in_short(&self.roots);
+        Ok(())
+    }
+
+    /// Reads the changed files of all directories. Returns whether any value changed, and keeps the first error.
+    fn read_files(&mut self, now: Moment, failed: &mut Option<io::Error>) -> bool {
+        let mut changed = false;
+        for monitored in self.sources.all_mut() {
+            match monitored.update(now, &mut self.skipped) {
+                Ok(any) => changed |= any,
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
+        }
+        changed
+    }
+
+    /// Waits for files that may still be being written, because `--once` runs only once. Returns the time afterwards.
+    fn read_incomplete_files(&mut self, mut now: Moment, failed: &mut Option<io::Error>) -> Moment {
+        for _ in 0..ATTEMPTS {
+            if !self.sources.all().any(|monitored| monitored.is_incomplete) {
+                break;
+            }
+            std::thread::sleep(monitored::WRITE_TIME * 2);
+            now = Moment::now();
+            self.read_files(now, failed);
+        }
+        now
+    }
+
+    /// Returns a digest that changes when a device, a shown file or the owner of one comes or goes.
+    fn update_owners(&mut self, first: bool, now: Instant) -> u64 {
+        let mut digest = DefaultHasher::new();
+        self.owners
+            .update(self.sources.all_mut(), first, now, &mut self.skipped, &mut digest);
+        self.devices.keys().for_each(|address| address.hash(&mut digest));
+        digest.finish()
+    }
+
+    /// Emits new readings as often as configured, other files at once, and all again after [`REPEAT`], so that constant
+    /// values do not become stale.
+    fn is_due(&self, now: Instant, others_shown: bool) -> bool {
+        let Some(last) = self.emitted_at else { return true };
+        let configured = self.settings.min_interval;
+        let rest = if others_shown {
+            configured.min(PERIOD)
+        } else if self.pending {
+            configured
+        } else {
+            configured.max(REPEAT)
+        };
+        now >= last + rest
+    }
+
+    fn emit(&mut self, now: Moment, out: &mut Vec<Batch>) {
+        self.emitted_at = Some(now.instant);
+        self.pending = false;
+        let mut live = Vec::new();
+        for (_, file) in self.sources.all_mut().flat_map(|monitored| monitored.files.all_mut()) {
+            if !file.owner.is_shown() || !file.is_fresh(self.settings.max_age, now.instant) {
+                continue;
+            }
+            if let Search::Ambiguous(_) = file.owner.search {
+                self.count_ambiguous
+                    .add(1, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
+            }
+            let process = file.owner.process();
+            live.push(Live { file, process });
+        }
+        let points = self.points.build(&self.devices, live, now.wall);
+        self.nothing = points.is_empty();
+        out.push(Batch {
+            part: Part::whole(NAME),
+            points,
+        });
+    }
+}
+
+impl sampler::Sampler for Sampler {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            name: NAME,
+            period: PERIOD,
+            deadline: Duration::from_secs(2),
+            instruments: &INSTRUMENTS,
+        }
+    }
+
+    fn wait(&mut self, until: Instant) {
+        let pending = self.emitted_at.filter(|_| self.pending);
+        let until = pending.map_or(until, |last| until.min(last + self.settings.min_interval));
+        self.sources.wait(&self.settings.dir, until);
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        match self.run(Moment::now(), out) {
+            Ok(()) if self.nothing => Outcome::NothingHere(self.reason.clone()),
+            Ok(()) => Outcome::Sampled,
+            Err(error) => Outcome::Retry(error.into()),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Readings that give no point, counted by reason.
+
+use std::collections::BTreeMap;
+
+/// Value of the attribute `agent.reason`.
+pub(super) type Reason = &'static str;
+
+/// The writer marks the value as unknown.
+pub(super) const NO_SAMPLE: Reason = "no_sample";
+/// Not finite, or of a size that no device reaches.
+pub(super) const IMPLAUSIBLE: Reason = "implausible";
+/// The element has no name: HailoRT inserts such phantoms for handles that it does not know.
+pub(super) const UNNAMED: Reason = "unnamed";
+/// The name occurs again in the same file; its values were combined.
+pub(super) const REPEATED: Reason = "repeated_name";
+
+/// Number of readings without a point, by reason.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(super) struct Skipped(pub(super) BTreeMap<Reason, u64>);
+
+impl Skipped {
+    pub(super) fn add(&mut self, reason: Reason) {
+        *self.0.entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn add_some(&mut self, reason: Option<Reason>) {
+        if let Some(reason) = reason {
+            self.add(reason);
+        }
+    }
+
+    pub(super) fn add_all(&mut self, more: &Self) {
+        for (reason, count) in &more.0 {
+            *self.0.entry(reason).or_default() += count;
+        }
+    }
+
+    /// The value, or `None` after counting why there is none.
+    pub(super) fn keep<T>(&mut self, value: Result<T, Reason>) -> Option<T> {
+        value.map_err(|reason| self.add(reason)).ok()
+    }
+}
