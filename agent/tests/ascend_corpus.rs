@@ -1,5 +1,5 @@
-//! Real outputs of `npu-smi`, of every generation. They are no part of the project: `ACCELSCOPE_CORPUS` names the
-//! directory that holds them in `npu-smi/`. What each must give stands in `fixtures/ascend/corpus.txt`.
+//! Real outputs of `npu-smi`, of every generation. They are not part of the project: `ACCELSCOPE_CORPUS` names the
+//! directory that contains them in `npu-smi/`. `fixtures/ascend/corpus.txt` has the expected result of each.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::collections::BTreeMap;
@@ -7,12 +7,12 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use accelscope_ascend::npu_smi::{
-    self, Block, Blocks, Card, Chip, Health, ParseError, Part, Process, Table, Usage, Watched,
+    self, Block, Blocks, Card, Chip, Health, ParseError, Part, Process, Table, Usage, WatchRow,
 };
 
 const EXPECTED: &str = include_str!("fixtures/ascend/corpus.txt");
 
-#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+#[expect(clippy::print_stdout, reason = "a skipped test reports that")]
 fn corpus() -> Option<PathBuf> {
     if let Some(directory) = std::env::var_os("ACCELSCOPE_CORPUS") {
         return Some(PathBuf::from(directory).join("npu-smi"));
@@ -54,19 +54,16 @@ fn every_real_output_gives_what_it_shows() {
             _ => writeln!(wrong, "\n== {name}\n{}", found.trim()).unwrap(),
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "these give something else than the fixture says:\n{wrong}"
-    );
+    assert!(wrong.is_empty(), "these differ from the fixture:\n{wrong}");
     for name in expected.keys() {
         assert!(names.iter().any(|found| found == name), "{name} is not in the corpus");
     }
 }
 
-/// What a file gives, in words.
+/// Result of parsing a file, as text.
 fn digest(name: &str, text: &str) -> String {
     let topic = name.strip_prefix("sub_").map(|rest| rest.split('_').next().unwrap());
-    let said = match topic {
+    let digest = match topic {
         None => npu_smi::parse(text).map(|table| of_table(&table)),
         Some("info-l") => npu_smi::cards(text).map(|cards| lines(cards.iter().map(of_card))),
         Some("info-m") => npu_smi::mappings(text).map(|chips| {
@@ -82,7 +79,7 @@ fn digest(name: &str, text: &str) -> String {
         Some("watch") => npu_smi::watch(text).map(|rows| lines(rows.iter().map(of_row))),
         Some(_) => npu_smi::blocks(text).map(|blocks| of_blocks(&blocks)),
     };
-    said.unwrap_or_else(|error| match error {
+    digest.unwrap_or_else(|error| match error {
         ParseError::Tool(error) => format!("{:?} {:?}", error.cause, error.code),
         other => format!("{other:?}"),
     })
@@ -94,22 +91,22 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
 
 fn of_table(table: &Table) -> String {
     let word = |word: &Option<String>| word.clone().unwrap_or("?".to_owned());
-    let mut said = format!(
+    let mut text = format!(
         "tool {} driver {}",
         word(&table.tool_version),
         word(&table.driver_version)
     );
-    for (says, what) in [
-        (table.tells_processes, " tells-processes"),
+    for (is_set, what) in [
+        (table.has_process_table, " process-table"),
         (table.driver_incomplete, " driver-incomplete"),
     ] {
-        said += if says { what } else { "" };
+        text += if is_set { what } else { "" };
     }
     if !table.skipped.is_empty() {
-        write!(said, " skipped {:?}", table.skipped).unwrap();
+        write!(text, " skipped {:?}", table.skipped).unwrap();
     }
-    said.push('\n');
-    said + &lines(table.chips.iter().map(of_chip)) + &lines(table.processes.iter().map(of_process))
+    text.push('\n');
+    text + &lines(table.chips.iter().map(of_chip)) + &lines(table.processes.iter().map(of_process))
 }
 
 fn show<T: ToString>(value: Option<T>) -> String {
@@ -127,7 +124,7 @@ fn megabytes(usage: Usage) -> String {
 }
 
 fn of_chip(chip: &Chip) -> String {
-    let mut said = format!(
+    let mut text = format!(
         "{}/{} {} {} {} W {} C",
         show(chip.npu),
         show(chip.chip),
@@ -149,10 +146,10 @@ fn of_chip(chip: &Chip) -> String {
         ("hbm", megabytes(chip.hbm)),
     ] {
         if value != "?" && value != "?/?" {
-            write!(said, " {what} {value}").unwrap();
+            write!(text, " {what} {value}").unwrap();
         }
     }
-    said + if chip.orphan { " orphan" } else { "" }
+    text + if chip.orphan { " orphan" } else { "" }
 }
 
 fn of_process(process: &Process) -> String {
@@ -178,7 +175,7 @@ fn of_card(card: &Card) -> String {
     )
 }
 
-fn of_row(row: &Watched) -> String {
+fn of_row(row: &WatchRow) -> String {
     let values = [
         row.power_watts,
         row.temperature_celsius,

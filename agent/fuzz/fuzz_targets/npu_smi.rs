@@ -1,4 +1,4 @@
-//! Whatever `npu-smi` prints: no panic, and no chip that has no row.
+//! Arbitrary output of `npu-smi`: no panic, no chip without a row, no value out of range.
 #![no_main]
 
 use accelscope_ascend::npu_smi;

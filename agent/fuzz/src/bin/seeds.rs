@@ -1,5 +1,5 @@
-//! Writes the seeds of every fuzz target below the directory that is given, by default `corpus`: for `npu_smi` every layout
-//! of the simulator.
+//! Writes the seeds of every fuzz target below the given directory, by default `corpus`: for `npu_smi` every layout of the
+//! stand-in for the tool.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! One run of the tool: its deadline, the bound on what it prints, and its end.
+//! Runs the tool with a deadline and a limit on its output, and kills it with its descendants.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -14,63 +14,63 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::npu_smi::MAX_BYTES;
 
-/// How long a killed tool may take to go before it is left behind.
-const KILL_PATIENCE: Duration = Duration::from_millis(200);
-/// How often it is looked at whether the tool ended while a descendant of it keeps the pipe open.
-const LOOK: Duration = Duration::from_millis(100);
-/// How much of standard error is kept.
-const STDERR_KEPT: usize = 4096;
+/// Longest wait for the exit of a killed tool; after that it stays behind unreaped.
+const KILL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Interval of checks for the tool's exit while a descendant of it keeps the pipe open.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Most bytes of standard error that are kept.
+const MAX_STDERR_BYTES: usize = 4096;
 
-/// What a run gave.
+/// Result of a run that ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// Standard output; what is no UTF-8 is replaced.
+    /// Standard output; invalid UTF-8 is replaced.
     pub stdout: String,
     /// The beginning of standard error.
     pub stderr: String,
-    /// How it ended.
+    /// Exit status.
     pub status: ExitStatus,
-    /// How long it took.
+    /// Duration.
     pub took: Duration,
 }
 
-/// Why a run gave nothing.
+/// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum ChildError {
-    /// It could not be started.
+    /// The tool could not be started.
     #[error("{program} could not be started; set ascend.npu_smi to the tool's path")]
     Spawn {
-        /// What was to be started.
+        /// Path of the program.
         program: String,
-        /// What the system said.
+        /// Error of the system.
         #[source]
         source: io::Error,
     },
-    /// It did not end in time.
+    /// The tool did not end in time.
     #[error("npu-smi did not end within {:.1} s and was killed: the driver is overloaded or hangs (see `dmesg`, and who \
              else asks it); ascend.timeout sets how long it may take", .0.as_secs_f64())]
     Deadline(Duration),
-    /// An earlier run was killed and hangs in the kernel; no other is started beside it.
+    /// The tool of an earlier run was killed and hangs in the kernel; no other is started beside it.
     #[error("npu-smi was killed {:.0} s ago and still hangs in the driver: no other is started beside it; a reset of the \
              device or a reboot ends it", .0.as_secs_f64())]
     StillThere(Duration),
-    /// It printed more than is looked at.
+    /// The output exceeds the limit.
     #[error("npu-smi printed more than {MAX_BYTES} bytes and was killed")]
     TooLong,
-    /// The pipe failed.
+    /// Reading from the tool failed.
     #[error("the pipe from npu-smi failed")]
     Pipe(#[source] io::Error),
 }
 
-/// Runs one tool at a time.
+/// Runs one process at a time.
 #[derive(Debug, Default)]
 pub struct Child {
     left_behind: Option<(std::process::Child, Instant)>,
 }
 
 impl Child {
-    /// Runs `program` to its end, at most for `timeout` and the short time that killing it takes; then it is killed
-    /// with its process group.
+    /// Runs `program` to its end, and kills what is left of its process group. Returns at the latest after `timeout`
+    /// and the time that killing takes.
     pub fn run(
         &mut self,
         program: &Path,
@@ -86,9 +86,9 @@ impl Child {
         }
         let started = Instant::now();
         let mut running = Running::start(program, arguments, environment)?;
-        let ended = running.attend(started + timeout, timeout);
+        let ended = running.read_until_exit(started + timeout, timeout);
         running.kill();
-        let status = running.ended_within(KILL_PATIENCE);
+        let status = running.wait(KILL_TIMEOUT);
         let Running {
             child, stdout, stderr, ..
         } = running;
@@ -129,7 +129,7 @@ impl Running {
                 source,
             })?;
         let (output, errors) = (child.stdout.take(), child.stderr.take());
-        // Before anything can fail: from here on the child must be killed and waited for.
+        // Built before anything can fail, because from here on the child must be killed and reaped.
         let running = Self {
             child,
             output,
@@ -149,28 +149,29 @@ impl Running {
         Ok(running)
     }
 
-    /// Reads until the tool has ended and nothing is left in its pipes.
-    fn attend(&mut self, until: Instant, timeout: Duration) -> Result<(), ChildError> {
+    /// Reads until the tool has exited and its pipes are empty.
+    fn read_until_exit(&mut self, until: Instant, timeout: Duration) -> Result<(), ChildError> {
         loop {
-            // In this order, so that what it wrote before its end is still read.
-            let has_ended = self.has_ended();
+            // In this order, so that output from just before the exit is still read.
+            let has_exited = self.has_exited();
             self.read().map_err(ChildError::Pipe)?;
             if self.stdout.len() > MAX_BYTES {
                 return Err(ChildError::TooLong);
             }
-            if has_ended {
+            if has_exited {
                 return Ok(());
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(ChildError::Deadline(timeout));
             }
-            self.sleep(left.min(LOOK)).map_err(ChildError::Pipe)?;
+            self.wait_for_output(left.min(POLL_INTERVAL))
+                .map_err(ChildError::Pipe)?;
         }
     }
 
-    fn sleep(&self, most: Duration) -> io::Result<()> {
-        let timeout = Timespec::try_from(most).map_err(io::Error::other)?;
+    fn wait_for_output(&self, timeout: Duration) -> io::Result<()> {
+        let timespec = Timespec::try_from(timeout).map_err(io::Error::other)?;
         let pipes = [
             self.output.as_ref().map(AsFd::as_fd),
             self.errors.as_ref().map(AsFd::as_fd),
@@ -181,32 +182,32 @@ impl Running {
             .map(|pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN))
             .collect();
         if files.is_empty() {
-            // It closed its pipes and is about to end.
-            std::thread::sleep(most.min(Duration::from_millis(2)));
+            // The tool closed its pipes and is about to exit.
+            std::thread::sleep(timeout.min(Duration::from_millis(2)));
             return Ok(());
         }
-        match poll(&mut files, Some(&timeout)) {
+        match poll(&mut files, Some(&timespec)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What is there now. A pipe that is at its end is closed, so that it does not wake again.
+    /// Reads what is available. A pipe at its end is closed, so that it does not wake the loop again.
     fn read(&mut self) -> io::Result<()> {
-        if read_some(self.output.as_mut(), &mut self.stdout, MAX_BYTES + 1)? {
+        if read_available(self.output.as_mut(), &mut self.stdout, MAX_BYTES + 1)? {
             self.output = None;
         }
         let mut errors = Vec::new();
-        if read_some(self.errors.as_mut(), &mut errors, MAX_BYTES)? {
+        if read_available(self.errors.as_mut(), &mut errors, MAX_BYTES)? {
             self.errors = None;
         }
-        errors.truncate(STDERR_KEPT.saturating_sub(self.stderr.len()));
+        errors.truncate(MAX_STDERR_BYTES.saturating_sub(self.stderr.len()));
         self.stderr.append(&mut errors);
         Ok(())
     }
 
-    /// Without collecting it: until then nobody else can get its id, which is also that of the group to be killed.
-    fn has_ended(&self) -> bool {
+    /// Whether the tool has exited. Does not reap it: until then its id, which names the process group, is not reused.
+    fn has_exited(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let state = self.pid().and_then(|pid| waitid(WaitId::Pid(pid), options).transpose());
         matches!(state, Some(Ok(_)))
@@ -218,14 +219,14 @@ impl Running {
 
     fn kill(&self) {
         if let Some(group) = self.pid() {
-            // It fails only when the whole group is gone already.
+            // Fails only if no process of the group is left.
             kill_process_group(group, Signal::KILL).ok();
         }
     }
 
-    /// Collects it.
-    fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + patience;
+    /// Waits for the exit and reaps the child.
+    fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + timeout;
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Some(status),
@@ -236,8 +237,8 @@ impl Running {
     }
 }
 
-/// Whether the pipe is at its end.
-fn read_some(pipe: Option<&mut impl Read>, to: &mut Vec<u8>, most: usize) -> io::Result<bool> {
+/// Appends what is available; returns whether the pipe is at its end.
+fn read_available(pipe: Option<&mut impl Read>, to: &mut Vec<u8>, most: usize) -> io::Result<bool> {
     let Some(pipe) = pipe else { return Ok(false) };
     let mut chunk = [0; 16 << 10];
     while to.len() < most {

@@ -88,7 +88,7 @@ impl Builder {
             let label = self.points.label(&ChipKey::Ids(npu, chip), Some(npu), Some(chip));
             match reading.processes {
                 Some(processes) => {
-                    table.tells_processes = true;
+                    table.has_process_table = true;
                     table.processes.extend(processes);
                 }
                 None => without_processes.push(label.clone()),

@@ -17,7 +17,7 @@ use super::read::Reading;
 use super::vendor::{Event, Question, Vendor};
 use crate::identity::Node;
 use crate::points::Points;
-use crate::sampler::{FRESH, NAME};
+use crate::settings::{MAX_AGE_PERIODS, NAME};
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
@@ -154,7 +154,7 @@ impl Work {
         let node = Node::new(&roots, order.node_name.clone());
         let processes = Processes::new(&roots);
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
-        let gap = seconds(order.period_seconds)?.saturating_mul(FRESH * 2);
+        let gap = seconds(order.period_seconds)?.saturating_mul(MAX_AGE_PERIODS * 2);
         Ok(Self {
             patience: seconds(order.patience_seconds)?,
             vendor: Vendor::start(order.library.clone(), avoided.clone())?,

@@ -1,29 +1,28 @@
-//! `npu-smi info -t ...`: keys and values, in blocks of one chip each.
+//! Parser of `npu-smi info -t TOPIC`: keys and values, in one block for each chip.
 //!
-//! Whether the line that names the chip stands at the head of its block (`common`, `board -c`) or at its end (`usages`,
-//! `temp`, `power`, `ecc`) depends on the topic; the output itself tells, by what comes first.
+//! The line that names the chip is the first of its block for some topics (`common`, `board -c`), the last for others
+//! (`usages`, `temp`, `power`, `ecc`). The order within the output shows which.
 
-use super::fault::ToolError;
-use super::parser::{MAX_BYTES, ParseError, quoted};
-use super::value::{is_absent, whole};
+use super::error::{ParseError, ToolError, check_length};
+use super::value::{integer, is_absent};
 
 /// The output of one `npu-smi info -t ...`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Blocks {
-    /// The NPU that was asked for; some topics do not repeat it.
+    /// Id of the NPU; some topics do not print it.
     pub npu: Option<u32>,
-    /// How many chips the NPU has, where that is told.
+    /// Number of chips of the NPU; some topics do not print it.
     pub chip_count: Option<u32>,
-    /// One for each chip, for the board controller, or for the whole NPU.
+    /// One for each chip, for the board's controller, or for the whole NPU.
     pub blocks: Vec<Block>,
 }
 
-/// What belongs to one part of an NPU.
+/// Entries for one part of an NPU.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
-    /// Which part.
+    /// The part.
     pub part: Part,
-    /// Keys with their values in their order, as printed.
+    /// Keys and values in the order of the output, as printed.
     pub entries: Vec<(String, String)>,
 }
 
@@ -32,27 +31,27 @@ pub struct Block {
 pub enum Part {
     /// The chip of this id.
     Chip(u32),
-    /// The board's controller, whose keys are those of a chip and whose values are others.
+    /// The board's controller, which has the same keys as a chip.
     Mcu,
-    /// No part is named: the NPU as a whole, which on a 950 is its one chip.
+    /// The NPU as a whole, where no part is named; on a 950 that is its one chip.
     Whole,
 }
 
 impl Blocks {
-    /// The block of that part.
+    /// The block for a part.
     pub fn of(&self, part: Part) -> Option<&Block> {
         self.blocks.iter().find(|block| block.part == part)
     }
 }
 
 impl Block {
-    /// The value of `key`, whose blanks and capitals do not matter: they differ between versions.
+    /// The value of `key`. Blanks and case in the key are ignored, because they differ between versions.
     pub fn text(&self, key: &str) -> Option<&str> {
         let value = &self.entries.iter().find(|(found, _)| same_key(found, key))?.1;
         (!is_absent(value)).then_some(value)
     }
 
-    /// The same as a number; absent where it is not one.
+    /// The value of `key` if it is a number.
     pub fn number(&self, key: &str) -> Option<f64> {
         self.text(key)?.parse().ok().filter(|number: &f64| number.is_finite())
     }
@@ -66,11 +65,9 @@ fn same_key(a: &str, b: &str) -> bool {
     letters(a) == letters(b)
 }
 
-/// The keys and values of every block. A line without a colon goes on with the value before it.
+/// Parses the output. A line without a colon continues the value before it.
 pub fn blocks(text: &str) -> Result<Blocks, ParseError> {
-    if text.len() > MAX_BYTES {
-        return Err(ParseError::TooLong { bytes: text.len() });
-    }
+    check_length(text)?;
     let mut found = Blocks::default();
     let mut open: Vec<(String, String)> = Vec::new();
     let mut named: Option<Part> = None;
@@ -84,9 +81,9 @@ pub fn blocks(text: &str) -> Result<Blocks, ParseError> {
             continue;
         };
         if same_key(key, "NPU ID") {
-            found.npu = whole(value).unwrap_or_default();
+            found.npu = integer(value).unwrap_or_default();
         } else if same_key(key, "Chip Count") && open.is_empty() && named.is_none() {
-            found.chip_count = whole(value).unwrap_or_default();
+            found.chip_count = integer(value).unwrap_or_default();
         } else if let Some(part) = part(key, value) {
             if *name_is_last.get_or_insert(!open.is_empty()) {
                 found.close(Some(part), &mut open);
@@ -99,11 +96,11 @@ pub fn blocks(text: &str) -> Result<Blocks, ParseError> {
     }
     found.close(named, &mut open);
     if found.blocks.is_empty() && found.npu.is_none() {
-        return Err(fault_in(text));
+        return Err(ParseError::no_table(text));
     }
-    // An error text can have a colon in it, too.
-    match text.lines().find_map(ToolError::of) {
-        Some(fault) if found.npu.is_none() && found.chip_count.is_none() => Err(fault.into()),
+    // An error message can contain a colon, too.
+    match text.lines().find_map(ToolError::in_line) {
+        Some(error) if found.npu.is_none() && found.chip_count.is_none() => Err(error.into()),
         _ => Ok(found),
     }
 }
@@ -119,21 +116,11 @@ impl Blocks {
     }
 }
 
-/// The error that an output without what was looked for tells.
-pub(super) fn fault_in(text: &str) -> ParseError {
-    match text.lines().find_map(ToolError::of) {
-        Some(fault) => fault.into(),
-        None => ParseError::NoTable {
-            line: text.lines().find(|line| !line.trim().is_empty()).map(quoted),
-        },
-    }
-}
-
 fn part(key: &str, value: &str) -> Option<Part> {
     if same_key(key, "Chip ID") {
-        whole(value).ok().flatten().map(Part::Chip)
+        integer(value).ok().flatten().map(Part::Chip)
     } else {
-        // Elsewhere the same key names a chip's model.
+        // In other topics the same key names a chip's model.
         (same_key(key, "Chip Name") && value.eq_ignore_ascii_case("mcu")).then_some(Part::Mcu)
     }
 }

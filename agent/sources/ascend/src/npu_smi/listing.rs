@@ -1,84 +1,83 @@
-//! `npu-smi info -l` and `-m`: which cards and chips there are.
+//! Parsers of `npu-smi info -l` and `-m`: the lists of cards and of chips.
 
-use super::blocks::fault_in;
-use super::parser::{MAX_BYTES, ParseError};
-use super::value::{is_absent, whole};
+use super::error::{ParseError, check_length};
+use super::value::{integer, is_absent};
 
-/// A card, as `info -l` tells it.
+/// A card in the list of `info -l`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Card {
-    /// Its NPU id.
+    /// NPU id.
     pub npu: u32,
-    /// How many chips it has; a 950 does not tell.
+    /// Number of chips; absent on a 950.
     pub chip_count: Option<u32>,
-    /// Product, where it is told.
+    /// Name of the product, where printed.
     pub product: Option<String>,
-    /// Serial number, where it is told.
+    /// Serial number, where printed.
     pub serial: Option<String>,
 }
 
-/// A chip or controller, as `info -m` tells it.
+/// A chip or controller in the list of `info -m`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mapping {
-    /// Its card.
+    /// NPU id of its card.
     pub npu: u32,
-    /// Its number there.
+    /// Chip id on that card.
     pub chip: u32,
-    /// Its logical id; a board's controller has none.
+    /// Logical id; a board's controller has none.
     pub logical_id: Option<u32>,
-    /// Its physical id, where it is told.
+    /// Physical id, where printed.
     pub physical_id: Option<u32>,
-    /// Its name.
+    /// Model.
     pub name: String,
 }
 
 impl Mapping {
-    /// Whether it computes: the list also has the boards' controllers.
+    /// Whether the entry is an NPU: the list includes the boards' controllers.
     pub fn is_npu(&self) -> bool {
         !self.name.eq_ignore_ascii_case("mcu") && self.name != "3559"
     }
 }
 
-/// The cards that `npu-smi info -l` printed.
+/// Parses the output of `npu-smi info -l`.
 pub fn cards(text: &str) -> Result<Vec<Card>, ParseError> {
-    bounded(text)?;
+    check_length(text)?;
     let mut cards: Vec<Card> = Vec::new();
     let mut has_total = false;
     for (key, value) in text.lines().filter_map(|line| line.split_once(':')) {
         let value = value.trim();
-        let words = || (!is_absent(value)).then(|| value.to_owned());
+        let text_or_absent = || (!is_absent(value)).then(|| value.to_owned());
         match (key.trim(), cards.last_mut()) {
             ("Total Count" | "Card Count", _) => has_total = true,
             ("NPU ID", _) => {
-                if let Ok(Some(npu)) = whole(value) {
+                if let Ok(Some(npu)) = integer(value) {
                     cards.push(Card { npu, ..Card::default() });
                 }
             }
-            ("Chip Count", Some(card)) => card.chip_count = whole(value).unwrap_or_default(),
-            ("Product Name", Some(card)) => card.product = words(),
-            ("Serial Number", Some(card)) => card.serial = words(),
+            ("Chip Count", Some(card)) => card.chip_count = integer(value).unwrap_or_default(),
+            ("Product Name", Some(card)) => card.product = text_or_absent(),
+            ("Serial Number", Some(card)) => card.serial = text_or_absent(),
             _ => {}
         }
     }
     if cards.is_empty() && !has_total {
-        return Err(fault_in(text));
+        return Err(ParseError::no_table(text));
     }
     Ok(cards)
 }
 
-/// The chips that `npu-smi info -m` printed.
+/// Parses the output of `npu-smi info -m`.
 pub fn mappings(text: &str) -> Result<Vec<Mapping>, ParseError> {
-    bounded(text)?;
+    check_length(text)?;
     let mut lines = text.lines().skip_while(|line| !line.trim().starts_with("NPU ID"));
     let Some(header) = lines.next() else {
-        return Err(fault_in(text));
+        return Err(ParseError::no_table(text));
     };
     let titles: Vec<&str> = columns(header).collect();
     let rows = lines.filter_map(|line| {
         let mut found = Mapping::default();
         let (mut npu, mut chip) = (None, None);
         for (title, value) in titles.iter().zip(columns(line)) {
-            let id = || whole(value).unwrap_or_default();
+            let id = || integer(value).unwrap_or_default();
             match *title {
                 "NPU ID" => npu = id(),
                 "Chip ID" => chip = id(),
@@ -100,17 +99,12 @@ fn columns(line: &str) -> impl Iterator<Item = &str> {
     pieces.map(str::trim).filter(|piece| !piece.is_empty())
 }
 
-fn bounded(text: &str) -> Result<(), ParseError> {
-    let bytes = text.len();
-    (bytes <= MAX_BYTES).then_some(()).ok_or(ParseError::TooLong { bytes })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn controllers_are_told_from_chips() {
+    fn controllers_are_distinguished_from_chips() {
         let text =
             "\tNPU ID    Chip ID   Chip Logic ID   Chip Name\n\t4    0    4    Ascend 910B3   \n\t4    1   -   Mcu\n";
         let found = mappings(text).unwrap();
@@ -120,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn no_card_is_an_error_that_says_so() {
+    fn no_card_is_an_error_with_this_meaning() {
         let error = cards("There is no NPU card on this server.\n").unwrap_err();
         assert!(error.to_string().contains("there is no NPU card"), "{error}");
         assert!(mappings("").is_err());

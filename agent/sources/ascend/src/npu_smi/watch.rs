@@ -1,15 +1,14 @@
-//! `npu-smi info watch`: a header once, then a line for each chip and period.
+//! Parser of `npu-smi info watch`: a header, then a line for each chip and period.
 
-use super::blocks::fault_in;
-use super::parser::{MAX_BYTES, ParseError};
-use super::value::whole;
+use super::error::{ParseError, check_length};
+use super::value::integer;
 
-/// One line. Absent: the column was not asked for, or its read failed (`NA`).
+/// One line. A value is absent if its column was not requested or its read failed (`NA`).
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Watched {
-    /// The NPU's id.
+pub struct WatchRow {
+    /// NPU id.
     pub npu: Option<u32>,
-    /// The chip's; a 950 has no such column.
+    /// Chip id; a 950 has no such column.
     pub chip: Option<u32>,
     /// Power in watts.
     pub power_watts: Option<f64>,
@@ -31,31 +30,29 @@ pub struct Watched {
     pub aicube_percent: Option<f64>,
 }
 
-/// The lines that `npu-smi info watch` has printed so far.
-pub fn watch(text: &str) -> Result<Vec<Watched>, ParseError> {
-    if text.len() > MAX_BYTES {
-        return Err(ParseError::TooLong { bytes: text.len() });
-    }
+/// Parses what `npu-smi info watch` has printed so far.
+pub fn watch(text: &str) -> Result<Vec<WatchRow>, ParseError> {
+    check_length(text)?;
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let Some(header) = lines.find(|line| line.starts_with("NpuID")) else {
-        return Err(fault_in(text));
+        return Err(ParseError::no_table(text));
     };
-    // Each title ends with its unit in brackets; between two there can be a single blank.
+    // Each title ends with its unit in brackets; two titles can be one blank apart.
     let titles: Vec<&str> = header.split_inclusive(')').map(str::trim).collect();
     Ok(lines.filter_map(|line| row(&titles, line)).collect())
 }
 
-fn row(titles: &[&str], line: &str) -> Option<Watched> {
+fn row(titles: &[&str], line: &str) -> Option<WatchRow> {
     let words: Vec<&str> = line.split_whitespace().collect();
     if words.len() != titles.len() {
         return None;
     }
-    let mut row = Watched::default();
+    let mut row = WatchRow::default();
     for (title, word) in titles.iter().zip(words) {
         let number = || word.parse().ok().filter(|number: &f64| number.is_finite());
         match *title {
-            "NpuID(Idx)" => row.npu = whole(word).unwrap_or_default(),
-            "ChipId(Idx)" => row.chip = whole(word).unwrap_or_default(),
+            "NpuID(Idx)" => row.npu = integer(word).unwrap_or_default(),
+            "ChipId(Idx)" => row.chip = integer(word).unwrap_or_default(),
             "Pwr(W)" => row.power_watts = number(),
             "Temp(C)" => row.temperature_celsius = number(),
             "AI Core(%)" => row.aicore_percent = number(),
