@@ -5,6 +5,7 @@
 mod attributes;
 mod batch;
 pub mod catalogue;
+mod counter_start;
 mod instrument;
 pub mod key;
 mod moment;
@@ -16,6 +17,7 @@ mod timestamp;
 
 pub use attributes::{Attribute, AttributeValue, Attributes, MAX_VALUE_BYTES};
 pub use batch::{Batch, Part};
+pub use counter_start::CounterStarts;
 pub use instrument::{Instrument, Kind, Merge, Stability};
 pub use moment::Moment;
 pub use point::{CgroupOwner, Histogram, Owner, Point, ProcessKey, Value};

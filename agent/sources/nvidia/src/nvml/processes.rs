@@ -1,8 +1,8 @@
-//! Lists whose length nobody knows beforehand: processes, and what the driver sampled of them.
+//! Lists of unknown length: processes, and the driver's utilization samples of them.
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
-use crate::nvml::sys::{self, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t};
-use crate::nvml::{Code, Device, NvmlError, OrOlder, call, missing};
+use super::sys::{self, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t};
+use super::{Code, Device, NvmlError, OrOlder, call, missing};
 
 /// Room in the first attempt.
 const USUAL: usize = 64;
@@ -13,7 +13,7 @@ const ATTEMPTS: usize = 8;
 
 /// Which list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum List {
+pub(crate) enum ProcessList {
     /// Processes with a CUDA context.
     Compute,
     /// Processes with a graphics context.
@@ -24,31 +24,31 @@ pub(super) enum List {
 
 /// An entry of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Listed {
-    pub(super) pid: u32,
-    /// In bytes; absent where the driver does not tell it.
-    pub(super) memory: Option<u64>,
-    pub(super) gpu_instance: Option<u32>,
-    pub(super) compute_instance: Option<u32>,
+pub(crate) struct ListedProcess {
+    pub(crate) pid: u32,
+    /// In bytes; absent where the driver does not report it.
+    pub(crate) memory: Option<u64>,
+    pub(crate) gpu_instance: Option<u32>,
+    pub(crate) compute_instance: Option<u32>,
 }
 
 /// What the driver measured of one process, in percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sampled {
-    pub(super) pid: u32,
+pub(crate) struct ProcessSample {
+    pub(crate) pid: u32,
     /// Microseconds since the Unix epoch.
-    pub(super) time: u64,
+    pub(crate) time: u64,
     /// Multiprocessors, memory, encoder, decoder.
-    pub(super) percent: [u32; 4],
+    pub(crate) percent: [u32; 4],
 }
 
 /// `0xFFFFFFFF` stands for no instance (nvml.h, `nvmlProcessInfo_t`).
-pub(super) fn instance(id: u32) -> Option<u32> {
+fn instance(id: u32) -> Option<u32> {
     (id != u32::MAX).then_some(id)
 }
 
-/// All of a growing list. A call with too little room must fail with `INSUFFICIENT_SIZE`; what it says of the length is
-/// only a hint, since some libraries say nothing or too little.
+/// All of a growing list. A call with too little room must fail with `INSUFFICIENT_SIZE`; the length that it returns is
+/// only a hint, since some libraries return none or too little.
 fn grown<T: Copy>(
     empty: T,
     mut fill: impl FnMut(&mut u32, *mut T) -> Result<(), NvmlError>,
@@ -78,8 +78,8 @@ fn grown<T: Copy>(
     }))
 }
 
-/// The list by its functions from newest to oldest. The third and second version have one layout, but for a few drivers
-/// whose third is left out; the first has no instances.
+/// The list by its functions from newest to oldest. The third and second version have one layout, but for a few drivers,
+/// where the third is not used; the first has no instances.
 macro_rules! versions {
     ($device:expr, $v3:ident, $v2:ident, $v1:ident) => {{
         let device = $device;
@@ -111,7 +111,7 @@ macro_rules! versions {
                 // SAFETY: as above, with the structure of the function without a version.
                 unsafe { call!(device.nvml(), $v1(device.handle(), &raw mut *count, to.cast())) }
             })?;
-            let listed = |old: &nvmlProcessInfo_v1_t| Listed {
+            let listed = |old: &nvmlProcessInfo_v1_t| ListedProcess {
                 pid: old.pid,
                 memory: memory(old.usedGpuMemory),
                 gpu_instance: None,
@@ -122,32 +122,66 @@ macro_rules! versions {
     }};
 }
 
-/// The processes in one list of a GPU or MIG device.
-pub(super) fn processes(device: Device, list: List) -> Result<Vec<Listed>, NvmlError> {
-    match list {
-        List::Compute => versions!(
-            device,
-            nvmlDeviceGetComputeRunningProcesses_v3,
-            nvmlDeviceGetComputeRunningProcesses_v2,
-            nvmlDeviceGetComputeRunningProcesses
-        ),
-        List::Graphics => versions!(
-            device,
-            nvmlDeviceGetGraphicsRunningProcesses_v3,
-            nvmlDeviceGetGraphicsRunningProcesses_v2,
-            nvmlDeviceGetGraphicsRunningProcesses
-        ),
-        List::Mps => versions!(
-            device,
-            nvmlDeviceGetMPSComputeRunningProcesses_v3,
-            nvmlDeviceGetMPSComputeRunningProcesses_v2,
-            nvmlDeviceGetMPSComputeRunningProcesses
-        ),
+impl Device {
+    /// The processes in one list of a GPU or MIG device.
+    pub(crate) fn processes(self, list: ProcessList) -> Result<Vec<ListedProcess>, NvmlError> {
+        match list {
+            ProcessList::Compute => versions!(
+                self,
+                nvmlDeviceGetComputeRunningProcesses_v3,
+                nvmlDeviceGetComputeRunningProcesses_v2,
+                nvmlDeviceGetComputeRunningProcesses
+            ),
+            ProcessList::Graphics => versions!(
+                self,
+                nvmlDeviceGetGraphicsRunningProcesses_v3,
+                nvmlDeviceGetGraphicsRunningProcesses_v2,
+                nvmlDeviceGetGraphicsRunningProcesses
+            ),
+            ProcessList::Mps => versions!(
+                self,
+                nvmlDeviceGetMPSComputeRunningProcesses_v3,
+                nvmlDeviceGetMPSComputeRunningProcesses_v2,
+                nvmlDeviceGetMPSComputeRunningProcesses
+            ),
+        }
+    }
+
+    /// Utilization samples of processes after `since` (microseconds since the Unix epoch). None where all were idle.
+    pub(crate) fn process_samples(self, since: u64) -> Result<Vec<ProcessSample>, NvmlError> {
+        let empty = sys::nvmlProcessUtilizationSample_t {
+            pid: 0,
+            timeStamp: 0,
+            smUtil: 0,
+            memUtil: 0,
+            encUtil: 0,
+            decUtil: 0,
+        };
+        let list = grown(empty, |count, to| {
+            // SAFETY: the buffer has room for `count` such structures.
+            unsafe {
+                call!(
+                    self.nvml(),
+                    nvmlDeviceGetProcessUtilization(self.handle(), to, &raw mut *count, since)
+                )
+            }
+        });
+        let list = match list {
+            // "If no valid sample entries are found since the lastSeenTimeStamp" (nvml.h).
+            Err(error) if error.code == Code::NotFound => Vec::new(),
+            other => other?,
+        };
+        let sampled = |sample: &sys::nvmlProcessUtilizationSample_t| ProcessSample {
+            pid: sample.pid,
+            time: sample.timeStamp,
+            percent: [sample.smUtil, sample.memUtil, sample.encUtil, sample.decUtil],
+        };
+        Ok(list.iter().map(sampled).collect())
     }
 }
 
-fn listed(entry: &nvmlProcessInfo_v2_t) -> Listed {
-    Listed {
+fn listed(entry: &nvmlProcessInfo_v2_t) -> ListedProcess {
+    ListedProcess {
         pid: entry.pid,
         memory: memory(entry.usedGpuMemory),
         gpu_instance: instance(entry.gpuInstanceId),
@@ -160,38 +194,6 @@ fn memory(bytes: u64) -> Option<u64> {
     i64::try_from(bytes).is_ok().then_some(bytes)
 }
 
-/// What was sampled of processes after `since` (microseconds since the Unix epoch). Nothing where all were idle.
-pub(super) fn utilization(device: Device, since: u64) -> Result<Vec<Sampled>, NvmlError> {
-    let empty = sys::nvmlProcessUtilizationSample_t {
-        pid: 0,
-        timeStamp: 0,
-        smUtil: 0,
-        memUtil: 0,
-        encUtil: 0,
-        decUtil: 0,
-    };
-    let list = grown(empty, |count, to| {
-        // SAFETY: the buffer has room for `count` such structures.
-        unsafe {
-            call!(
-                device.nvml(),
-                nvmlDeviceGetProcessUtilization(device.handle(), to, &raw mut *count, since)
-            )
-        }
-    });
-    let list = match list {
-        // "If no valid sample entries are found since the lastSeenTimeStamp" (nvml.h).
-        Err(error) if error.code == Code::NotFound => Vec::new(),
-        other => other?,
-    };
-    let sampled = |sample: &sys::nvmlProcessUtilizationSample_t| Sampled {
-        pid: sample.pid,
-        time: sample.timeStamp,
-        percent: [sample.smUtil, sample.memUtil, sample.encUtil, sample.decUtil],
-    };
-    Ok(list.iter().map(sampled).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,7 +203,7 @@ mod tests {
         code: Code::InsufficientSize,
     };
 
-    /// A library with a list that grows at each call, and that says `hint` of its length.
+    /// A library with a list that grows at each call, and that returns `hint` as its length.
     fn answer(mut length: usize, growth: usize, hint: u32) -> Result<Vec<u32>, NvmlError> {
         grown(0, |count, to: *mut u32| {
             let room = *count as usize;

@@ -1,4 +1,4 @@
-//! Attributes of a worker's readings, which are the same in each answer: they are taken apart once.
+//! Cache of the attributes of a worker's readings, which are the same in each reply: each text is parsed once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use serde_json::value::RawValue;
 
 use crate::metric::{Attribute, AttributeValue, Attributes, Instrument, key};
 
-/// What the last answers told, by instrument, whether the reading was of a process that is known, and by the text as it
-/// was written. An instrument's own attributes decide what is allowed.
+/// Attributes of the last replies, by instrument, whether the reading belongs to a known process, and JSON text. The
+/// instrument decides which attributes are allowed.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    of: HashMap<(&'static str, bool), HashMap<Box<str>, Entry>>,
-    answer: u64,
+pub(super) struct AttributeCache {
+    entries: HashMap<(&'static str, bool), HashMap<Box<str>, Entry>>,
+    reply: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     attributes: Arc<Attributes>,
-    /// The last answer that had it.
-    answer: u64,
+    /// The last reply that had it.
+    reply: u64,
 }
 
-impl Known {
-    /// Before each answer: what the one before did not have is forgotten.
+impl AttributeCache {
+    /// To be called before each reply: entries that the previous reply did not have are dropped.
     pub(super) fn begin(&mut self) {
-        let answer = self.answer;
-        for entries in self.of.values_mut() {
-            entries.retain(|_, entry| entry.answer == answer);
+        let reply = self.reply;
+        for entries in self.entries.values_mut() {
+            entries.retain(|_, entry| entry.reply == reply);
         }
-        self.of.retain(|_, entries| !entries.is_empty());
-        self.answer += 1;
+        self.entries.retain(|_, entries| !entries.is_empty());
+        self.reply += 1;
     }
 
     /// The attributes, or why they are refused.
@@ -42,15 +42,15 @@ impl Known {
         text: Option<&RawValue>,
     ) -> Result<Arc<Attributes>, &'static str> {
         let text = text.map_or("{}", RawValue::get);
-        let entries = self.of.entry((instrument.name, has_owner)).or_default();
+        let entries = self.entries.entry((instrument.name, has_owner)).or_default();
         if let Some(entry) = entries.get_mut(text) {
-            entry.answer = self.answer;
+            entry.reply = self.reply;
             return Ok(Arc::clone(&entry.attributes));
         }
         let attributes = Arc::new(parsed(instrument, has_owner, text)?);
         let entry = Entry {
             attributes: Arc::clone(&attributes),
-            answer: self.answer,
+            reply: self.reply,
         };
         entries.insert(text.into(), entry);
         Ok(attributes)
@@ -63,7 +63,7 @@ fn parsed(instrument: &Instrument, has_owner: bool, text: &str) -> Result<Attrib
         let key = instrument
             .attributes
             .iter()
-            // A process that is not found on this node has no owner's attributes, but it does have an id.
+            // A process that was not found on this node has no attributes of an owner, but it does have an id.
             .chain((instrument.owned && !has_owner).then_some(&key::PROCESS_PID))
             .find(|known| **known == name)
             .ok_or("unknown_attribute")?;
@@ -88,33 +88,33 @@ mod tests {
     use crate::metric::catalogue::{accel, hw};
 
     #[test]
-    fn a_set_that_is_told_again_is_the_same_and_one_that_is_not_is_forgotten() {
-        let mut known = Known::default();
-        let tell = |known: &mut Known, text: &str| {
+    fn a_set_that_comes_again_is_the_same_and_one_that_does_not_is_dropped() {
+        let mut cache = AttributeCache::default();
+        let get = |cache: &mut AttributeCache, text: &str| {
             let text: &RawValue = serde_json::from_str(text).unwrap();
-            known.attributes(&hw::POWER, false, Some(text))
+            cache.attributes(&hw::POWER, false, Some(text))
         };
-        known.begin();
-        let first = tell(&mut known, r#"{"hw.id":"GPU-1","hw.type":"gpu"}"#).unwrap();
+        cache.begin();
+        let first = get(&mut cache, r#"{"hw.id":"GPU-1","hw.type":"gpu"}"#).unwrap();
         assert_eq!(first.get("hw.id"), Some(&"GPU-1".into()));
-        known.begin();
-        let again = tell(&mut known, r#"{"hw.id":"GPU-1","hw.type":"gpu"}"#).unwrap();
+        cache.begin();
+        let again = get(&mut cache, r#"{"hw.id":"GPU-1","hw.type":"gpu"}"#).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
-        for lie in [r#"{"invented":"x"}"#, r#"{"hw.id":[1]}"#, r#""hw.id""#] {
-            tell(&mut known, lie).unwrap_err();
+        for refused in [r#"{"invented":"x"}"#, r#"{"hw.id":[1]}"#, r#""hw.id""#] {
+            get(&mut cache, refused).unwrap_err();
         }
-        known.begin();
-        known.begin();
-        assert!(known.of.is_empty(), "{known:?}");
+        cache.begin();
+        cache.begin();
+        assert!(cache.entries.is_empty(), "{cache:?}");
     }
 
     #[test]
-    fn the_same_text_is_allowed_or_not_by_whom_it_is_said_of() {
-        let mut known = Known::default();
-        known.begin();
+    fn the_same_text_is_allowed_or_not_by_instrument_and_owner() {
+        let mut cache = AttributeCache::default();
+        cache.begin();
         let text: &RawValue = serde_json::from_str(r#"{"process.pid":7}"#).unwrap();
         for _ in 0..2 {
-            let mut is_allowed = |instrument, owned| known.attributes(instrument, owned, Some(text)).is_ok();
+            let mut is_allowed = |instrument, owned| cache.attributes(instrument, owned, Some(text)).is_ok();
             assert!(is_allowed(&accel::PROCESS_MEMORY_USAGE, false));
             assert!(!is_allowed(&accel::PROCESS_MEMORY_USAGE, true));
             assert!(!is_allowed(&hw::POWER, false));

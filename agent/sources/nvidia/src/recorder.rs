@@ -1,118 +1,92 @@
-//! What a pass has found so far.
+//! The points of a pass so far.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::gpu::Gpu;
 use super::nvml::NvmlError;
-use accelscope_core::metric::{Attribute, Attributes, Instrument, Point, Timestamp, Value};
+use accelscope_core::metric::{Attribute, Attributes, CounterStarts, Instrument, Point, Timestamp, Value};
 
-/// Points, and what gave none. [`gauge`](Self::gauge) and [`total`](Self::total) serve most readings;
+/// Points, and the readings that gave none. [`gauge`](Self::gauge) and [`total`](Self::total) serve most readings;
 /// [`push`](Self::push) takes any point.
 #[derive(Debug)]
-pub(super) struct Sheet {
+pub(super) struct Recorder {
     points: Vec<Point>,
     skipped: BTreeMap<String, u64>,
-    starts: HashMap<(&'static str, Arc<Attributes>), Since>,
+    starts: CounterStarts,
     boot: Timestamp,
     time: Timestamp,
     fatal: Option<NvmlError>,
 }
 
-/// A count of the hardware, and since when it has been growing.
-#[derive(Debug, Clone, Copy)]
-struct Since {
-    value: f64,
-    read: Timestamp,
-    start: Timestamp,
-}
-
-impl Sheet {
-    /// `boot` is when the host was booted: no hardware has counted for longer.
+impl Recorder {
+    /// `boot` is the boot time of the host, the lower bound of a hardware counter's start time.
     pub(super) fn new(boot: Timestamp) -> Self {
         Self {
             points: Vec::new(),
             skipped: BTreeMap::new(),
-            starts: HashMap::new(),
+            starts: CounterStarts::default(),
             boot,
             time: boot,
             fatal: None,
         }
     }
 
-    /// What follows is read now.
+    /// Sets the time of the points that follow to now.
     pub(super) fn now(&mut self) -> Timestamp {
         self.time = Timestamp::now();
         self.time
     }
 
-    /// A value of a GPU.
+    /// A gauge with the attributes `label` and `more`.
     pub(super) fn gauge(
         &mut self,
         instrument: &'static Instrument,
-        gpu: &Gpu,
+        label: &Attributes,
         more: impl IntoIterator<Item = Attribute>,
         value: impl Into<Value>,
     ) {
-        let point = self.point(instrument, gpu.label.with(more).into(), value.into());
+        let point = self.point(instrument, label.with(more).into(), value.into());
         self.points.push(point);
     }
 
-    /// A whole number that is no count of anything that could exceed an `i64`; one that does is left out.
+    /// A gauge of an integer; one beyond an `i64` is left out.
     pub(super) fn whole(
         &mut self,
         instrument: &'static Instrument,
-        gpu: &Gpu,
+        label: &Attributes,
         more: impl IntoIterator<Item = Attribute>,
         value: impl TryInto<i64>,
     ) {
         match value.try_into() {
-            Ok(value) => self.gauge(instrument, gpu, more, value),
+            Ok(value) => self.gauge(instrument, label, more, value),
             Err(_) => self.skip("out_of_range"),
         }
     }
 
-    /// A counter as the hardware keeps it: growing since the host's boot at the longest, and where it fell, since it was
-    /// read before.
+    /// A cumulative value as the hardware keeps it.
     pub(super) fn total(
         &mut self,
         instrument: &'static Instrument,
-        gpu: &Gpu,
+        label: &Attributes,
         more: impl IntoIterator<Item = Attribute>,
         value: impl Into<Value>,
     ) {
-        let value = value.into();
-        let Some(number) = value.as_f64() else { return };
-        let attributes = Arc::new(gpu.label.with(more));
-        let before = self.starts.get(&(instrument.name, Arc::clone(&attributes)));
-        let start = match before {
-            Some(before) if number >= before.value => before.start,
-            Some(before) => before.read,
-            None => self.boot.min(self.time),
-        };
-        let since = Since {
-            value: number,
-            read: self.time,
-            start,
-        };
-        self.starts.insert((instrument.name, Arc::clone(&attributes)), since);
-        let point = self.point(instrument, attributes, value);
-        self.points.push(Point {
-            start: Some(start),
-            ..point
-        });
+        let mut point = self.point(instrument, label.with(more).into(), value.into());
+        point.start = Some(self.boot);
+        self.starts.set_start(&mut point);
+        self.points.push(point);
     }
 
-    /// A count as the hardware keeps it; one beyond an `i64` is left out.
+    /// A cumulative integer as the hardware keeps it; one beyond an `i64` is left out.
     pub(super) fn count(
         &mut self,
         instrument: &'static Instrument,
-        gpu: &Gpu,
+        label: &Attributes,
         more: impl IntoIterator<Item = Attribute>,
         value: u64,
     ) {
         match i64::try_from(value) {
-            Ok(value) => self.total(instrument, gpu, more, value),
+            Ok(value) => self.total(instrument, label, more, value),
             Err(_) => self.skip("out_of_range"),
         }
     }
@@ -127,7 +101,7 @@ impl Sheet {
         *self.skipped.entry(reason.into()).or_default() += 1;
     }
 
-    /// Notes an error after which nothing works in this process any more.
+    /// Records an error after which nothing works in this process any more.
     pub(super) fn fail(&mut self, error: NvmlError) {
         self.fatal.get_or_insert(error);
     }
@@ -157,16 +131,17 @@ impl Sheet {
 mod tests {
     use super::*;
     use accelscope_core::metric::catalogue::nvidia;
+    use accelscope_core::metric::key;
 
     #[test]
     fn a_count_that_falls_started_after_it_was_read_before() {
         let boot = Timestamp::from_unix_nanos(1);
-        let mut sheet = Sheet::new(boot);
-        let gpu = Gpu::of_test("GPU-1");
+        let mut recorder = Recorder::new(boot);
+        let label = Attributes::new([(key::HW_ID, "GPU-1".into())]);
         let mut read = |count| {
-            let now = sheet.now();
-            sheet.count(&nvidia::PCIE_REPLAYS, &gpu, [], count);
-            let (points, _) = sheet.take();
+            let now = recorder.now();
+            recorder.count(&nvidia::PCIE_REPLAYS, &label, [], count);
+            let (points, _) = recorder.take();
             (now, points[0].start.unwrap(), points[0].value.clone())
         };
         assert_eq!((read(5).1, read(5).1), (boot, boot));
