@@ -1,4 +1,4 @@
-//! How calls are seen here, for `agent doctor`.
+//! The hooks in use, as findings of `agent doctor`.
 
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use crate::{Devices, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Finding;
 
-/// Which hook each driver gets, what the kernel refuses and why, and what would give more. Attaches the hooks for a
-/// moment, since only the kernel can tell; nothing where there is no device.
+/// The hook that each driver gets, what the kernel refuses and why, and remedies. Attaches the hooks for a moment, since
+/// only the kernel decides; nothing where there is no device.
 pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let mut devices = Devices::quiet(roots.clone(), settings.families.clone(), settings.extra.clone());
     devices.update(Instant::now());
@@ -32,7 +32,7 @@ pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
 
 fn findings(report: &Report, memory: u64) -> Vec<Finding> {
     let mut findings: Vec<_> = report.drivers.iter().map(|found| driver(found, report)).collect();
-    // Where no driver has a hook, the reason stands with each of them.
+    // If no driver has a hook, the reason is part of the finding of each driver.
     let hooked = report.drivers.iter().any(|driver| driver.hook != HookKind::Scan);
     for obstacle in report.obstacles.iter().filter(|_| hooked) {
         findings.push(Finding::warn(NAME, &obstacle.what).with_remedy(&obstacle.remedy));
@@ -57,8 +57,8 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
     if driver.hook == HookKind::Scan {
         let why: Vec<&Obstacle> = report.obstacles.iter().chain(&driver.obstacles).collect();
         let what: Vec<_> = why.iter().map(|obstacle| text(obstacle)).collect();
-        // The kind that was tried last has the fewest requirements.
         let only = format!("{devices}: only who holds them is seen, no calls");
+        // The kind that was tried last has the fewest requirements.
         return match why.last() {
             Some(last) => Finding::warn(NAME, format!("{only}: {}", what.join("; "))).with_remedy(&last.remedy),
             None => Finding::ok(NAME, format!("{only}, as ioctl.hooks has it")),
@@ -105,12 +105,12 @@ mod tests {
         Obstacle {
             hook,
             what: what.into(),
-            remedy: format!("mend {what}"),
+            remedy: format!("repair {what}"),
         }
     }
 
     #[test]
-    fn a_driver_with_a_hook_says_why_not_a_better_one() {
+    fn a_driver_with_a_hook_explains_why_not_a_better_one() {
         let report = Report {
             drivers: vec![driver_of(
                 HookKind::Tracepoint,
@@ -130,7 +130,7 @@ mod tests {
             "{found:?}"
         );
         assert!(
-            found[0].what.contains("no kprobe: no CONFIG_KPROBES (mend"),
+            found[0].what.contains("no kprobe: no CONFIG_KPROBES (repair"),
             "{found:?}"
         );
         assert!(
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].level, Level::Warn);
         assert!(found[0].what.contains("no calls: the agent lacks CAP_BPF"), "{found:?}");
-        assert_eq!(found[0].remedy.as_deref(), Some("mend the agent lacks CAP_BPF"));
+        assert_eq!(found[0].remedy.as_deref(), Some("repair the agent lacks CAP_BPF"));
         let wanted = Report {
             drivers: vec![driver_of(HookKind::Scan, None, Vec::new())],
             ..Report::default()

@@ -7,8 +7,9 @@ use agent_ebpf::Offsets;
 use super::btf::Btf;
 use super::budget::Machine;
 use super::calibrate::{self, KernelReader};
+use super::hooks::HookError;
 use super::object::{self, ObjectError};
-use super::programs::{HookError, Programs};
+use super::programs::Programs;
 
 /// The initial process id namespace (`PROC_PID_INIT_INO`).
 const INITIAL_NAMESPACE: &str = "pid:[4026531836]";

@@ -9,6 +9,7 @@ mod environment;
 mod event;
 mod explain;
 mod hierarchy;
+mod hooks;
 mod interface;
 mod live;
 mod load;

@@ -1,17 +1,19 @@
 //! Loading and attaching the programs; see [`sys`] for why this is not done through aya.
 
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 
 use super::btf::Btf;
+use super::hooks::{HookError, Hooks};
 use super::object::Program;
-use super::sys::{self, Load, LoadError};
+use super::sys::{self, Load};
 use super::tracefs::Tracefs;
 
 /// The group of the agent's own probes in tracefs.
@@ -21,70 +23,24 @@ const MAX_ACTIVE: u32 = 4096;
 /// Directory that describes kprobes as perf events.
 const KPROBE: &str = "/sys/bus/event_source/devices/kprobe";
 
-/// Why a hook could not be attached.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HookError {
-    /// This build has no such program.
-    #[error("this build has no program {0}")]
-    NoProgram(String),
-    /// The kernel refused the program.
-    #[error("the program {name} was refused: {source}")]
-    Load {
-        /// Name of the program.
-        name: String,
-        /// The kernel's error.
-        source: LoadError,
-    },
-    /// There is no tracefs, and none could be mounted.
-    #[error("there is no tracefs: {0}")]
-    Tracefs(#[source] io::Error),
-    /// The program could not be attached.
-    #[error("{to}: {source}")]
-    Attach {
-        /// Function, tracepoint or directory.
-        to: String,
-        /// The kernel's error.
-        source: io::Error,
-    },
-    /// The kernel refused access to a module's type information.
-    #[error("types of {module}: {source}")]
-    ModuleTypes {
-        /// Name of the module.
-        module: String,
-        /// The kernel's error.
-        source: io::Error,
-    },
-    /// There is no type information about the function.
-    #[error("{0}")]
-    NoTypes(String),
-}
-
-impl HookError {
-    /// The kernel's error number, if the kernel refused something.
-    pub(super) fn errno(&self) -> Option<i32> {
-        match self {
-            Self::Load { source, .. } => source.source.raw_os_error(),
-            Self::Tracefs(source) | Self::Attach { source, .. } | Self::ModuleTypes { source, .. } => {
-                source.raw_os_error()
-            }
-            Self::NoProgram(_) | Self::NoTypes(_) => None,
-        }
-    }
-
-    fn attach(to: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        let to = to.into();
-        |source| Self::Attach { to, source }
-    }
-}
-
 /// An attached pair of programs, detached on drop.
 #[derive(Debug)]
 pub(super) struct Attached {
     /// Dropped first, so that no call begins whose return would not be seen.
-    _entry: Option<OwnedFd>,
-    _exit: Option<OwnedFd>,
+    _entry: OwnedFd,
+    _exit: OwnedFd,
     /// Dropped last: a probe in use cannot be removed.
     _probe: Option<Probe>,
+}
+
+impl Attached {
+    fn new(entry: OwnedFd, exit: OwnedFd) -> Self {
+        Self {
+            _entry: entry,
+            _exit: exit,
+            _probe: None,
+        }
+    }
 }
 
 /// A probe in tracefs, which stays after the process has ended unless it is removed.
@@ -211,40 +167,6 @@ impl Programs {
         sys::perf_tracepoint(id, program.as_fd()).map_err(HookError::attach(format!("tracepoint {event}")))
     }
 
-    /// `syscalls:sys_enter_ioctl` and `sys_exit_ioctl`.
-    pub(super) fn tracepoints(&mut self) -> Result<Attached, HookError> {
-        let [entry, exit] = self.pair(["ioctl_enter", "ioctl_exit"], bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
-        let exit = self.tracepoint("syscalls/sys_exit_ioctl", &exit)?;
-        let entry = self.tracepoint("syscalls/sys_enter_ioctl", &entry)?;
-        Ok(Attached {
-            _entry: Some(entry),
-            _exit: Some(exit),
-            _probe: None,
-        })
-    }
-
-    /// The raw tracepoints of all system calls, typed where the kernel has type information.
-    pub(super) fn raw_tracepoints(&mut self) -> Result<Attached, HookError> {
-        self.typed_raw_tracepoints().or_else(|typed| {
-            tracing::debug!(
-                error = &typed as &dyn std::error::Error,
-                "the kernel refuses typed raw tracepoints"
-            );
-            let kind = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT;
-            let entry = self.shared("raw_enter_probed", kind)?;
-            let exit = self.shared("raw_exit_probed", kind)?;
-            let exit = sys::raw_tracepoint(exit.as_fd(), Some(c"sys_exit"))
-                .map_err(HookError::attach("raw tracepoint sys_exit"))?;
-            let entry = sys::raw_tracepoint(entry.as_fd(), Some(c"sys_enter"))
-                .map_err(HookError::attach("raw tracepoint sys_enter"))?;
-            Ok(Attached {
-                _entry: Some(entry),
-                _exit: Some(exit),
-                _probe: None,
-            })
-        })
-    }
-
     fn typed_raw_tracepoints(&mut self) -> Result<Attached, HookError> {
         let kernel = self.kernel_types()?;
         let attach = |program: &str, point: &str| {
@@ -257,19 +179,30 @@ impl Programs {
         };
         let exit = attach("raw_exit_direct", "sys_exit")?;
         let entry = attach("raw_enter_direct", "sys_enter")?;
-        Ok(Attached {
-            _entry: Some(entry),
-            _exit: Some(exit),
-            _probe: None,
-        })
+        Ok(Attached::new(entry, exit))
     }
 
     fn kernel_types(&self) -> Result<Btf, HookError> {
         Btf::read(&self.types.join("vmlinux")).map_err(|error| HookError::NoTypes(error.to_string()))
     }
 
-    /// `fentry` and `fexit` on a function of a module, or of the kernel itself where the module is built in.
-    pub(super) fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
+    /// The raw tracepoint `cgroup_mkdir`, whose program reports new control groups.
+    pub(super) fn cgroups(&mut self) -> Result<OwnedFd, HookError> {
+        let program = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
+        raw_tracepoint(&program, c"cgroup_mkdir")
+    }
+
+    /// The program that copies kernel memory for the calibration.
+    pub(super) fn peek(&mut self) -> Result<OwnedFd, HookError> {
+        let program = self.shared("peek", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
+        self.tracepoint("syscalls/sys_enter_ioctl", &program)
+    }
+}
+
+impl Hooks for Programs {
+    type Attached = Attached;
+
+    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
         let kernel = self.kernel_types()?;
         let path = self.types.join(module);
         let unknown = |place: &str| HookError::NoTypes(format!("the types of {place} do not contain {symbol}"));
@@ -292,24 +225,16 @@ impl Programs {
         };
         drop(kernel);
         let function = Some((id, types.as_ref().map(AsFd::as_fd)));
-        let mut links = Vec::new();
-        for (program, attach) in [
-            ("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT),
-            ("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY),
-        ] {
-            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, attach as u32, function)?;
-            let link = sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))?;
-            links.push(link);
-        }
-        Ok(Attached {
-            _entry: links.pop(),
-            _exit: links.pop(),
-            _probe: None,
-        })
+        let attach = |program: &str, at: bpf_attach_type| {
+            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, at as u32, function)?;
+            sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))
+        };
+        let exit = attach("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT)?;
+        let entry = attach("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY)?;
+        Ok(Attached::new(entry, exit))
     }
 
-    /// A kprobe and a kretprobe on a function.
-    pub(super) fn kprobe(&mut self, symbol: &str) -> Result<Attached, HookError> {
+    fn kprobe(&mut self, symbol: &str) -> Result<Attached, HookError> {
         let kind = std::fs::read_to_string(Path::new(KPROBE).join("type"))
             .and_then(|text| text.trim().parse().map_err(io::Error::other))
             .map_err(HookError::attach(KPROBE))?;
@@ -330,24 +255,44 @@ impl Programs {
         let entry = sys::perf_kprobe(kind, &symbol_name, entry.as_fd())
             .map_err(HookError::attach(format!("kprobe on {symbol}")))?;
         Ok(Attached {
-            _entry: Some(entry),
-            _exit: Some(exit),
             _probe: Some(probe),
+            ..Attached::new(entry, exit)
         })
     }
 
-    /// The raw tracepoint `cgroup_mkdir`, whose program reports new control groups.
-    pub(super) fn cgroups(&mut self) -> Result<OwnedFd, HookError> {
-        let program = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
-        sys::raw_tracepoint(program.as_fd(), Some(c"cgroup_mkdir"))
-            .map_err(HookError::attach("raw tracepoint cgroup_mkdir"))
+    fn tracepoints(&mut self) -> Result<Attached, HookError> {
+        let [entry, exit] = self.pair(["ioctl_enter", "ioctl_exit"], bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
+        let exit = self.tracepoint("syscalls/sys_exit_ioctl", &exit)?;
+        let entry = self.tracepoint("syscalls/sys_enter_ioctl", &entry)?;
+        Ok(Attached::new(entry, exit))
     }
 
-    /// The program that copies kernel memory for the calibration.
-    pub(super) fn peek(&mut self) -> Result<OwnedFd, HookError> {
-        let program = self.shared("peek", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
-        self.tracepoint("syscalls/sys_enter_ioctl", &program)
+    fn raw_tracepoints(&mut self) -> Result<Attached, HookError> {
+        self.typed_raw_tracepoints().or_else(|typed| {
+            tracing::debug!(
+                error = &typed as &dyn std::error::Error,
+                "the kernel refuses typed raw tracepoints"
+            );
+            let kind = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT;
+            let entry = self.shared("raw_enter_probed", kind)?;
+            let exit = self.shared("raw_exit_probed", kind)?;
+            let exit = raw_tracepoint(&exit, c"sys_exit")?;
+            let entry = raw_tracepoint(&entry, c"sys_enter")?;
+            Ok(Attached::new(entry, exit))
+        })
     }
+
+    fn module(&self, module: &str) -> Option<u64> {
+        // Each loading creates a new directory, and so a new inode.
+        let directory = Path::new("/sys/module").join(module);
+        Some(std::fs::metadata(directory).ok()?.ino())
+    }
+}
+
+/// Attaches a program to a raw tracepoint.
+fn raw_tracepoint(program: &OwnedFd, point: &CStr) -> Result<OwnedFd, HookError> {
+    let name = format!("raw tracepoint {}", point.to_string_lossy());
+    sys::raw_tracepoint(program.as_fd(), Some(point)).map_err(HookError::attach(name))
 }
 
 /// Removes the probes of agents that ended without removing them.

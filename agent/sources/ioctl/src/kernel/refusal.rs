@@ -1,9 +1,9 @@
 //! Explanations of the kernel's errors, with remedies.
 
 use super::environment::{Capability, Environment};
+use super::hooks::HookError;
 use super::load::LoadError;
 use super::object::ObjectError;
-use super::programs::HookError;
 use super::report::Obstacle;
 use crate::HookKind;
 

@@ -4,53 +4,12 @@ use std::collections::BTreeMap;
 
 use super::drivers;
 use super::environment::Environment;
-use super::programs::{Attached, HookError, Programs};
+use super::hooks::{HookError, Hooks};
 use super::refusal;
 use super::report::{Driver, Obstacle};
 use crate::Device;
 use crate::HookKind;
 use accelscope_core::device::Hook;
-
-/// Attaches programs. A trait, so that the selection can be tested without a kernel that has all kinds of hooks.
-pub(super) trait Hooks {
-    /// Keeps a pair of programs attached.
-    type Attached;
-
-    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Self::Attached, HookError>;
-    fn kprobe(&mut self, symbol: &str) -> Result<Self::Attached, HookError>;
-    fn tracepoints(&mut self) -> Result<Self::Attached, HookError>;
-    fn raw_tracepoints(&mut self) -> Result<Self::Attached, HookError>;
-    /// A number that changes when the module is loaded again; nothing while it is not loaded.
-    fn module(&self, module: &str) -> Option<u64>;
-}
-
-impl Hooks for Programs {
-    type Attached = Attached;
-
-    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
-        self.fentry(module, symbol)
-    }
-
-    fn kprobe(&mut self, symbol: &str) -> Result<Attached, HookError> {
-        self.kprobe(symbol)
-    }
-
-    fn tracepoints(&mut self) -> Result<Attached, HookError> {
-        self.tracepoints()
-    }
-
-    fn raw_tracepoints(&mut self) -> Result<Attached, HookError> {
-        self.raw_tracepoints()
-    }
-
-    fn module(&self, module: &str) -> Option<u64> {
-        use std::os::unix::fs::MetadataExt;
-        // Each loading creates a new directory, and so a new inode.
-        std::fs::metadata(std::path::Path::new("/sys/module").join(module))
-            .ok()
-            .map(|folder| folder.ino())
-    }
-}
 
 /// What the programs can resolve with the offsets that are known.
 #[derive(Debug, Clone, Copy)]
