@@ -22,9 +22,8 @@ use accelscope_core::telemetry::{Build, OwnMetrics};
 use accelscope_core::worker::{
     Command, Reply, WireOutcome, WirePart, WirePoint, WireValue, Worker, WorkerError, WorkerSampler, serve,
 };
-use accelscope_pipeline::Limits;
-use accelscope_pipeline::attribution::{Attribution, Merger, Settings};
-use accelscope_pipeline::{Hub, Started};
+use accelscope_pipeline::attribution::{Attribution, Settings};
+use accelscope_pipeline::{Limits, SeriesRegistry, Started};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
@@ -395,7 +394,7 @@ fn neighbours() -> Result<(), Failed> {
         series_per_instrument: 10,
         series: 100,
     };
-    let hub = Arc::new(Hub::new(
+    let registry = Arc::new(SeriesRegistry::new(
         OwnMetrics::install(Build::default()),
         Resource::default(),
         limits,
@@ -403,7 +402,7 @@ fn neighbours() -> Result<(), Failed> {
         None,
     ));
     let attribution = Attribution::new(&HostRoots::new("/"), Settings::default());
-    let started = Started::launch(samplers, hub.clone(), attribution, Merger::new())?;
+    let started = Started::launch(samplers, registry.clone(), attribution)?;
     let until = Instant::now() + PATIENCE;
     while !started.all_reported() {
         assert!(Instant::now() < until, "no report of the sampler whose worker hangs");
@@ -428,7 +427,8 @@ fn neighbours() -> Result<(), Failed> {
     );
     assert!(details[1].contains("the sampler panicked"), "{details:?}");
     assert!(
-        hub.live()
+        registry
+            .live()
             .iter()
             .any(|series| series.instrument == &hw::NPU_UTILIZATION)
     );

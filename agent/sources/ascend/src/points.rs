@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::energy::Energy;
 use super::identity::{ChipKey, Node};
 use super::npu_smi::{Chip, Health, Process, Skipped, Table, Usage};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{accel, ascend, hw};
-use accelscope_core::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value, key};
+use accelscope_core::metric::{
+    Attribute, Attributes, Instrument, Moment, Owner, Point, ProcessKey, Timestamp, Value, key,
+};
 
 pub(super) fn hw_type() -> Attribute {
     (key::HW_TYPE, "npu".into())
@@ -21,13 +23,6 @@ pub(super) struct Points {
     node: Node,
     processes: Processes,
     energy: Energy<ChipKey>,
-}
-
-/// Time of a reading.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) instant: Instant,
-    pub(super) wall: Timestamp,
 }
 
 /// Collects the points of one chip.

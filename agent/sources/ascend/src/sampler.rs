@@ -7,14 +7,14 @@ use opentelemetry::metrics::Counter;
 
 use super::identity::Node;
 use super::npu_smi::{Cause, Skipped, Table};
-use super::points::{Moment, Points, point};
+use super::points::{Points, point};
 use super::reader::{ReadError, Reader};
 use super::settings::{MAX_AGE_PERIODS, NAME, Settings};
 use super::{admin, tool};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{accel, agent, ascend, hw};
-use accelscope_core::metric::{Attributes, Batch, Instrument, Part, Timestamp, key};
+use accelscope_core::metric::{Attributes, Batch, Instrument, Moment, Part, Timestamp, key};
 use accelscope_core::sampler::{Descriptor, Outcome};
 use accelscope_core::telemetry;
 
@@ -96,10 +96,7 @@ impl Sampler {
     }
 
     fn publish(&mut self, table: Table, mut skipped: Skipped, out: &mut Vec<Batch>) -> Outcome {
-        let now = Moment {
-            instant: Instant::now(),
-            wall: Timestamp::now(),
-        };
+        let now = Moment::now();
         for (reason, count) in &table.skipped {
             *skipped.entry(reason).or_default() += count;
         }

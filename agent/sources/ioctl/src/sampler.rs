@@ -9,7 +9,7 @@ use super::attribute_cache::AttributeCache;
 use super::device_owners::DeviceOwners;
 use super::device_table::DeviceTable;
 use super::devices::Devices;
-use super::drain::{Drain, Now, OwnerState, ROOT};
+use super::drain::{Drain, OwnerState, ROOT};
 use super::holders::{Discovery, Holders};
 use super::host_threads::HostThreads;
 use super::kernel::{Event, HookKind, Kernel, Watch};
@@ -20,7 +20,7 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{agent, calls, ioctl};
-use accelscope_core::metric::{Batch, Instrument, Part};
+use accelscope_core::metric::{Batch, Instrument, Moment, Part};
 use accelscope_core::sampler::{Descriptor, Outcome};
 
 pub(super) const NAME: &str = "ioctl";
@@ -166,7 +166,7 @@ impl Sampler {
             .zip(devices.values())
             .map(|(place, device)| Watch { place, device })
             .collect();
-        self.drain.begin(Now::read().wall);
+        self.drain.begin(Moment::now().wall);
         kernel.watch(&watches);
         self.metrics.log(kernel.report());
         if first {
@@ -193,7 +193,7 @@ impl Sampler {
             match event {
                 Event::Key { record, pid } => keys.push((record, pid)),
                 Event::Cgroup { id, hierarchy, path } => {
-                    cgroups.made(hierarchy, id, &String::from_utf8_lossy(path));
+                    cgroups.add_created(hierarchy, id, &String::from_utf8_lossy(path));
                 }
                 Event::Owner {
                     pid,
@@ -231,7 +231,7 @@ impl Sampler {
         let ids = [(Hierarchy::Unified, key.cgroup_v2), (Hierarchy::Legacy, key.cgroup_v1)];
         let mut in_root = true;
         for (hierarchy, id) in ids.into_iter().filter(|(_, id)| *id > ROOT) {
-            self.cgroups.named(CgroupId { hierarchy, id });
+            self.cgroups.expect(CgroupId { hierarchy, id });
             in_root = false;
         }
         if let Some(device) = self.table.device(key.device) {
@@ -242,26 +242,26 @@ impl Sampler {
     }
 
     fn drain(&mut self, devices_changed: bool, out: &mut Vec<Batch>) -> std::io::Result<()> {
-        let now = Now::read();
-        self.drained = Some(now.monotonic);
+        let now = Moment::now();
+        self.drained = Some(now.instant);
         self.urgent = false;
         let mut changed = devices_changed;
         if let Some(kernel) = &mut self.kernel {
             changed |= self.drain.read(&mut **kernel, &self.table, &self.threads, now);
             let state = |owner: &_| OwnerState::of(owner, &self.cgroups, &self.processes);
-            changed |= self.drain.retire(&mut **kernel, &state, now.monotonic);
+            changed |= self.drain.retire(&mut **kernel, &state, now.instant);
             self.metrics.count(self.drain.losses(&**kernel));
         }
         let held = self
             .holders
-            .update(self.discovery(), self.devices.references(), now.monotonic);
+            .update(self.discovery(), self.devices.references(), now.instant);
         changed |= self.owners.update(&self.processes, &self.holders, &self.table);
         changed |= self.holders.take_changed();
         if changed {
-            self.changed = Some(now.monotonic);
+            self.changed = Some(now.instant);
         }
-        if changed || self.emitted.is_none_or(|last| now.monotonic >= last + IDLE_PERIOD) {
-            self.emitted = Some(now.monotonic);
+        if changed || self.emitted.is_none_or(|last| now.instant >= last + IDLE_PERIOD) {
+            self.emitted = Some(now.instant);
             out.push(self.batch(now));
         }
         held
@@ -282,7 +282,7 @@ impl Sampler {
         }
     }
 
-    fn batch(&mut self, now: Now) -> Batch {
+    fn batch(&mut self, now: Moment) -> Batch {
         let (table, attributes) = (&self.table, &mut self.attributes);
         let mut points = points::points(&self.drain, attributes, table, now.wall);
         points.extend(holder_points::points(

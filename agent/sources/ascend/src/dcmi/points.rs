@@ -7,10 +7,10 @@ use super::layout::EccInfo;
 use super::read::{More, Reading};
 use crate::identity::ChipKey;
 use crate::npu_smi::{Skipped, Table};
-use crate::points::{Moment, Points, hw_type, point};
+use crate::points::{Points, hw_type, point};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{accel, ascend, hw};
-use accelscope_core::metric::{Attribute, Attributes, Instrument, Point, Timestamp, Value, key};
+use accelscope_core::metric::{Attribute, Attributes, Instrument, Moment, Point, Timestamp, Value, key};
 
 /// Everything that this path can emit.
 pub(super) static INSTRUMENTS: [&Instrument; 27] = [
@@ -203,7 +203,7 @@ impl Builder {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
     use crate::identity::Node;
@@ -232,10 +232,7 @@ mod tests {
                 double_isolated_pages: 0,
             };
             reading.more.ecc.push(("hbm", counts));
-            let now = Moment {
-                instant: Instant::now(),
-                wall: Timestamp::now(),
-            };
+            let now = Moment::now();
             let points = builder.build(vec![reading], None, now, &mut BTreeMap::new());
             let errors: Vec<_> = points.into_iter().filter(|one| *one.instrument == hw::ERRORS).collect();
             assert_eq!(errors.len(), 1, "a count with all bits set is none");

@@ -16,12 +16,12 @@ use super::query::Avoided;
 use super::read::Reading;
 use super::vendor::{Event, Question, Vendor};
 use crate::identity::Node;
-use crate::points::{Moment, Points};
+use crate::points::Points;
 use crate::settings::{MAX_AGE_PERIODS, NAME};
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::Timestamp;
+use accelscope_core::metric::Moment;
 use accelscope_core::sampler::Descriptor;
 use accelscope_core::worker::{
     Command, Reply, WireOutcome, WirePart, WirePoint, Worker, WorkerSampler, order, serve_renewing,
@@ -291,10 +291,7 @@ impl Work {
     }
 
     fn part(&mut self, readings: Vec<Reading>, skipped: &mut BTreeMap<String, u64>) -> WirePart {
-        let now = Moment {
-            instant: Instant::now(),
-            wall: Timestamp::now(),
-        };
+        let now = Moment::now();
         let version = self.opened.as_ref().and_then(|opened| opened.driver_version.clone());
         let points = self.builder.build(readings, version, now, skipped);
         WirePart {

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use agent_ebpf::BUCKETS;
 
-use super::Now;
 use super::record::Delta;
 use crate::device_table::{CommandInfo, DeviceId};
-use accelscope_core::metric::{CgroupOwner, Histogram, Timestamp};
+use accelscope_core::metric::{CgroupOwner, Histogram, Moment, Timestamp};
 
 /// An owner and a device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -108,8 +107,8 @@ impl Activity {
         self.earlier_frames + self.launches.values().copied().max().unwrap_or_default()
     }
 
-    pub(super) fn add(&mut self, command: &CommandInfo, delta: Delta, since: Timestamp, now: Now) {
-        self.changed = now.monotonic;
+    pub(super) fn add(&mut self, command: &CommandInfo, delta: Delta, since: Timestamp, now: Moment) {
+        self.changed = now.instant;
         let calls = self.commands.entry(Arc::clone(&command.name)).or_default();
         calls.since.get_or_insert(since);
         calls.succeeded += delta.succeeded;

@@ -10,7 +10,7 @@ mod retire;
 mod tests;
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent_ebpf::{COUNTERS, Ident, Record, counter};
 
@@ -23,7 +23,7 @@ use self::in_flight::InFlight;
 use self::record::RecordState;
 use super::device_table::DeviceTable;
 use super::kernel::Kernel;
-use accelscope_core::metric::Timestamp;
+use accelscope_core::metric::{Moment, Timestamp};
 
 /// How long the totals of an owner that has ended are still shown: a receiver may pull rarely.
 const LINGER: Duration = Duration::from_mins(5);
@@ -51,22 +51,6 @@ pub(super) struct Drain {
     ticks: u64,
 }
 
-/// One time by both clocks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    pub(super) monotonic: Instant,
-    pub(super) wall: Timestamp,
-}
-
-impl Now {
-    pub(super) fn read() -> Self {
-        Self {
-            monotonic: Instant::now(),
-            wall: Timestamp::now(),
-        }
-    }
-}
-
 impl Drain {
     pub(super) fn new(per_process: bool) -> Self {
         Self {
@@ -90,7 +74,7 @@ impl Drain {
         kernel: &mut dyn Kernel,
         devices: &DeviceTable,
         threads: &dyn Threads,
-        now: Now,
+        now: Moment,
     ) -> bool {
         let since = self.drained.unwrap_or(now.wall);
         let had_in_flight = !self.in_flight.is_empty();
@@ -160,7 +144,7 @@ impl Drain {
         losses
     }
 
-    fn read_records(&mut self, kernel: &mut dyn Kernel, devices: &DeviceTable, since: Timestamp, now: Now) {
+    fn read_records(&mut self, kernel: &mut dyn Kernel, devices: &DeviceTable, since: Timestamp, now: Moment) {
         kernel.records(&mut |number, ident, value| {
             if let Some(record) = find(&mut self.records, number, ident) {
                 record.now = *value;
@@ -171,7 +155,7 @@ impl Drain {
             };
             if !self.activities.contains_key(&record.activity) {
                 make_room(&mut self.activities);
-                let new = Activity::new(since, now.monotonic);
+                let new = Activity::new(since, now.instant);
                 self.activities.insert(record.activity.clone(), new);
             }
             self.records.insert(number, record);

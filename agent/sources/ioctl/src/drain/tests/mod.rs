@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use agent_ebpf::{BUCKETS, ChannelKey, ErrorKey, Key, NAME, Slot};
 
@@ -103,8 +104,8 @@ impl Scene {
     fn read(&mut self) -> bool {
         self.now += Duration::from_secs(1);
         self.inside().now += Duration::from_secs(1);
-        let now = Now {
-            monotonic: self.now,
+        let now = Moment {
+            instant: self.now,
             wall: Timestamp::now(),
         };
         self.drain.read(&mut self.maps, &self.devices, &self.gone, now)

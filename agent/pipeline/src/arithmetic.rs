@@ -1,12 +1,12 @@
-//! Arithmetic of cumulative values.
+//! Arithmetic of points' values.
 
 use std::sync::Arc;
 
-use accelscope_core::metric::{Histogram, Value};
+use accelscope_core::metric::{Histogram, Merge, Value};
 
-/// What was added since `before`; all of `now` where there is no before, or where it decreased: a counter that starts
-/// again starts from zero.
-pub(super) fn since(before: Option<&Value>, now: &Value) -> Value {
+/// What a cumulative value grew by since `before`; all of `now` where there is none before, or where it decreased: a
+/// counter that starts again starts from zero.
+pub(crate) fn growth(before: Option<&Value>, now: &Value) -> Value {
     match (before, now) {
         (Some(Value::Int(before)), Value::Int(now)) if now >= before => Value::Int(now - before),
         (Some(Value::Double(before)), Value::Double(now)) if now >= before => Value::Double(now - before),
@@ -19,7 +19,7 @@ pub(super) fn since(before: Option<&Value>, now: &Value) -> Value {
 }
 
 /// Both together.
-pub(super) fn sum(a: &Value, b: &Value) -> Value {
+pub(crate) fn sum(a: &Value, b: &Value) -> Value {
     match (a, b) {
         (Value::Int(a), Value::Int(b)) => Value::Int(a.saturating_add(*b)),
         (Value::Histogram(a), Value::Histogram(b)) if a.buckets.len() == b.buckets.len() => {
@@ -38,6 +38,16 @@ pub(super) fn sum(a: &Value, b: &Value) -> Value {
         (Value::Histogram(_), _) | (_, Value::Histogram(_)) => b.clone(),
         _ => Value::Double(finite(a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default())),
     }
+}
+
+/// Both as one value of a gauge or up-down counter.
+pub(crate) fn merge(rule: Merge, a: &Value, b: &Value) -> Value {
+    let replaced = match rule {
+        Merge::Sum => return sum(a, b),
+        Merge::Min => b.as_f64() < a.as_f64(),
+        Merge::Max => b.as_f64() > a.as_f64(),
+    };
+    if replaced { b } else { a }.clone()
 }
 
 /// A total that has become infinite would never be a number again.

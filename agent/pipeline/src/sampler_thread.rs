@@ -1,4 +1,4 @@
-//! One thread a sampler: whatever one of them waits for, nobody else's period suffers.
+//! The thread of a sampler: what one of them waits for delays no other.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,8 +27,8 @@ pub(super) struct Run {
     pub(super) ends_others: bool,
 }
 
-/// Starts a sampler's thread. It ends with the process, or when the sampler is gone or nobody takes its runs.
-pub(super) fn start(sampler: Box<dyn Sampler>, runs: SyncSender<Run>) -> io::Result<Arc<Status>> {
+/// Starts a sampler's thread. It ends with the process, or when the sampler is gone or the pipeline has ended.
+pub(super) fn spawn(sampler: Box<dyn Sampler>, runs: SyncSender<Run>) -> io::Result<Arc<Status>> {
     let status = Status::new(sampler.descriptor());
     let name = format!("sampler-{}", status.descriptor.name);
     let shared = status.clone();

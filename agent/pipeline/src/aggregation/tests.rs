@@ -1,21 +1,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::*;
-use accelscope_core::metric::catalogue::hailo::{
-    MONITOR_ACTIVE, NETWORK_FRAMES, PROCESS_UTILIZATION, STREAM_QUEUE_DEPTH_MAX, STREAM_QUEUE_DEPTH_MIN,
-};
-use accelscope_core::metric::{Attribute, Histogram, Kind, Stability, Timestamp, Value, key};
-
-static WAITS: Instrument = Instrument {
-    name: "test.waits",
-    unit: "s",
-    kind: Kind::Histogram(&[1.0]),
-    description: "Waits.",
-    attributes: &[],
-    owned: true,
-    merge: Merge::Sum,
-    stability: Stability::Development,
-};
+use crate::test_support::{ACTIVE, FRAMES, QUEUE_MAX, QUEUE_MIN, UTILIZATION, WAITS};
+use accelscope_core::metric::{Attribute, Attributes, Histogram, Instrument, Timestamp, Value, key};
 
 /// Processes in containers, as a test wants them.
 #[derive(Default)]
@@ -54,7 +41,7 @@ impl Resolve for World {
 }
 
 struct Scene {
-    merger: Merger,
+    aggregator: Aggregator,
     world: World,
     now: Instant,
 }
@@ -62,7 +49,7 @@ struct Scene {
 impl Scene {
     fn new(world: World) -> Self {
         Self {
-            merger: Merger::new(),
+            aggregator: Aggregator::default(),
             world,
             now: Instant::now(),
         }
@@ -73,14 +60,14 @@ impl Scene {
             part: Part::whole("test"),
             points,
         };
-        self.merger.apply_at(batch, &mut self.world, self.now)
+        self.aggregator.apply_at(batch, &mut self.world, self.now)
     }
 
     /// The values of a batch of one counter, by container.
     fn frames(&mut self, time: u64, readings: &[(u32, i64)]) -> Vec<(String, i64, u64)> {
         let points = readings
             .iter()
-            .map(|(pid, value)| point(&NETWORK_FRAMES, *pid, *value, time, Some(1)));
+            .map(|(pid, value)| point(&FRAMES, *pid, *value, time, Some(1)));
         let mut shown: Vec<_> = self.apply(points.collect()).iter().map(shown).collect();
         shown.sort();
         shown
@@ -122,7 +109,7 @@ fn one(container: &str, value: i64, start: u64) -> Vec<(String, i64, u64)> {
 fn gauges_of_one_container_combine_by_their_rule() {
     let mut scene = Scene::new(World::default().with(&[1, 2], "a").with(&[3], "b"));
     let points = [1, 2, 3].iter().flat_map(|&pid| {
-        [&PROCESS_UTILIZATION, &STREAM_QUEUE_DEPTH_MIN, &STREAM_QUEUE_DEPTH_MAX]
+        [&UTILIZATION, &QUEUE_MIN, &QUEUE_MAX]
             .map(|instrument| point(instrument, pid, f64::from(pid), u64::from(pid), None))
     });
     let out = scene.apply(points.collect());
@@ -138,10 +125,10 @@ fn gauges_of_one_container_combine_by_their_rule() {
             found[0].owner.clone(),
         )
     };
-    assert_eq!(value(&PROCESS_UTILIZATION, "a"), (3.0, 2, None));
-    assert_eq!(value(&STREAM_QUEUE_DEPTH_MIN, "a"), (1.0, 2, None));
-    assert_eq!(value(&STREAM_QUEUE_DEPTH_MAX, "a"), (2.0, 2, None));
-    assert_eq!(value(&PROCESS_UTILIZATION, "b"), (3.0, 3, None));
+    assert_eq!(value(&UTILIZATION, "a"), (3.0, 2, None));
+    assert_eq!(value(&QUEUE_MIN, "a"), (1.0, 2, None));
+    assert_eq!(value(&QUEUE_MAX, "a"), (2.0, 2, None));
+    assert_eq!(value(&UTILIZATION, "b"), (3.0, 3, None));
 }
 
 #[test]
@@ -160,10 +147,10 @@ fn a_count_that_starts_again_starts_from_nothing() {
     assert_eq!(scene.frames(2, &[(1, 10)]), one("a", 10, 1));
     assert_eq!(scene.frames(3, &[(1, 4)]), one("a", 14, 1));
     // It overtook its last value before it was read again, but says that it is another count.
-    let again = scene.apply(vec![point(&NETWORK_FRAMES, 1, 6, 9, Some(3))]);
+    let again = scene.apply(vec![point(&FRAMES, 1, 6, 9, Some(3))]);
     assert_eq!(again.iter().map(shown).collect::<Vec<_>>(), one("a", 20, 1));
     // A wall clock that was set moves the start of the same count.
-    let moved = scene.apply(vec![point(&NETWORK_FRAMES, 1, 7, 10, Some(4))]);
+    let moved = scene.apply(vec![point(&FRAMES, 1, 7, 10, Some(4))]);
     assert_eq!(moved.iter().map(shown).collect::<Vec<_>>(), one("a", 21, 1));
 }
 
@@ -196,12 +183,9 @@ fn what_ended_long_ago_is_forgotten() {
         scene.now += Duration::from_mins(50);
         assert_eq!(scene.frames(9, &[(3, 8)]), one("b", 8, 1));
     }
-    let state = &scene.merger.parts[&Part::whole("test")];
+    let state = &scene.aggregator.parts[&Part::whole("test")];
     assert_eq!(format!("{state:?}").matches("Source {").count(), 1);
-    let after = scene.apply(vec![
-        point(&NETWORK_FRAMES, 2, 3, 9, Some(8)),
-        point(&NETWORK_FRAMES, 3, 8, 9, Some(1)),
-    ]);
+    let after = scene.apply(vec![point(&FRAMES, 2, 3, 9, Some(8)), point(&FRAMES, 3, 8, 9, Some(1))]);
     assert_eq!(
         after.iter().map(shown).collect::<Vec<_>>(),
         [one("a", 3, 8), one("b", 8, 1)].concat()
@@ -228,13 +212,13 @@ fn what_waits_for_its_name_is_withheld_and_not_lost() {
 #[test]
 fn readings_of_unknown_processes_are_one_series_and_do_not_disturb_each_other() {
     let mut scene = Scene::new(World::default());
-    let nobodys = |value: i64, time| Point {
+    let unowned = |value: i64, time| Point {
         owner: None,
-        ..point(&NETWORK_FRAMES, 0, value, time, Some(1))
+        ..point(&FRAMES, 0, value, time, Some(1))
     };
-    let first = scene.apply(vec![nobodys(100, 2), nobodys(5, 2)]);
+    let first = scene.apply(vec![unowned(100, 2), unowned(5, 2)]);
     assert_eq!(first.iter().map(shown).collect::<Vec<_>>(), one("", 105, 1));
-    let second = scene.apply(vec![nobodys(101, 3), nobodys(7, 3)]);
+    let second = scene.apply(vec![unowned(101, 3), unowned(7, 3)]);
     assert_eq!(second.iter().map(shown).collect::<Vec<_>>(), one("", 108, 1));
 }
 
@@ -262,18 +246,18 @@ fn histograms_add_up_like_counters() {
 }
 
 #[test]
-fn what_is_nobodys_by_nature_passes_through() {
+fn instruments_without_owners_pass_through() {
     let mut scene = Scene::new(World::default().with(&[1], "a"));
     let out = scene.apply(vec![
         Point {
             owner: None,
-            ..point(&MONITOR_ACTIVE, 0, 1, 2, None)
+            ..point(&ACTIVE, 0, 1, 2, None)
         },
-        point(&PROCESS_UTILIZATION, 1, 0.5, 2, None),
+        point(&UTILIZATION, 1, 0.5, 2, None),
     ]);
     assert_eq!(
         (out[0].instrument.name, &out[0].value, out[0].start),
-        (MONITOR_ACTIVE.name, &Value::Int(1), None)
+        (ACTIVE.name, &Value::Int(1), None)
     );
     assert_eq!(out.len(), 2);
 }
@@ -289,7 +273,7 @@ fn ten_thousand_short_lives_are_ten_thousand_frames_and_one_series() {
         last = scene.frames(u64::from(pid) + 1, &[(pid, 1)]);
     }
     assert_eq!(last, one("a", 10_000, 1));
-    let state = format!("{:?}", scene.merger.parts);
+    let state = format!("{:?}", scene.aggregator.parts);
     assert!(state.matches("Source {").count() <= 61, "the dead are not forgotten");
     assert_eq!(state.matches("Total {").count(), 1);
 }

@@ -1,4 +1,4 @@
-//! The one place where samplers' runs become series that exporters read.
+//! The series of all samplers, where exporters read them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,25 +7,26 @@ use accelscope_core::metric::MetricsSource;
 use accelscope_core::metric::{Batch, Part, Resource, Series, Timestamp, catalogue};
 use accelscope_core::telemetry::{self, OwnMetrics};
 
-/// Sees each series that changed or ended, when it does.
+/// Called with each series that changed or ended, when it does.
 pub type Observer = Box<dyn FnMut(&Series) + Send>;
 
-/// The series, and whatever is needed to bring them up to date.
-pub struct Hub {
-    shown: Mutex<Shown>,
+/// The newest state of every series, shared by the pipeline and the exporters; the agent's own metrics included.
+pub struct SeriesRegistry {
+    state: Mutex<State>,
     own: OwnMetrics,
     resource: Resource,
     series_live: opentelemetry::metrics::UpDownCounter<i64>,
 }
 
-struct Shown {
+struct State {
     store: Store,
     observer: Option<Observer>,
+    /// What was added to `series_live`.
     counted: i64,
 }
 
-impl Hub {
-    /// With `collecting`, someone calls [`collect`](Self::collect) regularly.
+impl SeriesRegistry {
+    /// With `collecting`, [`collect`](Self::collect) is called regularly.
     pub fn new(
         own: OwnMetrics,
         resource: Resource,
@@ -34,7 +35,7 @@ impl Hub {
         observer: Option<Observer>,
     ) -> Self {
         Self {
-            shown: Mutex::new(Shown {
+            state: Mutex::new(State {
                 store: Store::new(limits, collecting),
                 observer,
                 counted: 0,
@@ -51,36 +52,38 @@ impl Hub {
         self.lock().store.collect()
     }
 
-    /// All that is live, without the agent's own metrics being brought up to date.
+    /// All live series, without an update of the agent's own metrics.
     pub fn live(&self) -> Vec<Series> {
         self.lock().store.live().cloned().collect()
     }
 
-    /// Brings the agent's own metrics up to date.
+    /// Updates the agent's own metrics.
     pub fn refresh_own(&self) {
         {
-            let mut shown = self.lock();
-            let count = i64::try_from(shown.store.len()).unwrap_or(i64::MAX);
-            self.series_live.add(count - shown.counted, &[]);
-            shown.counted = count;
+            let mut state = self.lock();
+            let count = i64::try_from(state.store.len()).unwrap_or(i64::MAX);
+            self.series_live.add(count - state.counted, &[]);
+            state.counted = count;
         }
-        self.take(self.own.batch());
+        self.apply(self.own.batch());
     }
 
-    pub(super) fn take(&self, batch: Batch) {
-        let Shown { store, observer, .. } = &mut *self.lock();
+    /// Takes a part's newest points, with all their attributes.
+    pub(super) fn apply(&self, batch: Batch) {
+        let State { store, observer, .. } = &mut *self.lock();
         store.apply(&batch.part, batch.points, Timestamp::now(), &mut |series| {
             notify(observer, series);
         });
     }
 
+    /// Ends the series of the parts for which `gone` is true.
     pub(super) fn end(&self, gone: impl Fn(&Part) -> bool) {
-        let Shown { store, observer, .. } = &mut *self.lock();
+        let State { store, observer, .. } = &mut *self.lock();
         store.end(gone, Timestamp::now(), &mut |series| notify(observer, series));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,7 +93,7 @@ fn notify(observer: &mut Option<Observer>, series: &Series) {
     }
 }
 
-impl MetricsSource for Hub {
+impl MetricsSource for SeriesRegistry {
     fn series(&self) -> Vec<Series> {
         self.refresh_own();
         self.live()
