@@ -93,7 +93,6 @@ fn chips() -> Result<(), Failed> {
     hw_ids.sort();
     hw_ids.dedup();
     assert_eq!(hw_ids.len(), 4);
-    assert_eq!(sampler.latest().get().unwrap().table.chips.len(), 4);
     Ok(())
 }
 

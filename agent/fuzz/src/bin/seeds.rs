@@ -23,10 +23,6 @@ fn main() -> std::io::Result<()> {
     }
     let errors = "dcmi module initialize failed. ret is -8005\n";
     std::fs::write(directory.join("error"), errors)?;
-    let blocks = "NPU ID : 1\nChip Count : 1\n\nDDR Capacity(MB) : 3\nChip ID : 0\n\nTemperature(C) : 4\nChip Name : mcu\n";
-    std::fs::write(directory.join("blocks"), blocks)?;
     let processes = "Process id:7  Process name:a  Process memory(MB):3\nChip ID : 0\n";
-    std::fs::write(directory.join("processes"), processes)?;
-    std::fs::write(directory.join("mapping"), "\tNPU ID   Chip ID   Chip Logic ID   Chip Name\n\t0   0   -   Mcu\n")?;
-    std::fs::write(directory.join("watch"), "NpuID(Idx)  Pwr(W)  Temp(C)\n0  8.7  NA\n")
+    std::fs::write(directory.join("processes"), processes)
 }

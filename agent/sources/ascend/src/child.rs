@@ -2,10 +2,9 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{ChildStdout, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,25 +17,19 @@ use super::npu_smi::MAX_BYTES;
 const KILL_TIMEOUT: Duration = Duration::from_millis(200);
 /// Interval of checks for the tool's exit while a descendant of it keeps the pipe open.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Most bytes of standard error that are kept.
-const MAX_STDERR_BYTES: usize = 4096;
 
 /// Result of a run that ended.
 #[derive(Debug)]
-pub struct Finished {
+pub(super) struct Finished {
     /// Standard output; invalid UTF-8 is replaced.
-    pub stdout: String,
-    /// The beginning of standard error.
-    pub stderr: String,
+    pub(super) stdout: String,
     /// Exit status.
-    pub status: ExitStatus,
-    /// Duration.
-    pub took: Duration,
+    pub(super) status: ExitStatus,
 }
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum ChildError {
+pub(super) enum ChildError {
     /// The tool could not be started.
     #[error("{program} could not be started; set ascend.npu_smi to the tool's path")]
     Spawn {
@@ -64,14 +57,14 @@ pub enum ChildError {
 
 /// Runs one process at a time.
 #[derive(Debug, Default)]
-pub struct Child {
+pub(super) struct Child {
     left_behind: Option<(std::process::Child, Instant)>,
 }
 
 impl Child {
     /// Runs `program` to its end, and kills what is left of its process group. Returns at the latest after `timeout`
     /// and the time that killing takes.
-    pub fn run(
+    pub(super) fn run(
         &mut self,
         program: &Path,
         arguments: &[&str],
@@ -84,33 +77,27 @@ impl Child {
             }
             self.left_behind = None;
         }
-        let started = Instant::now();
         let mut running = Running::start(program, arguments, environment)?;
-        let ended = running.read_until_exit(started + timeout, timeout);
+        let ended = running.read_until_exit(timeout);
         running.kill();
         let status = running.wait(KILL_TIMEOUT);
-        let Running {
-            child, stdout, stderr, ..
-        } = running;
+        let Running { child, stdout, .. } = running;
         if status.is_none() {
             self.left_behind = Some((child, Instant::now()));
         }
         ended?;
         Ok(Finished {
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
             status: status.ok_or(ChildError::Deadline(timeout))?,
-            took: started.elapsed(),
         })
     }
 }
 
 struct Running {
     child: std::process::Child,
-    output: Option<std::process::ChildStdout>,
-    errors: Option<std::process::ChildStderr>,
+    /// Closed at its end.
+    pipe: Option<ChildStdout>,
     stdout: Vec<u8>,
-    stderr: Vec<u8>,
 }
 
 impl Running {
@@ -121,27 +108,20 @@ impl Running {
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(Stdio::null())
             .process_group(0)
             .spawn()
             .map_err(|source| ChildError::Spawn {
                 program: program.display().to_string(),
                 source,
             })?;
-        let (output, errors) = (child.stdout.take(), child.stderr.take());
         // Built before anything can fail, because from here on the child must be killed and reaped.
         let running = Self {
+            pipe: child.stdout.take(),
             child,
-            output,
-            errors,
             stdout: Vec::new(),
-            stderr: Vec::new(),
         };
-        let pipes = [
-            running.output.as_ref().map(AsFd::as_fd),
-            running.errors.as_ref().map(AsFd::as_fd),
-        ];
-        for pipe in pipes.into_iter().flatten() {
+        if let Some(pipe) = &running.pipe {
             fcntl_getfl(pipe)
                 .and_then(|flags| fcntl_setfl(pipe, flags | OFlags::NONBLOCK))
                 .map_err(|error| ChildError::Pipe(error.into()))?;
@@ -149,8 +129,9 @@ impl Running {
         Ok(running)
     }
 
-    /// Reads until the tool has exited and its pipes are empty.
-    fn read_until_exit(&mut self, until: Instant, timeout: Duration) -> Result<(), ChildError> {
+    /// Reads until the tool has exited and the pipe is empty.
+    fn read_until_exit(&mut self, timeout: Duration) -> Result<(), ChildError> {
+        let until = Instant::now() + timeout;
         loop {
             // In this order, so that output from just before the exit is still read.
             let has_exited = self.has_exited();
@@ -172,21 +153,12 @@ impl Running {
 
     fn wait_for_output(&self, timeout: Duration) -> io::Result<()> {
         let timespec = Timespec::try_from(timeout).map_err(io::Error::other)?;
-        let pipes = [
-            self.output.as_ref().map(AsFd::as_fd),
-            self.errors.as_ref().map(AsFd::as_fd),
-        ];
-        let mut files: Vec<PollFd<'_>> = pipes
-            .into_iter()
-            .flatten()
-            .map(|pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN))
-            .collect();
-        if files.is_empty() {
-            // The tool closed its pipes and is about to exit.
+        let Some(pipe) = &self.pipe else {
+            // The tool closed the pipe and is about to exit.
             std::thread::sleep(timeout.min(Duration::from_millis(2)));
             return Ok(());
-        }
-        match poll(&mut files, Some(&timespec)) {
+        };
+        match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&timespec)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -194,15 +166,19 @@ impl Running {
 
     /// Reads what is available. A pipe at its end is closed, so that it does not wake the loop again.
     fn read(&mut self) -> io::Result<()> {
-        if read_available(self.output.as_mut(), &mut self.stdout, MAX_BYTES + 1)? {
-            self.output = None;
+        let mut chunk = [0; 16 << 10];
+        while let Some(pipe) = &mut self.pipe {
+            match pipe.read(&mut chunk) {
+                Ok(0) => self.pipe = None,
+                Ok(count) => self.stdout.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if self.stdout.len() > MAX_BYTES {
+                break;
+            }
         }
-        let mut errors = Vec::new();
-        if read_available(self.errors.as_mut(), &mut errors, MAX_BYTES)? {
-            self.errors = None;
-        }
-        errors.truncate(MAX_STDERR_BYTES.saturating_sub(self.stderr.len()));
-        self.stderr.append(&mut errors);
         Ok(())
     }
 
@@ -235,22 +211,6 @@ impl Running {
             }
         }
     }
-}
-
-/// Appends what is available; returns whether the pipe is at its end.
-fn read_available(pipe: Option<&mut impl Read>, to: &mut Vec<u8>, most: usize) -> io::Result<bool> {
-    let Some(pipe) = pipe else { return Ok(false) };
-    let mut chunk = [0; 16 << 10];
-    while to.len() < most {
-        match pipe.read(&mut chunk) {
-            Ok(0) => return Ok(true),
-            Ok(count) => to.extend_from_slice(&chunk[..count]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]

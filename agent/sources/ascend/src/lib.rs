@@ -32,9 +32,8 @@ mod table;
 mod tool;
 
 pub use self::backend::build;
-pub use self::child::{Child, ChildError, Finished};
 pub use self::explain::explain;
 pub use self::ioctl::FAMILY;
-pub use self::sampler::{Latest, Reading, Sampler};
+pub use self::sampler::Sampler;
 pub use self::settings::{Backend, Settings};
 pub use self::source::SOURCE;

@@ -1,6 +1,6 @@
 //! Sampler that calls `npu-smi`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::Counter;
@@ -42,30 +42,6 @@ static INSTRUMENTS: [&Instrument; 18] = [
     &accel::PROCESS_MEMORY_USAGE,
 ];
 
-/// A table and the time of its reading.
-#[derive(Debug, Clone)]
-pub struct Reading {
-    /// The table.
-    pub table: Arc<Table>,
-    /// Time of the reading.
-    pub time: Timestamp,
-}
-
-/// The sampler's newest successful reading.
-#[derive(Debug, Clone, Default)]
-pub struct Latest(Arc<Mutex<Option<Reading>>>);
-
-impl Latest {
-    /// The newest reading, if there was any.
-    pub fn get(&self) -> Option<Reading> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, reading: Reading) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
-    }
-}
-
 /// The sampler `ascend`.
 #[derive(Debug)]
 pub struct Sampler {
@@ -73,7 +49,6 @@ pub struct Sampler {
     roots: HostRoots,
     reader: Reader,
     points: Points,
-    latest: Latest,
     last_success: Option<Moment>,
     /// Number of consecutive calls that took more than half the period.
     slow_calls: u32,
@@ -89,7 +64,6 @@ impl Sampler {
         Self {
             points: Points::new(node, Processes::new(&roots), settings.period * MAX_AGE_PERIODS * 2),
             reader: Reader::default(),
-            latest: Latest::default(),
             last_success: None,
             slow_calls: 0,
             not_before: None,
@@ -98,11 +72,6 @@ impl Sampler {
             settings,
             roots,
         }
-    }
-
-    /// A handle to the newest successful reading.
-    pub fn latest(&self) -> Latest {
-        self.latest.clone()
     }
 
     /// Calls a slow tool less often, because each call adds load to the driver.
@@ -149,15 +118,9 @@ impl Sampler {
             part: Part::whole(NAME),
             points,
         });
-        let error = table.error.clone();
-        let nothing = table.chips.is_empty();
-        self.latest.set(Reading {
-            table: table.into(),
-            time: now.wall,
-        });
-        match error {
+        match table.error {
             Some(error) => Outcome::Retry(error.into()),
-            None if nothing => Outcome::NothingHere("npu-smi lists no NPU".to_owned()),
+            None if table.chips.is_empty() => Outcome::NothingHere("npu-smi lists no NPU".to_owned()),
             None => Outcome::Sampled,
         }
     }

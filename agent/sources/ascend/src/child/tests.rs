@@ -18,7 +18,6 @@ fn output_status_and_environment_arrive() {
     let script = "echo \"$LC_ALL $EXTRA\"; echo complaint >&2; exit 187";
     let finished = run(&mut Child::default(), script, LONG).unwrap();
     assert_eq!(finished.stdout, "C e\n");
-    assert_eq!(finished.stderr, "complaint\n");
     assert_eq!(finished.status.code(), Some(187));
 }
 
@@ -53,9 +52,10 @@ fn at_the_deadline_the_whole_group_is_killed_and_no_zombie_stays() {
 
 #[test]
 fn a_descendant_that_keeps_the_pipe_open_does_not_delay_the_result() {
+    let started = Instant::now();
     let finished = run(&mut Child::default(), "sleep 1000 & echo table", LONG).unwrap();
     assert_eq!(finished.stdout, "table\n");
-    assert!(finished.took < Duration::from_secs(30), "{:?}", finished.took);
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -67,10 +67,7 @@ fn endless_output_is_cut_off() {
 #[test]
 fn endless_errors_do_not_block_the_tool() {
     let finished = run(&mut Child::default(), "head -c 1000000 /dev/zero >&2; echo table", LONG).unwrap();
-    assert_eq!(
-        (finished.stdout.as_str(), finished.stderr.len()),
-        ("table\n", MAX_STDERR_BYTES)
-    );
+    assert_eq!(finished.stdout, "table\n");
 }
 
 #[test]

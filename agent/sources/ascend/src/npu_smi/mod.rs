@@ -5,26 +5,20 @@
 //! touch the slash beside it (`59718/ 65536`).
 
 mod assign;
-mod blocks;
 mod cause;
 mod column;
 mod device_row;
 mod error;
 mod items;
 mod line;
-mod listing;
 mod parser;
 mod processes;
 mod row;
 mod table;
 mod value;
-mod watch;
 
-pub use self::blocks::{Block, Blocks, Part, blocks};
 pub use self::cause::{Cause, code_of_exit};
 pub use self::error::{MAX_BYTES, ParseError, ToolError};
-pub use self::listing::{Card, Mapping, cards, mappings};
 pub use self::parser::parse;
 pub use self::processes::processes;
 pub use self::table::{Chip, Health, Process, Skipped, Table, Usage};
-pub use self::watch::{WatchRow, watch};
