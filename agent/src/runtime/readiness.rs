@@ -6,8 +6,8 @@ use std::sync::Arc;
 use accelscope_export::http::Readiness;
 use accelscope_pipeline::Status;
 
-/// Ready once the first run of every sampler has ended, in any way. A sampler that fails later costs the node some
-/// telemetry, but a restart of the agent would not help: the failure is in the answer, and the agent stays ready.
+/// Ready once every sampler has reported its first run. A sampler that fails later is listed, and the agent stays ready:
+/// a restart would not repair the sampler.
 #[derive(Debug)]
 pub(super) struct AllReported {
     pub(super) statuses: Vec<Arc<Status>>,
