@@ -67,7 +67,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     collector.run(config.otlp.interval, &mut signals).await;
     collector.collect();
     let (report, ()) = tokio::join!(exporter.flush(Instant::now() + SHUTDOWN), writers.stop());
-    for undelivered in report.left {
+    for undelivered in report.undelivered {
         tracing::warn!(
             destination = undelivered.destination,
             points = undelivered.waiting.points,

@@ -23,6 +23,12 @@ impl Resource {
         self.attributes.iter().find(|(k, _)| k == key).map(|(_, v)| v)
     }
 
+    /// Name of the node: Kubernetes' name, else the host's; empty where neither is known.
+    pub fn node_name(&self) -> String {
+        let name = ["k8s.node.name", "host.name"].into_iter().find_map(|key| self.get(key));
+        name.map(ToString::to_string).unwrap_or_default()
+    }
+
     /// In the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &AttributeValue)> {
         self.attributes.iter().map(|(k, v)| (k.as_str(), v))

@@ -1,4 +1,4 @@
-//! The sender's own metrics.
+//! Metrics of one destination.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use accelscope_core::metric::key::{AGENT_OUTCOME, AGENT_REASON, DESTINATION};
 use accelscope_core::telemetry::{self, label};
 
 /// The instruments of one destination.
-pub(super) struct Meters {
+pub(super) struct Metrics {
     destination: KeyValue,
     points: Counter<u64>,
     dropped: Counter<u64>,
@@ -21,14 +21,14 @@ pub(super) struct Meters {
     queue_bytes: UpDownCounter<i64>,
     queue_points: UpDownCounter<i64>,
     blocked: Gauge<i64>,
-    /// What the queue's instruments show.
+    /// Values of the queue's instruments.
     shown: Usage,
 }
 
-impl Meters {
+impl Metrics {
     pub(super) fn new(destination: &str, limit: u64) -> Self {
         let destination = label(DESTINATION, destination.to_owned());
-        let meters = Self {
+        let metrics = Self {
             points: telemetry::counter(&catalogue::EXPORT_POINTS),
             dropped: telemetry::counter(&catalogue::EXPORT_DROPPED),
             bytes: telemetry::counter(&catalogue::EXPORT_BYTES),
@@ -40,16 +40,16 @@ impl Meters {
             shown: Usage::default(),
             destination,
         };
-        let own = std::slice::from_ref(&meters.destination);
+        let own = std::slice::from_ref(&metrics.destination);
         telemetry::up_down_counter(&catalogue::EXPORT_QUEUE_LIMIT).add(i64::try_from(limit).unwrap_or(i64::MAX), own);
-        // A counter that has not counted yet must be visible as 0, or the first loss is no increase for an alert.
+        // A counter starts at a visible 0: otherwise the first loss is no increase to an alert.
         for outcome in ["queued", "sent", "dropped"] {
-            meters.count(outcome, 0);
+            metrics.count(outcome, 0);
         }
-        meters.bytes.add(0, own);
-        meters.queue_bytes.add(0, own);
-        meters.queue_points.add(0, own);
-        meters
+        metrics.bytes.add(0, own);
+        metrics.queue_bytes.add(0, own);
+        metrics.queue_points.add(0, own);
+        metrics
     }
 
     fn with(&self, key: &'static str, value: &'static str) -> [KeyValue; 2] {

@@ -1,16 +1,16 @@
-//! One destination's queue and the account of every point that entered it.
+//! Queue of one destination with the counts of its points.
 //!
-//! `queued = sent + dropped + waiting` holds whenever nobody is inside one of these methods.
+//! Between calls `queued = sent + dropped + waiting` holds.
 
-use super::meters::Meters;
+use super::metrics::Metrics;
 use super::queue::{Loss, Queue, Usage};
 use super::record::Record;
 use accelscope_core::metric::Timestamp;
 
-/// What became of the points. `queued` is the sum of the other two and of what waits.
+/// Number of points by outcome. `queued` is the sum of the other two and of the waiting ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Handed to the queue.
+    /// Added to the queue.
     pub queued: u64,
     /// Acknowledged by the receiver.
     pub sent: u64,
@@ -18,73 +18,73 @@ pub struct Totals {
     pub dropped: u64,
 }
 
-/// What one destination looks like from outside.
+/// State of one destination.
 #[derive(Debug, Clone)]
 pub struct DestinationState {
     /// Its name.
     pub name: String,
-    /// Where it is.
+    /// Its endpoint.
     pub endpoint: String,
-    /// What waits, those in flight included.
+    /// Content of its queue, records in flight included.
     pub waiting: Usage,
-    /// Bytes that may wait.
+    /// Bound of its queue in bytes.
     pub limit: u64,
-    /// What became of the points so far.
+    /// Points by outcome, so far.
     pub totals: Totals,
-    /// When a request last succeeded.
+    /// Time of the last request that succeeded.
     pub last_success: Option<Timestamp>,
-    /// When and why a request last failed; stays after later successes.
+    /// Time and reason of the last request that failed; kept after later successes.
     pub last_error: Option<(Timestamp, String)>,
-    /// Why the destination refuses everything, while it does.
+    /// Reason for which the destination refuses everything, while it does.
     pub blocked: Option<&'static str>,
 }
 
-/// The queue with its books.
-pub(super) struct Ledger {
+/// The queue with its counts.
+pub(super) struct Delivery {
     queue: Box<dyn Queue>,
-    meters: Meters,
+    metrics: Metrics,
     totals: Totals,
-    flight: Usage,
+    in_flight: Usage,
     pub(super) last_success: Option<Timestamp>,
     pub(super) last_error: Option<(Timestamp, String)>,
     blocked: Option<&'static str>,
 }
 
-impl Ledger {
+impl Delivery {
     pub(super) fn new(queue: Box<dyn Queue>, destination: &str) -> Self {
-        let meters = Meters::new(destination, queue.limit());
+        let metrics = Metrics::new(destination, queue.limit());
         Self {
             queue,
-            meters,
+            metrics,
             totals: Totals::default(),
-            flight: Usage::default(),
+            in_flight: Usage::default(),
             last_success: None,
             last_error: None,
             blocked: None,
         }
     }
 
-    /// Queues the records; returns how many points had to go for it.
+    /// Queues the records; returns the number of points that were dropped for it.
     pub(super) fn push(&mut self, records: &[Record]) -> u64 {
         let before = self.totals.dropped;
         let Self {
-            queue, meters, totals, ..
+            queue, metrics, totals, ..
         } = self;
         for record in records.iter().filter(|record| !record.is_empty()) {
             totals.queued += record.points;
-            meters.queued(record.points);
+            metrics.queued(record.points);
             queue.push(record.clone(), &mut |lost, why| {
-                drop_points(meters, totals, lost.points, reason(why));
+                drop_points(metrics, totals, lost.points, reason(why));
             });
         }
-        self.settle();
+        self.show_usage();
         self.totals.dropped - before
     }
 
-    /// The oldest records, in flight from now on.
+    /// Puts the oldest records in flight.
     pub(super) fn take(&mut self, max_bytes: u64, max_records: usize) -> Vec<Record> {
         let taken = self.queue.take(max_bytes, max_records);
-        self.flight = Usage {
+        self.in_flight = Usage {
             records: taken.len(),
             points: taken.iter().map(|record| record.points).sum(),
             bytes: taken.iter().map(Record::len).sum(),
@@ -92,55 +92,55 @@ impl Ledger {
         taken
     }
 
-    /// What is in flight arrived, but for `rejected` of its points.
+    /// The records in flight arrived, except `rejected` of their points.
     pub(super) fn sent(&mut self, rejected: u64) {
-        let rejected = rejected.min(self.flight.points);
-        let sent = self.flight.points - rejected;
+        let rejected = rejected.min(self.in_flight.points);
+        let sent = self.in_flight.points - rejected;
         self.totals.sent += sent;
-        self.meters.sent(sent, self.flight.bytes);
+        self.metrics.sent(sent, self.in_flight.bytes);
         if rejected > 0 {
-            drop_points(&self.meters, &mut self.totals, rejected, "partial_success");
+            drop_points(&self.metrics, &mut self.totals, rejected, "partial_success");
         }
         self.last_success = Some(Timestamp::now());
         self.acknowledge();
     }
 
-    /// What is in flight will never be taken.
+    /// The records in flight will never be accepted.
     pub(super) fn refused(&mut self, reason: &'static str) {
-        drop_points(&self.meters, &mut self.totals, self.flight.points, reason);
+        drop_points(&self.metrics, &mut self.totals, self.in_flight.points, reason);
         self.acknowledge();
     }
 
     fn acknowledge(&mut self) {
         self.queue.acknowledge();
-        self.flight = Usage::default();
-        self.settle();
+        self.in_flight = Usage::default();
+        self.show_usage();
     }
 
-    /// What is in flight waits again.
+    /// The records in flight wait again.
     pub(super) fn release(&mut self) {
         let Self {
-            queue, meters, totals, ..
+            queue, metrics, totals, ..
         } = self;
-        queue.release(&mut |lost, why| drop_points(meters, totals, lost.points, reason(why)));
-        self.flight = Usage::default();
-        self.settle();
+        queue.release(&mut |lost, why| drop_points(metrics, totals, lost.points, reason(why)));
+        self.in_flight = Usage::default();
+        self.show_usage();
     }
 
-    fn settle(&mut self) {
-        self.meters.waiting(self.queue.usage());
+    fn show_usage(&mut self) {
+        self.metrics.waiting(self.queue.usage());
     }
 
-    /// Says that everything is refused for this reason, or no longer.
+    /// Sets the reason for which the destination refuses everything, or that it no longer does.
     pub(super) fn block(&mut self, reason: Option<&'static str>) {
         if self.blocked == reason {
             return;
         }
         if let Some(old) = self.blocked {
-            self.meters.blocked(old, false);
+            self.metrics.blocked(old, false);
         }
         if let Some(new) = reason {
-            self.meters.blocked(new, true);
+            self.metrics.blocked(new, true);
         }
         self.blocked = reason;
     }
@@ -153,8 +153,8 @@ impl Ledger {
         self.queue.usage()
     }
 
-    pub(super) fn meters(&self) -> &Meters {
-        &self.meters
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(super) fn state(&self, name: &str, endpoint: &url::Url) -> DestinationState {
@@ -171,9 +171,9 @@ impl Ledger {
     }
 }
 
-fn drop_points(meters: &Meters, totals: &mut Totals, points: u64, reason: &'static str) {
+fn drop_points(metrics: &Metrics, totals: &mut Totals, points: u64, reason: &'static str) {
     totals.dropped += points;
-    meters.dropped(points, reason);
+    metrics.dropped(points, reason);
 }
 
 const fn reason(why: Loss) -> &'static str {
