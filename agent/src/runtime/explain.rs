@@ -1,4 +1,4 @@
-//! What is said beside the live table, looked for no oftener than anybody reads it.
+//! Findings below the live table, renewed every few seconds.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use crate::doctor;
 use accelscope_core::sampler::{Finding, Level};
 use accelscope_core::source::Context;
 
-/// Looking means to read every process' descriptors.
-const EVERY: Duration = Duration::from_secs(5);
+/// Least time between two searches: each reads the descriptors of every process.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-type Look = dyn Fn(Level) -> Vec<Finding> + Send + Sync;
+type Search = dyn Fn(Level) -> Vec<Finding> + Send + Sync;
 
-/// What hides accelerators, kept for a while.
+/// Findings on missing accelerators, kept for [`INTERVAL`].
 pub struct Explain {
-    look: Box<Look>,
+    search: Box<Search>,
     last: Mutex<Option<Last>>,
 }
 
@@ -26,32 +26,32 @@ struct Last {
 }
 
 impl Explain {
-    /// For the samplers of this configuration.
+    /// Findings of the sources of this configuration.
     pub fn new(config: Config, context: Context) -> Self {
         Self::of(move |least| doctor::while_running(&config, &context, least))
     }
 
-    fn of(look: impl Fn(Level) -> Vec<Finding> + Send + Sync + 'static) -> Self {
+    fn of(search: impl Fn(Level) -> Vec<Finding> + Send + Sync + 'static) -> Self {
         Self {
-            look: Box::new(look),
+            search: Box::new(search),
             last: Mutex::default(),
         }
     }
 
-    /// What is to be said, given whether any sampler has readings: that a vendor's accelerators are not here is worth
-    /// saying only while nothing else is seen. Looks anew when that has changed, else every 5 s at most.
+    /// The current findings. `seen` is whether any sampler has readings: the absence of a vendor's accelerators is a finding
+    /// only while there are none. Searches again when `seen` has changed, else every [`INTERVAL`] at most.
     pub(super) fn findings(&self, seen: bool) -> Vec<Finding> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = &*last
             && last.seen == seen
-            && last.at.elapsed() < EVERY
+            && last.at.elapsed() < INTERVAL
         {
             return last.findings.clone();
         }
         let least = if seen { Level::Warn } else { Level::Nothing };
-        let findings = (self.look)(least);
+        let findings = (self.search)(least);
         *last = Some(Last {
-            // After the look, which may take long on a machine with many processes.
+            // After the search, which may take long on a machine with many processes.
             at: Instant::now(),
             seen,
             findings: findings.clone(),
@@ -74,45 +74,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_is_looked_at_again_when_something_changed_and_not_for_every_redraw() {
-        let looks = Arc::new(AtomicUsize::new(0));
-        let counted = looks.clone();
+    fn the_host_is_searched_again_when_something_changed_and_not_for_every_redraw() {
+        let searches = Arc::new(AtomicUsize::new(0));
+        let counted = searches.clone();
         let explain = Explain::of(move |least| {
             let nth = counted.fetch_add(1, Ordering::Relaxed) + 1;
             vec![Finding::new(least, "test", format!("{least:?} {nth}"))]
         });
-        let said = |seen| {
+        let shown = |seen| {
             explain
                 .findings(seen)
                 .into_iter()
                 .map(|finding| finding.what)
                 .collect::<String>()
         };
-        let first = said(false);
+        let first = shown(false);
         assert_eq!(first, "Nothing 1");
-        // Redraws are a second apart; these are at once, and however slow the machine, no more looks than 5 s allow.
+        // Redraws are a second apart; these are at once, with no more searches than one per interval on any machine.
         let began = Instant::now();
         for _ in 0..100 {
-            said(false);
+            shown(false);
         }
         let allowed = 1 + began.elapsed().as_secs() as usize / 5 + 1;
-        assert!(looks.load(Ordering::Relaxed) <= allowed, "{looks:?}");
-        let before = looks.load(Ordering::Relaxed);
-        assert_eq!(said(true), format!("Warn {}", before + 1), "now something is seen");
+        assert!(searches.load(Ordering::Relaxed) <= allowed, "{searches:?}");
+        let before = searches.load(Ordering::Relaxed);
+        assert_eq!(shown(true), format!("Warn {}", before + 1), "now something is seen");
     }
 
     #[test]
-    fn what_was_said_is_said_again_until_it_is_old() {
-        let looks = AtomicUsize::new(0);
+    fn findings_are_kept_until_they_are_old() {
+        let searches = AtomicUsize::new(0);
         let explain = Explain::of(move |_| {
-            looks.fetch_add(1, Ordering::Relaxed);
-            vec![Finding::warn("test", looks.load(Ordering::Relaxed).to_string())]
+            searches.fetch_add(1, Ordering::Relaxed);
+            vec![Finding::warn("test", searches.load(Ordering::Relaxed).to_string())]
         });
         explain.findings(true);
-        let mut last = explain.last.lock().unwrap();
-        let last_look = last.as_mut().unwrap();
-        last_look.at = last_look.at.checked_sub(EVERY).expect("the machine runs for longer");
-        drop(last);
+        let mut kept = explain.last.lock().unwrap();
+        let last = kept.as_mut().unwrap();
+        last.at = last.at.checked_sub(INTERVAL).expect("the machine runs for longer");
+        drop(kept);
         assert_eq!(explain.findings(true)[0].what, "2");
     }
 }

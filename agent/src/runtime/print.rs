@@ -115,8 +115,8 @@ impl Printer<'_> {
         Ok(all_well)
     }
 
-    /// Prints until a signal arrives or the output is closed. JSON lines are printed by the registry's observer, which reports its
-    /// errors to `failure`.
+    /// Prints until a signal arrives or the output is closed. JSON lines are printed by the registry's observer, which
+    /// reports its errors to `failure`.
     pub async fn stream(&self, every: Duration, failure: &OutputFailure) -> Result<(), PrintError> {
         let mut signals = TerminationSignals::watch().map_err(PrintError::Signals)?;
         let live = self.format == Format::Table && isatty(io::stdout()) && can_move_the_cursor();

@@ -119,7 +119,7 @@ impl Gpu<'_> {
             instrument::TEMPERATURE if is(key::HW_SENSOR_LOCATION, "gpu") => self.temperature = Some(number),
             instrument::POWER => self.power = Some(number),
             instrument::NVIDIA_POWER_LIMIT if is(attribute::NVIDIA_POWER_LIMIT, "configured") => {
-                self.power_limit = Some(number)
+                self.power_limit = Some(number);
             }
             instrument::NVIDIA_POWER_LIMIT if is(attribute::NVIDIA_POWER_LIMIT, "enforced") => {
                 self.power_limit = self.power_limit.or(Some(number));
@@ -160,7 +160,7 @@ fn add_process<'a>(
     });
     match series.instrument.name {
         instrument::NVIDIA_PROCESS_INFO => {
-            process.is_graphics = attributes.text(attribute::NVIDIA_PROCESS_TYPE) == Some("graphics")
+            process.is_graphics = attributes.text(attribute::NVIDIA_PROCESS_TYPE) == Some("graphics");
         }
         instrument::PROCESS_MEMORY_USAGE => process.memory = Some(number),
         instrument::PROCESS_START_TIME => process.start = Some(number),

@@ -1,11 +1,11 @@
 //! Authentication of requests.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use accelscope_core::host::bounded::read_bounded;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 /// Upper bound of a secret in bytes.
-const MAX_SECRET_BYTES: u64 = 4096;
+const MAX_SECRET_BYTES: usize = 4096;
 
 /// Authentication of a listener. Secrets are read from their files at each request, so that a rotated one is effective at
 /// once; while the file cannot be read, every request is refused.
@@ -116,18 +116,11 @@ fn warn_unreadable(file: &Path, error: &io::Error) {
 }
 
 fn secret(file: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(file)?.take(MAX_SECRET_BYTES + 1).read_to_end(&mut text)?;
+    let text = read_bounded(file, MAX_SECRET_BYTES)?;
     let secret = text.strip_suffix(b"\n").unwrap_or(&text);
     let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
     if secret.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
-    }
-    if text.len() as u64 > MAX_SECRET_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is longer than 4096 bytes",
-        ));
     }
     Ok(secret.to_vec())
 }

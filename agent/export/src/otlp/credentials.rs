@@ -1,9 +1,8 @@
 //! Headers and files of a destination, read again for every new client.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
+use accelscope_core::host::bounded::read_bounded;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::destination::Destination;
@@ -18,7 +17,7 @@ pub(super) const USER_AGENT: &str = concat!(
 );
 
 /// Upper bound of a headers or PEM file; a larger one is a mistake in the configuration.
-const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Headers of the configuration and of the headers file; the latter take precedence.
 pub(super) fn headers(destination: &Destination) -> Result<HeaderMap, BuildError> {
@@ -35,12 +34,8 @@ pub(super) fn headers(destination: &Destination) -> Result<HeaderMap, BuildError
                 continue;
             }
             let Some((name, value)) = line.split_once(':') else {
-                let destination = destination.name.clone();
-                return Err(BuildError::HeadersLine {
-                    destination,
-                    path: path.clone(),
-                    line: at + 1,
-                });
+                let problem = format!("{} line {}: expected `name: value`", path.display(), at + 1);
+                return Err(BuildError::invalid(destination, problem));
             };
             insert(&mut headers, destination, name.trim(), value.trim())?;
         }
@@ -49,13 +44,14 @@ pub(super) fn headers(destination: &Destination) -> Result<HeaderMap, BuildError
 }
 
 fn insert(headers: &mut HeaderMap, destination: &Destination, name: &str, value: &str) -> Result<(), BuildError> {
-    let invalid = |problem| BuildError::Header {
-        destination: destination.name.clone(),
-        name: name.to_owned(),
-        problem,
+    let invalid = |what| {
+        BuildError::invalid(
+            destination,
+            format!("header \"{name}\" has a {what} that HTTP does not allow"),
+        )
     };
-    let key = HeaderName::try_from(name).map_err(|_| invalid("a name that HTTP does not allow"))?;
-    let mut value = HeaderValue::try_from(value).map_err(|_| invalid("a value that HTTP does not allow"))?;
+    let key = HeaderName::try_from(name).map_err(|_| invalid("name"))?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| invalid("value"))?;
     value.set_sensitive(true);
     headers.insert(key, value);
     Ok(())
@@ -63,15 +59,7 @@ fn insert(headers: &mut HeaderMap, destination: &Destination, name: &str, value:
 
 /// Content of a file of at most [`MAX_FILE_BYTES`]. `what` is the configuration key that names it.
 pub(super) fn read(destination: &Destination, what: &'static str, path: &Path) -> Result<Vec<u8>, BuildError> {
-    let read = || {
-        let mut content = Vec::new();
-        File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
-        if content.len() as u64 > MAX_FILE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 4 MiB"));
-        }
-        Ok(content)
-    };
-    read().map_err(|source| BuildError::File {
+    read_bounded(path, MAX_FILE_BYTES).map_err(|source| BuildError::File {
         destination: destination.name.clone(),
         what,
         path: path.to_owned(),

@@ -1,7 +1,10 @@
 //! Errors in the configuration of a destination.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+
+use super::destination::Destination;
 
 /// An unusable destination, found before the first request. The message names the destination and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -12,33 +15,15 @@ pub enum BuildError {
         /// The name.
         name: String,
     },
-    /// The endpoint is invalid.
-    #[error("OTLP destination \"{destination}\": endpoint {problem}")]
-    Endpoint {
+    /// A setting, or the content of a file that it names, is invalid.
+    #[error("OTLP destination \"{destination}\": {problem}")]
+    Invalid {
         /// Name of the destination.
         destination: String,
-        /// The fault and its remedy, without user or password.
+        /// The fault, without user, password and header values.
         problem: String,
-    },
-    /// The name or value of a header is not allowed in HTTP.
-    #[error("OTLP destination \"{destination}\": header \"{name}\" has {problem}")]
-    Header {
-        /// Name of the destination.
-        destination: String,
-        /// The header's name.
-        name: String,
-        /// The fault, without the value.
-        problem: &'static str,
-    },
-    /// A line of the headers file has no colon.
-    #[error("OTLP destination \"{destination}\": {path} line {line}: expected `name: value`", path = .path.display())]
-    HeadersLine {
-        /// Name of the destination.
-        destination: String,
-        /// The headers file.
-        path: PathBuf,
-        /// Number of the line, from 1.
-        line: usize,
+        /// The cause, where a library gave one.
+        source: Option<Box<dyn Error + Send + Sync>>,
     },
     /// A file cannot be read.
     #[error("OTLP destination \"{destination}\": cannot read {what} {path}", path = .path.display())]
@@ -52,14 +37,26 @@ pub enum BuildError {
         /// The cause.
         source: io::Error,
     },
-    /// The content of a TLS file is invalid.
-    #[error("OTLP destination \"{destination}\": {problem}")]
-    Tls {
-        /// Name of the destination.
-        destination: String,
-        /// The fault, with the file's key.
-        problem: String,
-        /// The cause, where a library gave one.
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    },
+}
+
+impl BuildError {
+    pub(super) fn invalid(destination: &Destination, problem: impl Into<String>) -> Self {
+        Self::Invalid {
+            destination: destination.name.clone(),
+            problem: problem.into(),
+            source: None,
+        }
+    }
+
+    pub(super) fn caused_by(
+        error: impl Into<Box<dyn Error + Send + Sync>>,
+        destination: &Destination,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self::Invalid {
+            destination: destination.name.clone(),
+            problem: problem.into(),
+            source: Some(error.into()),
+        }
+    }
 }

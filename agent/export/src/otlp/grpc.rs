@@ -8,8 +8,6 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use accelscope_core::chain;
-
 use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
 use super::credentials::USER_AGENT;
 use super::destination::{Compression, Destination};
@@ -26,10 +24,8 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(destination: &Destination, headers: HeaderMap, tls: Option<Tls>) -> Result<Self, BuildError> {
-        let invalid = |error: tonic::transport::Error| BuildError::Endpoint {
-            destination: destination.name.clone(),
-            problem: format!("cannot be used: {}", chain(&error)),
-        };
+        let invalid =
+            |error: tonic::transport::Error| BuildError::caused_by(error, destination, "endpoint cannot be used");
         let mut endpoint = Endpoint::from_shared(destination.endpoint.to_string())
             .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
             .map_err(invalid)?

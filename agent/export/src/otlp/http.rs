@@ -60,10 +60,8 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(destination: &Destination, mut headers: HeaderMap, tls: Option<Tls>) -> Result<Self, BuildError> {
-        let uri = Uri::try_from(destination.endpoint.as_str()).map_err(|error| BuildError::Endpoint {
-            destination: destination.name.clone(),
-            problem: format!("cannot be used: {error}"),
-        })?;
+        let uri = Uri::try_from(destination.endpoint.as_str())
+            .map_err(|error| BuildError::caused_by(error, destination, "endpoint cannot be used"))?;
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);

@@ -32,32 +32,25 @@ impl Tls {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
             _ => {
-                return Err(fault(
-                    destination,
-                    "cert_file and key_file belong together; set both or none",
-                    None,
-                ));
+                let problem = "cert_file and key_file belong together; set both or none";
+                return Err(BuildError::invalid(destination, problem));
             }
         };
         let roots = roots(destination, ca.as_deref())?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|source| fault(destination, "no TLS version is usable", Some(source.into())))?
+            .map_err(|error| BuildError::caused_by(error, destination, "no TLS version is usable"))?
             .with_root_certificates(roots);
         let config = match &identity {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => {
                 let chain = certificates(destination, "cert_file", cert)?;
-                let key = PrivateKeyDer::from_pem_slice(key).map_err(|source| {
-                    fault(destination, "key_file holds no private key in PEM", Some(source.into()))
+                let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
+                    BuildError::caused_by(error, destination, "key_file holds no private key in PEM")
                 })?;
-                builder.with_client_auth_cert(chain, key).map_err(|source| {
-                    fault(
-                        destination,
-                        "cert_file and key_file do not fit together",
-                        Some(source.into()),
-                    )
+                builder.with_client_auth_cert(chain, key).map_err(|error| {
+                    BuildError::caused_by(error, destination, "cert_file and key_file do not fit together")
                 })?
             }
         };
@@ -86,19 +79,15 @@ fn roots(destination: &Destination, ca: Option<&[u8]>) -> Result<RootCertStore, 
     let mut roots = RootCertStore::empty();
     if let Some(ca) = ca {
         for certificate in certificates(destination, "ca_file", ca)? {
-            roots.add(certificate).map_err(|source| {
-                fault(
-                    destination,
-                    "ca_file holds an unusable certificate",
-                    Some(source.into()),
-                )
-            })?;
+            roots
+                .add(certificate)
+                .map_err(|error| BuildError::caused_by(error, destination, "ca_file holds an unusable certificate"))?;
         }
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
             let problem = "no trusted certificates on this system; install ca-certificates or set ca_file";
-            return Err(fault(destination, problem, None));
+            return Err(BuildError::invalid(destination, problem));
         }
     }
     Ok(roots)
@@ -108,23 +97,14 @@ fn certificates(destination: &Destination, what: &str, pem: &[u8]) -> Result<Vec
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(fault(destination, &format!("{what} holds no certificate in PEM"), None)),
-        Err(source) => Err(fault(
+        Ok(_) => Err(BuildError::invalid(
             destination,
-            &format!("{what} is no valid PEM"),
-            Some(source.into()),
+            format!("{what} holds no certificate in PEM"),
         )),
-    }
-}
-
-fn fault(
-    destination: &Destination,
-    problem: &str,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-) -> BuildError {
-    BuildError::Tls {
-        destination: destination.name.clone(),
-        problem: problem.to_owned(),
-        source,
+        Err(error) => Err(BuildError::caused_by(
+            error,
+            destination,
+            format!("{what} is no valid PEM"),
+        )),
     }
 }

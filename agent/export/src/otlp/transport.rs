@@ -23,23 +23,16 @@ impl ClientOptions {
     /// Reads and checks headers, headers file and TLS files.
     pub(super) fn load(destination: &Destination) -> Result<Self, BuildError> {
         let endpoint = &destination.endpoint;
-        let invalid = |problem: String| BuildError::Endpoint {
-            destination: destination.name.clone(),
-            problem,
-        };
+        let invalid = |problem: &str| Err(BuildError::invalid(destination, format!("endpoint {problem}")));
         if !matches!(endpoint.scheme(), "http" | "https") {
-            return Err(invalid(format!(
-                "has the scheme \"{}\"; use http or https",
-                endpoint.scheme()
-            )));
+            let problem = format!("has the scheme \"{}\"; use http or https", endpoint.scheme());
+            return invalid(&problem);
         }
         if endpoint.host_str().is_none() {
-            return Err(invalid("has no host".to_owned()));
+            return invalid("has no host");
         }
         if !endpoint.username().is_empty() || endpoint.password().is_some() {
-            return Err(invalid(
-                "holds a user or password; use headers or headers_file instead".to_owned(),
-            ));
+            return invalid("holds a user or password; use headers or headers_file instead");
         }
         Ok(Self {
             headers: credentials::headers(destination)?,
