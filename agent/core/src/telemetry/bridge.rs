@@ -205,7 +205,7 @@ mod tests {
         let meter = opentelemetry::metrics::MeterProvider::meter(&provider, "test");
         let runs = meter.u64_counter(catalogue::agent::SAMPLER_RUNS.name).build();
         let attributes = [
-            KeyValue::new(key::AGENT_SAMPLER, "hailo"),
+            KeyValue::new(key::AGENT_SAMPLER, "test"),
             KeyValue::new(key::AGENT_OUTCOME, "retry"),
         ];
         runs.add(2, &attributes);
@@ -217,7 +217,7 @@ mod tests {
         };
         assert_eq!(point.instrument, &catalogue::agent::SAMPLER_RUNS);
         assert_eq!(point.value, Value::Int(5));
-        assert_eq!(point.attributes.get(key::AGENT_SAMPLER), Some(&"hailo".into()));
+        assert_eq!(point.attributes.get(key::AGENT_SAMPLER), Some(&"test".into()));
         assert!(point.start.is_some_and(|start| start < point.time));
     }
 }
