@@ -1,11 +1,13 @@
 //! Families of accelerators' device nodes: how a node is recognised, which functions of its driver take its ioctls, and
 //! what those are called. Each source declares the families of its vendor; the source of ioctls watches all of them.
 
+mod arguments;
 mod command;
 mod hook;
 mod node;
 mod pattern;
 
+pub use arguments::Arguments;
 pub use command::{Command, CommandTable, Commands, Entry, Pattern, call, number, wait};
 pub use hook::{Evidence, Hook, HookRow, public, source};
 pub use node::{NodeKind, Requires};
@@ -30,6 +32,8 @@ pub struct DeviceFamily {
     pub commands: Commands,
     /// How its devices are identified; by their PCI address, without an `hw.id`, if absent.
     pub identity: Option<Identity>,
+    /// What is read from the arguments of its commands; nothing if absent.
+    pub arguments: Option<&'static Arguments>,
     /// Whether that node has a command whose argument begins with the number of the command proper.
     pub wraps_commands: fn(node: &str) -> bool,
 }
@@ -73,6 +77,7 @@ impl DeviceFamily {
             abi: Abi::Fixed,
             commands: Commands::NONE,
             identity: None,
+            arguments: None,
             wraps_commands: |_| false,
         }
     }

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use accelscope_core::device::{
-    Abi, Command, Commands, DeviceFamily, HookRow, Identity, NodeKind, Pattern, Requires, Versions, source,
+    Abi, Arguments, Command, Commands, DeviceFamily, HookRow, Identity, NodeKind, Pattern, Requires, Versions, source,
 };
+use accelscope_core::metric::catalogue::calls;
+use accelscope_hailo_abi::layout::{HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE};
 use accelscope_hailo_abi::{Line, waits};
 
 use super::address::{address_of, hw_id};
@@ -44,8 +46,28 @@ pub static FAMILY: DeviceFamily = DeviceFamily {
         address: |directory: &Path| address_of(directory),
         hw_id,
     }),
+    arguments: Some(&ARGUMENTS),
     ..DeviceFamily::named("hailo")
 };
+
+static ARGUMENTS: Arguments = Arguments {
+    transfers: &calls::HAILO_TRANSFERS,
+    io: &calls::HAILO_IO,
+    frames: &calls::HAILO_FRAMES,
+    switches: &calls::HAILO_SWITCHES,
+    owner: &calls::HAILO_OWNER,
+    // The launch of a transfer, and the wait for interrupts.
+    own_durations: &["VDMA_LAUNCH_TRANSFER", "VDMA_INTERRUPTS_WAIT", "VDMA_CHANNEL_WAIT_INT"],
+    input_channels,
+};
+
+fn input_channels(address: Option<&str>) -> u32 {
+    let inputs = match address {
+        Some("[integrated]") => HOST_TO_DEVICE_INTEGRATED,
+        _ => HOST_TO_DEVICE_PCIE,
+    };
+    inputs.into()
+}
 
 /// The line of versions that a version is of, or is taken for; the newest where none is known.
 fn line(version: Option<&str>) -> Line {

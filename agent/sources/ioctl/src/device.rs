@@ -11,16 +11,17 @@ use super::families::Family;
 pub struct Device {
     /// Its number as `st_rdev` has it (glibc's encoding, not the kernel's `dev_t`): see [`major`](Self::major).
     pub number: u64,
-    /// `hailo0`, `nvidiactl`, `renderD128`; with its folder where the name alone says nothing (`tenstorrent/0`).
+    /// Name of its node or class device (`renderD128`), with its folder where the name alone is not unique
+    /// (`tenstorrent/0`).
     pub name: String,
-    /// Whose ioctls it takes.
+    /// Its family, which decides the meaning of its ioctls.
     pub family: Family,
-    /// The kernel module that drives it, e.g. `hailo_pci`; nothing where none is told (built in, or not in sysfs).
+    /// The kernel module that drives it, e.g. `amdgpu`; absent where the driver is built in or not in sysfs.
     pub module: Option<String>,
-    /// What decides the meaning of its command numbers: the driver's version for Hailo (`4.20.0`), the driver's name for
-    /// DRM and accel (`amdgpu`).
+    /// What decides the meaning of its command numbers, see [`Abi`]: the version (`4.20.0`) or the name (`amdgpu`) of the
+    /// driver.
     pub abi: Option<String>,
-    /// Version of its driver, where that tells one.
+    /// Version of its driver, where sysfs has one.
     pub driver_version: Option<String>,
     /// Address on its bus, e.g. `0000:01:00.0`, or `[integrated]`.
     pub address: Option<String>,
@@ -28,7 +29,7 @@ pub struct Device {
     pub hw_id: Option<String>,
     /// Its node as a path of the host; nothing where only sysfs shows it.
     pub node: Option<PathBuf>,
-    /// Nothing but the configuration (`ioctl.extra_devices`) says whose ioctls it takes, so that its driver is not known.
+    /// Whether its family is only known from the configuration (`ioctl.extra_devices`), so that its driver is not known.
     pub extra: bool,
 }
 

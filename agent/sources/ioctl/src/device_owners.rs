@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::attribute_cache::{AttributeCache, Detail};
 use super::device_table::{DeviceId, DeviceTable};
-use super::drivers;
 use super::holders::Holders;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::{Owner, Point, ProcessKey, Timestamp, Value};
@@ -31,7 +30,7 @@ impl DeviceOwners {
 
     pub(super) fn points(&self, attributes: &mut AttributeCache, devices: &DeviceTable, time: Timestamp) -> Vec<Point> {
         let point = |(id, process): (&DeviceId, &ProcessKey)| {
-            let instruments = drivers::of(devices.newest(*id)?.family).arguments()?;
+            let instruments = devices.newest(*id)?.family.arguments?;
             Some(Point {
                 instrument: instruments.owner,
                 attributes: attributes.get(devices, *id, Detail::Device)?,

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::device::Device;
-use super::drivers;
 use super::families::Family;
 
 /// Stands for the commands and executables that have no series of their own, and for an unknown error.
@@ -102,11 +101,11 @@ impl DeviceTable {
             };
         };
         let described = device.describe(command);
-        let driver = drivers::of(device.family);
+        let arguments = device.family.arguments;
         CommandInfo {
             wait: described.wait,
-            own_duration: driver.has_own_duration(&described.name),
-            input_channels: driver.input_channels(device),
+            own_duration: arguments.is_some_and(|one| one.own_durations.contains(&&*described.name)),
+            input_channels: arguments.map(|one| (one.input_channels)(device.address.as_deref())),
             name: described.name.into(),
         }
     }

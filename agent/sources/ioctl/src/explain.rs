@@ -1,4 +1,4 @@
-//! Which device nodes there are, and whether their holders can be seen.
+//! What `doctor` reports of device nodes and their holders.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -67,7 +67,7 @@ fn driver(device: &Device) -> String {
         .module
         .as_deref()
         .or(device.abi.as_deref())
-        .unwrap_or("driver not told");
+        .unwrap_or("driver unknown");
     match &device.driver_version {
         Some(version) => format!("{name} {version}"),
         None => name.to_owned(),

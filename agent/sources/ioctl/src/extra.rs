@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use super::families::Family;
 
-/// A node to watch beside those that are found.
+/// A node to watch in addition to those that are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extra {
     /// Its path on the host.
     pub path: PathBuf,
-    /// Whose ioctls it takes; nothing for what is found out, the family `other` where nothing is.
+    /// Its family; if absent, the one that the scan finds, else `other`.
     pub family: Option<Family>,
-    /// What decides the meaning of its commands, as [`super::Device::abi`] has it.
+    /// [`Device::abi`](super::Device::abi).
     pub abi: Option<String>,
 }

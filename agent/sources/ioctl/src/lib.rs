@@ -10,8 +10,6 @@ mod device_owners;
 mod device_table;
 pub mod devices;
 mod drain;
-mod driver;
-mod drivers;
 mod explain;
 pub mod extra;
 pub mod families;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::attribute_cache::{AttributeCache, Detail};
 use super::device_table::DeviceTable;
 use super::drain::{Activity, ActivityKey, Drain, Durations};
-use super::drivers;
 use accelscope_core::metric::catalogue::calls;
 use accelscope_core::metric::{Instrument, Owner, Point, Timestamp, Value};
 
@@ -72,7 +71,7 @@ impl Builder<'_> {
 
     fn arguments(&mut self) {
         let device = self.devices.newest(self.key.device);
-        let Some(instruments) = device.and_then(|device| drivers::of(device.family).arguments()) else {
+        let Some(instruments) = device.and_then(|device| device.family.arguments) else {
             return;
         };
         let (activity, since) = (self.activity, self.activity.since);
