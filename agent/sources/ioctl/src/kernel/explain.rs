@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::interface::{Kernel, Watch};
 use super::live::{LiveKernel, Options};
-use super::report::{Driver, Obstacle, Report};
+use super::report::{Driver, Report};
 use crate::HookKind;
 use crate::sampler::NAME;
 use crate::{Devices, Settings};
@@ -34,9 +34,7 @@ fn findings(report: &Report, memory: u64) -> Vec<Finding> {
     let mut findings: Vec<_> = report.drivers.iter().map(|found| driver(found, report)).collect();
     // If no driver has a hook, the reason is part of the finding of each driver.
     let hooked = report.drivers.iter().any(|driver| driver.hook != HookKind::Scan);
-    for obstacle in report.obstacles.iter().filter(|_| hooked) {
-        findings.push(Finding::warn(NAME, &obstacle.what).with_remedy(&obstacle.remedy));
-    }
+    findings.extend(report.obstacles.iter().filter(|_| hooked).cloned());
     if let Some(offsets) = report.offsets.as_ref().filter(|_| hooked) {
         let what = format!(
             "the kernel's structures are known from {}; the maps take {:.1} MiB of kernel memory",
@@ -55,12 +53,16 @@ fn findings(report: &Report, memory: u64) -> Vec<Finding> {
 fn driver(driver: &Driver, report: &Report) -> Finding {
     let devices = driver.devices.join(", ");
     if driver.hook == HookKind::Scan {
-        let why: Vec<&Obstacle> = report.obstacles.iter().chain(&driver.obstacles).collect();
-        let what: Vec<_> = why.iter().map(|obstacle| text(obstacle)).collect();
+        let why: Vec<&Finding> = report.obstacles.iter().chain(&driver.obstacles).collect();
+        let what: Vec<_> = why.iter().map(|obstacle| obstacle.what.as_str()).collect();
         let only = format!("{devices}: only who holds them is seen, no calls");
         // The kind that was tried last has the fewest requirements.
         return match why.last() {
-            Some(last) => Finding::warn(NAME, format!("{only}: {}", what.join("; "))).with_remedy(&last.remedy),
+            Some(last) => Finding {
+                // The kind that was tried last has the fewest requirements.
+                remedy: last.remedy.clone(),
+                ..Finding::warn(NAME, format!("{only}: {}", what.join("; ")))
+            },
             None => Finding::ok(NAME, format!("{only}, as ioctl.hooks has it")),
         };
     }
@@ -74,16 +76,12 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
         (None, _) => what.push_str(", which costs every system call of the machine a little"),
     }
     for obstacle in &driver.obstacles {
-        what.push_str(&format!("; {} ({})", text(obstacle), obstacle.remedy));
+        what.push_str(&format!("; {}", obstacle.what));
+        if let Some(remedy) = &obstacle.remedy {
+            what.push_str(&format!(" ({remedy})"));
+        }
     }
     Finding::ok(NAME, what)
-}
-
-fn text(obstacle: &Obstacle) -> String {
-    match obstacle.hook {
-        Some(hook) => format!("no {hook}: {}", obstacle.what),
-        None => obstacle.what.clone(),
-    }
 }
 
 #[cfg(test)]
@@ -91,7 +89,7 @@ mod tests {
     use super::*;
     use accelscope_core::sampler::Level;
 
-    fn driver_of(hook: HookKind, symbol: Option<&str>, obstacles: Vec<Obstacle>) -> Driver {
+    fn driver_of(hook: HookKind, symbol: Option<&str>, obstacles: Vec<Finding>) -> Driver {
         Driver {
             name: "acme_npu".into(),
             devices: vec!["acme0".into(), "acme1".into()],
@@ -101,12 +99,8 @@ mod tests {
         }
     }
 
-    fn obstacle(hook: Option<HookKind>, what: &str) -> Obstacle {
-        Obstacle {
-            hook,
-            what: what.into(),
-            remedy: format!("repair {what}"),
-        }
+    fn obstacle(what: &str) -> Finding {
+        Finding::warn(NAME, what).with_remedy(format!("avoid {what}"))
     }
 
     #[test]
@@ -115,7 +109,7 @@ mod tests {
             drivers: vec![driver_of(
                 HookKind::Tracepoint,
                 None,
-                vec![obstacle(Some(HookKind::Kprobe), "no CONFIG_KPROBES")],
+                vec![obstacle("no kprobe: no CONFIG_KPROBES")],
             )],
             offsets: Some("calibration".into()),
             ..Report::default()
@@ -130,7 +124,7 @@ mod tests {
             "{found:?}"
         );
         assert!(
-            found[0].what.contains("no kprobe: no CONFIG_KPROBES (repair"),
+            found[0].what.contains("no kprobe: no CONFIG_KPROBES (avoid"),
             "{found:?}"
         );
         assert!(
@@ -143,14 +137,14 @@ mod tests {
     fn without_a_hook_there_is_one_line_with_the_reason() {
         let report = Report {
             drivers: vec![driver_of(HookKind::Scan, None, Vec::new())],
-            obstacles: vec![obstacle(None, "the agent lacks CAP_BPF")],
+            obstacles: vec![obstacle("the agent lacks CAP_BPF")],
             ..Report::default()
         };
         let found = findings(&report, 0);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].level, Level::Warn);
         assert!(found[0].what.contains("no calls: the agent lacks CAP_BPF"), "{found:?}");
-        assert_eq!(found[0].remedy.as_deref(), Some("repair the agent lacks CAP_BPF"));
+        assert_eq!(found[0].remedy.as_deref(), Some("avoid the agent lacks CAP_BPF"));
         let wanted = Report {
             drivers: vec![driver_of(HookKind::Scan, None, Vec::new())],
             ..Report::default()

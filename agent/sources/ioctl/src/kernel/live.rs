@@ -17,13 +17,15 @@ use super::maps::Maps;
 use super::offsets::{self, Feature};
 use super::programs::Programs;
 use super::refusal;
-use super::report::{Driver, Obstacle, Report, driver_name};
+use super::report::{Driver, Report, driver_name};
 use super::selector::{HookSelector, Resolvable, Selection};
 use super::types::Types;
 use super::watch_table::WatchTable;
 use crate::HookKind;
+use crate::sampler::NAME;
 use crate::{Device, Settings};
 use accelscope_core::host::HostRoots;
+use accelscope_core::sampler::Finding;
 
 /// Keys of one control group before its executables and commands are folded.
 const QUOTA: u32 = 512;
@@ -130,13 +132,12 @@ impl LiveKernel {
         // If no offset is known at all, an obstacle is reported already.
         let any = offsets != Offsets::UNKNOWN;
         for (feature, field) in missing.iter().filter(|_| any) {
-            let obstacle = Obstacle {
-                hook: None,
-                what: format!("it is not known where this kernel keeps {field}: {}", feature.loss()),
-                remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf"
-                    .to_owned(),
-            };
-            self.report.obstacles.push(obstacle);
+            let what = format!("it is not known where this kernel keeps {field}: {}", feature.loss());
+            self.report
+                .obstacles
+                .push(Finding::warn(NAME, what).with_remedy(
+                    "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf",
+                ));
         }
         Ok(Loaded {
             selector,
@@ -163,7 +164,7 @@ impl LiveKernel {
         self.loaded.as_mut()
     }
 
-    fn add(&mut self, obstacle: Obstacle) {
+    fn add(&mut self, obstacle: Finding) {
         if !self.report.obstacles.contains(&obstacle) {
             self.report.obstacles.push(obstacle);
         }
@@ -301,21 +302,15 @@ impl Kernel for LiveKernel {
         }
         self.report.drivers = selections.into_iter().map(|selection| selection.driver).collect();
         if let Some(error) = refused {
-            let mut obstacle = refusal::explain(HookKind::RawTracepoint, &error, &self.environment);
-            obstacle.hook = None;
-            obstacle.what = format!("{}: {}", obstacle.what, Feature::CgroupMade.loss());
-            self.add(obstacle);
+            let loss = Feature::CgroupMade.loss();
+            self.add(refusal::explain_cgroups(&error, loss, &self.environment));
         }
         if devices.len() > DEVICES as usize || !left_out.is_empty() {
-            let obstacle = Obstacle {
-                hook: None,
-                what: format!(
-                    "{} devices are more than can be watched at a time",
-                    left_out.len() + devices.len().saturating_sub(DEVICES as usize)
-                ),
-                remedy: format!("name fewer than {DEVICES} in ioctl.extra_devices"),
-            };
-            self.add(obstacle);
+            let count = left_out.len() + devices.len().saturating_sub(DEVICES as usize);
+            self.add(
+                Finding::warn(NAME, format!("{count} devices are more than can be watched at a time"))
+                    .with_remedy(format!("name fewer than {DEVICES} in ioctl.extra_devices")),
+            );
         }
     }
 

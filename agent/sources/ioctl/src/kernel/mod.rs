@@ -36,5 +36,5 @@ pub use self::explain::explain_hooks;
 pub use self::hierarchy::V1;
 pub use self::interface::{Kernel, Watch};
 pub use self::live::{LiveKernel, Options};
-pub use self::report::{Driver, Obstacle, Report};
+pub use self::report::{Driver, Report};
 pub use crate::HookKind;

@@ -4,8 +4,9 @@ use super::environment::{Capability, Environment};
 use super::hooks::HookError;
 use super::load::LoadError;
 use super::object::ObjectError;
-use super::report::Obstacle;
 use crate::HookKind;
+use crate::sampler::NAME;
+use accelscope_core::sampler::Finding;
 
 /// `ENOTSUPP`, an internal error number of the kernel that bpf(2) returns nevertheless.
 const ENOTSUPP: i32 = 524;
@@ -31,17 +32,19 @@ const fn needs(hook: HookKind) -> &'static [&'static str] {
 }
 
 /// Why a hook cannot be used.
-pub(super) fn explain(hook: HookKind, error: &HookError, environment: &Environment) -> Obstacle {
+pub(super) fn explain(hook: HookKind, error: &HookError, environment: &Environment) -> Finding {
     let (why, remedy) = why(hook, error, environment);
-    Obstacle {
-        hook: Some(hook),
-        what: format!("{error}: {why}"),
-        remedy,
-    }
+    Finding::warn(NAME, format!("no {hook}: {error}: {why}")).with_remedy(remedy)
+}
+
+/// Why new control groups are not reported, and what is lost.
+pub(super) fn explain_cgroups(error: &HookError, loss: &str, environment: &Environment) -> Finding {
+    let (why, remedy) = why(HookKind::RawTracepoint, error, environment);
+    Finding::warn(NAME, format!("{error}: {why}: {loss}")).with_remedy(remedy)
 }
 
 /// Why nothing could be loaded.
-pub(super) fn explain_load(error: &LoadError, environment: &Environment) -> Obstacle {
+pub(super) fn explain_load(error: &LoadError, environment: &Environment) -> Finding {
     let (why, remedy) = match error {
         LoadError::Object(ObjectError::Map { source, .. }) => match source.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => environment.refused(),
@@ -65,15 +68,11 @@ pub(super) fn explain_load(error: &LoadError, environment: &Environment) -> Obst
             "name a file with this kernel's BTF in ioctl.btf".to_owned(),
         ),
         LoadError::Hook(error) => {
-            let explained = explain(HookKind::Tracepoint, error, environment);
-            (explained.what, explained.remedy)
+            let (why, remedy) = why(HookKind::Tracepoint, error, environment);
+            (format!("{error}: {why}"), remedy)
         }
     };
-    Obstacle {
-        hook: None,
-        what: format!("{error}: {why}"),
-        remedy,
-    }
+    Finding::warn(NAME, format!("{error}: {why}")).with_remedy(remedy)
 }
 
 fn no_bpf() -> (String, String) {
@@ -162,6 +161,7 @@ mod tests {
         let mut environment = Environment::default();
         environment.options.insert("CONFIG_KPROBES", 'n');
         let explained = explain(HookKind::Kprobe, &attach(libc::ENOENT), &environment);
+        assert!(explained.what.starts_with("no kprobe: "), "{explained:?}");
         assert!(explained.what.contains("CONFIG_KPROBES"), "{explained:?}");
         assert!(explained.what.contains("kprobe on f"), "{explained:?}");
         let explained = explain(HookKind::Tracepoint, &attach(libc::ENOENT), &environment);
@@ -180,10 +180,7 @@ mod tests {
         let explained = explain(HookKind::Kprobe, &attach(libc::EPERM), &environment);
         assert!(explained.what.contains("CAP_BPF and CAP_PERFMON"), "{explained:?}");
         let tracefs = HookError::Tracefs(io::Error::from_raw_os_error(libc::EPERM));
-        assert!(
-            explain(HookKind::Tracepoint, &tracefs, &environment)
-                .remedy
-                .contains("mount -t tracefs")
-        );
+        let remedy = explain(HookKind::Tracepoint, &tracefs, &environment).remedy;
+        assert!(remedy.unwrap().contains("mount -t tracefs"));
     }
 }

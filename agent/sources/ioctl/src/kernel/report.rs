@@ -3,17 +3,7 @@
 use super::hierarchy::V1;
 use crate::Device;
 use crate::HookKind;
-
-/// Why a better hook is not in use, or something is left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Obstacle {
-    /// The kind of hook that cannot be used; nothing where all are affected.
-    pub hook: Option<HookKind>,
-    /// What was refused and why, including the kernel's error.
-    pub what: String,
-    /// A remedy.
-    pub remedy: String,
-}
+use accelscope_core::sampler::Finding;
 
 /// How the devices of a driver are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +16,8 @@ pub struct Driver {
     pub hook: HookKind,
     /// The hooked function, if a function is hooked.
     pub symbol: Option<String>,
-    /// Why no better hook is in use.
-    pub obstacles: Vec<Obstacle>,
+    /// Why no better hook is in use, including the kernel's error.
+    pub obstacles: Vec<Finding>,
 }
 
 impl Driver {
@@ -54,7 +44,7 @@ pub struct Report {
     /// One for each driver; empty while no device is watched.
     pub drivers: Vec<Driver>,
     /// Obstacles that concern all drivers.
-    pub obstacles: Vec<Obstacle>,
+    pub obstacles: Vec<Finding>,
     /// Source of the offsets of kernel structures: `kernel BTF`, the path of a file, or `calibration`.
     pub offsets: Option<String>,
     /// The v1 hierarchy of control groups in which keys identify containers; nothing where they are in the unified one.

@@ -6,10 +6,12 @@ use super::drivers;
 use super::environment::Environment;
 use super::hooks::{HookError, Hooks};
 use super::refusal;
-use super::report::{Driver, Obstacle};
+use super::report::Driver;
 use crate::Device;
 use crate::HookKind;
+use crate::sampler::NAME;
 use accelscope_core::device::Hook;
+use accelscope_core::sampler::Finding;
 
 /// What the programs can resolve with the offsets that are known.
 #[derive(Debug, Clone, Copy)]
@@ -142,11 +144,10 @@ impl<H: Hooks> HookSelector<H> {
     fn attach(&mut self, driver: &mut Driver, functions: &[Function], environment: &Environment) {
         let on_functions = |hook: &HookKind| matches!(hook, HookKind::Fentry | HookKind::Kprobe);
         if functions.is_empty() && self.allowed.iter().any(on_functions) {
-            driver.obstacles.push(Obstacle {
-                hook: None,
-                what: "no function of its driver is known that could be hooked".to_owned(),
-                remedy: "report the driver, so that a later version knows it".to_owned(),
-            });
+            driver.obstacles.push(
+                Finding::warn(NAME, "no function of its driver is known that could be hooked")
+                    .with_remedy("report the driver, so that a later version knows it"),
+            );
         }
         let kinds = self.allowed.clone();
         for hook in kinds
@@ -221,17 +222,17 @@ impl<H: Hooks> HookSelector<H> {
 
 enum AttachError {
     /// The programs could not resolve devices there.
-    Unresolvable(Obstacle),
+    Unresolvable(Finding),
     Refused(HookError),
 }
 
 impl AttachError {
     fn unresolvable(hook: HookKind) -> Self {
-        Self::Unresolvable(Obstacle {
-            hook: Some(hook),
-            what: "it is not known where this kernel keeps the device of a file".to_owned(),
-            remedy: "use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf".to_owned(),
-        })
+        let what = format!("no {hook}: it is not known where this kernel keeps the device of a file");
+        Self::Unresolvable(
+            Finding::warn(NAME, what)
+                .with_remedy("use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf"),
+        )
     }
 }
 

@@ -10,7 +10,8 @@ use super::environment::Environment;
 use super::load::calibrate_offsets;
 use super::offsets;
 use super::refusal;
-use super::report::Obstacle;
+use crate::sampler::NAME;
+use accelscope_core::sampler::Finding;
 
 /// Offsets and their source.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Types {
     pub(super) own: bool,
     /// [`Report::offsets`](super::Report::offsets).
     pub(super) source: Option<String>,
-    pub(super) obstacles: Vec<Obstacle>,
+    pub(super) obstacles: Vec<Finding>,
 }
 
 impl Types {
@@ -54,26 +55,24 @@ impl Types {
         if let Some(path) = file {
             match checked(path, calibrated.as_ref().ok()) {
                 Ok((given, btf)) => return Self::from_btf(given, btf, path.display().to_string()),
-                Err(why) => obstacles.push(Obstacle {
-                    hook: None,
-                    what: format!("ioctl.btf is not used: {why}"),
-                    remedy: format!(
+                Err(why) => {
+                    let unused = Finding::warn(NAME, format!("ioctl.btf is not used: {why}"));
+                    obstacles.push(unused.with_remedy(format!(
                         "name a file with the BTF of Linux {}: the section .BTF of its vmlinux, or \
                          /sys/kernel/btf/vmlinux of a machine that runs it",
                         environment.release
-                    ),
-                }),
+                    )));
+                }
             }
         }
         let found = match calibrated {
             Ok(offsets) => Self::new(offsets, Some("calibration".to_owned())),
             Err(error) => {
-                obstacles.push(Obstacle {
-                    hook: None,
+                obstacles.push(Finding {
                     what: format!(
                         "this kernel does not describe its types ({failed}), and they could not be found out: {error}"
                     ),
-                    remedy: refusal::explain_load(&error, environment).remedy,
+                    ..refusal::explain_load(&error, environment)
                 });
                 Self::new(Offsets::UNKNOWN, None)
             }

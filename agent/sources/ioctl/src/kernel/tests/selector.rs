@@ -196,5 +196,15 @@ fn what_is_forced_is_used_and_else_nothing() {
     };
     let blind = HookSelector::new(Fake::default(), None, blind).select(&[&other], &Environment::default());
     assert_eq!(selected(&blind), [(HookKind::Scan, None)]);
-    assert!(blind[0].driver.obstacles.last().unwrap().remedy.contains("ioctl.btf"));
+    assert!(
+        blind[0]
+            .driver
+            .obstacles
+            .last()
+            .unwrap()
+            .remedy
+            .as_ref()
+            .unwrap()
+            .contains("ioctl.btf")
+    );
 }
