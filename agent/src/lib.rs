@@ -2,6 +2,8 @@
 //!
 //! Wires the crates of `agent/` together: [`config`] and [`cli`] read what the user wants, [`runtime`] runs it.
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod config;
 pub mod doctor;

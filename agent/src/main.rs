@@ -1,5 +1,7 @@
 //! The node agent.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -3,6 +3,8 @@
 //! The types are generated from `proto/*.proto` and committed, so that a build needs no `protoc`;
 //! `cargo xtask bless` rewrites them, `cargo xtask bless --check` tells whether they are up to date.
 
+#![forbid(unsafe_code)]
+
 /// The monitor file of HailoRT's scheduler (`scheduler_mon.proto`), for every version from 4.10 to 5.3.
 ///
 /// The root is [`ProtoMon`](hailo::ProtoMon). Read the values with care: zero and empty scalars are absent on the

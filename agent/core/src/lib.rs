@@ -1,6 +1,8 @@
 //! What every part of the agent stands on: the metric model, access to the host, the contract of samplers, and the
 //! supervision of worker processes. Knows no vendor, no exporter and no file format.
 
+#![forbid(unsafe_code)]
+
 pub mod allocation;
 pub mod cgroup;
 mod chain;

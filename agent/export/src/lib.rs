@@ -1,5 +1,7 @@
 //! Exporters: OTLP, Prometheus, the terminal, and views in the formats of the replaced tools.
 
+#![forbid(unsafe_code)]
+
 mod backoff;
 pub mod compat;
 pub mod document;

@@ -3,6 +3,8 @@
 //! Numbers and sizes move between versions and numbers come back with another meaning, so that the whole command counts,
 //! and only together with the version.
 
+#![forbid(unsafe_code)]
+
 pub mod layout;
 mod line;
 mod table;

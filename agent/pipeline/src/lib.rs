@@ -1,6 +1,8 @@
 //! From samplers' batches to the newest state of every series: the threads of the samplers, attribution of their points
 //! to processes, containers and pods, aggregation, and the store that exporters read.
 
+#![forbid(unsafe_code)]
+
 mod aggregation;
 mod arithmetic;
 pub mod attribution;

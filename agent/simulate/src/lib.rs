@@ -8,6 +8,8 @@
 //!                                         └────────► file
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod demo;
 mod error;
 mod file;

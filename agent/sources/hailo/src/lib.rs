@@ -3,6 +3,8 @@
 //! An application that was started with `HAILO_MONITOR=1` writes a file at every interval, a second by default. It is
 //! read after each write. Nothing is locked, and no device node is opened.
 
+#![forbid(unsafe_code)]
+
 mod address;
 mod allocation;
 mod combine;

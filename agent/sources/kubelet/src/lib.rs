@@ -3,6 +3,8 @@
 //! Calls List of the kubelet's PodResources API (v1, gRPC over a unix socket) once a period. The response has resources
 //! of device plugins and, where the kubelet's feature gate is on, resource claims (DRA).
 
+#![forbid(unsafe_code)]
+
 mod allocation;
 mod client;
 mod explain;

@@ -15,6 +15,8 @@
 //! `ACCELSCOPE_NPU_SMI`, e.g. `ACCELSCOPE_NPU_SMI="--family a3 --cards 8 --pids 4242"`; `fake-npu-smi --help` lists
 //! them.
 
+#![forbid(unsafe_code)]
+
 mod layout;
 mod load;
 mod options;

@@ -3,6 +3,8 @@
 //! A port that the kernel chose for `bind(0)` may be anybody's again before the server takes it: the kernel hands the same
 //! range out for outgoing connections. Ports below that range are given only to who asks for them.
 
+#![forbid(unsafe_code)]
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
