@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
 use crate::config::{Config, Environment, Loaded, load, resource};
-use crate::runtime::{self, Closed, Explain, Format, OwnLogs, Printer};
+use crate::runtime::{self, Explain, Format, OutputFailure, OwnLogs, Printer};
 use crate::simulate;
 use accelscope_core::metric::{Resource, Series};
 use accelscope_core::source::{Context, Sources};
@@ -14,8 +14,8 @@ use accelscope_core::table::for_terminal;
 use accelscope_core::telemetry::OwnMetrics;
 use accelscope_export::prometheus::Renderer;
 use accelscope_export::stdout;
-use accelscope_pipeline::attribution::{Attribution, Merger, Settings};
-use accelscope_pipeline::{Hub, Limits, Observer, Started};
+use accelscope_pipeline::attribution::{Attribution, Settings};
+use accelscope_pipeline::{Limits, Observer, SeriesRegistry, Started};
 use accelscope_simulate::Demo;
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
@@ -71,7 +71,7 @@ fn to_end<T>(runtime: Runtime, job: impl Future<Output = T>) -> T {
 fn end_in_time() -> anyhow::Result<()> {
     let runtime = new_runtime()?;
     let wait = async {
-        if runtime::told_to_end().await.is_ok() {
+        if runtime::terminated().await.is_ok() {
             tokio::time::sleep(LAST_RESORT).await;
             std::process::exit(EXIT_OK.into());
         }
@@ -121,8 +121,8 @@ struct Job {
     renderer: Renderer,
     stdout: Option<(Format, bool)>,
     started: anyhow::Result<Started>,
-    /// Told when standard output takes no more.
-    closed: Arc<Closed>,
+    /// Failure of standard output.
+    failure: Arc<OutputFailure>,
 }
 
 impl Job {
@@ -144,8 +144,8 @@ impl Job {
             None => !config.destinations().is_empty(),
             Some((format, once)) => format == Format::OtlpJson && !once,
         };
-        let closed = Arc::new(Closed::default());
-        let observer = matches!(stdout, Some((Format::Json, false))).then(|| json_lines(closed.clone()));
+        let failure = Arc::new(OutputFailure::default());
+        let observer = matches!(stdout, Some((Format::Json, false))).then(|| json_lines(failure.clone()));
         let limits = Limits {
             series_per_instrument: config.limits.series_per_instrument,
             series: config.limits.series,
@@ -155,9 +155,9 @@ impl Job {
             ..Settings::default()
         };
         if matches!(stdout, Some((_, true))) {
-            settings.patience = Duration::ZERO;
+            settings.name_timeout = Duration::ZERO;
         }
-        let hub = Arc::new(Hub::new(own, resource, limits, collecting, observer));
+        let registry = Arc::new(SeriesRegistry::new(own, resource, limits, collecting, observer));
         let attribution = Attribution::new(&roots, settings);
         let context = Context {
             cgroups: attribution.cgroups(),
@@ -167,7 +167,7 @@ impl Job {
             per_process: config.attribution.per_process,
             sources,
         };
-        let started = Started::launch(runtime::samplers(&config, &context), hub, attribution, Merger::new());
+        let started = Started::launch(runtime::samplers(&config, &context), registry, attribution);
         let renderer = Renderer {
             resource_labels: config.http.resource_labels.clone(),
             ..Renderer::default()
@@ -178,7 +178,7 @@ impl Job {
             context,
             renderer,
             stdout,
-            closed,
+            failure,
         }
     }
 
@@ -206,7 +206,7 @@ impl Job {
                 } else {
                     self.config.otlp.interval
                 };
-                printer.stream(every, &self.closed).await?;
+                printer.stream(every, &self.failure).await?;
                 Ok(EXIT_OK)
             }
         }
@@ -223,8 +223,8 @@ fn format(asked: Option<cli::Format>) -> Format {
     }
 }
 
-/// Prints each point when it comes, and tells `closed` when that fails.
-fn json_lines(closed: Arc<Closed>) -> Observer {
+/// Prints each point when it comes, and reports to `failure` when that fails.
+fn json_lines(failure: Arc<OutputFailure>) -> Observer {
     let terminal = std::io::stdout().is_terminal();
     Box::new(move |series: &Series| {
         let mut line = stdout::json_line(series) + "\n";
@@ -232,7 +232,7 @@ fn json_lines(closed: Arc<Closed>) -> Observer {
             line = for_terminal(&line);
         }
         if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
-            closed.tell(error);
+            failure.report(error);
         }
     })
 }

@@ -1,5 +1,5 @@
-//! What happens to an output of `npu-smi` on its way: cut short, wrapped, printed twice, coloured, prefixed. A value may
-//! be lost by it; none may become another.
+//! Outputs of `npu-smi` that were damaged in transit: cut short, wrapped, printed twice, coloured, prefixed. A value may
+//! be lost, but never become another.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use accelscope_ascend::npu_smi::{Chip, ParseError, Process, Table, Usage, parse};
@@ -84,14 +84,14 @@ fn assert_part(found: &Table, whole: &Table, what: &str) {
     );
 }
 
-/// What `damaged` gives but for what was counted.
+/// The table in `damaged`, without the counts of skipped values.
 #[track_caller]
 fn assert_same(damaged: &str, whole: &Table, what: &str) {
     let found = parse(damaged).unwrap_or_else(|error| panic!("{what}: {error}\n{damaged}"));
     assert_eq!(found.chips, whole.chips, "{what}\n{damaged}");
     assert_eq!(found.processes, whole.processes, "{what}\n{damaged}");
     assert_eq!(found.driver_version, whole.driver_version, "{what}");
-    assert!(found.fault.is_none(), "{what}: {:?}", found.fault);
+    assert!(found.error.is_none(), "{what}: {:?}", found.error);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn of_an_output_printed_twice_the_newer_is_shown_once() {
         assert_same(&format!("{old}{old}"), &whole, &format!("{family:?}"));
         let twice = parse(&format!("{old}\n{old}")).unwrap();
         assert_eq!(twice.skipped["table_twice"], 1);
-        // The newer one was cut short: what it does not tell is still known from the older.
+        // The newer one was cut short: the rows that it lacks are taken from the older one.
         let rows = old.match_indices("\n| 2144").next().unwrap().0;
         assert_same(
             &format!("{}\n{old}", &old[..rows]),

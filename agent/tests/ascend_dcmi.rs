@@ -10,7 +10,8 @@ use accelscope_ascend::dcmi::{Launch, command, sampler};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Batch, Owner, Point, Value};
 use accelscope_core::sampler::{Outcome, Sampler};
-use accelscope_core::worker::{Reply, WireOutcome, Worker, WorkerError, WorkerSampler};
+use accelscope_core::worker::{Worker, WorkerError, WorkerSampler};
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 const MIB: i64 = 1 << 20;
@@ -80,6 +81,21 @@ impl Fake {
     fn points(&self) -> Vec<Point> {
         sampled(&mut self.sampler())
     }
+}
+
+/// The worker's reply as JSON.
+fn asked(worker: &mut Worker, deadline: Duration) -> Result<Json, WorkerError> {
+    worker.request(deadline, |reply| serde_json::to_value(&reply).unwrap())
+}
+
+/// The points of its only part.
+fn points_of(reply: &Json) -> &[Json] {
+    assert_eq!(reply["parts"].as_array().unwrap().len(), 1, "{reply}");
+    reply["parts"][0]["points"].as_array().unwrap()
+}
+
+fn reason(reply: &Json) -> &str {
+    reply["reason"].as_str().unwrap()
 }
 
 fn sampled(sampler: &mut WorkerSampler) -> Vec<Point> {
@@ -247,12 +263,12 @@ fn failures_sentinels_and_zeros_are_absent_and_cost_nothing_else() {
          value dcmi_get_device_pcie_info_v2 0/0 - 0 0 0 0 0 0 0 0\n",
     );
     let mut worker = fake.worker();
-    let reply = worker.request(LONG).unwrap();
-    assert_eq!(reply.outcome, WireOutcome::Sampled);
+    let reply = asked(&mut worker, LONG).unwrap();
+    assert_eq!(reply["outcome"], "sampled");
     let names = |npu: i64| -> Vec<&str> {
-        let points = reply.parts[0].points.iter();
-        let of_npu = points.filter(|point| point.attributes["ascend.npu.id"] == npu);
-        of_npu.map(|point| point.name.as_str()).collect()
+        let points = points_of(&reply).iter();
+        let of_npu = points.filter(|point| point["attributes"]["ascend.npu.id"] == npu);
+        of_npu.map(|point| point["name"].as_str().unwrap()).collect()
     };
     let lost = [
         "hw.power",
@@ -276,20 +292,15 @@ fn failures_sentinels_and_zeros_are_absent_and_cost_nothing_else() {
     ] {
         assert!(names(0).contains(&name), "{name} is lost too");
     }
-    let skipped: Vec<_> = reply
-        .skipped
-        .iter()
-        .map(|(reason, count)| (reason.as_str(), *count))
-        .collect();
     assert_eq!(
-        skipped,
-        [
-            ("health_not_ready", 1),
-            ("power_timed_out", 1),
-            ("processes_other", 1),
-            ("temperature_implausible", 1),
-            ("voltage_implausible", 1)
-        ]
+        reply["skipped"],
+        json!({
+            "health_not_ready": 1,
+            "power_timed_out": 1,
+            "processes_other": 1,
+            "temperature_implausible": 1,
+            "voltage_implausible": 1,
+        })
     );
 }
 
@@ -345,6 +356,31 @@ fn a_library_that_writes_more_than_is_known_harms_nothing() {
 }
 
 #[test]
+fn ecc_counts_that_the_driver_resets_start_at_the_previous_read() {
+    let script = |corrected| format!("cards 0:1\nvalue dcmi_get_device_ecc_info 0/0 2 1 {corrected} 12 13 14 15 16\n");
+    let fake = Fake::new(&script(11));
+    let mut sampler = fake.sampler();
+    let mut errors = || {
+        let points = sampled(&mut sampler);
+        let is_corrected = |point: &&Point| {
+            let kind = point.attributes.get("error.type");
+            point.instrument.name == "hw.errors" && kind.is_some_and(|kind| kind.to_string() == "corrected")
+        };
+        let found: Vec<_> = points.iter().filter(is_corrected).cloned().collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    };
+    let first = errors();
+    assert!(first.value == Value::Int(11) && first.start.unwrap() < first.time);
+    fake.script(&script(3));
+    let reset = errors();
+    assert_eq!((reset.value, reset.start), (Value::Int(3), Some(first.time)));
+    assert!(reset.start.unwrap() < reset.time);
+    fake.script(&script(4));
+    assert_eq!(errors().start, Some(first.time), "it grows since then");
+}
+
+#[test]
 fn every_process_is_told_and_belongs_to_whom_it_is() {
     let ours = std::process::id();
     let others: String = (0..63)
@@ -379,20 +415,20 @@ fn a_start_that_hangs_is_killed_and_the_next_one_works() {
     let fake = Fake::new("cards 0:1\nhang dcmi_init - once\n");
     let deadline = Duration::from_secs(2);
     let mut worker = Worker::new(command(fake.launch(deadline)).unwrap());
-    let asked = Instant::now();
-    let error = worker.request(deadline).unwrap_err();
+    let began = Instant::now();
+    let error = asked(&mut worker, deadline).unwrap_err();
     assert!(matches!(error, WorkerError::Deadline(_)), "{error}");
-    assert!(asked.elapsed() < deadline * 15, "{:?}", asked.elapsed());
+    assert!(began.elapsed() < deadline * 15, "{:?}", began.elapsed());
     assert_eq!(worker.age(), None, "it is still in use");
     let reply = after_rest(&mut worker);
-    assert_eq!(reply.outcome, WireOutcome::Sampled, "{}", reply.reason);
+    assert_eq!(reply["outcome"], "sampled", "{}", reason(&reply));
 }
 
 /// The next answer of a worker that has failed.
-fn after_rest(worker: &mut Worker) -> Reply {
+fn after_rest(worker: &mut Worker) -> Json {
     let until = Instant::now() + LONG;
     loop {
-        match worker.request(LONG) {
+        match asked(worker, LONG) {
             Ok(reply) => return reply,
             Err(WorkerError::BackingOff(_)) if Instant::now() < until => std::thread::yield_now(),
             Err(error) => panic!("{error}"),
@@ -405,39 +441,83 @@ fn a_chip_that_hangs_costs_the_others_nothing_and_itself_one_value() {
     let fake = Fake::new("cards 0:1 1:1 2:1\nhang dcmi_get_device_voltage 1/0\n");
     let deadline = Duration::from_secs(4);
     let mut worker = Worker::new(command(fake.launch(deadline)).unwrap());
-    let reply = worker.request(deadline).unwrap();
-    assert_eq!(reply.outcome, WireOutcome::Retry);
+    let reply = asked(&mut worker, deadline).unwrap();
+    assert_eq!(reply["outcome"], "retry");
     assert!(
-        reply.reason.contains("NPU 1 chip 0") && reply.reason.contains("voltage"),
+        reason(&reply).contains("NPU 1 chip 0") && reason(&reply).contains("voltage"),
         "{}",
-        reply.reason
+        reason(&reply)
     );
-    assert_eq!(reply.skipped["voltage_hung"], 1);
+    assert_eq!(reply["skipped"]["voltage_hung"], 1);
     assert!(
-        reply.parts[0]
-            .points
+        points_of(&reply)
             .iter()
-            .all(|point| point.attributes["ascend.npu.id"] == 0)
+            .all(|point| point["attributes"]["ascend.npu.id"] == 0)
     );
-    // Another process without the question that hung, in the place of the first.
+    // Another process without the query that hung takes the place of the first at once.
+    assert_eq!(
+        (worker.age(), worker.stuck()),
+        (None, None),
+        "the process that hangs is still there"
+    );
+    let reply = asked(&mut worker, deadline).unwrap();
+    assert_eq!(reply["outcome"], "sampled", "{}", reason(&reply));
     let started = worker.age().unwrap();
-    let reply = worker.request(deadline).unwrap();
-    assert_eq!(reply.outcome, WireOutcome::Sampled, "{}", reply.reason);
-    assert!(worker.age().unwrap() > started, "the agent had to start another child");
     let chips = |name: &str| {
-        let points = reply.parts[0].points.iter().filter(|point| point.name == name);
+        let points = points_of(&reply).iter().filter(|point| point["name"] == name);
         points
-            .map(|point| point.attributes["ascend.npu.id"].as_i64().unwrap())
+            .map(|point| point["attributes"]["ascend.npu.id"].as_i64().unwrap())
             .collect::<Vec<_>>()
     };
     assert_eq!(chips("hw.power"), [0, 1, 2]);
     assert_eq!(chips("hw.voltage"), [0, 2]);
+    assert_eq!(asked(&mut worker, deadline).unwrap()["outcome"], "sampled");
+    assert!(worker.age().unwrap() > started, "the replacement stays");
+}
+
+#[test]
+fn a_query_that_crashes_is_suspended_and_a_chip_that_hangs_twice_is_whole() {
+    let fake = Fake::new("cards 0:1 1:1\ncrash dcmi_get_device_voltage 1/0\n");
+    let deadline = Duration::from_secs(4);
+    let mut worker = Worker::new(command(fake.launch(deadline)).unwrap());
+    asked(&mut worker, deadline).unwrap_err();
+    let reply = after_rest(&mut worker);
+    assert_eq!(reply["outcome"], "sampled", "{}", reason(&reply));
+    assert!(
+        reason(&reply).contains("the voltage of NPU 1 chip 0 (crashed"),
+        "{}",
+        reason(&reply)
+    );
+    let chips = |reply: &Json, name: &str| {
+        let points = points_of(reply).iter().filter(|point| point["name"] == name);
+        points
+            .map(|point| point["attributes"]["ascend.npu.id"].as_i64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (chips(&reply, "hw.voltage"), chips(&reply, "hw.power")),
+        (vec![0], vec![0, 1])
+    );
+    fake.script("cards 0:1 1:1\nhang dcmi_get_device_power_info 1/0\n");
+    let reply = asked(&mut worker, deadline).unwrap();
+    assert_eq!(reply["outcome"], "retry");
+    let reply = asked(&mut worker, deadline).unwrap();
+    assert_eq!(reply["outcome"], "sampled", "{}", reason(&reply));
+    assert!(
+        reason(&reply).contains("everything of NPU 1 chip 0"),
+        "{}",
+        reason(&reply)
+    );
+    assert_eq!(
+        (chips(&reply, "hw.temperature"), chips(&reply, "hw.status").contains(&1)),
+        (vec![0], false)
+    );
 }
 
 #[test]
 fn a_crash_is_reported_with_the_library_s_last_words() {
     let fake = Fake::new("cards 0:1\ncrash dcmi_get_device_hbm_info *\n");
-    let text = fake.worker().request(LONG).unwrap_err().to_string();
+    let text = asked(&mut fake.worker(), LONG).unwrap_err().to_string();
     assert!(
         text.contains("SIGABRT") && text.contains("dcmi_get_device_hbm_info crashes"),
         "{text}"
@@ -448,51 +528,51 @@ fn a_crash_is_reported_with_the_library_s_last_words() {
 fn a_driver_that_is_not_loaded_says_so_and_is_found_later() {
     let fake = Fake::new("fail dcmi_init - -8005\n");
     let mut worker = fake.worker();
-    let reply = worker.request(LONG).unwrap();
-    assert_eq!(reply.outcome, WireOutcome::Retry);
+    let reply = asked(&mut worker, LONG).unwrap();
+    assert_eq!(reply["outcome"], "retry");
     assert!(
-        reply.reason.contains("dcmi_init returned -8005") && reply.reason.contains("lsmod"),
+        reason(&reply).contains("dcmi_init returned -8005") && reason(&reply).contains("lsmod"),
         "{}",
-        reply.reason
+        reason(&reply)
     );
-    assert!(reply.parts.is_empty());
+    assert_eq!(reply["parts"], json!([]));
     fake.script("cards 0:1\n");
-    assert_eq!(worker.request(LONG).unwrap().outcome, WireOutcome::Sampled);
+    assert_eq!(asked(&mut worker, LONG).unwrap()["outcome"], "sampled");
 }
 
 #[test]
 fn chips_that_no_longer_answer_are_looked_for_anew() {
     let fake = Fake::new("cards 0:1\n");
     let mut worker = fake.worker();
-    assert_eq!(worker.request(LONG).unwrap().outcome, WireOutcome::Sampled);
+    assert_eq!(asked(&mut worker, LONG).unwrap()["outcome"], "sampled");
     fake.script("cards 0:1\nfail * 0/0 -8008\n");
-    let reply = worker.request(LONG).unwrap();
-    assert_eq!(reply.outcome, WireOutcome::Retry, "{}", reply.reason);
+    let reply = asked(&mut worker, LONG).unwrap();
+    assert_eq!(reply["outcome"], "retry", "{}", reason(&reply));
     // The card has another id after its reset, which only a new start of the library can know.
     fake.script("cards 3:1\n");
-    let reply = worker.request(LONG).unwrap();
-    assert_eq!(reply.parts[0].points[0].attributes["ascend.npu.id"], 3);
+    let reply = asked(&mut worker, LONG).unwrap();
+    assert_eq!(points_of(&reply)[0]["attributes"]["ascend.npu.id"], 3);
 }
 
 #[test]
 fn nothing_to_read_is_no_error() {
-    let reply = Fake::new("").worker().request(LONG).unwrap();
-    assert_eq!(reply.outcome, WireOutcome::NothingHere, "{}", reply.reason);
-    assert_eq!(reply.reason, "libdcmi lists no NPU");
+    let reply = asked(&mut Fake::new("").worker(), LONG).unwrap();
+    assert_eq!(reply["outcome"], "nothing_here", "{}", reason(&reply));
+    assert_eq!(reason(&reply), "libdcmi lists no NPU");
 }
 
 #[test]
 fn a_library_that_others_can_write_or_that_is_another_is_refused() {
     let fake = Fake::new("cards 0:1\n");
     std::fs::set_permissions(fake.library(), std::fs::Permissions::from_mode(0o757)).unwrap();
-    let reply = fake.worker().request(LONG).unwrap();
-    assert!(reply.reason.contains("chmod go-w"), "{}", reply.reason);
+    let reply = asked(&mut fake.worker(), LONG).unwrap();
+    assert!(reason(&reply).contains("chmod go-w"), "{}", reason(&reply));
     let other = Fake::without(&["dcmi_init", "dcmiv2_init"], "");
-    let reply = other.worker().request(LONG).unwrap();
-    assert!(reply.reason.contains("is no libdcmi"), "{}", reply.reason);
+    let reply = asked(&mut other.worker(), LONG).unwrap();
+    assert!(reason(&reply).contains("is no libdcmi"), "{}", reason(&reply));
     std::fs::write(fake.library(), "no library").unwrap();
     std::fs::set_permissions(fake.library(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let reply = fake.worker().request(LONG).unwrap();
-    assert_eq!(reply.outcome, WireOutcome::Retry);
-    assert!(reply.reason.contains("cannot be loaded"), "{}", reply.reason);
+    let reply = asked(&mut fake.worker(), LONG).unwrap();
+    assert_eq!(reply["outcome"], "retry");
+    assert!(reason(&reply).contains("cannot be loaded"), "{}", reason(&reply));
 }

@@ -1,4 +1,4 @@
-//! Every layout of `npu-smi`, as the simulator prints it, and what can go wrong in it.
+//! Every layout of `npu-smi`, as the stand-in prints it, with the tool's failures.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ fn each_layout_has_what_is_its_own() {
         (old.tool_version.as_deref(), old.driver_version.as_deref()),
         (Some("1.9.3"), Some("21.0.rc1"))
     );
-    assert!(!old.tells_processes, "it has no such table");
+    assert!(!old.has_process_table, "it has no such table");
     assert_eq!(first(Family::V1).ddr.limit, Some(15171 * MIB));
     assert_eq!(first(Family::V1).hbm.limit, Some(32768 * MIB));
     assert_eq!(first(Family::Dk200).bus_id, None, "NA");
@@ -99,7 +99,7 @@ fn processes_belong_to_their_chips() {
     let new = of(Family::A5);
     assert_eq!((new.processes[0].npu, new.processes[0].chip), (2143, 0));
     let none = parse(&table(&Options::default(), 7)).unwrap();
-    assert!(none.tells_processes && none.processes.is_empty());
+    assert!(none.has_process_table && none.processes.is_empty());
 }
 
 #[test]
@@ -227,10 +227,10 @@ fn an_unknown_layout_is_quoted() {
 fn an_error_beside_chips_is_told_with_them() {
     let found = parse(&(TWO.to_owned() + "Failed to get device type.\n")).unwrap();
     assert_eq!(found.chips.len(), 2);
-    assert_eq!(found.fault.unwrap().cause, Cause::DeadChip);
+    assert_eq!(found.error.unwrap().cause, Cause::DeadChip);
     let warned =
         parse(&(TWO.to_owned() + "[WARNING]The driver package may not be completely installed, ...\n")).unwrap();
-    assert!(warned.driver_incomplete && warned.fault.is_none());
+    assert!(warned.driver_incomplete && warned.error.is_none());
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn what_is_too_long_is_refused_and_what_is_long_is_quick() {
             let text = header.to_owned() + &unit.repeat((MAX_BYTES - header.len()) / unit.len());
             let started = Instant::now();
             parse(&text).ok();
-            // Seconds in an unoptimised build; what grew with the square of the length would take hours.
+            // Seconds in an unoptimised build; with quadratic time it would be hours.
             assert!(
                 started.elapsed() < Duration::from_secs(60),
                 "{unit:?}: {:?}",

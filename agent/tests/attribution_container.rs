@@ -11,6 +11,7 @@ use std::os::unix::fs::symlink;
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::host::HostRoots;
 use accelscope_pipeline::attribution::container::Container;
+use accelscope_pipeline::attribution::find_container;
 
 const ID: &str = "3f1c9a5b7e2d4860a1b2c3d4e5f60718293a4b5c6d7e8f901a2b3c4d5e6f7081";
 const UID: &str = "1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9";
@@ -34,7 +35,7 @@ impl Node {
     }
 
     fn look_up(&self, cgroup: &str) -> Container {
-        Container::look_up(&HostRoots::new(self.directory.path()), &Cgroup::parse(cgroup))
+        find_container(&HostRoots::new(self.directory.path()), &Cgroup::parse(cgroup))
     }
 }
 
@@ -171,7 +172,7 @@ fn nerdctls_name_and_ctrs_own_choice() {
 }
 
 #[test]
-fn the_links_of_the_kubelet_are_next_and_only_their_names_are_read() {
+fn the_links_to_the_logs_are_next_and_only_their_names_are_read() {
     let node = Node::new();
     let links = node.directory.path().join("var/log/containers");
     std::fs::create_dir_all(&links).unwrap();
@@ -187,7 +188,7 @@ fn the_links_of_the_kubelet_are_next_and_only_their_names_are_read() {
 }
 
 #[test]
-fn the_pods_log_directory_is_last_and_tells_no_container() {
+fn the_pods_log_directory_is_last_and_has_no_container() {
     let node = Node::new().with(&format!("/var/log/pods/edge_vision-7d9f_{UID}/detector/0.log"), "");
     let found = node.look_up(&in_pod());
     assert_eq!(
@@ -225,12 +226,12 @@ fn an_id_that_leads_elsewhere_is_not_followed() {
         container_id: text(".."),
         ..Cgroup::default()
     };
-    let found = Container::look_up(&HostRoots::new(node.directory.path()), &cgroup);
+    let found = find_container(&HostRoots::new(node.directory.path()), &cgroup);
     assert_eq!(found.pod_name, None);
 }
 
 #[test]
-fn nothing_known_leaves_what_the_path_says() {
+fn without_any_source_the_path_is_all_that_is_known() {
     let found = Node::new().look_up(&in_pod());
     assert_eq!(
         found,

@@ -120,8 +120,8 @@ fn a_pod_that_came_and_went_between_two_looks_has_its_names() {
     let mut host = Host::new();
     let cgroups = host.attribution.cgroups();
     let bundle = host.bundle("vision-0");
-    cgroups.made(8, 4711, &format!("/kubepods/besteffort/pod{UID}/{ID}"));
-    host.attribution.tend(host.now);
+    cgroups.add_created(8, 4711, &format!("/kubepods/besteffort/pod{UID}/{ID}"));
+    host.attribution.prefetch_names(host.now);
     std::fs::remove_file(bundle).unwrap();
     host.now += Duration::from_millis(900);
     assert_eq!(text(&host.resolve(&owner(1, 4711))), in_pod("vision-0"));
@@ -135,18 +135,18 @@ fn a_pod_that_was_there_before_and_went_after_its_first_call_has_its_names() {
     let path = format!("pids/kubepods/besteffort/pod{UID}/{ID}");
     let legacy = host.group(&path);
     cgroups.scan();
-    cgroups.named(accelscope_core::host::cgroups::CgroupId {
+    cgroups.expect(accelscope_core::host::cgroups::CgroupId {
         hierarchy: accelscope_core::host::cgroups::Hierarchy::Legacy,
         id: legacy,
     });
-    host.attribution.tend(host.now);
+    host.attribution.prefetch_names(host.now);
     std::fs::remove_file(bundle).unwrap();
     std::fs::remove_dir(host.path(&format!("sys/fs/cgroup/{path}"))).unwrap();
     assert_eq!(text(&host.resolve(&owner(0, legacy))), in_pod("vision-0"));
 }
 
 #[test]
-fn names_that_come_late_are_waited_for_and_an_id_that_nobody_has_is_not() {
+fn late_names_are_waited_for_and_an_unknown_id_is_not() {
     let mut host = Host::new();
     let legacy = host.group(&format!("pids/kubepods/besteffort/pod{UID}/{ID}"));
     let late = owner(0, legacy);
@@ -154,14 +154,14 @@ fn names_that_come_late_are_waited_for_and_an_id_that_nobody_has_is_not() {
     host.bundle("vision-0");
     host.now += Duration::from_secs(1);
     assert_eq!(text(&host.resolve(&late)), in_pod("vision-0"));
-    let nobody = owner(u64::MAX, 0);
+    let unknown = owner(u64::MAX, 0);
     let mut waited = 0;
-    while matches!(host.resolve(&nobody), Resolution::Wait) {
+    while matches!(host.resolve(&unknown), Resolution::Wait) {
         waited += 1;
         assert!(waited <= 5, "its points never go out");
         host.now += Duration::from_secs(1);
     }
-    assert_eq!(text(&host.resolve(&nobody)), "process.executable.name=infer");
+    assert_eq!(text(&host.resolve(&unknown)), "process.executable.name=infer");
 }
 
 #[test]

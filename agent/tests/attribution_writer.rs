@@ -131,7 +131,7 @@ fn each_of_two_processes_1_is_the_writer_in_its_own_directory() {
 }
 
 #[test]
-fn two_processes_1_that_share_the_directory_cannot_be_told_apart() {
+fn two_processes_1_that_share_the_directory_cannot_be_distinguished() {
     if !namespaces() {
         return;
     }
@@ -163,7 +163,7 @@ fn a_process_that_began_after_the_file_was_written_is_not_its_writer() {
 }
 
 #[test]
-fn a_writer_that_has_ended_is_nobody() {
+fn a_writer_that_has_ended_is_none() {
     if !namespaces() {
         return;
     }
@@ -207,7 +207,7 @@ fn a_link_inside_the_container_stays_inside() {
 }
 
 #[test]
-fn a_kernel_thread_is_nobody_although_it_sees_the_hosts_directories() {
+fn a_kernel_thread_is_no_writer_although_it_sees_the_hosts_directories() {
     let processes = Processes::new(&HostRoots::new("/"));
     let kthreadd = 2;
     if processes.command_name(kthreadd).ok().as_deref() != Some("kthreadd") {

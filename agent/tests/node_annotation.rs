@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use accelscope_core::metric::MetricsSource;
 use accelscope_core::metric::{Attributes, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value};
 use accelscope_export::node_annotation::{ApiServer, KEY, NodeAnnotation, NodeName, Settings};
-use accelscope_export::otlp::Pace;
+use accelscope_export::otlp::RetryPolicy;
 use free_port::free_address;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -179,7 +179,7 @@ fn settings(address: SocketAddr) -> Settings {
             token_file: None,
         },
         deadline: MILLISECONDS(300),
-        pace: Pace::new(MILLISECONDS(20), MILLISECONDS(100), MILLISECONDS(200)).unwrap(),
+        retry: RetryPolicy::new(MILLISECONDS(20), MILLISECONDS(100), MILLISECONDS(200)).unwrap(),
         ..Settings::in_cluster(NodeName::new("node-1").unwrap(), MILLISECONDS(50))
     }
 }

@@ -10,6 +10,7 @@
     reason = "a test program, part of which plays a badly written one"
 )]
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -22,9 +23,8 @@ use accelscope_core::telemetry::{Build, OwnMetrics};
 use accelscope_core::worker::{
     Command, Reply, WireOutcome, WirePart, WirePoint, WireValue, Worker, WorkerError, WorkerSampler, serve,
 };
-use accelscope_pipeline::Limits;
-use accelscope_pipeline::attribution::{Attribution, Merger, Settings};
-use accelscope_pipeline::{Hub, Started};
+use accelscope_pipeline::attribution::{Attribution, Settings};
+use accelscope_pipeline::{Limits, SeriesRegistry, Started};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
@@ -55,7 +55,7 @@ fn main() {
         ("a_hanging_worker_costs_no_other_sampler_its_period", neighbours),
         ("a_worker_that_failed_is_not_started_again_at_once", backs_off),
         (
-            "a_worker_that_asks_for_it_is_replaced_at_once_and_told_what_it_said",
+            "a_worker_that_asks_for_it_is_replaced_at_once_with_its_configuration",
             renews,
         ),
     ];
@@ -68,10 +68,10 @@ fn play(behaviour: &str) {
         "honest" => answer(|id| reply(id, vec![point(hw::NPU_UTILIZATION.name, WireValue::Double(0.5))])),
         "hang" => std::thread::sleep(Duration::from_secs(3600)),
         "renew" => answer(|id| {
-            let order = std::env::var("ORDER").unwrap();
+            let config = std::env::var("CONFIG").unwrap();
             Reply {
-                reason: format!("{order} {}", std::process::id()),
-                renewal: (order == "first").then(|| "second".to_owned()),
+                reason: format!("{config} {}", std::process::id()),
+                renewal: (config == "first").then(|| "second".to_owned()),
                 ..reply(id, vec![])
             }
         }),
@@ -89,9 +89,11 @@ fn play(behaviour: &str) {
         "other" => answer(|id| reply(id + 1, vec![])),
         "lie" => answer(|id| {
             let foreign = |name: &str, value: &str| {
-                let mut point = point(hw::NPU_UTILIZATION.name, WireValue::Double(0.25));
-                point.attributes.insert(name.into(), value.into());
-                point
+                let attributes = serde_json::value::to_raw_value(&serde_json::json!({ name: value })).unwrap();
+                WirePoint {
+                    attributes: Some(Cow::Owned(attributes)),
+                    ..point(hw::NPU_UTILIZATION.name, WireValue::Double(0.25))
+                }
             };
             let mut future = point(hw::NPU_UTILIZATION.name, WireValue::Double(0.75));
             future.time = u64::MAX;
@@ -126,7 +128,7 @@ fn play(behaviour: &str) {
     }
 }
 
-fn answer(sample: impl FnMut(u64) -> Reply) {
+fn answer(sample: impl FnMut(u64) -> Reply<'static>) {
     serve(sample).unwrap();
 }
 
@@ -139,7 +141,7 @@ fn flood() {
     while output.write_all(&[b'x'; 1 << 16]).is_ok() {}
 }
 
-fn reply(id: u64, points: Vec<WirePoint>) -> Reply {
+fn reply(id: u64, points: Vec<WirePoint<'static>>) -> Reply<'static> {
     let parts = vec![WirePart {
         name: "gpu0".into(),
         points,
@@ -155,10 +157,10 @@ fn reply(id: u64, points: Vec<WirePoint>) -> Reply {
     }
 }
 
-fn point(name: &str, value: WireValue) -> WirePoint {
+fn point(name: &'static str, value: WireValue) -> WirePoint<'static> {
     WirePoint {
         name: name.into(),
-        attributes: [].into(),
+        attributes: None,
         owner: None,
         time: 1,
         start: None,
@@ -178,8 +180,8 @@ fn worker(behaviour: &str) -> Worker {
 fn honest() -> Result<(), Failed> {
     let mut worker = worker("honest");
     for _ in 0..3 {
-        let reply = worker.request(PATIENCE)?;
-        assert_eq!(reply.parts[0].points[0].value, WireValue::Double(0.5));
+        let value = worker.request(PATIENCE, |reply| reply.parts[0].points[0].value.clone())?;
+        assert_eq!(value, WireValue::Double(0.5));
     }
     assert!(worker.age().is_some() && worker.stuck().is_none());
     Ok(())
@@ -188,7 +190,7 @@ fn honest() -> Result<(), Failed> {
 fn hangs() -> Result<(), Failed> {
     let mut worker = worker("hang");
     let asked = Instant::now();
-    let error = worker.request(DEADLINE).unwrap_err();
+    let error = worker.request(DEADLINE, |_| ()).unwrap_err();
     assert!(matches!(error, WorkerError::Deadline(_)), "{error}");
     // Its worker sleeps for an hour.
     assert!(asked.elapsed() >= DEADLINE && asked.elapsed() < PATIENCE);
@@ -197,7 +199,7 @@ fn hangs() -> Result<(), Failed> {
 }
 
 fn crashes() -> Result<(), Failed> {
-    let error = worker("crash").request(PATIENCE).unwrap_err();
+    let error = worker("crash").request(PATIENCE, |_| ()).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, WorkerError::Exited { .. }), "{text}");
     assert!(
@@ -208,20 +210,20 @@ fn crashes() -> Result<(), Failed> {
 }
 
 fn floods() -> Result<(), Failed> {
-    let error = worker("flood").request(PATIENCE).unwrap_err();
+    let error = worker("flood").request(PATIENCE, |_| ()).unwrap_err();
     assert!(matches!(error, WorkerError::Protocol(_)), "{error}");
     Ok(())
 }
 
 fn complains() -> Result<(), Failed> {
     let mut worker = worker("complain");
-    assert_eq!(worker.request(PATIENCE)?.outcome, WireOutcome::Sampled);
-    assert_eq!(worker.request(PATIENCE)?.outcome, WireOutcome::Sampled);
+    assert_eq!(worker.request(PATIENCE, |reply| reply.outcome)?, WireOutcome::Sampled);
+    assert_eq!(worker.request(PATIENCE, |reply| reply.outcome)?, WireOutcome::Sampled);
     Ok(())
 }
 
 fn answers_another() -> Result<(), Failed> {
-    let error = worker("other").request(DEADLINE).unwrap_err();
+    let error = worker("other").request(DEADLINE, |_| ()).unwrap_err();
     assert!(
         error.to_string().contains("an answer to request 2 while 1 was asked"),
         "{error}"
@@ -279,7 +281,7 @@ fn forgets() -> Result<(), Failed> {
 
 fn descendants() -> Result<(), Failed> {
     let mut worker = worker("descend");
-    let error = worker.request(Duration::from_secs(2)).unwrap_err();
+    let error = worker.request(Duration::from_secs(2), |_| ()).unwrap_err();
     assert!(matches!(error, WorkerError::Deadline(_)), "{error}");
     let until = Instant::now() + Duration::from_secs(10);
     while orphans() > 0 {
@@ -352,9 +354,9 @@ fn renews() -> Result<(), Failed> {
     let mut worker = Worker::new(Command {
         program: std::env::current_exe().unwrap(),
         arguments: vec!["act".into(), "renew".into()],
-        environment: vec![("ORDER", "first".into())],
+        environment: vec![("CONFIG", "first".into())],
     });
-    let mut said = || worker.request(PATIENCE).unwrap().reason;
+    let mut said = || worker.request(PATIENCE, |reply| reply.reason).unwrap();
     let (first, second, third) = (said(), said(), said());
     assert!(
         first.starts_with("first ") && second.starts_with("second "),
@@ -395,7 +397,7 @@ fn neighbours() -> Result<(), Failed> {
         series_per_instrument: 10,
         series: 100,
     };
-    let hub = Arc::new(Hub::new(
+    let registry = Arc::new(SeriesRegistry::new(
         OwnMetrics::install(Build::default()),
         Resource::default(),
         limits,
@@ -403,7 +405,7 @@ fn neighbours() -> Result<(), Failed> {
         None,
     ));
     let attribution = Attribution::new(&HostRoots::new("/"), Settings::default());
-    let started = Started::launch(samplers, hub.clone(), attribution, Merger::new())?;
+    let started = Started::launch(samplers, registry.clone(), attribution)?;
     let until = Instant::now() + PATIENCE;
     while !started.all_reported() {
         assert!(Instant::now() < until, "no report of the sampler whose worker hangs");
@@ -428,7 +430,8 @@ fn neighbours() -> Result<(), Failed> {
     );
     assert!(details[1].contains("the sampler panicked"), "{details:?}");
     assert!(
-        hub.live()
+        registry
+            .live()
             .iter()
             .any(|series| series.instrument == &hw::NPU_UTILIZATION)
     );
@@ -437,8 +440,8 @@ fn neighbours() -> Result<(), Failed> {
 
 fn backs_off() -> Result<(), Failed> {
     let mut worker = worker("crash");
-    worker.request(PATIENCE).unwrap_err();
-    let error = worker.request(PATIENCE).unwrap_err();
+    worker.request(PATIENCE, |_| ()).unwrap_err();
+    let error = worker.request(PATIENCE, |_| ()).unwrap_err();
     assert!(matches!(error, WorkerError::BackingOff(_)), "{error}");
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! What it costs to read one table of `npu-smi`, and one whole sample with the tool's process in it.
+//! Cost of parsing one table of `npu-smi`, and of one sample including the tool's process.
 //!
-//! The tool is this program itself, called with `npu-smi`: what it takes is the least that any tool takes.
+//! The tool is this program itself, called with `npu-smi`: the real one takes at least as long.
 
 #![expect(
     clippy::print_stderr,
     clippy::expect_used,
-    reason = "a benchmark says what it counted, and cannot go on without its tool"
+    reason = "a benchmark prints its counts, and cannot run without its tool"
 )]
 
 use std::hint::black_box;

@@ -1,15 +1,18 @@
 //! Everything a developer of accelscope runs.
+#![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "these commands talk to the person who runs them"
 )]
 
+mod aarch64;
 mod bless;
 mod cargo;
 mod e2e;
 mod ebpf;
 mod features;
+mod fuzz;
 mod nvidia_compare;
 mod proto;
 mod tools;
@@ -38,10 +41,14 @@ enum Task {
         #[arg(long)]
         install: bool,
     },
+    /// Check that the agent compiles for aarch64, on a machine of another architecture.
+    CheckAarch64,
     /// Test the agent against real peers: OpenTelemetry Collector, Prometheus, promtool, live writers.
     E2e(e2e::Args),
     /// Lint the agent with each of its features alone, and with none.
     Features,
+    /// Build every fuzz target and run it over its corpus.
+    Fuzz,
     /// Compare every value of this machine's NVIDIA GPUs with what nvidia-smi says at the same moment.
     NvidiaCompare(nvidia_compare::Args),
     /// Fetch and build the peers that tests and e2e use.
@@ -68,8 +75,10 @@ fn run() -> anyhow::Result<ExitCode> {
     match Task::parse() {
         Task::Bless { check } => bless::run(check)?,
         Task::BuildEbpf { check, install } => ebpf::run(check, install)?,
+        Task::CheckAarch64 => aarch64::run()?,
         Task::E2e(args) => return e2e::run(&args),
         Task::Features => features::run()?,
+        Task::Fuzz => fuzz::run()?,
         Task::NvidiaCompare(args) => return nvidia_compare::run(&args),
         Task::Vmtest(args) => return vmtest::run(&args),
         Task::Tools { export } => tools::run(export)?,

@@ -1,4 +1,4 @@
-//! Result of a look at the host: why something is missing, and what to do about it.
+//! What `explain` and `agent doctor` find out: why something is missing, and what to do about it.
 
 use std::fmt;
 
@@ -19,13 +19,12 @@ pub enum Level {
     Fail,
 }
 
-/// One thing that was looked at: by a source's `explain` or by `agent doctor` itself. Shown by `agent doctor` and under
-/// the table.
+/// Result of one check, by a source's `explain` or by `agent doctor` itself. Shown by `agent doctor` and under the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Severity.
     pub level: Level,
-    /// What was looked at: a section of the configuration, or the host.
+    /// Subject of the check: a section of the configuration, or the host.
     pub about: &'static str,
     /// What was found.
     pub what: String,

@@ -5,6 +5,7 @@ pub mod allocation;
 pub mod cgroup;
 mod chain;
 pub mod device;
+mod eviction;
 mod finding;
 pub mod host;
 pub mod metric;
@@ -17,3 +18,4 @@ pub mod trust;
 pub mod worker;
 
 pub use chain::chain;
+pub use eviction::evict_oldest;

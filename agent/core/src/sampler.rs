@@ -1,6 +1,6 @@
 //! Sources of readings, one file or folder each.
 //!
-//! A sampler runs on a thread of its own, so that a read that hangs stops nobody else. It does only file I/O there;
+//! A sampler runs on a thread of its own, so that a read that hangs delays no other sampler. It does only file I/O there;
 //! vendor libraries and tools run in a worker process.
 
 pub use crate::finding::{Finding, Level};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::metric::{Batch, Instrument};
 
-/// What a sampler is, apart from any run of it.
+/// Properties of a sampler.
 #[derive(Debug, Clone)]
 pub struct Descriptor {
     /// Its name, which is also its section of the configuration.
@@ -24,7 +24,7 @@ pub struct Descriptor {
 
 /// A source of readings.
 pub trait Sampler: Send {
-    /// What it is.
+    /// Its properties.
     fn descriptor(&self) -> Descriptor;
 
     /// Blocks until there may be something to read, at most until `until`. The default waits for the period's end.
@@ -32,7 +32,7 @@ pub trait Sampler: Send {
         std::thread::sleep(until.saturating_duration_since(Instant::now()));
     }
 
-    /// One run: pushes what is now true, one batch a part. A part that is not pushed keeps its last readings.
+    /// One run: pushes the readings, one batch a part. A part that is not pushed keeps its last readings.
     ///
     /// A bad field loses only itself and a bad device only itself: what could be read is pushed, and what could not is
     /// counted (`agent.sampler.skipped`).

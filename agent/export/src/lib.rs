@@ -1,8 +1,10 @@
-//! Batches into bytes: OTLP, Prometheus, stdout, and the views of the replaced tools.
+//! Exporters: OTLP, Prometheus, the terminal, and views in the formats of the replaced tools.
 
+mod backoff;
 pub mod compat;
 pub mod document;
 pub mod http;
+mod log_limiter;
 pub mod otlp;
 pub mod prometheus;
 pub mod stdout;

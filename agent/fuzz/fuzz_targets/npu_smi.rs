@@ -1,4 +1,4 @@
-//! Whatever `npu-smi` prints: no panic, and no chip that has no row.
+//! Arbitrary output of `npu-smi`: no panic, no chip without a row, no value out of range.
 #![no_main]
 
 use accelscope_ascend::npu_smi;
@@ -21,9 +21,5 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(usage.used.zip(usage.limit).is_none_or(|(used, limit)| used <= limit));
         }
     }
-    npu_smi::blocks(&text).ok();
-    npu_smi::cards(&text).ok();
-    npu_smi::mappings(&text).ok();
     npu_smi::processes(&text, 0).ok();
-    npu_smi::watch(&text).ok();
 });

@@ -1,16 +1,21 @@
 //! From samplers' batches to the newest state of every series: the threads of the samplers, attribution of their points
 //! to processes, containers and pods, aggregation, and the store that exporters read.
 
+mod aggregation;
+mod arithmetic;
 pub mod attribution;
-mod hub;
-mod intake;
+mod cumulative;
 mod overflow;
-mod samplers;
+mod pipeline;
+mod registry;
+mod sampler_thread;
 mod start;
 mod status;
 mod store;
+#[cfg(test)]
+mod test_support;
 
-pub use hub::{Hub, Observer};
+pub use registry::{Observer, SeriesRegistry};
 pub use start::Started;
 pub use status::{Report, Status};
 pub use store::{Limits, Store};

@@ -1,4 +1,4 @@
-//! Where points go whose series would exceed a limit.
+//! Series that take the points for which the limits leave no room.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,60 +7,55 @@ use std::time::Duration;
 
 use opentelemetry::metrics::Counter;
 
-use accelscope_core::metric::{Attributes, Instrument, Kind, Merge, Part, Point, Timestamp, Value, catalogue, key};
+use super::arithmetic::merge;
+use super::cumulative::{CumulativeToDelta, DeltaToCumulative, RETENTION};
+use accelscope_core::metric::{Attributes, Instrument, Kind, Part, Point, Timestamp, catalogue, key};
 use accelscope_core::telemetry;
 
-/// How long a counter's total is remembered after its last point, once there is no more room for others'. Longer than any
-/// sampler's period, so that one that only paused goes on from where it was.
-const REMEMBERED: Duration = Duration::from_hours(1);
-/// How often what is remembered is looked through for that, at most.
-const LOOK: Duration = Duration::from_mins(1);
+/// Shortest time between two searches for counters that have ended.
+const EVICTION_INTERVAL: Duration = Duration::from_mins(1);
 
-/// One series an instrument for all that has no room: gauges combined by their merge rule, counters by growth.
+/// One series an instrument for all points that have no room: gauges combined by their merge rule, counters by growth.
 ///
-/// Histograms are only counted: they come from the agent itself, whose attributes are few.
+/// Histograms are only counted.
 #[derive(Debug)]
 pub(super) struct Overflow {
+    /// Of every overflow series.
     attributes: Arc<Attributes>,
-    known: usize,
-    /// Last totals of counters that have no series of their own, by a hash of their identity.
-    last: HashMap<u64, (f64, Timestamp)>,
-    looked: Option<Timestamp>,
-    totals: HashMap<&'static str, (f64, Timestamp)>,
+    most: usize,
+    /// Counters that have no series of their own, by a hash of their identity.
+    counters: HashMap<u64, CumulativeToDelta>,
+    evicted: Option<Timestamp>,
+    totals: HashMap<&'static str, DeltaToCumulative>,
     current: HashMap<&'static str, Point>,
 }
 
 impl Overflow {
-    /// Remembers the totals of at most `known` counters; the growth of more is lost, but counted.
-    pub(super) fn new(known: usize) -> Self {
+    /// Keeps the state of at most `most` counters; the growth of more is lost, but counted.
+    pub(super) fn new(most: usize) -> Self {
         let attributes = Arc::new(Attributes::new([(key::OTEL_METRIC_OVERFLOW, true.into())]));
         Self {
             attributes,
-            known,
-            last: HashMap::new(),
-            looked: None,
+            most,
+            counters: HashMap::new(),
+            evicted: None,
             totals: HashMap::new(),
             current: HashMap::new(),
         }
     }
 
-    /// The attributes of every overflow series, always the same allocation.
-    pub(super) fn attributes(&self) -> Arc<Attributes> {
-        self.attributes.clone()
-    }
-
     /// Whether this counter's past is already in the overflow series, so that it must stay there: with a series of its
     /// own it would be counted twice.
     pub(super) fn holds(&self, part: &Part, point: &Point) -> bool {
-        !self.last.is_empty() && self.last.contains_key(&identity(part, point))
+        !self.counters.is_empty() && self.counters.contains_key(&identity(part, point))
     }
 
     pub(super) fn add(&mut self, part: &Part, point: Point) {
         count(point.instrument);
-        match (point.instrument.kind, point.value.as_f64()) {
-            (Kind::Counter, Some(total)) => self.grow(part, point, total),
-            (Kind::Gauge | Kind::UpDownCounter, Some(value)) => self.combine(point, value),
-            _ => {}
+        match point.instrument.kind {
+            Kind::Counter => self.grow(part, point),
+            Kind::Gauge | Kind::UpDownCounter => self.combine(point),
+            Kind::Histogram(_) => {}
         }
     }
 
@@ -69,68 +64,44 @@ impl Overflow {
         self.current.drain().map(|(_, point)| point).collect()
     }
 
-    fn grow(&mut self, part: &Part, point: Point, total: f64) {
+    fn grow(&mut self, part: &Part, mut point: Point) {
         let identity = identity(part, &point);
-        if !self.last.contains_key(&identity) && !self.has_room(point.time) {
+        if !self.counters.contains_key(&identity) && !self.has_room(point.time) {
             return;
         }
-        let before = self
-            .last
-            .insert(identity, (total, point.time))
-            .map(|(before, _)| before)
-            .filter(|before| *before <= total)
-            .unwrap_or_default();
-        let (sum, start) = self
-            .totals
-            .entry(point.instrument.name)
-            .or_insert((0.0, point.start.unwrap_or(point.time)));
-        *sum += total - before;
-        let value = if matches!(point.value, Value::Int(_)) {
-            Value::Int(*sum as i64)
-        } else {
-            Value::Double(*sum)
-        };
-        let start = Some(*start);
-        self.keep(Point { value, start, ..point });
+        let delta = self.counters.entry(identity).or_default().next(&point);
+        let total = self.totals.entry(point.instrument.name).or_default();
+        total.add(delta, &mut point);
+        self.put(point);
     }
 
-    /// Whether one more total can be remembered, if need be in place of those that nobody has told for long.
+    /// Whether one more counter can be kept, if need be in place of those that were read longest ago.
     fn has_room(&mut self, now: Timestamp) -> bool {
-        if self.last.len() >= self.known && self.looked.is_none_or(|looked| now.since(looked) >= LOOK) {
-            self.looked = Some(now);
-            self.last.retain(|_, (_, told)| now.since(*told) < REMEMBERED);
+        let due = |evicted| now.since(evicted) >= EVICTION_INTERVAL;
+        if self.counters.len() >= self.most && self.evicted.is_none_or(due) {
+            self.evicted = Some(now);
+            let recent = |time| now.since(time) < RETENTION;
+            self.counters
+                .retain(|_, counter| counter.last_read().is_some_and(recent));
         }
-        self.last.len() < self.known
+        self.counters.len() < self.most
     }
 
-    fn combine(&mut self, point: Point, value: f64) {
-        let merged = match (
-            self.current.get(point.instrument.name).and_then(|p| p.value.as_f64()),
-            point.instrument.merge,
-        ) {
-            (None, _) => value,
-            (Some(before), Merge::Sum) => before + value,
-            (Some(before), Merge::Min) => before.min(value),
-            (Some(before), Merge::Max) => before.max(value),
-        };
-        let value = if matches!(point.value, Value::Int(_)) {
-            Value::Int(merged as i64)
-        } else {
-            Value::Double(merged)
-        };
-        self.keep(Point { value, ..point });
+    fn combine(&mut self, mut point: Point) {
+        if let Some(before) = self.current.get(point.instrument.name) {
+            point.value = merge(point.instrument.merge, &before.value, &point.value);
+        }
+        self.put(point);
     }
 
-    fn keep(&mut self, point: Point) {
-        let name = point.instrument.name;
-        self.current.insert(
-            name,
-            Point {
-                attributes: self.attributes.clone(),
-                owner: None,
-                ..point
-            },
-        );
+    fn put(&mut self, point: Point) {
+        let attributes = self.attributes.clone();
+        let point = Point {
+            attributes,
+            owner: None,
+            ..point
+        };
+        self.current.insert(point.instrument.name, point);
     }
 }
 

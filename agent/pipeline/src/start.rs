@@ -1,14 +1,14 @@
-//! Samplers, their pipeline and what is known of them, running.
+//! Start of the samplers' threads and of the pipeline's.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-use super::hub::Hub;
-use super::intake::Intake;
-use super::samplers;
+use super::attribution::Attribution;
+use super::pipeline::Pipeline;
+use super::registry::SeriesRegistry;
+use super::sampler_thread;
 use super::status::Status;
-use crate::attribution::{Attribution, Merger};
 use accelscope_core::sampler::Sampler;
 
 /// Runs that may wait for the pipeline; a sampler waits when there are more.
@@ -16,28 +16,27 @@ const WAITING_RUNS: usize = 16;
 
 /// Running samplers. They end with the process: a thread that hangs in the kernel cannot be waited for.
 pub struct Started {
-    /// Where their series are.
-    pub hub: Arc<Hub>,
-    /// What is known of each.
+    /// Their series.
+    pub registry: Arc<SeriesRegistry>,
+    /// How the runs of each ended.
     pub statuses: Vec<Arc<Status>>,
 }
 
 impl Started {
-    /// Starts a thread for each sampler and one for what they all hand on to.
+    /// Starts a thread for each sampler and one for the pipeline.
     pub fn launch(
         samplers: Vec<Box<dyn Sampler>>,
-        hub: Arc<Hub>,
+        registry: Arc<SeriesRegistry>,
         attribution: Attribution,
-        merger: Merger,
     ) -> io::Result<Self> {
         let (send, receive) = sync_channel(WAITING_RUNS);
-        let mut intake = Intake::new(hub.clone(), attribution, merger);
+        let mut pipeline = Pipeline::new(registry.clone(), attribution);
         let statuses = samplers
             .into_iter()
-            .map(|sampler| samplers::start(sampler, send.clone()))
+            .map(|sampler| sampler_thread::spawn(sampler, send.clone()))
             .collect::<io::Result<Vec<_>>>()?;
         for status in &statuses {
-            intake.watch(status.clone());
+            pipeline.watch(status.clone());
         }
         std::thread::Builder::new()
             .name("pipeline".into())
@@ -45,9 +44,9 @@ impl Started {
             .spawn(move || {
                 // Kept so that the channel stays open, and overdue series still end, when every sampler is gone.
                 let _open = send;
-                intake.run(&receive);
+                pipeline.run(&receive);
             })?;
-        Ok(Self { hub, statuses })
+        Ok(Self { registry, statuses })
     }
 
     /// Whether every sampler's first run is over, in one way or another.

@@ -1,4 +1,4 @@
-//! What is known of each sampler's runs: for readiness, the table, `--once` and the agent's own metrics.
+//! How each sampler's runs ended: for readiness, the table, `--once` and the agent's own metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use accelscope_core::chain;
 use accelscope_core::sampler::{Descriptor, Outcome};
 
-/// One sampler's state, shared by its thread, the pipeline and whoever asks.
+/// One sampler's state, shared by its thread, the pipeline and its readers.
 #[derive(Debug)]
 pub struct Status {
-    /// What the sampler is.
+    /// The sampler's name, period and deadline.
     pub descriptor: Descriptor,
     state: Mutex<State>,
 }
@@ -33,7 +33,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of that outcome, with the whole chain of an error's causes.
+    /// Of a run that ends now, with the whole chain of an error's causes.
     pub fn of(outcome: &Outcome) -> Self {
         let detail = match outcome {
             Outcome::Sampled => String::new(),
@@ -66,7 +66,7 @@ impl Status {
         })
     }
 
-    /// How the last run ended that the pipeline has taken; none before the first.
+    /// How the last run ended that the pipeline has processed; nothing before the first.
     pub fn last(&self) -> Option<Report> {
         self.lock().last.clone()
     }
@@ -84,12 +84,14 @@ impl Status {
         self.lock().running_since.unwrap_or(now) + self.descriptor.deadline
     }
 
+    /// A run begins.
     pub(super) fn start(&self) {
         let mut state = self.lock();
         state.running_since = Some(Instant::now());
         state.reported_stuck = false;
     }
 
+    /// The current run has ended.
     pub(super) fn stop(&self) {
         self.lock().running_since = None;
     }
@@ -98,7 +100,7 @@ impl Status {
         self.lock().last = Some(report);
     }
 
-    /// The first time that it is asked while this run is over its deadline.
+    /// Whether the current run is over its deadline; once for each run.
     pub(super) fn became_stuck(&self) -> bool {
         let stuck = self.stuck().is_some();
         stuck && !std::mem::replace(&mut self.lock().reported_stuck, true)

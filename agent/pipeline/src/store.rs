@@ -1,10 +1,9 @@
 //! The newest state of every series, within the cardinality limits.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::overflow::Overflow;
-use accelscope_core::metric::{Attributes, Instrument, Part, Point, Series, Timestamp, catalogue};
+use accelscope_core::metric::{Part, Point, Series, SeriesKey, Timestamp, catalogue};
 use accelscope_core::telemetry;
 
 /// How many series there may be (`[limits]`).
@@ -16,20 +15,21 @@ pub struct Limits {
     pub series: usize,
 }
 
-type Key = (&'static Instrument, Arc<Attributes>);
-
 /// The newest state of every series.
 ///
-/// A batch says all that is true in its part: its series that a newer batch no longer has are ended, and are shown once
-/// more, without a value.
+/// A batch holds all series of its part: those that a newer batch no longer has are ended, and are shown once more,
+/// without a value.
 #[derive(Debug)]
 pub struct Store {
     limits: Limits,
-    live: HashMap<Key, Entry>,
+    live: HashMap<SeriesKey, Entry>,
     per_instrument: HashMap<&'static str, usize>,
     overflow: Overflow,
-    /// Counts the batches; what an entry saw last, and what was collected last, are compared with it.
+    /// Number of live overflow series.
+    overflows: usize,
+    /// Number of the newest batch.
     now: u64,
+    /// Number of the newest batch that was collected.
     collected: u64,
     pending: Option<Vec<Series>>,
     forgotten: opentelemetry::metrics::Counter<u64>,
@@ -39,17 +39,20 @@ pub struct Store {
 struct Entry {
     series: Series,
     part: Part,
+    /// Number of the batch that it was last in.
     seen: u64,
+    is_overflow: bool,
 }
 
 impl Store {
-    /// An empty one. With `collecting`, series that end are kept until [`collect`](Self::collect) takes them.
+    /// Without series. With `collecting`, series that end are kept until [`collect`](Self::collect) takes them.
     pub fn new(limits: Limits, collecting: bool) -> Self {
         Self {
             limits,
             live: HashMap::new(),
             per_instrument: HashMap::new(),
             overflow: Overflow::new(limits.series),
+            overflows: 0,
             now: 0,
             collected: 0,
             pending: collecting.then(Vec::new),
@@ -60,18 +63,20 @@ impl Store {
     /// Takes a part's newest points. `observe` sees every series that changed or ended, in that order.
     pub fn apply(&mut self, part: &Part, points: Vec<Point>, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
         self.now += 1;
-        let unknown = self.update_known(part, points, observe);
-        self.end_unseen(part, time, observe);
+        let unknown = self.update_live(part, points, observe);
+        self.end_unseen(part, false, time, observe);
         for point in unknown {
             self.insert(part, point, observe);
         }
         for point in self.overflow.take() {
-            self.put(part, point, observe);
+            self.put(part, point, true, observe);
         }
-        self.end_unseen_overflow(part, time, observe);
+        if self.overflows > 0 {
+            self.end_unseen(part, true, time, observe);
+        }
     }
 
-    /// Ends all series of the parts that `gone` names.
+    /// Ends all series of the parts for which `gone` is true.
     pub fn end(&mut self, gone: impl Fn(&Part) -> bool, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
         self.retain(|entry| !gone(&entry.part), time, observe);
     }
@@ -105,7 +110,8 @@ impl Store {
         changed
     }
 
-    fn update_known(&mut self, part: &Part, points: Vec<Point>, observe: &mut dyn FnMut(&Series)) -> Vec<Point> {
+    /// Updates live series, and returns the points of all others.
+    fn update_live(&mut self, part: &Part, points: Vec<Point>, observe: &mut dyn FnMut(&Series)) -> Vec<Point> {
         let mut unknown = Vec::new();
         for point in points {
             let key = (point.instrument, point.attributes.clone());
@@ -125,43 +131,27 @@ impl Store {
         unknown
     }
 
-    fn end_unseen(&mut self, part: &Part, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
-        let (now, overflow) = (self.now, self.overflow.attributes());
-        let of_overflow = |entry: &Entry| Arc::ptr_eq(&entry.series.attributes, &overflow);
+    /// Ends the part's series that its newest batch lacks: the overflow series or all others.
+    fn end_unseen(&mut self, part: &Part, is_overflow: bool, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
+        let now = self.now;
         self.retain(
-            |entry| entry.seen == now || entry.part != *part || of_overflow(entry),
+            |entry| entry.seen == now || entry.part != *part || entry.is_overflow != is_overflow,
             time,
             observe,
         );
     }
 
-    fn end_unseen_overflow(&mut self, part: &Part, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
-        let (now, overflow) = (self.now, self.overflow.attributes());
-        if self
-            .live
-            .values()
-            .any(|entry| Arc::ptr_eq(&entry.series.attributes, &overflow))
-        {
-            let of_overflow = |entry: &Entry| Arc::ptr_eq(&entry.series.attributes, &overflow);
-            self.retain(
-                |entry| entry.seen == now || entry.part != *part || !of_overflow(entry),
-                time,
-                observe,
-            );
-        }
-    }
-
     fn retain(&mut self, keep: impl Fn(&Entry) -> bool, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
         let (collected, limit) = (self.collected, self.limits.series.saturating_mul(2));
-        let overflow = self.overflow.attributes();
         let (per_instrument, pending, forgotten) = (&mut self.per_instrument, &mut self.pending, &self.forgotten);
+        let overflows = &mut self.overflows;
         self.live.retain(|_, entry| {
             if keep(entry) {
                 return true;
             }
-            if !Arc::ptr_eq(&entry.series.attributes, &overflow)
-                && let Some(count) = per_instrument.get_mut(entry.series.instrument.name)
-            {
+            if entry.is_overflow {
+                *overflows -= 1;
+            } else if let Some(count) = per_instrument.get_mut(entry.series.instrument.name) {
                 *count -= 1;
             }
             let ended = Series {
@@ -194,11 +184,11 @@ impl Store {
         if full || self.overflow.holds(part, &point) {
             self.overflow.add(part, point);
         } else {
-            self.put(part, point, observe);
+            self.put(part, point, false, observe);
         }
     }
 
-    fn put(&mut self, part: &Part, point: Point, observe: &mut dyn FnMut(&Series)) {
+    fn put(&mut self, part: &Part, point: Point, is_overflow: bool, observe: &mut dyn FnMut(&Series)) {
         let series = Series {
             instrument: point.instrument,
             attributes: point.attributes.clone(),
@@ -211,177 +201,25 @@ impl Store {
             series,
             part: part.clone(),
             seen: self.now,
+            is_overflow,
         };
-        let counts = !Arc::ptr_eq(&point.attributes, &self.overflow.attributes());
-        if self.live.insert((point.instrument, point.attributes), entry).is_none() && counts {
-            *self.per_instrument.entry(point.instrument.name).or_default() += 1;
+        let name = point.instrument.name;
+        let replaced = self.live.insert((point.instrument, point.attributes), entry);
+        if let Some(replaced) = replaced {
+            *self.count(name, replaced.is_overflow) -= 1;
+        }
+        *self.count(name, is_overflow) += 1;
+    }
+
+    fn count(&mut self, instrument: &'static str, is_overflow: bool) -> &mut usize {
+        if is_overflow {
+            &mut self.overflows
+        } else {
+            self.per_instrument.entry(instrument).or_default()
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use accelscope_core::metric::catalogue::hailo::{NETWORK_FRAME_RATE, NETWORK_FRAMES};
-    use accelscope_core::metric::{Value, key};
-
-    const LIMITS: Limits = Limits {
-        series_per_instrument: 2,
-        series: 100,
-    };
-
-    fn point(instrument: &'static Instrument, network: &str, value: impl Into<Value>, time: u64) -> Point {
-        Point {
-            instrument,
-            attributes: Arc::new(Attributes::new([(key::HAILO_NETWORK_NAME, network.into())])),
-            owner: None,
-            value: value.into(),
-            time: Timestamp::from_unix_nanos(time),
-            start: None,
-        }
-    }
-
-    fn shown(series: &Series) -> (String, Option<f64>, u64) {
-        let name = series.attributes.iter().map(|(_, v)| v.to_string()).collect::<String>();
-        (
-            name,
-            series.value.as_ref().and_then(Value::as_f64),
-            series.time.unix_nanos(),
-        )
-    }
-
-    fn apply(store: &mut Store, part: &str, points: Vec<Point>, time: u64) -> Vec<(String, Option<f64>, u64)> {
-        let mut seen = Vec::new();
-        let part = Part {
-            sampler: "test",
-            name: part.into(),
-        };
-        store.apply(&part, points, Timestamp::from_unix_nanos(time), &mut |series| {
-            seen.push(shown(series));
-        });
-        seen
-    }
-
-    fn collect(store: &mut Store) -> Vec<(String, Option<f64>, u64)> {
-        store.collect().iter().map(shown).collect()
-    }
-
-    #[test]
-    fn a_series_that_its_part_no_longer_has_ends_once() {
-        let mut store = Store::new(LIMITS, true);
-        apply(&mut store, "a", vec![point(&NETWORK_FRAME_RATE, "x", 1.0, 1)], 1);
-        apply(&mut store, "b", vec![point(&NETWORK_FRAME_RATE, "y", 2.0, 1)], 1);
-        assert_eq!(collect(&mut store).len(), 2);
-        assert_eq!(apply(&mut store, "a", vec![], 5), [("x".to_owned(), None, 5)]);
-        assert_eq!(collect(&mut store), [("x".to_owned(), None, 5)]);
-        assert_eq!(apply(&mut store, "a", vec![], 6), []);
-        assert_eq!(collect(&mut store), []);
-        assert_eq!(
-            store.live().map(shown).collect::<Vec<_>>(),
-            [("y".to_owned(), Some(2.0), 1)]
-        );
-    }
-
-    #[test]
-    fn a_series_that_lived_between_two_collections_is_collected_with_its_value_and_its_end() {
-        let mut store = Store::new(LIMITS, true);
-        apply(&mut store, "a", vec![point(&NETWORK_FRAMES, "x", 7, 1)], 1);
-        apply(&mut store, "a", vec![], 2);
-        assert_eq!(
-            collect(&mut store),
-            [("x".to_owned(), Some(7.0), 1), ("x".to_owned(), None, 2)]
-        );
-    }
-
-    #[test]
-    fn what_was_not_read_again_is_not_collected_again() {
-        let mut store = Store::new(LIMITS, true);
-        apply(&mut store, "a", vec![point(&NETWORK_FRAMES, "x", 7, 1)], 1);
-        apply(&mut store, "b", vec![point(&NETWORK_FRAMES, "y", 8, 1)], 1);
-        assert_eq!(collect(&mut store).len(), 2);
-        apply(&mut store, "b", vec![point(&NETWORK_FRAMES, "y", 9, 2)], 2);
-        assert_eq!(collect(&mut store), [("y".to_owned(), Some(9.0), 2)]);
-    }
-
-    #[test]
-    fn beyond_the_limit_everything_is_still_counted_in_the_overflow_series() {
-        let mut store = Store::new(LIMITS, true);
-        let points = |values: [i64; 4]| {
-            ["a", "b", "c", "d"]
-                .iter()
-                .zip(values)
-                .map(|(name, value)| point(&NETWORK_FRAMES, name, value, 1))
-                .collect::<Vec<_>>()
-        };
-        apply(&mut store, "p", points([10, 10, 10, 10]), 1);
-        apply(&mut store, "p", points([11, 12, 13, 14]), 2);
-        let mut all: Vec<_> = store.live().map(shown).collect();
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        let values: Vec<_> = all
-            .iter()
-            .map(|(name, value, _)| (name.as_str(), value.unwrap()))
-            .collect();
-        assert_eq!(values, [("a", 11.0), ("b", 12.0), ("true", 27.0)]);
-        assert!(
-            store
-                .live()
-                .any(|s| s.attributes.get(key::OTEL_METRIC_OVERFLOW).is_some())
-        );
-    }
-
-    #[test]
-    fn counters_long_gone_make_room_in_the_overflow_series() {
-        let mut store = Store::new(
-            Limits {
-                series_per_instrument: 0,
-                series: 2,
-            },
-            false,
-        );
-        let mut sum_after = |part: &str, names: &[&str], minute: u64| {
-            let time = minute * 60_000_000_000;
-            let points = names.iter().map(|name| point(&NETWORK_FRAMES, name, 10, time));
-            apply(&mut store, part, points.collect(), time);
-            store.live().map(shown).next().unwrap().1
-        };
-        assert_eq!(sum_after("p", &["a", "b"], 1), Some(20.0));
-        assert_eq!(sum_after("p", &["b", "c"], 2), Some(20.0), "no room for a third");
-        assert_eq!(sum_after("p", &["b", "c"], 70), Some(30.0), "the first is long gone");
-        assert_eq!(
-            sum_after("p", &["b", "c"], 71),
-            Some(30.0),
-            "what stayed is not counted again"
-        );
-    }
-
-    #[test]
-    fn the_overflow_series_takes_no_other_ones_room() {
-        let mut store = Store::new(LIMITS, false);
-        let mut names_after = |names: &[&str]| {
-            let points = names.iter().map(|name| point(&NETWORK_FRAME_RATE, name, 1.0, 1));
-            apply(&mut store, "p", points.collect(), 1);
-            let mut names: Vec<_> = store.live().map(|series| shown(series).0).collect();
-            names.sort();
-            names
-        };
-        assert_eq!(names_after(&["a", "b", "c"]), ["a", "b", "true"]);
-        assert_eq!(names_after(&["a", "c"]), ["a", "c"], "there is room again");
-        assert_eq!(names_after(&["a", "c", "d"]), ["a", "c", "true"]);
-    }
-
-    #[test]
-    fn an_ended_series_makes_room() {
-        let mut store = Store::new(LIMITS, false);
-        let rates = |names: &[&str]| {
-            names
-                .iter()
-                .map(|n| point(&NETWORK_FRAME_RATE, n, 1.0, 1))
-                .collect::<Vec<_>>()
-        };
-        apply(&mut store, "p", rates(&["a", "b"]), 1);
-        apply(&mut store, "p", rates(&["c", "d"]), 2);
-        let mut names: Vec<_> = store.live().map(|s| shown(s).0).collect();
-        names.sort();
-        assert_eq!(names, ["c", "d"]);
-    }
-}
+#[path = "store_tests.rs"]
+mod tests;

@@ -8,9 +8,11 @@ mod own_logs;
 mod print;
 mod readiness;
 mod samplers;
+mod signals;
 
-pub use daemon::{DaemonError, run as run_daemon, told_to_end};
+pub use daemon::{DaemonError, run as run_daemon};
 pub use explain::Explain;
 pub use own_logs::OwnLogs;
-pub use print::{Closed, Format, PrintError, Printer, rates};
+pub use print::{Format, OutputFailure, PrintError, Printer, rates};
 pub use samplers::samplers;
+pub use signals::terminated;

@@ -1,4 +1,4 @@
-//! The agent's own log as OTLP, by OpenTelemetry's SDK.
+//! Export of the agent's log as OTLP, with OpenTelemetry's SDK.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use tracing_subscriber::registry::LookupSpan;
 use super::log_limit::CallsiteLimit;
 use accelscope_core::metric::{AttributeValue, Resource};
 
-/// What the last lines may take to be sent at the end.
+/// Time for the last lines at shutdown.
 const FLUSH: Duration = Duration::from_millis(400);
 
-/// Crates that send the log: what they log in turn would never end.
+/// Crates that send the log; exporting their own events would never end.
 const SENDERS: &[&str] = &[
     "h2",
     "hyper",
@@ -30,16 +30,16 @@ const SENDERS: &[&str] = &[
     "tower",
 ];
 
-/// Sends the log over gRPC, as `OTEL_EXPORTER_OTLP_LOGS_*` and `OTEL_EXPORTER_OTLP_*` say.
+/// Exporter of the log over gRPC, configured by `OTEL_EXPORTER_OTLP_LOGS_*` and `OTEL_EXPORTER_OTLP_*`.
 ///
-/// Log lines take the SDK's way and not the agent's queue: they are no measurements, and standard error has them too.
+/// It uses the SDK's batch processor and not the agent's queue: lines are on standard error too, so their loss is tolerable.
 #[derive(Debug)]
 pub struct OwnLogs {
     provider: SdkLoggerProvider,
 }
 
 impl OwnLogs {
-    /// If `exporter`, the value of `OTEL_LOGS_EXPORTER`, asks for OTLP. Within a tokio runtime.
+    /// An exporter if `exporter`, the value of `OTEL_LOGS_EXPORTER`, is `otlp`. Requires a tokio runtime.
     pub fn wanted(exporter: Option<&str>, resource: &Resource) -> Result<Option<Self>, ExporterBuildError> {
         if exporter != Some("otlp") {
             return Ok(None);
@@ -64,9 +64,9 @@ impl OwnLogs {
             .with_filter(filter)
     }
 
-    /// Sends what is left.
+    /// Sends the remaining lines.
     pub async fn flush(self) {
-        // The SDK blocks its caller, and its sender needs this thread.
+        // The SDK blocks its caller, while its sender needs this thread.
         let sent = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH));
         tokio::time::timeout(FLUSH, sent).await.ok();
     }

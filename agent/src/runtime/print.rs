@@ -1,4 +1,4 @@
-//! `agent --stdout`: no push, no listener, only what is seen.
+//! `agent --stdout`: prints the series, without push and listeners.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +8,7 @@ use rustix::termios::{isatty, tcgetwinsize};
 use tokio::sync::Notify;
 
 use super::explain::Explain;
+use super::signals::TerminationSignals;
 use crate::doctor;
 use accelscope_core::metric::{Resource, Series, Timestamp};
 use accelscope_core::sampler::Finding;
@@ -18,46 +19,46 @@ use accelscope_export::prometheus::{self, MetricsSource, Renderer};
 use accelscope_export::stdout::{self, View};
 use accelscope_pipeline::Started;
 
-/// How to print.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A table for people.
+    /// The live table.
     Table,
-    /// One point a line.
+    /// JSON, one point per line.
     Json,
-    /// One OTLP/JSON request a line.
+    /// OTLP/JSON, one request per line.
     OtlpJson,
     /// Prometheus' text format.
     Prometheus,
 }
 
-/// Why nothing can be printed.
+/// Output that cannot be printed.
 #[derive(Debug, thiserror::Error)]
 pub enum PrintError {
     /// Standard output failed.
     #[error("standard output cannot be written")]
     Output(#[source] io::Error),
-    /// Signals cannot be waited for.
+    /// The signals cannot be watched.
     #[error("the signals that end the agent cannot be watched")]
     Signals(#[source] io::Error),
 }
 
-/// Tells that standard output takes no more, and why.
+/// The error with which standard output failed, from the thread that writes to the one that waits.
 #[derive(Debug, Default)]
-pub struct Closed {
-    told: Notify,
+pub struct OutputFailure {
+    reported: Notify,
     error: Mutex<Option<io::Error>>,
 }
 
-impl Closed {
-    /// A write failed.
-    pub fn tell(&self, error: io::Error) {
+impl OutputFailure {
+    /// Reports a failed write.
+    pub fn report(&self, error: io::Error) {
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.told.notify_one();
+        self.reported.notify_one();
     }
 
     async fn outcome(&self) -> Result<(), PrintError> {
-        self.told.notified().await;
+        self.reported.notified().await;
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
         swallow_closed(error.map_or(Ok(()), Err)).map(drop)
     }
@@ -73,13 +74,13 @@ pub fn rates(sources: Sources) -> Rates {
     Rates::new(sections(sources).into_iter().flat_map(|section| section.rated).copied())
 }
 
-/// Prints what the samplers see.
+/// Prints the series of the samplers.
 pub struct Printer<'a> {
-    /// How.
+    /// Output format.
     pub format: Format,
-    /// What runs.
+    /// The running samplers and their pipeline.
     pub started: &'a Started,
-    /// For Prometheus' format.
+    /// Renderer of Prometheus' format.
     pub renderer: Renderer,
     /// What the samplers were built from.
     pub context: Context,
@@ -90,12 +91,12 @@ pub struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// Waits for each sampler's first result or deadline, prints it, and tells whether none had failed.
+    /// Waits for each sampler's first result or deadline, prints the series, and returns whether no sampler failed.
     pub fn once(&self) -> Result<bool, PrintError> {
         while !self.started.all_reported() {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let text = self.text(self.started.hub.series());
+        let text = self.text(self.started.registry.series());
         swallow_closed(io::stdout().write_all(text.as_bytes()))?;
         let mut all_well = true;
         for status in &self.started.statuses {
@@ -114,14 +115,14 @@ impl Printer<'_> {
         Ok(all_well)
     }
 
-    /// Prints until a signal comes or nobody reads any more. JSON lines are printed by the hub's observer, which tells
-    /// `closed` so.
-    pub async fn stream(&self, every: Duration, closed: &Closed) -> Result<(), PrintError> {
-        let mut ended = super::daemon::Signals::watch().map_err(PrintError::Signals)?;
+    /// Prints until a signal arrives or the output is closed. JSON lines are printed by the registry's observer, which reports its
+    /// errors to `failure`.
+    pub async fn stream(&self, every: Duration, failure: &OutputFailure) -> Result<(), PrintError> {
+        let mut signals = TerminationSignals::watch().map_err(PrintError::Signals)?;
         let live = self.format == Format::Table && isatty(io::stdout()) && can_move_the_cursor();
         while !self.started.all_reported() {
             tokio::select! {
-                () = ended.received() => return Ok(()),
+                () = signals.received() => return Ok(()),
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
         }
@@ -131,18 +132,18 @@ impl Printer<'_> {
             let outcome = match self.format {
                 Format::Json => {
                     // The observer sees what is refreshed here too.
-                    self.started.hub.refresh_own();
+                    self.started.registry.refresh_own();
                     Ok(())
                 }
-                Format::OtlpJson => self.print(self.started.hub.collect(), live),
-                Format::Table | Format::Prometheus => self.print(self.started.hub.series(), live),
+                Format::OtlpJson => self.print(self.started.registry.collect(), live),
+                Format::Table | Format::Prometheus => self.print(self.started.registry.series(), live),
             };
             if swallow_closed(outcome)? {
                 return Ok(());
             }
             tokio::select! {
-                () = ended.received() => return Ok(()),
-                outcome = closed.outcome() => return outcome,
+                () = signals.received() => return Ok(()),
+                outcome = failure.outcome() => return outcome,
                 () = tokio::time::sleep_until(next.into()) => {}
             }
         }
@@ -152,7 +153,7 @@ impl Printer<'_> {
         let text = self.text(series);
         let mut out = io::stdout().lock();
         if live {
-            // Home, each line cleared to its end, then the rest of the screen: no flicker.
+            // Without flicker: home, each line cleared to its end, then the rest of the screen.
             let text = match tcgetwinsize(io::stdout()) {
                 Ok(size) if size.ws_row > 0 && size.ws_col > 0 => fit(&text, size.ws_row.into(), size.ws_col.into()),
                 _ => text,
@@ -176,7 +177,7 @@ impl Printer<'_> {
                     .then_with(|| a.attributes.iter().cmp(b.attributes.iter()))
             });
         }
-        let resource = self.started.hub.resource();
+        let resource = self.started.registry.resource();
         let text = match self.format {
             Format::Table => {
                 let width = tcgetwinsize(io::stdout()).map_or(160, |size| size.ws_col).max(80);
@@ -230,28 +231,28 @@ impl Printer<'_> {
     }
 }
 
-/// Editors' shells and serial consoles that show what they are sent say so.
+/// Whether the terminal interprets escape sequences; those of editors and serial consoles set `TERM` to `dumb`.
 fn can_move_the_cursor() -> bool {
     std::env::var_os("TERM").is_none_or(|term| !term.is_empty() && term != "dumb")
 }
 
-/// As many lines as the screen has room for: with more, it would scroll, and never show how they begin.
+/// The first lines of `text`, as many as the screen has room for: with more it would scroll and hide the first ones.
 fn fit(text: &str, rows: usize, columns: usize) -> String {
     let height = |line: &str| line.chars().count().div_ceil(columns).max(1);
-    // The last line's end moves the cursor into a row of its own.
+    // The last line break moves the cursor into a row of its own.
     if text.lines().map(height).sum::<usize>() < rows {
         return text.to_owned();
     }
-    let mut left = rows.saturating_sub(2);
+    let mut free = rows.saturating_sub(2);
     let shown = text.lines().take_while(|line| {
-        let fits = height(line) <= left;
-        left = left.saturating_sub(height(line));
+        let fits = height(line) <= free;
+        free = free.saturating_sub(height(line));
         fits
     });
     let shown: Vec<&str> = shown.collect();
     let more = text.lines().count() - shown.len();
-    let begin: String = shown.iter().flat_map(|line| [*line, "\n"]).collect();
-    format!("{begin}... {more} more lines: enlarge the terminal, or add --once\n")
+    let start: String = shown.iter().flat_map(|line| [*line, "\n"]).collect();
+    format!("{start}... {more} more lines: enlarge the terminal, or add --once\n")
 }
 
 fn otlp_json(resource: &Resource, series: &[Series]) -> String {
@@ -265,7 +266,7 @@ fn otlp_json(resource: &Resource, series: &[Series]) -> String {
     lines
 }
 
-/// Whether standard output was closed by its reader, which is how a pipe ends and no error.
+/// Whether the reader closed standard output: the normal end of a pipe, not an error.
 fn swallow_closed(result: io::Result<()>) -> Result<bool, PrintError> {
     match result {
         Ok(()) => Ok(false),
@@ -274,7 +275,7 @@ fn swallow_closed(result: io::Result<()>) -> Result<bool, PrintError> {
     }
 }
 
-/// The terminal's other screen, left again however the printing ends.
+/// The terminal's alternate screen, left when dropped.
 struct Screen;
 
 impl Screen {

@@ -1,4 +1,4 @@
-//! Whether the agent does its job, for `/readyz`.
+//! Readiness of the agent, for `/readyz`.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use accelscope_export::http::Readiness;
 use accelscope_pipeline::Status;
 
-/// Ready when every sampler has told how its first run went. A sampler that fails later makes the node's telemetry
-/// poorer, but restarting the agent would not mend that: it is said, and the agent stays ready.
+/// Ready once every sampler has reported its first run. A sampler that fails later is listed, and the agent stays ready:
+/// a restart would not repair the sampler.
 #[derive(Debug)]
 pub(super) struct AllReported {
     pub(super) statuses: Vec<Arc<Status>>,

@@ -1,4 +1,4 @@
-//! A tool that plays what it is told, and the sampler that asks it.
+//! The stand-in for the tool, and a sampler that calls it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Attributes, Batch, Instrument, Point};
 use accelscope_core::sampler::{Outcome, Sampler as _};
 
-/// A tool, and the sampler that asks it.
+/// A stand-in for the tool, and the settings of a sampler that calls it.
 pub(crate) struct Bench {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) settings: Settings,
@@ -31,7 +31,7 @@ impl Bench {
         bench
     }
 
-    /// From now on the tool does this.
+    /// Makes the tool behave as `flags` choose.
     pub(crate) fn plays(&self, flags: &str) {
         let own = std::env::current_exe().unwrap();
         let log = self.log();
@@ -42,7 +42,7 @@ impl Bench {
         ));
     }
 
-    /// By rename: a script that is being run cannot be written to.
+    /// Replaces the tool by a script. Atomically, because a script that is being run cannot be written to.
     pub(crate) fn runs(&self, script: &str) {
         let new = self.directory.path().join("new");
         std::fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();

@@ -32,6 +32,7 @@ fn main() {
         ("drains_lose_and_double_no_call", tests::exact),
         ("calls_in_flight_grow_older_beside_short_ones", tests::parked),
         ("a_killed_process_leaves_no_call_in_flight", tests::killed),
+        ("calls_after_a_quiet_time_are_shown_within_the_period", tests::quiet),
         ("one_reading_watches_for_a_while", tests::once),
         (
             "without_privileges_the_agent_says_so_once_and_goes_on",

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -277,6 +277,25 @@ pub(crate) fn killed() {
     agent.wait("its calls", |agent| (agent.sum(CALLS, own) >= 108.0).then_some(()));
     agent.readings(3);
     assert_eq!(agent.sum(CALLS, own), 108.0, "each was a call, however it ended");
+}
+
+pub(crate) fn quiet() {
+    let Some(agent) = Agent::start(&[]) else { return };
+    let executable = executable();
+    let own = &[("process.executable.name", executable.as_str())];
+    let calls = |agent: &Agent| agent.sum(CALLS, own);
+    call(&[], 1, 100, 0);
+    agent.wait("the calls", |agent| (calls(agent) >= 100.0).then_some(()));
+    agent.wait("the agent to give up the keys", |agent| {
+        (agent.sum("agent.ioctl.records", &[]) == 0.0).then_some(())
+    });
+    call(&[], 1, 100, 0);
+    let begun = Instant::now();
+    agent.wait("the calls after a while", |agent| (calls(agent) >= 200.0).then_some(()));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4), "less than the idle period: {took:?}");
+    assert_eq!(calls(&agent), 200.0);
+    assert_eq!(agent.decreased(), [""; 0]);
 }
 
 pub(crate) fn once() {

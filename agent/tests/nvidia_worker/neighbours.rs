@@ -9,9 +9,8 @@ use accelscope_core::metric::{Batch, Resource};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::telemetry::{Build, OwnMetrics};
 use accelscope_nvidia::{Launch, Settings, sampler};
-use accelscope_pipeline::Limits;
-use accelscope_pipeline::attribution::{self, Attribution, Merger};
-use accelscope_pipeline::{Hub, Started};
+use accelscope_pipeline::attribution::{self, Attribution};
+use accelscope_pipeline::{Limits, SeriesRegistry, Started};
 use serde_json::json;
 
 use super::LONG;
@@ -74,7 +73,7 @@ fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
         series_per_instrument: 1000,
         series: 10_000,
     };
-    let hub = Arc::new(Hub::new(
+    let registry = Arc::new(SeriesRegistry::new(
         OwnMetrics::install(Build::default()),
         Resource::default(),
         limits,
@@ -83,7 +82,7 @@ fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
     ));
     let attribution = Attribution::new(&HostRoots::new("/"), attribution::Settings::default());
     let samplers: Vec<Box<dyn Sampler>> = vec![Box::new(nvml.unwrap()), Box::new(neighbour)];
-    let started = Started::launch(samplers, hub.clone(), attribution, Merger::new()).unwrap();
+    let started = Started::launch(samplers, registry.clone(), attribution).unwrap();
     let wait = |what: &str, is_so: &dyn Fn() -> bool| {
         let until = Instant::now() + 2 * LONG;
         while !is_so() {
@@ -100,7 +99,10 @@ fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
     });
     mend(fake);
     wait("the worker does not come back", &|| {
-        hub.live().iter().any(|series| series.instrument.name == "hw.power")
+        registry
+            .live()
+            .iter()
+            .any(|series| series.instrument.name == "hw.power")
     });
     seen
 }

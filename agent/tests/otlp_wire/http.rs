@@ -202,7 +202,7 @@ async fn a_headers_file_that_is_gone_holds_the_queue_and_names_the_file() {
     let running = peer.start().await;
     let mut to = to(&running);
     to.headers_file = Some(file.clone());
-    let exporter = accelscope_export::otlp::Exporter::with_pace(vec![to], crate::peer::pace()).unwrap();
+    let exporter = accelscope_export::otlp::Exporter::with_retry_policy(vec![to], crate::peer::retry_policy()).unwrap();
     std::fs::remove_file(&file).unwrap();
     exporter.push(&[record(1)]);
     let task = exporter.clone();

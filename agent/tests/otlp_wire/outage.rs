@@ -189,8 +189,9 @@ async fn a_header_that_makes_the_grpc_client_panic_ends_nothing() {
 async fn a_flush_skips_the_waits_and_delivers() {
     let address = free_address();
     let hour = Duration::from_hours(1);
-    let slow = accelscope_export::otlp::Pace::new(hour, hour, hour).unwrap();
-    let exporter = Exporter::with_pace(vec![destination("d", Protocol::Grpc, &address.to_string())], slow).unwrap();
+    let slow = accelscope_export::otlp::RetryPolicy::new(hour, hour, hour).unwrap();
+    let exporter =
+        Exporter::with_retry_policy(vec![destination("d", Protocol::Grpc, &address.to_string())], slow).unwrap();
     let task = exporter.clone();
     tokio::spawn(async move { task.run().await });
     exporter.push(&[record(1)]);
@@ -201,7 +202,7 @@ async fn a_flush_skips_the_waits_and_delivers() {
     let running = grpc::Peer::new([]).start_at(address);
     exporter.push(&[record(2)]);
     let report = exporter.flush(Instant::now() + Duration::from_secs(5)).await;
-    assert!(report.left.is_empty(), "{report:?}");
+    assert!(report.undelivered.is_empty(), "{report:?}");
     assert_eq!(running.peer.accepted(), [1, 2]);
 }
 
@@ -219,13 +220,13 @@ async fn a_flush_ends_in_time_and_tells_what_is_left() {
     let report = exporter.flush(begun + Duration::from_millis(500)).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     let left: Vec<_> = report
-        .left
+        .undelivered
         .iter()
         .map(|left| (left.destination.as_str(), left.waiting.points))
         .collect();
     assert_eq!(left, [("hangs", 2), ("closed", 2), ("refuses", 2)]);
     assert!(
-        report.left[2]
+        report.undelivered[2]
             .last_error
             .as_ref()
             .is_some_and(|said| said.contains("401"))
@@ -244,5 +245,5 @@ async fn a_flush_of_a_refusing_destination_does_not_wait_for_the_deadline() {
     let begun = Instant::now();
     let report = exporter.flush(begun + Duration::from_mins(1)).await;
     assert!(begun.elapsed() < Duration::from_secs(10));
-    assert_eq!(report.left.len(), 1);
+    assert_eq!(report.undelivered.len(), 1);
 }

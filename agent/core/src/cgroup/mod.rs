@@ -1,53 +1,39 @@
-//! What a process' cgroup says of the container, pod or unit it belongs to. Nothing else knows what such a path looks like.
+//! The container, pod or unit that a process belongs to, parsed from its cgroup path. Nothing else knows what such a path
+//! looks like.
 
+mod runtime;
 mod segment;
 
+pub use runtime::Runtime;
 use segment::Segment;
 
-/// What a `/proc/<pid>/cgroup` names.
+/// Content of a `/proc/<pid>/cgroup`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Cgroup {
     /// Of the innermost container.
     pub container_id: Option<String>,
     /// Of a container that has no id but a name (LXC, systemd-nspawn).
     pub container_name: Option<String>,
-    /// Of the innermost pod, as the kubelet names it: for a static pod the hash of its manifest, which is not the
+    /// Of the innermost pod, as it stands in the path: for a static pod the hash of its manifest, which is not the
     /// `metadata.uid` that the API server shows.
     pub pod_uid: Option<String>,
-    /// Who runs the container, where the path tells.
+    /// The container's runtime, where the path shows it.
     pub runtime: Option<Runtime>,
     /// The systemd unit of a process outside any container. Login sessions have numbers, so that theirs is the user's
     /// slice.
     pub unit: Option<String>,
 }
 
-/// Who runs a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Runtime {
-    /// containerd, through Kubernetes, nerdctl or ctr.
-    Containerd,
-    /// CRI-O.
-    CriO,
-    /// Docker.
-    Docker,
-    /// Podman.
-    Podman,
-    /// LXC and Incus.
-    Lxc,
-    /// systemd-nspawn.
-    Nspawn,
-}
-
 impl Cgroup {
     /// From the text of `/proc/<pid>/cgroup`, whose lines are `<hierarchy>:<controllers>:<path>` (cgroups(7)).
     ///
-    /// On a hybrid host the pods may exist in some hierarchies only: the path that says most is taken. Lines of another
-    /// shape are passed over.
+    /// On a hybrid host the pods may exist in some hierarchies only: the most specific path is taken. Lines of another
+    /// shape are ignored.
     pub fn parse(text: &str) -> Self {
         let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
         let mut best = Self::default();
-        for cgroup in paths.map(Self::of_path) {
-            if cgroup.tells() > best.tells() {
+        for cgroup in paths.map(Self::from_path) {
+            if cgroup.specificity() > best.specificity() {
                 best = cgroup;
             }
         }
@@ -59,8 +45,8 @@ impl Cgroup {
         self.container_id.is_some() || self.container_name.is_some() || self.pod_uid.is_some()
     }
 
-    /// How much it says: the more, the better.
-    pub fn tells(&self) -> u8 {
+    /// Rank among the paths of one process: container and pod, container, pod, named container, unit, nothing.
+    pub fn specificity(&self) -> u8 {
         match self {
             Self {
                 container_id: Some(_),
@@ -83,7 +69,7 @@ impl Cgroup {
     /// Of one path, from the outermost group to the innermost: what is nested replaces what surrounds it.
     ///
     /// A path from outside the reader's own cgroup namespace begins with `..`, and only its end is known.
-    pub fn of_path(path: &str) -> Self {
+    pub fn from_path(path: &str) -> Self {
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);
         let segments: Vec<&str> = path
             .split('/')

@@ -1,8 +1,8 @@
 //! One directory name of a cgroup path.
 
-use super::Runtime;
+use super::runtime::Runtime;
 
-/// What one name means.
+/// Meaning of one name.
 pub(super) enum Segment {
     /// A pod, with its uid.
     Pod(String),
@@ -67,7 +67,7 @@ fn uid_of(text: &str) -> Option<String> {
 }
 
 /// `<pod's slice>:cri-containerd:<id>`: runc takes this for one directory when containerd is set to the cgroupfs driver
-/// under a kubelet that is set to systemd.
+/// while Kubernetes is set to the systemd driver.
 fn pod_and_container(text: &str) -> Option<Segment> {
     let mut parts = text.split(':');
     let (slice, prefix, id) = (parts.next()?, parts.next()?, parts.next()?);

@@ -1,4 +1,4 @@
-//! Opening a path below a directory without leaving it: names and links below it are chosen by others.
+//! Opens paths below a root directory that others may write to, never outside of it.
 
 use std::fs::File;
 use std::io;
@@ -63,7 +63,7 @@ impl HostRoots {
     /// The content of the host's regular file `absolute`, at most `most` bytes long. Links resolve within the host's
     /// root; anything but a regular file is refused without being waited for.
     pub fn read(&self, absolute: impl AsRef<Path>, most: usize) -> io::Result<Vec<u8>> {
-        // A pipe would block until a process writes to it.
+        // The open of a pipe would block until it has a writer.
         let file = self.open(absolute.as_ref(), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
         if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::RegularFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -78,8 +78,8 @@ impl HostRoots {
         Ok(names.filter(|name| name != "." && name != "..").take(most).collect())
     }
 
-    /// An `O_PATH` descriptor of the host's `absolute`, of any type: `/proc/self/fd/N` is a path to it.
-    /// Links resolve within the host's root.
+    /// A handle (`O_PATH`) of the host's file of any kind at `absolute`: `/proc/self/fd/N` is another name of it. Links resolve
+    /// within the host's root.
     pub fn find(&self, absolute: impl AsRef<Path>) -> io::Result<OwnedFd> {
         Ok(self.open(absolute.as_ref(), OFlags::PATH)?)
     }

@@ -16,7 +16,7 @@ const MAX_STAT_BYTES: usize = 4 << 20;
 impl Processes {
     /// When the host booted, by today's wall clock: it moves when the clock is set.
     ///
-    /// `/proc/stat` tells whole seconds only, which would let a process that began up to a second after a file was
+    /// `/proc/stat` has whole seconds only, which would let a process that began up to a second after a file was
     /// written pass for its writer. The difference of the running clocks is exact, and is used where it agrees.
     pub fn boot_time(&self) -> io::Result<Timestamp> {
         let stat = read_bounded(&self.boot_file(), MAX_STAT_BYTES)?;
@@ -29,9 +29,9 @@ impl Processes {
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         };
         let exact = nanos(&clock_gettime(ClockId::Realtime)).saturating_sub(nanos(&clock_gettime(ClockId::Boottime)));
-        let told = seconds.saturating_mul(NANOS_PER_SECOND);
-        let agrees = exact.abs_diff(told) < 2 * NANOS_PER_SECOND;
-        Ok(Timestamp::from_unix_nanos(if agrees { exact } else { told }))
+        let whole = seconds.saturating_mul(NANOS_PER_SECOND);
+        let agrees = exact.abs_diff(whole) < 2 * NANOS_PER_SECOND;
+        Ok(Timestamp::from_unix_nanos(if agrees { exact } else { whole }))
     }
 
     /// When the process started, by today's wall clock, to the clock tick (10 ms) below.
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn another_hosts_boot_time_is_taken_as_told() {
+    fn another_hosts_boot_time_is_the_one_in_proc_stat() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("proc")).unwrap();
         std::fs::write(root.path().join("proc/stat"), "cpu 1 2 3\nbtime 1000\nprocesses 9\n").unwrap();

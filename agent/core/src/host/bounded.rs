@@ -1,4 +1,4 @@
-//! Reading what others wrote, without believing its size.
+//! Reads files of unknown size under a limit.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::process::Processes;
 
-/// Most descriptors of one process that are looked at.
+/// Most descriptors of one process that are read.
 const MAX_DESCRIPTORS: usize = 16_384;
 
 /// Numbers of the character devices that a process holds open, one for each descriptor. A walk costs about 5 µs a
@@ -36,7 +36,7 @@ pub struct Pace {
 }
 
 /// The next walk waits for this many times the CPU time that the last one took: they take at most 0.5 % of a core until
-/// [`LATEST`] is reached, and next to nothing where the kernel tells that the number of users is the same.
+/// [`LATEST`] is reached, and next to nothing where the kernel counts as many users as before.
 const REST: u32 = 200;
 /// Longest time between two walks.
 const LATEST: Duration = Duration::from_mins(1);
@@ -70,7 +70,7 @@ impl Pace {
     }
 }
 
-/// CPU time of this thread: a busy machine makes a walk slow, but not dear.
+/// CPU time of this thread: on a busy machine a walk takes longer, but costs the same.
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dear_walk_is_followed_by_a_long_rest() {
+    fn an_expensive_walk_is_followed_by_a_long_rest() {
         let now = Instant::now();
         let (second, secs) = (Duration::from_secs(1), Duration::from_secs);
         let pace = |took| Pace {

@@ -1,4 +1,4 @@
-//! Where the host's file systems are seen from here, and readers of them.
+//! Paths of the host's file systems as this process sees them, and readers of them.
 //!
 //! The only place that knows where `/proc`, `/sys`, `/dev` and the like are: every reader takes a [`HostRoots`], so
 //! that it runs against a fake tree in a test and against `/host/...` in a container.

@@ -1,4 +1,4 @@
-//! Device nodes, looked at without being opened: the first open of some devices wakes them.
+//! Device nodes, examined without being opened: the first open of some devices wakes them.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ impl HostRoots {
     ///
     /// What is no character device is an error of kind [`io::ErrorKind::InvalidInput`].
     pub fn char_device(&self, absolute: impl AsRef<Path>) -> io::Result<u64> {
-        // A descriptor that is only a place in the file system: the driver does not hear of it (open(2), `O_PATH`).
+        // The driver's `open` is not called for such a descriptor (open(2), `O_PATH`).
         let file = self.open(absolute.as_ref(), OFlags::PATH)?;
         let stat = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice {
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_is_told_by_its_number_also_through_a_link() {
+    fn a_device_is_known_by_its_number_also_through_a_link() {
         let roots = HostRoots::new("/");
         assert_eq!(roots.char_device("/dev/full").unwrap(), rustix::fs::makedev(1, 7));
         let directory = tempfile::tempdir().unwrap();

@@ -119,7 +119,7 @@ impl Processes {
         })
     }
 
-    /// The `stat` file that tells when the host booted (its field `btime`).
+    /// The `stat` file, whose field `btime` is when the host booted.
     pub(super) fn boot_file(&self) -> PathBuf {
         self.proc.join("stat")
     }

@@ -31,20 +31,20 @@ pub struct WriterHint {
     pub written: Timestamp,
 }
 
-/// The writer, as far as it can be told.
+/// Result of a search for the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
     /// This process and no other fits.
     One(ProcessKey),
     /// No process fits: the writer has ended.
     None,
-    /// So many fit: it cannot be told which.
+    /// Number of processes that fit.
     Several(usize),
 }
 
 /// The writer of a file.
 ///
-/// Fails where `/proc` cannot be read, and where nobody fits but a process with that id may not be looked into (needs
+/// Fails where `/proc` cannot be read, and where no process fits but one with that id may not be looked into (needs
 /// `CAP_SYS_PTRACE`): whether it has ended is then unknown.
 pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
     let found = candidates(processes, hint)?;
@@ -55,7 +55,7 @@ pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
     })
 }
 
-/// Every process that fits, for a caller that knows more of the writer than its hint says. Fails as [`find`] does.
+/// Every process that fits, for a caller that knows more of the writer than the hint holds. Fails as [`find`] does.
 pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<ProcessKey>> {
     let mut found = Vec::new();
     let mut refused = None;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// Longest attribute value in bytes; longer ones are cut at a character boundary. Names come from strangers.
+/// Longest attribute value in bytes; longer ones are cut at a character boundary. Names of processes and
+/// devices are chosen by others.
 pub const MAX_VALUE_BYTES: usize = 256;
 
 /// An attribute's value.
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_name_is_cut_between_characters() {
+    fn a_long_name_is_cut_between_characters() {
         let AttributeValue::Str(cut) = AttributeValue::from("ä".repeat(200)) else {
             panic!("not text")
         };

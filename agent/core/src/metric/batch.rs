@@ -1,10 +1,10 @@
-//! What a sampler hands on at once.
+//! Readings that a sampler emits at once.
 
 use std::sync::Arc;
 
 use super::Point;
 
-/// The part of the world that a batch speaks of: a sampler, and a device or file of it where they are read apart.
+/// Scope of a batch: a sampler, and one of its devices or files where they are read apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Part {
     /// Name of the sampler.
@@ -23,10 +23,10 @@ impl Part {
     }
 }
 
-/// Everything that is now true in one part. A series of that part that is not in its newest batch has ended.
+/// All readings of one part. A series of that part that is not in its newest batch has ended.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Of what it speaks.
+    /// Its scope.
     pub part: Part,
     /// The readings.
     pub points: Vec<Point>,

@@ -1,4 +1,4 @@
-//! What a metric is, apart from any value of it.
+//! Definition of a metric.
 
 use std::hash::{Hash, Hasher};
 

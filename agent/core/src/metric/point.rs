@@ -12,7 +12,7 @@ pub struct Point {
     pub instrument: &'static Instrument,
     /// Of which series; the owner's attributes are added by attribution.
     pub attributes: Arc<Attributes>,
-    /// Whose it is, where [`Instrument::owned`].
+    /// The process or control group that it belongs to, where [`Instrument::owned`].
     pub owner: Option<Owner>,
     /// The value. Never NaN or infinite, never a vendor's sentinel.
     pub value: Value,
@@ -78,17 +78,17 @@ pub struct Histogram {
     pub buckets: Box<[u64]>,
 }
 
-/// Whose a reading is. Turned into process, container and pod attributes by attribution.
+/// Owner of a reading. Attribution turns it into the attributes of process, container and pod.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// A process. `per_process` readings always carry its pid, because the driver itself reports them by process.
     Process {
         /// Which one.
         process: ProcessKey,
-        /// Whether its pid is part of the series whatever `attribution.per_process` says.
+        /// Whether its pid is part of the series also without `attribution.per_process`.
         always_pid: bool,
     },
-    /// What the kernel knew of a process when it did something; the process may be long gone.
+    /// A process as the kernel captured it when it made a call; it may have ended long ago.
     Cgroup(Arc<CgroupOwner>),
 }
 
@@ -105,9 +105,10 @@ pub struct CgroupOwner {
     pub executable: Arc<str>,
     /// Its process id where that is part of the series.
     pub pid: Option<u32>,
-    /// It is this one process, not all of its kind: its control groups say nothing, or each process is shown by itself.
+    /// The owner is this one process, not every process of its executable: its control groups are only roots, or each
+    /// process is shown by itself.
     pub alone: bool,
-    /// A process of that owner, which may tell more while it lives.
+    /// A process of that owner, whose `/proc` may be read while it lives.
     pub process: Option<ProcessKey>,
 }
 

@@ -1,8 +1,8 @@
-//! Who speaks: the attributes of the agent and its host.
+//! OpenTelemetry's resource: the attributes of the agent and its host.
 
 use super::AttributeValue;
 
-/// OpenTelemetry's resource: attributes of whatever produces the telemetry, each key once, sorted.
+/// Attributes of the source of the telemetry, each key once, sorted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resource {
     attributes: Vec<(String, AttributeValue)>,
@@ -21,6 +21,12 @@ impl Resource {
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&AttributeValue> {
         self.attributes.iter().find(|(k, _)| k == key).map(|(_, v)| v)
+    }
+
+    /// Name of the node: Kubernetes' name, else the host's; empty where neither is known.
+    pub fn node_name(&self) -> String {
+        let name = ["k8s.node.name", "host.name"].into_iter().find_map(|key| self.get(key));
+        name.map(ToString::to_string).unwrap_or_default()
     }
 
     /// In the order of their keys.

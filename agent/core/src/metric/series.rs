@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use super::{Attributes, Instrument, Timestamp, Value};
 
+/// Identity of a series: what is measured, and all its attributes.
+pub type SeriesKey = (&'static Instrument, Arc<Attributes>);
+
 /// The newest state of one series.
 #[derive(Debug, Clone)]
 pub struct Series {

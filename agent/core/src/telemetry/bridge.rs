@@ -1,13 +1,13 @@
 //! From the OpenTelemetry SDK's aggregation to a batch.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics};
-use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+use opentelemetry_sdk::metrics::reader::MetricReader;
+use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
 
 use super::usage::{Build, Usage};
 use crate::metric::{
@@ -17,37 +17,28 @@ use crate::metric::{
 /// The agent's own metrics, aggregated in this process by the OpenTelemetry SDK.
 #[derive(Debug)]
 pub struct OwnMetrics {
-    provider: SdkMeterProvider,
-    taken: Arc<Mutex<Vec<Point>>>,
+    /// The reader has only a weak reference.
+    _provider: SdkMeterProvider,
+    reader: SharedReader,
     usage: Usage,
 }
 
 impl OwnMetrics {
     /// Makes it the process's global meter provider.
     pub fn install(build: Build) -> Self {
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        // Nothing happens at the reader's own interval but one more aggregation: `batch` asks for what it needs.
-        let reader = PeriodicReader::builder(Taker { taken: taken.clone() })
-            .with_interval(Duration::from_secs(3600))
-            .build();
-        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let reader = SharedReader::default();
+        let provider = SdkMeterProvider::builder().with_reader(reader.clone()).build();
         global::set_meter_provider(provider.clone());
         Self {
-            provider,
-            taken,
+            _provider: provider,
+            reader,
             usage: Usage::new(build),
         }
     }
 
-    /// Everything as of now. Takes no time worth speaking of: nothing outside this process is read but its own usage.
+    /// All metrics as of now. Takes no time worth mentioning: nothing outside this process is read but its own usage.
     pub fn batch(&self) -> Batch {
-        let mut points = match self.provider.force_flush() {
-            Ok(()) => std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner)),
-            Err(error) => {
-                tracing::debug!(%error, "own metrics could not be aggregated");
-                Vec::new()
-            }
-        };
+        let mut points = self.reader.points();
         self.usage.push(&mut points);
         Batch {
             part: Part::whole(super::SCOPE),
@@ -56,17 +47,18 @@ impl OwnMetrics {
     }
 }
 
-/// The SDK's exporter: keeps what it is given for [`OwnMetrics::batch`].
-#[derive(Debug)]
-struct Taker {
-    taken: Arc<Mutex<Vec<Point>>>,
-}
+/// A reader that is asked by [`OwnMetrics::batch`]; the SDK's periodic one has a thread.
+#[derive(Debug, Clone, Default)]
+struct SharedReader(Arc<ManualReader>);
 
-impl PushMetricExporter for Taker {
-    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let mut points = Vec::new();
+impl SharedReader {
+    fn points(&self) -> Vec<Point> {
+        let (mut metrics, mut points) = (ResourceMetrics::default(), Vec::new());
+        if let Err(error) = self.collect(&mut metrics) {
+            tracing::debug!(%error, "own metrics could not be aggregated");
+        }
         for metric in metrics.scope_metrics().flat_map(ScopeMetrics::metrics) {
-            // What is not in the catalogue has no name outside: dependencies may use the global meter too.
+            // Dependencies may use the global meter too: what is not in the catalogue is left out.
             if let Some(instrument) = catalogue::find(metric.name()) {
                 match metric.data() {
                     AggregatedMetrics::F64(data) => convert(instrument, data, &mut points),
@@ -75,20 +67,29 @@ impl PushMetricExporter for Taker {
                 }
             }
         }
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = points;
-        Ok(())
+        points
+    }
+}
+
+impl MetricReader for SharedReader {
+    fn register_pipeline(&self, pipeline: Weak<Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+
+    fn collect(&self, metrics: &mut ResourceMetrics) -> OTelSdkResult {
+        self.0.collect(metrics)
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
+        self.0.force_flush()
     }
 
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        Ok(())
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
     }
 
-    fn temporality(&self) -> Temporality {
-        Temporality::Cumulative
+    fn temporality(&self, kind: InstrumentKind) -> Temporality {
+        self.0.temporality(kind)
     }
 }
 
@@ -199,26 +200,24 @@ mod tests {
 
     #[test]
     fn what_the_sdk_counted_comes_out_under_the_catalogues_name_with_its_attributes() {
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let reader = PeriodicReader::builder(Taker { taken: taken.clone() }).build();
-        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let reader = SharedReader::default();
+        let provider = SdkMeterProvider::builder().with_reader(reader.clone()).build();
         let meter = opentelemetry::metrics::MeterProvider::meter(&provider, "test");
         let runs = meter.u64_counter(catalogue::agent::SAMPLER_RUNS.name).build();
         let attributes = [
-            KeyValue::new(key::AGENT_SAMPLER, "hailo"),
+            KeyValue::new(key::AGENT_SAMPLER, "disk"),
             KeyValue::new(key::AGENT_OUTCOME, "retry"),
         ];
         runs.add(2, &attributes);
         runs.add(3, &attributes);
         meter.u64_counter("somebody.elses").build().add(1, &[]);
-        provider.force_flush().unwrap();
-        let points = taken.lock().unwrap();
+        let points = reader.points();
         let [point] = points.as_slice() else {
             panic!("{points:?}")
         };
         assert_eq!(point.instrument, &catalogue::agent::SAMPLER_RUNS);
         assert_eq!(point.value, Value::Int(5));
-        assert_eq!(point.attributes.get(key::AGENT_SAMPLER), Some(&"hailo".into()));
+        assert_eq!(point.attributes.get(key::AGENT_SAMPLER), Some(&"disk".into()));
         assert!(point.start.is_some_and(|start| start < point.time));
     }
 }

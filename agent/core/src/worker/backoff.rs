@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(60);
 
-/// Doubles from one second to a minute; an answer resets it.
+/// Doubles from one second to a minute; a reply resets it.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,

@@ -13,8 +13,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::backoff::Backoff;
-use super::keepsake::Memory;
-use super::protocol::{Answer, MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, check, frame};
+use super::handover::HandoverMemory;
+use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, check, frame};
 
 /// How long a killed child may take to go before it is left behind.
 const KILL_PATIENCE: Duration = Duration::from_millis(200);
@@ -34,7 +34,7 @@ pub struct Command {
     pub environment: Vec<(&'static str, OsString)>,
 }
 
-/// Why a request got no answer.
+/// Why a request got no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// It could not be started.
@@ -43,21 +43,21 @@ pub enum WorkerError {
     /// It failed shortly before.
     #[error("the worker failed; it is started again in {:.0} s", .0.as_secs_f64().ceil())]
     BackingOff(Duration),
-    /// Too many before it could not be killed: each hangs in the kernel.
+    /// Too many processes that could not be killed: each hangs in the kernel.
     #[error("{0} workers hang in the kernel and cannot be killed; none is started until one is gone: look at `dmesg`")]
     Stuck(usize),
-    /// No answer in time.
+    /// No reply in time.
     #[error("the worker gave no answer within {:.1} s and was killed", .0.as_secs_f64())]
     Deadline(Duration),
     /// It ended.
-    #[error("the worker ended with {status}{}", said(.stderr))]
+    #[error("the worker ended with {status}{}", last_line(.stderr))]
     Exited {
-        /// How.
+        /// Its exit status.
         status: ExitStatus,
-        /// The last that it wrote to standard error.
+        /// The last output on standard error.
         stderr: String,
     },
-    /// It answered nonsense.
+    /// Its reply is malformed.
     #[error("the worker sent {0} and was killed")]
     Protocol(#[from] ProtocolError),
     /// The pipe failed.
@@ -65,7 +65,7 @@ pub enum WorkerError {
     Pipe(#[source] io::Error),
 }
 
-fn said(stderr: &str) -> String {
+fn last_line(stderr: &str) -> String {
     let last = stderr.lines().rev().find(|line| !line.trim().is_empty());
     last.map(|line| format!("; it said: {}", line.trim()))
         .unwrap_or_default()
@@ -86,7 +86,7 @@ impl WorkerError {
     }
 }
 
-/// One worker and whatever replaced it.
+/// One worker, and the processes that replace it.
 #[derive(Debug)]
 pub struct Worker {
     command: Command,
@@ -94,14 +94,8 @@ pub struct Worker {
     left_behind: Vec<(Child, Instant)>,
     backoff: Backoff,
     next_id: u64,
-    /// What its processes leave for each other.
-    memory: Option<Memory>,
-}
-
-/// What the processes that follow are to be told.
-struct Orders {
-    renewal: Option<String>,
-    successor: Option<String>,
+    /// Shared by its processes, one after the other.
+    memory: Option<HandoverMemory>,
 }
 
 #[derive(Debug)]
@@ -110,7 +104,7 @@ struct Running {
     input: ChildStdin,
     output: ChildStdout,
     errors: ChildStderr,
-    /// The answer: its room is used again.
+    /// The reply; the buffer is used again.
     received: Vec<u8>,
     stderr: Vec<u8>,
     started: Instant,
@@ -129,37 +123,9 @@ impl Worker {
         }
     }
 
-    /// Asks for one run. Returns within `deadline` and the short time that killing a child takes.
-    pub fn request(&mut self, deadline: Duration) -> Result<Reply, WorkerError> {
-        self.ask(deadline, |id, body| {
-            let reply: Reply = serde_json::from_slice(body)?;
-            check(id, reply.id)?;
-            let orders = Orders {
-                renewal: reply.renewal.clone(),
-                successor: reply.successor.clone(),
-            };
-            Ok((orders, reply))
-        })
-    }
-
-    /// The same, for who reads the answer where it was received.
-    pub(super) fn read<T>(&mut self, deadline: Duration, read: impl FnOnce(Answer<'_>) -> T) -> Result<T, WorkerError> {
-        self.ask(deadline, |id, body| {
-            let mut answer: Answer<'_> = serde_json::from_slice(body)?;
-            check(id, answer.id)?;
-            let orders = Orders {
-                renewal: answer.renewal.take(),
-                successor: answer.successor.take(),
-            };
-            Ok((orders, read(answer)))
-        })
-    }
-
-    fn ask<T>(
-        &mut self,
-        deadline: Duration,
-        take: impl FnOnce(u64, &[u8]) -> Result<(Orders, T), ProtocolError>,
-    ) -> Result<T, WorkerError> {
+    /// Asks for one run and has `read` read the reply where it was received. Returns within `deadline` and the short time
+    /// that killing a child takes.
+    pub fn request<T>(&mut self, deadline: Duration, read: impl FnOnce(Reply<'_>) -> T) -> Result<T, WorkerError> {
         self.left_behind
             .retain_mut(|(child, _)| matches!(child.try_wait(), Ok(None)));
         if let Some(left) = self.backoff.remaining(Instant::now()) {
@@ -174,16 +140,20 @@ impl Worker {
         };
         self.next_id += 1;
         let id = self.next_id;
-        let answer = running
-            .exchange(id, deadline)
-            .and_then(|body| Ok(take(id, &running.received[body])?));
+        let answer = running.exchange(id, deadline).and_then(|body| {
+            let mut reply =
+                serde_json::from_slice::<Reply<'_>>(&running.received[body]).map_err(ProtocolError::from)?;
+            check(id, reply.id)?;
+            let (renewal, successor) = (reply.renewal.take(), reply.successor.take());
+            Ok((read(reply), renewal, successor))
+        });
         match answer {
-            Ok((orders, answer)) => {
+            Ok((answer, renewal, successor)) => {
                 self.backoff.succeeded();
-                if self.instruct(orders.renewal.as_deref()) {
+                if self.configure_next(renewal) {
                     self.discard(running, WorkerError::BackingOff(Duration::ZERO));
                 } else {
-                    self.instruct(orders.successor.as_deref());
+                    self.configure_next(successor);
                     self.running = Some(running);
                 }
                 Ok(answer)
@@ -197,8 +167,10 @@ impl Worker {
 
     fn start(&mut self) -> io::Result<Running> {
         if self.memory.is_none() {
-            self.memory = Memory::new()
-                .inspect_err(|error| tracing::debug!(%error, "what crashes a worker will not be known to the next one"))
+            self.memory = HandoverMemory::new()
+                .inspect_err(
+                    |error| tracing::debug!(%error, "a crash of this worker will not be known to the next one"),
+                )
                 .ok();
         }
         Running::start(&self.command, self.memory.as_ref())
@@ -214,13 +186,14 @@ impl Worker {
         self.left_behind.iter().map(|(_, killed)| killed.elapsed()).max()
     }
 
-    /// Whether there is an order for the next process, which will have it.
-    fn instruct(&mut self, order: Option<&str>) -> bool {
-        let Some(order) = order.filter(|order| order.len() <= MAX_RENEWAL_BYTES && !order.contains('\0')) else {
+    /// Sets the configuration of the next process; false where there is none or it does not fit into a variable.
+    fn configure_next(&mut self, configuration: Option<String>) -> bool {
+        let fits = |text: &String| text.len() <= MAX_RENEWAL_BYTES && !text.contains('\0');
+        let Some(configuration) = configuration.filter(fits) else {
             return false;
         };
         if let Some((_, value)) = self.command.environment.first_mut() {
-            *value = order.into();
+            *value = configuration.into();
         }
         true
     }
@@ -260,11 +233,11 @@ impl Drop for Worker {
 }
 
 impl Running {
-    fn start(command: &Command, memory: Option<&Memory>) -> io::Result<Self> {
+    fn start(command: &Command, memory: Option<&HandoverMemory>) -> io::Result<Self> {
         let mut child = std::process::Command::new(&command.program)
             .args(&command.arguments)
             .envs(command.environment.iter().map(|(name, value)| (name, value)))
-            .envs(memory.map(Memory::variable))
+            .envs(memory.map(HandoverMemory::variable))
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -289,7 +262,7 @@ impl Running {
         })
     }
 
-    /// Where in what was received the body of the answer is.
+    /// Position of the reply's body in what was received.
     fn exchange(&mut self, id: u64, deadline: Duration) -> Result<Range<usize>, WorkerError> {
         let until = Instant::now() + deadline;
         let request = frame(&Request { id }).map_err(ProtocolError::from)?;
@@ -337,7 +310,7 @@ impl Running {
         Ok(())
     }
 
-    /// Keeps the last of what it complained about; reading it also keeps the child from blocking on it.
+    /// Keeps the last of standard error; reading it also keeps the child from blocking on it.
     fn drain_errors(&mut self) {
         let mut chunk = [0; 4096];
         // Bounded: a child that writes faster than this reads must not keep the agent here.

@@ -1,22 +1,30 @@
 //! Vendor code in a process of its own.
 //!
 //! A vendor's library can hang in the kernel, crash, leak or refuse to be reloaded. It runs in `agent worker NAME`, the
-//! same binary as a child, which answers one request at a time over its standard input and output. The parent gives
-//! each request a deadline; a child that misses it, dies or answers nonsense is killed and replaced with back-off. A
+//! same binary as a child, which answers one request at a time over its standard input and output. The agent gives each
+//! request a deadline; a child that misses it, dies or sends a malformed reply is killed and replaced with back-off. A
 //! child that cannot even be killed (it hangs in the kernel) is left behind, counted, and never waited for.
+//!
+//! In the child, one thread calls the library ([`Library`], [`LibraryThread`]). A call that does not return, or that
+//! crashes the process, is suspended in the processes that follow ([`Suspensions`]); all others go on.
 
+mod attribute_cache;
 mod backoff;
 mod child;
-mod keepsake;
-mod known;
+mod config;
+mod handover;
+mod library;
+mod progress;
 mod protocol;
 mod sampler;
 mod serve;
-mod starts;
+mod suspension;
 
 pub use child::{Command, Worker, WorkerError};
-pub use keepsake::Keepsake;
+pub use config::WorkerConfig;
+pub use library::{Disconnected, End, Hang, Library, LibraryThread, Pass, Replies, serve_library};
+pub use progress::Progress;
 pub use protocol::{MAX_FRAME_BYTES, ProtocolError, Reply, WireOutcome, WireOwner, WirePart, WirePoint, WireValue};
 pub use sampler::WorkerSampler;
-pub use serve::{order, serve, serve_renewing};
-pub use starts::Starts;
+pub use serve::serve;
+pub use suspension::{DISCOVERY, Fault, Suspended, Suspension, Suspensions, WorkUnit};

@@ -4,49 +4,53 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::metric::{AttributeValue, Owner, Point, Value};
+use crate::metric::{AttributeValue, Attributes, Owner, Point, Timestamp, Value};
 
 /// Longest message in bytes. What is longer is refused before it is read.
 pub const MAX_FRAME_BYTES: usize = 4 << 20;
 
-/// What the agent asks: one run.
+/// Longest [`Reply::renewal`] and [`Reply::successor`] in bytes; the kernel's limit for one variable is 128 KiB.
+pub(super) const MAX_RENEWAL_BYTES: usize = 64 << 10;
+
+/// The agent's request: one run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
-    /// To be repeated in the reply.
+    /// Repeated in the reply.
     pub(super) id: u64,
 }
 
-/// What a worker answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A worker's reply. The agent reads it in place, since most of it is the same each time.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reply {
-    /// The request's.
+pub struct Reply<'a> {
+    /// That of the request.
     pub id: u64,
     /// How the run ended.
     pub outcome: WireOutcome,
-    /// Why, where it is not `sampled`.
+    /// Why, where it is not `sampled`; else what is missing from the readings, if anything.
     #[serde(default)]
     pub reason: String,
-    /// The readings: all that there is. A part of the reply before that is missing here has ended.
-    #[serde(default)]
-    pub parts: Vec<WirePart>,
+    /// The readings: all that there are. A part of the previous reply that is missing here has ended.
+    #[serde(default, borrow)]
+    pub parts: Vec<WirePart<'a>>,
     /// How many readings gave no point, by reason (`agent.sampler.skipped`).
     #[serde(default)]
     pub skipped: BTreeMap<String, u64>,
-    /// Asks to be replaced now, by a process that has this as the first variable of its command's environment. For
-    /// vendor code that only a new process can recover, and that may not even let this one be killed.
+    /// Asks for a new process in place of this one, with this value of the first variable of its command's environment.
+    /// For vendor code that only a new process can recover, and that may not even let this one be killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<String>,
-    /// The same for the process after this one, should this one end without having asked for it: what it told must not
-    /// be taken back.
+    /// The same value for the process after this one, should this one end without having asked for it: state that must
+    /// not be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<String>,
 }
 
-impl Reply {
+impl Reply<'_> {
     /// One without readings, and why.
     pub const fn empty(id: u64, outcome: WireOutcome, reason: String) -> Self {
         Self {
@@ -59,54 +63,6 @@ impl Reply {
             successor: None,
         }
     }
-}
-
-/// Longest [`Reply::renewal`] and [`Reply::successor`] in bytes; the kernel's limit for one variable is 128 KiB.
-pub(super) const MAX_RENEWAL_BYTES: usize = 64 << 10;
-
-/// A [`Reply`] as the agent reads it: in place, since most of it is the same each time.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Answer<'a> {
-    pub(super) id: u64,
-    pub(super) outcome: WireOutcome,
-    #[serde(default)]
-    pub(super) reason: String,
-    #[serde(default, borrow)]
-    pub(super) parts: Vec<AnswerPart<'a>>,
-    #[serde(default)]
-    pub(super) skipped: BTreeMap<String, u64>,
-    #[serde(default)]
-    pub(super) renewal: Option<String>,
-    #[serde(default)]
-    pub(super) successor: Option<String>,
-}
-
-/// A [`WirePart`], in place.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AnswerPart<'a> {
-    #[serde(borrow)]
-    pub(super) name: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(super) points: Vec<AnswerPoint<'a>>,
-}
-
-/// A [`WirePoint`], in place.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AnswerPoint<'a> {
-    #[serde(borrow)]
-    pub(super) name: Cow<'a, str>,
-    /// As they are written: whoever knows the text need not take it apart.
-    #[serde(default, borrow)]
-    pub(super) attributes: Option<&'a RawValue>,
-    #[serde(default)]
-    pub(super) owner: Option<WireOwner>,
-    pub(super) time: u64,
-    #[serde(default)]
-    pub(super) start: Option<u64>,
-    pub(super) value: WireValue,
 }
 
 /// [`Outcome`](crate::sampler::Outcome) on the wire.
@@ -126,23 +82,27 @@ pub enum WireOutcome {
 /// One device or file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WirePart {
+pub struct WirePart<'a> {
     /// Its name; empty for a sampler that reads all at once.
-    pub name: String,
-    /// Everything that is now true of it.
-    pub points: Vec<WirePoint>,
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// All its current values.
+    #[serde(borrow)]
+    pub points: Vec<WirePoint<'a>>,
 }
 
 /// One reading.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct WirePoint {
-    /// The instrument's.
-    pub name: String,
-    /// Its attributes: text, whole numbers or truth values.
-    #[serde(default)]
-    pub attributes: BTreeMap<String, serde_json::Value>,
-    /// Whose it is.
+pub struct WirePoint<'a> {
+    /// Name of its instrument.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// Its attributes, an object whose values are text, whole numbers or booleans. As JSON text: the agent parses a text
+    /// once.
+    #[serde(default, borrow, deserialize_with = "in_place")]
+    pub attributes: Option<Cow<'a, RawValue>>,
+    /// The process to which it belongs.
     #[serde(default)]
     pub owner: Option<WireOwner>,
     /// Nanoseconds since the Unix epoch.
@@ -152,6 +112,10 @@ pub struct WirePoint {
     pub start: Option<u64>,
     /// The value.
     pub value: WireValue,
+}
+
+fn in_place<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, RawValue>>, D::Error> {
+    Ok(Option::<&'a RawValue>::deserialize(from)?.map(Cow::Borrowed))
 }
 
 /// A process.
@@ -166,11 +130,11 @@ pub struct WireOwner {
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, from = "Told")]
+#[serde(untagged, from = "ReadValue")]
 pub enum WireValue {
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A fraction.
+    /// A floating-point number.
     Double(f64),
     /// A cumulative histogram; the bounds are its instrument's.
     Histogram {
@@ -181,26 +145,26 @@ pub enum WireValue {
     },
 }
 
-/// [`WireValue`] as it is read: to try each kind of number would make and drop an error for each fraction.
+/// [`WireValue`] as it is read: trying each kind of number in turn would allocate an error for each fraction.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Told {
+enum ReadValue {
     Number(serde_json::Number),
     Histogram { sum: f64, buckets: Box<[u64]> },
 }
 
-impl From<Told> for WireValue {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Number(number) => number
+impl From<ReadValue> for WireValue {
+    fn from(value: ReadValue) -> Self {
+        match value {
+            ReadValue::Number(number) => number
                 .as_i64()
                 .map_or_else(|| Self::Double(number.as_f64().unwrap_or(f64::NAN)), Self::Int),
-            Told::Histogram { sum, buckets } => Self::Histogram { sum, buckets },
+            ReadValue::Histogram { sum, buckets } => Self::Histogram { sum, buckets },
         }
     }
 }
 
-impl WirePoint {
+impl WirePoint<'static> {
     /// The reading on the wire.
     pub fn of(point: &Point) -> Self {
         let value = match &point.value {
@@ -211,17 +175,10 @@ impl WirePoint {
                 buckets: histogram.buckets.clone(),
             },
         };
-        let attributes = point.attributes.iter().map(|(key, value)| {
-            let value = match value {
-                AttributeValue::Str(text) => serde_json::Value::from(&**text),
-                AttributeValue::Int(number) => (*number).into(),
-                AttributeValue::Bool(truth) => (*truth).into(),
-            };
-            ((*key).to_owned(), value)
-        });
         Self {
-            name: point.instrument.name.to_owned(),
-            attributes: attributes.collect(),
+            name: point.instrument.name.into(),
+            // Text, numbers and booleans can always be written.
+            attributes: to_raw_value(&WireAttributes(&point.attributes)).ok().map(Cow::Owned),
             // A worker knows processes only.
             owner: point.owner.as_ref().and_then(|owner| match owner {
                 Owner::Process { process, .. } => Some(WireOwner {
@@ -231,9 +188,26 @@ impl WirePoint {
                 Owner::Cgroup(_) => None,
             }),
             time: point.time.unix_nanos(),
-            start: point.start.map(crate::metric::Timestamp::unix_nanos),
+            start: point.start.map(Timestamp::unix_nanos),
             value,
         }
+    }
+}
+
+/// A set of attributes as a JSON object.
+struct WireAttributes<'a>(&'a Attributes);
+
+impl Serialize for WireAttributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in self.0 {
+            match value {
+                AttributeValue::Str(text) => map.serialize_entry(key, &**text)?,
+                AttributeValue::Int(number) => map.serialize_entry(key, number)?,
+                AttributeValue::Bool(truth) => map.serialize_entry(key, truth)?,
+            }
+        }
+        map.end()
     }
 }
 
@@ -244,14 +218,14 @@ pub enum ProtocolError {
     #[error("a message of {0} bytes, more than the {MAX_FRAME_BYTES} allowed")]
     TooLong(usize),
     /// Not a message of this protocol.
-    #[error("a message that is none of ours: {0}")]
+    #[error("a malformed message: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// An answer to something that was not asked.
+    /// A reply to another request.
     #[error("an answer to request {answered} while {asked} was asked")]
     WrongRequest {
-        /// What it answered.
+        /// The reply's.
         answered: u64,
-        /// What was asked.
+        /// The request's.
         asked: u64,
     },
 }
@@ -265,7 +239,7 @@ pub(super) fn frame(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether the answer is to the request that was asked.
+/// Whether the reply is to this request.
 pub(super) const fn check(asked: u64, answered: u64) -> Result<(), ProtocolError> {
     if asked == answered {
         Ok(())

@@ -1,20 +1,21 @@
-//! A sampler whose readings come from a worker, none of which is believed unseen.
+//! A sampler whose readings come from a worker process. Each reading is checked before it is passed on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attribute_cache::AttributeCache;
 use super::child::{Worker, WorkerError};
-use super::known::Known;
-use super::protocol::{Answer, AnswerPoint, WireOutcome, WireValue};
-use super::starts::Starts;
-use crate::metric::{Batch, Histogram, Instrument, Owner, Part, Point, ProcessKey, Timestamp, Value, catalogue, key};
+use super::protocol::{Reply, WireOutcome, WirePoint, WireValue};
+use crate::metric::{
+    Batch, CounterStarts, Histogram, Instrument, Owner, Part, Point, ProcessKey, Timestamp, Value, catalogue, key,
+};
 use crate::sampler::{Descriptor, Outcome, Sampler};
 use crate::telemetry;
 
 /// What a run may take beyond its request's deadline.
 const KILLING: Duration = Duration::from_secs(1);
-/// Most readings of one reply that are looked at.
+/// Most readings of one reply that are taken.
 const MAX_POINTS: usize = 20_000;
 /// Most reasons of one reply that are counted, and the longest of them.
 const MAX_REASONS: usize = 64;
@@ -28,7 +29,7 @@ pub struct WorkerSampler {
     reader: Reader,
 }
 
-/// What becomes of an answer.
+/// Turns replies into batches.
 #[derive(Debug)]
 struct Reader {
     descriptor: Descriptor,
@@ -36,9 +37,9 @@ struct Reader {
     instruments: HashMap<&'static str, &'static Instrument>,
     /// Of the last reply with readings.
     parts: Vec<Arc<str>>,
-    known: Known,
-    starts: Starts,
-    /// What was said of the last run that worked.
+    attributes: AttributeCache,
+    starts: CounterStarts,
+    /// The reason that came with the last successful run.
     remark: String,
 }
 
@@ -74,8 +75,8 @@ impl WorkerSampler {
                 recorders,
                 instruments,
                 parts: Vec::new(),
-                known: Known::default(),
-                starts: Starts::default(),
+                attributes: AttributeCache::default(),
+                starts: CounterStarts::default(),
                 remark: String::new(),
             },
         }
@@ -83,22 +84,22 @@ impl WorkerSampler {
 
     /// For a worker that takes the place of another: what [`into_starts`](Self::into_starts) gave.
     #[must_use]
-    pub fn with_starts(mut self, starts: Starts) -> Self {
+    pub fn with_starts(mut self, starts: CounterStarts) -> Self {
         self.reader.starts = starts;
         self
     }
 
-    /// Ends the worker. What it counted goes on where the next one does.
+    /// Ends the worker and returns the start times of its counters, which the next one continues.
     #[must_use]
-    pub fn into_starts(self) -> Starts {
+    pub fn into_starts(self) -> CounterStarts {
         self.reader.starts
     }
 }
 
 impl Reader {
-    fn outcome(&mut self, answer: &mut Answer<'_>) -> Outcome {
-        let reason = std::mem::take(&mut answer.reason);
-        match answer.outcome {
+    fn outcome(&mut self, reply: &mut Reply<'_>) -> Outcome {
+        let reason = std::mem::take(&mut reply.reason);
+        match reply.outcome {
             WireOutcome::Sampled => {
                 if reason != self.remark {
                     match reason.as_str() {
@@ -115,11 +116,11 @@ impl Reader {
         }
     }
 
-    fn believe(&mut self, reply: Answer<'_>, out: &mut Vec<Batch>) {
-        self.known.begin();
-        let named: Vec<Arc<str>> = reply.parts.iter().map(|part| self.named(&part.name)).collect();
-        for gone in std::mem::replace(&mut self.parts, named.clone()) {
-            if !named.contains(&gone) {
+    fn batches(&mut self, reply: Reply<'_>, out: &mut Vec<Batch>) {
+        self.attributes.begin();
+        let names: Vec<Arc<str>> = reply.parts.iter().map(|part| self.name_of(&part.name)).collect();
+        for gone in std::mem::replace(&mut self.parts, names.clone()) {
+            if !names.contains(&gone) {
                 let part = Part {
                     sampler: self.descriptor.name,
                     name: gone,
@@ -143,14 +144,17 @@ impl Reader {
             self.recorders.skipped.add(count, &labels);
         }
         let mut left = MAX_POINTS;
-        for (part, name) in reply.parts.into_iter().zip(named) {
+        for (part, name) in reply.parts.into_iter().zip(names) {
             let mut points = Vec::with_capacity(part.points.len().min(left));
             for wire in part.points {
                 let checked = if left == 0 { Err("too_many") } else { self.check(wire) };
                 match checked {
                     Ok(mut point) => {
                         left -= 1;
-                        self.starts.settle(&mut point);
+                        // Values of processes are left as they are: the pipeline sums them.
+                        if point.owner.is_none() {
+                            self.starts.set_start(&mut point);
+                        }
                         points.push(point);
                     }
                     Err(reason) => self.recorders.rejected.add(
@@ -172,18 +176,18 @@ impl Reader {
         }
     }
 
-    /// The name of a part, that of the reply before where it had it.
-    fn named(&self, name: &str) -> Arc<str> {
+    /// The name of a part, shared with the previous reply where that had it.
+    fn name_of(&self, name: &str) -> Arc<str> {
         let before = self.parts.iter().find(|known| &***known == name);
         before.map_or_else(|| name.into(), Arc::clone)
     }
 
     /// The reading, if the sampler may emit it and its value can leave the agent; else why not.
-    fn check(&mut self, wire: AnswerPoint<'_>) -> Result<Point, &'static str> {
+    fn check(&mut self, wire: WirePoint<'_>) -> Result<Point, &'static str> {
         let instrument = *self.instruments.get(&*wire.name).ok_or("unknown_instrument")?;
         let attributes = self
-            .known
-            .attributes(instrument, wire.owner.is_some(), wire.attributes)?;
+            .attributes
+            .attributes(instrument, wire.owner.is_some(), wire.attributes.as_deref())?;
         let value = match wire.value {
             WireValue::Int(number) => Value::Int(number),
             WireValue::Double(number) => Value::Double(number),
@@ -213,7 +217,7 @@ impl Reader {
                 always_pid: true,
             }),
             value,
-            // A worker on the same host has the same clock: a reading from the future is a lie.
+            // A worker on the same host has the same clock: no reading is from the future.
             time: Timestamp::from_unix_nanos(wire.time).min(Timestamp::now()),
             start: wire.start.map(Timestamp::from_unix_nanos),
         })
@@ -227,9 +231,9 @@ impl Sampler for WorkerSampler {
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         let reader = &mut self.reader;
-        let answer = self.worker.read(self.deadline, |mut answer| {
-            let outcome = reader.outcome(&mut answer);
-            reader.believe(answer, out);
+        let answer = self.worker.request(self.deadline, |mut reply| {
+            let outcome = reader.outcome(&mut reply);
+            reader.batches(reply, out);
             outcome
         });
         let recorders = &self.reader.recorders;

@@ -1,13 +1,31 @@
-//! Text 0.0.4 with the labels in the order in which the replaced tool had them.
+//! Prometheus text 0.0.4 with the labels in the order of the replaced tool.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
+use accelscope_core::metric::{MetricsSource, Resource, Series};
+use axum::http::header::CONTENT_TYPE;
+
+use crate::http::Route;
 use crate::prometheus::escape_into;
 
-/// What the replaced tools declare.
-pub(super) const CONTENT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Content type of the replaced tools.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A text that grows by families and their samples.
+/// A route that serves the newest state as `render` writes it.
+pub(super) fn metrics_route(
+    path: &'static str,
+    about: &'static str,
+    source: &Arc<dyn MetricsSource>,
+    render: impl Fn(&[Series], &Resource) -> String + Clone + Send + Sync + 'static,
+) -> Route {
+    let source = Arc::clone(source);
+    Route::get(path, about, async move || {
+        ([(CONTENT_TYPE, TEXT)], render(&source.series(), source.resource()))
+    })
+}
+
+/// Text of families and their samples.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     text: String,
@@ -15,14 +33,14 @@ pub(super) struct Exposition {
 }
 
 impl Exposition {
-    /// Begins a family of gauges. Every sample after it belongs to it.
+    /// Begins a family of gauges, to which the following samples belong.
     pub(super) fn gauge(&mut self, name: &'static str, help: &str) {
         self.family = name;
         // Writing to a string cannot fail.
         writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge").ok();
     }
 
-    /// One sample.
+    /// Appends a sample.
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
         self.text.push_str(self.family);
         for (nth, (name, value)) in labels.iter().enumerate() {
@@ -40,7 +58,7 @@ impl Exposition {
     }
 }
 
-/// With at most so many decimals: a ratio in percent would otherwise end in digits that mean nothing.
+/// `value` rounded to `decimals`: the further digits of a ratio in percent are noise.
 pub(super) fn rounded(value: f64, decimals: i32) -> f64 {
     let scale = 10f64.powi(decimals);
     (value * scale).round() / scale

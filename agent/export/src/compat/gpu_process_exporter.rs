@@ -1,30 +1,28 @@
 //! AstraGo's "GPU Process Exporter" (`xiilab/astrago-deployment`, `applications/gpu-process-exporter`): the series of its
 //! last script, which wrote a file for node-exporter's textfile collector.
 //!
-//! Names, labels and their order are the script's. The values are right where the script's were not: the total is no
-//! longer 0, an idle GPU has its node, pods and containers have their names, and a utilization that the driver does not
-//! tell is absent, where the script wrote a `-` for which node-exporter refused the whole file. `command` is the
-//! executable's base name. `gpu_process_start_time_seconds`, which the script only announced, has samples.
+//! Names, labels and their order are the script's. Values differ where the script's were wrong: the total is not always 0,
+//! an idle GPU has its node, pods and containers have their names, and a utilization that the driver does not report is
+//! absent, where the script wrote a `-` for which node-exporter refused the whole file. `command` is the executable's base
+//! name. `gpu_process_start_time_seconds`, which the script declared without samples, has samples.
 
-use accelscope_core::words;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::http::header::CONTENT_TYPE;
-
-use super::exposition::{CONTENT, Exposition, rounded};
-use super::gpus::{Gpu, Process, gpus, node};
+use super::exposition::{Exposition, metrics_route, rounded};
+use super::gpus::{Gpu, Process, gpus};
 use crate::http::Route;
 use crate::prometheus::MetricsSource;
 use accelscope_core::metric::{Resource, Series};
+use accelscope_core::words;
 
-/// How the label `pid` is written.
+/// Format of the label `pid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PidFormat {
-    /// The host's process id, as every published script wrote it.
+    /// Process id on the host, as in every published script.
     #[default]
     Raw,
-    /// `gpu<index>_<pid>`, as its README had it.
+    /// `gpu<index>_<pid>`, as in its README.
     GpuPrefixed,
 }
 
@@ -32,17 +30,14 @@ words!(PidFormat, "\"raw\" or \"gpu_prefixed\"", "raw" => PidFormat::Raw, "gpu_p
 
 /// `/metrics`.
 pub fn routes(source: &Arc<dyn MetricsSource>, format: PidFormat) -> Vec<Route> {
-    let source = Arc::clone(source);
-    let metrics = async move || {
-        let text = render(&source.series(), source.resource(), format);
-        ([(CONTENT_TYPE, CONTENT)], text)
-    };
-    vec![Route::get("/metrics", "the metrics of GPU Process Exporter", metrics)]
+    let render = move |series: &[Series], resource: &Resource| render(series, resource, format);
+    let about = "the metrics of GPU Process Exporter";
+    vec![metrics_route("/metrics", about, source, render)]
 }
 
-/// All of it, in text 0.0.4.
+/// The whole exposition, in text 0.0.4.
 pub fn render(series: &[Series], resource: &Resource, format: PidFormat) -> String {
-    let (gpus, node) = (gpus(series), node(resource));
+    let (gpus, node) = (gpus(series), resource.node_name());
     let rows: Vec<Row> = gpus.iter().flat_map(|gpu| rows(gpu, &node, format)).collect();
     let mut out = Exposition::default();
     counts(&mut out, &gpus);
@@ -52,37 +47,39 @@ pub fn render(series: &[Series], resource: &Resource, format: PidFormat) -> Stri
     );
     out.sample(&[], rows.len() as f64);
     infos(&mut out, &gpus, &rows, &node);
-    out.gauge(
-        "gpu_process_utilization",
-        "Share of the GPU's multiprocessors that the process used, in percent.",
-    );
-    for row in &rows {
-        if let Some(share) = row.utilization {
-            out.sample(&row.labels(None), rounded(share * 100.0, 2));
-        }
-    }
-    out.gauge(
-        "gpu_process_memory_utilization",
-        "Share of the memory of the GPU, or of its instance, that the process has, in percent.",
-    );
-    for row in &rows {
-        if let Some(share) = row.memory_share {
-            out.sample(&row.labels(None), rounded(share * 100.0, 1));
-        }
-    }
-    out.gauge(
-        "gpu_process_start_time_seconds",
-        "When the process started, in seconds since the epoch.",
-    );
-    for row in &rows {
-        if let Some(start) = row.start {
-            out.sample(&row.labels(None), start);
+    for (name, help, value) in PER_PROCESS {
+        out.gauge(name, help);
+        for row in &rows {
+            if let Some(value) = value(row) {
+                out.sample(&row.labels(None), value);
+            }
         }
     }
     out.into_text()
 }
 
-/// Of each GPU, or of each of its instances that has processes.
+/// A family with a sample for each process: its name, its help, and the sample's value.
+type PerProcess = (&'static str, &'static str, fn(&Row) -> Option<f64>);
+
+const PER_PROCESS: [PerProcess; 3] = [
+    (
+        "gpu_process_utilization",
+        "Share of the GPU's multiprocessors that the process used, in percent.",
+        |row| Some(rounded(row.utilization? * 100.0, 2)),
+    ),
+    (
+        "gpu_process_memory_utilization",
+        "Share of the memory of the GPU, or of its instance, that the process has, in percent.",
+        |row| Some(rounded(row.memory_share? * 100.0, 1)),
+    ),
+    (
+        "gpu_process_start_time_seconds",
+        "When the process started, in seconds since the epoch.",
+        |row| row.start,
+    ),
+];
+
+/// A sample for each GPU, or for each of its instances with processes.
 fn counts(out: &mut Exposition, gpus: &[Gpu<'_>]) {
     out.gauge("gpu_process_count", "Processes on the GPU.");
     for gpu in gpus {
@@ -127,14 +124,14 @@ fn infos(out: &mut Exposition, gpus: &[Gpu<'_>], rows: &[Row], node: &str) {
     }
 }
 
-/// Where there is no such thing.
+/// Label of something that does not exist.
 const NONE: &str = "none";
-/// Where it is not known, or the process is in no pod.
+/// Label of something that is not known, and of a process outside pods.
 const UNKNOWN: &str = "unknown";
 
-/// One process with its labels' texts.
+/// One process with its labels.
 struct Row {
-    /// All labels but `status`, in the script's order.
+    /// All labels except `status`, in the script's order.
     texts: [(&'static str, String); 11],
     utilization: Option<f64>,
     memory_share: Option<f64>,
@@ -161,7 +158,7 @@ impl Row {
                 ("pod", or_unknown(process.pod)),
                 ("namespace", or_unknown(process.namespace)),
                 ("container", or_unknown(process.container)),
-                // As nvidia-smi, from which the script had it, writes what the driver does not tell.
+                // The script took this text from nvidia-smi, which writes [N/A] for what the driver does not report.
                 (
                     "gpu_memory",
                     memory.map_or("[N/A]MiB".to_owned(), |mebibytes| format!("{mebibytes}MiB")),

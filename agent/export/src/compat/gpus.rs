@@ -1,20 +1,20 @@
-//! NVIDIA's GPUs and their processes, gathered from the series.
+//! NVIDIA GPUs and their processes, collected from the series.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::names::{attribute, instrument};
-use accelscope_core::metric::{Attributes, Resource, Series, Value, key};
+use accelscope_core::metric::{Attributes, Series, Value, key};
 
-/// A GPU.
+/// A GPU with its readings.
 #[derive(Debug, Default)]
 pub(super) struct Gpu<'a> {
-    /// As `nvidia-smi` numbers them.
+    /// Index of `nvidia-smi`.
     pub(super) index: i64,
     pub(super) uuid: &'a str,
     pub(super) model: &'a str,
     /// Bytes.
     pub(super) memory_used: Option<f64>,
-    /// Bytes, the reserved ones included.
+    /// Bytes, including the reserved ones.
     pub(super) memory_total: Option<f64>,
     /// Bytes.
     pub(super) memory_reserved: Option<f64>,
@@ -24,14 +24,14 @@ pub(super) struct Gpu<'a> {
     pub(super) temperature: Option<f64>,
     /// Watts.
     pub(super) power: Option<f64>,
-    /// Watts: what was configured, else what is enforced.
+    /// Watts: the configured limit, else the enforced one.
     pub(super) power_limit: Option<f64>,
-    /// Whether its driver lists who uses it: one that is lost or hangs is not idle because nothing is known of it.
+    /// Whether the driver lists its processes: without a list a GPU is not known to be idle.
     pub(super) is_listed: bool,
-    /// Bytes, of each GPU instance by its id.
+    /// Bytes of each GPU instance, by its id.
     instance_memory: HashMap<i64, f64>,
-    /// Those that compute, MPS' clients too, in the order of their ids. The replaced tools asked `nvidia-smi` for
-    /// compute processes only.
+    /// Compute processes, MPS clients included, ordered by id: the replaced tools queried `nvidia-smi` for compute
+    /// processes only.
     pub(super) processes: Vec<Process<'a>>,
 }
 
@@ -51,10 +51,10 @@ pub(super) struct Process<'a> {
     pub(super) utilization: Option<f64>,
     /// Seconds since the Unix epoch.
     pub(super) start: Option<f64>,
-    only_draws: bool,
+    is_graphics: bool,
 }
 
-/// Every GPU that tells of itself, in the order of their indices.
+/// Every GPU that has a `nvidia.device.info`, ordered by index.
 pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
     let mut found: HashMap<&str, Gpu<'_>> = HashMap::new();
     let live = || series.iter().filter(|series| series.value.is_some());
@@ -77,12 +77,12 @@ pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
         let number = one.value.as_ref().and_then(Value::as_f64);
         let uuid = one.attributes.text(key::HW_ID);
         if let (Some(number), Some((uuid, gpu))) = (number, uuid.and_then(|uuid| Some((uuid, found.get_mut(uuid)?)))) {
-            gpu.take(one, number);
-            of_process(&mut processes, uuid, one, number);
+            gpu.add(one, number);
+            add_process(&mut processes, uuid, one, number);
         }
     }
     for ((uuid, ..), process) in processes {
-        if process.only_draws {
+        if process.is_graphics {
             continue;
         }
         if let Some(gpu) = found.get_mut(uuid) {
@@ -95,7 +95,7 @@ pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
 }
 
 impl Gpu<'_> {
-    /// Bytes that the process can have at most.
+    /// Memory in bytes that is available to the process: that of its GPU instance, else of the GPU.
     pub(super) fn memory_of(&self, process: &Process<'_>) -> Option<f64> {
         match process.instance.0 {
             Some(instance) => self.instance_memory.get(&instance).copied(),
@@ -103,7 +103,7 @@ impl Gpu<'_> {
         }
     }
 
-    fn take(&mut self, series: &Series, number: f64) {
+    fn add(&mut self, series: &Series, number: f64) {
         let attributes = &*series.attributes;
         let is = |key, wanted| attributes.text(key) == Some(wanted);
         match series.instrument.name {
@@ -129,9 +129,14 @@ impl Gpu<'_> {
     }
 }
 
-type Place<'a> = (&'a str, (Option<i64>, Option<i64>), i64);
+type ProcessKey<'a> = (&'a str, (Option<i64>, Option<i64>), i64);
 
-fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a str, series: &'a Series, number: f64) {
+fn add_process<'a>(
+    processes: &mut BTreeMap<ProcessKey<'a>, Process<'a>>,
+    uuid: &'a str,
+    series: &'a Series,
+    number: f64,
+) {
     let attributes = &*series.attributes;
     let is_one = matches!(
         series.instrument.name,
@@ -155,7 +160,7 @@ fn of_process<'a>(processes: &mut BTreeMap<Place<'a>, Process<'a>>, uuid: &'a st
     });
     match series.instrument.name {
         instrument::NVIDIA_PROCESS_INFO => {
-            process.only_draws = attributes.text(attribute::NVIDIA_PROCESS_TYPE) == Some("graphics")
+            process.is_graphics = attributes.text(attribute::NVIDIA_PROCESS_TYPE) == Some("graphics")
         }
         instrument::PROCESS_MEMORY_USAGE => process.memory = Some(number),
         instrument::PROCESS_START_TIME => process.start = Some(number),
@@ -171,12 +176,4 @@ fn instance(attributes: &Attributes) -> (Option<i64>, Option<i64>) {
         attributes.int(attribute::NVIDIA_GPU_INSTANCE),
         attributes.int(attribute::NVIDIA_COMPUTE_INSTANCE),
     )
-}
-
-/// The node, as both replaced tools name it: Kubernetes' name, else the host's.
-pub(super) fn node(resource: &Resource) -> String {
-    let name = ["k8s.node.name", "host.name"]
-        .into_iter()
-        .find_map(|key| resource.get(key));
-    name.map(ToString::to_string).unwrap_or_default()
 }

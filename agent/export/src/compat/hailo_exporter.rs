@@ -1,31 +1,23 @@
 //! `jiiihwan/hailo_exporter` (Python, `prometheus_client` 0.21.1): one gauge, text 0.0.4 only.
 //!
-//! Where it had no data it said 0; here the sample is absent, so that an idle NPU and a missing one can be told apart.
-//! Its Python client also added metrics of the Python process, which have no counterpart.
+//! Without data it wrote 0; here the sample is absent, so that an idle NPU differs from a missing one. The metrics of its
+//! Python process have no counterpart.
 
 use std::sync::Arc;
 
-use axum::http::header::CONTENT_TYPE;
-
+use super::exposition::metrics_route;
 use crate::http::Route;
 use crate::prometheus::MetricsSource;
-use accelscope_core::metric::{Series, catalogue};
-
-/// As the Python client prints it.
-const CONTENT: &str = "text/plain; version=0.0.4; charset=utf-8";
+use accelscope_core::metric::{Resource, Series, catalogue};
 
 const COMMENTS: &str = "# HELP hailo_NPU_utilization_percent Hailo NPU utilization from scheduler monitoring\n\
                         # TYPE hailo_NPU_utilization_percent gauge\n";
 
-/// `/metrics`, and the same at `/`: the replaced exporter answered on any path, and those are the two that are in use.
+/// `/metrics` and `/`: the replaced exporter answered on any path, and these two are in use.
 pub fn routes(source: &Arc<dyn MetricsSource>) -> Vec<Route> {
+    let render = |series: &[Series], _: &Resource| render(series);
     ["/metrics", "/"]
-        .map(|path| {
-            let source = Arc::clone(source);
-            Route::get(path, "the metrics of hailo_exporter", async move || {
-                ([(CONTENT_TYPE, CONTENT)], render(&source.series()))
-            })
-        })
+        .map(|path| metrics_route(path, "the metrics of hailo_exporter", source, render))
         .into()
 }
 

@@ -1,4 +1,4 @@
-//! The replaced tools' endpoints as views over the same model, each on a listener of its own, off by default.
+//! Views of the series in the formats of the replaced tools, each with a listener of its own, off by default.
 
 mod exposition;
 pub mod gpu_process_exporter;

@@ -1,34 +1,28 @@
 //! `jicki/system-info-exporter`: its `hw_gpu_*` families and its health endpoints.
 //!
-//! What the driver does not tell is absent, where the replaced exporter said 0, and nothing is shown that is no longer
-//! read, where it repeated old values without a limit. Its families of node, CPU and memory, `/metrics/json` and `/node`
-//! speak of the host, which the agent does not read yet.
+//! A value that the driver does not report is absent, where the replaced exporter wrote 0, and a value that is not read any
+//! more ends, where it repeated the old one without a limit. Its families of node, CPU and memory, `/metrics/json` and
+//! `/node` are of the host, which the agent does not read yet.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::http::header::CONTENT_TYPE;
 
-use super::exposition::{CONTENT, Exposition, rounded};
-use super::gpus::{Gpu, gpus, node};
+use super::exposition::{Exposition, metrics_route, rounded};
+use super::gpus::{Gpu, gpus};
 use crate::http::Route;
 use crate::prometheus::MetricsSource;
 use accelscope_core::metric::{Resource, Series};
 
-/// `/metrics`, and `/health`, `/healthz` and `/ready`, which say that the process answers.
+/// `/metrics`, and `/health`, `/healthz` and `/ready`, which answer 200 while the process is alive.
 pub fn routes(source: &Arc<dyn MetricsSource>) -> Vec<Route> {
-    let source = Arc::clone(source);
-    let metrics = async move || {
-        let text = render(&source.series(), source.resource());
-        ([(CONTENT_TYPE, CONTENT)], text)
-    };
     let health = ["/health", "/healthz", "/ready"].map(|path| {
         let answer = async || ([(CONTENT_TYPE, "application/json")], HEALTHY);
         Route::get(path, "200 while the process is alive", answer).public()
     });
-    let mut routes = vec![Route::get("/metrics", "the metrics of system-info-exporter", metrics)];
-    routes.extend(health);
-    routes
+    let metrics = metrics_route("/metrics", "the metrics of system-info-exporter", source, render);
+    std::iter::once(metrics).chain(health).collect()
 }
 
 const HEALTHY: &str = concat!(
@@ -37,10 +31,10 @@ const HEALTHY: &str = concat!(
     "\"}"
 );
 
-/// A family with a sample for each GPU.
-type OfEach = (&'static str, &'static str, fn(&Gpu<'_>) -> Option<f64>);
+/// A family with a sample for each GPU: its name, its help, and the sample's value.
+type PerGpu = (&'static str, &'static str, fn(&Gpu<'_>) -> Option<f64>);
 
-const OF_EACH: [OfEach; 7] = [
+const PER_GPU: [PerGpu; 7] = [
     ("hw_gpu_memory_total_bytes", "Memory of the GPU.", |gpu| {
         gpu.memory_total
     }),
@@ -68,9 +62,9 @@ const OF_EACH: [OfEach; 7] = [
     ),
 ];
 
-/// All of it, in text 0.0.4.
+/// The whole exposition, in text 0.0.4.
 pub fn render(series: &[Series], resource: &Resource) -> String {
-    let (gpus, node) = (gpus(series), node(resource));
+    let (gpus, node) = (gpus(series), resource.node_name());
     let mut out = Exposition::default();
     out.gauge("hw_gpu_count", "GPUs of the node.");
     out.sample(&[("node", &node)], gpus.len() as f64);
@@ -88,7 +82,7 @@ pub fn render(series: &[Series], resource: &Resource) -> String {
     for (model, count) in models {
         out.sample(&[("node", &node), ("gpu_type", model)], f64::from(count));
     }
-    for (name, help, value) in OF_EACH {
+    for (name, help, value) in PER_GPU {
         out.gauge(name, help);
         for gpu in &gpus {
             let index = gpu.index.to_string();

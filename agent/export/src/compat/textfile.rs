@@ -1,5 +1,5 @@
 //! The series of [`gpu_process_exporter`](super::gpu_process_exporter) as a file for node-exporter's textfile collector,
-//! which is how the replaced tool handed them on.
+//! as the replaced tool wrote it.
 
 use std::fs::Permissions;
 use std::io::{self, Write};
@@ -15,28 +15,28 @@ use super::gpu_process_exporter::{PidFormat, render};
 use crate::http::Readiness;
 use crate::prometheus::MetricsSource;
 
-/// Time between two writes. node-exporter reads the file at each scrape, and tells its age
+/// Interval of the writes. node-exporter reads the file at each scrape and reports its age
 /// (`node_textfile_mtime_seconds`).
-const EVERY: Duration = Duration::from_secs(15);
-/// Time between two looks whether every sampler has reported.
-const READY: Duration = Duration::from_millis(100);
-/// The replaced tool's file.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// Interval of the checks whether every sampler has reported.
+const READINESS_CHECK: Duration = Duration::from_millis(100);
+/// File name of the replaced tool.
 const NAME: &str = "gpu_processes.prom";
 
-/// Writes the file until told to leave, and takes it away then: what nobody renews would be read for ever.
+/// Writes the file until the shutdown and then removes it: node-exporter would go on reading an old file.
 pub struct TextFile {
     path: PathBuf,
     format: PidFormat,
     source: Arc<dyn MetricsSource>,
     readiness: Arc<dyn Readiness>,
     failing: bool,
-    /// It is there, or about to be.
-    begun: bool,
+    /// Whether the file exists or is being written.
+    started: bool,
     writing: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// The file that is written for the setting `compat.textfile`: itself if it ends in `.prom`, which is what node-exporter
-/// reads, else the replaced tool's name in that directory.
+/// File of the setting `compat.textfile`: the setting itself if it ends in `.prom`, the suffix that node-exporter reads, else
+/// the replaced tool's file name in that directory.
 pub fn file(setting: &Path) -> PathBuf {
     if setting.extension().is_some_and(|extension| extension == "prom") {
         setting.to_owned()
@@ -46,7 +46,7 @@ pub fn file(setting: &Path) -> PathBuf {
 }
 
 impl TextFile {
-    /// Writes nothing yet.
+    /// A writer that has not written yet.
     pub fn new(
         setting: &Path,
         format: PidFormat,
@@ -59,21 +59,21 @@ impl TextFile {
             source,
             readiness,
             failing: false,
-            begun: false,
+            started: false,
             writing: None,
         }
     }
 
-    /// Until `leaving`. The first file appears once every sampler has reported: before, all GPUs would be missing.
-    pub async fn run(mut self, leaving: impl Future<Output = ()>) {
+    /// Writes until `shutdown`. The first write waits until every sampler has reported: before, GPUs would be missing.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::select! {
-            () = self.write_for_ever() => {}
-            () = leaving => {}
+            () = self.write() => {}
+            () = shutdown => {}
         }
-        if !self.begun {
+        if !self.started {
             return;
         }
-        // A file system that hangs must not keep the agent: whoever waits for this does so for a while only.
+        // May hang with its file system; the caller limits the wait.
         if let Some(writing) = self.writing.take() {
             writing.await.ok();
         }
@@ -83,28 +83,28 @@ impl TextFile {
             .ok();
     }
 
-    async fn write_for_ever(&mut self) {
+    async fn write(&mut self) {
         while self.readiness.check().is_err() {
-            tokio::time::sleep(READY).await;
+            tokio::time::sleep(READINESS_CHECK).await;
         }
-        let mut ticks = tokio::time::interval(EVERY);
+        let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let text = render(&self.source.series(), self.source.resource(), self.format);
             let path = self.path.clone();
-            self.begun = true;
+            self.started = true;
             let writing = self
                 .writing
                 .insert(tokio::task::spawn_blocking(move || replace(&path, &text)));
             let written = writing.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
             self.writing = None;
-            self.tell(written);
+            self.log(written);
         }
     }
 
-    /// Once for each time that it begins or ends to fail.
-    fn tell(&mut self, written: io::Result<()>) {
+    /// Logs the begin and the end of a failure once.
+    fn log(&mut self, written: io::Result<()>) {
         let failing = written.is_err();
         match written {
             Err(error) if !self.failing => tracing::warn!(
@@ -120,16 +120,16 @@ impl TextFile {
     }
 }
 
-/// A reader sees the old file or the new one, each whole.
+/// Replaces the file atomically.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    // node-exporter reads no file whose name ends otherwise than in .prom.
+    // node-exporter ignores names that do not end in .prom.
     let mut file = tempfile::Builder::new()
         .prefix(".accelscope-")
         .suffix(".tmp")
         .tempfile_in(directory)?;
     file.write_all(text.as_bytes())?;
-    // It runs as another user, and would be given a file that only the agent may read.
+    // node-exporter runs as another user; a temporary file is readable by its owner only.
     file.as_file().set_permissions(Permissions::from_mode(0o644))?;
     file.persist(path)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The routes of `http.listen`.
+//! Routes of `http.listen`.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use super::Route;
 use super::negotiate::negotiate;
 use crate::prometheus::{MetricsSource, Renderer};
 
-/// Whether the agent does its job.
+/// Source of the agent's readiness.
 pub trait Readiness: Send + Sync {
-    /// `Ok` once every enabled sampler had its first outcome. Either text says per line what is there and what is wrong.
+    /// `Ok` once every enabled sampler had its first outcome. Both texts have a line per sampler with its state.
     fn check(&self) -> Result<String, String>;
 }
 

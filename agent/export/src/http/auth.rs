@@ -1,4 +1,4 @@
-//! Who may read.
+//! Authentication of requests.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,32 +13,32 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
-/// A secret is a line, not a book.
+/// Upper bound of a secret in bytes.
 const MAX_SECRET_BYTES: u64 = 4096;
 
-/// Authentication of a listener. Secrets stay in their files and are read at each request, so that a rotated one holds
-/// at once; while the file cannot be read, nobody gets in.
+/// Authentication of a listener. Secrets are read from their files at each request, so that a rotated one is effective at
+/// once; while the file cannot be read, every request is refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Auth {
-    /// Everybody may read.
+    /// No authentication.
     #[default]
     None,
     /// `Authorization: Bearer <token>` (RFC 6750).
     Bearer {
-        /// Holds the token; a final line break is not part of it.
+        /// File of the token; a final line break is not part of it.
         token_file: PathBuf,
     },
     /// `Authorization: Basic <user:password in base64>` (RFC 7617).
     Basic {
-        /// May not contain a colon.
+        /// The user, without a colon.
         user: String,
-        /// Holds the password; a final line break is not part of it.
+        /// File of the password; a final line break is not part of it.
         password_file: PathBuf,
     },
 }
 
 impl Auth {
-    /// The file that must be readable, with what is wrong with it.
+    /// Reads the secret once; returns its file and the error if that fails.
     pub(super) fn verify(&self) -> Result<(), (PathBuf, io::Error)> {
         match self {
             Self::None => Ok(()),
@@ -102,7 +102,7 @@ fn same_as_secret(given: &[u8], file: &Path) -> bool {
     }
 }
 
-/// Once a minute: it is strangers who make the requests.
+/// At most one line a minute: any client can cause it.
 fn warn_unreadable(file: &Path, error: &io::Error) {
     static WARNED: Mutex<Option<Instant>> = Mutex::new(None);
     let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_token_holds_at_once_and_a_lost_one_lets_nobody_in() {
+    fn a_rotated_token_is_effective_at_once_and_without_its_file_every_request_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let token_file = dir.path().join("token");
         let auth = Auth::Bearer {

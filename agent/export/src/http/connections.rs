@@ -1,4 +1,4 @@
-//! Connections, bounded in number, size and time: whoever connects is a stranger.
+//! Connections of a listener, bounded in number, size and time.
 
 use std::future::Future;
 use std::io;
@@ -18,19 +18,20 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower::Service;
 
-/// Of a request's line and headers together.
+/// Upper bound of a request's line and headers, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time. One more, and the one that has been without a new request for longest is closed: a
-    /// stranger who holds many cannot keep the next scrape or probe out.
+    /// Largest number of connections. Beyond it the one with the oldest request is closed, so that a client that holds many
+    /// does not keep out the next scrape or probe.
     pub connections: usize,
-    /// A connection lives that long after its latest request began: time to send the next one, or to take the answer.
+    /// Lifetime of a connection after the begin of its latest request, in which the client reads the response or sends the
+    /// next request.
     pub idle: Duration,
-    /// Requests in flight at a shutdown have that long to end.
+    /// Time for requests in flight at shutdown.
     pub grace: Duration,
 }
 
@@ -45,7 +46,7 @@ impl Default for Limits {
     }
 }
 
-/// When a connection's latest request began, or when it was accepted.
+/// Time at which a connection's latest request began, or at which it was accepted.
 #[derive(Clone)]
 struct Activity {
     base: Instant,
@@ -94,7 +95,7 @@ pub(super) async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 if live.len() >= limits.connections.max(1) {
-                    close_quietest(&mut live);
+                    close_oldest(&mut live);
                 }
                 let activity = Activity::new();
                 let task = tasks.spawn(connection(
@@ -106,7 +107,7 @@ pub(super) async fn serve(
                 ));
                 live.push((activity, task));
             }
-            // The peer gave up before we came to it.
+            // The client closed the connection before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, "{key}: cannot accept a connection; if it says too many open files, raise LimitNOFILE");
@@ -117,13 +118,13 @@ pub(super) async fn serve(
     drop(listener);
     closing.send_replace(true);
     let all_ended = async { while tasks.join_next().await.is_some() {} };
-    // Whoever has not ended by then is cut off when the set is dropped.
+    // Connections beyond the grace period are aborted when the set is dropped.
     timeout(limits.grace, all_ended).await.ok();
 }
 
-fn close_quietest(live: &mut Vec<(Activity, AbortHandle)>) {
-    let quietest = (0..live.len()).min_by_key(|at| live[*at].0.latest());
-    if let Some(at) = quietest {
+fn close_oldest(live: &mut Vec<(Activity, AbortHandle)>) {
+    let oldest = (0..live.len()).min_by_key(|at| live[*at].0.latest());
+    if let Some(at) = oldest {
         live.swap_remove(at).1.abort();
     }
 }
@@ -148,7 +149,7 @@ async fn connection(
     let mut closing = false;
     loop {
         tokio::select! {
-            // Broken requests and lost peers: the stranger was told, and nobody here could act on it.
+            // Malformed requests and lost connections: the client has the response, the user could not act on them.
             _ = connection.as_mut() => return,
             () = sleep_until(activity.latest() + idle) => {
                 if activity.latest() + idle <= Instant::now() {

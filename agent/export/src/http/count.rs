@@ -12,7 +12,7 @@ pub(super) fn counter() -> Counter<u64> {
     telemetry::counter(&catalogue::agent::HTTP_REQUESTS)
 }
 
-/// A path that no route has is no attribute: strangers would choose the series.
+/// Counts requests by route. A path without a route is not an attribute: clients could create any number of series.
 pub(super) async fn count(State(requests): State<Counter<u64>>, request: Request, next: Next) -> Response {
     let route = request
         .extensions()

@@ -1,4 +1,4 @@
-//! An address, its routes and who may use them.
+//! Bound address with its routes and authentication.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -29,34 +29,34 @@ pub struct Listener {
     limits: Limits,
 }
 
-/// Why an address is not served.
+/// An address that cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The system does not give the address.
+    /// The address cannot be bound.
     #[error("{key}: cannot listen on {addr}; {remedy}")]
     Address {
         /// The configuration's key.
         key: &'static str,
         /// The address.
         addr: SocketAddr,
-        /// What to do about it.
+        /// The remedy.
         remedy: String,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The secret's file is no use.
+    /// The secret cannot be read.
     #[error("{key}: cannot use the secret in {}; put one line into the file and let the agent's user read it", file.display())]
     Secret {
         /// The configuration's key.
         key: &'static str,
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The error of the file.
         #[source]
         source: io::Error,
     },
-    /// Two lines of the table claim the same.
+    /// Two routes have the same method and path.
     #[error("{key}: two routes answer {method} {path}; this is a fault of the agent, please report it")]
     Duplicate {
         /// The configuration's key.
@@ -69,8 +69,8 @@ pub enum BindError {
 }
 
 impl Listener {
-    /// Takes the address; it is served once [`serve`](Self::serve) runs. `key` is the configuration's key for it, for
-    /// errors and logs. `/` lists the routes unless one of them has that path.
+    /// Binds the address; [`serve`](Self::serve) answers requests. `key` is the configuration's key of the address, for errors
+    /// and logs. `/` lists the routes unless one of them has that path.
     pub fn bind(key: &'static str, addr: SocketAddr, routes: Vec<Route>, auth: Auth) -> Result<Self, BindError> {
         auth.verify()
             .map_err(|(file, source)| BindError::Secret { key, file, source })?;
@@ -92,20 +92,20 @@ impl Listener {
         })
     }
 
-    /// Other bounds than the default ones.
+    /// Replaces the default bounds.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The address it has; the port that the system chose where port 0 was asked for.
+    /// The bound address; for port 0 with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Serves until `shutdown`, then lets requests in flight end for [`Limits::grace`]. Within a tokio runtime with I/O
-    /// and time enabled; fails only where the socket cannot be registered with it.
+    /// Serves until `shutdown`, then waits up to [`Limits::grace`] for requests in flight. Requires a tokio runtime with I/O
+    /// and time; fails only if the socket cannot be registered with it.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let socket = tokio::net::TcpListener::from_std(self.socket)?;
         tracing::info!("serving http://{} ({})", self.addr, self.key);
@@ -150,7 +150,7 @@ fn assemble(key: &'static str, mut routes: Vec<Route>, auth: Auth) -> Result<Rou
             )
         })
         .fallback(async || (StatusCode::NOT_FOUND, "404: nothing is here; / lists what is.\n"))
-        // A scrape every few seconds on a small board: size matters less than time.
+        // CPU time matters more than size on a small board.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(from_fn_with_state(counter(), count)))
 }

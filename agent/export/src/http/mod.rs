@@ -1,6 +1,6 @@
-//! What the agent serves: a table of routes and an authentication per listener.
+//! HTTP server: each listener has a table of routes and an authentication.
 //!
-//! Pull, health, the compat views and whatever comes later register [`Route`]s; none of them opens a socket itself.
+//! Metrics, health and the views of the replaced tools register [`Route`]s; only [`Listener`] opens sockets.
 
 mod agent;
 mod auth;

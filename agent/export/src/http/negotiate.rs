@@ -1,15 +1,15 @@
-//! Which text format a scraper gets, as `expfmt.NegotiateIncludingOpenMetrics` of `prometheus/common` 0.66 decides.
+//! Negotiation of the text format, as `expfmt.NegotiateIncludingOpenMetrics` of `prometheus/common` 0.66 does it.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
 use crate::prometheus::Format;
 
-/// The format, and its `Content-Type`.
+/// The format and its `Content-Type`.
 ///
-/// The most preferred clause that is known wins, of equals the first; with none, text 0.0.4. OpenMetrics 0.0.1 is not
-/// served: who asks for it also takes another. Our names need no escape, so that the schemes `underscores`, `values`
-/// and `allow-utf-8` all come out the same and are confirmed; `dots` is not.
+/// The known clause with the highest quality is used, the first one of equals; without any, text 0.0.4. OpenMetrics 0.0.1
+/// is not served: its clients accept other formats too. The names need no escaping, so that the schemes `underscores`,
+/// `values` and `allow-utf-8` give the same result and are confirmed; `dots` is not.
 pub(super) fn negotiate(headers: &HeaderMap) -> (Format, String) {
     let accept = headers
         .get_all(ACCEPT)
@@ -41,7 +41,7 @@ struct Clause<'a> {
 }
 
 impl<'a> Clause<'a> {
-    /// `None` where the clause is refused by `q=0`.
+    /// `None` for a clause with `q=0`.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let mut clause = Self {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_for_nothing_known_gets_text() {
+    fn without_a_known_format_the_answer_is_text() {
         for accept in [
             "*/*",
             "",

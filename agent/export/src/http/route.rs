@@ -1,10 +1,10 @@
-//! A line of a listener's table.
+//! Route of a listener.
 
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodRouter, get, post};
 
-/// What answers one method on one path.
+/// Handler of one method on one path.
 #[derive(Debug, Clone)]
 pub struct Route {
     pub(super) path: &'static str,
@@ -15,37 +15,35 @@ pub struct Route {
 }
 
 impl Route {
-    /// Answers GET and HEAD. `about` is its line in the index at `/`.
+    /// A route for GET and HEAD. `about` is its line in the index at `/`.
     pub fn get<H, T>(path: &'static str, about: &'static str, handler: H) -> Self
     where
         H: Handler<T, ()>,
         T: 'static,
     {
-        Self {
-            path,
-            method: Method::GET,
-            about,
-            public: false,
-            handler: get(handler),
-        }
+        Self::new(Method::GET, path, about, get(handler))
     }
 
-    /// Answers POST.
+    /// A route for POST.
     pub fn post<H, T>(path: &'static str, about: &'static str, handler: H) -> Self
     where
         H: Handler<T, ()>,
         T: 'static,
     {
+        Self::new(Method::POST, path, about, post(handler))
+    }
+
+    fn new(method: Method, path: &'static str, about: &'static str, handler: MethodRouter) -> Self {
         Self {
             path,
-            method: Method::POST,
+            method,
             about,
             public: false,
-            handler: on(MethodFilter::POST, handler),
+            handler,
         }
     }
 
-    /// Exempts it from the listener's authentication: a kubelet's probe has no credentials.
+    /// Exempts the route from the listener's authentication: a kubelet's probe has no credentials.
     #[must_use]
     pub fn public(mut self) -> Self {
         self.public = true;

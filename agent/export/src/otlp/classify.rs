@@ -1,10 +1,10 @@
-//! What an answer means for the records that were sent.
+//! Meaning of a response for the records that were sent.
 //!
-//! OTLP specification 1.11, "OTLP/gRPC Response", "OTLP/HTTP Response", "Throttling". It says to drop on everything
-//! that is not retryable; where the answer speaks of our configuration and not of the data, the records are held
-//! instead: an expired token must not cost the day's data.
+//! OTLP specification 1.11, "OTLP/gRPC Response", "OTLP/HTTP Response", "Throttling". The specification drops the data on
+//! every response that is not retryable; where the fault is in the configuration and not in the data, the records are
+//! held instead: an expired token must not cost the day's data.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -13,59 +13,74 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use accelscope_core::chain;
+
+use crate::backoff::retry_after;
+
 /// Largest response that is read, the limit that the OTLP specification asks of a client.
 pub(super) const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What to do with the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// They arrived, but for `rejected` of their points.
+    /// They arrived, except `rejected` of their points.
     Accepted { rejected: u64 },
-    /// Try again, no sooner than the server asked.
-    Retry { asked: Option<Duration> },
-    /// Nothing will be taken until a person changes something.
+    /// Send them again, not before `retry_after`.
+    Retry { retry_after: Option<Duration> },
+    /// The destination accepts nothing until the configuration or the credentials change.
     Hold { reason: &'static str, remedy: &'static str },
-    /// These records will never be taken; smaller pieces of them perhaps, if `split`.
+    /// These records will never be accepted; smaller pieces of them possibly, if `split`.
     Drop { reason: &'static str, split: bool },
 }
 
-/// A verdict and how it came.
+/// A verdict with its explanation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) verdict: Verdict,
-    /// What the server or the network said, for people.
-    pub(super) said: String,
-    /// Whether the connection is of no more use.
+    /// Message of the server, or description of the network's error.
+    pub(super) message: String,
+    /// Whether the connection cannot be used again.
     pub(super) reconnect: bool,
 }
 
 impl Answer {
-    pub(super) fn new(verdict: Verdict, said: impl AsRef<str>) -> Self {
+    pub(super) fn new(verdict: Verdict, message: impl AsRef<str>) -> Self {
         Self {
             verdict,
-            said: printable(said.as_ref()),
+            message: printable(message.as_ref()),
             reconnect: false,
         }
     }
 
-    /// The network failed, or the server vanished; whether the records arrived is unknown.
+    /// The network or the server failed; whether the records arrived is unknown.
     pub(super) fn unreachable(error: &(dyn std::error::Error + 'static)) -> Self {
         Self {
             reconnect: true,
-            ..Self::new(Verdict::Retry { asked: None }, chain(error))
+            ..Self::retry(chain(error))
         }
     }
 
-    /// No answer in time.
+    /// No response within the destination's timeout.
     pub(super) fn timed_out(after: Duration) -> Self {
-        let said = format!("no answer within {}", humantime::format_duration(after));
         Self {
             reconnect: true,
-            ..Self::new(Verdict::Retry { asked: None }, said)
+            ..Self::retry(format!("no answer within {}", humantime::format_duration(after)))
         }
     }
 
-    /// The answer is larger than we read. The server has acted on the request, so nothing is sent again.
+    /// The response cannot be parsed by the library that reads it.
+    pub(super) fn unreadable() -> Self {
+        Self {
+            reconnect: true,
+            ..Self::retry("the answer could not be read; is it an OTLP receiver?")
+        }
+    }
+
+    fn retry(message: impl AsRef<str>) -> Self {
+        Self::new(Verdict::Retry { retry_after: None }, message)
+    }
+
+    /// The response exceeds [`MAX_RESPONSE_BYTES`]. The server has processed the request, so nothing is sent again.
     pub(super) fn too_large() -> Self {
         let verdict = Verdict::Drop {
             reason: "response_too_large",
@@ -78,10 +93,10 @@ impl Answer {
     }
 }
 
-/// What to do about a failure of the network or of the connection's first bytes, by what rustls 0.23, h2 0.4 and hyper 1
-/// call it: each of them names what it saw, and none what the user has mixed up.
-pub(super) fn remedy_of_retry(said: &str) -> &'static str {
-    const TOLD: [(&str, &str); 5] = [
+/// Remedy for an error of the connection, found by the words of rustls 0.23, h2 0.4 and hyper 1: these libraries name the
+/// symptom, not the setting that is wrong.
+pub(super) fn remedy_of_retry(message: &str) -> &'static str {
+    const REMEDIES: [(&str, &str); 5] = [
         (
             "InvalidContentType",
             "trying again; what listens there speaks no TLS: write http:// before the host, or set \
@@ -106,8 +121,9 @@ pub(super) fn remedy_of_retry(said: &str) -> &'static str {
             "trying again; write the host as the receiver's certificate has it",
         ),
     ];
-    TOLD.iter()
-        .find_map(|(sign, remedy)| said.contains(sign).then_some(*remedy))
+    REMEDIES
+        .iter()
+        .find_map(|(symptom, remedy)| message.contains(symptom).then_some(*remedy))
         .unwrap_or(
             "trying again; check that the endpoint is up, and that port, protocol and http:// or https:// are those of \
              the receiver",
@@ -120,14 +136,14 @@ const WRONG_PATH: &str = "check the endpoint's path: a Collector takes /v1/metri
 const WRONG_SERVICE: &str = "no OTLP metrics service there: check host, port (gRPC mostly 4317, HTTP 4318), protocol and \
     that the receiver takes the compression";
 
-/// From a gRPC status other than OK.
+/// Interprets a gRPC status other than OK.
 pub(super) fn grpc(status: &Status) -> Answer {
-    // A status with a cause was made here, out of a broken connection, and is no answer of the server.
+    // tonic makes a status with a source from an error of the connection; the server did not send it.
     if let Some(cause) = std::error::Error::source(status) {
         return Answer::unreachable(cause);
     }
-    let said = format!("{:?}: {}", status.code(), status.message());
-    let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let message = format!("{:?}: {}", status.code(), status.message());
+    let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
     let drop = |reason| Verdict::Drop { reason, split: true };
     let verdict = match status.code() {
         Code::OutOfRange if status.message().starts_with("Error, decoded message length too large") => {
@@ -138,8 +154,8 @@ pub(super) fn grpc(status: &Status) -> Answer {
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unavailable
-        | Code::DataLoss => Verdict::Retry { asked },
-        Code::ResourceExhausted if asked.is_some() => Verdict::Retry { asked },
+        | Code::DataLoss => Verdict::Retry { retry_after },
+        Code::ResourceExhausted if retry_after.is_some() => Verdict::Retry { retry_after },
         Code::Unauthenticated => Verdict::Hold {
             reason: "unauthenticated",
             remedy: CREDENTIALS,
@@ -160,10 +176,10 @@ pub(super) fn grpc(status: &Status) -> Answer {
         Code::Internal => drop("internal"),
         Code::Unknown | Code::Ok => drop("unknown"),
     };
-    Answer::new(verdict, said)
+    Answer::new(verdict, message)
 }
 
-/// From an HTTP answer.
+/// Interprets an HTTP response.
 pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Answer {
     let drop = |reason| Verdict::Drop { reason, split: true };
     let verdict = match status.as_u16() {
@@ -174,7 +190,7 @@ pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Answ
         200..=299 if is(headers, "application/x-protobuf") => return accepted(body),
         200..=299 => return Answer::new(Verdict::Accepted { rejected: 0 }, ""),
         429 | 502 | 503 | 504 => Verdict::Retry {
-            asked: retry_after(headers, SystemTime::now()),
+            retry_after: retry_after(headers),
         },
         401 => Verdict::Hold {
             reason: "http_401",
@@ -205,7 +221,7 @@ pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Answ
     Answer::new(verdict, format!("{status} {location}{}", message(headers, &body)))
 }
 
-/// From the body of an answer that is a success. A body that is no OTLP is forgiven: the status has been said.
+/// Interprets the body of a successful response. A body that is not OTLP does not make it a failure: the status counts.
 pub(super) fn accepted(body: Bytes) -> Answer {
     match ExportMetricsServiceResponse::decode(body) {
         Ok(response) => {
@@ -220,15 +236,6 @@ pub(super) fn accepted(body: Bytes) -> Answer {
     }
 }
 
-/// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3); a date that has passed asks for nothing.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    httpdate::parse_http_date(text).ok()?.duration_since(now).ok()
-}
-
 fn is(headers: &HeaderMap, media: &str) -> bool {
     let given = headers
         .get(header::CONTENT_TYPE)
@@ -240,7 +247,7 @@ fn is(headers: &HeaderMap, media: &str) -> bool {
         .is_some_and(|given| given.trim().eq_ignore_ascii_case(media))
 }
 
-/// The message of an error's body: a `google.rpc.Status` by the specification, plain text in practice.
+/// Message in the body of an error: a `google.rpc.Status` by the specification, plain text in practice.
 fn message(headers: &HeaderMap, body: &Bytes) -> String {
     if is(headers, "application/x-protobuf")
         && let Ok(status) = tonic_types::pb::Status::decode(body.clone())
@@ -250,21 +257,7 @@ fn message(headers: &HeaderMap, body: &Bytes) -> String {
     String::from_utf8_lossy(&body[..body.len().min(4096)]).into_owned()
 }
 
-/// An error with all its causes on one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-/// What a stranger said, fit for a log: one line, no control characters, at most 300 characters.
+/// A remote message made safe for a log: one line, no control characters, at most 300 characters.
 fn printable(text: &str) -> String {
     let words = text
         .split(|c: char| c.is_whitespace() || c.is_control())

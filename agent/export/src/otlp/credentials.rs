@@ -1,4 +1,4 @@
-//! What proves who we are: headers and TLS files, read anew for every new client.
+//! Headers and files of a destination, read again for every new client.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,10 +17,10 @@ pub(super) const USER_AGENT: &str = concat!(
     env!("CARGO_PKG_VERSION")
 );
 
-/// No header or PEM file is larger; whatever is, was not meant.
+/// Upper bound of a headers or PEM file; a larger one is a mistake in the configuration.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The headers of the configuration, then those of the headers file, which win.
+/// Headers of the configuration and of the headers file; the latter take precedence.
 pub(super) fn headers(destination: &Destination) -> Result<HeaderMap, BuildError> {
     let mut headers = HeaderMap::new();
     for (name, value) in &destination.headers {
@@ -49,19 +49,19 @@ pub(super) fn headers(destination: &Destination) -> Result<HeaderMap, BuildError
 }
 
 fn insert(headers: &mut HeaderMap, destination: &Destination, name: &str, value: &str) -> Result<(), BuildError> {
-    let bad = |problem| BuildError::Header {
+    let invalid = |problem| BuildError::Header {
         destination: destination.name.clone(),
         name: name.to_owned(),
         problem,
     };
-    let key = HeaderName::try_from(name).map_err(|_| bad("a name that HTTP does not allow"))?;
-    let mut value = HeaderValue::try_from(value).map_err(|_| bad("a value that HTTP does not allow"))?;
+    let key = HeaderName::try_from(name).map_err(|_| invalid("a name that HTTP does not allow"))?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| invalid("a value that HTTP does not allow"))?;
     value.set_sensitive(true);
     headers.insert(key, value);
     Ok(())
 }
 
-/// The file's content, at most [`MAX_FILE_BYTES`].
+/// Content of a file of at most [`MAX_FILE_BYTES`]. `what` is the configuration key that names it.
 pub(super) fn read(destination: &Destination, what: &'static str, path: &Path) -> Result<Vec<u8>, BuildError> {
     let read = || {
         let mut content = Vec::new();

@@ -1,9 +1,10 @@
-//! Where to send, fully resolved: defaults, inheritance and environment are behind us here.
+//! A resolved destination: defaults, inheritance and environment variables are applied already.
 
-use accelscope_core::words;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use accelscope_core::words;
 
 /// One receiver of OTLP metrics.
 #[derive(Debug, Clone)]
@@ -12,23 +13,23 @@ pub struct Destination {
     pub name: String,
     /// The URL that requests go to: for gRPC scheme, host and port; for HTTP the whole path.
     pub endpoint: url::Url,
-    /// How it speaks.
+    /// Transport and encoding.
     pub protocol: Protocol,
     /// Sent with each request, in order.
     pub headers: Vec<(String, Secret)>,
-    /// A file with more headers, one `name: value` a line, read again whenever credentials are refused.
+    /// File with more headers, one `name: value` a line, read again after a refusal.
     pub headers_file: Option<PathBuf>,
-    /// Of the request body.
+    /// Compression of the request body.
     pub compression: Compression,
-    /// For one request, from its start to its answer.
+    /// Timeout of one request, from its start to its response.
     pub timeout: Duration,
-    /// Bytes of records, uncompressed, that may wait; the oldest go first when it is reached.
+    /// Bound of the queue in bytes, uncompressed; when it is reached the oldest records are dropped.
     pub queue_bytes: u64,
-    /// Files for TLS, each in PEM.
+    /// Files for TLS, in PEM.
     pub tls: TlsFiles,
 }
 
-/// OTLP's transports.
+/// Transports of OTLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// gRPC over HTTP/2.
@@ -42,9 +43,9 @@ words!(Protocol, "\"grpc\" or \"http/protobuf\"", "grpc" => Protocol::Grpc, "htt
 /// Compression of request bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// As they are.
+    /// Uncompressed.
     None,
-    /// gzip, which every OTLP server must take.
+    /// gzip, which every OTLP server must accept.
     Gzip,
 }
 
@@ -53,25 +54,25 @@ words!(Compression, "\"gzip\" or \"none\"", "gzip" => Compression::Gzip, "none" 
 /// PEM files for TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Certificates to trust instead of the system's.
+    /// Certificates that are trusted instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// The client's own certificate chain.
+    /// Certificate chain of the client.
     pub cert_file: Option<PathBuf>,
-    /// The client's own key.
+    /// Private key of the client.
     pub key_file: Option<PathBuf>,
 }
 
-/// Text that no log or error message may show.
+/// Text that never appears in a log or an error message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps it.
+    /// Wraps the text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the wire.
+    /// The text, for the request.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Series into OTLP's `ExportMetricsServiceRequest`, without building its tree of messages first.
+//! Encodes series as OTLP's `ExportMetricsServiceRequest` without building its message types.
 
 use std::borrow::Borrow;
 
@@ -9,7 +9,7 @@ use super::record::{MAX_RECORD_BYTES, Record};
 use super::wire;
 use accelscope_core::metric::{Instrument, Kind, Resource, Series, Timestamp, Value};
 
-/// The semantic conventions that names and attributes follow.
+/// Version of the semantic conventions that names and attributes follow.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 /// Name of the instrumentation scope.
 pub const SCOPE_NAME: &str = "accelscope";
@@ -18,22 +18,22 @@ pub const SCOPE_NAME: &str = "accelscope";
 const CUMULATIVE: u64 = 2;
 /// `DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK`.
 const NO_RECORDED_VALUE: u64 = 1;
-/// Keys and lengths of the messages around the metrics, at most.
+/// Upper bound of the keys and lengths of the messages around the metrics, in bytes.
 const ENVELOPE: usize = 64;
 
-/// Encodes collections for one resource. Keeps its buffers, so that a steady state allocates once a record and never
-/// once a point.
+/// Encodes collections of one resource. It keeps its buffers, so that in the steady state it allocates per record and not
+/// per point.
 #[derive(Debug)]
 pub struct Encoder {
-    /// `ResourceMetrics.resource`, ready.
+    /// Encoded `ResourceMetrics.resource`.
     resource: Vec<u8>,
-    /// `ScopeMetrics.scope`, ready.
+    /// Encoded `ScopeMetrics.scope`.
     scope: Vec<u8>,
-    /// `schema_url`, the same field in both messages.
+    /// Encoded `schema_url`, the same field in both messages.
     schema: Vec<u8>,
     limit: usize,
     order: Vec<u32>,
-    /// Name, description and unit of the metric in work.
+    /// Encoded name, description and unit of the current metric.
     header: Vec<u8>,
     point: Vec<u8>,
     points: Vec<u8>,
@@ -42,12 +42,12 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// For everything that `resource` produces.
+    /// An encoder for the series of `resource`.
     pub fn new(resource: &Resource) -> Self {
         Self::with_limit(resource, MAX_RECORD_BYTES)
     }
 
-    /// With another size limit of a record in bytes.
+    /// An encoder with another size limit of a record, in bytes.
     pub fn with_limit(resource: &Resource, limit: usize) -> Self {
         let mut attributes = Vec::new();
         for (key, value) in resource.iter() {
@@ -77,11 +77,11 @@ impl Encoder {
         }
     }
 
-    /// One collection, made at `now`: one metric an instrument, in the order of their names, cut into as many records
-    /// as the size limit asks for. A point that alone exceeds the limit still gets a record.
+    /// Encodes one collection, made at `now`: one metric per instrument, ordered by name, split into records by the size
+    /// limit. A point that alone exceeds the limit gets a record of its own.
     ///
-    /// A value that does not fit its instrument ([`Value::is_valid_for`]) is left out and logged: it is a fault of the
-    /// program, and a wrong number would be worse than none.
+    /// A value that does not fit its instrument ([`Value::is_valid_for`]) is left out and logged: it is a bug, and a wrong
+    /// number would be worse than none.
     pub fn encode<S: Borrow<Series>>(&mut self, series: &[S], now: Timestamp) -> Vec<Record> {
         let mut records = Vec::new();
         let mut order = std::mem::take(&mut self.order);
@@ -180,7 +180,7 @@ impl Encoder {
     }
 }
 
-/// The body of a `NumberDataPoint` or `HistogramDataPoint`: times stand in the same fields of both.
+/// Body of a `NumberDataPoint` or `HistogramDataPoint`; the fields of the times are the same in both.
 fn encode_point(series: &Series, buf: &mut Vec<u8>) {
     let histogram = matches!(series.instrument.kind, Kind::Histogram(_));
     if let Some(start) = series.start.filter(|_| series.instrument.kind != Kind::Gauge) {

@@ -1,49 +1,49 @@
-//! Why a destination cannot be used as it is configured.
+//! Errors in the configuration of a destination.
 
 use std::io;
 use std::path::PathBuf;
 
-/// A destination that cannot work, found before the first request. Each names the destination and what to mend.
+/// An unusable destination, found before the first request. The message names the destination and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Two destinations share a name, and nobody could tell their metrics apart.
+    /// Two destinations share a name, so that their metrics could not be distinguished.
     #[error("OTLP destination \"{name}\" is there twice; give one of them another name")]
     DuplicateName {
         /// The name.
         name: String,
     },
-    /// The endpoint cannot be requested.
+    /// The endpoint is invalid.
     #[error("OTLP destination \"{destination}\": endpoint {problem}")]
     Endpoint {
-        /// Which destination.
+        /// Name of the destination.
         destination: String,
-        /// What is wrong with it and how to mend it; never its user or password.
+        /// The fault and its remedy, without user or password.
         problem: String,
     },
-    /// A header's name or value is not allowed in HTTP.
+    /// The name or value of a header is not allowed in HTTP.
     #[error("OTLP destination \"{destination}\": header \"{name}\" has {problem}")]
     Header {
-        /// Which destination.
+        /// Name of the destination.
         destination: String,
         /// The header's name.
         name: String,
-        /// What is wrong; never the value.
+        /// The fault, without the value.
         problem: &'static str,
     },
     /// A line of the headers file has no colon.
     #[error("OTLP destination \"{destination}\": {path} line {line}: expected `name: value`", path = .path.display())]
     HeadersLine {
-        /// Which destination.
+        /// Name of the destination.
         destination: String,
         /// The headers file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Number of the line, from 1.
         line: usize,
     },
     /// A file cannot be read.
     #[error("OTLP destination \"{destination}\": cannot read {what} {path}", path = .path.display())]
     File {
-        /// Which destination.
+        /// Name of the destination.
         destination: String,
         /// The configuration key that names the file.
         what: &'static str,
@@ -52,12 +52,12 @@ pub enum BuildError {
         /// The cause.
         source: io::Error,
     },
-    /// A TLS file holds something else than it should.
+    /// The content of a TLS file is invalid.
     #[error("OTLP destination \"{destination}\": {problem}")]
     Tls {
-        /// Which destination.
+        /// Name of the destination.
         destination: String,
-        /// What is wrong, the file included.
+        /// The fault, with the file's key.
         problem: String,
         /// The cause, where a library gave one.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,4 +1,4 @@
-//! All destinations together.
+//! Exporter to all destinations.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,51 +7,51 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::backoff::Pace;
+use super::delivery::DestinationState;
 use super::destination::Destination;
 use super::error::BuildError;
-use super::ledger::DestinationState;
 use super::queue::Usage;
 use super::record::Record;
 use super::sender::Sender;
-use super::transport::Material;
+use super::transport::ClientOptions;
+use crate::backoff::RetryPolicy;
 
-/// Pause before a sender that panicked is started again.
+/// Wait before a sender that panicked is restarted.
 const RESTART: Duration = Duration::from_secs(5);
 
-/// Queues and sends to every destination, each on its own: a dead one disturbs no other.
+/// Queues and sends to all destinations independently: an unreachable one does not affect the others.
 #[derive(Clone)]
 pub struct Exporter {
     senders: Arc<[Arc<Sender>]>,
 }
 
-/// What a flush could not deliver, by destination; empty when everything arrived.
+/// Result of a flush.
 #[derive(Debug, Clone, Default)]
 pub struct FlushReport {
-    /// Destinations for which something still waits.
-    pub left: Vec<LeftOver>,
+    /// Destinations with records that were not delivered; empty when everything arrived.
+    pub undelivered: Vec<Undelivered>,
 }
 
-/// What still waits for one destination.
+/// Records that still wait for one destination.
 #[derive(Debug, Clone)]
-pub struct LeftOver {
-    /// Its name.
+pub struct Undelivered {
+    /// Name of the destination.
     pub destination: String,
-    /// How much.
+    /// Content of its queue.
     pub waiting: Usage,
-    /// Why its last request failed, if one did.
+    /// Reason of its last failed request.
     pub last_error: Option<String>,
 }
 
 impl Exporter {
-    /// Checks each destination's endpoint, headers and files. Build it after the agent's meter provider is in place,
-    /// since its instruments are made here. Nothing is sent before [`run`](Self::run).
+    /// Validates each destination's endpoint, headers and files. Requires that the agent's meter provider is installed,
+    /// because it creates instruments. Nothing is sent before [`run`](Self::run).
     pub fn new(destinations: Vec<Destination>) -> Result<Self, BuildError> {
-        Self::with_pace(destinations, Pace::default())
+        Self::with_retry_policy(destinations, RetryPolicy::default())
     }
 
-    /// With other waits between attempts.
-    pub fn with_pace(destinations: Vec<Destination>, pace: Pace) -> Result<Self, BuildError> {
+    /// As [`new`](Self::new), with other waits between attempts.
+    pub fn with_retry_policy(destinations: Vec<Destination>, policy: RetryPolicy) -> Result<Self, BuildError> {
         let mut names = HashSet::new();
         for destination in &destinations {
             if !names.insert(destination.name.as_str()) {
@@ -59,24 +59,24 @@ impl Exporter {
                     name: destination.name.clone(),
                 });
             }
-            Material::load(destination)?;
+            ClientOptions::load(destination)?;
         }
         let senders = destinations
             .into_iter()
-            .map(|destination| Arc::new(Sender::new(destination, pace)));
+            .map(|destination| Arc::new(Sender::new(destination, policy)));
         Ok(Self {
             senders: senders.collect(),
         })
     }
 
-    /// Queues the records for every destination. Cheap, never waits, from any thread; bytes are shared.
+    /// Queues the records for every destination. Never blocks; the bytes are shared.
     pub fn push(&self, records: &[Record]) {
         for sender in self.senders.iter() {
             sender.push(records);
         }
     }
 
-    /// Sends for ever, one task a destination; to be spawned once. Dropping it stops all sending; what waits stays.
+    /// Sends until dropped, one task per destination; to be spawned once. Queued records survive the drop.
     pub async fn run(&self) {
         let mut tasks = JoinSet::new();
         let start = |tasks: &mut JoinSet<()>, at: usize, after: Duration| {
@@ -102,28 +102,28 @@ impl Exporter {
         }
     }
 
-    /// Tries to send everything until `deadline` without back-off waits; [`run`](Self::run) must be running. Returns
-    /// sooner when nothing waits any more or nothing more will go through.
+    /// Sends everything until `deadline` without backoff; [`run`](Self::run) must be running. Returns earlier when the
+    /// queues are empty or no further record can be delivered.
     pub async fn flush(&self, deadline: Instant) -> FlushReport {
         futures_util::future::join_all(self.senders.iter().map(|sender| sender.flush(deadline))).await;
-        let left = self.states().into_iter().filter(|state| state.waiting.records > 0);
+        let states = self.states().into_iter().filter(|state| state.waiting.records > 0);
         FlushReport {
-            left: left
-                .map(|state| LeftOver {
+            undelivered: states
+                .map(|state| Undelivered {
                     destination: state.name,
                     waiting: state.waiting,
-                    last_error: state.last_error.map(|(_, said)| said),
+                    last_error: state.last_error.map(|(_, message)| message),
                 })
                 .collect(),
         }
     }
 
-    /// What each destination looks like, in the order of the configuration.
+    /// State of each destination, in the order of the configuration.
     pub fn states(&self) -> Vec<DestinationState> {
         self.senders.iter().map(|sender| sender.state()).collect()
     }
 
-    /// What the destination of that name looks like.
+    /// State of the destination of that name.
     pub fn state(&self, destination: &str) -> Option<DestinationState> {
         self.states().into_iter().find(|state| state.name == destination)
     }

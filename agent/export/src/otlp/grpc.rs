@@ -8,6 +8,8 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use accelscope_core::chain;
+
 use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
 use super::credentials::USER_AGENT;
 use super::destination::{Compression, Destination};
@@ -16,7 +18,7 @@ use super::tls::Tls;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
-/// A channel and what each request carries.
+/// A channel, and the metadata of each request.
 pub(super) struct Client {
     grpc: tonic::client::Grpc<Channel>,
     metadata: MetadataMap,
@@ -24,16 +26,16 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(destination: &Destination, headers: HeaderMap, tls: Option<Tls>) -> Result<Self, BuildError> {
-        let wrong = |error: tonic::transport::Error| BuildError::Endpoint {
+        let invalid = |error: tonic::transport::Error| BuildError::Endpoint {
             destination: destination.name.clone(),
-            problem: format!("cannot be used: {}", classify::chain(&error)),
+            problem: format!("cannot be used: {}", chain(&error)),
         };
         let mut endpoint = Endpoint::from_shared(destination.endpoint.to_string())
             .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
-            .map_err(wrong)?
+            .map_err(invalid)?
             .connect_timeout(destination.timeout);
         if let Some(tls) = tls {
-            endpoint = endpoint.tls_config(tls.into_tonic()).map_err(wrong)?;
+            endpoint = endpoint.tls_config(tls.into_tonic()).map_err(invalid)?;
         }
         let mut grpc = tonic::client::Grpc::new(endpoint.connect_lazy())
             .max_decoding_message_size(MAX_RESPONSE_BYTES)
@@ -60,7 +62,7 @@ impl Client {
     }
 }
 
-/// Messages as the bytes that they already are.
+/// Codec of messages that are encoded already.
 struct Raw;
 
 impl Codec for Raw {

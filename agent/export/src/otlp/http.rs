@@ -50,7 +50,7 @@ impl Pool {
     }
 }
 
-/// Connections kept alive, and what each request carries.
+/// A pool of connections, and the headers of each request.
 pub(super) struct Client {
     pool: Pool,
     uri: Uri,
@@ -112,7 +112,8 @@ fn body(mut records: Vec<Bytes>, compression: Compression) -> Bytes {
             joined.freeze()
         }
         Compression::Gzip => {
-            // The fastest level: names repeat so much that more effort gains little, and the node's CPU is not ours.
+            // The fastest level: names repeat so often that a higher one gains little, and the node's CPU time belongs to
+            // its workload.
             let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
             let written = records.iter().try_for_each(|record| encoder.write_all(record));
             #[expect(

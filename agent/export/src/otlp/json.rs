@@ -1,4 +1,4 @@
-//! A record as OTLP-JSON: one object a line, as OpenTelemetry's file exporter specification wants it.
+//! Records as OTLP/JSON, one object per line (OpenTelemetry specification, "OTLP File Exporter").
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::record::Record;
 
-/// Why a record has no JSON form.
+/// A record that cannot be converted to JSON.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// Its bytes are no OTLP request.
+    /// Its bytes are not an OTLP request.
     #[error("the record is no OTLP request")]
     Decode(#[from] prost::DecodeError),
-    /// It cannot be written as JSON.
+    /// The request cannot be serialized.
     #[error("the record cannot be written as JSON")]
     Encode(#[from] serde_json::Error),
 }
@@ -26,7 +26,7 @@ pub fn json_line(record: &Record) -> Result<String, JsonError> {
     Ok(value.to_string())
 }
 
-/// Removes what is not there anyway: not every reader of OTLP-JSON takes `null` for a number.
+/// Removes `null` and empty arrays: not every reader of OTLP/JSON accepts `null` for a number.
 fn prune(value: &mut Value) {
     match value {
         Value::Object(entries) => {

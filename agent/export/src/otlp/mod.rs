@@ -1,12 +1,12 @@
-//! OTLP: series encoded once, queued within a bound, sent oldest first to each destination.
+//! OTLP: series are encoded once, queued within a bound, and sent oldest first to each destination.
 //!
 //! ```text
-//! series ──Encoder──► records ──Exporter::push──► a queue a destination ──sender──► gRPC or HTTP
+//! series ──Encoder──► records ──Exporter::push──► one queue per destination ──Sender──► gRPC or HTTP
 //! ```
 
-mod backoff;
 mod classify;
 mod credentials;
+mod delivery;
 mod destination;
 mod encode;
 mod error;
@@ -14,27 +14,21 @@ mod exporter;
 mod grpc;
 mod http;
 mod json;
-mod ledger;
-mod meters;
+mod metrics;
 mod queue;
-mod quiet;
 mod record;
 mod sender;
 mod tls;
 mod transport;
 mod wire;
 
-#[cfg(feature = "k8s-annotation")]
-pub(crate) use backoff::Backoff;
-pub use backoff::{LONGEST_ASKED, Pace};
+pub use crate::backoff::{MAX_RETRY_AFTER, RetryPolicy};
+pub use delivery::{DestinationState, Totals};
 pub use destination::{Compression, Destination, Protocol, Secret, TlsFiles};
 pub use encode::{Encoder, SCHEMA_URL, SCOPE_NAME};
 pub use error::BuildError;
-pub use exporter::{Exporter, FlushReport, LeftOver};
+pub use exporter::{Exporter, FlushReport, Undelivered};
 pub use json::{JsonError, json_line};
-pub use ledger::{DestinationState, Totals};
 pub use queue::{Loss, MemoryQueue, Queue, Usage};
-#[cfg(feature = "k8s-annotation")]
-pub(crate) use quiet::Quiet;
 pub use record::{MAX_RECORD_BYTES, Record};
 pub use sender::MAX_REQUEST_BYTES;

@@ -1,55 +1,55 @@
-//! Records that wait for one destination: in order, within a bound, each loss told.
+//! Bounded queue of one destination that reports each record it drops.
 
 use std::collections::VecDeque;
 
 use super::record::Record;
 
-/// What waits, those in flight included.
+/// Content of a queue, records in flight included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Records.
     pub records: usize,
-    /// Data points in them.
+    /// Data points of the records.
     pub points: u64,
-    /// Their bytes, uncompressed.
+    /// Bytes of the records, uncompressed.
     pub bytes: u64,
 }
 
-/// Why the queue gave up a record.
+/// Reason for which the queue dropped a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// The bound was reached and it was the oldest.
+    /// It was the oldest when the bound was reached.
     QueueFull,
-    /// It alone is larger than the bound.
+    /// It alone exceeds the bound.
     TooLarge,
 }
 
-/// Where records wait. The seam behind which they may lie elsewhere than in memory.
+/// Storage of the records that wait for a destination.
 ///
-/// The records handed out by [`take`](Self::take) are *in flight* until [`acknowledge`](Self::acknowledge) or
-/// [`release`](Self::release), and are never given up meanwhile.
+/// The records returned by [`take`](Self::take) are *in flight* until [`acknowledge`](Self::acknowledge) or
+/// [`release`](Self::release); they are not dropped in between.
 pub trait Queue: Send {
-    /// Puts a record at the end. `lost` hears of each record that had to go for it, which may be itself.
+    /// Appends a record. `lost` is called for each record that is dropped for it, which may be the record itself.
     fn push(&mut self, record: Record, lost: &mut dyn FnMut(&Record, Loss));
 
-    /// Takes the oldest records in flight, as many as `max_bytes` and `max_records` allow and at least one if any
-    /// waits. None may be in flight already.
+    /// Puts the oldest records in flight, as many as `max_bytes` and `max_records` allow and at least one unless the queue
+    /// is empty. No record may be in flight already.
     fn take(&mut self, max_bytes: u64, max_records: usize) -> Vec<Record>;
 
-    /// Everything in flight is done with, delivered or not.
+    /// Removes the records in flight, delivered or not.
     fn acknowledge(&mut self);
 
-    /// Everything in flight waits again, at its old place. `lost` hears of what the bound no longer allows.
+    /// Returns the records in flight to their old place. `lost` is called for each record beyond the bound.
     fn release(&mut self, lost: &mut dyn FnMut(&Record, Loss));
 
-    /// What waits, those in flight included.
+    /// Content, records in flight included.
     fn usage(&self) -> Usage;
 
-    /// Bytes that may wait.
+    /// Bound in bytes.
     fn limit(&self) -> u64;
 }
 
-/// In memory; the bytes are shared with the queues of other destinations.
+/// Queue in memory; the bytes of a record are shared with the queues of other destinations.
 #[derive(Debug)]
 pub struct MemoryQueue {
     limit: u64,
@@ -59,8 +59,8 @@ pub struct MemoryQueue {
 }
 
 impl MemoryQueue {
-    /// Holds at most `limit` bytes. While records are in flight it may hold these and one more record if both together
-    /// exceed the limit.
+    /// A queue of at most `limit` bytes. While records are in flight it keeps these and the newest record even beyond the
+    /// limit.
     pub const fn new(limit: u64) -> Self {
         Self {
             limit,
@@ -82,7 +82,7 @@ impl MemoryQueue {
         Some(record)
     }
 
-    /// Gives up the oldest that are not in flight until the bound holds; the newest stays.
+    /// Drops the oldest records that are not in flight until the bound holds; the newest stays.
     fn shrink(&mut self, lost: &mut dyn FnMut(&Record, Loss)) {
         while self.usage.bytes > self.limit && self.records.len() > self.in_flight + 1 {
             if let Some(record) = self.remove(self.in_flight) {
@@ -172,9 +172,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens: what was queued was sent, was told as lost, or waits; in order; within the bound.
+        /// Each queued point is sent, reported as lost, or still queued; in order and within the bound.
         #[test]
-        fn nothing_is_lost_untold(steps in steps()) {
+        fn nothing_is_lost_without_a_report(steps in steps()) {
             const LIMIT: u64 = 300;
             let mut queue = MemoryQueue::new(LIMIT);
             let (mut next, mut queued, mut sent, mut dropped) = (0u64, 0u64, 0u64, 0u64);
@@ -213,7 +213,7 @@ mod tests {
                     }
                 }
                 for (gone, why) in lost {
-                    prop_assert!(!flight.contains(&gone), "given up while in flight");
+                    prop_assert!(!flight.contains(&gone), "dropped while in flight");
                     dropped += gone.points;
                     let at = match why {
                         Loss::QueueFull => flight.len(),

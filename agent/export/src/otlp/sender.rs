@@ -1,4 +1,4 @@
-//! One destination's sender: oldest first, one request in flight, until it arrives or can never arrive.
+//! Sender of one destination: oldest records first, one request in flight, retried until it is accepted or refused.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,135 +8,139 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::backoff::{Backoff, Pace};
-use super::classify::{self, Answer, Verdict, chain};
+use super::classify::{self, Answer, Verdict};
+use super::delivery::{Delivery, DestinationState};
 use super::destination::Destination;
 use super::error::BuildError;
-use super::ledger::{DestinationState, Ledger};
 use super::queue::MemoryQueue;
-use super::quiet::Quiet;
 use super::record::Record;
-use super::transport::{Client, Material};
+use super::transport::{Client, ClientOptions};
+use crate::backoff::{Backoff, RetryPolicy};
+use crate::log_limiter::LogLimiter;
+use accelscope_core::chain;
+use accelscope_core::metric::Timestamp;
 
-/// Records are joined up to this many bytes, before compression: below the 4 MiB that a gRPC server takes by default.
+/// Largest request in bytes, before compression: below the 4 MiB that a gRPC server accepts by default.
 pub const MAX_REQUEST_BYTES: u64 = 3_670_016;
 
-/// Between attempts while flushing, when back-off waits are skipped.
+/// Wait between attempts while flushing, instead of backoff.
 const FLUSH_PAUSE: Duration = Duration::from_millis(100);
 
-/// Everything of one destination.
+/// Sender of one destination.
 pub(super) struct Sender {
     destination: Destination,
-    pace: Pace,
-    ledger: Mutex<Ledger>,
-    /// Something was queued.
+    policy: RetryPolicy,
+    delivery: Mutex<Delivery>,
+    /// Notified when records are queued.
     arrived: Notify,
-    /// The queue may have become empty, or a flush hopeless.
+    /// Notified when the queue may have become empty or a flush is abandoned.
     progress: Notify,
-    /// Until when a flush runs, while it does.
+    /// Deadline of the running flush.
     flush: watch::Sender<Option<Instant>>,
-    hopeless: watch::Sender<bool>,
-    quiet: Quiet,
-    /// A failure was logged and its end was not.
-    told: AtomicBool,
+    /// Whether the running flush cannot deliver any more.
+    abandoned: watch::Sender<bool>,
+    limiter: LogLimiter,
+    /// Whether a failure was logged and the recovery from it was not.
+    failure_logged: AtomicBool,
 }
 
-/// What the task itself keeps between requests.
-struct Course {
+/// State of the task between requests.
+struct RequestState {
     client: Option<Client>,
     backoff: Backoff,
-    /// Sizes, in records, of the pieces that a refused request is being sent in; the last is next.
+    /// Sizes, in records, of the parts that a refused request was split into; the last is sent next.
     pieces: Vec<usize>,
 }
 
 impl Sender {
-    pub(super) fn new(destination: Destination, pace: Pace) -> Self {
+    pub(super) fn new(destination: Destination, policy: RetryPolicy) -> Self {
         let queue = Box::new(MemoryQueue::new(destination.queue_bytes));
         Self {
-            ledger: Mutex::new(Ledger::new(queue, &destination.name)),
+            delivery: Mutex::new(Delivery::new(queue, &destination.name)),
             destination,
-            pace,
+            policy,
             arrived: Notify::new(),
             progress: Notify::new(),
             flush: watch::Sender::new(None),
-            hopeless: watch::Sender::new(false),
-            quiet: Quiet::default(),
-            told: AtomicBool::new(false),
+            abandoned: watch::Sender::new(false),
+            limiter: LogLimiter::default(),
+            failure_logged: AtomicBool::new(false),
         }
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn delivery(&self) -> MutexGuard<'_, Delivery> {
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn push(&self, records: &[Record]) {
-        let dropped = self.ledger().push(records);
+        let dropped = self.delivery().push(records);
         self.arrived.notify_one();
         if dropped > 0
-            && let Some(unsaid) = self.quiet.may_say("queue_full")
+            && let Some(suppressed) = self.limiter.admit("queue_full")
         {
             tracing::warn!(
                 destination = self.destination.name,
                 points = dropped,
-                unsaid,
-                "the queue is full and its oldest points are dropped; mend the destination or raise queue_bytes"
+                suppressed,
+                "the queue is full and its oldest points are dropped; restore the destination or raise queue_bytes"
             );
         }
     }
 
     pub(super) fn state(&self) -> DestinationState {
-        self.ledger().state(&self.destination.name, &self.destination.endpoint)
+        self.delivery()
+            .state(&self.destination.name, &self.destination.endpoint)
     }
 
-    /// Sends for ever.
+    /// Sends until dropped.
     pub(super) async fn run(&self) {
-        self.ledger().release();
+        self.delivery().release();
         let mut flush = self.flush.subscribe();
-        let mut course = Course {
+        let mut state = RequestState {
             client: None,
-            backoff: Backoff::new(self.pace),
+            backoff: Backoff::new(self.policy),
             pieces: Vec::new(),
         };
         loop {
-            let batch = self.take(&mut course);
+            let batch = self.take(&mut state);
             if batch.is_empty() {
                 self.progress.notify_waiters();
                 self.arrived.notified().await;
                 continue;
             }
             let started = Instant::now();
-            let answer = self.attempt(&mut course, &batch).await;
+            let answer = self.attempt(&mut state, &batch).await;
             if answer.reconnect {
-                course.client = None;
+                state.client = None;
             }
-            let wait = self.conclude(&mut course, &batch, answer, started.elapsed());
+            let wait = self.conclude(&mut state, &batch, answer, started.elapsed());
             if let Some(wait) = wait {
-                self.pause(&mut flush, wait).await;
+                self.sleep(&mut flush, wait).await;
             }
         }
     }
 
-    fn take(&self, course: &mut Course) -> Vec<Record> {
-        let mut ledger = self.ledger();
-        if ledger.usage().records == 0 {
-            course.pieces.clear();
+    fn take(&self, state: &mut RequestState) -> Vec<Record> {
+        let mut delivery = self.delivery();
+        if delivery.usage().records == 0 {
+            state.pieces.clear();
         }
-        // One record is enough to learn whether a refusal has been mended.
-        let most = if ledger.is_blocked() {
+        // One record suffices to find out whether the destination still refuses everything.
+        let max_records = if delivery.is_blocked() {
             1
         } else {
-            course.pieces.pop().unwrap_or(usize::MAX)
+            state.pieces.pop().unwrap_or(usize::MAX)
         };
-        ledger.take(MAX_REQUEST_BYTES, most)
+        delivery.take(MAX_REQUEST_BYTES, max_records)
     }
 
-    async fn attempt(&self, course: &mut Course, batch: &[Record]) -> Answer {
-        let mut client = match course.client.take() {
+    async fn attempt(&self, state: &mut RequestState, batch: &[Record]) -> Answer {
+        let mut client = match state.client.take() {
             Some(client) => client,
             None => match self.connect().await {
                 Ok(client) => client,
                 Err(error) => {
-                    let remedy = "mend the file or setting that the message names";
+                    let remedy = "correct the file or setting that the message names";
                     return Answer::new(
                         Verdict::Hold {
                             reason: "configuration",
@@ -149,97 +153,98 @@ impl Sender {
         };
         let bytes: Vec<Bytes> = batch.iter().map(|record| record.bytes.clone()).collect();
         let answer = client.send(&self.destination, bytes).await;
-        course.client = Some(client);
+        state.client = Some(client);
         answer
     }
 
     async fn connect(&self) -> Result<Client, BuildError> {
         let destination = self.destination.clone();
-        // Reading may block: certificates lie in many files, secrets perhaps on a network.
-        let read = tokio::task::spawn_blocking(move || Material::load(&destination)).await;
-        let material = read.unwrap_or_else(|_| Material::load(&self.destination))?;
-        Client::new(&self.destination, material)
+        // Blocking: certificates are in many files, secrets possibly on a network file system.
+        let loaded = tokio::task::spawn_blocking(move || ClientOptions::load(&destination)).await;
+        let options = loaded.unwrap_or_else(|_| ClientOptions::load(&self.destination))?;
+        Client::new(&self.destination, options)
     }
 
-    /// Books the answer; returns how long to wait before the next attempt.
-    fn conclude(&self, course: &mut Course, batch: &[Record], answer: Answer, took: Duration) -> Option<Duration> {
-        let Answer { verdict, said, .. } = answer;
-        let mut ledger = self.ledger();
+    /// Applies the answer to the queue; returns the wait before the next attempt.
+    fn conclude(&self, state: &mut RequestState, batch: &[Record], answer: Answer, took: Duration) -> Option<Duration> {
+        let Answer { verdict, message, .. } = answer;
+        let mut delivery = self.delivery();
         if !matches!(verdict, Verdict::Accepted { .. }) {
-            ledger.last_error = Some((accelscope_core::metric::Timestamp::now(), said.clone()));
+            delivery.last_error = Some((Timestamp::now(), message.clone()));
         }
         if !matches!(verdict, Verdict::Hold { .. }) {
-            ledger.block(None);
+            delivery.block(None);
         }
         match verdict {
             Verdict::Accepted { rejected } => {
-                ledger
-                    .meters()
+                delivery
+                    .metrics()
                     .request(if rejected > 0 { "partial" } else { "accepted" }, took);
-                ledger.sent(rejected);
-                drop(ledger);
-                course.backoff.reset();
-                self.log_accepted(rejected, &said);
+                delivery.sent(rejected);
+                drop(delivery);
+                state.backoff.reset();
+                self.log_accepted(rejected, &message);
                 None
             }
-            Verdict::Retry { asked } => {
-                ledger.meters().request("retry", took);
-                ledger.release();
-                drop(ledger);
-                course.pieces.push(batch.len());
-                self.log_failed("retry", &said, classify::remedy_of_retry(&said));
-                let wait = course.backoff.next(asked);
-                Some(self.in_a_hurry(asked).unwrap_or(wait))
+            Verdict::Retry { retry_after } => {
+                delivery.metrics().request("retry", took);
+                delivery.release();
+                drop(delivery);
+                state.pieces.push(batch.len());
+                self.log_failed("retry", &message, classify::remedy_of_retry(&message));
+                let wait = state.backoff.next(retry_after);
+                Some(self.flush_wait(retry_after).unwrap_or(wait))
             }
             Verdict::Hold { reason, remedy } => {
-                ledger.meters().request("refused", took);
-                ledger.block(Some(reason));
-                ledger.release();
-                drop(ledger);
-                // With the next client come the headers and certificates of then.
-                course.client = None;
-                self.log_failed(reason, &said, remedy);
-                self.give_up();
-                Some(self.pace.probe())
+                delivery.metrics().request("refused", took);
+                delivery.block(Some(reason));
+                delivery.release();
+                drop(delivery);
+                // The next client reads headers and certificates again.
+                state.client = None;
+                self.log_failed(reason, &message, remedy);
+                self.abandon_flush();
+                Some(self.policy.probe())
             }
             Verdict::Drop { reason, split } => {
-                ledger.meters().request("rejected", took);
+                delivery.metrics().request("rejected", took);
                 if split && batch.len() > 1 {
-                    ledger.release();
+                    delivery.release();
                     let half = batch.len() / 2;
-                    course.pieces.extend([batch.len() - half, half]);
+                    state.pieces.extend([batch.len() - half, half]);
                 } else {
-                    ledger.refused(reason);
-                    drop(ledger);
+                    delivery.refused(reason);
+                    drop(delivery);
                     let points: u64 = batch.iter().map(|record| record.points).sum();
-                    self.log_dropped(reason, points, &said);
+                    self.log_dropped(reason, points, &message);
                 }
                 None
             }
         }
     }
 
-    /// While flushing: a short wait, or what the server asked for if that still leaves time.
-    fn in_a_hurry(&self, asked: Option<Duration>) -> Option<Duration> {
+    /// Wait before the next attempt while flushing: a short one, or the server's `retry_after`. The flush is abandoned when
+    /// it does not end before the deadline.
+    fn flush_wait(&self, retry_after: Option<Duration>) -> Option<Duration> {
         let deadline = (*self.flush.borrow())?;
-        let wait = asked.unwrap_or_default().max(FLUSH_PAUSE);
+        let wait = retry_after.unwrap_or_default().max(FLUSH_PAUSE);
         if Instant::now() + wait >= deadline {
-            self.give_up();
+            self.abandon_flush();
         }
         Some(wait)
     }
 
-    fn give_up(&self) {
+    fn abandon_flush(&self) {
         if self.flush.borrow().is_some() {
-            self.hopeless.send_replace(true);
+            self.abandoned.send_replace(true);
             self.progress.notify_waiters();
         }
     }
 
-    /// Sleeps, or until a flush begins; returns at once if one began during the request.
-    async fn pause(&self, flush: &mut watch::Receiver<Option<Instant>>, wait: Duration) {
+    /// Sleeps until a flush begins; returns at once if one began during the request.
+    async fn sleep(&self, flush: &mut watch::Receiver<Option<Instant>>, wait: Duration) {
         let begun = async {
-            // The sender of these changes is a field of ours, so it does not go away meanwhile.
+            // The channel stays open: its sender is a field of `self`.
             while flush.changed().await.is_ok() && flush.borrow_and_update().is_none() {}
         };
         tokio::select! {
@@ -248,69 +253,69 @@ impl Sender {
         }
     }
 
-    /// Has everything sent without back-off waits. Returns when nothing waits any more, when it became clear that
-    /// nothing more will go through, or at `deadline`.
+    /// Has everything sent without backoff. Returns when the queue is empty, when no further record can be delivered, or
+    /// at `deadline`.
     pub(super) async fn flush(&self, deadline: Instant) {
-        self.hopeless.send_replace(false);
+        self.abandoned.send_replace(false);
         self.flush.send_replace(Some(deadline));
         let done = async {
             loop {
                 let progress = self.progress.notified();
                 tokio::pin!(progress);
                 progress.as_mut().enable();
-                if self.ledger().usage().records == 0 || *self.hopeless.borrow() {
+                if self.delivery().usage().records == 0 || *self.abandoned.borrow() {
                     return;
                 }
                 progress.await;
             }
         };
-        // At the deadline the caller reads from the state what is left.
+        // At the deadline the caller reads the rest from the state.
         tokio::time::timeout_at(deadline, done).await.unwrap_or_default();
         self.flush.send_replace(None);
     }
 
-    fn log_accepted(&self, rejected: u64, said: &str) {
+    fn log_accepted(&self, rejected: u64, message: &str) {
         let destination = &self.destination.name;
-        if self.told.swap(false, Ordering::Relaxed) {
+        if self.failure_logged.swap(false, Ordering::Relaxed) {
             tracing::info!(destination, "destination accepts points again");
         }
         if rejected > 0 {
-            self.log_dropped("partial_success", rejected, said);
-        } else if !said.is_empty()
-            && let Some(unsaid) = self.quiet.may_say("warning")
+            self.log_dropped("partial_success", rejected, message);
+        } else if !message.is_empty()
+            && let Some(suppressed) = self.limiter.admit("warning")
         {
             tracing::warn!(
                 destination,
-                unsaid,
-                "destination accepted the points with a warning: {said}"
+                suppressed,
+                "destination accepted the points with a warning: {message}"
             );
         }
     }
 
-    fn log_failed(&self, cause: &'static str, said: &str, remedy: &str) {
-        if let Some(unsaid) = self.quiet.may_say(cause) {
-            self.told.store(true, Ordering::Relaxed);
+    fn log_failed(&self, reason: &'static str, message: &str, remedy: &str) {
+        if let Some(suppressed) = self.limiter.admit(reason) {
+            self.failure_logged.store(true, Ordering::Relaxed);
             let Destination { name, endpoint, .. } = &self.destination;
-            let waiting = self.ledger().usage();
+            let waiting = self.delivery().usage();
             tracing::warn!(
                 destination = name,
                 %endpoint,
-                reason = cause,
-                unsaid,
+                reason,
+                suppressed,
                 points = waiting.points,
-                "points wait in the queue, destination failed: {said}; {remedy}"
+                "points wait in the queue, destination failed: {message}; {remedy}"
             );
         }
     }
 
-    fn log_dropped(&self, reason: &'static str, points: u64, said: &str) {
-        if let Some(unsaid) = self.quiet.may_say(reason) {
+    fn log_dropped(&self, reason: &'static str, points: u64, message: &str) {
+        if let Some(suppressed) = self.limiter.admit(reason) {
             tracing::warn!(
                 destination = self.destination.name,
                 reason,
                 points,
-                unsaid,
-                "destination refused points for good, they are dropped: {said}"
+                suppressed,
+                "destination refused points for good, they are dropped: {message}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! TLS from PEM files, for both transports.
+//! TLS configuration from PEM files, for both transports.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::credentials::read;
 use super::destination::Destination;
 use super::error::BuildError;
 
-/// The files' contents, checked.
+/// Validated contents of the files.
 #[derive(Debug)]
 pub(super) struct Tls {
     config: ClientConfig,
@@ -20,7 +20,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Reads the destination's files; `None` where its endpoint is plain `http`.
+    /// Reads the destination's files; `None` where the scheme of its endpoint is not `https`.
     pub(super) fn load(destination: &Destination) -> Result<Option<Self>, BuildError> {
         if destination.endpoint.scheme() != "https" {
             return Ok(None);

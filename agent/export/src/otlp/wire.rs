@@ -1,4 +1,4 @@
-//! The few protobuf shapes that OTLP needs, written straight into a buffer.
+//! Protobuf fields of OTLP, written directly into a buffer.
 //!
 //! Field numbers in this module's callers are those of opentelemetry-proto 1.11 (`metrics/v1`, `common/v1`).
 
@@ -12,7 +12,7 @@ pub(super) const fn delimited_len(body: usize) -> usize {
     1 + encoded_len_varint(body as u64) + body
 }
 
-/// Key and length; the body follows.
+/// Key and length of a length-delimited field; its body follows.
 pub(super) fn open(tag: u32, body: usize, buf: &mut Vec<u8>) {
     encode_key(tag, WireType::LengthDelimited, buf);
     encode_varint(body as u64, buf);
@@ -24,7 +24,7 @@ pub(super) fn delimited(tag: u32, body: &[u8], buf: &mut Vec<u8>) {
     buf.put_slice(body);
 }
 
-/// A string field, left out when empty as proto3 does.
+/// A string field, omitted when empty as in proto3.
 pub(super) fn text(tag: u32, text: &str, buf: &mut Vec<u8>) {
     if !text.is_empty() {
         delimited(tag, text.as_bytes(), buf);

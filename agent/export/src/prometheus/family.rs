@@ -1,4 +1,4 @@
-//! One metric family: its comments and its samples.
+//! A metric family: its comments and its samples.
 
 use super::labels::{escape_into, put};
 use super::name::unit_of;
@@ -13,7 +13,7 @@ pub enum Format {
     OpenMetrics,
 }
 
-/// A live series: the text of its labels, its value, and since when it grows.
+/// A live series: the text of its labels, its value, and its start time.
 pub(super) struct Sample<'a> {
     pub(super) labels: String,
     pub(super) value: &'a Value,
@@ -21,18 +21,17 @@ pub(super) struct Sample<'a> {
     pub(super) start: Option<Timestamp>,
 }
 
-/// What all samples of a family share.
+/// Properties that the samples of a family share.
 pub(super) struct Family<'a> {
     pub(super) instrument: &'a Instrument,
-    /// Translated, with `_total` where it is a counter.
+    /// Translated name, with `_total` for a counter.
     pub(super) name: &'a str,
     pub(super) format: Format,
     pub(super) created: bool,
 }
 
 impl Family<'_> {
-    /// Appends the comments and all samples. Samples of the same labels would make a scraper refuse or warn: the one
-    /// read last stays.
+    /// Appends the comments and all samples. Of samples with the same labels, which a scraper refuses, the last one is kept.
     pub(super) fn write(&self, out: &mut String, mut samples: Vec<Sample<'_>>) {
         samples.sort_by(|a, b| a.labels.cmp(&b.labels).then(b.time.cmp(&a.time)));
         samples.dedup_by(|a, b| a.labels == b.labels);
@@ -68,7 +67,7 @@ impl Family<'_> {
         }
     }
 
-    /// OpenMetrics names a counter's family without `_total`; an up-down counter is a gauge to both formats.
+    /// Name and type: a counter's family has no `_total` in OpenMetrics, and an up-down counter is a gauge in both formats.
     fn typed_name(&self) -> (&str, &'static str) {
         match (self.instrument.kind, self.format) {
             (Kind::Counter, Format::OpenMetrics) => (self.name.strip_suffix("_total").unwrap_or(self.name), "counter"),
@@ -96,7 +95,7 @@ impl Family<'_> {
         write_line(out, self.name, "_sum", labels, |out| {
             self.write_float(out, histogram.sum);
         });
-        // Not the histogram's own count: both formats demand that it equals the last bucket.
+        // Not the histogram's count: both formats require the value of the last bucket.
         write_line(out, self.name, "_count", labels, |out| {
             put(out, format_args!("{cumulative}"));
         });
@@ -110,8 +109,8 @@ impl Family<'_> {
         }
     }
 
-    /// The shortest text that reads back as the same number. OpenMetrics demands `le="1.0"` (its "Considerations:
-    /// Canonical Numbers"), while text 0.0.4 has always had `le="1"`.
+    /// Appends the shortest text that parses as the same number. OpenMetrics requires `le="1.0"` ("Considerations: Canonical
+    /// Numbers"), text 0.0.4 has `le="1"`.
     fn write_float(&self, out: &mut String, number: f64) {
         let start = out.len();
         put(out, format_args!("{number:?}"));

@@ -1,4 +1,4 @@
-//! Attributes into the text between a sample's braces.
+//! Translation of attributes to labels.
 
 use std::collections::HashMap;
 use std::fmt::{Arguments, Write};
@@ -6,16 +6,16 @@ use std::fmt::{Arguments, Write};
 use super::name::label_name;
 use accelscope_core::metric::AttributeValue;
 
-/// Label names of one rendering, translated once each.
+/// Label names of one rendering, each translated once.
 #[derive(Default)]
 pub(super) struct LabelNames<'a>(HashMap<&'a str, Option<String>>);
 
 impl<'a> LabelNames<'a> {
-    /// The attributes as `a="1",b="2"`, sorted by label; empty where nothing is left.
+    /// The attributes as `a="1",b="2"`, sorted by label; empty without any label.
     ///
-    /// Keys that become the same label share it: their values are joined with `;` in the order of their keys
-    /// (OpenTelemetry's Prometheus compatibility, "Metric Attributes"). Labels that begin with `__` belong to the
-    /// scraper, which would drop them or refuse the scrape, and so does `le` in a histogram (`reserved`).
+    /// The values of keys with the same label are joined with `;` in the order of the keys (OpenTelemetry's Prometheus
+    /// compatibility, "Metric Attributes"). Labels that begin with `__`, and `le` in a histogram (`reserved`), belong to the
+    /// scraper, which would drop them or refuse the scrape; they are left out.
     pub(super) fn render(
         &mut self,
         attributes: impl IntoIterator<Item = (&'a str, &'a AttributeValue)>,
@@ -59,7 +59,7 @@ pub(super) fn put(text: &mut String, what: Arguments<'_>) {
     let _ = text.write_fmt(what);
 }
 
-/// Both formats' escapes; the quote is one of them in label values everywhere and in OpenMetrics' HELP.
+/// Appends `value` with the escapes of both formats. `quotes` escapes quotes too: in label values, and in OpenMetrics' HELP.
 pub(crate) fn escape_into(text: &mut String, value: &str, quotes: bool) {
     let mut rest = value;
     while let Some(at) = rest.find(|c| matches!(c, '\\' | '\n') || (quotes && c == '"')) {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_scraper_would_refuse_is_left_out() {
+    fn labels_of_the_scraper_are_left_out() {
         assert_eq!(
             rendered(&[("__name__", "x"), ("___", "x"), ("le", "x"), ("ok", "y")]),
             r#"ok="y""#
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_value_cannot_end_the_label() {
+    fn a_value_cannot_end_the_label() {
         assert_eq!(rendered(&[("k", "a\"} 1\n\\n")]), r#"k="a\"} 1\n\\n""#);
     }
 }

@@ -1,4 +1,4 @@
-//! Prometheus' text formats from the latest snapshot: 0.0.4 and OpenMetrics 1.0.
+//! Text formats of Prometheus: 0.0.4 and OpenMetrics 1.0.
 
 mod family;
 mod labels;

@@ -1,18 +1,18 @@
-//! Names as Prometheus itself translates OTLP: the strategy `UnderscoreEscapingWithSuffixes` of
+//! Names of metrics and labels as Prometheus translates OTLP: the strategy `UnderscoreEscapingWithSuffixes` of
 //! `prometheus/otlptranslator` 1.0.0, which Prometheus 3 pins, with Prometheus' defaults for labels
 //! (`label_name_underscore_sanitization` and `label_name_preserve_multiple_underscores`, both on).
 //!
-//! Its quirks are kept where they are visible (`TiBy` becomes `tibibytes`, `kBy` is unknown to it): a name that
-//! differed from the pushed one would be worse than an odd name.
+//! Its oddities are kept (`TiBy` becomes `tibibytes`, `kBy` is unknown to it), so that a pulled series has the name of the
+//! pushed one.
 
 use accelscope_core::metric::{Instrument, Kind};
 
-/// The name of the instrument's samples; a histogram's without `_bucket`, `_sum` and `_count`.
+/// Name of the instrument's samples; of a histogram without `_bucket`, `_sum` and `_count`.
 pub fn metric_name(instrument: &Instrument) -> String {
     translate(instrument.name, instrument.unit, instrument.kind)
 }
 
-/// The unit as OpenMetrics' `# UNIT` has it; `None` where the metric's name does not end in it, which that line demands.
+/// Unit for OpenMetrics' `# UNIT`; `None` unless the family's name ends in it, as that line requires.
 pub fn unit_of(instrument: &Instrument, family: &str) -> Option<String> {
     let unit = match (instrument.unit, instrument.kind) {
         ("1", Kind::Gauge) => "ratio".to_owned(),
@@ -22,7 +22,7 @@ pub fn unit_of(instrument: &Instrument, family: &str) -> Option<String> {
     (!unit.is_empty() && before.ends_with('_')).then_some(unit)
 }
 
-/// The label of an attribute; `None` where nothing but underscores would be left.
+/// Label of an attribute; `None` if only underscores would be left.
 pub fn label_name(key: &str) -> Option<String> {
     let label: String = key
         .chars()
@@ -42,7 +42,7 @@ fn translate(name: &str, unit: &str, kind: Kind) -> String {
     let mut tokens: Vec<&str> = name.split(|c| !is_name_char(c)).filter(|t| !t.is_empty()).collect();
     let (main, per) = unit_suffixes(unit);
     let (main, per) = (clean(&main), clean(&per));
-    // A token that is already there is not said twice; "per_" alone says nothing.
+    // A token that the name has already is not repeated.
     let per = if per == "per_" {
         ""
     } else {
@@ -83,14 +83,14 @@ fn unit_name(unit: &str) -> String {
     trimmed.strip_suffix('_').unwrap_or(trimmed).to_owned()
 }
 
-/// What is before the first `/` and what is after it, in words, the latter with `per_`. An annotation in braces
-/// silences its half.
+/// The unit before the first `/` and the one after it in words, the latter with `per_`. A part with an annotation in braces
+/// is empty.
 fn unit_suffixes(unit: &str) -> (String, String) {
     let (main, per) = unit.split_once('/').unwrap_or((unit, ""));
-    let says_something = |half: &&str| !half.is_empty() && !half.contains(['{', '}']);
-    let main = Some(main.trim()).filter(says_something).map(unit_word);
+    let is_unit = |half: &&str| !half.is_empty() && !half.contains(['{', '}']);
+    let main = Some(main.trim()).filter(is_unit).map(unit_word);
     let per = Some(per.trim())
-        .filter(says_something)
+        .filter(is_unit)
         .map(|per| format!("per_{}", per_unit_word(per)));
     (main.unwrap_or_default().to_owned(), per.unwrap_or_default())
 }
@@ -161,10 +161,7 @@ fn per_unit_word(ucum: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use accelscope_core::metric::catalogue;
 
     const ANSWERS: &str = include_str!("../../../tests/pull_names.tsv");
 
@@ -191,36 +188,6 @@ mod tests {
                 }
                 _ => panic!("a row of {} columns: {row:?}", row.len()),
             }
-        }
-    }
-
-    #[test]
-    fn no_two_instruments_share_a_name() {
-        let mut owners = BTreeMap::new();
-        for instrument in catalogue::all() {
-            let name = metric_name(instrument);
-            assert!(name.starts_with(|c: char| c.is_ascii_alphabetic()), "{name}");
-            let samples = match instrument.kind {
-                Kind::Histogram(_) => ["_bucket", "_sum", "_count"].map(|s| format!("{name}{s}")).to_vec(),
-                _ => vec![name],
-            };
-            for sample in samples {
-                let other = owners.insert(sample.clone(), instrument.name);
-                assert_eq!(other, None, "{sample} would come from {} too", instrument.name);
-            }
-        }
-    }
-
-    #[test]
-    fn no_two_attributes_of_the_catalogue_share_a_label() {
-        let mut owners = BTreeMap::new();
-        for (key, _) in accelscope_core::metric::key::ALL {
-            let label = label_name(key).unwrap();
-            assert_eq!(
-                owners.insert(label.clone(), *key),
-                None,
-                "{label} would come from {key} too"
-            );
         }
     }
 }

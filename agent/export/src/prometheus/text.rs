@@ -1,4 +1,4 @@
-//! A whole exposition.
+//! Renderer of a whole exposition.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +7,23 @@ use super::labels::LabelNames;
 use super::name::metric_name;
 use accelscope_core::metric::{AttributeValue, Instrument, Kind, Resource, Series};
 
-/// Writes series in either format: no timestamps, no scope labels, families and samples sorted.
+/// Writes series in either format, without timestamps and scope labels, with sorted families and samples.
 ///
-/// `target_info` carries every attribute of the resource, `service.name` and `service.instance.id` too: a scraper
-/// chooses `job` and `instance` itself, so that nothing else would tell them (OpenTelemetry's Prometheus compatibility,
-/// "Resource Attributes": a pull exporter's `target_info` holds the resource attributes and no other label).
+/// `target_info` has every attribute of the resource, `service.name` and `service.instance.id` included, because the scraper
+/// chooses `job` and `instance` itself (OpenTelemetry's Prometheus compatibility, "Resource Attributes": a pull exporter's
+/// `target_info` has the resource attributes and no other label).
 #[derive(Debug, Clone, Default)]
 pub struct Renderer {
-    /// Keys of resource attributes that every series gets as labels (`http.resource_labels`). A series' own attribute
-    /// of the same key wins.
+    /// Keys of resource attributes that every series gets as labels (`http.resource_labels`). An attribute of the series with
+    /// the same key takes precedence.
     pub resource_labels: Vec<String>,
-    /// Whether OpenMetrics has a `_created` sample for each cumulative series. Off by default, because Prometheus stores
-    /// those as series of their own (unless its `created-timestamp-zero-ingestion` is on), which doubles the counters
-    /// and is not what the pushed series look like.
+    /// Whether OpenMetrics has a `_created` sample for each cumulative series. Off by default: without its feature
+    /// `created-timestamp-zero-ingestion` Prometheus stores them as further series, which pushed metrics do not have.
     pub created_samples: bool,
 }
 
 impl Renderer {
-    /// The exposition. Ended series, and values that do not fit their instrument, are left out.
+    /// Renders the exposition without ended series and without values that do not fit their instrument.
     pub fn render(&self, format: Format, series: &[Series], resource: &Resource) -> String {
         let mut names = LabelNames::default();
         let mut out = String::with_capacity(256 * (series.len() + 8));

@@ -1,10 +1,10 @@
-//! One point a line, for scripts.
+//! JSON lines, one per point.
 
 use serde_json::{Map, Value as Json, json};
 
 use accelscope_core::metric::{AttributeValue, Kind, Series, Value};
 
-/// The line for one point, without its end: `time`, `start_time` for cumulative values, `name`, `unit`, `type`,
+/// The line of one point, without its line break: `time`, `start_time` for cumulative values, `name`, `unit`, `type`,
 /// `attributes`, and `value` (null once for a series that has ended) or a histogram's `count`, `sum`, `bounds`,
 /// `buckets`.
 pub fn json_line(series: &Series) -> String {

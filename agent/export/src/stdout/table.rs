@@ -7,20 +7,20 @@ use accelscope_core::metric::{Series, Timestamp};
 use accelscope_core::sampler::Finding;
 use accelscope_core::table::{Lookup, Rates, Section, number, printable};
 
-/// What the table shows.
+/// Content of the table.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The live series.
     pub series: &'a [Series],
     /// Its sections.
     pub sections: &'a [&'static Section],
-    /// What was drawn before.
+    /// Rates of the series since earlier refreshes.
     pub rates: &'a Rates,
-    /// Lines under the table: why something is missing, and what to do about it.
+    /// Lines below the sections: why something is missing, and the remedy.
     pub findings: &'a [Finding],
-    /// Columns of the terminal.
+    /// Width of the terminal, in columns.
     pub width: u16,
-    /// Now.
+    /// Current time.
     pub time: Timestamp,
 }
 
@@ -66,4 +66,52 @@ fn table(section: &Section, rows: Vec<Vec<String>>, width: u16) -> String {
         }
     }
     table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use accelscope_core::table::{name, value};
+
+    use super::*;
+
+    fn screen(rows: fn(&Lookup<'_>, &Rates) -> Vec<Vec<String>>, findings: &[Finding]) -> String {
+        static COLUMNS: [accelscope_core::table::Column; 2] = [name("DEVICE"), value("FPS")];
+        let section: &'static Section = Box::leak(Box::new(Section {
+            title: "CHIPS",
+            columns: &COLUMNS,
+            rated: &[],
+            rows,
+        }));
+        render(&View {
+            series: &[],
+            sections: &[section],
+            rates: &Rates::default(),
+            findings,
+            width: 80,
+            time: Timestamp::from_unix_nanos(0),
+        })
+    }
+
+    #[test]
+    fn a_section_has_its_title_its_columns_and_its_rows_with_numbers_to_the_right() {
+        let rows = |_: &Lookup<'_>, _: &Rates| {
+            [["chip0", "9.5"], ["chip1", "120.0"]]
+                .map(|row| row.map(String::from).to_vec())
+                .to_vec()
+        };
+        let screen = screen(rows, &[]);
+        let lines: Vec<&str> = screen.lines().skip(2).map(str::trim).collect();
+        assert_eq!(lines, ["CHIPS", "DEVICE    FPS", "chip0     9.5", "chip1   120.0"]);
+    }
+
+    #[test]
+    fn a_section_without_rows_is_left_out_and_a_finding_cannot_move_the_cursor() {
+        let findings = [Finding::warn("chips", "monitor\u{1b}[2J is off").with_remedy("switch it on")];
+        let screen = screen(|_, _| Vec::new(), &findings);
+        assert!(!screen.contains("CHIPS"), "{screen}");
+        assert!(
+            screen.contains("* monitor\u{fffd}[2J is off\n    -> switch it on\n"),
+            "{screen}"
+        );
+    }
 }

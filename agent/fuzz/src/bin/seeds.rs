@@ -1,4 +1,5 @@
-//! Writes every layout that the simulator plays into the directory that is given: what the fuzzer starts from.
+//! Writes the seeds of every fuzz target below the given directory, by default `corpus`: for `npu_smi` every layout of the
+//! stand-in for the tool.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,8 @@ use clap::ValueEnum;
 use fake_npu_smi::{Family, Fault, Options, table};
 
 fn main() -> std::io::Result<()> {
-    let directory: PathBuf = std::env::args_os().nth(1).unwrap_or_else(|| "corpus/npu_smi".into()).into();
+    let corpus: PathBuf = std::env::args_os().nth(1).unwrap_or_else(|| "corpus".into()).into();
+    let directory = corpus.join("npu_smi");
     std::fs::create_dir_all(&directory)?;
     for family in Family::value_variants() {
         for (name, fault) in [("plain", Fault::None), ("orphan", Fault::Orphan), ("zeros", Fault::Zeros)] {
@@ -21,10 +23,6 @@ fn main() -> std::io::Result<()> {
     }
     let errors = "dcmi module initialize failed. ret is -8005\n";
     std::fs::write(directory.join("error"), errors)?;
-    let blocks = "NPU ID : 1\nChip Count : 1\n\nDDR Capacity(MB) : 3\nChip ID : 0\n\nTemperature(C) : 4\nChip Name : mcu\n";
-    std::fs::write(directory.join("blocks"), blocks)?;
     let processes = "Process id:7  Process name:a  Process memory(MB):3\nChip ID : 0\n";
-    std::fs::write(directory.join("processes"), processes)?;
-    std::fs::write(directory.join("mapping"), "\tNPU ID   Chip ID   Chip Logic ID   Chip Name\n\t0   0   -   Mcu\n")?;
-    std::fs::write(directory.join("watch"), "NpuID(Idx)  Pwr(W)  Temp(C)\n0  8.7  NA\n")
+    std::fs::write(directory.join("processes"), processes)
 }

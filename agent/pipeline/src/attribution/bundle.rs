@@ -5,10 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::container::Container;
+use super::json;
 use accelscope_core::host::HostRoots;
-
-/// Longest configuration that is read: they are some ten KiB, a few hundred with many mounts and a long seccomp profile.
-pub(super) const MAX_CONFIG_BYTES: usize = 4 << 20;
 
 /// Most containerd namespaces that are looked through; usual are `k8s.io`, `moby` and `default`.
 const MAX_NAMESPACES: usize = 32;
@@ -31,7 +29,7 @@ struct Config {
 }
 
 /// containerd: `internal/cri/annotations/annotations.go` (v2.1); CRI-O: `pkg/annotations/internal.go` (v1.33), which
-/// adds the kubelet's labels as they are; nerdctl: `pkg/labels/labels.go` (v2.1).
+/// adds Kubernetes' labels as they are; nerdctl: `pkg/labels/labels.go` (v2.1).
 #[derive(Deserialize, Default)]
 struct Annotations {
     #[serde(rename = "io.kubernetes.cri.sandbox-name")]
@@ -58,7 +56,7 @@ struct Annotations {
     nerdctl: Option<String>,
 }
 
-/// containerd's, under whichever namespace it is.
+/// containerd's bundle, in any of its namespaces.
 pub(super) fn containerd(roots: &HostRoots, id: &str) -> Option<Container> {
     CONTAINERD.iter().find_map(|state| {
         let tasks = Path::new(state).join("io.containerd.runtime.v2.task");
@@ -69,7 +67,7 @@ pub(super) fn containerd(roots: &HostRoots, id: &str) -> Option<Container> {
     })
 }
 
-/// The one that containers/storage keeps beside a container's data.
+/// The bundle that containers/storage keeps beside a container's data.
 pub(super) fn crio_or_podman(roots: &HostRoots, id: &str) -> Option<Container> {
     let bundle = |storage: &&str| {
         read(
@@ -82,7 +80,7 @@ pub(super) fn crio_or_podman(roots: &HostRoots, id: &str) -> Option<Container> {
 
 fn read(roots: &HostRoots, bundle: &Path) -> Option<Container> {
     let path = bundle.join("config.json");
-    let config: Config = super::json(roots, &path, MAX_CONFIG_BYTES)?;
+    let config: Config = json::read(roots, &path)?;
     let of = config.annotations;
     Some(Container {
         id: None,

@@ -1,11 +1,11 @@
-//! What Docker and Podman themselves write about their containers.
+//! The state files of Docker and Podman.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::bundle::MAX_CONFIG_BYTES;
 use super::container::Container;
+use super::json;
 use accelscope_core::host::HostRoots;
 
 /// Docker's data: its own package's and the snap's.
@@ -35,7 +35,7 @@ struct DockerInner {
     labels: Option<DockerLabels>,
 }
 
-/// What cri-dockerd passes on of the kubelet's labels.
+/// Kubernetes' labels, which cri-dockerd sets.
 #[derive(Deserialize, Default)]
 struct DockerLabels {
     #[serde(rename = "io.kubernetes.pod.name")]
@@ -54,7 +54,7 @@ struct Stored {
     id: String,
     #[serde(default)]
     names: Vec<String>,
-    /// JSON in a string, by whoever made the container.
+    /// JSON in a string, by the engine that made the container.
     metadata: Option<String>,
 }
 
@@ -67,9 +67,7 @@ struct Metadata {
 /// Docker's `config.v2.json`.
 pub(super) fn docker(roots: &HostRoots, id: &str) -> Option<Container> {
     let path = |data: &&str| Path::new(data).join("containers").join(id).join("config.v2.json");
-    let config: DockerConfig = DOCKER
-        .iter()
-        .find_map(|data| super::json(roots, &path(data), MAX_CONFIG_BYTES))?;
+    let config: DockerConfig = DOCKER.iter().find_map(|data| json::read(roots, &path(data)))?;
     let (image, labels) = config.config.map_or((None, None), |inner| (inner.image, inner.labels));
     let labels = labels.unwrap_or_default();
     Some(Container {
@@ -87,7 +85,7 @@ pub(super) fn docker(roots: &HostRoots, id: &str) -> Option<Container> {
 /// homes and are not looked for.
 pub(super) fn storage(roots: &HostRoots, id: &str) -> Option<Container> {
     LISTS.iter().find_map(|list| {
-        let stored: Vec<Stored> = super::json(roots, Path::new(list), MAX_CONFIG_BYTES)?;
+        let stored: Vec<Stored> = json::read(roots, Path::new(list))?;
         let stored = stored.into_iter().find(|stored| stored.id == id)?;
         let metadata = stored
             .metadata

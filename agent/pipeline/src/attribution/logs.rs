@@ -1,9 +1,9 @@
-//! The kubelet's log directories, whose names tell what they belong to.
+//! The log directories of Kubernetes, named after container and pod.
 
 use super::container::Container;
 use accelscope_core::host::HostRoots;
 
-/// The kubelet's links to the logs of containers, and the directories they lead to.
+/// The links to the logs of containers, and the directories they lead to.
 pub(super) const LINKS: &str = "/var/log/containers";
 pub(super) const PODS: &str = "/var/log/pods";
 

@@ -1,53 +1,62 @@
-//! Whether the driver takes this process for an "admin container", which opens cards without owning them.
+//! Whether the driver considers this process an "admin container", which opens cards without owning them.
 //!
-//! Its test (`docker_query.c`, `uda_access.c` of the driver's source): user 0, the initial user namespace, every
-//! capability, and `/sys/fs/cgroup/memory` not mounted read-only. What the tool would be follows from what the agent is:
-//! a child of root gets what the bounding set leaves.
+//! The driver's conditions (`docker_query.c`, `uda_access.c` of its source): user 0, the initial user namespace, every
+//! capability, and `/sys/fs/cgroup/memory` not mounted read-only. A child of this process meets them if this process
+//! does: a child of root gets all capabilities of the bounding set.
 
 use std::path::{Path, PathBuf};
 
 use accelscope_core::host::bounded::read_bounded;
 
 /// Inode of the initial user namespace (`PROC_USER_INIT_INO`, include/linux/proc_ns.h).
-const INITIAL: &str = "user:[4026531837]";
+const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 
-const MOST_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 4 << 20;
 
-/// Why this process is none, in words; nothing where it is one.
-pub(super) fn missing() -> Option<String> {
-    let of_process = Facts {
-        is_root: rustix::process::geteuid().is_root() && rustix::process::getuid().is_root(),
-        of_self: PathBuf::from("/proc/self"),
-        last_capability: PathBuf::from("/proc/sys/kernel/cap_last_cap"),
-    };
-    of_process.missing()
+/// How to meet the conditions.
+pub(super) const REMEDY: &str = "run the agent's container privileged and as root without a user namespace, or on the \
+    host as root; where you know that opening a card here locks nobody out, set ascend.require_admin = false";
+
+/// Reason for using neither the tool nor the library, for the log.
+pub(super) fn not_permitted(why: &str) -> String {
+    format!("not permitted: would seize the card: {why}; {REMEDY}")
 }
 
-/// What the test looks at.
-struct Facts {
+/// The first condition that this process does not meet, as a sentence.
+pub(super) fn missing() -> Option<String> {
+    let inputs = Inputs {
+        is_root: rustix::process::geteuid().is_root() && rustix::process::getuid().is_root(),
+        proc_self: PathBuf::from("/proc/self"),
+        last_capability: PathBuf::from("/proc/sys/kernel/cap_last_cap"),
+    };
+    inputs.missing()
+}
+
+/// Inputs of the check.
+struct Inputs {
     is_root: bool,
-    of_self: PathBuf,
+    proc_self: PathBuf,
     last_capability: PathBuf,
 }
 
-impl Facts {
+impl Inputs {
     fn missing(&self) -> Option<String> {
         if !self.is_root {
             return Some("it does not run as root".to_owned());
         }
-        match std::fs::read_link(self.of_self.join("ns/user")) {
-            Ok(link) if link == Path::new(INITIAL) => {}
+        match std::fs::read_link(self.proc_self.join("ns/user")) {
+            Ok(link) if link == Path::new(INITIAL_USER_NAMESPACE) => {}
             Ok(_) => return Some("it runs in a user namespace of its own".to_owned()),
-            Err(error) => return Some(format!("its user namespace cannot be told: {error}")),
+            Err(error) => return Some(format!("its user namespace cannot be read: {error}")),
         }
         let (status, last, mounts) = match (
-            text(&self.of_self.join("status")),
+            text(&self.proc_self.join("status")),
             text(&self.last_capability),
-            text(&self.of_self.join("mountinfo")),
+            text(&self.proc_self.join("mountinfo")),
         ) {
             (Ok(status), Ok(last), Ok(mounts)) => (status, last, mounts),
             (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
-                return Some(format!("what it is cannot be read: {error}"));
+                return Some(format!("its capabilities and mounts cannot be read: {error}"));
             }
         };
         let full = last
@@ -67,7 +76,7 @@ impl Facts {
 }
 
 fn text(path: &Path) -> std::io::Result<String> {
-    Ok(String::from_utf8_lossy(&read_bounded(path, MOST_BYTES)?).into_owned())
+    Ok(String::from_utf8_lossy(&read_bounded(path, MAX_BYTES)?).into_owned())
 }
 
 fn capabilities(status: &str, set: &str) -> Option<u64> {
@@ -75,7 +84,7 @@ fn capabilities(status: &str, set: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-/// Of the mount that holds `/sys/fs/cgroup/memory`; the last of those with the longest path.
+/// Whether the mount that contains `/sys/fs/cgroup/memory` is read-only: the last one with the longest path.
 fn is_read_only(mountinfo: &str) -> bool {
     let of = |line: &'_ str| {
         let mut words = line.split(' ').skip(4);
@@ -95,59 +104,65 @@ mod tests {
     const HOST_V1: &str = "31 23 0:28 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro\n\
                            35 31 0:32 / /sys/fs/cgroup/memory rw,nosuid - cgroup cgroup rw,memory\n";
 
-    fn facts(capabilities: &str, mounts: &str) -> (tempfile::TempDir, Facts) {
+    fn inputs(capabilities: &str, mounts: &str) -> (tempfile::TempDir, Inputs) {
         let directory = tempfile::tempdir().unwrap();
-        let of_self = directory.path().to_owned();
-        std::fs::create_dir(of_self.join("ns")).unwrap();
-        std::os::unix::fs::symlink(INITIAL, of_self.join("ns/user")).unwrap();
+        let proc_self = directory.path().to_owned();
+        std::fs::create_dir(proc_self.join("ns")).unwrap();
+        std::os::unix::fs::symlink(INITIAL_USER_NAMESPACE, proc_self.join("ns/user")).unwrap();
         let status = format!("Name:\tagent\nCapEff:\t{capabilities}\nCapBnd:\t{capabilities}\n");
-        std::fs::write(of_self.join("status"), status).unwrap();
-        std::fs::write(of_self.join("mountinfo"), mounts).unwrap();
-        std::fs::write(of_self.join("last"), "40\n").unwrap();
-        let facts = Facts {
+        std::fs::write(proc_self.join("status"), status).unwrap();
+        std::fs::write(proc_self.join("mountinfo"), mounts).unwrap();
+        std::fs::write(proc_self.join("last"), "40\n").unwrap();
+        let inputs = Inputs {
             is_root: true,
-            last_capability: of_self.join("last"),
-            of_self,
+            last_capability: proc_self.join("last"),
+            proc_self,
         };
-        (directory, facts)
+        (directory, inputs)
     }
 
     #[test]
     fn the_host_s_root_and_a_privileged_container_are_admin() {
-        assert_eq!(facts("000001ffffffffff", HOST_V1).1.missing(), None);
+        assert_eq!(inputs("000001ffffffffff", HOST_V1).1.missing(), None);
         let v2 = "30 23 0:27 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n";
-        assert_eq!(facts("000001ffffffffff", v2).1.missing(), None);
+        assert_eq!(inputs("000001ffffffffff", v2).1.missing(), None);
     }
 
     #[test]
-    fn whatever_lacks_one_thing_is_not() {
-        let (_kept, few) = facts("00000000a80425fb", HOST_V1);
+    fn a_process_that_fails_one_condition_is_not_admin() {
+        let (_kept, few) = inputs("00000000a80425fb", HOST_V1);
         assert!(few.missing().unwrap().contains("capability"));
-        let (_kept, all_but_one) = facts("000001fffeffffff", HOST_V1);
+        let (_kept, all_but_one) = inputs("000001fffeffffff", HOST_V1);
         assert!(all_but_one.missing().unwrap().contains("capability"));
         let read_only = HOST_V1.replace("memory rw", "memory ro");
         assert!(
-            facts("000001ffffffffff", &read_only)
+            inputs("000001ffffffffff", &read_only)
                 .1
                 .missing()
                 .unwrap()
                 .contains("read-only")
         );
         let v2 = "30 23 0:27 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup2 rw\n";
-        assert!(facts("000001ffffffffff", v2).1.missing().unwrap().contains("read-only"));
-        let (_kept, mut user) = facts("000001ffffffffff", HOST_V1);
+        assert!(
+            inputs("000001ffffffffff", v2)
+                .1
+                .missing()
+                .unwrap()
+                .contains("read-only")
+        );
+        let (_kept, mut user) = inputs("000001ffffffffff", HOST_V1);
         user.is_root = false;
         assert!(user.missing().unwrap().contains("root"));
-        let (kept, inside) = facts("000001ffffffffff", HOST_V1);
+        let (kept, inside) = inputs("000001ffffffffff", HOST_V1);
         std::fs::remove_file(kept.path().join("ns/user")).unwrap();
         std::os::unix::fs::symlink("user:[4026532001]", kept.path().join("ns/user")).unwrap();
         assert!(inside.missing().unwrap().contains("user namespace"));
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_taken_for_granted() {
-        let (kept, facts) = facts("000001ffffffffff", HOST_V1);
+    fn an_unreadable_condition_counts_as_not_met() {
+        let (kept, inputs) = inputs("000001ffffffffff", HOST_V1);
         std::fs::remove_file(kept.path().join("status")).unwrap();
-        assert!(facts.missing().unwrap().contains("cannot be read"));
+        assert!(inputs.missing().unwrap().contains("cannot be read"));
     }
 }

@@ -1,73 +1,44 @@
-//! Which way the NPUs are asked: the library where it works, else the tool.
+//! Choice of the backend: the library if it works, otherwise the tool.
 
 use std::io;
 use std::time::Instant;
 
+use super::admin;
 use super::dcmi::{self, Launch};
-use super::sampler::NAME;
+use super::sampler::Sampler as ToolSampler;
 use super::settings::{Backend, Settings};
-use super::{Sampler as ToolSampler, admin};
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Batch;
-use accelscope_core::sampler::{Descriptor, Finding, Outcome, Sampler};
+use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::worker::WorkerSampler;
 
-/// Failures in a row after which the library is given up for the tool.
-const PATIENCE: u32 = 3;
+/// Consecutive failures of the library after which the tool replaces it.
+const MAX_FAILURES: u32 = 3;
 
-/// The sampler `ascend` by the configured way.
+/// The sampler `ascend` with the configured backend.
 pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
     let tool = ToolSampler::new(settings.clone(), roots.clone(), node_name.to_owned());
-    // The tool's sampler says that asking is not permitted, and why.
+    // If neither is permitted, the tool's sampler reports that.
     if !uses_library(settings, roots) {
         return Box::new(tool);
     }
     match library(settings, roots, node_name) {
         Ok(library) if settings.backend == Backend::Dcmi => Box::new(library),
-        Ok(library) => Box::new(Auto {
+        Ok(library) => Box::new(Fallback {
             library: Some(library),
             failures: 0,
             tool,
         }),
         Err(error) => {
-            tracing::warn!(%error, "libdcmi.so cannot be used; npu-smi is asked instead");
+            tracing::warn!(%error, "libdcmi.so cannot be used; npu-smi is called instead");
             Box::new(tool)
         }
     }
 }
 
-/// What one look through the library gives, where the configuration lets it be used. It takes at most the time-out.
-pub(super) fn explain(settings: &Settings, roots: &HostRoots) -> Option<Finding> {
-    if settings.backend == Backend::Dcmi && dcmi::library(roots, None).is_none() {
-        let remedy = "install the driver's package, or set ascend.backend to auto";
-        return Some(Finding::fail(NAME, "libdcmi.so was not found").with_remedy(remedy));
-    }
-    if !uses_library(settings, roots) {
-        return None;
-    }
-    let mut batches = Vec::new();
-    let why = match library(settings, roots, "") {
-        Ok(mut library) => match library.sample(&mut batches) {
-            Outcome::Sampled => {
-                let what = format!("libdcmi.so told of {} chips", batches.len());
-                return Some(Finding::ok(NAME, what));
-            }
-            Outcome::NothingHere(reason) | Outcome::Gone(reason) => reason,
-            Outcome::Retry(error) => chain(error.as_ref()),
-        },
-        Err(error) => error.to_string(),
-    };
-    if settings.backend == Backend::Dcmi {
-        let remedy = "mend that, or set ascend.backend to auto for npu-smi";
-        return Some(Finding::fail(NAME, format!("libdcmi.so gives nothing: {why}")).with_remedy(remedy));
-    }
-    let what = format!("libdcmi.so gives nothing, npu-smi is asked instead: {why}");
-    Some(Finding::warn(NAME, what))
-}
-
-/// Whether it is permitted, wanted and there.
-fn uses_library(settings: &Settings, roots: &HostRoots) -> bool {
+/// Whether the library is permitted, configured and present.
+pub(super) fn uses_library(settings: &Settings, roots: &HostRoots) -> bool {
     let permitted = !settings.require_admin || admin::missing().is_none();
     let wanted = match settings.backend {
         Backend::NpuSmi => false,
@@ -77,7 +48,8 @@ fn uses_library(settings: &Settings, roots: &HostRoots) -> bool {
     permitted && wanted
 }
 
-fn library(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Result<WorkerSampler> {
+/// The sampler that reads through the library, in a worker process.
+pub(super) fn library(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Result<WorkerSampler> {
     dcmi::sampler(Launch {
         program: std::env::current_exe()?,
         library: None,
@@ -88,14 +60,14 @@ fn library(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Resul
     })
 }
 
-/// The library until it has failed often enough in a row, the tool from then on.
-struct Auto {
+/// The library until it has failed [`MAX_FAILURES`] times in a row, the tool from then on.
+struct Fallback {
     library: Option<WorkerSampler>,
     failures: u32,
     tool: ToolSampler,
 }
 
-impl Sampler for Auto {
+impl Sampler for Fallback {
     fn descriptor(&self) -> Descriptor {
         match &self.library {
             Some(library) => library.descriptor(),
@@ -119,9 +91,9 @@ impl Sampler for Auto {
                 self.failures = 0;
                 return Outcome::Sampled;
             }
-            // There is no library, or it sees nothing: the tool may.
+            // There is no library, or it finds no NPU: the tool may find one.
             Outcome::NothingHere(reason) | Outcome::Gone(reason) => {
-                self.failures = PATIENCE;
+                self.failures = MAX_FAILURES;
                 reason
             }
             Outcome::Retry(error) => {
@@ -129,12 +101,12 @@ impl Sampler for Auto {
                 chain(error.as_ref())
             }
         };
-        if self.failures < PATIENCE {
+        if self.failures < MAX_FAILURES {
             return Outcome::Retry(why.into());
         }
         tracing::info!(
             why,
-            "Ascend NPUs are asked through npu-smi, because libdcmi.so gives nothing"
+            "Ascend NPUs are read through npu-smi, because libdcmi.so gives nothing"
         );
         self.library = None;
         self.tool.sample(out)

@@ -1,11 +1,10 @@
-//! One run of the tool: its deadline, the bound on what it prints, and its end.
+//! Runs the tool with a deadline and a limit on its output, and kills it with its descendants.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{ChildStdout, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,64 +13,58 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::npu_smi::MAX_BYTES;
 
-/// How long a killed tool may take to go before it is left behind.
-const KILL_PATIENCE: Duration = Duration::from_millis(200);
-/// How often it is looked at whether the tool ended while a descendant of it keeps the pipe open.
-const LOOK: Duration = Duration::from_millis(100);
-/// How much of standard error is kept.
-const STDERR_KEPT: usize = 4096;
+/// Longest wait for the exit of a killed tool; after that it stays behind unreaped.
+const KILL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Interval of checks for the tool's exit while a descendant of it keeps the pipe open.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a run gave.
+/// Result of a run that ended.
 #[derive(Debug)]
-pub struct Finished {
-    /// Standard output; what is no UTF-8 is replaced.
-    pub stdout: String,
-    /// The beginning of standard error.
-    pub stderr: String,
-    /// How it ended.
-    pub status: ExitStatus,
-    /// How long it took.
-    pub took: Duration,
+pub(super) struct Finished {
+    /// Standard output; invalid UTF-8 is replaced.
+    pub(super) stdout: String,
+    /// Exit status.
+    pub(super) status: ExitStatus,
 }
 
-/// Why a run gave nothing.
+/// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum ChildError {
-    /// It could not be started.
+pub(super) enum ChildError {
+    /// The tool could not be started.
     #[error("{program} could not be started; set ascend.npu_smi to the tool's path")]
     Spawn {
-        /// What was to be started.
+        /// Path of the program.
         program: String,
-        /// What the system said.
+        /// Error of the system.
         #[source]
         source: io::Error,
     },
-    /// It did not end in time.
+    /// The tool did not end in time.
     #[error("npu-smi did not end within {:.1} s and was killed: the driver is overloaded or hangs (see `dmesg`, and who \
              else asks it); ascend.timeout sets how long it may take", .0.as_secs_f64())]
     Deadline(Duration),
-    /// An earlier run was killed and hangs in the kernel; no other is started beside it.
+    /// The tool of an earlier run was killed and hangs in the kernel; no other is started beside it.
     #[error("npu-smi was killed {:.0} s ago and still hangs in the driver: no other is started beside it; a reset of the \
              device or a reboot ends it", .0.as_secs_f64())]
     StillThere(Duration),
-    /// It printed more than is looked at.
+    /// The output exceeds the limit.
     #[error("npu-smi printed more than {MAX_BYTES} bytes and was killed")]
     TooLong,
-    /// The pipe failed.
+    /// Reading from the tool failed.
     #[error("the pipe from npu-smi failed")]
     Pipe(#[source] io::Error),
 }
 
-/// Runs one tool at a time.
+/// Runs one process at a time.
 #[derive(Debug, Default)]
-pub struct Child {
+pub(super) struct Child {
     left_behind: Option<(std::process::Child, Instant)>,
 }
 
 impl Child {
-    /// Runs `program` to its end, at most for `timeout` and the short time that killing it takes; then it is killed
-    /// with its process group.
-    pub fn run(
+    /// Runs `program` to its end, and kills what is left of its process group. Returns at the latest after `timeout`
+    /// and the time that killing takes.
+    pub(super) fn run(
         &mut self,
         program: &Path,
         arguments: &[&str],
@@ -84,33 +77,27 @@ impl Child {
             }
             self.left_behind = None;
         }
-        let started = Instant::now();
         let mut running = Running::start(program, arguments, environment)?;
-        let ended = running.attend(started + timeout, timeout);
+        let ended = running.read_until_exit(timeout);
         running.kill();
-        let status = running.ended_within(KILL_PATIENCE);
-        let Running {
-            child, stdout, stderr, ..
-        } = running;
+        let status = running.wait(KILL_TIMEOUT);
+        let Running { child, stdout, .. } = running;
         if status.is_none() {
             self.left_behind = Some((child, Instant::now()));
         }
         ended?;
         Ok(Finished {
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
             status: status.ok_or(ChildError::Deadline(timeout))?,
-            took: started.elapsed(),
         })
     }
 }
 
 struct Running {
     child: std::process::Child,
-    output: Option<std::process::ChildStdout>,
-    errors: Option<std::process::ChildStderr>,
+    /// Closed at its end.
+    pipe: Option<ChildStdout>,
     stdout: Vec<u8>,
-    stderr: Vec<u8>,
 }
 
 impl Running {
@@ -121,27 +108,20 @@ impl Running {
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(Stdio::null())
             .process_group(0)
             .spawn()
             .map_err(|source| ChildError::Spawn {
                 program: program.display().to_string(),
                 source,
             })?;
-        let (output, errors) = (child.stdout.take(), child.stderr.take());
-        // Before anything can fail: from here on the child must be killed and waited for.
+        // Built before anything can fail, because from here on the child must be killed and reaped.
         let running = Self {
+            pipe: child.stdout.take(),
             child,
-            output,
-            errors,
             stdout: Vec::new(),
-            stderr: Vec::new(),
         };
-        let pipes = [
-            running.output.as_ref().map(AsFd::as_fd),
-            running.errors.as_ref().map(AsFd::as_fd),
-        ];
-        for pipe in pipes.into_iter().flatten() {
+        if let Some(pipe) = &running.pipe {
             fcntl_getfl(pipe)
                 .and_then(|flags| fcntl_setfl(pipe, flags | OFlags::NONBLOCK))
                 .map_err(|error| ChildError::Pipe(error.into()))?;
@@ -149,64 +129,61 @@ impl Running {
         Ok(running)
     }
 
-    /// Reads until the tool has ended and nothing is left in its pipes.
-    fn attend(&mut self, until: Instant, timeout: Duration) -> Result<(), ChildError> {
+    /// Reads until the tool has exited and the pipe is empty.
+    fn read_until_exit(&mut self, timeout: Duration) -> Result<(), ChildError> {
+        let until = Instant::now() + timeout;
         loop {
-            // In this order, so that what it wrote before its end is still read.
-            let has_ended = self.has_ended();
+            // In this order, so that output from just before the exit is still read.
+            let has_exited = self.has_exited();
             self.read().map_err(ChildError::Pipe)?;
             if self.stdout.len() > MAX_BYTES {
                 return Err(ChildError::TooLong);
             }
-            if has_ended {
+            if has_exited {
                 return Ok(());
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(ChildError::Deadline(timeout));
             }
-            self.sleep(left.min(LOOK)).map_err(ChildError::Pipe)?;
+            self.wait_for_output(left.min(POLL_INTERVAL))
+                .map_err(ChildError::Pipe)?;
         }
     }
 
-    fn sleep(&self, most: Duration) -> io::Result<()> {
-        let timeout = Timespec::try_from(most).map_err(io::Error::other)?;
-        let pipes = [
-            self.output.as_ref().map(AsFd::as_fd),
-            self.errors.as_ref().map(AsFd::as_fd),
-        ];
-        let mut files: Vec<PollFd<'_>> = pipes
-            .into_iter()
-            .flatten()
-            .map(|pipe| PollFd::from_borrowed_fd(pipe, PollFlags::IN))
-            .collect();
-        if files.is_empty() {
-            // It closed its pipes and is about to end.
-            std::thread::sleep(most.min(Duration::from_millis(2)));
+    fn wait_for_output(&self, timeout: Duration) -> io::Result<()> {
+        let timespec = Timespec::try_from(timeout).map_err(io::Error::other)?;
+        let Some(pipe) = &self.pipe else {
+            // The tool closed the pipe and is about to exit.
+            std::thread::sleep(timeout.min(Duration::from_millis(2)));
             return Ok(());
-        }
-        match poll(&mut files, Some(&timeout)) {
+        };
+        match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&timespec)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What is there now. A pipe that is at its end is closed, so that it does not wake again.
+    /// Reads what is available. A pipe at its end is closed, so that it does not wake the loop again.
     fn read(&mut self) -> io::Result<()> {
-        if read_some(self.output.as_mut(), &mut self.stdout, MAX_BYTES + 1)? {
-            self.output = None;
+        let mut chunk = [0; 16 << 10];
+        while let Some(pipe) = &mut self.pipe {
+            match pipe.read(&mut chunk) {
+                Ok(0) => self.pipe = None,
+                Ok(count) => self.stdout.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if self.stdout.len() > MAX_BYTES {
+                break;
+            }
         }
-        let mut errors = Vec::new();
-        if read_some(self.errors.as_mut(), &mut errors, MAX_BYTES)? {
-            self.errors = None;
-        }
-        errors.truncate(STDERR_KEPT.saturating_sub(self.stderr.len()));
-        self.stderr.append(&mut errors);
         Ok(())
     }
 
-    /// Without collecting it: until then nobody else can get its id, which is also that of the group to be killed.
-    fn has_ended(&self) -> bool {
+    /// Whether the tool has exited. Does not reap it: until then its id, which names the process group, is not reused.
+    fn has_exited(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let state = self.pid().and_then(|pid| waitid(WaitId::Pid(pid), options).transpose());
         matches!(state, Some(Ok(_)))
@@ -218,14 +195,14 @@ impl Running {
 
     fn kill(&self) {
         if let Some(group) = self.pid() {
-            // It fails only when the whole group is gone already.
+            // Fails only if no process of the group is left.
             kill_process_group(group, Signal::KILL).ok();
         }
     }
 
-    /// Collects it.
-    fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + patience;
+    /// Waits for the exit and reaps the child.
+    fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + timeout;
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Some(status),
@@ -234,22 +211,6 @@ impl Running {
             }
         }
     }
-}
-
-/// Whether the pipe is at its end.
-fn read_some(pipe: Option<&mut impl Read>, to: &mut Vec<u8>, most: usize) -> io::Result<bool> {
-    let Some(pipe) = pipe else { return Ok(false) };
-    let mut chunk = [0; 16 << 10];
-    while to.len() < most {
-        match pipe.read(&mut chunk) {
-            Ok(0) => return Ok(true),
-            Ok(count) => to.extend_from_slice(&chunk[..count]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Energy from power: what no version of the tool tells.
+//! Energy, integrated from power: neither the tool nor the library reports it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::metric::Timestamp;
 
-/// Joules by chip.
+/// Energy of each chip.
 #[derive(Debug)]
 pub(super) struct Energy<K> {
     longest_gap: Duration,
@@ -21,7 +21,7 @@ struct Total {
 }
 
 impl<K: Eq + Hash> Energy<K> {
-    /// Time without a reading that is longer than `longest_gap` adds nothing: what happened in it is unknown.
+    /// A gap between two readings that is longer than `longest_gap` adds nothing: the power in it is unknown.
     pub(super) fn new(longest_gap: Duration) -> Self {
         Self {
             longest_gap,
@@ -29,7 +29,7 @@ impl<K: Eq + Hash> Energy<K> {
         }
     }
 
-    /// Joules since the first reading, and when that was.
+    /// Energy in joules since the first reading, and the time of that.
     pub(super) fn add(&mut self, chip: K, watts: f64, now: Instant, time: Timestamp) -> (f64, Timestamp) {
         let total = self.totals.entry(chip).or_insert(Total {
             joules: 0.0,
@@ -39,14 +39,14 @@ impl<K: Eq + Hash> Energy<K> {
         let (before, at) = std::mem::replace(&mut total.last, (watts, now));
         let gap = now.saturating_duration_since(at);
         if gap <= self.longest_gap {
-            // Halfway between the two readings, which both are of a moment.
+            // Trapezoidal rule: both readings are instantaneous values.
             total.joules += f64::midpoint(before, watts) * gap.as_secs_f64();
         }
         (total.joules, total.start)
     }
 
-    /// Forgets the chips that are gone.
-    pub(super) fn keep(&mut self, mut is_there: impl FnMut(&K) -> bool) {
+    /// Drops the chips that are gone.
+    pub(super) fn retain(&mut self, mut is_there: impl FnMut(&K) -> bool) {
         self.totals.retain(|chip, _| is_there(chip));
     }
 }
@@ -66,10 +66,10 @@ mod tests {
         let mut add = |watts, seconds| energy.add("a", watts, start + Duration::from_secs(seconds), time(seconds));
         assert_eq!(joules(add(100.0, 0)), 0);
         assert_eq!(joules(add(200.0, 10)), 1500);
-        assert_eq!(joules(add(200.0, 100)), 1500, "nobody knows what was in these 90 s");
+        assert_eq!(joules(add(200.0, 100)), 1500, "the power in these 90 s is unknown");
         let last = add(200.0, 101);
         assert_eq!((joules(last), last.1), (1700, time(0)));
-        energy.keep(|_| false);
+        energy.retain(|_| false);
         let again = energy.add("a", 5.0, start + Duration::from_secs(200), time(200));
         assert_eq!((joules(again), again.1), (0, time(200)));
     }

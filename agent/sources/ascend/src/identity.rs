@@ -1,26 +1,26 @@
-//! Who a chip is.
+//! Identity of chips.
 
 use uuid::{Uuid, uuid};
 
 use super::npu_smi::Chip;
 use accelscope_core::host::HostRoots;
 
-/// Namespace of the chips' ids. Random once; a change would give every chip in the fleet a new id.
+/// UUID namespace of the chips' ids, chosen at random. A change would give every chip a new id.
 const CHIPS: Uuid = uuid!("3b0d8d6f-52f5-4b42-8d0d-2f6f0a51c9e7");
 
-/// What tells the chips of a node apart.
+/// Key of a chip on its node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum ChipKey {
     /// NPU and chip id.
     Ids(u32, u32),
-    /// PCI address and chip id, where the NPU's id is not told.
+    /// PCI address and chip id, where the NPU's id is absent.
     Bus(String, u32),
-    /// Number of its row, where nothing else tells it from others.
+    /// Number of the row, where nothing else distinguishes the chip.
     Row(usize),
 }
 
 impl ChipKey {
-    /// Of the chip in that row.
+    /// Key of a chip in row `row`.
     pub(super) fn of(chip: &Chip, row: usize) -> Self {
         match (chip.npu, &chip.bus_id, chip.chip) {
             (Some(npu), _, Some(id)) => Self::Ids(npu, id),
@@ -30,7 +30,7 @@ impl ChipKey {
     }
 }
 
-/// The node, as far as it goes into the ids of its chips.
+/// What the ids of chips contain of their node.
 #[derive(Debug)]
 pub(super) struct Node {
     machine_id: String,
@@ -45,7 +45,7 @@ impl Node {
         }
     }
 
-    /// `hw.id`: the same after a reboot, another for each chip of each node.
+    /// `hw.id` of a chip: unique across nodes and stable across reboots.
     pub(super) fn hw_id(&self, key: &ChipKey) -> String {
         let chip = match key {
             ChipKey::Ids(npu, chip) => format!("{npu}\0{chip}"),
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_chips_of_one_address_are_two() {
+    fn chips_that_share_an_address_have_different_ids() {
         let node = Node::new(&HostRoots::new("/nonexistent"), "n".to_owned());
         let chip = |npu, chip| Chip {
             npu,

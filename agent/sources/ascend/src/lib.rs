@@ -1,10 +1,17 @@
-//! Ascend: Huawei's NPUs, as the driver's own tool `npu-smi` tells of them.
+//! Ascend: Huawei's NPUs, read through the driver's tool `npu-smi` or its library `libdcmi.so`.
 //!
-//! A container that opens a card without being the driver's "admin container" owns it from then on and locks its users
-//! out. So nothing is started before it is certain that this process is one.
+//! A container that opens a card without being what the driver calls an "admin container" takes exclusive ownership of
+//! the card. Therefore neither tool nor library is used unless this process is one.
 //!
-//! The tool takes a second when the driver is at ease and more than ten when it is not, and each caller makes that
-//! worse: one call at a time, none sooner than the driver's answers allow, and each with a deadline.
+//! The tool takes a second when the driver is idle and more than ten when it is busy, and each call adds to the load.
+//! Therefore one call runs at a time, with a deadline, and less often while the tool is slow.
+//!
+//! ```text
+//! backend ─► sampler ─► reader ─► child, npu_smi
+//!    │          └─────► points ─► energy, identity
+//!    └─────► dcmi (agent worker ascend) ─► points
+//! explain ─► backend, reader
+//! ```
 
 mod admin;
 mod allocation;
@@ -17,6 +24,7 @@ mod identity;
 mod ioctl;
 pub mod npu_smi;
 mod points;
+mod reader;
 mod sampler;
 mod settings;
 mod source;
@@ -24,9 +32,8 @@ mod table;
 mod tool;
 
 pub use self::backend::build;
-pub use self::child::{Child, ChildError, Finished};
 pub use self::explain::explain;
 pub use self::ioctl::FAMILY;
-pub use self::sampler::{Latest, Reading, Sampler};
+pub use self::sampler::Sampler;
 pub use self::settings::{Backend, Settings};
 pub use self::source::SOURCE;

@@ -1,21 +1,23 @@
-//! From a table to points.
+//! Points from a table.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::energy::Energy;
 use super::identity::{ChipKey, Node};
 use super::npu_smi::{Chip, Health, Process, Skipped, Table, Usage};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{accel, ascend, hw};
-use accelscope_core::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value, key};
+use accelscope_core::metric::{
+    Attribute, Attributes, Instrument, Moment, Owner, Point, ProcessKey, Timestamp, Value, key,
+};
 
 pub(super) fn hw_type() -> Attribute {
     (key::HW_TYPE, "npu".into())
 }
 
-/// What lasts from one table to the next.
+/// Converts tables to points; keeps the energy of each chip between tables.
 #[derive(Debug)]
 pub(super) struct Points {
     node: Node,
@@ -23,16 +25,9 @@ pub(super) struct Points {
     energy: Energy<ChipKey>,
 }
 
-/// When a table was read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) instant: Instant,
-    pub(super) wall: Timestamp,
-}
-
-/// The points of one chip.
-struct Of<'a> {
-    label: Arc<Attributes>,
+/// Collects the points of one chip.
+struct ChipPoints<'a> {
+    attributes: Arc<Attributes>,
     time: Timestamp,
     to: &'a mut Vec<Point>,
 }
@@ -46,7 +41,7 @@ impl Points {
         }
     }
 
-    /// Everything that a table tells. What cannot be shown is counted in `skipped`.
+    /// The points of a table. Values that cannot become points are counted in `skipped`.
     pub(super) fn build(&mut self, table: &Table, now: Moment, skipped: &mut Skipped) -> Vec<Point> {
         let mut labels: HashMap<ChipKey, Arc<Attributes>> = HashMap::new();
         let mut points = Vec::new();
@@ -58,21 +53,21 @@ impl Points {
             }
             let label = Arc::new(self.label(&key, chip.npu, chip.chip));
             labels.insert(key.clone(), Arc::clone(&label));
-            let mut of = Of {
-                label,
+            let mut chip_points = ChipPoints {
+                attributes: label,
                 time: now.wall,
                 to: &mut points,
             };
-            of.device(table, chip);
-            of.health(chip);
-            of.load(chip);
+            chip_points.device(table, chip);
+            chip_points.health(chip);
+            chip_points.load(chip);
             if let Some(watts) = chip.power_watts {
                 let (joules, start) = self.energy.add(key, watts, now.instant, now.wall);
-                of.energy(joules, start);
+                chip_points.energy(joules, start);
             }
         }
-        self.energy.keep(|chip| labels.contains_key(chip));
-        if table.tells_processes {
+        self.energy.retain(|chip| labels.contains_key(chip));
+        if table.has_process_table {
             self.processes(table, &mut labels, now.wall, &mut points, skipped);
         }
         points
@@ -143,8 +138,8 @@ impl Points {
         }
     }
 
-    /// The process of that id, if it has the name that the tool gives it. Where it has another, the tool counts in
-    /// another PID namespace, and a stranger would be charged.
+    /// The process with this id, if it has the name in the table. If it has another, the id is from another PID
+    /// namespace, and the usage would be attributed to the wrong process.
     fn owner(&self, process: &Process) -> Option<ProcessKey> {
         let found = self.processes.key(process.pid).ok()?;
         match &process.name {
@@ -157,10 +152,10 @@ impl Points {
     }
 }
 
-impl Of<'_> {
+impl ChipPoints<'_> {
     fn push(&mut self, instrument: &'static Instrument, value: impl Into<Value>) {
-        let label = Arc::clone(&self.label);
-        self.to.push(point(instrument, label, value, self.time));
+        let attributes = Arc::clone(&self.attributes);
+        self.to.push(point(instrument, attributes, value, self.time));
     }
 
     fn push_with(
@@ -169,8 +164,8 @@ impl Of<'_> {
         more: impl IntoIterator<Item = Attribute>,
         value: impl Into<Value>,
     ) {
-        let label = self.label.with(more).into();
-        self.to.push(point(instrument, label, value, self.time));
+        let attributes = self.attributes.with(more).into();
+        self.to.push(point(instrument, attributes, value, self.time));
     }
 
     fn device(&mut self, table: &Table, chip: &Chip) {
@@ -196,16 +191,16 @@ impl Of<'_> {
 
     fn health(&mut self, chip: &Chip) {
         if let Some(health) = chip.health {
-            for word in Health::ALL {
-                let attribute = (key::ASCEND_HEALTH, word.as_str().into());
-                self.push_with(&ascend::HEALTH_STATUS, [attribute], i64::from(word == health));
+            for other in Health::ALL {
+                let attribute = (key::ASCEND_HEALTH, other.as_str().into());
+                self.push_with(&ascend::HEALTH_STATUS, [attribute], i64::from(other == health));
             }
         }
         let state = match chip.health {
             Some(Health::Ok) => "ok",
             Some(Health::Warning | Health::Alarm) => "degraded",
             Some(Health::Critical) => "failed",
-            // The driver gives a health that is none of the words: the device is absent or has not started.
+            // The driver returned a health that the tool does not know: the device is absent or has not started.
             None if chip.orphan => "failed",
             Some(Health::Unknown) | None => return,
         };
@@ -252,8 +247,8 @@ impl Of<'_> {
     }
 
     fn energy(&mut self, joules: f64, start: Timestamp) {
-        let marks = [hw_type(), (key::ACCEL_DERIVED, true.into())];
-        self.push_with(&hw::ENERGY, marks, joules);
+        let attributes = [hw_type(), (key::ACCEL_DERIVED, true.into())];
+        self.push_with(&hw::ENERGY, attributes, joules);
         if let Some(last) = self.to.last_mut() {
             last.start = Some(start);
         }

@@ -7,6 +7,12 @@ use accelscope_core::settings::text::{optional, text};
 use accelscope_core::settings::{Check, Enabled};
 use accelscope_core::{settings, words};
 
+/// Name of the source and of its section of the configuration.
+pub(super) const NAME: &str = "ascend";
+
+/// Age in periods at which readings expire; energy is integrated over gaps of at most twice that.
+pub(super) const MAX_AGE_PERIODS: u32 = 6;
+
 settings! {
     /// Huawei's Ascend NPUs, through libdcmi.so or npu-smi. Both take exclusive ownership of a card when a container calls
     /// them that the driver does not take for an administrator's; the agent calls neither there.
@@ -35,7 +41,7 @@ settings! {
     }
 }
 
-/// Where the readings come from.
+/// Source of the readings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Backend {
     /// The library where it can be loaded, else the tool.

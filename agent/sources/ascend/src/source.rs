@@ -18,7 +18,7 @@ struct Ascend;
 impl Source for Ascend {
     type Settings = Settings;
 
-    const NAME: &'static str = super::sampler::NAME;
+    const NAME: &'static str = super::settings::NAME;
     const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::ascend::ALL];
     const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;

@@ -1,19 +1,19 @@
-//! Where the tool and the devices are.
+//! Locations of the tool, its libraries and the devices.
 
 use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
 use accelscope_core::host::HostRoots;
 
-/// Where the driver's package and its container mounts put the tool.
-const PLACES: [&str; 4] = [
+/// Paths of the tool in the driver's package and in its container mounts.
+const PATHS: [&str; 4] = [
     "/usr/local/sbin/npu-smi",
     "/usr/local/bin/npu-smi",
     "/usr/local/Ascend/driver/tools/npu-smi",
     "/usr/sbin/npu-smi",
 ];
 
-/// Where its libraries are; an installed host has them in its loader's cache, a container that mounts them has not.
+/// Directories of its libraries: an installed host has them in its loader's cache, a container that mounts them has not.
 const LIBRARIES: [&str; 4] = [
     "/usr/local/Ascend/driver/lib64",
     "/usr/local/Ascend/driver/lib64/common",
@@ -21,54 +21,45 @@ const LIBRARIES: [&str; 4] = [
     "/usr/local/dcmi",
 ];
 
-/// PCI ids of the chips (`dcmi_common.h` of the driver's source): 310, 310P, 910A, 910B, 910_93, 950. Huawei's vendor
-/// id alone also fits its network and storage cards.
+/// PCI device ids of the chips (`dcmi_common.h` of the driver's source): 310, 310P, 910A, 910B, 910_93, 950. The vendor
+/// id alone also matches Huawei's network and storage cards.
 const DEVICES: [&str; 6] = ["0xd100", "0xd500", "0xd801", "0xd802", "0xd803", "0xd806"];
 const VENDOR: &str = "0x19e5";
 
-/// The tool: as seen from here, or in the host's root.
+/// Paths of the tool, in this process's mount namespace or below the host's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tool {
     pub(super) path: PathBuf,
-    /// `LD_LIBRARY_PATH` for it.
+    /// Its `LD_LIBRARY_PATH`.
     pub(super) libraries: String,
 }
 
-/// The configured tool, or the first that there is.
+/// Finds the tool: the configured path, or the first that exists.
 pub(super) fn find(roots: &HostRoots, settings: &Settings) -> Option<Tool> {
-    if let Some(path) = &settings.npu_smi {
-        return Some(Tool {
-            path: path.clone(),
-            libraries: libraries(|path| path.into()),
-        });
-    }
-    let here = PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
-    let here = here.or_else(|| {
+    let installed = || PATHS.iter().map(PathBuf::from).find(|path| path.is_file());
+    let in_path = || {
         let path = std::env::var_os("PATH")?;
         std::env::split_paths(&path)
             .map(|directory| directory.join("npu-smi"))
             .find(|path| path.is_absolute() && path.is_file())
-    });
-    if let Some(path) = here {
+    };
+    if let Some(path) = settings.npu_smi.clone().or_else(installed).or_else(in_path) {
         return Some(Tool {
             path,
             libraries: libraries(|path| path.into()),
         });
     }
-    let path = PLACES
-        .iter()
-        .map(|place| roots.path(place))
-        .find(|path| path.is_file())?;
+    let mut in_host = PATHS.iter().map(|path| roots.path(path));
     Some(Tool {
-        path,
+        path: in_host.find(|path| path.is_file())?,
         libraries: libraries(|path| roots.path(path)),
     })
 }
 
-/// After those that the agent was started with.
-pub(super) fn libraries(seen: impl Fn(&str) -> PathBuf) -> String {
+/// `LD_LIBRARY_PATH` for the vendor's programs: the agent's own, then the driver's directories as `locate` maps them.
+pub(super) fn libraries(locate: impl Fn(&str) -> PathBuf) -> String {
     let given = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
-    let ours = LIBRARIES.iter().map(|path| seen(path).display().to_string());
+    let ours = LIBRARIES.iter().map(|path| locate(path).display().to_string());
     let all = std::iter::once(given).filter(|path| !path.is_empty()).chain(ours);
     all.collect::<Vec<_>>().join(":")
 }
@@ -93,7 +84,7 @@ pub(super) fn devices(roots: &HostRoots) -> Vec<String> {
     found
 }
 
-/// Why nothing is there to ask, in one line.
+/// Reason for the absence of the tool, as one line.
 pub(super) fn absence(roots: &HostRoots) -> String {
     match devices(roots).as_slice() {
         [] => "no npu-smi and no Ascend chip found".to_owned(),
@@ -109,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_s_tool_brings_the_host_s_libraries() {
+    fn the_host_s_tool_uses_the_host_s_libraries() {
         let host = tempfile::tempdir().unwrap();
         let place = host.path().join("usr/local/sbin/npu-smi");
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();

@@ -8,7 +8,8 @@ use super::decode::decode;
 use super::directory::{Directory, MAX_FILES, ReadError, Stamp};
 use super::reading::Reading;
 use super::skipped::Skipped;
-use super::state::{File, Moment};
+use super::state::File;
+use accelscope_core::metric::Moment;
 
 /// A new file modified less than this ago replaces one that is no longer written.
 const YOUNG: Duration = Duration::from_secs(5);

@@ -10,8 +10,8 @@ use super::directory::{Directory, MAX_FILES};
 use super::file_name::is_monitor_file;
 use super::files::Files;
 use super::skipped::Skipped;
-use super::state::Moment;
 use super::watch::{self, Watch};
+use accelscope_core::metric::Moment;
 
 /// Time between two scans of a directory with events, in case one is lost.
 const WATCHED: Duration = Duration::from_secs(5);

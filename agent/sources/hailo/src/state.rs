@@ -7,7 +7,7 @@ use super::directory::Stamp;
 use super::labels::Labels;
 use super::owner::Owner;
 use super::reading::Reading;
-use accelscope_core::metric::{ProcessKey, Timestamp};
+use accelscope_core::metric::{Moment, ProcessKey, Timestamp};
 
 /// Default age limit in write intervals, and its least.
 const INTERVALS: u32 = 3;
@@ -19,22 +19,6 @@ const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
 /// Most networks whose counters are kept although the file no longer has them.
 const MAX_TOTALS: usize = 1024;
-
-/// A point in time by both clocks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) instant: Instant,
-    pub(super) wall: Timestamp,
-}
-
-impl Moment {
-    pub(super) fn now() -> Self {
-        Self {
-            instant: Instant::now(),
-            wall: Timestamp::now(),
-        }
-    }
-}
 
 /// One monitor file.
 #[derive(Debug, Default)]

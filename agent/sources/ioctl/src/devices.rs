@@ -1,4 +1,4 @@
-//! The devices that there are, kept current.
+//! The watched device nodes, kept current.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,14 +13,14 @@ use super::families::Families;
 use super::scan::{Scanner, Warning};
 use accelscope_core::host::{HostRoots, sysfs};
 
-/// How often everything is looked at without a sign that something changed.
-const LATEST: Duration = Duration::from_secs(30);
-/// The same where inotify cannot be had.
-const UNWATCHED: Duration = Duration::from_secs(5);
-/// Shortest time between two looks: a driver makes many nodes at once.
-const SOONEST: Duration = Duration::from_millis(200);
-/// A node appears before all that sysfs will tell of it: it is looked at again after this.
-const SETTLED: Duration = Duration::from_secs(2);
+/// Time between two scans without a change.
+const SCAN: Duration = Duration::from_secs(30);
+/// The same without inotify.
+const SCAN_WITHOUT_INOTIFY: Duration = Duration::from_secs(5);
+/// Shortest time between two scans: a driver makes many nodes at once.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// Time from a change to one more scan: a node may appear before its attributes in sysfs.
+const RESCAN: Duration = Duration::from_secs(2);
 
 const CHANGES: WatchMask = WatchMask::CREATE
     .union(WatchMask::DELETE)
@@ -28,18 +28,18 @@ const CHANGES: WatchMask = WatchMask::CREATE
     .union(WatchMask::MOVED_FROM)
     .union(WatchMask::ONLYDIR);
 
-/// The device nodes of the host that are watched.
+/// The host's device nodes.
 #[derive(Debug)]
 pub struct Devices {
     scanner: Scanner,
     watch: Option<Watch>,
     all: BTreeMap<u64, Device>,
     scanned: Option<Instant>,
-    /// When to look again although nothing has happened since.
-    again: Option<Instant>,
+    /// When to scan again after a change.
+    rescan: Option<Instant>,
     changed: bool,
     warned: BTreeSet<Warning>,
-    quiet: bool,
+    silent: bool,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ struct Watch {
 }
 
 impl Devices {
-    /// Of a host. Nothing is looked at before the first [`update`](Self::update). `node_name` becomes part of ids.
+    /// None before the first [`update`](Self::update). `node_name` becomes part of ids.
     pub fn new(roots: HostRoots, families: Families, extra: Vec<Extra>, node_name: String) -> Self {
         Self {
             scanner: Scanner {
@@ -62,27 +62,27 @@ impl Devices {
             watch: None,
             all: BTreeMap::new(),
             scanned: None,
-            again: None,
+            rescan: None,
             changed: true,
             warned: BTreeSet::new(),
-            quiet: false,
+            silent: false,
         }
     }
 
-    /// For one look whose result is told elsewhere: nothing is logged.
+    /// The same without log lines, for a caller that reports the result itself.
     pub(super) fn quiet(roots: HostRoots, families: Families, extra: Vec<Extra>) -> Self {
         Self {
-            quiet: true,
+            silent: true,
             ..Self::new(roots, families, extra, String::new())
         }
     }
 
-    /// By their numbers.
+    /// By device number.
     pub fn all(&self) -> &BTreeMap<u64, Device> {
         &self.all
     }
 
-    /// What is not watched as the user may think, as of the last look, and what to do about it.
+    /// Devices that are not watched as configured, as of the last scan, and the remedies.
     pub fn warnings(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.warned
             .iter()
@@ -95,47 +95,47 @@ impl Devices {
         sysfs::references(&self.scanner.roots, modules)
     }
 
-    /// Readable when a node may have come or gone, for a caller that waits for other things too.
+    /// Readable when a node may have been added or removed.
     pub fn event_source(&self) -> Option<BorrowedFd<'_>> {
         self.watch.as_ref().map(|watch| watch.inotify.as_fd())
     }
 
-    /// Looks for devices where something has happened or it is time to. True if they are others than before.
+    /// Scans where that is due. Returns whether the devices have changed.
     pub fn update(&mut self, now: Instant) -> bool {
         self.changed |= self.watch.as_mut().is_some_and(Watch::drain);
         if now < self.due(now) {
             return false;
         }
-        // Watched first: what appears while they are looked at is then seen as an event.
+        // Before the scan, so that a node that appears during it is an event.
         self.open_watch();
-        self.again = (self.changed && self.scanned.is_some()).then_some(now + SETTLED);
+        self.rescan = (self.changed && self.scanned.is_some()).then_some(now + RESCAN);
         self.changed = false;
         self.scanned = Some(now);
         let found = self.scanner.scan();
         let other = found.devices != self.all;
-        if !self.quiet {
+        if !self.silent {
             for warning in found.warnings.difference(&self.warned) {
                 tracing::warn!("{}; {}", warning.what, warning.remedy);
             }
-            self.tell(&found.devices);
+            self.log(&found.devices);
         }
         self.warned = found.warnings;
         self.all = found.devices;
         other
     }
 
-    /// When to call [`update`](Self::update) though [`event_source`](Self::event_source) tells nothing.
+    /// When the next scan is due while [`event_source`](Self::event_source) is not readable.
     pub fn due(&self, now: Instant) -> Instant {
         let Some(last) = self.scanned else { return now };
         let rest = match self.watch {
-            _ if self.changed => SOONEST,
-            Some(_) => LATEST,
-            None => UNWATCHED,
+            _ if self.changed => DEBOUNCE,
+            Some(_) => SCAN,
+            None => SCAN_WITHOUT_INOTIFY,
         };
-        self.again.map_or(last + rest, |again| again.min(last + rest))
+        self.rescan.map_or(last + rest, |rescan| rescan.min(last + rest))
     }
 
-    /// Folders come and go with their drivers; a watch that is there already stays.
+    /// Adds the folders that have appeared since; a folder that is watched already stays so.
     fn open_watch(&mut self) {
         if self.watch.is_none() {
             match Inotify::init() {
@@ -171,10 +171,10 @@ impl Devices {
         }
     }
 
-    fn tell(&self, found: &BTreeMap<u64, Device>) {
+    fn log(&self, found: &BTreeMap<u64, Device>) {
         for (number, device) in found.iter().filter(|(number, _)| !self.all.contains_key(number)) {
             tracing::debug!(device = device.name, family = %device.family, number, "device node found");
-            warn_of_version(device);
+            warn_of_unknown_version(device);
         }
         for device in self.all.values().filter(|device| !found.contains_key(&device.number)) {
             tracing::debug!(device = device.name, family = %device.family, "device node gone");
@@ -182,31 +182,22 @@ impl Devices {
     }
 }
 
-/// Warns where the commands of another version of the driver than its own are assumed.
-fn warn_of_version(device: &Device) {
-    let Some(assumed) = device.assumed_version() else {
-        return;
-    };
-    match device.abi.as_deref() {
-        Some(version) => tracing::warn!(
+fn warn_of_unknown_version(device: &Device) {
+    if let Some(taken_for) = device.assumed_version() {
+        tracing::warn!(
             device = device.name,
-            version,
-            assumed,
-            "this version of the driver is not known: its calls are read as those of a known one, and their names, bytes \
-             and frames may be wrong; a newer agent may know it"
-        ),
-        None => tracing::warn!(
-            device = device.name,
-            assumed,
-            "the version of the driver is not in /sys/module/*/version: its calls are read as those of the newest known one"
-        ),
+            version = device.abi.as_deref().unwrap_or("not in /sys/module/*/version"),
+            taken_for,
+            "the version of the device's driver is not known: its calls are read as those of a known one, and their \
+             names, bytes and frames may be wrong; a newer agent may know it"
+        );
     }
 }
 
 impl Watch {
     fn add(&self, folder: &Path) {
         if let Err(error) = self.inotify.watches().add(folder, CHANGES) {
-            // Most families' folders are not there, and a scan now and then finds what no event tells.
+            // Most families' folders do not exist, and the regular scan finds what no event announces.
             tracing::trace!(%error, folder = %folder.display(), "not watched");
         }
     }

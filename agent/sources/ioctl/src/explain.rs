@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::sampler::NAME;
-use super::{Device, Devices, Family, Holders, Settings, Told};
+use super::{Device, Devices, Discovery, Family, Holders, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Finding;
 
 /// Most names in one line.
 const MOST_NAMES: usize = 8;
 
-/// What can be said of the device nodes of this host and their holders, by looking anew. How calls are seen is said by
-/// what attaches the hooks.
+/// Scans for the host's device nodes and their holders. How calls are seen is reported by
+/// [`explain_hooks`](super::kernel::explain_hooks).
 pub fn explain_devices(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let mut devices = Devices::quiet(roots.clone(), settings.families.clone(), settings.extra.clone());
     devices.update(Instant::now());
@@ -51,7 +51,7 @@ fn holders(roots: &HostRoots, devices: &Devices) -> Option<Finding> {
     }
     let mut holders = Holders::new(roots);
     holders.watch(devices.all().keys().copied());
-    if let Err(error) = holders.update(Told::ByNothing, None, Instant::now()) {
+    if let Err(error) = holders.update(Discovery::Walks, None, Instant::now()) {
         let what = format!("who holds the devices is not seen: /proc cannot be read: {error}");
         return Some(Finding::warn(NAME, what).with_remedy("mount the host's /proc below host.root"));
     }

@@ -1,45 +1,33 @@
-//! The points that tell who holds a device open.
+//! The points of the processes that hold a device open.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::attribute_cache::{AttributeCache, Detail};
 use super::device::Device;
+use super::device_table::DeviceTable;
 use super::holders::Holders;
 use accelscope_core::metric::catalogue::ioctl::DEVICE_PROCESSES;
-use accelscope_core::metric::{Attributes, Owner, Point, Timestamp, Value, key};
+use accelscope_core::metric::{Owner, Point, Timestamp, Value};
 
-/// Attributes of the devices, made when they change and not with every reading.
-#[derive(Debug, Default)]
-pub struct DeviceLabels(BTreeMap<u64, Arc<Attributes>>);
-
-impl DeviceLabels {
-    /// For these devices.
-    pub fn new<'a>(devices: impl IntoIterator<Item = &'a Device>) -> Self {
-        let labels = devices.into_iter().map(|device| {
-            let id = device.hw_id.as_deref().map(|id| (key::HW_ID, id.into()));
-            let name = [
-                (key::ACCEL_DEVICE_NAME, device.name.as_str().into()),
-                (key::ACCEL_DEVICE_FAMILY, device.family.name.into()),
-            ];
-            (device.number, Arc::new(Attributes::new(name.into_iter().chain(id))))
-        });
-        Self(labels.collect())
-    }
-
-    /// Of the device of that number.
-    pub fn get(&self, number: u64) -> Option<&Arc<Attributes>> {
-        self.0.get(&number)
-    }
-}
-
-/// One point a device and holder, which attribution adds up by container and executable. A device that nobody holds has
-/// one of 0 without an owner, if that is certain.
-pub fn points(labels: &DeviceLabels, holders: &Holders, time: Timestamp) -> Vec<Point> {
+/// One point for each device and holder, which attribution adds up by container and executable. A device without a holder
+/// has one of 0 without an owner, if that is certain.
+pub(super) fn points(
+    devices: &BTreeMap<u64, Device>,
+    table: &DeviceTable,
+    attributes: &mut AttributeCache,
+    holders: &Holders,
+    time: Timestamp,
+) -> Vec<Point> {
     let mut points = Vec::new();
-    for (number, attributes) in &labels.0 {
+    for (number, device) in devices {
+        let id = table.id_of(device);
+        let Some(attributes) = id.and_then(|id| attributes.get(table, id, Detail::Device)) else {
+            continue;
+        };
         let point = |owner: Option<Owner>| Point {
             instrument: &DEVICE_PROCESSES,
-            attributes: Arc::clone(attributes),
+            attributes: Arc::clone(&attributes),
             value: Value::Int(owner.is_some().into()),
             owner,
             time,
@@ -66,8 +54,9 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::Told;
+    use crate::Discovery;
     use accelscope_core::host::HostRoots;
+    use accelscope_core::metric::key;
 
     fn device(name: &str, number: u64) -> Device {
         Device {
@@ -98,8 +87,17 @@ mod tests {
             .unwrap();
         let mut holders = Holders::new(&HostRoots::new("/"));
         holders.watch([full, idle]);
-        holders.update(Told::ByEvents, None, Instant::now()).unwrap();
-        let points = points(&DeviceLabels::new(&devices), &holders, Timestamp::now());
+        holders.update(Discovery::Events, None, Instant::now()).unwrap();
+        let devices: BTreeMap<u64, Device> = devices.map(|device| (device.number, device)).into();
+        let mut table = DeviceTable::default();
+        table.add(&devices);
+        let points = points(
+            &devices,
+            &table,
+            &mut AttributeCache::default(),
+            &holders,
+            Timestamp::now(),
+        );
         child.kill().unwrap();
         child.wait().unwrap();
 

@@ -1,7 +1,7 @@
 //! Which processes hold each device open.
 //!
-//! One walk through `/proc/*/fd` at the start, then events (a process that calls ioctl on a device has it open), a look at
-//! the known holders' own descriptors, and a whole walk now and then for what no event told.
+//! One walk through `/proc/*/fd` at the start; then a process that is seen to call ioctl(2) on a device is added, the
+//! descriptors of the known holders are read again, and a whole walk now and then finds the holders that make no call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,22 +12,22 @@ use accelscope_core::host::descriptors::{Pace, char_devices};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::ProcessKey;
 
-/// Shortest time between two whole walks where nothing else tells of holders.
-const SOONEST: Duration = Duration::from_secs(1);
-/// The same while events tell.
-const SOONEST_WITH_EVENTS: Duration = Duration::from_secs(30);
-/// How often the known holders' descriptors are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// Shortest time between two whole walks without events.
+const WALK: Duration = Duration::from_secs(1);
+/// The same with events.
+const WALK_WITH_EVENTS: Duration = Duration::from_secs(30);
+/// Shortest time between two readings of the known holders' descriptors.
+const CHECK: Duration = Duration::from_secs(1);
 /// Most processes that are kept.
 const MAX_PROCESSES: usize = 4096;
 
-/// Whether events tell of processes that open a device.
+/// How new holders are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
-    /// Programs in the kernel see every ioctl.
-    ByEvents,
-    /// Nothing does: the walk alone finds them.
-    ByNothing,
+pub enum Discovery {
+    /// By the first ioctl(2) of each process: programs are attached.
+    Events,
+    /// By walks alone.
+    Walks,
 }
 
 /// The holders of the watched devices.
@@ -36,29 +36,31 @@ pub struct Holders {
     processes: Processes,
     numbers: BTreeSet<u64>,
     held: BTreeMap<ProcessKey, BTreeSet<u64>>,
+    changed: bool,
     pace: Pace,
-    looked: Option<Instant>,
+    checked: Option<Instant>,
     hidden: usize,
     dropped: u64,
     lost_one: bool,
 }
 
 impl Holders {
-    /// Of a host's processes; nobody before the first [`update`](Self::update).
+    /// None before the first [`update`](Self::update).
     pub fn new(roots: &HostRoots) -> Self {
         Self {
             processes: Processes::new(roots),
             numbers: BTreeSet::new(),
             held: BTreeMap::new(),
+            changed: false,
             pace: Pace::default(),
-            looked: None,
+            checked: None,
             hidden: 0,
             dropped: 0,
             lost_one: false,
         }
     }
 
-    /// Which devices are watched now. Other devices than before make the next [`update`](Self::update) walk.
+    /// Sets the watched devices. A device that was not watched before makes the next [`update`](Self::update) walk.
     pub fn watch(&mut self, numbers: impl IntoIterator<Item = u64>) {
         let numbers: BTreeSet<u64> = numbers.into_iter().collect();
         if numbers == self.numbers {
@@ -70,69 +72,48 @@ impl Holders {
             held.retain(|number| self.numbers.contains(number));
         }
         self.held.retain(|_, held| !held.is_empty());
+        self.changed = true;
         if more {
             self.pace = Pace::default();
         }
     }
 
-    /// Looks at the known holders, and walks through all processes where it is time to. `references` is how many users the
-    /// kernel counts for the devices' modules, where all of them tell that.
+    /// Reads the descriptors of the known holders, or of all processes where a walk is due. `references` is the sum of the
+    /// reference counts of the devices' modules, where all are known.
     ///
-    /// Fails where `/proc` cannot be read; what was known stays.
-    pub fn update(&mut self, told: Told, references: Option<u64>, now: Instant) -> io::Result<()> {
+    /// Fails where `/proc` cannot be read; the holders stay as they were.
+    pub fn update(&mut self, discovery: Discovery, references: Option<u64>, now: Instant) -> io::Result<()> {
         if self.numbers.is_empty() {
             self.held.clear();
             return Ok(());
         }
-        let soonest = match told {
-            Told::ByEvents => SOONEST_WITH_EVENTS,
-            Told::ByNothing => SOONEST,
+        let soonest = match discovery {
+            Discovery::Events => WALK_WITH_EVENTS,
+            Discovery::Walks => WALK,
         };
         if now >= self.pace.due(now, soonest, references, self.lost_one) {
             return self.walk(references, now);
         }
-        if self.looked.is_none_or(|looked| now >= looked + LOOK) {
-            self.look(now);
+        if self.checked.is_none_or(|checked| now >= checked + CHECK) {
+            self.check(now);
         }
         Ok(())
     }
 
-    /// A process was seen to use a device, so that it has it open.
-    pub fn opened(&mut self, process: ProcessKey, number: u64) {
+    /// Adds a process that was seen to use a device. One that has ended by now is left out.
+    pub fn opened_by(&mut self, pid: u32, number: u64) {
         if !self.numbers.contains(&number) {
             return;
         }
+        let Ok(process) = self.processes.key(pid) else { return };
         if self.held.len() >= MAX_PROCESSES && !self.held.contains_key(&process) {
             self.dropped += 1;
             return;
         }
-        self.held.entry(process).or_default().insert(number);
+        self.changed |= self.held.entry(process).or_default().insert(number);
     }
 
-    /// The same by a process id alone. One that has ended by now holds nothing any more.
-    pub fn opened_by(&mut self, pid: u32, number: u64) {
-        if let Ok(process) = self.processes.key(pid) {
-            self.opened(process, number);
-        }
-    }
-
-    /// A process closed a descriptor of a device. It may have others of it, so that its descriptors are looked at.
-    pub fn closed(&mut self, pid: u32) {
-        let keys: Vec<ProcessKey> = self.of_pid(pid).collect();
-        for key in keys {
-            self.look_at(key);
-        }
-    }
-
-    /// A process has ended.
-    pub fn exited(&mut self, pid: u32) {
-        let keys: Vec<ProcessKey> = self.of_pid(pid).collect();
-        for key in keys {
-            self.held.remove(&key);
-        }
-    }
-
-    /// Who holds a device.
+    /// The holders of a device.
     pub fn of(&self, number: u64) -> impl Iterator<Item = ProcessKey> {
         let holds = move |held: &BTreeSet<u64>| held.contains(&number);
         self.held
@@ -141,29 +122,25 @@ impl Holders {
             .map(|(key, _)| *key)
     }
 
-    /// How many processes could not be looked into at the last walk: they may hold a device unseen (needs
+    /// Whether there were other holders at the last call.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Number of processes whose descriptors could not be read in the last walk: they may hold a device unseen (needs
     /// `CAP_SYS_PTRACE`, and the host's PID namespace).
     pub fn hidden(&self) -> usize {
         self.hidden
     }
 
-    /// How many holders were left out, because there were too many.
+    /// Number of holders beyond the limit, which were left out.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Whether all processes have been looked at, so that a device without holders is known to have none.
+    /// Whether the descriptors of all processes were read, so that a device without holders is not open.
     pub fn is_complete(&self) -> bool {
         self.pace.walked_at().is_some() && self.hidden == 0 && self.dropped == 0
-    }
-
-    fn of_pid(&self, pid: u32) -> impl Iterator<Item = ProcessKey> {
-        let first = ProcessKey { pid, start_ticks: 0 };
-        let last = ProcessKey {
-            pid,
-            start_ticks: u64::MAX,
-        };
-        self.held.range(first..=last).map(|(key, _)| *key)
     }
 
     fn walk(&mut self, references: Option<u64>, now: Instant) -> io::Result<()> {
@@ -181,41 +158,39 @@ impl Holders {
             }
             Ok::<_, io::Error>((held, hidden, dropped))
         });
-        self.looked = Some(now);
+        self.checked = Some(now);
         self.lost_one = false;
-        (self.held, self.hidden, self.dropped) = walked?;
+        let (held, hidden, dropped) = walked?;
+        self.changed |= held != self.held;
+        (self.held, self.hidden, self.dropped) = (held, hidden, dropped);
         Ok(())
     }
 
-    /// Cheap: there are few holders among all processes.
-    fn look(&mut self, now: Instant) {
-        self.looked = Some(now);
+    /// Cheap: few of all processes are holders.
+    fn check(&mut self, now: Instant) {
+        self.checked = Some(now);
         let keys: Vec<ProcessKey> = self.held.keys().copied().collect();
         for key in keys {
-            self.look_at(key);
-        }
-    }
-
-    fn look_at(&mut self, key: ProcessKey) {
-        let still = match devices_of(&self.processes, &self.numbers, key.pid) {
-            Ok(Some((now, devices))) if now == key => Some(devices),
-            // An event told of it, and nothing else can.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.processes.is_alive(key) => return,
-            _ => None,
-        };
-        match still {
-            Some(devices) => {
-                self.held.insert(key, devices);
-            }
-            None => {
+            let devices = match devices_of(&self.processes, &self.numbers, key.pid) {
+                Ok(Some((now, devices))) if now == key => Some(devices),
+                // It is known by an event, and cannot be checked.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.processes.is_alive(key) => {
+                    continue;
+                }
+                _ => None,
+            };
+            if let Some(devices) = devices {
+                self.changed |= self.held.insert(key, devices.clone()).as_ref() != Some(&devices);
+            } else {
                 self.lost_one |= self.held.remove(&key).is_some();
+                self.changed |= self.lost_one;
             }
         }
     }
 }
 
-/// The watched devices that a process holds, if any. Its start is read after them: of two processes with one id the later
-/// one is named, and found to hold nothing at the next look.
+/// The watched devices that a process holds, if any. Its start is read last: of two processes with one id the later one is
+/// named, and found to hold nothing at the next check.
 fn devices_of(
     processes: &Processes,
     numbers: &BTreeSet<u64>,
@@ -268,7 +243,7 @@ mod tests {
     fn the_first_walk_finds_who_held_a_device_before() {
         let child = holding("/dev/full");
         let mut holders = watching(&[full(), zero()]);
-        holders.update(Told::ByEvents, None, Instant::now()).unwrap();
+        holders.update(Discovery::Events, None, Instant::now()).unwrap();
         assert!(holds(&holders, full(), child.id()));
         assert!(!holds(&holders, zero(), child.id()));
         assert_eq!(holders.dropped(), 0);
@@ -276,45 +251,48 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_ended_is_gone_at_the_next_look() {
+    fn a_holder_that_ended_is_gone_at_the_next_check() {
         let child = holding("/dev/full");
         let mut holders = watching(&[full()]);
         let begun = Instant::now();
-        holders.update(Told::ByEvents, None, begun).unwrap();
+        holders.update(Discovery::Events, None, begun).unwrap();
         let pid = child.id();
         end(child);
-        holders.update(Told::ByEvents, None, begun + LOOK).unwrap();
+        holders.update(Discovery::Events, None, begun + CHECK).unwrap();
         assert!(!holds(&holders, full(), pid));
     }
 
     #[test]
-    fn an_event_tells_of_a_holder_between_two_walks() {
+    fn an_event_adds_a_holder_between_two_walks() {
         let mut holders = watching(&[full()]);
         let begun = Instant::now();
-        holders.update(Told::ByEvents, None, begun).unwrap();
+        holders.update(Discovery::Events, None, begun).unwrap();
         let child = holding("/dev/full");
-        holders.update(Told::ByEvents, None, begun + LOOK).unwrap();
-        assert!(!holds(&holders, full(), child.id()), "nothing told of it yet");
+        holders.update(Discovery::Events, None, begun + CHECK).unwrap();
+        assert!(!holds(&holders, full(), child.id()), "no event yet");
         holders.opened_by(child.id(), full());
         holders.opened_by(child.id(), zero());
         assert!(holds(&holders, full(), child.id()));
         assert!(!holds(&holders, zero(), child.id()), "it is not watched");
-        // It is looked at and found to hold it indeed.
-        holders.update(Told::ByEvents, None, begun + LOOK * 2).unwrap();
+        assert!(holders.take_changed() && !holders.take_changed());
+        holders.update(Discovery::Events, None, begun + CHECK * 2).unwrap();
         assert!(holds(&holders, full(), child.id()));
-        holders.exited(child.id());
-        assert!(!holds(&holders, full(), child.id()));
+        let pid = child.id();
         end(child);
+        holders.update(Discovery::Events, None, begun + CHECK * 3).unwrap();
+        assert!(!holds(&holders, full(), pid));
     }
 
     #[test]
     fn a_closed_descriptor_is_no_closed_device_while_another_is_open() {
         let mut holders = watching(&[full()]);
+        let begun = Instant::now();
+        holders.update(Discovery::Events, None, begun).unwrap();
         let (first, second) = (File::open("/dev/full").unwrap(), File::open("/dev/full").unwrap());
         let own = std::process::id();
         holders.opened_by(own, full());
         drop(first);
-        holders.closed(own);
+        holders.update(Discovery::Events, None, begun + CHECK).unwrap();
         assert!(holds(&holders, full(), own));
         drop(second);
     }
@@ -323,11 +301,11 @@ mod tests {
     fn without_events_a_new_holder_is_found_by_the_walk() {
         let mut holders = watching(&[full()]);
         let begun = Instant::now();
-        holders.update(Told::ByNothing, None, begun).unwrap();
+        holders.update(Discovery::Walks, None, begun).unwrap();
         let child = holding("/dev/full");
         // The rest after a walk is bounded by a minute.
         let later = begun + Duration::from_mins(1);
-        holders.update(Told::ByNothing, None, later).unwrap();
+        holders.update(Discovery::Walks, None, later).unwrap();
         assert!(holds(&holders, full(), child.id()));
         end(child);
     }
@@ -336,15 +314,15 @@ mod tests {
     fn a_device_that_is_no_longer_watched_has_no_holders() {
         let child = holding("/dev/full");
         let mut holders = watching(&[full()]);
-        holders.update(Told::ByEvents, None, Instant::now()).unwrap();
+        holders.update(Discovery::Events, None, Instant::now()).unwrap();
         holders.watch([zero()]);
         assert_eq!(holders.of(full()).count(), 0);
         // Another device makes it walk at once.
         holders.watch([zero(), full()]);
-        holders.update(Told::ByEvents, None, Instant::now()).unwrap();
+        holders.update(Discovery::Events, None, Instant::now()).unwrap();
         assert!(holds(&holders, full(), child.id()));
         holders.watch([]);
-        holders.update(Told::ByEvents, None, Instant::now()).unwrap();
+        holders.update(Discovery::Events, None, Instant::now()).unwrap();
         assert_eq!(holders.of(full()).count(), 0);
         end(child);
     }

@@ -1,12 +1,17 @@
-//! Accelerator device nodes: which there are, what their ioctls mean, and who holds them open.
+//! Accelerator device nodes: their ioctl(2) calls, counted by eBPF programs, and the processes that hold them open.
 //!
-//! No node is ever opened: the first open of a Hailo device wakes it, and other vendors' nodes raise power states too.
+//! No node is ever opened: the first open wakes many devices or raises their power state.
 
+mod attribute_cache;
 mod commands;
 mod configuration;
 pub mod device;
+mod device_owners;
+mod device_table;
 pub mod devices;
 mod drain;
+mod driver;
+mod drivers;
 mod explain;
 pub mod extra;
 pub mod families;
@@ -14,19 +19,18 @@ mod holder_points;
 pub mod holders;
 mod hook_kind;
 mod hook_setting;
+mod host_threads;
 pub mod kernel;
-mod labels;
-mod majors;
 mod open;
-mod own;
-mod places;
 mod points;
+mod proc_devices;
 mod sampler;
 mod scan;
+mod self_metrics;
 mod settings;
 mod source;
 mod table;
-mod threads;
+mod wait;
 
 pub use self::configuration::{Configuration, ExtraDevice};
 pub use self::device::Device;
@@ -34,8 +38,7 @@ pub use self::devices::Devices;
 pub use self::explain::explain_devices;
 pub use self::extra::Extra;
 pub use self::families::{Families, Family};
-pub use self::holder_points::{DeviceLabels, points as holder_points};
-pub use self::holders::{Holders, Told};
+pub use self::holders::{Discovery, Holders};
 pub use self::hook_kind::HookKind;
 pub use self::hook_setting::Hooks;
 pub use self::open::open;

@@ -2,105 +2,115 @@
 
 use std::sync::Arc;
 
-use super::drain::{Distribution, Drain, Subject, SubjectKey};
-use super::labels::{Labels, What};
-use super::places::Places;
+use super::attribute_cache::{AttributeCache, Detail};
+use super::device_table::DeviceTable;
+use super::drain::{Activity, ActivityKey, Drain, Durations};
+use super::drivers;
 use accelscope_core::metric::catalogue::calls;
-use accelscope_core::metric::{Attributes, Instrument, Owner, Point, Timestamp, Value};
+use accelscope_core::metric::{Instrument, Owner, Point, Timestamp, Value};
 
-/// The points of everybody who did something.
-pub(super) fn points(drain: &Drain, labels: &mut Labels, places: &Places, time: Timestamp) -> Vec<Point> {
+/// The points of all owners that made calls.
+pub(super) fn points(
+    drain: &Drain,
+    attributes: &mut AttributeCache,
+    devices: &DeviceTable,
+    time: Timestamp,
+) -> Vec<Point> {
     let mut points = Vec::new();
-    for (key, subject) in drain.subjects() {
-        let mut of = Of {
+    for (key, activity) in drain.activities() {
+        let mut builder = Builder {
             key,
-            since: subject.since,
+            activity,
             time,
-            labels,
-            places,
+            attributes,
+            devices,
             points: &mut points,
         };
-        of.calls(subject);
-        of.durations(subject);
-        of.in_flight(subject);
-        of.activity(subject);
+        builder.calls();
+        builder.durations();
+        builder.in_flight();
+        builder.arguments();
     }
     points
 }
 
-/// The points of one subject.
-struct Of<'a> {
-    key: &'a SubjectKey,
-    since: Timestamp,
+/// Adds the points of one owner and device.
+struct Builder<'a> {
+    key: &'a ActivityKey,
+    activity: &'a Activity,
     time: Timestamp,
-    labels: &'a mut Labels,
-    places: &'a Places,
+    attributes: &'a mut AttributeCache,
+    devices: &'a DeviceTable,
     points: &'a mut Vec<Point>,
 }
 
-impl Of<'_> {
-    fn calls(&mut self, subject: &Subject) {
-        for (command, calls) in &subject.commands {
-            self.since = calls.since.unwrap_or(subject.since);
+impl Builder<'_> {
+    fn calls(&mut self) {
+        for (command, calls) in &self.activity.commands {
+            let since = calls.since.unwrap_or(self.activity.since);
             if calls.succeeded > 0 {
-                self.count(&calls::CALLS, What::Command(command.clone()), calls.succeeded);
+                self.count(&calls::CALLS, Detail::Command(command.clone()), calls.succeeded, since);
             }
             for (errno, count) in &calls.failed {
-                self.count(&calls::CALLS, What::Failed(command.clone(), *errno), *count);
+                self.count(&calls::CALLS, Detail::Failed(command.clone(), *errno), *count, since);
             }
         }
-        self.since = subject.since;
     }
 
-    fn durations(&mut self, subject: &Subject) {
-        self.duration(What::Device, &subject.durations);
-        for (command, durations) in &subject.own_durations {
-            self.duration(What::Command(command.clone()), durations);
+    fn durations(&mut self) {
+        self.duration(Detail::Device, &self.activity.durations);
+        for (command, durations) in &self.activity.own_durations {
+            self.duration(Detail::Command(command.clone()), durations);
         }
     }
 
-    fn in_flight(&mut self, subject: &Subject) {
-        self.gauge(&calls::INFLIGHT, Value::Int(subject.in_flight as i64));
-        self.gauge(&calls::INFLIGHT_AGE, Value::Double(subject.oldest.as_secs_f64()));
+    fn in_flight(&mut self) {
+        let (in_flight, oldest) = (self.activity.in_flight as i64, self.activity.oldest.as_secs_f64());
+        self.push(&calls::INFLIGHT, Detail::Device, Value::Int(in_flight), None);
+        self.push(&calls::INFLIGHT_AGE, Detail::Device, Value::Double(oldest), None);
     }
 
-    fn activity(&mut self, subject: &Subject) {
+    fn arguments(&mut self) {
+        let device = self.devices.newest(self.key.device);
+        let Some(instruments) = device.and_then(|device| drivers::of(device.family).arguments()) else {
+            return;
+        };
+        let (activity, since) = (self.activity, self.activity.since);
         for at in 0..2 {
-            if subject.transfers[at] > 0 {
-                self.count(&calls::HAILO_TRANSFERS, What::Direction(at), subject.transfers[at]);
-                self.count(&calls::HAILO_IO, What::Direction(at), subject.bytes[at]);
+            if activity.transfers[at] > 0 {
+                self.count(
+                    instruments.transfers,
+                    Detail::Direction(at),
+                    activity.transfers[at],
+                    since,
+                );
+                self.count(instruments.io, Detail::Direction(at), activity.bytes[at], since);
             }
         }
-        if subject.frames > 0 {
-            self.count(&calls::HAILO_FRAMES, What::Device, subject.frames);
-        }
-        if subject.switches > 0 {
-            self.count(&calls::HAILO_SWITCHES, What::Device, subject.switches);
-        }
-    }
-
-    fn duration(&mut self, what: What, durations: &Distribution) {
-        if let Some(shown) = durations.shown() {
-            self.push(
-                &calls::DURATION,
-                what,
-                Value::Histogram(shown.clone()),
-                Some(self.since),
-            );
+        for (instrument, count) in [
+            (instruments.frames, activity.frames()),
+            (instruments.switches, activity.switches),
+        ] {
+            if count > 0 {
+                self.count(instrument, Detail::Device, count, since);
+            }
         }
     }
 
-    fn count(&mut self, instrument: &'static Instrument, what: What, count: u64) {
+    fn duration(&mut self, detail: Detail, durations: &Durations) {
+        if let Some(histogram) = durations.histogram() {
+            let value = Value::Histogram(Arc::new(histogram));
+            self.push(&calls::DURATION, detail, value, Some(self.activity.since));
+        }
+    }
+
+    fn count(&mut self, instrument: &'static Instrument, detail: Detail, count: u64, since: Timestamp) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.push(instrument, what, Value::Int(count), Some(self.since));
+        self.push(instrument, detail, Value::Int(count), Some(since));
     }
 
-    fn gauge(&mut self, instrument: &'static Instrument, value: Value) {
-        self.push(instrument, What::Device, value, None);
-    }
-
-    fn push(&mut self, instrument: &'static Instrument, what: What, value: Value, start: Option<Timestamp>) {
-        let attributes: Option<Arc<Attributes>> = self.labels.get(self.places, self.key.label, what);
+    fn push(&mut self, instrument: &'static Instrument, detail: Detail, value: Value, start: Option<Timestamp>) {
+        let attributes = self.attributes.get(self.devices, self.key.device, detail);
         self.points.extend(attributes.map(|attributes| Point {
             instrument,
             attributes,

@@ -1,4 +1,4 @@
-//! One look at the devices that there are.
+//! One scan for device nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -9,22 +9,22 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 use super::device::Device;
 use super::extra::Extra;
 use super::families::{self, Families, Family, Signs};
-use super::majors::Majors;
+use super::proc_devices::Majors;
 use accelscope_core::device::Abi;
 use accelscope_core::host::{HostRoots, sysfs};
 
-/// Most names of one folder that are looked at.
+/// Most names of one folder that are read.
 const MAX_NAMES: usize = 8192;
 /// Most devices that are watched. Only NVIDIA's capabilities could be more.
 const MAX_DEVICES: usize = 1024;
 
-/// What a scan needs to know.
+/// Where and what to scan for.
 #[derive(Debug)]
 pub(super) struct Scanner {
     pub(super) roots: HostRoots,
     pub(super) extra: Vec<Extra>,
     pub(super) families: Families,
-    /// Parts of derived `hw.id`s.
+    /// Parts of the `hw.id` of devices without a serial number.
     pub(super) machine_id: String,
     pub(super) node_name: String,
 }
@@ -33,20 +33,20 @@ pub(super) struct Scanner {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) devices: BTreeMap<u64, Device>,
-    /// What the user should know.
+    /// For the log and `doctor`.
     pub(super) warnings: BTreeSet<Warning>,
 }
 
-/// Something that is not watched as the user may think, and what to do about it.
+/// A device that is not watched as configured, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Warning {
     pub(super) what: String,
     pub(super) remedy: &'static str,
 }
 
-/// A device as it is first seen.
+/// A device node of which it is not known yet whether it is an accelerator's.
 #[derive(Debug, Default)]
-struct Seen {
+struct Candidate {
     class: Option<&'static str>,
     /// Its name in its class.
     class_name: Option<String>,
@@ -57,16 +57,16 @@ struct Seen {
 }
 
 impl Scanner {
-    /// Reads `/dev`, `/proc/devices` and sysfs. What cannot be read is taken for absent: other signs may do.
+    /// Reads `/dev`, `/proc/devices` and sysfs. What cannot be read counts as absent: others of the sources may suffice.
     pub(super) fn scan(&self) -> Found {
         let mut found = Found::default();
         let majors = Majors::read(&self.roots)
             .inspect_err(|error| tracing::debug!(%error, "cannot read /proc/devices: device nodes are known by name"))
             .ok();
-        let mut seen = self.classes();
-        self.nodes(&mut seen);
-        for (number, seen) in seen {
-            let Some(device) = self.device(number, seen, majors.as_ref()) else {
+        let mut candidates = self.classes();
+        self.nodes(&mut candidates);
+        for (number, candidate) in candidates {
+            let Some(device) = self.device(number, candidate, majors.as_ref()) else {
                 continue;
             };
             if found.devices.len() >= MAX_DEVICES {
@@ -85,8 +85,8 @@ impl Scanner {
     }
 
     /// Devices of the classes in the table.
-    fn classes(&self) -> BTreeMap<u64, Seen> {
-        let mut seen = BTreeMap::<u64, Seen>::new();
+    fn classes(&self) -> BTreeMap<u64, Candidate> {
+        let mut candidates = BTreeMap::<u64, Candidate>::new();
         for class in self.families.classes() {
             let Ok(entries) = std::fs::read_dir(self.roots.sys().join("class").join(class)) else {
                 continue;
@@ -96,18 +96,18 @@ impl Scanner {
                 let Some(number) = sysfs::number(&entry.path()) else {
                     continue;
                 };
-                let entry_seen = seen.entry(number).or_default();
-                entry_seen.class = Some(class);
+                let candidate = candidates.entry(number).or_default();
+                candidate.class = Some(class);
                 // sysfs cannot have a slash in a name.
-                entry_seen.class_name = Some(entry.file_name().to_string_lossy().replace('!', "/"));
-                entry_seen.directory = Some(entry.path());
+                candidate.class_name = Some(entry.file_name().to_string_lossy().replace('!', "/"));
+                candidate.directory = Some(entry.path());
             }
         }
-        seen
+        candidates
     }
 
-    /// Character devices in the folders of the table. Links are left out: what they lead to is found itself.
-    fn nodes(&self, seen: &mut BTreeMap<u64, Seen>) {
+    /// Character devices in the folders of the table, without symbolic links.
+    fn nodes(&self, candidates: &mut BTreeMap<u64, Candidate>) {
         for folder in self.families.folders() {
             let path = self.roots.dev().join(folder);
             let Ok(entries) = std::fs::read_dir(&path) else {
@@ -126,7 +126,7 @@ impl Scanner {
                     format!("{folder}/{name}")
                 };
                 let known = |node: &str| self.families.has_node(node);
-                let before = &mut seen.entry(number).or_default().node;
+                let before = &mut candidates.entry(number).or_default().node;
                 // Of several nodes of one device that with the driver's own name, else the first.
                 let better = before
                     .as_ref()
@@ -138,26 +138,26 @@ impl Scanner {
         }
     }
 
-    fn device(&self, number: u64, seen: Seen, majors: Option<&Majors>) -> Option<Device> {
-        let directory = seen.directory.or_else(|| sysfs::directory(&self.roots, number));
+    fn device(&self, number: u64, candidate: Candidate, majors: Option<&Majors>) -> Option<Device> {
+        let directory = candidate.directory.or_else(|| sysfs::directory(&self.roots, number));
         let driver = directory
             .as_ref()
             .and_then(|path| sysfs::link(&path.join("device/driver")));
-        let vendor = self.vendor(directory.as_deref(), seen.node.as_deref());
+        let vendor = self.vendor(directory.as_deref(), candidate.node.as_deref());
         let signs = Signs {
-            class: seen.class,
+            class: candidate.class,
             drivers: majors.map(|majors| majors.drivers(rustix::fs::major(number))),
-            node: seen.node.as_deref(),
+            node: candidate.node.as_deref(),
             vendor: vendor.as_deref(),
             driver: driver.as_deref(),
         };
         let family = self.families.family(&signs)?;
-        let name = seen.class_name.or_else(|| seen.node.as_deref().map(short))?;
+        let name = candidate.class_name.or_else(|| candidate.node.as_deref().map(short))?;
         let is_display = *family == families::DRM && name.starts_with("card");
         if is_display && directory.as_ref().is_some_and(|path| !sysfs::renders(path)) {
             return None;
         }
-        let node = seen.node.map(|node| Path::new("/dev").join(node));
+        let node = candidate.node.map(|node| Path::new("/dev").join(node));
         Some(self.describe(number, name, family, driver, directory.as_deref(), node))
     }
 
@@ -177,35 +177,35 @@ impl Scanner {
         directory: Option<&Path>,
         node: Option<PathBuf>,
     ) -> Device {
-        let address = directory.and_then(|path| address(family, path));
+        let address = directory.and_then(|path| match family.identity {
+            Some(identity) => (identity.address)(path),
+            None => sysfs::pci_address(path),
+        });
         let hooks = family.hooks(driver.as_deref(), &name);
         let candidates: BTreeSet<&str> = hooks.iter().map(|hook| hook.module).collect();
         let module = sysfs::module(&self.roots, directory, address.as_deref(), candidates);
         let driver_version = module
             .as_ref()
             .and_then(|module| sysfs::module_version(&self.roots, module));
-        let abi = match family.abi {
-            Abi::DriverVersion(_) => driver_version.clone(),
-            Abi::DriverName => driver,
-            Abi::Fixed => None,
-        };
         Device {
             number,
-            hw_id: self.hw_id(family, address.as_deref()),
+            hw_id: address
+                .as_deref()
+                .zip(family.identity)
+                .map(|(address, identity)| (identity.hw_id)(address, &self.machine_id, &self.node_name)),
             name,
             family,
             module,
-            abi,
+            abi: match family.abi {
+                Abi::DriverVersion(_) => driver_version.clone(),
+                Abi::DriverName => driver,
+                Abi::Fixed => None,
+            },
             driver_version,
             address,
             node,
             extra: false,
         }
-    }
-
-    fn hw_id(&self, family: Family, address: Option<&str>) -> Option<String> {
-        let identity = family.identity?;
-        Some((identity.hw_id)(address?, &self.machine_id, &self.node_name))
     }
 
     fn add_extra(&self, extra: &Extra, majors: Option<&Majors>, found: &mut Found) {
@@ -214,8 +214,8 @@ impl Scanner {
             Err(error) => {
                 let remedy = match error.kind() {
                     ErrorKind::NotFound => "load its driver; it is watched from when it appears",
-                    ErrorKind::InvalidInput => "name the node of a character device, such as /dev/hailo0",
-                    _ => "run the agent as a user who may look at it",
+                    ErrorKind::InvalidInput => "name the node of a character device, such as /dev/accel/accel0",
+                    _ => "run the agent as a user who may stat it",
                 };
                 let what = format!("ioctl.extra_devices: {}: {error}", extra.path.display());
                 found.warnings.insert(Warning { what, remedy });
@@ -223,14 +223,14 @@ impl Scanner {
             }
         };
         let below = extra.path.strip_prefix("/dev").unwrap_or(&extra.path);
-        let seen = Seen {
+        let candidate = Candidate {
             node: Some(below.to_string_lossy().trim_start_matches('/').to_owned()),
-            ..Seen::default()
+            ..Candidate::default()
         };
         let known = found
             .devices
             .remove(&number)
-            .or_else(|| self.device(number, seen, majors));
+            .or_else(|| self.device(number, candidate, majors));
         let native = known.as_ref().map(|device| device.family);
         let family = extra.family.or(native).unwrap_or(&families::OTHER);
         let below = below.to_string_lossy();
@@ -239,7 +239,7 @@ impl Scanner {
         if found.devices.values().any(|other| other.name == name) {
             below.trim_start_matches('/').clone_into(&mut name);
         }
-        // What sysfs knows of it stays, but whose it is the user says.
+        // The family is the configured one, the rest is as found.
         let mut device =
             known.unwrap_or_else(|| self.describe(number, name, family, None, None, Some(extra.path.clone())));
         device.family = family;
@@ -251,22 +251,15 @@ impl Scanner {
     }
 }
 
-/// The name of a node, with its folder where it says nothing alone.
+/// The name of a node, with its folder where the last part is not unique.
 fn short(node: &str) -> String {
     let last = node.rsplit('/').next().unwrap_or(node);
-    let says_nothing = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("channel");
-    let name = if says_nothing { node } else { last };
+    let ambiguous = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("channel");
+    let name = if ambiguous { node } else { last };
     name.trim_start_matches('/').to_owned()
 }
 
-fn address(family: Family, directory: &Path) -> Option<String> {
-    match family.identity {
-        Some(identity) => (identity.address)(directory),
-        None => sysfs::pci_address(directory),
-    }
-}
-
-/// The number of a node itself, without opening it.
+/// The device number of a node, which is not opened.
 fn char_device(path: &Path) -> Option<u64> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
     let found = rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE).ok()?;

@@ -12,13 +12,13 @@ use crate::HookKind;
 pub struct Settings {
     /// The families of devices to watch.
     pub families: Families,
-    /// Nodes to watch beside those that are found.
+    /// Nodes to watch in addition to those that are found.
     pub extra: Vec<Extra>,
-    /// The hooks to try; the best that the kernel allows if absent.
+    /// Hooks that may be used; the best one that the kernel allows if absent.
     pub hooks: Option<Vec<HookKind>>,
-    /// A file with the kernel's BTF, as this process sees it.
+    /// A file with the kernel's BTF, as a path of this process.
     pub btf: Option<PathBuf>,
-    /// Time between two readings.
+    /// Time between two readings while calls are made.
     pub period: Duration,
     /// A series for each process (`attribution.per_process`).
     pub per_process: bool,

@@ -23,7 +23,7 @@ struct Ioctl;
 impl Source for Ioctl {
     type Settings = Configuration;
 
-    const NAME: &'static str = "ioctl";
+    const NAME: &'static str = super::sampler::NAME;
     const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::ioctl::ALL, catalogue::calls::ALL];
     const TABLE: &'static [Section] = table::SECTIONS;
     const DEVICES: &'static [&'static DeviceFamily] = families::OWN;

@@ -68,11 +68,7 @@ mod tests {
 
     #[track_caller]
     fn is(resource: &str, id: &str, key: &'static str, value: &str) {
-        assert_eq!(
-            allocated_device(resource, id),
-            [(key, value.into())],
-            "{resource} {id}"
-        );
+        assert_eq!(allocated_device(resource, id), [(key, value.into())], "{resource} {id}");
     }
 
     #[test]

@@ -10,8 +10,7 @@ use accelscope_core::metric::{Batch, key};
 use accelscope_core::sampler::{Finding, Outcome, Sampler};
 use accelscope_core::{chain, trust};
 
-/// Everything that can be said about the NVIDIA GPUs of this host. It reads them once in a worker, which takes at most
-/// a quarter of a minute.
+/// Explains the NVIDIA GPUs of this host. It reads them once in a worker, which takes at most a quarter of a minute.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     if settings.library.is_none() {
         match presence::look(roots) {
@@ -58,17 +57,17 @@ fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding
         .iter()
         .filter(|batch| !batch.part.name.is_empty() && !batch.points.is_empty())
         .count();
-    let told = batches
+    let reported = batches
         .iter()
         .flat_map(|batch| &batch.points)
         .find_map(|point| point.attributes.get(key::HW_DRIVER_VERSION).map(ToString::to_string));
-    let driver = driver.map(str::to_owned).or(told);
+    let driver = driver.map(str::to_owned).or(reported);
     let driver = driver.as_deref().unwrap_or("of an unknown version");
     let points: usize = batches.iter().map(|batch| batch.points.len()).sum();
     match outcome {
         Outcome::Sampled => Finding::ok(
             NAME,
-            format!("NVML told of {read} GPU(s), {points} values (driver {driver})"),
+            format!("NVML reports {read} GPU(s), {points} values (driver {driver})"),
         ),
         Outcome::NothingHere(why) | Outcome::Gone(why) => {
             Finding::warn(NAME, format!("the driver {driver} is loaded, but {why}")).with_remedy(
@@ -77,11 +76,11 @@ fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding
         }
         Outcome::Retry(error) if read > 0 => {
             let what = format!(
-                "NVML told of {read} GPU(s), {points} values (driver {driver}), and then no more: {}",
+                "NVML reports {read} GPU(s), {points} values (driver {driver}), and then no more: {}",
                 chain(error.as_ref())
             );
             Finding::fail(NAME, what).with_remedy(
-                "what hangs is left alone by the running agent, which tells it as nvidia.reading.suspended; drain the \
+                "what hangs is left alone by the running agent, which shows it as nvidia.reading.suspended; drain the \
                  node and reset the GPU (`nvidia-smi -r`) or reboot",
             )
         }

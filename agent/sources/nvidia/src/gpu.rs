@@ -1,27 +1,27 @@
-//! A GPU, and what is known of it for good.
+//! A GPU, and what does not change while its handle is valid.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::nvml::{Code, Device, Field, Number, NvmlError, Pci};
-use super::sheet::Sheet;
+use super::recorder::Recorder;
 use accelscope_core::metric::{Attributes, key};
 
-/// What the topics find that speaks of the GPU's health.
+/// The GPU's health, as found by the topics in one pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
-pub(super) struct Findings {
+pub(super) struct Health {
     /// It answered something.
     pub(super) answered: bool,
-    /// It answers nothing any more, or must be reset.
+    /// It does not answer any more, or must be reset.
     pub(super) lost: bool,
-    /// It hangs or crashes the driver whatever it is asked, and is left alone.
-    pub(super) hangs: bool,
+    /// Every call for it hangs or crashes, and it is suspended.
+    pub(super) suspended: bool,
     /// Its hardware slows it down: heat or power.
     pub(super) slowed: bool,
-    /// Memory waits for a reset to be taken out of use, or the driver asks for the GPU to be drained.
+    /// Memory waits for a reset to be taken out of use, or the driver wants the GPU to be drained.
     pub(super) needs_reset: bool,
-    /// The driver says that it will not work before it is reset or the host rebooted.
+    /// It will not work before it is reset or the host rebooted, as reported by the driver.
     pub(super) must_reset: bool,
     /// Spare memory is used up, or its infoROM is corrupted.
     pub(super) worn_out: bool,
@@ -38,12 +38,12 @@ pub(super) struct Gpu {
     pub(super) uuid: Arc<str>,
     pub(super) pci: Option<Pci>,
     pub(super) minor: Option<u32>,
-    /// Whether it is partitioned at present.
+    /// Whether MIG is on.
     pub(super) is_mig: bool,
-    /// `hw.id` alone: what every point of it has.
+    /// `hw.id` alone, which every point of it has.
     pub(super) label: Attributes,
     /// Of this pass.
-    pub(super) findings: Findings,
+    pub(super) health: Health,
     refused: HashSet<&'static str>,
 }
 
@@ -58,39 +58,39 @@ impl Gpu {
             pci: None,
             minor: None,
             is_mig: false,
-            findings: Findings::default(),
+            health: Health::default(),
             refused: HashSet::new(),
         }
     }
 
-    /// One reading. Absent where it failed, which is counted as `FIELD.CODE`; what the device says that it will never
-    /// tell is counted once as `not_supported` and not asked again. A GPU that is lost is not asked anything more in this pass.
+    /// One reading. Absent where it failed, which is counted as `FIELD.CODE`; a field that the device does not support is
+    /// counted once as `not_supported` and not read again. A GPU that is lost is not read any more in this pass.
     pub(super) fn ask<T>(
         &mut self,
         field: &'static str,
-        sheet: &mut Sheet,
+        recorder: &mut Recorder,
         question: impl FnOnce(Device) -> Result<T, NvmlError>,
     ) -> Option<T> {
-        if self.findings.lost || self.findings.hangs || self.refused.contains(field) {
+        if self.health.lost || self.health.suspended || self.refused.contains(field) {
             return None;
         }
         match question(self.device?) {
             Ok(value) => {
-                self.findings.answered = true;
+                self.health.answered = true;
                 Some(value)
             }
             Err(error) => {
-                self.note(field, error, sheet);
+                self.note(field, error, recorder);
                 None
             }
         }
     }
 
-    /// Several fields in one call, in their order. Each is named, and absent where it failed or was refused before.
+    /// Several fields in one call, in their order. Each has a name, and is absent where it failed or was refused before.
     pub(super) fn ask_fields<const N: usize>(
         &mut self,
         fields: [(&'static str, Field); N],
-        sheet: &mut Sheet,
+        recorder: &mut Recorder,
     ) -> [Option<Number>; N] {
         let mut values = [None; N];
         let asked: Vec<usize> = (0..N).filter(|at| !self.refused.contains(fields[*at].0)).collect();
@@ -98,43 +98,43 @@ impl Gpu {
             return values;
         }
         let wanted: Vec<Field> = asked.iter().map(|at| fields[*at].1).collect();
-        let results = self.ask("field_values", sheet, |device| device.field_values(&wanted));
+        let results = self.ask("field_values", recorder, |device| device.field_values(&wanted));
         for (at, result) in asked.into_iter().zip(results.into_iter().flatten()) {
             match result {
                 Ok(value) => values[at] = Some(value),
-                Err(error) => self.note(fields[at].0, error, sheet),
+                Err(error) => self.note(fields[at].0, error, recorder),
             }
         }
         values
     }
 
-    /// What an error says of the device. For readings that do not go through [`ask`](Self::ask).
-    pub(super) fn note(&mut self, field: &'static str, error: NvmlError, sheet: &mut Sheet) {
-        // What is asked for does not change: an argument that is invalid once is one that this driver does not know.
+    /// Counts an error and draws the conclusions for the device. For readings that do not go through [`ask`](Self::ask).
+    pub(super) fn note(&mut self, field: &'static str, error: NvmlError, recorder: &mut Recorder) {
+        // The arguments do not change: one that is invalid once is one that this driver does not know.
         if error.code.is_for_good() || error.code == Code::InvalidArgument {
             // One series for all of these: an old board refuses dozens.
-            sheet.skip("not_supported");
+            recorder.skip("not_supported");
             self.refuse(field);
         } else {
-            sheet.skip(format!("{field}.{}", error.code.as_str()));
+            recorder.skip(format!("{field}.{}", error.code.as_str()));
         }
-        self.findings.lost |= error.code.is_lost();
+        self.health.lost |= error.code.is_lost();
         if error.code.ends_process() {
-            sheet.fail(error);
+            recorder.fail(error);
         }
     }
 
-    /// Does not ask for it again.
+    /// Does not read the field again.
     pub(super) fn refuse(&mut self, field: &'static str) {
         self.refused.insert(field);
     }
 
-    /// Whether it has said that it will never tell this.
+    /// Whether the field is not supported.
     pub(super) fn refuses(&self, field: &'static str) -> bool {
         self.refused.contains(field)
     }
 
-    /// What it can tell may have changed: it was partitioned, put together, or has come back.
+    /// The supported fields may have changed: MIG was switched, or the GPU has come back.
     pub(super) fn forget_refusals(&mut self) {
         self.refused.clear();
     }

@@ -1,30 +1,28 @@
-//! NVIDIA: every GPU as its management library NVML tells of it.
+//! NVIDIA GPUs, read through NVML, NVIDIA's management library.
 //!
 //! NVML hangs in the kernel when a GPU or the driver does, crashes with a broken one and must be loaded anew after the
-//! driver is replaced, so nothing of it runs in the agent: `agent worker nvidia` does. There, one thread reads topic
-//! after topic of GPU after GPU (`topics`); what hangs or crashes costs its topic of its GPU, which the process that
-//! follows leaves alone for a while, and reads after all else when it tries again (`quarantine`). A field that fails
-//! loses only itself, a GPU that is lost only itself.
+//! driver is replaced, so it runs in `agent worker nvidia`, never in the agent. There, one thread reads each topic of
+//! each GPU (`topics`). A call that hangs or crashes costs its topic of its GPU, which is suspended for a while and then
+//! read after all others. A field that fails costs only itself, a GPU that is lost only itself.
 
 mod allocation;
 mod explain;
-mod fleet;
 mod gpu;
+mod gpus;
 mod instruments;
 mod ioctl;
 mod library;
 mod nvml;
 mod presence;
-mod quarantine;
+mod reader;
+mod recorder;
 mod sampler;
 mod settings;
-mod sheet;
 mod source;
 mod status;
 mod table;
 mod topic;
 mod topics;
-mod vendor;
 mod worker;
 
 use instruments::INSTRUMENTS;

@@ -26,7 +26,7 @@ const DIRECTORIES: [&str; 9] = [
 ];
 
 /// Roots of a driver that does not lie in the host's own: the GPU operator's driver container, and GKE's installer
-/// (whose root has the library in `lib64`).
+/// (its root has the library in `lib64`).
 const DRIVER_ROOTS: [&str; 2] = ["/run/nvidia/driver", "/home/kubernetes/bin/nvidia"];
 const GKE: &str = "/home/kubernetes/bin/nvidia/lib64";
 

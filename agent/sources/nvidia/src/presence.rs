@@ -1,4 +1,4 @@
-//! Whether there is anything of NVIDIA's here: nothing is started where there is not.
+//! Whether the host has an NVIDIA driver or GPUs: no worker is started without.
 
 use accelscope_core::host::HostRoots;
 
@@ -45,7 +45,7 @@ fn boards(roots: &HostRoots) -> usize {
     names.iter().filter(is_gpu).count()
 }
 
-/// Version of the kernel driver as it tells itself, e.g. `580.95.05`.
+/// Version of the kernel driver by its own file, e.g. `580.95.05`.
 pub(super) fn driver_version(roots: &HostRoots) -> Option<String> {
     let bytes = roots.read("/proc/driver/nvidia/version", MOST_BYTES).ok()?;
     let text = String::from_utf8_lossy(&bytes);
@@ -76,7 +76,7 @@ pub(super) fn listed(roots: &HostRoots) -> Vec<Listed> {
                 .find_map(|line| line.split_once(':').filter(|(name, _)| name.trim() == key))
                 .map(|(_, value)| value.trim().to_owned())
         };
-        // One that was excluded by hand is not used on purpose; an unknown UUID has question marks.
+        // An excluded one is unused on purpose; an unknown UUID has question marks.
         let uuid = field("GPU UUID").filter(|uuid| uuid.starts_with("GPU-") && !uuid.contains('?'))?;
         (field("GPU Excluded").as_deref() != Some("Yes")).then(|| Listed {
             uuid,

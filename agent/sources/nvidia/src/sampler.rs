@@ -1,25 +1,23 @@
-//! The agent's side: whether there is anything to start, and the worker.
+//! The agent's side: starts the worker where there is a driver.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::presence::{self, Presence};
-use super::quarantine::Quarantine;
 use super::settings::Settings;
 use super::topics::{NAMESPACE_REMEDY, Namespace};
-use super::worker::{Order, VARIABLE};
-use super::{INSTRUMENTS, NAME, library};
+use super::{INSTRUMENTS, NAME, library, reader};
 use accelscope_core::host::HostRoots;
-use accelscope_core::metric::Batch;
+use accelscope_core::metric::{Batch, CounterStarts};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
-use accelscope_core::worker::{Command, Starts, Worker, WorkerSampler};
+use accelscope_core::worker::{Command, Suspensions, Worker, WorkerConfig, WorkerSampler};
 
 /// Longest time that the worker lets the driver take for a reading, and how much longer the agent waits for the worker.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long what hung or crashed is left alone for the first time. The next time costs a process and some patience.
+/// How long the first suspension of what hung or crashed lasts. The next attempt costs a process and some patience.
 const REST: Duration = Duration::from_mins(1);
 
 /// How a worker is started.
@@ -33,9 +31,9 @@ pub struct Launch {
     pub roots: HostRoots,
     /// Becomes part of the id of a GPU that has no UUID.
     pub node_name: String,
-    /// Longest time that a reading may take before what hangs is left out.
+    /// Longest time that a reading may take before what hangs is suspended.
     pub patience: Duration,
-    /// How long what hung or crashed is left alone for the first time.
+    /// How long the first suspension of what hung or crashed lasts.
     pub rest: Duration,
 }
 
@@ -56,38 +54,35 @@ impl Launch {
 /// The sampler `nvidia`. Nothing is started, and no library touched, before its first run finds a driver.
 pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
     match Launch::new(settings, roots, node_name) {
-        Ok(launch) => Box::new(Gate::new(launch)),
-        Err(error) => Box::new(Lame {
+        Ok(launch) => Box::new(OnDemand::new(launch)),
+        Err(error) => Box::new(Unavailable {
             period: settings.period,
             why: error.to_string(),
         }),
     }
 }
 
-/// The worker's sampler alone, whatever the host shows.
+/// The worker's sampler alone, whether or not the host has a driver.
 pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
     let descriptor = descriptor(launch.settings.period, launch.patience + GRACE);
     Ok(WorkerSampler::new(descriptor, Worker::new(command(launch)?)))
 }
 
-/// The worker's program and all that it needs to know.
+/// The worker's program and its configuration.
 pub fn command(launch: Launch) -> io::Result<Command> {
-    let order = Order {
-        libraries: library::candidates(&launch.roots, launch.settings.library.as_deref()),
+    let config = WorkerConfig {
         root: launch.roots.path("/"),
         node_name: launch.node_name,
-        period_seconds: launch.settings.period.as_secs_f64(),
-        patience_seconds: launch.patience.as_secs_f64(),
-        rest_seconds: launch.rest.as_secs_f64(),
-        quarantine: Quarantine::default(),
-        carried: std::collections::BTreeMap::new(),
+        period: launch.settings.period,
+        patience: launch.patience,
+        first_suspension: launch.rest,
+        suspensions: Suspensions::default(),
+        library: reader::Config {
+            libraries: library::candidates(&launch.roots, launch.settings.library.as_deref()),
+            carried: std::collections::BTreeMap::new(),
+        },
     };
-    Ok(Command {
-        program: launch.program,
-        arguments: vec!["worker".to_owned(), NAME.to_owned()],
-        // First: a renewal replaces it.
-        environment: vec![(VARIABLE, serde_json::to_string(&order)?.into())],
-    })
+    config.command(launch.program, NAME, [])
 }
 
 fn descriptor(period: Duration, deadline: Duration) -> Descriptor {
@@ -99,7 +94,7 @@ fn descriptor(period: Duration, deadline: Duration) -> Descriptor {
     }
 }
 
-/// Why no worker is started, if there is nothing to start one for.
+/// Why no worker is started, if there is no driver.
 pub(super) fn absence(settings: &Settings, roots: &HostRoots) -> Option<String> {
     if settings.library.is_some() {
         return None;
@@ -113,25 +108,25 @@ pub(super) fn absence(settings: &Settings, roots: &HostRoots) -> Option<String> 
     }
 }
 
-/// Lets the worker be started only where there is something for it.
-struct Gate {
+/// Starts the worker only where there is a driver.
+struct OnDemand {
     launch: Launch,
     worker: Option<WorkerSampler>,
-    /// Of the worker that ended with its driver.
-    starts: Starts,
+    /// Those of the worker that ended with its driver.
+    starts: CounterStarts,
 }
 
-impl Gate {
+impl OnDemand {
     fn new(launch: Launch) -> Self {
         Self {
             launch,
             worker: None,
-            starts: Starts::default(),
+            starts: CounterStarts::default(),
         }
     }
 }
 
-impl Sampler for Gate {
+impl Sampler for OnDemand {
     fn descriptor(&self) -> Descriptor {
         match &self.worker {
             Some(worker) => worker.descriptor(),
@@ -171,13 +166,13 @@ impl Sampler for Gate {
     }
 }
 
-/// Where the program cannot even find itself.
-struct Lame {
+/// Where the path of the agent's own program is unknown.
+struct Unavailable {
     period: Duration,
     why: String,
 }
 
-impl Sampler for Lame {
+impl Sampler for Unavailable {
     fn descriptor(&self) -> Descriptor {
         descriptor(self.period, GRACE)
     }

@@ -1,30 +1,30 @@
-//! The state of a GPU in one word.
+//! The state of a GPU (`hw.status`).
 
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::key;
 
-use super::gpu::{Findings, Gpu};
-use super::sheet::Sheet;
+use super::gpu::{Gpu, Health};
+use super::recorder::Recorder;
 use super::topics::hw_type;
 
-/// What the conventions know of a GPU, the worst last.
+/// The conventions' states of a GPU, the worst last.
 const STATES: [&str; 4] = ["ok", "degraded", "predicted_failure", "failed"];
 
-/// `hw.status`: 1 for the state that is true. Nothing where the GPU told nothing at all.
-pub(super) fn tell(gpu: &Gpu, sheet: &mut Sheet) {
-    let Some(state) = state(gpu.findings) else { return };
+/// `hw.status`: 1 for the state that is true. Absent where the GPU did not answer at all.
+pub(super) fn record(gpu: &Gpu, recorder: &mut Recorder) {
+    let Some(state) = state(gpu.health) else { return };
     for other in STATES {
         let more = [hw_type(), (key::HW_STATE, other.into())];
-        sheet.gauge(&hw::STATUS, gpu, more, i64::from(other == state));
+        recorder.gauge(&hw::STATUS, &gpu.label, more, i64::from(other == state));
     }
 }
 
-fn state(findings: Findings) -> Option<&'static str> {
-    Some(match findings {
-        Findings { lost: true, .. } | Findings { hangs: true, .. } | Findings { must_reset: true, .. } => "failed",
-        Findings { answered: false, .. } => return None,
-        Findings { worn_out: true, .. } => "predicted_failure",
-        Findings { slowed: true, .. } | Findings { needs_reset: true, .. } => "degraded",
+fn state(health: Health) -> Option<&'static str> {
+    Some(match health {
+        Health { lost: true, .. } | Health { suspended: true, .. } | Health { must_reset: true, .. } => "failed",
+        Health { answered: false, .. } => return None,
+        Health { worn_out: true, .. } => "predicted_failure",
+        Health { slowed: true, .. } | Health { needs_reset: true, .. } => "degraded",
         _ => "ok",
     })
 }
@@ -35,15 +35,15 @@ mod tests {
 
     #[test]
     fn the_worst_finding_decides_and_silence_is_no_state() {
-        let mut findings = Findings::default();
-        assert_eq!(state(findings), None);
-        findings.answered = true;
-        assert_eq!(state(findings), Some("ok"));
-        findings.slowed = true;
-        assert_eq!(state(findings), Some("degraded"));
-        findings.worn_out = true;
-        assert_eq!(state(findings), Some("predicted_failure"));
-        findings.lost = true;
-        assert_eq!(state(findings), Some("failed"));
+        let mut health = Health::default();
+        assert_eq!(state(health), None);
+        health.answered = true;
+        assert_eq!(state(health), Some("ok"));
+        health.slowed = true;
+        assert_eq!(state(health), Some("degraded"));
+        health.worn_out = true;
+        assert_eq!(state(health), Some("predicted_failure"));
+        health.lost = true;
+        assert_eq!(state(health), Some("failed"));
     }
 }

@@ -1,7 +1,7 @@
-//! What is read of a GPU, in groups: one topic a file.
+//! A topic: a group of readings of a GPU.
 
 use super::gpu::Gpu;
-use super::sheet::Sheet;
+use super::recorder::Recorder;
 
 /// A group of readings. Its state lives as long as the worker's process.
 ///
@@ -11,14 +11,14 @@ pub(super) trait Topic: Send {
     /// For the log and for `agent.sampler.skipped`: lower-case letters and `_`.
     fn name(&self) -> &'static str;
 
-    /// Before any GPU is read: what must not be lost should one of them hang. What it tells belongs to no GPU.
-    fn begin(&mut self, _sheet: &mut Sheet) {}
+    /// Before any GPU is read: readings that must not be lost should one of them hang. They belong to no GPU.
+    fn begin(&mut self, _sheet: &mut Recorder) {}
 
-    /// Reads it of one GPU. Nothing is returned: what could not be read is noted in `sheet` and `gpu`.
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet);
+    /// Reads it of one GPU. What could not be read is recorded in `recorder` and `gpu`.
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder);
 
     /// After all GPUs were read: what belongs to none of them, or to one that cannot be read any more.
-    fn finish(&mut self, _sheet: &mut Sheet) {}
+    fn finish(&mut self, _sheet: &mut Recorder) {}
 
     /// State that the next process must have, should this one be replaced: at most a few KiB.
     fn carry(&self) -> Option<serde_json::Value> {

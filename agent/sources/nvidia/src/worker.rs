@@ -1,362 +1,177 @@
-//! `agent worker nvidia`: what it is told, and what it answers.
+//! `agent worker nvidia`: its configuration and its replies.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::nvml::{Code, OpenError};
-use super::quarantine::{Case, Fault, Place, Quarantine};
-use super::vendor::{Done, Event, Question, StartError, Task, Vendor};
+use super::reader::{Config, Reader, Reading, StartError, Summary};
 use accelscope_core::chain;
-use accelscope_core::host::HostRoots;
-use accelscope_core::worker::{Keepsake, Reply, WireOutcome, WirePart, WirePoint, order, serve as serve_requests};
+use accelscope_core::metric::Point;
+use accelscope_core::worker::{
+    End, LibraryThread, Replies, Reply, Suspended, WireOutcome, WirePart, WirePoint, WorkerConfig, serve_library,
+};
 
-/// Environment variable of the worker: its [`Order`] as JSON.
-pub(super) const VARIABLE: &str = "ACCELSCOPE_WORKER_NVIDIA";
-
-/// Longest time that the driver may take to start all GPUs: without persistence mode it takes seconds for each.
-const START: Duration = Duration::from_mins(2);
-
-/// A process whose library does not work is replaced after this time: the library's file may have been.
+/// A process to which all GPUs are lost is replaced after this time.
 const RENEW: Duration = Duration::from_secs(10);
 
-/// Most bytes that the topics may hand to the next process.
-const MOST_CARRIED: usize = 32 << 10;
+/// Most bytes of the topics' state that the next process gets.
+const MAX_CARRIED: usize = 32 << 10;
 
-/// What the worker is told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Order {
-    pub(super) libraries: Vec<PathBuf>,
-    pub(super) root: PathBuf,
-    pub(super) node_name: String,
-    pub(super) period_seconds: f64,
-    /// Less than the agent's deadline: what was read until then is better than nothing.
-    pub(super) patience_seconds: f64,
-    /// How long what hung or crashed is left alone for the first time.
-    pub(super) rest_seconds: f64,
-    #[serde(default)]
-    pub(super) quarantine: Quarantine,
-    #[serde(default)]
-    pub(super) carried: BTreeMap<String, Value>,
-}
-
-/// `agent worker nvidia`. What it is to do stands in its environment.
+/// `agent worker nvidia`.
 pub fn serve() -> io::Result<()> {
-    let order: Order = order(VARIABLE)?;
-    let mut work: Option<Work> = None;
-    // Not before the first request: only then does what the library prints no longer go into the pipe.
-    serve_requests(move |id| {
-        let mut started = match work.take().map_or_else(|| Work::new(order.clone()), Ok) {
-            Ok(started) => started,
-            Err(error) => {
-                let reason = format!("the thread that calls NVML cannot be started: {error}");
-                return Reply::empty(id, WireOutcome::Retry, reason);
-            }
-        };
-        let answer = started.sample(id);
-        work = Some(started);
-        answer
-    })
+    serve_library::<Latest>()
 }
 
-/// What was last read of a GPU.
+/// The last readings of all GPUs; what belongs to none of them has an empty name.
+#[derive(Debug, Default)]
+struct Latest(HashMap<Arc<str>, OfGpu>);
+
 #[derive(Debug)]
-struct Latest {
+struct OfGpu {
     pass: u64,
     read: Instant,
-    points: Vec<WirePoint>,
+    points: Vec<WirePoint<'static>>,
 }
 
-/// The worker's state.
-#[derive(Debug)]
-struct Work {
-    order: Order,
-    keepsake: Option<Arc<Keepsake>>,
-    rest: Duration,
-    patience: Duration,
-    /// Older readings are not shown.
-    fresh: Duration,
-    vendor: Vendor,
-    started: Instant,
-    is_open: bool,
-    /// Counts the passes; one that takes too long is not asked for again before it has ended.
-    pass: u64,
-    is_reading: bool,
-    latest: HashMap<Arc<str>, Latest>,
-    failed: Option<String>,
-}
+impl Replies for Latest {
+    type Library = Reader;
 
-/// Why a pass was not waited for any longer, or how it ended.
-enum End {
-    Done(Done),
-    Hung(Question),
-    Slow,
-    Starting,
-    Failed(StartError),
-    /// The thread is gone: it panicked, or has said why before.
-    Gone,
-}
-
-impl Work {
-    fn new(mut order: Order) -> io::Result<Self> {
-        let seconds = |seconds| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
-        let rest = seconds(order.rest_seconds)?;
-        let keepsake = Keepsake::inherited().map(Arc::new);
-        if let Some(keepsake) = &keepsake {
-            inherit(&mut order.quarantine, keepsake, rest);
-        }
-        let task = Task {
-            libraries: order.libraries.clone(),
-            roots: HostRoots::new(&order.root),
-            node_name: order.node_name.clone(),
-            quarantine: order.quarantine.clone(),
-            carried: order.carried.clone(),
-        };
-        Ok(Self {
-            patience: seconds(order.patience_seconds)?,
-            fresh: seconds(order.period_seconds)?.saturating_mul(3),
-            vendor: Vendor::start(task, keepsake.clone())?,
-            keepsake,
-            rest,
-            started: Instant::now(),
-            is_open: false,
-            pass: 0,
-            is_reading: false,
-            latest: HashMap::new(),
-            failed: None,
-            order,
-        })
+    fn new(_config: &WorkerConfig<Config>) -> Self {
+        Self::default()
     }
 
-    fn sample(&mut self, id: u64) -> Reply {
-        if !std::mem::replace(&mut self.is_reading, true) {
-            self.pass += 1;
-            self.vendor.request();
-        }
-        let mut skipped = BTreeMap::new();
-        let end = self.collect(&mut skipped);
-        let mut reply = self.answer(id, end, &mut skipped);
-        reply.skipped = skipped;
-        // A library that crashes the next time must not take back what was counted until now.
-        if reply.renewal.is_none() && !self.order.carried.is_empty() {
-            reply.successor = self.renewal(None);
-        }
-        reply
-    }
-
-    /// What the thread tells until it is done or the agent would lose its patience.
-    fn collect(&mut self, skipped: &mut BTreeMap<String, u64>) -> End {
-        let until = Instant::now() + self.patience;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.vendor.events.recv_timeout(left) {
-                Ok(Event::Opened) => self.is_open = true,
-                Ok(Event::Failed(error)) => return End::Failed(error),
-                Ok(Event::Read {
-                    gpu,
-                    points,
-                    skipped: more,
-                }) => {
-                    for (reason, count) in more {
-                        *skipped.entry(reason).or_default() += count;
-                    }
-                    self.keep(gpu, &points);
+    fn reply(&mut self, thread: &mut LibraryThread<Reader>) -> Reply<'static> {
+        let mut skipped: BTreeMap<String, u64> = BTreeMap::new();
+        let mut carried = None;
+        let end = thread.read(|pass, reading| match reading {
+            Reading::Points {
+                gpu,
+                points,
+                skipped: more,
+            } => {
+                for (reason, count) in more {
+                    *skipped.entry(reason).or_default() += count;
                 }
-                Ok(Event::Carried(carried)) => self.order.carried = bounded(carried),
-                Ok(Event::Done(done)) => {
-                    self.is_reading = false;
-                    return End::Done(done);
-                }
-                Err(RecvTimeoutError::Disconnected) => return End::Gone,
-                Err(RecvTimeoutError::Timeout) if !self.is_open => return End::Starting,
-                // What took most of the time hangs; much that took a little each is slow.
-                Err(RecvTimeoutError::Timeout) => {
-                    let question = self.vendor.board.question();
-                    return match question.filter(|question| question.age() > self.patience / 2) {
-                        Some(question) => End::Hung(question),
-                        None => End::Slow,
-                    };
-                }
+                self.keep(pass, gpu, &points);
             }
+            Reading::Carried(state) => carried = Some(state),
+        });
+        if let End::Done(summary) = &end {
+            carried = Some(summary.carried.clone());
+        }
+        if let Some(carried) = carried {
+            thread.config.library.carried = bounded(carried);
+        }
+        if let End::Hung(hang) = &end {
+            *skipped.entry(format!("{}.hung", hang.unit.task)).or_default() += 1;
+        }
+        let (outcome, reason, renews) = self.outcome(end, thread);
+        let next = || thread.config.to_json();
+        Reply {
+            parts: self.parts(thread.config.period.saturating_mul(3)),
+            skipped,
+            renewal: renews.then(next).flatten(),
+            // A library that crashes the next time must not take back what was counted until now.
+            successor: (!renews && !thread.config.library.carried.is_empty())
+                .then(next)
+                .flatten(),
+            ..Reply::empty(0, outcome, reason)
         }
     }
+}
 
-    fn keep(&mut self, gpu: Arc<str>, points: &[accelscope_core::metric::Point]) {
-        let latest = self.latest.entry(gpu).or_insert_with(|| Latest {
-            pass: 0,
+impl Latest {
+    fn keep(&mut self, pass: u64, gpu: Arc<str>, points: &[Point]) {
+        let of_gpu = self.0.entry(gpu).or_insert_with(|| OfGpu {
+            pass,
             read: Instant::now(),
             points: Vec::new(),
         });
-        if latest.pass != self.pass {
-            latest.pass = self.pass;
-            latest.points.clear();
+        if of_gpu.pass != pass {
+            of_gpu.pass = pass;
+            of_gpu.points.clear();
         }
-        latest.read = Instant::now();
-        latest.points.extend(points.iter().map(WirePoint::of));
+        of_gpu.read = Instant::now();
+        of_gpu.points.extend(points.iter().map(WirePoint::of));
     }
 
-    fn answer(&mut self, id: u64, end: End, skipped: &mut BTreeMap<String, u64>) -> Reply {
-        match end {
-            End::Done(done) => self.done(id, done),
-            End::Hung(question) => {
-                let age = question.age();
-                let place = &question.place;
-                *skipped.entry(format!("{}.hung", place.topic)).or_default() += 1;
-                let reason = format!(
-                    "NVML did not answer for {:.1} s when asked for {place}, which is left alone for a while; \
-                     look at `dmesg` for NVRM lines",
-                    age.as_secs_f64(),
-                );
-                self.order
-                    .quarantine
-                    .strike(question.place, Fault::Hung, self.rest, SystemTime::now());
-                self.vendor.board.close();
-                if let Some(keepsake) = &self.keepsake {
-                    leave(&self.order.quarantine, keepsake);
-                }
-                Reply {
-                    parts: self.parts(),
-                    renewal: self.renewal(None),
-                    ..Reply::empty(id, WireOutcome::Retry, reason)
-                }
-            }
-            End::Slow => {
-                let reason = format!(
-                    "the NVIDIA driver did not answer for all GPUs within {:.1} s; what it has told is shown",
-                    self.patience.as_secs_f64()
-                );
-                Reply {
-                    parts: self.parts(),
-                    ..Reply::empty(id, WireOutcome::Retry, reason)
-                }
-            }
-            End::Starting => {
-                let age = self.started.elapsed();
-                let reason = format!(
-                    "NVML has been starting for {:.0} s; with nvidia-persistenced running, the driver need not start each \
-                     GPU anew",
-                    age.as_secs_f64()
-                );
-                Reply {
-                    renewal: (age > START).then(|| self.renewal(None)).flatten(),
-                    ..Reply::empty(id, WireOutcome::Retry, reason)
-                }
-            }
-            End::Failed(error) => {
-                let reason = failure(&error);
-                self.failed = Some(reason.clone());
-                Reply::empty(id, WireOutcome::Retry, reason)
-            }
-            End::Gone => {
-                let reason = self.failed.clone();
-                let why = reason.unwrap_or_else(|| {
-                    "the thread that calls NVML has ended; this is a fault of the agent, please report it".to_owned()
-                });
-                let is_time = self.failed.is_none() || self.started.elapsed() > RENEW;
-                Reply {
-                    renewal: is_time.then(|| self.renewal(None)).flatten(),
-                    ..Reply::empty(id, WireOutcome::Retry, why)
-                }
-            }
-        }
-    }
-
-    fn done(&mut self, id: u64, done: Done) -> Reply {
-        if let Some(error) = done.fatal {
-            self.latest.clear();
-            let reason = format!("{error}; NVML is started anew");
-            return Reply {
-                renewal: self.renewal(Some(done.carried)),
-                ..Reply::empty(id, WireOutcome::Retry, reason)
-            };
-        }
-        self.order.carried = bounded(done.carried);
-        self.latest.retain(|_, latest| latest.pass == self.pass);
-        let parts = self.parts();
-        let (outcome, reason) = match (done.gpus, done.lost) {
-            (0, _) => (WireOutcome::NothingHere, "NVML lists no GPU".to_owned()),
-            (gpus, lost) => (WireOutcome::Sampled, amiss(gpus, lost, &done.cases)),
-        };
-        // A process to which all GPUs are lost, or that a driver which was loaded anew knows nothing of, holds handles of
-        // the past, and may be what keeps the GPUs from being reset.
-        let is_deaf = done.gpus > done.resting && done.answered == 0;
-        let renew = is_deaf && (done.lost == 0 || self.started.elapsed() > RENEW);
-        let (outcome, reason) = if done.resting > 0 && done.resting == done.gpus {
-            (WireOutcome::Retry, reason)
-        } else if is_deaf && done.lost == 0 {
-            let reason = "no GPU answers NVML any more, which is started anew; if that lasts, look at `dmesg`";
-            (WireOutcome::Retry, reason.to_owned())
-        } else {
-            (outcome, reason)
-        };
-        Reply {
-            parts,
-            renewal: renew.then(|| self.renewal(None)).flatten(),
-            ..Reply::empty(id, outcome, reason)
-        }
-    }
-
-    fn parts(&self) -> Vec<WirePart> {
-        let fresh = self
-            .latest
-            .iter()
-            .filter(|(_, latest)| latest.read.elapsed() <= self.fresh);
+    fn parts(&self, most: Duration) -> Vec<WirePart<'static>> {
+        let fresh = self.0.iter().filter(|(_, of_gpu)| of_gpu.read.elapsed() <= most);
         fresh
-            .map(|(gpu, latest)| WirePart {
-                name: gpu.to_string(),
-                points: latest.points.clone(),
+            .map(|(gpu, of_gpu)| WirePart {
+                name: gpu.to_string().into(),
+                points: of_gpu.points.clone(),
             })
             .collect()
     }
 
-    /// The order of the next process.
-    fn renewal(&self, carried: Option<BTreeMap<String, Value>>) -> Option<String> {
-        let order = Order {
-            carried: carried.map_or_else(|| self.order.carried.clone(), bounded),
-            ..self.order.clone()
+    /// How the run ended, why, and whether the process is to be replaced.
+    fn outcome(&mut self, end: End<Reader>, thread: &LibraryThread<Reader>) -> (WireOutcome, String, bool) {
+        let (reason, renews) = match end {
+            End::Done(summary) => return self.done(&summary, thread),
+            End::Hung(hang) => (format!("NVML {hang}; look at `dmesg` for NVRM lines"), true),
+            End::Slow => {
+                let reason = format!(
+                    "the NVIDIA driver did not answer for all GPUs within {:.1} s; what was read until then is shown",
+                    thread.config.patience.as_secs_f64()
+                );
+                (reason, false)
+            }
+            End::Starting { age, renews } => {
+                let reason = format!(
+                    "NVML has been starting for {:.0} s; with nvidia-persistenced running, the driver need not start each                      GPU anew",
+                    age.as_secs_f64()
+                );
+                (reason, renews)
+            }
+            End::Failed { error, renews } => (failure(&error), renews),
+            End::Gone(reason) => {
+                self.0.clear();
+                (reason, true)
+            }
         };
-        serde_json::to_string(&order).ok()
+        (WireOutcome::Retry, reason, renews)
     }
-}
 
-/// What the processes before this one found, and what the last of them read when it ended without a word.
-fn inherit(quarantine: &mut Quarantine, keepsake: &Keepsake, rest: Duration) {
-    if let Ok(left) = serde_json::from_str(&keepsake.stored()) {
-        *quarantine = left;
+    fn done(&mut self, summary: &Summary, thread: &LibraryThread<Reader>) -> (WireOutcome, String, bool) {
+        if let Some(error) = summary.fatal {
+            self.0.clear();
+            return (WireOutcome::Retry, format!("{error}; NVML is started anew"), true);
+        }
+        let pass = thread.passes();
+        self.0.retain(|_, of_gpu| of_gpu.pass == pass);
+        let (gpus, lost) = (summary.gpus, summary.lost);
+        // A process to which all GPUs are lost, or whose driver was loaded anew underneath, holds handles that are void,
+        // and may be what keeps the GPUs from being reset.
+        let is_silent = gpus > summary.suspended && summary.answered == 0;
+        let renews = is_silent && (lost == 0 || thread.age() > RENEW);
+        if gpus == 0 {
+            (WireOutcome::NothingHere, "NVML lists no GPU".to_owned(), renews)
+        } else if summary.suspended == gpus {
+            (WireOutcome::Retry, missing(gpus, lost, thread.suspended()), renews)
+        } else if is_silent && lost == 0 {
+            let reason = "no GPU answers NVML any more, which is started anew; if that lasts, look at `dmesg`";
+            (WireOutcome::Retry, reason.to_owned(), renews)
+        } else {
+            (WireOutcome::Sampled, missing(gpus, lost, thread.suspended()), renews)
+        }
     }
-    if let Ok(place) = serde_json::from_str::<Place>(&keepsake.marked()) {
-        quarantine.strike(place, Fault::Crashed, rest, SystemTime::now());
-        leave(quarantine, keepsake);
-        keepsake.mark("");
-    }
-}
-
-/// For the process that follows.
-fn leave(quarantine: &Quarantine, keepsake: &Keepsake) {
-    keepsake.store(&serde_json::to_string(quarantine).unwrap_or_default());
 }
 
 /// What is missing from a reading that succeeded, and why.
-fn amiss(gpus: usize, lost: usize, cases: &[Case]) -> String {
+fn missing(gpus: usize, lost: usize, suspended: &Suspended) -> String {
     let lost = (lost > 0).then(|| format!("{lost} of {gpus} GPUs are lost: look at `dmesg` for `NVRM: Xid` lines"));
-    let resting: Vec<String> = cases.iter().map(ToString::to_string).collect();
-    let resting = (!resting.is_empty()).then(|| {
-        format!(
-            "left alone, since the driver hung or crashed: {}; look at `dmesg` for NVRM lines",
-            resting.join(", ")
-        )
-    });
-    let all: Vec<String> = lost.into_iter().chain(resting).collect();
+    let suspended = (!suspended.is_empty())
+        .then(|| format!("left alone, since the driver hung or crashed: {suspended}; look at `dmesg` for NVRM lines"));
+    let all: Vec<String> = lost.into_iter().chain(suspended).collect();
     all.join("; ")
 }
 
-/// What is wrong, and how to mend it.
+/// What is wrong, and the remedy.
 fn failure(error: &StartError) -> String {
     let remedy = match error {
         StartError::Open(OpenError::Init(error)) => match error.code {
@@ -373,7 +188,7 @@ fn failure(error: &StartError) -> String {
 }
 
 fn bounded(carried: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
-    let mut left = MOST_CARRIED;
+    let mut left = MAX_CARRIED;
     carried
         .into_iter()
         .filter(|(_, value)| {

@@ -1,8 +1,8 @@
-//! How wide the columns of each layout are, and what stands in them.
+//! Layouts of the tool's table: widths and contents of the columns.
 
 use clap::ValueEnum;
 
-/// A layout, and the chips that are shown in it.
+/// A layout and the chips in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Family {
     /// Tool 1.9 with 910A: no huge pages, no processes
@@ -11,7 +11,7 @@ pub enum Family {
     Dk200,
     /// 22.0 with 310P3: logical ids
     V22,
-    /// 23.0 with 310P3: power is not told
+    /// 23.0 with 310P3: no power
     NoHbm,
     /// 23.0 with 310B4: a chip on a board, no processes
     Soc,
@@ -31,18 +31,18 @@ pub enum Family {
     A5Wide,
 }
 
-/// What tells one layout from another.
+/// Parameters of a layout.
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) versions: (&'static str, &'static str),
     pub(super) name: &'static str,
-    /// Characters between the bars of the ids, the health and the measures.
+    /// Widths of the cells of ids, of health and of measurements, without their bars.
     pub(super) cells: [usize; 3],
-    /// Where the second and third measure begin.
+    /// Offsets of the second and the third measurement.
     pub(super) measures: [usize; 2],
-    /// Where the second id begins.
+    /// Offset of the second id.
     pub(super) id: usize,
-    /// What the second id of a chip is called.
+    /// Title of a chip's second id.
     pub(super) second_id: &'static str,
     pub(super) chips: u32,
     pub(super) has_hugepages: bool,
@@ -50,9 +50,9 @@ pub(super) struct Layout {
     pub(super) hbm: u64,
     pub(super) has_bus: bool,
     pub(super) has_power: bool,
-    /// Characters of the columns after the process id; none where there is no such table.
+    /// Widths of the columns after the process id; empty if there is no process table.
     pub(super) processes: &'static [usize],
-    /// Characters of the first of five cells.
+    /// Width of the first of five cells.
     pub(super) npu_cell: Option<usize>,
 }
 

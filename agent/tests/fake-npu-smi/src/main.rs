@@ -1,4 +1,4 @@
-//! The stand-in as a program; the library's documentation lists what it takes.
+//! The stand-in as a program; see the library's documentation.
 
 fn main() -> std::process::ExitCode {
     fake_npu_smi::main(std::env::args_os().skip(1)).into()

@@ -1,4 +1,4 @@
-//! What to play.
+//! Options of the stand-in.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::layout::Family;
 
-/// What to play.
+/// Layout, load and failure to imitate.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Options {
     /// Layout, and with it the chips
@@ -19,16 +19,16 @@ pub struct Options {
     /// Id of the first NPU
     #[arg(long, value_name = "ID", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=65535))]
     pub first_npu: u32,
-    /// Processes that use the chips, dealt out in turn; the tool prints at most eight of a chip
+    /// Processes that use the chips, assigned round-robin; the tool prints at most eight of a chip
     #[arg(long, value_name = "PID,...", value_delimiter = ',')]
     pub pids: Vec<u32>,
-    /// How to fail
+    /// Failure to imitate
     #[arg(long, value_enum, value_name = "HOW", default_value = "none")]
     pub fault: Fault,
-    /// Answer only after this time, e.g. 12s
+    /// Delay before the output, e.g. 12s
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     pub delay: Duration,
-    /// Add a line with the arguments to this file at each start, e.g. to count the calls
+    /// File to append a line with the arguments to at each start, e.g. to count the calls
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 }
@@ -48,10 +48,10 @@ impl Default for Options {
     }
 }
 
-/// How to fail.
+/// Failure to imitate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Fault {
-    /// Not at all
+    /// No failure
     None,
     /// Never end, with a child that does not end either
     Hang,
@@ -63,7 +63,7 @@ pub enum Fault {
     DeadChip,
     /// There is no card
     NoCard,
-    /// The first chip's health is none of the words: its card's row is missing
+    /// The first chip has a health that the tool does not know: its card's row is missing
     Orphan,
     /// Every read fails: zeros
     Zeros,
@@ -75,6 +75,6 @@ pub enum Fault {
     Torn,
     /// Print without end
     Flood,
-    /// Another table than any that is known
+    /// A table of no known layout
     Unknown,
 }

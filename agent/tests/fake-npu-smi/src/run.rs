@@ -1,4 +1,4 @@
-//! From the command line to what is printed.
+//! Entry point: from the command line to the output.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -10,14 +10,14 @@ use super::options::{Fault, Options};
 use super::table::table;
 use super::topics::topic;
 
-/// Environment variable that holds flags, separated by blanks; those of the command line win.
+/// Environment variable with flags, separated by blanks; flags on the command line take precedence.
 pub const ENVIRONMENT: &str = "ACCELSCOPE_NPU_SMI";
 
-/// The low bytes of the driver's return codes, which the tool ends with.
+/// Exit statuses: the low bytes of the driver's return codes.
 const NO_DRIVER: u8 = 187;
 const IN_USE: u8 = 172;
 
-/// Plays Huawei's npu-smi: prints what the tool would print, in the layout of your choice
+/// Imitates Huawei's npu-smi: prints what the tool would print, in a layout of your choice
 #[derive(Debug, Parser)]
 #[command(name = "npu-smi", args_override_self = true, disable_help_subcommand = true)]
 struct Arguments {
@@ -28,23 +28,23 @@ struct Arguments {
     tool: Vec<String>,
 }
 
-/// Plays the tool with the arguments that follow its name, and gives its exit status. It does not return when it plays
-/// a tool that hangs.
+/// Imitates the tool, called with `arguments` after its name; returns its exit status, or never if it imitates a tool
+/// that hangs.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let flags = std::env::var(ENVIRONMENT).unwrap_or_default();
     let flags = flags.split_whitespace().map(OsString::from);
     let all = std::iter::once("npu-smi".into()).chain(flags).chain(arguments);
     match Arguments::try_parse_from(all) {
-        Ok(arguments) => play(&arguments).unwrap_or(1),
+        Ok(arguments) => imitate(&arguments).unwrap_or(1),
         Err(error) => {
-            // Nothing is left to say it with if this fails.
+            // If this fails, there is no other way to report the error.
             error.print().ok();
             u8::try_from(error.exit_code()).unwrap_or(2)
         }
     }
 }
 
-fn play(Arguments { options, tool }: &Arguments) -> io::Result<u8> {
+fn imitate(Arguments { options, tool }: &Arguments) -> io::Result<u8> {
     if let Some(path) = &options.log {
         let mut log = std::fs::File::options().create(true).append(true).open(path)?;
         writeln!(log, "{}", tool.join(" "))?;
@@ -64,7 +64,7 @@ fn play(Arguments { options, tool }: &Arguments) -> io::Result<u8> {
         Fault::NoCard => ("There is no NPU card on this server.\n".to_owned(), 0),
         Fault::DeadChip => ("Failed to get device type.\n".to_owned(), 1),
         _ => match tool.as_slice() {
-            ["info"] => (changed(options, now.as_secs()), 0),
+            ["info"] => (table_with_fault(options, now.as_secs()), 0),
             ["info", topics @ ..] => topic(options, topics, now.as_secs())
                 .map_or_else(|| ("Error parameter of -t\n".to_owned(), 1), |text| (text, 0)),
             _ => ("Error parameter of npu-smi\n".to_owned(), 1),
@@ -74,7 +74,7 @@ fn play(Arguments { options, tool }: &Arguments) -> io::Result<u8> {
     Ok(status)
 }
 
-fn changed(options: &Options, second: u64) -> String {
+fn table_with_fault(options: &Options, second: u64) -> String {
     let text = table(options, second);
     match options.fault {
         Fault::Incomplete => {
@@ -91,7 +91,7 @@ fn changed(options: &Options, second: u64) -> String {
     }
 }
 
-/// As a tool in the grip of its driver does: for ever, and with a child.
+/// Hangs like a tool whose driver does not answer: for ever, with a child process.
 fn hang() -> io::Result<u8> {
     let mut child = std::process::Command::new("sleep").arg("1000000").spawn()?;
     child.wait()?;

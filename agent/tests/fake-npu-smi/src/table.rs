@@ -1,4 +1,4 @@
-//! `npu-smi info`.
+//! Output of `npu-smi info`.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::options::{Fault, Options};
 /// Most processes of a chip that the tool prints.
 const MOST_PROCESSES: usize = 8;
 
-/// What the tool prints at that second: the same each time.
+/// The output of `npu-smi info` at `second`, deterministically.
 pub fn table(options: &Options, second: u64) -> String {
     let layout = options.family.layout();
     let chips = chips(options, &layout, second);
@@ -206,7 +206,7 @@ impl Page<'_> {
     }
 }
 
-/// As the tool does, the first number touches the slash when it has five digits.
+/// `used / total` as the tool prints it: the first number touches the slash if it has five digits.
 fn pair(used: u64, limit: u64) -> String {
     format!("{used:<5}/ {limit}")
 }

@@ -1,4 +1,4 @@
-//! The sub-commands that the agent uses: `info -l`, `-m` and `-t common|usages|proc-mem`.
+//! Output of `npu-smi info -l`, `-m` and `-t common|usages|proc-mem`.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::load::{Chip, chips};
 use super::options::Options;
 
-/// What `npu-smi info` prints for these arguments, without a table; nothing where the tool knows no such topic.
+/// The output of `npu-smi info` with these arguments; `None` for an unknown topic.
 pub(super) fn topic(options: &Options, arguments: &[&str], second: u64) -> Option<String> {
     let layout = options.family.layout();
     let chips = chips(options, &layout, second);

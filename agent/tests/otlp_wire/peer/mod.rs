@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::metric::{Attributes, Resource, Series, Timestamp, Value, catalogue};
 use accelscope_export::otlp::{
-    Compression, Destination, Encoder, Exporter, Pace, Protocol, Record, Secret, TlsFiles, Totals,
+    Compression, Destination, Encoder, Exporter, Protocol, Record, RetryPolicy, Secret, TlsFiles, Totals,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 
 /// Short waits, so that an outage of a test takes milliseconds.
-pub(crate) fn pace() -> Pace {
-    Pace::new(
+pub(crate) fn retry_policy() -> RetryPolicy {
+    RetryPolicy::new(
         Duration::from_millis(5),
         Duration::from_millis(40),
         Duration::from_millis(60),
@@ -43,7 +43,7 @@ pub(crate) fn destination(name: &str, protocol: Protocol, address: &str) -> Dest
 
 /// An exporter that runs until the test ends.
 pub(crate) fn start(destinations: Vec<Destination>) -> Exporter {
-    let exporter = Exporter::with_pace(destinations, pace()).unwrap();
+    let exporter = Exporter::with_retry_policy(destinations, retry_policy()).unwrap();
     let running = exporter.clone();
     tokio::spawn(async move { running.run().await });
     exporter

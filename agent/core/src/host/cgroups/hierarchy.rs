@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{CgroupId, Hierarchy, State};
+use super::id::{CgroupId, Hierarchy, State};
 use crate::host::HostRoots;
 
 /// Longest `/proc/cgroups` that is read: a line for each of some fifteen controllers.
@@ -152,7 +152,7 @@ fn walk(mount: &Path, mut learn: impl FnMut(u64, &str)) {
     learn(root.ino(), "/");
     let (mut open, mut count) = (vec![String::new()], 0);
     while let Some(path) = open.pop() {
-        // One that is removed meanwhile has nothing to tell.
+        // One that is removed meanwhile has no entries.
         let Ok(entries) = std::fs::read_dir(mount.join(path.trim_start_matches('/'))) else {
             continue;
         };

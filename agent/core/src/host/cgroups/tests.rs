@@ -55,32 +55,32 @@ fn what_exists_is_found_in_both_hierarchies_and_stays_known_when_it_is_gone() {
 }
 
 #[test]
-fn what_was_told_is_known_although_it_was_never_seen() {
+fn a_created_group_is_known_although_it_was_never_scanned() {
     let host = Host::new();
     let cgroups = Cgroups::new(&host.roots());
-    cgroups.made(8, 77, "/kubepods/pod1");
-    cgroups.made(0, 77, "/system.slice");
-    cgroups.made(4, 78, "/of/another/controller");
+    cgroups.add_created(8, 77, "/kubepods/pod1");
+    cgroups.add_created(0, 77, "/system.slice");
+    cgroups.add_created(4, 78, "/of/another/controller");
     let path = |hierarchy, id| cgroups.path(CgroupId { hierarchy, id });
     assert_eq!(path(Hierarchy::Legacy, 77).as_deref(), Some("/kubepods/pod1"));
     assert_eq!(path(Hierarchy::Unified, 77).as_deref(), Some("/system.slice"));
     assert_eq!(path(Hierarchy::Legacy, 78), None);
-    let fresh: Vec<_> = cgroups.fresh().into_iter().map(|(id, _)| id.hierarchy).collect();
-    assert_eq!(fresh, [Hierarchy::Legacy, Hierarchy::Unified]);
-    assert!(cgroups.fresh().is_empty());
+    let new: Vec<_> = cgroups.take_new().into_iter().map(|(id, _)| id.hierarchy).collect();
+    assert_eq!(new, [Hierarchy::Legacy, Hierarchy::Unified]);
+    assert!(cgroups.take_new().is_empty());
 }
 
 #[test]
-fn an_id_that_nobody_has_is_looked_for_once() {
+fn an_id_without_a_group_is_searched_once() {
     let host = Host::new();
     let cgroups = Cgroups::new(&host.roots());
     let id = CgroupId {
         hierarchy: Hierarchy::Unified,
         id: u64::MAX,
     };
-    assert!(!cgroups.is_lost(id));
+    assert!(!cgroups.is_missing(id));
     assert_eq!(cgroups.path(id), None);
-    assert!(cgroups.is_lost(id));
+    assert!(cgroups.is_missing(id));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_group_is_populated_or_empty_or_gone_and_not_another_of_its_name() {
     assert_eq!(cgroups.state(id), State::Empty);
     host.write("/sys/fs/cgroup/unified/a/cgroup.procs", "1\n");
     assert_eq!(cgroups.state(id), State::Populated);
-    cgroups.made(0, 5, "/a");
+    cgroups.add_created(0, 5, "/a");
     let other = CgroupId { id: 5, ..id };
     assert_eq!(cgroups.state(other), State::Gone, "its path is another group's now");
     std::fs::remove_dir_all(host.roots().path("/sys/fs/cgroup/unified/a")).unwrap();
@@ -107,14 +107,14 @@ fn a_group_is_populated_or_empty_or_gone_and_not_another_of_its_name() {
 
 #[test]
 fn ten_thousand_groups_a_second_for_an_hour_stay_bounded() {
-    let mut known = known::Known::default();
+    let mut paths = PathCache::default();
     let start = Instant::now();
     for number in 0..100_000u64 {
         let id = CgroupId {
             hierarchy: Hierarchy::Unified,
             id: number,
         };
-        known.learn(
+        paths.insert(
             id,
             format!("/pod{number}").into(),
             start + std::time::Duration::from_micros(number * 100),
@@ -122,7 +122,7 @@ fn ten_thousand_groups_a_second_for_an_hour_stay_bounded() {
     }
     let kept = (0..100_000)
         .filter(|id| {
-            known
+            paths
                 .peek(CgroupId {
                     hierarchy: Hierarchy::Unified,
                     id: *id,
@@ -135,5 +135,5 @@ fn ten_thousand_groups_a_second_for_an_hour_stay_bounded() {
         "{}",
         kept.len()
     );
-    assert!(known.fresh().len() <= 4096);
+    assert!(paths.take_new().len() <= 4096);
 }

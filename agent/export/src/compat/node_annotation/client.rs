@@ -1,8 +1,8 @@
-//! One request to the API server, with an end.
+//! Client of the API server for one annotation of one node.
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Collected, Limited};
 use hyper_util::rt::TokioExecutor;
@@ -13,10 +13,11 @@ use serde_json::json;
 use tower::{BoxError, ServiceBuilder};
 
 use super::settings::{KEY, MANIFESTS, NodeName, Settings, SettingsError};
+use crate::backoff::retry_after;
 
-/// Most of an answer that is read. A node's metadata is a few kilobytes, a refusal less.
+/// Largest response that is read, in bytes. A node's metadata is a few kilobytes, an error less.
 const MAX_ANSWER: usize = 1 << 20;
-/// Most of a refusal's text that is logged.
+/// Largest error message that is logged, in bytes.
 const MAX_MESSAGE: usize = 512;
 
 /// Writes one annotation of one node.
@@ -26,36 +27,35 @@ pub(super) struct NodeClient {
     deadline: Duration,
 }
 
-/// Why a request had no success.
+/// A request without success.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The API server understood it and will not do it, whenever it is asked again.
+    /// The API server refuses it; a repetition will be refused too.
     #[error("the API server refuses: {status}: {message}")]
     Refused { status: StatusCode, message: String },
-    /// The API server cannot do it now.
+    /// The API server cannot do it at present.
     #[error("the API server answers {status}: {message}")]
     Failed {
         status: StatusCode,
         message: String,
-        /// How long it wants to be left alone.
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
     },
-    /// No answer.
+    /// No response in time.
     #[error("the API server has not answered within {0:?}")]
     Deadline(Duration),
-    /// No connection, or one that broke.
+    /// The connection could not be made, or broke.
     #[error("the API server cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl NodeClient {
-    /// Within a Tokio runtime: the client keeps its connection in a task.
+    /// Must be called in a Tokio runtime, where the client keeps its connection in a task.
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let config = settings.config()?;
         let unusable = |error| SettingsError::Client(Box::new(error));
         let connections = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .build(config.rustls_https_connector().map_err(unusable)?);
-        // Not kube's own stack of layers: it repeats requests and logs each failure as an error without a remedy.
+        // Without kube's default layers, which repeat requests and log each failure as an error without a remedy.
         let service = ServiceBuilder::new()
             .layer(config.base_uri_layer())
             .option_layer(config.auth_layer().map_err(unusable)?)
@@ -76,7 +76,7 @@ impl NodeClient {
         self.deadline
     }
 
-    /// Sets the annotation, or removes it. Nothing is read first: a merge patch needs no other right than to patch.
+    /// Sets or removes the annotation by a merge patch, which requires the permission to patch and no other.
     pub(super) async fn patch(&self, value: Option<&str>, within: Duration) -> Result<(), Failure> {
         match tokio::time::timeout(within, self.send(value)).await {
             Ok(result) => result,
@@ -90,7 +90,7 @@ impl NodeClient {
             .method(Method::PATCH)
             .uri(format!("/api/v1/nodes/{}?fieldManager=accelscope-agent", self.node))
             .header(CONTENT_TYPE, "application/merge-patch+json")
-            // A whole node names all its images; nobody reads them here.
+            // The metadata only: a whole node lists all its images.
             .header(
                 ACCEPT,
                 "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
@@ -102,13 +102,13 @@ impl NodeClient {
             .send(request)
             .await
             .map_err(|error| Failure::Unreachable(error.into()))?;
-        judge(response).await
+        outcome(response).await
     }
 }
 
-async fn judge(response: Response<Body>) -> Result<(), Failure> {
+async fn outcome(response: Response<Body>) -> Result<(), Failure> {
     let (head, body) = response.into_parts();
-    // Read to its end, so that the connection can be used again.
+    // Read to the end, so that the connection can be reused.
     let body = Limited::new(body, MAX_ANSWER).collect().await;
     if head.status.is_success() {
         return Ok(());
@@ -120,27 +120,27 @@ async fn judge(response: Response<Body>) -> Result<(), Failure> {
         None => String::from_utf8_lossy(&text).into_owned(),
     };
     let message = message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned();
-    let header = head
-        .headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let asked = header.map(Duration::from_secs);
     let status = head.status;
-    // 409: others write nodes too, and the server gave up after merging five times.
-    let passing = status.is_server_error()
+    // 409: other clients write nodes too, and the server gave up after merging five times.
+    let temporary = status.is_server_error()
         || matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT
         );
-    Err(if passing {
-        Failure::Failed { status, message, asked }
+    Err(if temporary {
+        let retry_after = retry_after(&head.headers);
+        Failure::Failed {
+            status,
+            message,
+            retry_after,
+        }
     } else {
         Failure::Refused { status, message }
     })
 }
 
 impl Failure {
-    /// Its word in the metric.
+    /// Value of `agent.outcome`.
     pub(super) const fn outcome(&self) -> &'static str {
         match self {
             Self::Refused { .. } => "refused",
@@ -149,15 +149,15 @@ impl Failure {
         }
     }
 
-    /// How long the server wants to be left alone.
-    pub(super) const fn asked(&self) -> Option<Duration> {
+    /// The server's `Retry-After`.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Failed { asked, .. } => *asked,
+            Self::Failed { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
 
-    /// What kind it is, for saying each but once in a while.
+    /// Kind of the failure, for the rate limit of the log and for the remedy.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Refused { status, .. } => match *status {
@@ -175,7 +175,7 @@ impl Failure {
         matches!(self, Self::Refused { message, .. } if message.contains("ValidatingAdmissionPolicy"))
     }
 
-    /// What helps.
+    /// The remedy, for the log.
     pub(super) fn remedy(&self) -> String {
         match self.kind() {
             "unauthorized" => format!(
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_role_and_a_policys_refusal_are_told_apart() {
+    fn a_missing_role_and_a_policys_refusal_are_distinguished() {
         // kube-apiserver 1.34.4, word for word.
         let role = refused(
             403,

@@ -1,13 +1,13 @@
-//! The node annotation [`KEY`] of a replaced collector, as a view over the model.
+//! The node annotation [`KEY`] of the replaced collector.
 //!
 //! ```text
-//! MetricsSource ──view──► text ──plan──► a write that is due ──client──► PATCH of the node
+//! MetricsSource ──view──► text ──schedule──► change that is due ──client──► PATCH of the node
 //! ```
 //!
-//! Needs the manifests of `deploy/kustomize/components/k8s-monitor-annotation`.
+//! Requires the manifests of `deploy/kustomize/components/k8s-monitor-annotation`.
 
 mod client;
-mod plan;
+mod schedule;
 mod settings;
 mod view;
 mod writer;

@@ -1,4 +1,4 @@
-//! Which node, which API server, and how often.
+//! Settings of the node annotation: node, API server, interval.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kube::config::{AuthInfo, Config, InClusterError};
 
-use crate::otlp::Pace;
+use crate::backoff::RetryPolicy;
 
 /// The annotation's key.
 pub const KEY: &str = "k8s-monitor.io/npu-metrics";
@@ -14,73 +14,74 @@ pub const KEY: &str = "k8s-monitor.io/npu-metrics";
 /// Manifests that grant the writes, for messages.
 pub(super) const MANIFESTS: &str = "deploy/kustomize/components/k8s-monitor-annotation";
 
-/// Longest time for one request, from the connection to the answer's end.
+/// Deadline of one request, from the connection to the end of its response.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How the annotation is written.
+/// Settings of the annotation's writer.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The node that gets it.
+    /// The node that is annotated.
     pub node: NodeName,
-    /// Where the API server is.
+    /// The API server.
     pub server: ApiServer,
-    /// Least time between writes, give or take a tenth.
+    /// Least time between writes, plus or minus 10 %.
     pub interval: Duration,
-    /// Longest time for one request.
+    /// Deadline of one request.
     pub deadline: Duration,
     /// Waits after failed requests.
-    pub pace: Pace,
+    pub retry: RetryPolicy,
 }
 
-/// Why no annotation can be written.
+/// Settings with which no annotation can be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The name was not given, or cannot be a node's.
+    /// The node's name is missing or invalid.
     #[error(
         "the node annotation needs the node's name, and {0:?} is none: set NODE_NAME to the field spec.nodeName, as \
          {MANIFESTS} does"
     )]
     Node(String),
-    /// This is no pod, or one without its ServiceAccount's token.
+    /// The agent runs outside a pod, or in one without its ServiceAccount's token.
     #[error(
         "the node annotation is on, and this is no pod with a ServiceAccount's token: apply {MANIFESTS}, or set \
          compat.k8s_monitor.annotation = false"
     )]
     NotInCluster(#[source] Box<InClusterError>),
-    /// The address of the API server is none.
+    /// The address of the API server is invalid.
     #[error("{0:?} is no address of an API server: write https://HOST:PORT")]
     Address(String, #[source] http::uri::InvalidUri),
-    /// The certificates or the token cannot be used.
+    /// The certificates or the token are unusable.
     #[error("no connection to the API server can be made of the ServiceAccount's files: apply {MANIFESTS} again")]
     Client(#[source] Box<kube::Error>),
 }
 
-/// The API server and how to speak to it.
+/// The API server and its credentials.
 #[derive(Debug, Clone)]
 pub enum ApiServer {
-    /// The one of the cluster that the pod runs in, with the pod's ServiceAccount.
+    /// That of the pod's cluster, with the pod's ServiceAccount.
     InCluster,
-    /// Any other.
+    /// Any other one.
     At {
         /// `https://HOST:PORT`
         url: String,
-        /// Certificates to trust, PEM; re-read. The system's without it.
+        /// Trusted certificates, PEM, read again when they change; the system's without it.
         ca_file: Option<PathBuf>,
-        /// The bearer token; re-read.
+        /// The bearer token, read again when it changes.
         token_file: Option<PathBuf>,
     },
 }
 
 impl Settings {
-    /// For that node of the cluster that the pod runs in.
+    /// Settings for a node of the pod's cluster.
     pub fn in_cluster(node: NodeName, interval: Duration) -> Self {
         Self {
             node,
             server: ApiServer::InCluster,
             interval,
             deadline: DEADLINE,
-            // A thousand nodes that are all refused ask ten times a second together.
-            pace: Pace::new(Duration::from_secs(1), Duration::from_mins(1), Duration::from_mins(2)).unwrap_or_default(),
+            // A thousand nodes that are all refused send about ten requests a second together.
+            retry: RetryPolicy::new(Duration::from_secs(1), Duration::from_mins(1), Duration::from_mins(2))
+                .unwrap_or_default(),
         }
     }
 
@@ -107,12 +108,12 @@ impl Settings {
     }
 }
 
-/// A name that a node can have.
+/// A valid name of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeName(String);
 
 impl NodeName {
-    /// Refuses what is no DNS subdomain (RFC 1123), the form of every node's name.
+    /// Requires a DNS subdomain (RFC 1123), the form of every node's name.
     pub fn new(name: impl Into<String>) -> Result<Self, SettingsError> {
         let name = name.into();
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');

@@ -1,4 +1,4 @@
-//! The annotation's text: JSON with the keys, the order and the types that the replaced collector wrote and its reader
+//! Text of the annotation: JSON with the keys, the order and the types that the replaced collector wrote and its reader
 //! decodes (k8s_monitor at a81d106: `deploy/k8s-monitor-npu-collector.yaml` writes, `internal/datasource` reads).
 
 use std::collections::BTreeMap;
@@ -11,25 +11,25 @@ use crate::compat::names::{attribute, instrument};
 use accelscope_core::metric::key::ACCEL_DEVICE_ADDRESS;
 use accelscope_core::metric::{Attributes, Series, Timestamp, Value};
 
-/// Readings older than this are no longer shown, and without any the annotation goes.
+/// Readings older than this are not shown; without any the annotation is removed.
 pub const MAX_AGE: Duration = Duration::from_mins(3);
 
-/// Chips shown; a node has 16 or fewer. All annotations of an object share 256 KiB.
+/// Largest number of chips; a node has 16 or fewer. All annotations of an object share 256 KiB.
 const MAX_CHIPS: usize = 128;
-/// Characters of a bus address or state shown; real ones have 12 and 8 at most.
+/// Largest number of characters of a bus address or a state; real ones have up to 12 and 8.
 const MAX_WORD: usize = 32;
 
-/// What the annotation says now, or nothing where no chip has a reading younger than [`MAX_AGE`].
+/// The annotation's text, or `None` where no chip has a reading younger than [`MAX_AGE`].
 pub fn annotation(series: &[Series], now: Timestamp) -> Option<String> {
     View::of(series, now).map(|view| view.to_string())
 }
 
-/// The annotation, its timestamp apart from what it says.
+/// The annotation, with its timestamp apart from its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
-    /// When the newest of the readings was made.
+    /// Time of the newest reading.
     pub(super) read: Timestamp,
-    /// The chips' JSON.
+    /// JSON of the chips.
     pub(super) chips: String,
 }
 
@@ -47,7 +47,7 @@ impl View {
             ) else {
                 continue;
             };
-            if now.since(one.time) < MAX_AGE && found.entry((npu, chip)).or_default().take(one, number) {
+            if now.since(one.time) < MAX_AGE && found.entry((npu, chip)).or_default().add(one, number) {
                 read = read.max(Some(one.time));
             }
         }
@@ -72,7 +72,7 @@ impl fmt::Display for View {
     }
 }
 
-/// One chip, as it is written. The reader's integers are Go's `int`: a fraction would make it drop the whole annotation.
+/// One chip. The reader's integers are Go's `int`: it drops the whole annotation for a fraction.
 #[derive(Serialize)]
 #[expect(clippy::struct_field_names, reason = "the reader's keys")]
 struct Chip {
@@ -87,7 +87,7 @@ struct Chip {
     temp: Option<i64>,
     /// Percent.
     aicore: Option<i64>,
-    /// MiB, under the collector's name for them.
+    /// MiB.
     hbm_used: Option<i64>,
     hbm_total: Option<i64>,
 }
@@ -111,13 +111,13 @@ struct Reading<'a> {
 }
 
 impl<'a> Readings<'a> {
-    /// Whether it is one that is shown.
-    fn take(&mut self, series: &'a Series, number: f64) -> bool {
+    /// Keeps a series that is shown; returns whether it is one.
+    fn add(&mut self, series: &'a Series, number: f64) -> bool {
         let attributes = &*series.attributes;
         let hbm = || attributes.text(attribute::ASCEND_MEMORY_TYPE) == Some("hbm");
         let place = match series.instrument.name {
             instrument::ASCEND_DEVICE_INFO => &mut self.info,
-            // A state set: the state that is, is the one at 1.
+            // A state set: the current state has the value 1.
             instrument::ASCEND_HEALTH_STATUS if number > 0.0 => &mut self.health,
             instrument::POWER => &mut self.power,
             instrument::TEMPERATURE => &mut self.temperature,
@@ -126,7 +126,7 @@ impl<'a> Readings<'a> {
             instrument::NPU_MEMORY_LIMIT if hbm() => &mut self.total,
             _ => return false,
         };
-        // The chip's own series has fewer attributes than one of a part of the chip, such as a second sensor.
+        // The series of the whole chip has fewer attributes than that of a part of it, such as a second sensor.
         if place.is_none_or(|other| attributes.len() < other.attributes.len()) {
             *place = Some(Reading { attributes, number });
         }
@@ -159,13 +159,13 @@ impl<'a> Readings<'a> {
             phy_id: self
                 .info
                 .and_then(|info| info.attributes.int(attribute::ASCEND_PHYSICAL_ID)),
-            // The model has it as sysfs does, in small letters; the tool and the replaced collector have it in capitals.
+            // Lower case in the attribute as in sysfs, upper case in the replaced collector.
             bus_id: word(self.info, ACCEL_DEVICE_ADDRESS)
                 .unwrap_or_default()
                 .to_ascii_uppercase(),
-            // The vendor's own word for a state that could not be had.
+            // The vendor's word for a state that could not be read.
             health: word(self.health, attribute::ASCEND_HEALTH).unwrap_or_else(|| "UNKNOWN".to_owned()),
-            // One decimal, as the tool prints it: a sum of floating point would differ in digits that mean nothing.
+            // One decimal, as the vendor's tool prints it.
             power: self.power.map(|watts| (watts.number * 10.0).round() / 10.0),
             temp: self.temperature.map(|degrees| degrees.number.round() as i64),
             aicore: self.utilization.map(|ratio| (ratio.number * 100.0).round() as i64),

@@ -1,4 +1,4 @@
-//! Keeps the annotation up to date.
+//! Task that keeps the annotation up to date.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -8,79 +8,80 @@ use opentelemetry::metrics::Counter;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::{Failure, NodeClient};
-use super::plan::{Change, Plan};
+use super::schedule::{Change, Schedule};
 use super::settings::{KEY, Settings, SettingsError};
 use super::view::View;
-use crate::otlp::{Backoff, Pace, Quiet};
+use crate::backoff::{Backoff, RetryPolicy};
+use crate::log_limiter::LogLimiter;
 use crate::prometheus::MetricsSource;
 use accelscope_core::metric::Timestamp;
 use accelscope_core::metric::catalogue::agent as catalogue;
 use accelscope_core::metric::key::AGENT_OUTCOME;
 use accelscope_core::telemetry::{self, label};
 
-/// What a stop leaves for the removal; the agent is gone within three seconds.
-const LEAVE: Duration = Duration::from_millis(2500);
-/// What of it a write may still take that is under way: the server could otherwise carry it out after the removal.
+/// Time for the removal at shutdown; the agent ends within three seconds.
+const REMOVAL: Duration = Duration::from_millis(2500);
+/// Part of it in which a write in flight may end: otherwise the server could apply it after the removal.
 const LAST_WRITE: Duration = Duration::from_millis(1000);
 /// First wait between attempts of the removal.
-const LEAVE_AGAIN: Duration = Duration::from_millis(100);
+const REMOVAL_RETRY: Duration = Duration::from_millis(100);
 
-/// Writes the annotation of one node, from one task that nothing waits for.
+/// Writes the annotation of one node. No other part of the agent waits for it.
 pub struct NodeAnnotation {
     client: NodeClient,
     source: Arc<dyn MetricsSource>,
-    plan: Plan,
-    pace: Pace,
+    schedule: Schedule,
+    policy: RetryPolicy,
     backoff: Backoff,
     writes: Counter<u64>,
-    quiet: Quiet,
+    limiter: LogLimiter,
     failing: bool,
 }
 
-/// The agent ends, and has until then.
+/// The agent shuts down.
 struct Shutdown {
-    end: Instant,
+    deadline: Instant,
 }
 
 impl NodeAnnotation {
-    /// To be called within a Tokio runtime. Nothing is asked of the API server yet.
+    /// Must be called in a Tokio runtime. Sends no request yet.
     pub fn new(settings: &Settings, source: Arc<dyn MetricsSource>) -> Result<Self, SettingsError> {
         let writes = telemetry::counter(&catalogue::ANNOTATION_WRITES);
-        // A counter that has not counted yet must be visible as 0, or the first refusal is no increase for an alert.
+        // A counter starts at a visible 0: otherwise the first refusal is no increase to an alert.
         for outcome in ["written", "removed", "refused", "failed", "deadline"] {
             writes.add(0, &[label(AGENT_OUTCOME, outcome)]);
         }
         Ok(Self {
             client: NodeClient::new(settings)?,
             source,
-            plan: Plan::new(settings.interval, Instant::now()),
-            pace: settings.pace,
-            backoff: Backoff::new(settings.pace),
+            schedule: Schedule::new(settings.interval, Instant::now()),
+            policy: settings.retry,
+            backoff: Backoff::new(settings.retry),
             writes,
-            quiet: Quiet::default(),
+            limiter: LogLimiter::default(),
             failing: false,
         })
     }
 
-    /// Writes until `shutdown`, then removes the annotation; it returns within 2.5 s of that.
+    /// Writes until `shutdown`, then removes the annotation within 2.5 s.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         loop {
             let wait = match self.due() {
-                None => self.plan.wait(Instant::now()),
+                None => self.schedule.wait(Instant::now()),
                 Some(change) => match self.attempt(&change, shutdown.as_mut()).await {
-                    Ok(result) => self.take(change, result),
-                    Err(Shutdown { end }) => return self.leave(end).await,
+                    Ok(result) => self.finish(change, result),
+                    Err(Shutdown { deadline }) => return self.remove(deadline).await,
                 },
             };
             tokio::select! {
-                () = &mut shutdown => return self.leave(Instant::now() + LEAVE).await,
+                () = &mut shutdown => return self.remove(Instant::now() + REMOVAL).await,
                 () = sleep(wait) => {}
             }
         }
     }
 
-    /// What the API server makes of a change, unless the shutdown comes first.
+    /// Sends a change, unless the shutdown comes first.
     async fn attempt(
         &self,
         change: &Change,
@@ -92,9 +93,9 @@ impl NodeAnnotation {
             result = &mut request => Ok(result),
             () = shutdown => {
                 let now = Instant::now();
-                // Whatever comes of it, the removal follows.
+                // Its result does not matter: the removal follows.
                 drop(timeout_at(now + LAST_WRITE, request).await);
-                Err(Shutdown { end: now + LEAVE })
+                Err(Shutdown { deadline: now + REMOVAL })
             }
         }
     }
@@ -106,35 +107,35 @@ impl NodeAnnotation {
             let age = now.since(view.read);
             (view, age)
         });
-        self.plan.next(Instant::now(), aged)
+        self.schedule.next(Instant::now(), aged)
     }
 
-    /// Takes notice of what became of a change, and says how long to wait.
-    fn take(&mut self, change: Change, result: Result<(), Failure>) -> Duration {
+    /// Records the result of a change; returns the wait before the next one.
+    fn finish(&mut self, change: Change, result: Result<(), Failure>) -> Duration {
         self.count(&change, &result);
         let Err(failure) = result else {
-            self.plan.done(change, Instant::now());
+            self.schedule.done(change, Instant::now());
             self.backoff.reset();
             if std::mem::take(&mut self.failing) {
                 tracing::info!(node = %self.client.node(), "the node annotation {KEY} is written again");
             }
-            return self.plan.wait(Instant::now());
+            return self.schedule.wait(Instant::now());
         };
-        self.plan.failed();
+        self.schedule.failed();
         self.failing = true;
-        if let Some(unsaid) = self.quiet.may_say(failure.kind()) {
+        if let Some(suppressed) = self.limiter.admit(failure.kind()) {
             tracing::warn!(
                 node = %self.client.node(),
                 error = &failure as &dyn std::error::Error,
-                unsaid,
+                suppressed,
                 "the node annotation {KEY} cannot be written: {}",
                 failure.remedy()
             );
         }
-        let wait = self.backoff.next(failure.asked());
+        let wait = self.backoff.next(failure.retry_after());
         match failure {
-            // A person has to do something first.
-            Failure::Refused { .. } => wait.max(self.pace.probe().mul_f64(rand::random_range(0.5..=1.0))),
+            // The cluster's configuration has to change first.
+            Failure::Refused { .. } => wait.max(self.policy.probe().mul_f64(rand::random_range(0.5..=1.0))),
             _ => wait,
         }
     }
@@ -148,17 +149,18 @@ impl NodeAnnotation {
         self.writes.add(1, &[label(AGENT_OUTCOME, outcome)]);
     }
 
-    async fn leave(self, end: Instant) {
-        if !self.plan.carries() {
+    /// Removes the annotation, with retries until `deadline`.
+    async fn remove(self, deadline: Instant) {
+        if !self.schedule.may_exist() {
             return;
         }
-        let mut wait = LEAVE_AGAIN;
+        let mut wait = REMOVAL_RETRY;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             let result = self.client.patch(None, left.min(self.client.deadline())).await;
             self.count(&Change::Remove, &result);
             let Err(failure) = result else { return };
-            if matches!(failure, Failure::Refused { .. }) || Instant::now() + wait >= end {
+            if matches!(failure, Failure::Refused { .. }) || Instant::now() + wait >= deadline {
                 let node = self.client.node();
                 tracing::warn!(
                     %node,

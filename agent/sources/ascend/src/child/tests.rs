@@ -18,7 +18,6 @@ fn output_status_and_environment_arrive() {
     let script = "echo \"$LC_ALL $EXTRA\"; echo complaint >&2; exit 187";
     let finished = run(&mut Child::default(), script, LONG).unwrap();
     assert_eq!(finished.stdout, "C e\n");
-    assert_eq!(finished.stderr, "complaint\n");
     assert_eq!(finished.status.code(), Some(187));
 }
 
@@ -52,10 +51,11 @@ fn at_the_deadline_the_whole_group_is_killed_and_no_zombie_stays() {
 }
 
 #[test]
-fn a_descendant_that_keeps_the_pipe_open_holds_nobody_up() {
+fn a_descendant_that_keeps_the_pipe_open_does_not_delay_the_result() {
+    let started = Instant::now();
     let finished = run(&mut Child::default(), "sleep 1000 & echo table", LONG).unwrap();
     assert_eq!(finished.stdout, "table\n");
-    assert!(finished.took < Duration::from_secs(30), "{:?}", finished.took);
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -65,17 +65,14 @@ fn endless_output_is_cut_off() {
 }
 
 #[test]
-fn endless_complaints_do_not_hold_the_tool_up() {
+fn endless_errors_do_not_block_the_tool() {
     let finished = run(&mut Child::default(), "head -c 1000000 /dev/zero >&2; echo table", LONG).unwrap();
-    assert_eq!(
-        (finished.stdout.as_str(), finished.stderr.len()),
-        ("table\n", STDERR_KEPT)
-    );
+    assert_eq!(finished.stdout, "table\n");
 }
 
 #[test]
 fn no_second_one_is_started_beside_one_that_cannot_be_killed() {
-    // A process that nobody has killed stands for one that cannot be.
+    // A process that was not killed takes the place of one that cannot be.
     let stuck = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let mut child = Child {
         left_behind: Some((stuck, Instant::now())),

@@ -2,7 +2,7 @@
 //!
 //! Every function of the library returns 0 or a negative code, takes the chip's address and writes to what it is given.
 //! Chips before the Ascend 950 are addressed by card and device (`dcmi_*`), the 950 by one id (`dcmiv2_*`). A library
-//! that lacks a function lacks only what that function tells.
+//! that lacks a function lacks only its values.
 //!
 //! The library must not be called by several threads at once, so a [`Library`] is neither `Sync` nor clonable, and it
 //! is never unloaded: it has global state and threads of its own.
@@ -19,7 +19,7 @@ use super::layout::{
     Utilizations,
 };
 
-/// Why a function told nothing.
+/// Why a function returned nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The library has no such function.
@@ -75,7 +75,7 @@ unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 // SAFETY: integers.
 unsafe impl Plain for u8 {}
 
-/// A buffer with room behind it, aligned for whatever may be written there.
+/// A buffer with room behind it, aligned for any structure.
 #[repr(C, align(16))]
 struct Roomy<T> {
     value: T,
@@ -188,7 +188,7 @@ pub(super) struct Library {
 }
 
 impl Library {
-    /// Loads it: the file, or whatever the loader finds under its bare name. It stays loaded until the process ends.
+    /// Loads it: the file, or what the loader finds under its bare name. It stays loaded until the process ends.
     pub(super) fn open(file: &Path) -> Result<Self, libloading::Error> {
         // SAFETY: loading runs the library's constructors. They are the vendor's, of a file that only the administrator
         // can write to (checked by the caller), in a process that exists for them alone.
@@ -241,7 +241,7 @@ impl Library {
         let mut count = Roomy::<c_int>::new();
         let (ids_at, count_at) = (ids.value.as_mut_ptr(), &raw mut count.value);
         let length = MOST_CARDS as c_int;
-        // SAFETY: the list has as many elements as its length says, and the count is one number.
+        // SAFETY: the list has as many elements as its length, and the count is one number.
         checked(unsafe {
             match generation {
                 Generation::Cards => list(count_at, ids_at, length),
@@ -289,7 +289,7 @@ impl Library {
     pub(super) fn driver_version(&self, generation: Generation) -> Result<String, Failure> {
         let ask = generation.of(self.driver_version)?;
         let mut text = Roomy::<[u8; 256]>::new();
-        // SAFETY: the buffer has the length that is told.
+        // SAFETY: the buffer has the length that is given.
         checked(unsafe { ask(text.value.as_mut_ptr().cast(), text.value.len() as c_uint) })?;
         Ok(words(&text.value))
     }

@@ -1,4 +1,4 @@
-//! From a file to the chips that it tells of.
+//! Loads the library and lists its chips.
 
 use std::collections::HashSet;
 use std::ffi::c_int;
@@ -34,44 +34,48 @@ pub(super) enum OpenError {
     NoChip,
 }
 
-/// The library, started, and the chips that there are. They stay as they are: a chip that is reset into another place
-/// is known to a new process only.
+/// The library, started, and its chips. The list stays as it is: a chip that has another number after a reset is found by a
+/// new process only.
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) library: Library,
     pub(super) generation: Generation,
     pub(super) version: Option<String>,
-    pub(super) chips: Vec<Known>,
-    /// Cards that did not say how many chips they have.
+    pub(super) chips: Vec<ChipState>,
+    /// Cards whose number of chips could not be read.
     pub(super) silent_cards: u64,
 }
 
-/// A chip, and what is known of it for good.
+/// A chip, and what does not change while the library is loaded.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct ChipState {
     pub(super) address: Address,
     /// As `npu-smi` numbers them.
     pub(super) npu: u32,
     pub(super) chip: u32,
+    /// For messages, and as the device of a suspension.
+    pub(super) label: String,
     pub(super) name: Option<String>,
     pub(super) bus_id: Option<String>,
     pub(super) logical_id: Option<u32>,
     pub(super) physical_id: Option<u32>,
-    /// What it cannot tell.
+    /// Queries that it does not support.
     pub(super) unsupported: HashSet<Query>,
 }
 
-impl Known {
+impl ChipState {
     fn new(address: Address) -> Option<Self> {
         let (npu, chip) = match address {
             Address::Card { card, device } => (card, device),
             // The 950 has one chip, which `npu-smi` does not number.
             Address::Device(id) => (id, 0),
         };
+        let (npu, chip) = (npu.try_into().ok()?, chip.try_into().ok()?);
         Some(Self {
             address,
-            npu: npu.try_into().ok()?,
-            chip: chip.try_into().ok()?,
+            npu,
+            chip,
+            label: format!("NPU {npu} chip {chip}"),
             name: None,
             bus_id: None,
             logical_id: None,
@@ -81,10 +85,10 @@ impl Known {
     }
 }
 
-/// What one generation of functions tells of the chips.
+/// The chips as listed by one generation of functions.
 #[derive(Debug, Default)]
 struct Found {
-    chips: Vec<Known>,
+    chips: Vec<ChipState>,
     silent_cards: u64,
 }
 
@@ -103,7 +107,7 @@ pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
     if !library.is_dcmi() {
         return Err(OpenError::Foreign(path));
     }
-    // The 950's library has the functions of the cards too; they say that they are not supported.
+    // The 950's library has the functions of the cards too; they return that they are not supported.
     let mut refusal = None;
     for generation in [Generation::Cards, Generation::Devices] {
         match chips(&library, generation) {
@@ -125,7 +129,7 @@ pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
 
 /// Nothing where the generation is not the chips', an error where it does not work.
 fn chips(library: &Library, generation: Generation) -> Result<Found, Option<OpenError>> {
-    let told = |call| {
+    let failed = |call| {
         move |failure| match failure {
             Failure::Missing | Failure::Code(NOT_SUPPORTED) => None,
             Failure::Code(code) => Some(OpenError::Refusal { call, code }),
@@ -135,8 +139,8 @@ fn chips(library: &Library, generation: Generation) -> Result<Found, Option<Open
         Generation::Cards => ("dcmi_init", "dcmi_get_card_list"),
         Generation::Devices => ("dcmiv2_init", "dcmiv2_get_device_list"),
     };
-    library.init(generation).map_err(told(init))?;
-    let ids = library.list(generation).map_err(told(list))?;
+    library.init(generation).map_err(failed(init))?;
+    let ids = library.list(generation).map_err(failed(list))?;
     let mut found = Found::default();
     for id in ids {
         let addresses: Vec<_> = match generation {
@@ -155,7 +159,7 @@ fn chips(library: &Library, generation: Generation) -> Result<Found, Option<Open
         let npus = addresses
             .into_iter()
             .filter(|address| library.kind(*address).map_or(true, |kind| kind == NPU));
-        found.chips.extend(npus.filter_map(Known::new));
+        found.chips.extend(npus.filter_map(ChipState::new));
     }
     Ok(found)
 }

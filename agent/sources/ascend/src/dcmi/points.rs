@@ -1,16 +1,16 @@
-//! From readings to points: first those of `npu-smi`, then what only the library tells.
+//! From readings to points: first those of `npu-smi`, then what only the library has.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::layout::EccInfo;
-use super::read::{More, Reading};
+use super::read::{ChipReading, DcmiValues};
 use crate::identity::ChipKey;
 use crate::npu_smi::{Skipped, Table};
-use crate::points::{Moment, Points, hw_type, point};
+use crate::points::{Points, hw_type, point};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{accel, ascend, hw};
-use accelscope_core::metric::{Attribute, Attributes, Instrument, Point, Timestamp, Value, key};
+use accelscope_core::metric::{Attribute, Attributes, CounterStarts, Instrument, Moment, Point, Timestamp, Value, key};
 
 /// Everything that this path can emit.
 pub(super) static INSTRUMENTS: [&Instrument; 27] = [
@@ -48,14 +48,7 @@ pub(super) static INSTRUMENTS: [&Instrument; 27] = [
 pub(super) struct Builder {
     points: Points,
     processes: Processes,
-    errors: HashMap<Arc<Attributes>, Since>,
-}
-
-/// A count, and since when it has been growing.
-#[derive(Debug, Clone, Copy)]
-struct Since {
-    count: i64,
-    start: Timestamp,
+    starts: CounterStarts,
 }
 
 impl Builder {
@@ -63,14 +56,14 @@ impl Builder {
         Self {
             points,
             processes,
-            errors: HashMap::new(),
+            starts: CounterStarts::default(),
         }
     }
 
     /// All points of these readings; what cannot be shown is counted in `skipped`.
     pub(super) fn build(
         &mut self,
-        readings: Vec<Reading>,
+        readings: Vec<ChipReading>,
         driver_version: Option<String>,
         now: Moment,
         skipped: &mut BTreeMap<String, u64>,
@@ -88,7 +81,7 @@ impl Builder {
             let label = self.points.label(&ChipKey::Ids(npu, chip), Some(npu), Some(chip));
             match reading.processes {
                 Some(processes) => {
-                    table.tells_processes = true;
+                    table.has_process_table = true;
                     table.processes.extend(processes);
                 }
                 None => without_processes.push(label.clone()),
@@ -111,7 +104,7 @@ impl Builder {
         points
     }
 
-    fn more(&mut self, label: &Attributes, more: &More, time: Timestamp, to: &mut Vec<Point>) {
+    fn more(&mut self, label: &Attributes, more: &DcmiValues, time: Timestamp, to: &mut Vec<Point>) {
         let ratio = |percent: Option<f64>| percent.map(|percent| percent / 100.0);
         let values = [
             (&hw::VOLTAGE, more.volts),
@@ -170,11 +163,11 @@ impl Builder {
             // All bits set is no count.
             let count = |number: u32| (number != u32::MAX).then_some(i64::from(number));
             if let Some(count) = count(now) {
-                let start = self.since(&label, count, time);
-                to.push(Point {
-                    start: Some(start),
-                    ..point(&hw::ERRORS, Arc::clone(&label), count, time)
-                });
+                let mut errors = point(&hw::ERRORS, Arc::clone(&label), count, time);
+                // Since boot at the longest: the driver does not report when the device started.
+                errors.start = Some(self.processes.boot_time().unwrap_or(time));
+                self.starts.set_start(&mut errors);
+                to.push(errors);
             }
             let others = [
                 (&ascend::ECC_LIFETIME_ERRORS, in_all),
@@ -187,30 +180,18 @@ impl Builder {
             }
         }
     }
-
-    /// Since when a count has been growing: since the host booted, and where it fell, since then. The driver does not
-    /// say when the device started.
-    fn since(&mut self, label: &Arc<Attributes>, count: i64, time: Timestamp) -> Timestamp {
-        let start = match self.errors.get(label) {
-            Some(before) if count >= before.count => before.start,
-            Some(_) => time,
-            None => self.processes.boot_time().unwrap_or(time).min(time),
-        };
-        self.errors.insert(Arc::clone(label), Since { count, start });
-        start
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
     use crate::identity::Node;
     use accelscope_core::host::HostRoots;
 
     #[test]
-    fn a_count_that_falls_starts_anew() {
+    fn a_count_that_falls_started_after_it_was_read_before() {
         let roots = HostRoots::new("/");
         let processes = Processes::new(&roots);
         let points = Points::new(
@@ -220,7 +201,7 @@ mod tests {
         );
         let mut builder = Builder::new(points, processes);
         let mut errors = |single| {
-            let mut reading = Reading::default();
+            let mut reading = ChipReading::default();
             (reading.chip.npu, reading.chip.chip) = (Some(1), Some(0));
             let counts = EccInfo {
                 enabled: 1,
@@ -232,10 +213,7 @@ mod tests {
                 double_isolated_pages: 0,
             };
             reading.more.ecc.push(("hbm", counts));
-            let now = Moment {
-                instant: Instant::now(),
-                wall: Timestamp::now(),
-            };
+            let now = Moment::now();
             let points = builder.build(vec![reading], None, now, &mut BTreeMap::new());
             let errors: Vec<_> = points.into_iter().filter(|one| *one.instrument == hw::ERRORS).collect();
             assert_eq!(errors.len(), 1, "a count with all bits set is none");
@@ -243,8 +221,9 @@ mod tests {
         };
         let (first, since_boot, now) = errors(5);
         assert!(first == Value::Int(5) && since_boot < now);
-        assert_eq!(errors(7).1, since_boot);
-        let (after, start, now) = errors(0);
-        assert!(after == Value::Int(0) && start == now, "the device has started again");
+        let (_, start, before) = errors(7);
+        assert_eq!(start, since_boot);
+        let (after, start, _) = errors(2);
+        assert_eq!((after, start), (Value::Int(2), before), "the device has started again");
     }
 }

@@ -1,13 +1,13 @@
-//! One chip, question by question. A question that fails loses its own answer and no other.
+//! Reads one chip, query by query. A query that fails costs its own value and no other.
 
 use std::ffi::{c_int, c_uint};
 
 use super::layout::{ChipInfo, EccInfo, PcieInfo, ProcessMemory, Utilizations};
 use super::library::{Address, Failure, Generation, Library, NOT_SUPPORTED, words};
-use super::open::Known;
-use super::query::{Avoided, Query};
-use super::vendor::Board;
-use crate::npu_smi::{Cause, Chip, Health, Process, Usage};
+use super::open::{ChipState, Driver};
+use super::query::Query;
+use crate::npu_smi::{self, Cause, Health, Process, Usage};
+use accelscope_core::worker::Pass;
 
 const MIB: u64 = 1 << 20;
 const KIB: u64 = 1 << 10;
@@ -19,30 +19,32 @@ const MOST_CELSIUS: c_uint = 250;
 const MOST_CENTIVOLTS: c_uint = 10_000;
 const MOST_MEGAHERTZ: c_uint = 20_000;
 
-/// Return codes that come back the same however often the question is put: not supported, and a parameter that this
+/// Return codes that a query gives each time: not supported, and a parameter that this
 /// version does not know (-8001).
 const FINAL: [c_int; 2] = [NOT_SUPPORTED, -8001];
 
-/// What the driver says of a chip that is absent or has not started.
+/// Health of a chip that is absent or has not started.
 const NOT_THERE: c_uint = c_uint::MAX;
 
-/// Everything that one chip told.
+/// The readings of one chip.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
-    /// What `npu-smi` tells too.
-    pub(super) chip: Chip,
-    /// Absent where they could not be asked for.
+pub(super) struct ChipReading {
+    /// What `npu-smi` prints too.
+    pub(super) chip: npu_smi::Chip,
+    /// Absent where they could not be read.
     pub(super) processes: Option<Vec<Process>>,
-    pub(super) more: More,
+    pub(super) more: DcmiValues,
     /// How many readings gave nothing, by reason.
     pub(super) skipped: Vec<String>,
     /// Whether it answered anything at all.
     pub(super) answered: bool,
+    /// Whether all its queries are suspended.
+    pub(super) suspended: bool,
 }
 
-/// What `npu-smi` does not tell, in base units.
+/// What `npu-smi` does not print, in base units.
 #[derive(Debug, Default)]
-pub(super) struct More {
+pub(super) struct DcmiValues {
     pub(super) volts: Option<f64>,
     pub(super) hbm_celsius: Option<f64>,
     pub(super) npu_percent: Option<f64>,
@@ -58,62 +60,66 @@ pub(super) struct More {
     pub(super) ecc: Vec<(&'static str, EccInfo)>,
 }
 
-/// Who asks.
-pub(super) struct Asker<'a> {
-    pub(super) library: &'a Library,
-    pub(super) generation: Generation,
-    pub(super) avoided: &'a [Avoided],
-    pub(super) board: &'a Board,
-}
-
-/// A chip that is being asked.
-struct Asking<'a> {
-    asker: &'a Asker<'a>,
-    known: &'a mut Known,
-    reading: Reading,
+/// A chip that is being read.
+struct ChipReader<'a> {
+    library: &'a Library,
+    generation: Generation,
+    chip: &'a mut ChipState,
+    pass: &'a Pass<'a, Driver>,
+    reading: ChipReading,
 }
 
 /// Reads all of a chip.
-pub(super) fn read(asker: &Asker<'_>, known: &mut Known) -> Reading {
-    let mut asking = Asking {
-        asker,
-        known,
-        reading: Reading::default(),
+pub(super) fn read(
+    library: &Library,
+    generation: Generation,
+    chip: &mut ChipState,
+    pass: &Pass<'_, Driver>,
+) -> ChipReading {
+    let reading = ChipReading {
+        suspended: pass.suspended.find_device(&chip.label, None).is_some(),
+        ..ChipReading::default()
     };
-    asking.identity();
-    asking.health();
-    asking.power();
-    asking.memory();
-    asking.utilization();
-    asking.clocks();
-    asking.ecc();
-    asking.processes();
-    asking.reading
+    let mut reader = ChipReader {
+        library,
+        generation,
+        chip,
+        pass,
+        reading,
+    };
+    reader.identity();
+    reader.health();
+    reader.power();
+    reader.memory();
+    reader.utilization();
+    reader.clocks();
+    reader.ecc();
+    reader.processes();
+    reader.reading
 }
 
-impl Asking<'_> {
-    /// The answer, unless the chip cannot give it, did not the last time, or fails now.
+impl ChipReader<'_> {
+    /// The answer; absent where the chip does not support the query, it is suspended, or it fails now.
     fn ask<T>(&mut self, query: Query, call: impl FnOnce(&Library, Address) -> Result<T, Failure>) -> Option<T> {
-        let (npu, chip) = (self.known.npu, self.known.chip);
-        let is_avoided = |one: &Avoided| (one.npu, one.chip, one.query) == (npu, chip, query) && !one.is_due();
-        if self.known.unsupported.contains(&query) || self.asker.avoided.iter().any(is_avoided) {
+        let (chip, pass, task) = (&mut *self.chip, self.pass, query.as_str());
+        if chip.unsupported.contains(&query) || pass.suspended.find(&chip.label, None, task).is_some() {
             return None;
         }
-        self.asker.board.begin(npu, chip, query);
-        let answer = call(self.asker.library, self.known.address);
-        self.asker.board.end();
+        let answer = pass
+            .progress
+            .during(&chip.label, None, task, || call(self.library, chip.address));
         match answer {
             Ok(answer) => {
                 self.reading.answered = true;
                 Some(answer)
             }
             Err(Failure::Missing) => {
-                self.known.unsupported.insert(query);
+                chip.unsupported.insert(query);
                 None
             }
             Err(Failure::Code(code)) if FINAL.contains(&code) => {
                 self.reading.answered = true;
-                self.known.unsupported.insert(query);
+                chip.unsupported.insert(query);
                 None
             }
             Err(Failure::Code(code)) => {
@@ -124,7 +130,7 @@ impl Asking<'_> {
         }
     }
 
-    /// Counts what was answered with something that cannot be.
+    /// Counts an implausible answer.
     fn plausible<T>(&mut self, query: Query, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.reading.skipped.push(format!("{}_implausible", query.as_str()));
@@ -133,38 +139,38 @@ impl Asking<'_> {
     }
 
     fn identity(&mut self) {
-        if self.known.name.is_none() {
+        if self.chip.name.is_none() {
             let info: Option<ChipInfo> = self
                 .ask(Query::Model, Library::chip_info)
                 .or_else(|| self.ask(Query::OldModel, Library::old_chip_info));
-            self.known.name = info.map(|info| words(&info.name)).filter(|name| !name.is_empty());
+            self.chip.name = info.map(|info| words(&info.name)).filter(|name| !name.is_empty());
         }
-        if self.known.bus_id.is_none() {
-            self.known.bus_id = self.ask(Query::Pcie, Library::pcie).as_ref().and_then(bus_id);
+        if self.chip.bus_id.is_none() {
+            self.chip.bus_id = self.ask(Query::Pcie, Library::pcie).as_ref().and_then(bus_id);
         }
-        if self.known.logical_id.is_none() {
+        if self.chip.logical_id.is_none() {
             let id = self.ask(Query::LogicalId, Library::logical_id);
-            self.known.logical_id = id.and_then(|id| id.try_into().ok());
+            self.chip.logical_id = id.and_then(|id| id.try_into().ok());
         }
-        if let (None, Some(logical)) = (self.known.physical_id, self.known.logical_id) {
-            let generation = self.asker.generation;
-            self.known.physical_id = self.ask(Query::PhysicalId, |library, _| library.physical_id(generation, logical));
+        if let (None, Some(logical)) = (self.chip.physical_id, self.chip.logical_id) {
+            let generation = self.generation;
+            self.chip.physical_id = self.ask(Query::PhysicalId, |library, _| library.physical_id(generation, logical));
         }
-        self.reading.chip = Chip {
-            npu: Some(self.known.npu),
-            chip: Some(self.known.chip),
-            name: self.known.name.clone(),
-            bus_id: self.known.bus_id.clone(),
-            logical_id: self.known.logical_id,
-            physical_id: self.known.physical_id,
-            ..Chip::default()
+        self.reading.chip = npu_smi::Chip {
+            npu: Some(self.chip.npu),
+            chip: Some(self.chip.chip),
+            name: self.chip.name.clone(),
+            bus_id: self.chip.bus_id.clone(),
+            logical_id: self.chip.logical_id,
+            physical_id: self.chip.physical_id,
+            ..npu_smi::Chip::default()
         };
     }
 
     fn health(&mut self) {
         let Some(health) = self.ask(Query::Health, Library::health) else {
-            // The word that the vendor's tool has for a question that failed.
-            let failed = !self.known.unsupported.contains(&Query::Health);
+            // What the vendor's tool prints where the query failed.
+            let failed = !self.chip.unsupported.contains(&Query::Health);
             self.reading.chip.health = failed.then_some(Health::Unknown);
             return;
         };
@@ -180,7 +186,7 @@ impl Asking<'_> {
 
     fn power(&mut self) {
         if let Some(power) = self.ask(Query::Power, Library::power) {
-            // No chip that answers draws nothing; a card's second chip may say so because the card's power is the first's.
+            // No chip that answers draws nothing; a card's second chip may do so because the card's power is the first's.
             let power = Some(power).filter(|power| (1..=MOST_DECIWATTS).contains(power));
             let watts = self.plausible(Query::Power, power);
             self.reading.chip.power_watts = watts.map(|power| f64::from(power) / 10.0);
@@ -241,7 +247,7 @@ impl Asking<'_> {
         chip.aicore_percent = aicore.and_then(percent);
         let npu = npu.and_then(percent);
         // What the vendor's tool shows as the chip's load: that of the whole NPU on the 950, of the AI Cores before.
-        match self.asker.generation {
+        match self.generation {
             Generation::Devices => chip.npu_percent = npu,
             Generation::Cards => self.reading.more.npu_percent = npu,
         }
@@ -287,11 +293,11 @@ impl Asking<'_> {
     }
 
     fn processes(&mut self) {
-        let Some(told) = self.ask(Query::Processes, Library::processes) else {
+        let Some(listed) = self.ask(Query::Processes, Library::processes) else {
             return;
         };
-        let mut processes: Vec<Process> = Vec::with_capacity(told.len());
-        for ProcessMemory { id, usage } in told {
+        let mut processes: Vec<Process> = Vec::with_capacity(listed.len());
+        for ProcessMemory { id, usage } in listed {
             let Some(pid) = u32::try_from(id).ok().filter(|pid| *pid > 0) else {
                 self.reading.skipped.push("process_without_id".to_owned());
                 continue;
@@ -299,8 +305,8 @@ impl Asking<'_> {
             match processes.iter_mut().find(|process| process.pid == pid) {
                 Some(again) => again.memory = again.memory.and_then(|bytes| bytes.checked_add(usage)),
                 None => processes.push(Process {
-                    npu: self.known.npu,
-                    chip: self.known.chip,
+                    npu: self.chip.npu,
+                    chip: self.chip.chip,
                     pid,
                     pid_in_container: None,
                     name: None,
@@ -345,7 +351,7 @@ fn percent(rate: c_uint) -> Option<f64> {
     (rate <= 100).then_some(f64::from(rate))
 }
 
-/// A clock of 0 Hz cannot be told from a failed read.
+/// A clock of 0 Hz cannot be distinguished from a failed read.
 fn hertz(megahertz: c_uint) -> Option<f64> {
     (1..=MOST_MEGAHERTZ)
         .contains(&megahertz)

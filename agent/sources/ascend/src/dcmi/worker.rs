@@ -4,31 +4,28 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::open::OpenError;
+use super::open::{Driver, OpenError};
 use super::place::{self, Place};
 use super::points::{Builder, INSTRUMENTS};
-use super::query::Avoided;
-use super::read::Reading;
-use super::vendor::{Event, Question, Vendor};
+use super::read::ChipReading;
+use super::reader::{About, Reading};
 use crate::identity::Node;
-use crate::points::{Moment, Points};
-use crate::sampler::{FRESH, NAME};
+use crate::points::Points;
+use crate::settings::{MAX_AGE_PERIODS, NAME};
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::Timestamp;
+use accelscope_core::metric::Moment;
 use accelscope_core::sampler::Descriptor;
 use accelscope_core::worker::{
-    Command, Reply, WireOutcome, WirePart, WirePoint, Worker, WorkerSampler, order, serve_renewing,
+    Command, End, LibraryThread, Replies, Reply, Suspended, Suspensions, WireOutcome, WirePart, WirePoint, Worker,
+    WorkerConfig, WorkerSampler, serve_library,
 };
 
-/// Environment variable of the worker: its [`Order`] as JSON.
-const VARIABLE: &str = "ACCELSCOPE_WORKER_ASCEND";
+/// How long the first suspension of a query that hung or crashed lasts: each attempt costs a whole reading.
+const FIRST_SUSPENSION: Duration = Duration::from_mins(10);
 
 /// How a worker is started.
 #[derive(Debug, Clone)]
@@ -45,18 +42,6 @@ pub struct Launch {
     pub period: Duration,
     /// Longest time that one may take.
     pub deadline: Duration,
-}
-
-/// What the worker is told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Order {
-    library: Option<PathBuf>,
-    root: PathBuf,
-    node_name: String,
-    period_seconds: f64,
-    /// Less than the agent's deadline: what was read until then is better than nothing.
-    patience_seconds: f64,
-    avoided: String,
 }
 
 /// The library that [`sampler`] would have loaded, as seen from here: the named one, or the first of those that the
@@ -78,244 +63,147 @@ pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
     Ok(WorkerSampler::new(descriptor, Worker::new(command(launch)?)))
 }
 
-/// The worker's program and all that it needs to know.
+/// The worker's program and its configuration.
 pub fn command(launch: Launch) -> io::Result<Command> {
     let Place { file, libraries } = place::find(&launch.roots, launch.library.as_deref());
-    let order = Order {
-        library: file,
+    let config = WorkerConfig {
         root: launch.roots.path("/"),
         node_name: launch.node_name,
-        period_seconds: launch.period.as_secs_f64(),
-        patience_seconds: launch.deadline.as_secs_f64() * 0.75,
-        avoided: String::new(),
+        period: launch.period,
+        patience: launch.deadline.mul_f64(0.75),
+        first_suspension: FIRST_SUSPENSION,
+        suspensions: Suspensions::default(),
+        library: file,
     };
-    Ok(Command {
-        program: launch.program,
-        arguments: vec!["worker".to_owned(), NAME.to_owned()],
-        environment: vec![
-            (VARIABLE, serde_json::to_string(&order)?.into()),
-            // The loader reads it when a process starts, and the library needs others of the driver's.
-            ("LD_LIBRARY_PATH", OsString::from(libraries)),
-        ],
-    })
+    // The loader reads it when a process starts, and the library needs others of the driver's.
+    let loader = ("LD_LIBRARY_PATH", OsString::from(libraries));
+    config.command(launch.program, NAME, [loader])
 }
 
-/// `agent worker ascend`. What it is to do stands in its environment.
+/// `agent worker ascend`.
 pub fn serve() -> io::Result<()> {
-    let order: Order = order(VARIABLE)?;
-    let mut work: Option<Work> = None;
-    // Not before the first request: only then does what the library prints no longer go into the pipe.
-    serve_renewing(move |id| {
-        let mut started = match work.take().map_or_else(|| Work::new(order.clone()), Ok) {
-            Ok(started) => started,
-            Err(error) => {
-                let reason = format!("the thread that calls libdcmi cannot be started: {error}");
-                return (Reply::empty(id, WireOutcome::Retry, reason), None);
-            }
-        };
-        let answer = started.sample(id);
-        work = Some(started);
-        answer
-    })
+    serve_library::<DcmiReplies>()
 }
 
-/// The worker's state.
+/// What lasts from one reply to the next.
 #[derive(Debug)]
-struct Work {
-    order: Order,
-    avoided: Vec<Avoided>,
-    patience: Duration,
-    vendor: Vendor,
-    opened: Option<Opened>,
+struct DcmiReplies {
+    about: About,
     builder: Builder,
 }
 
-#[derive(Debug)]
-struct Opened {
-    driver_version: Option<String>,
-    chips: usize,
-    silent_cards: u64,
-}
+impl Replies for DcmiReplies {
+    type Library = Driver;
 
-/// Why a reading ended before all chips were read.
-enum End {
-    All,
-    Hung(Question),
-    Slow,
-    Failed(OpenError),
-    /// The thread is gone: it panicked.
-    Lost,
-}
-
-impl Work {
-    fn new(order: Order) -> io::Result<Self> {
-        let avoided = Avoided::split(&order.avoided);
-        let roots = HostRoots::new(&order.root);
-        let node = Node::new(&roots, order.node_name.clone());
+    fn new(config: &WorkerConfig<Option<PathBuf>>) -> Self {
+        let roots = HostRoots::new(&config.root);
+        let node = Node::new(&roots, config.node_name.clone());
         let processes = Processes::new(&roots);
-        let seconds = |seconds| Duration::try_from_secs_f64(seconds).map_err(io::Error::other);
-        let gap = seconds(order.period_seconds)?.saturating_mul(FRESH * 2);
-        Ok(Self {
-            patience: seconds(order.patience_seconds)?,
-            vendor: Vendor::start(order.library.clone(), avoided.clone())?,
-            builder: Builder::new(Points::new(node, processes.clone(), gap), processes),
-            opened: None,
-            avoided,
-            order,
-        })
+        let points = Points::new(
+            node,
+            processes.clone(),
+            config.period.saturating_mul(MAX_AGE_PERIODS * 2),
+        );
+        Self {
+            about: About::default(),
+            builder: Builder::new(points, processes),
+        }
     }
 
-    fn sample(&mut self, id: u64) -> (Reply, Option<process::Command>) {
-        self.vendor.request(id);
-        let (readings, end) = self.collect(id);
-        let mut skipped = BTreeMap::new();
+    fn reply(&mut self, thread: &mut LibraryThread<Driver>) -> Reply<'static> {
+        let mut readings: Vec<ChipReading> = Vec::new();
+        let end = thread.read(|_, reading| match reading {
+            Reading::Driver(driver) => self.about = driver,
+            Reading::Chip(chip) => readings.push(*chip),
+        });
+        let mut skipped: BTreeMap<String, u64> = BTreeMap::new();
         let mut count = |reason: String, more: u64| *skipped.entry(reason).or_default() += more;
         for reason in readings.iter().flat_map(|reading| &reading.skipped) {
             count(reason.clone(), 1);
         }
-        if let Some(silent) = self
-            .opened
-            .as_ref()
-            .map(|opened| opened.silent_cards)
-            .filter(|cards| *cards > 0)
-        {
-            count("card_silent".to_owned(), silent);
+        if self.about.silent_cards > 0 {
+            count("card_silent".to_owned(), self.about.silent_cards);
         }
-        let read = readings.len();
-        let nobody_answers = read > 0 && readings.iter().all(|reading| !reading.answered);
-        let (outcome, reason, renew) = match end {
-            End::All if nobody_answers => (
-                WireOutcome::Retry,
-                "no chip answers libdcmi any more, which is started anew; if that lasts, look at `dmesg`".to_owned(),
-                true,
-            ),
-            End::All if read == 0 => (
-                WireOutcome::Retry,
-                "no card tells libdcmi how many chips it has; look at `dmesg`".to_owned(),
-                true,
-            ),
-            End::All => (WireOutcome::Sampled, String::new(), false),
-            End::Hung(question) => {
-                count(format!("{}_hung", question.query.as_str()), 1);
-                (WireOutcome::Retry, self.avoid(question), true)
-            }
-            End::Slow => (WireOutcome::Retry, self.slow(read), false),
-            End::Failed(error) => (outcome_of(&error), chain(&error), true),
-            End::Lost => (
-                WireOutcome::Retry,
-                "the thread that calls libdcmi has ended; this is a fault of the agent, please report it".to_owned(),
-                true,
-            ),
+        if let End::Hung(hang) = &end {
+            count(format!("{}_hung", hang.unit.task), 1);
+        }
+        let (outcome, reason, renews) = self.outcome(&end, &readings, thread);
+        let parts = if readings.is_empty() && outcome == WireOutcome::Retry {
+            // The last readings may still be true: a pass that failed does not end them.
+            Vec::new()
+        } else {
+            vec![self.part(readings, &mut skipped)]
         };
-        let parts = match read {
-            // What was true before may still be: a reading that failed says nothing of it.
-            0 if outcome == WireOutcome::Retry => Vec::new(),
-            _ => vec![self.part(readings, &mut skipped)],
-        };
-        let reply = Reply {
-            id,
-            outcome,
-            reason,
+        Reply {
             parts,
             skipped,
-            renewal: None,
-            successor: None,
-        };
-        (reply, renew.then(|| self.renewal()).flatten())
+            renewal: renews.then(|| thread.config.to_json()).flatten(),
+            ..Reply::empty(0, outcome, reason)
+        }
     }
+}
 
-    /// What the thread tells until it is done or the agent would lose its patience. Before the library works it is
-    /// waited for without end: there is nothing to tell, and the agent kills the whole process.
-    fn collect(&mut self, id: u64) -> (Vec<Reading>, End) {
-        let until = Instant::now() + self.patience;
-        let mut readings = Vec::new();
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let event = match self.opened {
-                None => self.vendor.events.recv().ok(),
-                Some(_) => match self.vendor.events.recv_timeout(left) {
-                    Ok(event) => Some(event),
-                    Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => None,
-                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => return (readings, self.overdue()),
-                },
-            };
-            match event {
-                Some(Event::Opened {
-                    driver_version,
-                    chips,
-                    silent_cards,
-                }) => {
-                    self.opened = Some(Opened {
-                        driver_version,
-                        chips,
-                        silent_cards,
-                    });
-                }
-                Some(Event::Failed(error)) => return (readings, End::Failed(error)),
-                Some(Event::Chip(of, reading)) if of == id => readings.push(*reading),
-                Some(Event::Done(of)) if of == id => return (readings, End::All),
-                // Of an earlier request that took too long.
-                Some(Event::Chip(..) | Event::Done(_)) => {}
-                None => return (readings, End::Lost),
-            }
+impl DcmiReplies {
+    /// How the run ended, why, and whether the process is to be replaced: the library can be started again in no other
+    /// way, and a thread that hangs in it ends in no other way.
+    fn outcome(
+        &self,
+        end: &End<Driver>,
+        readings: &[ChipReading],
+        thread: &LibraryThread<Driver>,
+    ) -> (WireOutcome, String, bool) {
+        let retry = |reason: String, renews| (WireOutcome::Retry, reason, renews);
+        match end {
+            End::Done(()) => done(readings, thread.suspended()),
+            End::Hung(hang) => retry(format!("libdcmi {hang}; look at `dmesg` for a stuck chip"), true),
+            End::Slow | End::Starting { .. } => retry(
+                format!(
+                    "the Ascend driver answered for {} of {} chips within {:.1} s: set a longer ascend.timeout, or let \
+                     fewer others ask it",
+                    readings.len(),
+                    self.about.chips,
+                    thread.config.patience.as_secs_f64()
+                ),
+                false,
+            ),
+            End::Failed { error, renews } => (outcome_of(error), chain(&**error), *renews),
+            End::Gone(reason) => retry(reason.clone(), true),
         }
     }
 
-    /// A question that took most of the time hangs; many that took a little each are slow.
-    fn overdue(&self) -> End {
-        match self.vendor.board.question() {
-            Some(question) if question.age() > self.patience / 2 => End::Hung(question),
-            _ => End::Slow,
-        }
-    }
-
-    fn avoid(&mut self, question: Question) -> String {
-        let Question { npu, chip, query, .. } = question;
-        self.avoided.retain(|one| !one.is_due());
-        self.avoided.push(Avoided::now(npu, chip, query));
-        format!(
-            "NPU {npu} chip {chip} did not answer libdcmi when asked for its {} within {:.1} s: it is not asked for that \
-             for ten minutes; look at `dmesg` for a stuck chip",
-            query.as_str(),
-            question.age().as_secs_f64()
-        )
-    }
-
-    fn slow(&self, read: usize) -> String {
-        let chips = self.opened.as_ref().map_or(0, |opened| opened.chips);
-        format!(
-            "the Ascend driver answered for {read} of {chips} chips within {:.1} s: set a longer ascend.timeout, or let \
-             fewer others ask it",
-            self.patience.as_secs_f64()
-        )
-    }
-
-    fn part(&mut self, readings: Vec<Reading>, skipped: &mut BTreeMap<String, u64>) -> WirePart {
-        let now = Moment {
-            instant: Instant::now(),
-            wall: Timestamp::now(),
-        };
-        let version = self.opened.as_ref().and_then(|opened| opened.driver_version.clone());
+    fn part(&mut self, readings: Vec<ChipReading>, skipped: &mut BTreeMap<String, u64>) -> WirePart<'static> {
+        let now = Moment::now();
+        let version = self.about.driver_version.clone();
         let points = self.builder.build(readings, version, now, skipped);
         WirePart {
-            name: String::new(),
+            name: "".into(),
             points: points.iter().map(WirePoint::of).collect(),
         }
     }
+}
 
-    /// This process anew: the library can be started again in no other way, and a thread that hangs in it ends in no
-    /// other way.
-    fn renewal(&self) -> Option<process::Command> {
-        let order = Order {
-            avoided: Avoided::join(&self.avoided),
-            ..self.order.clone()
-        };
-        let mut command = process::Command::new("/proc/self/exe");
-        command
-            .args(["worker", NAME])
-            .env(VARIABLE, serde_json::to_string(&order).ok()?);
-        Some(command)
+fn done(readings: &[ChipReading], suspended: &Suspended) -> (WireOutcome, String, bool) {
+    if readings.is_empty() {
+        let reason = "no card reports how many chips it has; look at `dmesg`";
+        return (WireOutcome::Retry, reason.to_owned(), true);
     }
+    let mut read = readings.iter().filter(|reading| !reading.suspended).peekable();
+    let is_any_read = read.peek().is_some();
+    if is_any_read && read.all(|reading| !reading.answered) {
+        let reason = "no chip answers libdcmi any more, which is started anew; if that lasts, look at `dmesg`";
+        return (WireOutcome::Retry, reason.to_owned(), true);
+    }
+    let reason = if suspended.is_empty() {
+        String::new()
+    } else {
+        format!("left alone, since the driver hung or crashed: {suspended}; look at `dmesg` for a stuck chip")
+    };
+    let outcome = if is_any_read {
+        WireOutcome::Sampled
+    } else {
+        WireOutcome::Retry
+    };
+    (outcome, reason, false)
 }
 
 const fn outcome_of(error: &OpenError) -> WireOutcome {

@@ -1,6 +1,6 @@
-//! What a header says of the cells below it.
+//! Columns of a table, from its header.
 
-/// One value of a row.
+/// Meaning of one value in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
     Npu,
@@ -22,11 +22,11 @@ pub(super) enum Column {
     ProcessName,
     ProcessMemory,
     ProcessIdInContainer,
-    /// A column that no known version has; its values are lost, the others are not.
+    /// A column that no known version has: its values are skipped.
     Unknown,
 }
 
-/// Written without blanks, hyphens and capitals. With their units: a column in another unit is another column.
+/// Titles in lower case, without blanks and hyphens. A title includes its unit: in another unit it is another column.
 const TITLES: &[(&str, Column)] = &[
     ("npu", Column::Npu),
     ("npuid", Column::Npu),
@@ -53,15 +53,15 @@ const TITLES: &[(&str, Column)] = &[
 ];
 
 /// Words of the longest title.
-const LONGEST: usize = 4;
+const LONGEST_TITLE: usize = 4;
 
-/// Most cells of a header, and most words in one of them. Each row is compared with its header, so that one without a
-/// bound would make the time grow with the square of the length.
-const MOST_CELLS: usize = 16;
-const MOST_WORDS: usize = 16;
+/// Most cells of a header, and most words in one of them. Each row is compared with its header: without a bound, the
+/// time would be quadratic in the length of the output.
+const MAX_CELLS: usize = 16;
+const MAX_WORDS: usize = 16;
 
 impl Column {
-    /// For counting what was lost.
+    /// Reason for a skipped value.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Npu => "npu_id",
@@ -87,12 +87,12 @@ impl Column {
         }
     }
 
-    /// Whether its values are written `used / total`.
+    /// Whether its values have the form `used / total`.
     pub(super) const fn is_pair(self) -> bool {
         matches!(self, Self::Hugepages | Self::Ddr | Self::Hbm)
     }
 
-    /// Whether its values are numbers of their own that stand beside others in a cell.
+    /// Whether its values are numbers or pairs that share a cell with others.
     pub(super) const fn is_measure(self) -> bool {
         matches!(
             self,
@@ -108,9 +108,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Nothing where there is more than any header has.
+    /// Parses a header; `None` if it has more cells or words than any header.
     pub(super) fn of(cells: &[&str]) -> Option<Self> {
-        if cells.len() > MOST_CELLS {
+        if cells.len() > MAX_CELLS {
             return None;
         }
         let cells: Option<Vec<_>> = cells.iter().map(|cell| columns(cell)).collect();
@@ -121,13 +121,13 @@ impl Header {
         self.cell_of(column).is_some()
     }
 
-    /// Which of the cells holds `column`.
+    /// Index of the cell that holds `column`.
     pub(super) fn cell_of(&self, column: Column) -> Option<usize> {
         self.cells.iter().position(|columns| columns.contains(&column))
     }
 
-    /// Whether its first cell begins with the number of the NPU or chip, or is blank.
-    pub(super) fn starts_as_one(&self) -> bool {
+    /// Whether its first cell is blank or begins with the title of the NPU or the chip, as that of every header does.
+    pub(super) fn starts_with_id(&self) -> bool {
         self.cells
             .first()
             .is_some_and(|cell| matches!(cell.first(), None | Some(Column::Npu | Column::Chip)))
@@ -135,34 +135,32 @@ impl Header {
 }
 
 fn columns(cell: &str) -> Option<Vec<Column>> {
-    let words: Vec<&str> = cell.split_whitespace().take(MOST_WORDS + 1).collect();
-    if words.len() > MOST_WORDS {
+    let words: Vec<&str> = cell.split_whitespace().take(MAX_WORDS + 1).collect();
+    if words.len() > MAX_WORDS {
         return None;
     }
     let mut columns = Vec::new();
     let mut rest = &words[..];
     while !rest.is_empty() {
-        let (count, column) = known(rest).unwrap_or_else(|| (unknown(rest), Column::Unknown));
+        let (count, column) = known_title(rest).unwrap_or_else(|| (unknown_title_length(rest), Column::Unknown));
         columns.push(column);
         rest = &rest[count..];
     }
     Some(columns)
 }
 
-/// The known title that the words begin with, and of how many it is.
-fn known(words: &[&str]) -> Option<(usize, Column)> {
-    let longest = (1..=words.len().min(LONGEST)).rev();
-    longest
-        .into_iter()
-        .find_map(|count| Some((count, titled(&words[..count])?)))
+/// The known title at the start of the words, with its length in words.
+fn known_title(words: &[&str]) -> Option<(usize, Column)> {
+    let mut counts = (1..=words.len().min(LONGEST_TITLE)).rev();
+    counts.find_map(|count| Some((count, column_of_title(&words[..count])?)))
 }
 
-/// Of how many words an unknown title is: those up to its unit, one blank apart.
-fn unknown(words: &[&str]) -> usize {
-    for (place, word) in words.iter().enumerate().take(LONGEST) {
+/// Length of an unknown title in words: those up to its unit, one blank apart.
+fn unknown_title_length(words: &[&str]) -> usize {
+    for (place, word) in words.iter().enumerate().take(LONGEST_TITLE) {
         let end = |word: &str| word.as_ptr().addr() + word.len();
         let is_apart = place > 0 && end(words[place - 1]) + 1 != word.as_ptr().addr();
-        if is_apart || (place > 0 && known(&words[place..]).is_some()) {
+        if is_apart || (place > 0 && known_title(&words[place..]).is_some()) {
             break;
         }
         if word.ends_with(')') {
@@ -172,7 +170,7 @@ fn unknown(words: &[&str]) -> usize {
     1
 }
 
-fn titled(words: &[&str]) -> Option<Column> {
+fn column_of_title(words: &[&str]) -> Option<Column> {
     let letters = || {
         words
             .iter()
@@ -191,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn titles_of_one_and_of_several_words_are_told_apart() {
+    fn titles_of_one_and_of_several_words_are_distinguished() {
         let header = Header::of(&["", " ", " Bus-Id", "NPU Util(%) Memory-Usage(MB)  HBM-Usage(MB)"]).unwrap();
         assert_eq!(
             header.cells,

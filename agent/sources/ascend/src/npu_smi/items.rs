@@ -1,7 +1,7 @@
 //! The numbers of one cell: `0`, `NA`, `15 / 15`, `59718/ 65536`.
 
 /// Most numbers of a cell; no version prints more than four.
-const MOST: usize = 8;
+const MAX_ITEMS: usize = 8;
 
 /// A number, or two with a slash between them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -10,15 +10,15 @@ pub(super) struct Item<'a> {
     pub(super) second: Option<&'a str>,
 }
 
-/// The numbers of a cell, without allocating.
+/// The numbers of a cell, on the stack.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Items<'a> {
-    items: [Item<'a>; MOST],
+    items: [Item<'a>; MAX_ITEMS],
     count: usize,
 }
 
 impl<'a> Items<'a> {
-    /// Nothing where slashes stand without a number beside them, or there are too many numbers.
+    /// Splits a cell; `None` if a slash lacks a number beside it, or there are too many numbers.
     pub(super) fn of(cell: &'a str) -> Option<Self> {
         let mut items = Self::default();
         let mut after_slash = false;
@@ -43,8 +43,8 @@ impl<'a> Items<'a> {
         (!after_slash).then_some(items)
     }
 
-    /// Makes the last number one that is not understood.
-    pub(super) fn spoil_last(&mut self) {
+    /// Makes the last number malformed.
+    pub(super) fn invalidate_last(&mut self) {
         let last = self.count.checked_sub(1).and_then(|last| self.items.get_mut(last));
         if let Some(item) = last {
             *item.second.as_mut().unwrap_or(&mut item.first) = "?";
@@ -73,7 +73,7 @@ impl<'a> Items<'a> {
 mod tests {
     use super::*;
 
-    fn written(cell: &str) -> Option<Vec<String>> {
+    fn split(cell: &str) -> Option<Vec<String>> {
         let items = Items::of(cell)?;
         let each = items.as_slice().iter().map(|item| match item.second {
             Some(second) => format!("{}/{second}", item.first),
@@ -83,23 +83,23 @@ mod tests {
     }
 
     #[test]
-    fn a_slash_binds_wherever_the_blanks_are() {
+    fn a_slash_joins_two_numbers_regardless_of_blanks() {
         for cell in [
             "0 59718/ 65536",
             "0   59718 /65536 ",
             "0 59718/65536",
             "0 59718 / 65536",
         ] {
-            assert_eq!(written(cell).unwrap(), ["0", "59718/65536"], "{cell}");
+            assert_eq!(split(cell).unwrap(), ["0", "59718/65536"], "{cell}");
         }
-        assert_eq!(written("NA  47  0    / 0").unwrap(), ["NA", "47", "0/0"]);
-        assert_eq!(written("N/A N/A / 5").unwrap(), ["N/A", "N/A/5"]);
+        assert_eq!(split("NA  47  0    / 0").unwrap(), ["NA", "47", "0/0"]);
+        assert_eq!(split("N/A N/A / 5").unwrap(), ["N/A", "N/A/5"]);
     }
 
     #[test]
-    fn a_slash_without_a_number_beside_it_is_not_guessed_at() {
+    fn a_slash_without_a_number_beside_it_is_an_error() {
         for cell in ["/ 5", "5 /", "5 / / 6", "1 / 2 / 3", "1 2 3 4 5 6 7 8 9"] {
-            assert_eq!(written(cell), None, "{cell}");
+            assert_eq!(split(cell), None, "{cell}");
         }
     }
 }

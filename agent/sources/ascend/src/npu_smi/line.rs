@@ -1,12 +1,12 @@
-//! One line: its frame taken off.
+//! One line of output, without rulers, quotation marks and colours.
 
 use std::borrow::Cow;
 
-/// What a line is.
+/// Kind of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
-    /// Nothing, a ruler, or the dots of somebody who shortened it.
-    Nothing,
+    /// Blank, a ruler, or the dots of an output that was shortened.
+    Blank,
     /// A row between bars.
     Row(&'a str),
     /// Text without bars.
@@ -15,13 +15,13 @@ pub(super) enum Line<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn of(line: &'a str) -> Self {
-        let line = unquoted(line);
+        let line = without_quote(line);
         if line.is_empty() || is_ruler(line) {
-            return Self::Nothing;
+            return Self::Blank;
         }
-        let line = unruled(line);
+        let line = without_ruler(line);
         if line.is_empty() {
-            Self::Nothing
+            Self::Blank
         } else if line.contains('|') {
             Self::Row(line)
         } else {
@@ -30,8 +30,8 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Without the sequences that colour a terminal (`ESC [ ... letter`).
-pub(super) fn uncoloured(text: &str) -> Cow<'_, str> {
+/// The text without the escape sequences that colour a terminal (`ESC [ ... letter`).
+pub(super) fn without_colours(text: &str) -> Cow<'_, str> {
     let mut parts = text.split("\u{1b}[");
     let first = parts.next().unwrap_or_default();
     if first.len() == text.len() {
@@ -46,8 +46,8 @@ pub(super) fn uncoloured(text: &str) -> Cow<'_, str> {
     plain.into()
 }
 
-/// Without a ruler at the start: the end of its line can be lost, and the next row then stands behind it.
-fn unruled(line: &str) -> &str {
+/// The line without a ruler at its start: if the ruler's line break was lost, the next row follows it.
+fn without_ruler(line: &str) -> &str {
     if !line.starts_with('+') {
         return line;
     }
@@ -55,26 +55,25 @@ fn unruled(line: &str) -> &str {
     if rest.starts_with('|') { rest } else { "" }
 }
 
-/// Rulers begin and end with a plus or, in some tables, a bar.
+/// Whether the line is a ruler, which begins and ends with a plus or, in some tables, a bar.
 fn is_ruler(line: &str) -> bool {
     let is_part = |byte| matches!(byte, b'-' | b'=' | b'.' | b'+' | b'|');
     line.bytes().all(is_part) && (!line.contains('|') || ["---", "==="].iter().any(|run| line.contains(run)))
 }
 
-/// Whether something stands before the first bar of a row that ends with one: the time or the mark of a comment, or the
-/// first cell of a row that lost its first bar.
+/// Whether a row that ends with a bar does not begin with one: a log's prefix precedes it, or its first bar was lost.
 pub(super) fn has_prefix(row: &str) -> bool {
     !row.starts_with('|') && row.ends_with('|')
 }
 
-/// Without the mark of a quotation, which logs and documents put before each line.
-fn unquoted(line: &str) -> &str {
+/// The line without a quotation mark, which logs and documents put before each line.
+fn without_quote(line: &str) -> &str {
     let line = line.trim();
     line.strip_prefix('>').map_or(line, str::trim_start)
 }
 
-/// What stands between the bars, into `cells`. The outer bars may be missing.
-pub(super) fn cells<'a>(row: &'a str, cells: &mut Vec<&'a str>) {
+/// Splits a row at its bars into `cells`. The outer bars may be missing.
+pub(super) fn split_cells<'a>(row: &'a str, cells: &mut Vec<&'a str>) {
     cells.clear();
     let row = row.strip_prefix('|').unwrap_or(row);
     cells.extend(row.split('|').map(str::trim));
@@ -83,7 +82,7 @@ pub(super) fn cells<'a>(row: &'a str, cells: &mut Vec<&'a str>) {
     }
 }
 
-/// Whether there is nothing in a row, or only dots that stand for others.
+/// Whether a row is empty or holds only dots in place of others.
 pub(super) fn is_elided(cells: &[&str]) -> bool {
     cells.iter().all(|cell| cell.bytes().all(|byte| byte == b'.'))
 }
@@ -93,12 +92,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_and_quotation_marks_are_taken_off() {
-        assert_eq!(Line::of("> +====+----+"), Line::Nothing);
-        assert_eq!(Line::of("+====+`"), Line::Nothing);
-        assert_eq!(Line::of("...\r"), Line::Nothing);
-        assert_eq!(Line::of("|====+====|"), Line::Nothing);
-        assert_eq!(Line::of("+====+====|"), Line::Nothing);
+    fn rulers_and_quotation_marks_are_removed() {
+        assert_eq!(Line::of("> +====+----+"), Line::Blank);
+        assert_eq!(Line::of("+====+`"), Line::Blank);
+        assert_eq!(Line::of("...\r"), Line::Blank);
+        assert_eq!(Line::of("|====+====|"), Line::Blank);
+        assert_eq!(Line::of("+====+====|"), Line::Blank);
         assert_eq!(Line::of("| - | -- |"), Line::Row("| - | -- |"));
         assert_eq!(Line::of("+----+----+| a | b |"), Line::Row("| a | b |"));
         assert_eq!(Line::of("  > | a | b |\r"), Line::Row("| a | b |"));
@@ -106,21 +105,21 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_taken_off() {
-        assert_eq!(uncoloured("\u{1b}[1;32m| a |\u{1b}[0m b\u{1b}[K"), "| a | b");
-        assert!(matches!(uncoloured("| a |"), Cow::Borrowed("| a |")));
-        assert_eq!(uncoloured("x\u{1b}["), "x");
-        assert_eq!(uncoloured("x\u{1b}[31ä"), "xä");
+    fn colours_are_removed() {
+        assert_eq!(without_colours("\u{1b}[1;32m| a |\u{1b}[0m b\u{1b}[K"), "| a | b");
+        assert!(matches!(without_colours("| a |"), Cow::Borrowed("| a |")));
+        assert_eq!(without_colours("x\u{1b}["), "x");
+        assert_eq!(without_colours("x\u{1b}[31ä"), "xä");
     }
 
     #[test]
     fn outer_bars_may_be_missing_and_inner_cells_blank() {
         let mut found = Vec::new();
         for row in ["| a | | c |", "a | | c |", "| a | | c", "a||c"] {
-            cells(row, &mut found);
+            split_cells(row, &mut found);
             assert_eq!(found, ["a", "", "c"], "{row}");
         }
-        cells("|   |", &mut found);
+        split_cells("|   |", &mut found);
         assert!(is_elided(&found));
     }
 }

@@ -1,28 +1,25 @@
-//! `npu-smi info -t proc-mem -i N`: all processes of an NPU, where the table has at most eight of a chip.
+//! Parser of `npu-smi info -t proc-mem -i N`: all processes of an NPU, where the table has at most eight for each chip.
 
-use super::blocks::fault_in;
-use super::parser::{MAX_BYTES, ParseError};
+use super::error::{ParseError, check_length};
 use super::table::Process;
-use super::value::{bytes_of_megabytes, whole};
+use super::value::{integer, memory_size};
 
 const PID: &str = "Process id:";
 const NAME: &str = "Process name:";
 const MEMORY: &str = "Process memory(MB):";
 
-/// The processes of `npu`. The line that names the chip follows its processes; a 950 has none.
+/// Parses the processes of `npu`. The line that names the chip follows its processes; a 950 has no such line.
 pub fn processes(text: &str, npu: u32) -> Result<Vec<Process>, ParseError> {
-    if text.len() > MAX_BYTES {
-        return Err(ParseError::TooLong { bytes: text.len() });
-    }
+    check_length(text)?;
     let mut found: Vec<Process> = Vec::new();
     let mut open = 0;
     let mut names_chips = false;
-    let mut is_told = false;
+    let mut is_list = false;
     for line in text.lines().map(str::trim) {
         if let Some(process) = process(line, npu) {
             found.push(process);
         } else if let Some(("Chip ID", id)) = line.split_once(':').map(|(key, id)| (key.trim(), id.trim())) {
-            if let Ok(Some(chip)) = whole(id) {
+            if let Ok(Some(chip)) = integer(id) {
                 found[open..].iter_mut().for_each(|process| process.chip = chip);
             } else {
                 found.truncate(open);
@@ -30,30 +27,34 @@ pub fn processes(text: &str, npu: u32) -> Result<Vec<Process>, ParseError> {
             open = found.len();
             names_chips = true;
         } else if !line.starts_with("No process in device") {
-            is_told |= line.starts_with("NPU ID");
+            is_list |= line.starts_with("NPU ID");
             continue;
         }
-        is_told = true;
+        is_list = true;
     }
-    // The output ended before the chip of the last ones was named.
+    // The chip of the last processes is unknown: the output was cut short before its name.
     if names_chips {
         found.truncate(open);
     }
-    if is_told { Ok(found) } else { Err(fault_in(text)) }
+    if is_list {
+        Ok(found)
+    } else {
+        Err(ParseError::no_table(text))
+    }
 }
 
 fn process(line: &str, npu: u32) -> Option<Process> {
     let (pid, rest) = line.strip_prefix(PID)?.split_once(NAME)?;
-    // The name is a stranger's and can hold anything.
+    // The process chose its name, which can contain anything.
     let (name, memory) = rest.rsplit_once(MEMORY)?;
     let name = name.trim();
     Some(Process {
         npu,
         chip: 0,
-        pid: whole(pid.trim()).ok()??,
+        pid: integer(pid.trim()).ok()??,
         pid_in_container: None,
         name: (!name.is_empty()).then(|| name.to_owned()),
-        memory: bytes_of_megabytes(memory.trim()).unwrap_or_default(),
+        memory: memory_size(memory.trim()).unwrap_or_default(),
     })
 }
 
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_whose_chip_is_not_named_is_given_to_none() {
+    fn a_process_without_a_named_chip_is_skipped() {
         let text = "Process id:7 Process name:a Process memory(MB):3\nChip ID : 0\n\nGet pid name failed.\nProcess id:9 \
                     Process name: Process memory(MB):1";
         let pids = |text: &str| -> Vec<u32> { processes(text, 2).unwrap().iter().map(|found| found.pid).collect() };
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn none_and_an_error_are_two_things() {
+    fn an_empty_list_is_no_error() {
         assert_eq!(processes("\tNo process in device.\n", 0).unwrap(), []);
         assert!(processes("Error parameter of -t\n", 0).is_err());
     }

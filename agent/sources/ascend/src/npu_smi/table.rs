@@ -1,6 +1,8 @@
-//! What one `npu-smi info` told.
+//! Data of one output of `npu-smi info`.
 
 use std::collections::BTreeMap;
+
+use super::error::ToolError;
 
 /// One output of `npu-smi info`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -11,25 +13,30 @@ pub struct Table {
     pub driver_version: Option<String>,
     /// The chips in the order of their rows, at most one for each chip row.
     pub chips: Vec<Chip>,
-    /// The processes in the order of their rows. The tool prints at most [`Self::MOST_PROCESSES`] of a chip.
+    /// The processes in the order of their rows. The tool prints at most [`Self::MAX_PROCESSES`] of a chip.
     pub processes: Vec<Process>,
-    /// Whether there was a process table: without one, nothing is known of processes.
-    pub tells_processes: bool,
-    /// The tool said that the driver's installation is not complete.
+    /// Whether the output had a process table: without one, nothing is known about processes.
+    pub has_process_table: bool,
+    /// The tool warned that the driver's installation is incomplete.
     pub driver_incomplete: bool,
     /// An error that the tool printed beside the chips: others are missing.
-    pub fault: Option<super::ToolError>,
-    /// What was not understood or could not be read, by column.
+    pub error: Option<ToolError>,
+    /// Values that were malformed or failed to be read, by column.
     pub skipped: Skipped,
 }
 
 impl Table {
     /// Most processes of one chip that the tool prints (`MAX_CHIP_PROCESS_NUM`, `npu_common.h` of the driver's source).
-    pub const MOST_PROCESSES: usize = 8;
+    pub const MAX_PROCESSES: usize = 8;
 }
 
-/// How many cells gave no value, by column and reason.
+/// Number of values left out, by reason, which can be the name of a column.
 pub type Skipped = BTreeMap<&'static str, u32>;
+
+/// Counts one more value that is left out.
+pub(super) fn count(skipped: &mut Skipped, reason: &'static str) {
+    *skipped.entry(reason).or_default() += 1;
+}
 
 /// One chip: a row of its card, and one of its own.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,14 +45,14 @@ pub struct Chip {
     pub npu: Option<u32>,
     /// Id of the chip on its NPU. A 950 has one chip, which the table does not number; it is 0, as `info -m` has it.
     pub chip: Option<u32>,
-    /// The chip row stood without the card row before it. The tool leaves that out when the driver gives a health that
-    /// is none of its words: the device is absent or has not started (`npu_info_print.c` of the driver's source).
+    /// The chip row came without the card row before it. The tool leaves that out when the driver returns a health that
+    /// the tool does not know: the device is absent or has not started (`npu_info_print.c` of the driver's source).
     pub orphan: bool,
     /// Model, e.g. `910B3`.
     pub name: Option<String>,
     /// Health.
     pub health: Option<Health>,
-    /// Power in watts. Of a card with two chips it stands at the first one alone.
+    /// Power in watts. A card with two chips has it at the first one only.
     pub power_watts: Option<f64>,
     /// Temperature in degrees Celsius.
     pub temperature_celsius: Option<f64>,
@@ -69,33 +76,33 @@ pub struct Chip {
     pub hbm: Usage,
 }
 
-/// `used / total`; each absent where it was not told. A total of zero, which is what a failed read and a memory that the
-/// chip does not have look like, leaves both absent.
+/// `used / total`; each absent where the tool gave none. A total of zero, which a failed read and a kind of memory that
+/// the chip lacks both print, leaves both absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// In use.
+    /// Amount in use.
     pub used: Option<u64>,
-    /// There are.
+    /// Total.
     pub limit: Option<u64>,
 }
 
-/// The vendor's five words.
+/// Health of a chip, in the vendor's five words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Health {
     /// `OK`.
     Ok,
     /// `Warning`: a minor alarm.
     Warning,
-    /// `Alarm`: a major alarm. Some boards stand on it for ever because one of their sensors fails.
+    /// `Alarm`: a major alarm. Some boards report it permanently because one of their sensors fails.
     Alarm,
     /// `Critical`.
     Critical,
-    /// `UNKNOWN`: it could not be asked.
+    /// `UNKNOWN`: the query failed.
     Unknown,
 }
 
 impl Health {
-    /// All of them.
+    /// All values.
     pub const ALL: [Self; 5] = [Self::Ok, Self::Warning, Self::Alarm, Self::Critical, Self::Unknown];
 
     /// The vendor's word.
@@ -109,7 +116,7 @@ impl Health {
         }
     }
 
-    /// By the vendor's word.
+    /// The health that the vendor's word names; case does not matter.
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -117,20 +124,20 @@ impl Health {
     }
 }
 
-/// A process that uses a chip.
+/// Use of a chip by a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// NPU that it uses.
+    /// Id of the NPU.
     pub npu: u32,
-    /// Chip of that NPU.
+    /// Id of the chip on that NPU.
     pub chip: u32,
-    /// Its id. The node's where the tool runs as root in a privileged container or outside any.
+    /// Process id: in the node's PID namespace if the tool runs as root in a privileged container or outside any.
     pub pid: u32,
-    /// Its id in its own container, where the table gives it.
+    /// Process id in its own container, where the table gives it.
     pub pid_in_container: Option<u32>,
-    /// The name it gave itself, cut to 15 bytes; absent where the tool could not see the process.
+    /// The kernel's `comm` of the process, at most 15 bytes; absent where the tool could not see the process.
     pub name: Option<String>,
-    /// Memory in bytes: the service's own and that of the device's system together, so that the sum over processes can
-    /// exceed what is in use.
+    /// Memory in bytes: the process's own and that of the device's system together, so that the sum over processes can
+    /// exceed the memory in use.
     pub memory: Option<u64>,
 }

@@ -1,54 +1,68 @@
-//! From a piece of text to a value: absent where the tool says so, an error where it is not understood.
+//! From a piece of text to a value: absent where the tool printed a placeholder, an error where the text is malformed.
 
 use std::ops::RangeInclusive;
 
 use super::items::Item;
 use super::table::Usage;
 
-/// Why a cell gave no value although the tool printed one.
+/// Why a cell that is not empty gave no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lost {
-    /// It is not what its column holds.
-    Strange,
-    /// It is a zero that a chip which is there cannot have: the tool prints one when a read fails.
+pub(super) enum ValueError {
+    /// The text does not fit the column.
+    Malformed,
+    /// A zero that a working chip cannot have: the tool prints one when a read fails.
     Zero,
 }
 
 const MIB: u64 = 1 << 20;
 
-/// Watts, degrees and per cent beyond these are a sentinel or another unit, not a reading.
-const MOST_WATTS: f64 = 10_000.0;
-const MOST_CELSIUS: f64 = 250.0;
+/// Values outside these ranges are sentinels or in another unit.
+const WATTS: RangeInclusive<f64> = 0.0..=10_000.0;
+const CELSIUS: RangeInclusive<f64> = -250.0..=250.0;
+const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 
-/// Whether the text is the tool's way of saying that there is no value.
+/// Whether the text is one of the tool's placeholders for an absent value.
 pub(super) fn is_absent(text: &str) -> bool {
     matches!(text, "" | "-" | "--") || text.eq_ignore_ascii_case("na") || text.eq_ignore_ascii_case("n/a")
 }
 
-pub(super) fn whole<T: std::str::FromStr>(text: &str) -> Result<Option<T>, Lost> {
+/// A whole number.
+pub(super) fn integer<T: std::str::FromStr>(text: &str) -> Result<Option<T>, ValueError> {
     if is_absent(text) {
         return Ok(None);
     }
     // `parse` accepts a plus sign, which the tool never writes.
     if text.starts_with('+') {
-        return Err(Lost::Strange);
+        return Err(ValueError::Malformed);
     }
-    text.parse().map(Some).map_err(|_| Lost::Strange)
+    text.parse().map(Some).map_err(|_| ValueError::Malformed)
 }
 
-fn number(text: &str) -> Result<Option<f64>, Lost> {
-    if is_absent(text) {
-        return Ok(None);
-    }
-    // `parse` also takes `inf`, `NaN` and `1e9`.
+/// A single number within `range`.
+fn number(item: &Item<'_>, range: &RangeInclusive<f64>) -> Result<Option<f64>, ValueError> {
+    let text = match item.second {
+        None if is_absent(item.first) => return Ok(None),
+        None => item.first,
+        Some(_) => return Err(ValueError::Malformed),
+    };
+    // `parse` also accepts `inf`, `NaN` and `1e9`.
     if !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-')) {
-        return Err(Lost::Strange);
+        return Err(ValueError::Malformed);
     }
-    text.parse().map(Some).map_err(|_| Lost::Strange)
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.map(Some).ok_or(ValueError::Malformed)
 }
 
-/// `0000:C1:00.0`. Who shows an output to others may have masked it, and what is left of one is another.
-pub(super) fn bus(text: &str) -> Result<Option<String>, Lost> {
+fn nonzero(value: Option<f64>) -> Result<Option<f64>, ValueError> {
+    if value == Some(0.0) {
+        Err(ValueError::Zero)
+    } else {
+        Ok(value)
+    }
+}
+
+/// PCI address, e.g. `0000:C1:00.0`. Outputs shown to others may have it masked: then it is malformed.
+pub(super) fn bus(text: &str) -> Result<Option<String>, ValueError> {
     if is_absent(text) {
         return Ok(None);
     }
@@ -62,82 +76,64 @@ pub(super) fn bus(text: &str) -> Result<Option<String>, Lost> {
     if is_address {
         Ok(Some(text.to_owned()))
     } else {
-        Err(Lost::Strange)
+        Err(ValueError::Malformed)
     }
 }
 
-/// Whether it is `0 / 0`.
-pub(super) fn is_nothing(item: &Item<'_>) -> bool {
+/// Whether the item is `0 / 0`.
+pub(super) fn is_zero_pair(item: &Item<'_>) -> bool {
     item.first == "0" && item.second == Some("0")
 }
 
-fn single<'a>(item: &Item<'a>) -> Result<&'a str, Lost> {
-    item.second.is_none().then_some(item.first).ok_or(Lost::Strange)
+/// Power in watts. A chip that works draws some.
+pub(super) fn watts(item: &Item<'_>) -> Result<Option<f64>, ValueError> {
+    nonzero(number(item, &WATTS)?)
 }
 
-/// No chip that answers draws no power.
-pub(super) fn watts(item: &Item<'_>) -> Result<Option<f64>, Lost> {
-    match number(single(item)?)? {
-        Some(0.0) => Err(Lost::Zero),
-        Some(watts) if !(0.0..=MOST_WATTS).contains(&watts) => Err(Lost::Strange),
-        watts => Ok(watts),
-    }
+/// Temperature in degrees Celsius. A failed read prints exactly 0, which a working chip does not have.
+pub(super) fn celsius(item: &Item<'_>) -> Result<Option<f64>, ValueError> {
+    nonzero(number(item, &CELSIUS)?)
 }
 
-/// Exactly 0 °C is what a failed read prints, and what a chip that works does not have.
-pub(super) fn celsius(item: &Item<'_>) -> Result<Option<f64>, Lost> {
-    match number(single(item)?)? {
-        Some(0.0) => Err(Lost::Zero),
-        Some(celsius) if celsius.abs() > MOST_CELSIUS => Err(Lost::Strange),
-        celsius => Ok(celsius),
-    }
+pub(super) fn percent(item: &Item<'_>) -> Result<Option<f64>, ValueError> {
+    number(item, &PERCENT)
 }
 
-pub(super) fn percent(item: &Item<'_>) -> Result<Option<f64>, Lost> {
-    match number(single(item)?)? {
-        Some(percent) if !(0.0..=100.0).contains(&percent) => Err(Lost::Strange),
-        percent => Ok(percent),
-    }
-}
-
-pub(super) fn pages(item: &Item<'_>) -> Result<Usage, Lost> {
+/// Used and total pages.
+pub(super) fn pages(item: &Item<'_>) -> Result<Usage, ValueError> {
     usage(item, 1)
 }
 
-/// The tool's MB are 2^20 bytes.
-pub(super) fn megabytes(item: &Item<'_>) -> Result<Usage, Lost> {
+/// Used and total memory in bytes. The tool's MB are 2^20 bytes.
+pub(super) fn memory(item: &Item<'_>) -> Result<Usage, ValueError> {
     usage(item, MIB)
 }
 
-pub(super) fn bytes_of_megabytes(text: &str) -> Result<Option<u64>, Lost> {
-    let Some(megabytes) = whole::<u64>(text)? else {
-        return Ok(None);
-    };
-    megabytes.checked_mul(MIB).map(Some).ok_or(Lost::Strange)
+/// Size in bytes of an amount of memory in MB.
+pub(super) fn memory_size(text: &str) -> Result<Option<u64>, ValueError> {
+    scaled(text, MIB)
 }
 
-fn usage(item: &Item<'_>, unit: u64) -> Result<Usage, Lost> {
-    let scaled = |text| match whole::<u64>(text)? {
-        Some(number) => number.checked_mul(unit).map(Some).ok_or(Lost::Strange),
+fn scaled(text: &str, unit: u64) -> Result<Option<u64>, ValueError> {
+    match integer::<u64>(text)? {
+        Some(number) => number.checked_mul(unit).map(Some).ok_or(ValueError::Malformed),
         None => Ok(None),
+    }
+}
+
+fn usage(item: &Item<'_>, unit: u64) -> Result<Usage, ValueError> {
+    let limit = match item.second {
+        None if is_absent(item.first) => return Ok(Usage::default()),
+        None => return Err(ValueError::Malformed),
+        Some(second) => scaled(second, unit)?,
     };
-    let Some(second) = item.second else {
-        return if is_absent(item.first) {
-            Ok(Usage::default())
-        } else {
-            Err(Lost::Strange)
-        };
-    };
-    let usage = Usage {
-        used: scaled(item.first)?,
-        limit: scaled(second)?,
-    };
-    match (usage.used, usage.limit) {
+    let used = scaled(item.first, unit)?;
+    match (used, limit) {
         (Some(0) | None, Some(0)) => Ok(Usage::default()),
-        (_, Some(0)) => Err(Lost::Strange),
-        // One of the two is cut or garbled, and which cannot be told.
-        (Some(used), Some(limit)) if used > limit => Err(Lost::Strange),
-        _ => Ok(usage),
+        (_, Some(0)) => Err(ValueError::Malformed),
+        // One of the two is truncated or garbled, and nothing shows which.
+        (Some(used), Some(limit)) if used > limit => Err(ValueError::Malformed),
+        _ => Ok(Usage { used, limit }),
     }
 }
 
@@ -145,31 +141,35 @@ fn usage(item: &Item<'_>, unit: u64) -> Result<Usage, Lost> {
 mod tests {
     use super::*;
 
-    fn one(first: &str) -> Item<'_> {
+    fn single(first: &str) -> Item<'_> {
         Item { first, second: None }
     }
 
     #[test]
-    fn absent_failed_and_strange_are_three_things() {
-        assert_eq!(watts(&one("-")), Ok(None));
-        assert_eq!(watts(&one("NA")), Ok(None));
-        assert_eq!(watts(&one("0.0")), Err(Lost::Zero));
-        assert_eq!(watts(&one("12.8")), Ok(Some(12.8)));
-        for strange in ["inf", "NaN", "1e3", "-3", "99999999", "12.8W", "1.2.3"] {
-            assert_eq!(watts(&one(strange)), Err(Lost::Strange), "{strange}");
+    fn absent_zero_and_malformed_are_distinguished() {
+        assert_eq!(watts(&single("-")), Ok(None));
+        assert_eq!(watts(&single("NA")), Ok(None));
+        assert_eq!(watts(&single("0.0")), Err(ValueError::Zero));
+        assert_eq!(watts(&single("12.8")), Ok(Some(12.8)));
+        for malformed in ["inf", "NaN", "1e3", "-3", "99999999", "12.8W", "1.2.3"] {
+            assert_eq!(watts(&single(malformed)), Err(ValueError::Malformed), "{malformed}");
         }
-        assert_eq!(celsius(&one("0")), Err(Lost::Zero));
-        assert_eq!(celsius(&one("-5")), Ok(Some(-5.0)));
-        assert_eq!(celsius(&one("32765")), Err(Lost::Strange), "a sensor's sentinel");
-        assert_eq!(percent(&one("0")), Ok(Some(0.0)));
-        assert_eq!(percent(&one("101")), Err(Lost::Strange));
+        assert_eq!(celsius(&single("0")), Err(ValueError::Zero));
+        assert_eq!(celsius(&single("-5")), Ok(Some(-5.0)));
+        assert_eq!(
+            celsius(&single("32765")),
+            Err(ValueError::Malformed),
+            "a sensor's sentinel"
+        );
+        assert_eq!(percent(&single("0")), Ok(Some(0.0)));
+        assert_eq!(percent(&single("101")), Err(ValueError::Malformed));
     }
 
     #[test]
-    fn a_masked_address_is_none() {
+    fn a_masked_address_is_malformed() {
         assert_eq!(bus("0000:C1:00.0"), Ok(Some("0000:C1:00.0".to_owned())));
         assert_eq!(bus("NA"), Ok(None));
-        for strange in [
+        for malformed in [
             "0000:xx:00.0",
             "xxxx",
             "0000::00.0",
@@ -177,23 +177,23 @@ mod tests {
             "0000:C1:00.0.1",
             "C1:00.0",
         ] {
-            assert_eq!(bus(strange), Err(Lost::Strange), "{strange}");
+            assert_eq!(bus(malformed), Err(ValueError::Malformed), "{malformed}");
         }
     }
 
     #[test]
-    fn memory_is_binary_and_a_total_of_zero_is_none() {
+    fn memory_is_in_mebibytes_and_a_total_of_zero_is_absent() {
         let pair = |first, second| Item {
             first,
             second: Some(second),
         };
-        let usage = megabytes(&pair("0", "32768")).unwrap();
+        let usage = memory(&pair("0", "32768")).unwrap();
         assert_eq!((usage.used, usage.limit), (Some(0), Some(34_359_738_368)));
-        assert_eq!(megabytes(&pair("0", "0")), Ok(Usage::default()));
-        assert_eq!(megabytes(&pair("NA", "8")).unwrap().used, None);
-        assert_eq!(megabytes(&pair("5", "0")), Err(Lost::Strange));
-        assert_eq!(megabytes(&pair("59718", "6553")), Err(Lost::Strange));
-        assert_eq!(megabytes(&pair("0", "18446744073709551615")), Err(Lost::Strange));
+        assert_eq!(memory(&pair("0", "0")), Ok(Usage::default()));
+        assert_eq!(memory(&pair("NA", "8")).unwrap().used, None);
+        assert_eq!(memory(&pair("5", "0")), Err(ValueError::Malformed));
+        assert_eq!(memory(&pair("59718", "6553")), Err(ValueError::Malformed));
+        assert_eq!(memory(&pair("0", "18446744073709551615")), Err(ValueError::Malformed));
         assert_eq!(pages(&pair("15", "969")).unwrap().limit, Some(969));
     }
 }

@@ -7,8 +7,7 @@ use crate::address::hw_id;
 use crate::directory::Stamp;
 use crate::reading::StreamName;
 use crate::reading::{self, Direction, Network, Reading, Stream};
-use crate::state::Moment;
-use accelscope_core::metric::key;
+use accelscope_core::metric::{Moment, key};
 
 const A: &str = "0001:01:00.0";
 const B: &str = "0002:01:00.0";

@@ -1,71 +1,54 @@
-//! What the programs counted, turned into growth: no call lost, none counted twice.
+//! Reads what the eBPF programs counted and adds it to totals: no call is lost, none is counted twice.
 
-mod flights;
-mod late;
+mod activity;
+mod confirmed;
+mod in_flight;
 mod owner;
 mod record;
 mod retire;
-mod subject;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use agent_ebpf::{COUNTERS, Ident, OTHER_COMMAND, Record, counter};
+use agent_ebpf::{COUNTERS, Ident, Record, counter};
 
-pub(super) use self::flights::Threads;
-pub(super) use self::owner::{OTHER, ROOT};
-pub(super) use self::retire::Fate;
-pub(super) use self::subject::{Distribution, Subject, SubjectKey};
+pub(super) use self::activity::{Activity, ActivityKey, Durations};
+pub(super) use self::in_flight::Threads;
+pub(super) use self::owner::ROOT;
+pub(super) use self::retire::OwnerState;
 
-use self::flights::Flights;
-use self::record::Seen;
+use self::in_flight::InFlight;
+use self::record::RecordState;
+use super::device_table::DeviceTable;
 use super::kernel::Kernel;
-use super::places::Places;
-use accelscope_core::metric::{ProcessKey, Timestamp};
+use accelscope_core::metric::{Moment, Timestamp};
 
-/// How long what has ended is still shown, so that whoever pulls once in a while sees its last values.
+/// How long the totals of an owner that has ended are still shown: a receiver may pull rarely.
 const LINGER: Duration = Duration::from_mins(5);
 
-/// How long what cannot be seen to have ended is kept without activity.
+/// How long an owner that cannot be seen to have ended is kept without a call.
 const KEEP: Duration = Duration::from_hours(1);
 
-/// Most subjects that are kept; beyond, those go first that did something longest ago.
-const MAX_SUBJECTS: usize = 8192;
+/// Most activities that are kept; beyond, the one without a record goes whose last call is the oldest.
+const MAX_ACTIVITIES: usize = 8192;
 
-/// What was counted and is not a call: reasons and how often since the last drain.
+/// Reasons for calls and events that were not counted, and their number since the last drain.
 pub(super) type Losses = Vec<(&'static str, u64)>;
 
-/// Whose calls were seen, and what they did.
+/// Owners whose calls were seen, and their totals.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
-    /// By the number of the record.
-    seen: HashMap<u32, Seen>,
-    subjects: HashMap<SubjectKey, Subject>,
-    flights: Flights,
+    /// By number.
+    records: HashMap<u32, RecordState>,
+    activities: HashMap<ActivityKey, Activity>,
+    in_flight: InFlight,
     counters: [u64; COUNTERS as usize],
     implausible: u64,
-    drained: Option<(Instant, Timestamp)>,
+    drained: Option<Timestamp>,
     per_process: bool,
     ticks: u64,
-}
-
-/// A moment by all clocks that are needed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) instant: Instant,
-    pub(super) wall: Timestamp,
-}
-
-impl Moment {
-    pub(super) fn now() -> Self {
-        Self {
-            instant: Instant::now(),
-            wall: Timestamp::now(),
-        }
-    }
 }
 
 impl Drain {
@@ -77,67 +60,67 @@ impl Drain {
         }
     }
 
-    /// From now on calls are counted.
-    pub(super) fn begin(&mut self, now: Moment) {
-        self.drained.get_or_insert((now.instant, now.wall));
+    /// The programs count from now on.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.drained.get_or_insert(now);
     }
 
-    /// Reads everything. Whether anything is other than before, calls in flight included.
+    /// Reads all maps. Returns whether anything has changed, ages of calls in flight included.
     ///
-    /// The order is what makes it exact while calls go on: slots, then returns, then failures. A call that a later reading
-    /// sees and an earlier one did not makes a total too small for one drain, never too large.
+    /// The order makes it exact while calls go on: slots, then returns, then failures. A call that one of the readings
+    /// misses and a later one sees makes a total too small for one drain, never too large.
     pub(super) fn read(
         &mut self,
         kernel: &mut dyn Kernel,
-        places: &Places,
+        devices: &DeviceTable,
         threads: &dyn Threads,
         now: Moment,
     ) -> bool {
-        let begun = self.drained.map_or(now.wall, |(_, wall)| wall);
-        let had_flights = !self.flights.is_empty();
-        self.flights.read(kernel, threads);
-        self.read_records(kernel, places, begun, now);
+        let since = self.drained.unwrap_or(now.wall);
+        let had_in_flight = !self.in_flight.is_empty();
+        self.in_flight.read(kernel, threads);
+        self.read_records(kernel, devices, since, now);
         let mut changed = self.read_failures(kernel);
         self.read_channels(kernel);
-        for (number, seen) in &mut self.seen {
-            let in_flight = self.flights.of_record(*number);
-            let grown = seen.grow(in_flight);
-            if let Some(subject) = self.subjects.get_mut(&seen.subject) {
-                if grown.is_nothing() {
-                    seen.idle += 1;
+        let errors_lost = kernel.counters()[counter::ERROR_FULL as usize] > 0;
+        for (number, record) in &mut self.records {
+            let delta = record.delta(self.in_flight.of_record(*number), errors_lost);
+            if let Some(activity) = self.activities.get_mut(&record.activity) {
+                if delta.is_empty() {
+                    record.idle += 1;
                 } else {
-                    seen.idle = 0;
+                    record.idle = 0;
                     changed = true;
-                    self.implausible += grown.implausible;
-                    subject.add(&seen.command, grown, begun, now);
+                    self.implausible += delta.implausible;
+                    activity.add(&record.command, delta, since, now);
                 }
             }
         }
-        changed |= self.settle(places, now);
-        self.free(kernel);
-        self.drained = Some((now.instant, now.wall));
-        changed || had_flights
+        changed |= self.update_state(devices);
+        let records = &mut self.records;
+        kernel.free_retired(&mut |number| drop(records.remove(&number)));
+        self.drained = Some(now.wall);
+        changed || had_in_flight
     }
 
-    /// Everything that did something, in no order.
-    pub(super) fn subjects(&self) -> impl Iterator<Item = (&SubjectKey, &Subject)> {
-        self.subjects.iter()
+    /// All totals, in no order.
+    pub(super) fn activities(&self) -> impl Iterator<Item = (&ActivityKey, &Activity)> {
+        self.activities.iter()
     }
 
-    /// Whether every call to come makes a key, and with it an event: no record is in use, so that no call is in flight.
+    /// Whether no record is in use, so that no call is in flight and the next one makes a key, which is an event.
     pub(super) fn is_idle(&self) -> bool {
-        self.seen.is_empty()
+        self.records.is_empty()
     }
 
-    /// How many records there are.
+    /// Number of records in use.
     pub(super) fn records(&self) -> usize {
-        self.seen.len()
+        self.records.len()
     }
 
     /// What was lost since the last call.
     pub(super) fn losses(&mut self, kernel: &dyn Kernel) -> Losses {
-        let now = kernel.counters();
-        let reasons = [
+        const REASONS: [(u32, &str); 9] = [
             (counter::KEY_FULL, "key_full"),
             (counter::SLOT_FULL, "slot_full"),
             (counter::RETURN_MISSED, "return_missed"),
@@ -148,63 +131,63 @@ impl Drain {
             (counter::READ_FAILED, "read_failed"),
             (counter::FOLDED, "folded"),
         ];
-        let mut losses: Losses = Vec::new();
-        for (place, reason) in reasons {
+        let now = kernel.counters();
+        let before = std::mem::replace(&mut self.counters, now);
+        let counted = REASONS.map(|(place, reason)| {
             let place = place as usize;
-            losses.push((reason, now[place].saturating_sub(self.counters[place])));
-        }
-        self.counters = now;
+            (reason, now[place].saturating_sub(before[place]))
+        });
+        let mut losses: Losses = counted.into();
         losses.push(("implausible", std::mem::take(&mut self.implausible)));
-        losses.push(("thread_gone", self.flights.take_gone()));
+        losses.push(("thread_gone", self.in_flight.take_orphaned()));
         losses.retain(|(_, count)| *count > 0);
         losses
     }
 
-    fn read_records(&mut self, kernel: &mut dyn Kernel, places: &Places, begun: Timestamp, now: Moment) {
-        let Self {
-            seen,
-            subjects,
-            per_process,
-            ticks,
-            ..
-        } = self;
-        kernel.records(&mut |number, ident, record| {
-            let known = seen.get_mut(&number).filter(|seen| seen.key == ident.key);
-            if let Some(known) = known {
-                known.now = *record;
+    fn read_records(&mut self, kernel: &mut dyn Kernel, devices: &DeviceTable, since: Timestamp, now: Moment) {
+        kernel.records(&mut |number, ident, value| {
+            if let Some(record) = find(&mut self.records, number, ident) {
+                record.now = *value;
                 return;
             }
-            let Some(new) = make(number, ident, record, places, *per_process, *ticks) else {
+            let Some(record) = self.new_record(number, ident, value, devices) else {
                 return;
             };
-            if !subjects.contains_key(&new.subject) {
-                make_room(subjects);
-                subjects.insert(new.subject.clone(), Subject::new(begun, now.instant));
+            if !self.activities.contains_key(&record.activity) {
+                make_room(&mut self.activities);
+                let new = Activity::new(since, now.instant);
+                self.activities.insert(record.activity.clone(), new);
             }
-            seen.insert(number, new);
+            self.records.insert(number, record);
         });
     }
 
-    /// Failures after returns: a call that returned in between is one too few, not one too many. Whether a record grew.
+    fn new_record(&self, number: u32, ident: &Ident, value: &Record, devices: &DeviceTable) -> Option<RecordState> {
+        let device = devices.id(ident.key.device)?;
+        let command = devices.command(ident.key.device, ident.key.command);
+        let owner = owner::of(ident, self.per_process, self.ticks);
+        let activity = ActivityKey { owner, device };
+        tracing::trace!(number, ?activity, command = %command.name, "new record");
+        Some(RecordState::new(ident.key, activity, command, *value))
+    }
+
+    /// Failures after returns: a call that returned in between is one too few, not one too many. Returns whether a record
+    /// has grown.
     fn read_failures(&mut self, kernel: &mut dyn Kernel) -> bool {
-        let seen = &mut self.seen;
-        if !seen.values().any(Seen::has_grown) {
+        let records = &mut self.records;
+        if !records.values().any(RecordState::has_grown) {
             return false;
         }
-        kernel.records(&mut |number, ident, record| {
-            if let Some(seen) = seen.get_mut(&number).filter(|seen| seen.key == ident.key) {
-                seen.now.failed = record.failed;
-                seen.now.entered = record.entered;
+        kernel.records(&mut |number, ident, value| {
+            if let Some(record) = find(records, number, ident) {
+                record.now.failed = value.failed;
+                record.now.entered = value.entered;
             }
         });
-        if seen.values().any(Seen::may_have_errors) {
-            let full = kernel.counters()[counter::ERROR_FULL as usize] > 0;
-            for seen in seen.values_mut() {
-                seen.errors_may_lack = full;
-            }
+        if records.values().any(RecordState::may_have_errors) {
             kernel.errors(&mut |key, count| {
-                if let Some(seen) = seen.get_mut(&key.record) {
-                    seen.error(key.errno, count);
+                if let Some(record) = records.get_mut(&key.record) {
+                    record.set_error(key.errno, count);
                 }
             });
         }
@@ -212,80 +195,52 @@ impl Drain {
     }
 
     fn read_channels(&mut self, kernel: &mut dyn Kernel) {
-        let seen = &mut self.seen;
-        if seen.values().any(Seen::has_launched) {
+        let records = &mut self.records;
+        if records.values().any(RecordState::has_launched) {
             kernel.channels(&mut |key, count| {
-                if let Some(seen) = seen.get_mut(&key.record) {
-                    seen.channel(key.channel, count);
+                if let Some(record) = records.get_mut(&key.record) {
+                    record.set_channel(key.channel, count);
                 }
             });
         }
     }
 
-    /// What is now so, whatever was before. Whether calls are in flight.
-    fn settle(&mut self, places: &Places, now: Moment) -> bool {
-        for subject in self.subjects.values_mut() {
-            subject.settle(now.instant);
-        }
-        for seen in self.seen.values() {
-            if let Some(subject) = self.subjects.get_mut(&seen.subject) {
-                subject.records += 1;
+    /// Counts records and calls in flight anew. Returns whether calls are in flight.
+    fn update_state(&mut self, devices: &DeviceTable) -> bool {
+        self.activities.values_mut().for_each(Activity::begin_state);
+        for record in self.records.values() {
+            if let Some(activity) = self.activities.get_mut(&record.activity) {
+                activity.records += 1;
             }
         }
         let mut in_flight = false;
-        for flight in self.flights.iter() {
-            let subject = self.seen.get(&flight.record).map(|seen| &seen.subject);
-            let waits = || places.command(flight.device, flight.command).wait;
-            if let Some(subject) = subject.and_then(|key| self.subjects.get_mut(key)).filter(|_| !waits()) {
-                subject.in_flight += 1;
-                subject.oldest = subject.oldest.max(flight.age);
+        for call in self.in_flight.iter() {
+            let key = self.records.get(&call.record).map(|record| &record.activity);
+            let Some(activity) = key.and_then(|key| self.activities.get_mut(key)) else {
+                continue;
+            };
+            if !devices.command(call.device, call.command).wait {
+                activity.in_flight += 1;
+                activity.oldest = activity.oldest.max(call.age);
                 in_flight = true;
             }
         }
         in_flight
     }
-
-    fn free(&mut self, kernel: &mut dyn Kernel) {
-        let seen = &mut self.seen;
-        kernel.settle(&mut |number| drop(seen.remove(&number)));
-    }
 }
 
-fn make(number: u32, ident: &Ident, record: &Record, places: &Places, per_process: bool, ticks: u64) -> Option<Seen> {
-    let label = places.label(ident.key.device)?;
-    let command = places.command(ident.key.device, ident.key.command);
-    let owner = owner::of(ident, per_process, ticks);
-    let subject = SubjectKey { owner, label };
-    tracing::trace!(number, ?subject, command = %command.name, "a record begins");
-    Some(Seen::new(ident.key, subject, command, *record))
+/// The record with that number, if it still has the key.
+fn find<'a>(records: &'a mut HashMap<u32, RecordState>, number: u32, ident: &Ident) -> Option<&'a mut RecordState> {
+    records.get_mut(&number).filter(|record| record.key == ident.key)
 }
 
-fn make_room(subjects: &mut HashMap<SubjectKey, Subject>) {
-    if subjects.len() < MAX_SUBJECTS {
+fn make_room(activities: &mut HashMap<ActivityKey, Activity>) {
+    if activities.len() < MAX_ACTIVITIES {
         return;
     }
-    let idle = subjects.iter().filter(|(_, subject)| subject.records == 0);
-    let oldest = idle
-        .min_by_key(|(_, subject)| subject.changed)
-        .map(|(key, _)| key.clone());
-    if let Some(oldest) = oldest {
-        subjects.remove(&oldest);
+    let idle = activities.iter().filter(|(_, activity)| activity.records == 0);
+    let oldest = idle.min_by_key(|(_, activity)| activity.changed);
+    if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+        activities.remove(&oldest);
     }
 }
-
-/// The process that made a record's key, where that is known.
-pub(super) fn process_of(ident: &Ident, ticks: u64) -> Option<ProcessKey> {
-    let tick = 1_000_000_000_u64.checked_div(ticks)?;
-    (ident.started != 0 && tick != 0).then(|| ProcessKey {
-        pid: ident.pid,
-        start_ticks: ident.started / tick,
-    })
-}
-
-/// Whether a command stands for many.
-pub(super) const fn is_fold(command: u32) -> bool {
-    command == OTHER_COMMAND
-}
-
-/// Shared text.
-pub(super) type Name = Arc<str>;

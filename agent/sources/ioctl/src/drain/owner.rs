@@ -1,18 +1,16 @@
-//! From what a program captured to an owner that attribution knows.
+//! From what a program captured to an owner that attribution can resolve.
 
 use std::sync::Arc;
 
 use agent_ebpf::{Ident, OTHER_EXECUTABLE};
 
-use super::process_of;
-use accelscope_core::metric::CgroupOwner;
+use crate::device_table::OTHER;
+use accelscope_core::metric::{CgroupOwner, ProcessKey};
 
-/// What stands for the executables and commands beyond those that are told apart.
-pub(crate) const OTHER: &str = "_OTHER";
-
-/// Ids up to this are a hierarchy's root, which says nothing of whom a process belongs to.
+/// Ids up to this are the root of a hierarchy, which identifies no owner.
 pub(crate) const ROOT: u64 = 1;
 
+/// `ticks` is the number of clock ticks a second.
 pub(super) fn of(ident: &Ident, per_process: bool, ticks: u64) -> Arc<CgroupOwner> {
     let key = &ident.key;
     let executable = if key.executable == OTHER_EXECUTABLE {
@@ -27,6 +25,15 @@ pub(super) fn of(ident: &Ident, per_process: bool, ticks: u64) -> Arc<CgroupOwne
         executable,
         pid: (per_process && key.pid != 0).then_some(key.pid),
         alone: key.pid != 0,
-        process: process_of(ident, ticks),
+        process: process(ident, ticks),
+    })
+}
+
+/// The process that made the key, where its start is known.
+fn process(ident: &Ident, ticks: u64) -> Option<ProcessKey> {
+    let tick = 1_000_000_000_u64.checked_div(ticks)?;
+    (ident.started != 0 && tick != 0).then(|| ProcessKey {
+        pid: ident.pid,
+        start_ticks: ident.started / tick,
     })
 }

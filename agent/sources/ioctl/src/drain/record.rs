@@ -1,69 +1,67 @@
-//! One record of the programs, and what it grew by.
+//! One record of the eBPF programs, and its growth between two drains.
 
 use std::sync::Arc;
 
 use agent_ebpf::{BUCKETS, Key, Record};
 
-use super::late::Late;
-use super::subject::SubjectKey;
-use crate::places::CommandInfo;
+use super::activity::ActivityKey;
+use super::confirmed::Confirmed;
+use crate::device_table::CommandInfo;
 
-/// Most errnos of one record that are told apart; the kernel has some 140.
+/// Most errnos of one record; the kernel has some 140.
 const MAX_ERRNOS: usize = 512;
 /// Most channels of one record: 3 engines with 40 channels each.
 const MAX_CHANNELS: usize = 256;
 
-/// A record as it was and is.
+/// A record as of this drain and the one before.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct RecordState {
     pub(super) key: Key,
-    pub(super) subject: SubjectKey,
+    pub(super) activity: ActivityKey,
     pub(super) command: Arc<CommandInfo>,
     pub(super) now: Record,
     /// Drains without growth.
     pub(super) idle: u32,
     pub(super) retired: bool,
-    /// Failed calls without an errno are possible.
-    pub(super) errors_may_lack: bool,
     before: Record,
-    /// Calls that were handed on as having succeeded.
+    /// Calls that were reported as having succeeded.
     succeeded: u64,
-    missed: Late,
+    missed: Confirmed,
     in_flight: u64,
-    errors: Vec<Tally>,
-    unnamed_errors: Late,
-    handed_unnamed: u64,
-    channels: Vec<Tally>,
+    errors: Vec<Count>,
+    unnamed_errors: Confirmed,
+    channels: Vec<Count>,
 }
 
-/// A count by a number, and how much of it was handed on.
+/// A cumulative count with a number (an errno, a channel) as its key.
 #[derive(Debug, Clone, Copy)]
-struct Tally {
-    of: u32,
+struct Count {
+    key: u32,
     now: u64,
-    handed: u64,
+    before: u64,
 }
 
 /// What was added since the last drain.
 #[derive(Debug, Default)]
-pub(super) struct Growth {
+pub(super) struct Delta {
     /// Calls that returned without error, and those whose return was missed.
     pub(super) succeeded: u64,
     /// Failed calls by errno; 0 where it is not known.
     pub(super) failed: Vec<(u32, u64)>,
+    /// Sum of the durations, ns.
     pub(super) duration: u64,
     pub(super) buckets: [u64; BUCKETS],
     pub(super) transfers: [u64; 2],
     pub(super) bytes: [u64; 2],
     pub(super) switches: u64,
     pub(super) implausible: u64,
+    /// Launches by channel.
     pub(super) launches: Vec<(u32, u64)>,
-    /// Only that calls have begun.
     entered: u64,
 }
 
-impl Growth {
-    pub(super) fn is_nothing(&self) -> bool {
+impl Delta {
+    pub(super) fn is_empty(&self) -> bool {
         self.entered == 0
             && self.succeeded == 0
             && self.failed.is_empty()
@@ -72,23 +70,21 @@ impl Growth {
     }
 }
 
-impl Seen {
-    pub(super) fn new(key: Key, subject: SubjectKey, command: Arc<CommandInfo>, now: Record) -> Self {
+impl RecordState {
+    pub(super) fn new(key: Key, activity: ActivityKey, command: Arc<CommandInfo>, now: Record) -> Self {
         Self {
             key,
-            subject,
+            activity,
             command,
             now,
             idle: 0,
             retired: false,
-            errors_may_lack: false,
             before: Record::default(),
             succeeded: 0,
-            missed: Late::default(),
+            missed: Confirmed::default(),
             in_flight: 0,
             errors: Vec::new(),
-            unnamed_errors: Late::default(),
-            handed_unnamed: 0,
+            unnamed_errors: Confirmed::default(),
             channels: Vec::new(),
         }
     }
@@ -98,76 +94,75 @@ impl Seen {
         now.entered != before.entered || now.buckets != before.buckets || now.failed != before.failed
     }
 
+    /// Whether calls have failed whose errno was not reported yet.
     pub(super) fn may_have_errors(&self) -> bool {
-        self.now.failed > self.errors.iter().map(|error| error.handed).sum::<u64>() + self.handed_unnamed
+        let reported: u64 = self.errors.iter().map(|error| error.before).sum();
+        self.now.failed > reported + self.unnamed_errors.value()
     }
 
     pub(super) fn has_launched(&self) -> bool {
         self.now.transfers != self.before.transfers || self.now.bytes != self.before.bytes
     }
 
-    pub(super) fn error(&mut self, errno: u32, count: u64) {
-        tally(&mut self.errors, errno, count, MAX_ERRNOS);
+    pub(super) fn set_error(&mut self, errno: u32, count: u64) {
+        set(&mut self.errors, errno, count, MAX_ERRNOS);
     }
 
-    pub(super) fn channel(&mut self, channel: u32, count: u64) {
-        tally(&mut self.channels, channel, count, MAX_CHANNELS);
+    pub(super) fn set_channel(&mut self, channel: u32, count: u64) {
+        set(&mut self.channels, channel, count, MAX_CHANNELS);
     }
 
-    /// What was added since the last call, with so many calls in flight that were there at the last one.
+    /// What was added since the last call. `in_flight` calls were in flight at the drain before and still are;
+    /// `errors_lost` if the map of errors has been full, so that failed calls may lack an errno.
     ///
-    /// A call has returned, or is in flight, or its return was missed; what returned has failed or not. The last two are
-    /// known only once the programs had the time to count them.
-    pub(super) fn grow(&mut self, in_flight: u64) -> Growth {
+    /// A call has returned, or is in flight, or its return was missed; one that returned has failed or not. The last two
+    /// are only certain once the programs had the time to count them.
+    pub(super) fn delta(&mut self, in_flight: u64, errors_lost: bool) -> Delta {
         let returned: u64 = self.now.buckets.iter().sum();
         let still = !self.has_grown() && in_flight == self.in_flight;
         self.in_flight = in_flight;
-        let missed = self.before.entered.saturating_sub(returned + in_flight);
-        let missed = self.missed.read(missed, still);
-        let limit = self.now.entered.saturating_sub(self.now.failed);
-        let succeeded = (returned + missed)
-            .saturating_sub(self.now.failed)
+        let (now, before) = (&self.now, &self.before);
+        self.missed
+            .read(before.entered.saturating_sub(returned + in_flight), still);
+        let limit = now.entered.saturating_sub(now.failed);
+        let succeeded = (returned + self.missed.value())
+            .saturating_sub(now.failed)
             .min(limit)
             .max(self.succeeded);
-        let (now, before) = (&self.now, &self.before);
         let pair = |now: [u64; 2], before: [u64; 2]| [0, 1].map(|at| u64::saturating_sub(now[at], before[at]));
-        let mut growth = Growth {
-            succeeded: succeeded - self.succeeded,
-            failed: hand(&mut self.errors),
+        let mut delta = Delta {
+            succeeded: succeeded - std::mem::replace(&mut self.succeeded, succeeded),
+            failed: take_deltas(&mut self.errors),
             duration: now.duration.saturating_sub(before.duration),
             buckets: std::array::from_fn(|at| now.buckets[at].saturating_sub(before.buckets[at])),
             transfers: pair(now.transfers, before.transfers),
             bytes: pair(now.bytes, before.bytes),
             switches: now.switches.saturating_sub(before.switches),
             implausible: now.implausible.saturating_sub(before.implausible),
-            launches: hand(&mut self.channels),
+            launches: take_deltas(&mut self.channels),
             entered: now.entered.saturating_sub(before.entered),
         };
-        if self.errors_may_lack {
-            let named: u64 = self.errors.iter().map(|error| error.handed).sum();
+        if errors_lost {
+            let named: u64 = self.errors.iter().map(|error| error.before).sum();
             let unnamed = self.unnamed_errors.read(now.failed.saturating_sub(named), still);
-            if unnamed > self.handed_unnamed {
-                growth.failed.push((0, unnamed - self.handed_unnamed));
-                self.handed_unnamed = unnamed;
-            }
+            delta.failed.extend((unnamed > 0).then_some((0, unnamed)));
         }
-        self.succeeded = succeeded;
         self.before = self.now;
-        growth
+        delta
     }
 }
 
-fn tally(tallies: &mut Vec<Tally>, of: u32, now: u64, most: usize) {
-    if let Some(tally) = tallies.iter_mut().find(|tally| tally.of == of) {
-        tally.now = tally.now.max(now);
-    } else if tallies.len() < most {
-        tallies.push(Tally { of, now, handed: 0 });
+fn set(counts: &mut Vec<Count>, key: u32, now: u64, most: usize) {
+    if let Some(count) = counts.iter_mut().find(|count| count.key == key) {
+        count.now = count.now.max(now);
+    } else if counts.len() < most {
+        counts.push(Count { key, now, before: 0 });
     }
 }
 
-fn hand(tallies: &mut [Tally]) -> Vec<(u32, u64)> {
-    let grown = tallies.iter_mut().filter(|tally| tally.now > tally.handed);
+fn take_deltas(counts: &mut [Count]) -> Vec<(u32, u64)> {
+    let grown = counts.iter_mut().filter(|count| count.now > count.before);
     grown
-        .map(|tally| (tally.of, tally.now - std::mem::replace(&mut tally.handed, tally.now)))
+        .map(|count| (count.key, count.now - std::mem::replace(&mut count.before, count.now)))
         .collect()
 }

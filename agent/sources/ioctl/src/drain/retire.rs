@@ -1,5 +1,6 @@
-//! What has ended.
+//! Owners that have ended, and keys that are not used.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::owner::ROOT;
@@ -9,37 +10,35 @@ use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy, State};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::CgroupOwner;
 
-/// Drains without a change before a key may go.
+/// Drains without growth before a key may be given up.
 const IDLE: u32 = 2;
-/// How often somebody who does nothing is looked at.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// The same of somebody without a key.
-const LOOK_AGAIN_WITHOUT_KEY: Duration = Duration::from_mins(1);
-/// How long a living owner keeps its keys without a call.
+/// Time without a call after which a living owner's keys are given up.
 const UNUSED: Duration = Duration::from_secs(30);
-/// Most of them that are looked at in one drain.
-const MAX_LOOKS: usize = 128;
+/// Time between two checks of an owner that makes no call.
+const CHECK: Duration = Duration::from_secs(5);
+/// The same of an owner without a key.
+const CHECK_WITHOUT_KEY: Duration = Duration::from_mins(1);
+/// Most owners that are checked in one drain.
+const MAX_CHECKS: usize = 128;
 
-/// What became of an owner.
+/// State of an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It may act again.
-    Lives,
-    /// Nobody is there now, and somebody may come.
-    Sleeps,
-    /// It will not act again.
+pub(crate) enum OwnerState {
+    /// Processes are there.
+    Alive,
+    /// No process is there, but there may be one again.
+    Empty,
+    /// There will be no process again.
     Ended,
-    /// It cannot be seen.
+    /// Not visible from here.
     Unknown,
 }
 
-impl Fate {
-    /// Of an owner on this host.
+impl OwnerState {
     pub(crate) fn of(owner: &CgroupOwner, cgroups: &Cgroups, processes: &Processes) -> Self {
-        let by_process = owner.process.filter(|_| owner.alone);
-        if let Some(process) = by_process {
+        if let Some(process) = owner.process.filter(|_| owner.alone) {
             return if processes.is_alive(process) {
-                Self::Lives
+                Self::Alive
             } else {
                 Self::Ended
             };
@@ -49,17 +48,14 @@ impl Fate {
         let states: Vec<State> = ids
             .map(|(hierarchy, id)| cgroups.state(CgroupId { hierarchy, id }))
             .collect();
+        let (populated, empty) = (states.contains(&State::Populated), states.contains(&State::Empty));
         if states.contains(&State::Gone) {
             Self::Ended
-        } else if states.contains(&State::Populated) {
-            // Of two groups one may be shared with others; that it is empty in the other tells more.
-            if states.contains(&State::Empty) {
-                Self::Sleeps
-            } else {
-                Self::Lives
-            }
-        } else if !states.is_empty() && states.iter().all(|state| *state == State::Empty) {
-            Self::Sleeps
+        } else if populated && !empty {
+            Self::Alive
+        } else if populated || (empty && states.iter().all(|state| *state == State::Empty)) {
+            // Of two groups one may be shared with other owners: the empty one is decisive.
+            Self::Empty
         } else {
             Self::Unknown
         }
@@ -70,50 +66,48 @@ impl Drain {
     /// Gives up the keys of owners that have ended or made no call for a while, and forgets owners that ended long ago.
     /// Returns whether any was forgotten.
     ///
-    /// A key that is given up is made anew by its next call, which is an event: without keys nothing has to be polled.
+    /// The next call after a key was given up makes it anew, which is an event: without keys nothing has to be polled.
     pub(crate) fn retire(
         &mut self,
         kernel: &mut dyn Kernel,
-        fate: &dyn Fn(&CgroupOwner) -> Fate,
+        state: &dyn Fn(&CgroupOwner) -> OwnerState,
         now: Instant,
     ) -> bool {
+        let due = |checked: Option<Instant>, records: usize| {
+            let pause = if records > 0 { CHECK } else { CHECK_WITHOUT_KEY };
+            checked.is_none_or(|checked| now.duration_since(checked) >= pause)
+        };
         let mut idle: Vec<_> = self
-            .subjects
+            .activities
             .iter_mut()
-            .filter(|(_, subject)| {
-                let again = if subject.records > 0 {
-                    LOOK_AGAIN
-                } else {
-                    LOOK_AGAIN_WITHOUT_KEY
-                };
-                subject.in_flight == 0
-                    && subject.idle >= IDLE
-                    && subject.looked.is_none_or(|looked| now.duration_since(looked) >= again)
-            })
+            .filter(|(_, one)| one.in_flight == 0 && one.changed < now && due(one.checked, one.records))
             .collect();
-        idle.sort_by_key(|(_, subject)| subject.looked);
-        let (mut leaving, mut forgotten) = (Vec::new(), Vec::new());
-        for (key, subject) in idle.into_iter().take(MAX_LOOKS) {
-            subject.looked = Some(now);
-            let rested = now.duration_since(subject.changed);
-            let fate = fate(&key.owner);
-            let for_good = fate == Fate::Ended || (fate == Fate::Unknown && rested >= KEEP);
-            if for_good || fate == Fate::Sleeps || rested >= UNUSED {
-                leaving.push(key.clone());
+        idle.sort_by_key(|(_, activity)| activity.checked);
+        let (mut unused, mut forgotten) = (HashSet::new(), Vec::new());
+        for (key, activity) in idle.into_iter().take(MAX_CHECKS) {
+            activity.checked = Some(now);
+            let rested = now.duration_since(activity.changed);
+            let state = state(&key.owner);
+            let ended = state == OwnerState::Ended || (state == OwnerState::Unknown && rested >= KEEP);
+            if ended || state == OwnerState::Empty || rested >= UNUSED {
+                unused.insert(key.clone());
             }
-            if for_good && subject.records == 0 && rested >= LINGER {
+            if ended && activity.records == 0 && rested >= LINGER {
                 forgotten.push(key.clone());
             }
         }
-        for (number, seen) in &mut self.seen {
-            let in_flight = self.flights.iter().any(|flight| flight.record == *number);
-            if seen.idle >= IDLE && !seen.retired && !in_flight && leaving.contains(&seen.subject) {
-                seen.retired = true;
-                kernel.retire(*number);
+        if !unused.is_empty() {
+            let in_flight: HashSet<u32> = self.in_flight.iter().map(|call| call.record).collect();
+            for (number, record) in &mut self.records {
+                let goes = record.idle >= IDLE && !record.retired && unused.contains(&record.activity);
+                if goes && !in_flight.contains(number) {
+                    record.retired = true;
+                    kernel.retire(*number);
+                }
             }
         }
         for key in &forgotten {
-            self.subjects.remove(key);
+            self.activities.remove(key);
         }
         !forgotten.is_empty()
     }

@@ -1,11 +1,10 @@
-//! How much kernel memory the maps take.
+//! Kernel memory of the maps.
 //!
-//! It is charged to the agent's control group, so it is computed before anything is made, for as many processors as the
+//! It is charged to the agent's control group, so it is computed before any map is created, for as many processors as the
 //! machine could ever have.
 
+use aya_obj::Map;
 use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, bpf_map_type as kind};
-
-use super::sys::Shape;
 
 /// Bytes that all maps together may take.
 pub const BUDGET: u64 = 8 << 20;
@@ -19,49 +18,42 @@ const BUCKET: u64 = 16;
 /// A hash map's locks for each processor: eight counters, until Linux 6.15.
 const LOCKS: u64 = 8 * 4;
 
-/// What the machine has, as far as maps' sizes depend on it.
+/// The machine's properties on which the size of maps depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Machine {
-    /// Processors that could ever be there, not only those that are.
+    /// Possible processors, including those that are offline.
     pub processors: u32,
     /// Bytes of a page.
     pub page: u32,
 }
 
 impl Machine {
-    /// This one. Where the number of possible processors cannot be read, that of the configured ones.
+    /// The machine that the agent runs on. Where the number of possible processors cannot be read, that of the usable
+    /// ones.
     pub fn here() -> Self {
-        let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible")
-            .ok()
-            .and_then(|text| last_processor(&text));
-        let configured = || std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+        let usable = |_| std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            processors: possible.map_or_else(configured, |last| last + 1),
+            processors: aya::util::nr_cpus().unwrap_or_else(usable) as u32,
             page: rustix::param::page_size() as u32,
         }
     }
-}
-
-/// The highest number in a list such as `0-3,8-11`.
-fn last_processor(list: &str) -> Option<u32> {
-    list.trim().rsplit([',', '-']).next()?.parse().ok()
 }
 
 fn up(value: u64, to: u64) -> u64 {
     value.next_multiple_of(to.max(1))
 }
 
-/// Kernel memory of one map in bytes, after the kernel's own accounts (`*_map_mem_usage` of Linux 6.4 to 6.18 in
+/// Kernel memory of one map in bytes, after the kernel's own computation (`*_map_mem_usage` of Linux 6.4 to 6.18 in
 /// `kernel/bpf/{arraymap,hashtab,queue_stack_maps,ringbuf}.c`); older kernels allocate the same.
-pub(super) fn bytes(shape: Shape, machine: Machine) -> u64 {
-    let (entries, page) = (u64::from(shape.entries), u64::from(machine.page));
-    let (key, value) = (up(shape.key.into(), 8), up(shape.value.into(), 8));
+pub(super) fn bytes(map: &Map, machine: Machine) -> u64 {
+    let (entries, page) = (u64::from(map.max_entries()), u64::from(machine.page));
+    let (key, value) = (up(map.key_size().into(), 8), up(map.value_size().into(), 8));
     let processors = u64::from(machine.processors);
-    let is = |kind: kind| shape.kind == kind as u32;
+    let is = |kind: kind| map.map_type() == kind as u32;
     if is(kind::BPF_MAP_TYPE_HASH) {
         let element = ELEMENT + key + value;
         let buckets = entries.next_power_of_two() * BUCKET;
-        let places = if shape.flags & BPF_F_NO_PREALLOC == 0 {
+        let places = if map.map_flags() & BPF_F_NO_PREALLOC == 0 {
             // One more for each processor, so that a value can be replaced in a full map.
             (entries + processors) * element + processors * 8
         } else {
@@ -69,19 +61,19 @@ pub(super) fn bytes(shape: Shape, machine: Machine) -> u64 {
         };
         DESCRIPTION + buckets + places + processors * LOCKS
     } else if is(kind::BPF_MAP_TYPE_ARRAY) {
-        if shape.flags & BPF_F_MMAPABLE == 0 {
+        if map.map_flags() & BPF_F_MMAPABLE == 0 {
             DESCRIPTION + entries * value
         } else {
             up(DESCRIPTION, page) + up(entries * value, page)
         }
     } else if is(kind::BPF_MAP_TYPE_QUEUE) {
-        DESCRIPTION + (entries + 1) * u64::from(shape.value)
+        DESCRIPTION + (entries + 1) * u64::from(map.value_size())
     } else if is(kind::BPF_MAP_TYPE_RINGBUF) {
         // Three pages of administration, and each data page is mapped twice in a row.
         let pages = entries.div_ceil(page);
         DESCRIPTION + (3 + pages) * page + (3 + 2 * pages) * 8
     } else {
-        // None of ours; taken for the dearest.
+        // Not used by the programs; estimated as the largest.
         DESCRIPTION + entries * (ELEMENT + BUCKET + key + value) * processors
     }
 }
@@ -95,33 +87,19 @@ mod tests {
         page: 4096,
     };
 
-    fn shape(kind: kind, key: u32, value: u32, entries: u32, flags: u32) -> Shape {
-        Shape {
-            kind: kind as u32,
-            key,
-            value,
-            entries,
-            flags,
-        }
+    fn map(kind: kind, key: u32, value: u32, entries: u32, flags: u32) -> Map {
+        Map::new_from_params(kind as u32, key, value, entries, flags)
     }
 
     #[test]
     fn a_maps_memory_follows_its_kind() {
-        let hash = shape(kind::BPF_MAP_TYPE_HASH, 48, 4, 1000, 0);
+        let hash = map(kind::BPF_MAP_TYPE_HASH, 48, 4, 1000, 0);
         assert_eq!(
-            bytes(hash, SMALL),
+            bytes(&hash, SMALL),
             DESCRIPTION + 1024 * 16 + 1004 * (48 + 48 + 8) + 4 * 8 + 4 * 32
         );
-        let mapped = shape(kind::BPF_MAP_TYPE_ARRAY, 4, 8, 16, BPF_F_MMAPABLE);
-        assert_eq!(bytes(mapped, SMALL), 2 * 4096);
-        assert_eq!(bytes(mapped, Machine { page: 65536, ..SMALL }), 2 * 65536);
-    }
-
-    #[test]
-    fn lists_of_processors_end_with_the_highest() {
-        assert_eq!(last_processor("0-3\n"), Some(3));
-        assert_eq!(last_processor("0\n"), Some(0));
-        assert_eq!(last_processor("0-3,8-11"), Some(11));
-        assert_eq!(last_processor(""), None);
+        let mapped = map(kind::BPF_MAP_TYPE_ARRAY, 4, 8, 16, BPF_F_MMAPABLE);
+        assert_eq!(bytes(&mapped, SMALL), 2 * 4096);
+        assert_eq!(bytes(&mapped, Machine { page: 65536, ..SMALL }), 2 * 65536);
     }
 }

@@ -1,4 +1,4 @@
-//! What decides whether the kernel lets programs be loaded: privileges, switches, and how it was built.
+//! Conditions for loading programs: privileges, settings and configuration of the kernel.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,24 +15,24 @@ pub(super) enum Capability {
     Bpf = 39,
 }
 
-/// The machine's answers. Each may be absent, which says nothing.
+/// The conditions on this machine. Each may be unknown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
     /// Effective capabilities.
     pub(super) capabilities: Option<u64>,
-    /// The lockdown mode in force (`integrity`, `confidentiality`), unless it is `none`.
+    /// The active lockdown mode (`integrity`, `confidentiality`); nothing for `none`.
     pub(super) lockdown: Option<String>,
     /// `kernel.unprivileged_bpf_disabled`.
     pub(super) unprivileged_bpf_disabled: Option<i64>,
     /// `kernel.perf_event_paranoid`.
     pub(super) perf_event_paranoid: Option<i64>,
-    /// Options of the kernel's configuration that matter here: `y`, `m`, or `n` if it says that it is not set.
+    /// The [`OPTIONS`] of the kernel's configuration: `y`, `m`, or `n` if not set. Empty if the configuration is not known.
     pub(super) options: HashMap<&'static str, char>,
     /// The kernel's release, e.g. `6.1.0-28-arm64`.
     pub(super) release: String,
 }
 
-/// The options that decide.
+/// Options of the kernel that the programs need.
 const OPTIONS: [&str; 9] = [
     "CONFIG_BPF_SYSCALL",
     "CONFIG_BPF_EVENTS",
@@ -48,7 +48,7 @@ const OPTIONS: [&str; 9] = [
 const MOST_LINES: usize = 100_000;
 
 impl Environment {
-    /// Reads them all.
+    /// Reads all conditions.
     pub(super) fn read(roots: &HostRoots) -> Self {
         let proc = |name: &str| std::fs::read_to_string(roots.proc().join(name)).ok();
         let number = |name: &str| proc(name)?.trim().parse().ok();
@@ -67,23 +67,23 @@ impl Environment {
         }
     }
 
-    /// Whether a capability is effective; yes where it is not known.
+    /// Whether a capability is effective; true if not known.
     pub(super) fn has(&self, capability: Capability) -> bool {
         self.capabilities.is_none_or(|bits| bits >> capability as u32 & 1 == 1)
     }
 
-    /// Whether the kernel's configuration says that an option is not set.
+    /// Whether an option is not set; false if not known.
     pub(super) fn lacks(&self, option: &str) -> bool {
         self.options.get(option) == Some(&'n')
     }
 
-    /// The first option of these that the kernel lacks, in words that an administrator can search for.
+    /// A sentence with those of the options that are not set.
     pub(super) fn missing_option(&self, options: &[&str]) -> Option<String> {
         let lacking: Vec<_> = options.iter().copied().filter(|option| self.lacks(option)).collect();
         (!lacking.is_empty()).then(|| format!("this kernel was built without {}", lacking.join(", ")))
     }
 
-    /// Why the kernel may have refused with EPERM or EACCES: what was refused, and what would help.
+    /// Why the kernel may have refused with `EPERM` or `EACCES`, and a remedy.
     pub(super) fn refused(&self) -> (String, String) {
         let bpf = self.has(Capability::SysAdmin) || self.has(Capability::Bpf);
         let perf = self.has(Capability::SysAdmin) || self.has(Capability::Perfmon);
@@ -115,8 +115,8 @@ impl Environment {
                     .to_owned(),
             );
         }
-        // Above 2 stands for patches of distributions: Debian's (tried with 6.1) and, until late 2025, Ubuntu's (Launchpad
-        // 2131046) ask for CAP_SYS_ADMIN whatever else there is.
+        // Values above 2 are patches of distributions: Debian's (tried with 6.1) and, until late 2025, Ubuntu's (Launchpad
+        // 2131046) require CAP_SYS_ADMIN in any case.
         if let Some(value @ 3..) = self.perf_event_paranoid
             && !self.has(Capability::SysAdmin)
         {
@@ -180,7 +180,7 @@ fn scan(reader: impl BufRead) -> io::Result<HashMap<&'static str, char>> {
         }
     }
     if any {
-        // An option whose own conditions are not met is not even named.
+        // Options whose dependencies are not met are not listed.
         for option in OPTIONS {
             found.entry(option).or_insert('n');
         }
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_tells_what_is_set_and_what_is_not() {
+    fn options_of_a_configuration_are_set_or_not() {
         let text = "# CONFIG_KPROBES is not set\nCONFIG_BPF_EVENTS=y\nCONFIG_DEBUG_INFO_BTF=y\n";
         let environment = Environment {
             options: scan(text.as_bytes()).unwrap(),

@@ -1,41 +1,41 @@
-//! What the programs tell at once.
+//! Events that the programs report through the ring buffer.
 
 use agent_ebpf::{EVENT_CGROUP, EVENT_KEY, EVENT_OWNER};
 
-/// Something that a program told through the ring buffer.
+/// An event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A key was made: this process is worth looking at while it lives.
+    /// A key was created; the process should be identified while it runs.
     Key {
         /// Number of its record.
         record: u32,
-        /// Process (`tgid` in the initial namespace) that made it.
+        /// Process (`tgid` in the initial namespace) whose call created it.
         pid: u32,
     },
-    /// A control group was made.
+    /// A control group was created.
     Cgroup {
         /// Its kernfs id.
         id: u64,
         /// Id of its hierarchy as in `/proc/<pid>/cgroup`; 0 is the unified one.
         hierarchy: u32,
-        /// Its path from the root of the hierarchy. Chosen by whoever made it: any bytes but zero.
+        /// Its path from the root of the hierarchy: untrusted, any bytes but zero.
         path: &'a [u8],
     },
-    /// A process marked a Hailo device as in use.
+    /// A process asked for exclusive use of a device.
     Owner {
         /// Process (`tgid` in the initial namespace).
         pid: u32,
-        /// Which watched device.
+        /// Number of the watched device.
         device: u32,
         /// Number of the caller's record.
         record: u32,
-        /// Whether somebody else has the device, so that this process does not.
+        /// Whether another process uses the device, so that this one was refused.
         busy: bool,
     },
 }
 
 impl<'a> Event<'a> {
-    /// Of an entry of the ring buffer; nothing where it is of an unknown kind or too short.
+    /// Parses an entry of the ring buffer; nothing if its kind is unknown or it is too short.
     pub fn parse(entry: &'a [u8]) -> Option<Self> {
         let mut words = Words(entry);
         let (kind, pid) = (words.u32()?, words.u32()?);

@@ -1,15 +1,18 @@
-//! How calls are seen here, for `agent doctor`.
+//! The hooks in use, as findings of `agent doctor`.
 
 use std::time::Instant;
 
-use super::{Driver, HookKind, Kernel, Live, Obstacle, Options, Report, Watch};
+use super::interface::{Kernel, Watch};
+use super::live::{LiveKernel, Options};
+use super::report::{Driver, Obstacle, Report};
+use crate::HookKind;
 use crate::sampler::NAME;
 use crate::{Devices, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Finding;
 
-/// Which hook each driver gets, what the kernel refuses and why, and what would give more. Attaches the hooks for a
-/// moment, since only the kernel can tell; nothing where there is no device.
+/// The hook that each driver gets, what the kernel refuses and why, and remedies. Attaches the hooks for a moment, since
+/// only the kernel decides; nothing where there is no device.
 pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let mut devices = Devices::quiet(roots.clone(), settings.families.clone(), settings.extra.clone());
     devices.update(Instant::now());
@@ -22,14 +25,14 @@ pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     if watches.is_empty() {
         return Vec::new();
     }
-    let mut live = Live::new(roots.clone(), Options::new(settings));
+    let mut live = LiveKernel::new(roots.clone(), Options::new(settings));
     live.watch(&watches);
     findings(live.report(), live.memory())
 }
 
 fn findings(report: &Report, memory: u64) -> Vec<Finding> {
     let mut findings: Vec<_> = report.drivers.iter().map(|found| driver(found, report)).collect();
-    // Where no driver has a hook, the reason stands with each of them.
+    // If no driver has a hook, the reason is part of the finding of each driver.
     let hooked = report.drivers.iter().any(|driver| driver.hook != HookKind::Scan);
     for obstacle in report.obstacles.iter().filter(|_| hooked) {
         findings.push(Finding::warn(NAME, &obstacle.what).with_remedy(&obstacle.remedy));
@@ -53,9 +56,9 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
     let devices = driver.devices.join(", ");
     if driver.hook == HookKind::Scan {
         let why: Vec<&Obstacle> = report.obstacles.iter().chain(&driver.obstacles).collect();
-        let what: Vec<_> = why.iter().map(|obstacle| said(obstacle)).collect();
-        // The last rung that was tried needs least.
+        let what: Vec<_> = why.iter().map(|obstacle| text(obstacle)).collect();
         let only = format!("{devices}: only who holds them is seen, no calls");
+        // The kind that was tried last has the fewest requirements.
         return match why.last() {
             Some(last) => Finding::warn(NAME, format!("{only}: {}", what.join("; "))).with_remedy(&last.remedy),
             None => Finding::ok(NAME, format!("{only}, as ioctl.hooks has it")),
@@ -71,12 +74,12 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
         (None, _) => what.push_str(", which costs every system call of the machine a little"),
     }
     for obstacle in &driver.obstacles {
-        what.push_str(&format!("; {} ({})", said(obstacle), obstacle.remedy));
+        what.push_str(&format!("; {} ({})", text(obstacle), obstacle.remedy));
     }
     Finding::ok(NAME, what)
 }
 
-fn said(obstacle: &Obstacle) -> String {
+fn text(obstacle: &Obstacle) -> String {
     match obstacle.hook {
         Some(hook) => format!("no {hook}: {}", obstacle.what),
         None => obstacle.what.clone(),
@@ -88,10 +91,10 @@ mod tests {
     use super::*;
     use accelscope_core::sampler::Level;
 
-    fn hailo(hook: HookKind, symbol: Option<&str>, obstacles: Vec<Obstacle>) -> Driver {
+    fn driver_of(hook: HookKind, symbol: Option<&str>, obstacles: Vec<Obstacle>) -> Driver {
         Driver {
-            name: "hailo_pci".into(),
-            devices: vec!["hailo0".into(), "hailo1".into()],
+            name: "acme_npu".into(),
+            devices: vec!["acme0".into(), "acme1".into()],
             hook,
             symbol: symbol.map(str::to_owned),
             obstacles,
@@ -102,14 +105,14 @@ mod tests {
         Obstacle {
             hook,
             what: what.into(),
-            remedy: format!("mend {what}"),
+            remedy: format!("repair {what}"),
         }
     }
 
     #[test]
-    fn a_driver_with_a_hook_says_why_not_a_better_one() {
+    fn a_driver_with_a_hook_explains_why_not_a_better_one() {
         let report = Report {
-            drivers: vec![hailo(
+            drivers: vec![driver_of(
                 HookKind::Tracepoint,
                 None,
                 vec![obstacle(Some(HookKind::Kprobe), "no CONFIG_KPROBES")],
@@ -123,11 +126,11 @@ mod tests {
         assert!(
             found[0]
                 .what
-                .starts_with("hailo0, hailo1: calls are counted by tracepoint"),
+                .starts_with("acme0, acme1: calls are counted by tracepoint"),
             "{found:?}"
         );
         assert!(
-            found[0].what.contains("no kprobe: no CONFIG_KPROBES (mend"),
+            found[0].what.contains("no kprobe: no CONFIG_KPROBES (repair"),
             "{found:?}"
         );
         assert!(
@@ -139,7 +142,7 @@ mod tests {
     #[test]
     fn without_a_hook_there_is_one_line_with_the_reason() {
         let report = Report {
-            drivers: vec![hailo(HookKind::Scan, None, Vec::new())],
+            drivers: vec![driver_of(HookKind::Scan, None, Vec::new())],
             obstacles: vec![obstacle(None, "the agent lacks CAP_BPF")],
             ..Report::default()
         };
@@ -147,9 +150,9 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].level, Level::Warn);
         assert!(found[0].what.contains("no calls: the agent lacks CAP_BPF"), "{found:?}");
-        assert_eq!(found[0].remedy.as_deref(), Some("mend the agent lacks CAP_BPF"));
+        assert_eq!(found[0].remedy.as_deref(), Some("repair the agent lacks CAP_BPF"));
         let wanted = Report {
-            drivers: vec![hailo(HookKind::Scan, None, Vec::new())],
+            drivers: vec![driver_of(HookKind::Scan, None, Vec::new())],
             ..Report::default()
         };
         assert_eq!(findings(&wanted, 0)[0].level, Level::Ok, "it was asked for");

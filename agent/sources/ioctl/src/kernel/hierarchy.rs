@@ -1,46 +1,44 @@
-//! Which v1 hierarchy of control groups the programs look into.
+//! The v1 hierarchy of control groups that the programs read.
 
 use std::path::Path;
 
+use procfs::{CGroupControllers, FromRead};
+
 use super::btf::Btf;
 
-/// A controller of a v1 hierarchy, in which containers have a group each.
+/// A controller of a v1 hierarchy in which each container has a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct V1 {
     /// `pids`, else `memory`.
     pub controller: &'static str,
-    /// Its hierarchy's number, as in `/proc/<pid>/cgroup`.
+    /// Id of its hierarchy, as in `/proc/<pid>/cgroup`.
     pub hierarchy: u32,
-    /// Its number within the kernel (`enum cgroup_subsys_id`).
+    /// Number of the controller in the kernel (`enum cgroup_subsys_id`).
     pub(super) subsystem: u32,
 }
 
-/// `pids` first: every container runtime limits it, and it is not folded into a parent's as `cpu` may be.
+/// `pids` first: every container runtime creates a group for it, while those of `cpu` may be merged with the parent's.
 const CONTROLLERS: [&str; 2] = ["pids", "memory"];
 
-/// Finds it in `/proc/cgroups`. Nothing where all controllers are in the unified hierarchy.
+/// Reads `/proc/cgroups`. Nothing where all controllers are in the unified hierarchy.
 pub(super) fn find(proc: &Path, btf: Option<&Btf>) -> Option<V1> {
-    of(&std::fs::read_to_string(proc.join("cgroups")).ok()?, |controller| {
-        btf?.enumerator("cgroup_subsys_id", &format!("{controller}_cgrp_id"))
-    })
+    choose(
+        &CGroupControllers::from_file(proc.join("cgroups")).ok()?,
+        |controller| btf?.enumerator("cgroup_subsys_id", &format!("{controller}_cgrp_id")),
+    )
 }
 
-/// Whether there is the unified hierarchy and no other.
+/// Whether the unified hierarchy is the only one.
 pub(super) fn is_single(proc: &Path) -> bool {
     std::fs::read_to_string(proc.join("self/cgroup")).is_ok_and(|text| text.lines().all(|line| line.starts_with("0::")))
 }
 
-fn of(table: &str, number: impl Fn(&str) -> Option<u32>) -> Option<V1> {
-    let rows = || {
-        table.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-            let mut columns = line.split_whitespace();
-            Some((columns.next()?, columns.next()?.parse::<u32>().ok()?))
-        })
-    };
+fn choose(CGroupControllers(all): &CGroupControllers, number: impl Fn(&str) -> Option<u32>) -> Option<V1> {
     CONTROLLERS.into_iter().find_map(|controller| {
         // The kernel lists them in the order of their numbers (`proc_cgroupstats_show`).
-        let (place, (_, hierarchy)) = rows().enumerate().find(|(_, (name, _))| *name == controller)?;
-        let subsystem = number(controller).unwrap_or(place as u32);
+        let index = all.iter().position(|one| one.name == controller)?;
+        let hierarchy = all[index].hierarchy;
+        let subsystem = number(controller).unwrap_or(index as u32);
         (hierarchy != 0).then_some(V1 {
             controller,
             hierarchy,
@@ -53,11 +51,15 @@ fn of(table: &str, number: impl Fn(&str) -> Option<u32>) -> Option<V1> {
 mod tests {
     use super::*;
 
+    fn of(table: &str, number: impl Fn(&str) -> Option<u32>) -> Option<V1> {
+        choose(&CGroupControllers::from_read(table.as_bytes()).unwrap(), number)
+    }
+
     const HYBRID: &str =
         "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t3\t1\t1\nmemory\t4\t38\t1\npids\t8\t1\t1\n";
 
     #[test]
-    fn one_hierarchy_is_told_from_several() {
+    fn one_hierarchy_is_distinguished_from_several() {
         let proc = tempfile::tempdir().unwrap();
         std::fs::create_dir(proc.path().join("self")).unwrap();
         for (text, single) in [("0::/init.scope\n", true), ("1:name=systemd:/\n0::/\n", false)] {
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hierarchy_that_tells_containers_apart_is_found() {
+    fn the_hierarchy_that_distinguishes_containers_is_found() {
         let found = of(HYBRID, |_| None).unwrap();
         assert_eq!((found.controller, found.hierarchy, found.subsystem), ("pids", 8, 2));
         assert_eq!(

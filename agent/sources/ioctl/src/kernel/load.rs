@@ -1,4 +1,4 @@
-//! Getting programs and maps into the kernel.
+//! Creating the maps and loading the first program, with the features that the kernel has.
 
 use std::path::Path;
 
@@ -6,12 +6,13 @@ use agent_ebpf::Offsets;
 
 use super::btf::Btf;
 use super::budget::Machine;
-use super::calibrate::{self, Peeker};
+use super::calibrate::{self, KernelReader};
+use super::hooks::HookError;
 use super::object::{self, ObjectError};
-use super::programs::{HookError, Programs};
+use super::programs::Programs;
 
-/// The process id namespace that every machine begins with (`PROC_PID_INIT_INO`).
-const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+/// The initial process id namespace (`PROC_PID_INIT_INO`).
+const INITIAL_NAMESPACE: &str = "pid:[4026531836]";
 
 /// Why nothing could be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -21,19 +22,19 @@ pub(super) enum LoadError {
     #[error(transparent)]
     Hook(#[from] HookError),
     #[error("the agent could not look at its own task: {0}")]
-    Peek(#[source] std::io::Error),
+    Calibration(#[source] std::io::Error),
 }
 
-/// What programs need that give an address a type (`agent_ebpf::cast`).
+/// Ids in the kernel's type information for programs that give addresses a type ([`agent_ebpf::cast`]).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cast {
+pub(super) struct CastIds {
     function: u32,
     files_type: u32,
 }
 
-impl Cast {
+impl CastIds {
     /// Nothing before Linux 6.2.
-    pub(super) fn of(btf: &Btf) -> Option<Self> {
+    pub(super) fn find(btf: &Btf) -> Option<Self> {
         Some(Self {
             function: btf.function("bpf_rdonly_cast")?,
             files_type: btf.structure("files_struct")?,
@@ -41,15 +42,16 @@ impl Cast {
     }
 }
 
-/// Makes the maps and takes up the programs: those that cast where the kernel takes them.
-pub(super) fn take(
+/// Creates the maps and prepares the programs: those that cast if the kernel accepts them. `types` is the directory with
+/// the kernel's type information; `direct` permits programs with typed pointers.
+pub(super) fn load(
     settings: &mut agent_ebpf::Settings,
-    cast: Option<Cast>,
+    cast: Option<CastIds>,
     machine: Machine,
     types: &Path,
     direct: bool,
 ) -> Result<(object::Loaded, Programs), LoadError> {
-    let mut with = |cast: Option<Cast>| -> Result<_, LoadError> {
+    let mut with = |cast: Option<CastIds>| -> Result<_, LoadError> {
         settings.files_type = cast.map_or(0, |cast| cast.files_type);
         let mut loaded = object::load(settings, machine, cast.map(|cast| cast.function))?;
         if !direct {
@@ -65,7 +67,7 @@ pub(super) fn take(
         Err(error) if cast.is_some() => {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
-                "programs that cast are not taken"
+                "the kernel refuses programs that cast"
             );
             with(None)
         }
@@ -73,8 +75,8 @@ pub(super) fn take(
     }
 }
 
-/// Offsets that the agent finds by looking at a task of its own.
-pub(super) fn calibrated(machine: Machine, types: &Path) -> Result<Offsets, LoadError> {
+/// Finds offsets by searching the agent's own task in kernel memory.
+pub(super) fn calibrate_offsets(machine: Machine, types: &Path) -> Result<Offsets, LoadError> {
     let settings = agent_ebpf::Settings {
         agent: own_pid(),
         ..agent_ebpf::Settings::NONE
@@ -82,22 +84,22 @@ pub(super) fn calibrated(machine: Machine, types: &Path) -> Result<Offsets, Load
     let mut object = object::load(&settings, machine, None)?;
     let map = object.maps.remove("PEEK").ok_or(ObjectError::Architecture)?;
     let link = Programs::new(object.programs, types).peek()?;
-    let mut peeker = Peeker::new(map, link);
+    let mut reader = KernelReader::new(map, link).map_err(ObjectError::map("PEEK"))?;
     calibrate::wait_for_ticks();
-    // On a thread, whose task is not the one that leads its group.
-    let look = move || {
-        let caller = peeker.caller()?;
-        let (known, _open) = calibrate::gather(caller.task, caller.pid_tgid, caller.cgroup);
-        Ok(calibrate::calibrate(&mut peeker, &known))
+    // On a new thread, so that the task is not the leader of its group.
+    let search = move || {
+        let caller = reader.caller()?;
+        let (reference, _open) = calibrate::gather(caller.task, caller.pid_tgid, caller.cgroup);
+        Ok(calibrate::calibrate(&mut reader, &reference))
     };
     let thread = std::thread::Builder::new().name("calibrate".to_owned());
-    let found = thread.spawn(look).map_err(LoadError::Peek)?.join();
+    let found = thread.spawn(search).map_err(LoadError::Calibration)?.join();
     found
         .unwrap_or_else(|_| Err(std::io::Error::other("the search failed")))
-        .map_err(LoadError::Peek)
+        .map_err(LoadError::Calibration)
 }
 
-/// Only kernels before 5.11 count locked memory for it; never fatal.
+/// Raises `RLIMIT_MEMLOCK`, which limits maps and programs before Linux 5.11; failing is not fatal.
 pub(super) fn raise_memlock() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Memlock);
@@ -118,8 +120,8 @@ pub(super) fn raise_memlock() {
     }
 }
 
-/// The agent's process id as the kernel has it, 0 in a namespace of its own.
+/// The agent's process id in the initial namespace; 0 if it runs in another.
 pub(super) fn own_pid() -> u32 {
-    let first = std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST_NAMESPACE);
-    if first { std::process::id() } else { 0 }
+    let initial = std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == INITIAL_NAMESPACE);
+    if initial { std::process::id() } else { 0 }
 }

@@ -1,4 +1,4 @@
-//! An array of the kernel's, seen through memory.
+//! Arrays of the eBPF programs that are mapped into the agent's memory.
 
 use std::io;
 use std::marker::PhantomData;
@@ -7,36 +7,19 @@ use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use agent_ebpf::{Ident, Record, Slot, Watched};
+use aya::maps::MapData;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use super::sys::Map;
+use super::plain::Plain;
+use super::table::io_error;
 
-/// A value of a memory-mapped array.
-///
-/// # Safety
-/// Every pattern of bytes is a value, there is no padding, and the size is a multiple of 8 bytes.
-pub(super) unsafe trait Plain: Copy {}
-
-// SAFETY: a number.
-unsafe impl Plain for u64 {}
-// SAFETY: `repr(C)`, numbers of 8 bytes only.
-unsafe impl Plain for Record {}
-// SAFETY: `repr(C)`, numbers and bytes, each at its own alignment without gaps; 120 bytes.
-unsafe impl Plain for Ident {}
-// SAFETY: `repr(C)`, two numbers of 8, four of 4 and one of 8 bytes.
-unsafe impl Plain for Slot {}
-// SAFETY: `repr(C)`, four numbers of 4 bytes.
-unsafe impl Plain for Watched {}
-
-const _: () = assert!(
-    size_of::<Record>() == 23 * 8 && size_of::<Ident>() == 120 && size_of::<Slot>() == 40 && size_of::<Watched>() == 16
-);
-
-/// An array of `T` that programs change at the same time. It is read and written by words of 8 bytes, each of them whole;
-/// a value of several words may be half old, half new, and the callers say why they can bear that.
+/// An array of `T` that programs change at the same time. It is read and written by words of 8 bytes, each of them
+/// atomically; a value of several words may be half old, half new, and callers state why that is harmless. The size of `T`
+/// is a multiple of 8 bytes.
 #[derive(Debug)]
 pub(super) struct Mapped<T> {
+    /// Open, so that the map is listed as the agent's.
+    _map: MapData,
     words: NonNull<AtomicU64>,
     bytes: usize,
     length: u32,
@@ -49,14 +32,15 @@ unsafe impl<T: Send> Send for Mapped<T> {}
 impl<T: Plain> Mapped<T> {
     const WORDS: usize = size_of::<T>() / 8;
 
-    /// Maps a whole array that was made with `BPF_F_MMAPABLE`. Its values may each hold several `T`.
-    pub(super) fn new(map: &Map) -> io::Result<Self> {
-        let shape = map.shape();
-        let bytes = shape.value as usize * shape.entries as usize;
-        if Self::WORDS == 0 || !(shape.value as usize).is_multiple_of(size_of::<T>()) {
+    /// Maps a whole array that was created with `BPF_F_MMAPABLE`. Its values may each hold several `T`.
+    pub(super) fn new(map: MapData) -> io::Result<Self> {
+        let info = map.info().map_err(io_error)?;
+        let value = info.value_size() as usize;
+        let bytes = value * info.max_entries() as usize;
+        if Self::WORDS == 0 || !size_of::<T>().is_multiple_of(8) || !value.is_multiple_of(size_of::<T>()) {
             return Err(io::Error::other("its values are of another size than the agent's"));
         }
-        // SAFETY: a new mapping at an address of the kernel's choice; nothing that exists is touched. The kernel refuses
+        // SAFETY: a new mapping at an address of the kernel's choice, so no existing memory is affected. The kernel refuses
         // a length beyond the array.
         let start = unsafe {
             rustix::mm::mmap(
@@ -64,12 +48,13 @@ impl<T: Plain> Mapped<T> {
                 bytes,
                 ProtFlags::READ | ProtFlags::WRITE,
                 MapFlags::SHARED,
-                map.as_fd(),
+                map.fd().as_fd(),
                 0,
             )
         }?;
         let words = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("it was mapped at address 0"))?;
         Ok(Self {
+            _map: map,
             words,
             bytes,
             length: (bytes / size_of::<T>()) as u32,
@@ -95,7 +80,7 @@ impl<T: Plain> Mapped<T> {
         let mut value = MaybeUninit::<T>::uninit();
         for word in 0..Self::WORDS {
             let read = self.word(index, word)?.load(Ordering::Relaxed);
-            // SAFETY: within the value, whose size is `WORDS` words; unaligned, as a value may ask for less than 8.
+            // SAFETY: within the value, whose size is `WORDS` words; unaligned, as the value may be aligned to less than 8.
             unsafe { value.as_mut_ptr().cast::<u64>().add(word).write_unaligned(read) };
         }
         // SAFETY: all its bytes were written, and any are a value of a `Plain` type.
@@ -125,8 +110,8 @@ impl<T: Plain> Mapped<T> {
         }
     }
 
-    /// Takes one off a number that programs add to.
-    pub(super) fn take_one(&self, index: u32) {
+    /// Decrements a number that programs increment.
+    pub(super) fn decrement(&self, index: u32) {
         if let Some(word) = self.word(index, 0) {
             word.fetch_sub(1, Ordering::AcqRel);
         }

@@ -1,4 +1,4 @@
-//! The prebuilt programs and their maps, as they stand before the kernel has taken any of the programs.
+//! The prebuilt object: its maps, created, and its programs, ready to be loaded.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::CString;
@@ -6,42 +6,54 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use agent_ebpf::{GLOBAL, RECORDS, Settings};
-use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, bpf_insn, bpf_map_type};
-use aya_obj::{EbpfSectionKind, Object};
+use aya::maps::MapData;
+use aya_obj::generated::{BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, bpf_insn};
+use aya_obj::{EbpfSectionKind, Map, Object};
 
 use super::budget::{BUDGET, Machine, bytes};
-use super::sys::{Map, Shape};
+use super::drivers;
+use super::plain::bytes_of;
+use super::sys;
+use super::table::io_error;
 
 /// Fewest records that are worth loading anything for.
 const FEWEST_RECORDS: u32 = 512;
-/// Records for each processor: a board with four of them runs few containers, and its memory is dear.
-const RECORDS_A_PROCESSOR: u32 = 512;
-/// And for the smallest machine.
-const RECORDS_AT_LEAST: u32 = 2048;
+/// Records for each processor: a board with four of them runs few containers and has little memory.
+const RECORDS_PER_PROCESSOR: u32 = 512;
+/// Records on the smallest machine.
+const MIN_RECORDS: u32 = 2048;
 
-/// Why the maps could not be made.
+/// Why the maps could not be created.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ObjectError {
     /// Nothing is prebuilt for this architecture.
     #[error("there are no eBPF programs for this architecture in this build")]
     Architecture,
-    /// The object is not what this build expects.
+    /// The object is malformed.
     #[error("the prebuilt eBPF programs cannot be read")]
     Parse(#[from] aya_obj::ParseError),
-    /// The same, of its references.
+    /// The object's references cannot be resolved.
     #[error("the prebuilt eBPF programs cannot be linked")]
     Relocation(#[from] aya_obj::relocation::EbpfRelocationError),
     /// The kernel refused a map.
     #[error("the map {name} was refused: {source}")]
     Map {
-        /// Which.
+        /// The map's name.
         name: String,
-        /// Why.
+        /// The kernel's error.
         source: io::Error,
     },
 }
 
-/// A program that the kernel has not seen yet.
+impl ObjectError {
+    /// What to call on an error with a map.
+    pub(super) fn map(name: &str) -> impl FnOnce(io::Error) -> Self {
+        let name = name.to_owned();
+        |source| Self::Map { name, source }
+    }
+}
+
+/// A program that is not loaded yet.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) instructions: Vec<bpf_insn>,
@@ -51,13 +63,15 @@ pub(super) struct Program {
 /// Maps in the kernel, and the programs that refer to them.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    pub(super) maps: HashMap<String, Map>,
+    pub(super) maps: HashMap<String, MapData>,
     pub(super) programs: HashMap<String, Program>,
     /// Kernel memory of all maps in bytes, as computed.
     pub(super) memory: u64,
 }
 
-/// Makes all maps. `cast` is the number of the kernel's function that gives an address a type.
+/// Creates all maps. `cast` is the number of the kernel function that gives an address a type ([`agent_ebpf::cast`]).
+///
+/// `aya::EbpfLoader` would do this too, but it cannot create data sections that can be mapped into memory.
 pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> Result<Loaded, ObjectError> {
     if agent_ebpf::OBJECT.is_empty() {
         return Err(ObjectError::Architecture);
@@ -70,37 +84,22 @@ pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> 
         }
         None => Object::parse(agent_ebpf::OBJECT)?,
     };
-    let settings = settings_bytes(settings);
-    object.patch_map_data(HashMap::from([("SETTINGS", (settings.as_slice(), true))]))?;
-    let shapes = shapes(&object, machine);
+    object.patch_map_data(HashMap::from([("SETTINGS", (bytes_of(settings), true))]))?;
+    let definitions = definitions(&object, machine);
 
     let mut maps = HashMap::new();
-    // In one order, so that what is refused is always the same.
-    let in_order: BTreeMap<_, _> = object.maps.iter().collect();
-    for (name, map) in in_order {
-        let shape = shapes[plain(name)];
-        let made = Map::create(plain(name), shape)
-            .and_then(|made| {
-                if !map.data().is_empty() && map.section_kind() != EbpfSectionKind::Maps {
-                    made.update(&0_u32.to_ne_bytes(), map.data())?;
-                    if shape.flags & BPF_F_RDONLY_PROG != 0 {
-                        made.freeze()?;
-                    }
-                }
-                Ok(made)
-            })
-            .map_err(|source| ObjectError::Map {
-                name: plain(name).to_owned(),
-                source,
-            })?;
-        maps.insert(plain(name).to_owned(), made);
+    // Sorted, so that the same map is refused each time.
+    for (name, map) in object.maps.iter().collect::<BTreeMap<_, _>>() {
+        let name = plain(name);
+        let created = create(name, &definitions[name], map).map_err(ObjectError::map(name))?;
+        maps.insert(name.to_owned(), created);
     }
 
     let sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
     let descriptors: Vec<_> = object
         .maps
         .iter()
-        .map(|(name, map)| (name.clone(), maps[plain(name)].as_fd().as_raw_fd(), map.clone()))
+        .map(|(name, map)| (name.clone(), maps[plain(name)].fd().as_fd().as_raw_fd(), map.clone()))
         .collect();
     object.relocate_maps(
         descriptors.iter().map(|(name, fd, map)| (name.as_str(), *fd, map)),
@@ -119,73 +118,70 @@ pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> 
             Some((name.clone(), program))
         })
         .collect();
-    let memory = shapes.values().map(|shape| bytes(*shape, machine)).sum();
+    let memory = definitions.values().map(|map| bytes(map, machine)).sum();
     Ok(Loaded { maps, programs, memory })
 }
 
-/// A map's name without what tells that the programs know its address.
+/// Creates a map as defined, with the contents of its section in the object.
+fn create(name: &str, definition: &Map, section: &Map) -> io::Result<MapData> {
+    let created = MapData::create(definition.clone(), name, None).map_err(io_error)?;
+    if !section.data().is_empty() && section.section_kind() != EbpfSectionKind::Maps {
+        let freeze = definition.map_flags() & BPF_F_RDONLY_PROG != 0;
+        sys::initialise(created.fd().as_fd(), section.data(), definition.value_size(), freeze)?;
+    }
+    Ok(created)
+}
+
+/// A map's name without the prefix for maps of which the programs know the address.
 fn plain(name: &str) -> &str {
     name.strip_prefix(GLOBAL).unwrap_or(name)
 }
 
-/// Kinds and sizes of all maps. As many records as suit the machine, at most those that the object says, or fewer, so that
-/// all maps together stay within the budget.
-fn shapes(object: &Object, machine: Machine) -> HashMap<String, Shape> {
-    let with = |records: u32| -> HashMap<String, Shape> {
+/// Definitions of all maps. As many records as suit the machine, at most as many as the object has, or fewer, so that all
+/// maps together stay within the budget.
+fn definitions(object: &Object, machine: Machine) -> HashMap<String, Map> {
+    let with = |records: u32| -> HashMap<String, Map> {
         object
             .maps
             .iter()
-            .map(|(name, map)| (plain(name).to_owned(), shape(name, map, records, machine)))
+            .map(|(name, map)| (plain(name).to_owned(), definition(name, map, records, machine)))
             .collect()
     };
     let mut records = machine
         .processors
-        .saturating_mul(RECORDS_A_PROCESSOR)
-        .clamp(RECORDS_AT_LEAST, RECORDS)
+        .saturating_mul(RECORDS_PER_PROCESSOR)
+        .clamp(MIN_RECORDS, RECORDS)
         .next_power_of_two();
     loop {
-        let shapes = with(records);
-        let all: u64 = shapes.values().map(|shape| bytes(*shape, machine)).sum();
+        let definitions = with(records);
+        let all: u64 = definitions.values().map(|map| bytes(map, machine)).sum();
         if all <= BUDGET || records <= FEWEST_RECORDS {
-            return shapes;
+            return definitions;
         }
         records /= 2;
     }
 }
 
-fn shape(name: &str, map: &aya_obj::Map, records: u32, machine: Machine) -> Shape {
+fn definition(name: &str, map: &Map, records: u32, machine: Machine) -> Map {
     let given = map.max_entries();
     let entries = match name {
         "INDEX" | "RECORDS" | "IDENTS" | "FREE" | "ERRORS" => records,
         "CHANNELS" => records / 2,
         "QUOTA" => records / 4,
-        "HAILO" => 128,
         // The kernel takes powers of two of whole pages.
         "EVENTS" => given.max(machine.page).next_power_of_two(),
-        _ => given,
+        _ => drivers::layouts()
+            .find(|layouts| layouts.map == name)
+            .map_or(given, |layouts| layouts.entries),
     };
-    Shape {
-        kind: map.map_type(),
-        key: if map.map_type() == bpf_map_type::BPF_MAP_TYPE_QUEUE as u32 {
-            0
-        } else {
-            map.key_size()
-        },
-        value: map.value_size(),
+    let mappable = if name.starts_with(GLOBAL) { BPF_F_MMAPABLE } else { 0 };
+    Map::new_from_params(
+        map.map_type(),
+        map.key_size(),
+        map.value_size(),
         entries,
-        flags: if name.starts_with(GLOBAL) {
-            map.map_flags() | BPF_F_MMAPABLE
-        } else {
-            map.map_flags()
-        },
-    }
-}
-
-#[expect(unsafe_code, reason = "the settings' bytes are what the programs read")]
-fn settings_bytes(settings: &Settings) -> Vec<u8> {
-    // SAFETY: `repr(C)` and made of 32-bit numbers only, so that every byte is initialised.
-    let bytes = unsafe { std::slice::from_raw_parts(std::ptr::from_ref(settings).cast::<u8>(), size_of::<Settings>()) };
-    bytes.to_vec()
+        map.map_flags() | mappable,
+    )
 }
 
 #[cfg(test)]
@@ -195,19 +191,19 @@ mod tests {
     /// Prints what each map takes when it fails.
     fn within_budget(machine: Machine) -> (u64, u32) {
         let object = Object::parse(agent_ebpf::OBJECT).unwrap();
-        let shapes = shapes(&object, machine);
-        let mut each: Vec<_> = shapes
+        let definitions = definitions(&object, machine);
+        let mut each: Vec<_> = definitions
             .iter()
-            .map(|(name, shape)| (name, bytes(*shape, machine)))
+            .map(|(name, map)| (name, bytes(map, machine)))
             .collect();
         each.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         let all = each.iter().map(|(_, bytes)| bytes).sum();
         assert!(all <= BUDGET, "{machine:?}: {all} {each:?}");
-        (all, shapes["RECORDS"].entries)
+        (all, definitions["RECORDS"].max_entries())
     }
 
     #[test]
-    fn all_maps_stay_within_the_budget_whatever_the_machine() {
+    fn all_maps_stay_within_the_budget_on_any_machine() {
         for (processors, wanted) in [(1, 2048), (4, 2048), (8, 4096), (256, RECORDS)] {
             for page in [4096, 16384, 65536] {
                 let (bytes, records) = within_budget(Machine { processors, page });
@@ -227,8 +223,11 @@ mod tests {
         let object = Object::parse(agent_ebpf::OBJECT).unwrap();
         for name in [
             "INDEX", "RECORDS", "IDENTS", "FREE", "QUOTA", "SLOTS", "OVERFLOW", "ERRORS", "CHANNELS", "WATCHED",
-            "HAILO", "EVENTS", "COUNTERS", "PEEK",
-        ] {
+            "EVENTS", "COUNTERS", "PEEK",
+        ]
+        .into_iter()
+        .chain(drivers::layouts().map(|layouts| layouts.map))
+        {
             assert!(object.maps.keys().any(|there| plain(there) == name), "{name}");
         }
     }

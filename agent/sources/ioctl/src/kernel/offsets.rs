@@ -1,32 +1,32 @@
-//! Where the kernel keeps what the programs follow.
+//! Offsets of the fields of kernel structures that the programs read.
 
 use agent_ebpf::Offsets;
 
 use super::btf::Btf;
 
-/// What is left out when an offset is not known.
+/// A feature that is unavailable if an offset is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Feature {
-    /// From a descriptor to its device: without it, tracepoints see no device.
+    /// Resolving a descriptor to its device; needed by tracepoints.
     Descriptors,
-    /// From a file to its device: without it, no hook sees one.
+    /// Resolving a file to its device; needed by all hooks.
     Device,
-    /// Whose executable calls.
+    /// The calling executable.
     Executable,
     /// The executable's name.
     Name,
-    /// Name of the thread group's leader, where there is no executable.
+    /// Name of the thread group leader, for callers without an executable.
     Comm,
-    /// When the process started, by which a process id that was used again is told from its former owner.
+    /// Start time of the process, which distinguishes processes that had the same id.
     Start,
     /// Control groups of a v1 hierarchy.
     CgroupV1,
-    /// Control groups that come and go between two looks.
+    /// Control groups that are created and removed between two scans.
     CgroupMade,
 }
 
 impl Feature {
-    /// What it is for, for the report.
+    /// The consequence, for the report.
     pub const fn loss(self) -> &'static str {
         match self {
             Self::Descriptors => "calls can only be seen at a driver's own function",
@@ -41,7 +41,7 @@ impl Feature {
     }
 }
 
-/// A struct and the path of members, by all the names that kernels have had for it.
+/// A struct and a path of members, by all names that kernels have had for it.
 type Names = &'static [(&'static str, &'static [&'static str])];
 
 struct Row {
@@ -89,13 +89,13 @@ const ROWS: &[Row] = rows! {
     kn_id = kernfs_node.id => [CgroupV1 CgroupMade];
     cgroup_root = cgroup.root => [CgroupMade];
     root_hierarchy = cgroup_root.hierarchy_id => [CgroupMade];
-    // Shorter ways that are not needed.
+    // Optional: shorter paths.
     task_pid = task_struct.pid => [];
     task_tgid = task_struct.tgid => [];
     files_fd_array = files_struct.fd_array => [];
 };
 
-/// All offsets that this type information tells.
+/// The offsets according to type information.
 pub fn from_btf(btf: &Btf) -> Offsets {
     let mut offsets = Offsets::UNKNOWN;
     let mut names: Vec<&str> = ROWS.iter().flat_map(|row| row.names).map(|(name, _)| *name).collect();
@@ -112,7 +112,7 @@ pub fn from_btf(btf: &Btf) -> Offsets {
     offsets
 }
 
-/// What is left out, each with the first field that is not known.
+/// The unavailable features, each with the first field that is not known.
 pub fn missing(offsets: &Offsets) -> Vec<(Feature, String)> {
     let mut offsets = *offsets;
     let mut missing: Vec<(Feature, String)> = Vec::new();
@@ -131,7 +131,7 @@ pub fn missing(offsets: &Offsets) -> Vec<(Feature, String)> {
     missing
 }
 
-/// Which offsets differ, by name: what one way of finding them says against another.
+/// The offsets that differ, by name, with both values.
 pub fn differences(one: &Offsets, other: &Offsets) -> Vec<(String, u32, u32)> {
     let (mut one, mut other) = (*one, *other);
     ROWS.iter()
@@ -143,10 +143,10 @@ pub fn differences(one: &Offsets, other: &Offsets) -> Vec<(String, u32, u32)> {
         .collect()
 }
 
-/// The first field that looking at the running kernel found elsewhere than `told` says, or at all where that says nothing:
-/// its name, and both places.
-pub fn contradicted(told: &Offsets, found: &Offsets) -> Option<(String, u32, u32)> {
-    let mut all = differences(told, found).into_iter();
+/// The first field that calibration found at another offset than the one in `given`, or that is missing there: its name,
+/// the given and the found offset.
+pub fn contradiction(given: &Offsets, found: &Offsets) -> Option<(String, u32, u32)> {
+    let mut all = differences(given, found).into_iter();
     all.find(|(_, _, found)| *found != u32::MAX)
 }
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_running_kernel_tells_all() {
+    fn the_running_kernel_describes_all() {
         let Ok(btf) = Btf::read(Path::new("/sys/kernel/btf/vmlinux")) else {
             eprintln!("SKIPPED: this kernel has no BTF");
             return;

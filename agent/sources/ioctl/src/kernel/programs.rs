@@ -1,93 +1,49 @@
-//! Loading programs and attaching them.
+//! Loading and attaching the programs; see [`sys`] for why this is not done through aya.
 
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 
 use super::btf::Btf;
+use super::hooks::{HookError, Hooks};
 use super::object::Program;
-use super::sys::{self, Load, LoadError};
+use super::sys::{self, Load};
 use super::tracefs::Tracefs;
 
 /// The group of the agent's own probes in tracefs.
 const GROUP: &str = "accelscope";
-/// Calls of one function that may be under way at a time; more return unseen. The kernel's most.
-const RETURNS: u32 = 4096;
-/// Where the kernel describes kprobes as perf events.
+/// Calls of one function in flight whose returns are seen (`maxactive`). The kernel's maximum.
+const MAX_ACTIVE: u32 = 4096;
+/// Directory that describes kprobes as perf events.
 const KPROBE: &str = "/sys/bus/event_source/devices/kprobe";
 
-/// At which step, and why, a hook could not be had.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HookError {
-    /// This build has no such program.
-    #[error("this build has no program {0}")]
-    NoProgram(String),
-    /// The kernel refused the program.
-    #[error("the program {name} was refused: {source}")]
-    Load {
-        /// Which.
-        name: String,
-        /// Why.
-        source: LoadError,
-    },
-    /// There is no tracefs, and none could be mounted.
-    #[error("there is no tracefs: {0}")]
-    Tracefs(#[source] io::Error),
-    /// The program could not be attached.
-    #[error("{to}: {source}")]
-    Attach {
-        /// To what.
-        to: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The kernel does not hand out a module's type information.
-    #[error("types of {module}: {source}")]
-    ModuleTypes {
-        /// Which.
-        module: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// No type information tells of the function.
-    #[error("{0}")]
-    NoTypes(String),
-}
-
-impl HookError {
-    /// The kernel's error number, where it gave one.
-    pub(super) fn errno(&self) -> Option<i32> {
-        match self {
-            Self::Load { source, .. } => source.source.raw_os_error(),
-            Self::Tracefs(source) | Self::Attach { source, .. } | Self::ModuleTypes { source, .. } => {
-                source.raw_os_error()
-            }
-            Self::NoProgram(_) | Self::NoTypes(_) => None,
-        }
-    }
-
-    fn attach(to: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        let to = to.into();
-        |source| Self::Attach { to, source }
-    }
-}
-
-/// A pair of programs that is attached: as long as it is there, calls are counted.
+/// An attached pair of programs, detached on drop.
 #[derive(Debug)]
 pub(super) struct Attached {
-    /// The entry ends first, so that no call begins whose return would not be seen.
-    _entry: Option<OwnedFd>,
-    _exit: Option<OwnedFd>,
-    /// Ends last: a probe that is in use cannot be removed.
+    /// Dropped first, so that no call begins whose return would not be seen.
+    _entry: OwnedFd,
+    _exit: OwnedFd,
+    /// Dropped last: a probe in use cannot be removed.
     _probe: Option<Probe>,
 }
 
-/// A probe in tracefs, which outlives its maker unless it is removed.
+impl Attached {
+    fn new(entry: OwnedFd, exit: OwnedFd) -> Self {
+        Self {
+            _entry: entry,
+            _exit: exit,
+            _probe: None,
+        }
+    }
+}
+
+/// A probe in tracefs, which stays after the process has ended unless it is removed.
 #[derive(Debug)]
 struct Probe {
     tracefs: Arc<Tracefs>,
@@ -107,13 +63,13 @@ impl Drop for Probe {
     }
 }
 
-/// All programs, each loaded when it is first needed.
+/// All programs, each loaded when it is needed first.
 #[derive(Debug)]
 pub(super) struct Programs {
     code: HashMap<String, Program>,
     loaded: HashMap<String, Arc<OwnedFd>>,
     tracefs: Option<Arc<Tracefs>>,
-    /// The folder with the kernel's type information.
+    /// The directory with the kernel's type information.
     types: PathBuf,
     probes: u32,
 }
@@ -160,7 +116,7 @@ impl Programs {
         })
     }
 
-    /// A program that is not made for one function, loaded once.
+    /// A program that does not depend on the function it attaches to, loaded once.
     fn shared(&mut self, name: &str, kind: bpf_prog_type) -> Result<Arc<OwnedFd>, HookError> {
         if let Some(loaded) = self.loaded.get(name) {
             return Ok(Arc::clone(loaded));
@@ -170,24 +126,24 @@ impl Programs {
         Ok(loaded)
     }
 
-    /// Entry and return program, `NAME_direct`, or `NAME_probed` where the kernel does not take those: always both of
-    /// one way, because they keep calls in flight in different maps.
+    /// Entry and return program in the variant `NAME_direct`, or `NAME_probed` where the kernel refuses that. Always both
+    /// of the same variant, because the variants keep calls in flight in different maps.
     fn pair(&mut self, names: [&str; 2], kind: bpf_prog_type) -> Result<[Arc<OwnedFd>; 2], HookError> {
-        let mut both = |way: &str| -> Result<_, HookError> {
-            let [entry, exit] = names.map(|name| format!("{name}_{way}"));
+        let mut both = |variant: &str| -> Result<_, HookError> {
+            let [entry, exit] = names.map(|name| format!("{name}_{variant}"));
             Ok([self.shared(&entry, kind)?, self.shared(&exit, kind)?])
         };
         both("direct").or_else(|direct| {
             let refused = matches!(direct.errno(), Some(libc::EPERM));
             tracing::debug!(
                 error = &direct as &dyn std::error::Error,
-                "programs with typed pointers are not taken"
+                "the kernel refuses programs with typed pointers"
             );
             if refused { Err(direct) } else { both("probed") }
         })
     }
 
-    /// Whether the kernel takes a direct program at all.
+    /// Loads a direct program, to learn whether the kernel accepts them.
     pub(super) fn try_direct(&mut self) -> Result<(), HookError> {
         self.shared("ioctl_enter_direct", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)
             .map(drop)
@@ -211,71 +167,48 @@ impl Programs {
         sys::perf_tracepoint(id, program.as_fd()).map_err(HookError::attach(format!("tracepoint {event}")))
     }
 
-    /// `syscalls:sys_enter_ioctl` and `sys_exit_ioctl`.
-    pub(super) fn tracepoints(&mut self) -> Result<Attached, HookError> {
-        let [entry, exit] = self.pair(["ioctl_enter", "ioctl_exit"], bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
-        let exit = self.tracepoint("syscalls/sys_exit_ioctl", &exit)?;
-        let entry = self.tracepoint("syscalls/sys_enter_ioctl", &entry)?;
-        Ok(Attached {
-            _entry: Some(entry),
-            _exit: Some(exit),
-            _probe: None,
-        })
-    }
-
-    /// The raw tracepoints of all system calls: typed where the kernel has types, else plain.
-    pub(super) fn raw_tracepoints(&mut self) -> Result<Attached, HookError> {
-        self.typed_raw_tracepoints().or_else(|typed| {
-            tracing::debug!(
-                error = &typed as &dyn std::error::Error,
-                "raw tracepoints with types are not taken"
-            );
-            let kind = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT;
-            let entry = self.shared("raw_enter_probed", kind)?;
-            let exit = self.shared("raw_exit_probed", kind)?;
-            let exit = sys::raw_tracepoint(exit.as_fd(), Some(c"sys_exit"))
-                .map_err(HookError::attach("raw tracepoint sys_exit"))?;
-            let entry = sys::raw_tracepoint(entry.as_fd(), Some(c"sys_enter"))
-                .map_err(HookError::attach("raw tracepoint sys_enter"))?;
-            Ok(Attached {
-                _entry: Some(entry),
-                _exit: Some(exit),
-                _probe: None,
-            })
-        })
-    }
-
     fn typed_raw_tracepoints(&mut self) -> Result<Attached, HookError> {
         let kernel = self.kernel_types()?;
         let attach = |program: &str, point: &str| {
             let id = kernel
                 .typedef(&format!("btf_trace_{point}"))
-                .ok_or_else(|| HookError::NoTypes(format!("the kernel's types do not tell of {point}")))?;
+                .ok_or_else(|| HookError::NoTypes(format!("the kernel's types do not contain {point}")))?;
             let raw = bpf_attach_type::BPF_TRACE_RAW_TP as u32;
             let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, raw, Some((id, None)))?;
             sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(format!("raw tracepoint {point}")))
         };
         let exit = attach("raw_exit_direct", "sys_exit")?;
         let entry = attach("raw_enter_direct", "sys_enter")?;
-        Ok(Attached {
-            _entry: Some(entry),
-            _exit: Some(exit),
-            _probe: None,
-        })
+        Ok(Attached::new(entry, exit))
     }
 
     fn kernel_types(&self) -> Result<Btf, HookError> {
         Btf::read(&self.types.join("vmlinux")).map_err(|error| HookError::NoTypes(error.to_string()))
     }
 
-    /// `fentry` and `fexit` on a function of a module, or of the kernel itself where the module is built in.
-    pub(super) fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
+    /// The raw tracepoint `cgroup_mkdir`, whose program reports new control groups.
+    pub(super) fn cgroups(&mut self) -> Result<OwnedFd, HookError> {
+        let program = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
+        raw_tracepoint(&program, c"cgroup_mkdir")
+    }
+
+    /// The program that copies kernel memory for the calibration.
+    pub(super) fn peek(&mut self) -> Result<OwnedFd, HookError> {
+        let program = self.shared("peek", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
+        self.tracepoint("syscalls/sys_enter_ioctl", &program)
+    }
+}
+
+impl Hooks for Programs {
+    type Attached = Attached;
+
+    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
         let kernel = self.kernel_types()?;
         let path = self.types.join(module);
-        let unknown = |place: &str| HookError::NoTypes(format!("the types of {place} do not tell of {symbol}"));
+        let unknown = |place: &str| HookError::NoTypes(format!("the types of {place} do not contain {symbol}"));
         let (id, types) = if path.exists() {
             let own = Btf::read_module(&path, &kernel).map_err(|error| HookError::NoTypes(error.to_string()))?;
-            let id = own.function_beside(symbol, &kernel).ok_or_else(|| unknown(module))?;
+            let id = own.module_function(symbol, &kernel).ok_or_else(|| unknown(module))?;
             let types = sys::module_types(module).map_err(|source| HookError::ModuleTypes {
                 module: module.to_owned(),
                 source,
@@ -292,34 +225,26 @@ impl Programs {
         };
         drop(kernel);
         let function = Some((id, types.as_ref().map(AsFd::as_fd)));
-        let mut links = Vec::new();
-        for (program, way) in [
-            ("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT),
-            ("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY),
-        ] {
-            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, way as u32, function)?;
-            let link = sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))?;
-            links.push(link);
-        }
-        Ok(Attached {
-            _entry: links.pop(),
-            _exit: links.pop(),
-            _probe: None,
-        })
+        let attach = |program: &str, at: bpf_attach_type| {
+            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, at as u32, function)?;
+            sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))
+        };
+        let exit = attach("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT)?;
+        let entry = attach("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY)?;
+        Ok(Attached::new(entry, exit))
     }
 
-    /// A kprobe and a kretprobe on a function.
-    pub(super) fn kprobe(&mut self, symbol: &str) -> Result<Attached, HookError> {
+    fn kprobe(&mut self, symbol: &str) -> Result<Attached, HookError> {
         let kind = std::fs::read_to_string(Path::new(KPROBE).join("type"))
             .and_then(|text| text.trim().parse().map_err(io::Error::other))
             .map_err(HookError::attach(KPROBE))?;
         let [entry, exit] = self.pair(["hook_kprobe", "hook_kretprobe"], bpf_prog_type::BPF_PROG_TYPE_KPROBE)?;
-        // Only tracefs takes the number of returns to wait for; a perf event's is too few for drivers whose calls wait.
+        // Only tracefs takes `maxactive`; the default of a perf event is too low for drivers whose calls block.
         let tracefs = self.tracefs()?;
         self.probes += 1;
         let name = format!("r{}_{}", std::process::id(), self.probes);
         tracefs
-            .probe(&format!("r{RETURNS}:{GROUP}/{name} {symbol}"))
+            .probe(&format!("r{MAX_ACTIVE}:{GROUP}/{name} {symbol}"))
             .map_err(HookError::attach(format!("kretprobe on {symbol}")))?;
         let probe = Probe {
             tracefs,
@@ -330,27 +255,47 @@ impl Programs {
         let entry = sys::perf_kprobe(kind, &symbol_name, entry.as_fd())
             .map_err(HookError::attach(format!("kprobe on {symbol}")))?;
         Ok(Attached {
-            _entry: Some(entry),
-            _exit: Some(exit),
             _probe: Some(probe),
+            ..Attached::new(entry, exit)
         })
     }
 
-    /// The raw tracepoint `cgroup_mkdir`.
-    pub(super) fn cgroups(&mut self) -> Result<OwnedFd, HookError> {
-        let program = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
-        sys::raw_tracepoint(program.as_fd(), Some(c"cgroup_mkdir"))
-            .map_err(HookError::attach("raw tracepoint cgroup_mkdir"))
+    fn tracepoints(&mut self) -> Result<Attached, HookError> {
+        let [entry, exit] = self.pair(["ioctl_enter", "ioctl_exit"], bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
+        let exit = self.tracepoint("syscalls/sys_exit_ioctl", &exit)?;
+        let entry = self.tracepoint("syscalls/sys_enter_ioctl", &entry)?;
+        Ok(Attached::new(entry, exit))
     }
 
-    /// The program that lets the agent look at its own task, for calibration.
-    pub(super) fn peek(&mut self) -> Result<OwnedFd, HookError> {
-        let program = self.shared("peek", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
-        self.tracepoint("syscalls/sys_enter_ioctl", &program)
+    fn raw_tracepoints(&mut self) -> Result<Attached, HookError> {
+        self.typed_raw_tracepoints().or_else(|typed| {
+            tracing::debug!(
+                error = &typed as &dyn std::error::Error,
+                "the kernel refuses typed raw tracepoints"
+            );
+            let kind = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT;
+            let entry = self.shared("raw_enter_probed", kind)?;
+            let exit = self.shared("raw_exit_probed", kind)?;
+            let exit = raw_tracepoint(&exit, c"sys_exit")?;
+            let entry = raw_tracepoint(&entry, c"sys_enter")?;
+            Ok(Attached::new(entry, exit))
+        })
+    }
+
+    fn module(&self, module: &str) -> Option<u64> {
+        // Each loading creates a new directory, and so a new inode.
+        let directory = Path::new("/sys/module").join(module);
+        Some(std::fs::metadata(directory).ok()?.ino())
     }
 }
 
-/// Removes the probes of agents that ended without doing so.
+/// Attaches a program to a raw tracepoint.
+fn raw_tracepoint(program: &OwnedFd, point: &CStr) -> Result<OwnedFd, HookError> {
+    let name = format!("raw tracepoint {}", point.to_string_lossy());
+    sys::raw_tracepoint(program.as_fd(), Some(point)).map_err(HookError::attach(name))
+}
+
+/// Removes the probes of agents that ended without removing them.
 fn remove_left_over(tracefs: &Tracefs) {
     for name in tracefs.probes(GROUP) {
         let owner = name
@@ -365,7 +310,7 @@ fn remove_left_over(tracefs: &Tracefs) {
             tracing::debug!(
                 probe = name,
                 error = &error as &dyn std::error::Error,
-                "a left-over probe stays"
+                "a left-over probe could not be removed"
             );
         }
     }

@@ -1,14 +1,16 @@
-//! From a kernel's error number to what an administrator can do.
+//! Explanations of the kernel's errors, with remedies.
 
 use super::environment::{Capability, Environment};
-use super::programs::HookError;
+use super::hooks::HookError;
+use super::load::LoadError;
+use super::object::ObjectError;
 use super::report::Obstacle;
 use crate::HookKind;
 
-/// `ENOTSUPP`, which the kernel has for itself and lets out here.
+/// `ENOTSUPP`, an internal error number of the kernel that bpf(2) returns nevertheless.
 const ENOTSUPP: i32 = 524;
 
-/// What each hook needs of the kernel's configuration.
+/// Options of the kernel's configuration that a kind of hook needs.
 const fn needs(hook: HookKind) -> &'static [&'static str] {
     match hook {
         HookKind::Fentry => &[
@@ -28,7 +30,7 @@ const fn needs(hook: HookKind) -> &'static [&'static str] {
     }
 }
 
-/// What keeps this hook from use.
+/// Why a hook cannot be used.
 pub(super) fn explain(hook: HookKind, error: &HookError, environment: &Environment) -> Obstacle {
     let (why, remedy) = why(hook, error, environment);
     Obstacle {
@@ -36,6 +38,49 @@ pub(super) fn explain(hook: HookKind, error: &HookError, environment: &Environme
         what: format!("{error}: {why}"),
         remedy,
     }
+}
+
+/// Why nothing could be loaded.
+pub(super) fn explain_load(error: &LoadError, environment: &Environment) -> Obstacle {
+    let (why, remedy) = match error {
+        LoadError::Object(ObjectError::Map { source, .. }) => match source.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => environment.refused(),
+            Some(libc::ENOSYS) => no_bpf(),
+            Some(libc::ENOMEM) => (
+                "there is no memory for it".to_owned(),
+                "raise the memory limit of the agent's container by 8 MiB, or RLIMIT_MEMLOCK before Linux 5.11"
+                    .to_owned(),
+            ),
+            _ => (
+                format!("Linux {} does not have such maps", environment.release),
+                "use Linux 5.8 or newer".to_owned(),
+            ),
+        },
+        LoadError::Object(_) => (
+            "this build cannot see calls".to_owned(),
+            "use a complete build of the agent for x86_64 or arm64".to_owned(),
+        ),
+        LoadError::Calibration(_) => (
+            "nothing is known of this kernel".to_owned(),
+            "name a file with this kernel's BTF in ioctl.btf".to_owned(),
+        ),
+        LoadError::Hook(error) => {
+            let explained = explain(HookKind::Tracepoint, error, environment);
+            (explained.what, explained.remedy)
+        }
+    };
+    Obstacle {
+        hook: None,
+        what: format!("{error}: {why}"),
+        remedy,
+    }
+}
+
+fn no_bpf() -> (String, String) {
+    (
+        "this kernel has no bpf(2)".to_owned(),
+        "use a kernel that has CONFIG_BPF_SYSCALL".to_owned(),
+    )
 }
 
 fn why(hook: HookKind, error: &HookError, environment: &Environment) -> (String, String) {
@@ -66,9 +111,9 @@ fn by_number(hook: HookKind, error: &HookError, environment: &Environment) -> (S
              give the agent CAP_SYS_ADMIN"
                 .to_owned(),
         ),
-        // `bpf_obj_get_next_id` and `bpf_btf_get_fd_by_id` (kernel/bpf/syscall.c) ask for it whatever else there is.
+        // `bpf_obj_get_next_id` and `bpf_btf_get_fd_by_id` (kernel/bpf/syscall.c) require it regardless of other capabilities.
         (Some(libc::EPERM), HookError::ModuleTypes { .. }) if !environment.has(Capability::SysAdmin) => (
-            "the kernel tells the types of a module only with CAP_SYS_ADMIN".to_owned(),
+            "the kernel gives access to the types of a module only with CAP_SYS_ADMIN".to_owned(),
             "nothing: a kprobe does the same".to_owned(),
         ),
         (Some(libc::EPERM | libc::EACCES), HookError::Load { source, .. }) if !source.log.is_empty() => (
@@ -88,10 +133,7 @@ fn by_number(hook: HookKind, error: &HookError, environment: &Environment) -> (S
             "this kernel cannot attach programs to functions on this architecture (arm64 from Linux 6.4)".to_owned(),
             "use a newer kernel".to_owned(),
         ),
-        (Some(libc::ENOSYS), _) => (
-            "this kernel has no bpf(2)".to_owned(),
-            "use a kernel that has CONFIG_BPF_SYSCALL".to_owned(),
-        ),
+        (Some(libc::ENOSYS), _) => no_bpf(),
         (Some(libc::ENOMEM), _) => (
             "there is no memory for it, or RLIMIT_MEMLOCK is too low (before Linux 5.11)".to_owned(),
             "raise the memory limit of the agent's container, or RLIMIT_MEMLOCK".to_owned(),
@@ -119,13 +161,13 @@ mod tests {
     fn a_missing_option_is_named_before_anything_else() {
         let mut environment = Environment::default();
         environment.options.insert("CONFIG_KPROBES", 'n');
-        let told = explain(HookKind::Kprobe, &attach(libc::ENOENT), &environment);
-        assert!(told.what.contains("CONFIG_KPROBES"), "{told:?}");
-        assert!(told.what.contains("kprobe on f"), "{told:?}");
-        let told = explain(HookKind::Tracepoint, &attach(libc::ENOENT), &environment);
+        let explained = explain(HookKind::Kprobe, &attach(libc::ENOENT), &environment);
+        assert!(explained.what.contains("CONFIG_KPROBES"), "{explained:?}");
+        assert!(explained.what.contains("kprobe on f"), "{explained:?}");
+        let explained = explain(HookKind::Tracepoint, &attach(libc::ENOENT), &environment);
         assert!(
-            !told.what.contains("CONFIG_KPROBES"),
-            "tracepoints do not need it: {told:?}"
+            !explained.what.contains("CONFIG_KPROBES"),
+            "tracepoints do not need it: {explained:?}"
         );
     }
 
@@ -135,8 +177,8 @@ mod tests {
             capabilities: Some(0),
             ..Environment::default()
         };
-        let told = explain(HookKind::Kprobe, &attach(libc::EPERM), &environment);
-        assert!(told.what.contains("CAP_BPF and CAP_PERFMON"), "{told:?}");
+        let explained = explain(HookKind::Kprobe, &attach(libc::EPERM), &environment);
+        assert!(explained.what.contains("CAP_BPF and CAP_PERFMON"), "{explained:?}");
         let tracefs = HookError::Tracefs(io::Error::from_raw_os_error(libc::EPERM));
         assert!(
             explain(HookKind::Tracepoint, &tracefs, &environment)

@@ -1,43 +1,62 @@
-//! Which hooks are in use, and what the kernel refused.
+//! The hooks in use, and what the kernel refused.
 
 use super::hierarchy::V1;
+use crate::Device;
 use crate::HookKind;
 
 /// Why a better hook is not in use, or something is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
-    /// The hook that it keeps from use; nothing where it concerns all of them.
+    /// The kind of hook that cannot be used; nothing where all are affected.
     pub hook: Option<HookKind>,
-    /// What was refused and why, the kernel's error included.
+    /// What was refused and why, including the kernel's error.
     pub what: String,
-    /// What would give more.
+    /// A remedy.
     pub remedy: String,
 }
 
-/// How a driver's devices are watched.
+/// How the devices of a driver are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Driver {
-    /// The kernel module, or the family of devices that tell none.
+    /// The kernel module, or the family of devices whose module is not known.
     pub name: String,
-    /// Names of its devices that are watched.
+    /// Names of the watched devices.
     pub devices: Vec<String>,
-    /// The hook in use.
+    /// The kind of hook in use.
     pub hook: HookKind,
-    /// The function that is hooked, where one is.
+    /// The hooked function, if a function is hooked.
     pub symbol: Option<String>,
-    /// What keeps it from a better hook.
+    /// Why no better hook is in use.
     pub obstacles: Vec<Obstacle>,
 }
 
-/// Which hook is in use for which driver, and what the kernel refused.
+impl Driver {
+    /// The driver of this device, as yet without a hook.
+    pub(super) fn unhooked(device: &Device) -> Self {
+        Self {
+            name: driver_name(device).to_owned(),
+            devices: vec![device.name.clone()],
+            hook: HookKind::Scan,
+            symbol: None,
+            obstacles: Vec::new(),
+        }
+    }
+}
+
+/// [`Driver::name`] of a device's driver.
+pub(super) fn driver_name(device: &Device) -> &str {
+    device.module.as_deref().unwrap_or(device.family.name)
+}
+
+/// The hooks in use for each driver, and what the kernel refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// One a driver; empty while no device is watched.
+    /// One for each driver; empty while no device is watched.
     pub drivers: Vec<Driver>,
-    /// What concerns them all.
+    /// Obstacles that concern all drivers.
     pub obstacles: Vec<Obstacle>,
-    /// Where the kernel's structures are known from: `kernel BTF`, the file's path, or `calibration`.
+    /// Source of the offsets of kernel structures: `kernel BTF`, the path of a file, or `calibration`.
     pub offsets: Option<String>,
-    /// The v1 hierarchy of control groups whose ids keys carry; nothing where containers are in the unified one.
+    /// The v1 hierarchy of control groups in which keys identify containers; nothing where they are in the unified one.
     pub v1: Option<V1>,
 }

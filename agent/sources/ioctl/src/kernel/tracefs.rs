@@ -1,4 +1,6 @@
-//! The file system that numbers tracepoints and takes probes.
+//! tracefs, which has the numbers of tracepoints and creates probes.
+//!
+//! aya 0.14 looks for it below the `/sys/kernel` of its own mount namespace only, and does not mount it.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,24 +9,24 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
-/// A root of tracefs: one that is mounted, else one of the agent's own that nobody else sees and that ends with it.
+/// The root of a mounted tracefs, or of a detached mount of the agent's own, which ends with the descriptor.
 #[derive(Debug)]
 pub(super) struct Tracefs {
     root: OwnedFd,
 }
 
-/// Below `/sys/kernel`.
-const PLACES: [&str; 2] = ["tracing", "debug/tracing"];
+/// Mount points below `/sys/kernel`.
+const MOUNT_POINTS: [&str; 2] = ["tracing", "debug/tracing"];
 
 impl Tracefs {
-    /// Finds or makes one. `host` is the host's `/sys/kernel`: a container's own has no tracefs, and making one needs
-    /// Linux 5.2 and CAP_SYS_ADMIN.
+    /// Opens one. `host` is the host's `/sys/kernel`: that of a container has no tracefs. A detached mount needs Linux 5.2
+    /// and `CAP_SYS_ADMIN`.
     pub(super) fn open(host: &Path) -> io::Result<Self> {
         let own = Path::new("/sys/kernel");
-        let places = [host, own]
+        let mount_points = [host, own]
             .into_iter()
-            .flat_map(|kernel| PLACES.map(|place| kernel.join(place)));
-        for place in places {
+            .flat_map(|kernel| MOUNT_POINTS.map(|place| kernel.join(place)));
+        for place in mount_points {
             if !place.join("events").exists() {
                 continue;
             }
@@ -62,7 +64,7 @@ impl Tracefs {
         text.trim().parse().map_err(io::Error::other)
     }
 
-    /// Adds or removes probes: one command of `Documentation/trace/kprobetrace.rst`.
+    /// Adds or removes a probe, by a command as in `Documentation/trace/kprobetrace.rst`.
     pub(super) fn probe(&self, command: &str) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
         let mut file = std::fs::File::from(openat(&self.root, "kprobe_events", flags, Mode::empty())?);

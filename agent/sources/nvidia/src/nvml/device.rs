@@ -36,7 +36,7 @@ unsafe impl Plain for sys::nvmlUtilization_t {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Memory {
     pub(crate) total: u64,
-    /// By processes. With drivers that do not tell what is reserved, that is in here.
+    /// By processes; with drivers that do not report the reserved memory, that too.
     pub(crate) used: u64,
     pub(crate) free: u64,
     /// By the driver and firmware; nothing before driver 510.
@@ -129,7 +129,7 @@ macro_rules! texts {
                     let function: Option<TextGetter> = self.nvml.symbols().$function.as_ref().ok().copied();
                     let function = function.ok_or(missing(stringify!($function)))?;
                     let mut buffer: [c_char; $size] = [0; $size];
-                    // SAFETY: the handle is the library's, and the function writes at most as much as it is told.
+                    // SAFETY: the handle is the library's, and the function writes at most the length that it is given.
                     let code = unsafe { function(self.handle, buffer.as_mut_ptr(), $size) };
                     check(stringify!($function), code)?;
                     Ok(text(&buffer))
@@ -224,17 +224,17 @@ texts! {
 }
 
 impl Device {
-    pub(crate) const fn new(nvml: Nvml, handle: nvmlDevice_t) -> Self {
+    pub(super) const fn new(nvml: Nvml, handle: nvmlDevice_t) -> Self {
         Self { nvml, handle }
     }
 
     /// The library that it belongs to.
-    pub(crate) const fn nvml(self) -> Nvml {
+    pub(super) const fn nvml(self) -> Nvml {
         self.nvml
     }
 
     /// For calls that have no method.
-    pub(crate) const fn handle(self) -> nvmlDevice_t {
+    pub(super) const fn handle(self) -> nvmlDevice_t {
         self.handle
     }
 
@@ -247,7 +247,7 @@ impl Device {
             free: 0,
             used: 0,
         };
-        // SAFETY: it writes the structure that its version says.
+        // SAFETY: it writes the structure of that version.
         unsafe { call!(self.nvml, nvmlDeviceGetMemoryInfo_v2(self.handle, &raw mut info)) }
             .map(|()| Memory {
                 total: info.total,
@@ -303,7 +303,7 @@ impl Device {
             version: size_of::<sys::nvmlMarginTemperature_t>() as u32 | 1 << 24,
             marginTemperature: 0,
         };
-        // SAFETY: it writes the structure that its version says.
+        // SAFETY: it writes the structure of that version.
         unsafe { call!(self.nvml, nvmlDeviceGetMarginTemperature(self.handle, &raw mut margin)) }?;
         Ok(margin.marginTemperature)
     }

@@ -8,7 +8,7 @@ use super::sys::nvmlReturn_t;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $variant:ident = $number:literal, $word:literal, $meaning:literal;)*) => {
-        /// What NVML says of a call that failed.
+        /// Return code of a call that failed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub(in crate) enum Code {
             $($(#[doc = $doc])* $variant,)*
@@ -118,7 +118,7 @@ pub(crate) struct NvmlError {
 }
 
 impl NvmlError {
-    /// The same in our words. The wrapper has names for some codes only and hands on the number of the others.
+    /// From the wrapper's error, which has names for some codes and the number of the others.
     pub(super) fn of_wrapper(call: &'static str, error: &WrapperError) -> Self {
         let same = |number: nvmlReturn_t| match (nvml_try(number), error) {
             (Err(WrapperError::UnexpectedVariant(a)), WrapperError::UnexpectedVariant(b)) => a == *b,
@@ -135,8 +135,8 @@ impl NvmlError {
     }
 }
 
-/// What a function's return code says.
-pub(crate) const fn check(call: &'static str, code: nvmlReturn_t) -> Result<(), NvmlError> {
+/// The result of a function by its return code.
+pub(super) const fn check(call: &'static str, code: nvmlReturn_t) -> Result<(), NvmlError> {
     match code {
         0 => Ok(()),
         code => Err(NvmlError {
@@ -146,8 +146,8 @@ pub(crate) const fn check(call: &'static str, code: nvmlReturn_t) -> Result<(), 
     }
 }
 
-/// What is said of a function that the library lacks.
-pub(crate) const fn missing(call: &'static str) -> NvmlError {
+/// The error of a function that the library lacks.
+pub(super) const fn missing(call: &'static str) -> NvmlError {
     NvmlError {
         call,
         code: Code::FunctionNotFound,

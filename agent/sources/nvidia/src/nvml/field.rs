@@ -16,7 +16,7 @@ pub(crate) struct Field {
     pub(crate) scope: u32,
 }
 
-/// A field's value in whatever type NVML has for it.
+/// A field's value in the type that NVML has for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Number {
     Unsigned(u64),
@@ -49,7 +49,7 @@ impl Device {
     pub(crate) fn field_values(self, fields: &[Field]) -> Result<Vec<Result<Number, NvmlError>>, NvmlError> {
         const CALL: &str = "nvmlDeviceGetFieldValues";
         let mut values: Vec<nvmlFieldValue_t> = fields.iter().map(|field| asked(self.nvml(), *field)).collect();
-        // SAFETY: it reads and writes as many structures as it is told.
+        // SAFETY: it reads and writes as many structures as its second argument.
         unsafe {
             call!(
                 self.nvml(),
@@ -87,7 +87,7 @@ const fn translated(is_new: bool, id: u32) -> u32 {
 
 fn number(value: &nvmlFieldValue_t) -> Number {
     let union = value.value;
-    // SAFETY: the union was zeroed and then written by the library as its type says; every member consists of bits any
+    // SAFETY: the union was zeroed and then written by the library in the type that it names; every member consists of bits any
     // pattern of which is a value.
     unsafe {
         match value.valueType {

@@ -1,5 +1,5 @@
-//! NVIDIA's management library (NVML): `nvml-wrapper` finds, starts and describes it; what it tells of devices is asked
-//! function by function through the wrapper's own table of symbols.
+//! NVIDIA's management library (NVML): `nvml-wrapper` loads and starts it; the functions for devices are called through
+//! the wrapper's own table of symbols.
 //!
 //! The wrapper's safe methods for devices are not used: they take a successful count call for an empty process list, drop
 //! the instance ids of events, zero the scope of field values, know no code above 22, and give no older function for a
@@ -9,31 +9,34 @@
 //! - [`Nvml::open`] loads and starts the library once a process; it is never unloaded, so [`Nvml`] and [`Device`] are
 //!   `'static`, `Copy` and may be used by several threads, as NVML may. A driver that is replaced underneath needs a
 //!   new process ([`Code::ends_process`]).
-//! - [`Device`] has a safe method for each plain getter. For another function, in a file that states
-//!   `#![expect(unsafe_code, ...)]`:
-//!   ```ignore
-//!   let mut id = 0;
-//!   // SAFETY: the handle is the library's, and the function writes one unsigned int.
-//!   unsafe { call!(device.nvml(), nvmlDeviceGetGpuInstanceId(device.handle(), &raw mut id)) }?;
-//!   ```
-//!   A function that the library lacks is [`Code::FunctionNotFound`] (also what NVML itself says of one that the driver
-//!   lacks), never a panic. `call!` with a newer name `.or_older(|| ...)` with an older one makes the fallback.
+//! - [`Device`] has a safe method for each function that is used; `unsafe` code stands in this folder only. A function
+//!   that the library lacks is [`Code::FunctionNotFound`], which NVML itself returns for one that the driver lacks.
+//!   `call!` with a newer name `.or_older(|| ...)` with an older one makes the fallback.
 //! - [`Device::field_values`] takes field ids as `nvml-wrapper-sys` has them (the numbering before driver 580.82) and
 //!   gives each its own result.
-//! - [`text()`] turns a C buffer into a string; [`absent`] and friends sort out the sentinels.
 
 mod device;
 mod error;
+mod events;
 mod field;
+mod gpm;
+mod mig;
 mod open;
+mod processes;
+mod samples;
 mod text;
 
 pub(super) use device::{Device, Pci};
-pub(super) use error::{Code, NvmlError, OrOlder, check, missing};
+pub(super) use error::{Code, NvmlError, OrOlder};
+use error::{check, missing};
+pub(super) use events::{Xid, XidEvents};
 pub(super) use field::{ALL_LINKS, Field, Number};
+pub(super) use gpm::GpmSample;
+pub(super) use mig::{MigDevice, MigSizes};
 pub(super) use nvml_wrapper_sys::bindings as sys;
 pub(super) use open::{Nvml, OpenError};
-pub(super) use text::text;
+pub(super) use processes::{ListedProcess, ProcessList, ProcessSample};
+use text::text;
 
 /// `call!(nvml, nvmlFunction(arguments...))` is `Ok(())` or the [`NvmlError`] with the function's name. Must stand in an
 /// `unsafe` block.
@@ -45,4 +48,4 @@ macro_rules! call {
         }
     };
 }
-pub(super) use call;
+use call;

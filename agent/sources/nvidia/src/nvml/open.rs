@@ -104,7 +104,7 @@ impl Nvml {
     }
 
     /// The library's functions; each is there or not.
-    pub(crate) fn symbols(self) -> &'static NvmlLib {
+    pub(super) fn symbols(self) -> &'static NvmlLib {
         match &self.0.library {
             Library::Wrapped(wrapper) => wrapper.lib(),
             Library::Bare(library) => library,
@@ -125,7 +125,7 @@ impl Nvml {
     /// Whether the third version of the process lists writes 32 bytes a process, as with drivers 535.43 to 535.86, where
     /// all others write 24: the additional number moved to `nvmlDeviceGetRunningProcessDetailList` afterwards, without
     /// another name for what remained (nvidia-settings, `src/nvml.h` of 530.41.03, 535.43.02 and 535.104.05).
-    pub(crate) fn has_wide_process_lists(self) -> bool {
+    pub(super) fn has_wide_process_lists(self) -> bool {
         let library = self.symbols();
         library.nvmlDeviceGetConfComputeMemSizeInfo.is_ok() && library.nvmlDeviceGetRunningProcessDetailList.is_err()
     }

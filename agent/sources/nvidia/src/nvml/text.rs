@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 /// The text in a buffer, up to its first zero; nothing where there is none. What is no UTF-8 is replaced.
-pub(crate) fn text(buffer: &[c_char]) -> Option<String> {
+pub(super) fn text(buffer: &[c_char]) -> Option<String> {
     // `c_char` is signed on x86-64 and unsigned on aarch64.
     let bytes: Vec<u8> = buffer
         .iter()

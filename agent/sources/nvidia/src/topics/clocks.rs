@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::nvml::{Device, OrOlder, sys};
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::nvidia;
 use accelscope_core::metric::key;
@@ -25,7 +25,7 @@ const REASONS: [(u64, &str); 11] = [
     (0x400, "reliability"),
 ];
 
-/// Set with each of the two reasons of the hardware, and alone on boards that tell them not apart.
+/// Set with each of the two reasons of the hardware, and alone on boards that do not distinguish them.
 const HW_SLOWDOWN: u64 = 0x8;
 
 pub(super) struct Clocks;
@@ -35,7 +35,7 @@ impl Topic for Clocks {
         "clocks"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         for (kind, now, limit, clock) in [
             (
                 "graphics",
@@ -57,8 +57,8 @@ impl Topic for Clocks {
                 sys::nvmlClockType_enum_NVML_CLOCK_VIDEO,
             ),
         ] {
-            let megahertz = gpu.ask(now, sheet, |device| device.clock(clock));
-            let most = gpu.ask(limit, sheet, |device| device.max_clock(clock));
+            let megahertz = gpu.ask(now, recorder, |device| device.clock(clock));
+            let most = gpu.ask(limit, recorder, |device| device.max_clock(clock));
             let both = [
                 (&nvidia::CLOCK_FREQUENCY, megahertz),
                 (&nvidia::CLOCK_FREQUENCY_LIMIT, most),
@@ -66,44 +66,49 @@ impl Topic for Clocks {
             for (instrument, megahertz) in both {
                 if let Some(megahertz) = megahertz.filter(|megahertz| *megahertz <= MOST_MEGAHERTZ) {
                     let hertz = i64::from(megahertz) * 1_000_000;
-                    sheet.gauge(instrument, gpu, [(key::NVIDIA_CLOCK, kind.into())], hertz);
+                    recorder.gauge(instrument, &gpu.label, [(key::NVIDIA_CLOCK, kind.into())], hertz);
                 }
             }
         }
-        reasons(gpu, sheet);
-        if let Some(state) = gpu.ask("performance_state", sheet, Device::performance_state) {
+        reasons(gpu, recorder);
+        if let Some(state) = gpu.ask("performance_state", recorder, Device::performance_state) {
             // 32 is unknown.
             match state {
-                0..=15 => sheet.gauge(&nvidia::PERFORMANCE_STATE, gpu, [], i64::from(state)),
-                _ => sheet.skip("performance_state.unknown"),
+                0..=15 => recorder.gauge(&nvidia::PERFORMANCE_STATE, &gpu.label, [], i64::from(state)),
+                _ => recorder.skip("performance_state.unknown"),
             }
         }
     }
 }
 
-fn reasons(gpu: &mut Gpu, sheet: &mut Sheet) {
-    let now = gpu.ask("throttle_reasons", sheet, |device| {
+fn reasons(gpu: &mut Gpu, recorder: &mut Recorder) {
+    let now = gpu.ask("throttle_reasons", recorder, |device| {
         device
             .clocks_event_reasons()
             .or_older(|| device.clocks_throttle_reasons())
     });
     let Some(now) = now else { return };
-    // A bit that the board cannot set is not 0 but absent; where it does not tell which it can, all that there were
+    // A bit that the board cannot set is not 0 but absent; where the set is unknown, all that there were
     // when the driver's functions were named so.
-    let supported = gpu.ask("supported_throttle_reasons", sheet, |device| {
+    let supported = gpu.ask("supported_throttle_reasons", recorder, |device| {
         device
             .supported_event_reasons()
             .or_older(|| device.supported_throttle_reasons())
     });
     let supported = supported.unwrap_or(0x1ff) | now;
-    gpu.findings.slowed |= now & (HW_SLOWDOWN | 0x40 | 0x80) != 0;
+    gpu.health.slowed |= now & (HW_SLOWDOWN | 0x40 | 0x80) != 0;
     for (bit, word) in REASONS {
         if supported & bit != 0 {
             let reason = (key::NVIDIA_THROTTLE_REASON, word.into());
-            sheet.gauge(&nvidia::THROTTLE_ACTIVE, gpu, [reason], i64::from(now & bit != 0));
+            recorder.gauge(
+                &nvidia::THROTTLE_ACTIVE,
+                &gpu.label,
+                [reason],
+                i64::from(now & bit != 0),
+            );
         }
     }
     if now & !REASONS.iter().fold(0, |all, (bit, _)| all | bit) != 0 {
-        sheet.skip("throttle_reasons.unknown");
+        recorder.skip("throttle_reasons.unknown");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::nvml::{Device, Field, Number, sys};
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::{hw, nvidia};
 use accelscope_core::metric::key;
@@ -43,21 +43,21 @@ impl Topic for Ecc {
         "ecc"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        if let Some((now, _)) = gpu.ask("ecc_mode", sheet, Device::ecc_mode) {
-            sheet.gauge(&nvidia::ECC_ENABLED, gpu, [], i64::from(now == 1));
-            // Nothing is counted while it is off: there would be zeros that nobody measured.
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        if let Some((now, _)) = gpu.ask("ecc_mode", recorder, Device::ecc_mode) {
+            recorder.gauge(&nvidia::ECC_ENABLED, &gpu.label, [], i64::from(now == 1));
+            // Nothing is counted while it is off: the zeros are no measurement.
             if now == 1 {
-                errors(gpu, sheet);
+                errors(gpu, recorder);
             }
         }
-        rows(gpu, sheet);
-        pages(gpu, sheet);
-        recovery(gpu, sheet);
+        rows(gpu, recorder);
+        pages(gpu, recorder);
+        recovery(gpu, recorder);
     }
 }
 
-fn errors(gpu: &mut Gpu, sheet: &mut Sheet) {
+fn errors(gpu: &mut Gpu, recorder: &mut Recorder) {
     let volatile = sys::nvmlEccCounterType_enum_NVML_VOLATILE_ECC;
     let lifetime = sys::nvmlEccCounterType_enum_NVML_AGGREGATE_ECC;
     for (at, (kind, number)) in KINDS.into_iter().enumerate() {
@@ -66,72 +66,73 @@ fn errors(gpu: &mut Gpu, sheet: &mut Sheet) {
             ["ecc_uncorrected", "ecc_lifetime_uncorrected"],
         ][at];
         let error_type = || (key::ERROR_TYPE, kind.into());
-        if let Some(count) = gpu.ask(field, sheet, |device| device.total_ecc_errors(number, volatile)) {
-            sheet.count(&hw::ERRORS, gpu, [hw_type(), error_type()], count);
+        if let Some(count) = gpu.ask(field, recorder, |device| device.total_ecc_errors(number, volatile)) {
+            recorder.count(&hw::ERRORS, &gpu.label, [hw_type(), error_type()], count);
         }
-        if let Some(count) = gpu.ask(lifetime_field, sheet, |device| {
+        if let Some(count) = gpu.ask(lifetime_field, recorder, |device| {
             device.total_ecc_errors(number, lifetime)
         }) {
-            sheet.whole(&nvidia::ECC_LIFETIME_ERRORS, gpu, [error_type()], count);
+            recorder.whole(&nvidia::ECC_LIFETIME_ERRORS, &gpu.label, [error_type()], count);
         }
         for (location, name, fields) in LOCATIONS {
-            let count = gpu.ask(fields[at], sheet, |device| {
+            let count = gpu.ask(fields[at], recorder, |device| {
                 device.memory_errors(number, volatile, location)
             });
             if let Some(count) = count {
                 let location = (key::NVIDIA_MEMORY_LOCATION, name.into());
-                sheet.count(&nvidia::ECC_ERRORS, gpu, [error_type(), location], count);
+                recorder.count(&nvidia::ECC_ERRORS, &gpu.label, [error_type(), location], count);
             }
         }
     }
 }
 
-fn rows(gpu: &mut Gpu, sheet: &mut Sheet) {
-    let Some([corrected, uncorrected, pending, failed]) = gpu.ask("remapped_rows", sheet, Device::remapped_rows) else {
+fn rows(gpu: &mut Gpu, recorder: &mut Recorder) {
+    let Some([corrected, uncorrected, pending, failed]) = gpu.ask("remapped_rows", recorder, Device::remapped_rows)
+    else {
         return;
     };
     for (kind, count) in [("corrected", corrected), ("uncorrected", uncorrected)] {
         let kind = (key::ERROR_TYPE, kind.into());
-        sheet.gauge(&nvidia::REMAPPED_ROWS, gpu, [kind], i64::from(count));
+        recorder.gauge(&nvidia::REMAPPED_ROWS, &gpu.label, [kind], i64::from(count));
     }
-    sheet.gauge(&nvidia::REMAPPED_ROWS_PENDING, gpu, [], i64::from(pending != 0));
-    sheet.gauge(&nvidia::REMAPPED_ROWS_FAILED, gpu, [], i64::from(failed != 0));
-    gpu.findings.needs_reset |= pending != 0;
-    gpu.findings.worn_out |= failed != 0;
+    recorder.gauge(&nvidia::REMAPPED_ROWS_PENDING, &gpu.label, [], i64::from(pending != 0));
+    recorder.gauge(&nvidia::REMAPPED_ROWS_FAILED, &gpu.label, [], i64::from(failed != 0));
+    gpu.health.needs_reset |= pending != 0;
+    gpu.health.worn_out |= failed != 0;
 }
 
-fn pages(gpu: &mut Gpu, sheet: &mut Sheet) {
+fn pages(gpu: &mut Gpu, recorder: &mut Recorder) {
     let fields = [
         ("retired_corrected", field(sys::field_id::NVML_FI_DEV_RETIRED_SBE)),
         ("retired_uncorrected", field(sys::field_id::NVML_FI_DEV_RETIRED_DBE)),
         ("retired_pending", field(sys::field_id::NVML_FI_DEV_RETIRED_PENDING)),
     ];
-    let [corrected, uncorrected, pending] = gpu.ask_fields(fields, sheet);
+    let [corrected, uncorrected, pending] = gpu.ask_fields(fields, recorder);
     for (kind, value) in [("corrected", corrected), ("uncorrected", uncorrected)] {
         if let Some(count) = value.and_then(Number::count) {
             let kind = (key::ERROR_TYPE, kind.into());
-            sheet.whole(&nvidia::RETIRED_PAGES, gpu, [kind], count);
+            recorder.whole(&nvidia::RETIRED_PAGES, &gpu.label, [kind], count);
         }
     }
     if let Some(pending) = pending.and_then(Number::count) {
-        sheet.gauge(&nvidia::RETIRED_PAGES_PENDING, gpu, [], i64::from(pending != 0));
-        gpu.findings.needs_reset |= pending != 0;
+        recorder.gauge(&nvidia::RETIRED_PAGES_PENDING, &gpu.label, [], i64::from(pending != 0));
+        gpu.health.needs_reset |= pending != 0;
     }
 }
 
 /// What the driver wants to be done (nvml.h 13.5, `nvmlDeviceGpuRecoveryAction_t`; driver 560 and newer).
-fn recovery(gpu: &mut Gpu, sheet: &mut Sheet) {
+fn recovery(gpu: &mut Gpu, recorder: &mut Recorder) {
     let fields = [(
         "recovery_action",
         field(sys::field_id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION),
     )];
-    let [action] = gpu.ask_fields(fields, sheet);
+    let [action] = gpu.ask_fields(fields, recorder);
     match action.and_then(Number::count) {
         None | Some(0) => {}
         // Drain, drain and reset, recover the IMEX domain: work that runs goes on.
-        Some(3..=5) => gpu.findings.needs_reset = true,
+        Some(3..=5) => gpu.health.needs_reset = true,
         // Reset the GPU, its bus, or the host.
-        Some(_) => gpu.findings.must_reset = true,
+        Some(_) => gpu.health.must_reset = true,
     }
 }
 

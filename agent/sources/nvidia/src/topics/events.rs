@@ -1,5 +1,4 @@
 //! XIDs: faults that the driver reports as events, counted from when they are watched.
-#![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,15 +6,13 @@ use std::sync::Arc;
 use super::features;
 use super::mig;
 use crate::gpu::Gpu;
-use crate::nvml::sys::{self, nvmlEventSet_t};
-use crate::nvml::{Code, Device, NvmlError, OrOlder, call};
-use crate::sheet::Sheet;
+use crate::nvml::{Xid, XidEvents};
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::{hw, nvidia_parts};
 use accelscope_core::metric::{Attributes, Point, Timestamp, key};
 
 const FIELD: &str = "xid_events";
-const XID: u64 = sys::nvmlEventTypeXidCriticalError as u64;
 /// Most events of one GPU in one reading. A GPU that reports more waits for the next: the driver keeps them.
 const MOST_EVENTS: usize = 4096;
 /// Most totals that are kept: GPUs times codes times instances.
@@ -34,10 +31,10 @@ struct Total {
 /// Counts XIDs. A set of events a GPU, so that one that is lost hides none of the others'.
 #[derive(Default)]
 pub(super) struct Events {
-    sets: HashMap<Arc<str>, Set>,
+    sets: HashMap<Arc<str>, XidEvents>,
     /// Since when each GPU was first watched.
     since: HashMap<Arc<str>, Timestamp>,
-    /// Kept whatever becomes of the GPU: an XID is often the last that is heard of it.
+    /// Kept when the GPU is lost: an XID is often its last sign.
     totals: BTreeMap<Fault, Total>,
 }
 
@@ -46,13 +43,13 @@ impl Topic for Events {
         "events"
     }
 
-    /// First of all: XIDs are what one needs most when something hangs.
-    fn begin(&mut self, sheet: &mut Sheet) {
+    /// First of all: XIDs explain what hangs later.
+    fn begin(&mut self, recorder: &mut Recorder) {
         let watched: Vec<Arc<str>> = self.sets.keys().cloned().collect();
         for uuid in watched {
-            self.drain(&uuid, sheet);
+            self.drain(&uuid, recorder);
         }
-        let time = sheet.now();
+        let time = recorder.now();
         for ((uuid, xid, gpu, compute), total) in &self.totals {
             let label = Attributes::new(
                 mig::ids(*gpu, *compute)
@@ -67,37 +64,34 @@ impl Topic for Events {
                 time,
                 start,
             };
-            sheet.push(point(
+            recorder.push(point(
                 &hw::ERRORS,
                 label.with(count),
                 total.count.into(),
                 Some(total.start),
             ));
             let last = total.last.unix_nanos() as f64 / 1e9;
-            sheet.push(point(&nvidia_parts::XID_LAST_SEEN, label, last.into(), None));
+            recorder.push(point(&nvidia_parts::XID_LAST_SEEN, label, last.into(), None));
         }
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         let uuid = Arc::clone(&gpu.uuid);
         if let Some(device) = gpu.device
-            && self
-                .sets
-                .get(&uuid)
-                .is_some_and(|set| set.device.handle() != device.handle())
+            && self.sets.get(&uuid).is_some_and(|events| !events.are_of(device))
         {
             // It is another device to the library: it was reset or came back.
             self.sets.remove(&uuid);
         }
         if !self.sets.contains_key(&uuid)
-            && let Some(set) = gpu.ask(FIELD, sheet, Set::watch)
+            && let Some(set) = gpu.ask(FIELD, recorder, XidEvents::register)
         {
-            let now = sheet.now();
+            let now = recorder.now();
             self.sets.insert(Arc::clone(&uuid), set);
             self.since.entry(Arc::clone(&uuid)).or_insert(now);
         }
         let is_watched = self.sets.contains_key(&uuid);
-        features::tell(gpu, sheet, "xid", FIELD, is_watched);
+        features::record_read(gpu, recorder, "xid", FIELD, is_watched);
     }
 
     fn carry(&self) -> Option<serde_json::Value> {
@@ -127,19 +121,19 @@ impl Topic for Events {
 }
 
 impl Events {
-    /// Takes what has happened on that GPU, even if it is lost by now.
-    fn drain(&mut self, uuid: &Arc<str>, sheet: &mut Sheet) {
+    /// Takes the events of that GPU, even if it is lost by now.
+    fn drain(&mut self, uuid: &Arc<str>, recorder: &mut Recorder) {
         for _ in 0..MOST_EVENTS {
             let Some(set) = self.sets.get(uuid) else { return };
             match set.next() {
-                Ok(Some(event)) => self.count(uuid, event, sheet),
+                Ok(Some(event)) => self.count(uuid, event, recorder),
                 Ok(None) => return,
                 Err(error) => {
-                    sheet.skip(format!("{FIELD}.{}", error.code.as_str()));
+                    recorder.skip(format!("{FIELD}.{}", error.code.as_str()));
                     if error.code.ends_process() {
-                        sheet.fail(error);
+                        recorder.fail(error);
                     }
-                    // A lost GPU's set may still have something to tell later; any other failure leaves it undefined.
+                    // A lost GPU's set may have events later; any other failure leaves it undefined.
                     if !error.code.is_lost() {
                         self.sets.remove(uuid);
                     }
@@ -147,14 +141,14 @@ impl Events {
                 }
             }
         }
-        sheet.skip(format!("{FIELD}.too_many"));
+        recorder.skip(format!("{FIELD}.too_many"));
     }
 
-    fn count(&mut self, uuid: &Arc<str>, event: Event, sheet: &mut Sheet) {
-        let now = sheet.now();
-        let fault = (Arc::clone(uuid), event.xid, event.gpu_instance, event.compute_instance);
+    fn count(&mut self, uuid: &Arc<str>, event: Xid, recorder: &mut Recorder) {
+        let now = recorder.now();
+        let fault = (Arc::clone(uuid), event.code, event.gpu_instance, event.compute_instance);
         if self.totals.len() >= MOST_TOTALS && !self.totals.contains_key(&fault) {
-            sheet.skip("xid_series_limit");
+            recorder.skip("xid_series_limit");
             return;
         }
         let start = self.since.get(uuid).copied().unwrap_or(now);
@@ -165,81 +159,5 @@ impl Events {
         });
         total.count += 1;
         total.last = now;
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Event {
-    xid: i64,
-    gpu_instance: Option<u32>,
-    compute_instance: Option<u32>,
-}
-
-/// Events of one GPU.
-struct Set {
-    device: Device,
-    handle: nvmlEventSet_t,
-}
-
-// SAFETY: an opaque number for the library, which may be called by any thread.
-unsafe impl Send for Set {}
-
-impl Set {
-    fn watch(device: Device) -> Result<Self, NvmlError> {
-        let mut handle = std::ptr::null_mut();
-        // SAFETY: it writes one handle.
-        unsafe { call!(device.nvml(), nvmlEventSetCreate(&raw mut handle)) }?;
-        // Freed when registering fails.
-        let set = Self { device, handle };
-        // SAFETY: both handles are the library's.
-        unsafe {
-            call!(
-                device.nvml(),
-                nvmlDeviceRegisterEvents(device.handle(), XID, set.handle)
-            )
-        }?;
-        Ok(set)
-    }
-
-    /// The next XID, without waiting for one.
-    fn next(&self) -> Result<Option<Event>, NvmlError> {
-        loop {
-            let mut data = sys::nvmlEventData_t {
-                device: std::ptr::null_mut(),
-                eventType: 0,
-                eventData: 0,
-                gpuInstanceId: u32::MAX,
-                computeInstanceId: u32::MAX,
-            };
-            let nvml = self.device.nvml();
-            // SAFETY: the handle is the library's. The older function leaves the last two fields alone.
-            let answer = unsafe {
-                call!(nvml, nvmlEventSetWait_v2(self.handle, &raw mut data, 0))
-                    .or_older(|| call!(nvml, nvmlEventSetWait(self.handle, &raw mut data, 0)))
-            };
-            match answer {
-                Ok(()) if data.eventType & XID == 0 => {}
-                Ok(()) => {
-                    let instance = |id: u32| (id != u32::MAX).then_some(id);
-                    return Ok(Some(Event {
-                        xid: data.eventData.cast_signed(),
-                        gpu_instance: instance(data.gpuInstanceId),
-                        compute_instance: instance(data.computeInstanceId),
-                    }));
-                }
-                Err(error) if error.code == Code::Timeout => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-impl Drop for Set {
-    fn drop(&mut self) {
-        // SAFETY: the handle is the library's and used no more.
-        let freed = unsafe { call!(self.device.nvml(), nvmlEventSetFree(self.handle)) };
-        if let Err(error) = freed {
-            tracing::debug!(%error, "a set of events was not freed");
-        }
     }
 }

@@ -1,26 +1,32 @@
-//! Whether a GPU can tell something at all: what it cannot is absent everywhere else, and here one sees why.
+//! Which features a GPU supports: the metrics of the others are absent, and this metric shows why.
 
 use crate::gpu::Gpu;
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use accelscope_core::metric::catalogue::nvidia_parts;
 use accelscope_core::metric::key;
 
-/// Tells it, where the reading `field` worked or was refused for good; a passing failure says nothing.
-pub(super) fn tell(gpu: &Gpu, sheet: &mut Sheet, feature: &'static str, field: &'static str, worked: bool) {
+/// Records it where the reading `field` worked or is not supported; after another failure it is not known.
+pub(super) fn record_read(
+    gpu: &Gpu,
+    recorder: &mut Recorder,
+    feature: &'static str,
+    field: &'static str,
+    worked: bool,
+) {
     if worked || gpu.refuses(field) {
-        say(gpu, sheet, feature, worked);
+        record(gpu, recorder, feature, worked);
     }
 }
 
-/// Tells it, but not of a GPU that answers nothing.
-pub(super) fn say(gpu: &Gpu, sheet: &mut Sheet, feature: &'static str, is_supported: bool) {
-    if gpu.findings.lost || gpu.findings.hangs {
+/// Records it, but not of a GPU that does not answer.
+pub(super) fn record(gpu: &Gpu, recorder: &mut Recorder, feature: &'static str, is_supported: bool) {
+    if gpu.health.lost || gpu.health.suspended {
         return;
     }
     let feature = (key::NVIDIA_FEATURE, feature.into());
-    sheet.gauge(
+    recorder.gauge(
         &nvidia_parts::FEATURE_SUPPORTED,
-        gpu,
+        &gpu.label,
         [feature],
         i64::from(is_supported),
     );

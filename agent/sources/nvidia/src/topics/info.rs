@@ -1,11 +1,11 @@
-//! Who the GPU is.
+//! Identity of the GPU.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::gpu::Gpu;
 use crate::nvml::{Device, Nvml, sys};
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::nvidia;
 use accelscope_core::metric::{Attribute, key};
@@ -30,12 +30,14 @@ impl Info {
         }
     }
 
-    fn look(gpu: &mut Gpu, sheet: &mut Sheet) -> Vec<Attribute> {
-        let model = gpu.ask("name", sheet, Device::name).flatten();
-        let serial = gpu.ask("serial", sheet, Device::serial).flatten();
-        let vbios = gpu.ask("vbios_version", sheet, Device::vbios_version).flatten();
-        let part = gpu.ask("board_part_number", sheet, Device::board_part_number).flatten();
-        let architecture = gpu.ask("architecture", sheet, Device::architecture);
+    fn look(gpu: &mut Gpu, recorder: &mut Recorder) -> Vec<Attribute> {
+        let model = gpu.ask("name", recorder, Device::name).flatten();
+        let serial = gpu.ask("serial", recorder, Device::serial).flatten();
+        let vbios = gpu.ask("vbios_version", recorder, Device::vbios_version).flatten();
+        let part = gpu
+            .ask("board_part_number", recorder, Device::board_part_number)
+            .flatten();
+        let architecture = gpu.ask("architecture", recorder, Device::architecture);
         let texts = [
             (key::HW_NAME, gpu.minor.map(|minor| format!("nvidia{minor}"))),
             (key::HW_MODEL, model),
@@ -64,18 +66,18 @@ impl Topic for Info {
         "info"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         if !self.of_gpus.contains_key(&gpu.uuid) {
-            let of_gpu = Self::look(gpu, sheet);
-            // What a lost GPU could not tell is asked again when it is back.
-            if gpu.findings.lost {
+            let of_gpu = Self::look(gpu, recorder);
+            // A lost GPU is read again when it is back.
+            if gpu.health.lost {
                 return;
             }
             self.of_gpus.insert(Arc::clone(&gpu.uuid), of_gpu);
         }
         let of_gpu = self.of_gpus.get(&gpu.uuid).into_iter().flatten();
         let attributes: Vec<Attribute> = self.of_library.iter().chain(of_gpu).cloned().collect();
-        sheet.gauge(&nvidia::DEVICE_INFO, gpu, attributes, 1i64);
+        recorder.gauge(&nvidia::DEVICE_INFO, &gpu.label, attributes, 1i64);
     }
 }
 

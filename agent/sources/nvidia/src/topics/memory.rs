@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::nvml::Device;
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::{hw, nvidia};
 
@@ -13,21 +13,21 @@ impl Topic for Memory {
         "memory"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        let Some(memory) = gpu.ask("memory", sheet, Device::memory) else {
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        let Some(memory) = gpu.ask("memory", recorder, Device::memory) else {
             return;
         };
-        // Boards that share the host's memory (Grace, Jetson) may tell of none.
+        // Boards that share the host's memory (Grace, Jetson) may report none.
         if memory.total == 0 || memory.used > memory.total {
-            sheet.skip("memory.out_of_range");
+            recorder.skip("memory.out_of_range");
             return;
         }
-        sheet.whole(&hw::GPU_MEMORY_LIMIT, gpu, [], memory.total);
-        sheet.whole(&hw::GPU_MEMORY_USAGE, gpu, [], memory.used);
+        recorder.whole(&hw::GPU_MEMORY_LIMIT, &gpu.label, [], memory.total);
+        recorder.whole(&hw::GPU_MEMORY_USAGE, &gpu.label, [], memory.used);
         let share = memory.used as f64 / memory.total as f64;
-        sheet.gauge(&hw::GPU_MEMORY_UTILIZATION, gpu, [], share);
+        recorder.gauge(&hw::GPU_MEMORY_UTILIZATION, &gpu.label, [], share);
         if let Some(reserved) = memory.reserved {
-            sheet.whole(&nvidia::MEMORY_RESERVED, gpu, [], reserved);
+            recorder.whole(&nvidia::MEMORY_RESERVED, &gpu.label, [], reserved);
         }
     }
 }

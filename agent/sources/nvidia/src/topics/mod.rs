@@ -1,4 +1,5 @@
 //! The topics that are read of every GPU, in this order.
+#![forbid(unsafe_code)]
 
 mod clocks;
 mod ecc;
@@ -22,17 +23,17 @@ use super::nvml::Nvml;
 use super::topic::Topic;
 use accelscope_core::host::HostRoots;
 
-/// What a topic may need when it is made.
+/// What the topics are made from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) nvml: Nvml,
     pub(super) roots: &'a HostRoots,
 }
 
-/// All of them. The cheap and telling ones come first: what hangs later loses less.
+/// All of them. The cheap and important ones come first: a later hang costs less.
 pub(super) fn all(context: Context<'_>) -> Vec<Box<dyn Topic>> {
     vec![
-        // First, since a GPU that is about to be lost says so here.
+        // First, since it reports a GPU that is about to be lost.
         Box::new(events::Events::default()),
         Box::new(info::Info::new(context.nvml)),
         Box::new(utilization::Utilization),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::gpu::Gpu;
 use crate::nvml::{ALL_LINKS, Field, Number, NvmlError, sys, sys::field_id};
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::nvidia;
 use accelscope_core::metric::key;
@@ -30,7 +30,7 @@ const ERRORS: [(&str, u32); 6] = [
     ),
 ];
 
-/// Which fields of which links a GPU has told.
+/// The fields and links that each GPU has.
 #[derive(Default)]
 pub(super) struct NvLink {
     of_gpus: HashMap<Arc<str>, Vec<(u32, Kind, Field)>>,
@@ -47,22 +47,22 @@ impl Topic for NvLink {
         "nvlink"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        bytes(gpu, sheet);
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        bytes(gpu, recorder);
         if gpu.refuses("nvlink") {
             return;
         }
         let Some(fields) = self.of_gpus.get(&gpu.uuid) else {
-            self.probe(gpu, sheet);
+            self.probe(gpu, recorder);
             return;
         };
         let wanted: Vec<Field> = fields.iter().map(|(.., field)| *field).collect();
-        let values = gpu.ask("nvlink", sheet, |device| device.field_values(&wanted));
-        let told: Vec<_> = fields.iter().copied().zip(values.into_iter().flatten()).collect();
-        for ((link, kind, _), value) in told {
+        let values = gpu.ask("nvlink", recorder, |device| device.field_values(&wanted));
+        let read: Vec<_> = fields.iter().copied().zip(values.into_iter().flatten()).collect();
+        for ((link, kind, _), value) in read {
             match value {
-                Ok(value) => tell(gpu, link, kind, value, sheet),
-                Err(error) => lost(gpu, error, sheet),
+                Ok(value) => record(gpu, link, kind, value, recorder),
+                Err(error) => lost(gpu, error, recorder),
             }
         }
     }
@@ -70,7 +70,7 @@ impl Topic for NvLink {
 
 impl NvLink {
     /// All fields of all links once: most GPUs have none, and each generation counts other errors.
-    fn probe(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+    fn probe(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         let mut known = Vec::new();
         for (name, links) in LINKS {
             let states = links
@@ -82,7 +82,7 @@ impl NvLink {
                 .map(|(scope, kind, id)| (scope, kind, Field { id, scope }))
                 .collect();
             let wanted: Vec<Field> = all.iter().map(|(.., field)| *field).collect();
-            let Some(values) = gpu.ask(name, sheet, |device| device.field_values(&wanted)) else {
+            let Some(values) = gpu.ask(name, recorder, |device| device.field_values(&wanted)) else {
                 if gpu.refuses(name) {
                     break;
                 }
@@ -93,27 +93,27 @@ impl NvLink {
                 match value {
                     Ok(value) => {
                         known.push((link, kind, field));
-                        tell(gpu, link, kind, value, sheet);
+                        record(gpu, link, kind, value, recorder);
                     }
-                    // Another generation's, or a link that there is not; which of the two is told by different codes.
-                    Err(error) => gpu.findings.lost |= error.code.is_lost(),
+                    // Another generation's, or a link that there is not; drivers differ in the code for either.
+                    Err(error) => gpu.health.lost |= error.code.is_lost(),
                 }
             }
         }
-        if known.is_empty() && !gpu.findings.lost {
+        if known.is_empty() && !gpu.health.lost {
             gpu.refuse("nvlink");
-        } else if !gpu.findings.lost {
+        } else if !gpu.health.lost {
             self.of_gpus.insert(Arc::clone(&gpu.uuid), known);
         }
     }
 }
 
-fn lost(gpu: &mut Gpu, error: NvmlError, sheet: &mut Sheet) {
-    gpu.findings.lost |= error.code.is_lost();
-    sheet.skip(format!("nvlink.{}", error.code.as_str()));
+fn lost(gpu: &mut Gpu, error: NvmlError, recorder: &mut Recorder) {
+    gpu.health.lost |= error.code.is_lost();
+    recorder.skip(format!("nvlink.{}", error.code.as_str()));
 }
 
-fn tell(gpu: &Gpu, link: u32, kind: Kind, value: Number, sheet: &mut Sheet) {
+fn record(gpu: &Gpu, link: u32, kind: Kind, value: Number, recorder: &mut Recorder) {
     let Some(value) = value.count() else { return };
     let of_link = (key::NVIDIA_NVLINK, link.into());
     match kind {
@@ -121,29 +121,34 @@ fn tell(gpu: &Gpu, link: u32, kind: Kind, value: Number, sheet: &mut Sheet) {
             // A link that sleeps to save power awakes by itself.
             let up = [sys::NVML_NVLINK_STATE_ACTIVE, sys::NVML_NVLINK_STATE_SLEEP];
             let is_up = up.iter().any(|state| value == u64::from(*state));
-            sheet.gauge(&nvidia::NVLINK_UP, gpu, [of_link], i64::from(is_up));
+            recorder.gauge(&nvidia::NVLINK_UP, &gpu.label, [of_link], i64::from(is_up));
         }
         Kind::Error(kind) => {
             let more = [of_link, (key::ERROR_TYPE, kind.into())];
-            sheet.count(&nvidia::NVLINK_ERRORS, gpu, more, value);
+            recorder.count(&nvidia::NVLINK_ERRORS, &gpu.label, more, value);
         }
     }
 }
 
 /// Of all links together, in KiB.
-fn bytes(gpu: &mut Gpu, sheet: &mut Sheet) {
+fn bytes(gpu: &mut Gpu, recorder: &mut Recorder) {
     let field = |id| Field { id, scope: ALL_LINKS };
     let [transmitted, received] = gpu.ask_fields(
         [
             ("nvlink_tx", field(field_id::NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX)),
             ("nvlink_rx", field(field_id::NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX)),
         ],
-        sheet,
+        recorder,
     );
     for (direction, value) in [("transmit", transmitted), ("receive", received)] {
         if let Some(kibibytes) = value.and_then(Number::count) {
             let direction = (key::NETWORK_IO_DIRECTION, direction.into());
-            sheet.count(&nvidia::NVLINK_IO, gpu, [direction], kibibytes.saturating_mul(KIB));
+            recorder.count(
+                &nvidia::NVLINK_IO,
+                &gpu.label,
+                [direction],
+                kibibytes.saturating_mul(KIB),
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::gpu::Gpu;
 use crate::nvml::{Device, Field, Number, NvmlError, sys::field_id};
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue::{hw, nvidia};
@@ -53,7 +53,7 @@ impl Topic for Pcie {
         "pcie"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         let link: [(&'static Instrument, &'static str, Ask); 4] = [
             (
                 &nvidia::PCIE_LINK_GENERATION,
@@ -74,30 +74,35 @@ impl Topic for Pcie {
         ];
         for (instrument, field, ask) in link {
             // 0 is a link that is no PCIe.
-            if let Some(value) = gpu.ask(field, sheet, ask).filter(|value| (1..=1024).contains(value)) {
-                sheet.gauge(instrument, gpu, [], i64::from(value));
+            if let Some(value) = gpu.ask(field, recorder, ask).filter(|value| (1..=1024).contains(value)) {
+                recorder.gauge(instrument, &gpu.label, [], i64::from(value));
             }
         }
-        if let Some(replays) = gpu.ask("pcie_replays", sheet, Device::pcie_replay_counter) {
-            sheet.count(&nvidia::PCIE_REPLAYS, gpu, [], replays.into());
+        if let Some(replays) = gpu.ask("pcie_replays", recorder, Device::pcie_replay_counter) {
+            recorder.count(&nvidia::PCIE_REPLAYS, &gpu.label, [], replays.into());
         }
         let [transmitted, received] = gpu.ask_fields(
             [
                 ("pcie_tx", field(field_id::NVML_FI_DEV_PCIE_COUNT_TX_BYTES)),
                 ("pcie_rx", field(field_id::NVML_FI_DEV_PCIE_COUNT_RX_BYTES)),
             ],
-            sheet,
+            recorder,
         );
         for (direction, value) in [("transmit", transmitted), ("receive", received)] {
             if let Some(bytes) = value.and_then(Number::count) {
                 let direction = (key::NETWORK_IO_DIRECTION, direction.into());
-                sheet.count(&hw::GPU_IO, gpu, [direction], bytes);
+                recorder.count(&hw::GPU_IO, &gpu.label, [direction], bytes);
             }
         }
-        let errors = gpu.ask_fields(ERRORS.map(|(_, name, id)| (name, field(id))), sheet);
+        let errors = gpu.ask_fields(ERRORS.map(|(_, name, id)| (name, field(id))), recorder);
         for ((kind, ..), value) in ERRORS.iter().zip(errors) {
             if let Some(count) = value.and_then(Number::count) {
-                sheet.count(&nvidia::PCIE_ERRORS, gpu, [(key::ERROR_TYPE, (*kind).into())], count);
+                recorder.count(
+                    &nvidia::PCIE_ERRORS,
+                    &gpu.label,
+                    [(key::ERROR_TYPE, (*kind).into())],
+                    count,
+                );
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::nvml::{Device, NvmlError};
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::{hw, nvidia};
 use accelscope_core::metric::{Attribute, key};
@@ -19,12 +19,12 @@ impl Topic for Power {
         "power"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        if let Some(watts) = gpu.ask("power", sheet, Device::power_usage).and_then(watts) {
-            sheet.gauge(&hw::POWER, gpu, [hw_type()], watts);
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        if let Some(watts) = gpu.ask("power", recorder, Device::power_usage).and_then(watts) {
+            recorder.gauge(&hw::POWER, &gpu.label, [hw_type()], watts);
         }
-        if let Some(millijoules) = gpu.ask("energy", sheet, Device::total_energy_consumption) {
-            sheet.total(&hw::ENERGY, gpu, [hw_type()], millijoules as f64 / 1000.0);
+        if let Some(millijoules) = gpu.ask("energy", recorder, Device::total_energy_consumption) {
+            recorder.total(&hw::ENERGY, &gpu.label, [hw_type()], millijoules as f64 / 1000.0);
         }
         let limits: [(&str, &'static str, Ask); 3] = [
             ("enforced", "enforced_power_limit", Device::enforced_power_limit),
@@ -32,9 +32,9 @@ impl Topic for Power {
             ("default", "default_power_limit", Device::default_power_limit),
         ];
         for (kind, field, ask) in limits {
-            if let Some(watts) = gpu.ask(field, sheet, ask).and_then(watts) {
+            if let Some(watts) = gpu.ask(field, recorder, ask).and_then(watts) {
                 let kind = (key::NVIDIA_POWER_LIMIT, kind.into());
-                sheet.gauge(&nvidia::POWER_LIMIT, gpu, [kind], watts);
+                recorder.gauge(&nvidia::POWER_LIMIT, &gpu.label, [kind], watts);
             }
         }
     }

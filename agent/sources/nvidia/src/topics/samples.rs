@@ -1,21 +1,16 @@
 //! The driver's own samples of how busy a GPU is, taken several times a second: bursts that a mean hides.
-#![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::features;
 use crate::gpu::Gpu;
-use crate::nvml::sys::{self, nvmlSample_t};
-use crate::nvml::{Code, Device, NvmlError, call};
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::nvidia_parts::{self, SHARES};
 use accelscope_core::metric::{Histogram, Point, Timestamp, Value};
 
 const FIELD: &str = "utilization_samples";
-/// Most samples in one call: the driver keeps about a hundred.
-const MOST: u32 = 16 * 1024;
 /// How far the first reading's maximum looks back, in microseconds.
 const FIRST: u64 = 1_000_000;
 /// A sample from further in the future than this shows that a clock was set back.
@@ -58,25 +53,25 @@ impl Topic for Samples {
         "samples"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        let now = sheet.now();
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        let now = recorder.now();
         let micros = now.unix_nanos() / 1000;
         let before = self
             .of_gpus
             .get(&gpu.uuid)
             .filter(|before| before.seen <= micros + SKEW);
         let since = before.map_or(0, |before| before.seen);
-        let Some(samples) = gpu.ask(FIELD, sheet, |device| newer(device, since)) else {
-            features::tell(gpu, sheet, FIELD, FIELD, false);
+        let Some(samples) = gpu.ask(FIELD, recorder, |device| device.utilization_samples(since)) else {
+            features::record_read(gpu, recorder, FIELD, FIELD, false);
             return;
         };
-        features::tell(gpu, sheet, FIELD, FIELD, true);
+        features::record_read(gpu, recorder, FIELD, FIELD, true);
         let most = self.take(gpu, &samples, now);
         if let Some(most) = most {
-            sheet.gauge(&nvidia_parts::GPU_UTILIZATION_MAX, gpu, [], most);
+            recorder.gauge(&nvidia_parts::GPU_UTILIZATION_MAX, &gpu.label, [], most);
         }
         if let Some(distribution) = self.of_gpus.get(&gpu.uuid) {
-            sheet.push(Point {
+            recorder.push(Point {
                 instrument: &nvidia_parts::GPU_UTILIZATION_DISTRIBUTION,
                 attributes: Arc::new(gpu.label.clone()),
                 owner: None,
@@ -115,10 +110,10 @@ impl Topic for Samples {
 }
 
 impl Samples {
-    /// Counts what is new, and tells the largest share since the reading before.
+    /// Counts the new samples and returns the largest ratio since the previous reading.
     ///
-    /// Nothing is counted in the first reading of a GPU: what is in the driver's buffer then may have been counted by
-    /// the process before this one.
+    /// Nothing is counted in the first reading of a GPU: the samples in the driver's buffer may have been counted by the
+    /// process before this one.
     fn take(&mut self, gpu: &Gpu, samples: &[(u64, u32)], now: Timestamp) -> Option<f64> {
         let latest = now.unix_nanos() / 1000 + SKEW;
         let timely = samples.iter().filter(|(time, _)| *time <= latest);
@@ -149,53 +144,6 @@ impl Samples {
             .for_each(|(_, share)| see(share));
         most
     }
-}
-
-/// Samples after `since` (microseconds since the Unix epoch) with their percentages; none where there are no new ones.
-fn newer(device: Device, since: u64) -> Result<Vec<(u64, u32)>, NvmlError> {
-    let kind = sys::nvmlSamplingType_enum_NVML_GPU_UTILIZATION_SAMPLES;
-    let mut value_type = 0;
-    let mut ask = |count: &mut u32, to: *mut nvmlSample_t| {
-        // SAFETY: there is room for `count` samples, or `to` is null and only the count is written.
-        unsafe {
-            call!(
-                device.nvml(),
-                nvmlDeviceGetSamples(device.handle(), kind, since, &raw mut value_type, &raw mut *count, to)
-            )
-        }
-    };
-    let none = |error: NvmlError| {
-        if error.code == Code::NotFound {
-            Ok(())
-        } else {
-            Err(error)
-        }
-    };
-    let mut count = 0;
-    ask(&mut count, std::ptr::null_mut()).or_else(none)?;
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    // Some more for those that are taken meanwhile.
-    count = count.saturating_add(16).min(MOST);
-    let empty = nvmlSample_t {
-        timeStamp: 0,
-        sampleValue: sys::nvmlValue_t { ullVal: 0 },
-    };
-    let mut samples = vec![empty; count as usize];
-    match ask(&mut count, samples.as_mut_ptr()) {
-        Ok(()) => samples.truncate(count as usize),
-        Err(error) => {
-            none(error)?;
-            samples.clear();
-        }
-    }
-    let percent = |sample: &nvmlSample_t| {
-        // SAFETY: the union was zeroed, and then written by the library; for utilization always an unsigned int
-        // (nvml.h 13.5, `nvmlDeviceGetSamples`).
-        (sample.timeStamp, unsafe { sample.sampleValue.uiVal })
-    };
-    Ok(samples.iter().map(percent).collect())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::nvml::{Device, Field, Number, sys};
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::{hw, nvidia};
 use accelscope_core::metric::{Attribute, key};
@@ -19,39 +19,39 @@ impl Topic for Thermal {
         "thermal"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        temperatures(gpu, sheet);
-        limits(gpu, sheet);
-        margin(gpu, sheet);
-        fans(gpu, sheet);
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        temperatures(gpu, recorder);
+        limits(gpu, recorder);
+        margin(gpu, recorder);
+        fans(gpu, recorder);
     }
 }
 
-fn temperatures(gpu: &mut Gpu, sheet: &mut Sheet) {
+fn temperatures(gpu: &mut Gpu, recorder: &mut Recorder) {
     let sensor = sys::nvmlTemperatureSensors_enum_NVML_TEMPERATURE_GPU;
     // The older function wraps below zero.
     let of_gpu = gpu
-        .ask("temperature", sheet, |device| device.temperature(sensor))
+        .ask("temperature", recorder, |device| device.temperature(sensor))
         .map(|celsius| i64::from(celsius.cast_signed()));
-    tell(gpu, "gpu", of_gpu, sheet);
+    record(gpu, "gpu", of_gpu, recorder);
     let fields = [("memory_temperature", field(sys::field_id::NVML_FI_DEV_MEMORY_TEMP))];
-    let [of_memory] = gpu.ask_fields(fields, sheet);
-    // 0 is what boards without such a sensor tell.
+    let [of_memory] = gpu.ask_fields(fields, recorder);
+    // 0 is what boards without such a sensor report.
     let of_memory = of_memory.and_then(Number::signed).filter(|celsius| *celsius != 0);
-    tell(gpu, "memory", of_memory, sheet);
+    record(gpu, "memory", of_memory, recorder);
 }
 
-fn tell(gpu: &Gpu, location: &'static str, celsius: Option<i64>, sheet: &mut Sheet) {
+fn record(gpu: &Gpu, location: &'static str, celsius: Option<i64>, recorder: &mut Recorder) {
     match celsius {
         Some(celsius) if celsius.abs() <= MOST_CELSIUS => {
-            sheet.gauge(&hw::TEMPERATURE, gpu, [sensor(location)], celsius as f64);
+            recorder.gauge(&hw::TEMPERATURE, &gpu.label, [sensor(location)], celsius as f64);
         }
-        Some(_) => sheet.skip("temperature.out_of_range"),
+        Some(_) => recorder.skip("temperature.out_of_range"),
         None => {}
     }
 }
 
-fn limits(gpu: &mut Gpu, sheet: &mut Sheet) {
+fn limits(gpu: &mut Gpu, recorder: &mut Recorder) {
     let limits = [
         (
             "limit_shutdown",
@@ -79,21 +79,21 @@ fn limits(gpu: &mut Gpu, sheet: &mut Sheet) {
         ),
     ];
     for (field, threshold, location, kind) in limits {
-        let celsius = gpu.ask(field, sheet, |device| device.temperature_threshold(threshold));
+        let celsius = gpu.ask(field, recorder, |device| device.temperature_threshold(threshold));
         // 0 is a limit that the board does not have.
         if let Some(celsius) = celsius.filter(|celsius| (1..=MOST_CELSIUS).contains(&i64::from(*celsius))) {
             let more = [sensor(location), (key::HW_LIMIT_TYPE, kind.into())];
-            sheet.gauge(&hw::TEMPERATURE_LIMIT, gpu, more, f64::from(celsius));
+            recorder.gauge(&hw::TEMPERATURE_LIMIT, &gpu.label, more, f64::from(celsius));
         }
     }
 }
 
 /// Ada and newer measure the distance to the first slowdown; their limits are distances too.
-fn margin(gpu: &mut Gpu, sheet: &mut Sheet) {
-    let Some(margin) = gpu.ask("temperature_margin", sheet, Device::margin_temperature) else {
+fn margin(gpu: &mut Gpu, recorder: &mut Recorder) {
+    let Some(margin) = gpu.ask("temperature_margin", recorder, Device::margin_temperature) else {
         return;
     };
-    sheet.gauge(&nvidia::TEMPERATURE_MARGIN, gpu, [], f64::from(margin));
+    recorder.gauge(&nvidia::TEMPERATURE_MARGIN, &gpu.label, [], f64::from(margin));
     let fields = [
         (
             "margin_shutdown",
@@ -108,40 +108,40 @@ fn margin(gpu: &mut Gpu, sheet: &mut Sheet) {
             field(sys::field_id::NVML_FI_DEV_TEMPERATURE_GPU_MAX_TLIMIT),
         ),
     ];
-    let values = gpu.ask_fields(fields, sheet);
+    let values = gpu.ask_fields(fields, recorder);
     for (value, kind) in values.into_iter().zip(["high.critical", "high.degraded", "throttled"]) {
         if let Some(celsius) = value.and_then(Number::signed).filter(|it| it.abs() <= MOST_CELSIUS) {
             let kind = (key::HW_LIMIT_TYPE, kind.into());
-            sheet.gauge(&nvidia::TEMPERATURE_MARGIN_LIMIT, gpu, [kind], celsius as f64);
+            recorder.gauge(&nvidia::TEMPERATURE_MARGIN_LIMIT, &gpu.label, [kind], celsius as f64);
         }
     }
 }
 
-fn fans(gpu: &mut Gpu, sheet: &mut Sheet) {
-    match gpu.ask("fans", sheet, Device::num_fans) {
+fn fans(gpu: &mut Gpu, recorder: &mut Recorder) {
+    match gpu.ask("fans", recorder, Device::num_fans) {
         Some(count) => {
             for fan in 0..count.min(MOST_FANS) {
-                let percent = gpu.ask("fan_speed", sheet, |device| device.fan_speed_of(fan));
-                tell_fan(gpu, fan, percent, sheet);
+                let percent = gpu.ask("fan_speed", recorder, |device| device.fan_speed_of(fan));
+                record_fan(gpu, fan, percent, recorder);
             }
         }
-        // Drivers before 510 do not tell how many; boards without a fan refuse.
+        // Drivers before 510 do not report how many; boards without a fan do not support it.
         None if gpu.refuses("fans") => {
-            let percent = gpu.ask("fan_speed", sheet, Device::fan_speed);
-            tell_fan(gpu, 0, percent, sheet);
+            let percent = gpu.ask("fan_speed", recorder, Device::fan_speed);
+            record_fan(gpu, 0, percent, recorder);
         }
         None => {}
     }
 }
 
-fn tell_fan(gpu: &Gpu, fan: u32, percent: Option<u32>, sheet: &mut Sheet) {
+fn record_fan(gpu: &Gpu, fan: u32, percent: Option<u32>, recorder: &mut Recorder) {
     // nvml.h: the speed that is wanted can be above 100 %.
     match percent {
         Some(percent) if percent <= 1000 => {
             let more = [sensor(&format!("fan{fan}"))];
-            sheet.gauge(&hw::FAN_SPEED_RATIO, gpu, more, f64::from(percent) / 100.0);
+            recorder.gauge(&hw::FAN_SPEED_RATIO, &gpu.label, more, f64::from(percent) / 100.0);
         }
-        Some(_) => sheet.skip("fan_speed.out_of_range"),
+        Some(_) => recorder.skip("fan_speed.out_of_range"),
         None => {}
     }
 }

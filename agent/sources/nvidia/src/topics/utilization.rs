@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 use crate::nvml::{Device, NvmlError};
-use crate::sheet::Sheet;
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::{hw, nvidia};
 use accelscope_core::metric::key;
@@ -16,12 +16,12 @@ impl Topic for Utilization {
         "utilization"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        if let Some(rates) = gpu.ask("utilization", sheet, Device::utilization_rates) {
-            tell(gpu, "general", rates.gpu, sheet);
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        if let Some(rates) = gpu.ask("utilization", recorder, Device::utilization_rates) {
+            record(gpu, "general", rates.gpu, recorder);
             match ratio(rates.memory) {
-                Some(share) => sheet.gauge(&nvidia::MEMORY_BANDWIDTH_UTILIZATION, gpu, [], share),
-                None => sheet.skip("memory_bandwidth.out_of_range"),
+                Some(share) => recorder.gauge(&nvidia::MEMORY_BANDWIDTH_UTILIZATION, &gpu.label, [], share),
+                None => recorder.skip("memory_bandwidth.out_of_range"),
             }
         }
         let units: [(&str, &'static str, Ask); 4] = [
@@ -31,21 +31,26 @@ impl Topic for Utilization {
             ("ofa", "ofa_utilization", Device::ofa_utilization),
         ];
         for (task, field, ask) in units {
-            if let Some((percent, _)) = gpu.ask(field, sheet, ask) {
-                tell(gpu, task, percent, sheet);
+            if let Some((percent, _)) = gpu.ask(field, recorder, ask) {
+                record(gpu, task, percent, recorder);
             }
         }
     }
 }
 
-fn tell(gpu: &Gpu, task: &'static str, percent: u32, sheet: &mut Sheet) {
+fn record(gpu: &Gpu, task: &'static str, percent: u32, recorder: &mut Recorder) {
     match ratio(percent) {
-        Some(share) => sheet.gauge(&hw::GPU_UTILIZATION, gpu, [(key::HW_GPU_TASK, task.into())], share),
-        None => sheet.skip("utilization.out_of_range"),
+        Some(share) => recorder.gauge(
+            &hw::GPU_UTILIZATION,
+            &gpu.label,
+            [(key::HW_GPU_TASK, task.into())],
+            share,
+        ),
+        None => recorder.skip("utilization.out_of_range"),
     }
 }
 
-/// More than all of the time is no reading.
+/// Absent where it is above 100 %, which is no valid value.
 fn ratio(percent: u32) -> Option<f64> {
     (percent <= 100).then(|| f64::from(percent) / 100.0)
 }

@@ -85,7 +85,7 @@ impl Kernel for Maps {
         self.inside.get_mut().retired.push(number);
     }
 
-    fn settle(&mut self, freed: &mut dyn FnMut(u32)) {
+    fn free_retired(&mut self, freed: &mut dyn FnMut(u32)) {
         let inside = self.inside.get_mut();
         for number in std::mem::take(&mut inside.retired) {
             inside.records.remove(&number);
@@ -112,7 +112,7 @@ impl Kernel for Maps {
 pub(super) struct Gone(pub(super) &'static [u32]);
 
 impl Threads for Gone {
-    fn is_there(&self, _: u32, thread: u32) -> bool {
+    fn exists(&self, _: u32, thread: u32) -> bool {
         !self.0.contains(&thread)
     }
 }

@@ -105,7 +105,7 @@ proptest! {
         outcomes in prop::collection::vec(prop::collection::vec(any::<bool>(), 0..40), 1..6),
         seed in any::<u64>(),
     ) {
-        let mut scene = Scene::new(places(&crate::families::OTHER, None));
+        let mut scene = Scene::new(devices(&crate::families::OTHER, None));
         scene.inside().records.insert(0, (ident(9, 1, "infer", PLAIN), Record::default()));
         let machine = Arc::new(Mutex::new(Machine::new(&outcomes, seed)));
         let inner = machine.clone();

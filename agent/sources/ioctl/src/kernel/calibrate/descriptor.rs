@@ -2,67 +2,70 @@
 
 use agent_ebpf::Offsets;
 
-use super::{Known, TASK, View, nearest};
+use super::cache::MemoryCache;
+use super::reference::Reference;
+use super::search::{TASK, nearest_to_start};
 
 /// Words of a `files_struct` and of an `fdtable` that are searched.
 const FILES: u64 = 160;
 const TABLE: u64 = 64;
 
-/// Addresses of the known files, in their order; empty where the way was not found.
-pub(super) fn find(view: &mut View<'_>, known: &Known, offsets: &mut Offsets) -> Vec<u64> {
+/// Addresses of the reference files, in their order; empty where the path to them was not found.
+pub(super) fn find(cache: &mut MemoryCache<'_>, reference: &Reference, offsets: &mut Offsets) -> Vec<u64> {
     let mut ways = Vec::new();
     for task_files in (0..TASK).step_by(8) {
-        let Some(files) = view.pointer(known.task + task_files) else {
+        let Some(files) = cache.pointer(reference.task + task_files) else {
             continue;
         };
         for files_fdt in (0..FILES).step_by(8) {
-            let Some(table) = view.pointer(files + files_fdt) else {
+            let Some(table) = cache.pointer(files + files_fdt) else {
                 continue;
             };
             for fdt_fd in (0..TABLE).step_by(8) {
-                let Some(entries) = view.pointer(table + fdt_fd) else {
+                let Some(entries) = cache.pointer(table + fdt_fd) else {
                     continue;
                 };
-                let Some(open) = open(view, known, entries) else {
+                let Some(open) = open(cache, reference, entries) else {
                     continue;
                 };
-                // It begins with their number in all kernels.
-                if !is_size(view.half(table), known) {
+                // In all kernels, the table begins with the number of entries.
+                if !is_size(cache.u32_at(table), reference) {
                     continue;
                 }
                 ways.push(([task_files, files_fdt, fdt_fd], files, entries, open));
             }
         }
     }
-    let Some(([task_files, files_fdt, fdt_fd], files, entries, open)) = nearest(ways, |(way, ..)| way[0]) else {
+    let Some(([task_files, files_fdt, fdt_fd], files, entries, open)) = nearest_to_start(ways, |(way, ..)| way[0])
+    else {
         return Vec::new();
     };
     offsets.task_files = task_files as u32;
     offsets.files_fdt = files_fdt as u32;
     offsets.fdt_fd = fdt_fd as u32;
     offsets.fdt_max_fds = 0;
-    // The first entries are within the structure, until they are too few.
+    // The first entries are part of the structure until more are needed.
     if let Some(within) = entries.checked_sub(files).filter(|within| *within < 1024) {
         offsets.files_fd_array = within as u32;
     }
     open
 }
 
-/// The files, if these can be the entries: a duplicate descriptor has the same file as its original, all others have
-/// files of their own.
-fn open(view: &mut View<'_>, known: &Known, entries: u64) -> Option<Vec<u64>> {
+/// The files, if this can be the array of entries: a duplicate descriptor has the same file as its original, all other
+/// descriptors have different files.
+fn open(cache: &mut MemoryCache<'_>, reference: &Reference, entries: u64) -> Option<Vec<u64>> {
     let mut files = Vec::new();
-    for file in &known.files {
-        files.push(view.pointer(entries + 8 * u64::from(file.descriptor))?);
+    for file in &reference.files {
+        files.push(cache.pointer(entries + 8 * u64::from(file.descriptor))?);
     }
-    let plain = known
+    let plain = reference
         .files
         .iter()
         .enumerate()
         .filter(|(_, file)| file.duplicate_of.is_none());
     let mut own: Vec<u64> = plain.map(|(index, _)| files[index]).collect();
     own.sort_unstable();
-    let duplicates = known
+    let duplicates = reference
         .files
         .iter()
         .zip(&files)
@@ -71,8 +74,8 @@ fn open(view: &mut View<'_>, known: &Known, entries: u64) -> Option<Vec<u64>> {
     (own.windows(2).all(|pair| pair[0] != pair[1]) && duplicates).then_some(files)
 }
 
-/// Whether that may be the number of entries: more than the highest descriptor, in words of bits.
-fn is_size(size: Option<u32>, known: &Known) -> bool {
-    let highest = known.files.iter().map(|file| file.descriptor).max().unwrap_or(0);
+/// Whether that may be the number of entries: more than the highest descriptor, and a multiple of 64.
+fn is_size(size: Option<u32>, reference: &Reference) -> bool {
+    let highest = reference.files.iter().map(|file| file.descriptor).max().unwrap_or(0);
     size.is_some_and(|size| size > highest && size <= 1 << 30 && size % 64 == 0)
 }

@@ -1,50 +1,34 @@
-//! Offsets without type information: the agent looks at its own task in the kernel and searches for what it knows.
+//! Offsets of kernel structures where the kernel has no type information: the agent reads its own task from kernel memory
+//! and searches it for values that it knows from user space ([`Reference`]).
 //!
-//! It knows much: which devices its descriptors are, inode numbers, names, its process id, when it started, its control
-//! groups. Each offset is one at which all of several known values stand, and the only such one; where there is none, or
-//! more than one, the offset stays unknown.
+//! Each offset is the only one at which all reference values are found; where there is none, or more than one, the offset
+//! stays unknown.
 
+mod cache;
 mod cgroup;
 mod descriptor;
 mod file;
-mod known;
-mod peek;
+mod reader;
+mod reference;
+mod search;
 mod task;
-mod view;
 
 use agent_ebpf::Offsets;
 
-pub(super) use self::known::{Known, KnownFile};
-pub(super) use self::known::{gather, wait_for_ticks};
-pub(super) use self::peek::Peeker;
-pub(super) use self::view::{Memory, View};
+use self::cache::{Memory, MemoryCache};
+pub(super) use self::reader::KernelReader;
+use self::reference::Reference;
+pub(super) use self::reference::{gather, wait_for_ticks};
 
-/// Bytes of a `task_struct` that are searched; with everything switched on it has some 14,000. Behind a smaller one there
-/// are other tasks, which is why the [`nearest`] way is taken.
-const TASK: u64 = 16 << 10;
-
-/// Everything that can be found for sure.
-pub(super) fn calibrate(memory: &mut dyn Memory, known: &Known) -> Offsets {
-    let mut view = View::new(memory);
+/// All offsets that are found without ambiguity.
+pub(super) fn calibrate(memory: &mut dyn Memory, reference: &Reference) -> Offsets {
+    let mut cache = MemoryCache::new(memory);
     let mut offsets = Offsets::UNKNOWN;
-    task::find(&mut view, known, &mut offsets);
-    let files = descriptor::find(&mut view, known, &mut offsets);
-    file::find(&mut view, known, &files, &mut offsets);
-    cgroup::find(&mut view, known, &mut offsets);
+    task::find(&mut cache, reference, &mut offsets);
+    let files = descriptor::find(&mut cache, reference, &mut offsets);
+    file::find(&mut cache, reference, &files, &mut offsets);
+    cgroup::find(&mut cache, reference, &mut offsets);
     offsets
-}
-
-/// The only item; nothing where there are several unlike ones.
-fn only<T: PartialEq>(found: impl IntoIterator<Item = T>) -> Option<T> {
-    let mut found = found.into_iter();
-    let first = found.next()?;
-    found.all(|other| other == first).then_some(first)
-}
-
-/// The only one of those that begin nearest to the beginning of the task.
-fn nearest<T: PartialEq>(found: Vec<T>, at: impl Fn(&T) -> u64) -> Option<T> {
-    let first = found.iter().map(&at).min()?;
-    only(found.into_iter().filter(|way| at(way) == first))
 }
 
 #[cfg(test)]

@@ -1,38 +1,42 @@
-//! What stands in the task itself.
+//! Fields of the `task_struct` itself.
 
 use agent_ebpf::Offsets;
 
-use super::{Known, TASK, View, nearest};
+use super::cache::MemoryCache;
+use super::reference::Reference;
+use super::search::{TASK, nearest_to_start};
 
-pub(super) fn find(view: &mut View<'_>, known: &Known, offsets: &mut Offsets) {
-    let task = known.task;
-    let (pid, tgid) = (known.pid_tgid as u32, (known.pid_tgid >> 32) as u32);
-    // `pid_t pid; pid_t tgid;` stand side by side in all kernels.
+pub(super) fn find(cache: &mut MemoryCache<'_>, reference: &Reference, offsets: &mut Offsets) {
+    let task = reference.task;
+    let (pid, tgid) = (reference.pid_tgid as u32, (reference.pid_tgid >> 32) as u32);
+    // `pid_t pid; pid_t tgid;` are adjacent in all kernels.
     let identity: Vec<u64> = (0..TASK)
         .step_by(4)
-        .filter(|at| view.half(task + at) == Some(pid) && view.half(task + at + 4) == Some(tgid))
+        .filter(|at| cache.u32_at(task + at) == Some(pid) && cache.u32_at(task + at + 4) == Some(tgid))
         .collect();
-    let comms: Vec<u64> = (0..TASK).filter(|at| view.says(task + at, &known.comm)).collect();
+    let comms: Vec<u64> = (0..TASK)
+        .filter(|at| cache.has_string(task + at, &reference.comm))
+        .collect();
 
-    // The group's leader is a task, of which all that is known as well, and its own leader.
+    // The group's leader is a task with its own reference values, and its own leader.
     let mut leaders = Vec::new();
     for at in (0..TASK).step_by(8) {
-        let Some(leader) = view.pointer(task + at).filter(|leader| *leader != task) else {
+        let Some(leader) = cache.pointer(task + at).filter(|leader| *leader != task) else {
             continue;
         };
-        if view.word(leader + at) != Some(leader) {
+        if cache.u64_at(leader + at) != Some(leader) {
             continue;
         }
         for identity in &identity {
-            let is = view.half(leader + identity) == Some(tgid) && view.half(leader + identity + 4) == Some(tgid);
+            let is = cache.u32_at(leader + identity) == Some(tgid) && cache.u32_at(leader + identity + 4) == Some(tgid);
             for comm in comms.iter().filter(|_| is) {
-                if view.says(leader + comm, &known.leader_comm) {
+                if cache.has_string(leader + comm, &reference.leader_comm) {
                     leaders.push((at, leader, *identity, *comm));
                 }
             }
         }
     }
-    let Some((at, leader, identity, comm)) = nearest(leaders, |(at, ..)| *at) else {
+    let Some((at, leader, identity, comm)) = nearest_to_start(leaders, |(at, ..)| *at) else {
         return;
     };
     offsets.task_leader = at as u32;
@@ -40,14 +44,15 @@ pub(super) fn find(view: &mut View<'_>, known: &Known, offsets: &mut Offsets) {
     offsets.task_tgid = identity as u32 + 4;
     offsets.task_comm = comm as u32;
 
-    let [own, leaders] = known.started;
-    let ticks = |ns: Option<u64>| ns.map(|ns| ns / known.tick);
-    // The leader's neighbours are unlike this task's.
+    let [own, leaders] = reference.started;
+    let ticks = |ns: Option<u64>| ns.map(|ns| ns / reference.tick);
+    // At the right offset, the values of both tasks match.
     let started: Vec<u64> = (0..TASK)
         .step_by(8)
-        .filter(|at| ticks(view.word(task + at)) == Some(own) && ticks(view.word(leader + at)) == Some(leaders))
+        .filter(|at| ticks(cache.u64_at(task + at)) == Some(own) && ticks(cache.u64_at(leader + at)) == Some(leaders))
         .collect();
-    // Since boot with sleep after since boot without: the same on a machine that never slept.
+    // The time since boot follows the time since boot without suspension; both are equal on a machine that was never
+    // suspended.
     let pairs: Vec<u64> = started
         .iter()
         .map(|at| at + 8)

@@ -1,13 +1,19 @@
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use self::held::{all, descriptors, held, mappings, memory};
+use super::super::btf::Btf;
+use super::super::budget;
+use super::super::load::calibrate_offsets;
 use super::*;
-use crate::kernel::sys::{Ids, next_id};
 
-/// One at a time: they count what the kernel holds.
+/// Held by each test, since they count what the kernel holds.
 static ALONE: Mutex<()> = Mutex::new(());
 
 const COMMAND: u32 = 0xabcd;
@@ -28,16 +34,16 @@ fn device(path: &str) -> Device {
     }
 }
 
-fn live(hooks: Option<Vec<HookKind>>) -> Live {
+fn live(hooks: Option<Vec<HookKind>>) -> LiveKernel {
     let options = Options {
         hooks,
         ..Options::default()
     };
-    Live::new(HostRoots::new("/"), options)
+    LiveKernel::new(HostRoots::new("/"), options)
 }
 
-/// Watches a device; nothing where this machine does not let it.
-fn watching(live: &mut Live, device: &Device) -> bool {
+/// Watches a device; false where this machine does not allow it.
+fn watching(live: &mut LiveKernel, device: &Device) -> bool {
     live.watch(&[Watch { place: 3, device }]);
     let seen = live.report().drivers[0].hook != HookKind::Scan;
     if !seen {
@@ -55,8 +61,8 @@ fn call(file: &File, command: u32) {
     assert_eq!(result, -1);
 }
 
-/// Drains until the calls with the command are as many, at most for some seconds.
-fn drained(live: &mut Live, calls: u64) -> BTreeMap<u32, (Ident, Record)> {
+/// Drains until that many calls of the command have returned, at most for some seconds.
+fn drained(live: &mut LiveKernel, calls: u64) -> BTreeMap<u32, (Ident, Record)> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let mut records = BTreeMap::new();
@@ -66,7 +72,7 @@ fn drained(live: &mut Live, calls: u64) -> BTreeMap<u32, (Ident, Record)> {
                 records.insert(number, (*ident, *record));
             }
         });
-        live.settle(&mut |_| {});
+        live.free_retired(&mut |_| {});
         let sum: u64 = records.values().map(|(_, record)| record.returned()).sum();
         if sum >= calls || Instant::now() > deadline {
             return records;
@@ -80,7 +86,7 @@ fn counts_every_call(hook: HookKind) {
     counted(live(Some(vec![hook])), hook);
 }
 
-fn counted(mut live: Live, hook: HookKind) {
+fn counted(mut live: LiveKernel, hook: HookKind) {
     const THREADS: usize = 4;
     const EACH: usize = 5_000;
     let device = device("/dev/full");
@@ -150,11 +156,11 @@ fn typed_programs_are_taken_where_the_kernel_has_types() {
     assert!(!loaded.contains(&"ioctl_enter_probed"), "{loaded:?}");
 }
 
-/// A machine as this one, but that its kernel does not describe its types.
-fn untyped() -> (tempfile::TempDir, Live) {
+/// This machine with a kernel that has no type information.
+fn untyped() -> (tempfile::TempDir, LiveKernel) {
     let root = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/proc", root.path().join("proc")).unwrap();
-    let mut live = Live::new(HostRoots::new(root.path()), Options::default());
+    let mut live = LiveKernel::new(HostRoots::new(root.path()), Options::default());
     live.direct = false;
     (root, live)
 }
@@ -179,7 +185,7 @@ fn without_types_the_report_says_what_is_used_instead() {
     assert!(loaded.contains(&"ioctl_exit_probed"), "{loaded:?}");
 }
 
-/// The running kernel's types as a file of the user's, changed; nothing where it has none.
+/// A user's file with the running kernel's type information, modified; nothing where the kernel has none.
 fn file_of_types(change: impl FnOnce(&mut Vec<u8>)) -> Option<tempfile::NamedTempFile> {
     let Ok(mut types) = std::fs::read("/sys/kernel/btf/vmlinux") else {
         eprintln!("SKIPPED: this kernel has no BTF that could be given as a file");
@@ -205,7 +211,7 @@ fn a_file_of_types_is_used_where_the_kernel_has_none() {
     counted(live, HookKind::Tracepoint);
 }
 
-/// Moves the members of a name from one offset (bits) to another; how many there were.
+/// Moves all members of that name from one offset (bits) to another, and returns their number.
 fn move_member(types: &mut [u8], name: &str, from: u32, to: u32) -> usize {
     let word = |types: &[u8], at: usize| u32::from_ne_bytes(*types[at..].first_chunk().unwrap());
     let header = word(types, 4) as usize;
@@ -229,7 +235,7 @@ fn move_member(types: &mut [u8], name: &str, from: u32, to: u32) -> usize {
 #[test]
 fn a_file_of_types_that_is_no_good_is_named_once_and_calls_are_counted_without_it() {
     let _alone = ALONE.lock();
-    // As if of another kernel, which keeps the descriptors elsewhere in `struct task_struct`.
+    // As of another kernel, whose `struct task_struct` has the descriptors at another offset.
     let foreign = |types: &mut Vec<u8>| {
         let btf = Btf::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
         let files = btf.offset("task_struct", &["files"]).unwrap();
@@ -286,12 +292,12 @@ fn a_retired_key_loses_nothing_and_its_number_is_used_again() {
     assert_eq!(
         both.len(),
         2,
-        "the old record is still told, the new call has another: {both:?}"
+        "the old record is still there, the new call has another: {both:?}"
     );
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut freed = Vec::new();
     while freed.is_empty() && Instant::now() < deadline {
-        live.settle(&mut |number| freed.push(number));
+        live.free_retired(&mut |number| freed.push(number));
         std::thread::yield_now();
     }
     assert_eq!(freed, [number]);
@@ -321,7 +327,7 @@ fn nothing_is_attached_without_a_device() {
     assert!(drained_now(&mut live).is_empty());
 }
 
-fn drained_now(live: &mut Live) -> Vec<u32> {
+fn drained_now(live: &mut LiveKernel) -> Vec<u32> {
     let mut numbers = Vec::new();
     live.events(&mut |_| {});
     live.records(&mut |number, ident, _| {
@@ -330,60 +336,6 @@ fn drained_now(live: &mut Live) -> Vec<u32> {
         }
     });
     numbers
-}
-
-fn ids(kind: Ids) -> Vec<u32> {
-    let mut all = Vec::new();
-    let mut id = 0;
-    while let Ok(Some(next)) = next_id(kind, id) {
-        all.push(next);
-        id = next;
-    }
-    all
-}
-
-/// Those of programs, maps, links and perf events; other tests open files meanwhile.
-fn descriptors() -> usize {
-    let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-    let targets = links.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    targets
-        .filter(|target| {
-            ["bpf", "perf_event"]
-                .iter()
-                .any(|word| target.to_string_lossy().contains(word))
-        })
-        .count()
-}
-
-fn mappings() -> usize {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    maps.lines().filter(|line| line.contains("bpf")).count()
-}
-
-/// Ids of the programs, maps and links that this process holds descriptors of, by their names in `/proc/self/fdinfo`.
-fn held() -> BTreeSet<(&'static str, u32)> {
-    let mut held = BTreeSet::new();
-    for entry in std::fs::read_dir("/proc/self/fdinfo").unwrap().flatten() {
-        let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
-        for line in text.lines() {
-            for name in ["prog_id", "map_id", "link_id"] {
-                if let Some(id) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
-                    held.insert((name, id.trim().parse().unwrap()));
-                }
-            }
-        }
-    }
-    held
-}
-
-/// What the kernel has, of everybody.
-fn all() -> BTreeSet<(&'static str, u32)> {
-    let of = |name, kind| ids(kind).into_iter().map(move |id| (name, id));
-    let programs = of("prog_id", Ids::Programs);
-    programs
-        .chain(of("map_id", Ids::Maps))
-        .chain(of("link_id", Ids::Links))
-        .collect()
 }
 
 #[test]
@@ -435,24 +387,28 @@ fn the_computed_memory_is_the_kernels_own_account() {
         return;
     }
     let mut sum = 0;
-    for (name, computed, told) in live.loaded.as_ref().unwrap().tables.memory(Machine::here()) {
-        let told = told.unwrap();
-        eprintln!("{name}: computed {computed} bytes, the kernel tells {told}");
-        sum += told;
-        // The kernel before 6.4 tells less than it takes.
-        assert!(computed >= told, "{name}: computed {computed}, the kernel has {told}");
+    let maps = memory();
+    assert_eq!(maps.iter().map(|(_, computed, _)| computed).sum::<u64>(), live.memory());
+    for (name, computed, locked) in maps {
+        eprintln!("{name}: computed {computed} bytes, the kernel has {locked}");
+        sum += locked;
+        // Before 6.4, the kernel reports less than it allocates.
+        assert!(
+            computed >= locked,
+            "{name}: computed {computed}, the kernel has {locked}"
+        );
     }
     let computed = live.memory();
-    eprintln!("all: computed {computed} bytes, the kernel tells {sum}");
+    eprintln!("all: computed {computed} bytes, the kernel has {sum}");
     assert!(
         computed - sum < computed / 50,
         "computed {computed}, the kernel has {sum}"
     );
-    assert!(computed <= super::super::budget::BUDGET);
+    assert!(computed <= budget::BUDGET);
 }
 
 #[test]
-fn calibration_finds_what_the_kernels_types_tell() {
+fn calibration_finds_what_the_kernels_types_describe() {
     let _alone = ALONE.lock();
     let own = HostRoots::new("/").sys().join("kernel/btf");
     let Ok(btf) = Btf::read(&own.join("vmlinux")) else {
@@ -463,11 +419,11 @@ fn calibration_finds_what_the_kernels_types_tell() {
         return;
     }
     let began = Instant::now();
-    let found = calibrated(Machine::here(), &own).unwrap();
+    let found = calibrate_offsets(Machine::here(), &own).unwrap();
     eprintln!("calibrated in {:?}", began.elapsed());
-    let told = offsets::from_btf(&btf);
-    for (name, found, told) in offsets::differences(&found, &told) {
-        eprintln!("{name}: found {found}, the types tell {told}");
+    let expected = offsets::from_btf(&btf);
+    for (name, found, expected) in offsets::differences(&found, &expected) {
+        eprintln!("{name}: found {found}, the types have {expected}");
         assert_eq!(found, u32::MAX, "{name} is wrong, which is worse than unknown");
     }
     let missing = offsets::missing(&found);

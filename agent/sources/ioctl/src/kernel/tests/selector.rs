@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-/// What is attached, for a kernel that has some hooks and not others.
+/// A kernel that has some kinds of hooks.
 #[derive(Default)]
 struct Fake {
     fentry: bool,
@@ -66,7 +66,7 @@ impl Hooks for Fake {
     }
 }
 
-const SIGHT: Sight = Sight {
+const RESOLVABLE: Resolvable = Resolvable {
     files: true,
     descriptors: true,
 };
@@ -86,10 +86,10 @@ fn device(family: Family, name: &str, driver: Option<&str>) -> Device {
     }
 }
 
-fn selected(choices: &[Choice<'_>]) -> Vec<(HookKind, Option<String>)> {
-    choices
+fn selected(selections: &[Selection<'_>]) -> Vec<(HookKind, Option<String>)> {
+    selections
         .iter()
-        .map(|choice| (choice.driver.hook, choice.driver.symbol.clone()))
+        .map(|selection| (selection.driver.hook, selection.driver.symbol.clone()))
         .collect()
 }
 
@@ -103,32 +103,32 @@ fn each_driver_gets_the_best_that_there_is_for_it() {
         attached: Rc::clone(&attached),
         ..Fake::default()
     };
-    let mut selector = HookSelector::new(fake, None, SIGHT);
+    let mut selector = HookSelector::new(fake, None, RESOLVABLE);
     let devices = [
         device(&accelscope_hailo::FAMILY, "hailo0", Some("4.20.0")),
         device(&accelscope_hailo::FAMILY, "hailo1", Some("4.20.0")),
         device(&crate::families::OTHER, "full", None),
     ];
     let all: Vec<_> = devices.iter().collect();
-    let choices = selector.choose(&all, &Environment::default());
+    let selections = selector.select(&all, &Environment::default());
     assert_eq!(
-        selected(&choices),
+        selected(&selections),
         [
             (HookKind::Fentry, Some("hailo_pcie_fops_unlockedioctl".into())),
             (HookKind::Tracepoint, None)
         ]
     );
-    assert_eq!(choices[0].devices, [0, 1]);
-    assert_eq!(choices[1].driver.obstacles.len(), 1, "why none of its own function");
+    assert_eq!(selections[0].devices, [0, 1]);
+    assert_eq!(selections[1].driver.obstacles.len(), 1, "why none of its own function");
     assert_eq!(
         *attached.borrow(),
         ["fentry hailo_pci hailo_pcie_fops_unlockedioctl", "tracepoints"]
     );
 
-    selector.choose(&all[..2], &Environment::default());
+    selector.select(&all[..2], &Environment::default());
     assert_eq!(*attached.borrow(), ["fentry hailo_pci hailo_pcie_fops_unlockedioctl"]);
-    selector.choose(&[], &Environment::default());
-    assert_eq!(*attached.borrow(), [""; 0], "nothing is attached for nobody");
+    selector.select(&[], &Environment::default());
+    assert_eq!(*attached.borrow(), [""; 0], "nothing stays attached without a device");
 }
 
 #[test]
@@ -141,16 +141,16 @@ fn a_module_that_is_loaded_anew_is_hooked_anew() {
         attached: Rc::clone(&attached),
         ..Fake::default()
     };
-    let mut selector = HookSelector::new(fake, None, SIGHT);
+    let mut selector = HookSelector::new(fake, None, RESOLVABLE);
     let hailo = device(&accelscope_hailo::FAMILY, "hailo0", None);
-    selector.choose(&[&hailo], &Environment::default());
+    selector.select(&[&hailo], &Environment::default());
     let before = selector.functions.keys().next().copied().unwrap();
-    selector.choose(&[&hailo], &Environment::default());
+    selector.select(&[&hailo], &Environment::default());
     assert_eq!(selector.functions.keys().next().copied(), Some(before), "it stays");
     // The dead hook holds the name in the fake as it does not in a kernel.
-    selector.choose(&[], &Environment::default());
+    selector.select(&[], &Environment::default());
     modules.borrow_mut().insert("hailo_pci", 8);
-    selector.choose(&[&hailo], &Environment::default());
+    selector.select(&[&hailo], &Environment::default());
     assert_ne!(selector.functions.keys().next().copied(), Some(before));
     assert_eq!(attached.borrow().len(), 1);
 }
@@ -164,12 +164,12 @@ fn a_call_that_passes_two_known_functions_is_counted_at_one() {
         ..Fake::default()
     };
     let attached = Rc::clone(&fake.attached);
-    let mut selector = HookSelector::new(fake, None, SIGHT);
+    let mut selector = HookSelector::new(fake, None, RESOLVABLE);
     let gpu = device(&crate::families::DRM, "renderD128", Some("amdgpu"));
     let other = device(&crate::families::DRM, "card0", Some("ast"));
-    selector.choose(&[&gpu], &Environment::default());
+    selector.select(&[&gpu], &Environment::default());
     assert_eq!(*attached.borrow(), ["kprobe amdgpu_drm_ioctl"]);
-    selector.choose(&[&gpu, &other], &Environment::default());
+    selector.select(&[&gpu, &other], &Environment::default());
     assert_eq!(*attached.borrow(), ["kprobe drm_ioctl"]);
 }
 
@@ -179,22 +179,22 @@ fn what_is_forced_is_used_and_else_nothing() {
         device(&crate::families::OTHER, "full", None),
         device(&accelscope_hailo::FAMILY, "hailo0", None),
     );
-    let raw = HookSelector::new(Fake::default(), Some(&[HookKind::RawTracepoint]), SIGHT)
-        .choose(&[&other], &Environment::default());
+    let raw = HookSelector::new(Fake::default(), Some(&[HookKind::RawTracepoint]), RESOLVABLE)
+        .select(&[&other], &Environment::default());
     assert_eq!(selected(&raw), [(HookKind::RawTracepoint, None)]);
-    let fentry =
-        HookSelector::new(Fake::default(), Some(&[HookKind::Fentry]), SIGHT).choose(&[&hailo], &Environment::default());
+    let fentry = HookSelector::new(Fake::default(), Some(&[HookKind::Fentry]), RESOLVABLE)
+        .select(&[&hailo], &Environment::default());
     assert_eq!(selected(&fentry), [(HookKind::Scan, None)]);
     assert!(
         fentry[0].driver.obstacles[0]
             .what
             .contains("hailo_pcie_fops_unlockedioctl")
     );
-    let blind = Sight {
+    let blind = Resolvable {
         files: false,
         descriptors: false,
     };
-    let blind = HookSelector::new(Fake::default(), None, blind).choose(&[&other], &Environment::default());
+    let blind = HookSelector::new(Fake::default(), None, blind).select(&[&other], &Environment::default());
     assert_eq!(selected(&blind), [(HookKind::Scan, None)]);
     assert!(blind[0].driver.obstacles.last().unwrap().remedy.contains("ioctl.btf"));
 }

@@ -5,11 +5,11 @@ mod profile;
 
 use std::collections::HashSet;
 
-pub(super) use instances::{MigDevice, instances, or_gone};
+pub(super) use instances::{instances, or_gone};
 
 use crate::gpu::Gpu;
-use crate::nvml::Device;
-use crate::sheet::Sheet;
+use crate::nvml::{Device, MigDevice};
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::nvidia_parts;
 use accelscope_core::metric::{Attribute, key};
@@ -36,33 +36,38 @@ impl Topic for Mig {
         "mig"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        let Some((mode, _)) = gpu.ask("mig_mode", sheet, Device::mig_mode) else {
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        let Some((mode, _)) = gpu.ask("mig_mode", recorder, Device::mig_mode) else {
             return;
         };
-        sheet.gauge(&nvidia_parts::MIG_ENABLED, gpu, [], i64::from(mode == 1));
-        let mut told = HashSet::new();
-        for instance in instances(gpu, sheet) {
-            let name = instance.ask(gpu, "mig_name", sheet, Device::name).flatten();
-            let sizes = instance.ask(gpu, "mig_attributes", sheet, instances::sizes);
-            let uuid = instance.ask(gpu, "mig_uuid", sheet, Device::uuid).flatten();
-            let memory = instance.ask(gpu, "mig_memory", sheet, Device::memory);
+        recorder.gauge(&nvidia_parts::MIG_ENABLED, &gpu.label, [], i64::from(mode == 1));
+        let mut recorded = HashSet::new();
+        for instance in instances(gpu, recorder) {
+            let name = instance.ask(gpu, "mig_name", recorder, Device::name).flatten();
+            let sizes = instance.ask(gpu, "mig_attributes", recorder, Device::mig_sizes);
+            let uuid = instance.ask(gpu, "mig_uuid", recorder, Device::uuid).flatten();
+            let memory = instance.ask(gpu, "mig_memory", recorder, Device::memory);
             let profile = profile::compute(name.as_deref(), sizes.as_ref());
             let texts = [(key::NVIDIA_MIG_UUID, uuid), (key::NVIDIA_MIG_PROFILE, profile.clone())];
             let texts = texts.into_iter().filter_map(|(key, text)| Some((key, text?.into())));
-            sheet.gauge(&nvidia_parts::MIG_INFO, gpu, instance.ids().chain(texts), 1i64);
+            recorder.gauge(&nvidia_parts::MIG_INFO, &gpu.label, instance.ids().chain(texts), 1i64);
             if let Some(sizes) = sizes {
                 let count = i64::from(sizes.multiprocessors);
-                sheet.gauge(&nvidia_parts::MIG_MULTIPROCESSORS, gpu, instance.ids(), count);
+                recorder.gauge(&nvidia_parts::MIG_MULTIPROCESSORS, &gpu.label, instance.ids(), count);
             }
-            // Compute instances share the memory of their GPU instance, and each tells all of it.
+            // Compute instances share the memory of their GPU instance, and each reports all of it.
             if let Some(memory) = memory
-                && told.insert(instance.gpu_instance)
+                && recorded.insert(instance.gpu_instance)
             {
                 let profile = profile.map(|profile| (key::NVIDIA_MIG_PROFILE, profile::gpu(&profile).into()));
                 let of: Vec<Attribute> = ids(Some(instance.gpu_instance), None).chain(profile).collect();
-                sheet.whole(&nvidia_parts::MIG_MEMORY_LIMIT, gpu, of.iter().cloned(), memory.total);
-                sheet.whole(&nvidia_parts::MIG_MEMORY_USAGE, gpu, of, memory.used);
+                recorder.whole(
+                    &nvidia_parts::MIG_MEMORY_LIMIT,
+                    &gpu.label,
+                    of.iter().cloned(),
+                    memory.total,
+                );
+                recorder.whole(&nvidia_parts::MIG_MEMORY_USAGE, &gpu.label, of, memory.used);
             }
         }
     }

@@ -1,17 +1,17 @@
 //! Names of MIG profiles, such as `1c.3g.40gb`: the slices of the compute instance where it has not all of its GPU
 //! instance's, those of the GPU instance, and its memory.
 
-use super::instances::Sizes;
+use crate::nvml::MigSizes;
 
 /// Of a compute instance: what the driver appends to the GPU's name (470 and newer), else what follows from its sizes.
-pub(super) fn compute(name: Option<&str>, sizes: Option<&Sizes>) -> Option<String> {
+pub(super) fn compute(name: Option<&str>, sizes: Option<&MigSizes>) -> Option<String> {
     let named = name
         .and_then(|name| name.rsplit_once(" MIG "))
         .map(|(_, profile)| profile.trim());
     match named {
         Some(profile) if !profile.is_empty() => Some(profile.to_owned()),
         _ => {
-            let Sizes {
+            let MigSizes {
                 gpu_slices,
                 compute_slices,
                 memory_mib,
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn profiles_are_named_as_nvidia_names_them() {
-        let sizes = |gpu_slices, compute_slices, memory_mib| Sizes {
+        let sizes = |gpu_slices, compute_slices, memory_mib| MigSizes {
             multiprocessors: 14,
             gpu_slices,
             compute_slices,

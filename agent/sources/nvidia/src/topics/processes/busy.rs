@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::list::Sampled;
+use crate::nvml::ProcessSample;
 
 /// How far back the first reading looks, in microseconds: the driver's buffer holds far more, all of it stale.
 const FIRST: u64 = 2_000_000;
@@ -40,9 +40,9 @@ impl Busy {
 
     /// By process, those without a new sample left out: they were idle. Each sample counts for the time since the one
     /// before it, a sampling period at most.
-    pub(super) fn take(&mut self, samples: &[Sampled], now: u64) -> HashMap<u32, Share> {
+    pub(super) fn take(&mut self, samples: &[ProcessSample], now: u64) -> HashMap<u32, Share> {
         let since = self.since(now);
-        let mut of: HashMap<u32, Vec<&Sampled>> = HashMap::new();
+        let mut of: HashMap<u32, Vec<&ProcessSample>> = HashMap::new();
         for sample in samples {
             let last = self.by_pid.get(&sample.pid).copied().unwrap_or(since);
             if sample.time > last && sample.time <= now + SKEW {
@@ -70,7 +70,7 @@ impl Busy {
     }
 }
 
-fn share(samples: &[&Sampled], mut before: u64) -> Share {
+fn share(samples: &[&ProcessSample], mut before: u64) -> Share {
     let (mut weighed, mut weight) = ([0.0; 4], 0.0);
     for sample in samples {
         let time = sample.time.saturating_sub(before).clamp(1, PERIOD) as f64;
@@ -96,8 +96,8 @@ mod tests {
 
     const NOW: u64 = 1_700_000_000_000_000;
 
-    fn sample(pid: u32, time: u64, sm: u32) -> Sampled {
-        Sampled {
+    fn sample(pid: u32, time: u64, sm: u32) -> ProcessSample {
+        ProcessSample {
             pid,
             time,
             percent: [sm, 0, 0, 0],
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!((sm(&first, 1), sm(&first, 2)), (Some(0.8), Some(0.4)));
         let later = NOW + 1_000_000;
         assert_eq!(busy.since(later), NOW - 50);
-        // A library that ignores what it was asked for tells all again.
+        // A library that ignores `since` returns all samples again.
         let second = busy.take(
             &[
                 sample(1, NOW - 50, 80),
@@ -138,7 +138,7 @@ mod tests {
         // 3/4 of the time at 100, 1/4 at 20, given in any order.
         let samples = [sample(1, NOW + 400, 20), sample(1, NOW + 300, 100)];
         assert_eq!(sm(&busy.take(&samples, NOW + 500), 1), Some(0.8));
-        // The first after a long rest says nothing of the rest.
+        // The first sample after a long pause does not cover the pause.
         let later = NOW + 3_600_000_000;
         let samples = [sample(1, later, 100), sample(1, later + PERIOD, 0)];
         assert_eq!(sm(&busy.take(&samples, later + PERIOD), 1), Some(0.5));

@@ -1,39 +1,38 @@
 //! Which processes use a GPU, how much of its memory, and how busy they keep it.
 
 mod busy;
-mod list;
 pub(crate) mod namespace;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use busy::{Busy, Share};
-use list::{List, Listed};
 use namespace::Namespace;
 
 use super::features;
 use super::mig::{self, instances};
 use crate::gpu::Gpu;
-use crate::sheet::Sheet;
+use crate::nvml::{ListedProcess, ProcessList};
+use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes as Proc;
 use accelscope_core::metric::catalogue::{accel, nvidia_parts};
 use accelscope_core::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value, key};
 
-const LISTS: [(List, &str, &str); 3] = [
-    (List::Mps, "mps", "processes_mps"),
-    (List::Compute, "compute", "processes_compute"),
-    (List::Graphics, "graphics", "processes_graphics"),
+const LISTS: [(ProcessList, &str, &str); 3] = [
+    (ProcessList::Mps, "mps", "processes_mps"),
+    (ProcessList::Compute, "compute", "processes_compute"),
+    (ProcessList::Graphics, "graphics", "processes_graphics"),
 ];
 
-/// Units of which a process' share is told, in the order of [`Share::Known`].
+/// Units for which a process has a utilization, in the order of [`Share::Known`].
 const UNITS: [&str; 4] = ["general", "memory", "encoder", "decoder"];
 
 /// A process in one instance of a GPU, or in all of it.
 type Place = (u32, Option<u32>, Option<u32>);
 
-/// What several lists say of it.
+/// A process in one or several lists.
 #[derive(Debug, Default)]
 struct Use {
     kinds: Vec<&'static str>,
@@ -86,19 +85,19 @@ impl Topic for Processes {
         "processes"
     }
 
-    fn read(&mut self, gpu: &mut Gpu, sheet: &mut Sheet) {
-        let Some(uses) = uses(gpu, sheet) else {
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        let Some(uses) = uses(gpu, recorder) else {
             return;
         };
         self.is_used = true;
-        let now = sheet.now();
+        let now = recorder.now();
         let micros = now.unix_nanos() / 1000;
         let busy = self.busy.entry(Arc::clone(&gpu.uuid)).or_default();
         let since = busy.since(micros);
-        let samples = gpu.ask("process_utilization", sheet, |device| list::utilization(device, since));
-        features::tell(
+        let samples = gpu.ask("process_utilization", recorder, |device| device.process_samples(since));
+        features::record_read(
             gpu,
-            sheet,
+            recorder,
             "process_utilization",
             "process_utilization",
             samples.is_some(),
@@ -114,7 +113,7 @@ impl Topic for Processes {
             }
             let mut of = Of {
                 gpu,
-                sheet,
+                recorder,
                 time: now,
                 process,
                 pid: *pid,
@@ -122,7 +121,7 @@ impl Topic for Processes {
             };
             match one.memory {
                 Some(bytes) => of.push(&accel::PROCESS_MEMORY_USAGE, [], bytes.cast_signed().into()),
-                None => of.sheet.skip("process_memory.not_available"),
+                None => of.recorder.skip("process_memory.not_available"),
             }
             let kind = (key::NVIDIA_PROCESS_TYPE, one.kinds.join("+").into());
             of.push(&nvidia_parts::PROCESS_INFO, [kind], 1i64.into());
@@ -143,7 +142,7 @@ impl Topic for Processes {
             }
             Of {
                 gpu,
-                sheet,
+                recorder,
                 time: now,
                 process,
                 pid: *pid,
@@ -154,18 +153,18 @@ impl Topic for Processes {
         if let Some(busy) = self.busy.get_mut(&gpu.uuid) {
             busy.keep(|pid| listed.contains(&pid));
         }
-        sheet.gauge(&nvidia_parts::PROCESSES, gpu, [], listed.len() as i64);
-        sheet.gauge(&nvidia_parts::PROCESSES_HIDDEN, gpu, [], hidden.len() as i64);
+        recorder.gauge(&nvidia_parts::PROCESSES, &gpu.label, [], listed.len() as i64);
+        recorder.gauge(&nvidia_parts::PROCESSES_HIDDEN, &gpu.label, [], hidden.len() as i64);
     }
 
-    fn finish(&mut self, sheet: &mut Sheet) {
+    fn finish(&mut self, recorder: &mut Recorder) {
         let proc = &self.proc;
         self.starts.retain(|process, _| proc.is_alive(*process));
         if !std::mem::take(&mut self.is_used) {
             return;
         }
-        let time = sheet.now();
-        sheet.push(Point {
+        let time = recorder.now();
+        recorder.push(Point {
             instrument: &nvidia_parts::HOST_PID,
             attributes: Attributes::empty().into(),
             owner: None,
@@ -179,7 +178,7 @@ impl Topic for Processes {
 /// Points of one process on one GPU.
 struct Of<'a> {
     gpu: &'a Gpu,
-    sheet: &'a mut Sheet,
+    recorder: &'a mut Recorder,
     time: Timestamp,
     process: Option<ProcessKey>,
     pid: u32,
@@ -188,10 +187,10 @@ struct Of<'a> {
 
 impl Of<'_> {
     fn push(&mut self, instrument: &'static Instrument, more: impl IntoIterator<Item = Attribute>, value: Value) {
-        // The node does not know a hidden process: only its number says that it is one.
+        // The node does not know a hidden process: it has its number only.
         let pid = self.process.is_none().then(|| (key::PROCESS_PID, self.pid.into()));
         let more = self.place.iter().cloned().chain(pid).chain(more);
-        self.sheet.push(Point {
+        self.recorder.push(Point {
             instrument,
             attributes: self.gpu.label.with(more).into(),
             owner: self.process.map(|process| Owner::Process {
@@ -212,23 +211,23 @@ impl Of<'_> {
                     self.push(&accel::PROCESS_UTILIZATION, [unit], share.into());
                 }
             }
-            Share::Garbage => self.sheet.skip("process_utilization.garbage"),
+            Share::Garbage => self.recorder.skip("process_utilization.garbage"),
         }
     }
 }
 
-/// Who uses the GPU; nothing where no list could be read.
-fn uses(gpu: &mut Gpu, sheet: &mut Sheet) -> Option<BTreeMap<Place, Use>> {
+/// The processes that use the GPU; absent where no list could be read.
+fn uses(gpu: &mut Gpu, recorder: &mut Recorder) -> Option<BTreeMap<Place, Use>> {
     let mut uses = BTreeMap::new();
-    let mut told = false;
+    let mut is_read = false;
     for (list, kind, field) in LISTS {
-        let listed = gpu.ask(field, sheet, |device| list::processes(device, list));
-        told |= listed.is_some();
+        let listed = gpu.ask(field, recorder, |device| device.processes(list));
+        is_read |= listed.is_some();
         for process in listed.into_iter().flatten() {
-            // Some libraries say instance 0 of a GPU that has none.
+            // Some libraries return instance 0 for a GPU that has none.
             let instances = gpu.is_mig.then_some((process.gpu_instance, process.compute_instance));
             let (gpu_instance, compute_instance) = instances.unwrap_or_default();
-            let process = Listed {
+            let process = ListedProcess {
                 gpu_instance,
                 compute_instance,
                 ..process
@@ -236,20 +235,18 @@ fn uses(gpu: &mut Gpu, sheet: &mut Sheet) -> Option<BTreeMap<Place, Use>> {
             note(&mut uses, kind, process);
         }
     }
-    // The GPU's own handle tells of its instances only to the privileged (nvml.h 13.5).
+    // The GPU's own handle lists its instances' processes only for privileged users (nvml.h 13.5).
     if gpu.is_mig && uses.is_empty() {
-        for instance in instances(gpu, sheet) {
+        for instance in instances(gpu, recorder) {
             for (list, kind, _) in LISTS {
-                let listed = instance.ask(gpu, "processes_mig", sheet, |device| {
-                    match list::processes(device, list) {
-                        Err(error) if error.code.is_for_good() => Ok(None),
-                        other => other.map(Some),
-                    }
+                let listed = instance.ask(gpu, "processes_mig", recorder, |device| match device.processes(list) {
+                    Err(error) if error.code.is_for_good() => Ok(None),
+                    other => other.map(Some),
                 });
                 let listed = listed.flatten();
-                told |= listed.is_some();
+                is_read |= listed.is_some();
                 for process in listed.into_iter().flatten() {
-                    let process = Listed {
+                    let process = ListedProcess {
                         gpu_instance: process.gpu_instance.or(Some(instance.gpu_instance)),
                         compute_instance: process.compute_instance.or(instance.compute_instance),
                         ..process
@@ -259,11 +256,11 @@ fn uses(gpu: &mut Gpu, sheet: &mut Sheet) -> Option<BTreeMap<Place, Use>> {
             }
         }
     }
-    told.then_some(uses)
+    is_read.then_some(uses)
 }
 
-/// A process that is in two lists is one process, whose memory both tell.
-fn note(uses: &mut BTreeMap<Place, Use>, kind: &'static str, process: Listed) {
+/// A process that is in two lists is one process, whose memory both contain.
+fn note(uses: &mut BTreeMap<Place, Use>, kind: &'static str, process: ListedProcess) {
     let place = (process.pid, process.gpu_instance, process.compute_instance);
     let one: &mut Use = uses.entry(place).or_default();
     if !one.kinds.contains(&kind) {

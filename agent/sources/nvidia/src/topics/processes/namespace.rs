@@ -9,7 +9,7 @@ const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Inode of the first PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const FIRST: &str = "pid:[4026531836]";
 
-/// How to mend what [`Namespace::loss`] says.
+/// Remedy for [`Namespace::loss`].
 pub(crate) const REMEDY: &str =
     "set hostPID: true in the pod (docker run --pid=host), or run the agent on the host itself";
 

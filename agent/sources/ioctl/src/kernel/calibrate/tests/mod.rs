@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
-use super::known::Controller;
+use super::reference::{Controller, ReferenceFile};
 use super::*;
 
-/// A kernel that keeps everything at places of its own.
+/// A kernel with offsets of its own.
 #[derive(Default)]
 struct Kernel {
     blocks: HashMap<u64, Vec<u8>>,
@@ -14,17 +14,17 @@ impl Kernel {
     /// Room for a structure.
     fn make(&mut self, size: u64) -> u64 {
         let start = 0xffff_8880_0000_0000 + self.next;
-        self.next += size.next_multiple_of(view::BLOCK) + 4 * view::BLOCK;
-        for block in 0..size.div_ceil(view::BLOCK) {
+        self.next += size.next_multiple_of(cache::BLOCK) + 4 * cache::BLOCK;
+        for block in 0..size.div_ceil(cache::BLOCK) {
             self.blocks
-                .insert(start + block * view::BLOCK, vec![0; view::BLOCK as usize]);
+                .insert(start + block * cache::BLOCK, vec![0; cache::BLOCK as usize]);
         }
         start
     }
 
     fn put(&mut self, address: u64, bytes: &[u8]) {
         for (at, byte) in (address..).zip(bytes) {
-            self.blocks.get_mut(&(at - at % view::BLOCK)).unwrap()[(at % view::BLOCK) as usize] = *byte;
+            self.blocks.get_mut(&(at - at % cache::BLOCK)).unwrap()[(at % cache::BLOCK) as usize] = *byte;
         }
     }
 
@@ -47,8 +47,8 @@ impl Memory for Kernel {
     }
 }
 
-fn file(descriptor: u32, name: &str, device: u32) -> KnownFile {
-    KnownFile {
+fn file(descriptor: u32, name: &str, device: u32) -> ReferenceFile {
+    ReferenceFile {
         descriptor,
         duplicate_of: None,
         device,
@@ -94,8 +94,8 @@ fn truth() -> Offsets {
     }
 }
 
-/// A kernel of these offsets, and what a thread in it knows of itself.
-fn machine() -> (Kernel, Known) {
+/// A kernel with these offsets, and the reference values of a thread in it.
+fn machine() -> (Kernel, Reference) {
     let at = truth();
     let of = |base: u64, offset: u32| base + u64::from(offset);
     let mut kernel = Kernel::default();
@@ -127,7 +127,7 @@ fn machine() -> (Kernel, Known) {
     });
     let table = kernel.make(1024);
     kernel.word(of(task, at.task_files), table);
-    // As in a real one, an empty list stands before, which points to itself.
+    // As in a real one, preceded by an empty list, which points to itself.
     kernel.word(table + 24, table + 24);
     kernel.word(of(table, at.files_fdt), table + 56);
     kernel.half(table + 56, 64);
@@ -142,7 +142,7 @@ fn machine() -> (Kernel, Known) {
         kernel.word(of(inode, at.inode_ino), number);
         kernel.word(of(inode, at.inode_sb), systems[usize::from(known.system == 22)]);
         kernel.word(of(file, at.file_dentry), entry);
-        // A name that begins anywhere.
+        // An unaligned name.
         kernel.word(of(entry, at.dentry_name), entry + 101);
         kernel.put(entry + 101, &known.name);
         if known.name == b"agent" {
@@ -179,7 +179,7 @@ fn machine() -> (Kernel, Known) {
     }
     kernel.word(of(set, at.css_set_default), unified);
 
-    let known = Known {
+    let known = Reference {
         task,
         pid_tgid: (77 << 32) + 78,
         comm: b"worker".to_vec(),
@@ -195,7 +195,7 @@ fn machine() -> (Kernel, Known) {
 }
 
 #[test]
-fn everything_is_found_wherever_it_is() {
+fn everything_is_found_at_any_offset() {
     let (mut kernel, known) = machine();
     let found = calibrate(&mut kernel, &known);
     assert_eq!(super::super::offsets::differences(&found, &truth()), []);
@@ -208,7 +208,7 @@ fn what_could_be_in_two_places_stays_unknown() {
     for file in &known.files {
         let table = u64::from_ne_bytes(*kernel.blocks[&known.task][800..].first_chunk().unwrap());
         let read = |kernel: &Kernel, address: u64| {
-            let block = address - address % view::BLOCK;
+            let block = address - address % cache::BLOCK;
             u64::from_ne_bytes(
                 *kernel.blocks[&block][(address - block) as usize..]
                     .first_chunk()
@@ -221,7 +221,7 @@ fn what_could_be_in_two_places_stays_unknown() {
     }
     let found = calibrate(&mut kernel, &known);
     assert_eq!((found.inode_rdev, found.file_inode), (u32::MAX, u32::MAX));
-    assert_eq!(found.task_files, 800, "what does not hang on it is known");
+    assert_eq!(found.task_files, 800, "what does not depend on it is known");
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_kernel_that_shows_nothing_leaves_all_unknown() {
 }
 
 #[test]
-fn groups_that_are_all_roots_tell_no_ids() {
+fn groups_that_are_all_roots_give_no_ids() {
     let (mut kernel, mut known) = machine();
     known.cgroup = 1;
     for controller in &mut known.controllers {

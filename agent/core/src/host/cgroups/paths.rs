@@ -1,0 +1,104 @@
+//! Cache of the control groups' paths, which outlives the groups themselves.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::hierarchy::Hierarchies;
+use super::id::CgroupId;
+use crate::evict_oldest;
+
+/// Most paths in the cache, some 200 bytes each; beyond, the least recently used are evicted.
+const MAX_PATHS: usize = 32_768;
+
+/// Most ids that are remembered as missing.
+const MAX_MISSING: usize = 4096;
+
+/// Most groups in the list of new ones.
+const MAX_NEW: usize = 4096;
+
+/// Shortest time between two scans for an id that is not in the cache.
+const RESCAN: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(super) struct PathCache {
+    paths: HashMap<CgroupId, Entry>,
+    /// Searched after they were created, and not found.
+    missing: HashSet<CgroupId>,
+    new: Vec<CgroupId>,
+    scanned: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    path: Arc<str>,
+    used: Instant,
+}
+
+impl PathCache {
+    /// Adds a group that was created.
+    pub(super) fn insert(&mut self, id: CgroupId, path: Arc<str>, now: Instant) {
+        evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
+        self.missing.remove(&id);
+        self.paths.insert(id, Entry { path, used: now });
+        self.add_new(id);
+    }
+
+    /// Adds all groups of the file systems.
+    pub(super) fn scan(&mut self, hierarchies: &mut Hierarchies, now: Instant) {
+        self.scanned = Some(now);
+        hierarchies.read(|id, path| {
+            evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
+            // The path from the event of its creation is whole; one that is read may begin at the reader's own group.
+            self.paths.entry(id).or_insert(Entry { path, used: now });
+        });
+    }
+
+    /// The group's path. Scans for one that is not in the cache.
+    pub(super) fn get(&mut self, id: CgroupId, hierarchies: &mut Hierarchies, now: Instant) -> Option<Arc<str>> {
+        if !self.paths.contains_key(&id) {
+            let due = self.scanned.is_none_or(|last| now.duration_since(last) >= RESCAN);
+            if !due || self.missing.contains(&id) {
+                return None;
+            }
+            self.scan(hierarchies, now);
+            if !self.paths.contains_key(&id) {
+                if self.missing.len() >= MAX_MISSING {
+                    self.missing.clear();
+                }
+                self.missing.insert(id);
+            }
+        }
+        let entry = self.paths.get_mut(&id)?;
+        entry.used = now;
+        Some(entry.path.clone())
+    }
+
+    /// Adds the group to the list of new ones, if it can be found.
+    pub(super) fn expect(&mut self, id: CgroupId, hierarchies: &mut Hierarchies, now: Instant) {
+        if self.get(id, hierarchies, now).is_some() {
+            self.add_new(id);
+        }
+    }
+
+    /// The group's path, if it is in the cache.
+    pub(super) fn peek(&self, id: CgroupId) -> Option<Arc<str>> {
+        self.paths.get(&id).map(|entry| entry.path.clone())
+    }
+
+    pub(super) fn is_missing(&self, id: CgroupId) -> bool {
+        self.missing.contains(&id)
+    }
+
+    /// Empties the list of new groups.
+    pub(super) fn take_new(&mut self) -> Vec<(CgroupId, Arc<str>)> {
+        let new = std::mem::take(&mut self.new);
+        new.into_iter().filter_map(|id| Some((id, self.peek(id)?))).collect()
+    }
+
+    fn add_new(&mut self, id: CgroupId) {
+        if self.new.len() < MAX_NEW && self.new.last() != Some(&id) {
+            self.new.push(id);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Configuration of a worker process: JSON in a variable of its environment. The agent writes it, and the worker for the
+//! process that is to take its place.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::child::Command;
+use super::suspension::Suspensions;
+
+const VARIABLE: &str = "ACCELSCOPE_WORKER_CONFIG";
+
+/// Configuration of a worker. `T` is the library's part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkerConfig<T> {
+    /// Where the host's files are.
+    pub root: PathBuf,
+    /// Becomes part of the id of a device that has none of its own.
+    pub node_name: String,
+    /// Time between two requests.
+    pub period: Duration,
+    /// Longest time that a request may take in the worker. Less than the agent's deadline: what was read until then is
+    /// better than nothing.
+    pub patience: Duration,
+    /// How long the first suspension of what hung or crashed lasts.
+    pub first_suspension: Duration,
+    /// Those of the processes before.
+    pub suspensions: Suspensions,
+    /// The library's part.
+    pub library: T,
+}
+
+impl<T: Serialize + DeserializeOwned> WorkerConfig<T> {
+    /// The command that starts the worker `name` with this configuration, and with these other variables.
+    pub fn command(
+        &self,
+        program: PathBuf,
+        name: &str,
+        environment: impl IntoIterator<Item = (&'static str, OsString)>,
+    ) -> io::Result<Command> {
+        // First: a renewal replaces it.
+        let own = (VARIABLE, serde_json::to_string(self)?.into());
+        Ok(Command {
+            program,
+            arguments: vec!["worker".to_owned(), name.to_owned()],
+            environment: std::iter::once(own).chain(environment).collect(),
+        })
+    }
+
+    /// That of this process. Fails where a person started it, since only the agent writes one.
+    pub(super) fn inherited() -> io::Result<Self> {
+        let Some(text) = std::env::var_os(VARIABLE) else {
+            let message = format!("{VARIABLE} is not set: this command is for the agent itself");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        };
+        Ok(serde_json::from_str(&text.to_string_lossy())?)
+    }
+
+    /// For [`Reply::renewal`](super::Reply::renewal) and [`Reply::successor`](super::Reply::successor).
+    pub fn to_json(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
+}

@@ -1,0 +1,147 @@
+//! Readings of several processes of one container become one series.
+
+mod sources;
+mod totals;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::sources::Sources;
+use self::totals::Totals;
+use super::arithmetic::merge;
+use super::attribution::{Attribution, Resolution};
+use accelscope_core::metric::{Batch, CgroupOwner, Owner, Part, Point, ProcessKey, SeriesKey};
+
+/// How often the state of what has ended is removed.
+const EVICTION_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Resolver of owners; a trait for the tests.
+trait Resolve {
+    /// See [`Attribution::resolve`].
+    fn resolve(&mut self, process: ProcessKey, always_pid: bool, now: Instant) -> Resolution;
+    /// See [`Attribution::resolve_cgroup`].
+    fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, now: Instant) -> Resolution;
+    /// See [`Attribution::is_alive`].
+    fn is_alive(&self, process: ProcessKey) -> bool;
+}
+
+impl Resolve for Attribution {
+    fn resolve(&mut self, process: ProcessKey, always_pid: bool, now: Instant) -> Resolution {
+        Self::resolve(self, process, always_pid, now)
+    }
+
+    fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, now: Instant) -> Resolution {
+        Self::resolve_cgroup(self, owner, now)
+    }
+
+    fn is_alive(&self, process: ProcessKey) -> bool {
+        Self::is_alive(self, process)
+    }
+}
+
+/// Turns points with owners into points with all their attributes, each series once.
+///
+/// Gauges and up-down counters combine by [`Instrument::merge`](accelscope_core::metric::Instrument::merge). Counters and
+/// histograms add up by growth: what each process added since its last reading goes into its container's total, where it
+/// stays when the process is gone, so that a total never decreases. A series is shown while a process of it is read. Its
+/// total is kept while its container counts anything in the part, and for an hour after; so the counter of a process that
+/// is started again goes on.
+///
+/// Only readings of one part are combined: a sampler that reads processes apart puts them into one part.
+#[derive(Debug, Default)]
+pub(super) struct Aggregator {
+    parts: HashMap<Part, State>,
+    /// Where in the output each series of the current batch is; kept for its allocation.
+    positions: HashMap<SeriesKey, usize>,
+    evicted: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sources: Sources,
+    totals: Totals,
+}
+
+impl Aggregator {
+    /// The batch's points as they go out. Those of a container whose names are still being looked for are withheld;
+    /// what they count is not lost, since it is part of their next reading.
+    pub(super) fn apply(&mut self, batch: Batch, attribution: &mut Attribution) -> Vec<Point> {
+        self.apply_at(batch, attribution, Instant::now())
+    }
+
+    fn apply_at(&mut self, batch: Batch, owners: &mut impl Resolve, now: Instant) -> Vec<Point> {
+        self.evict(owners, now);
+        let mut out = Vec::with_capacity(batch.points.len());
+        if batch.points.iter().all(|point| !point.instrument.owned) && !self.parts.contains_key(&batch.part) {
+            return batch.points;
+        }
+        let state = self.parts.entry(batch.part).or_default();
+        state.sources.begin();
+        self.positions.clear();
+        for point in batch.points {
+            if !point.instrument.owned {
+                out.push(point);
+                continue;
+            }
+            let resolution = match &point.owner {
+                None => Resolution::Unknown,
+                Some(Owner::Process { process, always_pid }) => owners.resolve(*process, *always_pid, now),
+                Some(Owner::Cgroup(owner)) => owners.resolve_cgroup(owner, now),
+            };
+            let owner = match resolution {
+                Resolution::Known(attributes) => Some(attributes),
+                Resolution::Unknown => None,
+                Resolution::Wait => continue,
+            };
+            let (attributes, delta) = state.sources.read(&point, owner, now);
+            let series = (point.instrument, attributes.clone());
+            let mut named = Point {
+                attributes,
+                owner: None,
+                ..point
+            };
+            if let Some(delta) = delta {
+                state.totals.add(&series, delta, &mut named, now);
+            }
+            match self.positions.entry(series) {
+                Entry::Vacant(free) => {
+                    free.insert(out.len());
+                    out.push(named);
+                }
+                Entry::Occupied(taken) => combine(&mut out[*taken.get()], named),
+            }
+        }
+        out
+    }
+
+    fn evict(&mut self, owners: &impl Resolve, now: Instant) {
+        if self
+            .evicted
+            .is_some_and(|evicted| now.duration_since(evicted) < EVICTION_INTERVAL)
+        {
+            return;
+        }
+        self.evicted = Some(now);
+        self.parts.retain(|_, state| {
+            state.sources.evict(now, |process| owners.is_alive(process));
+            state.totals.evict(now);
+            !(state.sources.is_empty() && state.totals.is_empty())
+        });
+    }
+}
+
+/// Adds `more` of the same series to `point`.
+fn combine(point: &mut Point, more: Point) {
+    point.time = point.time.max(more.time);
+    point.value = if point.instrument.kind.is_cumulative() {
+        // Of two totals of one series the later includes the earlier.
+        more.value
+    } else {
+        merge(point.instrument.merge, &point.value, &more.value)
+    };
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! Cache of the owners that the kernel captured as ids of control groups.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::containers::{ContainerCache, Names};
+use super::resolution::{OwnerAttributes, Resolution};
+use accelscope_core::cgroup::Cgroup;
+use accelscope_core::evict_oldest;
+use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy};
+use accelscope_core::host::process::Processes;
+use accelscope_core::metric::CgroupOwner;
+use accelscope_core::metric::catalogue::agent::ATTRIBUTION_UNKNOWN;
+use accelscope_core::telemetry;
+
+/// Most owners in the cache; beyond, the least recently used are evicted.
+const MAX_OWNERS: usize = 8192;
+
+/// Most new containers whose names are looked up although no reading belongs to them yet.
+const MAX_PREFETCHED: usize = 1024;
+
+/// Ids up to this are a hierarchy's root.
+const ROOT: u64 = 1;
+
+/// Owners by what the kernel captured.
+#[derive(Debug)]
+pub(super) struct CgroupOwners {
+    cgroups: Cgroups,
+    entries: HashMap<Arc<CgroupOwner>, Entry>,
+    /// New containers that still lack names.
+    prefetched: Vec<Arc<Cgroup>>,
+    timeout: Duration,
+    unknown: opentelemetry::metrics::Counter<u64>,
+    warned: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Nothing while it is still looked for.
+    cgroup: Option<Arc<Cgroup>>,
+    attributes: OwnerAttributes,
+    first: Instant,
+    used: Instant,
+}
+
+impl CgroupOwners {
+    /// A group's path is looked for as long as `timeout`.
+    pub(super) fn new(cgroups: Cgroups, timeout: Duration) -> Self {
+        Self {
+            cgroups,
+            entries: HashMap::new(),
+            prefetched: Vec::new(),
+            timeout,
+            unknown: telemetry::counter(&ATTRIBUTION_UNKNOWN),
+            warned: false,
+        }
+    }
+
+    pub(super) fn cgroups(&self) -> &Cgroups {
+        &self.cgroups
+    }
+
+    /// Looks up the names of new containers while their files exist.
+    pub(super) fn prefetch_names(&mut self, containers: &mut ContainerCache, now: Instant) {
+        let new = self.cgroups.take_new();
+        let new = new.iter().map(|(_, path)| Cgroup::from_path(path));
+        let contained = new.filter(|cgroup| cgroup.container_id.is_some() || cgroup.container_name.is_some());
+        self.prefetched.extend(contained.map(Arc::new));
+        self.prefetched.retain(|cgroup| !containers.prefetch(cgroup, now));
+        self.prefetched.truncate(MAX_PREFETCHED);
+    }
+
+    /// Whether new containers still lack names.
+    pub(super) fn is_prefetching(&self) -> bool {
+        !self.prefetched.is_empty()
+    }
+
+    pub(super) fn resolve(
+        &mut self,
+        owner: &Arc<CgroupOwner>,
+        processes: &Processes,
+        containers: &mut ContainerCache,
+        now: Instant,
+    ) -> Resolution {
+        if !self.entries.contains_key(owner) {
+            evict_oldest(&mut self.entries, MAX_OWNERS, |entry| entry.used);
+        }
+        let first = self.entries.get(owner).map_or(now, |entry| entry.first);
+        let mut cgroup = self.entries.get(owner).and_then(|entry| entry.cgroup.clone());
+        if cgroup.is_none() {
+            cgroup = self
+                .find(owner, processes, now.duration_since(first) >= self.timeout)
+                .map(Arc::new);
+        }
+        let entry = self.entries.entry(owner.clone()).or_insert_with(|| Entry {
+            cgroup: None,
+            attributes: OwnerAttributes::default(),
+            first,
+            used: now,
+        });
+        entry.used = now;
+        let Some(cgroup) = cgroup else { return Resolution::Wait };
+        entry.cgroup = Some(cgroup.clone());
+        match containers.names(&cgroup, now) {
+            Names::Known(container) => {
+                Resolution::Known(entry.attributes.get(&owner.executable, &cgroup, container, owner.pid))
+            }
+            Names::Wait => Resolution::Wait,
+        }
+    }
+
+    /// Removes what was not used since `before`.
+    pub(super) fn evict(&mut self, before: Instant) {
+        self.entries.retain(|_, entry| entry.used >= before);
+    }
+
+    /// The most specific of the owner's groups; nothing while a more specific one may still be found, but for the
+    /// `last` attempt.
+    fn find(&mut self, owner: &CgroupOwner, processes: &Processes, last: bool) -> Option<Cgroup> {
+        let ids = [(Hierarchy::Unified, owner.unified), (Hierarchy::Legacy, owner.legacy)];
+        let ids = ids.into_iter().filter(|(_, id)| *id != 0);
+        let ids: Vec<CgroupId> = ids.map(|(hierarchy, id)| CgroupId { hierarchy, id }).collect();
+        let mut paths: Vec<Option<Arc<str>>> = ids.iter().map(|id| self.cgroups.path(*id)).collect();
+        // The scan for the second may have found the first one.
+        for (path, id) in paths.iter_mut().zip(&ids).filter(|(path, _)| path.is_none()) {
+            *path = self.cgroups.path(*id);
+        }
+        let found = paths.iter().flatten().map(|path| Cgroup::from_path(path));
+        let best = found.max_by_key(Cgroup::specificity).unwrap_or_default();
+        let only_roots = ids.iter().all(|id| id.id <= ROOT);
+        if best.is_contained() || (paths.iter().all(Option::is_some) && !only_roots) {
+            return Some(best);
+        }
+        // `/proc` has the groups of a process that still lives.
+        let alive = owner.process.filter(|process| processes.is_alive(*process));
+        let current = alive.and_then(|process| {
+            let text = processes.cgroup(process.pid).ok()?;
+            processes.is_alive(process).then(|| Cgroup::parse(&text))
+        });
+        if let Some(current) = current {
+            let is_better = current.specificity() > best.specificity();
+            return Some(if is_better { current } else { best });
+        }
+        if paths.iter().all(Option::is_some) && !ids.is_empty() {
+            return Some(best);
+        }
+        let missing = |id: &CgroupId| self.cgroups.path(*id).is_none() && self.cgroups.is_missing(*id);
+        if !last && !ids.iter().all(missing) {
+            return None;
+        }
+        self.unknown.add(1, &[]);
+        self.warn_if_hidden();
+        Some(best)
+    }
+
+    fn warn_if_hidden(&mut self) {
+        if !self.warned && !self.cgroups.see_all() {
+            self.warned = true;
+            tracing::warn!(
+                "only a part of the host's control groups is visible, so that readings of short-lived processes may lack \
+                 their container; in a pod, mount the host's /sys read-only under host.root"
+            );
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Cache of the containers' names, with the schedule of further lookups.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::container::Container;
+use super::lookup::find_container;
+use accelscope_core::cgroup::Cgroup;
+use accelscope_core::evict_oldest;
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::catalogue::agent::ATTRIBUTION_UNNAMED;
+use accelscope_core::telemetry;
+
+/// How long a container may stay without its names before its readings go out without them.
+pub(super) const NAME_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two lookups within [`NAME_TIMEOUT`]. A runtime writes its bundle before the first process starts; the links
+/// to the logs are made right after.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Between two lookups afterwards.
+const LATE_RETRY: Duration = Duration::from_mins(1);
+
+/// Most lookups afterwards: an hour's.
+const MAX_LATE_RETRIES: u32 = 60;
+
+/// Most containers in the cache; beyond, the least recently used are evicted. A node has 110 pods by default.
+const MAX_CONTAINERS: usize = 4096;
+
+/// Names of a process' container.
+pub(super) enum Names {
+    /// As complete as they get for now; nothing for a process outside any container.
+    Known(Option<Arc<Container>>),
+    /// Still looked for.
+    Wait,
+}
+
+/// Containers by their cgroup.
+#[derive(Debug)]
+pub(super) struct ContainerCache {
+    roots: HostRoots,
+    entries: HashMap<Arc<Cgroup>, Entry>,
+    timeout: Duration,
+    unnamed: opentelemetry::metrics::Counter<u64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    container: Arc<Container>,
+    first: Instant,
+    /// Nothing where no further lookup is worth it.
+    next: Option<Instant>,
+    late_retries: u32,
+    counted: bool,
+    used: Instant,
+}
+
+impl ContainerCache {
+    /// Readings wait for names as long as `timeout`.
+    pub(super) fn new(roots: &HostRoots, timeout: Duration) -> Self {
+        Self {
+            roots: roots.clone(),
+            entries: HashMap::new(),
+            timeout,
+            unnamed: telemetry::counter(&ATTRIBUTION_UNNAMED),
+        }
+    }
+
+    /// The names of the container that `cgroup` is in.
+    pub(super) fn names(&mut self, cgroup: &Arc<Cgroup>, now: Instant) -> Names {
+        if !cgroup.is_contained() {
+            return Names::Known(None);
+        }
+        let timeout = self.timeout;
+        let entry = refresh(&mut self.entries, &self.roots, cgroup, now);
+        if entry.next.is_some() && now.duration_since(entry.first) < timeout {
+            return Names::Wait;
+        }
+        if !entry.counted && !entry.container.is_named() {
+            entry.counted = true;
+            self.unnamed.add(1, &[]);
+            let container = entry.container.id.as_deref().unwrap_or_default();
+            let pod = entry.container.pod_uid.as_deref().unwrap_or_default();
+            tracing::warn!(
+                container,
+                pod,
+                "no name of this container is on the node: its readings go out with its id alone; in a pod, mount the \
+                 host's /run/containerd (or its engine's state) and /var/log read-only under host.root",
+            );
+        }
+        Names::Known(Some(entry.container.clone()))
+    }
+
+    /// Looks up the names of a container that may be asked for later. Whether no further lookup is needed.
+    pub(super) fn prefetch(&mut self, cgroup: &Arc<Cgroup>, now: Instant) -> bool {
+        let entry = refresh(&mut self.entries, &self.roots, cgroup, now);
+        entry.next.is_none() || now.duration_since(entry.first) >= NAME_TIMEOUT
+    }
+
+    /// Removes what was not used since `before`.
+    pub(super) fn evict(&mut self, before: Instant) {
+        self.entries.retain(|_, entry| entry.used >= before);
+    }
+}
+
+/// The container's entry, looked up anew where that is due.
+fn refresh<'a>(
+    entries: &'a mut HashMap<Arc<Cgroup>, Entry>,
+    roots: &HostRoots,
+    cgroup: &Arc<Cgroup>,
+    now: Instant,
+) -> &'a mut Entry {
+    if !entries.contains_key(cgroup) {
+        evict_oldest(entries, MAX_CONTAINERS, |entry| entry.used);
+    }
+    let entry = entries.entry(cgroup.clone()).or_insert_with(|| Entry {
+        container: Arc::default(),
+        first: now,
+        next: Some(now),
+        late_retries: 0,
+        counted: false,
+        used: now,
+    });
+    entry.used = now;
+    if entry.next.is_some_and(|next| next <= now) {
+        entry.look_up(roots, cgroup, now);
+    }
+    entry
+}
+
+impl Entry {
+    fn look_up(&mut self, roots: &HostRoots, cgroup: &Cgroup, now: Instant) {
+        let found = find_container(roots, cgroup);
+        let complete = found.is_complete();
+        // The bundle of a container that ends is removed with it; the names that were read before stay.
+        if (complete || !self.container.is_named()) && *self.container != found {
+            self.container = Arc::new(found);
+        }
+        self.next = if complete {
+            None
+        } else if now.duration_since(self.first) < NAME_TIMEOUT {
+            Some(now + RETRY)
+        } else {
+            self.late_retries += 1;
+            (self.late_retries <= MAX_LATE_RETRIES).then(|| now + LATE_RETRY)
+        };
+    }
+}

@@ -1,0 +1,66 @@
+//! Attributes of the process, container and pod that a reading belongs to.
+
+use std::sync::Arc;
+
+use super::container::Container;
+use accelscope_core::cgroup::Cgroup;
+use accelscope_core::metric::{Attribute, key};
+
+/// Result of resolving a reading's owner.
+#[derive(Debug, Clone)]
+pub enum Resolution {
+    /// The owner's attributes.
+    Known(Arc<Vec<Attribute>>),
+    /// Its container's names are still looked for, for 5 s at most.
+    Wait,
+    /// It was gone before anything about it could be read.
+    Unknown,
+}
+
+/// An owner's attributes, made anew only when its container's names have changed.
+#[derive(Debug, Default)]
+pub(super) struct OwnerAttributes {
+    container: Option<Arc<Container>>,
+    list: Option<Arc<Vec<Attribute>>>,
+}
+
+impl OwnerAttributes {
+    /// The same list as last time, unless `container` is another one.
+    pub(super) fn get(
+        &mut self,
+        executable: &str,
+        cgroup: &Cgroup,
+        container: Option<Arc<Container>>,
+        pid: Option<u32>,
+    ) -> Arc<Vec<Attribute>> {
+        let same = match (&self.container, &container) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        if !same {
+            (self.container, self.list) = (container, None);
+        }
+        let container = self.container.as_deref();
+        self.list
+            .get_or_insert_with(|| Arc::new(list(executable, cgroup, container, pid)))
+            .clone()
+    }
+}
+
+fn list(executable: &str, cgroup: &Cgroup, container: Option<&Container>, pid: Option<u32>) -> Vec<Attribute> {
+    let mut list: Vec<Attribute> = vec![(key::PROCESS_EXECUTABLE_NAME, executable.into())];
+    list.extend(pid.map(|pid| (key::PROCESS_PID, pid.into())));
+    let mut text = |key, value: &Option<String>| list.extend(value.as_deref().map(|value| (key, value.into())));
+    if let Some(container) = container {
+        text(key::CONTAINER_ID, &container.id);
+        text(key::CONTAINER_NAME, &container.name);
+        text(key::CONTAINER_IMAGE_NAME, &container.image);
+        text(key::K8S_CONTAINER_NAME, &container.k8s_container_name);
+        text(key::K8S_POD_NAME, &container.pod_name);
+        text(key::K8S_POD_UID, &container.pod_uid);
+        text(key::K8S_NAMESPACE_NAME, &container.namespace);
+    } else {
+        text(key::SYSTEMD_UNIT, &cgroup.unit);
+    }
+    list
+}

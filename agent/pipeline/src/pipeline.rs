@@ -1,0 +1,158 @@
+//! The thread that takes the samplers' runs: attribution, aggregation and the end of what is overdue.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::aggregation::Aggregator;
+use super::attribution::Attribution;
+use super::registry::SeriesRegistry;
+use super::sampler_thread::Run;
+use super::status::{Report, Status};
+use accelscope_core::metric::{Batch, Part, catalogue, key};
+use accelscope_core::sampler::Outcome;
+use accelscope_core::telemetry;
+
+/// Shortest time between two checks for what is overdue.
+const CHECK_SOONEST: Duration = Duration::from_secs(1);
+/// Longest time between two checks.
+const CHECK_LATEST: Duration = Duration::from_mins(1);
+
+/// Takes samplers' runs until there are no more samplers.
+pub(super) struct Pipeline {
+    registry: Arc<SeriesRegistry>,
+    attribution: Attribution,
+    aggregator: Aggregator,
+    parts: HashMap<Part, Age>,
+    statuses: Vec<Arc<Status>>,
+    stuck: opentelemetry::metrics::Gauge<f64>,
+    overdue: opentelemetry::metrics::Counter<u64>,
+}
+
+/// When the readings of a part end.
+struct Age {
+    read: Instant,
+    max: Duration,
+}
+
+impl Pipeline {
+    pub(super) fn new(registry: Arc<SeriesRegistry>, attribution: Attribution) -> Self {
+        Self {
+            registry,
+            attribution,
+            aggregator: Aggregator::default(),
+            parts: HashMap::new(),
+            statuses: Vec::new(),
+            stuck: telemetry::gauge_f64(&catalogue::agent::SAMPLER_STUCK),
+            overdue: telemetry::counter(&catalogue::agent::SAMPLER_RUNS),
+        }
+    }
+
+    /// Adds a sampler whose deadline is watched.
+    pub(super) fn watch(&mut self, status: Arc<Status>) {
+        self.statuses.push(status);
+    }
+
+    pub(super) fn run(mut self, runs: &Receiver<Run>) {
+        let mut next_check = Instant::now();
+        loop {
+            match runs.recv_timeout(next_check.saturating_duration_since(Instant::now())) {
+                Ok(run) => {
+                    self.process_or_report(run);
+                    next_check = next_check.min(self.next_check(Instant::now()));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= next_check {
+                self.check_overdue();
+                next_check = self.next_check(Instant::now());
+            }
+        }
+    }
+
+    /// The earliest time at which a part or a run can be overdue: an idle pipeline does not wake before.
+    fn next_check(&self, now: Instant) -> Instant {
+        if self.attribution.is_prefetching() {
+            return now + CHECK_SOONEST;
+        }
+        let parts = self.parts.values().map(|age| age.read + age.max);
+        let runs = self.statuses.iter().map(|status| status.deadline_after(now));
+        let first = parts.chain(runs).min().unwrap_or(now + CHECK_LATEST);
+        first.clamp(now + CHECK_SOONEST, now + CHECK_LATEST)
+    }
+
+    /// Without this thread nothing would be measured any more: a panic loses only the run that caused it, and is
+    /// reported as the sampler's failure.
+    fn process_or_report(&mut self, run: Run) {
+        let status = run.status.clone();
+        if catch_unwind(AssertUnwindSafe(|| self.process(run))).is_err() {
+            let fault = "its readings could not be handled; this is a fault of the agent, please report it";
+            tracing::error!(sampler = status.descriptor.name, "{fault}");
+            status.report(Report::of(&Outcome::Retry(fault.into())));
+        }
+    }
+
+    fn process(&mut self, run: Run) {
+        let descriptor = &run.status.descriptor;
+        let max = (descriptor.period * 3).max(descriptor.period + descriptor.deadline);
+        let sampler = descriptor.name;
+        if !run.report.is_failure() {
+            // The parts that a run that succeeded leaves out keep their readings.
+            let own = self.parts.iter_mut().filter(|(part, _)| part.sampler == sampler);
+            own.for_each(|(_, age)| age.read = Instant::now());
+        }
+        self.attribution.prefetch_names(Instant::now());
+        let mut present = Vec::new();
+        for batch in run.batches {
+            let part = batch.part.clone();
+            let points = self.aggregator.apply(batch, &mut self.attribution);
+            self.registry.apply(Batch {
+                part: part.clone(),
+                points,
+            });
+            let read = Instant::now();
+            self.parts.insert(part.clone(), Age { read, max });
+            present.push(part);
+        }
+        if run.ends_others {
+            self.parts
+                .retain(|part, _| part.sampler != sampler || present.contains(part));
+            self.registry
+                .end(|part| part.sampler == sampler && !present.contains(part));
+        }
+        run.status.report(run.report);
+    }
+
+    /// Ends the parts that have not been read for too long: the last values of a sampler that hangs must not stay.
+    fn check_overdue(&mut self) {
+        self.attribution.prefetch_names(Instant::now());
+        let overdue = self.parts.extract_if(|_, age| age.read.elapsed() > age.max);
+        let overdue: Vec<Part> = overdue.map(|(part, _)| part).collect();
+        if !overdue.is_empty() {
+            self.registry.end(|part| overdue.contains(part));
+        }
+        for status in &self.statuses {
+            let sampler = telemetry::label(key::AGENT_SAMPLER, status.descriptor.name);
+            self.stuck.record(
+                status.stuck().unwrap_or_default().as_secs_f64(),
+                std::slice::from_ref(&sampler),
+            );
+            if status.became_stuck() {
+                self.overdue
+                    .add(1, &[sampler, telemetry::label(key::AGENT_OUTCOME, "deadline")]);
+                tracing::warn!(
+                    sampler = status.descriptor.name,
+                    deadline = ?status.descriptor.deadline,
+                    "sampler is over its deadline; its series end until it answers, the others go on",
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

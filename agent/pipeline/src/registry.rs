@@ -1,0 +1,105 @@
+//! The series of all samplers, where exporters read them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{Limits, Store};
+use accelscope_core::metric::MetricsSource;
+use accelscope_core::metric::{Batch, Part, Resource, Series, Timestamp, catalogue};
+use accelscope_core::telemetry::{self, OwnMetrics};
+
+/// Called with each series that changed or ended, when it does.
+pub type Observer = Box<dyn FnMut(&Series) + Send>;
+
+/// The newest state of every series, shared by the pipeline and the exporters; the agent's own metrics included.
+pub struct SeriesRegistry {
+    state: Mutex<State>,
+    own: OwnMetrics,
+    resource: Resource,
+    series_live: opentelemetry::metrics::UpDownCounter<i64>,
+}
+
+struct State {
+    store: Store,
+    observer: Option<Observer>,
+    /// What was added to `series_live`.
+    counted: i64,
+}
+
+impl SeriesRegistry {
+    /// With `collecting`, [`collect`](Self::collect) is called regularly.
+    pub fn new(
+        own: OwnMetrics,
+        resource: Resource,
+        limits: Limits,
+        collecting: bool,
+        observer: Option<Observer>,
+    ) -> Self {
+        Self {
+            state: Mutex::new(State {
+                store: Store::new(limits, collecting),
+                observer,
+                counted: 0,
+            }),
+            own,
+            resource,
+            series_live: telemetry::up_down_counter(&catalogue::agent::SERIES_LIVE),
+        }
+    }
+
+    /// What changed since the last call, the agent's own metrics included.
+    pub fn collect(&self) -> Vec<Series> {
+        self.refresh_own();
+        self.lock().store.collect()
+    }
+
+    /// All live series, without an update of the agent's own metrics.
+    pub fn live(&self) -> Vec<Series> {
+        self.lock().store.live().cloned().collect()
+    }
+
+    /// Updates the agent's own metrics.
+    pub fn refresh_own(&self) {
+        {
+            let mut state = self.lock();
+            let count = i64::try_from(state.store.len()).unwrap_or(i64::MAX);
+            self.series_live.add(count - state.counted, &[]);
+            state.counted = count;
+        }
+        self.apply(self.own.batch());
+    }
+
+    /// Takes a part's newest points, with all their attributes.
+    pub(super) fn apply(&self, batch: Batch) {
+        let State { store, observer, .. } = &mut *self.lock();
+        store.apply(&batch.part, batch.points, Timestamp::now(), &mut |series| {
+            notify(observer, series);
+        });
+    }
+
+    /// Ends the series of the parts for which `gone` is true.
+    pub(super) fn end(&self, gone: impl Fn(&Part) -> bool) {
+        let State { store, observer, .. } = &mut *self.lock();
+        store.end(gone, Timestamp::now(), &mut |series| notify(observer, series));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn notify(observer: &mut Option<Observer>, series: &Series) {
+    if let Some(observer) = observer {
+        observer(series);
+    }
+}
+
+impl MetricsSource for SeriesRegistry {
+    fn series(&self) -> Vec<Series> {
+        self.refresh_own();
+        self.live()
+    }
+
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+}

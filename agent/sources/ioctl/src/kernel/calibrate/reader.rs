@@ -1,0 +1,82 @@
+//! Kernel memory as the eBPF program `peek` copies it for this process alone.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use agent_ebpf::{PEEK_BYTES, Peek};
+use aya::maps::{Array, Map, MapData, MapError};
+
+use super::super::plain::{Shared, zeroed};
+use super::super::sys;
+use super::super::table::io_error;
+use super::cache::Memory;
+
+/// The attached program.
+pub(in super::super) struct KernelReader {
+    map: Array<MapData, Shared<Peek>>,
+    _link: OwnedFd,
+    secret: u64,
+}
+
+/// The calling thread as the kernel identifies it.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Caller {
+    /// Address of its `task_struct`.
+    pub(in super::super) task: u64,
+    /// Process id (upper half) and thread id in the initial namespace.
+    pub(in super::super) pid_tgid: u64,
+    /// Id of its control group in the unified hierarchy.
+    pub(in super::super) cgroup: u64,
+}
+
+impl KernelReader {
+    /// `link` keeps the program attached.
+    pub(in super::super) fn new(map: MapData, link: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            map: Map::from_map_data(map).and_then(Array::try_from).map_err(io_error)?,
+            _link: link,
+            secret: rand::random::<u64>() | 1,
+        })
+    }
+
+    fn request(&mut self, address: u64, length: u32) -> io::Result<Peek> {
+        let request = Peek {
+            secret: self.secret,
+            address,
+            length,
+            ..zeroed()
+        };
+        let exchange = |map: &mut Array<_, _>| -> Result<Shared<Peek>, MapError> {
+            map.set(0, Shared(request), 0)?;
+            sys::trigger_tracepoint(request.secret);
+            map.get(&0, 0)
+        };
+        let Shared(answer) = exchange(&mut self.map).map_err(io_error)?;
+        if answer.answered == 0 {
+            return Err(io::Error::other("the program did not see the call"));
+        }
+        Ok(answer)
+    }
+
+    /// The calling thread.
+    pub(in super::super) fn caller(&mut self) -> io::Result<Caller> {
+        let answer = self.request(0, 0)?;
+        Ok(Caller {
+            task: answer.task,
+            pid_tgid: answer.pid_tgid,
+            cgroup: answer.cgroup,
+        })
+    }
+}
+
+impl Memory for KernelReader {
+    fn read(&mut self, address: u64, into: &mut [u8]) -> bool {
+        match self.request(address, into.len().min(PEEK_BYTES) as u32) {
+            Ok(answer) if answer.result == 0 && into.len() <= PEEK_BYTES => {
+                into.copy_from_slice(&answer.bytes[..into.len()]);
+                true
+            }
+            _ => false,
+        }
+    }
+}

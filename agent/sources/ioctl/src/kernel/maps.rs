@@ -1,0 +1,325 @@
+//! The maps that the eBPF programs fill.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use agent_ebpf::{ChannelKey, ErrorKey, Ident, Key, QuotaKey, Record, Slot, Watched, counter};
+use aya::maps::{Map, MapData, MapError, Queue, RingBuf};
+
+use super::drivers::{self, LayoutTable};
+use super::event::Event;
+use super::mapped::Mapped;
+use super::object::ObjectError;
+use super::table::{Table, io_error};
+
+/// A program that looked up a number before its key was removed has ended after this time.
+const GRACE_PERIOD: Duration = Duration::from_millis(100);
+/// Drains between two searches of all identities: keys whose event was lost unnoticed are found then at the latest.
+const SEARCH_EVERY: u32 = 60;
+/// Most events of one drain, so that it ends on a machine that produces them faster than they are read.
+const MAX_EVENTS: usize = 65_536;
+/// The word of an [`Ident`] whose upper half is [`Ident::valid`].
+const VALID: usize = 5;
+/// [`Ident::valid`] of a number whose key is removed. Programs that cached the number accept it only with 1.
+const RETIRED: u32 = 2;
+
+const _: () = assert!(std::mem::offset_of!(Ident, valid) == VALID * 8 + 4);
+
+/// All maps.
+pub(super) struct Maps {
+    index: Table<Key, u32>,
+    records: Mapped<Record>,
+    idents: Mapped<Ident>,
+    free: Queue<MapData, u32>,
+    quota: Table<QuotaKey, u32>,
+    slots: Mapped<Slot>,
+    overflow: Table<u32, Slot>,
+    errors: Table<ErrorKey, u64>,
+    channels: Table<ChannelKey, u64>,
+    watched: Mapped<Watched>,
+    layouts: Vec<(&'static str, Box<dyn LayoutTable>)>,
+    counters: Mapped<u64>,
+    events: RingBuf<MapData>,
+    /// Maps that only the programs use.
+    _internal: HashMap<String, MapData>,
+    /// Numbers that have a key, or had one that is retired.
+    numbers: BTreeSet<u32>,
+    /// Lost events at the last drain.
+    lost: u64,
+    drains: u32,
+    retired: BTreeMap<u32, Retired>,
+}
+
+/// A number without a key, until no program can use it.
+struct Retired {
+    since: Instant,
+    /// Drains at whose end no call in flight had this number.
+    unused: u32,
+}
+
+impl std::fmt::Debug for Maps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Maps")
+            .field("numbers", &self.numbers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes a map out of those that were created.
+fn open<T>(
+    maps: &mut HashMap<String, MapData>,
+    name: &str,
+    open: impl FnOnce(MapData) -> io::Result<T>,
+) -> Result<T, ObjectError> {
+    let map = maps
+        .remove(name)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+    map.and_then(open).map_err(ObjectError::map(name))
+}
+
+/// As one of aya's types.
+fn typed<T: TryFrom<Map, Error = MapError>>(map: MapData) -> io::Result<T> {
+    Map::from_map_data(map).and_then(T::try_from).map_err(io_error)
+}
+
+/// Logs what failed. The next drain tries again.
+fn log(name: &str, result: io::Result<()>) {
+    if let Err(error) = result.map_err(ObjectError::map(name)) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a map of the eBPF programs could not be used; the next reading tries again"
+        );
+    }
+}
+
+impl Maps {
+    pub(super) fn new(mut maps: HashMap<String, MapData>) -> Result<Self, ObjectError> {
+        let maps_of_layouts = drivers::layouts()
+            .map(|layouts| Ok((layouts.map, open(&mut maps, layouts.map, layouts.open)?)))
+            .collect::<Result<_, ObjectError>>()?;
+        let mut opened = Self {
+            index: open(&mut maps, "INDEX", Table::new)?,
+            records: open(&mut maps, "RECORDS", Mapped::new)?,
+            idents: open(&mut maps, "IDENTS", Mapped::new)?,
+            free: open(&mut maps, "FREE", typed)?,
+            quota: open(&mut maps, "QUOTA", Table::new)?,
+            slots: open(&mut maps, "SLOTS", Mapped::new)?,
+            overflow: open(&mut maps, "OVERFLOW", Table::new)?,
+            errors: open(&mut maps, "ERRORS", Table::new)?,
+            channels: open(&mut maps, "CHANNELS", Table::new)?,
+            watched: open(&mut maps, "WATCHED", Mapped::new)?,
+            layouts: maps_of_layouts,
+            counters: open(&mut maps, "COUNTERS", Mapped::new)?,
+            events: open(&mut maps, "EVENTS", typed)?,
+            _internal: maps,
+            numbers: BTreeSet::new(),
+            lost: 0,
+            drains: 0,
+            retired: BTreeMap::new(),
+        };
+        for number in 0..opened.records.len() {
+            opened.set_free(number).map_err(ObjectError::map("FREE"))?;
+        }
+        Ok(opened)
+    }
+
+    fn set_free(&mut self, number: u32) -> io::Result<()> {
+        self.free.push(number, 0).map_err(io_error)
+    }
+
+    pub(super) fn events(&mut self, visit: &mut dyn FnMut(Event<'_>)) {
+        for _ in 0..MAX_EVENTS {
+            let Some(entry) = self.events.next() else { break };
+            let Some(event) = Event::parse(&entry) else { continue };
+            if let Event::Key { record, .. } = event {
+                self.numbers.insert(record);
+            }
+            visit(event);
+        }
+        let lost = self.counters.get(counter::EVENT_LOST).unwrap_or(0);
+        if lost != self.lost || self.drains.is_multiple_of(SEARCH_EVERY) {
+            self.lost = lost;
+            let idents = &self.idents;
+            self.numbers
+                .extend((0..idents.len()).filter(|number| is_valid(idents, *number)));
+        }
+        self.drains = self.drains.wrapping_add(1);
+    }
+
+    fn mark(&self, number: u32, ident: &Ident, mark: u32) {
+        let mut word = [0; 8];
+        word[..4].copy_from_slice(&ident.pid.to_ne_bytes());
+        word[4..].copy_from_slice(&mark.to_ne_bytes());
+        self.idents.set_word(number, VALID, u64::from_ne_bytes(word));
+    }
+
+    pub(super) fn ready(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    pub(super) fn slots(&self, visit: &mut dyn FnMut(&Slot)) {
+        for place in 0..self.slots.len() {
+            // The owner is the first word, read twice: between two equal readings, the rest is of that call or of an
+            // earlier one of the same thread, which differs in `began`.
+            let Some(owner @ 1..) = self.slots.get_word(place, 0) else {
+                continue;
+            };
+            let Some(slot) = self.slots.get(place) else { continue };
+            let same =
+                self.slots.get_word(place, 0) == Some(owner) && self.slots.get_word(place, 1) == Some(slot.began);
+            if same && slot.owner == owner && slot.began != 0 {
+                visit(&slot);
+            }
+        }
+        if self.counters.get(counter::OVERFLOWING).unwrap_or(0) != 0 {
+            log("OVERFLOW", self.overflow.for_each(&mut |_, slot| visit(slot)));
+        }
+    }
+
+    /// A record that changes while it is read is harmless: each of its values is one word and only grows.
+    pub(super) fn records(&self, visit: &mut dyn FnMut(u32, &Ident, &Record)) {
+        for number in self.numbers.iter().filter(|number| is_valid(&self.idents, **number)) {
+            if let (Some(ident), Some(record)) = (self.idents.get(*number), self.records.get(*number)) {
+                visit(*number, &ident, &record);
+            }
+        }
+    }
+
+    pub(super) fn errors(&self, visit: &mut dyn FnMut(ErrorKey, u64)) {
+        log("ERRORS", self.errors.for_each(&mut |key, count| visit(*key, *count)));
+    }
+
+    pub(super) fn channels(&self, visit: &mut dyn FnMut(ChannelKey, u64)) {
+        log(
+            "CHANNELS",
+            self.channels.for_each(&mut |key, count| visit(*key, *count)),
+        );
+    }
+
+    pub(super) fn counters(&self) -> [u64; agent_ebpf::COUNTERS as usize] {
+        std::array::from_fn(|place| self.counters.get(place as u32).unwrap_or(0))
+    }
+
+    pub(super) fn retire(&mut self, number: u32) {
+        if self.retired.contains_key(&number) || !is_valid(&self.idents, number) {
+            return;
+        }
+        let Some(ident) = self.idents.get(number) else { return };
+        self.mark(number, &ident, RETIRED);
+        if let Err(error) = self.index.remove(&ident.key) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a key could not be removed");
+            self.mark(number, &ident, 1);
+            return;
+        }
+        log("QUOTA", self.uncharge(&ident.key));
+        let since = Instant::now();
+        self.retired.insert(number, Retired { since, unused: 0 });
+    }
+
+    /// Removes a key from the count of its control group. A key that is created at the same time may not be counted: the
+    /// quota limits floods and need not be exact.
+    fn uncharge(&mut self, key: &Key) -> io::Result<()> {
+        let group = QuotaKey {
+            cgroup_v2: key.cgroup_v2,
+            cgroup_v1: key.cgroup_v1,
+        };
+        match self.quota.get(&group)? {
+            None => Ok(()),
+            Some(0 | 1) => self.quota.remove(&group).map(drop),
+            Some(count) => self.quota.insert(&group, &(count - 1)),
+        }
+    }
+
+    /// Frees the numbers of retired keys that no call in flight uses any more.
+    pub(super) fn free_retired(&mut self, freed: &mut dyn FnMut(u32)) {
+        if self.retired.is_empty() {
+            return;
+        }
+        // Slots that are being filled are missing here. They were claimed now, so the next drain sees them.
+        let mut in_flight = BTreeSet::new();
+        self.slots(&mut |slot| {
+            in_flight.insert(slot.record);
+        });
+        let now = Instant::now();
+        let mut free = Vec::new();
+        for (number, retired) in &mut self.retired {
+            if in_flight.contains(number) || now.duration_since(retired.since) < GRACE_PERIOD {
+                continue;
+            }
+            retired.since = now;
+            retired.unused += 1;
+            // The first such drain may have read the record before the last return was added to it.
+            if retired.unused > 1 {
+                free.push(*number);
+            }
+        }
+        if free.is_empty() {
+            return;
+        }
+        let errors = self.errors.remove_where(|key, _| free.contains(&key.record), || {});
+        log("ERRORS", errors);
+        let channels = self.channels.remove_where(|key, _| free.contains(&key.record), || {});
+        log("CHANNELS", channels);
+        for number in free {
+            self.retired.remove(&number);
+            self.numbers.remove(&number);
+            self.idents.clear(number);
+            self.records.clear(number);
+            log("FREE", self.set_free(number));
+            freed(number);
+        }
+    }
+
+    /// Removes the calls in flight of devices that are no longer hooked: their returns will not be seen.
+    pub(super) fn abandon(&mut self, gone: &dyn Fn(u32) -> bool) {
+        for place in 0..self.slots.len() {
+            if let Some(slot) = self.slots.get(place)
+                && slot.owner != 0
+                && gone(slot.device)
+            {
+                self.slots.clear(place);
+            }
+        }
+        self.remove_overflow(|slot| gone(slot.device));
+    }
+
+    /// Frees the place of a call, if another call has not taken it.
+    pub(super) fn release(&mut self, call: &Slot) {
+        let is_same = |slot: &Slot| slot.owner == call.owner && slot.began == call.began;
+        for place in 0..self.slots.len() {
+            if self.slots.get(place).is_some_and(|slot| is_same(&slot)) {
+                return self.slots.clear(place);
+            }
+        }
+        self.remove_overflow(is_same);
+    }
+
+    /// Removes calls from the overflow map. A call that returns at the same time is removed by its program.
+    fn remove_overflow(&mut self, is_gone: impl Fn(&Slot) -> bool) {
+        let counters = &self.counters;
+        let removed = || counters.decrement(counter::OVERFLOWING);
+        log("OVERFLOW", self.overflow.remove_where(|_, slot| is_gone(slot), removed));
+    }
+
+    pub(super) fn watched(&self) -> &Mapped<Watched> {
+        &self.watched
+    }
+
+    /// Describes arguments to the programs; see [`drivers::arguments`].
+    pub(super) fn add_layouts(&mut self, arguments: u32) {
+        for (name, table) in &mut self.layouts {
+            log(name, table.add(arguments));
+        }
+    }
+}
+
+/// Whether a number has a key, or had one that is retired.
+fn is_valid(idents: &Mapped<Ident>, number: u32) -> bool {
+    let Some(word) = idents.get_word(number, VALID) else {
+        return false;
+    };
+    let [.., a, b, c, d] = word.to_ne_bytes();
+    matches!(u32::from_ne_bytes([a, b, c, d]), 1 | RETIRED)
+}

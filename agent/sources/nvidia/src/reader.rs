@@ -1,0 +1,319 @@
+//! Reads all GPUs, topic by topic, on the thread that calls NVML.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::gpu::Gpu;
+use super::gpus::Gpus;
+use super::library;
+use super::nvml::{Nvml, NvmlError, OpenError};
+use super::recorder::Recorder;
+use super::topic::Topic;
+use super::{status, topics};
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::process::Processes;
+use accelscope_core::metric::catalogue::nvidia_parts;
+use accelscope_core::metric::{Point, Timestamp, key};
+use accelscope_core::trust::{self, Refused};
+use accelscope_core::worker::{self, DISCOVERY, Disconnected, Suspension, WorkerConfig};
+
+type Pass<'a> = worker::Pass<'a, Reader>;
+
+/// Why NVML cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error("no libnvidia-ml.so.1 was found: {}", library::REMEDY)]
+    NotFound,
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// NVML's part of the worker's configuration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Config {
+    pub(super) libraries: Vec<PathBuf>,
+    /// State of the topics in the process before, by name.
+    pub(super) carried: BTreeMap<String, Value>,
+}
+
+/// Part of a pass.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// One topic of one GPU; with an empty name, what belongs to no GPU.
+    Points {
+        gpu: Arc<str>,
+        points: Vec<Point>,
+        skipped: BTreeMap<String, u64>,
+    },
+    /// State of topics that the next process needs, even if this pass never ends.
+    Carried(BTreeMap<String, Value>),
+}
+
+/// How a pass ended.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    /// How many GPUs there are.
+    pub(super) gpus: usize,
+    /// How many of them do not answer.
+    pub(super) lost: usize,
+    /// How many of them answered anything.
+    pub(super) answered: usize,
+    /// How many are suspended whole.
+    pub(super) suspended: usize,
+    /// Why nothing works any more.
+    pub(super) fatal: Option<NvmlError>,
+    pub(super) carried: BTreeMap<String, Value>,
+}
+
+/// NVML, the GPUs, and the topics that are read of them.
+pub(super) struct Reader {
+    gpus: Gpus,
+    topics: Vec<Box<dyn Topic>>,
+    recorder: Recorder,
+}
+
+/// When in this pass each GPU is read.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Those of which nothing is suspect.
+    first: Vec<u32>,
+    /// Those that come after all others, since something of them hung or crashed.
+    late: Vec<u32>,
+}
+
+impl worker::Library for Reader {
+    const NAME: &'static str = "NVML";
+    const RESUMES: bool = true;
+    /// Without persistence mode the driver takes seconds to start each GPU.
+    const START: Option<Duration> = Some(Duration::from_mins(2));
+    /// The library's file may have been replaced.
+    const RETRY: Duration = Duration::from_secs(10);
+
+    type Config = Config;
+    type Reading = Reading;
+    type Summary = Summary;
+    type Error = StartError;
+
+    fn open(config: WorkerConfig<Config>) -> Result<Self, StartError> {
+        let nvml = open(&config.library.libraries)?;
+        let roots = HostRoots::new(&config.root);
+        let mut topics = topics::all(topics::Context { nvml, roots: &roots });
+        let mut carried = config.library.carried;
+        for topic in &mut topics {
+            if let Some(state) = carried.remove(topic.name()) {
+                topic.restore(state);
+            }
+        }
+        let boot = Processes::new(&roots).boot_time().unwrap_or_else(|_| Timestamp::now());
+        Ok(Self {
+            gpus: Gpus::new(nvml, roots, config.node_name),
+            topics,
+            recorder: Recorder::new(boot),
+        })
+    }
+
+    fn read(&mut self, pass: &Pass<'_>) -> Result<Summary, Disconnected> {
+        let mut summary = Summary::default();
+        self.recorder.now();
+        let counted = pass.progress.during("", None, DISCOVERY, || self.gpus.count());
+        let planned = counted.and_then(|count| self.plan(count, pass));
+        let plan = planned.unwrap_or_else(|error| {
+            self.recorder.fail(error);
+            Plan::default()
+        });
+        self.begin(pass)?;
+        for index in &plan.first {
+            self.gpu(*index, false, pass, &mut summary)?;
+        }
+        self.late(&plan, pass, &mut summary)?;
+        self.gpus.end();
+        for topic in &mut self.topics {
+            let name = topic.name();
+            if pass.suspended.find("", None, name).is_none() {
+                pass.progress
+                    .during("", None, name, || topic.finish(&mut self.recorder));
+            }
+        }
+        summary.carried = self.carried();
+        self.send(&Arc::default(), pass)?;
+        summary.fatal = self.recorder.fatal();
+        Ok(summary)
+    }
+}
+
+impl Reader {
+    /// Finds the GPUs that are read first.
+    fn plan(&mut self, count: u32, pass: &Pass<'_>) -> Result<Plan, NvmlError> {
+        let mut plan = Plan::default();
+        for index in 0..count {
+            let uuid = self.uuid(index, pass);
+            if pass.suspended.find_device(&uuid, Some(index)).is_some() {
+                self.gpus.suspend(index, (!uuid.is_empty()).then_some(&*uuid));
+                plan.first.push(index);
+            } else if pass.suspended.is_suspect_device(&uuid, Some(index)) {
+                plan.late.push(index);
+            } else {
+                plan.first.push(index);
+                self.find(index, &uuid, pass)?;
+            }
+        }
+        if plan.late.is_empty() {
+            self.gpus.find_lost(&mut self.recorder);
+        }
+        Ok(plan)
+    }
+
+    /// As far as it is known before the GPU is found.
+    fn uuid(&mut self, index: u32, pass: &Pass<'_>) -> Arc<str> {
+        let known = self.gpus.gpu(index).map(|gpu| Arc::clone(&gpu.uuid));
+        known.unwrap_or_else(|| pass.suspended.device_at(index).unwrap_or_default().into())
+    }
+
+    fn find(&mut self, index: u32, uuid: &str, pass: &Pass<'_>) -> Result<(), NvmlError> {
+        pass.progress.during(uuid, Some(index), DISCOVERY, || {
+            self.gpus.find(index, &mut self.recorder)
+        })
+    }
+
+    fn begin(&mut self, pass: &Pass<'_>) -> Result<(), Disconnected> {
+        for topic in &mut self.topics {
+            let name = topic.name();
+            if pass.suspended.find("", None, name).is_none() {
+                pass.progress.during("", None, name, || topic.begin(&mut self.recorder));
+            }
+        }
+        self.send(&Arc::default(), pass)?;
+        pass.send(Reading::Carried(self.carried()))
+    }
+
+    fn carried(&self) -> BTreeMap<String, Value> {
+        let topics = self.topics.iter();
+        topics
+            .filter_map(|topic| Some((topic.name().to_owned(), topic.carry()?)))
+            .collect()
+    }
+
+    /// Reads what is suspect when all else is sent: a hang or crash now costs none of it.
+    fn late(&mut self, plan: &Plan, pass: &Pass<'_>, summary: &mut Summary) -> Result<(), Disconnected> {
+        if self.has_suspect_topic(pass) {
+            for index in &plan.first {
+                self.gpu(*index, true, pass, summary)?;
+            }
+        }
+        for index in &plan.late {
+            let uuid = self.uuid(*index, pass);
+            if let Err(error) = self.find(*index, &uuid, pass) {
+                self.recorder.fail(error);
+                return Ok(());
+            }
+        }
+        let mut rest = plan.late.clone();
+        if !rest.is_empty() {
+            rest.extend(plan.first.iter().filter(|index| self.gpus.gpu(**index).is_none()));
+            self.gpus.find_lost(&mut self.recorder);
+        }
+        for index in &rest {
+            for is_late in [false, true] {
+                self.gpu(*index, is_late, pass, summary)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_suspect_topic(&self, pass: &Pass<'_>) -> bool {
+        let mut topics = self.topics.iter();
+        topics.any(|topic| pass.suspended.is_suspect_task(topic.name()))
+    }
+
+    /// Reads the topics of a GPU, those that are suspect of every GPU apart from the others.
+    fn gpu(&mut self, index: u32, is_late: bool, pass: &Pass<'_>, summary: &mut Summary) -> Result<(), Disconnected> {
+        let has_more = !is_late && self.has_suspect_topic(pass);
+        let Some(gpu) = self.gpus.gpu(index) else {
+            return Ok(());
+        };
+        let uuid = Arc::clone(&gpu.uuid);
+        let whole = pass.suspended.find_device(&uuid, Some(index));
+        if let Some(suspension) = whole.filter(|_| !is_late) {
+            suspended(gpu, "all", suspension, &mut self.recorder);
+        }
+        for topic in &mut self.topics {
+            let name = topic.name();
+            if pass.suspended.is_suspect_task(name) != is_late {
+                continue;
+            }
+            if let Some(suspension) = pass.suspended.find(&uuid, Some(index), name)
+                && whole.is_none()
+            {
+                suspended(gpu, name, suspension, &mut self.recorder);
+                continue;
+            }
+            self.recorder.now();
+            pass.progress
+                .during(&uuid, Some(index), name, || topic.read(gpu, &mut self.recorder));
+            send(&uuid, &mut self.recorder, pass)?;
+        }
+        if !has_more {
+            summary.gpus += 1;
+            summary.lost += usize::from(gpu.health.lost);
+            summary.suspended += usize::from(gpu.health.suspended);
+            summary.answered += usize::from(gpu.health.answered);
+            status::record(gpu, &mut self.recorder);
+        }
+        self.send(&uuid, pass)
+    }
+
+    fn send(&mut self, gpu: &Arc<str>, pass: &Pass<'_>) -> Result<(), Disconnected> {
+        send(gpu, &mut self.recorder, pass)
+    }
+}
+
+/// The first that works; the first error where none does.
+fn open(libraries: &[PathBuf]) -> Result<Nvml, StartError> {
+    let mut first = None;
+    for path in libraries {
+        let opened = trust::check(path)
+            .map_err(StartError::from)
+            .and_then(|()| Ok(Nvml::open(path)?));
+        match opened {
+            Ok(nvml) => return Ok(nvml),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    if let Some(error) = first {
+        return Err(error);
+    }
+    // The loader may know one.
+    Nvml::open(Path::new("libnvidia-ml.so.1")).map_err(|error| match error {
+        OpenError::Load { .. } => StartError::NotFound,
+        error => error.into(),
+    })
+}
+
+/// Shows that something is suspended: its metrics are absent.
+fn suspended(gpu: &Gpu, topic: &'static str, suspension: &Suspension, recorder: &mut Recorder) {
+    recorder.skip(format!("{topic}.suspended"));
+    let more = [
+        (key::NVIDIA_TOPIC, topic.into()),
+        (key::ERROR_TYPE, suspension.fault.as_str().into()),
+    ];
+    recorder.gauge(&nvidia_parts::READING_SUSPENDED, &gpu.label, more, 1i64);
+}
+
+fn send(gpu: &Arc<str>, recorder: &mut Recorder, pass: &Pass<'_>) -> Result<(), Disconnected> {
+    let (points, skipped) = recorder.take();
+    if points.is_empty() && skipped.is_empty() {
+        return Ok(());
+    }
+    pass.send(Reading::Points {
+        gpu: Arc::clone(gpu),
+        points,
+        skipped,
+    })
+}
