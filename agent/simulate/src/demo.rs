@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::error::SimulateError;
 use super::fleet::Fleet;
-use super::{Options, SimulateError};
+use super::options::Options;
 
 const PROCESSES: u32 = 3;
 

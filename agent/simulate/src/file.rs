@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{SimulateError, WriteMode};
+use super::error::SimulateError;
+use super::options::WriteMode;
 
 /// Buffer of protobuf's `FileOutputStream`, through which the runtime writes: a larger message takes several writes.
 const BLOCK: usize = 8192;

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::error::SimulateError;
+use super::file;
+use super::options::Options;
 use super::writer::{Assignment, WRITER_ARGS};
-use super::{Options, SimulateError, file};
 
 /// How long a writer may take to end; it has nothing to do but to unlink a file.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -2,8 +2,8 @@
 
 use std::f64::consts::TAU;
 
-use super::Options;
 use super::message::{Device, Direction, Monitor, Network, Stream};
+use super::options::Options;
 
 const NETWORKS: [&str; 8] = [
     "yolov8n",

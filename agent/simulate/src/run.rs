@@ -2,15 +2,16 @@
 
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
+use super::error::SimulateError;
 use super::fleet::Fleet;
-use super::{Options, SimulateError};
-use accelscope_core::host::is_hangup_ignored;
+use super::options::Options;
+use accelscope_core::host::{is_hangup_ignored, poll};
 
 /// Intervals between two killed writers.
 const KILL_EVERY: u32 = 5;
@@ -33,8 +34,7 @@ pub fn run(options: Options) -> Result<(), SimulateError> {
     let mut fleet = Fleet::start(options)?;
     loop {
         let mut ready = [PollFd::new(&stop, PollFlags::IN), PollFd::new(&ended, PollFlags::IN)];
-        let left = next_kill.map(|at| at.saturating_duration_since(Instant::now()));
-        wait(&mut ready, left).map_err(SimulateError::system("cannot wait for signals"))?;
+        poll::wait(&mut ready, next_kill).map_err(SimulateError::system("cannot wait for signals"))?;
         if !ready[0].revents().is_empty() {
             return Ok(());
         }
@@ -58,15 +58,6 @@ fn signals(signals: &[i32]) -> io::Result<UnixStream> {
         pipe::register(signal, writer.try_clone()?)?;
     }
     Ok(reader)
-}
-
-fn wait(ready: &mut [PollFd<'_>], left: Option<Duration>) -> io::Result<()> {
-    let left = left.and_then(|left| Timespec::try_from(left).ok());
-    match poll(ready, left.as_ref()) {
-        // A signal interrupts; what it was stands in its stream, and the caller comes back.
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn drain(stream: &mut UnixStream) -> io::Result<()> {

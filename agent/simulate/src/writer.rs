@@ -3,13 +3,15 @@
 use std::io::{self, BufRead as _, Read as _};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
+use super::error::SimulateError;
 use super::file::MonitorFile;
 use super::load::Load;
-use super::{Options, SimulateError};
+use super::options::Options;
+use accelscope_core::host::poll;
 
 /// The arguments with which the simulator starts its own executable as a writer; [`writer_main`] serves them.
 pub const WRITER_ARGS: [&str; 2] = ["simulate", "hailo-writer"];
@@ -75,15 +77,8 @@ fn remedy(error: &io::Error) -> &'static str {
 
 /// Waits; true as soon as the other end of standard input is closed.
 fn input_ended_within(interval: Duration) -> Result<bool, SimulateError> {
-    let deadline = Instant::now() + interval;
     let stdin = io::stdin();
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&left)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(SimulateError::system("cannot wait for the next write")(error.into())),
-        }
-    }
+    let mut ended = [PollFd::new(&stdin, PollFlags::IN)];
+    poll::wait(&mut ended, Some(Instant::now() + interval))
+        .map_err(SimulateError::system("cannot wait for the next write"))
 }

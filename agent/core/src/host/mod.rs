@@ -10,6 +10,7 @@ pub mod cgroups;
 pub mod descriptors;
 mod machine;
 mod node;
+pub mod poll;
 pub mod process;
 mod signals;
 pub mod sysfs;

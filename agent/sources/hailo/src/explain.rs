@@ -9,7 +9,7 @@ use std::path::Path;
 use super::device::{self, Device};
 use super::directory::Directory;
 use super::discover::{Holder, holders};
-use super::{NAME, Settings};
+use super::settings::{NAME, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::sampler::Finding;

@@ -39,5 +39,3 @@ pub use self::ioctl::FAMILY;
 pub use self::sampler::Sampler;
 pub use self::settings::Settings;
 pub use self::source::SOURCE;
-
-const NAME: &str = "hailo";

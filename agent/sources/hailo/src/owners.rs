@@ -6,9 +6,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::Settings;
 use super::monitored::Monitored;
 use super::owner::{Search, Searcher};
+use super::settings::Settings;
 use super::skipped::Skipped;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;

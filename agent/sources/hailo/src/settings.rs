@@ -8,6 +8,9 @@ use accelscope_core::settings;
 use accelscope_core::settings::text::{optional, text};
 use accelscope_core::settings::{Check, Enabled};
 
+/// Name of the source and of its section of the configuration.
+pub(super) const NAME: &str = "hailo";
+
 settings! {
     /// Hailo accelerators. HailoRT writes its monitor files only for applications that were started with HAILO_MONITOR=1.
     pub struct Settings {

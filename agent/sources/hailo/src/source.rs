@@ -8,7 +8,10 @@ use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Source};
 use accelscope_core::table::Section;
 
 use super::allocation::allocated_device;
-use super::{Sampler, Settings, explain, ioctl, table};
+use super::explain::explain;
+use super::sampler::Sampler;
+use super::settings::{NAME, Settings};
+use super::{ioctl, table};
 
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Hailo>();
@@ -18,7 +21,7 @@ struct Hailo;
 impl Source for Hailo {
     type Settings = Settings;
 
-    const NAME: &'static str = super::NAME;
+    const NAME: &'static str = NAME;
     const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::hailo::ALL];
     const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use inotify::WatchDescriptor;
 use rustix::io::Errno;
 
-use super::Settings;
 use super::device::Device;
 use super::directory::{self, Directory, DirectoryId};
 use super::discover::{Discovery, View};
 use super::monitored::{Monitored, warn_once};
+use super::settings::Settings;
 use super::watch::{Event, Watch};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;

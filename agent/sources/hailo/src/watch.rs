@@ -5,11 +5,13 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
+
+use accelscope_core::host::poll;
 
 /// Most events that are queued before all directories are scanned instead.
 const MAX_EVENTS: usize = 4096;
@@ -106,17 +108,8 @@ impl Watch {
 
     /// Blocks until there is an event, at most until `until`.
     pub(super) fn poll(&self, until: Instant) -> io::Result<()> {
-        let left = until.saturating_duration_since(Instant::now());
-        // Rounded up: a poll that ends early would only be repeated.
-        let left = left + Duration::from_millis(1);
-        let left = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-        match poll(
-            &mut [PollFd::from_borrowed_fd(self.inotify.as_fd(), PollFlags::IN)],
-            Some(&left),
-        ) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        let inotify = PollFd::from_borrowed_fd(self.inotify.as_fd(), PollFlags::IN);
+        poll::wait(&mut [inotify], Some(until)).map(drop)
     }
 }
 
@@ -131,6 +124,8 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn events(watch: &mut Watch) -> Vec<Event> {

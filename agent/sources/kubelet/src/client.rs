@@ -19,6 +19,8 @@ use super::restart::SocketId;
 use accelscope_core::host::HostRoots;
 
 const LIST: &str = "/v1.PodResourcesLister/List";
+/// Longest time for one call, from the connection to the end of the response. A kubelet answers from memory.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest response, as in the kubelet's own client (`defaultPodResourcesMaxSize` in `pkg/kubelet/apis/podresources/constants.go`).
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
@@ -84,26 +86,25 @@ impl Error {
 pub(super) struct Client {
     roots: HostRoots,
     socket: PathBuf,
-    timeout: Duration,
 }
 
 impl Client {
-    pub(super) fn new(roots: HostRoots, socket: PathBuf, timeout: Duration) -> Self {
-        Self { roots, socket, timeout }
+    pub(super) fn new(roots: HostRoots, socket: PathBuf) -> Self {
+        Self { roots, socket }
     }
 
     /// Lists the devices of every container of the node, and identifies the socket that answered. Blocks the calling
-    /// thread, for the timeout at most.
+    /// thread, for [`TIMEOUT`] at most.
     pub(super) fn list(&self) -> Result<(ListPodResourcesResponse, SocketId), Error> {
         let (socket, id) = self.find()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(Error::Runtime)?;
-        let response = runtime.block_on(async { tokio::time::timeout(self.timeout, self.call(&socket)).await });
+        let response = runtime.block_on(async { tokio::time::timeout(TIMEOUT, self.call(&socket)).await });
         let slow = |_| Error::Slow {
             socket: self.socket.clone(),
-            within: self.timeout,
+            within: TIMEOUT,
         };
         Ok((response.map_err(slow)??, id))
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::allocation::points;
 use super::client::{Client, Error};
-use super::{NAME, Settings, TIMEOUT};
+use super::settings::{DEFAULT_ROOT, NAME, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Timestamp, key};
 use accelscope_core::sampler::Finding;
@@ -20,7 +20,7 @@ const OTHER_ROOTS: [&str; 4] = [
 
 /// Calls the kubelet once, as the sampler does.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Finding {
-    let client = Client::new(roots.clone(), settings.socket(), TIMEOUT);
+    let client = Client::new(roots.clone(), settings.socket());
     match client.list() {
         Ok((response, _)) => {
             let (points, skipped) = points(&response, &[], Timestamp::now());
@@ -71,7 +71,7 @@ fn failure(roots: &HostRoots, settings: &Settings, error: &Error) -> Finding {
 /// Another root directory with a socket.
 fn elsewhere(roots: &HostRoots, root: &Path) -> Option<&'static str> {
     let has_one = |other: &&str| roots.find(Path::new(other).join("pod-resources/kubelet.sock")).is_ok();
-    std::iter::once(super::DEFAULT_ROOT)
+    std::iter::once(DEFAULT_ROOT)
         .chain(OTHER_ROOTS)
         .filter(|other| Path::new(other) != root)
         .find(has_one)

@@ -7,6 +7,11 @@ use accelscope_core::settings;
 use accelscope_core::settings::text::text;
 use accelscope_core::settings::{Check, Enabled};
 
+/// Name of the source and of its section of the configuration.
+pub(super) const NAME: &str = "kubelet";
+/// Default of the kubelet's `--root-dir`.
+pub(super) const DEFAULT_ROOT: &str = "/var/lib/kubelet";
+
 settings! {
     /// The node's kubelet: which pod was given which device, by a device plugin or by a claim (DRA), even while it is idle.
     pub struct Settings {
@@ -18,7 +23,7 @@ settings! {
         /// kubeadm, k3s, RKE2, OpenShift and the cloud providers. MicroK8s: "/var/snap/microk8s/common/var/lib/kubelet";
         /// k0s: "/var/lib/k0s/kubelet"; RKE where /var/lib is read-only: "/opt/rke/var/lib/kubelet".
         #[serde(with = "text")]
-        pub root: PathBuf = crate::DEFAULT_ROOT.into(),
+        pub root: PathBuf = DEFAULT_ROOT.into(),
         /// Duration, 1s to 1h: time between two requests.
         #[serde(with = "text")]
         pub period: Duration = Duration::from_secs(10),

@@ -4,7 +4,9 @@ use accelscope_core::metric::Instrument;
 use accelscope_core::sampler::{self, Finding};
 use accelscope_core::source::{Context, Descriptor, Source};
 
-use super::{Sampler, Settings, explain};
+use super::explain::explain;
+use super::sampler::Sampler;
+use super::settings::{NAME, Settings};
 
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Kubelet>();
@@ -14,7 +16,7 @@ struct Kubelet;
 impl Source for Kubelet {
     type Settings = Settings;
 
-    const NAME: &'static str = super::NAME;
+    const NAME: &'static str = NAME;
     const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[];
     const READS_ACCELERATORS: bool = false;
 

@@ -11,7 +11,7 @@ use accelscope_core::sampler::Finding;
 use crate::decode::decode;
 use crate::directory::{Directory, DirectoryId, MAX_FILES};
 use crate::file_name::claimed_pid;
-use crate::{NAME, Settings};
+use crate::settings::{NAME, Settings};
 
 const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
     just ended";
