@@ -9,10 +9,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use accelscope_core::metric::catalogue::{accel, hw, nvidia, nvidia_parts};
+use accelscope_core::metric::catalogue::{accel, hw};
 use accelscope_core::metric::{Attribute, Attributes, Instrument, Resource, Series, Timestamp, Value, key};
 use accelscope_export::compat::gpu_process_exporter::{self, PidFormat};
 use accelscope_export::compat::system_info_exporter;
+use accelscope_nvidia::catalogue::nvidia;
+use accelscope_nvidia::catalogue::nvidia_parts;
 use free_port::free_address;
 use program_support::{Answer, Running, get, wait_for};
 
@@ -44,7 +46,7 @@ fn gpu(uuid: &str, index: i64, model: &str) -> Vec<Series> {
             &nvidia::DEVICE_INFO,
             &[
                 id.clone(),
-                (key::NVIDIA_GPU_INDEX, index.into()),
+                (accelscope_nvidia::key::NVIDIA_GPU_INDEX, index.into()),
                 (key::HW_MODEL, model.into()),
             ],
             1.0,
@@ -99,7 +101,10 @@ fn machine() -> Vec<Series> {
     let attributes = [(key::HW_ID, "GPU-a".into()), (key::HW_TYPE, "gpu".into())];
     all.push(series(&hw::POWER, &attributes, 71.25));
     for (kind, watts) in [("enforced", 350.0), ("configured", 400.0), ("default", 300.0)] {
-        let attributes = [(key::HW_ID, "GPU-a".into()), (key::NVIDIA_POWER_LIMIT, kind.into())];
+        let attributes = [
+            (key::HW_ID, "GPU-a".into()),
+            (accelscope_nvidia::key::NVIDIA_POWER_LIMIT, kind.into()),
+        ];
         all.push(series(&nvidia::POWER_LIMIT, &attributes, watts));
     }
     all.extend(process("GPU-a", 4711, &pod(), Some(20.0 * GIB), Some(0.43)));
@@ -114,7 +119,7 @@ fn machine() -> Vec<Series> {
     let draws = [
         (key::HW_ID, "GPU-b".into()),
         (key::PROCESS_PID, 6i64.into()),
-        (key::NVIDIA_PROCESS_TYPE, "graphics".into()),
+        (accelscope_nvidia::key::NVIDIA_PROCESS_TYPE, "graphics".into()),
     ];
     all.push(series(&nvidia_parts::PROCESS_INFO, &draws, 1.0));
     // Another vendor's chip that has a process of its own.
@@ -165,12 +170,15 @@ fn the_pid_of_the_readme_has_its_gpu_before_it() {
 fn instances_of_a_gpu_are_told_apart() {
     let instance = |gi: i64, ci: i64| {
         [
-            (key::NVIDIA_GPU_INSTANCE, gi.into()),
-            (key::NVIDIA_COMPUTE_INSTANCE, ci.into()),
+            (accelscope_nvidia::key::NVIDIA_GPU_INSTANCE, gi.into()),
+            (accelscope_nvidia::key::NVIDIA_COMPUTE_INSTANCE, ci.into()),
         ]
     };
     let mut all = gpu("GPU-a", 3, "NVIDIA A100");
-    let of_instance = [(key::HW_ID, "GPU-a".into()), (key::NVIDIA_GPU_INSTANCE, 7i64.into())];
+    let of_instance = [
+        (key::HW_ID, "GPU-a".into()),
+        (accelscope_nvidia::key::NVIDIA_GPU_INSTANCE, 7i64.into()),
+    ];
     all.push(series(&nvidia_parts::MIG_MEMORY_LIMIT, &of_instance, 10.0 * GIB));
     all.extend(process("GPU-a", 1, &instance(7, 0), Some(8.0 * GIB), None));
     all.extend(process("GPU-a", 2, &instance(7, 0), Some(GIB), None));

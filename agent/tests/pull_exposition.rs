@@ -11,6 +11,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use accelscope_core::source::{attribute_keys, instruments};
 use accelscope_core::metric::{
     Attribute, Attributes, Histogram, Instrument, Kind, Resource, Series, Timestamp, Value, catalogue, key,
 };
@@ -41,8 +42,9 @@ fn resource() -> Resource {
 }
 
 fn some_series() -> Vec<Series> {
-    use catalogue::{agent, hailo, hw};
-    let yolo = || (key::HAILO_NETWORK_NAME, "yolo\\v8\n\"n\"".into());
+    use accelscope_hailo::catalogue as hailo;
+    use catalogue::{agent, hw};
+    let yolo = || (accelscope_hailo::key::HAILO_NETWORK_NAME, "yolo\\v8\n\"n\"".into());
     let distribution = Histogram {
         count: 6,
         sum: 12.5,
@@ -191,7 +193,7 @@ fn series_that_look_alike_to_prometheus_are_shown_once_the_newest() {
             "text" => [(key::PROCESS_PID, "7".into())],
             _ => [(key::PROCESS_PID, 7i64.into())],
         })),
-        ..series(&catalogue::hailo::PROCESS_UTILIZATION, [], (time as f64).into())
+        ..series(&accelscope_hailo::catalogue::PROCESS_UTILIZATION, [], (time as f64).into())
     };
     for format in FORMATS {
         let text = Renderer::default().render(
@@ -219,7 +221,7 @@ fn nothing_live_gives_a_valid_empty_exposition() {
 
 /// One series of every instrument, with a value for every attribute it may carry.
 fn whole_catalogue() -> Vec<Series> {
-    let all = catalogue::all();
+    let all = instruments(accelscope::SOURCES);
     all.into_iter()
         .map(|instrument| {
             let value = match instrument.kind {
@@ -305,7 +307,7 @@ fn pythons_parsers_read_back_every_sample() {
                 .collect();
             read.sort();
             written.sort();
-            assert!(written.len() > catalogue::all().len());
+            assert!(written.len() > instruments(accelscope::SOURCES).len());
             assert_eq!(read, written, "{parser}");
         }
     }
@@ -314,7 +316,7 @@ fn pythons_parsers_read_back_every_sample() {
 proptest! {
     #[test]
     fn any_value_of_a_label_reads_back_as_itself(values in prop::collection::vec("\\PC*|(?s).{0,40}|[\\\\\"\n}{, =#]*", 3)) {
-        let keys = [key::HAILO_NETWORK_NAME, key::HAILO_STREAM_NAME, key::K8S_POD_NAME];
+        let keys = [accelscope_hailo::key::HAILO_NETWORK_NAME, accelscope_hailo::key::HAILO_STREAM_NAME, key::K8S_POD_NAME];
         let attributes = Attributes::new(keys.into_iter().zip(values).map(|(key, value)| (key, value.into())));
         let series = series(&catalogue::hw::NPU_UTILIZATION, attributes.iter().cloned(), 0.5.into());
         for format in FORMATS {

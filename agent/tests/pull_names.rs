@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use accelscope_core::metric::{Kind, catalogue, key};
+use accelscope_core::source::{attributes, instruments};
+use accelscope_core::metric::Kind;
 use accelscope_export::prometheus::name::{label_name, metric_name};
 
 #[test]
 fn no_two_instruments_share_a_name() {
     let mut owners = BTreeMap::new();
-    for instrument in catalogue::all() {
+    for instrument in instruments(accelscope::SOURCES) {
         let name = metric_name(instrument);
         assert!(name.starts_with(|c: char| c.is_ascii_alphabetic()), "{name}");
         let samples = match instrument.kind {
@@ -26,10 +27,10 @@ fn no_two_instruments_share_a_name() {
 #[test]
 fn no_two_attributes_of_the_catalogue_share_a_label() {
     let mut owners = BTreeMap::new();
-    for (key, _) in key::ALL {
+    for (key, _) in attributes(accelscope::SOURCES) {
         let label = label_name(key).unwrap();
         assert_eq!(
-            owners.insert(label.clone(), *key),
+            owners.insert(label.clone(), key),
             None,
             "{label} would come from {key} too"
         );

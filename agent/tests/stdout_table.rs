@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use accelscope_core::metric::catalogue::hailo;
 use accelscope_core::metric::{Attribute, Attributes, Instrument, Series, Timestamp, Value, key};
 use accelscope_core::sampler::Finding;
 use accelscope_core::table::{Rates, Section};
 use accelscope_export::stdout::{View, render};
+use accelscope_hailo::catalogue as hailo;
 
 fn series(instrument: &'static Instrument, attributes: &[Attribute], value: impl Into<Value>) -> Series {
     Series {
@@ -24,7 +24,7 @@ fn a_row_says_device_process_pod_and_what_is_unknown_is_a_dash() {
     let id = (key::HW_ID, "id-1".into());
     let network = [
         id.clone(),
-        (key::HAILO_NETWORK_NAME, "yolo\u{1b}[2Jv8".into()),
+        (accelscope_hailo::key::HAILO_NETWORK_NAME, "yolo\u{1b}[2Jv8".into()),
         (key::K8S_POD_NAME, "cam-0".into()),
         (key::K8S_NAMESPACE_NAME, "edge".into()),
         (key::PROCESS_EXECUTABLE_NAME, "detect".into()),

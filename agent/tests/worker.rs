@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
-use accelscope_core::metric::catalogue::{hailo, hw};
+use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Attributes, Batch, Instrument, Part, Point, Resource, Timestamp, Value};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::telemetry::{Build, OwnMetrics};
 use accelscope_core::worker::{
     Command, Reply, WireOutcome, WirePart, WirePoint, WireValue, Worker, WorkerError, WorkerSampler, serve,
 };
+use accelscope_hailo::catalogue as hailo;
 use accelscope_pipeline::attribution::{Attribution, Settings};
 use accelscope_pipeline::{Limits, SeriesRegistry, Started};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -237,6 +238,7 @@ fn lies() -> Result<(), Failed> {
         period: Duration::from_secs(1),
         deadline: Duration::from_secs(10),
         instruments: MAY_EMIT,
+        extensions: &[],
     };
     let mut sampler = WorkerSampler::new(descriptor, worker("lie"));
     let mut batches: Vec<Batch> = Vec::new();
@@ -261,6 +263,7 @@ fn forgets() -> Result<(), Failed> {
         period: deadline,
         deadline,
         instruments: MAY_EMIT,
+        extensions: &[],
     };
     let mut sampler = WorkerSampler::new(descriptor, worker("forget"));
     let mut parts = || {
@@ -311,6 +314,7 @@ impl Sampler for Ticker {
             period,
             deadline: period,
             instruments: MAY_EMIT,
+            extensions: &[],
         }
     }
 
@@ -342,6 +346,7 @@ impl Sampler for Panics {
             period: second,
             deadline: second,
             instruments: &[],
+            extensions: &[],
         }
     }
 
@@ -386,6 +391,7 @@ fn neighbours() -> Result<(), Failed> {
         period: Duration::from_secs(600),
         deadline: hanging,
         instruments: MAY_EMIT,
+        extensions: &[],
     };
     let times = Arc::new(Mutex::new(Vec::new()));
     let samplers: Vec<Box<dyn Sampler>> = vec![

@@ -4,8 +4,8 @@ pub mod ioctl;
 
 use std::sync::Arc;
 
-use accelscope_core::metric::catalogue::hailo;
 use accelscope_core::metric::{Attributes, Point, Series, Timestamp, key};
+use accelscope_hailo::catalogue as hailo;
 
 /// `count` live series of a Hailo node with pods, two instruments by turns.
 pub fn series(count: usize) -> Vec<Series> {
@@ -27,7 +27,10 @@ pub fn points(count: usize) -> Vec<Point> {
     let point = |at: usize| {
         let attributes = Attributes::new([
             (key::HW_ID, "88a3f868-c508-5e0e-81ad-2bdb9d8df32c".into()),
-            (key::HAILO_NETWORK_NAME, format!("network_{at}").into()),
+            (
+                accelscope_hailo::key::HAILO_NETWORK_NAME,
+                format!("network_{at}").into(),
+            ),
             (key::K8S_POD_NAME, format!("inference-{}", at / 8).into()),
             (key::K8S_NAMESPACE_NAME, "edge".into()),
             (key::PROCESS_EXECUTABLE_NAME, "detector".into()),

@@ -8,6 +8,7 @@ pub use crate::finding::{Finding, Level};
 use std::time::{Duration, Instant};
 
 use crate::metric::{Batch, Instrument};
+use crate::source::Extension;
 
 /// Properties of a sampler.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Descriptor {
     pub deadline: Duration,
     /// What it can emit.
     pub instruments: &'static [&'static Instrument],
+    /// Its own attributes on shared instruments.
+    pub extensions: &'static [Extension],
 }
 
 /// A source of readings.

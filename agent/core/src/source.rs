@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use crate::device::DeviceFamily;
 use crate::host::HostRoots;
 use crate::host::cgroups::Cgroups;
-use crate::metric::{Attribute, Instrument};
+use crate::metric::{Attribute, Instrument, catalogue, key};
 use crate::sampler::{Finding, Sampler};
 use crate::settings::{AnySettings, Settings, SettingsType};
 use crate::table::Section;
@@ -31,6 +31,47 @@ pub struct Extension {
     pub instruments: &'static [&'static Instrument],
     /// The keys that their points carry in addition.
     pub attributes: &'static [&'static str],
+}
+
+impl Extension {
+    /// The keys that these extensions add to an instrument.
+    pub fn keys<'a>(extensions: &'a [Self], instrument: &'a Instrument) -> impl Iterator<Item = &'static str> + 'a {
+        let of = extensions
+            .iter()
+            .filter(move |one| one.instruments.contains(&instrument));
+        of.flat_map(|one| one.attributes).copied()
+    }
+}
+
+/// Every instrument that the agent with these sources can emit, its own included, sorted by name.
+pub fn instruments(sources: Sources) -> Vec<&'static Instrument> {
+    let own = sources
+        .iter()
+        .flat_map(|source| source.instruments)
+        .flat_map(|group| *group);
+    let mut all: Vec<_> = own.copied().chain(catalogue::all()).collect();
+    all.sort_by_key(|instrument| instrument.name);
+    all
+}
+
+/// Every key that an instrument's points may carry with these sources, those of the owner aside.
+pub fn attribute_keys(sources: Sources, instrument: &Instrument) -> Vec<&'static str> {
+    let more = sources
+        .iter()
+        .flat_map(|source| Extension::keys(source.extensions, instrument));
+    let mut keys: Vec<&str> = instrument.attributes.to_vec();
+    for key in more {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// Every attribute key with its meaning.
+pub fn attributes(sources: Sources) -> Vec<(&'static str, &'static str)> {
+    let own = sources.iter().flat_map(|source| source.attributes);
+    key::ALL.iter().chain(own).copied().collect()
 }
 
 /// What a source is built from, apart from its settings.

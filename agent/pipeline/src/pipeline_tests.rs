@@ -44,6 +44,7 @@ fn pipeline(observer: Option<Observer>) -> (Pipeline, Arc<SeriesRegistry>, Arc<S
         period: Duration::from_secs(1),
         deadline: Duration::from_secs(1),
         instruments: &[],
+        extensions: &[],
     });
     let pipeline = Pipeline::new(registry.clone(), attribution);
     (pipeline, registry, status)

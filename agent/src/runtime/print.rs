@@ -71,7 +71,7 @@ fn sections(sources: Sources) -> Vec<&'static Section> {
 
 /// The rates of the table's sections.
 pub fn rates(sources: Sources) -> Rates {
-    Rates::new(sections(sources).into_iter().flat_map(|section| section.rated).copied())
+    Rates::new(sections(sources).into_iter().map(|section| section.rated))
 }
 
 /// Prints the series of the samplers.

@@ -13,9 +13,10 @@ mod bench;
 use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use accelscope_ascend::catalogue as ascend;
 use accelscope_ascend::{Sampler, Settings, explain};
 use accelscope_core::host::HostRoots;
-use accelscope_core::metric::catalogue::{accel, ascend, hw};
+use accelscope_core::metric::catalogue::{accel, hw};
 use accelscope_core::metric::{Batch, Owner, Point, key};
 use accelscope_core::sampler::Level;
 use accelscope_core::sampler::{Outcome, Sampler as _};
@@ -58,8 +59,12 @@ fn chips() -> Result<(), Failed> {
     let ids: Vec<_> = info
         .iter()
         .map(|point| {
-            [key::ASCEND_NPU_ID, key::ASCEND_CHIP_ID, key::ASCEND_PHYSICAL_ID]
-                .map(|key| attribute(&point.attributes, key))
+            [
+                accelscope_ascend::key::ASCEND_NPU_ID,
+                accelscope_ascend::key::ASCEND_CHIP_ID,
+                accelscope_ascend::key::ASCEND_PHYSICAL_ID,
+            ]
+            .map(|key| attribute(&point.attributes, key))
         })
         .collect();
     assert_eq!(
@@ -81,7 +86,7 @@ fn chips() -> Result<(), Failed> {
     assert!(
         limits
             .iter()
-            .all(|point| attribute(&point.attributes, key::ASCEND_MEMORY_TYPE) == "hbm"),
+            .all(|point| attribute(&point.attributes, accelscope_ascend::key::ASCEND_MEMORY_TYPE) == "hbm"),
         "no DDR"
     );
     assert_eq!(values(&points, &hw::NPU_MEMORY_LIMIT), [f64::from(1 << 30) * 64.0; 4]);
@@ -125,7 +130,10 @@ fn health() -> Result<(), Failed> {
         script(word);
         let points = points(&mut bench.sampler());
         assert_eq!(words(&points, &hw::STATUS, key::HW_STATE), [state]);
-        assert_eq!(words(&points, &ascend::HEALTH_STATUS, key::ASCEND_HEALTH), [word]);
+        assert_eq!(
+            words(&points, &ascend::HEALTH_STATUS, accelscope_ascend::key::ASCEND_HEALTH),
+            [word]
+        );
         assert_eq!(
             (
                 of(&points, &hw::STATUS).len(),
@@ -140,7 +148,10 @@ fn health() -> Result<(), Failed> {
         of(&unknown, &hw::STATUS).is_empty(),
         "unknown is no state of the device"
     );
-    assert_eq!(words(&unknown, &ascend::HEALTH_STATUS, key::ASCEND_HEALTH), ["UNKNOWN"]);
+    assert_eq!(
+        words(&unknown, &ascend::HEALTH_STATUS, accelscope_ascend::key::ASCEND_HEALTH),
+        ["UNKNOWN"]
+    );
     bench.plays("--fault orphan --cards 2");
     let orphan = points(&mut bench.sampler());
     assert_eq!(

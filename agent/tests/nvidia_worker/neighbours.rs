@@ -33,6 +33,7 @@ impl Sampler for Neighbour {
             period: Duration::from_millis(20),
             deadline: Duration::from_secs(10),
             instruments: &[],
+            extensions: &[],
         }
     }
 

@@ -1,5 +1,7 @@
 //! Attribute keys: OpenTelemetry semantic conventions 1.44 where one exists, else the vendor's or `accel.*`.
 
+/// Declares attribute keys, each with its meaning, and `ALL` of them for the documentation.
+#[macro_export]
 macro_rules! keys {
     ($(#[doc = $doc:literal] $name:ident = $key:literal;)*) => {
         $(#[doc = $doc] pub const $name: &str = $key;)*
@@ -57,72 +59,10 @@ keys! {
     HW_LIMIT_TYPE = "hw.limit_type";
     /// Direction of the bytes as the device sees them: `receive` or `transmit`.
     NETWORK_IO_DIRECTION = "network.io.direction";
-    /// CUDA version that the driver supports.
-    NVIDIA_CUDA_VERSION = "nvidia.cuda.version";
-    /// Version of the management library NVML.
-    NVIDIA_NVML_VERSION = "nvidia.nvml.version";
-    /// Index of the GPU as `nvidia-smi` numbers them; may change with a reboot.
-    NVIDIA_GPU_INDEX = "nvidia.gpu.index";
-    /// Number of the GPU's `/dev/nvidia<N>`.
-    NVIDIA_GPU_MINOR = "nvidia.gpu.minor";
-    /// Part number of the board.
-    NVIDIA_BOARD_PART_NUMBER = "nvidia.board.part_number";
-    /// Architecture of the GPU, e.g. `hopper`.
-    NVIDIA_ARCHITECTURE = "nvidia.architecture";
-    /// Which power limit: `enforced` (all limiters considered), `configured` or `default`.
-    NVIDIA_POWER_LIMIT = "nvidia.power.limit.type";
-    /// Clock of the GPU: `graphics`, `sm`, `memory` or `video`.
-    NVIDIA_CLOCK = "nvidia.clock";
-    /// Why the GPU's clocks are lowered, e.g. `sw_power_cap`.
-    NVIDIA_THROTTLE_REASON = "nvidia.throttle.reason";
-    /// Memory of the GPU in which ECC found an error, e.g. `dram`, `sram`, `l2_cache`, `register_file`.
-    NVIDIA_MEMORY_LOCATION = "nvidia.memory.location";
-    /// Number of the NVLink.
-    NVIDIA_NVLINK = "nvidia.nvlink.link";
-    /// Id of the MIG GPU instance in its GPU.
-    NVIDIA_GPU_INSTANCE = "nvidia.mig.gpu_instance.id";
-    /// Id of the MIG compute instance in its GPU instance.
-    NVIDIA_COMPUTE_INSTANCE = "nvidia.mig.compute_instance.id";
-    /// Profile of the MIG instance, e.g. `3g.40gb` of a GPU instance and `1c.3g.40gb` of a compute instance.
-    NVIDIA_MIG_PROFILE = "nvidia.mig.profile";
-    /// UUID of the MIG device, which `CUDA_VISIBLE_DEVICES` and Kubernetes name.
-    NVIDIA_MIG_UUID = "nvidia.mig.uuid";
-    /// How the process uses the GPU: `compute`, `graphics`, `mps`, or several with `+` between them.
-    NVIDIA_PROCESS_TYPE = "nvidia.process.type";
-    /// What GPU and driver may be able to tell: `process_utilization`, `utilization_samples`, `gpm` or `xid`.
-    NVIDIA_FEATURE = "nvidia.feature";
-    /// Unit that GPM tells of: `graphics`, `sm`, `sm_occupancy`, `integer`, `tensor`, `tensor_hmma`, `dram`, `fp32` etc.
-    NVIDIA_GPM_UNIT = "nvidia.gpm.unit";
-    /// A group of readings of a GPU: `utilization`, `memory`, `processes`, `ecc`, `nvlink` etc., or `all`.
-    NVIDIA_TOPIC = "nvidia.topic";
-    /// Code of the XID, NVIDIA's number for a kind of fault.
-    NVIDIA_XID = "nvidia.xid";
     /// True where the agent computed the value from other readings.
     ACCEL_DERIVED = "accel.derived";
-    /// Id of the NPU (the card) as `npu-smi` has it; neither dense nor small.
-    ASCEND_NPU_ID = "ascend.npu.id";
-    /// Id of the chip on its NPU.
-    ASCEND_CHIP_ID = "ascend.chip.id";
-    /// Logical id of the chip.
-    ASCEND_LOGICAL_ID = "ascend.logical.id";
-    /// Physical id of the chip: the number of its `/dev/davinci<N>`.
-    ASCEND_PHYSICAL_ID = "ascend.physical.id";
-    /// Kind of the chip's memory: `hbm`, `ddr` or `sram`.
-    ASCEND_MEMORY_TYPE = "ascend.memory.type";
-    /// Health in the vendor's words: `OK`, `Warning`, `Alarm`, `Critical` or `UNKNOWN`.
-    ASCEND_HEALTH = "ascend.health";
-    /// Clock of the chip: `aicore`, `vector`, `control_cpu`, `hbm` or `ddr`.
-    ASCEND_CLOCK = "ascend.clock";
     /// Kind of the error: `corrected` or `uncorrected` of a memory, `xid` of a GPU, the errno's name (`ENOTTY`) of a call.
     ERROR_TYPE = "error.type";
-    /// Version of `npu-smi`.
-    ASCEND_TOOL_VERSION = "ascend.tool.version";
-    /// Name of the network (HailoRT: core-op), e.g. `yolov8n`.
-    HAILO_NETWORK_NAME = "hailo.network.name";
-    /// Name of the stream, e.g. `yolov8n/input_layer1`.
-    HAILO_STREAM_NAME = "hailo.stream.name";
-    /// Direction of the stream: `host_to_device` or `device_to_host`.
-    HAILO_STREAM_DIRECTION = "hailo.stream.direction";
     /// Process identifier in the node's PID namespace.
     PROCESS_PID = "process.pid";
     /// Base name of the executable.

@@ -32,6 +32,12 @@ impl<'a> Lookup<'a> {
         self.by_name.get(instrument.name).into_iter().flatten().copied()
     }
 
+    /// The series of the instruments with such names.
+    pub fn named(&self, is_wanted: fn(&str) -> bool) -> impl Iterator<Item = &'a Series> {
+        let all = self.by_name.iter().filter(move |(name, _)| is_wanted(name));
+        all.flat_map(|(_, series)| series).copied()
+    }
+
     /// The value of the series with exactly these attributes.
     pub fn value(&self, instrument: &Instrument, attributes: &Attributes) -> Option<f64> {
         number(

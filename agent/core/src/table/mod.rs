@@ -17,8 +17,8 @@ pub struct Section {
     pub title: &'static str,
     /// Its columns.
     pub columns: &'static [Column],
-    /// Instruments whose rates of change it shows.
-    pub rated: &'static [&'static Instrument],
+    /// Whether it shows the rate of change of an instrument.
+    pub rated: fn(&Instrument) -> bool,
     /// Its rows, a cell a column; the section is left out where there are none.
     pub rows: fn(&Lookup<'_>, &Rates) -> Vec<Vec<String>>,
 }

@@ -13,13 +13,13 @@ type Drawn = HashMap<(&'static Instrument, Arc<Attributes>), (Timestamp, Value)>
 /// The last few values of the series whose rates the table shows.
 #[derive(Debug, Default)]
 pub struct Rates {
-    rated: Vec<&'static Instrument>,
+    rated: Vec<fn(&Instrument) -> bool>,
     drawn: VecDeque<Drawn>,
 }
 
 impl Rates {
-    /// For these instruments.
-    pub fn new(rated: impl IntoIterator<Item = &'static Instrument>) -> Self {
+    /// For the instruments that any of these selects.
+    pub fn new(rated: impl IntoIterator<Item = fn(&Instrument) -> bool>) -> Self {
         Self {
             rated: rated.into_iter().collect(),
             drawn: VecDeque::new(),
@@ -28,7 +28,9 @@ impl Rates {
 
     /// Remembers what has just been drawn.
     pub fn push(&mut self, series: &[Series]) {
-        let rated = series.iter().filter(|one| self.rated.contains(&one.instrument));
+        let rated = series
+            .iter()
+            .filter(|one| self.rated.iter().any(|rated| rated(one.instrument)));
         let value = |one: &Series| {
             let value = one.value.clone()?;
             Some(((one.instrument, one.attributes.clone()), (one.time, value)))
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_that_of_the_last_few_drawings() {
-        let mut rates = Rates::new([&CALLS]);
+        let mut rates = Rates::new([(|instrument: &Instrument| *instrument == CALLS) as fn(&Instrument) -> bool]);
         assert!((rates.rate(&calls(3, 20)) - 10.0).abs() < 1e-9, "since its start");
         for second in 3..30 {
             rates.push(&[calls(second, 20 + second as i64)]);

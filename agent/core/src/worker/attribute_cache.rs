@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::metric::{Attribute, AttributeValue, Attributes, Instrument, key};
+use crate::source::Extension;
 
 /// Attributes of the last replies, by instrument, whether the reading belongs to a known process, and JSON text. The
 /// instrument decides which attributes are allowed.
@@ -40,6 +41,7 @@ impl AttributeCache {
         instrument: &'static Instrument,
         has_owner: bool,
         text: Option<&RawValue>,
+        extensions: &[Extension],
     ) -> Result<Arc<Attributes>, &'static str> {
         let text = text.map_or("{}", RawValue::get);
         let entries = self.entries.entry((instrument.name, has_owner)).or_default();
@@ -47,7 +49,7 @@ impl AttributeCache {
             entry.reply = self.reply;
             return Ok(Arc::clone(&entry.attributes));
         }
-        let attributes = Arc::new(parsed(instrument, has_owner, text)?);
+        let attributes = Arc::new(parsed(instrument, has_owner, text, extensions)?);
         let entry = Entry {
             attributes: Arc::clone(&attributes),
             reply: self.reply,
@@ -57,17 +59,24 @@ impl AttributeCache {
     }
 }
 
-fn parsed(instrument: &Instrument, has_owner: bool, text: &str) -> Result<Attributes, &'static str> {
+fn parsed(
+    instrument: &Instrument,
+    has_owner: bool,
+    text: &str,
+    extensions: &[Extension],
+) -> Result<Attributes, &'static str> {
     let all: BTreeMap<String, Value> = serde_json::from_str(text).map_err(|_| "attributes")?;
     let known = |(name, value): (String, Value)| {
         let key = instrument
             .attributes
             .iter()
+            .copied()
+            .chain(Extension::keys(extensions, instrument))
             // A process that was not found on this node has no attributes of an owner, but it does have an id.
-            .chain((instrument.owned && !has_owner).then_some(&key::PROCESS_PID))
-            .find(|known| **known == name)
+            .chain((instrument.owned && !has_owner).then_some(key::PROCESS_PID))
+            .find(|known| *known == name)
             .ok_or("unknown_attribute")?;
-        Ok::<Attribute, &str>((*key, attribute_value(value).ok_or("attribute_value")?))
+        Ok::<Attribute, &str>((key, attribute_value(value).ok_or("attribute_value")?))
     };
     let attributes = all.into_iter().map(known).collect::<Result<Vec<_>, _>>()?;
     Ok(Attributes::new(attributes))
@@ -92,7 +101,7 @@ mod tests {
         let mut cache = AttributeCache::default();
         let get = |cache: &mut AttributeCache, text: &str| {
             let text: &RawValue = serde_json::from_str(text).unwrap();
-            cache.attributes(&hw::POWER, false, Some(text))
+            cache.attributes(&hw::POWER, false, Some(text), &[])
         };
         cache.begin();
         let first = get(&mut cache, r#"{"hw.id":"GPU-1","hw.type":"gpu"}"#).unwrap();
@@ -114,7 +123,7 @@ mod tests {
         cache.begin();
         let text: &RawValue = serde_json::from_str(r#"{"process.pid":7}"#).unwrap();
         for _ in 0..2 {
-            let mut is_allowed = |instrument, owned| cache.attributes(instrument, owned, Some(text)).is_ok();
+            let mut is_allowed = |instrument, owned| cache.attributes(instrument, owned, Some(text), &[]).is_ok();
             assert!(is_allowed(&accel::PROCESS_MEMORY_USAGE, false));
             assert!(!is_allowed(&accel::PROCESS_MEMORY_USAGE, true));
             assert!(!is_allowed(&hw::POWER, false));

@@ -185,9 +185,12 @@ impl Reader {
     /// The reading, if the sampler may emit it and its value can leave the agent; else why not.
     fn check(&mut self, wire: WirePoint<'_>) -> Result<Point, &'static str> {
         let instrument = *self.instruments.get(&*wire.name).ok_or("unknown_instrument")?;
-        let attributes = self
-            .attributes
-            .attributes(instrument, wire.owner.is_some(), wire.attributes.as_deref())?;
+        let attributes = self.attributes.attributes(
+            instrument,
+            wire.owner.is_some(),
+            wire.attributes.as_deref(),
+            self.descriptor.extensions,
+        )?;
         let value = match wire.value {
             WireValue::Int(number) => Value::Int(number),
             WireValue::Double(number) => Value::Double(number),

@@ -79,7 +79,7 @@ mod tests {
         let section: &'static Section = Box::leak(Box::new(Section {
             title: "CHIPS",
             columns: &COLUMNS,
-            rated: &[],
+            rated: |_| false,
             rows,
         }));
         render(&View {

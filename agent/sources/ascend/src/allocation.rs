@@ -1,7 +1,8 @@
 //! Ids of Huawei's device plugin (mind-cluster, ascend-device-plugin).
 
+use crate::key;
 use accelscope_core::allocation::vendor;
-use accelscope_core::metric::{Attribute, key};
+use accelscope_core::metric::Attribute;
 
 /// `ascend.physical.id` of a device of a `huawei.com` resource: the number at the end of `Ascend910-3`, or of
 /// `Ascend910-2c-100-3`, a virtual NPU on chip 3.

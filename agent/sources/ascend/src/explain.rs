@@ -7,9 +7,9 @@ use super::reader::{ReadError, Reader};
 use super::settings::{Backend, NAME, Settings};
 use super::tool::Tool;
 use super::{admin, backend, dcmi, tool};
+use crate::catalogue as ascend;
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
-use accelscope_core::metric::catalogue::ascend;
 use accelscope_core::sampler::{Finding, Level, Outcome, Sampler};
 
 /// Longest `/proc/devices` that is read.

@@ -16,12 +16,14 @@
 mod admin;
 mod allocation;
 mod backend;
+pub mod catalogue;
 mod child;
 pub mod dcmi;
 mod energy;
 mod explain;
 mod identity;
 mod ioctl;
+pub mod key;
 pub mod npu_smi;
 mod points;
 mod reader;

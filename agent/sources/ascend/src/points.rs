@@ -1,5 +1,6 @@
 //! Points from a table.
 
+use crate::key;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +8,10 @@ use std::time::Duration;
 use super::energy::Energy;
 use super::identity::{ChipKey, Node};
 use super::npu_smi::{Chip, Health, Process, Skipped, Table, Usage};
+use crate::catalogue as ascend;
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::catalogue::{accel, ascend, hw};
-use accelscope_core::metric::{
-    Attribute, Attributes, Instrument, Moment, Owner, Point, ProcessKey, Timestamp, Value, key,
-};
+use accelscope_core::metric::catalogue::{accel, hw};
+use accelscope_core::metric::{Attribute, Attributes, Instrument, Moment, Owner, Point, ProcessKey, Timestamp, Value};
 
 pub(super) fn hw_type() -> Attribute {
     (key::HW_TYPE, "npu".into())

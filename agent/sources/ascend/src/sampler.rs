@@ -11,9 +11,10 @@ use super::points::{Points, point};
 use super::reader::{ReadError, Reader};
 use super::settings::{MAX_AGE_PERIODS, NAME, Settings};
 use super::{admin, tool};
+use crate::catalogue as ascend;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::catalogue::{accel, agent, ascend, hw};
+use accelscope_core::metric::catalogue::{accel, agent, hw};
 use accelscope_core::metric::{Attributes, Batch, Instrument, Moment, Part, Timestamp, key};
 use accelscope_core::sampler::{Descriptor, Outcome};
 use accelscope_core::telemetry;
@@ -165,6 +166,7 @@ impl accelscope_core::sampler::Sampler for Sampler {
             period: self.settings.period,
             deadline: self.settings.timeout + Duration::from_secs(2),
             instruments: &INSTRUMENTS,
+            extensions: crate::catalogue::EXTENSIONS,
         }
     }
 

@@ -2,13 +2,13 @@
 
 use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
-use accelscope_core::metric::catalogue;
 use accelscope_core::sampler::{Finding, Sampler};
-use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Source, WorkerMain};
+use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Extension, Source, WorkerMain};
 use accelscope_core::table::Section;
 
 use super::allocation::allocated_device;
-use super::{Settings, build, dcmi::serve, explain, ioctl, table};
+use super::catalogue;
+use super::{Settings, build, dcmi::serve, explain, ioctl, key, table};
 
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Ascend>();
@@ -19,7 +19,9 @@ impl Source for Ascend {
     type Settings = Settings;
 
     const NAME: &'static str = super::settings::NAME;
-    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::ascend::ALL];
+    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::ALL];
+    const ATTRIBUTES: &'static [(&'static str, &'static str)] = key::ALL;
+    const EXTENSIONS: &'static [Extension] = catalogue::EXTENSIONS;
     const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;
     const WORKER: Option<WorkerMain> = Some(serve);

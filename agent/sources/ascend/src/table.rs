@@ -1,7 +1,9 @@
 //! Sections of the live table: Ascend NPUs.
 
-use accelscope_core::metric::catalogue::{accel, ascend, hw};
-use accelscope_core::metric::{Attributes, Instrument, Series, key};
+use crate::catalogue as ascend;
+use crate::key;
+use accelscope_core::metric::catalogue::{accel, hw};
+use accelscope_core::metric::{Attributes, Instrument, Series};
 use accelscope_core::table::{
     Lookup, Rates, Section, absent, name, number, owner, percent, process, text, value, whole,
 };
@@ -24,7 +26,7 @@ pub(super) const SECTIONS: &[Section] = &[
             value("HBM"),
             value("DDR"),
         ],
-        rated: &[],
+        rated: |_| false,
         rows: chips,
     },
     Section {
@@ -36,7 +38,7 @@ pub(super) const SECTIONS: &[Section] = &[
             name("POD OR UNIT"),
             value("MEMORY"),
         ],
-        rated: &[],
+        rated: |_| false,
         rows: processes,
     },
 ];

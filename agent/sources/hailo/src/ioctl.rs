@@ -5,11 +5,11 @@ use std::path::Path;
 use accelscope_core::device::{
     Abi, Arguments, Command, Commands, DeviceFamily, HookRow, Identity, NodeKind, Pattern, Requires, Versions, source,
 };
-use accelscope_core::metric::catalogue::calls;
 use accelscope_hailo_abi::layout::{HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE};
 use accelscope_hailo_abi::{Line, waits};
 
 use super::address::{address_of, hw_id};
+use super::ioctl_catalogue;
 
 /// Hailo's NPUs, on PCIe and integrated.
 pub static FAMILY: DeviceFamily = DeviceFamily {
@@ -51,11 +51,11 @@ pub static FAMILY: DeviceFamily = DeviceFamily {
 };
 
 static ARGUMENTS: Arguments = Arguments {
-    transfers: &calls::HAILO_TRANSFERS,
-    io: &calls::HAILO_IO,
-    frames: &calls::HAILO_FRAMES,
-    switches: &calls::HAILO_SWITCHES,
-    owner: &calls::HAILO_OWNER,
+    transfers: &ioctl_catalogue::TRANSFERS,
+    io: &ioctl_catalogue::IO,
+    frames: &ioctl_catalogue::FRAMES,
+    switches: &ioctl_catalogue::SWITCHES,
+    owner: &ioctl_catalogue::OWNER,
     // The launch of a transfer, and the wait for interrupts.
     own_durations: &["VDMA_LAUNCH_TRANSFER", "VDMA_INTERRUPTS_WAIT", "VDMA_CHANNEL_WAIT_INT"],
     input_channels,

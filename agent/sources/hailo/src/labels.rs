@@ -1,10 +1,11 @@
 //! Attributes of a file's networks and streams, made once and not with every write.
 
+use crate::key;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::reading::StreamName;
-use accelscope_core::metric::{Attributes, key};
+use accelscope_core::metric::Attributes;
 
 /// Attributes of networks and streams, which include the device's id.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@
 
 mod address;
 mod allocation;
+pub mod catalogue;
 mod combine;
 mod decode;
 mod device;
@@ -17,6 +18,8 @@ mod file_name;
 mod files;
 mod identity;
 mod ioctl;
+mod ioctl_catalogue;
+pub mod key;
 mod labels;
 mod monitored;
 mod owner;

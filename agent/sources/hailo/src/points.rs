@@ -7,7 +7,8 @@ use super::combine::{combine, sum};
 use super::device::Device;
 use super::identity::Identities;
 use super::state::{File, Total};
-use accelscope_core::metric::catalogue::{hailo, hw};
+use crate::catalogue as hailo;
+use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value};
 
 /// State from one batch to the next.

@@ -15,9 +15,10 @@ use super::settings::{NAME, Settings};
 use super::skipped::Skipped;
 use super::sources::Sources;
 use super::{device, explain, monitored};
+use crate::catalogue as hailo;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Moment;
-use accelscope_core::metric::catalogue::{agent, hailo, hw};
+use accelscope_core::metric::catalogue::{agent, hw};
 use accelscope_core::metric::{Batch, Instrument, Part, key};
 use accelscope_core::sampler::{self, Descriptor, Outcome};
 use accelscope_core::telemetry;
@@ -206,6 +207,7 @@ impl sampler::Sampler for Sampler {
             period: PERIOD,
             deadline: Duration::from_secs(2),
             instruments: &INSTRUMENTS,
+            extensions: &[],
         }
     }
 

@@ -2,16 +2,16 @@
 
 use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
-use accelscope_core::metric::catalogue;
 use accelscope_core::sampler::{self, Finding};
 use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Source};
 use accelscope_core::table::Section;
 
 use super::allocation::allocated_device;
+use super::catalogue;
 use super::explain::explain;
 use super::sampler::Sampler;
 use super::settings::{NAME, Settings};
-use super::{ioctl, table};
+use super::{ioctl, ioctl_catalogue, key, table};
 
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Hailo>();
@@ -22,7 +22,8 @@ impl Source for Hailo {
     type Settings = Settings;
 
     const NAME: &'static str = NAME;
-    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::hailo::ALL];
+    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::ALL, ioctl_catalogue::ALL];
+    const ATTRIBUTES: &'static [(&'static str, &'static str)] = key::ALL;
     const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;
     const ALLOCATED_DEVICE: Option<AllocatedDevice> = Some(allocated_device);

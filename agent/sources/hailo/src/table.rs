@@ -1,7 +1,9 @@
 //! Sections of the live table: Hailo devices.
 
-use accelscope_core::metric::catalogue::{hailo, hw};
-use accelscope_core::metric::{Attributes, Series, key};
+use crate::catalogue as hailo;
+use crate::key;
+use accelscope_core::metric::catalogue::hw;
+use accelscope_core::metric::{Attributes, Series};
 use accelscope_core::table::{
     Lookup, Rates, Section, absent, decimal, name, number, owner, percent, process, text, value, whole,
 };
@@ -18,7 +20,7 @@ pub(super) const SECTIONS: &[Section] = &[
             value("UTILIZATION"),
             name("MONITOR"),
         ],
-        rated: &[],
+        rated: |_| false,
         rows: devices,
     },
     Section {
@@ -29,7 +31,7 @@ pub(super) const SECTIONS: &[Section] = &[
             name("POD OR UNIT"),
             value("UTILIZATION"),
         ],
-        rated: &[],
+        rated: |_| false,
         rows: processes,
     },
     Section {
@@ -43,7 +45,7 @@ pub(super) const SECTIONS: &[Section] = &[
             value("FPS"),
             value("FRAMES"),
         ],
-        rated: &[],
+        rated: |_| false,
         rows: networks,
     },
     Section {
@@ -58,7 +60,7 @@ pub(super) const SECTIONS: &[Section] = &[
             value("MAX"),
             value("CAPACITY"),
         ],
-        rated: &[],
+        rated: |_| false,
         rows: streams,
     },
 ];

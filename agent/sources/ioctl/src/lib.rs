@@ -3,6 +3,7 @@
 //! No node is ever opened: the first open wakes many devices or raises their power state.
 
 mod attribute_cache;
+pub mod catalogue;
 mod commands;
 mod configuration;
 pub mod device;

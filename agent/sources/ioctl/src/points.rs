@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::attribute_cache::{AttributeCache, Detail};
 use super::device_table::DeviceTable;
 use super::drain::{Activity, ActivityKey, Drain, Durations};
-use accelscope_core::metric::catalogue::calls;
+use crate::catalogue::calls;
 use accelscope_core::metric::{Instrument, Owner, Point, Timestamp, Value};
 
 /// The points of all owners that made calls.

@@ -16,10 +16,12 @@ use super::kernel::{Event, HookKind, Kernel, Watch};
 use super::self_metrics::SelfMetrics;
 use super::settings::Settings;
 use super::{holder_points, points, wait};
+use crate::catalogue::calls;
+use crate::catalogue::ioctl;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy};
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::catalogue::{agent, calls, ioctl};
+use accelscope_core::metric::catalogue::agent;
 use accelscope_core::metric::{Batch, Instrument, Moment, Part};
 use accelscope_core::sampler::{Descriptor, Outcome};
 
@@ -319,6 +321,7 @@ impl accelscope_core::sampler::Sampler for Sampler {
             period: self.longest_period(),
             deadline: DEADLINE + self.window.unwrap_or_default(),
             instruments: &INSTRUMENTS,
+            extensions: &[],
         }
     }
 

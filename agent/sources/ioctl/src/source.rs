@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
-use accelscope_core::metric::catalogue;
 use accelscope_core::sampler::{self, Finding};
 use accelscope_core::source::{Context, Descriptor, Source};
 use accelscope_core::table::Section;
 
+use super::catalogue;
 use super::kernel::explain_hooks;
 use super::{Configuration, Sampler, explain_devices, families, open, table};
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use accelscope_core::metric::catalogue::{calls, ioctl};
+use crate::catalogue::calls;
+use crate::catalogue::ioctl;
 use accelscope_core::metric::{Attribute, Kind, Series, key};
 use accelscope_core::table::{
     Lookup, Rates, Section, absent, decimal, name, number, owner, process, text, value, whole,
@@ -41,7 +42,7 @@ pub(super) const SECTIONS: &[Section] = &[Section {
         value("IN FLIGHT"),
         value("OLDEST"),
     ],
-    rated: &[&calls::CALLS, &calls::DURATION, &calls::HAILO_IO],
+    rated: |instrument| [&calls::CALLS, &calls::DURATION].contains(&instrument) || is_io(instrument.name),
     rows: calls,
 }];
 
@@ -64,7 +65,7 @@ fn calls(series: &Lookup<'_>, recent: &Rates) -> Vec<Vec<String>> {
             *row.failed.get_or_insert_default() += rate;
         }
     }
-    for one in series.of(&calls::HAILO_IO) {
+    for one in series.named(is_io) {
         *row(&mut rows, one).bytes.get_or_insert_default() += recent.rate(one);
     }
     let of_no_command = |one: &&Series| one.attributes.get(key::ACCEL_IOCTL_COMMAND).is_none();
@@ -72,6 +73,11 @@ fn calls(series: &Lookup<'_>, recent: &Rates) -> Vec<Vec<String>> {
         row(&mut rows, one).buckets = recent.grown(one);
     }
     rows.values().filter_map(cells).collect()
+}
+
+/// Whether an instrument counts the bytes that calls of some family transfer, such as `acme.ioctl.io`.
+fn is_io(name: &str) -> bool {
+    name.ends_with(".ioctl.io")
 }
 
 fn row<'a, 'b>(rows: &'b mut BTreeMap<Vec<Attribute>, Row<'a>>, one: &'a Series) -> &'b mut Row<'a> {

@@ -64,6 +64,7 @@ impl sampler::Sampler for Sampler {
             period: self.settings.period,
             deadline: TIMEOUT * 2,
             instruments: &INSTRUMENTS,
+            extensions: &[],
         }
     }
 

@@ -1,7 +1,8 @@
 //! Ids of the device plugins for NVIDIA GPUs: NVIDIA's, HAMi's and GKE's.
 
+use crate::key;
 use accelscope_core::allocation::{node_name, vendor};
-use accelscope_core::metric::{Attribute, key};
+use accelscope_core::metric::Attribute;
 use uuid::Uuid;
 
 /// Length of a UUID's text.

@@ -1,7 +1,9 @@
 //! Everything that the sampler can emit.
 
+use crate::catalogue::nvidia;
+use crate::catalogue::nvidia_parts;
 use accelscope_core::metric::Instrument;
-use accelscope_core::metric::catalogue::{accel, hw, nvidia, nvidia_parts};
+use accelscope_core::metric::catalogue::{accel, hw};
 
 /// What the worker may send; anything else from it is rejected.
 pub(super) static INSTRUMENTS: [&Instrument; 57] = [

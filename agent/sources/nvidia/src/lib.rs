@@ -6,11 +6,13 @@
 //! read after all others. A field that fails costs only itself, a GPU that is lost only itself.
 
 mod allocation;
+pub mod catalogue;
 mod explain;
 mod gpu;
 mod gpus;
 mod instruments;
 mod ioctl;
+pub mod key;
 mod library;
 mod nvml;
 mod presence;

@@ -1,5 +1,6 @@
 //! Reads all GPUs, topic by topic, on the thread that calls NVML.
 
+use crate::key;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use super::nvml::{Nvml, NvmlError, OpenError};
 use super::recorder::Recorder;
 use super::topic::Topic;
 use super::{status, topics};
+use crate::catalogue::nvidia_parts;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::catalogue::nvidia_parts;
-use accelscope_core::metric::{Point, Timestamp, key};
+use accelscope_core::metric::{Point, Timestamp};
 use accelscope_core::trust::{self, Refused};
 use accelscope_core::worker::{self, DISCOVERY, Disconnected, Suspension, WorkerConfig};
 

@@ -130,7 +130,7 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use accelscope_core::metric::catalogue::nvidia;
+    use crate::catalogue::nvidia;
     use accelscope_core::metric::key;
 
     #[test]

@@ -91,6 +91,7 @@ fn descriptor(period: Duration, deadline: Duration) -> Descriptor {
         period,
         deadline,
         instruments: &INSTRUMENTS,
+        extensions: crate::catalogue::EXTENSIONS,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
-use accelscope_core::metric::catalogue;
 use accelscope_core::sampler::{Finding, Sampler};
-use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Source, WorkerMain};
+use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Extension, Source, WorkerMain};
 use accelscope_core::table::Section;
 
 use super::allocation::allocated_device;
-use super::{Settings, build, explain, ioctl, serve, table};
+use super::catalogue;
+use super::{Settings, build, explain, ioctl, key, serve, table};
 
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Nvidia>();
@@ -21,6 +21,8 @@ impl Source for Nvidia {
     const NAME: &'static str = super::NAME;
     const INSTRUMENTS: &'static [&'static [&'static Instrument]] =
         &[catalogue::nvidia::ALL, catalogue::nvidia_parts::ALL];
+    const ATTRIBUTES: &'static [(&'static str, &'static str)] = key::ALL;
+    const EXTENSIONS: &'static [Extension] = catalogue::EXTENSIONS;
     const DEVICES: &'static [&'static DeviceFamily] = &[&ioctl::FAMILY];
     const TABLE: &'static [Section] = table::SECTIONS;
     const WORKER: Option<WorkerMain> = Some(serve);

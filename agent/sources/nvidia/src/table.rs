@@ -1,7 +1,9 @@
 //! Sections of the live table: NVIDIA GPUs.
 
-use accelscope_core::metric::catalogue::{accel, hw, nvidia};
-use accelscope_core::metric::{Attributes, Instrument, Series, key};
+use crate::catalogue::nvidia;
+use crate::key;
+use accelscope_core::metric::catalogue::{accel, hw};
+use accelscope_core::metric::{Attributes, Instrument, Series};
 use accelscope_core::table::{
     Lookup, Rates, Section, absent, name, number, owner, percent, process, text, value, whole,
 };
@@ -23,7 +25,7 @@ pub(super) const SECTIONS: &[Section] = &[
             value("POWER"),
             value("TEMPERATURE"),
         ],
-        rated: &[],
+        rated: |_| false,
         rows: gpus,
     },
     Section {
@@ -35,7 +37,7 @@ pub(super) const SECTIONS: &[Section] = &[
             value("UTILIZATION"),
             value("MEMORY"),
         ],
-        rated: &[],
+        rated: |_| false,
         rows: processes,
     },
 ];

@@ -3,41 +3,29 @@
 use super::{instrument, instruments};
 use crate::metric::Kind::{Counter, Gauge, UpDownCounter};
 use crate::metric::key::{
-    ACCEL_DERIVED, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE, ASCEND_NPU_ID, ERROR_TYPE, HW_GPU_TASK, HW_ID, HW_LIMIT_TYPE,
-    HW_SENSOR_LOCATION, HW_STATE, HW_TYPE, NETWORK_IO_DIRECTION, NVIDIA_COMPUTE_INSTANCE, NVIDIA_GPU_INSTANCE,
-    NVIDIA_XID,
+    ACCEL_DERIVED, ERROR_TYPE, HW_GPU_TASK, HW_ID, HW_LIMIT_TYPE, HW_SENSOR_LOCATION, HW_STATE, HW_TYPE,
+    NETWORK_IO_DIRECTION,
 };
 
-/// Keys of a reading of one chip; the vendor's own where it numbers chips.
-pub(super) const CHIP: &[&str] = &[HW_ID, ASCEND_NPU_ID, ASCEND_CHIP_ID];
-pub(super) const MEMORY: &[&str] = &[HW_ID, ASCEND_NPU_ID, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE];
-const TYPED: &[&str] = &[HW_ID, HW_TYPE, ASCEND_NPU_ID, ASCEND_CHIP_ID];
-/// Keys of what the ECC of one memory counts.
-pub(super) const ERRORS_KEYS: &[&str] = &[
-    HW_ID,
-    HW_TYPE,
-    ERROR_TYPE,
-    ASCEND_NPU_ID,
-    ASCEND_CHIP_ID,
-    ASCEND_MEMORY_TYPE,
-];
+const DEVICE: &[&str] = &[HW_ID];
+const TYPED: &[&str] = &[HW_ID, HW_TYPE];
 
 instruments! {
     NPU_UTILIZATION = instrument(
-        "hw.npu.utilization", "1", Gauge, CHIP,
+        "hw.npu.utilization", "1", Gauge, DEVICE,
         "Share of time in which the NPU had work outstanding, all its processes together, at most 1.",
     );
     NPU_MEMORY_USAGE = instrument(
-        "hw.npu.memory.usage", "By", UpDownCounter, MEMORY, "Memory of the NPU that is in use.",
+        "hw.npu.memory.usage", "By", UpDownCounter, DEVICE, "Memory of the NPU that is in use.",
     );
-    NPU_MEMORY_LIMIT = instrument("hw.npu.memory.limit", "By", UpDownCounter, MEMORY, "Memory of the NPU.");
+    NPU_MEMORY_LIMIT = instrument("hw.npu.memory.limit", "By", UpDownCounter, DEVICE, "Memory of the NPU.");
     POWER = instrument("hw.power", "W", Gauge, TYPED, "Electric power that the device draws.");
     ENERGY = instrument(
-        "hw.energy", "J", Counter, &[HW_ID, HW_TYPE, ACCEL_DERIVED, ASCEND_NPU_ID, ASCEND_CHIP_ID],
+        "hw.energy", "J", Counter, &[HW_ID, HW_TYPE, ACCEL_DERIVED],
         "Energy that the device used. With accel.derived = true it is integrated from hw.power between readings.",
     );
     TEMPERATURE = instrument(
-        "hw.temperature", "Cel", Gauge, &[HW_ID, HW_SENSOR_LOCATION, ASCEND_NPU_ID, ASCEND_CHIP_ID],
+        "hw.temperature", "Cel", Gauge, &[HW_ID, HW_SENSOR_LOCATION],
         "Temperature of the device.",
     );
     TEMPERATURE_LIMIT = instrument(
@@ -67,18 +55,17 @@ instruments! {
         "hw.gpu.io", "By", Counter, &[HW_ID, NETWORK_IO_DIRECTION],
         "Bytes that the GPU received and transmitted over PCIe, as its own counters tell (Hopper and newer).",
     );
-    VOLTAGE = instrument("hw.voltage", "V", Gauge, CHIP, "Voltage of the device.");
+    VOLTAGE = instrument("hw.voltage", "V", Gauge, DEVICE, "Voltage of the device.");
     ERRORS = instrument(
         "hw.errors", "{error}", Counter,
         &[
-            HW_ID, HW_TYPE, ERROR_TYPE, ASCEND_NPU_ID, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE, NVIDIA_XID,
-            NVIDIA_GPU_INSTANCE, NVIDIA_COMPUTE_INSTANCE,
+            HW_ID, HW_TYPE, ERROR_TYPE,
         ],
         "Errors of the device: of its memory as its ECC found them, since the device started; with error.type = xid the \
          faults that the NVIDIA driver reports, since the agent watches.",
     );
     STATUS = instrument(
-        "hw.status", "1", UpDownCounter, &[HW_ID, HW_TYPE, HW_STATE, ASCEND_NPU_ID, ASCEND_CHIP_ID],
+        "hw.status", "1", UpDownCounter, &[HW_ID, HW_TYPE, HW_STATE],
         "State of the device: 1 for the one that is true, 0 for the others.",
     );
 }

@@ -1,52 +1,25 @@
-//! The one list of instruments. Names, units and documentation everywhere derive from it.
+//! Instruments that several sources share, and those of the agent itself. Each source declares its own likewise.
 
 pub mod accel;
 pub mod agent;
-pub mod ascend;
-pub mod calls;
-pub mod hailo;
 pub mod hw;
-pub mod ioctl;
-pub mod nvidia;
-pub mod nvidia_parts;
 
 use super::{Instrument, Kind, Merge, Stability};
 
-/// Every instrument, sorted by name.
+/// Every instrument of these, sorted by name.
 pub fn all() -> Vec<&'static Instrument> {
-    let mut all: Vec<_> = [
-        hw::ALL,
-        accel::ALL,
-        hailo::ALL,
-        ascend::ALL,
-        ioctl::ALL,
-        calls::ALL,
-        nvidia::ALL,
-        nvidia_parts::ALL,
-        agent::ALL,
-    ]
-    .concat();
+    let mut all: Vec<_> = [hw::ALL, accel::ALL, agent::ALL].concat();
     all.sort_by_key(|instrument| instrument.name);
     all
 }
 
-/// The instrument of that name.
+/// The instrument of that name of these.
 pub fn find(name: &str) -> Option<&'static Instrument> {
-    [
-        hw::ALL,
-        accel::ALL,
-        hailo::ALL,
-        ascend::ALL,
-        ioctl::ALL,
-        calls::ALL,
-        nvidia::ALL,
-        nvidia_parts::ALL,
-        agent::ALL,
-    ]
-    .into_iter()
-    .flatten()
-    .find(|instrument| instrument.name == name)
-    .copied()
+    [hw::ALL, accel::ALL, agent::ALL]
+        .into_iter()
+        .flatten()
+        .find(|instrument| instrument.name == name)
+        .copied()
 }
 
 /// The keys that attribution adds to an [`owned`](Instrument::owned) instrument's points.
@@ -66,7 +39,8 @@ pub const OWNER_KEYS: &[&str] = &[
 /// Bounds in seconds for the agent's own work, from 100 µs to 10 s.
 const WORK_SECONDS: &[f64] = &[0.0001, 0.001, 0.01, 0.1, 1.0, 10.0];
 
-const fn instrument(
+/// A definition of which nothing but these is special.
+pub const fn instrument(
     name: &'static str,
     unit: &'static str,
     kind: Kind,
@@ -90,7 +64,7 @@ const fn instrument(
     clippy::needless_pass_by_value,
     reason = "a definition is written in place, and nothing is destroyed here"
 )]
-const fn owned(instrument: Instrument, merge: Merge) -> Instrument {
+pub const fn owned(instrument: Instrument, merge: Merge) -> Instrument {
     Instrument {
         owned: true,
         merge,
@@ -98,17 +72,19 @@ const fn owned(instrument: Instrument, merge: Merge) -> Instrument {
     }
 }
 
+/// Declares instruments, and `ALL` of them.
+#[macro_export]
 macro_rules! instruments {
     ($($name:ident = $definition:expr;)*) => {
         $(
             #[doc = concat!("Its meaning is its description; see `docs/metrics.md` for `", stringify!($name), "`.")]
-            pub static $name: crate::metric::Instrument = $definition;
+            pub static $name: $crate::metric::Instrument = $definition;
         )*
         /// All of this file.
-        pub const ALL: &[&crate::metric::Instrument] = &[$(&$name),*];
+        pub const ALL: &[&$crate::metric::Instrument] = &[$(&$name),*];
     };
 }
-use instruments;
+use crate::instruments;
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,18 @@
 //! From readings to points: first those of `npu-smi`, then what only the library has.
 
+use crate::key;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::layout::EccInfo;
 use super::read::{ChipReading, DcmiValues};
+use crate::catalogue as ascend;
 use crate::identity::ChipKey;
 use crate::npu_smi::{Skipped, Table};
 use crate::points::{Points, hw_type, point};
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::catalogue::{accel, ascend, hw};
-use accelscope_core::metric::{Attribute, Attributes, CounterStarts, Instrument, Moment, Point, Timestamp, Value, key};
+use accelscope_core::metric::catalogue::{accel, hw};
+use accelscope_core::metric::{Attribute, Attributes, CounterStarts, Instrument, Moment, Point, Timestamp, Value};
 
 /// Everything that this path can emit.
 pub(super) static INSTRUMENTS: [&Instrument; 27] = [

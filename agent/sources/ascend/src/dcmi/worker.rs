@@ -59,6 +59,7 @@ pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
         period: launch.period,
         deadline: launch.deadline,
         instruments: &INSTRUMENTS,
+        extensions: crate::catalogue::EXTENSIONS,
     };
     Ok(WorkerSampler::new(descriptor, Worker::new(command(launch)?)))
 }

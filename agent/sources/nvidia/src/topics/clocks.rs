@@ -1,11 +1,11 @@
 //! Clocks, and why they are lowered.
 
+use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
+use crate::key;
 use crate::nvml::{Device, OrOlder, sys};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::nvidia;
-use accelscope_core::metric::key;
 
 /// Faster than any clock: a sentinel.
 const MOST_MEGAHERTZ: u32 = 100_000;

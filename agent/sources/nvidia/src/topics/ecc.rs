@@ -1,11 +1,12 @@
 //! Errors of the GPU's memory, and what became of the memory that had them.
 
+use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
+use crate::key;
 use crate::nvml::{Device, Field, Number, sys};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::{hw, nvidia};
-use accelscope_core::metric::key;
+use accelscope_core::metric::catalogue::hw;
 
 use super::power::hw_type;
 

@@ -1,16 +1,18 @@
 //! XIDs: faults that the driver reports as events, counted from when they are watched.
 
+use crate::key;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::features;
 use super::mig;
+use crate::catalogue::nvidia_parts;
 use crate::gpu::Gpu;
 use crate::nvml::{Xid, XidEvents};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::{hw, nvidia_parts};
-use accelscope_core::metric::{Attributes, Point, Timestamp, key};
+use accelscope_core::metric::catalogue::hw;
+use accelscope_core::metric::{Attributes, Point, Timestamp};
 
 const FIELD: &str = "xid_events";
 /// Most events of one GPU in one reading. A GPU that reports more waits for the next: the driver keeps them.

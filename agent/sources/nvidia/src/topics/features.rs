@@ -1,9 +1,9 @@
 //! Which features a GPU supports: the metrics of the others are absent, and this metric shows why.
 
+use crate::catalogue::nvidia_parts;
 use crate::gpu::Gpu;
+use crate::key;
 use crate::recorder::Recorder;
-use accelscope_core::metric::catalogue::nvidia_parts;
-use accelscope_core::metric::key;
 
 /// Records it where the reading `field` worked or is not supported; after another failure it is not known.
 pub(super) fn record_read(

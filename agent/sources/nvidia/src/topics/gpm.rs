@@ -1,18 +1,19 @@
 //! GPU performance monitoring (GPM): how busy the parts of a GPU or of a MIG instance are, on Hopper and newer. Nothing
 //! else in NVML has the utilization of an instance; on older GPUs (A100) it is unknown.
 
+use crate::key;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::features;
 use super::mig::{self, instances, or_gone};
+use crate::catalogue::nvidia_parts;
 use crate::gpu::Gpu;
 use crate::nvml::{Device, GpmSample, NvmlError};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::nvidia_parts;
-use accelscope_core::metric::{Attributes, Point, key};
+use accelscope_core::metric::{Attributes, Point};
 
 /// "The interval between these two calls should be greater than 100ms" (nvml.h 13.5, `nvmlGpmMetricsGet`).
 const LEAST: Duration = Duration::from_millis(120);

@@ -1,14 +1,15 @@
 //! Identity of the GPU.
 
+use crate::key;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
 use crate::nvml::{Device, Nvml, sys};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::nvidia;
-use accelscope_core::metric::{Attribute, key};
+use accelscope_core::metric::Attribute;
 
 /// Asked once a process: none of it changes while the driver runs.
 pub(super) struct Info {

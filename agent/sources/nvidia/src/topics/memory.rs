@@ -1,10 +1,11 @@
 //! The GPU's memory.
 
+use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
 use crate::nvml::Device;
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::{hw, nvidia};
+use accelscope_core::metric::catalogue::hw;
 
 pub(super) struct Memory;
 

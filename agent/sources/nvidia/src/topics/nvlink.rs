@@ -1,15 +1,15 @@
 //! NVLink: bytes over all links, errors and state of each.
 
+use crate::key;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
 use crate::nvml::{ALL_LINKS, Field, Number, NvmlError, sys, sys::field_id};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::nvidia;
-use accelscope_core::metric::key;
 
 const KIB: u64 = 1024;
 

@@ -1,12 +1,13 @@
 //! The PCIe link. Its throughput comes from the GPU's own byte counters: the function that measures it blocks for 20 ms
 //! a direction.
 
+use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
 use crate::nvml::{Device, Field, Number, NvmlError, sys::field_id};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::Instrument;
-use accelscope_core::metric::catalogue::{hw, nvidia};
+use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::key;
 
 type Ask = fn(Device) -> Result<u32, NvmlError>;

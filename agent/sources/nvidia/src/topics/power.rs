@@ -1,11 +1,13 @@
 //! Electric power and energy.
 
+use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
+use crate::key;
 use crate::nvml::{Device, NvmlError};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::{hw, nvidia};
-use accelscope_core::metric::{Attribute, key};
+use accelscope_core::metric::Attribute;
+use accelscope_core::metric::catalogue::hw;
 
 type Ask = fn(Device) -> Result<u32, NvmlError>;
 

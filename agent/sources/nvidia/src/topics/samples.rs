@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::features;
+use crate::catalogue::nvidia_parts::{self, SHARES};
 use crate::gpu::Gpu;
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::nvidia_parts::{self, SHARES};
 use accelscope_core::metric::{Histogram, Point, Timestamp, Value};
 
 const FIELD: &str = "utilization_samples";

@@ -1,10 +1,11 @@
 //! Temperatures, their limits, and fans.
 
+use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
 use crate::nvml::{Device, Field, Number, sys};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::{hw, nvidia};
+use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Attribute, key};
 
 /// Hotter than any chip: a sentinel.

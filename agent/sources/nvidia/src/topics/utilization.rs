@@ -1,10 +1,11 @@
 //! How busy the GPU's units are.
 
+use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
 use crate::nvml::{Device, NvmlError};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::{hw, nvidia};
+use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::key;
 
 type Ask = fn(Device) -> Result<(u32, u32), NvmlError>;

@@ -3,16 +3,17 @@
 mod instances;
 mod profile;
 
+use crate::key;
 use std::collections::HashSet;
 
 pub(super) use instances::{instances, or_gone};
 
+use crate::catalogue::nvidia_parts;
 use crate::gpu::Gpu;
 use crate::nvml::{Device, MigDevice};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::catalogue::nvidia_parts;
-use accelscope_core::metric::{Attribute, key};
+use accelscope_core::metric::Attribute;
 
 /// Reads the partition.
 pub(super) struct Mig;

@@ -3,6 +3,7 @@
 mod busy;
 pub(crate) mod namespace;
 
+use crate::key;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -11,14 +12,15 @@ use namespace::Namespace;
 
 use super::features;
 use super::mig::{self, instances};
+use crate::catalogue::nvidia_parts;
 use crate::gpu::Gpu;
 use crate::nvml::{ListedProcess, ProcessList};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes as Proc;
-use accelscope_core::metric::catalogue::{accel, nvidia_parts};
-use accelscope_core::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value, key};
+use accelscope_core::metric::catalogue::accel;
+use accelscope_core::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value};
 
 const LISTS: [(ProcessList, &str, &str); 3] = [
     (ProcessList::Mps, "mps", "processes_mps"),

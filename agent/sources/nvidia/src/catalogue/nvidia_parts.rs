@@ -1,12 +1,13 @@
 //! What NVML tells of the parts of a GPU: its processes, its MIG instances, its units, its faults (nvml.h 13.5).
 
-use super::{instrument, instruments, owned};
-use crate::metric::Kind::{Gauge, Histogram, UpDownCounter};
-use crate::metric::Merge::Max;
-use crate::metric::key::{
+use crate::key::{
     ERROR_TYPE, HW_ID, NVIDIA_COMPUTE_INSTANCE, NVIDIA_FEATURE, NVIDIA_GPM_UNIT, NVIDIA_GPU_INSTANCE,
     NVIDIA_MIG_PROFILE, NVIDIA_MIG_UUID, NVIDIA_PROCESS_TYPE, NVIDIA_TOPIC, NVIDIA_XID,
 };
+use accelscope_core::instruments;
+use accelscope_core::metric::Kind::{Gauge, Histogram, UpDownCounter};
+use accelscope_core::metric::Merge::Max;
+use accelscope_core::metric::catalogue::{instrument, owned};
 
 /// Upper bounds of the buckets of shares.
 pub const SHARES: &[f64] = &[0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0];

@@ -1,13 +1,14 @@
 //! `nvidia.*`: what NVML tells of a GPU beyond the conventions (nvml.h 13.5).
 
-use super::{instrument, instruments};
-use crate::metric::Kind::{Counter, Gauge, UpDownCounter};
-use crate::metric::key::{
+use crate::key::{
     ACCEL_DEVICE_ADDRESS, ERROR_TYPE, HW_DRIVER_VERSION, HW_FIRMWARE_VERSION, HW_ID, HW_LIMIT_TYPE, HW_MODEL, HW_NAME,
     HW_SERIAL_NUMBER, HW_VENDOR, NETWORK_IO_DIRECTION, NVIDIA_ARCHITECTURE, NVIDIA_BOARD_PART_NUMBER, NVIDIA_CLOCK,
     NVIDIA_CUDA_VERSION, NVIDIA_GPU_INDEX, NVIDIA_GPU_MINOR, NVIDIA_MEMORY_LOCATION, NVIDIA_NVLINK,
     NVIDIA_NVML_VERSION, NVIDIA_POWER_LIMIT, NVIDIA_THROTTLE_REASON,
 };
+use accelscope_core::instruments;
+use accelscope_core::metric::Kind::{Counter, Gauge, UpDownCounter};
+use accelscope_core::metric::catalogue::instrument;
 
 const GPU: &[&str] = &[HW_ID];
 

@@ -1,12 +1,13 @@
 //! `hailo.*`: what HailoRT's scheduler monitor tells (`hailort/libhailort/scheduler_mon.proto`, 4.10 to 5.3).
 
-use super::{instrument, instruments, owned};
-use crate::metric::Kind::{Counter, Gauge};
-use crate::metric::Merge::{Max, Min, Sum};
-use crate::metric::key::{
+use crate::key::{
     ACCEL_DEVICE_ADDRESS, HAILO_NETWORK_NAME, HAILO_STREAM_DIRECTION, HAILO_STREAM_NAME, HW_DRIVER_VERSION, HW_ID,
     HW_MODEL, HW_NAME, HW_VENDOR,
 };
+use accelscope_core::instruments;
+use accelscope_core::metric::Kind::{Counter, Gauge};
+use accelscope_core::metric::Merge::{Max, Min, Sum};
+use accelscope_core::metric::catalogue::{instrument, owned};
 
 const NETWORK: &[&str] = &[HW_ID, HAILO_NETWORK_NAME];
 const STREAM: &[&str] = &[HW_ID, HAILO_NETWORK_NAME, HAILO_STREAM_NAME, HAILO_STREAM_DIRECTION];

@@ -1,11 +1,10 @@
 //! What the kernel counts of the calls to accelerators' device nodes.
 
-use super::{instrument, instruments, owned};
-use crate::metric::Kind::{Counter, Gauge, Histogram};
-use crate::metric::Merge::{Max, Sum};
-use crate::metric::key::{
-    ACCEL_DEVICE_FAMILY, ACCEL_DEVICE_NAME, ACCEL_IO_DIRECTION, ACCEL_IOCTL_COMMAND, ERROR_TYPE, HW_ID,
-};
+use accelscope_core::instruments;
+use accelscope_core::metric::Kind::{Counter, Gauge, Histogram};
+use accelscope_core::metric::Merge::{Max, Sum};
+use accelscope_core::metric::catalogue::{instrument, owned};
+use accelscope_core::metric::key::{ACCEL_DEVICE_FAMILY, ACCEL_DEVICE_NAME, ACCEL_IOCTL_COMMAND, ERROR_TYPE, HW_ID};
 
 const DEVICE: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID];
 const COMMAND: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID, ACCEL_IOCTL_COMMAND];
@@ -16,7 +15,6 @@ const RESULT: &[&str] = &[
     ACCEL_IOCTL_COMMAND,
     ERROR_TYPE,
 ];
-const DIRECTION: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID, ACCEL_IO_DIRECTION];
 
 /// From 1 µs by factors of 4 to 4^11 µs (4.2 s), as the programs count them.
 const CALL_SECONDS: &[f64] = &[
@@ -42,7 +40,8 @@ instruments! {
     DURATION = owned(instrument(
         "accel.ioctl.duration", "s", Histogram(CALL_SECONDS), COMMAND,
         "Time that calls of ioctl(2) on the device took, failed ones included. Commands that wait by design are left out; \
-         Hailo's launch of a transfer and wait for interrupts have series of their own, with their command.",
+         commands that a family's driver sets apart (the launch of a transfer, a wait for interrupts) have series of their \
+         own, with their command.",
     ), Sum);
     INFLIGHT = owned(instrument(
         "accel.ioctl.inflight", "{call}", Gauge, DEVICE,
@@ -51,25 +50,5 @@ instruments! {
     INFLIGHT_AGE = owned(instrument(
         "accel.ioctl.inflight.age.max", "s", Gauge, DEVICE,
         "Age of the oldest call that has not returned, without commands that wait by design; 0 while there is none.",
-    ), Max);
-    HAILO_TRANSFERS = owned(instrument(
-        "hailo.ioctl.transfers", "{transfer}", Counter, DIRECTION,
-        "Buffers that were handed to the device's channels.",
-    ), Sum);
-    HAILO_IO = owned(instrument(
-        "hailo.ioctl.io", "By", Counter, DIRECTION,
-        "Bytes of the buffers that were handed to the device's channels.",
-    ), Sum);
-    HAILO_FRAMES = owned(instrument(
-        "hailo.ioctl.frames", "{frame}", Counter, DEVICE,
-        "Frames that were submitted: launches on the busiest input channel.",
-    ), Sum);
-    HAILO_SWITCHES = owned(instrument(
-        "hailo.ioctl.model.switches", "{switch}", Counter, DEVICE,
-        "Changes of the device's context-switch status: activations, switches and deactivations of models.",
-    ), Sum);
-    HAILO_OWNER = owned(instrument(
-        "hailo.device.owner", "", Gauge, DEVICE,
-        "Always 1; its attributes name the process that has marked the device as in use.",
     ), Max);
 }

@@ -1,14 +1,51 @@
 //! `ascend.*`: what the driver of Huawei's Ascend NPUs tells (`npu-smi` 1.8 to 26.0).
 
-use super::hw::{CHIP, ERRORS_KEYS, MEMORY};
-use super::{instrument, instruments};
-use crate::metric::Kind::{Gauge, UpDownCounter};
-use crate::metric::key::{
-    ACCEL_DEVICE_ADDRESS, ASCEND_CHIP_ID, ASCEND_CLOCK, ASCEND_HEALTH, ASCEND_LOGICAL_ID, ASCEND_NPU_ID,
-    ASCEND_PHYSICAL_ID, ASCEND_TOOL_VERSION, HW_DRIVER_VERSION, HW_ID, HW_MODEL, HW_NAME, HW_VENDOR,
+use crate::key::{
+    ACCEL_DEVICE_ADDRESS, ASCEND_CHIP_ID, ASCEND_CLOCK, ASCEND_HEALTH, ASCEND_LOGICAL_ID, ASCEND_MEMORY_TYPE,
+    ASCEND_NPU_ID, ASCEND_PHYSICAL_ID, ASCEND_TOOL_VERSION, ERROR_TYPE, HW_DRIVER_VERSION, HW_ID, HW_MODEL, HW_NAME,
+    HW_TYPE, HW_VENDOR,
 };
+use accelscope_core::instruments;
+use accelscope_core::metric::Kind::{Gauge, UpDownCounter};
+use accelscope_core::metric::catalogue::{accel, hw, instrument};
+use accelscope_core::source::Extension;
 
+const CHIP: &[&str] = &[HW_ID, ASCEND_NPU_ID, ASCEND_CHIP_ID];
+const MEMORY: &[&str] = &[HW_ID, ASCEND_NPU_ID, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE];
+/// Keys of what the ECC of one memory counts.
+const ERRORS_KEYS: &[&str] = &[
+    HW_ID,
+    HW_TYPE,
+    ERROR_TYPE,
+    ASCEND_NPU_ID,
+    ASCEND_CHIP_ID,
+    ASCEND_MEMORY_TYPE,
+];
 const CLOCK: &[&str] = &[HW_ID, ASCEND_NPU_ID, ASCEND_CHIP_ID, ASCEND_CLOCK];
+
+/// The attributes of a chip on the instruments that other sources have too.
+pub(crate) const EXTENSIONS: &[Extension] = &[
+    Extension {
+        instruments: &[
+            &hw::NPU_UTILIZATION,
+            &hw::POWER,
+            &hw::ENERGY,
+            &hw::TEMPERATURE,
+            &hw::VOLTAGE,
+            &hw::STATUS,
+            &accel::PROCESS_MEMORY_USAGE,
+        ],
+        attributes: &[ASCEND_NPU_ID, ASCEND_CHIP_ID],
+    },
+    Extension {
+        instruments: &[&hw::NPU_MEMORY_USAGE, &hw::NPU_MEMORY_LIMIT, &hw::ERRORS],
+        attributes: &[ASCEND_NPU_ID, ASCEND_CHIP_ID, ASCEND_MEMORY_TYPE],
+    },
+    Extension {
+        instruments: &[&accel::DEVICE_ALLOCATION],
+        attributes: &[ASCEND_PHYSICAL_ID],
+    },
+];
 
 instruments! {
     DEVICE_INFO = instrument(

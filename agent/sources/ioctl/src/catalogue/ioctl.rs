@@ -1,9 +1,10 @@
 //! What is seen at the accelerators' device nodes, whatever the vendor.
 
-use super::{instrument, instruments, owned};
-use crate::metric::Kind::UpDownCounter;
-use crate::metric::Merge::Sum;
-use crate::metric::key::{ACCEL_DEVICE_FAMILY, ACCEL_DEVICE_NAME, HW_ID};
+use accelscope_core::instruments;
+use accelscope_core::metric::Kind::UpDownCounter;
+use accelscope_core::metric::Merge::Sum;
+use accelscope_core::metric::catalogue::{instrument, owned};
+use accelscope_core::metric::key::{ACCEL_DEVICE_FAMILY, ACCEL_DEVICE_NAME, HW_ID};
 
 /// Keys of a device node.
 const DEVICE: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID];

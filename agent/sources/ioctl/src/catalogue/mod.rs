@@ -1,0 +1,4 @@
+//! Instruments of the calls to device nodes and of their holders.
+
+pub mod calls;
+pub mod ioctl;
