@@ -55,9 +55,9 @@ impl Cgroups {
     }
 
     /// Announces that a reading will belong to it: it is among [`take_new`](Self::take_new) again.
-    pub fn expect(&self, id: CgroupId) {
+    pub fn announce(&self, id: CgroupId) {
         let Shared { hierarchies, paths } = &mut *self.lock();
-        paths.expect(id, hierarchies, Instant::now());
+        paths.announce(id, hierarchies, Instant::now());
     }
 
     /// Its path from the root of its hierarchy. One that is not known is searched, at most once a second.
@@ -71,7 +71,7 @@ impl Cgroups {
         self.lock().paths.is_missing(id)
     }
 
-    /// Those that were created or expected since the last call.
+    /// Those that were created or announced since the last call.
     pub fn take_new(&self) -> Vec<(CgroupId, Arc<str>)> {
         self.lock().paths.take_new()
     }
