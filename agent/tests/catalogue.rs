@@ -1,4 +1,4 @@
-//! What others rely on changes only on purpose.
+//! Golden copy of the catalogue: names and attributes that users depend on.
 
 use accelscope_export::document;
 
