@@ -1,4 +1,4 @@
-//! A `libdcmi.so` whose answers a script defines, for the tests of the agent's worker.
+//! A `libdcmi.so` with answers defined by a script, for the tests of the agent's worker.
 //!
 //! It writes numbers to the offsets that gcc gives to the fields of the vendor's public declarations on 64-bit Linux,
 //! and knows nothing of the agent's structures. The script is the file with the library's path and `.script` behind it;

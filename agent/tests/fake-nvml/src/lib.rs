@@ -1,4 +1,4 @@
-//! A `libnvidia-ml.so.1` whose answers a file defines, for the tests of the agent's worker.
+//! A `libnvidia-ml.so.1` with answers defined by a file, for the tests of the agent's worker.
 //!
 //! It follows the documentation in NVIDIA's `nvml.h` 13.5 and writes numbers to the offsets that gcc gives to the
 //! fields of its structures on 64-bit Linux; it shares no declaration with the agent. The file is named by
