@@ -1,4 +1,4 @@
-//! Settings of a source whose type only the source knows.
+//! Settings of a source behind a trait object; only the source knows their type.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -13,26 +13,26 @@ use super::{Check, Documented, Enabled, SectionDocumentation};
 pub trait Settings:
     Documented + Serialize + DeserializeOwned + Default + Debug + Clone + PartialEq + Send + Sync + 'static
 {
-    /// Whether the source runs.
+    /// Whether the source is enabled.
     fn enabled(&self) -> Enabled;
 
-    /// Adds to `check` what the types cannot refuse: ranges, and keys that contradict one another.
+    /// Adds to `check` the problems that the types accept: ranges, and keys that contradict one another.
     fn validate(&self, check: &mut Check) {
         let _ = check;
     }
 }
 
-/// [`Settings`] behind one type.
+/// Object-safe form of [`Settings`].
 pub trait AnySettings: Debug + Send + Sync {
-    /// Whether the source runs.
+    /// Whether the source is enabled.
     fn enabled(&self) -> Enabled;
-    /// As [`Settings::validate`].
+    /// See [`Settings::validate`].
     fn validate(&self, check: &mut Check);
-    /// For a downcast to the source's own type.
+    /// Access for a downcast to the source's own type.
     fn as_any(&self) -> &dyn Any;
-    /// Whether both are of one type and equal.
+    /// Whether both have the same type and are equal.
     fn is_equal(&self, other: &dyn AnySettings) -> bool;
-    /// As serde serializes it: an object with every key.
+    /// Serialized form: an object with every key.
     fn to_value(&self) -> serde_json::Value;
 }
 
@@ -54,7 +54,7 @@ impl<S: Settings> AnySettings for S {
     }
 
     fn to_value(&self) -> serde_json::Value {
-        // Only a map with keys that are no text could fail, and a struct has none.
+        // Serialization fails only for maps with keys that are no text, and a struct has none.
         serde_json::to_value(self).unwrap_or_default()
     }
 }
@@ -72,12 +72,12 @@ pub struct SettingsType {
     pub documentation: SectionDocumentation,
     /// Its default.
     pub default: fn() -> Arc<dyn AnySettings>,
-    /// Reads it; keys that it does not name are ignored.
+    /// Deserializes it; unknown keys are ignored.
     pub deserialize: fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<Arc<dyn AnySettings>, erased_serde::Error>,
 }
 
 impl SettingsType {
-    /// Of `S`.
+    /// Descriptor of the type `S`.
     pub const fn of<S: Settings>() -> Self {
         Self {
             documentation: S::DOCUMENTATION,

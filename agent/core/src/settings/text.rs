@@ -9,13 +9,13 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-/// A type that is written as text, even where TOML has a shape of its own for some of its values.
+/// A type with a text form, used even for values that TOML could represent otherwise.
 pub trait Textual: Sized {
-    /// What it is, for "expected ...".
+    /// Description of the type, for "expected ...".
     const EXPECTED: &'static str;
-    /// Reads it; the error says what is wrong and what would be right.
+    /// Parses the text form; the error is the problem with the valid forms.
     fn parse(text: &str) -> Result<Self, String>;
-    /// Writes it as [`Textual::parse`] reads it.
+    /// Text form, accepted by [`Textual::parse`].
     fn show(&self) -> String;
 }
 
@@ -45,47 +45,47 @@ impl<T: Textual> Visitor<'_> for TextVisitor<T> {
     }
 }
 
-/// For `#[serde(with)]`: a value.
+/// A value, for `#[serde(with)]`.
 pub mod text {
     use super::{Deserializer, PhantomData, TextVisitor, Textual};
 
-    /// As [`Textual::show`] writes it.
+    /// Serializes with [`Textual::show`].
     pub fn serialize<T: Textual, S: serde::Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&value.show())
     }
 
-    /// As [`Textual::parse`] reads it.
+    /// Deserializes with [`Textual::parse`].
     pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         deserializer.deserialize_any(TextVisitor(PhantomData))
     }
 }
 
-/// For `#[serde(with)]`: a value or none, which is empty text.
+/// An optional value, for `#[serde(with)]`; `None` is empty text.
 pub mod optional {
     use super::{Deserialize, Deserializer, Maybe, Textual};
 
-    /// Empty text where there is none.
+    /// Serializes with [`Textual::show`]; `None` as empty text.
     #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
     pub fn serialize<T: Textual, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&value.as_ref().map(T::show).unwrap_or_default())
     }
 
-    /// None where the text is empty.
+    /// Deserializes with [`Textual::parse`]; empty text is `None`.
     pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
         Ok(Maybe::deserialize(deserializer)?.0)
     }
 }
 
-/// For `#[serde(with)]`: a list of values, each as text. The error of one names it.
+/// A list of values, each as text, for `#[serde(with)]`. An error contains the text of its element.
 pub mod list {
     use super::{Deserialize, Deserializer, Item, Textual};
 
-    /// Each as [`Textual::show`] writes it.
+    /// Serializes each with [`Textual::show`].
     pub fn serialize<T: Textual, S: serde::Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(values.iter().map(T::show))
     }
 
-    /// Each as [`Textual::parse`] reads it.
+    /// Deserializes each with [`Textual::parse`].
     pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
         let items = Vec::<Item<T>>::deserialize(deserializer)?;
         Ok(items.into_iter().map(|item| item.0).collect())

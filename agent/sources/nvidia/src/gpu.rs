@@ -32,7 +32,7 @@ pub(super) struct Health {
 pub(super) struct Gpu {
     /// As `nvidia-smi` numbers them.
     pub(super) index: u32,
-    /// For calls; absent where the library gives no handle any more. Use [`ask`](Self::ask).
+    /// Handle for calls; `None` if the library no longer returns one. Use [`ask`](Self::ask).
     pub(super) device: Option<Device>,
     /// `hw.id`: its UUID.
     pub(super) uuid: Arc<str>,
@@ -108,7 +108,7 @@ impl Gpu {
         values
     }
 
-    /// Counts an error and draws the conclusions for the device. For readings that do not go through [`ask`](Self::ask).
+    /// Counts an error and updates the device's state. For readings that do not go through [`ask`](Self::ask).
     pub(super) fn note(&mut self, field: &'static str, error: NvmlError, recorder: &mut Recorder) {
         // The arguments do not change: one that is invalid once is one that this driver does not know.
         if error.code.is_for_good() || error.code == Code::InvalidArgument {

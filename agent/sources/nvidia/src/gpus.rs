@@ -107,7 +107,7 @@ impl Gpus {
         }
     }
 
-    /// `before` is what was at that index: a GPU whose UUID cannot be read is taken for the same one.
+    /// `before` is the GPU that had that index: if the UUID cannot be read, it is assumed to be the same one.
     fn identified(&self, index: u32, device: Device, before: Option<Gpu>, recorder: &mut Recorder) -> Gpu {
         let uuid = device.uuid();
         if let Some(mut gpu) = before

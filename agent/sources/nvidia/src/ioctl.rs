@@ -229,7 +229,7 @@ const UVM_ENTRIES: &[Entry] = &[
     call(0x3000_0002, "UVM_DEINITIALIZE"),
 ];
 
-/// Modeset: one command, whose argument names the operation (`nvkms-ioctl.h`).
+/// Modeset: one command with the operation in its argument (`nvkms-ioctl.h`).
 const MODESET: CommandTable = CommandTable {
     mask: 0xffff,
     base: 0x6d00,

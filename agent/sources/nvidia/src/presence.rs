@@ -7,7 +7,7 @@ const MOST_BYTES: usize = 64 << 10;
 /// Most devices on the bus, and GPUs, that are looked at.
 const MOST_DEVICES: usize = 4096;
 
-/// What the host shows without its library being asked.
+/// Hardware and driver that the host shows without a call of the library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Presence {
     /// The kernel driver is loaded.

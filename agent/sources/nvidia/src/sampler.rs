@@ -17,7 +17,7 @@ use accelscope_core::worker::{Command, Suspensions, Worker, WorkerConfig, Worker
 const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long the first suspension of what hung or crashed lasts. The next attempt costs a process and some patience.
+/// Duration of the first suspension after a hang or crash. The next attempt may cost another process and deadline.
 const REST: Duration = Duration::from_mins(1);
 
 /// How a worker is started.

@@ -42,7 +42,7 @@ pub(super) struct Driver {
     pub(super) generation: Generation,
     pub(super) version: Option<String>,
     pub(super) chips: Vec<ChipState>,
-    /// Cards whose number of chips could not be read.
+    /// Number of cards with an unreadable number of chips.
     pub(super) silent_cards: u64,
 }
 

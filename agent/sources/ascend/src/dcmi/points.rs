@@ -96,7 +96,7 @@ impl Builder {
         for (reason, count) in lost {
             *skipped.entry(reason.to_owned()).or_default() += u64::from(count);
         }
-        // A chip whose processes are not known has not none.
+        // If a chip's processes are unknown, it has no process count.
         points.retain(|point| {
             *point.instrument != ascend::PROCESS_COUNT || !without_processes.contains(&*point.attributes)
         });

@@ -21,7 +21,7 @@ pub(super) enum Reading {
 pub(super) struct About {
     pub(super) driver_version: Option<String>,
     pub(super) chips: usize,
-    /// Cards whose number of chips could not be read.
+    /// Number of cards with an unreadable number of chips.
     pub(super) silent_cards: u64,
 }
 

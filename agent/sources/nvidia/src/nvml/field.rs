@@ -4,10 +4,10 @@
 use super::sys::{self, nvmlFieldValue_t};
 use super::{Device, Nvml, NvmlError, call, check};
 
-/// Scope of an NVLink field that stands for all links together.
+/// Scope of an NVLink field for all links together.
 pub(crate) const ALL_LINKS: u32 = u32::MAX;
 
-/// What is asked for.
+/// A requested field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Field {
     /// One of `sys::field_id::*`, as numbered before driver 580.82.
