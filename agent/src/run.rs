@@ -134,10 +134,7 @@ impl Job {
         format: Option<Format>,
     ) -> Self {
         let roots = config.host_roots();
-        let node = ["k8s.node.name", "host.name"]
-            .into_iter()
-            .find_map(|key| resource.get(key));
-        let node = node.map(ToString::to_string).unwrap_or_default();
+        let node = resource.node_name();
         let stdout = format.zip(run.stdout).map(|(format, stdout)| (format, stdout.once));
         let collecting = match stdout {
             None => !config.destinations().is_empty(),

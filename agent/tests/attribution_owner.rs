@@ -135,7 +135,7 @@ fn a_pod_that_was_there_before_and_went_after_its_first_call_has_its_names() {
     let path = format!("pids/kubepods/besteffort/pod{UID}/{ID}");
     let legacy = host.group(&path);
     cgroups.scan();
-    cgroups.expect(accelscope_core::host::cgroups::CgroupId {
+    cgroups.announce(accelscope_core::host::cgroups::CgroupId {
         hierarchy: accelscope_core::host::cgroups::Hierarchy::Legacy,
         id: legacy,
     });

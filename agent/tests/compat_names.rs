@@ -7,7 +7,10 @@ use accelscope_export::compat::names;
 
 #[test]
 fn every_instrument_that_a_view_reads_is_in_the_catalogue() {
-    let known: BTreeSet<_> = instruments(accelscope::SOURCES).iter().map(|instrument| instrument.name).collect();
+    let known: BTreeSet<_> = instruments(accelscope::SOURCES)
+        .iter()
+        .map(|instrument| instrument.name)
+        .collect();
     for name in names::instrument::ALL {
         assert!(known.contains(name), "{name} is no instrument");
     }

@@ -11,10 +11,10 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use accelscope_core::source::{attribute_keys, instruments};
 use accelscope_core::metric::{
     Attribute, Attributes, Histogram, Instrument, Kind, Resource, Series, Timestamp, Value, catalogue, key,
 };
+use accelscope_core::source::{attribute_keys, instruments};
 use accelscope_export::prometheus::{Format, Renderer};
 use proptest::prelude::*;
 
@@ -193,7 +193,11 @@ fn series_that_look_alike_to_prometheus_are_shown_once_the_newest() {
             "text" => [(key::PROCESS_PID, "7".into())],
             _ => [(key::PROCESS_PID, 7i64.into())],
         })),
-        ..series(&accelscope_hailo::catalogue::PROCESS_UTILIZATION, [], (time as f64).into())
+        ..series(
+            &accelscope_hailo::catalogue::PROCESS_UTILIZATION,
+            [],
+            (time as f64).into(),
+        )
     };
     for format in FORMATS {
         let text = Renderer::default().render(
@@ -233,8 +237,9 @@ fn whole_catalogue() -> Vec<Series> {
                 _ => Value::Double(0.25),
             };
             let owner: &[&str] = if instrument.owned { catalogue::OWNER_KEYS } else { &[] };
-            let keys = instrument.attributes.iter().chain(owner);
-            series(instrument, keys.map(|key| (*key, "ä \\ \" \n \r \t } x".into())), value)
+            let keys = attribute_keys(accelscope::SOURCES, instrument);
+            let keys = keys.into_iter().chain(owner.iter().copied());
+            series(instrument, keys.map(|key| (key, "ä \\ \" \n \r \t } x".into())), value)
         })
         .collect()
 }

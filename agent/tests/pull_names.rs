@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use accelscope_core::source::{attributes, instruments};
 use accelscope_core::metric::Kind;
+use accelscope_core::source::{attributes, instruments};
 use accelscope_export::prometheus::name::{label_name, metric_name};
 
 #[test]

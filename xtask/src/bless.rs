@@ -2,19 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use accelscope_export::document;
+use accelscope::SOURCES;
 use anyhow::{Context, bail};
+use xtask::documents;
 
-use crate::proto;
+use crate::{manifest, proto};
 
 /// Regenerates them; with `check` fails if one is out of date instead.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     proto::generate(check)?;
-    keep("agent/tests/catalogue.txt", &document::snapshot(), check)?;
-    keep("docs/metrics.md", &document::metrics_md(), check)
+    if manifest::has_changed(check)? {
+        // This program was built without the new source.
+        return manifest::run_again();
+    }
+    keep("agent/tests/catalogue.txt", &documents::snapshot(SOURCES), check)?;
+    keep("docs/metrics.md", &documents::metrics_md(SOURCES), check)?;
+    keep("docs/configuration.md", &documents::configuration_md(SOURCES), check)?;
+    keep("deploy/agent.example.toml", &documents::example_toml(SOURCES), check)
 }
 
-fn keep(path: &str, text: &str, check: bool) -> anyhow::Result<()> {
+pub(crate) fn keep(path: &str, text: &str, check: bool) -> anyhow::Result<()> {
     let full = root().join(path);
     if std::fs::read_to_string(&full).is_ok_and(|committed| committed == text) {
         return Ok(());
@@ -28,6 +35,6 @@ fn keep(path: &str, text: &str, check: bool) -> anyhow::Result<()> {
     std::fs::write(&full, text).with_context(|| format!("{path} cannot be written"))
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

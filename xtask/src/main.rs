@@ -13,6 +13,7 @@ mod e2e;
 mod ebpf;
 mod features;
 mod fuzz;
+mod manifest;
 mod nvidia_compare;
 mod proto;
 mod tools;

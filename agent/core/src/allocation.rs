@@ -2,7 +2,7 @@
 
 use crate::metric::{Attribute, key};
 
-/// Domain of a resource's vendor: `nvidia.com` of `nvidia.com/gpu`.
+/// Domain of a resource's vendor: `example.com` of `example.com/gpu`.
 pub fn vendor(resource: &str) -> &str {
     resource.split('/').next().unwrap_or_default()
 }

@@ -20,7 +20,7 @@ pub type Sources = &'static [&'static Descriptor];
 /// A worker's main function. It serves requests on standard input and output until its parent closes them.
 pub type WorkerMain = fn() -> std::io::Result<()>;
 
-/// Attributes for the allocated device `id` of the extended resource `resource`, such as `nvidia.com/gpu`: those under
+/// Attributes for the allocated device `id` of the extended resource `resource`, such as `example.com/gpu`: those under
 /// which the source shows the same device. Empty where the id is not of the source's vendor, or tells nothing.
 pub type AllocatedDevice = fn(resource: &str, id: &str) -> Vec<Attribute>;
 

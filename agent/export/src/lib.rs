@@ -4,7 +4,6 @@
 
 mod backoff;
 pub mod compat;
-pub mod document;
 pub mod http;
 mod log_limiter;
 pub mod otlp;

@@ -201,8 +201,8 @@ async fn a_flush_skips_the_waits_and_delivers() {
     .await;
     let running = grpc::Peer::new([]).start_at(address);
     exporter.push(&[record(2)]);
-    let report = exporter.flush(Instant::now() + Duration::from_secs(5)).await;
-    assert!(report.undelivered.is_empty(), "{report:?}");
+    let undelivered = exporter.flush(Instant::now() + Duration::from_secs(5)).await;
+    assert!(undelivered.is_empty(), "{undelivered:?}");
     assert_eq!(running.peer.accepted(), [1, 2]);
 }
 
@@ -217,19 +217,18 @@ async fn a_flush_ends_in_time_and_tells_what_is_left() {
     ]);
     exporter.push(&[record(1), record(2)]);
     let begun = Instant::now();
-    let report = exporter.flush(begun + Duration::from_millis(500)).await;
+    let undelivered = exporter.flush(begun + Duration::from_millis(500)).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    let left: Vec<_> = report
-        .undelivered
+    let left: Vec<_> = undelivered
         .iter()
-        .map(|left| (left.destination.as_str(), left.waiting.points))
+        .map(|state| (state.name.as_str(), state.waiting.points))
         .collect();
     assert_eq!(left, [("hangs", 2), ("closed", 2), ("refuses", 2)]);
     assert!(
-        report.undelivered[2]
+        undelivered[2]
             .last_error
             .as_ref()
-            .is_some_and(|said| said.contains("401"))
+            .is_some_and(|(_, message)| message.contains("401"))
     );
 }
 
@@ -243,7 +242,7 @@ async fn a_flush_of_a_refusing_destination_does_not_wait_for_the_deadline() {
     )]);
     exporter.push(&[record(1)]);
     let begun = Instant::now();
-    let report = exporter.flush(begun + Duration::from_mins(1)).await;
+    let undelivered = exporter.flush(begun + Duration::from_mins(1)).await;
     assert!(begun.elapsed() < Duration::from_secs(10));
-    assert_eq!(report.undelivered.len(), 1);
+    assert_eq!(undelivered.len(), 1);
 }

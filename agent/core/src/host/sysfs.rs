@@ -9,7 +9,7 @@ use super::bounded::read_bounded;
 /// Limit in bytes of an attribute; sysfs returns at most a page.
 const MAX_BYTES: usize = 4096;
 
-/// Directory of a character device, if it has one: NVIDIA's have none.
+/// Directory of a character device, if its driver registers one.
 pub fn directory(roots: &HostRoots, number: u64) -> Option<PathBuf> {
     let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
     let path = roots.sys().join(format!("dev/char/{major}:{minor}"));

@@ -13,11 +13,11 @@ macro_rules! keys {
 keys! {
     /// Identifier of the device, stable and unique in the fleet.
     HW_ID = "hw.id";
-    /// Name of the device as its driver gives it, e.g. `hailo0`.
+    /// Name of the device as its driver gives it, e.g. `renderD128`.
     HW_NAME = "hw.name";
-    /// Model of the device, e.g. `HAILO8L`.
+    /// Model of the device, e.g. `RX 7900 XTX`.
     HW_MODEL = "hw.model";
-    /// Vendor of the device, e.g. `Hailo`.
+    /// Vendor of the device, e.g. `AMD`.
     HW_VENDOR = "hw.vendor";
     /// Version of the device's kernel driver.
     HW_DRIVER_VERSION = "hw.driver_version";
@@ -27,9 +27,9 @@ keys! {
     ACCEL_IOCTL_COMMAND = "accel.ioctl.command";
     /// Direction of the transfer: `host_to_device` or `device_to_host`.
     ACCEL_IO_DIRECTION = "accel.io.direction";
-    /// Name of the device's node, e.g. `hailo0` or `nvidiactl`.
+    /// Name of the device's node, e.g. `renderD128` or `accel0`.
     ACCEL_DEVICE_NAME = "accel.device.name";
-    /// Family of the device's driver, e.g. `hailo`, `nvidia` or `drm`.
+    /// Family of the device's driver, e.g. `drm` or `tenstorrent`.
     ACCEL_DEVICE_FAMILY = "accel.device.family";
     /// Id of the allocated device in the words of its device plugin or DRA driver, e.g. `GPU-<uuid>::<replica>`.
     ACCEL_DEVICE_ID = "accel.device.id";
@@ -39,7 +39,7 @@ keys! {
     ACCEL_CLAIM_NAME = "accel.claim.name";
     /// Namespace of the resource claim.
     ACCEL_CLAIM_NAMESPACE = "accel.claim.namespace";
-    /// Name of the DRA driver, e.g. `gpu.nvidia.com`.
+    /// Name of the DRA driver, e.g. `gpu.example.com`.
     ACCEL_DRIVER_NAME = "accel.driver.name";
     /// Name of the DRA driver's pool, usually the node.
     ACCEL_POOL_NAME = "accel.pool.name";

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::delivery::DestinationState;
 use super::destination::Destination;
 use super::error::BuildError;
-use super::queue::Usage;
 use super::record::Record;
 use super::sender::Sender;
 use super::transport::ClientOptions;
@@ -23,24 +22,6 @@ const RESTART: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Exporter {
     senders: Arc<[Arc<Sender>]>,
-}
-
-/// Result of a flush.
-#[derive(Debug, Clone, Default)]
-pub struct FlushReport {
-    /// Destinations with records that were not delivered; empty when everything arrived.
-    pub undelivered: Vec<Undelivered>,
-}
-
-/// Records that still wait for one destination.
-#[derive(Debug, Clone)]
-pub struct Undelivered {
-    /// Name of the destination.
-    pub destination: String,
-    /// Content of its queue.
-    pub waiting: Usage,
-    /// Reason of its last failed request.
-    pub last_error: Option<String>,
 }
 
 impl Exporter {
@@ -103,19 +84,12 @@ impl Exporter {
     }
 
     /// Sends everything until `deadline` without backoff; [`run`](Self::run) must be running. Returns earlier when the
-    /// queues are empty or no further record can be delivered.
-    pub async fn flush(&self, deadline: Instant) -> FlushReport {
+    /// queues are empty or no further record can be delivered. The result is the state of each destination that has
+    /// undelivered records.
+    pub async fn flush(&self, deadline: Instant) -> Vec<DestinationState> {
         futures_util::future::join_all(self.senders.iter().map(|sender| sender.flush(deadline))).await;
-        let states = self.states().into_iter().filter(|state| state.waiting.records > 0);
-        FlushReport {
-            undelivered: states
-                .map(|state| Undelivered {
-                    destination: state.name,
-                    waiting: state.waiting,
-                    last_error: state.last_error.map(|(_, message)| message),
-                })
-                .collect(),
-        }
+        let states = self.states().into_iter();
+        states.filter(|state| state.waiting.records > 0).collect()
     }
 
     /// State of each destination, in the order of the configuration.

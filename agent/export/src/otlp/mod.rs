@@ -27,7 +27,7 @@ pub use delivery::{DestinationState, Totals};
 pub use destination::{Compression, Destination, Protocol, Secret, TlsFiles};
 pub use encode::{Encoder, SCHEMA_URL, SCOPE_NAME};
 pub use error::BuildError;
-pub use exporter::{Exporter, FlushReport, Undelivered};
+pub use exporter::Exporter;
 pub use json::{JsonError, json_line};
 pub use queue::{Loss, MemoryQueue, Queue, Usage};
 pub use record::{MAX_RECORD_BYTES, Record};

@@ -23,8 +23,8 @@ settings! {
         pub enabled: Enabled = Enabled::Auto,
         /// List of text: nodes to watch beside those that are found, as PATH[=FAMILY[@ABI]]. FAMILY is a value of
         /// accel.device.family, such as drm or accel; an unknown one is refused with a list of all. What is not recognised
-        /// otherwise is other. ABI decides what the commands mean: the driver's version for hailo, its name for drm and accel.
-        /// extra_devices = ["/dev/my-npu", "/dev/my-hailo=hailo@4.20.0"]
+        /// otherwise is other. ABI decides what the commands mean: the driver's name for drm and accel, else its version.
+        /// extra_devices = ["/dev/my-npu", "/dev/my-gpu=drm@amdgpu"]
         #[serde(with = "list")]
         pub extra_devices: Vec<ExtraDevice> = Vec::new(),
         /// "auto": for each driver the best hook that the kernel allows. Or a list, of which the best is taken: "fentry" and
@@ -143,7 +143,7 @@ impl ExtraDevice {
 }
 
 impl Textual for ExtraDevice {
-    const EXPECTED: &'static str = "a device as text, such as \"/dev/hailo0\" or \"/dev/my-npu=hailo@4.20.0\"";
+    const EXPECTED: &'static str = "a device as text, such as \"/dev/my-npu\" or \"/dev/my-gpu=drm@amdgpu\"";
 
     fn parse(entry: &str) -> Result<Self, String> {
         let (path, kind) = match entry.split_once('=') {
@@ -152,7 +152,7 @@ impl Textual for ExtraDevice {
         };
         if !path.starts_with('/') {
             return Err(format!(
-                "{entry:?}: {path:?} is not an absolute path; write the device's node first, such as /dev/hailo0"
+                "{entry:?}: {path:?} is not an absolute path; write the device's node first, such as /dev/accel/accel0"
             ));
         }
         if path.split('/').any(|part| part == "..") {
@@ -170,7 +170,7 @@ impl Textual for ExtraDevice {
         }
         if abi == Some("") {
             return Err(format!(
-                "{entry:?}: nothing after \"@\"; write the driver's version, such as hailo@4.20.0, or leave \"@\" out"
+                "{entry:?}: nothing after \"@\"; write the driver's version or name, such as drm@amdgpu, or leave \"@\" out"
             ));
         }
         Ok(Self {

@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn character_devices_alone_count_and_a_number_may_be_shared() {
-        let text = "Character devices:\n  1 mem\n195 nvidia\n195 nvidia-modeset\n195 nvidiactl\n511 npu\n\n\
+        let text = "Character devices:\n  1 mem\n195 acme\n195 acme-modeset\n195 acmectl\n511 npu\n\n\
                     Block devices:\n  1 ramdisk\n511 virtblk\n";
         let majors = Majors::parse(text);
         assert_eq!(majors.drivers(1), ["mem"]);
-        assert_eq!(majors.drivers(195), ["nvidia", "nvidia-modeset", "nvidiactl"]);
+        assert_eq!(majors.drivers(195), ["acme", "acme-modeset", "acmectl"]);
         assert_eq!(majors.drivers(511), ["npu"]);
         assert!(majors.drivers(2).is_empty());
     }

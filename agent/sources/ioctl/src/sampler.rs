@@ -234,7 +234,7 @@ impl Sampler {
         let ids = [(Hierarchy::Unified, key.cgroup_v2), (Hierarchy::Legacy, key.cgroup_v1)];
         let mut in_root = true;
         for (hierarchy, id) in ids.into_iter().filter(|(_, id)| *id > ROOT) {
-            self.cgroups.expect(CgroupId { hierarchy, id });
+            self.cgroups.announce(CgroupId { hierarchy, id });
             in_root = false;
         }
         if let Some(device) = self.table.device(key.device) {

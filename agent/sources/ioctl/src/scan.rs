@@ -15,7 +15,7 @@ use accelscope_core::host::{HostRoots, sysfs};
 
 /// Most names of one folder that are read.
 const MAX_NAMES: usize = 8192;
-/// Most devices that are watched. Only NVIDIA's capabilities could be more.
+/// Most devices that are watched. Only nodes of single capabilities, one for each MIG instance, could be more.
 const MAX_DEVICES: usize = 1024;
 
 /// Where and what to scan for.

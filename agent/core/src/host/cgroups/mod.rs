@@ -54,9 +54,9 @@ impl Cgroups {
     }
 
     /// Announces a reading of the group: [`take_new`](Self::take_new) returns it again.
-    pub fn expect(&self, id: CgroupId) {
+    pub fn announce(&self, id: CgroupId) {
         let Shared { hierarchies, paths } = &mut *self.lock();
-        paths.expect(id, hierarchies, Instant::now());
+        paths.announce(id, hierarchies, Instant::now());
     }
 
     /// Path from the root of its hierarchy. An unknown id triggers a scan, at most one per second.
@@ -70,7 +70,7 @@ impl Cgroups {
         self.lock().paths.is_missing(id)
     }
 
-    /// Groups that were created or expected since the last call.
+    /// Groups that were created or announced since the last call.
     pub fn take_new(&self) -> Vec<(CgroupId, Arc<str>)> {
         self.lock().paths.take_new()
     }

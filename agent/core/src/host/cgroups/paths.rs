@@ -75,7 +75,7 @@ impl PathCache {
     }
 
     /// Adds the group to the list of new ones, if it can be found.
-    pub(super) fn expect(&mut self, id: CgroupId, hierarchies: &mut Hierarchies, now: Instant) {
+    pub(super) fn announce(&mut self, id: CgroupId, hierarchies: &mut Hierarchies, now: Instant) {
         if self.get(id, hierarchies, now).is_some() {
             self.add_new(id);
         }

@@ -59,7 +59,6 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
         // The kind that was tried last has the fewest requirements.
         return match why.last() {
             Some(last) => Finding {
-                // The kind that was tried last has the fewest requirements.
                 remedy: last.remedy.clone(),
                 ..Finding::warn(NAME, format!("{only}: {}", what.join("; ")))
             },

@@ -2,29 +2,30 @@
 
 use std::fmt::Write;
 
-use super::prometheus::name::metric_name;
-use accelscope_core::metric::{Instrument, Kind, catalogue, key};
+use accelscope_core::metric::{Instrument, Kind, catalogue};
+use accelscope_core::source::{Sources, attribute_keys, attributes, instruments};
+use accelscope_export::prometheus::name::metric_name;
 
 /// `docs/metrics.md`, whole.
-pub fn metrics_md() -> String {
+pub fn metrics_md(sources: Sources) -> String {
     let mut text = String::from(
         "# Metrics\n\n\
-         Generated from the catalogue in `agent/src/metric/catalogue` by `cargo xtask bless`; do not edit.\n\n\
+         Generated from the instruments of the agent and its sources by `cargo xtask bless`; do not edit.\n\n\
          Every metric is pushed as OTLP under the name in the first column, and served to Prometheus under the second. \
          A value that the device does not support, that could not be read or that is too old gives no point: absent is \
          not zero. Metrics marked *owned* also carry what is known of whoever uses the device (see the end).\n",
     );
     let mut group = "";
-    for instrument in catalogue::all() {
+    for instrument in instruments(sources) {
         let of = instrument.name.split('.').next().unwrap_or_default();
         if of != group {
             group = of;
             text.push_str(&format!("\n## `{group}.*`\n\n| name | Prometheus | kind | unit | attributes | meaning |\n|---|---|---|---|---|---|\n"));
         }
-        row(&mut text, instrument);
+        row(&mut text, sources, instrument);
     }
     text.push_str("\n## Attributes\n\n| key | meaning |\n|---|---|\n");
-    for (key, meaning) in key::ALL {
+    for (key, meaning) in attributes(sources) {
         // Writing to a string cannot fail.
         writeln!(text, "| `{key}` | {} |", meaning.trim()).ok();
     }
@@ -42,8 +43,11 @@ pub fn metrics_md() -> String {
     text
 }
 
-fn row(text: &mut String, instrument: &Instrument) {
-    let mut attributes: Vec<_> = instrument.attributes.iter().map(|key| format!("`{key}`")).collect();
+fn row(text: &mut String, sources: Sources, instrument: &Instrument) {
+    let mut attributes: Vec<_> = attribute_keys(sources, instrument)
+        .iter()
+        .map(|key| format!("`{key}`"))
+        .collect();
     if instrument.owned {
         attributes.push("*owned*".into());
     }
@@ -65,7 +69,7 @@ fn row(text: &mut String, instrument: &Instrument) {
 }
 
 /// One line an instrument with everything that somebody outside may rely on.
-pub fn snapshot() -> String {
+pub fn snapshot(sources: Sources) -> String {
     let line = |instrument: &Instrument| {
         let bounds = if let Kind::Histogram(bounds) = instrument.kind {
             format!(" {bounds:?}")
@@ -78,7 +82,7 @@ pub fn snapshot() -> String {
             instrument.unit,
             instrument.kind.as_str(),
             instrument.stability.as_str(),
-            instrument.attributes.join(","),
+            attribute_keys(sources, instrument).join(","),
             if instrument.owned {
                 format!(" owned:{:?}", instrument.merge)
             } else {
@@ -87,5 +91,5 @@ pub fn snapshot() -> String {
             metric_name(instrument),
         )
     };
-    catalogue::all().into_iter().map(line).collect()
+    instruments(sources).into_iter().map(line).collect()
 }

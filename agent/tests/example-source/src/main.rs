@@ -1,0 +1,9 @@
+//! The agent with one source more.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut sources = accelscope::SOURCES.to_vec();
+    sources.push(&example_source::SOURCE);
+    accelscope::main(sources.leak())
+}

@@ -1,0 +1,4 @@
+//! What the developer's commands share with tests.
+#![forbid(unsafe_code)]
+
+pub mod documents;
