@@ -11,7 +11,7 @@ const SKEW: u64 = 5_000_000;
 /// Limit in microseconds of the time that a sample covers: the driver's sampling period is 1/6 to 1 s (nvml.h 13.5).
 const PERIOD: u64 = 1_000_000;
 
-/// Of one GPU, from reading to reading. The times are those of the host's CPU in microseconds.
+/// Utilization samples of one GPU, from reading to reading. The times are those of the host's CPU in microseconds.
 #[derive(Debug, Default)]
 pub(super) struct Busy {
     /// Newest sample of any process: only newer ones are requested.
