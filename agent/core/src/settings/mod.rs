@@ -1,7 +1,7 @@
 //! Settings of a section of the configuration: one type with its defaults, its documentation and its validation.
 //!
 //! A section is declared with [`settings!`](crate::settings!): the documentation comments of its fields are the text of
-//! the example file and of the reference, the expression after `=` is the default. Nothing here knows the file's format.
+//! the example file and of the reference, the expression after `=` is the default. Independent of the file's format.
 
 mod any;
 mod check;

@@ -102,7 +102,7 @@ impl settings::Settings for Configuration {
 pub struct ExtraDevice {
     /// The node, as a path of the host.
     pub path: PathBuf,
-    /// The family whose commands it takes; found out, else `other`, if absent.
+    /// Device family; detected if absent, with the fallback `other`.
     pub family: Option<String>,
     /// What decides what its commands mean: the driver's version or name.
     pub abi: Option<String>,
