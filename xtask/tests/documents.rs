@@ -1,6 +1,7 @@
 //! What others rely on changes only on purpose.
 
 use accelscope::SOURCES;
+use accelscope_core::source::{attribute_keys, attributes, instruments};
 use xtask::documents;
 
 fn is_committed(path: &str, text: &str) {
@@ -22,4 +23,20 @@ fn the_documentation_follows_from_the_sources() {
     is_committed("docs/metrics.md", &documents::metrics_md(SOURCES));
     is_committed("docs/configuration.md", &documents::configuration_md(SOURCES));
     is_committed("deploy/agent.example.toml", &documents::example_toml(SOURCES));
+}
+
+#[test]
+fn names_are_unique_and_every_attribute_key_is_documented() {
+    let keys = attributes(SOURCES);
+    let all = instruments(SOURCES);
+    for pair in all.windows(2) {
+        assert_ne!(pair[0].name, pair[1].name);
+    }
+    for instrument in all {
+        for key in attribute_keys(SOURCES, instrument) {
+            let known = keys.iter().any(|(known, _)| *known == key);
+            assert!(known, "{}: unknown key {key}", instrument.name);
+        }
+        assert!(instrument.description.ends_with('.'), "{}", instrument.name);
+    }
 }

@@ -8,6 +8,7 @@ use accelscope_ascend::{Sampler, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Attributes, Batch, Instrument, Point};
 use accelscope_core::sampler::{Outcome, Sampler as _};
+use accelscope_core::source::attribute_keys;
 
 /// A stand-in for the tool, and the settings of a sampler that calls it.
 pub(crate) struct Bench {
@@ -72,7 +73,7 @@ pub(crate) fn points(sampler: &mut Sampler) -> Vec<Point> {
     for point in &points {
         assert!(point.value.is_valid_for(point.instrument), "{point:?}");
         for (key, _) in &*point.attributes {
-            let own = point.instrument.attributes.contains(key);
+            let own = attribute_keys(accelscope::SOURCES, point.instrument).contains(key);
             assert!(own || point.instrument.owned, "{}: {key}", point.instrument.name);
         }
     }
