@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use accelscope_core::settings::text::Textual;
+use accelscope_core::settings::textual::Textual;
 use accelscope_export::otlp::Protocol;
 
 /// Path of metrics over HTTP (OTLP specification, "OTLP/HTTP Request").

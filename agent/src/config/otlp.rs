@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Config;
 use super::endpoint::Endpoint;
 use super::values::{optional_secrets, secrets};
-use accelscope_core::settings::text::{optional, text};
+use accelscope_core::settings::textual::{optional, text};
 use accelscope_export::otlp::{Compression, Destination, Protocol, Secret, TlsFiles};
 
 /// Name of the destination of `[otlp]` itself.

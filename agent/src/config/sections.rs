@@ -13,7 +13,7 @@ use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::source_settings::SourceSettings;
 use super::values::attribute_values;
 use accelscope_core::metric::AttributeValue;
-use accelscope_core::settings::text::{optional, text};
+use accelscope_core::settings::textual::{optional, text};
 use accelscope_export::compat::gpu_process_exporter::PidFormat;
 
 /// The whole configuration; validated if it was returned by [`load`](super::load).

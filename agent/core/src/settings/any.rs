@@ -1,4 +1,4 @@
-//! Settings of a source behind a trait object; only the source knows their type.
+//! Settings of a source whose type only the source knows.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -13,26 +13,26 @@ use super::{Check, Documented, Enabled, SectionDocumentation};
 pub trait Settings:
     Documented + Serialize + DeserializeOwned + Default + Debug + Clone + PartialEq + Send + Sync + 'static
 {
-    /// Whether the source is enabled.
+    /// Whether the source runs.
     fn enabled(&self) -> Enabled;
 
-    /// Adds to `check` the problems that the types accept: ranges, and keys that contradict one another.
+    /// Adds to `check` what the types cannot refuse: ranges, and keys that contradict one another.
     fn validate(&self, check: &mut Check) {
         let _ = check;
     }
 }
 
-/// Object-safe form of [`Settings`].
+/// [`Settings`] behind one type.
 pub trait AnySettings: Debug + Send + Sync {
-    /// Whether the source is enabled.
+    /// Whether the source runs.
     fn enabled(&self) -> Enabled;
-    /// See [`Settings::validate`].
+    /// As [`Settings::validate`].
     fn validate(&self, check: &mut Check);
-    /// Access for a downcast to the source's own type.
+    /// For a downcast to the source's own type.
     fn as_any(&self) -> &dyn Any;
-    /// Whether both have the same type and are equal.
+    /// Whether both are of one type and equal.
     fn is_equal(&self, other: &dyn AnySettings) -> bool;
-    /// Serialized form: an object with every key.
+    /// As serde serializes it: an object with every key.
     fn to_value(&self) -> serde_json::Value;
 }
 
@@ -54,7 +54,7 @@ impl<S: Settings> AnySettings for S {
     }
 
     fn to_value(&self) -> serde_json::Value {
-        // Serialization fails only for maps with keys that are no text, and a struct has none.
+        // Only a map with keys that are no text could fail, and a struct has none.
         serde_json::to_value(self).unwrap_or_default()
     }
 }
@@ -65,6 +65,9 @@ impl PartialEq for dyn AnySettings {
     }
 }
 
+/// Reads settings; keys that their type does not name are ignored.
+pub type Deserialize = fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<Arc<dyn AnySettings>, erased_serde::Error>;
+
 /// A type of [`Settings`] as a value.
 #[derive(Debug, Clone, Copy)]
 pub struct SettingsType {
@@ -72,12 +75,12 @@ pub struct SettingsType {
     pub documentation: SectionDocumentation,
     /// Its default.
     pub default: fn() -> Arc<dyn AnySettings>,
-    /// Deserializes it; unknown keys are ignored.
-    pub deserialize: fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<Arc<dyn AnySettings>, erased_serde::Error>,
+    /// Reads it.
+    pub deserialize: Deserialize,
 }
 
 impl SettingsType {
-    /// Descriptor of the type `S`.
+    /// Of `S`.
     pub const fn of<S: Settings>() -> Self {
         Self {
             documentation: S::DOCUMENTATION,

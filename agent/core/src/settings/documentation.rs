@@ -33,7 +33,7 @@ pub struct KeyDocumentation {
 ///     /// NPUs of Acme.
 ///     pub struct Settings {
 ///         /// "auto", true or false.
-///         #[serde(with = "accelscope_core::settings::text::text")]
+///         #[serde(with = "accelscope_core::settings::textual::text")]
 ///         pub enabled: Enabled = Enabled::Auto,
 ///         /// Bool: whether to read the slow counters too.
 ///         pub slow: bool = false,

@@ -8,11 +8,11 @@ mod check;
 mod choice;
 mod documentation;
 mod nearest;
-pub mod text;
+pub mod textual;
 
-pub use any::{AnySettings, Settings, SettingsType};
+pub use any::{AnySettings, Deserialize, Settings, SettingsType};
 pub use check::{Check, Problem, Severity};
 pub use choice::{Enabled, pick};
 pub use documentation::{Documented, KeyDocumentation, SectionDocumentation};
 pub use nearest::nearest;
-pub use text::Textual;
+pub use textual::Textual;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use accelscope_core::device::Abi;
 use accelscope_core::settings;
-use accelscope_core::settings::text::{list, optional, text};
+use accelscope_core::settings::textual::{list, optional, text};
 use accelscope_core::settings::{Check, Enabled, Textual, nearest};
 use accelscope_core::source::Context;
 
@@ -117,16 +117,11 @@ impl ExtraDevice {
         let entry = self.show();
         let Some(family) = families.named(name) else {
             let meant = nearest(name, families.names()).filter(|(likeness, _)| *likeness >= 0.5);
-            return Err(match meant {
-                Some((_, meant)) => format!("{entry:?}: there is no family {name:?}; did you mean {meant}?"),
-                None => {
-                    let known: Vec<_> = families.names().collect();
-                    format!(
-                        "{entry:?}: there is no family {name:?}; write one of {}",
-                        known.join(", ")
-                    )
-                }
-            });
+            let remedy = match meant {
+                Some((_, meant)) => format!("did you mean {meant}?"),
+                None => format!("write one of {}", families.names().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(format!("{entry:?}: there is no family {name:?}; {remedy}"));
         };
         let Some(abi) = &self.abi else { return Ok(()) };
         match family.abi {

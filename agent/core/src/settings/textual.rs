@@ -9,13 +9,13 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-/// A type with a text form, used even for values that TOML could represent otherwise.
+/// A type that is written as text, even where TOML has a shape of its own for some of its values.
 pub trait Textual: Sized {
-    /// Description of the type, for "expected ...".
+    /// What it is, for "expected ...".
     const EXPECTED: &'static str;
-    /// Parses the text form; the error is the problem with the valid forms.
+    /// Reads it; the error says what is wrong and what would be right.
     fn parse(text: &str) -> Result<Self, String>;
-    /// Text form, accepted by [`Textual::parse`].
+    /// Writes it as [`Textual::parse`] reads it.
     fn show(&self) -> String;
 }
 
@@ -45,47 +45,46 @@ impl<T: Textual> Visitor<'_> for TextVisitor<T> {
     }
 }
 
-/// A value, for `#[serde(with)]`.
+/// For `#[serde(with)]`: a value.
 pub mod text {
     use super::{Deserializer, PhantomData, TextVisitor, Textual};
 
-    /// Serializes with [`Textual::show`].
+    /// As [`Textual::show`] writes it.
     pub fn serialize<T: Textual, S: serde::Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&value.show())
     }
 
-    /// Deserializes with [`Textual::parse`].
+    /// As [`Textual::parse`] reads it.
     pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         deserializer.deserialize_any(TextVisitor(PhantomData))
     }
 }
 
-/// An optional value, for `#[serde(with)]`; `None` is empty text.
+/// For `#[serde(with)]`: a value or none, which is empty text.
 pub mod optional {
     use super::{Deserialize, Deserializer, Maybe, Textual};
 
-    /// Serializes with [`Textual::show`]; `None` as empty text.
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+    /// Empty text where there is none.
     pub fn serialize<T: Textual, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&value.as_ref().map(T::show).unwrap_or_default())
     }
 
-    /// Deserializes with [`Textual::parse`]; empty text is `None`.
+    /// None where the text is empty.
     pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
         Ok(Maybe::deserialize(deserializer)?.0)
     }
 }
 
-/// A list of values, each as text, for `#[serde(with)]`. An error contains the text of its element.
+/// For `#[serde(with)]`: a list of values, each as text. The error of one names it.
 pub mod list {
     use super::{Deserialize, Deserializer, Item, Textual};
 
-    /// Serializes each with [`Textual::show`].
+    /// Each as [`Textual::show`] writes it.
     pub fn serialize<T: Textual, S: serde::Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(values.iter().map(T::show))
     }
 
-    /// Deserializes each with [`Textual::parse`].
+    /// Each as [`Textual::parse`] reads it.
     pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
         let items = Vec::<Item<T>>::deserialize(deserializer)?;
         Ok(items.into_iter().map(|item| item.0).collect())
