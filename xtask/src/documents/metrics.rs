@@ -68,7 +68,7 @@ fn row(text: &mut String, sources: Sources, instrument: &Instrument) {
     .ok();
 }
 
-/// One line an instrument with everything that somebody outside may rely on.
+/// One line per instrument, with all its properties that users may depend on.
 pub fn snapshot(sources: Sources) -> String {
     let line = |instrument: &Instrument| {
         let bounds = if let Kind::Histogram(bounds) = instrument.kind {

@@ -1,4 +1,4 @@
-//! The thread of a worker that calls the vendor's library, and how long the others wait for it.
+//! Thread of a worker that calls the vendor's library, with timeouts for its callers.
 
 use std::io;
 use std::sync::Arc;
@@ -15,53 +15,53 @@ use super::protocol::{Reply, WireOutcome};
 use super::serve::serve;
 use super::suspension::{Fault, Suspended, Suspension, Suspensions, WorkUnit};
 
-/// A vendor's library, once it is loaded and started. All calls are made by one thread.
+/// A loaded and initialised vendor library. All calls are made by one thread.
 pub trait Library: Sized + 'static {
-    /// Its name in messages, and the thread's.
+    /// Name in messages, and of the thread.
     const NAME: &'static str;
-    /// Whether a pass that took too long goes on in the next request; else its readings are dropped.
+    /// Whether a pass that exceeded its time limit continues in the next request; otherwise its readings are dropped.
     const RESUMES: bool;
-    /// How long the library may take to start before its process is replaced. Where absent, a request waits until the
+    /// Time limit of the initialisation, after which the process is replaced. If absent, a request waits until the
     /// agent kills the process.
     const START: Option<Duration>;
-    /// The process of a library that does not start is replaced after this time.
+    /// Time after which the process of a library that fails to initialise is replaced.
     const RETRY: Duration;
 
     /// Its part of the configuration.
     type Config: Clone + Serialize + DeserializeOwned + Send + 'static;
-    /// What a pass yields as it goes.
+    /// Partial result of a pass.
     type Reading: Send + 'static;
-    /// How a pass ended.
+    /// Summary of a pass.
     type Summary: Send + 'static;
-    /// Why it cannot be used.
+    /// Reason why it cannot be used.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Loads and starts the library.
+    /// Loads and initialises the library.
     fn open(config: WorkerConfig<Self::Config>) -> Result<Self, Self::Error>;
 
-    /// Reads all devices once, but for what is suspended.
+    /// Reads all devices once, except for suspended tasks.
     fn read(&mut self, pass: &Pass<'_, Self>) -> Result<Self::Summary, Disconnected>;
 }
 
-/// The part of a worker that makes replies of a library's readings.
+/// Part of a worker that converts a library's readings to replies.
 pub trait Replies: Sized {
     /// The library.
     type Library: Library;
 
-    /// Before the first request.
+    /// Creates the state before the first request.
     fn new(config: &WorkerConfig<<Self::Library as Library>::Config>) -> Self;
 
-    /// The reply to one request. It gets its id later.
+    /// The reply to one request, without its id.
     fn reply(&mut self, thread: &mut LibraryThread<Self::Library>) -> Reply<'static>;
 }
 
-/// Runs a worker process. Its configuration stands in its environment.
+/// Runs a worker process with the configuration in its environment.
 pub fn serve_library<R: Replies>() -> io::Result<()> {
     let config = WorkerConfig::inherited()?;
     let mut replies = R::new(&config);
     let mut thread = None;
     serve(move |id| {
-        // Not before the first request: only then does what the library prints no longer go into the pipe.
+        // Not before the first request: from then on the library's output no longer goes into the pipe.
         let started = match thread.take() {
             Some(thread) => Ok(thread),
             None => LibraryThread::start(config.clone()),
@@ -79,16 +79,16 @@ pub fn serve_library<R: Replies>() -> io::Result<()> {
     })
 }
 
-/// The receiver of the readings is gone.
+/// The receiver of the readings no longer exists.
 #[derive(Debug)]
 pub struct Disconnected;
 
 /// One pass over all devices.
 #[derive(Debug)]
 pub struct Pass<'a, L: Library> {
-    /// What is not to be read.
+    /// Suspended tasks and devices.
     pub suspended: &'a Suspended,
-    /// Each call of the library is made within [`Progress::during`].
+    /// Progress of the pass: each call of the library is made within [`Progress::during`].
     pub progress: &'a Progress,
     number: u64,
     events: &'a Sender<Event<L>>,
@@ -108,32 +108,32 @@ enum Event<L: Library> {
     Opened,
     /// The thread has ended.
     Failed(L::Error),
-    /// In the pass of that number.
+    /// It ended in the pass of that number.
     Reading(u64, L::Reading),
     Done(u64, L::Summary),
 }
 
-/// Why a pass was not waited for any longer, or how it ended.
+/// End of the wait for a pass.
 #[derive(Debug)]
 pub enum End<L: Library> {
     /// All devices were read.
     Done(L::Summary),
-    /// A call did not return. It is suspended in the process that is to follow.
+    /// A call did not return. It is suspended in the next process.
     Hung(Hang),
     /// Many calls took long.
     Slow,
     /// The library is starting.
     Starting {
-        /// For how long.
+        /// Time since the start of the thread.
         age: Duration,
-        /// Whether the process is to be replaced.
+        /// Whether the process must be replaced.
         renews: bool,
     },
     /// The library cannot be used.
     Failed {
-        /// Why.
+        /// The reason.
         error: Arc<L::Error>,
-        /// Whether the process is to be replaced.
+        /// Whether the process must be replaced.
         renews: bool,
     },
     /// The thread panicked, for this reason.
@@ -143,7 +143,7 @@ pub enum End<L: Library> {
 /// A call that did not return.
 #[derive(Debug)]
 pub struct Hang {
-    /// For what.
+    /// Task of the call.
     pub unit: WorkUnit,
     age: Duration,
     suspension: Option<Suspension>,
@@ -163,13 +163,13 @@ impl std::fmt::Display for Hang {
 /// A library on a thread of its own.
 #[derive(Debug)]
 pub struct LibraryThread<L: Library> {
-    /// For this process and the one that follows.
+    /// Suspensions of this process and the next one.
     pub config: WorkerConfig<L::Config>,
     requests: Sender<(u64, Suspended)>,
     events: Receiver<Event<L>>,
     progress: Progress,
     handover: Option<Arc<Handover>>,
-    /// Of the last pass.
+    /// Suspensions in the last pass.
     suspended: Suspended,
     started: Instant,
     is_open: bool,
@@ -207,28 +207,29 @@ impl<L: Library> LibraryThread<L> {
         })
     }
 
-    /// How long ago the thread was started.
+    /// Time since the start of the thread.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// How many passes were begun.
+    /// Number of started passes.
     pub const fn passes(&self) -> u64 {
         self.pass
     }
 
-    /// What was suspended in the last pass.
+    /// Suspensions in the last pass.
     pub const fn suspended(&self) -> &Suspended {
         &self.suspended
     }
 
-    /// Has all devices read once, for as long as a request may take. `take` gets the number of the pass with each reading.
+    /// Reads all devices once, within the time limit of a request. `take` gets the number of the pass with each
+    /// reading.
     pub fn read(&mut self, mut take: impl FnMut(u64, L::Reading)) -> End<L> {
         if !(L::RESUMES && self.is_reading) {
             self.is_reading = true;
             self.pass += 1;
             self.suspended = self.config.suspensions.at(SystemTime::now());
-            // A thread that has ended has reported it.
+            // A thread that has ended has sent its result.
             self.requests.send((self.pass, self.suspended.clone())).ok();
         }
         let until = Instant::now() + self.config.patience;
@@ -247,7 +248,7 @@ impl<L: Library> LibraryThread<L> {
                     self.is_reading = false;
                     return End::Done(summary);
                 }
-                // Of a pass that took too long.
+                // Reading of a pass that exceeded its time limit.
                 Ok(Event::Reading(..) | Event::Done(..)) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.ended(),
                 Err(RecvTimeoutError::Timeout) => return self.overdue(),
@@ -268,7 +269,7 @@ impl<L: Library> LibraryThread<L> {
         }
     }
 
-    /// A call that took most of the time hangs; many that took a little each are slow.
+    /// A call that took most of the time hangs; many calls that took a little each are slow.
     fn overdue(&mut self) -> End<L> {
         if !self.is_open {
             let age = self.age();
@@ -329,7 +330,7 @@ fn run<L: Library>(
     }
 }
 
-/// Takes over what the processes before this one suspended, and what the last of them called when it crashed.
+/// Takes over the suspensions of the preceding processes, and suspends the call in which the last of them crashed.
 fn inherit(suspensions: &mut Suspensions, handover: &Handover, first: Duration) {
     if let Ok(stored) = serde_json::from_str(&handover.stored()) {
         *suspensions = stored;

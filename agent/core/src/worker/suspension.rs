@@ -125,8 +125,8 @@ impl std::fmt::Display for Suspension {
 pub struct Suspensions(Vec<Suspension>);
 
 impl Suspensions {
-    /// Records that a call for `unit` hung or crashed, and returns what is suspended for it: nothing where it was the
-    /// library itself. `first` is how long the first suspension lasts.
+    /// Records that a call for `unit` hung or crashed, and returns the resulting suspension: `None` if it was the
+    /// library itself. `first` is the duration of the first suspension.
     pub(super) fn record(
         &mut self,
         unit: WorkUnit,
@@ -154,9 +154,9 @@ impl Suspensions {
         self.0.last()
     }
 
-    /// What is to be suspended: the second task of a device takes the whole device with it, since each costs the others
-    /// a reading. So does a task that crashed with a second device, or hung with a third, for all devices. Nothing where
-    /// it was the library itself.
+    /// The unit to suspend: after the second task of a device the whole device, since each costs the others a reading.
+    /// A task that crashed with a second device, or hung with a third, is suspended for all devices. `None` if it was
+    /// the library itself.
     fn widened(&self, mut unit: WorkUnit, fault: Fault) -> Option<WorkUnit> {
         if unit.task == DISCOVERY {
             unit.task.clear();
@@ -185,7 +185,7 @@ impl Suspensions {
         Some(unit)
     }
 
-    /// As they are at the begin of a pass.
+    /// Snapshot for a pass.
     pub(super) fn at(&self, now: SystemTime) -> Suspended {
         let current = self.0.iter().filter(|one| !one.is_over(now)).cloned();
         Suspended(
@@ -199,7 +199,7 @@ impl Suspensions {
     }
 }
 
-/// What is suspended, or was until recently, in one pass.
+/// Current and recent suspensions in one pass.
 #[derive(Debug, Clone, Default)]
 pub struct Suspended(Vec<Suspension>);
 
@@ -213,18 +213,18 @@ impl Suspended {
         self.active().next().is_none()
     }
 
-    /// Why that task of that device is not read, if it is suspended.
+    /// Suspension of that task of that device, if any.
     pub fn find(&self, device: &str, index: Option<u32>, task: &str) -> Option<&Suspension> {
         self.active().find(|one| one.unit.covers(device, index, task))
     }
 
-    /// Why the whole device is not read, if it is suspended.
+    /// Suspension of the whole device, if any.
     pub fn find_device(&self, device: &str, index: Option<u32>) -> Option<&Suspension> {
         self.active()
             .find(|one| one.unit.task.is_empty() && one.unit.is_of(device, index))
     }
 
-    /// Whether this task is to be read after all others of every device: it hung or crashed with all of them, or crashed
+    /// Whether this task must be read after all others of every device: it hung or crashed with all of them, or crashed
     /// once.
     pub fn is_suspect_task(&self, task: &str) -> bool {
         self.0
@@ -232,12 +232,12 @@ impl Suspended {
             .any(|one| one.unit.task == task && (one.unit.is_of_all() || one.fault == Fault::Crashed))
     }
 
-    /// Whether this device is to be read after all others.
+    /// Whether this device must be read after all others.
     pub fn is_suspect_device(&self, device: &str, index: Option<u32>) -> bool {
         self.0.iter().any(|one| one.unit.is_of(device, index))
     }
 
-    /// The id of the device with that number, if a suspension has it.
+    /// Id of the device with that number, if a suspension has it.
     pub fn device_at(&self, index: u32) -> Option<&str> {
         let one = self.0.iter().find(|one| one.unit.index == Some(index))?;
         Some(one.unit.device.as_str()).filter(|device| !device.is_empty())
@@ -304,7 +304,7 @@ mod tests {
         let mut suspensions = Suspensions::default();
         suspensions.record(unit(3, "power"), Fault::Hung, FIRST, now);
         assert_eq!(active(&suspensions.at(now)), [("GPU-3".into(), "power".into())]);
-        // The process that followed does not get as far as its id.
+        // The next process fails before it reads the device's id.
         let unnamed = WorkUnit {
             device: String::new(),
             ..unit(3, DISCOVERY)
@@ -349,7 +349,7 @@ mod tests {
         assert!(!hung.at(now).is_suspect_task("ecc"), "it may be the devices");
         hung.record(unit(2, "ecc"), Fault::Hung, FIRST, now);
         assert_eq!(active(&hung.at(now)), [(String::new(), "ecc".into())]);
-        // On trial again: with any device it is suspended for all again.
+        // Tried again: a failure with any device suspends it for all again.
         let later = now + Duration::from_mins(2);
         hung.record(unit(5, "ecc"), Fault::Hung, FIRST, later);
         assert_eq!(active(&hung.at(later)), [(String::new(), "ecc".into())]);

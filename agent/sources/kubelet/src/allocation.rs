@@ -9,10 +9,10 @@ use accelscope_core::metric::catalogue::accel::DEVICE_ALLOCATION;
 use accelscope_core::metric::{Attribute, Attributes, Point, Timestamp, key};
 use accelscope_core::source::AllocatedDevice;
 
-/// Most points of one node; a kubelet runs a few hundred pods at most.
+/// Limit of points of one node; a kubelet runs a few hundred pods at most.
 const MAX_POINTS: usize = 10_000;
 
-/// One point for each device allocated to a container, and how many there were beyond [`MAX_POINTS`].
+/// One point for each device allocated to a container, and the number of those beyond [`MAX_POINTS`].
 pub(super) fn points(
     response: &ListPodResourcesResponse,
     vendors: &[AllocatedDevice],

@@ -19,12 +19,13 @@ use super::restart::SocketId;
 use accelscope_core::host::HostRoots;
 
 const LIST: &str = "/v1.PodResourcesLister/List";
-/// Longest time for one call, from the connection to the end of the response. A kubelet answers from memory.
+/// Time limit of one call, from the connection to the end of the response. A kubelet answers from memory.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest response, as in the kubelet's own client (`defaultPodResourcesMaxSize` in `pkg/kubelet/apis/podresources/constants.go`).
+/// Limit in bytes of a response, as in the kubelet's own client (`defaultPodResourcesMaxSize` in
+/// `pkg/kubelet/apis/podresources/constants.go`).
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// Why a List call failed.
+/// Reason why a List call failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("no kubelet has a socket at {}", socket.display())]
@@ -68,7 +69,7 @@ pub(super) enum Error {
 }
 
 impl Error {
-    /// Whether a machine without a usable kubelet gives this error.
+    /// Whether this error is normal on a machine without a usable kubelet.
     pub(super) fn means_nothing_here(&self) -> bool {
         match self {
             Self::Absent { .. } | Self::NoSocket { .. } | Self::Forbidden { .. } | Self::Silent { .. } => true,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::metric::Point;
 
-/// How long after a restart the list may lack what was allocated before.
+/// Time after a restart during which the list may lack earlier allocations.
 const GRACE: Duration = Duration::from_mins(1);
 
 /// Identity of the socket that answered: each start of a kubelet creates one. Inode numbers are reused at once, so the

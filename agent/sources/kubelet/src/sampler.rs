@@ -29,7 +29,8 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Connects to nothing yet. The first of `vendors` that recognizes an id gives its attributes.
+    /// Creates the sampler without a connection. The first of `vendors` that recognizes an id determines its
+    /// attributes.
     pub fn new(settings: Settings, roots: HostRoots, vendors: Vec<AllocatedDevice>) -> Self {
         Self {
             client: Client::new(roots, settings.socket()),

@@ -1,4 +1,4 @@
-//! The source as the agent knows it.
+//! Descriptor of the source.
 
 use accelscope_core::metric::Instrument;
 use accelscope_core::sampler::{self, Finding};

@@ -102,13 +102,13 @@ fn gpu<'a>(series: &Lookup<'a>, of: &Attributes) -> Option<&'a Series> {
         .find(|info| id.is_some() && info.attributes.get(key::HW_ID) == id)
 }
 
-/// Of the same process: its utilization has the same attributes and the unit that it is of.
+/// Series of the same process: its utilization has the same attributes and the unit in addition.
 fn busy(series: &Lookup<'_>, of: &Attributes) -> Option<f64> {
     let of_unit = of.with([(key::HW_GPU_TASK, "general".into())]);
     series.value(&accel::PROCESS_UTILIZATION, &of_unit)
 }
 
-/// The value of that GPU that has these attributes too.
+/// Value of that GPU with these further attributes.
 fn find(series: &Lookup<'_>, instrument: &Instrument, of: &Attributes, more: &[(&str, &str)]) -> Option<f64> {
     let id = of.get(key::HW_ID)?;
     let fits = |one: &&Series| {
@@ -118,7 +118,7 @@ fn find(series: &Lookup<'_>, instrument: &Instrument, of: &Attributes, more: &[(
     number(series.of(instrument).find(fits).as_ref())
 }
 
-/// The word of the state set that is true.
+/// Name of the current state in a state set.
 fn state(series: &Lookup<'_>, of: &Attributes) -> String {
     let id = of.get(key::HW_ID);
     let is_true =

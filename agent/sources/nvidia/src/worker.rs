@@ -15,10 +15,10 @@ use accelscope_core::worker::{
     End, LibraryThread, Replies, Reply, Suspended, WireOutcome, WirePart, WirePoint, WorkerConfig, serve_library,
 };
 
-/// A process to which all GPUs are lost is replaced after this time.
+/// Time after which a process is replaced if all GPUs are lost to it.
 const RENEW: Duration = Duration::from_secs(10);
 
-/// Most bytes of the topics' state that the next process gets.
+/// Limit in bytes of the topics' state for the next process.
 const MAX_CARRIED: usize = 32 << 10;
 
 /// `agent worker nvidia`.
@@ -26,7 +26,7 @@ pub fn serve() -> io::Result<()> {
     serve_library::<Latest>()
 }
 
-/// The last readings of all GPUs; what belongs to none of them has an empty name.
+/// Last readings of all GPUs; those that belong to no GPU have an empty name.
 #[derive(Debug, Default)]
 struct Latest(HashMap<Arc<str>, OfGpu>);
 
@@ -75,7 +75,7 @@ impl Replies for Latest {
             parts: self.parts(thread.config.period.saturating_mul(3)),
             skipped,
             renewal: renews.then(next).flatten(),
-            // A library that crashes the next time must not take back what was counted until now.
+            // The counts until now must not be lost if the library crashes later.
             successor: (!renews && !thread.config.library.carried.is_empty())
                 .then(next)
                 .flatten(),
@@ -109,7 +109,7 @@ impl Latest {
             .collect()
     }
 
-    /// How the run ended, why, and whether the process is to be replaced.
+    /// Result of the run, its reason, and whether the process must be replaced.
     fn outcome(&mut self, end: End<Reader>, thread: &LibraryThread<Reader>) -> (WireOutcome, String, bool) {
         let (reason, renews) = match end {
             End::Done(summary) => return self.done(&summary, thread),
@@ -162,7 +162,7 @@ impl Latest {
     }
 }
 
-/// What is missing from a reading that succeeded, and why.
+/// Readings that are missing from a successful run, with the reasons.
 fn missing(gpus: usize, lost: usize, suspended: &Suspended) -> String {
     let lost = (lost > 0).then(|| format!("{lost} of {gpus} GPUs are lost: look at `dmesg` for `NVRM: Xid` lines"));
     let suspended = (!suspended.is_empty())
@@ -171,7 +171,7 @@ fn missing(gpus: usize, lost: usize, suspended: &Suspended) -> String {
     all.join("; ")
 }
 
-/// What is wrong, and the remedy.
+/// The problem, and its remedy.
 fn failure(error: &StartError) -> String {
     let remedy = match error {
         StartError::Open(OpenError::Init(error)) => match error.code {

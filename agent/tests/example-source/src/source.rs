@@ -13,7 +13,7 @@ use super::{NAME, Settings, catalogue, key, table, worker};
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Acme>();
 
-/// Device nodes of Acme's driver, whose ioctls are not published.
+/// Device nodes of Acme's driver. Its ioctls are not published.
 static FAMILY: DeviceFamily = DeviceFamily {
     nodes: &[NodeKind {
         classes: &["acme"],

@@ -1,4 +1,4 @@
-//! Clocks, and why they are lowered.
+//! Clocks, and the reasons why they are reduced.
 
 use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
@@ -7,10 +7,10 @@ use crate::nvml::{Device, OrOlder, sys};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
 
-/// Faster than any clock: a sentinel.
+/// Limit of plausible clocks: higher values are sentinels.
 const MOST_MEGAHERTZ: u32 = 100_000;
 
-/// Bits of the reasons (nvml.h 13.5) and their words, which are `nvidia-smi`'s.
+/// Bits of the reasons (nvml.h 13.5) and their names in `nvidia-smi`.
 const REASONS: [(u64, &str); 11] = [
     (0x1, "gpu_idle"),
     (0x2, "applications_clocks_setting"),
@@ -88,8 +88,8 @@ fn reasons(gpu: &mut Gpu, recorder: &mut Recorder) {
             .or_older(|| device.clocks_throttle_reasons())
     });
     let Some(now) = now else { return };
-    // A bit that the board cannot set is not 0 but absent; where the set is unknown, all that there were
-    // when the driver's functions were named so.
+    // A bit that the board cannot set is absent instead of 0; if the set is unknown, those that existed when the
+    // driver's functions got these names.
     let supported = gpu.ask("supported_throttle_reasons", recorder, |device| {
         device
             .supported_event_reasons()

@@ -1,4 +1,4 @@
-//! Errors of the GPU's memory, and what became of the memory that had them.
+//! Errors of the GPU's memory, and the state of the affected memory.
 
 use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
@@ -47,7 +47,7 @@ impl Topic for Ecc {
     fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         if let Some((now, _)) = gpu.ask("ecc_mode", recorder, Device::ecc_mode) {
             recorder.gauge(&nvidia::ECC_ENABLED, &gpu.label, [], i64::from(now == 1));
-            // Nothing is counted while it is off: the zeros are no measurement.
+            // While ECC is off, the zeros are no counts.
             if now == 1 {
                 errors(gpu, recorder);
             }
@@ -130,7 +130,7 @@ fn recovery(gpu: &mut Gpu, recorder: &mut Recorder) {
     let [action] = gpu.ask_fields(fields, recorder);
     match action.and_then(Number::count) {
         None | Some(0) => {}
-        // Drain, drain and reset, recover the IMEX domain: work that runs goes on.
+        // Drain, drain and reset, recover the IMEX domain: running work continues.
         Some(3..=5) => gpu.health.needs_reset = true,
         // Reset the GPU, its bus, or the host.
         Some(_) => gpu.health.must_reset = true,

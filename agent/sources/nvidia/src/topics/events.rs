@@ -1,4 +1,4 @@
-//! XIDs: faults that the driver reports as events, counted from when they are watched.
+//! XIDs: faults that the driver reports as events, counted since the agent watches them.
 
 use crate::key;
 use std::collections::{BTreeMap, HashMap};
@@ -15,12 +15,12 @@ use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Attributes, Point, Timestamp};
 
 const FIELD: &str = "xid_events";
-/// Most events of one GPU in one reading. A GPU that reports more waits for the next: the driver keeps them.
+/// Limit of events of one GPU in one reading. Further ones are read in the next: the driver keeps them.
 const MOST_EVENTS: usize = 4096;
-/// Most totals that are kept: GPUs times codes times instances.
+/// Limit of totals: GPUs times codes times instances.
 const MOST_TOTALS: usize = 256;
 
-/// What is counted apart: the GPU, the code, and the instances concerned.
+/// Key of a count: the GPU, the code, and the affected instances.
 type Fault = (Arc<str>, i64, Option<u32>, Option<u32>);
 
 #[derive(Debug, Clone, Copy)]
@@ -30,13 +30,13 @@ struct Total {
     start: Timestamp,
 }
 
-/// Counts XIDs. A set of events a GPU, so that one that is lost hides none of the others'.
+/// Counts XIDs. Each GPU has its own event set, so that a lost one does not hide the others' events.
 #[derive(Default)]
 pub(super) struct Events {
     sets: HashMap<Arc<str>, XidEvents>,
-    /// Since when each GPU was first watched.
+    /// Time since which each GPU is watched.
     since: HashMap<Arc<str>, Timestamp>,
-    /// Kept when the GPU is lost: an XID is often its last sign.
+    /// Kept when the GPU is lost: an XID is often its last event.
     totals: BTreeMap<Fault, Total>,
 }
 
@@ -45,7 +45,7 @@ impl Topic for Events {
         "events"
     }
 
-    /// First of all: XIDs explain what hangs later.
+    /// Before all other topics: XIDs explain later hangs.
     fn begin(&mut self, recorder: &mut Recorder) {
         let watched: Vec<Arc<str>> = self.sets.keys().cloned().collect();
         for uuid in watched {
@@ -82,7 +82,7 @@ impl Topic for Events {
         if let Some(device) = gpu.device
             && self.sets.get(&uuid).is_some_and(|events| !events.are_of(device))
         {
-            // It is another device to the library: it was reset or came back.
+            // The library has a new handle for it: it was reset or came back.
             self.sets.remove(&uuid);
         }
         if !self.sets.contains_key(&uuid)
@@ -123,7 +123,7 @@ impl Topic for Events {
 }
 
 impl Events {
-    /// Takes the events of that GPU, even if it is lost by now.
+    /// Reads the events of that GPU, even if it is lost by now.
     fn drain(&mut self, uuid: &Arc<str>, recorder: &mut Recorder) {
         for _ in 0..MOST_EVENTS {
             let Some(set) = self.sets.get(uuid) else { return };

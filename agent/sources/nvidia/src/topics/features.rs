@@ -5,7 +5,7 @@ use crate::gpu::Gpu;
 use crate::key;
 use crate::recorder::Recorder;
 
-/// Records it where the reading `field` worked or is not supported; after another failure it is not known.
+/// Records whether the feature is supported, if its reading `field` succeeded or is not supported.
 pub(super) fn record_read(
     gpu: &Gpu,
     recorder: &mut Recorder,
@@ -18,7 +18,7 @@ pub(super) fn record_read(
     }
 }
 
-/// Records it, but not of a GPU that does not answer.
+/// Records the feature, except for a GPU that does not answer.
 pub(super) fn record(gpu: &Gpu, recorder: &mut Recorder, feature: &'static str, is_supported: bool) {
     if gpu.health.lost || gpu.health.suspended {
         return;

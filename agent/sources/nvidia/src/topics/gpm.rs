@@ -1,5 +1,5 @@
-//! GPU performance monitoring (GPM): how busy the parts of a GPU or of a MIG instance are, on Hopper and newer. Nothing
-//! else in NVML has the utilization of an instance; on older GPUs (A100) it is unknown.
+//! GPU performance monitoring (GPM): utilization of the units of a GPU or of a MIG instance, on Hopper and newer. NVML
+//! has no other utilization of instances; on older GPUs (A100) it is unknown.
 
 use crate::key;
 use std::collections::{BTreeSet, HashMap};
@@ -17,10 +17,10 @@ use accelscope_core::metric::{Attributes, Point};
 
 /// "The interval between these two calls should be greater than 100ms" (nvml.h 13.5, `nvmlGpmMetricsGet`).
 const LEAST: Duration = Duration::from_millis(120);
-/// Longest interval: beyond it, the host slept or the GPU was away.
+/// Longest interval: after a longer one, the host was suspended or the GPU was lost.
 const MOST: Duration = Duration::from_secs(600);
 
-/// `nvmlGpmMetricId_t`, percentages all.
+/// `nvmlGpmMetricId_t`, all of them percentages.
 const METRICS: [(u32, &str); 13] = [
     (1, "graphics"),
     (2, "sm"),
@@ -45,7 +45,7 @@ type Place = (Arc<str>, Option<u32>);
 pub(super) struct Gpm {
     supported: HashMap<(Arc<str>, bool), bool>,
     before: HashMap<Place, Taken>,
-    /// Those without a sample before this reading.
+    /// GPUs and instances without a sample before this reading.
     fresh: Vec<(Place, Attributes, Device)>,
 }
 
@@ -64,7 +64,7 @@ impl Topic for Gpm {
         let about = (Arc::clone(&uuid), gpu.is_mig);
         if !self.supported.contains_key(&about) {
             let answer = gpu.ask("gpm_support", recorder, Device::has_gpm);
-            // A driver that does not know GPM has none.
+            // A driver without GPM supports it on no GPU.
             let answer = answer.or_else(|| gpu.refuses("gpm_support").then_some(false));
             if let Some(answer) = answer {
                 self.supported.insert(about.clone(), answer);
@@ -113,8 +113,8 @@ impl Topic for Gpm {
         }
     }
 
-    /// What was read for the first time is read again a moment later, once for all: else nothing would be known of it
-    /// until the next reading.
+    /// New GPUs and instances are sampled again a moment later, once for all: otherwise they would have no values until
+    /// the next reading.
     fn finish(&mut self, recorder: &mut Recorder) {
         for (place, label, device) in std::mem::take(&mut self.fresh) {
             let Some(before) = self.before.get(&place) else {
@@ -154,17 +154,17 @@ fn record(label: &Attributes, instance: Option<u32>, first: &GpmSample, second: 
 
 fn take(device: Device, instance: Option<u32>) -> Result<Taken, NvmlError> {
     let mut sample = GpmSample::new(device)?;
-    // Measured before the later sample and after the earlier one, the interval is never taken for longer than it was.
+    // Measured before the later sample and after the earlier one, so that the interval is never overestimated.
     let at = Instant::now();
     sample.fill(instance)?;
     Ok(Taken { sample, at })
 }
 
-/// What the GPU did between two samples, as ratios. A metric that it does not know is left out.
+/// Metrics between two samples, as ratios. Unsupported metrics are left out.
 fn between(first: &GpmSample, second: &GpmSample) -> Result<Vec<(&'static str, f64)>, NvmlError> {
     let values = first.metrics_until(second, METRICS.map(|(id, _)| id))?;
     let ratios = METRICS.iter().zip(values).filter_map(|((_, unit), percent)| {
-        // A little above 100 is rounding; NaN and the rest are no values.
+        // A little above 100 is rounding; NaN and other values are invalid.
         let percent = percent.filter(|percent| (0.0..=101.0).contains(percent))?;
         Some((*unit, (percent / 100.0).min(1.0)))
     });

@@ -11,7 +11,7 @@ use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::Attribute;
 
-/// Asked once a process: none of it changes while the driver runs.
+/// Read once per process: it is constant while the driver runs.
 pub(super) struct Info {
     of_library: Vec<Attribute>,
     of_gpus: HashMap<Arc<str>, Vec<Attribute>>,

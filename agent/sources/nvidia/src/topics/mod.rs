@@ -1,4 +1,4 @@
-//! The topics that are read of every GPU, in this order.
+//! Topics of every GPU, in the order of reading.
 #![forbid(unsafe_code)]
 
 mod clocks;
@@ -23,14 +23,14 @@ use super::nvml::Nvml;
 use super::topic::Topic;
 use accelscope_core::host::HostRoots;
 
-/// What the topics are made from.
+/// Parameters of the topics.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) nvml: Nvml,
     pub(super) roots: &'a HostRoots,
 }
 
-/// All of them. The cheap and important ones come first: a later hang costs less.
+/// All topics. The cheap and important ones come first, so that a later hang affects less.
 pub(super) fn all(context: Context<'_>) -> Vec<Box<dyn Topic>> {
     vec![
         // First, since it reports a GPU that is about to be lost.

@@ -13,11 +13,11 @@ use crate::topic::Topic;
 
 const KIB: u64 = 1024;
 
-/// Most links that a GPU has: 18 until nvml.h 13.0, 36 in 13.5 (`NVML_NVLINK_MAX_LINKS`), which the bindings do not know.
-/// Those beyond are asked for apart, since an older driver may refuse a call that names them.
+/// Limit of links of a GPU: 18 until nvml.h 13.0, 36 in 13.5 (`NVML_NVLINK_MAX_LINKS`), which the bindings do not have.
+/// Those above 18 are requested separately, since an older driver may refuse a call that contains them.
 const LINKS: [(&str, Range<u32>); 2] = [("nvlink", 0..18), ("nvlink_beyond_18", 18..36)];
 
-/// What is counted for each link. The first three are before Blackwell (NVLink 1 to 4), the others from it on.
+/// Counters of each link. The first three are before Blackwell (NVLink 1 to 4), the others from it on.
 const ERRORS: [(&str, u32); 6] = [
     ("replay", field_id::NVML_FI_DEV_NVLINK_ERROR_DL_REPLAY),
     ("recovery", field_id::NVML_FI_DEV_NVLINK_ERROR_DL_RECOVERY),
@@ -30,7 +30,7 @@ const ERRORS: [(&str, u32); 6] = [
     ),
 ];
 
-/// The fields and links that each GPU has.
+/// Supported fields and links of each GPU.
 #[derive(Default)]
 pub(super) struct NvLink {
     of_gpus: HashMap<Arc<str>, Vec<(u32, Kind, Field)>>,
@@ -69,7 +69,7 @@ impl Topic for NvLink {
 }
 
 impl NvLink {
-    /// All fields of all links once: most GPUs have none, and each generation counts other errors.
+    /// Tries all fields of all links once: most GPUs have none, and each generation counts other errors.
     fn probe(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         let mut known = Vec::new();
         for (name, links) in LINKS {
@@ -86,7 +86,7 @@ impl NvLink {
                 if gpu.refuses(name) {
                     break;
                 }
-                // It passes: what it has is looked for again.
+                // Temporary failure: its fields are searched for again.
                 return;
             };
             for ((link, kind, field), value) in all.into_iter().zip(values) {
@@ -95,7 +95,8 @@ impl NvLink {
                         known.push((link, kind, field));
                         record(gpu, link, kind, value, recorder);
                     }
-                    // Another generation's, or a link that there is not; drivers differ in the code for either.
+                    // A field of another generation, or a link that does not exist; drivers differ in the code for
+                    // either.
                     Err(error) => gpu.health.lost |= error.code.is_lost(),
                 }
             }
@@ -118,7 +119,7 @@ fn record(gpu: &Gpu, link: u32, kind: Kind, value: Number, recorder: &mut Record
     let of_link = (key::NVIDIA_NVLINK, link.into());
     match kind {
         Kind::State => {
-            // A link that sleeps to save power awakes by itself.
+            // A link in its power-saving state wakes up by itself.
             let up = [sys::NVML_NVLINK_STATE_ACTIVE, sys::NVML_NVLINK_STATE_SLEEP];
             let is_up = up.iter().any(|state| value == u64::from(*state));
             recorder.gauge(&nvidia::NVLINK_UP, &gpu.label, [of_link], i64::from(is_up));
@@ -130,7 +131,7 @@ fn record(gpu: &Gpu, link: u32, kind: Kind, value: Number, recorder: &mut Record
     }
 }
 
-/// Of all links together, in KiB.
+/// Totals of all links together, in KiB.
 fn bytes(gpu: &mut Gpu, recorder: &mut Recorder) {
     let field = |id| Field { id, scope: ALL_LINKS };
     let [transmitted, received] = gpu.ask_fields(

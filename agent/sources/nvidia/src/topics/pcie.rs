@@ -1,5 +1,5 @@
 //! The PCIe link. Its throughput comes from the GPU's own byte counters: the function that measures it blocks for 20 ms
-//! a direction.
+//! per direction.
 
 use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
@@ -74,7 +74,7 @@ impl Topic for Pcie {
             ),
         ];
         for (instrument, field, ask) in link {
-            // 0 is a link that is no PCIe.
+            // 0 for a link other than PCIe.
             if let Some(value) = gpu.ask(field, recorder, ask).filter(|value| (1..=1024).contains(value)) {
                 recorder.gauge(instrument, &gpu.label, [], i64::from(value));
             }

@@ -11,7 +11,7 @@ use accelscope_core::metric::catalogue::hw;
 
 type Ask = fn(Device) -> Result<u32, NvmlError>;
 
-/// More than a board can draw: a sentinel.
+/// Limit of a board's power: higher values are sentinels.
 const MOST_MILLIWATTS: u32 = 100_000_000;
 
 pub(super) struct Power;

@@ -1,4 +1,4 @@
-//! The driver's own samples of how busy a GPU is, taken several times a second: bursts that a mean hides.
+//! The driver's own utilization samples of a GPU, taken several times a second: they show bursts that a mean hides.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::topic::Topic;
 use accelscope_core::metric::{Histogram, Point, Timestamp, Value};
 
 const FIELD: &str = "utilization_samples";
-/// How far the first reading's maximum looks back, in microseconds.
+/// Time before the first reading that its maximum covers, in microseconds.
 const FIRST: u64 = 1_000_000;
 /// A sample from further in the future than this shows that a clock was set back.
 const SKEW: u64 = 5_000_000;
@@ -22,11 +22,11 @@ pub(super) struct Samples {
     of_gpus: HashMap<Arc<str>, Distribution>,
 }
 
-/// Of one GPU, since it is sampled.
+/// State of one GPU since its first reading.
 #[derive(Debug, Clone, PartialEq)]
 struct Distribution {
     start: Timestamp,
-    /// Time of the newest sample that was counted, in microseconds since the Unix epoch.
+    /// Time of the newest counted sample, in microseconds since the Unix epoch.
     seen: u64,
     sum: f64,
     buckets: [u64; SHARES.len() + 1],
@@ -112,8 +112,8 @@ impl Topic for Samples {
 impl Samples {
     /// Counts the new samples and returns the largest ratio since the previous reading.
     ///
-    /// Nothing is counted in the first reading of a GPU: the samples in the driver's buffer may have been counted by the
-    /// process before this one.
+    /// The first reading of a GPU counts nothing: the preceding process may have counted the samples in the driver's
+    /// buffer.
     fn take(&mut self, gpu: &Gpu, samples: &[(u64, u32)], now: Timestamp) -> Option<f64> {
         let latest = now.unix_nanos() / 1000 + SKEW;
         let timely = samples.iter().filter(|(time, _)| *time <= latest);

@@ -8,9 +8,9 @@ use crate::topic::Topic;
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Attribute, key};
 
-/// Hotter than any chip: a sentinel.
+/// Limit of plausible temperatures: higher values are sentinels.
 const MOST_CELSIUS: i64 = 250;
-/// More fans than a board has.
+/// Limit of fans of a board.
 const MOST_FANS: u32 = 16;
 
 pub(super) struct Thermal;
@@ -30,14 +30,14 @@ impl Topic for Thermal {
 
 fn temperatures(gpu: &mut Gpu, recorder: &mut Recorder) {
     let sensor = sys::nvmlTemperatureSensors_enum_NVML_TEMPERATURE_GPU;
-    // The older function wraps below zero.
+    // The older function wraps around below zero.
     let of_gpu = gpu
         .ask("temperature", recorder, |device| device.temperature(sensor))
         .map(|celsius| i64::from(celsius.cast_signed()));
     record(gpu, "gpu", of_gpu, recorder);
     let fields = [("memory_temperature", field(sys::field_id::NVML_FI_DEV_MEMORY_TEMP))];
     let [of_memory] = gpu.ask_fields(fields, recorder);
-    // 0 is what boards without such a sensor report.
+    // Boards without such a sensor report 0.
     let of_memory = of_memory.and_then(Number::signed).filter(|celsius| *celsius != 0);
     record(gpu, "memory", of_memory, recorder);
 }
@@ -126,7 +126,7 @@ fn fans(gpu: &mut Gpu, recorder: &mut Recorder) {
                 record_fan(gpu, fan, percent, recorder);
             }
         }
-        // Drivers before 510 do not report how many; boards without a fan do not support it.
+        // Drivers before 510 do not report the number of fans; boards without a fan do not support it.
         None if gpu.refuses("fans") => {
             let percent = gpu.ask("fan_speed", recorder, Device::fan_speed);
             record_fan(gpu, 0, percent, recorder);
@@ -136,7 +136,7 @@ fn fans(gpu: &mut Gpu, recorder: &mut Recorder) {
 }
 
 fn record_fan(gpu: &Gpu, fan: u32, percent: Option<u32>, recorder: &mut Recorder) {
-    // nvml.h: the speed that is wanted can be above 100 %.
+    // nvml.h: the intended speed can be above 100 %.
     match percent {
         Some(percent) if percent <= 1000 => {
             let more = [sensor(&format!("fan{fan}"))];

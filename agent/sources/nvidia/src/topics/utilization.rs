@@ -1,4 +1,4 @@
-//! How busy the GPU's units are.
+//! Utilization of the GPU's units.
 
 use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
@@ -51,7 +51,7 @@ fn record(gpu: &Gpu, task: &'static str, percent: u32, recorder: &mut Recorder) 
     }
 }
 
-/// Absent where it is above 100 %, which is no valid value.
+/// `None` above 100 %, which is invalid.
 fn ratio(percent: u32) -> Option<f64> {
     (percent <= 100).then(|| f64::from(percent) / 100.0)
 }

@@ -1,16 +1,16 @@
-//! The instances into which a GPU is partitioned, looked for anew at each reading: handles of those that were destroyed
-//! are reused with other properties (nvml.h 13.5, `nvmlDeviceGetMigDeviceHandleByIndex`).
+//! The instances into which a GPU is partitioned, searched for at each reading: handles of destroyed instances are
+//! reused with other properties (nvml.h 13.5, `nvmlDeviceGetMigDeviceHandleByIndex`).
 
 use crate::gpu::Gpu;
 use crate::nvml::{Code, Device, MigDevice, NvmlError};
 use crate::recorder::Recorder;
 
-/// More than any GPU can be divided into: 7 today.
+/// Limit of instances of a GPU: 7 today.
 const MOST: u32 = 64;
 
 impl MigDevice {
-    /// A reading of it. An instance that was destroyed since it was found does not make the GPU refuse the field for its
-    /// other instances.
+    /// A reading of the instance. If the instance was destroyed since it was found, the field is not marked as
+    /// unsupported for the GPU's other instances.
     pub(in crate::topics) fn ask<T>(
         &self,
         gpu: &mut Gpu,
@@ -22,7 +22,7 @@ impl MigDevice {
     }
 }
 
-/// A handle or id of an instance that is no longer there is an invalid argument (nvml.h 13.5), which passes.
+/// A handle or id of a destroyed instance is an invalid argument (nvml.h 13.5), which is temporary.
 pub(in crate::topics) fn or_gone<T>(result: Result<T, NvmlError>) -> Result<T, NvmlError> {
     result.map_err(|error| match error.code {
         Code::InvalidArgument => NvmlError {
@@ -33,7 +33,7 @@ pub(in crate::topics) fn or_gone<T>(result: Result<T, NvmlError>) -> Result<T, N
     })
 }
 
-/// All of a GPU, in the order of their slots; none where it is not partitioned.
+/// All instances of a GPU, in the order of their slots; none if it is not partitioned.
 pub(in crate::topics) fn instances(gpu: &mut Gpu, recorder: &mut Recorder) -> Vec<MigDevice> {
     if !gpu.is_mig {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! MIG: into which instances a GPU is partitioned, and the memory of each.
+//! MIG: the instances into which a GPU is partitioned, and their memory.
 
 mod instances;
 mod profile;
@@ -19,13 +19,13 @@ use accelscope_core::metric::Attribute;
 pub(super) struct Mig;
 
 impl MigDevice {
-    /// The ids of both instances.
+    /// Ids of both instances.
     pub(super) fn ids(&self) -> impl Iterator<Item = Attribute> + use<> {
         ids(Some(self.gpu_instance), self.compute_instance)
     }
 }
 
-/// What names an instance in attributes.
+/// Attributes that identify an instance.
 pub(super) fn ids(gpu: Option<u32>, compute: Option<u32>) -> impl Iterator<Item = Attribute> {
     let gpu = gpu.map(|id| (key::NVIDIA_GPU_INSTANCE, id.into()));
     let compute = compute.map(|id| (key::NVIDIA_COMPUTE_INSTANCE, id.into()));

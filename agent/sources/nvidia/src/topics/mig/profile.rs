@@ -1,9 +1,10 @@
-//! Names of MIG profiles, such as `1c.3g.40gb`: the slices of the compute instance where it has not all of its GPU
+//! Names of MIG profiles, such as `1c.3g.40gb`: the slices of the compute instance if they are not all of its GPU
 //! instance's, those of the GPU instance, and its memory.
 
 use crate::nvml::MigSizes;
 
-/// Of a compute instance: what the driver appends to the GPU's name (470 and newer), else what follows from its sizes.
+/// Profile of a compute instance: the suffix of the GPU's name (driver 470 and newer), otherwise derived from its
+/// sizes.
 pub(super) fn compute(name: Option<&str>, sizes: Option<&MigSizes>) -> Option<String> {
     let named = name
         .and_then(|name| name.rsplit_once(" MIG "))
@@ -17,7 +18,7 @@ pub(super) fn compute(name: Option<&str>, sizes: Option<&MigSizes>) -> Option<St
                 memory_mib,
                 ..
             } = *sizes?;
-            // NVIDIA names them by whole GB, of which a little is lost to the driver: 9728 MiB are 10gb.
+            // NVIDIA's names have whole GB, of which the driver reserves a little: 9728 MiB are 10gb.
             let gigabytes = memory_mib.div_ceil(1024);
             let whole = format!("{gpu_slices}g.{gigabytes}gb");
             Some(if compute_slices == gpu_slices {
@@ -29,7 +30,7 @@ pub(super) fn compute(name: Option<&str>, sizes: Option<&MigSizes>) -> Option<St
     }
 }
 
-/// Of the GPU instance in which a compute instance of that profile is.
+/// Profile of the GPU instance that contains a compute instance of that profile.
 pub(super) fn gpu(compute: &str) -> &str {
     match compute.split_once('.') {
         Some((slices, rest)) if slices.ends_with('c') => rest,

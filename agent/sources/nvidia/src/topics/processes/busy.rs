@@ -1,10 +1,10 @@
-//! How busy each process kept a GPU, from the driver's samples.
+//! Utilization of a GPU by each process, from the driver's samples.
 
 use std::collections::HashMap;
 
 use crate::nvml::ProcessSample;
 
-/// How far back the first reading looks, in microseconds: the driver's buffer holds far more, all of it stale.
+/// Time before the first reading that it covers, in microseconds: the driver's buffer holds far older samples.
 const FIRST: u64 = 2_000_000;
 /// A sample from further in the future than this shows that a clock was set back.
 const SKEW: u64 = 5_000_000;
@@ -20,12 +20,12 @@ pub(super) struct Busy {
     by_pid: HashMap<u32, u64>,
 }
 
-/// What is known of one process since the reading before.
+/// Utilization of one process since the previous reading.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Share {
     /// Shares of time, at most 1: multiprocessors, memory, encoder, decoder.
     Known([f64; 4]),
-    /// The driver's numbers were none.
+    /// The driver's values were invalid.
     Garbage,
 }
 
@@ -38,8 +38,8 @@ impl Busy {
         self.seen.unwrap_or(now.saturating_sub(FIRST))
     }
 
-    /// By process, those without a new sample left out: they were idle. Each sample counts for the time since the one
-    /// before it, a sampling period at most.
+    /// Utilization by process; without those that had no new sample, which were idle. Each sample counts for the time
+    /// since the preceding one, at most a sampling period.
     pub(super) fn take(&mut self, samples: &[ProcessSample], now: u64) -> HashMap<u32, Share> {
         let since = self.since(now);
         let mut of: HashMap<u32, Vec<&ProcessSample>> = HashMap::new();
@@ -58,14 +58,15 @@ impl Busy {
             self.by_pid.insert(pid, newest);
             self.seen = self.seen.max(Some(newest));
         }
-        // Where nothing ran, the next reading need not look further back than this one.
+        // If nothing ran, the next reading need not cover more than the time since this one.
         self.seen = self.seen.max(Some(since));
         shares
     }
 
-    /// Forgets processes that have ended.
+    /// Drops processes that have ended.
     pub(super) fn keep(&mut self, is_there: impl Fn(u32) -> bool) {
-        // One that ended may still be in the driver's buffer: what is older than the newest sample is not asked for.
+        // A process that has ended may still be in the driver's buffer: samples older than the newest one are not
+        // requested.
         self.by_pid.retain(|pid, _| is_there(*pid));
     }
 }
@@ -75,7 +76,7 @@ fn share(samples: &[&ProcessSample], mut before: u64) -> Share {
     for sample in samples {
         let time = sample.time.saturating_sub(before).clamp(1, PERIOD) as f64;
         before = sample.time;
-        // Contexts of processes that crashed leave entries of any number.
+        // Contexts of crashed processes leave entries with arbitrary values.
         if sample.percent.iter().any(|percent| *percent > 100) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Which processes use a GPU, how much of its memory, and how busy they keep it.
+//! Processes on a GPU, with their memory and utilization.
 
 mod busy;
 pub(crate) mod namespace;
@@ -41,7 +41,7 @@ struct Use {
     memory: Option<u64>,
 }
 
-/// Reads the lists of processes and what was sampled of them.
+/// Reads the lists of processes and their utilization samples.
 pub(super) struct Processes {
     proc: Proc,
     namespace: Namespace,
@@ -62,7 +62,7 @@ impl Processes {
         }
     }
 
-    /// The process, if it can be seen. A kernel thread never uses a GPU: there, the id means another namespace's.
+    /// The process, if it is visible. A kernel thread never uses a GPU: its id then belongs to another namespace.
     fn find(&self, pid: u32) -> Option<ProcessKey> {
         if self.namespace == Namespace::Foreign {
             return None;
@@ -74,7 +74,7 @@ impl Processes {
         if let Some(known) = self.starts.get(&process) {
             return Some(*known);
         }
-        // Computed once: the time of the boot moves a little with the clock.
+        // Computed once: the boot time changes slightly with the clock.
         let seconds = self.proc.started(process).ok()?.unix_nanos() / 10_000_000;
         let seconds = seconds as f64 / 100.0;
         self.starts.insert(process, seconds);
@@ -130,12 +130,12 @@ impl Topic for Processes {
             if let Some(started) = process.and_then(|process| self.started(process)) {
                 of.push(&accel::PROCESS_START_TIME, [], started.into());
             }
-            // What was listed and not sampled was idle.
+            // Listed processes without samples were idle.
             if let Some(shares) = &shares {
                 of.utilization(shares.get(pid).copied().unwrap_or(Share::Known([0.0; 4])));
             }
         }
-        // Without the node's namespace the lists lack processes of which the samples know.
+        // Outside the node's namespace, the lists lack processes that have samples.
         for (pid, share) in shares.iter().flatten().filter(|(pid, _)| !listed.contains(pid)) {
             let process = self.find(*pid);
             if process.is_none() || self.namespace != Namespace::Node {
@@ -189,7 +189,7 @@ struct Of<'a> {
 
 impl Of<'_> {
     fn push(&mut self, instrument: &'static Instrument, more: impl IntoIterator<Item = Attribute>, value: Value) {
-        // The node does not know a hidden process: it has its number only.
+        // A hidden process is unknown on the node: only its id is published.
         let pid = self.process.is_none().then(|| (key::PROCESS_PID, self.pid.into()));
         let more = self.place.iter().cloned().chain(pid).chain(more);
         self.recorder.push(Point {
@@ -218,7 +218,7 @@ impl Of<'_> {
     }
 }
 
-/// The processes that use the GPU; absent where no list could be read.
+/// Processes on the GPU; `None` if no list could be read.
 fn uses(gpu: &mut Gpu, recorder: &mut Recorder) -> Option<BTreeMap<Place, Use>> {
     let mut uses = BTreeMap::new();
     let mut is_read = false;
@@ -226,7 +226,7 @@ fn uses(gpu: &mut Gpu, recorder: &mut Recorder) -> Option<BTreeMap<Place, Use>> 
         let listed = gpu.ask(field, recorder, |device| device.processes(list));
         is_read |= listed.is_some();
         for process in listed.into_iter().flatten() {
-            // Some libraries return instance 0 for a GPU that has none.
+            // Some libraries return instance 0 for a GPU without instances.
             let instances = gpu.is_mig.then_some((process.gpu_instance, process.compute_instance));
             let (gpu_instance, compute_instance) = instances.unwrap_or_default();
             let process = ListedProcess {

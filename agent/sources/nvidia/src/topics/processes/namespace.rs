@@ -1,4 +1,4 @@
-//! Whether process ids mean the same to NVML and to the node.
+//! Whether NVML's process ids are the node's.
 
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::host::HostRoots;
@@ -13,27 +13,27 @@ const FIRST: &str = "pid:[4026531836]";
 pub(crate) const REMEDY: &str =
     "set hostPID: true in the pod (docker run --pid=host), or run the agent on the host itself";
 
-/// In which PID namespace this process runs. NVML gives the ids of the caller's namespace and leaves out processes that
-/// are not in it (`pid_vnr` in open-gpu-kernel-modules 595; drivers before 5xx gave the host's ids to everybody).
+/// PID namespace of this process. NVML returns ids of the caller's namespace and omits processes outside of it
+/// (`pid_vnr` in open-gpu-kernel-modules 595; drivers before 5xx always returned the host's ids).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Namespace {
-    /// The node's: all is well.
+    /// The node's: ids are valid.
     Node,
-    /// A container's, of which the `/proc` that is read is too: processes in here are known, others not.
+    /// A container's, with a `/proc` of the same namespace: only processes of the container are known.
     Own,
-    /// A container's, while the `/proc` that is read is the node's: ids cannot be compared.
+    /// A container's, with the node's `/proc`: ids cannot be compared.
     Foreign,
 }
 
 impl Namespace {
-    /// Of this process.
+    /// Determines the namespace of this process.
     pub(crate) fn detect(roots: &HostRoots) -> Self {
         let proc = roots.proc();
         let read = |name: &str| {
             let text = read_bounded(&proc.join(name), MAX_TEXT_BYTES).ok()?;
             Some(String::from_utf8_lossy(&text).into_owned())
         };
-        // Through another namespace's /proc one is seen with an id for each namespace from that one to one's own.
+        // In another namespace's /proc, a process has one id for each namespace from that one to its own.
         let ids = read("self/status").and_then(|status| {
             let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
             Some(ids.split_whitespace().count())
@@ -48,7 +48,7 @@ impl Namespace {
         )
     }
 
-    /// What is lost by it.
+    /// Values that are missing because of it.
     pub(crate) const fn loss(self) -> Option<&'static str> {
         match self {
             Self::Node => None,
@@ -62,12 +62,12 @@ impl Namespace {
 
     fn judge(ids: Option<usize>, is_first: bool, own: Option<&str>, init: Option<&str>) -> Self {
         match ids {
-            // `self` leads nowhere in the /proc of a namespace in which one is not.
+            // `self` resolves to nothing in the /proc of a namespace that does not contain this process.
             None => Self::Foreign,
             Some(ids) if ids > 1 => Self::Foreign,
             Some(_) if is_first => Self::Node,
-            // Of a node that is itself a container (kind), or of a container: there, its first process shares one's own
-            // container or pod.
+            // The /proc of a node that is itself a container (kind), or of a container: in the latter, the first
+            // process is in the same container or pod as this one.
             Some(_) => match (own, init) {
                 (Some(own), Some(init)) if !is_together(own, init) => Self::Node,
                 _ => Self::Own,
