@@ -1,4 +1,4 @@
-//! The agent's program: command line in, exit code out.
+//! Entry point of the program: from the command line to the exit code.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,16 +11,16 @@ use crate::cli::{self, Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE};
 use crate::config::{Environment, load};
 use crate::{doctor, run, simulate};
 
-/// The agent with these sources.
+/// Runs the agent with these sources.
 pub fn main(sources: Sources) -> ExitCode {
-    // The simulator starts this program again for each writer; that is no command for people.
+    // The simulator starts this program again for each writer; this command is not for users.
     if std::env::args().skip(1).eq(simulate::WRITER_ARGS) {
         return report(simulate::writer_main().map(|()| EXIT_OK).map_err(Into::into));
     }
     match cli::parse(std::env::args_os()) {
         Ok(command) => report(dispatch(command, sources)),
         Err(stop) => {
-            // Nothing is left to say it with if this fails.
+            // A failure to print the message cannot be reported.
             stop.print().ok();
             stop.exit_code().into()
         }
@@ -83,7 +83,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<u8> {
     }
 }
 
-/// Results go to standard output, what is wrong with usage or configuration to standard error.
+/// Prints results to standard output, errors in usage or configuration to standard error.
 fn say(text: &str, code: u8) -> anyhow::Result<u8> {
     let written = if code == EXIT_USAGE {
         std::io::stderr().write_all(text.as_bytes())
@@ -100,7 +100,7 @@ fn say(text: &str, code: u8) -> anyhow::Result<u8> {
 
 fn report(result: anyhow::Result<u8>) -> ExitCode {
     let code = result.unwrap_or_else(|error| {
-        // Standard error may be closed; the exit code still tells.
+        // Standard error may be closed; the exit code still reports the failure.
         writeln!(std::io::stderr(), "agent: {error:#}").ok();
         EXIT_FAILED
     });

@@ -20,9 +20,9 @@ use accelscope_simulate::Demo;
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
-/// How often the table is drawn anew.
+/// Time between two redraws of the table.
 const REDRAW: Duration = Duration::from_secs(1);
-/// How long after a signal the agent is ended at the latest, so that it is gone within three seconds.
+/// Time from a signal to the forced exit, so that the agent ends within three seconds.
 const LAST_RESORT: Duration = Duration::from_millis(2800);
 
 /// `agent`, with or without `--stdout`.
@@ -58,16 +58,15 @@ fn new_runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread().enable_all().build().context("no runtime")
 }
 
-/// Does the job and leaves behind what still blocks a thread: a receiver's name that is being looked up keeps one for as
-/// long as the resolver has patience, which may be far longer than whoever ends the agent has.
+/// Runs `job` without waiting for blocked threads at the end: a name lookup of a receiver blocks one until the
+/// resolver's timeout, which may be longer than the shutdown may take.
 fn to_end<T>(runtime: Runtime, job: impl Future<Output = T>) -> T {
     let done = runtime.block_on(job);
     runtime.shutdown_background();
     done
 }
 
-/// Sees to it that a signal ends the agent, whatever its main thread waits for then: nobody may be reading the pipe that
-/// it prints to.
+/// Ensures that a signal ends the agent even if its main thread is blocked, e.g. on a pipe that is not read.
 fn end_in_time() -> anyhow::Result<()> {
     let runtime = new_runtime()?;
     let wait = async {
@@ -89,14 +88,14 @@ async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<
     let format = run.stdout.map(|stdout| format(stdout.format));
     let resource = resource::build(&config, &config.host_roots());
     let logs = own_logs(&config, run, &resource)?;
-    // Log lines would tear a live table apart; it says what is wrong itself.
+    // Log lines would disturb a live table, which shows the failures itself.
     if format != Some(Format::Table) || !std::io::stdout().is_terminal() {
         runtime::log::start(&config.log, logs.as_ref());
     }
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
-    // Recorders made before this record nothing, so it comes first.
+    // Must come first: instruments created earlier record nothing.
     let own = OwnMetrics::install(cli::BUILD);
     let code = Job::new(config, sources, own, resource, run, format).perform().await;
     if let Some(logs) = logs {
@@ -105,7 +104,7 @@ async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<
     code
 }
 
-/// The log goes out as OTLP only where measurements do.
+/// The log is exported as OTLP only if measurements are.
 fn own_logs(config: &Config, run: &Run, resource: &Resource) -> anyhow::Result<Option<OwnLogs>> {
     if run.stdout.is_some() || config.otlp.stopped_by.is_some() {
         return Ok(None);
@@ -114,7 +113,7 @@ fn own_logs(config: &Config, run: &Run, resource: &Resource) -> anyhow::Result<O
     OwnLogs::wanted(exporter.as_deref(), resource).context("OTEL_LOGS_EXPORTER=otlp: the log cannot be sent")
 }
 
-/// Everything that is fixed once the configuration is read.
+/// State that is constant once the configuration is read.
 struct Job {
     config: Config,
     context: Context,
@@ -220,7 +219,7 @@ fn format(asked: Option<cli::Format>) -> Format {
     }
 }
 
-/// Prints each point when it comes, and reports to `failure` when that fails.
+/// Prints each point as it arrives, and reports errors to `failure`.
 fn json_lines(failure: Arc<OutputFailure>) -> Observer {
     let terminal = std::io::stdout().is_terminal();
     Box::new(move |series: &Series| {
@@ -246,7 +245,7 @@ mod tests {
         let (done, ended) = channel();
         std::thread::spawn(move || {
             to_end(new_runtime().unwrap(), async move {
-                // Waits until it runs: what has not begun is never waited for.
+                // Waits until it runs: a task that has not started is never waited for.
                 let (begin, begun) = tokio::sync::oneshot::channel();
                 tokio::task::spawn_blocking(move || {
                     begin.send(()).unwrap();

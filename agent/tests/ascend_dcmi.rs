@@ -1,4 +1,4 @@
-//! `libdcmi.so` in a worker: the values, and whatever a vendor's library can do wrong.
+//! `libdcmi.so` in a worker: the values, and every fault of a vendor's library.
 #![cfg(feature = "ascend")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -27,7 +27,7 @@ impl Fake {
         Self::without(&[], script)
     }
 
-    /// One that lacks these functions: their names are others in its table of symbols.
+    /// A copy that lacks these functions: their names in its symbol table are replaced.
     fn without(functions: &[&str], script: &str) -> Self {
         let built = std::env::current_exe().unwrap();
         let built = built.parent().unwrap().join("libfake_dcmi.so");
@@ -88,7 +88,7 @@ fn asked(worker: &mut Worker, deadline: Duration) -> Result<Json, WorkerError> {
     worker.request(deadline, |reply| serde_json::to_value(&reply).unwrap())
 }
 
-/// The points of its only part.
+/// The points of the reply's only part.
 fn points_of(reply: &Json) -> &[Json] {
     assert_eq!(reply["parts"].as_array().unwrap().len(), 1, "{reply}");
     reply["parts"][0]["points"].as_array().unwrap()
@@ -105,7 +105,7 @@ fn sampled(sampler: &mut WorkerSampler) -> Vec<Point> {
     batches.into_iter().flat_map(|batch| batch.points).collect()
 }
 
-/// The value of the one series of that chip that has these attributes.
+/// Value of the only series of that chip with these attributes.
 fn value(points: &[Point], name: &str, npu: i64, chip: i64, more: &[(&str, &str)]) -> Option<f64> {
     let ids = [("ascend.npu.id", npu.to_string()), ("ascend.chip.id", chip.to_string())];
     let fits = |point: &&Point| {
@@ -319,7 +319,7 @@ fn what_is_not_supported_is_not_asked_again() {
     let fake = Fake::new("cards 0:1\nfail dcmi_get_device_voltage * -8255\n");
     let mut sampler = fake.sampler();
     assert_eq!(value(&sampled(&mut sampler), "hw.voltage", 0, 0, &[]), None);
-    // It would answer now. What failed for another reason is asked for again.
+    // It would answer now. Queries that failed for other reasons are repeated.
     fake.script("cards 0:1\nfail dcmi_get_device_power_info * -8006\ncrash dcmi_get_device_voltage *\n");
     assert_eq!(value(&sampled(&mut sampler), "hw.power", 0, 0, &[]), None);
     fake.script("cards 0:1\ncrash dcmi_get_device_voltage *\n");
@@ -424,7 +424,7 @@ fn a_start_that_hangs_is_killed_and_the_next_one_works() {
     assert_eq!(reply["outcome"], "sampled", "{}", reason(&reply));
 }
 
-/// The next answer of a worker that has failed.
+/// The next reply of a worker that has failed.
 fn after_rest(worker: &mut Worker) -> Json {
     let until = Instant::now() + LONG;
     loop {
@@ -454,7 +454,7 @@ fn a_chip_that_hangs_costs_the_others_nothing_and_itself_one_value() {
             .iter()
             .all(|point| point["attributes"]["ascend.npu.id"] == 0)
     );
-    // Another process without the query that hung takes the place of the first at once.
+    // A new process, without the query that hung, replaces the first one at once.
     assert_eq!(
         (worker.age(), worker.stuck()),
         (None, None),
@@ -548,7 +548,7 @@ fn chips_that_no_longer_answer_are_looked_for_anew() {
     fake.script("cards 0:1\nfail * 0/0 -8008\n");
     let reply = asked(&mut worker, LONG).unwrap();
     assert_eq!(reply["outcome"], "retry", "{}", reason(&reply));
-    // The card has another id after its reset, which only a new start of the library can know.
+    // The card has a different id after its reset; only a restarted library reports it.
     fake.script("cards 3:1\n");
     let reply = asked(&mut worker, LONG).unwrap();
     assert_eq!(points_of(&reply)[0]["attributes"]["ascend.npu.id"], 3);

@@ -1,4 +1,4 @@
-//! What cgroup paths name, over shapes of every runtime, driver and hierarchy.
+//! Parsing of cgroup paths, for the layouts of every runtime, cgroup driver and hierarchy.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! A container's names are found in each of the places where a node keeps them.
+//! Names of a container, from each of the places where a node stores them.
 
 #![allow(
     clippy::unwrap_used,

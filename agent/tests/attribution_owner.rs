@@ -1,4 +1,4 @@
-//! What the kernel captured of a process becomes its container, although the process and its control group are gone.
+//! Attribution of captured processes to containers after the process and its control group are gone.
 
 #![allow(
     clippy::unwrap_used,
@@ -183,7 +183,7 @@ fn a_group_that_cannot_be_seen_is_asked_of_its_process_while_that_lives() {
         text(&host.resolve(&hint(7))),
         "process.executable.name=infer process.pid=42 systemd.unit=detector.service"
     );
-    // Another process that was given the same id later.
+    // The same id, reused by a later process.
     let mut host = Host::new();
     let other = hint(8);
     host.resolve(&other);

@@ -1,4 +1,4 @@
-//! Processes become attributes, once, and stay what they were.
+//! Attributes of processes: resolved once, unchanged afterwards.
 
 #![allow(
     clippy::unwrap_used,
@@ -85,7 +85,7 @@ impl Host {
         self.attribution.resolve(process, always_pid, self.now)
     }
 
-    /// The attributes as text, or what there is instead.
+    /// The attributes as text, or the reason why there are none.
     fn shown(&mut self, process: ProcessKey) -> String {
         shown(self.resolve(process, false))
     }
@@ -184,7 +184,7 @@ fn a_process_that_has_ended_stays_what_it_was_and_one_never_seen_is_unknown() {
         assert_eq!(host.after(Duration::from_mins(5)).shown(process), named("vision-1"));
     }
     assert_eq!(host.shown(ProcessKey { pid: 8, start_ticks: 1 }), "unknown");
-    // Nobody asked for it.
+    // Not requested.
     assert_eq!(
         host.after(Duration::from_mins(17))
             .shown(ProcessKey { pid: 8, start_ticks: 1 }),
@@ -318,7 +318,7 @@ fn a_real_process_in_real_cgroups_named_like_a_pods() {
             found.contains(&format!("k8s.pod.name=vision-1 k8s.pod.uid={UID}")),
             "{hierarchy}: {found}"
         );
-        // The kernel's own word for the executable, which may be a link's target (busybox, coreutils).
+        // The kernel's own name of the executable, which may be a link's target (busybox, coreutils).
         let exe = std::fs::read_link(format!("/proc/{}/exe", group.child.id())).unwrap();
         let exe = exe.file_name().unwrap().to_str().unwrap();
         assert!(

@@ -1,4 +1,4 @@
-//! The writer of a file is found across real PID and mount namespaces. Needs root and unshare(1).
+//! Search for the writer of a file across real PID and mount namespaces. Needs root and unshare(1).
 
 #![allow(
     clippy::unwrap_used,
@@ -54,12 +54,12 @@ impl Container {
         }
     }
 
-    /// With a file system of its own for its files.
+    /// A container with a file system of its own for its files.
     fn with_own_files() -> Self {
         Self::start(&format!("mount -t tmpfs none /tmp && mkdir {SEEN_AS}"))
     }
 
-    /// With the host's directory for its files.
+    /// A container with the host's directory for its files.
     fn sharing(directory: &Path) -> Self {
         let directory = directory.display();
         Self::start(&format!(
@@ -73,7 +73,7 @@ impl Container {
             .join(SEEN_AS.trim_start_matches('/'))
     }
 
-    /// What a reader knows that found the file.
+    /// Facts that a reader of the file has.
     fn hint(&self) -> WriterHint {
         let directory = std::fs::metadata(self.files()).unwrap();
         let written = std::fs::metadata(self.files().join("1")).unwrap().modified().unwrap();
@@ -100,7 +100,7 @@ impl Drop for Container {
     }
 }
 
-/// Whether namespaces can be made here. Loud where they cannot.
+/// Whether namespaces can be created here; if not, prints the reason.
 fn namespaces() -> bool {
     let can = Command::new("unshare")
         .args(["--pid", "--fork", "--mount", "mount", "-t", "tmpfs", "none", "/tmp"])

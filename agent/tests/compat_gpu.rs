@@ -1,4 +1,4 @@
-//! The views that stand in for the exporters of GPUs, as a scraper and node-exporter read them.
+//! Compatibility views of GPU exporters, as a scraper and node-exporter read them.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod program_support;
@@ -114,7 +114,7 @@ fn machine() -> Vec<Series> {
         series.value = None;
     }
     all.extend(ended);
-    // One that only draws, of which nvidia-smi's list of compute processes does not tell.
+    // A process that only renders: nvidia-smi's list of compute processes does not contain it.
     all.extend(process("GPU-b", 6, &[], Some(GIB), Some(0.5)));
     let draws = [
         (key::HW_ID, "GPU-b".into()),
@@ -122,7 +122,7 @@ fn machine() -> Vec<Series> {
         (accelscope_nvidia::key::NVIDIA_PROCESS_TYPE, "graphics".into()),
     ];
     all.push(series(&nvidia_parts::PROCESS_INFO, &draws, 1.0));
-    // Another vendor's chip that has a process of its own.
+    // Another vendor's chip with a process of its own.
     all.extend(process("hailo-1", 7, &[], Some(MIB), None));
     all
 }
@@ -248,7 +248,7 @@ fn a_gpu_of_which_nothing_is_known_is_not_idle() {
         )
     };
     assert_eq!(is_told(&all), (true, true));
-    // It is lost, or hangs: the driver still knows that there is one.
+    // Lost or hanging: the driver still reports that it exists.
     all.retain(|series| series.instrument.name == nvidia::DEVICE_INFO.name);
     assert_eq!(is_told(&all), (false, false));
 }
@@ -263,7 +263,7 @@ fn what_a_gpu_does_not_tell_is_absent_and_not_zero() {
     );
 }
 
-/// What promtool says of names that are the replaced tools', and so stay.
+/// promtool's complaints about names of the replaced tools, which are kept for compatibility.
 const LINT: [&str; 4] = [
     r#"gpu_process_count non-histogram and non-summary metrics should not have "_count" suffix"#,
     r#"hw_gpu_count non-histogram and non-summary metrics should not have "_count" suffix"#,

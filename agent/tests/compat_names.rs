@@ -1,4 +1,4 @@
-//! The views of the replaced tools find series by name: a name that no source has would leave them empty.
+//! Names of the series from which the compatibility views are built: a name without a source would leave a view empty.
 
 use std::collections::BTreeSet;
 

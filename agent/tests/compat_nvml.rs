@@ -1,4 +1,4 @@
-//! The views of the exporters of GPUs, from a library to their listeners.
+//! Compatibility views of GPU exporters, from the library to their listeners.
 #![cfg(feature = "nvidia")]
 // The state of a GPU is one long `json!`.
 #![recursion_limit = "256"]
@@ -16,7 +16,7 @@ use nvml_support::{Fake, GIB, h100, mig, uuid};
 use program_support::{PATIENCE, Running, get};
 use serde_json::json;
 
-/// The text once it has that line.
+/// The exposition, as soon as it contains that line.
 #[track_caller]
 fn until(address: SocketAddr, line: &str) -> String {
     let until = Instant::now() + PATIENCE;
@@ -30,7 +30,7 @@ fn until(address: SocketAddr, line: &str) -> String {
     }
 }
 
-/// A process that does nothing, under a name of its own.
+/// An idle process with a name of its own.
 fn sleeper() -> Running {
     Running(Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap())
 }

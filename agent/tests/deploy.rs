@@ -1,4 +1,4 @@
-//! The manifests configure the agent that is built here, and fit each other.
+//! The manifests configure this version of the agent and are consistent with each other.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ fn variables(manifest: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// In a pod made of these manifests.
+/// Environment of a pod made of these manifests.
 fn loaded(manifests: &[&str]) -> Loaded {
     let mut env: Vec<_> = manifests.iter().flat_map(|name| variables(&text(name))).collect();
     env.push(("KUBERNETES_SERVICE_HOST".into(), "198.51.100.1".into()));
@@ -144,12 +144,12 @@ fn the_pod_and_the_unit_have_the_same_capabilities() {
     assert_eq!(unit_capabilities("CapabilityBoundingSet"), pod);
 }
 
-/// What systemd itself says of the unit.
+/// systemd's own verification of the unit.
 #[test]
 fn systemd_understands_the_unit_and_its_filter_lets_ebpf_through() {
     let folder = tempfile::tempdir().unwrap();
     let unit = folder.path().join("accelscope-agent.service");
-    // It wants the program to be there.
+    // The check requires the program to exist.
     let here = text("systemd/accelscope-agent.service").replace("/usr/local/bin/agent", "/bin/true");
     std::fs::write(&unit, here).unwrap();
     let verify = Command::new("systemd-analyze")
@@ -174,7 +174,7 @@ fn systemd_understands_the_unit_and_its_filter_lets_ebpf_through() {
         .lines()
         .filter(|line| line.starts_with("SystemCallFilter="))
         .collect();
-    // systemd takes them in order: what a later line names, an earlier one cannot take away.
+    // systemd evaluates them in order: a later line cannot remove what an earlier one has named.
     assert_eq!(lines.last(), Some(&"SystemCallFilter=bpf perf_event_open"));
 }
 

@@ -1,4 +1,4 @@
-//! The Hailo sampler on a real kernel: what becomes of monitor files as applications write, leave and attack them.
+//! The Hailo sampler on a real kernel: monitor files that applications write, leave behind and damage.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
@@ -16,7 +16,7 @@ const FRAMES: &str = "hailo.network.frames";
 const PROCESS: &str = "hailo.process.utilization";
 const DEVICE: &str = "hw.npu.utilization";
 const ACTIVE: &str = "hailo.monitor.active";
-/// A watched directory is scanned every 5 s: what is seen well before came from an event.
+/// A watched directory is scanned every 5 s: a change seen well before came from an event.
 const LOOK: Duration = Duration::from_secs(4);
 
 #[test]
@@ -104,7 +104,7 @@ fn two_files_that_fit_one_process_are_shown_without_it_until_one_is_left() {
     let host = Host::new().with_device().with_dir();
     let writer = Process::new();
     let mut run = host.run(host.settings());
-    // As two containers with the same id inside write them into one directory, of which one has been killed.
+    // Two containers with the same id inside write into one directory; one of them was killed.
     write_in_place(&host.dir(), "deadaaaaaa", &monitor(writer.pid(), 30.0, 30.0));
     write_in_place(&host.dir(), "alivebbbbbb", &monitor(writer.pid(), 15.0, 20.0));
     run.until("both files", |points| is(points, DEVICE, 0.5));

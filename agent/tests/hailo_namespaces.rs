@@ -14,14 +14,14 @@ use hailo_support::{Host, is, monitor, pids, value, write_in_place};
 const PROCESS: &str = "hailo.process.utilization";
 const DEVICE: &str = "hw.npu.utilization";
 
-/// A container whose first process holds the device open and has written a monitor file.
+/// A container in which the first process holds the device open and has written a monitor file.
 struct Container {
     unshare: Child,
     init: u32,
 }
 
 impl Container {
-    /// With what `mount` (shell) makes of its `/tmp`.
+    /// A container with the `/tmp` that the shell command `mount` creates.
     fn new(mount: &str, file: &str, bytes: &[u8]) -> Self {
         let script = format!(
             "exec 3</dev/full; {mount}; mkdir -p /tmp/hmon_files; cat >/tmp/hmon_files/{file}; exec sleep 600 </dev/null"
@@ -103,7 +103,7 @@ fn is_held(directory: (u64, u64)) -> bool {
     open.any(|open| (open.dev(), open.ino()) == directory)
 }
 
-/// One test, because what it counts is of the whole process.
+/// One test, because its counts cover the whole process.
 #[test]
 fn writers_in_containers_are_found_distinguished_and_released() {
     if !can_run("writers_in_containers_are_found_told_apart_and_let_go") {
@@ -113,12 +113,12 @@ fn writers_in_containers_are_found_distinguished_and_released() {
     let host = Host::new().with_device();
     let mut settings = host.settings();
     settings.discover = true;
-    // They write once, and who holds a device is looked for every few seconds.
+    // They write once, and holders of devices are searched for every few seconds.
     settings.max_age = Some(Duration::from_mins(1));
     let mut run = host.run(settings);
     run.once();
 
-    // Both are process 1 to themselves.
+    // Both have the id 1 in their own namespace.
     let mut first = Container::new(own_tmp, "1abcdef", &monitor(1, 30.0, 30.0));
     let mut second = Container::new(own_tmp, "1abcdef", &monitor(1, 15.0, 20.0));
     let both = {
@@ -152,7 +152,7 @@ fn writers_in_containers_are_found_distinguished_and_released() {
     assert_eq!(pids(run.points(), PROCESS), [honest.init]);
     drop((attacker, honest));
 
-    // Two that share the host's directory, and have the same id in it: which of them wrote is unknown.
+    // Two containers that share the host's directory, with the same id in it: the writer is ambiguous.
     std::fs::create_dir(host.dir()).unwrap();
     let shared = format!(
         "mount --bind {} /mnt; mount -t tmpfs none /tmp; mkdir /tmp/hmon_files; mount --move /mnt /tmp/hmon_files",

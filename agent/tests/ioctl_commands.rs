@@ -1,4 +1,4 @@
-//! What the commands of each family of device nodes are called, and which of them wait by design.
+//! Names of the commands of each family of device nodes, and which of them wait by design.
 #![cfg(all(feature = "ascend", feature = "hailo", feature = "ioctl", feature = "nvidia"))]
 
 use accelscope_core::device::{Command, DeviceFamily, Pattern};
@@ -39,7 +39,7 @@ fn hailo(version: &str, command: u32) -> String {
 /// The numbers of the struct's sizes in `hailo_ioctl_common.h`; the driver's directions look inverted.
 #[test]
 fn an_nvidia_command_within_a_command_has_the_inner_ones_name() {
-    // RM_CONTROL as it is called, and as it is counted from IOCTL_XFER_CMD.
+    // RM_CONTROL as called directly and through IOCTL_XFER_CMD.
     let transfer = agent_ebpf::nvidia_inner(0xc010_46d3, 0x2a, 32).unwrap();
     for command in [0xc020_462a, transfer] {
         assert_eq!(describe("nvidia", None, "nvidia0", command).name, "RM_CONTROL");
@@ -119,7 +119,7 @@ fn no_line_of_hailo_gives_two_commands_one_number() {
     }
 }
 
-/// What the kernel reads must lie in the struct whose size the command itself tells.
+/// Every field that the kernel reads lies within the struct of the size that the command encodes.
 #[test]
 fn every_field_of_hailos_layouts_lies_in_its_argument() {
     let size = |command: u32| (command >> 16 & 0x3fff) as u16;

@@ -1,4 +1,4 @@
-//! Which device nodes are found, in trees like those that the vendors' drivers make.
+//! Discovery of device nodes, in trees like those that the vendors' drivers create.
 
 #![cfg(feature = "ioctl")]
 #![expect(
@@ -70,7 +70,7 @@ impl Host {
         symlink(target, path).unwrap();
     }
 
-    /// A character device's node; false where nodes may not be made.
+    /// Creates a character device's node; false if that is not permitted.
     fn node(&self, path: &str, (major, minor): (u32, u32)) -> bool {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -110,7 +110,7 @@ fn extra(path: impl AsRef<Path>, family: Option<Family>, abi: Option<&str>) -> E
     }
 }
 
-/// Whether nodes can be made here (`CAP_MKNOD`).
+/// Whether nodes can be created here (`CAP_MKNOD`).
 fn can_make_nodes(test: &str) -> bool {
     let possible = Host::new("").node("dev/x", (1, 7));
     let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
@@ -162,7 +162,7 @@ fn hailo_is_found_by_its_class_with_the_version_that_its_calls_depend_on() {
         found["h1x"].hooks()[0].symbol,
         "hailo_integrated_nnc_fops_unlockedioctl"
     );
-    // The one id by which the monitor files' readings are identified too.
+    // The id that the monitor files' readings have too.
     assert_eq!(hailo.hw_id, Some(accelscope_hailo::hw_id("0001:01:00.0", "", "node")));
 }
 
@@ -267,16 +267,16 @@ fn a_name_alone_does_not_make_a_device() {
         return;
     }
     let host = Host::new("1 mem\n511 hailo\n240 rebellions\n");
-    // Left over from a driver that is gone; hidden by /dev/null; a link to one that is found itself; no device at all.
+    // Left over from a removed driver; hidden by /dev/null; a link to one that is found itself; no device at all.
     host.node("dev/davinci0", (300, 0));
     host.node("dev/nvidia0", (1, 3));
     host.node("dev/hailo0", (511, 0));
     host.link("dev/hailo1", "hailo0");
     host.file("dev/hailo2", "");
-    // Another node of the same device, and one under a name of the user's choice.
+    // Another node of the same device, and one with a name chosen by the user.
     host.node("dev/aaa", (511, 0));
     host.node("dev/my-npu", (511, 1));
-    // Whose driver's own name is not known.
+    // A driver of unknown name.
     host.node("dev/rbln0", (240, 0));
     let found = host.found();
     assert_eq!(names(&found), ["hailo0", "my-npu", "rbln0"]);
@@ -314,7 +314,7 @@ fn a_configured_device_is_watched_as_what_the_user_says() {
     );
     assert!(!found["hailo0"].hooks().is_empty());
 
-    // One that is gone and one that is none are told with a remedy.
+    // A missing node and a file that is no node are reported with a remedy.
     let settings = Settings {
         extra: vec![extra("/dev/file", None, None), extra("/dev/later", None, None)],
         ..settings()
@@ -387,7 +387,7 @@ fn a_driver_that_is_loaded_or_unloaded_is_noticed() {
     let host = Host::new("240 tenstorrent\n");
     let mut devices = host.devices(vec![extra("/dev/later", None, None)]);
     assert!(!devices.update(Instant::now()));
-    // In a folder that did not exist.
+    // In a directory that did not exist.
     host.node("dev/tenstorrent/0", (240, 0));
     wait_for(&mut devices, |devices| by_name(devices).contains_key("tenstorrent/0"));
     host.node("dev/tenstorrent/1", (240, 1));
@@ -398,7 +398,7 @@ fn a_driver_that_is_loaded_or_unloaded_is_noticed() {
     wait_for(&mut devices, |devices| names(&by_name(devices)) == ["later"]);
 }
 
-/// The first open of a Hailo device wakes it. The kernel itself tells here whether a node was opened.
+/// The first open of a Hailo device wakes it. inotify reports here whether a node was opened.
 #[test]
 fn no_node_is_opened() {
     if !can_make_nodes("no_node_is_opened") {
@@ -420,7 +420,7 @@ fn no_node_is_opened() {
     assert_eq!(names(&found), ["h1x", "hailo0"]);
     let error = inotify.read_events(&mut buffer).map(Iterator::count).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "a node was opened");
-    // That the kernel would have told.
+    // Control: inotify would have reported an open.
     drop(fs::File::open(host.path("dev/hailo0")).expect("the real driver of 1:7 is /dev/full's"));
     let events = inotify.read_events(&mut buffer).unwrap();
     assert!(events.into_iter().any(|event| event.mask.contains(EventMask::OPEN)));

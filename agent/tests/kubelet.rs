@@ -31,10 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SOCKET: &str = "pod-resources/kubelet.sock";
 const ROOT: &str = "var/lib/kubelet";
 
-/// What the kubelet answers; nothing is an answer that never comes.
+/// The kubelet's answer; `None` is one that never comes.
 type Answer = Arc<Mutex<Option<ListPodResourcesResponse>>>;
 
-/// The method that the kubelet has, by its path.
+/// The method that the kubelet implements, by its path.
 #[derive(Clone)]
 struct Lister {
     answer: Answer,
@@ -118,7 +118,7 @@ impl Kubelet {
         }
     }
 
-    /// That many have been answered, or are about to be.
+    /// Waits until that many requests have been answered, or are about to be.
     fn wait_for_questions(&self, number: usize) {
         let until = Instant::now() + PATIENCE;
         while self.questions.load(Ordering::Relaxed) < number {
@@ -185,7 +185,7 @@ fn agent(host: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// The attributes of each allocation that one look finds.
+/// Attributes of each allocation in one reading.
 fn look(host: &Path) -> BTreeSet<BTreeMap<String, String>> {
     let output = agent(host, &["--stdout", "--once", "--format", "json"])
         .output()
@@ -399,7 +399,7 @@ fn an_allocation_ends_with_its_pod_and_outlives_a_restart_of_the_kubelet() {
         "and nothing ended"
     );
 
-    // The allocations of one that stays away end.
+    // The allocations of a kubelet that stays away end.
     drop(kubelet);
     let ended = [lines.next_but(&["stays", "comes"]), lines.next_but(&["stays", "comes"])];
     assert_eq!(
@@ -436,7 +436,7 @@ fn where_there_is_no_kubelet_that_is_no_fault_unless_there_should_be_one() {
             "{said}"
         );
     }
-    // What a kubelet that was removed from the node leaves behind.
+    // The remains of a kubelet that was removed from the node.
     drop(Kubelet::start(&socket(host.path()), Some(answer([]))));
     let output = agent(host.path(), &["--stdout", "--once"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -1,4 +1,4 @@
-//! The node annotation against API servers that answer, hang, fail, refuse or are not there.
+//! The node annotation against API servers that answer, hang, fail, refuse or do not exist.
 #![cfg(feature = "k8s-annotation")]
 #![allow(clippy::unwrap_used, reason = "a peer that cannot be set up is a failed test")]
 
@@ -35,7 +35,7 @@ static POWER: Instrument = Instrument {
     stability: Stability::Development,
 };
 
-/// One chip whose power is the number of times that it was asked for.
+/// One chip, with the number of its readings as its power.
 #[derive(Default)]
 struct Chip {
     looks: AtomicU64,
@@ -77,11 +77,11 @@ struct Seen {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    /// What the annotation becomes.
+    /// Resulting content of the annotation.
     value: Json,
 }
 
-/// An API server; the last of its answers is for all further requests.
+/// An API server; its last answer is repeated for all further requests.
 #[derive(Clone)]
 struct Server {
     address: SocketAddr,
@@ -184,7 +184,7 @@ fn settings(address: SocketAddr) -> Settings {
     }
 }
 
-/// A writer that runs, and how to end it.
+/// A running writer, and the means to end it.
 struct Running {
     chip: Arc<Chip>,
     stop: oneshot::Sender<()>,
@@ -200,7 +200,7 @@ impl Running {
         Self { chip, stop, task }
     }
 
-    /// How long it took to end.
+    /// Time it took to end.
     async fn end(self) -> Duration {
         let asked = Instant::now();
         self.stop.send(()).unwrap();
@@ -269,7 +269,7 @@ async fn a_server_that_hangs_costs_a_deadline_a_request_and_nothing_else() {
     let running = Running::start(&settings);
     server.requests(1).await;
     let waiting = Instant::now();
-    // The same thread serves everybody: it would be stuck if the writer waited in it.
+    // One thread runs every task: it would block if the writer waited in it.
     for _ in 0..10 {
         running.chip.series();
         tokio::task::yield_now().await;
@@ -278,7 +278,7 @@ async fn a_server_that_hangs_costs_a_deadline_a_request_and_nothing_else() {
     server.requests(4).await;
     running.end().await;
     let seen = server.seen.lock().unwrap();
-    // The time on the way to the server counts, too.
+    // The time to transmit the request counts, too.
     assert!(seen[1].at - seen[0].at >= DEADLINE / 2, "it did not wait for an answer");
 }
 
@@ -318,7 +318,7 @@ async fn a_server_that_refuses_is_probed_and_not_hammered() {
             assert!(apart >= MILLISECONDS(100), "asked again after {apart:?}");
         }
     }
-    // Somebody has applied the role.
+    // The role was applied.
     *server.answers.lock().unwrap() = [Answer::Status(200, "{}")].into();
     let before = server.values().len();
     server.requests(before + 3).await;

@@ -1,5 +1,5 @@
-//! NVML gives the ids of its caller's PID namespace. Without the node's, the agent says so and charges nobody else.
-//! Needs root and unshare(1).
+//! NVML returns ids of its caller's PID namespace. Outside the node's namespace, the agent reports that and attributes
+//! nothing to other processes. Needs root and unshare(1).
 #![cfg(feature = "nvidia")]
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ fn can_run(test: &str) -> bool {
     false
 }
 
-/// What the agent prints and says where `unshare` puts it, while the library lists process 1.
+/// Output and log of the agent, started by `unshare`, while the library lists process 1.
 fn run(unshare: &[&str]) -> (Vec<Value>, String) {
     let mut gpu = h100(0);
     gpu["compute"] = json!([{"pid": 1, "memory": GIB}]);
@@ -63,7 +63,7 @@ fn an_id_of_another_namespace_charges_no_process_of_this_one() {
     if !can_run("an_id_of_another_namespace_charges_no_process_of_this_one") {
         return;
     }
-    // The /proc that it sees is still that of the namespace outside, where process 1 is somebody else.
+    // Its /proc is still that of the outer namespace, where process 1 is a different one.
     let (lines, said) = run(&[]);
     let memory = one(&lines, "accel.process.memory.usage");
     assert_eq!(memory["value"], GIB);

@@ -1,4 +1,4 @@
-//! MIG instances, GPM, XIDs and samples: what a library of our own tells of them, through the worker.
+//! MIG instances, GPM, XIDs and samples of the fake library, through the worker.
 #![cfg(feature = "nvidia")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -89,7 +89,7 @@ fn mig_instances_are_told_with_profile_memory_once_and_their_processes() {
     close(points.value("nvidia.feature.supported", &of), 0.0);
     assert!(points.all("accel.process.utilization", &[]).is_empty());
 
-    // Without privilege the GPU's own handle tells nothing, the instances' handles do.
+    // Without privilege the GPU's own handle lists no process, the instances' handles do.
     fake.change(|state| {
         state["devices"][0]["compute"] = json!([]);
         state["devices"][0]["fail"] = json!({"nvmlDeviceGetGraphicsRunningProcesses_v3": 4});
@@ -100,7 +100,7 @@ fn mig_instances_are_told_with_profile_memory_once_and_their_processes() {
         GIB as f64,
     );
 
-    // Instances are destroyed and made anew in the same slot.
+    // Instances are destroyed and recreated in the same slot.
     fake.change(|state| {
         state["devices"][0]["mig"]["slots"] = json!([null, null, null, mig(0, 4, 0, "2g.20gb", [2, 2], 20), null]);
     });
@@ -110,7 +110,7 @@ fn mig_instances_are_told_with_profile_memory_once_and_their_processes() {
         points.value("nvidia.mig.info", &[("nvidia.mig.profile", "2g.20gb")]),
         1.0,
     );
-    // And MIG is switched off: what was refused is told again.
+    // MIG is switched off: values that were refused are published again.
     fake.change(|state| {
         state["devices"][0]["mig"] = json!({"mode": 0, "slots": []});
         state["devices"][0]["compute"] = json!([used(ours, GIB)]);
@@ -143,7 +143,7 @@ fn an_instance_that_is_destroyed_while_it_is_asked_takes_nothing_from_what_follo
     ];
     let invalid: serde_json::Map<_, _> = calls.map(|call| (call.to_owned(), json!(2))).into_iter().collect();
     fake.change(|state| state["devices"][0]["mig"]["slots"][3]["fail"] = invalid.into());
-    // As nvml.h has it of a handle that is no longer valid.
+    // As nvml.h specifies for a handle that is no longer valid.
     let points = worker.read();
     assert_eq!(points.all("nvidia.mig.memory.limit", &[]).len(), 1);
     fake.change(|state| state["devices"][0]["mig"]["slots"][3]["fail"] = json!({}));
@@ -162,7 +162,7 @@ fn an_instance_that_is_destroyed_while_it_is_asked_takes_nothing_from_what_follo
 #[test]
 fn gpm_tells_how_busy_gpus_and_instances_are_and_where_it_cannot() {
     let mut whole = h100(1);
-    // A total, of which the difference between two samples is told.
+    // A total: the difference between two samples is published.
     whole["gpm"]["metrics"] = json!({"1": {"total": 0.0}, "2": 12.5, "5": 100.2, "12": -1.0, "13": 1e300});
     let mut ampere = partitioned();
     ampere["values"]["nvmlDeviceGetUUID"] = json!(uuid(2));
@@ -181,7 +181,7 @@ fn gpm_tells_how_busy_gpus_and_instances_are_and_where_it_cannot() {
             &[("hw.id", &uuid(gpu)), ("nvidia.feature", "gpm")],
         )
     };
-    // Known from the first reading on.
+    // Present from the first reading on.
     let points = worker.read();
     close(unit(&points, 0, Some("1"), "graphics"), 0.4);
     close(unit(&points, 0, Some("1"), "dram"), 0.05);
@@ -194,13 +194,13 @@ fn gpm_tells_how_busy_gpus_and_instances_are_and_where_it_cannot() {
     }
     close(supported(&points, 0), 1.0);
     close(supported(&points, 1), 1.0);
-    // An A100's instances cannot tell, which is said and not hidden behind a 0.
+    // An A100's instances do not support it, which is published instead of a 0.
     close(supported(&points, 2), 0.0);
     assert!(points.all("nvidia.gpm.utilization", &[("hw.id", &uuid(2))]).is_empty());
     assert_eq!(points.all("nvidia.mig.info", &[("hw.id", &uuid(2))]).len(), 3);
 
-    // The library ends the process where samples are too close to each other: they are far enough apart here only if
-    // the sampler sees to it.
+    // The library aborts the process if samples are too close to each other: they are far enough apart here only
+    // because the sampler waits.
     for total in [25, 75, 90] {
         let before = if total == 25 {
             0
@@ -280,7 +280,7 @@ fn xids_are_counted_with_their_instance_and_outlive_the_gpu() {
         "it grows since it is watched"
     );
 
-    // The last that is heard of a GPU that falls off the bus.
+    // The last event of a GPU that falls off the bus.
     happen(&mut fake, &[json!({"device": 0, "data": 79})]);
     fake.change(|state| state["devices"][0]["lost"] = json!(true));
     for _ in 0..2 {
@@ -292,7 +292,7 @@ fn xids_are_counted_with_their_instance_and_outlive_the_gpu() {
     // The other GPU is still watched.
     happen(&mut fake, &[json!({"device": 1, "data": 31})]);
     close(xid(&worker.read(), 1, "31", &[]), 2.0);
-    // The set of events fails: it is made anew, and nothing is forgotten.
+    // The event set fails: it is recreated, and no count is lost.
     fake.change(|state| state["fail"] = json!({"nvmlEventSetWait_v2": 999}));
     close(xid(&worker.read(), 1, "31", &[]), 2.0);
     fake.change(|state| state["fail"] = json!({}));
@@ -315,7 +315,7 @@ fn what_is_counted_outlives_a_hang() {
     });
     let before = worker.read_at_last();
     let start = before.all("hw.errors", &[("nvidia.xid", "62"), ("hw.id", &uuid(1))])[0].start;
-    // An XID, and with it a GPU that does not answer: the XID is told all the same.
+    // An XID of a GPU that then does not answer: the XID is still published.
     fake.change(|state| {
         let events = state["events"].as_array_mut().unwrap();
         events.extend([json!({"device": 1, "data": 62}), json!({"device": 0, "data": 119})]);
@@ -326,7 +326,7 @@ fn what_is_counted_outlives_a_hang() {
     assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
     let hung = Points(batches.into_iter().flat_map(|batch| batch.points).collect());
     close(hung.value("hw.errors", &[("nvidia.xid", "119")]), 1.0);
-    // The worker's next process goes on where the hung one was.
+    // The worker's next process continues where the hung one was.
     let points = worker.read_at_last();
     let again = points.all("hw.errors", &[("nvidia.xid", "62"), ("hw.id", &uuid(1))]);
     assert_eq!((again[0].value.as_f64(), again[0].start), (Some(2.0), start));
@@ -448,7 +448,7 @@ fn a_burst_is_seen_and_no_sample_is_counted_twice() {
     assert_eq!(distribution(&points).1, 6, "the same buffer was counted again");
     assert_eq!(most(&points), None, "there was no sample since");
 
-    // On each bound, and beyond all sense.
+    // On each bound, and far beyond them.
     let now = micros();
     fake.change(|state| {
         let percents = [10, 25, 50, 75, 90, 100, 101, 4_000_000_000_u64];

@@ -1,4 +1,4 @@
-//! The program against an NVML that this project did not write: that of Performance Co-Pilot's test suite. It knows two
+//! The program with an NVML that this project did not write: that of Performance Co-Pilot's test suite. It has two
 //! GPUs, on the first the process that calls it, on the second that process and its parent.
 #![cfg(feature = "nvidia")]
 #![allow(
@@ -30,7 +30,7 @@ fn is_required(feature: &str) -> bool {
     required.split(',').any(|one| one == feature)
 }
 
-/// The library, if it is there.
+/// The library, if it exists.
 fn library() -> Option<PathBuf> {
     let library = std::env::var_os("ACCELSCOPE_PCP_NVML").map(PathBuf::from);
     if library.is_none() {
@@ -63,7 +63,7 @@ impl Group {
         Ok(group)
     }
 
-    /// In the hierarchy that the kernel lets us use.
+    /// Creates it in the hierarchy that the kernel lets us use.
     fn anywhere() -> Option<Self> {
         let candidates = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
         let mut candidates = candidates.map(PathBuf::from).into_iter();
@@ -91,7 +91,7 @@ impl Drop for Group {
     }
 }
 
-/// What the program prints, run in that cgroup, and its process id.
+/// Output of the program, run in that cgroup, and its process id.
 fn run(library: &Path, group: Option<&Group>) -> (Vec<Value>, i64) {
     let host = tempfile::tempdir().unwrap();
     symlink("/proc", host.path().join("proc")).unwrap();
@@ -118,7 +118,7 @@ fn run(library: &Path, group: Option<&Group>) -> (Vec<Value>, i64) {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // The shell becomes the program: this is its id.
+    // The shell execs the program, so this is its id.
     let child = command.spawn().unwrap();
     let pid = i64::from(child.id());
     let output = child.wait_with_output().unwrap();
@@ -179,7 +179,7 @@ fn the_values_of_a_library_of_others_come_out_right() {
         assert_eq!(of("hw.gpu.memory.usage", &[]), used * MIB);
         assert_eq!(of("hw.fan.speed_ratio", &[]), fan);
         assert_eq!(of("nvidia.device.info", &[("accel.device.address", address)]), 1.0);
-        // What it has no function for is absent.
+        // Values without a function in the library are absent.
         for absent in [
             "hw.power",
             "hw.energy",
@@ -190,7 +190,7 @@ fn the_values_of_a_library_of_others_come_out_right() {
         }
     }
     assert_eq!(value(&lines, "nvidia.performance.state", &[("hw.id", &geforce)]), 9.0);
-    // It says P29 of the other: there is no such state.
+    // The library reports P29 for the other: there is no such state.
     assert!(all(&lines, "nvidia.performance.state", &[("hw.id", &quadro)]).is_empty());
     assert_eq!(value(&lines, "nvidia.processes", &[("hw.id", &geforce)]), 1.0);
     assert_eq!(value(&lines, "nvidia.processes", &[("hw.id", &quadro)]), 2.0);

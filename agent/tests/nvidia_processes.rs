@@ -1,4 +1,4 @@
-//! Processes on GPUs: what a library of our own tells of them, through the worker.
+//! Processes on GPUs of the fake library, through the worker.
 #![cfg(feature = "nvidia")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -38,7 +38,7 @@ fn every_process_of_a_list_that_changes_is_told_and_belongs_to_whom_it_is() {
             let mut all = strangers(count);
             all.push(used(ours, 5 * GIB));
             state["devices"][0]["compute"] = all.into();
-            // A library that says too little of the length is asked with more room all the same.
+            // A library that reports too small a length is called again with more room.
             state["devices"][0]["says"] = json!({"compute": 1});
         });
         let points = worker.read();
@@ -79,7 +79,7 @@ fn a_process_in_several_lists_is_one_and_unknown_memory_is_no_memory() {
     close(points.of_process("nvidia.process.info", ours, &kinds), 1.0);
     let kinds = [("nvidia.process.type", "compute")];
     close(points.of_process("nvidia.process.info", STRANGER, &kinds), 1.0);
-    // Against the file system's own idea of when this process began.
+    // Compared with the file system's time of the start of this process.
     let began = std::fs::metadata("/proc/self").unwrap().modified().unwrap();
     let began = began.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     let told = points.of_process("accel.process.start_time", ours, &[]).unwrap();
@@ -143,7 +143,7 @@ fn drivers_that_write_longer_entries_into_the_same_list_are_known() {
             memory * MIB as f64,
         );
     }
-    // As many as fit into the first attempt only where an entry is as long as it is thought to be.
+    // As many as fit into the first attempt if an entry has the assumed length.
     fake.change(|state| state["devices"][0]["compute"] = json!(strangers(64)));
     close(worker.read().value("nvidia.processes", &[]), 64.0);
 }
@@ -234,10 +234,10 @@ fn utilization_is_that_of_new_samples_and_garbage_is_none() {
         assert_eq!(share(&points, zombie, unit), None, "garbage became a number");
         assert_eq!(share(&points, wild, unit), None, "garbage became a number");
     }
-    // The same samples again are nothing new: NOT_FOUND, all idle.
+    // Repeated samples are not new: NOT_FOUND, all idle.
     let points = worker.read();
     close(share(&points, ours, "general"), 0.0);
-    // Of a process that is in no list and in another namespace.
+    // Of a process that is in no list, in another namespace.
     let later = micros();
     fake.change(|state| {
         state["devices"][0]["compute"] = json!([used(ours, GIB)]);

@@ -1,4 +1,4 @@
-//! What the encoder writes, read back by decoders that are not ours.
+//! Output of the encoder, decoded by independent decoders.
 
 #![allow(clippy::unwrap_used, reason = "what cannot be decoded is a failed test")]
 
@@ -62,7 +62,7 @@ fn resource() -> Resource {
     resource
 }
 
-/// One of everything, in no order.
+/// One point of every kind, unordered.
 fn everything() -> Vec<Series> {
     let histogram = Histogram {
         count: 6,
@@ -206,7 +206,7 @@ fn a_large_collection_is_cut_below_the_limit_and_loses_nothing() {
     let records = encoder.encode(&series, Timestamp::now());
     assert!(records.len() > 1);
     assert!(records.iter().all(|record| record.bytes.len() <= MAX_RECORD_BYTES));
-    // Cut where it is full and not sooner.
+    // Split when full and not earlier.
     assert!(records[0].bytes.len() > MAX_RECORD_BYTES - 1024);
     let mut ids = Vec::new();
     for record in &records {
@@ -224,7 +224,7 @@ fn a_large_collection_is_cut_below_the_limit_and_loses_nothing() {
     }
     ids.sort_unstable();
     assert_eq!(ids, (0..20_000).collect::<Vec<_>>());
-    // The encoder keeps nothing of it.
+    // The encoder keeps no state between calls.
     assert_eq!(
         encoder.encode(&everything(), Timestamp::from_unix_nanos(9)),
         [encoded()]
@@ -293,8 +293,8 @@ fn a_json_line_has_the_form_of_the_specification() {
     assert_eq!(histogram["explicitBounds"], serde_json::json!([0.5, 2.0]));
 }
 
-/// Google's own protobuf with the schema that the OpenTelemetry project publishes: binary and JSON must both be what
-/// it understands, and both the same.
+/// Google's own protobuf with the schema that the OpenTelemetry project publishes: it must decode binary and JSON, both
+/// to the same message.
 #[test]
 fn pythons_decoder_reads_the_same_from_bytes_and_from_json() {
     const CHECK: &str = r#"

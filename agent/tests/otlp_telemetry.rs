@@ -1,4 +1,4 @@
-//! The sender's own metrics tell the truth: queued = sent + dropped + waiting, by destination.
+//! The sender's own metrics are consistent: queued = sent + dropped + waiting, by destination.
 
 #![allow(clippy::unwrap_used, reason = "what cannot be collected is a failed test")]
 
@@ -94,7 +94,7 @@ async fn every_point_is_accounted_for() {
         assert_eq!(before.get(&name), Some(&0), "{before:?}");
     }
 
-    // Three records where two fit: one is lost at once; then 400 takes the next.
+    // Three records where two fit: one is dropped at once; a 400 then drops the next.
     exporter.push(&[record(1), record(2), record(3)]);
     until("it is blocked", || exporter.state("d").unwrap().blocked.is_some()).await;
     let blocked = collect();

@@ -272,7 +272,7 @@ fn it_serves_its_own_metrics_and_those_of_the_exporter_that_it_replaces() {
             .find_map(|line| line.strip_prefix("hw_npu_utilization_ratio{"))?;
         line.rsplit(' ').next()?.parse().ok()
     };
-    // They are read one after the other while the values move, so they agree only now and then.
+    // They are read one after the other while the values change, so they agree only sometimes.
     wait_for("both views to show the same utilization", || {
         let (percent, ratio) = (percent()?, ratio()?);
         (percent > 0.0 && (percent - ratio * 100.0).abs() < 1e-6).then_some(())
@@ -303,7 +303,7 @@ fn a_disabled_sdk_pushes_nothing_and_an_enabled_one_does() {
         if expected {
             wait_for("a connection of the pusher", || receiver.accept().ok());
         } else {
-            // A dozen export intervals, seen through the agent's own clock of scrapes.
+            // A dozen export intervals, measured with the agent's own timestamps of scrapes.
             let began = Instant::now();
             wait_for("readiness", || {
                 get(http, "/readyz").filter(|answer| answer.status == 200)
@@ -319,7 +319,7 @@ fn a_disabled_sdk_pushes_nothing_and_an_enabled_one_does() {
 #[test]
 fn told_to_stop_it_is_gone_within_three_seconds_whatever_its_receiver_does() {
     let folder = tempfile::tempdir().unwrap();
-    // Takes connections and never answers.
+    // Accepts connections and never answers.
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("otlp.endpoint=http://{}", receiver.local_addr().unwrap());
     let dir = format!("hailo.dir={}", folder.path().display());

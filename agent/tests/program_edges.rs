@@ -1,4 +1,4 @@
-//! The program where its surroundings are against it: crowded directories, closed terminals, full disks.
+//! The program in adverse conditions: crowded directories, closed terminals, full disks.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod program_support;
@@ -63,7 +63,7 @@ fn what_killed_writers_left_behind_hides_no_live_one() {
         file.set_modified(SystemTime::now() - day).unwrap();
     }
     let setting = format!("hailo.dir={}", dir.display());
-    // A look may fall on the instant at which the writer has cut its file off.
+    // A reading may coincide with the writer's truncation of its file.
     wait_for("the live network", || {
         let seen = once("json", &[&setting]);
         let text = String::from_utf8(seen.stdout).unwrap();
@@ -204,7 +204,7 @@ fn a_terminal_that_obeys_no_commands_is_sent_none() {
 
 #[test]
 fn a_receiver_of_another_protocol_is_told_with_what_to_change() {
-    // An answer of a server of HTTP/1.1, and the first bytes of one of gRPC: an empty frame SETTINGS.
+    // An HTTP/1.1 server's answer, and the first bytes of a gRPC server's: an empty SETTINGS frame.
     let (old, new) = (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\x04\0\0\0\0\0");
     for (scheme, protocol, answer, remedy) in [
         ("https", "grpc", old.as_slice(), "write http://"),
@@ -223,7 +223,7 @@ fn a_receiver_of_another_protocol_is_told_with_what_to_change() {
         let mut running = Running::start(command);
         let log = BufReader::new(running.0.stderr.take().unwrap());
         std::thread::spawn(move || {
-            // They stay open: a closed one may be told as such instead.
+            // Kept open: a closed connection may be reported as such instead.
             let mut held = Vec::new();
             for stream in receiver.incoming() {
                 let mut stream = stream.unwrap();

@@ -1,4 +1,4 @@
-//! What a scraper reads, judged by golden text and by parsers that others wrote.
+//! Expositions, compared with golden text and read by independent parsers.
 
 #![expect(
     clippy::expect_used,
@@ -244,7 +244,7 @@ fn whole_catalogue() -> Vec<Series> {
         .collect()
 }
 
-/// What promtool's linter dislikes, and we keep.
+/// Complaints of promtool's linter about names that are kept.
 const LINT_EXCEPTIONS: &[&str] = &[];
 
 #[test]

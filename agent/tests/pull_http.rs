@@ -28,7 +28,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// Longer than anything here takes, shorter than a person waits.
+/// Longer than any step takes, shorter than a person waits.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 struct Fixture {
@@ -268,7 +268,7 @@ fn a_user_and_password_are_asked_for_by_name() {
     });
 }
 
-/// So short that a test sees it pass.
+/// Short enough for a test to see it expire.
 const IMPATIENT: Limits = Limits {
     connections: 32,
     idle: Duration::from_millis(300),

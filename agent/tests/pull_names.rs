@@ -1,4 +1,4 @@
-//! Names in Prometheus' formats: no two of the catalogue are the same.
+//! Names in Prometheus' formats: unique over the catalogue.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The simulator from outside: real processes, what they write and what they leave.
+//! The simulator from outside: real processes, the files they write and those they leave.
 //!
 //! The simulator starts its own executable again, so this one answers to a writer's arguments too, and has no usual
 //! test harness for that reason.
@@ -114,7 +114,7 @@ impl Simulator {
         until("the simulator ends", || self.child.try_wait().unwrap())
     }
 
-    /// Waits for `count` files whose writers live.
+    /// Waits for `count` files with live writers.
     fn writers(&self, count: usize) -> Vec<u32> {
         until("every writer has written", || {
             let pids: Vec<u32> = pids(&self.dir).into_iter().filter(|&pid| lives(pid)).collect();
@@ -142,7 +142,7 @@ fn start(options: &Options) -> Child {
         .unwrap()
 }
 
-/// Writes often, so that a test is short.
+/// Frequent writes, so that a test is short.
 fn quick(write_mode: WriteMode, processes: u32) -> Options {
     Options {
         write_mode,
@@ -178,7 +178,7 @@ fn pids(dir: &Path) -> Vec<u32> {
         .collect()
 }
 
-/// Runs or is stopped; a zombie that nobody waits for is dead.
+/// Whether the process runs or is stopped; a zombie that is not waited for is dead.
 fn lives(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(") ")
@@ -236,7 +236,7 @@ fn google_s_protobuf_reads_what_is_written() {
         };
         let simulator = Simulator::start(&options);
         let writers = simulator.writers(2);
-        // Stopped, so that the files hold still; a file that one was about to write is seen whole a moment later.
+        // Stopped, so that the files do not change; a file that was about to be written is complete a moment later.
         let files: Vec<Value> = until("both files are whole", || {
             for &writer in &writers {
                 kill_process(pid(writer), Signal::STOP).unwrap();
@@ -305,8 +305,8 @@ fn google_s_protobuf_reads_what_is_written() {
     }
 }
 
-/// What happened to the files of a simulation of one process that wrote three times or more and then ended normally:
-/// the names with the pid and suffix as `x`.
+/// Events of the files of a simulation of one process that wrote three times or more and then ended normally, with `x`
+/// for the pid and suffix of the names.
 fn events(write_mode: WriteMode) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let mut inotify = Inotify::init().unwrap();
@@ -336,15 +336,15 @@ fn events(write_mode: WriteMode) -> Vec<String> {
         .into_iter()
         .map(|(mask, file)| format!("{mask:?} {}", file.replace(&name, "x")))
         .collect();
-    // A truncation by opening is a change of its own, told before or after the opening by the kernel's version, and
-    // one with the change that follows if nobody read in between.
+    // A truncation by opening is an event of its own, before or after that of the opening depending on the kernel's
+    // version, and merged with the following one if there was no read in between.
     events.dedup();
     let opened = |index: usize| events.get(index + 1).is_some_and(|next| next == "EventMask(OPEN) x");
     let kept = (0..events.len()).filter(|&index| !(events[index] == "EventMask(MODIFY) x" && opened(index)));
     kept.map(|index| events[index].clone()).collect()
 }
 
-/// The events of the first three writes after the placeholder, and of the end.
+/// Events of the first three writes after the placeholder, and of the end.
 fn assert_events(events: &[String], placeholder: &[&str], first: &[&str], later: &[&str]) {
     let expected: Vec<&str> = [placeholder, first, later, later].concat();
     assert!(events.len() > expected.len(), "{events:?}");
@@ -386,7 +386,7 @@ fn a_normal_end_removes_every_file() {
     for (write_mode, signal) in [(WriteMode::InPlace, Signal::TERM), (WriteMode::Rename, Signal::INT)] {
         let mut simulator = Simulator::start(&quick(write_mode, 3));
         let writers = simulator.writers(3);
-        // A stopped one is no obstacle.
+        // A stopped writer does not block the end.
         kill_process(pid(writers[0]), Signal::STOP).unwrap();
         simulator.signal(signal);
         assert!(simulator.end().success());

@@ -1,4 +1,4 @@
-//! The live table as a person reads it.
+//! The live table as displayed.
 #![cfg(feature = "hailo")]
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Vendor code that hangs, crashes, floods and lies stays where it is.
+//! Isolation of vendor code that hangs, crashes, floods or returns wrong values.
 //!
-//! This program is its own worker: called with `act BEHAVIOUR` it plays the vendor's part.
+//! This program is its own worker: called with `act BEHAVIOUR` it acts as the vendor's code.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -30,9 +30,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn() -> Result<(), Failed>;
 
-/// Of a worker that will miss it.
+/// Deadline of a worker that will miss it.
 const DEADLINE: Duration = Duration::from_millis(500);
-/// Of one that will not, however slow the machine is.
+/// Deadline of one that will not, however slow the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
 static MAY_EMIT: &[&Instrument] = &[&hw::NPU_UTILIZATION, &hailo::NETWORK_FRAMES];
 
@@ -301,7 +301,7 @@ fn orphans() -> usize {
         .count()
 }
 
-/// Reads at a short period and remembers when.
+/// Reads at a short period and records the times.
 struct Ticker {
     times: Arc<Mutex<Vec<Instant>>>,
 }
@@ -378,7 +378,7 @@ fn renews() -> Result<(), Failed> {
 }
 
 fn neighbours() -> Result<(), Failed> {
-    // What the sampler below says as it panics would hide the words of a test that failed.
+    // The sampler's panic message would hide that of a failed test.
     let others = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if std::thread::current().name() != Some("sampler-panics") {
@@ -419,7 +419,8 @@ fn neighbours() -> Result<(), Failed> {
     }
     let times = times.lock().unwrap().clone();
     let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
-    // Whoever waits for the vendor's answer leaves a gap as long as that; a machine that halts for a moment does not.
+    // A thread that waits for the vendor's answer leaves a gap of that length; a machine that halts for a moment does
+    // not.
     assert!(
         times.len() > 2 && longest < hanging,
         "{} runs, {longest:?} between two of them",

@@ -1,4 +1,4 @@
-//! What it costs to decode one monitor file, which happens once per writing process and interval.
+//! Cost of decoding one monitor file, which happens once per writing process and interval.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! What one collection and one scrape cost.
+//! Cost of one collection and of one scrape.
 
 use std::hint::black_box;
 

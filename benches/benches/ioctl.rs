@@ -1,8 +1,9 @@
-//! What the eBPF programs add to a system call, beside a plain reference in C and beside empty programs, in one run.
+//! Time that the eBPF programs add to a system call, compared with a plain reference in C and with empty programs, in
+//! one run.
 //!
 //! Needs root, tracefs, and clang with libbpf's headers (Debian: clang libbpf-dev) for the reference. Time is the
-//! thread's own, so that other load on the machine disturbs less; each figure is the lower quartile of many short rounds
-//! that take turns.
+//! thread's own CPU time, so that other load on the machine disturbs less; each figure is the lower quartile of many
+//! short rounds that alternate.
 #![expect(clippy::print_stdout, reason = "the result is for who runs it")]
 
 use std::fs::File;
@@ -16,9 +17,9 @@ use benches::ioctl::{Programs, ioctl, tracepoint};
 
 const CALLS: u32 = 10_000;
 const ROUNDS: usize = 25;
-/// A command that every character device grants, so that the call itself is short.
+/// A command that every character device implements, so that the call itself is short.
 const GRANTED: u32 = 0x5451;
-/// One that these devices do not know.
+/// A command that these devices do not implement.
 const UNKNOWN: u32 = 0x5401;
 /// `/dev/full` and its major number.
 const FULL: u32 = 1 << 20 | 7;
@@ -26,10 +27,10 @@ const FULL_MAJOR: u32 = 1;
 
 const WAYS: [&str; 5] = ["bare", "empty", "reference", "direct", "probed"];
 const COLUMNS: [&str; 5] = ["watched", "with error", "unwatched", "no device", "getppid"];
-/// Most of the reference's cost, by the same columns; the way that aims at it is `direct`.
+/// Upper limits as fractions of the reference's cost, by column; they apply to the variant `direct`.
 const GOALS: [Option<f64>; 5] = [Some(0.5), Some(0.5), Some(0.6), None, Some(1.0)];
 
-/// What has to live while a way is measured.
+/// Programs that must stay loaded while a variant is measured.
 enum Attached {
     Nothing,
     Reference(#[expect(dead_code, reason = "detaches when it is dropped")] Ebpf),
@@ -39,7 +40,7 @@ enum Attached {
 fn main() -> Result<()> {
     let reference = reference()?;
     let full = File::open("/dev/full").context("cannot open /dev/full")?;
-    // Of another major number than the watched one, for the reference's sake.
+    // Its major number differs from that of the watched device, as the reference requires.
     let other = File::open("/dev/ptmx").context("cannot open /dev/ptmx")?;
     let folder = File::open("/").context("cannot open /")?;
     let mut rounds = vec![vec![[0.0; COLUMNS.len()]; ROUNDS]; WAYS.len()];
@@ -117,7 +118,7 @@ fn attach(way: &str, reference: &[u8]) -> Result<Attached> {
     })
 }
 
-/// The reference's object, built anew.
+/// The reference's object, compiled anew.
 fn reference() -> Result<Vec<u8>> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/reference/ioctl_reference.bpf.c");
     let folder = tempfile::tempdir()?;
@@ -146,7 +147,7 @@ fn per_call(mut call: impl FnMut() -> i32) -> f64 {
     (own_time() - before) * 1e9 / f64::from(CALLS)
 }
 
-/// Processor time of this thread in seconds.
+/// CPU time of this thread in seconds.
 fn own_time() -> f64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     now.tv_sec as f64 + now.tv_nsec as f64 / 1e9

@@ -1,6 +1,6 @@
 //! Cost of parsing one table of `npu-smi`, and of one sample including the tool's process.
 //!
-//! The tool is this program itself, called with `npu-smi`: the real one takes at least as long.
+//! The tool is this program itself, called with `npu-smi`: the real tool takes at least as long.
 
 #![expect(
     clippy::print_stderr,
@@ -30,10 +30,10 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Samples whose CPU time is counted, which the kernel does in ticks of 10 ms.
+/// Number of samples for the CPU time, which the kernel counts in ticks of 10 ms.
 const RUNS: u32 = 200;
 
-/// Eight cards of two chips with four processes each; and the most that fits into the tool's table.
+/// Eight cards of two chips with four processes each; and the maximum that the tool's table can show.
 fn options() -> [(&'static str, Options); 3] {
     let of = |family, cards, processes: u32| Options {
         family,

@@ -1,9 +1,9 @@
-//! What one full sample of 8 GPUs with 16 processes each costs: CPU time and allocations in the agent, CPU time and
-//! memory of the worker. Against a program that is started for each sample, loads the same library and reads the same,
-//! which is the least that executing `nvidia-smi` once a sample can cost.
+//! Cost of one full sample of 8 GPUs with 16 processes each: CPU time and allocations in the agent, CPU time and memory
+//! of the worker. Compared with a program that is started for each sample, loads the same library and reads the same
+//! values, which is a lower bound for executing `nvidia-smi` once per sample.
 //!
-//! The worker is this program itself, called with `worker nvidia`. The library is the tests' fake, which looks at its
-//! state's file in every call: most of the worker's time is the fake's.
+//! The worker is this program itself, called with `worker nvidia`. The library is the tests' fake, which examines its
+//! state file in every call: most of the worker's time is the fake's.
 #![expect(
     clippy::print_stderr,
     clippy::expect_used,
@@ -26,9 +26,9 @@ use serde_json::{Value, json};
 
 const GPUS: u64 = 8;
 const PROCESSES: u64 = 16;
-/// Samples whose CPU time is counted, which the kernel does in ticks of 10 ms.
+/// Number of samples for the CPU time, which the kernel counts in ticks of 10 ms.
 const RUNS: u32 = 200;
-/// Programs that are started for the comparison.
+/// Number of programs started for the comparison.
 const STARTS: u32 = 50;
 
 fn main() -> ExitCode {
@@ -102,7 +102,7 @@ fn worker(library: &Path) -> WorkerSampler {
     sampler(launch).expect("the order can be written")
 }
 
-/// How many points.
+/// Number of points.
 fn run(worker: &mut WorkerSampler) -> usize {
     let mut batches: Vec<Batch> = Vec::new();
     let outcome = worker.sample(&mut batches);
@@ -110,7 +110,7 @@ fn run(worker: &mut WorkerSampler) -> usize {
     batches.iter().map(|batch| batch.points.len()).sum()
 }
 
-/// Data-centre GPUs with everything that the fake knows of them; one of the processes is this one, the others are not to be found.
+/// Data-centre GPUs with all values that the fake supports; one of the processes is this one, the others do not exist.
 fn state() -> Value {
     let pids: Vec<u64> = std::iter::once(u64::from(std::process::id()))
         .chain(4_000_000..)
@@ -192,7 +192,7 @@ fn values(index: u64) -> Value {
     Value::Object(all)
 }
 
-/// The one child of this process.
+/// The only child of this process.
 fn child() -> Option<u32> {
     let pid = std::process::id();
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
@@ -216,7 +216,7 @@ fn children() -> f64 {
     ticks(std::process::id(), 13)
 }
 
-/// MiB.
+/// Memory in MiB.
 fn memory(pid: u32, field: &str) -> f64 {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let line = rollup.lines().find(|line| line.starts_with(field)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The prebuilt eBPF programs, loaded by a loader that is not the agent's.
+//! The prebuilt eBPF programs, with a loader that is independent of the agent's.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,13 +22,13 @@ struct Plain<T>(T);
 #[expect(unsafe_code, reason = "the layouts belong to another crate, as does the trait")]
 unsafe impl<T: Copy + 'static> Pod for Plain<T> {}
 
-/// Programs and maps; they stay attached as long as this is there.
+/// Programs and maps; the programs stay attached until this is dropped.
 #[derive(Debug)]
 pub struct Programs(Ebpf);
 
 impl Programs {
-    /// Loads the maps. `v1` is the number of the v1 controller whose control group joins the key, `quota` as in
-    /// [`Settings::quota`]. Fails where the kernel has no BTF or refuses the maps.
+    /// Loads the maps. `v1` is the number of the v1 controller with the control group that is part of the key, `quota`
+    /// as in [`Settings::quota`]. Fails if the kernel has no BTF or refuses the maps.
     pub fn load(v1: Option<u32>, quota: u32) -> Result<Self> {
         let btf = Btf::read(Path::new("/sys/kernel/btf/vmlinux"))?;
         let cast = btf.function("bpf_rdonly_cast").zip(btf.structure("files_struct"));
@@ -68,7 +68,7 @@ impl Programs {
         Ok(table.set(0, all, 0)?)
     }
 
-    /// Tells what stands in the arguments of a Hailo command.
+    /// Describes the arguments of a Hailo command to the programs.
     pub fn hailo(&mut self, key: HailoKey, command: HailoCommand) -> Result<()> {
         let map = self.0.map_mut("HAILO").context("no map HAILO")?;
         Ok(HashMap::try_from(map)?.insert(Plain(key), Plain(command), 0)?)
@@ -80,8 +80,8 @@ impl Programs {
         tracepoint(&mut self.0, &format!("ioctl_enter_{kind}"), "sys_enter_ioctl")
     }
 
-    /// Lets the verifier look at every program, without attaching any; `hooked` is a function of the kernel whose first
-    /// arguments are those of a driver's ioctl. Gives the names of those taken, and of the others why they were not.
+    /// Loads every program into the verifier without attaching it; `hooked` is a kernel function with the first
+    /// arguments of a driver's ioctl function. Returns the programs' names, each with the reason if it was refused.
     pub fn verify(&mut self, hooked: &str) -> Result<Vec<(String, Result<(), ProgramError>)>> {
         let types = aya::Btf::from_sys_fs()?;
         let mut verdicts = Vec::new();
@@ -101,7 +101,7 @@ impl Programs {
         Ok(verdicts)
     }
 
-    /// All records that are in use, with their numbers.
+    /// All records in use, with their numbers.
     pub fn records(&self) -> Result<Vec<(u32, Ident, Record)>> {
         let records: Array<_, Plain<Record>> = Array::try_from(self.0.map("RECORDS").context("no map RECORDS")?)?;
         let idents: Array<_, Plain<Ident>> = Array::try_from(self.0.map("IDENTS").context("no map IDENTS")?)?;
@@ -133,7 +133,7 @@ impl Programs {
             .collect::<Result<_, _>>()?)
     }
 
-    /// Calls in flight, wherever they are kept.
+    /// Calls in flight, from both maps.
     pub fn in_flight(&self) -> Result<Vec<Slot>> {
         let over: HashMap<_, u32, Plain<Slot>> = HashMap::try_from(self.0.map("OVERFLOW").context("no map OVERFLOW")?)?;
         let mut found = Vec::new();
@@ -144,7 +144,7 @@ impl Programs {
         Ok(found)
     }
 
-    /// The value is too large for the stack of most threads.
+    /// Runs on a thread of its own: the value is too large for the stack of most threads.
     fn slots(&self) -> Result<Vec<Slot>> {
         let map = self.0.map(".bss.SLOTS").context("no map SLOTS")?;
         let read = || -> Result<Vec<Slot>> {
@@ -159,7 +159,7 @@ impl Programs {
         })
     }
 
-    /// One of [`agent_ebpf::counter`].
+    /// Value of one of [`agent_ebpf::counter`].
     pub fn counter(&self, place: u32) -> Result<u64> {
         let counters: Array<_, Plain<[u64; COUNTERS as usize]>> =
             Array::try_from(self.0.map(".bss.COUNTERS").context("no map COUNTERS")?)?;
@@ -168,7 +168,7 @@ impl Programs {
     }
 }
 
-/// Sees to tracefs, where tracepoints have their numbers; a container or a bare machine may not have it mounted.
+/// Mounts tracefs, which has the tracepoints' numbers, unless it is mounted; in a container it may not be.
 fn tracefs() -> Result<()> {
     let folder = Path::new("/sys/kernel/tracing");
     if !folder.join("events").is_dir() {
@@ -201,10 +201,10 @@ pub fn tracepoint(programs: &mut Ebpf, name: &str, point: &str) -> Result<()> {
     Ok(())
 }
 
-/// ioctl(2) with an argument; the negative errno where it failed.
+/// ioctl(2) with an argument; the negative errno if it failed.
 #[expect(unsafe_code, reason = "the call that is counted and timed")]
 pub fn ioctl(file: &impl std::os::fd::AsRawFd, command: u32, argument: u64) -> i32 {
-    // SAFETY: callers pass commands that do not write through their argument, or the address of what they own.
+    // SAFETY: callers pass commands that do not write through their argument, or the address of memory that they own.
     let result = unsafe { libc::ioctl(file.as_raw_fd(), command.into(), argument) };
     if result < 0 {
         -std::io::Error::last_os_error().raw_os_error().unwrap_or(0)

@@ -1,4 +1,4 @@
-//! Shared inputs of the benchmarks, and what they are measured with.
+//! Shared inputs and measuring tools of the benchmarks.
 
 pub mod ioctl;
 

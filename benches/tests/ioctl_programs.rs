@@ -1,4 +1,4 @@
-//! The prebuilt eBPF programs on this kernel, without the agent: what they count is what was called.
+//! The prebuilt eBPF programs on this kernel, without the agent: their counts match the calls that were made.
 #![expect(
     clippy::print_stderr,
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use agent_ebpf::{
 };
 use benches::ioctl::{Programs, ioctl};
 
-/// Commands that every file grants, whatever the argument (`FIOCLEX`, `FIONCLEX`), and one that nobody knows.
+/// Commands that every file accepts with any argument (`FIOCLEX`, `FIONCLEX`), and one that no file implements.
 const GRANTED: u32 = 0x5451;
 const GRANTED_TOO: u32 = 0x5450;
 const UNKNOWN: u32 = 0x9999;
@@ -34,7 +34,7 @@ fn programs(kind: &str, quota: u32, watched: Watched) -> Option<Programs> {
     }))
 }
 
-/// Says so where there are none, or fails where there have to be.
+/// The programs; `None` with a message if they cannot be loaded. Fails if they are required.
 fn told(programs: anyhow::Result<Programs>) -> Option<Programs> {
     programs
         .inspect_err(|error| {
@@ -45,7 +45,7 @@ fn told(programs: anyhow::Result<Programs>) -> Option<Programs> {
         .ok()
 }
 
-/// A memory device, whose major number is 1.
+/// A memory device (major number 1).
 fn memory(minor: u32, arguments: u32) -> Watched {
     Watched {
         number: 1 << 20 | minor,
@@ -135,7 +135,7 @@ fn calls_that_wait_and_calls_that_do_not_are_all_counted() {
         assert_eq!(waiting.len(), PARKED, "{kind}: the short ones have left");
         assert!(waiting.iter().all(|slot| slot.command == WAIT && slot.device == 40));
         for thread in parked {
-            // Put down is not yet asleep: a signal may come too early.
+            // The slot is written before the thread sleeps: a signal may come too early.
             until("the call ends", || {
                 interrupt(thread.as_pthread_t());
                 thread.is_finished()
@@ -220,7 +220,7 @@ fn launches_count_only_as_far_as_the_driver_took_them_and_the_caller_can_be_beli
         call(GRANTED, &launch(0, 2, 2, &[1000, 24]));
         call(GRANTED, &launch(0, 2, 1, &[u32::MAX]));
         call(GRANTED, &launch(1, 17, 8, &[10; 8]));
-        // Too many, none, and nothing that can be read.
+        // Too many, none, and an unreadable argument.
         call(GRANTED, &launch(0, 3, 9, &[10; 9]));
         call(GRANTED, &launch(0, 3, 0, &[]));
         ioctl(&null, GRANTED, 8);
@@ -280,14 +280,14 @@ fn a_command_within_a_command_is_counted_by_its_own_number() {
         for _ in 0..3 {
             transfer(TRANSFER, [0x2a, 32, 0, 0]);
         }
-        // Beyond a command's number, beyond the largest argument, and nothing that can be read.
+        // Beyond a command's number, beyond the largest argument, and an unreadable argument.
         transfer(TRANSFER, [0x12a, 32, 0, 0]);
         transfer(TRANSFER, [0x2a, 16_385, 0, 0]);
         transfer(TRANSFER, [u32::MAX; 4]);
         for address in [0, 8, u64::MAX, u64::MAX - 7, 1 << 47, 0xffff_8880_0000_0000] {
             ioctl(&urandom, TRANSFER, address);
         }
-        // Of another size the driver does not take it, and no other command holds one.
+        // The driver refuses it with another size, and no other command contains one.
         transfer(0xc018_46d3, [0x2a, 32, 0, 0]);
         transfer(0xc010_46d2, [0x2a, 32, 0, 0]);
 
@@ -348,7 +348,7 @@ fn the_verifier_takes_every_program() {
     assert_eq!(refused, "");
 }
 
-/// The ways that this kernel can have; compare-and-exchange came with Linux 5.12.
+/// Variants that this kernel supports; compare-and-exchange needs Linux 5.12.
 fn ways() -> &'static [&'static str] {
     if kernel() < (5, 12) {
         &["probed"]

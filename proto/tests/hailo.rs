@@ -1,4 +1,4 @@
-//! The schema against bytes that another protobuf implementation wrote.
+//! The schema, checked with bytes from another protobuf implementation.
 #![expect(clippy::float_cmp, reason = "the bits on the wire are the expectation")]
 
 use accelscope_proto::hailo::{ProtoMon, ProtoMonStreamDirection};

@@ -1,4 +1,4 @@
-//! Whether the agent compiles for aarch64, on a machine of another architecture.
+//! Cross-compilation check of the agent for aarch64.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::tools;
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
-/// For the dependencies that compile C or assembly (ring).
+/// C compiler for dependencies with C or assembly code (ring).
 const COMPILER: &str = "aarch64-linux-gnu-gcc";
 const NIGHTLY: &str = "nightly";
 
@@ -46,7 +46,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Puts the standard library's sources into the nightly toolchain where they are missing.
+/// Adds the standard library's sources to the nightly toolchain if they are missing.
 fn library_sources() -> Result<()> {
     tools::script(
         "rust-src.sh",
@@ -56,7 +56,7 @@ fn library_sources() -> Result<()> {
     )
 }
 
-/// Prints why nothing was checked; an error where `ACCELSCOPE_REQUIRE` demands it.
+/// Prints why the check was skipped; an error if `ACCELSCOPE_REQUIRE` demands it.
 fn skip(why: &str) -> Result<()> {
     let demanded = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
     if demanded.split(',').any(|feature| feature == "aarch64") {
@@ -71,7 +71,7 @@ fn succeeds(command: &mut Command) -> bool {
     clean(command).status().is_ok_and(|status| status.success())
 }
 
-/// Without what cargo sets for its own children, which belongs to the workspace's compiler.
+/// Removes the variables that cargo sets for its children, which select the workspace's compiler.
 fn clean(command: &mut Command) -> &mut Command {
     command.env_remove("RUSTC").env_remove("CARGO")
 }

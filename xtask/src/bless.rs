@@ -1,4 +1,4 @@
-//! Everything that is generated and committed.
+//! Generated files that are committed.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use xtask::documents;
 
 use crate::{manifest, proto};
 
-/// Rewrites it, or with `check` only fails where something is out of date.
+/// Regenerates them; with `check` fails if one is out of date instead.
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     proto::generate(check)?;
     if manifest::has_changed(check)? {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Builds a package of the workspace; the path of the file of that name among what Cargo made.
+/// Builds a package of the workspace and returns the path of the artifact of that name.
 pub(crate) fn build(package: &str, file: &str, release: bool) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)

@@ -1,11 +1,11 @@
-//! Whether the agent builds with each of its features alone, and with none.
+//! Builds of the agent with each of its features alone, and with none.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Lints library and program with each choice of features; tests are left to the default ones.
+/// Lints library and program with each choice of features; tests are linted with the default ones only.
 pub(crate) fn run() -> Result<()> {
     let mut failed = Vec::new();
     for choice in choices()? {
@@ -29,7 +29,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// None, then each that the manifest names.
+/// No feature, then each one in the manifest.
 fn choices() -> Result<Vec<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/Cargo.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;

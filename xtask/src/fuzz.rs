@@ -1,11 +1,11 @@
-//! Every fuzz target over its corpus: built by the ordinary compiler, without what guides a fuzzer.
+//! All fuzz targets over their corpora, built by the ordinary compiler without a fuzzer's instrumentation.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Builds all targets, writes their seeds and runs each over its corpus; fails at the first input that breaks one.
+/// Builds all targets, writes their seeds and runs each over its corpus; stops at the first failing input.
 pub(crate) fn run() -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/fuzz");
     let corpus = folder.join("corpus");
@@ -13,7 +13,7 @@ pub(crate) fn run() -> Result<()> {
     for target in targets(&folder)? {
         let inputs = files(&corpus.join(&target))
             .with_context(|| format!("agent/fuzz/src/bin/seeds.rs writes no seeds for {target}"))?;
-        // Given one by one they are run as they are; a folder's would be cut to the fuzzer's default length.
+        // As single arguments, inputs are run unchanged; those of a folder would be cut to the fuzzer's default length.
         program(&folder, &target, &inputs)?;
         println!("{target}: {} inputs", inputs.len());
     }
@@ -27,7 +27,7 @@ fn targets(folder: &Path) -> Result<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-/// The files in a folder by name; an error where there is none.
+/// Files in a folder by name; an error if there is none.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = std::fs::read_dir(folder)
         .and_then(|entries| {
@@ -43,7 +43,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Builds and runs a program of the fuzzer's workspace; its output is shown where it fails.
+/// Builds and runs a program of the fuzzer's workspace; prints its output if it fails.
 fn program(folder: &Path, name: &str, arguments: &[PathBuf]) -> Result<()> {
     // Not `--locked`: the lock file is adapted to the agent's own dependencies, which another one already pins.
     let output = Command::new(env!("CARGO"))

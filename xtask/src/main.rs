@@ -1,4 +1,4 @@
-//! Everything a developer of accelscope runs.
+//! Developer tasks of accelscope.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,

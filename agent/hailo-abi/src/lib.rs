@@ -1,7 +1,7 @@
 //! Hailo's driver: `common/hailo_ioctl_common.h` of github.com/hailo-ai/hailort-drivers, compiled at each tag.
 //!
-//! Numbers and sizes move between versions and numbers come back with another meaning, so that the whole command counts,
-//! and only together with the version.
+//! Numbers and sizes change between versions and numbers are reused with another meaning, so that a command is
+//! identified by its complete number together with the version.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,7 @@ mod table;
 pub use self::layout::{Completed, FirmwareControl, HailoAbi, Launch, Layout, MarkInUse, Wait};
 pub use self::line::{Line, Matched};
 
-/// Commands that wait by design, and why.
+/// Commands that wait by design, with the reason.
 pub const WAITING: &[(&str, &str)] = &[
     ("VDMA_INTERRUPTS_WAIT", "returns when the device has interrupted"),
     ("VDMA_CHANNEL_WAIT_INT", "returns when the device has interrupted"),

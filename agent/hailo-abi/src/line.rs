@@ -38,7 +38,7 @@ pub enum Line {
 /// A version of the driver: major, minor, patch.
 type Version = (u32, u32, u32);
 
-/// Every version whose header was compiled, with its line.
+/// Versions with a compiled header, and their lines.
 const KNOWN: &[(Version, Line)] = &[
     ((4, 6, 0), Line::V4_6),
     ((4, 10, 0), Line::V4_10),
@@ -61,21 +61,21 @@ const KNOWN: &[(Version, Line)] = &[
     ((5, 3, 0), Line::V5_3),
 ];
 
-/// The line that a version string was taken for.
+/// The line for a version string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matched {
     /// The line.
     pub line: Line,
-    /// Whether that very version was compiled. If not, the nearest older one stands for it, and names and layouts may be
-    /// wrong: the user is to be told.
+    /// Whether exactly that version was compiled. If not, the nearest older one is used, names and layouts may be
+    /// wrong, and the caller must report it to the user.
     pub exact: bool,
 }
 
 impl Line {
-    /// The newest that is known.
+    /// The newest known line.
     pub const NEWEST: Self = Self::V5_3;
 
-    /// Each of them, the oldest first.
+    /// All lines, the oldest first.
     pub const ALL: [Self; 13] = [
         Self::V4_6,
         Self::V4_10,
@@ -92,8 +92,8 @@ impl Line {
         Self::V5_3,
     ];
 
-    /// The line of a driver's version as `/sys/module/hailo_pci/version` has it: of the nearest known version that is not
-    /// newer. Nothing for what is no version.
+    /// The line of a driver version in the form of `/sys/module/hailo_pci/version`: that of the nearest known version
+    /// that is not newer. `None` if it is no version.
     pub fn of(version: &str) -> Option<Matched> {
         let version = parse(version)?;
         let older = KNOWN.iter().rev().find(|(known, _)| *known <= version);
@@ -104,7 +104,7 @@ impl Line {
         })
     }
 
-    /// The first version of it.
+    /// First version of the line.
     pub fn first_version(self) -> String {
         let first = KNOWN.iter().find(|(_, line)| *line == self);
         first.map_or_else(String::new, |((major, minor, patch), _)| {
@@ -112,21 +112,21 @@ impl Line {
         })
     }
 
-    /// The name of a command in it.
+    /// Name of a command.
     pub fn name(self, command: u32) -> Option<&'static str> {
         self.commands()
             .find(|(_, value)| *value == command)
             .map(|(name, _)| name)
     }
 
-    /// The number of a command in it.
+    /// Number of a command.
     pub fn command(self, name: &str) -> Option<u32> {
         self.commands()
             .find(|(known, _)| *known == name)
             .map(|(_, value)| value)
     }
 
-    /// Every command of it.
+    /// All commands of the line.
     pub fn commands(self) -> impl Iterator<Item = (&'static str, u32)> {
         COMMANDS.iter().filter_map(move |(name, changes)| {
             let (_, value) = changes.iter().rev().find(|(since, _)| *since <= self)?;
@@ -141,7 +141,7 @@ impl fmt::Display for Line {
     }
 }
 
-/// `4.20.0`, `4.20`, and what builders append (`4.20.0-1`, `4.20.0+dkms`).
+/// `4.20.0`, `4.20`, and forms with a builder's suffix (`4.20.0-1`, `4.20.0+dkms`).
 fn parse(text: &str) -> Option<Version> {
     let text = text.trim().trim_start_matches('v');
     let end = text

@@ -1,11 +1,11 @@
-//! Every command of every line.
+//! All commands of all lines.
 
 use super::line::Line;
 
-/// From this line on the command has this number, or is gone.
+/// First line in which the command has this number, or no number if it was removed.
 type Change = (Line, Option<u32>);
 
-/// By name, the changes from the oldest on.
+/// Changes by name, the oldest first.
 pub(super) const COMMANDS: &[(&str, &[Change])] = &[
     (
         "BAR_TRANSFER",

@@ -57,7 +57,7 @@ pub(super) struct RunArguments {
 }
 
 impl RunArguments {
-    /// The first of them that was given.
+    /// The first mode option that was given.
     pub(super) fn given(&self) -> Option<&'static str> {
         [(self.stdout, "--stdout"), (self.demo, "--demo")]
             .into_iter()

@@ -1,15 +1,15 @@
-//! What `--help` and `--version` say.
+//! Texts of `--help` and `--version`.
 
 use accelscope_core::telemetry::Build;
 
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What this program was built from.
+/// Version and build of this program.
 pub const BUILD: Build = Build {
     revision: env!("ACCELSCOPE_REVISION"),
     rustc: env!("ACCELSCOPE_RUSTC"),
 };
-/// Target of this build.
+/// Target triple of this build.
 pub const TARGET: &str = env!("ACCELSCOPE_TARGET");
 
 pub(super) const LONG_VERSION: &str = concat!(

@@ -19,43 +19,43 @@ use crate::simulate;
 use accelscope_core::source::Sources;
 use args::{Arguments, ConfigArguments, Subcommands};
 
-/// Exit code: done.
+/// Exit code: success.
 pub const EXIT_OK: u8 = 0;
-/// Exit code: the work could not be done.
+/// Exit code: failure.
 pub const EXIT_FAILED: u8 = 1;
 /// Exit code: wrong usage or configuration (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
 
-/// What the command line asks for.
+/// A parsed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Measure; push and serve, or print.
     Run(Run),
     /// `check-config FILE`
     CheckConfig {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
     },
     /// `doctor`
     Doctor {
-        /// Where its configuration is.
+        /// Files and options of the configuration.
         config: ConfigSource,
-        /// JSON instead of lines for people.
+        /// Print JSON instead of text for people.
         json: bool,
     },
     /// `simulate WHAT`
     Simulate(simulate::Command),
     /// `worker NAME`
     Worker {
-        /// Which one.
+        /// Name of the worker.
         name: String,
     },
 }
 
-/// The main job.
+/// Options of the main job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Where its configuration is.
+    /// Files and options of the configuration.
     pub config: ConfigSource,
     /// Print instead of pushing and serving.
     pub stdout: Option<Stdout>,
@@ -66,23 +66,23 @@ pub struct Run {
 /// `--stdout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stdout {
-    /// Its shape; by whether it is a terminal if absent.
+    /// Output format; if absent, it depends on whether the output is a terminal.
     pub format: Option<Format>,
-    /// One result of every sampler, then the end.
+    /// Print one result of every sampler, then exit.
     pub once: bool,
 }
 
 /// `--config` and `--set`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConfigSource {
-    /// The file that was named.
+    /// File given by `--config`.
     pub file: Option<PathBuf>,
-    /// In their order.
+    /// Values of `--set`, in their order.
     pub sets: Vec<String>,
 }
 
 impl ConfigSource {
-    /// With the environment, all that [`load`](crate::config::load) needs.
+    /// Inputs of [`load`](crate::config::load): these options and the environment.
     pub fn inputs(&self, env: Environment) -> Inputs {
         let file = self
             .file
@@ -96,24 +96,24 @@ impl ConfigSource {
     }
 }
 
-/// The command line asked for help or the version, or makes no sense.
+/// Request for help or the version, or an invalid command line.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Stop(#[from] clap::Error);
 
 impl Stop {
-    /// What to exit with.
+    /// Exit code of the program.
     pub fn exit_code(&self) -> u8 {
         if self.0.use_stderr() { EXIT_USAGE } else { EXIT_OK }
     }
 
-    /// Says it: help and version to stdout, faults to stderr.
+    /// Prints help and version to stdout, errors to stderr.
     pub fn print(&self) -> std::io::Result<()> {
         self.0.print()
     }
 }
 
-/// Reads the command line, whose first word is the program's name.
+/// Parses the command line, with the program's name as its first word.
 pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Command, Stop> {
     let Arguments { config, run, command } = Arguments::try_parse_from(args)?;
     let Some(command) = command else {
@@ -146,7 +146,7 @@ pub fn parse(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Res
     })
 }
 
-/// `agent check-config`: what it prints, and its exit code.
+/// `agent check-config`: its output and its exit code.
 pub fn check_config(file: &Path, sources: Sources) -> (String, u8) {
     match Config::check_file(file, sources) {
         Ok(loaded) => {

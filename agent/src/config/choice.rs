@@ -1,25 +1,25 @@
-//! Settings that take one word of a few.
+//! Settings with a few named values.
 
 use accelscope_core::words;
 
-/// Which log lines are written.
+/// Least severity of the log lines that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogLevel {
-    /// What stops the main job.
+    /// Failures that stop the main job.
     Error,
-    /// What costs data or needs a hand.
+    /// Loss of data, and conditions that need an operator.
     Warn,
-    /// What changed.
+    /// Changes of state.
     #[default]
     Info,
-    /// For whoever looks for a fault.
+    /// Details for troubleshooting.
     Debug,
     /// Everything.
     Trace,
 }
 
 impl LogLevel {
-    /// As `tracing` and its filters call it.
+    /// Name of the level in `tracing` and its filters.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -31,13 +31,13 @@ impl LogLevel {
     }
 }
 
-/// The shape of log lines.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

@@ -1,21 +1,22 @@
-//! What a pod's manifest tells by variables of other names than the agent's: every setting of the user's wins over it.
+//! Layer of variables with other names than the agent's, set in the manifests of pods. Every setting of the user takes
+//! precedence.
 
 use super::layers::{Layer, Leaf, Raw};
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::{Environment, Origin};
 
-/// Set in every container of a pod.
+/// Set by Kubernetes in every container of a pod.
 const IN_CLUSTER: &str = "KUBERNETES_SERVICE_HOST";
 
-/// The replaced Ascend collector's interval in seconds.
+/// Interval of the replaced Ascend collector, in seconds.
 const COLLECT_INTERVAL: &str = "COLLECT_INTERVAL";
 
-/// Seconds below which it is not honoured.
+/// Shortest interval in seconds; shorter ones are raised to it.
 const SHORTEST: u64 = 3;
 
-/// The attributes of the downward API's variables.
+/// Layer of the downward API's variables.
 pub(super) fn variables(env: &Environment) -> Layer {
-    // Elsewhere `NODE_NAME` means other things: a build server's worker, for one.
+    // Outside a cluster `NODE_NAME` has other meanings, such as a build server's worker.
     let in_cluster = env.get(IN_CLUSTER).is_some();
     let variables = [
         ("NODE_NAME", K8S_NODE_NAME),
@@ -24,9 +25,9 @@ pub(super) fn variables(env: &Environment) -> Layer {
     ];
     let interval = env.get(COLLECT_INTERVAL).and_then(Result::ok).map(|seconds| {
         let key = ["compat", "k8s_monitor", "interval"].map(str::to_owned).to_vec();
-        // The replaced collector took bare seconds.
+        // The replaced collector took a number without unit.
         let text = match seconds.trim().parse::<u64>() {
-            // Manifests written for the replaced collector keep working, whatever they ask.
+            // Manifests written for the replaced collector stay valid with any interval.
             Ok(seconds) => format!("{}s", seconds.max(SHORTEST)),
             Err(_) => seconds.to_owned(),
         };

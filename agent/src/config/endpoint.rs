@@ -1,8 +1,8 @@
-//! Where OTLP goes, as people write it.
+//! OTLP endpoints as configured.
 
 use url::Url;
 
-use accelscope_core::settings::text::Textual;
+use accelscope_core::settings::textual::Textual;
 use accelscope_export::otlp::Protocol;
 
 /// Path of metrics over HTTP (OTLP specification, "OTLP/HTTP Request").
@@ -14,12 +14,12 @@ pub struct Endpoint {
     http: Url,
     https: Url,
     scheme: Option<&'static str>,
-    /// To be used as it is: it came from the variable that names the metrics endpoint itself.
+    /// Used without appending a path: it came from the variable of the metrics endpoint.
     pub(super) exact: bool,
 }
 
 impl Endpoint {
-    /// What to connect to where nobody said where.
+    /// URL if no endpoint is configured.
     pub(super) fn default_for(protocol: Protocol) -> Url {
         let text = match protocol {
             Protocol::Grpc => "http://localhost:4317",
@@ -29,17 +29,17 @@ impl Endpoint {
         Url::parse(text).expect("a URL")
     }
 
-    /// Whether `http://` or `https://` was written.
+    /// Whether the scheme `http://` or `https://` was given.
     pub(super) fn has_scheme(&self) -> bool {
         self.scheme.is_some()
     }
 
-    /// Whether there is a path, which gRPC has no use for.
+    /// Whether the URL has a path, which gRPC does not use.
     pub(super) fn has_path(&self) -> bool {
         self.http.path() != "/"
     }
 
-    /// The URL that requests go to. `insecure` decides only where no scheme was written.
+    /// URL of the requests. `insecure` applies only if no scheme was given.
     pub(super) fn resolve(&self, protocol: Protocol, insecure: bool) -> Url {
         let plain = self.scheme.map_or(insecure, |scheme| scheme == "http");
         let mut url = if plain { self.http.clone() } else { self.https.clone() };
@@ -64,7 +64,7 @@ impl Endpoint {
 impl Textual for Endpoint {
     const EXPECTED: &'static str = "an endpoint such as \"http://localhost:4317\"";
 
-    // What was given is not repeated: it may hold a password.
+    // The value is not repeated: it may contain a password.
     fn parse(text: &str) -> Result<Self, String> {
         let (scheme, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Some("http"), rest),

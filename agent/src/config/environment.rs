@@ -1,4 +1,4 @@
-//! The environment, taken once, so that nothing else depends on the process it runs in.
+//! Snapshot of the environment, so that nothing else depends on the process it runs in.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,18 +10,18 @@ const NOT_UTF8: &str = "is not UTF-8 text";
 pub struct Environment(BTreeMap<String, Option<String>>);
 
 impl Environment {
-    /// Of this process.
+    /// Environment of this process.
     pub fn of_process() -> Self {
         std::env::vars_os().collect()
     }
 
-    /// The value of `name`; an empty one is none at all, as OpenTelemetry has it.
+    /// Value of `name`; an empty value counts as unset, as OpenTelemetry specifies.
     pub(super) fn get(&self, name: &str) -> Option<Result<&str, &'static str>> {
         let value = self.0.get(name)?.as_deref().ok_or(NOT_UTF8);
         Some(value).filter(|value| value.map_or(true, |text| !text.trim().is_empty()))
     }
 
-    /// Whatever the case of the prefix.
+    /// Variables with this prefix in upper or lower case.
     pub(super) fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&str, Result<&str, &'static str>)> {
         let all = self.0.iter();
         let all = all.map(|(name, value)| (name.as_str(), value.as_deref().ok_or(NOT_UTF8)));
@@ -35,7 +35,7 @@ impl Environment {
 impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         let named = variables.into_iter().filter_map(|(name, value)| {
-            // No variable of ours has a name that is not UTF-8.
+            // No variable of the agent has a name that is not UTF-8.
             let name = name.into().into_string().ok()?;
             Some((name, value.into().into_string().ok()))
         });

@@ -1,17 +1,17 @@
-//! What is wrong with a configuration, told so that it can be mended without reading the code.
+//! Errors in a configuration, with their place and their remedy.
 
 use std::fmt;
 
 use super::Origin;
 
-/// One fault.
+/// One error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
-    /// Where it stands.
+    /// Place of the value.
     pub origin: Origin,
-    /// The key as `--set` takes it; empty where the fault is no key's.
+    /// Key in the syntax of `--set`; empty if the error concerns no single key.
     pub key: String,
-    /// What is wrong, and what would be right.
+    /// The problem, and what would be valid.
     pub problem: String,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Every fault that was found, one a line; never empty.
+/// All errors, one per line; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 

@@ -1,4 +1,4 @@
-//! The configuration file: TOML with the place of each value.
+//! The configuration file: TOML with the position of each value.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,13 +12,13 @@ use super::layers::{KeyPath, Layer, Leaf, Raw};
 use super::schema::Shape;
 use super::{ConfigError, Origin};
 
-/// Larger files are refused: a configuration has a few kilobytes, and a wrong path may name a disk image.
+/// Size limit in bytes: a configuration has a few kilobytes, and a wrong path may name a disk image.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The path that means standard input, as everywhere.
+/// Path that stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// Reads `path`; what cannot be parsed is an error, and the rest is returned all the same.
+/// Reads `path`. Parts that cannot be parsed are errors, and the rest is returned nevertheless.
 pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {
     let whole = |problem: String| ConfigError {
         origin: Origin::WholeFile(path.to_owned()),
@@ -59,7 +59,7 @@ fn parse(path: &Path, text: &str, shape: &Shape, errors: &mut Vec<ConfigError>) 
     };
     let (table, faults) = DeTable::parse_recoverable(text);
     for fault in faults {
-        // Only the message: the library's own rendering quotes the line, which may hold a secret.
+        // Only the message: the library's own rendering quotes the line, which may contain a secret.
         errors.push(ConfigError {
             origin: place.at(fault.span().map_or(0, |span| span.start)),
             key: String::new(),

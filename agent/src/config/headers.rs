@@ -1,4 +1,4 @@
-//! Lists of `key=value` as OpenTelemetry's variables hold them.
+//! Lists of `key=value` as in OpenTelemetry's variables.
 //!
 //! OpenTelemetry specification 1.5x, "Specifying headers via environment variables" and "Specifying resource
 //! information via an environment variable": W3C Baggage without properties, percent-encoded.
@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use super::Origin;
 use super::layers::{KeyPath, Layer, Leaf, Raw};
 
-/// Lays a whole table of headers over whatever is below.
+/// Puts a table of headers that replaces those of lower layers.
 pub(super) fn put(layer: &mut Layer, path: KeyPath, text: &str, origin: &Origin) {
     let leaf = |raw| Leaf {
         raw,
@@ -40,7 +40,7 @@ pub(super) fn put(layer: &mut Layer, path: KeyPath, text: &str, origin: &Origin)
     }
 }
 
-/// The decoded pairs. An error names the entry by its number and never shows it, since it may be a secret.
+/// Decoded pairs. An error contains the entry's number and never its text, which may be a secret.
 pub(super) fn pairs_of(text: &str) -> impl Iterator<Item = Result<(String, String), String>> {
     text.split(',')
         .enumerate()

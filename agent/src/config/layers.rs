@@ -1,28 +1,28 @@
-//! Values as they were given, each with its origin, laid over one another.
+//! Configured values with their origins, in layers of increasing precedence.
 
 use std::collections::BTreeMap;
 
 use super::Origin;
 
-/// A key's parts: section, key, and what is below.
+/// Parts of a key: section, key, and what is below.
 pub(super) type KeyPath = Vec<String>;
 
-/// A value before it has a type.
+/// A value before it is converted to the type of its field.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Raw {
-    /// From a variable or a flag: it becomes what its field wants.
+    /// From a variable or a flag: it is converted to the type of its field.
     Text(String),
-    /// Text of the file, which stays text.
+    /// Text of the file: valid for text fields only.
     Str(String),
     Int(i64),
     Float(f64),
     Bool(bool),
     List(Vec<Raw>),
-    /// A table was opened here; what it holds stands beside it under longer paths.
+    /// Start of a table; its values are separate entries with longer paths.
     Table,
-    /// A table that replaces whatever lower layers put into it.
+    /// Table that replaces the one of lower layers.
     FreshTable,
-    /// It can be nothing, whatever its field is; why.
+    /// Invalid for a field of any type, with the reason.
     Invalid(String),
 }
 
@@ -32,15 +32,16 @@ pub(super) struct Leaf {
     pub(super) origin: Origin,
 }
 
-/// The values of one source, in its order.
+/// Values of one source, in its order.
 pub(super) type Layer = Vec<(KeyPath, Leaf)>;
 
-/// What is left when every layer had its say.
+/// Values with the highest precedence of all layers.
 #[derive(Debug, Default)]
 pub(super) struct Merged(BTreeMap<KeyPath, Leaf>);
 
 impl Merged {
-    /// Lays `layer` over what is there. Within it the later value wins, and the whole of a table precedes its parts.
+    /// Adds `layer` with precedence over the existing values. Within it, a later value wins, and a table precedes its
+    /// parts.
     pub(super) fn lay(&mut self, mut layer: Layer) {
         layer.sort_by_key(|(path, _)| path.len());
         for (path, leaf) in layer {
@@ -53,12 +54,12 @@ impl Merged {
         }
     }
 
-    /// Takes away the value and all below it; whether there was any.
+    /// Removes the value and all below it.
     pub(super) fn remove(&mut self, prefix: &[String]) {
         self.0.retain(|path, _| !path.starts_with(prefix));
     }
 
-    /// Where the value of `path` comes from: its own origin, else that of a part of it, else that of the table it is in.
+    /// Origin of the value at `path`: its own, else that of a part of it, else that of the table that contains it.
     pub(super) fn origin(&self, path: &[String]) -> Origin {
         let part = || {
             self.0
@@ -79,7 +80,7 @@ impl Merged {
         self.0.len()
     }
 
-    /// The names in the open table at `prefix`, for a source that cannot tell upper case from lower.
+    /// Names in the open table at `prefix`, for sources with names that are not case-sensitive.
     pub(super) fn names_under<'a>(&'a self, prefix: &'a [String]) -> impl Iterator<Item = &'a str> {
         self.0
             .keys()

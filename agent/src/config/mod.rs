@@ -1,7 +1,8 @@
-//! Configuration: a TOML file, the environment and flags, laid over one another.
+//! Configuration: a TOML file, the environment and flags in layers.
 //!
-//! [`load`] is the way in. The layers, the strongest first: `--set`, `ACCELSCOPE__SECTION__KEY`,
-//! `OTEL_EXPORTER_OTLP_METRICS_*`, `OTEL_*`, the file, what Kubernetes says of the node, the defaults.
+//! The entry point is [`load`]. Layers by decreasing precedence: `--set`, `ACCELSCOPE__SECTION__KEY`,
+//! `OTEL_EXPORTER_OTLP_METRICS_*`, `OTEL_*`, the file, the node's name and the interval from Kubernetes' manifests, the
+//! defaults.
 
 mod choice;
 mod downward;
@@ -44,44 +45,44 @@ use accelscope_core::host::HostRoots;
 use layers::{KeyPath, Merged};
 use schema::Shape;
 
-/// The file that is read where `--config` names none, if it exists.
+/// Default of `--config`, used if it exists.
 pub const DEFAULT_FILE: &str = "/etc/accelscope/agent.toml";
 
-/// Which file is read.
+/// The file to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ConfigFile {
-    /// None.
+    /// No file.
     #[default]
     Nothing,
-    /// This one if it exists.
+    /// This file if it exists.
     IfPresent(PathBuf),
-    /// This one; that it is missing is an error.
+    /// This file; its absence is an error.
     Required(PathBuf),
 }
 
-/// Everything that a configuration is made of.
+/// Inputs of a configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
     /// The file.
     pub file: ConfigFile,
     /// The environment.
     pub env: Environment,
-    /// The values of `--set`, in their order.
+    /// Values of `--set`, in their order.
     pub sets: Vec<String>,
 }
 
 /// A valid configuration.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// Itself.
+    /// The configuration.
     pub config: Config,
-    /// What is allowed and probably not meant, one line each, to be logged when logging has begun.
+    /// Valid settings that are probably mistakes, one line each, to be logged when the log is set up.
     pub warnings: Vec<String>,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
 
-/// Reads all sources and lays them over one another. On failure every fault is in the error, not just the first.
+/// Reads all sources and merges them. The error contains all faults, not just the first.
 pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
     let shape = Shape::config(sources);
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
@@ -90,7 +91,7 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
 
     let file = match &inputs.file {
         ConfigFile::Nothing => None,
-        // What exists and cannot be looked at is not the same as absent: reading it says why.
+        // A file that exists and cannot be accessed is not absent: reading it returns the reason.
         ConfigFile::IfPresent(path) => (!matches!(path.try_exists(), Ok(false))).then_some(path.as_path()),
         ConfigFile::Required(path) => Some(path.as_path()),
     };
@@ -131,7 +132,7 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
     Err(ConfigErrors(errors))
 }
 
-/// The values in the types of their sections.
+/// The values, converted to the types of their sections.
 fn typed(merged: &mut Merged, sources: Sources, errors: &mut Vec<ConfigError>) -> Config {
     let mut config: Config = fitting(merged, &[], errors, |node, track| {
         Config::deserialize(serde_path_to_error::Deserializer::new(node, track)).map_err(|error| error.to_string())
@@ -151,7 +152,8 @@ fn typed(merged: &mut Merged, sources: Sources, errors: &mut Vec<ConfigError>) -
     config
 }
 
-/// What `read` makes of the values at `place`: each value that does not fit is noted and removed, until the rest fits.
+/// Result of `read` for the values at `place`. Each value that does not fit is reported and removed, until the rest
+/// fits.
 fn fitting<T: Default>(
     merged: &mut Merged,
     place: &[String],
@@ -177,7 +179,7 @@ fn fitting<T: Default>(
         let before = merged.len();
         merged.remove(&path);
         if merged.len() == before {
-            // The path leads nowhere, so nothing would change by going on.
+            // No value at this path: the next attempt would fail in the same way.
             return T::default();
         }
     }
@@ -194,7 +196,7 @@ fn warn_of_secrets(layer: &layers::Layer, warnings: &mut Vec<String>) {
 }
 
 impl Config {
-    /// From nothing but defaults and the file `path`, for `agent check-config`.
+    /// Configuration of the file `path` and the defaults alone, for `agent check-config`.
     pub fn check_file(path: &Path, sources: Sources) -> Result<Loaded, ConfigErrors> {
         let inputs = Inputs {
             file: ConfigFile::Required(path.to_owned()),
@@ -203,7 +205,7 @@ impl Config {
         load(&inputs, sources)
     }
 
-    /// The defaults, those of the sources included.
+    /// The defaults, including those of the sources.
     pub fn defaults(sources: Sources) -> Self {
         Self {
             sources: SourceSettings::defaults(sources),
@@ -211,12 +213,12 @@ impl Config {
         }
     }
 
-    /// Every key there is, as `--set` takes it, with `<name>` and `<key>` for names of the user's choice.
+    /// All keys in the syntax of `--set`, with `<name>` and `<key>` for names chosen by the user.
     pub fn keys(sources: Sources) -> Vec<String> {
         Shape::config(sources).keys()
     }
 
-    /// Where the host's file systems are.
+    /// Mount points of the host's file systems.
     pub fn host_roots(&self) -> HostRoots {
         HostRoots::new(&self.host.root)
     }

@@ -1,33 +1,33 @@
-//! Where a value came from.
+//! Origin of a value.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The place to go to in order to change a value.
+/// The place at which a value is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything.
+    /// The default: not configured.
     Default,
-    /// A line of the configuration file, both counted from 1, columns in characters.
+    /// A position in the configuration file; line and column count from 1, columns in characters.
     File {
         /// The file.
         path: Arc<Path>,
         /// Its line.
         line: usize,
-        /// The character in it.
+        /// Its column.
         column: usize,
     },
     /// The file as a whole.
     WholeFile(PathBuf),
     /// An environment variable.
     Variable(Arc<str>),
-    /// `--set`, with the key as it was given. The value is left out: it may be a secret.
+    /// `--set`, with the key as given. The value is omitted: it may be a secret.
     Flag(Arc<str>),
 }
 
 impl Origin {
-    /// The place of byte `offset` of `text`, which is the content of `path`.
+    /// Origin at byte `offset` of `text`, the content of the file `path`.
     pub(super) fn in_file(path: &Arc<Path>, text: &str, offset: usize) -> Self {
         let before = &text[..text.floor_char_boundary(offset)];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);

@@ -1,8 +1,8 @@
-//! OpenTelemetry's own variables.
+//! Layer of OpenTelemetry's own variables.
 //!
 //! OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter Configuration". Deviations: an
-//! unknown value is an error where the specification says to warn and go on, because a misspelt protocol must not
-//! end in data that arrives nowhere; protocol gRPC and interval 10 s are the defaults.
+//! unknown value is an error where the specification requires a warning, because a misspelt protocol must not lead to
+//! data that arrives nowhere; the defaults are gRPC and an interval of 10 s.
 
 use super::headers;
 use super::layers::{Layer, Leaf, Raw};
@@ -10,10 +10,10 @@ use super::{ConfigError, Environment, Origin};
 
 const GENERAL: &str = "OTEL_EXPORTER_OTLP_";
 const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_";
-/// Its value is used as it is, while the general endpoint is a base.
+/// Used without appending a path, while the general endpoint is a base URL.
 pub(super) const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
 
-/// What follows the prefix, and the key of `[otlp]` that it sets.
+/// Name after the prefix, key of `[otlp]` that it sets, and form of the value.
 const EXPORTER: [(&str, &str, Form); 9] = [
     ("ENDPOINT", "endpoint", Form::Text),
     ("INSECURE", "insecure", Form::Truth),
@@ -35,7 +35,7 @@ enum Form {
     Protocol,
 }
 
-/// The variables of all signals, and the resource.
+/// Variables of all signals, and of the resource.
 pub(super) fn general(env: &Environment, warnings: &mut Vec<String>) -> Layer {
     let mut layer = exporter(env, GENERAL, warnings);
     put(
@@ -77,12 +77,12 @@ pub(super) fn general(env: &Environment, warnings: &mut Vec<String>) -> Layer {
     layer
 }
 
-/// The variables of metrics alone.
+/// Variables of metrics alone.
 pub(super) fn metrics(env: &Environment, warnings: &mut Vec<String>) -> Layer {
     exporter(env, METRICS, warnings)
 }
 
-/// What the agent cannot do, asked for by a variable.
+/// Errors for requests that the agent does not support.
 pub(super) fn refuse(env: &Environment, errors: &mut Vec<ConfigError>) {
     let fixed = [
         (
@@ -110,7 +110,7 @@ pub(super) fn refuse(env: &Environment, errors: &mut Vec<ConfigError>) {
     }
 }
 
-/// The variable that stops all push, if one does.
+/// The variable that disables all push, if one does.
 pub(super) fn stopped_by(env: &Environment, warnings: &mut Vec<String>) -> Option<String> {
     if truth(env, "OTEL_SDK_DISABLED", warnings) == Some(true) {
         return Some("OTEL_SDK_DISABLED".to_owned());
@@ -178,7 +178,7 @@ fn text<'a>(env: &'a Environment, name: &str, warnings: &mut Vec<String>) -> Opt
     }
 }
 
-/// Anything but `true` is false; what is neither earns a warning (specification, "Boolean value").
+/// True for `true`; everything else is false, with a warning unless it is `false` (specification, "Boolean value").
 fn truth(env: &Environment, name: &str, warnings: &mut Vec<String>) -> Option<bool> {
     let text = text(env, name, warnings)?;
     let truth = text.eq_ignore_ascii_case("true");

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::Config;
 use super::endpoint::Endpoint;
 use super::values::{optional_secrets, secrets};
-use accelscope_core::settings::text::{optional, text};
+use accelscope_core::settings::textual::{optional, text};
 use accelscope_export::otlp::{Compression, Destination, Protocol, Secret, TlsFiles};
 
-/// Name of the destination that `[otlp]` itself is.
+/// Name of the destination of `[otlp]` itself.
 pub(super) const DEFAULT: &str = "default";
 
 /// Pushing over OTLP.
@@ -22,44 +22,44 @@ pub(super) const DEFAULT: &str = "default";
 pub struct Otlp {
     /// Whether `[otlp]` itself is a destination.
     pub enabled: bool,
-    /// Where to send; the protocol's port on localhost if absent.
+    /// Endpoint; the protocol's port on localhost if absent.
     #[serde(with = "optional")]
     pub endpoint: Option<Endpoint>,
-    /// How to speak.
+    /// Protocol.
     #[serde(with = "text")]
     pub protocol: Protocol,
     /// Time between two collections, for all destinations.
     #[serde(with = "text")]
     pub interval: Duration,
-    /// Of request bodies.
+    /// Compression of request bodies.
     #[serde(with = "text")]
     pub compression: Compression,
-    /// Of one request.
+    /// Time limit of one request.
     #[serde(with = "text")]
     pub timeout: Duration,
-    /// Bound of what waits in memory, in bytes.
+    /// Bound of the queue in memory, in bytes.
     #[serde(with = "text")]
     pub queue_bytes: ByteSize,
-    /// Whether an endpoint without scheme is spoken to without TLS (gRPC).
+    /// Whether an endpoint without scheme is used without TLS (gRPC).
     pub insecure: bool,
-    /// Sent with each request.
+    /// Headers of each request.
     #[serde(with = "secrets")]
     pub headers: BTreeMap<String, Secret>,
-    /// A file with more of them.
+    /// File with further headers.
     #[serde(with = "optional")]
     pub headers_file: Option<PathBuf>,
-    /// Certificates to trust instead of the system's, PEM.
+    /// Trusted certificates instead of the system's, PEM.
     #[serde(with = "optional")]
     pub ca_file: Option<PathBuf>,
-    /// The agent's own certificate chain, PEM.
+    /// Client certificate chain, PEM.
     #[serde(with = "optional")]
     pub cert_file: Option<PathBuf>,
-    /// Its key, PEM.
+    /// Private key of the client certificate, PEM.
     #[serde(with = "optional")]
     pub key_file: Option<PathBuf>,
     /// `[otlp.destinations.<name>]`
     pub destinations: BTreeMap<String, DestinationKeys>,
-    /// Push is off whatever the keys say; the variable that says so.
+    /// The variable that disables push independently of the keys, if any.
     #[serde(skip)]
     pub stopped_by: Option<String>,
 }
@@ -86,9 +86,9 @@ impl Default for Otlp {
     }
 }
 
-/// What a further destination does differently; whatever is absent is that of `[otlp]`.
+/// Settings of a further destination; absent ones are inherited from `[otlp]`.
 ///
-/// An empty path means none at all, where an absent one is inherited.
+/// An empty path means none, while an absent one is inherited.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DestinationKeys {
@@ -111,7 +111,7 @@ pub struct DestinationKeys {
     pub queue_bytes: Option<ByteSize>,
     /// See [`Otlp::insecure`].
     pub insecure: Option<bool>,
-    /// Instead of [`Otlp::headers`], all of them.
+    /// Replaces [`Otlp::headers`] as a whole.
     #[serde(with = "optional_secrets")]
     pub headers: Option<BTreeMap<String, Secret>>,
     /// See [`Otlp::headers_file`].
@@ -124,7 +124,7 @@ pub struct DestinationKeys {
     pub key_file: Option<PathBuf>,
 }
 
-/// A destination with what it inherits, before it is known whether it is used.
+/// A destination with inherited settings, before it is known whether it is enabled.
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) enabled: bool,
@@ -133,7 +133,7 @@ pub(super) struct Resolved {
 }
 
 impl Config {
-    /// Where to push, everything inherited and resolved: `default` first, then by name. Empty if push is off.
+    /// Destinations with all settings inherited and resolved: `default` first, then by name. Empty if push is off.
     pub fn destinations(&self) -> Vec<Destination> {
         if self.otlp.stopped_by.is_some() {
             return Vec::new();

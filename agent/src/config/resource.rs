@@ -1,4 +1,4 @@
-//! Who speaks: what is found out about the agent and its host, and what the user says instead.
+//! Resource of the agent: detected attributes of the agent and its host, overridden by configured ones.
 
 use std::fs;
 
@@ -18,7 +18,8 @@ const PRODUCT: &str = "accelscope";
 /// `service.instance.id`).
 const INSTANCE_NAMESPACE: Uuid = uuid!("4d63009a-8d0f-11ee-aad7-4c796ed8e320");
 
-/// The agent's resource. What cannot be found out is left out; an empty value in `[resource]` leaves out what could.
+/// The agent's resource. Attributes that cannot be detected are absent; an empty value in `[resource]` removes a
+/// detected one.
 pub fn build(config: &Config, roots: &HostRoots) -> Resource {
     let mut resource = Resource::default();
     let machine_id = roots.machine_id();
@@ -62,7 +63,7 @@ fn text(config: &Config, key: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// In a container `uname` gives the pod's name, so there the host's own file and the node's name come first.
+/// In a container `uname` returns the pod's name, so there the host's own file and the node's name come first.
 fn host_name(config: &Config, roots: &HostRoots) -> Option<String> {
     let uname = || rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
     let file = || {
@@ -81,7 +82,7 @@ fn host_name(config: &Config, roots: &HostRoots) -> Option<String> {
         .filter(known)
 }
 
-/// By the names of `host.arch` (semantic conventions, host).
+/// Architecture by the values of `host.arch` (semantic conventions, host).
 fn arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

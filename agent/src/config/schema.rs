@@ -1,4 +1,4 @@
-//! Which keys there are, derived from the types, and which one somebody may have meant.
+//! The valid keys, derived from the types, and suggestions for misspelt ones.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use serde_json::Value;
 use super::layers::{KeyPath, Layer, Raw};
 use super::{Config, ConfigError, DestinationKeys};
 
-/// From this likeness on (0 to 1) a neighbour of the wrong key is what was meant.
+/// Least similarity (0 to 1) at which a valid key is suggested for an unknown one.
 const ALIKE: f64 = 0.6;
 
-/// What may stand at a place.
+/// Valid content of a place.
 #[derive(Debug)]
 pub(super) enum Shape {
     /// A value.
     Value,
     /// A table with known keys.
     Section(BTreeMap<String, Shape>),
-    /// A table with names of the user's choice, each holding the same.
+    /// A table with names chosen by the user and entries of one shape.
     Named(Box<Shape>),
-    /// A table with keys of the user's choice that may contain dots.
+    /// A table with keys chosen by the user, which may contain dots.
     Open,
 }
 
 impl Shape {
-    /// Of the whole configuration.
+    /// Shape of the whole configuration.
     pub(super) fn config(sources: Sources) -> Self {
         let mut root = Self::of(&serde_json::to_value(Config::default()).unwrap_or_default());
         let mut destination = Self::of(&serde_json::to_value(DestinationKeys::default()).unwrap_or_default());
@@ -62,7 +62,7 @@ impl Shape {
         }
     }
 
-    /// What stands under `name`, if that is a key here.
+    /// Shape of `name` below this one, if it is a valid key.
     pub(super) fn child(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Value => None,
@@ -72,7 +72,7 @@ impl Shape {
         }
     }
 
-    /// Splits `text` at its dots, as deep as there are tables; an open table takes what is left as one key.
+    /// Splits `text` at its dots, as deep as there are tables; an open table takes the rest as one key.
     pub(super) fn split(&self, text: &str) -> KeyPath {
         let mut path = KeyPath::new();
         let (mut shape, mut rest) = (Some(self), text);
@@ -88,7 +88,7 @@ impl Shape {
         path
     }
 
-    /// Every key with a value, `<name>` for names of the user's choice, `<key>` for his keys.
+    /// All keys of values, with `<name>` for names and `<key>` for keys chosen by the user.
     pub(super) fn keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
         self.collect("", &mut keys);
@@ -113,7 +113,7 @@ impl Shape {
         }
     }
 
-    /// Keeps what has a place here, and says of the rest what is wrong with it.
+    /// Returns the values with valid places and reports an error for each of the others.
     pub(super) fn check(&self, layer: Layer, errors: &mut Vec<ConfigError>) -> Layer {
         let mut refused: Vec<KeyPath> = Vec::new();
         let mut kept = Layer::new();
@@ -121,7 +121,7 @@ impl Shape {
             match self.place(&path, &leaf.raw) {
                 Ok(()) => kept.push((path, leaf)),
                 Err((depth, problem)) => {
-                    // One complaint for a whole table that is not known.
+                    // One error per unknown table.
                     let prefix = path[..depth].to_vec();
                     if !refused.contains(&prefix) || depth == path.len() {
                         errors.push(ConfigError {
@@ -137,7 +137,7 @@ impl Shape {
         kept
     }
 
-    /// The error is how many parts of the path it concerns, and what it is.
+    /// The error is the number of leading parts of the path that it concerns, and the problem.
     fn place(&self, path: &[String], raw: &Raw) -> Result<(), (usize, String)> {
         let mut shape = self;
         for (depth, part) in path.iter().enumerate() {

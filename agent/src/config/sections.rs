@@ -1,4 +1,4 @@
-//! The sections of the configuration. `deploy/agent.example.toml` explains each key to its user.
+//! Sections of the configuration. `deploy/agent.example.toml` documents each key for users.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,10 +13,10 @@ use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::source_settings::SourceSettings;
 use super::values::attribute_values;
 use accelscope_core::metric::AttributeValue;
-use accelscope_core::settings::text::{optional, text};
+use accelscope_core::settings::textual::{optional, text};
 use accelscope_export::compat::gpu_process_exporter::PidFormat;
 
-/// The whole configuration, valid when it came from [`load`](super::load).
+/// The whole configuration; validated if it was returned by [`load`](super::load).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -24,14 +24,14 @@ pub struct Config {
     pub log: Log,
     /// `[host]`
     pub host: Host,
-    /// The sections of the sources.
+    /// Sections of the sources.
     #[serde(skip)]
     pub sources: SourceSettings,
     /// `[http]`
     pub http: Http,
     /// `[otlp]`
     pub otlp: Otlp,
-    /// `[resource]`: attributes that replace or join what is found out.
+    /// `[resource]`: attributes that override or complement the detected ones.
     #[serde(with = "attribute_values")]
     pub resource: BTreeMap<String, AttributeValue>,
     /// `[attribution]`
@@ -46,15 +46,15 @@ pub struct Config {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Log {
-    /// Which lines are written.
+    /// Least severity of the lines.
     #[serde(with = "text")]
     pub level: LogLevel,
-    /// Their shape.
+    /// Format of the lines.
     #[serde(with = "text")]
     pub format: LogFormat,
 }
 
-/// Where the host is.
+/// Location of the host's file systems.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Host {
@@ -73,12 +73,12 @@ impl Default for Host {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Http {
-    /// Whether it listens.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// Where.
+    /// Address of the listener.
     #[serde(with = "text")]
     pub listen: SocketAddr,
-    /// Resource attributes that stand on every pulled series.
+    /// Resource attributes that are labels of every pulled series.
     pub resource_labels: Vec<String>,
 }
 
@@ -92,21 +92,21 @@ impl Default for Http {
     }
 }
 
-/// How finely activity is told apart.
+/// Granularity of attribution.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attribution {
-    /// A series for each process, where otherwise a container's processes share one.
+    /// One series for each process instead of one for all processes of a container.
     pub per_process: bool,
 }
 
-/// What a flood of names may cost.
+/// Cardinality limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Series of one instrument; what exceeds it goes into one overflow series.
+    /// Series of one instrument; further ones are merged into one overflow series.
     pub series_per_instrument: usize,
-    /// Series of all instruments together.
+    /// Series of all instruments.
     pub series: usize,
 }
 
@@ -119,11 +119,11 @@ impl Default for Limits {
     }
 }
 
-/// Views that stand in for other exporters.
+/// Compatibility views that replace other exporters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Compat {
-    /// Directory or file that gets the series of `gpu_process_exporter` for node-exporter; none by default.
+    /// Directory or file for the series of `gpu_process_exporter`, read by node-exporter; none by default.
     #[serde(with = "optional")]
     pub textfile: Option<PathBuf>,
     /// `[compat.hailo_exporter]`
@@ -136,13 +136,13 @@ pub struct Compat {
     pub k8s_monitor: K8sMonitor,
 }
 
-/// The replaced Ascend collector, which wrote a node annotation.
+/// Replacement of the Ascend collector that wrote a node annotation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct K8sMonitor {
     /// Whether the annotation is written.
     pub annotation: bool,
-    /// Shortest time between two writes of different values.
+    /// Least time between two writes of different values.
     #[serde(with = "text")]
     pub interval: Duration,
 }
@@ -160,7 +160,7 @@ impl Default for K8sMonitor {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CompatView {
-    /// Where it listens; nowhere by default.
+    /// Address of the listener; none by default.
     #[serde(with = "optional")]
     pub listen: Option<SocketAddr>,
 }
@@ -169,16 +169,16 @@ pub struct CompatView {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GpuProcessExporter {
-    /// Where it listens; nowhere by default.
+    /// Address of the listener; none by default.
     #[serde(with = "optional")]
     pub listen: Option<SocketAddr>,
-    /// How its label `pid` is written, in the text file too.
+    /// Format of the label `pid`, in the text file too.
     #[serde(with = "text")]
     pub pid_format: PidFormat,
 }
 
 impl Config {
-    /// Every address that is listened on, with its key.
+    /// All addresses of listeners, with their keys.
     pub fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {
         let compat = &self.compat;
         let all = [

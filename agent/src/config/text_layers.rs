@@ -1,11 +1,11 @@
-//! `--set` and `ACCELSCOPE__...`: sources that know text alone.
+//! Layers of `--set` and `ACCELSCOPE__...`: sources with text values only.
 
 use super::headers;
 use super::layers::{KeyPath, Layer, Leaf, Merged, Raw};
 use super::schema::Shape;
 use super::{ConfigError, Environment, Origin};
 
-/// Two underscores follow, so that what Kubernetes sets for a Service named `accelscope` never matches.
+/// Two underscores follow, so that variables of a Kubernetes Service named `accelscope` never match.
 const PREFIX: &str = "ACCELSCOPE__";
 
 /// The layer of `--set SECTION.KEY=VALUE`.
@@ -27,7 +27,7 @@ pub(super) fn flags(sets: &[String], shape: &Shape, errors: &mut Vec<ConfigError
     layer
 }
 
-/// The layer of `ACCELSCOPE__SECTION__KEY`; names that lower layers chose are met whatever their case.
+/// The layer of `ACCELSCOPE__SECTION__KEY`; names from lower layers match in upper or lower case.
 pub(super) fn variables(env: &Environment, shape: &Shape, lower: &Merged) -> Layer {
     let mut layer = Layer::new();
     for (name, value) in env.starting_with(PREFIX) {
@@ -77,7 +77,7 @@ fn variable_path(name: &str, shape: &Shape, lower: &Merged) -> KeyPath {
     path
 }
 
-/// The name as a lower layer wrote it, where case and the choice of `-` or `_` are all that differs.
+/// The name as a lower layer has it, if only case and the choice of `-` or `_` differ.
 fn known(path: &[String], name: String, lower: &Merged) -> String {
     let folded = |name: &str| name.to_lowercase().replace('-', "_");
     let found = lower

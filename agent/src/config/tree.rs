@@ -1,4 +1,4 @@
-//! The merged values as something serde can read, in which text from variables and flags becomes what a field wants.
+//! The merged values as a serde deserializer, which converts text from variables and flags to the type of its field.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ impl<'a> IntoDeserializer<'a, Error> for Node<'a> {
     }
 }
 
-/// A list that was written as it would be in the file.
+/// A list in the syntax of the file.
 fn as_in_the_file(text: &str) -> Result<Vec<String>, String> {
     #[derive(serde::Deserialize)]
     struct Line {

@@ -1,4 +1,4 @@
-//! What types alone cannot tell: ranges, and keys that contradict one another.
+//! Checks beyond types: ranges, and keys that contradict one another.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,12 +13,12 @@ use super::otlp::{DEFAULT, Resolved};
 use super::{Config, ConfigError, Origin};
 use accelscope_export::otlp::Protocol;
 
-/// The replaced collector's interval, which nobody may go below.
+/// Shortest annotation interval: that of the replaced collector.
 const SHORTEST_ANNOTATION: Duration = Duration::from_secs(3);
-/// What an API server bears from many nodes.
+/// Annotation interval below which many nodes overload an API server.
 const KIND_ANNOTATION: Duration = Duration::from_secs(30);
 
-/// Headers that the sender writes itself.
+/// Headers that the sender sets itself.
 const OWN_HEADERS: [&str; 6] = [
     "content-type",
     "content-length",
@@ -28,7 +28,7 @@ const OWN_HEADERS: [&str; 6] = [
     "te",
 ];
 
-/// Collects faults and doubts with the origin of the key concerned.
+/// Collects errors and warnings with the origin of the key concerned.
 pub(super) struct Validation<'a> {
     pub(super) merged: &'a Merged,
     pub(super) errors: &'a mut Vec<ConfigError>,
@@ -40,7 +40,7 @@ fn path(parts: &[&str]) -> KeyPath {
 }
 
 impl Validation<'_> {
-    /// All of it.
+    /// Performs all checks.
     pub(super) fn run(&mut self, config: &Config, sources: Sources) {
         for source in sources {
             self.source(config, source, sources);

@@ -1,4 +1,4 @@
-//! Tables with free keys: headers and resource attributes.
+//! Tables with arbitrary keys: headers and resource attributes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use accelscope_core::metric::AttributeValue;
 use accelscope_export::otlp::Secret;
 
-/// Headers: read as they are, shown without their values.
+/// Headers, serialized without their values.
 pub(super) mod secrets {
     use super::{BTreeMap, Deserialize, Deserializer, Secret, SecretText, Serialize, Serializer};
 
@@ -30,7 +30,7 @@ pub(super) mod secrets {
     }
 }
 
-/// The same where absence means inheritance.
+/// The same, inherited if absent.
 pub(super) mod optional_secrets {
     use super::{BTreeMap, Deserializer, Secret, Serializer, secrets};
 
@@ -51,7 +51,7 @@ struct SecretText(String);
 
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // serde's own error would show the value.
+        // serde's own error would contain the value.
         String::deserialize(deserializer)
             .map(Self)
             .map_err(|_| de::Error::custom("a header's value must be text in quotes"))

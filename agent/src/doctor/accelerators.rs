@@ -1,11 +1,11 @@
-//! What each source finds out about what it reads.
+//! Findings of the sources.
 
 use crate::config::Config;
 use accelscope_core::sampler::{Finding, Level};
 use accelscope_core::settings::Enabled;
 use accelscope_core::source::{Context, Descriptor};
 
-/// The findings of all sources; that none of them has accelerators to read is a failure.
+/// Findings of all sources; it is a failure if none of them has accelerators.
 pub(super) fn accelerators(config: &Config, context: &Context) -> Vec<Finding> {
     let (vendors, others): (Vec<&Descriptor>, Vec<&Descriptor>) =
         context.sources.iter().partition(|source| source.reads_accelerators);
@@ -22,7 +22,7 @@ pub(super) fn accelerators(config: &Config, context: &Context) -> Vec<Finding> {
     found
 }
 
-/// The findings of at least that level that may be looked for beside running samplers.
+/// Findings of at least level `least` from sources that can be examined beside running samplers.
 pub fn while_running(config: &Config, context: &Context, least: Level) -> Vec<Finding> {
     let enabled = |source: &&&Descriptor| config.sources.enabled(source) != Enabled::False;
     let sources = context.sources.iter().filter(|source| source.explains_from_files);
@@ -46,7 +46,7 @@ fn findings(source: &Descriptor, config: &Config, context: &Context) -> Vec<Find
         return vec![Finding::nothing(name, "is switched off").with_remedy(format!("set {name}.enabled to auto"))];
     }
     let mut findings = (source.explain)(&*settings, context);
-    // What is required has to be there.
+    // A source that is required must have accelerators.
     for finding in findings.iter_mut().filter(|_| settings.enabled() == Enabled::True) {
         if finding.level == Level::Nothing {
             finding.level = Level::Fail;

@@ -1,4 +1,4 @@
-//! What the doctor looks at. Nothing here changes anything or opens a device node.
+//! Checks of the doctor. They change nothing and open no device node.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -16,13 +16,13 @@ use accelscope_export::compat;
 use accelscope_export::otlp::Destination;
 use accelscope_pipeline::attribution::name_sources;
 
-/// Processes that are tried; more would say the same.
+/// Limit of examined processes; more would give the same result.
 const MOST_PROCESSES: usize = 2_000;
 const CONNECT: Duration = Duration::from_secs(2);
-/// Addresses of one name that are tried.
+/// Limit of addresses that are tried for one name.
 const MOST_ADDRESSES: usize = 4;
 
-/// Looks at everything that the configuration needs.
+/// Checks everything that the configuration requires.
 pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
     let roots = &context.roots;
     let mut findings = vec![host(roots), processes(roots)];
@@ -85,7 +85,7 @@ fn processes(roots: &HostRoots) -> Finding {
     )
 }
 
-/// Whether its files or its view of the file system are forbidden. What has ended meanwhile is not.
+/// Whether access to its files or its view of the file system is denied. Processes that have ended are not.
 fn is_closed(processes: &Processes, pid: u32) -> bool {
     let denied = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
     let files = std::fs::read_dir(processes.path(pid, "fd")).map(drop);
@@ -137,7 +137,7 @@ fn destination(destination: &Destination) -> Finding {
     }
 }
 
-/// To the first address that takes it: `localhost` is two, and a receiver often listens on one of them.
+/// Connects to the first address that accepts: `localhost` has two, and a receiver often listens on one of them.
 fn connect(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<TcpStream> {
     let mut failed = std::io::Error::other("the name has no address");
     for address in addresses.take(MOST_ADDRESSES) {

@@ -1,4 +1,4 @@
-//! `agent doctor`: what was found, what is missing, and how to mend it.
+//! `agent doctor`: findings on this machine, with remedies.
 
 mod accelerators;
 mod checks;

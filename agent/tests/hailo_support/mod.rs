@@ -16,7 +16,7 @@ use prost::Message;
 
 const NODE: &str = "node";
 
-/// How long anything may take before the test fails.
+/// Time limit of every wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Of this process alone: other tests of the machine hold `/dev/full` open too.
@@ -24,7 +24,7 @@ pub(crate) fn address() -> String {
     format!("{:04x}:01:00.0", std::process::id() & 0xffff)
 }
 
-/// A host: `/sys` of its own with one device whose number is that of `/dev/full`, the real `/proc` and `/tmp`.
+/// A host: a `/sys` of its own with one device with the number of `/dev/full`, the real `/proc` and `/tmp`.
 pub(crate) struct Host {
     root: tempfile::TempDir,
     pub(crate) tmp: tempfile::TempDir,
@@ -87,7 +87,7 @@ impl Host {
     }
 }
 
-/// What a run of the agent would see.
+/// The points that one run of the agent would read.
 pub(crate) struct Run {
     pub(crate) sampler: Sampler,
     pub(crate) batches: Vec<Batch>,
@@ -102,7 +102,7 @@ impl Run {
         self.batches.last().map_or(&[], |batch| &batch.points)
     }
 
-    /// Runs, woken as the agent would be, until the newest batch is as wanted.
+    /// Runs the sampler on its wakeups until the newest batch satisfies the condition.
     pub(crate) fn until(&mut self, what: &str, wanted: impl Fn(&[Point]) -> bool) -> Duration {
         let begun = Instant::now();
         loop {
@@ -121,7 +121,7 @@ impl Run {
     }
 }
 
-/// A process that does nothing but be there.
+/// An idle process.
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {

@@ -1,4 +1,4 @@
-//! The process that calls.
+//! The process that makes the calls.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-/// The device whose calls are watched.
+/// The watched device.
 pub(crate) const DEVICE: &str = "/dev/full";
 
-/// `call GROUPS THREADS GOOD BAD`: joins the control groups (paths separated by commas) and makes so many calls on each of
-/// its threads; `park THREADS SHORT`: so many calls that do not return before a line comes, and so many short ones.
+/// `call GROUPS THREADS GOOD BAD`: joins the control groups (paths separated by commas) and makes that many calls on
+/// each of its threads. `park THREADS SHORT`: that many calls that do not return before a line arrives, and that many
+/// short ones.
 pub(crate) fn play(role: &str, arguments: &[String]) {
     match (role, arguments) {
         ("call", [groups, threads, good, bad]) => {
@@ -25,19 +26,19 @@ pub(crate) fn play(role: &str, arguments: &[String]) {
 }
 
 fn good(device: &File) {
-    // Every descriptor takes it, whatever the driver.
+    // Implemented for every descriptor, independently of the driver.
     rustix::io::ioctl_fioclex(device).unwrap();
 }
 
 fn bad(device: &File) {
-    // No terminal.
+    // Fails: the device is no terminal.
     assert_eq!(
         rustix::termios::tcgetwinsize(device).unwrap_err(),
         rustix::io::Errno::NOTTY
     );
 }
 
-/// With no number of good calls given (0), as many as fit into four seconds; says how many there were.
+/// With `wanted` 0, as many good calls as fit into four seconds; prints their number.
 fn call(threads: usize, wanted: u64, failing: u64) {
     let device = File::options().read(true).write(true).open(DEVICE).unwrap();
     let begin = Barrier::new(threads);
@@ -66,7 +67,7 @@ fn call(threads: usize, wanted: u64, failing: u64) {
     println!("{made} {failed}");
 }
 
-/// Calls whose argument the kernel cannot read before somebody fills the page that it lies in.
+/// Calls with an argument that the kernel cannot read until its page is filled.
 fn park(threads: usize, short: u64) {
     let page = held_page::HeldPage::new();
     let device = File::open(DEVICE).unwrap();
@@ -95,7 +96,7 @@ mod held_page {
     const UFFDIO_ZEROPAGE: libc::c_ulong = 0xc020_aa04;
     const REGISTER_MISSING: u64 = 1;
 
-    /// A page that nobody can read before it is filled.
+    /// A page that cannot be read before it is filled.
     pub(super) struct HeldPage {
         faults: OwnedFd,
         address: usize,

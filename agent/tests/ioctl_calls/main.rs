@@ -1,7 +1,7 @@
-//! Calls to a watched device as the kernel sees them: how many, how they ended, how long they took, and whose they were.
+//! Calls to a watched device as the kernel sees them: number, result, duration, and owner.
 //!
-//! This program is its own caller: started with `call` or `park` it plays the process that uses an accelerator. The device
-//! is `/dev/full`, which every machine has.
+//! This program is its own caller: started with `call` or `park` it acts as the process that uses an accelerator. The
+//! device is `/dev/full`, which every machine has.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -40,7 +40,7 @@ fn main() {
         ),
     ];
     let mut options = Arguments::from_args();
-    // They watch one device.
+    // The tests watch the same device.
     options.test_threads = Some(1);
     let trial = |(name, test): (&str, fn())| {
         Trial::test(name, move || {

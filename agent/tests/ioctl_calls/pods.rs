@@ -1,9 +1,9 @@
-//! Pods of this machine: a control group that is named like a container's, and the bundle that names it.
+//! Pods of this machine: a control group with the name of a container's, and the bundle that has its names.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// In which hierarchy a pod's group is.
+/// Hierarchy of a pod's group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
     One,
@@ -37,7 +37,7 @@ impl Version {
 }
 
 impl Pod {
-    /// As containerd makes one: the bundle first. Nothing where there is no such hierarchy.
+    /// Creates one in containerd's order: the bundle first. `None` if there is no such hierarchy.
     pub(crate) fn new(version: Version) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -65,20 +65,20 @@ impl Pod {
         Some(Self { name, group, bundle })
     }
 
-    /// As a pod goes: its groups, and what names it. Fails while a process is in it.
+    /// Removes the pod: its groups, then its bundle. Fails while a process is in it.
     pub(crate) fn remove(&self) {
         self.remove_groups();
         self.forget();
     }
 
-    /// What names it is there for a while still.
+    /// The bundle outlives the groups for a while.
     pub(crate) fn remove_groups(&self) {
         std::fs::remove_dir(&self.group).unwrap();
     }
 
     fn forget(&self) {
         std::fs::remove_dir(&self.group).ok();
-        // Its pod, and whatever is above as long as that is empty.
+        // The pod's group, and those above it as long as they are empty.
         let above = self.group.ancestors().skip(1);
         for directory in above.take_while(|directory| directory.to_string_lossy().contains("kubepods")) {
             std::fs::remove_dir(directory).ok();

@@ -1,4 +1,4 @@
-//! A running agent and what it says.
+//! A running agent and its output.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -20,7 +20,7 @@ pub(crate) struct Agent {
     decreased: Arc<Mutex<Vec<String>>>,
 }
 
-/// The agent's command without its format; only the sampler of calls runs.
+/// The agent's command without its output format; only the ioctl sampler runs.
 pub(crate) fn command(program: &str, more: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("NO_COLOR", "1").arg("--stdout").args(more);
@@ -36,7 +36,7 @@ pub(crate) fn command(program: &str, more: &[&str]) -> Command {
 }
 
 impl Agent {
-    /// Started, and watching the device. Nothing where this machine does not let it see calls.
+    /// Starts the agent and waits until it watches the device. `None` if this machine does not allow tracing.
     pub(crate) fn start(more: &[&str]) -> Option<Self> {
         let agent = Self::of(command(env!("CARGO_BIN_EXE_agent"), more));
         let watches = |hook: &Value| {
@@ -78,7 +78,7 @@ impl Agent {
         self.child.id()
     }
 
-    /// Lines of its log.
+    /// Lines of the agent's log.
     pub(crate) fn errors(&self) -> Vec<String> {
         self.errors.lock().unwrap().clone()
     }
@@ -93,7 +93,7 @@ impl Agent {
             .collect()
     }
 
-    /// The sum of the series of that name with these attributes; none of a key where its value is empty.
+    /// Sum of the series of that name with these attributes; an empty value means that the key is absent.
     pub(crate) fn sum(&self, name: &str, attributes: &[(&str, &str)]) -> f64 {
         self.matching(name, attributes)
             .iter()
@@ -126,7 +126,7 @@ impl Agent {
         }
     }
 
-    /// Waits until it has handed on so many readings more.
+    /// Waits until the agent has published that many more readings.
     pub(crate) fn readings(&self, more: usize) {
         let mut times = std::collections::BTreeSet::new();
         self.wait("more readings", |agent| {
@@ -136,7 +136,7 @@ impl Agent {
         });
     }
 
-    /// Counters that ever shrank.
+    /// Counters that have decreased.
     pub(crate) fn decreased(&self) -> Vec<String> {
         self.decreased.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! What a user sees.
+//! Published values of calls.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +15,7 @@ use crate::seen::{Agent, command};
 const CALLS: &str = "accel.ioctl.calls";
 const DURATION: &str = "accel.ioctl.duration";
 
-/// Says that a test could not be made; fails where that is demanded.
+/// Prints that a test was skipped; fails if skipping is forbidden.
 pub(crate) fn skip(feature: &str, why: &str) {
     let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
     assert!(
@@ -31,7 +31,7 @@ fn caller(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs to its end. How many calls it says that it made: good ones and bad ones.
+/// Runs a caller to its end. Returns the numbers of calls that it reports: good and bad ones.
 fn call(groups: &[&Pod], threads: u32, good: u32, bad: u32) -> (f64, f64) {
     let groups: Vec<_> = groups.iter().map(|pod| pod.group.to_str().unwrap()).collect();
     let numbers = [threads, good, bad].map(|number| number.to_string());
@@ -101,7 +101,7 @@ fn pod(version: Version) {
     plausible(&durations[0], good + bad, 4.0 * wall);
 }
 
-/// So many calls, each of which took some time, and together no more than the threads had.
+/// Checks the count of durations, each above zero, with a sum of at most the threads' time.
 fn plausible(histogram: &Value, count: f64, most: f64) {
     assert_eq!(histogram["count"].as_f64(), Some(count));
     let buckets: Vec<u64> = histogram["buckets"]
@@ -120,7 +120,7 @@ fn plausible(histogram: &Value, count: f64, most: f64) {
     assert_eq!(buckets.iter().sum::<u64>() as f64, count);
     let sum = histogram["sum"].as_f64().unwrap();
     assert!(sum > count * 1e-9 && sum < most, "{histogram}");
-    // The sum lies between what the buckets' ends allow.
+    // The sum is within the limits given by the bounds of the buckets.
     let least: f64 = buckets
         .iter()
         .zip(std::iter::once(&0.0).chain(&bounds))
@@ -142,7 +142,7 @@ pub(crate) fn short_lived() {
     }
     for (at, pod) in pods.iter().enumerate() {
         for round in 0..20 {
-            // Pods last longer than the agent takes to see them, if not than a drain's period.
+            // Pods live longer than the agent needs to notice them, but possibly shorter than a drain's period.
             if round == 19 {
                 agent.wait("the pod to be seen", |agent| {
                     (agent.sum(CALLS, &[("k8s.pod.name", &pod.name)]) > 0.0).then_some(())
@@ -158,7 +158,7 @@ pub(crate) fn short_lived() {
                 assert!(child.wait().unwrap().success());
             }
         }
-        // Half of them are gone at once, and with them what names them.
+        // Half of them are removed at once, with their bundles.
         if at % 4 < 2 {
             pod.remove();
         }
@@ -202,7 +202,7 @@ pub(crate) fn exact() {
     assert_eq!(agent.decreased(), [""; 0]);
 }
 
-/// Of this program: others may call the same device.
+/// Only calls of this program: others may call the same device.
 fn executable() -> String {
     let executable = std::env::current_exe().unwrap();
     executable.file_name().unwrap().to_str().unwrap().to_owned()
@@ -299,7 +299,7 @@ pub(crate) fn quiet() {
 }
 
 pub(crate) fn once() {
-    // It is there to be counted whenever the window is.
+    // It exists during the whole window.
     let mut busy = caller(&["call", "", "1", "0", "0"]).spawn().unwrap();
     let output = command(env!("CARGO_BIN_EXE_agent"), &["--once"]).output().unwrap();
     busy.wait().unwrap();
@@ -325,12 +325,12 @@ pub(crate) fn once() {
 }
 
 pub(crate) fn unprivileged() {
-    /// `nobody`.
+    /// User id of `nobody`.
     const NOBODY: u32 = 65534;
     if !rustix::process::geteuid().is_root() {
         return skip("root", "only root can become another user");
     }
-    // Where it may be read by everybody.
+    // A place that every user may read.
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let program = folder.path().join("agent");

@@ -1,4 +1,4 @@
-//! etcd and kube-apiserver on loopback, and who speaks to them.
+//! etcd and kube-apiserver on loopback, and their clients.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 /// Folder with the programs etcd, kube-apiserver and kubectl; `cargo xtask tools --export` names one.
 const PROGRAMS: &str = "ACCELSCOPE_KUBE";
 
-/// The folder, or none after saying so.
+/// The folder; `None`, with a message, if there is none.
 #[expect(
     clippy::print_stderr,
     reason = "whoever runs the tests must see that one did not run"
@@ -41,7 +41,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Ready for requests.
+    /// Starts it and waits until it is ready for requests.
     pub(crate) fn start(programs: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [api, client, peer] = [(); 3].map(|()| free_port());
@@ -138,7 +138,7 @@ impl Cluster {
         }
     }
 
-    /// As the cluster's administrator.
+    /// kubectl as the cluster's administrator.
     fn kubectl(&self, arguments: &[&str]) -> Output {
         let option = |flag: &str, name: &str| format!("--{flag}={}", self.path(name).display());
         Command::new(self.programs.join("kubectl"))
@@ -165,7 +165,7 @@ impl Cluster {
         self.admin(&["apply", "-f", &path.display().to_string()]);
     }
 
-    /// Whoever has the token in that file.
+    /// Client with the token in that file.
     pub(crate) fn bearer(&self, token_file: &Path) -> Bearer {
         let mut config = Config::new(self.url.parse().unwrap());
         config.root_cert_file = Some(self.path("ca.crt"));

@@ -1,4 +1,4 @@
-//! The node annotation, its role and its admission policy at a real API server.
+//! The node annotation, its role and its admission policy with a real API server.
 #![cfg(feature = "k8s-annotation")]
 #![allow(clippy::unwrap_used, reason = "a peer that cannot be set up is a failed test")]
 
@@ -29,7 +29,7 @@ static TEMPERATURE: Instrument = Instrument {
     stability: Stability::Development,
 };
 
-/// One chip, as warm as ever.
+/// One chip of constant temperature.
 #[derive(Default)]
 struct Chip(Resource);
 
@@ -100,7 +100,7 @@ async fn until_enforced(agent: &Bearer) {
     }
 }
 
-/// What the policy forbids of the agent's own node.
+/// Changes to the agent's own node that the policy forbids.
 fn forbidden() -> Vec<(&'static str, Json)> {
     let with = |mut patch: Json| {
         patch["metadata"]["annotations"][KEY] = "{}".into();
@@ -148,7 +148,7 @@ fn forbidden() -> Vec<(&'static str, Json)> {
 async fn the_account_may_change_this_annotation_of_its_own_node_and_nothing_else() {
     let Some(programs) = cluster::programs() else { return };
     let cluster = Cluster::start(programs);
-    // The namespace has to be there before a request for what is in it can be judged.
+    // The namespace must exist before a request for its content can be judged.
     let overlay = manifests::overlay(&cluster, &["k8s-monitor-annotation"]);
     cluster.admin(&["apply", "--validate=strict", "-k", &overlay]);
     manifests::every_component_gives_what_it_says(&cluster);

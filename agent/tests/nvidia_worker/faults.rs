@@ -1,4 +1,4 @@
-//! What is told while something does not work.
+//! Published values during failures.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn a_reading_that_hangs_costs_one_topic_of_one_gpu() {
     assert!(error.contains("ecc") && error.contains(&uuid(0)), "{error}");
     close(value(&points, "hw.power", 0, &[]), 250.0);
     close(value(&points, "hw.power", 1, &[]), 250.001);
-    // Without a rest: the next process leaves alone what hung.
+    // Without a pause: the next process skips the call that hung.
     let points = until_sampled(&mut worker, |points| {
         value(points, "nvidia.ecc.enabled", 1, &[]).is_some()
     });
@@ -146,7 +146,7 @@ fn a_driver_that_is_replaced_underneath_is_found_again() {
     let points = until_sampled(&mut worker, |points| value(points, "hw.power", 0, &[]).is_some());
     let second = energy(&points);
     assert_eq!(second.start, first.start, "it went on");
-    // And here the GPU began to count anew.
+    // Here the GPU's counters restarted as well.
     fake.change(|state| {
         state["generation"] = json!(3);
         state["devices"][0]["values"]["nvmlDeviceGetTotalEnergyConsumption"] = json!(1500);

@@ -1,4 +1,4 @@
-//! NVML in a worker: the values, and whatever a vendor's library, driver or GPU can do wrong.
+//! NVML in a worker: the values, and every fault of a vendor's library, driver or GPU.
 #![cfg(feature = "nvidia")]
 // The state of a GPU is one long `json!`.
 #![recursion_limit = "256"]
@@ -21,14 +21,14 @@ use accelscope_nvidia::{Launch, Settings, sampler};
 use nvml_support::{Fake, uuid};
 
 const LONG: Duration = Duration::from_secs(60);
-/// What a hang may cost in a test that provokes one: more than a reading takes on a busy machine.
+/// Time limit of a call in tests that provoke a hang: more than a reading takes on a busy machine.
 const SHORT: Duration = Duration::from_secs(6);
 
 fn worker(fake: &Fake, patience: Duration) -> WorkerSampler {
     resting(fake, patience, Duration::from_mins(1))
 }
 
-/// One that leaves alone what hung or crashed for so long.
+/// A worker that skips calls that hung or crashed for this long.
 fn resting(fake: &Fake, patience: Duration, rest: Duration) -> WorkerSampler {
     let settings = Settings {
         library: Some(fake.library()),
@@ -58,7 +58,7 @@ fn sampled(worker: &mut WorkerSampler) -> Vec<Point> {
     points
 }
 
-/// The worker may rest after a failure: asked again until it samples.
+/// The worker may pause after a failure: repeated until it samples.
 fn until_sampled(worker: &mut WorkerSampler, is_it: impl Fn(&[Point]) -> bool) -> Vec<Point> {
     let until = Instant::now() + LONG;
     loop {
@@ -71,7 +71,7 @@ fn until_sampled(worker: &mut WorkerSampler, is_it: impl Fn(&[Point]) -> bool) -
     }
 }
 
-/// The value of the one series of that GPU that has these attributes.
+/// Value of the only series of that GPU with these attributes.
 fn value(points: &[Point], name: &str, gpu: usize, more: &[(&str, &str)]) -> Option<f64> {
     find(points, name, gpu, more).and_then(|point| point.value.as_f64())
 }

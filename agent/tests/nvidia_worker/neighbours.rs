@@ -1,4 +1,4 @@
-//! What a library that hangs or crashes costs the other samplers.
+//! Effect of a library that hangs or crashes on the other samplers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use serde_json::json;
 use super::LONG;
 use super::nvml_support::{Fake, h100};
 
-/// How long a hanging NVML is waited for: far longer than a busy machine may keep a thread from running.
+/// Time limit of a hanging NVML: far longer than a busy machine may keep a thread from running.
 const HANG: Duration = Duration::from_secs(8);
 
 /// Another sampler, with a short period.
@@ -48,8 +48,8 @@ impl Sampler for Neighbour {
     }
 }
 
-/// Runs the sampler beside another until it has failed and then, when `mend` has been called, works: how often the other
-/// ran until the failure was known, and its longest pause in milliseconds.
+/// Runs the sampler beside another until it has failed and, after the call of `mend`, works. Returns how often the
+/// other ran until the failure was known, and its longest pause in milliseconds.
 fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
     let settings = Settings {
         library: Some(fake.library()),

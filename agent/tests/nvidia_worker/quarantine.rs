@@ -1,4 +1,4 @@
-//! What hangs or crashes again and again is left alone, and costs the others next to nothing.
+//! Quarantine of calls that hang or crash repeatedly, at almost no cost for the other samplers.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::nvml_support::{Fake, h100, uuid};
 use super::{LONG, SHORT, close, find, resting, run, sampled, until_sampled, value, worker};
 
-/// Everything that is asked of a GPU with the handle that one has of it.
+/// Every function that is called with a GPU's existing handle.
 fn everything() -> Value {
     let h100 = h100(0);
     let named = h100["values"].as_object().unwrap().keys().cloned();
@@ -39,7 +39,7 @@ fn is_fresh(points: &[Point], gpu: usize, since: Timestamp) -> bool {
     find(points, "hw.power", gpu, &[]).is_some_and(|point| point.time >= since)
 }
 
-/// The next run that is no rest after a failure, with the time of its begin.
+/// The next run that is not a pause after a failure, with its start time.
 fn next(worker: &mut WorkerSampler) -> (Timestamp, Outcome, Vec<Point>) {
     let until = Instant::now() + LONG;
     loop {
@@ -67,7 +67,7 @@ fn a_gpu_that_can_be_found_and_then_hangs_costs_the_others_one_sample() {
     costs_the_others_one_sample(hang);
 }
 
-/// While the second of three GPUs hangs in these functions.
+/// Runs while the second of three GPUs hangs in these functions.
 fn costs_the_others_one_sample(hang: Value) {
     let mut fake = Fake::new(vec![h100(0), h100(1), h100(2)]);
     let mut worker = worker(&fake, SHORT);
@@ -90,7 +90,7 @@ fn costs_the_others_one_sample(hang: Value) {
         missed[0] <= 1 && missed[2] <= 1,
         "{missed:?} of {runs} runs were missed"
     );
-    // It is told that it is left alone; nothing of it has a number.
+    // Its suspension is published, and no value of it.
     let of = |name: &str, more: &[(&str, &str)]| value(&points, name, 1, more);
     let suspended = [("nvidia.topic", "all"), ("error.type", "hung")];
     close(of("nvidia.reading.suspended", &suspended), 1.0);
@@ -111,7 +111,7 @@ fn what_is_tried_again_is_tried_after_all_else_and_comes_back_when_it_works() {
     let mut fake = Fake::new(vec![h100(0), h100(1)]);
     let mut worker = resting(&fake, SHORT, Duration::from_secs(1));
     until_sampled(&mut worker, |points| !points.is_empty());
-    // The first GPU's second topic: all else would have to wait for it.
+    // The first GPU's second topic: the remaining ones would wait for it.
     let hang = json!({"nvmlDeviceGetUtilizationRates": "forever"});
     fake.change(|state| state["devices"][0]["hang"] = hang);
     let (_, outcome, _) = next(&mut worker);
@@ -157,7 +157,7 @@ fn a_topic_that_crashes_is_left_alone_and_all_else_is_read() {
     close(value(&points, "nvidia.reading.suspended", 1, &suspended), 1.0);
     assert_eq!(value(&points, "nvidia.ecc.enabled", 1, &[]), None);
     close(value(&points, "nvidia.ecc.enabled", 0, &[]), 1.0);
-    // With the second GPU it is the library: no third one is risked.
+    // After a second GPU the library itself counts as faulty: no third GPU is tried.
     fake.change(|state| state["crash"] = crash);
     assert!(matches!(next(&mut worker).1, Outcome::Retry(_)));
     let (_, outcome, points) = next(&mut worker);

@@ -1,4 +1,4 @@
-//! What is read of a GPU that works.
+//! Values of a GPU that works.
 
 use accelscope_core::metric::{Point, Value};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::nvml_support::{Fake, GIB, h100};
 use super::{LONG, close, find, sampled, value, worker};
 
-/// Two GPUs, and what the second tells.
+/// Points of the second of two GPUs.
 fn told() -> Vec<Point> {
     let mut fake = Fake::new(vec![h100(0), h100(1)]);
     fake.change(|state| {
@@ -95,7 +95,7 @@ fn every_link_is_found_and_a_driver_that_knows_fewer_tells_of_those() {
                 state["devices"][gpu]["fields"][format!("165/{link}")] = json!({"type": 1, "value": it});
             }
         }
-        // It refuses any call that names another.
+        // The library refuses a call with any other.
         state["devices"][1]["links"] = json!(18);
     });
     let mut worker = worker(&fake, LONG);
@@ -219,7 +219,7 @@ fn sentinels_and_failures_are_absent_and_cost_nothing_else() {
 #[test]
 fn what_is_not_supported_is_asked_once() {
     let mut fake = Fake::new(vec![h100(0)]);
-    // As drivers answer of a unit that they do not know.
+    // As drivers answer for a unit that they do not support.
     fake.change(|state| state["devices"][0]["fail"] = json!({"nvmlDeviceGetOfaUtilization": 2}));
     fake.record_calls();
     let mut worker = worker(&fake, LONG);

@@ -20,12 +20,12 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// A library that knows these devices.
+    /// A library with these devices.
     pub(crate) fn new(devices: Vec<Value>) -> Self {
         Self::without(&[], devices)
     }
 
-    /// One that lacks these functions: their names are others in its table of symbols.
+    /// A copy that lacks these functions: their names in its symbol table are replaced.
     pub(crate) fn without(functions: &[&str], devices: Vec<Value>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         copy_library(
@@ -58,13 +58,13 @@ impl Fake {
         self.directory.path()
     }
 
-    /// Changes the state, at once and whole.
+    /// Changes the state atomically.
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Value)) {
         change(&mut self.state);
         self.write();
     }
 
-    /// From now on every call is written down.
+    /// From now on every call is recorded.
     pub(crate) fn record_calls(&self) {
         std::fs::write(self.beside("calls"), "").unwrap();
     }
@@ -110,7 +110,7 @@ pub(crate) fn uuid(index: usize) -> String {
     format!("GPU-00000000-1111-2222-3333-{index:012}")
 }
 
-/// A GPU of the H100's kind on which nothing runs; every value of it differs from every other's.
+/// An idle GPU like an H100; every value of it differs from every other.
 pub(crate) fn h100(index: usize) -> Value {
     let seed = index as u64;
     let identity = json!({

@@ -1,4 +1,4 @@
-//! The worker that reads the fake, and what it tells.
+//! The worker that reads the fake, and its points.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -41,7 +41,7 @@ impl Worker {
         Points(batches.into_iter().flat_map(|batch| batch.points).collect())
     }
 
-    /// The first that works: the worker may rest after a failure, or be slow.
+    /// The first successful reading: the worker may pause after a failure, or be slow.
     pub(crate) fn read_at_last(&mut self) -> Points {
         let until = Instant::now() + Duration::from_secs(60);
         loop {
@@ -56,7 +56,7 @@ impl Worker {
     }
 }
 
-/// Everything that one reading told.
+/// All points of one reading.
 pub(crate) struct Points(pub(crate) Vec<Point>);
 
 impl Points {
@@ -71,7 +71,7 @@ impl Points {
         self.0.iter().filter(fits).collect()
     }
 
-    /// The value of the one such series, if there is one.
+    /// Value of the only such series, if there is one.
     #[track_caller]
     pub(crate) fn value(&self, name: &str, with: &[(&str, &str)]) -> Option<f64> {
         let found = self.all(name, with);

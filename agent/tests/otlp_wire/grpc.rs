@@ -1,4 +1,4 @@
-//! Over gRPC, each answer that a receiver can give leads to what the OTLP specification and the documentation promise.
+//! Over gRPC, each answer of a receiver has the effect that the OTLP specification and the documentation specify.
 
 use std::time::Duration;
 
@@ -106,7 +106,7 @@ async fn a_joined_request_that_is_too_much_goes_in_pieces_and_only_the_poison_is
     assert_eq!((totals.sent, totals.dropped), (8, 0));
     assert_eq!(running.peer.accepted(), [1, 2, 3, 4, 5, 6, 7, 8]);
 
-    // One record of three points can be cut no further.
+    // One record of three points cannot be split further.
     let refused = || Status::invalid_argument("point 3 is poison");
     let running = Peer::new([Reply::AtMost(0, refused()), Reply::AtMost(0, refused())]).start();
     let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);

@@ -1,4 +1,4 @@
-//! Over HTTP, each answer that a receiver can give leads to what the OTLP specification and the documentation promise.
+//! Over HTTP, each answer of a receiver has the effect that the OTLP specification and the documentation specify.
 
 use std::time::{Duration, SystemTime};
 

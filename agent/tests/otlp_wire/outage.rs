@@ -1,4 +1,4 @@
-//! Receivers that are away, half there, or dead: nothing is lost untold, and the order stays.
+//! Receivers that are away, half open, or dead: every loss is counted, and the order is kept.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn a_receiver_that_stops_in_the_middle_costs_nothing() {
     let exporter = start(vec![destination("d", Protocol::Grpc, &address.to_string())]);
     exporter.push(&[record(1)]);
     drained(&exporter, "d").await;
-    // The connection's own task lives on, so the process's end is played by a receiver that answers nothing more.
+    // The connection's own task lives on, so a receiver that stops answering stands for the end of the process.
     first.task.abort();
     until("the port is free", || std::net::TcpListener::bind(address).is_ok()).await;
     exporter.push(&[record(2)]);
@@ -79,7 +79,7 @@ async fn with_a_small_queue_the_missing_points_are_exactly_those_counted_as_drop
 #[tokio::test]
 async fn a_dead_destination_disturbs_no_other() {
     let running = grpc::Peer::new([]).start();
-    // Accepts connections and never says a word.
+    // Accepts connections and never sends a byte.
     let hole = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = hole.local_addr().unwrap().to_string();
     let exporter = start(vec![
@@ -134,7 +134,7 @@ async fn a_connection_that_went_silent_or_was_cut_is_replaced() {
     to.timeout = Duration::from_millis(150);
     let exporter = start(vec![to]);
     exporter.push(&[record(1)]);
-    // Half open: the first connection stays, but nobody is behind it any more.
+    // Half open: the first connection stays, but its peer no longer answers.
     let (mut half_open, _) = listener.accept().await.unwrap();
     answer(&mut half_open).await;
     until("the first record arrived", || {
@@ -142,7 +142,7 @@ async fn a_connection_that_went_silent_or_was_cut_is_replaced() {
     })
     .await;
     exporter.push(&[record(2)]);
-    // The second is cut after the request, before any answer.
+    // The second connection is closed after the request, before any answer.
     let (mut cut, _) = listener.accept().await.unwrap();
     cut.read_u8().await.unwrap();
     drop(cut);

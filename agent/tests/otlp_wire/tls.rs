@@ -1,6 +1,6 @@
-//! TLS by files: a private authority, and a client that proves itself.
+//! TLS with files: a private certificate authority, and a client certificate.
 //!
-//! The certificates under `pem/` are valid for a hundred years and good for nothing else.
+//! The certificates under `pem/` are valid for a hundred years and used only here.
 
 use std::path::{Path, PathBuf};
 

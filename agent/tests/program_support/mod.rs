@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before the test fails.
+/// Time limit of every wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Killed when the test ends, however it ends.
@@ -48,7 +48,7 @@ pub(crate) fn wait_for<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T
     }
 }
 
-/// What a listener answered.
+/// A listener's answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     /// In lower case.
@@ -56,7 +56,7 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// None while nobody listens.
+/// `None` while there is no listener.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,15 +1,15 @@
-//! What the release agent costs: resident memory, CPU time and wake-ups, by what is switched on, beside Debian's
+//! Cost of the release agent: resident memory, CPU time and wake-ups, by enabled features, compared with Debian's
 //! prometheus-node-exporter in the same run.
 //!
-//! Each program runs alone for a minute (`ACCELSCOPE_COST_SECONDS`) after a warm-up, and is scraped every 10 s. The agent
-//! is built first; `ACCELSCOPE_COST_AGENT` names another one. What is measured:
+//! Each program runs alone for a minute (`ACCELSCOPE_COST_SECONDS`) after a warm-up, and is scraped every 10 s. The
+//! agent is built first, unless `ACCELSCOPE_COST_AGENT` names a binary. Measured values:
 //!
-//! - resident memory at the end: pages of files, which are mostly the program's code, and its own; for the agent also the
-//!   kernel's memory of the eBPF maps, as it reports it;
+//! - resident memory at the end: pages of files, which are mostly the program's code, and anonymous pages; for the
+//!   agent also the kernel's memory of the eBPF maps, as the agent reports it;
 //! - CPU time of all threads;
 //! - wake-ups: voluntary and involuntary context switches of all threads.
 //!
-//! The source `ioctl` watches `/dev/full`, on which no process makes calls: the cost on a node where nothing happens.
+//! The source `ioctl` watches `/dev/full`, on which no process makes calls: the cost on an idle node.
 //! Programs in the kernel need root; the table names the hook in use.
 #![expect(clippy::print_stdout, reason = "the result is for the person who runs it")]
 
@@ -27,17 +27,17 @@ use self::receiver::Receiver;
 use self::usage::{Activity, Memory, machine_busy};
 
 const NODE_EXPORTER: &str = "prometheus-node-exporter";
-/// Between two scrapes and between two pushes.
+/// Interval of scrapes and of pushes.
 const PERIOD: Duration = Duration::from_secs(10);
-/// Until a program has done everything once that it does periodically.
+/// Warm-up time, after which every periodic action has happened once.
 const WARM_UP: Duration = Duration::from_secs(12);
-/// Share of the machine's CPU time from which other processes disturb the numbers.
+/// Share of the machine's CPU time used by other processes above which the numbers are unreliable.
 const BUSY: f64 = 0.3;
 
 const HAILO: &str = "hailo";
 const IOCTL: &str = "ioctl";
 
-/// What is switched on.
+/// Enabled features.
 const CHOICES: [(&str, &[&str]); 4] = [
     ("no source", &[]),
     ("hailo", &[HAILO]),
@@ -51,15 +51,15 @@ struct Row {
     memory: Memory,
     /// Bytes of the maps of eBPF programs.
     maps: u64,
-    /// Seconds a minute.
+    /// CPU seconds per minute.
     cpu: f64,
-    /// Each second.
+    /// Wake-ups per second.
     wake_ups: f64,
     /// Share of the machine's CPU time that all processes used.
     busy: f64,
 }
 
-/// A program that runs until this is dropped.
+/// A program that is killed on drop.
 struct Running(Child);
 
 impl Drop for Running {
@@ -135,7 +135,7 @@ fn window() -> Result<Duration> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// The path of the agent, built anew unless the environment names one.
+/// Path of the agent, built unless the environment names one.
 fn agent() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("ACCELSCOPE_COST_AGENT") {
         return std::path::absolute(path).context("ACCELSCOPE_COST_AGENT is no path");
@@ -154,7 +154,7 @@ fn agent() -> Result<PathBuf> {
     Ok(folder.join("agent"))
 }
 
-/// All sources: the sections of the example configuration that can be left to find their hardware.
+/// All sources: the sections of the example configuration in which the hardware can be detected automatically.
 fn sources() -> Result<Vec<String>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/agent.example.toml");
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
@@ -196,7 +196,7 @@ fn simulator(agent: &Path, folder: &Path) -> Result<Running> {
     Ok(Running(child))
 }
 
-/// Gives the agent a configuration that depends on nothing of this machine, with some of its sources.
+/// Configures the agent independently of this machine, with some of its sources.
 fn configure(command: &mut Command, folder: &Path, sources: &[String], on: &[&str]) -> Result<()> {
     let empty = folder.join("agent.toml");
     std::fs::write(&empty, "")?;
@@ -216,7 +216,7 @@ fn configure(command: &mut Command, folder: &Path, sources: &[String], on: &[&st
     Ok(())
 }
 
-/// Debian's node-exporter as it is without configuration; none where it is not installed.
+/// Debian's node-exporter in its default configuration; `None` if it is not installed.
 fn node_exporter(window: Duration) -> Result<Option<Row>> {
     let mut command = Command::new(NODE_EXPORTER);
     if command.arg("--version").output().is_err() {
@@ -224,7 +224,7 @@ fn node_exporter(window: Duration) -> Result<Option<Row>> {
         return Ok(None);
     }
     let mut command = Command::new(NODE_EXPORTER);
-    // Its collectors complain of what a container does not have.
+    // Its collectors log errors about files that a container does not have.
     command.stderr(Stdio::null());
     let (row, _) = measure(
         &mut command,
@@ -239,7 +239,7 @@ fn node_exporter(window: Duration) -> Result<Option<Row>> {
     }))
 }
 
-/// Runs a program that serves `/metrics`, and measures it for as long as the window. Gives its last page too.
+/// Runs a program that serves `/metrics`, and measures it during the window. Returns its last page too.
 fn measure(
     command: &mut Command,
     listen: impl FnOnce(&mut Command, std::net::SocketAddr),
@@ -287,7 +287,7 @@ fn ready(client: &ureq::Agent, url: &str) -> Result<()> {
     Ok(())
 }
 
-/// Scrapes as Prometheus does, compressed and over one connection, once each period.
+/// Scrapes once per period as Prometheus does: compressed, over one connection.
 fn scrape_until(client: &ureq::Agent, url: &str, end: Instant) -> Result<()> {
     let sleep_until = |time: Instant| std::thread::sleep(time.saturating_duration_since(Instant::now()));
     let mut next = Instant::now() + PERIOD / 2;
@@ -301,13 +301,13 @@ fn scrape_until(client: &ureq::Agent, url: &str, end: Instant) -> Result<()> {
     Ok(())
 }
 
-/// The value of a series without labels on a page of `/metrics`.
+/// Value of a series without labels on a page of `/metrics`.
 fn value(page: &str, name: &str) -> Option<f64> {
     let rest = page.lines().find_map(|line| line.strip_prefix(name))?;
     rest.rsplit(' ').next()?.parse().ok()
 }
 
-/// The kind of hook by which the agent sees the device, in brackets.
+/// Kind of the hook with which the agent traces the device, in brackets.
 fn hook(page: &str) -> Result<String> {
     let line = page.lines().find(|line| line.starts_with("agent_ioctl_devices{"));
     let line = line.context("the agent watches no device")?;

@@ -50,7 +50,7 @@ impl Receiver {
         Ok(Self { address, requests })
     }
 
-    /// How many requests it has accepted.
+    /// Number of accepted requests.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What a process uses, as the kernel counts it.
+//! Resource usage of a process, as the kernel counts it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,12 +6,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Bytes of memory that are resident.
+/// Resident memory in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
-    /// Pages of files, most of them the program's own code; other processes may share them. Shared memory is here too.
+    /// Pages of files, most of them the program's own code; other processes may share them. Includes shared memory.
     pub(crate) file: u64,
-    /// The process's own pages.
+    /// Anonymous pages.
     pub(crate) anonymous: u64,
 }
 
@@ -34,9 +34,9 @@ impl Memory {
 /// CPU time and context switches since the start of a process.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    /// Seconds, of all its threads, those included that have ended.
+    /// CPU time in seconds of all its threads, including those that have ended.
     cpu: f64,
-    /// By thread: each switch, of its own accord or not, ends with waking up.
+    /// Context switches by thread: each, voluntary or not, is followed by a wake-up.
     switches: BTreeMap<u32, u64>,
 }
 
@@ -47,7 +47,7 @@ impl Activity {
         for thread in std::fs::read_dir(&folder).with_context(|| format!("cannot list {folder}"))? {
             let path = thread?.path();
             let id = path.file_name().and_then(|name| name.to_str()?.parse().ok());
-            // A thread may end meanwhile.
+            // A thread may end in between.
             if let (Some(id), Ok(count)) = (id, context_switches(&path)) {
                 switches.insert(id, count);
             }
@@ -77,7 +77,7 @@ fn context_switches(thread: &Path) -> Result<u64> {
     Ok(count("voluntary_ctxt_switches:")? + count("nonvoluntary_ctxt_switches:")?)
 }
 
-/// The number behind a field's name at the start of a line.
+/// The number after a field's name at the start of a line.
 fn number(status: &str, field: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(field))?;
     value.split_whitespace().next()?.parse().ok()
@@ -101,7 +101,7 @@ fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
 }
 
-/// Seconds that all processors of the machine have worked since its start, for all processes together.
+/// CPU time in seconds of all processors since boot, for all processes together.
 pub(crate) fn machine_busy() -> Result<f64> {
     const TICKS_PER_SECOND: f64 = 100.0;
     let stat = std::fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;

@@ -1,4 +1,4 @@
-//! What a scenario works with.
+//! Environment of a scenario.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use super::reading::{Point, Sample, json_lines};
 use crate::tools::{Tools, data};
 
-/// The tools, the agent's binary and a folder of the scenario's own.
+/// Tools, agent binary and working folder of a scenario.
 pub(crate) struct Bench<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) agent: &'a Path,
@@ -18,24 +18,24 @@ pub(crate) struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// A folder or file in the scenario's folder.
+    /// Path of a folder or file in the scenario's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.work.join(name)
     }
 
-    /// Python with one of the scripts of `xtask/e2e`.
+    /// Python with one of the scripts in `xtask/e2e`.
     pub(crate) fn python(&self, script: &str) -> Command {
         let mut command = Command::new(&self.tools.python);
         command.arg(data(script));
         command
     }
 
-    /// The points in files of OTLP-JSON lines, by an independent decoder.
+    /// Points in files of OTLP-JSON lines, read by an independent decoder.
     pub(crate) fn otlp_points(&self, files: &[PathBuf]) -> Result<Vec<Point>> {
         json_lines(&super::process::output(self.python("otlp_points.py").args(files))?)
     }
 
-    /// The samples of an exposition, by an independent parser: `text` or `openmetrics`.
+    /// Samples of an exposition (`text` or `openmetrics`), read by an independent parser.
     pub(crate) fn samples(&self, format: &str, exposition: &str) -> Result<Vec<Sample>> {
         let (code, out, err) = feed(self.python("prometheus_text.py").arg(format), exposition)?;
         if code != Some(0) {
@@ -45,7 +45,7 @@ impl Bench<'_> {
     }
 }
 
-/// Runs a command on some input: its exit code, standard output and standard error.
+/// Runs a command with this input; returns its exit code, standard output and standard error.
 pub(crate) fn feed(command: &mut Command, input: &str) -> Result<(Option<i32>, String, String)> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -56,7 +56,7 @@ pub(crate) fn feed(command: &mut Command, input: &str) -> Result<(Option<i32>, S
     let input = input.to_owned();
     let feeder = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output()?;
-    // A program that stops reading early says why itself.
+    // A program that stops reading early reports the reason itself.
     drop(feeder.join());
     Ok((
         output.status.code(),
@@ -75,7 +75,7 @@ pub(crate) fn get(url: &str, headers: &[(&str, &str)]) -> Result<String> {
     Ok(answer.body_mut().read_to_string()?)
 }
 
-/// Attributes or labels, for messages and keys.
+/// Attributes or labels as text, for messages and keys.
 pub(crate) fn render(labels: &BTreeMap<String, String>) -> String {
     let inner: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     format!("{{{}}}", inner.join(","))

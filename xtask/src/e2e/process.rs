@@ -1,4 +1,4 @@
-//! Processes that never outlive the test.
+//! Child processes that never outlive the test.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,17 +11,17 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::wait;
 
-/// A child whose output goes to files, and which is killed with its owner, even if that is killed itself.
+/// A child with its output in files; it is killed with its owner, even if the owner itself is killed.
 pub(crate) struct Process {
     name: String,
     child: Child,
-    /// Its standard output.
+    /// Path of its standard output.
     pub(crate) out: PathBuf,
-    /// Its standard error.
+    /// Path of its standard error.
     pub(crate) err: PathBuf,
 }
 
-/// A command that the kernel kills when this process is gone.
+/// A command that the kernel kills when this process ends.
 pub(crate) fn bound(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
@@ -29,7 +29,7 @@ pub(crate) fn bound(program: impl AsRef<OsStr>) -> Command {
 }
 
 impl Process {
-    /// Starts a [`bound`] command; `NAME.out` and `NAME.err` in `work` get what it prints.
+    /// Starts a [`bound`] command with its output in `NAME.out` and `NAME.err` in `work`.
     pub(crate) fn start(work: &Path, name: &str, command: &mut Command) -> Result<Self> {
         let (out, err) = (work.join(format!("{name}.out")), work.join(format!("{name}.err")));
         let child = command
@@ -50,7 +50,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).with_context(|| format!("cannot signal {}", self.name))
     }
 
-    /// Fails if it is gone, with the end of what it had to say.
+    /// Fails, with the last lines of its standard error, if it has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("{} ended with {status}: {}", self.name, self.complaint());
@@ -80,12 +80,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may be gone already; then there is nothing left to do.
+        // Fails if it has ended already.
         drop(self.kill());
     }
 }
 
-/// Runs a command to its end and gives what it printed; fails if it does.
+/// Runs a command to its end and returns its output; fails if the command does.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command

@@ -1,4 +1,4 @@
-//! What the agent said, in whichever form it was read back.
+//! Points and samples of the agent, in each of its formats.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ pub(crate) struct Point {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     attributes: BTreeMap<String, serde_json::Value>,
-    /// Absent for a histogram and for the end of a series.
+    /// Absent for histograms and at the end of a series.
     #[serde(default)]
     pub(crate) value: Option<f64>,
     #[serde(default)]
     pub(crate) count: Option<u64>,
     time: Time,
-    /// OTLP names it `start`, a JSON line `start_time`.
+    /// `start` in OTLP, `start_time` in JSON lines.
     #[serde(default, alias = "start_time")]
     start: Option<Time>,
 }
@@ -44,7 +44,7 @@ impl Time {
 }
 
 impl Point {
-    /// The end of its series.
+    /// Whether it is the end of its series.
     pub(crate) fn is_end(&self) -> bool {
         self.value.is_none() && self.count.is_none()
     }
@@ -54,12 +54,12 @@ impl Point {
         self.time.nanoseconds()
     }
 
-    /// Nanoseconds since 1970; OTLP writes 0 for none.
+    /// Nanoseconds since 1970; 0 in OTLP means none.
     pub(crate) fn start(&self) -> Option<u64> {
         self.start.map(Time::nanoseconds).filter(|start| *start > 0)
     }
 
-    /// Its attributes as text: what makes it a series, with the name.
+    /// Its attributes as text, which with the name identify the series.
     pub(crate) fn attributes(&self) -> BTreeMap<String, String> {
         self.attributes
             .iter()
@@ -88,11 +88,11 @@ pub(crate) struct Sample {
     pub(crate) timestamp: Option<f64>,
 }
 
-/// Labels as they are compared between exporters.
+/// Labels for comparisons between exporters.
 ///
-/// Left out: what tells sources apart and not series (`job`, `instance`, the scope). `target_info` of a pull endpoint
-/// carries `service.name` and `service.instance.id`; receivers of a push turn those into `job` and `instance` and leave
-/// them out. `le` is compared as a number: Prometheus writes `1.0` for what is scraped and `1` for what is pushed.
+/// Without labels that distinguish sources instead of series (`job`, `instance`, the scope). `target_info` of a pull
+/// endpoint has `service.name` and `service.instance.id`; receivers of a push turn those into `job` and `instance` and
+/// omit them. `le` is compared as a number: Prometheus writes `1.0` for scraped and `1` for pushed histograms.
 pub(crate) fn comparable(name: &str, labels: &BTreeMap<String, String>) -> String {
     let mut labels = labels.clone();
     labels.retain(|key, _| {
@@ -111,7 +111,7 @@ fn text(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// One object a line.
+/// One object per line.
 pub(crate) fn json_lines<T: DeserializeOwned>(text: &str) -> Result<Vec<T>> {
     text.lines()
         .enumerate()

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// Asks until there is an answer. An error of the question is not final: it is reported if the time runs out.
+/// Polls until there is an answer. An error is not final: it is reported on timeout.
 pub(crate) fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let end = Instant::now() + limit;
     loop {
@@ -22,12 +22,12 @@ pub(crate) fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Res
     }
 }
 
-/// Asks until it holds.
+/// Polls until the condition holds.
 pub(crate) fn until_true(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
     until(what, limit, || Ok(ask()?.then_some(())))
 }
 
-/// Makes sure that it holds all the time.
+/// Fails unless the condition holds all the time.
 pub(crate) fn throughout(what: &str, length: Duration, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
     let end = Instant::now() + length;
     while Instant::now() < end {

@@ -1,4 +1,5 @@
-//! The eBPF programs: built here by a nightly compiler, committed as objects, so that nobody else needs one.
+//! The eBPF programs: built here by a nightly compiler and committed as objects, so that a build of the agent needs
+//! none.
 
 mod provenance;
 mod toolchain;
@@ -9,11 +10,10 @@ use anyhow::{Context as _, Result, bail};
 
 use self::{provenance::Provenance, toolchain::Toolchain};
 
-/// The architectures for which there are objects. The instructions are the same; what differs is how a driver's hook finds
-/// its arguments.
+/// Architectures of the objects. The instructions are the same; the access of a driver's hook to its arguments differs.
 const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
 
-/// Rebuilds the objects; with `check` only fails where that is overdue.
+/// Rebuilds the objects; with `check` fails if they are out of date instead.
 pub(crate) fn run(check: bool, install: bool) -> Result<()> {
     if install {
         toolchain::install()?;
@@ -60,7 +60,7 @@ fn check() -> Result<()> {
     rebuild(&committed)
 }
 
-/// Builds once more and compares, where this machine has the very toolchain that the objects were built with.
+/// Rebuilds and compares, if this machine has exactly the toolchain with which the objects were built.
 fn rebuild(committed: &Provenance) -> Result<()> {
     let toolchain = match Toolchain::find() {
         Ok(toolchain) if toolchain.versions == committed.toolchain => toolchain,
@@ -79,7 +79,7 @@ fn rebuild(committed: &Provenance) -> Result<()> {
     Ok(())
 }
 
-/// Says why there is no comparison; an error where one is demanded.
+/// Prints why there is no comparison; an error if one is required.
 fn skip(why: &str) -> Result<()> {
     let demanded = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
     if demanded.split(',').any(|feature| feature == "ebpf-toolchain") {

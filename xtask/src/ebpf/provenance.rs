@@ -1,4 +1,4 @@
-//! What the committed objects were built from, and with what.
+//! Sources and toolchain of the committed objects.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,17 +20,17 @@ const HEADER: &str = "# What the objects beside this file were built from. Writt
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Provenance {
-    /// Of the programs and the layouts that they share with the agent.
+    /// Digest of the programs and the layouts that they share with the agent.
     pub(super) sources: String,
-    /// Of the programs' lock file.
+    /// Digest of the programs' lock file.
     pub(super) lock: String,
-    /// Of each object, by its file's name.
+    /// Digest of each object, by file name.
     pub(super) objects: BTreeMap<String, String>,
     pub(super) toolchain: Versions,
 }
 
 impl Provenance {
-    /// Of what lies here now.
+    /// Provenance of the current sources.
     pub(super) fn now(toolchain: Option<&Toolchain>) -> Result<Self> {
         let folder = root().join("agent-ebpf");
         let mut sources = vec![
@@ -39,7 +39,7 @@ impl Provenance {
             folder.join("programs/build.rs"),
             folder.join("programs/src"),
         ];
-        // What only the agent compiles does not change the programs.
+        // Files that only the agent compiles do not change the programs.
         sources.extend(
             files(&folder.join("src"))?
                 .into_iter()
@@ -62,7 +62,7 @@ impl Provenance {
         })
     }
 
-    /// The committed one.
+    /// The committed provenance.
     pub(super) fn read() -> Result<Self> {
         let path = prebuilt().join(NAME);
         let text = String::from_utf8(read(&path)?).with_context(|| format!("{} is not text", path.display()))?;
@@ -81,7 +81,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Digest over files and folders: names below what was asked for, and contents.
+/// Digest of files and folders: relative names and contents.
 pub(super) fn tree(paths: &[PathBuf]) -> Result<String> {
     let mut hash = Sha256::new();
     for path in paths {

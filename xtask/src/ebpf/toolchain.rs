@@ -17,14 +17,14 @@ const PROCESSOR: &str = "v3";
 const REMEDY: &str = "rustup toolchain install nightly --component rust-src && cargo install bpf-linker; \
     or, where rustup's component server is out of reach, cargo xtask build-ebpf --install";
 
-/// What decides over the bytes that come out.
+/// Everything that determines the bytes of the objects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Versions {
     /// `rustc --version` with its commit.
     pub(super) rustc: String,
     pub(super) llvm: String,
-    /// SHA-256 of the standard library's sources that go into the programs.
+    /// SHA-256 of the standard library's sources that are part of the programs.
     pub(super) library: String,
     pub(super) bpf_linker: String,
 }
@@ -62,12 +62,12 @@ impl Toolchain {
         Ok(Self { versions, linker })
     }
 
-    /// The object for an architecture.
+    /// The object for one architecture.
     pub(super) fn build(&self, architecture: &str) -> Result<Vec<u8>> {
-        // One folder for all: only what depends on the architecture is built again.
+        // One target folder for all: only the parts that depend on the architecture are rebuilt.
         let target = root().join("target/ebpf");
         let root = root().canonicalize().context("cannot resolve the project's folder")?;
-        // Without debugging information, which no loader reads; then no path of this machine reaches the object either.
+        // Without debug information, which no loader reads and which would contain paths of this machine.
         let flags = [
             format!("-Ctarget-cpu={PROCESSOR}"),
             "-Cdebuginfo=0".to_owned(),
@@ -90,7 +90,7 @@ impl Toolchain {
             .env("AYA_BPF_TARGET_ARCH", architecture)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
             .env_remove("RUSTFLAGS")
-            // What cargo sets for its own children would choose the compiler of the workspace.
+            // Variables that cargo sets for its children would select the workspace's compiler.
             .env_remove("RUSTUP_TOOLCHAIN")
             .env_remove("RUSTC")
             .env_remove("CARGO")
@@ -104,7 +104,7 @@ impl Toolchain {
     }
 }
 
-/// Puts the library sources and the linker on this machine.
+/// Installs the library sources and the linker.
 pub(super) fn install() -> Result<()> {
     tools::script(
         "ebpf.sh",

@@ -1,7 +1,7 @@
-//! The agent beside `nvidia-smi -q -x`, for anyone with a GPU.
+//! Comparison of the agent with `nvidia-smi -q -x`, on machines with a GPU.
 //!
-//! `nvidia-smi` is asked right before and right after the agent. What changes from moment to moment must lie between the
-//! two answers, or near them by as much as such a value moves in a second; what does not change must be the same.
+//! `nvidia-smi` runs right before and right after the agent. A varying value must lie between its two results, or
+//! differ from them by at most the change that is possible in a second; a constant value must be the same.
 
 mod readings;
 mod report;
@@ -61,7 +61,7 @@ fn agent(args: &Args) -> anyhow::Result<String> {
 
 fn output(mut command: Command) -> anyhow::Result<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-    // The agent ends with 1 where some other sampler failed; what it printed counts.
+    // The agent exits with 1 if another sampler failed; its output is valid nevertheless.
     ensure!(
         output.status.success() || !output.stdout.is_empty(),
         "ended with {}",

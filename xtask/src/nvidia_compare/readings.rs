@@ -1,4 +1,4 @@
-//! What the two say, each in a form that can be looked up.
+//! Readings of the agent and of `nvidia-smi`, each in a form for look-ups.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use serde_json::Value;
 /// `nvidia-smi -q -x`: text by path (`clocks/sm_clock`) for each GPU.
 #[derive(Debug, Default)]
 pub(super) struct Smi {
-    /// What stands above the GPUs, e.g. `driver_version`.
+    /// Elements outside of the GPUs, e.g. `driver_version`.
     pub(super) host: BTreeMap<String, String>,
-    /// By UUID.
+    /// Values by UUID.
     pub(super) gpus: BTreeMap<String, BTreeMap<String, String>>,
-    /// By UUID: pid and used memory in MiB.
+    /// Processes by UUID: pid and used memory in MiB.
     pub(super) processes: BTreeMap<String, BTreeMap<u32, Option<f64>>>,
 }
 
@@ -64,7 +64,7 @@ fn processes(gpu: roxmltree::Node<'_, '_>) -> BTreeMap<u32, Option<f64>> {
     infos.filter_map(one).collect()
 }
 
-/// The number at the front of `81559 MiB`, `P0`, `16x`; nothing for `N/A`.
+/// The number in `81559 MiB`, `P0`, `16x`; `None` for `N/A`.
 pub(super) fn number(text: &str) -> Option<f64> {
     let text = text.trim().trim_start_matches('P');
     let end = text
@@ -81,7 +81,7 @@ pub(super) struct Point {
     pub(super) value: f64,
 }
 
-/// `agent --stdout --format json --once`.
+/// Output of `agent --stdout --format json --once`.
 #[derive(Debug, Default)]
 pub(super) struct Agent {
     pub(super) points: Vec<Point>,

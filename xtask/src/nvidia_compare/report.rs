@@ -1,4 +1,4 @@
-//! The comparison, and how it is told.
+//! The comparison and its report.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,17 +6,17 @@ use std::fmt;
 use super::readings::{Agent, Smi, number};
 use super::rules::{As, REASONS, RULES, Rule};
 
-/// MiB that a process's memory may be off: it allocates while it is looked at.
+/// Tolerance of a process's memory in MiB: it allocates between the readings.
 const PROCESS_OFF: f64 = 512.0;
 
-/// How one value came out.
+/// Result for one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Same,
     Differs,
-    /// `nvidia-smi` has it and the agent has not.
+    /// Only `nvidia-smi` has it.
     Lacking,
-    /// The agent has it and `nvidia-smi` says `N/A` or nothing.
+    /// Only the agent has it: `nvidia-smi` prints `N/A` or nothing.
     More,
 }
 
@@ -33,7 +33,7 @@ struct Row {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     rows: Vec<Row>,
-    /// Elements of `nvidia-smi` that hold a number and that no rule speaks of.
+    /// Numeric elements of `nvidia-smi` without a rule.
     unknown: BTreeSet<String>,
 }
 
@@ -142,7 +142,7 @@ fn reason(report: &mut Report, agent: &Agent, gpu: &str, word: &str, smi: [&BTre
         .iter()
         .filter_map(|one| there(&[&newer, &older], one).cloned())
         .collect();
-    // The tool writes one of them in the plural.
+    // The tool uses the plural for one of them.
     let word = if word == "display_clocks_setting" {
         "display_clock_setting"
     } else {
@@ -161,7 +161,7 @@ fn reason(report: &mut Report, agent: &Agent, gpu: &str, word: &str, smi: [&BTre
     );
 }
 
-/// Those that were there before and after: the others have ended or begun meanwhile.
+/// Processes in both readings: the others have started or ended in between.
 fn processes(report: &mut Report, agent: &Agent, gpu: &str, before: &Smi, after: &Smi) {
     let (Some(first), Some(second)) = (before.processes.get(gpu), after.processes.get(gpu)) else {
         return;
@@ -186,7 +186,7 @@ fn is_set(text: &str) -> bool {
 fn is_near(told: f64, numbers: &[f64], off: f64) -> bool {
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let most = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    // What the tool prints is rounded.
+    // The tool's output is rounded.
     let off = off + 1e-2;
     (least - off..=most + off).contains(&told)
 }

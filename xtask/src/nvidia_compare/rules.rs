@@ -1,9 +1,9 @@
-//! Which value of the agent is which of `nvidia-smi`, and how near they must be.
+//! Mapping of the agent's values to those of `nvidia-smi`, with tolerances.
 
-/// How a value is compared.
+/// Kind of comparison.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum As {
-    /// A number: the agent's times the first is `nvidia-smi`'s, and may be off by the second.
+    /// A number: `nvidia-smi`'s is the agent's times the first field, within a tolerance of the second.
     Number(f64, f64),
     /// `Active` or `Enabled` or `Yes` is 1.
     Flag,
@@ -14,7 +14,7 @@ pub(super) enum As {
 /// One value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
-    /// Where `nvidia-smi` has it: drivers have moved and renamed elements, the first that is there counts.
+    /// Paths in `nvidia-smi`'s output: drivers have moved and renamed elements, the first existing one counts.
     pub(super) paths: &'static [&'static str],
     pub(super) name: &'static str,
     pub(super) attributes: &'static [(&'static str, &'static str)],
@@ -62,7 +62,7 @@ const fn info(paths: &'static [&'static str], key: &'static str) -> Rule {
     }
 }
 
-/// Of every GPU. What fluctuates may be off by what it can move between two readings.
+/// Rules of every GPU. Varying values have the tolerance of a change between two readings.
 pub(super) const RULES: &[Rule] = &[
     info(&["product_name"], "hw.model"),
     info(&["serial"], "hw.serial_number"),

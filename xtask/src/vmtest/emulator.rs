@@ -1,4 +1,4 @@
-//! The emulator.
+//! The QEMU emulator.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, ensure};
 use super::kernel::{Architecture, package};
 use crate::e2e::process::{bound, output};
 
-/// QEMU 7.2, as bookworm has it, corrupts a guest of 6.12 when that patches its own code (seen as random null pointers soon
-/// after boot); 10.0 does not.
+/// QEMU 7.2 of bookworm corrupts a guest of 6.12 that patches its own code (seen as random null pointers soon after
+/// boot); 10.0 does not.
 const OLDEST: u32 = 10;
-/// Where a newer one is got, for a machine that has an older one with its libraries.
+/// Source of a newer emulator with its libraries, for machines with an older one.
 const SUITE: &str = "bookworm-backports";
 
-/// The emulator of that architecture: the machine's own where it is new enough.
+/// The emulator of that architecture: the installed one if it is new enough.
 pub(super) fn command(architecture: Architecture) -> Result<Command> {
     let (program, debian) = match architecture {
         Architecture::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),

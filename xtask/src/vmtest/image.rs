@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::kernel::{Architecture, Obtained, data};
 use crate::e2e::process::output;
 
-/// Makes it in `work` and gives its path.
+/// Creates it in `work` and returns its path.
 pub(super) fn build(
     work: &Path,
     architecture: Architecture,
@@ -82,7 +82,7 @@ fn strip(architecture: Architecture, from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the agent is linked with: the loader and its libraries, at the paths where the loader looks.
+/// Libraries that the agent is linked with: the loader and its libraries, at the loader's search paths.
 fn libraries(architecture: Architecture, agent: &Path, root: &Path) -> Result<()> {
     let names = output(
         Command::new(format!("{}readelf", architecture.prefix()))
@@ -107,7 +107,7 @@ fn libraries(architecture: Architecture, agent: &Path, root: &Path) -> Result<()
 }
 
 fn copy_library(architecture: Architecture, name: &str, to: &Path) -> Result<()> {
-    // The compiler knows where its libraries are; for another machine's they are in a folder of their own.
+    // The compiler knows the paths of its libraries; a cross compiler has them in a folder of their own.
     let found = output(Command::new(compiler(architecture)).arg(format!("-print-file-name={name}")))?;
     let from = Path::new(found.trim());
     ensure!(

@@ -1,4 +1,4 @@
-//! The kernels, and what is got and built for them.
+//! Kernels, and the files that are downloaded and built for them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(super) enum Architecture {
 }
 
 impl Architecture {
-    /// Debian's name of it.
+    /// Debian's name of the architecture.
     pub(super) fn debian(self) -> &'static str {
         match self {
             Self::X86_64 => "amd64",
@@ -27,7 +27,7 @@ impl Architecture {
         }
     }
 
-    /// What begins the names of its compiler and binutils.
+    /// Prefix of the names of its compiler and binutils.
     pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64-linux-gnu-",
@@ -41,15 +41,15 @@ pub(super) struct Kernel {
     pub(super) name: &'static str,
     suite: &'static str,
     pub(super) architecture: Architecture,
-    /// Whether it is booted where none is named.
+    /// Whether it is booted if no kernel is named.
     pub(super) by_default: bool,
-    /// Whether it hooks functions of modules by fentry: it must take modules' type information (5.11) and, on arm64, have
-    /// direct calls (6.4).
+    /// Whether it hooks functions of modules by fentry: needs type information of modules (5.11) and, on arm64, direct
+    /// calls (6.4).
     fentry: bool,
 }
 
-/// From one suite of the archive each, because the programs of 6.12's kbuild in trixie need a newer C library than
-/// bookworm has.
+/// Each kernel is from one suite of the archive, because the programs of 6.12's kbuild in trixie need a newer C library
+/// than bookworm has.
 pub(super) const KERNELS: &[Kernel] = &[
     Kernel {
         name: "6.1",
@@ -99,16 +99,16 @@ impl fmt::Display for Kernel {
     }
 }
 
-/// What a machine is made from.
+/// Files of a machine.
 pub(super) struct Obtained {
-    /// The kernel itself.
+    /// Image of the kernel.
     pub(super) image: PathBuf,
-    /// The folder of the stub's builds: `plain/`, and `btf/` where the kernel can use it.
+    /// Folder of the stub's builds: `plain/`, and `btf/` if the kernel supports it.
     pub(super) stub: PathBuf,
 }
 
 impl Kernel {
-    /// Gets it from the archive the first time, and builds the stub.
+    /// Downloads the kernel on the first call, and builds the stub.
     pub(super) fn obtain(&self) -> Result<Obtained> {
         let folder = cache()?.join(format!("{}-{}", self.suite, self.architecture.debian()));
         script(
@@ -136,12 +136,12 @@ impl Kernel {
     }
 }
 
-/// A file of `xtask/vm`.
+/// Path of a file in `xtask/vm`.
 pub(super) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vm").join(name)
 }
 
-/// Where kernels and packages are kept.
+/// Cache of kernels and packages.
 fn cache() -> Result<PathBuf> {
     Ok(tools::cache()?.with_file_name("vm"))
 }
@@ -163,7 +163,7 @@ fn script(name: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The unpacked files of packages.
+/// Folder of the unpacked packages.
 pub(super) fn package(suite: &str, architecture: Architecture, names: &[&str]) -> Result<PathBuf> {
     let folder = cache()?.join(format!("{}-{suite}-{}", names[0], architecture.debian()));
     let path = folder.display().to_string();

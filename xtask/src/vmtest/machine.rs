@@ -14,15 +14,15 @@ use super::kernel::Architecture;
 use super::outcome::Outcome;
 use crate::e2e::process::output;
 
-/// Longest life of a machine. A loaded machine of CI is several times slower than an idle one.
+/// Longest run of a machine. A loaded machine of CI is several times slower than an idle one.
 const LIMIT: Duration = Duration::from_secs(600);
-/// What init prints around what the scenarios left.
+/// Markers that init prints around the scenarios' files.
 const OUT: &str = "vmtest: OUT";
 const END: &str = "vmtest: END";
-/// Lines of the console that are shown of a machine that failed.
+/// Number of console lines that are shown of a failed machine.
 const TAIL: usize = 25;
 
-/// Boots it, and gives what its init left when it is off.
+/// Boots the machine, and returns its init's files after it is off.
 pub(super) fn run(work: &Path, architecture: Architecture, kernel: &Path, initramfs: &Path) -> Result<Outcome> {
     let mut machine = Machine(
         emulator::command(architecture)?
@@ -35,7 +35,7 @@ pub(super) fn run(work: &Path, architecture: Architecture, kernel: &Path, initra
             .arg(initramfs)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // A newer emulator complains of the modules of the older one, which it does not need.
+            // A newer emulator warns of the older one's modules, which it does not need.
             .stderr(File::create(work.join("emulator.err"))?)
             .spawn()
             .context("cannot start the machine")?,
@@ -119,12 +119,12 @@ fn unpack(work: &Path, sent: &str) -> Result<Outcome> {
     Ok(Outcome::new(folder))
 }
 
-/// It ends with its owner.
+/// Ends with its owner.
 struct Machine(Child);
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // It may be off already.
+        // Fails if it is off already.
         drop(self.0.kill());
         drop(self.0.wait());
     }

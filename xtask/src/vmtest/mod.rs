@@ -1,8 +1,9 @@
 //! `cargo xtask vmtest`: the agent on other kernels, with a driver that can be hooked.
 //!
-//! Boots kernels of Debian under software emulation (no KVM, no privileges on this machine) with an initramfs that holds
-//! the agent, a stub of Hailo's driver, an application with known calls, and an init that plays scenarios. What they left
-//! comes back over the console and is judged here: by the figures of the stub itself, never by the agent's own.
+//! Boots kernels of Debian under software emulation (no KVM, no privileges on this machine) with an initramfs that
+//! contains the agent, a stub of Hailo's driver, an application with known calls, and an init that runs scenarios.
+//! Their files come back over the console and are checked here against the figures of the stub, never against the
+//! agent's own.
 //!
 //! - `xtask/vm/kernel.sh` gets a kernel and its headers from Debian's archive into the user's cache, once; remove
 //!   `~/.cache/accelscope/vm/SUITE-ARCHITECTURE` to get a newer one.
@@ -10,9 +11,9 @@
 //!   only), and as a distribution builds its own (with type information, so by fentry). Debian's headers of 6.12 carry a
 //!   vmlinux, so that there DKMS builds have type information, too.
 //! - `xtask/vm/work.c` is the application, `xtask/vm/init` plays the scenarios.
-//! - [`mod@judge`] says what must be true after each.
+//! - [`mod@judge`] checks the result of each.
 //!
-//! An arm64 machine needs an agent built for it (`--agent-arm64 PATH`); nothing here builds one.
+//! An arm64 machine needs an agent built for it (`--agent-arm64 PATH`), which this command does not build.
 //!
 //! Needs Debian or a derivative: `apt-get install qemu-system-x86 busybox-static cpio lz4 zstd xz-utils dwarves make gcc
 //! libc6-dev bc debian-archive-keyring`; for arm64 also `qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross`.
@@ -57,7 +58,7 @@ pub(crate) struct Args {
     keep: bool,
 }
 
-/// Boots the machines; fails if something is not true in one of them.
+/// Boots the machines; fails if a check fails in one of them.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.list {
         for kernel in KERNELS {
@@ -94,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(report(&results))
 }
 
-/// What came of one scenario in one machine.
+/// Result of one scenario in one machine.
 struct Verdict {
     kernel: &'static str,
     scenario: &'static str,

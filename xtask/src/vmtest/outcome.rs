@@ -1,4 +1,4 @@
-//! What a machine left.
+//! Files of a machine.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::point::{Point, points};
 
-/// All scenarios of one machine.
+/// Files of all scenarios of one machine.
 pub(super) struct Outcome {
     folder: PathBuf,
 }
@@ -18,7 +18,7 @@ impl Outcome {
         Self { folder }
     }
 
-    /// What one of them left.
+    /// Files of one scenario.
     pub(super) fn scenario(&self, name: &str) -> Result<Left> {
         let folder = self.folder.join(name);
         let notes = std::fs::read_to_string(folder.join("notes")).context("the machine did not come to it")?;
@@ -30,29 +30,29 @@ impl Outcome {
     }
 }
 
-/// What one scenario left.
+/// Files of one scenario.
 pub(super) struct Left {
     folder: PathBuf,
     notes: String,
-    /// What the agent printed, in that order.
+    /// Points that the agent printed, in that order.
     pub(super) points: Vec<Point>,
 }
 
-/// An eBPF program as the kernel tells of it.
+/// An eBPF program in the kernel's list.
 #[derive(Debug)]
 pub(super) struct Program {
     /// `enum bpf_prog_type`, include/uapi/linux/bpf.h.
     pub(super) kind: u32,
     pub(super) name: String,
-    /// How often it was run so far.
+    /// Number of runs so far.
     pub(super) runs: u64,
 }
 
-/// The stub's own figures, or differences of them.
+/// The stub's figures, or differences of them.
 pub(super) type Truth = BTreeMap<String, i64>;
 
 impl Left {
-    /// What follows the word in init's notes, once for each time it was noted.
+    /// Rest of each line of init's notes that starts with the word.
     pub(super) fn noted<'a>(&'a self, word: &'a str) -> impl Iterator<Item = &'a str> {
         self.notes
             .lines()
@@ -61,24 +61,24 @@ impl Left {
             .map(str::trim)
     }
 
-    /// Machine's seconds between two notes.
+    /// Time between two notes by the machine's clock.
     pub(super) fn between(&self, first: &str, last: &str) -> Option<Duration> {
         let seconds = |word| self.noted(word).next()?.parse::<f64>().ok();
         Duration::try_from_secs_f64(seconds(last)? - seconds(first)?).ok()
     }
 
-    /// From begin to end.
+    /// Duration of the scenario.
     pub(super) fn length(&self) -> Duration {
         self.between("begin", "end").unwrap_or(Duration::ZERO)
     }
 
-    /// A file that it left.
+    /// Content of one of its files.
     pub(super) fn file(&self, name: &str) -> Result<String> {
         let path = self.folder.join(name);
         std::fs::read_to_string(&path).with_context(|| format!("the machine left no {name}"))
     }
 
-    /// How the stub's figures changed from one look to another; all of the last where the first is empty.
+    /// Difference of the stub's figures between two snapshots; the figures of the last if `first` is empty.
     pub(super) fn truth(&self, first: &str, last: &str) -> Result<Truth> {
         let mut truth = self.figures(last)?;
         if !first.is_empty() {
@@ -99,7 +99,7 @@ impl Left {
             .collect()
     }
 
-    /// The eBPF programs at a look, by id.
+    /// The eBPF programs in a snapshot, by id.
     pub(super) fn programs(&self, look: &str) -> Result<BTreeMap<u32, Program>> {
         self.file(&format!("programs.{look}"))?
             .lines()
@@ -116,7 +116,7 @@ impl Left {
             .collect()
     }
 
-    /// Fails if init, the application or the agent met something that none of them should.
+    /// Fails if init, the application or the agent noted an unexpected event.
     pub(super) fn undisturbed(&self) -> Result<()> {
         for word in [
             "insmod-failed",

@@ -1,4 +1,4 @@
-//! The agent's lines.
+//! JSON lines of the agent.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// One point that the agent printed.
+/// One point in the agent's output.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Point {
     pub(super) time: jiff::Timestamp,
@@ -24,7 +24,7 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// The value of an attribute as text; empty if it has none.
+    /// Value of an attribute as text; empty if it is absent.
     pub(super) fn attribute(&self, key: &str) -> String {
         match self.attributes.get(key) {
             None => String::new(),
@@ -33,7 +33,7 @@ impl Point {
         }
     }
 
-    /// Whether one of its attributes, whichever, has that value: who made a call is told by more than one.
+    /// Whether any of its attributes has that value: several attributes identify a caller.
     pub(super) fn tells(&self, value: &str) -> bool {
         self.attributes.values().any(|found| found.as_str() == Some(value))
     }
@@ -48,7 +48,7 @@ impl Point {
     }
 }
 
-/// Every point of JSON lines. The last line may be cut off: the agent was ended while it wrote.
+/// All points of JSON lines. The last line may be incomplete: the agent was ended while it wrote.
 pub(super) fn points(text: &str) -> Result<Vec<Point>> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole
@@ -57,7 +57,7 @@ pub(super) fn points(text: &str) -> Result<Vec<Point>> {
         .collect()
 }
 
-/// The last point of every series of a metric that had a value.
+/// The last point with a value of every series of a metric.
 pub(super) fn last<'a>(points: &'a [Point], name: &str) -> Vec<&'a Point> {
     let mut last = BTreeMap::new();
     for point in points.iter().filter(|point| point.name == name) {

@@ -5,11 +5,11 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// The beginning of raw type information, version 1, with a header of 24 bytes (`struct btf_header`, include/uapi/linux/btf.h),
-/// in either machine's byte order, which is little.
+/// Start of raw type information, version 1, with a header of 24 bytes (`struct btf_header`, include/uapi/linux/btf.h),
+/// in the byte order of both architectures, little-endian.
 const TYPES: [u8; 8] = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0];
 
-/// How a kernel's image may be packed, and what unpacks it.
+/// Compression formats of kernel images, with the programs that decompress them.
 const PACKED: &[(&[u8], &str)] = &[
     (&[0x02, 0x21, 0x4c, 0x18], "lz4"),
     (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),
@@ -17,8 +17,8 @@ const PACKED: &[(&[u8], &str)] = &[
     (&[0x1f, 0x8b, 8], "gzip"),
 ];
 
-/// The type information in a kernel's image. An image names neither its packing nor where it begins, so every place that
-/// looks like a beginning is tried, as the kernel's own scripts/extract-vmlinux does.
+/// Type information in a kernel's image. An image has no pointer to its compressed data, so every occurrence of a
+/// format's magic number is tried, as the kernel's own scripts/extract-vmlinux does.
 pub(super) fn of(image: &Path) -> Result<Vec<u8>> {
     let packed = std::fs::read(image)?;
     if let Some(types) = within(&packed) {
@@ -41,7 +41,7 @@ fn places<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = usize>
         .filter_map(move |(at, window)| (window == pattern).then_some(at))
 }
 
-/// What the program makes of it; it may complain of what follows.
+/// Output of the program, which may fail on data after the end of the stream.
 fn unpack(program: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut file = tempfile::tempfile()?;
     std::io::Write::write_all(&mut file, bytes)?;
@@ -54,7 +54,7 @@ fn unpack(program: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// The largest one: there may be words that only look like the beginning of another.
+/// The largest one: other bytes may look like the start of another.
 fn within(bytes: &[u8]) -> Option<Vec<u8>> {
     places(bytes, &TYPES)
         .filter_map(|at| sized(&bytes[at..]).ok())

@@ -2,26 +2,26 @@
 
 use std::borrow::Cow;
 
-/// What a command is.
+/// Name and kind of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
-    /// Its name without the vendor's prefix, or its number (`0x40206700`) where it has no known name.
+    /// Name without the vendor's prefix, or the number (`0x40206700`) if the name is unknown.
     pub name: Cow<'static, str>,
-    /// Whether it waits by design, so that a long call of it is no hung one.
+    /// Whether it waits by design, so that a long call does not count as hung.
     pub wait: bool,
 }
 
-/// Commands by those bits of their number that the driver looks at.
+/// Commands, matched by the bits of their number that the driver evaluates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pattern {
-    /// Which bits count.
+    /// Mask of the compared bits.
     pub mask: u32,
-    /// Their value.
+    /// Value of the compared bits.
     pub value: u32,
 }
 
 impl Pattern {
-    /// Whether `command` is one of them.
+    /// Whether `command` matches.
     pub const fn matches(self, command: u32) -> bool {
         command & self.mask == self.value
     }
@@ -30,11 +30,11 @@ impl Pattern {
 /// The commands of a family.
 #[derive(Debug, Clone, Copy)]
 pub enum Commands {
-    /// Tables by ABI and node, none of whose entries overlap.
+    /// Tables by ABI and node. Their entries do not overlap.
     Tables(fn(abi: Option<&str>, node: &str) -> [Option<CommandTable>; 2]),
-    /// Numbers whose meaning changes with the version of the driver.
+    /// Numbers with meanings that depend on the driver's version.
     Versioned {
-        /// The name of a command at a version of the driver, and whether it waits by design.
+        /// Name of a command at a driver version, and whether it waits by design.
         describe: fn(version: Option<&str>, command: u32) -> Option<Command>,
         /// The commands that wait by design.
         waiting: fn(version: Option<&str>) -> Vec<Pattern>,
@@ -42,10 +42,10 @@ pub enum Commands {
 }
 
 impl Commands {
-    /// They are not published, or a tracer cannot tell them apart.
+    /// No names: the commands are not published, or a tracer cannot distinguish them.
     pub const NONE: Self = Self::Tables(|_, _| [None, None]);
 
-    /// What `command` is, where it has a name.
+    /// Name and kind of `command`, if its name is known.
     pub(super) fn describe(self, abi: Option<&str>, node: &str, command: u32) -> Option<Command> {
         match self {
             Self::Tables(tables) => tables(abi, node)
@@ -80,15 +80,15 @@ pub fn number(command: u32) -> Command {
 /// An entry of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
-    /// Its number, without the table's base.
+    /// Number without the table's base.
     pub number: u32,
-    /// Its name without the vendor's prefix.
+    /// Name without the vendor's prefix.
     pub name: &'static str,
-    /// Why it waits, if it does so by design.
+    /// Reason why it waits, if it does so by design.
     pub wait: Option<&'static str>,
 }
 
-/// A command that returns when it has done its work.
+/// A command that returns when its work is done.
 pub const fn call(number: u32, name: &'static str) -> Entry {
     Entry {
         number,
@@ -97,7 +97,7 @@ pub const fn call(number: u32, name: &'static str) -> Entry {
     }
 }
 
-/// A command that waits by design, and why.
+/// A command that waits by design, with the reason.
 pub const fn wait(number: u32, name: &'static str, why: &'static str) -> Entry {
     Entry {
         number,
@@ -106,19 +106,19 @@ pub const fn wait(number: u32, name: &'static str, why: &'static str) -> Entry {
     }
 }
 
-/// Commands of one driver. Only the bits of `mask` distinguish them: a struct may have grown since.
+/// Commands of one driver. Only the bits of `mask` distinguish them: a struct's size may change between versions.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandTable {
-    /// The bits that count.
+    /// Mask of the compared bits.
     pub mask: u32,
-    /// What all their numbers have in common.
+    /// Bits that all their numbers have in common.
     pub base: u32,
     /// The commands.
     pub entries: &'static [Entry],
 }
 
 impl CommandTable {
-    /// The command, if the table has it.
+    /// The command, if it is in the table.
     pub fn find(&self, command: u32) -> Option<Command> {
         let number = (command & self.mask).checked_sub(self.base)?;
         let entry = self.entries.iter().find(|entry| entry.number == number)?;
@@ -128,7 +128,7 @@ impl CommandTable {
         })
     }
 
-    /// Those that wait by design.
+    /// Commands that wait by design.
     pub fn waiting(self) -> impl Iterator<Item = Pattern> {
         let Self { mask, base, entries } = self;
         let waiting = entries.iter().filter(|entry| entry.wait.is_some());

@@ -1,19 +1,19 @@
-//! The functions of drivers that take ioctls: where a probe costs nothing for other devices and other system calls.
+//! Ioctl functions of drivers: a probe there costs nothing for other devices and other system calls.
 
 use super::matches;
 
 /// A driver's own `unlocked_ioctl`, with the signature `long (struct file *, unsigned int, unsigned long)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook {
-    /// The module that holds it, as `/sys/module` writes it. A built-in driver has the symbol in the kernel itself.
+    /// Name of its module as in `/sys/module`. A built-in driver has the symbol in the kernel itself.
     pub module: &'static str,
-    /// Its symbol. A static function may be missing, or renamed by the compiler.
+    /// Name of the symbol. A static function may be missing, or renamed by the compiler.
     pub symbol: &'static str,
-    /// How far it can be relied on.
+    /// Reliability of the entry.
     pub evidence: Evidence,
 }
 
-/// Where a hook is known from.
+/// Source of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     /// The driver's source, at the versions that the table covers.
@@ -27,9 +27,9 @@ pub enum Evidence {
 pub struct HookRow {
     /// Names of devices, as patterns of [`NodeKind::nodes`](super::NodeKind::nodes).
     pub names: &'static [&'static str],
-    /// The driver's name in sysfs; any where empty.
+    /// The driver's name in sysfs; any if empty.
     pub driver: &'static str,
-    /// The candidates, the likeliest first.
+    /// Candidates by decreasing likelihood.
     pub hooks: &'static [Hook],
 }
 

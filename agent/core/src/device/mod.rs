@@ -1,5 +1,5 @@
-//! Families of accelerators' device nodes: how a node is recognised, which functions of its driver take its ioctls, and
-//! what those are called. Each source declares the families of its vendor; the source of ioctls watches all of them.
+//! Families of accelerators' device nodes: recognition of their nodes, ioctl functions of their drivers, and names of
+//! their commands. Each source declares the families of its vendor; the source of ioctls watches all of them.
 
 mod arguments;
 mod command;
@@ -22,26 +22,26 @@ use std::path::Path;
 pub struct DeviceFamily {
     /// The value of the attribute `accel.device.family`.
     pub name: &'static str,
-    /// How its nodes are recognised.
+    /// Kinds of its nodes.
     pub nodes: &'static [NodeKind],
-    /// The functions of its drivers that take ioctls; the first row that fits a device is taken.
+    /// Ioctl functions of its drivers; the first row that matches a device applies.
     pub hooks: &'static [HookRow],
-    /// What decides the meaning of its command numbers.
+    /// Property on which the meaning of its command numbers depends.
     pub abi: Abi,
     /// Its commands.
     pub commands: Commands,
-    /// How its devices are identified; by their PCI address, without an `hw.id`, if absent.
+    /// Identification of its devices; if absent, by their PCI address without an `hw.id`.
     pub identity: Option<Identity>,
-    /// What is read from the arguments of its commands; nothing if absent.
+    /// Values read from the arguments of its commands; none if absent.
     pub arguments: Option<&'static Arguments>,
-    /// Whether that node has a command whose argument begins with the number of the command proper.
+    /// Whether that node has a command with an argument that begins with the number of the wrapped command.
     pub wraps_commands: fn(node: &str) -> bool,
 }
 
-/// What decides the meaning of a family's command numbers, apart from the node's name.
+/// Property on which the meaning of a family's command numbers depends, besides the node's name.
 #[derive(Debug, Clone, Copy)]
 pub enum Abi {
-    /// Nothing.
+    /// None.
     Fixed,
     /// The name of the driver in sysfs, such as `amdgpu`.
     DriverName,
@@ -49,26 +49,26 @@ pub enum Abi {
     DriverVersion(Versions),
 }
 
-/// Versions of a driver.
+/// Evaluation of driver versions.
 #[derive(Debug, Clone, Copy)]
 pub struct Versions {
-    /// What is wrong with a version that a user wrote, if anything.
+    /// Problem of a version in the configuration, if any.
     pub fault: fn(version: &str) -> Option<String>,
-    /// The version whose commands are assumed where the driver's own is unknown.
+    /// Version assumed for the names of commands if the driver's own is unknown.
     pub substitute: fn(version: Option<&str>) -> Option<String>,
 }
 
-/// How the devices of a family are identified.
+/// Identification of a family's devices.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity {
-    /// The address of the device with that class directory in sysfs.
+    /// Address of the device with that class directory in sysfs.
     pub address: fn(directory: &Path) -> Option<String>,
     /// `hw.id` from address, machine id and node name.
     pub hw_id: fn(address: &str, machine_id: &str, node_name: &str) -> String,
 }
 
 impl DeviceFamily {
-    /// A family by its name, for a constant with `..`: nothing is known of its nodes, hooks and commands.
+    /// A family without nodes, hooks and commands, for a constant with `..`.
     pub const fn named(name: &'static str) -> Self {
         Self {
             name,
@@ -82,21 +82,21 @@ impl DeviceFamily {
         }
     }
 
-    /// Candidates for hooks of a device, the likeliest first; empty where the driver is not published. They are
-    /// alternatives: at most one is to be attached, since an outer function calls the inner.
+    /// Candidates for a device's hook by decreasing likelihood; empty if the driver is not published. They are
+    /// alternatives: at most one may be attached, since an outer function calls the inner.
     pub fn hooks(&self, driver: Option<&str>, node: &str) -> &'static [Hook] {
         let row = self.hooks.iter().find(|row| row.fits(driver, node));
         row.map_or(&[], |row| row.hooks)
     }
 
-    /// What `command` is to the device; its number where it has no name.
+    /// Name and kind of `command` for the device; its number if it has no name.
     pub fn describe(&self, abi: Option<&str>, node: &str, command: u32) -> Command {
         self.commands
             .describe(abi, node, command)
             .unwrap_or_else(|| number(command))
     }
 
-    /// The commands of a device that wait by design.
+    /// Commands of a device that wait by design.
     pub fn waiting(&self, abi: Option<&str>, node: &str) -> Vec<Pattern> {
         self.commands.waiting(abi, node)
     }

@@ -1,4 +1,4 @@
-//! How the nodes of a family are recognised.
+//! Recognition of a family's nodes.
 
 use super::matches;
 
@@ -11,23 +11,23 @@ pub struct NodeKind {
     pub drivers: &'static [&'static str],
     /// Paths below `/dev`: `#` stands for digits, `*` for anything but a slash.
     pub nodes: &'static [&'static str],
-    /// What else must hold, where several vendors share a class or a name.
+    /// Further condition, if several vendors share a class or a name.
     pub requires: Requires,
 }
 
-/// What else must hold for a node to be of a kind.
+/// Further condition for a node to be of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requires {
-    /// Nothing.
+    /// No condition.
     Nothing,
-    /// The device's PCI vendor, as sysfs writes it.
+    /// PCI vendor of the device, in sysfs' notation.
     Vendor(&'static str),
-    /// The name of the device's driver in sysfs.
+    /// Name of the device's driver in sysfs.
     Driver(&'static str),
 }
 
 impl NodeKind {
-    /// Whether a path below `/dev` is one of its nodes'.
+    /// Whether a path below `/dev` matches.
     pub fn has_node(&self, node: &str) -> bool {
         let node = node.as_bytes();
         self.nodes.iter().any(|pattern| matches(pattern.as_bytes(), node))

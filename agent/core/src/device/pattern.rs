@@ -1,6 +1,6 @@
-//! Patterns of device nodes' names.
+//! Patterns of device names.
 
-/// Whether `name` fits `pattern`, in which `#` stands for digits and `*` for anything but a slash.
+/// Whether `name` matches `pattern`, in which `#` stands for digits and `*` for anything but a slash.
 pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
     match pattern.split_first() {
         None => name.is_empty(),

@@ -1,4 +1,4 @@
-//! Opens paths below a root directory that others may write to, never outside of it.
+//! Opens paths below a root directory to which others may write, never outside of it.
 
 use std::fs::File;
 use std::io;
@@ -14,8 +14,8 @@ use super::bounded::bounded;
 /// A directory as the start of a path, or for `fstat`.
 pub const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Opens `path` below `root`, as a process whose root directory is `root` would. Before Linux 5.6, which cannot do that,
-/// no link is followed at all.
+/// Opens `path` below `root`, with links resolved as for a process with the root directory `root`. Before Linux 5.6,
+/// which cannot do that, no link is followed at all.
 pub(super) fn open(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let path = path.strip_prefix("/").unwrap_or(path);
     // The root itself.

@@ -1,4 +1,4 @@
-//! When the host booted, and with it when a process started.
+//! Boot time of the host, and from it the start times of processes.
 
 use std::io;
 
@@ -14,10 +14,10 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const MAX_STAT_BYTES: usize = 4 << 20;
 
 impl Processes {
-    /// When the host booted, by today's wall clock: it moves when the clock is set.
+    /// Boot time of the host by the current wall clock: it changes when the clock is set.
     ///
-    /// `/proc/stat` has whole seconds only, which would let a process that began up to a second after a file was
-    /// written pass for its writer. The difference of the running clocks is exact, and is used where it agrees.
+    /// `/proc/stat` has whole seconds only, so that a process that started up to a second after a file was written
+    /// could be taken for its writer. The difference of the running clocks is exact, and is used if both agree.
     pub fn boot_time(&self) -> io::Result<Timestamp> {
         let stat = read_bounded(&self.boot_file(), MAX_STAT_BYTES)?;
         let stat = String::from_utf8_lossy(&stat);
@@ -34,7 +34,7 @@ impl Processes {
         Ok(Timestamp::from_unix_nanos(if agrees { exact } else { whole }))
     }
 
-    /// When the process started, by today's wall clock, to the clock tick (10 ms) below.
+    /// Start time of the process by the current wall clock, rounded down to the clock tick (10 ms).
     pub fn started(&self, key: ProcessKey) -> io::Result<Timestamp> {
         let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
         let since_boot = u128::from(key.start_ticks) * u128::from(NANOS_PER_SECOND) / u128::from(ticks_per_second);

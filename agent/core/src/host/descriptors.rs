@@ -1,4 +1,4 @@
-//! Which devices processes hold open, from `/proc/<pid>/fd`.
+//! Devices that processes hold open, from `/proc/<pid>/fd`.
 
 use std::io;
 use std::path::Path;
@@ -8,43 +8,44 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::process::Processes;
 
-/// Most descriptors of one process that are read.
+/// Limit of descriptors read of one process.
 const MAX_DESCRIPTORS: usize = 16_384;
 
-/// Numbers of the character devices that a process holds open, one for each descriptor. A walk costs about 5 µs a
+/// Numbers of the character devices that a process holds open, one for each descriptor. A walk takes about 5 µs per
 /// descriptor (unoptimised, Linux 6.18 on a small virtual machine).
 ///
-/// Fails where the process is gone or may not be looked into (needs `CAP_SYS_PTRACE`).
+/// Fails if the process has ended or access is denied (needs `CAP_SYS_PTRACE`).
 pub fn char_devices(processes: &Processes, pid: u32) -> io::Result<impl Iterator<Item = u64>> {
     let descriptors = std::fs::read_dir(processes.path(pid, "fd"))?;
     let paths = descriptors.take(MAX_DESCRIPTORS).flatten().map(|entry| entry.path());
     Ok(paths.filter_map(|path| char_device(&path)))
 }
 
-/// Without opening it, and without asking a file server that may not answer.
+/// Device number of a descriptor, without opening the device, and without a request to a file server that may not
+/// answer.
 fn char_device(descriptor: &Path) -> Option<u64> {
     let found = rustix::fs::statx(CWD, descriptor, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE).ok()?;
     let is_device = FileType::from_raw_mode(found.stx_mode.into()) == FileType::CharacterDevice;
     is_device.then(|| rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor))
 }
 
-/// When to walk through all processes' descriptors again, so that the walks take a bounded share of a core.
+/// Schedule of the walks through all processes' descriptors, which bounds their share of a core.
 #[derive(Debug, Default)]
 pub struct Pace {
     walked: Option<(Instant, Duration)>,
     references: Option<u64>,
 }
 
-/// The next walk waits for this many times the CPU time that the last one took: they take at most 0.5 % of a core until
-/// [`LATEST`] is reached, and next to nothing where the kernel counts as many users as before.
+/// Time to the next walk as a multiple of the last one's CPU time: the walks take at most 0.5 % of a core until
+/// [`LATEST`] is reached, and almost nothing while the kernel's reference count does not change.
 const REST: u32 = 200;
 /// Longest time between two walks.
 const LATEST: Duration = Duration::from_mins(1);
 
 impl Pace {
-    /// When the next walk is due. `soonest` is the shortest time between two of them. `references` is how many users the
-    /// kernel counts for the devices' drivers; where that is the same number and no holder was lost, the holders are most
-    /// likely the same too.
+    /// Time of the next walk. `soonest` is the least time between two of them. `references` is the kernel's reference
+    /// count of the devices' drivers; if it is unchanged and no holder was lost, the holders have most likely not
+    /// changed either.
     pub fn due(&self, now: Instant, soonest: Duration, references: Option<u64>, lost_one: bool) -> Instant {
         let Some((at, took)) = self.walked else { return now };
         let same = references.is_some() && references == self.references && !lost_one;
@@ -55,12 +56,12 @@ impl Pace {
         }
     }
 
-    /// When the last walk began.
+    /// Start of the last walk.
     pub fn walked_at(&self) -> Option<Instant> {
         self.walked.map(|(at, _)| at)
     }
 
-    /// Walks, and notes what it took.
+    /// Performs a walk and measures its CPU time.
     pub fn walk<T>(&mut self, now: Instant, references: Option<u64>, walk: impl FnOnce() -> T) -> T {
         let begun = cpu_time();
         let result = walk();

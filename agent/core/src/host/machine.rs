@@ -1,15 +1,15 @@
-//! Which machine this is.
+//! Identity of this machine.
 
 use super::HostRoots;
 
-/// machine-id(5) and D-Bus' older place of the same.
+/// Files of machine-id(5) and of the older D-Bus.
 const FILES: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
-/// The id has 32 bytes; what is longer is none.
+/// An id has 32 bytes; a longer file has none.
 const MOST_BYTES: usize = 256;
 
 impl HostRoots {
-    /// machine-id(5): 32 hexadecimal digits, in small letters. Nothing where there is none, or only the word
-    /// `uninitialized` of a first boot, which would make different machines one.
+    /// machine-id(5): 32 lower-case hexadecimal digits. `None` if there is none, or only the word `uninitialized` of a
+    /// first boot, which would give different machines the same id.
     pub fn machine_id(&self) -> Option<String> {
         FILES.into_iter().find_map(|path| {
             let bytes = self.read(path, MOST_BYTES).ok()?;

@@ -1,7 +1,7 @@
 //! Paths of the host's file systems as this process sees them, and readers of them.
 //!
-//! The only place that knows where `/proc`, `/sys`, `/dev` and the like are: every reader takes a [`HostRoots`], so
-//! that it runs against a fake tree in a test and against `/host/...` in a container.
+//! All readers take a [`HostRoots`] for `/proc`, `/sys`, `/dev` etc., so that they run on a fake tree in tests and on
+//! `/host/...` in a container.
 
 pub mod beneath;
 mod boot;

@@ -10,7 +10,7 @@ use super::HostRoots;
 impl HostRoots {
     /// The device number (`st_rdev`) of the host's character device `absolute`; links are followed within the host's root.
     ///
-    /// What is no character device is an error of kind [`io::ErrorKind::InvalidInput`].
+    /// Anything but a character device is an error of kind [`io::ErrorKind::InvalidInput`].
     pub fn char_device(&self, absolute: impl AsRef<Path>) -> io::Result<u64> {
         // The driver's `open` is not called for such a descriptor (open(2), `O_PATH`).
         let file = self.open(absolute.as_ref(), OFlags::PATH)?;

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 pub fn wait(descriptors: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<bool> {
     loop {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        // A limit beyond `time_t` is none.
+        // A limit beyond `time_t` counts as none.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(descriptors, left.as_ref()) {
             Ok(ready) => return Ok(ready > 0),

@@ -1,4 +1,4 @@
-//! Processes, as `/proc` shows them.
+//! Processes in `/proc`.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use super::HostRoots;
 use super::bounded::read_bounded;
 use crate::metric::ProcessKey;
 
-/// Longest `/proc/<pid>/{status,cgroup,comm}` that is read. `status` grows with the number of CPUs (`Cpus_allowed`) and
+/// Limit in bytes of `/proc/<pid>/{status,cgroup,comm}`. `status` grows with the number of CPUs (`Cpus_allowed`) and
 /// groups, `cgroup` with the number of hierarchies times the longest path (4 KiB).
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// What the kernel appends to the path of an executable that has been replaced or removed (`d_path`, fs/d_path.c).
+/// Suffix of the kernel for the path of an executable that has been replaced or removed (`d_path`, fs/d_path.c).
 const DELETED: &[u8] = b" (deleted)";
 
 /// Reader of the host's `/proc`.
@@ -23,12 +23,12 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Of the host.
+    /// Reader for the host.
     pub fn new(roots: &HostRoots) -> Self {
         Self { proc: roots.proc() }
     }
 
-    /// Every process id that `/proc` lists now.
+    /// All process ids that `/proc` lists now.
     pub fn pids(&self) -> io::Result<Vec<u32>> {
         let entries = std::fs::read_dir(&self.proc)?;
         Ok(entries
@@ -36,12 +36,12 @@ impl Processes {
             .collect())
     }
 
-    /// `/proc/<pid>/<name>` as seen from here.
+    /// Path `/proc/<pid>/<name>` as seen from here.
     pub fn path(&self, pid: u32, name: &str) -> PathBuf {
         self.proc.join(pid.to_string()).join(name)
     }
 
-    /// The process with that id now.
+    /// The process that has that id now.
     pub fn key(&self, pid: u32) -> io::Result<ProcessKey> {
         Ok(ProcessKey {
             pid,
@@ -49,7 +49,7 @@ impl Processes {
         })
     }
 
-    /// The process with that id now, or nothing for a kernel thread: it has the host's root and takes low ids, and could
+    /// The process that has that id now; `None` for a kernel thread, which has the host's root and a low id and could
     /// otherwise be taken for a container's process.
     pub fn user_key(&self, pid: u32) -> io::Result<Option<ProcessKey>> {
         let stat = self.stat(pid)?;
@@ -60,7 +60,7 @@ impl Processes {
         }))
     }
 
-    /// Whether that very process is still there and no zombie.
+    /// Whether the same process still exists and is no zombie.
     pub fn is_alive(&self, key: ProcessKey) -> bool {
         self.stat(key.pid)
             .is_ok_and(|stat| stat.starttime == key.start_ticks && !matches!(stat.state, 'Z' | 'X'))
@@ -69,7 +69,7 @@ impl Processes {
     /// Its ids from the outermost PID namespace that `/proc` shows to its own (`NSpid` of `/proc/<pid>/status`, Linux 4.1).
     /// Before that, the outermost alone.
     pub fn ns_pids(&self, pid: u32) -> io::Result<Vec<u32>> {
-        // procfs' own reader of `status` fails on a name that is not UTF-8, and any process can give itself one.
+        // procfs' own reader of `status` fails on a name that is not UTF-8, and any process can set such a name.
         let status = read_bounded(&self.path(pid, "status"), MAX_TEXT_BYTES)?;
         let line = status
             .split(|&byte| byte == b'\n')
@@ -81,9 +81,9 @@ impl Processes {
         ))
     }
 
-    /// Base name of its executable, without the kernel's mark of a file that has since been replaced.
+    /// Base name of its executable, without the kernel's suffix for a replaced file.
     ///
-    /// Fails for a kernel thread, and where the reader may not trace the process.
+    /// Fails for a kernel thread, and if the reader may not trace the process.
     pub fn executable_name(&self, pid: u32) -> io::Result<String> {
         use std::os::unix::ffi::OsStrExt;
         let path = std::fs::read_link(self.path(pid, "exe"))?;
@@ -93,13 +93,13 @@ impl Processes {
         Ok(String::from_utf8_lossy(name).into_owned())
     }
 
-    /// The name that the process gave itself (at most 15 bytes), readable by everybody.
+    /// Name that the process has set (at most 15 bytes), readable by every user.
     pub fn command_name(&self, pid: u32) -> io::Result<String> {
         let comm = read_bounded(&self.path(pid, "comm"), MAX_TEXT_BYTES)?;
         Ok(String::from_utf8_lossy(&comm).trim_end_matches('\n').to_owned())
     }
 
-    /// Its `/proc/<pid>/cgroup`: one line a hierarchy.
+    /// Content of `/proc/<pid>/cgroup`: one line per hierarchy.
     pub fn cgroup(&self, pid: u32) -> io::Result<String> {
         let text = read_bounded(&self.path(pid, "cgroup"), MAX_TEXT_BYTES)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -119,7 +119,7 @@ impl Processes {
         })
     }
 
-    /// The `stat` file, whose field `btime` is when the host booted.
+    /// Path of the `stat` file. Its field `btime` is the host's boot time.
     pub(super) fn boot_file(&self) -> PathBuf {
         self.proc.join("stat")
     }

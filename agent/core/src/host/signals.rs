@@ -1,4 +1,4 @@
-//! How this process was started with respect to signals.
+//! Signal dispositions at the start of this process.
 
 use rustix::process::Signal;
 

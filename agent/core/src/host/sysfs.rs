@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::HostRoots;
 use super::bounded::read_bounded;
 
-/// Longest attribute that is read; sysfs gives at most a page.
+/// Limit in bytes of an attribute; sysfs returns at most a page.
 const MAX_BYTES: usize = 4096;
 
-/// Directory of a character device, where its driver registers one.
+/// Directory of a character device, if its driver registers one.
 pub fn directory(roots: &HostRoots, number: u64) -> Option<PathBuf> {
     let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
     let path = roots.sys().join(format!("dev/char/{major}:{minor}"));

@@ -1,7 +1,7 @@
-//! Which process wrote a file that names its writer only by the id it has in its own PID namespace.
+//! Search for the process that wrote a file which names its writer only by the id in the writer's own PID namespace.
 //!
 //! Every container has a process 1, so that such an id is only a hint. A candidate must have it as its innermost id,
-//! see the very directory that the file lies in, and have started before the file was written.
+//! see the same directory that contains the file, and have started before the file was written.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,37 +14,37 @@ use super::beneath::{self, DIRECTORY};
 use super::process::Processes;
 use crate::metric::{ProcessKey, Timestamp};
 
-/// How much later than the file its writer may seem to have started. The kernel stamps files with a clock that lags by
-/// up to a tick (10 ms at `HZ=100`), and the wall clock is slewed by up to 500 ppm between the two.
+/// Tolerance for a writer's start after the write of its file. The kernel stamps files with a clock that lags by up to
+/// a tick (10 ms at `HZ=100`), and the wall clock is slewed by up to 500 ppm between the two.
 const CLOCK_SLACK: Duration = Duration::from_millis(50);
 
-/// What is known of a file's writer.
+/// Known facts about a file's writer.
 #[derive(Debug, Clone)]
 pub struct WriterHint {
     /// The writer's id in its own PID namespace.
     pub pid: u32,
     /// `st_dev` and `st_ino` of the directory that holds the file.
     pub directory: (u64, u64),
-    /// Where that directory may be in the writer's file system, e.g. `/tmp/hmon_files`.
+    /// Paths that the directory may have in the writer's file system, e.g. `/tmp/hmon_files`.
     pub seen_as: Vec<PathBuf>,
-    /// When the file was last written (its `mtime`).
+    /// Time of the last write (`mtime`).
     pub written: Timestamp,
 }
 
 /// Result of a search for the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
-    /// This process and no other fits.
+    /// Exactly this process matches.
     One(ProcessKey),
-    /// No process fits: the writer has ended.
+    /// No process matches: the writer has ended.
     None,
-    /// Number of processes that fit.
+    /// Several processes match; their number.
     Several(usize),
 }
 
 /// The writer of a file.
 ///
-/// Fails where `/proc` cannot be read, and where no process fits but one with that id may not be looked into (needs
+/// Fails if `/proc` cannot be read, and if no process matches but access to one with that id is denied (needs
 /// `CAP_SYS_PTRACE`): whether it has ended is then unknown.
 pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
     let found = candidates(processes, hint)?;
@@ -55,7 +55,7 @@ pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
     })
 }
 
-/// Every process that fits, for a caller that knows more of the writer than the hint holds. Fails as [`find`] does.
+/// All processes that match, for a caller with more facts about the writer than the hint. Fails as [`find`] does.
 pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<ProcessKey>> {
     let mut found = Vec::new();
     let mut refused = None;
@@ -68,7 +68,7 @@ pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<Pr
                     format!("cannot look into the root directory of process {pid} (needs CAP_SYS_PTRACE): {error}"),
                 ));
             }
-            // It ended meanwhile.
+            // It has ended in between.
             Ok(None) | Err(_) => {}
         }
     }
@@ -88,12 +88,13 @@ fn fits(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option
     if processes.started(key)?.since(hint.written) > CLOCK_SLACK || !sees(processes, pid, hint)? {
         return Ok(None);
     }
-    // Nothing above holds the process: its id may have been given to another one between two of the reads.
+    // The process is not pinned: its id may have been reused between two of the reads.
     Ok(processes.is_alive(key).then_some(key))
 }
 
-/// Process 1 beside kernel threads, which only the outermost PID namespace shows, is the machine's init. It writes no
-/// such files, but sees each directory that containers share with the host, where many a writer is a process 1.
+/// Process 1 beside kernel threads, which are visible in the outermost PID namespace only, is the machine's init. It
+/// writes no such files, but sees each directory that containers share with the host, where many writers are a process
+/// 1.
 fn is_machines_init(processes: &Processes) -> bool {
     processes.user_key(2).is_ok_and(|key| key.is_none())
 }

@@ -65,6 +65,9 @@ impl PartialEq for dyn AnySettings {
     }
 }
 
+/// Reads settings; keys that their type does not name are ignored.
+pub type Deserialize = fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<Arc<dyn AnySettings>, erased_serde::Error>;
+
 /// A type of [`Settings`] as a value.
 #[derive(Debug, Clone, Copy)]
 pub struct SettingsType {
@@ -72,8 +75,8 @@ pub struct SettingsType {
     pub documentation: SectionDocumentation,
     /// Its default.
     pub default: fn() -> Arc<dyn AnySettings>,
-    /// Reads it; keys that it does not name are ignored.
-    pub deserialize: fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<Arc<dyn AnySettings>, erased_serde::Error>,
+    /// Reads it.
+    pub deserialize: Deserialize,
 }
 
 impl SettingsType {

@@ -1,40 +1,40 @@
-//! Validation of settings beyond what their types refuse.
+//! Validation of settings beyond their types.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::source::Sources;
 
-/// What follows from a problem.
+/// Severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// The configuration is refused.
     Error,
-    /// The configuration is accepted, and this is logged.
+    /// The configuration is accepted, and the problem is logged.
     Warning,
 }
 
-/// A value that is wrong or doubtful.
+/// An invalid or doubtful value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Whether it is refused.
+    /// Severity.
     pub severity: Severity,
     /// The key within its section.
     pub key: &'static str,
-    /// What is wrong, and what would be right.
+    /// The problem, and what would be valid.
     pub problem: String,
 }
 
-/// Collects what is wrong with a section's values.
+/// Collects problems of a section's values.
 #[derive(Debug)]
 pub struct Check {
-    /// The sources that are built in.
+    /// Names of the built-in sources.
     pub sources: Sources,
     problems: Vec<Problem>,
 }
 
 impl Check {
-    /// No problem yet.
+    /// Creates a collector without problems.
     pub const fn new(sources: Sources) -> Self {
         Self {
             sources,
@@ -42,22 +42,22 @@ impl Check {
         }
     }
 
-    /// Every problem, in order.
+    /// All problems, in order.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
 
-    /// The value of `key` is refused.
+    /// Reports an invalid value of `key`.
     pub fn error(&mut self, key: &'static str, problem: impl Into<String>) {
         self.push(Severity::Error, key, problem.into());
     }
 
-    /// The value of `key` is allowed and probably not meant.
+    /// Reports a value of `key` that is valid and probably a mistake.
     pub fn warn(&mut self, key: &'static str, problem: impl Into<String>) {
         self.push(Severity::Warning, key, problem.into());
     }
 
-    /// Refuses a duration out of range, bounds included.
+    /// Reports a duration out of range; the bounds are valid.
     pub fn between(&mut self, key: &'static str, value: Duration, least: Duration, most: Duration) {
         if value < least || value > most {
             let show = humantime::format_duration;
@@ -73,7 +73,7 @@ impl Check {
         }
     }
 
-    /// Refuses a relative path.
+    /// Reports a relative path.
     pub fn absolute(&mut self, key: &'static str, value: &Path) {
         if !value.is_absolute() {
             let shown = value.display().to_string();

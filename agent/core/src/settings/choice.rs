@@ -1,18 +1,18 @@
-//! Settings that take one word of a few.
+//! Settings with a few named values.
 
-/// Whether a source runs.
+/// Whether a source is enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Enabled {
-    /// It runs where its hardware is found; its absence is no error.
+    /// Enabled if its hardware exists; its absence is no error.
     #[default]
     Auto,
-    /// It must run: absent hardware is an error.
+    /// Enabled; absent hardware is an error.
     True,
-    /// It does not run.
+    /// Disabled.
     False,
 }
 
-/// The value that `text` names among `words`; the error lists the words.
+/// The value with the name `text` in `words`; the error lists the names.
 pub fn pick<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
@@ -21,7 +21,7 @@ pub fn pick<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     Err(format!("{text:?} is not known here; write {}", known.join(" or ")))
 }
 
-/// Implements [`Textual`] for an enum whose values are words.
+/// Implements [`Textual`] for an enum with named values.
 #[macro_export]
 macro_rules! words {
     ($type:ty, $expected:literal, $($word:literal => $value:path),+ $(,)?) => {

@@ -9,18 +9,18 @@ pub trait Documented {
 /// Documentation of one section.
 #[derive(Debug, Clone, Copy)]
 pub struct SectionDocumentation {
-    /// What the section is about, one element a line.
+    /// Description of the section, one element per line.
     pub text: &'static [&'static str],
-    /// Its keys, in the order in which they are shown.
+    /// Its keys, in the order of the documentation.
     pub keys: &'static [KeyDocumentation],
 }
 
 /// Documentation of one key.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyDocumentation {
-    /// The key.
+    /// Name of the key.
     pub name: &'static str,
-    /// Its type, meaning and values, one element a line. A line of the form `key = value` is an example.
+    /// Its type, meaning and values, one element per line. A line of the form `key = value` is an example.
     pub text: &'static [&'static str],
 }
 
@@ -33,7 +33,7 @@ pub struct KeyDocumentation {
 ///     /// NPUs of Acme.
 ///     pub struct Settings {
 ///         /// "auto", true or false.
-///         #[serde(with = "accelscope_core::settings::text::text")]
+///         #[serde(with = "accelscope_core::settings::textual::text")]
 ///         pub enabled: Enabled = Enabled::Auto,
 ///         /// Bool: whether to read the slow counters too.
 ///         pub slow: bool = false,

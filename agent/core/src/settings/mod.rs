@@ -1,18 +1,18 @@
 //! Settings of a section of the configuration: one type with its defaults, its documentation and its validation.
 //!
 //! A section is declared with [`settings!`](crate::settings!): the documentation comments of its fields are the text of
-//! the example file and of the reference, the expression after `=` is the default. Nothing here knows the file's format.
+//! the example file and of the reference, the expression after `=` is the default. Independent of the file's format.
 
 mod any;
 mod check;
 mod choice;
 mod documentation;
 mod nearest;
-pub mod text;
+pub mod textual;
 
-pub use any::{AnySettings, Settings, SettingsType};
+pub use any::{AnySettings, Deserialize, Settings, SettingsType};
 pub use check::{Check, Problem, Severity};
 pub use choice::{Enabled, pick};
 pub use documentation::{Documented, KeyDocumentation, SectionDocumentation};
 pub use nearest::nearest;
-pub use text::Textual;
+pub use textual::Textual;

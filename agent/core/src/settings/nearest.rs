@@ -1,4 +1,4 @@
-//! The known name that a misspelt one probably stands for.
+//! Suggestion for a misspelt name.
 
 /// The known name most similar to `name`, with the similarity (0 to 1).
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<(f64, &'a str)> {

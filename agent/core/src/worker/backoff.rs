@@ -1,4 +1,4 @@
-//! When a worker that failed may be started again.
+//! Delay before a failed worker may be started again.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ impl Backoff {
         *self = Self::default();
     }
 
-    /// How much longer to wait.
+    /// Remaining delay.
     pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
         self.until
             .map(|until| until.saturating_duration_since(now))

@@ -16,11 +16,11 @@ use super::backoff::Backoff;
 use super::handover::HandoverMemory;
 use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, check, frame};
 
-/// How long a killed child may take to go before it is left behind.
+/// Time limit for a killed child to end; afterwards it is left behind.
 const KILL_PATIENCE: Duration = Duration::from_millis(200);
-/// Bytes of a child's standard error that are kept for the log.
+/// Bytes of a child's standard error kept for the log.
 const STDERR_KEPT: usize = 4096;
-/// Most children that could not be killed; with so many, no other is started until one is gone.
+/// Limit of children that could not be killed; at the limit, no other is started until one has ended.
 const MOST_LEFT_BEHIND: usize = 8;
 
 /// Program and arguments of a worker.
@@ -30,11 +30,11 @@ pub struct Command {
     pub program: std::path::PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Variables of its environment beside the agent's own.
+    /// Environment variables beside the agent's own.
     pub environment: Vec<(&'static str, OsString)>,
 }
 
-/// Why a request got no reply.
+/// Reason why a request got no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// It could not be started.
@@ -72,7 +72,7 @@ fn last_line(stderr: &str) -> String {
 }
 
 impl WorkerError {
-    /// Its value of the attribute `agent.reason`.
+    /// Value of the attribute `agent.reason`.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Spawn(_) => "spawn",
@@ -104,14 +104,14 @@ struct Running {
     input: ChildStdin,
     output: ChildStdout,
     errors: ChildStderr,
-    /// The reply; the buffer is used again.
+    /// The reply; the buffer is reused.
     received: Vec<u8>,
     stderr: Vec<u8>,
     started: Instant,
 }
 
 impl Worker {
-    /// Nothing is started before the first request.
+    /// Creates a worker without a process; the first request starts one.
     pub fn new(command: Command) -> Self {
         Self {
             command,
@@ -123,7 +123,7 @@ impl Worker {
         }
     }
 
-    /// Asks for one run and has `read` read the reply where it was received. Returns within `deadline` and the short time
+    /// Requests one run and passes the reply, in its buffer, to `read`. Returns within `deadline` and the short time
     /// that killing a child takes.
     pub fn request<T>(&mut self, deadline: Duration, read: impl FnOnce(Reply<'_>) -> T) -> Result<T, WorkerError> {
         self.left_behind
@@ -176,17 +176,17 @@ impl Worker {
         Running::start(&self.command, self.memory.as_ref())
     }
 
-    /// How long the child in use has been running.
+    /// Running time of the current child.
     pub fn age(&self) -> Option<Duration> {
         self.running.as_ref().map(|running| running.started.elapsed())
     }
 
-    /// How long ago the oldest child was killed that is still there.
+    /// Time since the oldest child that still exists was killed.
     pub fn stuck(&self) -> Option<Duration> {
         self.left_behind.iter().map(|(_, killed)| killed.elapsed()).max()
     }
 
-    /// Sets the configuration of the next process; false where there is none or it does not fit into a variable.
+    /// Sets the configuration of the next process; false if there is none or it does not fit into a variable.
     fn configure_next(&mut self, configuration: Option<String>) -> bool {
         let fits = |text: &String| text.len() <= MAX_RENEWAL_BYTES && !text.contains('\0');
         let Some(configuration) = configuration.filter(fits) else {
@@ -210,7 +210,7 @@ impl Worker {
             .then(|| running.ended_within(KILL_PATIENCE))
             .flatten();
         if let Some(group) = Pid::from_raw(running.child.id().cast_signed()) {
-            // It fails only when the whole group is gone already.
+            // Fails only if the whole group has ended already.
             kill_process_group(group, Signal::KILL).ok();
         }
         let stderr = String::from_utf8_lossy(&running.stderr).into_owned();
@@ -262,7 +262,7 @@ impl Running {
         })
     }
 
-    /// Position of the reply's body in what was received.
+    /// Position of the reply's body in the received bytes.
     fn exchange(&mut self, id: u64, deadline: Duration) -> Result<Range<usize>, WorkerError> {
         let until = Instant::now() + deadline;
         let request = frame(&Request { id }).map_err(ProtocolError::from)?;
@@ -310,10 +310,10 @@ impl Running {
         Ok(())
     }
 
-    /// Keeps the last of standard error; reading it also keeps the child from blocking on it.
+    /// Keeps the end of standard error; reading it also keeps the child from blocking on it.
     fn drain_errors(&mut self) {
         let mut chunk = [0; 4096];
-        // Bounded: a child that writes faster than this reads must not keep the agent here.
+        // Bounded: a child that writes faster than this reads must not block the agent here.
         for _ in 0..16 {
             match self.errors.read(&mut chunk) {
                 Ok(count) if count > 0 => self.stderr.extend_from_slice(&chunk[..count]),

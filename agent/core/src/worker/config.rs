@@ -1,5 +1,5 @@
-//! Configuration of a worker process: JSON in a variable of its environment. The agent writes it, and the worker for the
-//! process that is to take its place.
+//! Configuration of a worker process: JSON in a variable of its environment. The agent writes it, and so does a worker
+//! for its successor.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,18 +17,18 @@ const VARIABLE: &str = "ACCELSCOPE_WORKER_CONFIG";
 /// Configuration of a worker. `T` is the library's part.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WorkerConfig<T> {
-    /// Where the host's files are.
+    /// Root directory of the host's files.
     pub root: PathBuf,
-    /// Becomes part of the id of a device that has none of its own.
+    /// Part of the id of a device without an id of its own.
     pub node_name: String,
     /// Time between two requests.
     pub period: Duration,
-    /// Longest time that a request may take in the worker. Less than the agent's deadline: what was read until then is
-    /// better than nothing.
+    /// Time limit of a request in the worker. Shorter than the agent's deadline, so that the readings until then are
+    /// returned.
     pub patience: Duration,
-    /// How long the first suspension of what hung or crashed lasts.
+    /// Duration of the first suspension after a hang or crash.
     pub first_suspension: Duration,
-    /// Those of the processes before.
+    /// Suspensions of the preceding processes.
     pub suspensions: Suspensions,
     /// The library's part.
     pub library: T,
@@ -51,7 +51,7 @@ impl<T: Serialize + DeserializeOwned> WorkerConfig<T> {
         })
     }
 
-    /// That of this process. Fails where a person started it, since only the agent writes one.
+    /// Configuration of this process. Fails if a person started it, since only the agent writes one.
     pub(super) fn inherited() -> io::Result<Self> {
         let Some(text) = std::env::var_os(VARIABLE) else {
             let message = format!("{VARIABLE} is not set: this command is for the agent itself");
@@ -60,7 +60,7 @@ impl<T: Serialize + DeserializeOwned> WorkerConfig<T> {
         Ok(serde_json::from_str(&text.to_string_lossy())?)
     }
 
-    /// For [`Reply::renewal`](super::Reply::renewal) and [`Reply::successor`](super::Reply::successor).
+    /// JSON for [`Reply::renewal`](super::Reply::renewal) and [`Reply::successor`](super::Reply::successor).
     pub fn to_json(&self) -> Option<String> {
         serde_json::to_string(self).ok()
     }

@@ -1,5 +1,5 @@
-//! State that outlives a worker's process, in shared memory (`memfd_create(2)`): what the next process needs even if this
-//! one crashes.
+//! State that outlives a worker's process, in shared memory (`memfd_create(2)`), for the next process even if this one
+//! crashes.
 //!
 //! The memory is the agent's, which never reads it: only the next process of the same worker does.
 
@@ -42,7 +42,7 @@ impl HandoverMemory {
 pub(super) struct Handover(File);
 
 impl Handover {
-    /// That of this process, if it is a worker and may open it.
+    /// Memory of this process, if it is a worker and may open it.
     pub(super) fn inherited() -> Option<Self> {
         let path = std::env::var_os(VARIABLE)?;
         match File::options().read(true).write(true).open(&path) {
@@ -54,7 +54,7 @@ impl Handover {
         }
     }
 
-    /// Replaces the mark; nothing is marked where it is longer than 256 bytes.
+    /// Replaces the mark; a mark longer than 256 bytes is dropped.
     pub(super) fn mark(&self, text: &str) {
         let mut bytes = [0; MARK];
         if let Some(to) = bytes.get_mut(..text.len()) {
@@ -64,12 +64,12 @@ impl Handover {
         self.0.write_all_at(&bytes, 0).ok();
     }
 
-    /// The mark; empty where there is none.
+    /// The mark; empty if there is none.
     pub(super) fn marked(&self) -> String {
         self.text(0, MARK)
     }
 
-    /// Replaces the text. False where it does not fit, and the old one stays.
+    /// Replaces the text. Returns false, and keeps the old one, if it does not fit.
     pub(super) fn store(&self, text: &str) -> bool {
         let mut bytes = text.as_bytes().to_vec();
         if bytes.len() >= SIZE - MARK {
@@ -79,7 +79,7 @@ impl Handover {
         self.0.write_all_at(&bytes, MARK as u64).is_ok()
     }
 
-    /// The text; empty where there is none.
+    /// The text; empty if there is none.
     pub(super) fn stored(&self) -> String {
         self.text(MARK, SIZE - MARK)
     }

@@ -10,48 +10,48 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::metric::{AttributeValue, Attributes, Owner, Point, Timestamp, Value};
 
-/// Longest message in bytes. What is longer is refused before it is read.
+/// Limit of a message in bytes. Longer ones are refused before they are read.
 pub const MAX_FRAME_BYTES: usize = 4 << 20;
 
-/// Longest [`Reply::renewal`] and [`Reply::successor`] in bytes; the kernel's limit for one variable is 128 KiB.
+/// Limit of [`Reply::renewal`] and [`Reply::successor`] in bytes; the kernel's limit for one variable is 128 KiB.
 pub(super) const MAX_RENEWAL_BYTES: usize = 64 << 10;
 
-/// The agent's request: one run.
+/// Request of the agent for one run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
-    /// Repeated in the reply.
+    /// Id, repeated in the reply.
     pub(super) id: u64,
 }
 
-/// A worker's reply. The agent reads it in place, since most of it is the same each time.
+/// A worker's reply. The agent parses it in place, since most of it is the same each time.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reply<'a> {
-    /// That of the request.
+    /// Id of the request.
     pub id: u64,
-    /// How the run ended.
+    /// Result of the run.
     pub outcome: WireOutcome,
-    /// Why, where it is not `sampled`; else what is missing from the readings, if anything.
+    /// The reason if it is not `sampled`, otherwise what is missing from the readings, if anything.
     #[serde(default)]
     pub reason: String,
-    /// The readings: all that there are. A part of the previous reply that is missing here has ended.
+    /// All current readings. A part of the previous reply that is missing here has ended.
     #[serde(default, borrow)]
     pub parts: Vec<WirePart<'a>>,
-    /// How many readings gave no point, by reason (`agent.sampler.skipped`).
+    /// Number of readings without a point, by reason (`agent.sampler.skipped`).
     #[serde(default)]
     pub skipped: BTreeMap<String, u64>,
-    /// Asks for a new process in place of this one, with this value of the first variable of its command's environment.
-    /// For vendor code that only a new process can recover, and that may not even let this one be killed.
+    /// Requests a new process in place of this one, with this value of the first variable of its command's environment.
+    /// For vendor code that only a new process can recover, and that may prevent even the end of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<String>,
-    /// The same value for the process after this one, should this one end without having asked for it: state that must
-    /// not be lost.
+    /// The same value for the next process, in case this one ends without a request for renewal: state that must not be
+    /// lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<String>,
 }
 
 impl Reply<'_> {
-    /// One without readings, and why.
+    /// A reply without readings, with the reason.
     pub const fn empty(id: u64, outcome: WireOutcome, reason: String) -> Self {
         Self {
             id,
@@ -69,7 +69,7 @@ impl Reply<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WireOutcome {
-    /// There were readings.
+    /// There are readings.
     Sampled,
     /// No such hardware.
     NothingHere,
@@ -79,11 +79,11 @@ pub enum WireOutcome {
     Gone,
 }
 
-/// One device or file.
+/// Readings of one device or file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WirePart<'a> {
-    /// Its name; empty for a sampler that reads all at once.
+    /// Name of the part; empty for a sampler with a single part.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
     /// All its current values.
@@ -98,16 +98,15 @@ pub struct WirePoint<'a> {
     /// Name of its instrument.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
-    /// Its attributes, an object whose values are text, whole numbers or booleans. As JSON text: the agent parses a text
-    /// once.
+    /// Its attributes, an object of texts, whole numbers and booleans. As JSON text: the agent parses each text once.
     #[serde(default, borrow, deserialize_with = "in_place")]
     pub attributes: Option<Cow<'a, RawValue>>,
-    /// The process to which it belongs.
+    /// The process that it describes.
     #[serde(default)]
     pub owner: Option<WireOwner>,
-    /// Nanoseconds since the Unix epoch.
+    /// Time in nanoseconds since the Unix epoch.
     pub time: u64,
-    /// For cumulative values.
+    /// Start of a cumulative value.
     #[serde(default)]
     pub start: Option<u64>,
     /// The value.
@@ -122,9 +121,9 @@ fn in_place<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a,
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WireOwner {
-    /// In the node's PID namespace.
+    /// Id in the node's PID namespace.
     pub pid: u32,
-    /// Field 22 of `/proc/<pid>/stat`.
+    /// Start time: field 22 of `/proc/<pid>/stat`.
     pub start_ticks: u64,
 }
 
@@ -138,14 +137,14 @@ pub enum WireValue {
     Double(f64),
     /// A cumulative histogram; the bounds are its instrument's.
     Histogram {
-        /// Of all observations.
+        /// Sum of all observations.
         sum: f64,
-        /// Observations by bucket.
+        /// Number of observations by bucket.
         buckets: Box<[u64]>,
     },
 }
 
-/// [`WireValue`] as it is read: trying each kind of number in turn would allocate an error for each fraction.
+/// Deserialization of [`WireValue`]: trying each kind of number in turn would allocate an error for each fraction.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ReadValue {
@@ -177,9 +176,9 @@ impl WirePoint<'static> {
         };
         Self {
             name: point.instrument.name.into(),
-            // Text, numbers and booleans can always be written.
+            // Text, numbers and booleans can always be serialized.
             attributes: to_raw_value(&WireAttributes(&point.attributes)).ok().map(Cow::Owned),
-            // A worker knows processes only.
+            // A worker reports processes as owners only.
             owner: point.owner.as_ref().and_then(|owner| match owner {
                 Owner::Process { process, .. } => Some(WireOwner {
                     pid: process.pid,
@@ -211,7 +210,7 @@ impl Serialize for WireAttributes<'_> {
     }
 }
 
-/// Why a message was refused.
+/// Reason why a message was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ProtocolError {
     /// Longer than [`MAX_FRAME_BYTES`].
@@ -223,14 +222,14 @@ pub enum ProtocolError {
     /// A reply to another request.
     #[error("an answer to request {answered} while {asked} was asked")]
     WrongRequest {
-        /// The reply's.
+        /// Id in the reply.
         answered: u64,
-        /// The request's.
+        /// Id of the request.
         asked: u64,
     },
 }
 
-/// A message with its length in front.
+/// A message, prefixed with its length.
 pub(super) fn frame(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut bytes = vec![0; 4];
     serde_json::to_writer(&mut bytes, message)?;
@@ -239,7 +238,7 @@ pub(super) fn frame(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether the reply is to this request.
+/// Whether the reply belongs to this request.
 pub(super) const fn check(asked: u64, answered: u64) -> Result<(), ProtocolError> {
     if asked == answered {
         Ok(())
@@ -248,7 +247,7 @@ pub(super) const fn check(asked: u64, answered: u64) -> Result<(), ProtocolError
     }
 }
 
-/// Length of the body of the message at the front of `received`, once it is all there.
+/// Length of the body of the first message in `received`, if it is complete.
 pub(super) fn body(received: &[u8]) -> Result<Option<usize>, ProtocolError> {
     let Some((header, rest)) = received.split_first_chunk::<4>() else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! A sampler whose readings come from a worker process. Each reading is checked before it is passed on.
+//! A sampler that gets its readings from a worker process. Each reading is validated before it is passed on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::metric::{
 use crate::sampler::{Descriptor, Outcome, Sampler};
 use crate::telemetry;
 
-/// What a run may take beyond its request's deadline.
+/// Time that a run may take beyond its request's deadline.
 const KILLING: Duration = Duration::from_secs(1);
-/// Most readings of one reply that are taken.
+/// Limit of readings accepted from one reply.
 const MAX_POINTS: usize = 20_000;
-/// Most reasons of one reply that are counted, and the longest of them.
+/// Limits of the reasons counted from one reply: number, and length in bytes.
 const MAX_REASONS: usize = 64;
 const MAX_REASON_BYTES: usize = 64;
 
@@ -29,13 +29,13 @@ pub struct WorkerSampler {
     reader: Reader,
 }
 
-/// Turns replies into batches.
+/// Converts replies to batches.
 #[derive(Debug)]
 struct Reader {
     descriptor: Descriptor,
     recorders: Recorders,
     instruments: HashMap<&'static str, &'static Instrument>,
-    /// Of the last reply with readings.
+    /// Parts of the last reply with readings.
     parts: Vec<Arc<str>>,
     attributes: AttributeCache,
     starts: CounterStarts,
@@ -82,7 +82,7 @@ impl WorkerSampler {
         }
     }
 
-    /// For a worker that takes the place of another: what [`into_starts`](Self::into_starts) gave.
+    /// Sampler that replaces another one; `starts` is the result of its [`into_starts`](Self::into_starts).
     #[must_use]
     pub fn with_starts(mut self, starts: CounterStarts) -> Self {
         self.reader.starts = starts;
@@ -151,7 +151,7 @@ impl Reader {
                 match checked {
                     Ok(mut point) => {
                         left -= 1;
-                        // Values of processes are left as they are: the pipeline sums them.
+                        // Values of processes are unchanged: the pipeline sums them.
                         if point.owner.is_none() {
                             self.starts.set_start(&mut point);
                         }
@@ -176,13 +176,13 @@ impl Reader {
         }
     }
 
-    /// The name of a part, shared with the previous reply where that had it.
+    /// The name of a part, shared with the previous reply if it had the part.
     fn name_of(&self, name: &str) -> Arc<str> {
         let before = self.parts.iter().find(|known| &***known == name);
         before.map_or_else(|| name.into(), Arc::clone)
     }
 
-    /// The reading, if the sampler may emit it and its value can leave the agent; else why not.
+    /// The reading, if the sampler may emit it and its value is valid; otherwise the reason.
     fn check(&mut self, wire: WirePoint<'_>) -> Result<Point, &'static str> {
         let instrument = *self.instruments.get(&*wire.name).ok_or("unknown_instrument")?;
         let attributes = self.attributes.attributes(

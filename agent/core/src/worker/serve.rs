@@ -1,4 +1,4 @@
-//! The worker's side of the pipe.
+//! Server loop of a worker process.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,7 +12,8 @@ use super::protocol::{Reply, Request, frame, read_frame};
 pub fn serve(mut sample: impl FnMut(u64) -> Reply<'static>) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut input = io::stdin().lock();
-    // Vendor code prints to standard output: that becomes standard error, and the pipe a file of its own.
+    // Vendor code prints to standard output: it is redirected to standard error, and the pipe gets a descriptor of its
+    // own.
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     rustix::stdio::dup2_stdout(io::stderr())?;
     while let Some(body) = read_frame(&mut input)? {

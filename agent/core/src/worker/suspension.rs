@@ -1,4 +1,4 @@
-//! What hung or crashed in a vendor's library, and is not read for a while: the longer, the more often it did.
+//! Suspension of calls that hung or crashed in a vendor's library, for longer after each repetition.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 
 /// Longest suspension, unless the first is longer. Each lasts twice as long as the one before.
 const LONGEST: Duration = Duration::from_hours(1);
-/// The task of finding a device: a device that cannot even be found is suspended whole.
+/// Task of identifying a device: if it fails, the whole device is suspended.
 pub const DISCOVERY: &str = "devices";
-/// How many devices may hang in the same task before it is suspended for all.
+/// Number of devices that may hang in a task before it is suspended for all.
 const MAX_HUNG: usize = 2;
-/// Most suspensions that are remembered: beyond it, the oldest is dropped.
+/// Limit of stored suspensions: beyond it, the oldest is dropped.
 const MAX_SUSPENSIONS: usize = 64;
 
-/// How a call failed.
+/// Kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// It did not return.
+    /// The call did not return.
     Hung,
-    /// It ended the process.
+    /// The call ended the process.
     Crashed,
 }
 
 impl Fault {
-    /// Its value of the attribute `error.type`.
+    /// Value of the attribute `error.type`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hung => "hung",
@@ -33,19 +33,19 @@ impl Fault {
     }
 }
 
-/// What a library is called for at a time, and is suspended if that hangs: a task of a device.
+/// Unit of calls and of suspensions: a task of a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkUnit {
-    /// The device's stable id; empty for all devices, or where it is not known yet.
+    /// The device's stable id; empty for all devices, or if it is not known yet.
     pub device: String,
-    /// The library's number of the device, where it has one: a process that suspends a device does not learn its id.
+    /// The library's number of the device, if it has one: a process that suspends a device does not read its id.
     pub index: Option<u32>,
     /// A group of readings; empty for all.
     pub task: String,
 }
 
 impl WorkUnit {
-    /// Whether it belongs to that device. Numbers may be others after the driver was loaded anew; ids are not.
+    /// Whether it belongs to that device. Numbers may change when the driver is reloaded; ids do not.
     fn is_of(&self, device: &str, index: Option<u32>) -> bool {
         if self.device.is_empty() || device.is_empty() {
             self.index.is_some() && self.index == index
@@ -58,7 +58,7 @@ impl WorkUnit {
         self.device.is_empty() && self.index.is_none()
     }
 
-    /// Whether that task of that device is part of it.
+    /// Whether it includes that task of that device.
     fn covers(&self, device: &str, index: Option<u32>, task: &str) -> bool {
         (self.is_of_all() || self.is_of(device, index)) && (self.task.is_empty() || self.task == task)
     }
@@ -79,13 +79,13 @@ impl std::fmt::Display for WorkUnit {
     }
 }
 
-/// Something that is suspended, or was until recently.
+/// A current or recent suspension.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspension {
     unit: WorkUnit,
-    /// Why.
+    /// Kind of the failure.
     pub fault: Fault,
-    /// How often in a row.
+    /// Number of failures in a row.
     strikes: u32,
     since: SystemTime,
     lasts: Duration,
@@ -95,12 +95,12 @@ pub struct Suspension {
 }
 
 impl Suspension {
-    /// A clock that was set back does not make it longer.
+    /// Not extended if the clock was set back.
     fn age(&self, now: SystemTime) -> Duration {
         now.duration_since(self.since).unwrap_or(Duration::MAX)
     }
 
-    /// One after which the unit has worked for as long as it was suspended counts no more.
+    /// Dropped after the unit has worked for as long as it was suspended.
     fn is_over(&self, now: SystemTime) -> bool {
         self.age(now) >= self.lasts.saturating_mul(2)
     }

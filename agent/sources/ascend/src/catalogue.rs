@@ -1,4 +1,4 @@
-//! `ascend.*`: what the driver of Huawei's Ascend NPUs tells (`npu-smi` 1.8 to 26.0).
+//! `ascend.*`: readings of the driver of Huawei's Ascend NPUs (`npu-smi` 1.8 to 26.0).
 
 use crate::key::{
     ACCEL_DEVICE_ADDRESS, ASCEND_CHIP_ID, ASCEND_CLOCK, ASCEND_HEALTH, ASCEND_LOGICAL_ID, ASCEND_MEMORY_TYPE,

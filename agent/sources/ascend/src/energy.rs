@@ -45,7 +45,7 @@ impl<K: Eq + Hash> Energy<K> {
         (total.joules, total.start)
     }
 
-    /// Drops the chips that are gone.
+    /// Drops the chips that no longer exist.
     pub(super) fn retain(&mut self, mut is_there: impl FnMut(&K) -> bool) {
         self.totals.retain(|chip, _| is_there(chip));
     }

@@ -38,8 +38,9 @@ pub static FAMILY: DeviceFamily = DeviceFamily {
     ..DeviceFamily::named("ascend")
 };
 
-/// Ascend's manager node: opening and closing a module (`davinci_intf`), and what a tracer can tell without knowing which
-/// module the caller opened. Types repeat between modules, so that only those without a namesake stand here.
+/// Ascend's manager node: opening and closing a module (`davinci_intf`), and commands that a tracer can identify
+/// without knowing the module that the caller opened. Command types repeat between modules: only unambiguous ones are
+/// listed.
 pub(crate) const MANAGER: CommandTable = CommandTable {
     mask: 0xffff,
     base: 0,

@@ -1,4 +1,4 @@
-//! `hailo.*`: what HailoRT's scheduler monitor tells (`hailort/libhailort/scheduler_mon.proto`, 4.10 to 5.3).
+//! `hailo.*`: readings of HailoRT's scheduler monitor (`hailort/libhailort/scheduler_mon.proto`, 4.10 to 5.3).
 
 use crate::key::{
     ACCEL_DEVICE_ADDRESS, HAILO_NETWORK_NAME, HAILO_STREAM_DIRECTION, HAILO_STREAM_NAME, HW_DRIVER_VERSION, HW_ID,

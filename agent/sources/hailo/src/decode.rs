@@ -64,7 +64,7 @@ enum Level {
     Frames,
 }
 
-/// Field number of `ProtoMon.net_frames_infos`, whose elements have elements of their own.
+/// Field number of `ProtoMon.net_frames_infos`, with nested repeated elements.
 const NET_FRAMES_INFOS: u32 = 3;
 
 fn count(mut rest: &[u8], level: Level) -> Result<usize, NotYet> {

@@ -98,7 +98,7 @@ pub(super) fn without_driver(roots: &HostRoots) -> Vec<String> {
 pub(super) mod tests {
     use super::*;
 
-    /// A host whose sysfs shows a device with these attributes.
+    /// Creates a device with these attributes in a host's sysfs.
     pub(crate) fn plant(root: &Path, class: &str, name: &str, attributes: &[(&str, &str)]) {
         let path = root.join("sys/class").join(class).join(name);
         std::fs::create_dir_all(&path).unwrap();

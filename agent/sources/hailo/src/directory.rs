@@ -125,7 +125,7 @@ impl Directory {
         rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
-    /// Whether it is on a network file system, whose changes by other machines give no inotify event.
+    /// Whether it is on a network file system: changes by other machines cause no inotify event there.
     pub(super) fn is_remote(&self) -> bool {
         rustix::fs::fstatfs(&self.fd).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
     }

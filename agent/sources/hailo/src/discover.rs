@@ -31,7 +31,7 @@ pub(super) struct Holder {
     pub(super) view: View,
 }
 
-/// Every process that has a device of these numbers open, except those whose descriptors may not be read.
+/// Every process that has a device of these numbers open, except those with unreadable descriptors.
 pub(super) fn holders(processes: &Processes, numbers: &BTreeSet<u64>) -> io::Result<Vec<Holder>> {
     if numbers.is_empty() {
         return Ok(Vec::new());
@@ -114,7 +114,7 @@ impl Discovery {
 mod tests {
     use super::*;
 
-    /// `/dev/full` stands for the device: no other process has it open here.
+    /// `/dev/full` is used as the device: no other process has it open here.
     #[test]
     fn a_process_is_found_by_the_device_that_it_holds() {
         let processes = Processes::new(&HostRoots::new("/"));

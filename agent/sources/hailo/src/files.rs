@@ -14,7 +14,7 @@ use accelscope_core::metric::Moment;
 /// A new file modified less than this ago replaces one that is no longer written.
 const YOUNG: Duration = Duration::from_secs(5);
 
-/// Most networks and streams of one directory: more than any node runs, less than would hurt it.
+/// Limit of networks and streams of one directory: more than any node runs, and a bounded load.
 pub(super) const MAX_ELEMENTS: usize = 5_000;
 
 /// Files by name.
@@ -35,7 +35,7 @@ impl Files {
         self.by_name.iter_mut()
     }
 
-    /// The files whose values are not older than their age limit.
+    /// Files with values within their age limit.
     pub(super) fn fresh(&self, max_age: Option<Duration>, now: Instant) -> impl Iterator<Item = (&OsString, &File)> {
         self.by_name.iter().filter(move |(_, file)| file.is_fresh(max_age, now))
     }

@@ -42,7 +42,7 @@ impl Identities {
         self.known.get(address)
     }
 
-    /// Keeps `addresses`, each with the model in the present files, and makes anew the attributes that changed.
+    /// Keeps `addresses`, each with the model in the present files, and recreates the attributes that changed.
     pub(super) fn update<'a>(
         &mut self,
         devices: &BTreeMap<String, Device>,

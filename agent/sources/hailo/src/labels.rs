@@ -26,7 +26,7 @@ impl Labels {
         }
     }
 
-    /// Drops those whose name the file no longer has.
+    /// Drops the labels of names that the file no longer has.
     pub(super) fn retain<N, S>(&mut self, networks: &BTreeMap<String, N>, streams: &BTreeMap<StreamName, S>) {
         self.networks.retain(|name, _| networks.contains_key(name));
         self.streams.retain(|name, _| streams.contains_key(name));

@@ -141,7 +141,7 @@ impl Monitored {
         Ok(changed)
     }
 
-    /// Concludes from a change whose event has not arrived since the last scan that there are none.
+    /// If a change since the last scan caused no event, concludes that the directory has none.
     fn check_events(&mut self) {
         let without_event = std::mem::take(&mut self.without_event);
         if let Some(name) = without_event

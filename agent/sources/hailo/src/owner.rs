@@ -67,7 +67,7 @@ impl Owner {
         }
     }
 
-    /// Makes the owner ambiguous, because the process was found for so many files.
+    /// Makes the owner ambiguous: the process matches that many files.
     pub(super) const fn doubt(&mut self, files: usize) {
         self.search = Search::Ambiguous(files);
     }

@@ -15,7 +15,7 @@ use accelscope_core::host::process::Processes;
 
 /// Most searches in one run; each walks through `/proc`.
 const SEARCHES: u32 = 8;
-/// Most searches in the first run, whose result is to be complete.
+/// Limit of searches in the first run, so that its result is complete.
 const FIRST_SEARCHES: u32 = 256;
 
 /// Searches for owners.

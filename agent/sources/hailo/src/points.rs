@@ -19,7 +19,7 @@ pub(super) struct Points {
     unowned: HashMap<Arc<Attributes>, Total>,
 }
 
-/// A file whose values are shown.
+/// A file with current values.
 #[derive(Debug)]
 pub(super) struct Live<'a> {
     pub(super) file: &'a mut File,

@@ -172,7 +172,7 @@ impl Reading {
     }
 }
 
-/// Inserts an element. One whose name occurs again is added to the first, and counted.
+/// Inserts an element. One with an existing name is added to the first, and counted.
 fn insert<K: Ord, V>(elements: &mut BTreeMap<K, V>, name: K, found: V, add: fn(&mut V, V), skipped: &mut Skipped) {
     match elements.entry(name) {
         Entry::Vacant(free) => {

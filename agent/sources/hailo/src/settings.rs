@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::directory::IN_ROOT;
 use accelscope_core::settings;
-use accelscope_core::settings::text::{optional, text};
+use accelscope_core::settings::textual::{optional, text};
 use accelscope_core::settings::{Check, Enabled};
 
 /// Name of the source and of its section of the configuration.

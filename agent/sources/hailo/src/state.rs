@@ -17,7 +17,7 @@ const LEAST_MAX_AGE: Duration = Duration::from_secs(5);
 /// Where it differs from the monotonic clock by more than this, the monotonic clock is used.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
-/// Most networks whose counters are kept although the file no longer has them.
+/// Limit of networks with counters that are kept although the file no longer has them.
 const MAX_TOTALS: usize = 1024;
 
 /// One monitor file.
@@ -28,7 +28,7 @@ pub(super) struct File {
     /// The last write intervals, oldest first.
     intervals: VecDeque<Duration>,
     pub(super) totals: BTreeMap<String, Total>,
-    /// The process whose counters last included the totals.
+    /// The process that last contributed to the totals.
     counted_for: Option<ProcessKey>,
     pub(super) owner: Owner,
     pub(super) labels: Labels,

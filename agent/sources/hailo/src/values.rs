@@ -1,4 +1,4 @@
-//! Numbers of a monitor file as values, without those that stand for "unknown".
+//! Values from the numbers of a monitor file, without the sentinels for "unknown".
 //!
 //! `HailoRT`, `utils/profiler/monitor_handler.cpp`: a queue without events has -1, a network without an output stream
 //! has `DBL_MAX` frames per second (the minimum over nothing).

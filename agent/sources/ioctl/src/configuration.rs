@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use accelscope_core::device::Abi;
 use accelscope_core::settings;
-use accelscope_core::settings::text::{list, optional, text};
+use accelscope_core::settings::textual::{list, optional, text};
 use accelscope_core::settings::{Check, Enabled, Textual, nearest};
 use accelscope_core::source::Context;
 
@@ -102,7 +102,7 @@ impl settings::Settings for Configuration {
 pub struct ExtraDevice {
     /// The node, as a path of the host.
     pub path: PathBuf,
-    /// The family whose commands it takes; found out, else `other`, if absent.
+    /// Device family; detected if absent, with the fallback `other`.
     pub family: Option<String>,
     /// What decides what its commands mean: the driver's version or name.
     pub abi: Option<String>,
@@ -117,16 +117,11 @@ impl ExtraDevice {
         let entry = self.show();
         let Some(family) = families.named(name) else {
             let meant = nearest(name, families.names()).filter(|(likeness, _)| *likeness >= 0.5);
-            return Err(match meant {
-                Some((_, meant)) => format!("{entry:?}: there is no family {name:?}; did you mean {meant}?"),
-                None => {
-                    let known: Vec<_> = families.names().collect();
-                    format!(
-                        "{entry:?}: there is no family {name:?}; write one of {}",
-                        known.join(", ")
-                    )
-                }
-            });
+            let remedy = match meant {
+                Some((_, meant)) => format!("did you mean {meant}?"),
+                None => format!("write one of {}", families.names().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(format!("{entry:?}: there is no family {name:?}; {remedy}"));
         };
         let Some(abi) = &self.abi else { return Ok(()) };
         match family.abi {

@@ -62,8 +62,8 @@ impl Device {
         self.family.waiting(self.abi.as_deref(), &self.name)
     }
 
-    /// The version of its driver whose commands are assumed because its own is unknown; nothing where it is known, or
-    /// decides nothing.
+    /// Driver version that is assumed for the names of commands because the driver's own is unknown; `None` if it is
+    /// known, or has no effect.
     pub fn assumed_version(&self) -> Option<String> {
         match self.family.abi {
             Abi::DriverVersion(versions) => (versions.substitute)(self.abi.as_deref()),

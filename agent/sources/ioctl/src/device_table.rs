@@ -1,4 +1,4 @@
-//! Every device that was ever watched, by the index that records and events carry.
+//! All devices that were watched at any time, by the index in records and events.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};

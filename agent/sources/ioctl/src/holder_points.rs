@@ -120,7 +120,7 @@ mod tests {
             .iter()
             .map(|point| (point.value.clone(), point.owner.clone()))
             .collect();
-        // Where a process may not be looked into, it cannot be known that nobody holds it.
+        // If access to a process is denied, the absence of holders is unknown.
         let expected = if holders.is_complete() {
             vec![(Value::Int(0), None)]
         } else {

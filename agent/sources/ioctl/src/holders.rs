@@ -127,7 +127,7 @@ impl Holders {
         std::mem::take(&mut self.changed)
     }
 
-    /// Number of processes whose descriptors could not be read in the last walk: they may hold a device unseen (needs
+    /// Number of processes with unreadable descriptors in the last walk: they may hold a device unseen (needs
     /// `CAP_SYS_PTRACE`, and the host's PID namespace).
     pub fn hidden(&self) -> usize {
         self.hidden

@@ -8,7 +8,8 @@ use accelscope_core::host::process::Processes;
 #[derive(Debug)]
 pub(super) struct HostThreads {
     processes: Processes,
-    /// Whether `/proc` is of the initial PID namespace, whose ids the eBPF programs see: only there are kernel threads.
+    /// Whether `/proc` is of the initial PID namespace, in which the eBPF programs' ids are: only there are kernel
+    /// threads.
     initial: bool,
 }
 

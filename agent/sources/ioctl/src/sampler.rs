@@ -133,7 +133,8 @@ impl Sampler {
 
     /// When to drain next; none before the first drain.
     ///
-    /// The period is kept while records are in use, whose calls are no events, and for a while after every change.
+    /// The period applies while records are in use, because their calls are no events, and for a while after every
+    /// change.
     fn drain_due(&self) -> Option<Instant> {
         let last = self.drained?;
         let idle = self.drain.is_idle() && self.changed.is_none_or(|changed| last >= changed + IDLE_AFTER);

@@ -10,10 +10,10 @@ use accelscope_core::table::{
     Lookup, Rates, Section, absent, decimal, name, number, owner, process, text, value, whole,
 };
 
-/// Keys that tell apart what one somebody did with one device.
+/// Keys that distinguish the activities of one owner on one device.
 const WITHIN: [&str; 3] = [key::ACCEL_IOCTL_COMMAND, key::ERROR_TYPE, key::ACCEL_IO_DIRECTION];
 
-/// What one somebody does with one device.
+/// Activity of one owner on one device.
 #[derive(Debug, Default)]
 struct Row<'a> {
     named: Option<&'a Series>,
@@ -89,7 +89,7 @@ fn row<'a, 'b>(rows: &'b mut BTreeMap<Vec<Attribute>, Row<'a>>, one: &'a Series)
 
 fn cells(row: &Row<'_>) -> Option<Vec<String>> {
     let of = &row.named?.attributes;
-    // A device that nobody has open and nobody called says nothing here.
+    // A device without holders and calls has no row.
     if row.calls.is_none() && row.open.is_none_or(|open| open == 0.0) && row.in_flight.is_none() {
         return None;
     }

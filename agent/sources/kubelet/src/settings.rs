@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use accelscope_core::settings;
-use accelscope_core::settings::text::text;
+use accelscope_core::settings::textual::text;
 use accelscope_core::settings::{Check, Enabled};
 
 /// Name of the source and of its section of the configuration.

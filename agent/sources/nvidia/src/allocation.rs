@@ -8,8 +8,8 @@ use uuid::Uuid;
 /// Length of a UUID's text.
 const UUID: usize = 36;
 
-/// `hw.id` or `nvidia.mig.uuid` of an id with a UUID that NVML has too, whichever vendor's resource it is of; else
-/// `hw.name` and the GPU instance of an id of GKE's plugin.
+/// `hw.id` or `nvidia.mig.uuid` for an id with a UUID that NVML has too, of any vendor's resource; otherwise `hw.name`
+/// and the GPU instance for an id of GKE's plugin.
 pub(super) fn allocated_device(resource: &str, id: &str) -> Vec<Attribute> {
     if let Some(uuid) = nvml_uuid(id) {
         let key = if uuid.starts_with("MIG-") {

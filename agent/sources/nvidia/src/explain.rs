@@ -1,4 +1,4 @@
-//! Why there is nothing to see, and what to do about it.
+//! Findings for `agent doctor`.
 
 use super::presence::{self, Presence};
 use super::sampler::{Launch, sampler};

@@ -1,4 +1,4 @@
-//! A GPU, and what does not change while its handle is valid.
+//! A GPU, and its constant properties while its handle is valid.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use accelscope_core::metric::{Attributes, key};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
 pub(super) struct Health {
-    /// It answered something.
+    /// It has answered at least one call.
     pub(super) answered: bool,
-    /// It does not answer any more, or must be reset.
+    /// It no longer answers, or must be reset.
     pub(super) lost: bool,
     /// Every call for it hangs or crashes, and it is suspended.
     pub(super) suspended: bool,
-    /// Its hardware slows it down: heat or power.
+    /// Its hardware reduces its clocks because of heat or power.
     pub(super) slowed: bool,
-    /// Memory waits for a reset to be taken out of use, or the driver wants the GPU to be drained.
+    /// Faulty memory is retired at the next reset, or the driver requests that the GPU be drained.
     pub(super) needs_reset: bool,
-    /// It will not work before it is reset or the host rebooted, as reported by the driver.
+    /// It does not work before a reset or a reboot of the host, as reported by the driver.
     pub(super) must_reset: bool,
     /// Spare memory is used up, or its infoROM is corrupted.
     pub(super) worn_out: bool,
@@ -30,19 +30,19 @@ pub(super) struct Health {
 /// One GPU.
 #[derive(Debug)]
 pub(super) struct Gpu {
-    /// As `nvidia-smi` numbers them.
+    /// Index in `nvidia-smi`.
     pub(super) index: u32,
-    /// For calls; absent where the library gives no handle any more. Use [`ask`](Self::ask).
+    /// Handle for calls; `None` if the library no longer returns one. Use [`ask`](Self::ask).
     pub(super) device: Option<Device>,
     /// `hw.id`: its UUID.
     pub(super) uuid: Arc<str>,
     pub(super) pci: Option<Pci>,
     pub(super) minor: Option<u32>,
-    /// Whether MIG is on.
+    /// Whether MIG is enabled.
     pub(super) is_mig: bool,
-    /// `hw.id` alone, which every point of it has.
+    /// Attributes of all its points: `hw.id` alone.
     pub(super) label: Attributes,
-    /// Of this pass.
+    /// State in this pass.
     pub(super) health: Health,
     refused: HashSet<&'static str>,
 }
@@ -63,8 +63,8 @@ impl Gpu {
         }
     }
 
-    /// One reading. Absent where it failed, which is counted as `FIELD.CODE`; a field that the device does not support is
-    /// counted once as `not_supported` and not read again. A GPU that is lost is not read any more in this pass.
+    /// One reading. `None` if it failed, which is counted as `FIELD.CODE`; a field that the device does not support is
+    /// counted once as `not_supported` and not read again. A lost GPU is not read again in this pass.
     pub(super) fn ask<T>(
         &mut self,
         field: &'static str,
@@ -86,7 +86,7 @@ impl Gpu {
         }
     }
 
-    /// Several fields in one call, in their order. Each has a name, and is absent where it failed or was refused before.
+    /// Several fields in one call, in their order. Each has a name, and is `None` if it failed or was refused before.
     pub(super) fn ask_fields<const N: usize>(
         &mut self,
         fields: [(&'static str, Field); N],
@@ -108,9 +108,9 @@ impl Gpu {
         values
     }
 
-    /// Counts an error and draws the conclusions for the device. For readings that do not go through [`ask`](Self::ask).
+    /// Counts an error and updates the device's state. For readings that do not go through [`ask`](Self::ask).
     pub(super) fn note(&mut self, field: &'static str, error: NvmlError, recorder: &mut Recorder) {
-        // The arguments do not change: one that is invalid once is one that this driver does not know.
+        // The arguments are constant: an argument that is invalid once is unknown to this driver.
         if error.code.is_for_good() || error.code == Code::InvalidArgument {
             // One series for all of these: an old board refuses dozens.
             recorder.skip("not_supported");
@@ -124,7 +124,7 @@ impl Gpu {
         }
     }
 
-    /// Does not read the field again.
+    /// Excludes the field from further readings.
     pub(super) fn refuse(&mut self, field: &'static str) {
         self.refused.insert(field);
     }
@@ -134,12 +134,12 @@ impl Gpu {
         self.refused.contains(field)
     }
 
-    /// The supported fields may have changed: MIG was switched, or the GPU has come back.
+    /// Forgets unsupported fields, which may have changed: MIG was switched, or the GPU has come back.
     pub(super) fn forget_refusals(&mut self) {
         self.refused.clear();
     }
 
-    /// For tests of what needs no library.
+    /// A GPU without a library, for tests.
     #[cfg(test)]
     pub(super) fn of_test(uuid: &str) -> Self {
         Self::new(0, None, uuid)

@@ -1,4 +1,4 @@
-//! The GPUs of the host, lost ones included.
+//! The GPUs of the host, including lost ones.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) struct Gpus {
     node_name: String,
     count: u32,
     by_index: BTreeMap<u32, Gpu>,
-    /// Indices that are unknown in this pass, and why.
+    /// Indices of GPUs that could not be identified in this pass, with the reasons.
     lost: Vec<(u32, Health)>,
 }
 
@@ -41,7 +41,7 @@ impl Gpus {
         self.by_index.get_mut(&index)
     }
 
-    /// Begins a pass: how many GPUs there are.
+    /// Starts a pass; returns the number of GPUs.
     pub(super) fn count(&mut self) -> Result<u32, NvmlError> {
         let count = self.nvml.count()?;
         if std::mem::replace(&mut self.count, count) != count {
@@ -51,7 +51,7 @@ impl Gpus {
         Ok(count)
     }
 
-    /// Finds the GPU of that index. One that was known and is lost stays.
+    /// Looks up the GPU of that index. A known GPU that is lost is kept.
     pub(super) fn find(&mut self, index: u32, recorder: &mut Recorder) -> Result<(), NvmlError> {
         if self.by_index.get(&index).is_none_or(|gpu| gpu.device.is_none()) {
             match self.nvml.device(index) {
@@ -81,7 +81,7 @@ impl Gpus {
         Ok(())
     }
 
-    /// The GPU of that index is suspended in this pass; `uuid` is its id, if a process before knew it.
+    /// Marks the GPU of that index as suspended in this pass; `uuid` is its id, if a preceding process read it.
     pub(super) fn suspend(&mut self, index: u32, uuid: Option<&str>) {
         if let Some(uuid) = uuid {
             self.by_index
@@ -98,7 +98,7 @@ impl Gpus {
         }
     }
 
-    /// Ends a pass: a GPU that did not answer gets another handle in the next one.
+    /// Ends a pass: a GPU that did not answer gets a new handle in the next one.
     pub(super) fn end(&mut self) {
         for gpu in self.by_index.values_mut() {
             if gpu.health.lost || !gpu.health.answered {
@@ -107,14 +107,14 @@ impl Gpus {
         }
     }
 
-    /// `before` is what was at that index: a GPU whose UUID cannot be read is taken for the same one.
+    /// `before` is the GPU that had that index: if the UUID cannot be read, it is assumed to be the same one.
     fn identified(&self, index: u32, device: Device, before: Option<Gpu>, recorder: &mut Recorder) -> Gpu {
         let uuid = device.uuid();
         if let Some(mut gpu) = before
             && uuid.as_ref().map_or(true, |uuid| uuid.as_deref() == Some(&*gpu.uuid))
         {
             gpu.device = Some(device);
-            // A handle that was void may have been refused everything.
+            // Every field may have been refused for an invalid handle.
             gpu.forget_refusals();
             return gpu;
         }
@@ -141,9 +141,9 @@ impl Gpus {
         Uuid::new_v5(&GPUS, name.as_bytes()).to_string()
     }
 
-    /// GPUs that were lost before this process, or all processes, knew them are known by what the kernel driver lists.
-    /// Only where as many are listed and not known as were lost: in a container that sees some of the host's GPUs, the
-    /// others are not lost.
+    /// Lost GPUs that no process has identified, from the kernel driver's list. Only if the number of unidentified GPUs
+    /// in that list equals that of lost ones: in a container that sees some of the host's GPUs, the others are not
+    /// lost.
     pub(super) fn find_lost(&mut self, recorder: &mut Recorder) {
         let lost = std::mem::take(&mut self.lost);
         if lost.is_empty() {

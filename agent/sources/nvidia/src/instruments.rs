@@ -1,11 +1,11 @@
-//! Everything that the sampler can emit.
+//! Instruments of the sampler.
 
 use crate::catalogue::nvidia;
 use crate::catalogue::nvidia_parts;
 use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue::{accel, hw};
 
-/// What the worker may send; anything else from it is rejected.
+/// Instruments that the worker may send; readings of others are rejected.
 pub(super) static INSTRUMENTS: [&Instrument; 57] = [
     &hw::GPU_UTILIZATION,
     &hw::GPU_MEMORY_USAGE,

@@ -1,6 +1,6 @@
 //! Device nodes of NVIDIA's driver and their ioctls (github.com/NVIDIA/open-gpu-kernel-modules 595.45.04).
 //!
-//! A kernel launch is no ioctl: user space rings a doorbell. These commands allocate and control.
+//! A kernel launch is no ioctl: user space writes to a doorbell register. These commands allocate and control.
 
 use accelscope_core::device::{
     CommandTable, Commands, DeviceFamily, Entry, HookRow, NodeKind, Requires, call, public, wait,
@@ -9,7 +9,7 @@ use accelscope_core::device::{
 /// NVIDIA's GPUs: the devices themselves, control, unified memory, modeset, capabilities and NVSwitch.
 pub static FAMILY: DeviceFamily = DeviceFamily {
     nodes: &[NodeKind {
-        // The driver makes no class: its nodes are made by nvidia-modprobe.
+        // The driver registers no class: its nodes are created by nvidia-modprobe.
         classes: &[],
         drivers: &[
             "nvidia",
@@ -87,8 +87,8 @@ fn commands(node: &str) -> CommandTable {
     }
 }
 
-/// Control: `nv_escape.h` and `nv-ioctl-numbers.h`, and what older drivers had (`RM_CONFIG_*` in 515.43.04, `ENV_INFO` before).
-/// The driver looks at the number (`_IOC_NR`) alone.
+/// Control: `nv_escape.h` and `nv-ioctl-numbers.h`, with commands of older drivers (`RM_CONFIG_*` in 515.43.04,
+/// `ENV_INFO` before). The driver evaluates the number (`_IOC_NR`) alone.
 const CONTROL: CommandTable = CommandTable {
     mask: 0xff,
     base: 0,
@@ -229,7 +229,7 @@ const UVM_ENTRIES: &[Entry] = &[
     call(0x3000_0002, "UVM_DEINITIALIZE"),
 ];
 
-/// Modeset: one command, whose argument names the operation (`nvkms-ioctl.h`).
+/// Modeset: one command with the operation in its argument (`nvkms-ioctl.h`).
 const MODESET: CommandTable = CommandTable {
     mask: 0xffff,
     base: 0x6d00,

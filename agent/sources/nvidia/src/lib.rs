@@ -1,9 +1,9 @@
 //! NVIDIA GPUs, read through NVML, NVIDIA's management library.
 //!
-//! NVML hangs in the kernel when a GPU or the driver does, crashes with a broken one and must be loaded anew after the
+//! NVML hangs in the kernel when a GPU or the driver does, crashes with a broken one and must be reloaded after the
 //! driver is replaced, so it runs in `agent worker nvidia`, never in the agent. There, one thread reads each topic of
-//! each GPU (`topics`). A call that hangs or crashes costs its topic of its GPU, which is suspended for a while and then
-//! read after all others. A field that fails costs only itself, a GPU that is lost only itself.
+//! each GPU (`topics`). A call that hangs or crashes affects its topic of its GPU only, which is suspended for a while
+//! and then read after all others. A failed field or a lost GPU affects no other.
 
 mod allocation;
 pub mod catalogue;

@@ -1,4 +1,4 @@
-//! Where `libnvidia-ml.so.1` is.
+//! Search for `libnvidia-ml.so.1`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use accelscope_core::host::HostRoots;
 
 const NAME: &str = "libnvidia-ml.so.1";
 
-/// Where distributions, NVIDIA's container toolkit and the installer put it, and WSL's own place.
+/// Directories used by distributions, NVIDIA's container toolkit and installer, and WSL.
 const DIRECTORIES: [&str; 9] = [
     #[cfg(target_arch = "x86_64")]
     "/usr/lib/x86_64-linux-gnu",
@@ -25,13 +25,13 @@ const DIRECTORIES: [&str; 9] = [
     "/usr/lib/wsl/lib",
 ];
 
-/// Roots of a driver that does not lie in the host's own: the GPU operator's driver container, and GKE's installer
-/// (its root has the library in `lib64`).
+/// Root directories of drivers outside of the host's own: the GPU operator's driver container, and GKE's installer
+/// (with the library in `lib64`).
 const DRIVER_ROOTS: [&str; 2] = ["/run/nvidia/driver", "/home/kubernetes/bin/nvidia"];
 const GKE: &str = "/home/kubernetes/bin/nvidia/lib64";
 
-/// The named library alone, else all that there are: those of this process's own file system first, then those of the
-/// host's.
+/// The configured library alone, otherwise all existing ones: those of this process's own file system first, then those
+/// of the host's.
 pub(super) fn candidates(roots: &HostRoots, named: Option<&Path>) -> Vec<PathBuf> {
     if let Some(named) = named {
         return vec![named.to_owned()];
@@ -60,7 +60,7 @@ pub(super) fn candidates(roots: &HostRoots, named: Option<&Path>) -> Vec<PathBuf
     found
 }
 
-/// What is to be done where there is none.
+/// Remedy if there is no library.
 pub(super) const REMEDY: &str = "in a container, have NVIDIA's runtime mount it (runtime class nvidia, \
     NVIDIA_VISIBLE_DEVICES=all, NVIDIA_DRIVER_CAPABILITIES=utility), or mount the host's and set nvidia.library; on a \
     host, install the driver's package with its libraries";

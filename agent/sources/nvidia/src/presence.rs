@@ -1,13 +1,13 @@
-//! Whether the host has an NVIDIA driver or GPUs: no worker is started without.
+//! Presence of an NVIDIA driver or GPUs: without them no worker is started.
 
 use accelscope_core::host::HostRoots;
 
-/// Longest file of `/proc` and `/sys` that is read.
+/// Limit in bytes of files in `/proc` and `/sys`.
 const MOST_BYTES: usize = 64 << 10;
-/// Most devices on the bus, and GPUs, that are looked at.
+/// Limit of devices on the bus, and of GPUs.
 const MOST_DEVICES: usize = 4096;
 
-/// What the host shows without its library being asked.
+/// Hardware and driver that the host shows without a call of the library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Presence {
     /// The kernel driver is loaded.
@@ -18,7 +18,7 @@ pub(super) enum Presence {
     Nothing,
 }
 
-/// What there is.
+/// Detects the driver, else the GPUs.
 pub(super) fn look(roots: &HostRoots) -> Presence {
     let driver = ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"];
     if driver.iter().any(|path| roots.path(path).exists()) {
@@ -45,7 +45,7 @@ fn boards(roots: &HostRoots) -> usize {
     names.iter().filter(is_gpu).count()
 }
 
-/// Version of the kernel driver by its own file, e.g. `580.95.05`.
+/// Version of the kernel driver from its own file, e.g. `580.95.05`.
 pub(super) fn driver_version(roots: &HostRoots) -> Option<String> {
     let bytes = roots.read("/proc/driver/nvidia/version", MOST_BYTES).ok()?;
     let text = String::from_utf8_lossy(&bytes);
@@ -54,14 +54,14 @@ pub(super) fn driver_version(roots: &HostRoots) -> Option<String> {
     line.split_whitespace().find(is_version).map(str::to_owned)
 }
 
-/// A GPU as the kernel driver lists it, which it does of a lost one too.
+/// A GPU in the kernel driver's list, which includes lost ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) uuid: String,
     pub(super) minor: Option<u32>,
 }
 
-/// All of them. `/proc/driver/nvidia/gpus/<address>/information`.
+/// All GPUs in `/proc/driver/nvidia/gpus/<address>/information`.
 pub(super) fn listed(roots: &HostRoots) -> Vec<Listed> {
     let names = roots
         .names("/proc/driver/nvidia/gpus", MOST_DEVICES)
@@ -76,7 +76,7 @@ pub(super) fn listed(roots: &HostRoots) -> Vec<Listed> {
                 .find_map(|line| line.split_once(':').filter(|(name, _)| name.trim() == key))
                 .map(|(_, value)| value.trim().to_owned())
         };
-        // An excluded one is unused on purpose; an unknown UUID has question marks.
+        // An excluded GPU is unused on purpose; an unknown UUID contains question marks.
         let uuid = field("GPU UUID").filter(|uuid| uuid.starts_with("GPU-") && !uuid.contains('?'))?;
         (field("GPU Excluded").as_deref() != Some("Yes")).then(|| Listed {
             uuid,

@@ -25,7 +25,7 @@ use accelscope_core::worker::{self, DISCOVERY, Disconnected, Suspension, WorkerC
 
 type Pass<'a> = worker::Pass<'a, Reader>;
 
-/// Why NVML cannot be used.
+/// Reason why NVML cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
     #[error("no libnvidia-ml.so.1 was found: {}", library::REMEDY)]
@@ -40,59 +40,59 @@ pub(super) enum StartError {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Config {
     pub(super) libraries: Vec<PathBuf>,
-    /// State of the topics in the process before, by name.
+    /// State of the preceding process's topics, by name.
     pub(super) carried: BTreeMap<String, Value>,
 }
 
-/// Part of a pass.
+/// Result of a part of a pass.
 #[derive(Debug)]
 pub(super) enum Reading {
-    /// One topic of one GPU; with an empty name, what belongs to no GPU.
+    /// One topic of one GPU; with an empty name, the readings that belong to no GPU.
     Points {
         gpu: Arc<str>,
         points: Vec<Point>,
         skipped: BTreeMap<String, u64>,
     },
-    /// State of topics that the next process needs, even if this pass never ends.
+    /// State of topics for the next process, sent in case this pass never ends.
     Carried(BTreeMap<String, Value>),
 }
 
-/// How a pass ended.
+/// Summary of a pass.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
-    /// How many GPUs there are.
+    /// Number of GPUs.
     pub(super) gpus: usize,
-    /// How many of them do not answer.
+    /// Number of GPUs that do not answer.
     pub(super) lost: usize,
-    /// How many of them answered anything.
+    /// Number of GPUs that have answered at least one call.
     pub(super) answered: usize,
-    /// How many are suspended whole.
+    /// Number of GPUs that are suspended as a whole.
     pub(super) suspended: usize,
-    /// Why nothing works any more.
+    /// Error after which every call fails, if any.
     pub(super) fatal: Option<NvmlError>,
     pub(super) carried: BTreeMap<String, Value>,
 }
 
-/// NVML, the GPUs, and the topics that are read of them.
+/// NVML, the GPUs, and their topics.
 pub(super) struct Reader {
     gpus: Gpus,
     topics: Vec<Box<dyn Topic>>,
     recorder: Recorder,
 }
 
-/// When in this pass each GPU is read.
+/// Order of the GPUs in this pass.
 #[derive(Debug, Default)]
 struct Plan {
-    /// Those of which nothing is suspect.
+    /// GPUs without recent failures.
     first: Vec<u32>,
-    /// Those that come after all others, since something of them hung or crashed.
+    /// GPUs with a call that hung or crashed: read after all others.
     late: Vec<u32>,
 }
 
 impl worker::Library for Reader {
     const NAME: &'static str = "NVML";
     const RESUMES: bool = true;
-    /// Without persistence mode the driver takes seconds to start each GPU.
+    /// Without persistence mode the driver takes seconds to initialise each GPU.
     const START: Option<Duration> = Some(Duration::from_mins(2));
     /// The library's file may have been replaced.
     const RETRY: Duration = Duration::from_secs(10);
@@ -150,7 +150,7 @@ impl worker::Library for Reader {
 }
 
 impl Reader {
-    /// Finds the GPUs that are read first.
+    /// Looks up the GPUs that are read first.
     fn plan(&mut self, count: u32, pass: &Pass<'_>) -> Result<Plan, NvmlError> {
         let mut plan = Plan::default();
         for index in 0..count {
@@ -201,7 +201,7 @@ impl Reader {
             .collect()
     }
 
-    /// Reads what is suspect when all else is sent: a hang or crash now costs none of it.
+    /// Reads the suspect topics after all other readings were sent: a hang or crash now affects none of them.
     fn late(&mut self, plan: &Plan, pass: &Pass<'_>, summary: &mut Summary) -> Result<(), Disconnected> {
         if self.has_suspect_topic(pass) {
             for index in &plan.first {
@@ -233,7 +233,7 @@ impl Reader {
         topics.any(|topic| pass.suspended.is_suspect_task(topic.name()))
     }
 
-    /// Reads the topics of a GPU, those that are suspect of every GPU apart from the others.
+    /// Reads the topics of a GPU; topics that are suspect on every GPU are read separately.
     fn gpu(&mut self, index: u32, is_late: bool, pass: &Pass<'_>, summary: &mut Summary) -> Result<(), Disconnected> {
         let has_more = !is_late && self.has_suspect_topic(pass);
         let Some(gpu) = self.gpus.gpu(index) else {
@@ -275,7 +275,7 @@ impl Reader {
     }
 }
 
-/// The first that works; the first error where none does.
+/// The first library that works; the first error if none does.
 fn open(libraries: &[PathBuf]) -> Result<Nvml, StartError> {
     let mut first = None;
     for path in libraries {
@@ -290,14 +290,14 @@ fn open(libraries: &[PathBuf]) -> Result<Nvml, StartError> {
     if let Some(error) = first {
         return Err(error);
     }
-    // The loader may know one.
+    // The loader may find one.
     Nvml::open(Path::new("libnvidia-ml.so.1")).map_err(|error| match error {
         OpenError::Load { .. } => StartError::NotFound,
         error => error.into(),
     })
 }
 
-/// Shows that something is suspended: its metrics are absent.
+/// Publishes that a topic is suspended: its metrics are absent.
 fn suspended(gpu: &Gpu, topic: &'static str, suspension: &Suspension, recorder: &mut Recorder) {
     recorder.skip(format!("{topic}.suspended"));
     let more = [

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::nvml::NvmlError;
 use accelscope_core::metric::{Attribute, Attributes, CounterStarts, Instrument, Point, Timestamp, Value};
 
-/// Points, and the readings that gave none. [`gauge`](Self::gauge) and [`total`](Self::total) serve most readings;
+/// Points, and the readings without a point. [`gauge`](Self::gauge) and [`total`](Self::total) serve most readings;
 /// [`push`](Self::push) takes any point.
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -63,7 +63,7 @@ impl Recorder {
         }
     }
 
-    /// A cumulative value as the hardware keeps it.
+    /// A cumulative value from a hardware counter.
     pub(super) fn total(
         &mut self,
         instrument: &'static Instrument,
@@ -77,7 +77,7 @@ impl Recorder {
         self.points.push(point);
     }
 
-    /// A cumulative integer as the hardware keeps it; one beyond an `i64` is left out.
+    /// A cumulative integer from a hardware counter; one beyond an `i64` is left out.
     pub(super) fn count(
         &mut self,
         instrument: &'static Instrument,
@@ -96,12 +96,12 @@ impl Recorder {
         self.points.push(point);
     }
 
-    /// Counts something that gave no point (`agent.sampler.skipped`); lower-case letters, digits, `_`, `.` and `-`.
+    /// Counts a reading without a point (`agent.sampler.skipped`); lower-case letters, digits, `_`, `.` and `-`.
     pub(super) fn skip(&mut self, reason: impl Into<String>) {
         *self.skipped.entry(reason.into()).or_default() += 1;
     }
 
-    /// Records an error after which nothing works in this process any more.
+    /// Records an error after which every call fails in this process.
     pub(super) fn fail(&mut self, error: NvmlError) {
         self.fatal.get_or_insert(error);
     }
@@ -110,7 +110,7 @@ impl Recorder {
         self.fatal
     }
 
-    /// Everything since the last call.
+    /// Takes everything recorded since the last call.
     pub(super) fn take(&mut self) -> (Vec<Point>, BTreeMap<String, u64>) {
         (std::mem::take(&mut self.points), std::mem::take(&mut self.skipped))
     }

@@ -1,4 +1,4 @@
-//! The agent's side: starts the worker where there is a driver.
+//! The agent's side: starts the worker if there is a driver.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,32 +13,32 @@ use accelscope_core::metric::{Batch, CounterStarts};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::worker::{Command, Suspensions, Worker, WorkerConfig, WorkerSampler};
 
-/// Longest time that the worker lets the driver take for a reading, and how much longer the agent waits for the worker.
+/// Time limit of a reading in the worker, and the additional time that the agent waits for the worker.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long the first suspension of what hung or crashed lasts. The next attempt costs a process and some patience.
+/// Duration of the first suspension after a hang or crash. The next attempt may cost another process and deadline.
 const REST: Duration = Duration::from_mins(1);
 
-/// How a worker is started.
+/// Parameters of the worker's start.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// The agent's own program.
     pub program: PathBuf,
-    /// What is set.
+    /// Settings of the source.
     pub settings: Settings,
-    /// Where the host's files are.
+    /// Root directories of the host.
     pub roots: HostRoots,
-    /// Becomes part of the id of a GPU that has no UUID.
+    /// Part of the id of a GPU without a UUID.
     pub node_name: String,
-    /// Longest time that a reading may take before what hangs is suspended.
+    /// Time limit of a reading, after which a hanging call is suspended.
     pub patience: Duration,
-    /// How long the first suspension of what hung or crashed lasts.
+    /// Duration of the first suspension after a hang or crash.
     pub rest: Duration,
 }
 
 impl Launch {
-    /// With this program as the worker's.
+    /// Parameters with this program as the worker's.
     pub fn new(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Result<Self> {
         Ok(Self {
             program: std::env::current_exe()?,
@@ -51,7 +51,7 @@ impl Launch {
     }
 }
 
-/// The sampler `nvidia`. Nothing is started, and no library touched, before its first run finds a driver.
+/// The sampler `nvidia`. Starts nothing and touches no library before its first run finds a driver.
 pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
     match Launch::new(settings, roots, node_name) {
         Ok(launch) => Box::new(OnDemand::new(launch)),
@@ -62,7 +62,7 @@ pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn
     }
 }
 
-/// The worker's sampler alone, whether or not the host has a driver.
+/// The worker's sampler alone, without a check for a driver.
 pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
     let descriptor = descriptor(launch.settings.period, launch.patience + GRACE);
     Ok(WorkerSampler::new(descriptor, Worker::new(command(launch)?)))
@@ -95,7 +95,7 @@ fn descriptor(period: Duration, deadline: Duration) -> Descriptor {
     }
 }
 
-/// Why no worker is started, if there is no driver.
+/// Reason why no worker is started, if there is no driver.
 pub(super) fn absence(settings: &Settings, roots: &HostRoots) -> Option<String> {
     if settings.library.is_some() {
         return None;
@@ -109,11 +109,11 @@ pub(super) fn absence(settings: &Settings, roots: &HostRoots) -> Option<String> 
     }
 }
 
-/// Starts the worker only where there is a driver.
+/// Starts the worker only if there is a driver.
 struct OnDemand {
     launch: Launch,
     worker: Option<WorkerSampler>,
-    /// Those of the worker that ended with its driver.
+    /// Start times of the worker that ended with its driver.
     starts: CounterStarts,
 }
 
@@ -145,7 +145,7 @@ impl Sampler for OnDemand {
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         if let Some(why) = absence(&self.launch.settings, &self.launch.roots) {
-            // A driver that was unloaded: the worker ends, and the next one finds what is then there.
+            // The driver was unloaded: the worker ends, and the next one detects the hardware again.
             if let Some(worker) = self.worker.take() {
                 self.starts = worker.into_starts();
             }
@@ -167,7 +167,7 @@ impl Sampler for OnDemand {
     }
 }
 
-/// Where the path of the agent's own program is unknown.
+/// Sampler in place of the worker's if the path of the agent's own program is unknown.
 struct Unavailable {
     period: Duration,
     why: String,

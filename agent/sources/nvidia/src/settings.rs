@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use accelscope_core::settings;
-use accelscope_core::settings::text::{optional, text};
+use accelscope_core::settings::textual::{optional, text};
 use accelscope_core::settings::{Check, Enabled};
 
 settings! {

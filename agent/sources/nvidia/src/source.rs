@@ -1,4 +1,4 @@
-//! The source as the agent knows it.
+//! Descriptor of the source.
 
 use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;

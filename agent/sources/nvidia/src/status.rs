@@ -10,7 +10,7 @@ use super::topics::hw_type;
 /// The conventions' states of a GPU, the worst last.
 const STATES: [&str; 4] = ["ok", "degraded", "predicted_failure", "failed"];
 
-/// `hw.status`: 1 for the state that is true. Absent where the GPU did not answer at all.
+/// `hw.status`: 1 for the current state. Absent if the GPU did not answer at all.
 pub(super) fn record(gpu: &Gpu, recorder: &mut Recorder) {
     let Some(state) = state(gpu.health) else { return };
     for other in STATES {

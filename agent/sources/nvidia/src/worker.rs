@@ -145,8 +145,8 @@ impl Latest {
         let pass = thread.passes();
         self.0.retain(|_, of_gpu| of_gpu.pass == pass);
         let (gpus, lost) = (summary.gpus, summary.lost);
-        // A process to which all GPUs are lost, or whose driver was loaded anew underneath, holds handles that are void,
-        // and may be what keeps the GPUs from being reset.
+        // If all GPUs are lost to a process, or the driver was reloaded, its handles are invalid, and it may prevent a
+        // reset of the GPUs.
         let is_silent = gpus > summary.suspended && summary.answered == 0;
         let renews = is_silent && (lost == 0 || thread.age() > RENEW);
         if gpus == 0 {

@@ -8,7 +8,7 @@ fn is_key(text: &str) -> bool {
         .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
 }
 
-/// The example with every commented-out default taken at its word.
+/// The example with every commented-out default uncommented.
 fn uncommented() -> String {
     let lines = EXAMPLE
         .lines()

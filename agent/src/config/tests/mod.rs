@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use super::{Config, ConfigErrors, ConfigFile, Environment, Inputs, Loaded, load};
 use crate::SOURCES;
 
-/// What is loaded: a file's text, variables, flags.
+/// Inputs of a test: a file's text, variables, flags.
 #[derive(Default)]
 struct Given<'a> {
     file: &'a str,

@@ -10,7 +10,7 @@ fn hailo(config: &Config) -> &accelscope_hailo::Settings {
     config.sources.get("hailo").unwrap()
 }
 
-/// Takes the strongest source away, one after the other; each time the next one speaks.
+/// Removes the source with the highest precedence, one after the other; each time the next one applies.
 #[test]
 fn the_strongest_source_wins() {
     let variables = [

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use accelscope_core::settings;
-use accelscope_core::settings::text::text;
+use accelscope_core::settings::textual::text;
 use accelscope_core::settings::{Check, Enabled};
 
 settings! {

@@ -54,7 +54,7 @@ macro_rules! getters {
     )*};
 }
 
-/// The same with a number that says what of several things is asked for.
+/// The same with a number that selects one of several values.
 macro_rules! kinds {
     ($($card:ident, $device:ident, $size:literal, $fill:expr, $usual:expr;)*) => {$(
         #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! A `libdcmi.so` that says what a script tells it to, for the tests of the agent's worker.
+//! A `libdcmi.so` with answers defined by a script, for the tests of the agent's worker.
 //!
 //! It writes numbers to the offsets that gcc gives to the fields of the vendor's public declarations on 64-bit Linux,
 //! and knows nothing of the agent's structures. The script is the file with the library's path and `.script` behind it;
@@ -16,7 +16,7 @@
 //! processes ADDRESS PID:BYTES...
 //! ```
 //!
-//! It ends the process where it is used as the vendor forbids: by several threads, or started twice.
+//! Aborts the process on uses that the vendor forbids: calls from several threads, or two initialisations.
 #![allow(
     unsafe_code,
     clippy::missing_safety_doc,
@@ -43,7 +43,7 @@ const NOT_STARTED: c_int = -8005;
 static CALLER: OnceLock<ThreadId> = OnceLock::new();
 static STARTED: AtomicBool = AtomicBool::new(false);
 
-/// What happens at the begin of every call: `Err` is the return code.
+/// Actions at the start of every call: `Err` is the return code.
 fn enter(function: &str, address: &str) -> Result<Script, c_int> {
     let us = std::thread::current().id();
     if *CALLER.get_or_init(|| us) != us {

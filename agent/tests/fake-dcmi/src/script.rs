@@ -1,4 +1,4 @@
-//! What the library is to say.
+//! The script that defines the library's answers.
 
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ impl Script {
         }
     }
 
-    /// What stands behind the words that lines begin with.
+    /// The rest of each line that starts with these words.
     fn after<'a>(&'a self, begin: &'a [&'a str]) -> impl Iterator<Item = &'a [String]> {
         self.lines.iter().filter_map(move |line| {
             let fits =
@@ -103,7 +103,7 @@ impl Script {
     }
 }
 
-/// Beside the library, wherever it was copied to.
+/// Path of the script: beside the library, wherever it was copied to.
 fn path() -> PathBuf {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let files = maps.lines().filter_map(|line| Some(&line[line.find('/')?..]));

@@ -91,7 +91,7 @@ fn table_with_fault(options: &Options, second: u64) -> String {
     }
 }
 
-/// Hangs like a tool whose driver does not answer: for ever, with a child process.
+/// Hangs as the tool does if its driver does not answer: for ever, with a child process.
 fn hang() -> io::Result<u8> {
     let mut child = std::process::Command::new("sleep").arg("1000000").spawn()?;
     child.wait()?;

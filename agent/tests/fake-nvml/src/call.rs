@@ -1,4 +1,4 @@
-//! What happens at the begin of every call, and what handles are.
+//! Actions at the start of every call, and the encoding of handles.
 
 use std::ffi::{c_int, c_void};
 use std::fs::File;
@@ -15,12 +15,12 @@ use super::{code, state};
 /// `nvmlDevice_t` and the other handles.
 pub(crate) type Handle = *mut c_void;
 
-/// How often it was started, and the driver's generation at that time.
+/// Number of initialisations, and the driver's generation at the last of them.
 static STARTED: AtomicU64 = AtomicU64::new(0);
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
-/// Of the upper bits of a device's handle; below stand the generation (8), a hash of the MIG device (16), the device's
-/// index (8) and the MIG slot, one higher (8).
+/// Upper bits of a device's handle; below are the generation (8 bits), a hash of the MIG device (16), the device's
+/// index (8) and the MIG slot plus one (8).
 const DEVICE: u64 = 0x00d0_0000_0000_0000;
 
 /// The place of a device.
@@ -69,7 +69,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// One that needs no device.
+    /// A call without a device.
     pub(crate) fn new(function: &'static str) -> Result<Self, c_int> {
         let call = Self::begin(function, None)?;
         if STARTED.load(Ordering::SeqCst) == 0 {
@@ -78,7 +78,7 @@ impl Call {
         Ok(call)
     }
 
-    /// One on a device or a MIG device.
+    /// A call on a device or a MIG device.
     pub(crate) fn on(function: &'static str, handle: Handle) -> Result<Self, c_int> {
         let bits = handle as u64;
         if bits & 0xffff_0000_0000_0000 != DEVICE & 0xffff_0000_0000_0000 {
@@ -134,7 +134,7 @@ impl Call {
         }
     }
 
-    /// Of the MIG device, its GPU or all.
+    /// From the MIG device, its GPU or the values for all devices.
     fn rule(&self, kind: &str) -> Option<&Value> {
         let gpu = self
             .place
@@ -150,7 +150,7 @@ impl Call {
         self.place.unwrap()
     }
 
-    /// What the file says of the device, or of all.
+    /// The file's entry of the device, or that for all devices.
     pub(crate) fn node(&self) -> &Value {
         self.place.map_or(&self.state, |place| place.node(&self.state).unwrap())
     }
@@ -207,7 +207,7 @@ fn hang() -> ! {
     }
 }
 
-/// What C gets.
+/// The return value in C.
 pub(crate) fn answer(result: Result<(), c_int>) -> c_int {
     result.err().unwrap_or(code::SUCCESS)
 }

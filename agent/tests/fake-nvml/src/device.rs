@@ -1,4 +1,4 @@
-//! What is asked of one device: values straight from the file.
+//! Queries of one device: values straight from the file.
 
 use std::ffi::{c_char, c_int, c_uint, c_ulonglong, c_void};
 

@@ -14,9 +14,9 @@ use super::{code, state};
 
 #[derive(Default)]
 struct Set {
-    /// What was registered: a device, the kinds of events, and how many events there were then.
+    /// A registration: device, kinds of events, and number of events at that time.
     registered: Vec<(usize, u64, usize)>,
-    /// How many events were looked at.
+    /// Number of events already examined.
     next: usize,
 }
 
@@ -28,7 +28,7 @@ fn events(state: &Value) -> &[Value] {
     state["events"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The next event for this set; `Err` for a set that is none.
+/// The next event for this set; `Err` if there is no such set.
 fn next(handle: Handle) -> Result<Option<(Value, Handle)>, c_int> {
     let state = state::read();
     let mut sets = SETS.lock().unwrap();

@@ -19,11 +19,11 @@ struct Sample {
     metrics: Value,
 }
 
-/// By handle; what was allocated and not yet filled is `None`.
+/// Samples by handle; `None` is allocated and not yet filled.
 static SAMPLES: Mutex<BTreeMap<u64, Option<Sample>>> = Mutex::new(BTreeMap::new());
 
 const FIRST: u64 = 0x00a0_0000_0000_1000;
-/// More than a program that frees its samples ever has.
+/// More than a program without a leak allocates.
 const MOST: usize = 4096;
 
 fn fill(call: &Call, sample: Handle, instance: Option<u64>, metrics: &Value) -> Result<(), c_int> {

@@ -1,9 +1,9 @@
-//! A `libnvidia-ml.so.1` that says what a file tells it to, for the tests of the agent's worker.
+//! A `libnvidia-ml.so.1` with answers defined by a file, for the tests of the agent's worker.
 //!
-//! It follows the documentation in NVIDIA's `nvml.h` 13.5 and writes numbers to the offsets that gcc gives to the fields
-//! of its structures on 64-bit Linux; it knows nothing of the agent's declarations. The file is named by
-//! `FAKE_NVML_STATE`, else it is the one with the library's path and `.json` behind it. It is looked at in every call, so
-//! a test changes it while the library is in use; replace it by renaming, what cannot be parsed changes nothing.
+//! It follows the documentation in NVIDIA's `nvml.h` 13.5 and writes numbers to the offsets that gcc gives to the
+//! fields of its structures on 64-bit Linux; it shares no declaration with the agent. The file is named by
+//! `FAKE_NVML_STATE`, by default the library's path with `.json` appended. It is examined in every call, so that a test
+//! can change it while the library is in use. Replace it by renaming: content that cannot be parsed is ignored.
 //!
 //! ```json
 //! {
@@ -30,10 +30,11 @@
 //! ```
 //!
 //! A value is a scalar, an array for several results, or an object by argument (`"1"`, `"0,1"`); a versioned function
-//! takes that of the name without version where it has none of its own. What has no value is `NOT_SUPPORTED`. Of a GPM
-//! `total` the difference between two samples is told. Where `<state>.calls` exists, every call is appended to it.
+//! uses the value of the name without version if it has none of its own. Without a value, a function returns
+//! `NOT_SUPPORTED`. For a GPM `total` the result is the difference between two samples. If `<state>.calls` exists,
+//! every call is appended to it.
 //!
-//! It ends the process where it is used as the header forbids, such as GPM samples less than 100 ms apart.
+//! Aborts the process on uses that the header forbids, such as GPM samples less than 100 ms apart.
 #![allow(
     unsafe_code,
     missing_docs,

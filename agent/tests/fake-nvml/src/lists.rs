@@ -15,7 +15,7 @@ fn list<'a>(node: &'a Value, key: &str) -> &'a [Value] {
     node[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Those of one process list; a list that the file lacks is not supported.
+/// Entries of one process list; a list that the file lacks is not supported.
 fn processes(
     name: &'static str,
     kind: &str,
@@ -29,7 +29,7 @@ fn processes(
     if node.get(kind).is_none() {
         return Err(code::NOT_SUPPORTED);
     }
-    // Without a word, as the drivers 535.43 to 535.86 do.
+    // Without an error, as the drivers 535.43 to 535.86 do.
     let size = if name.ends_with("_v3") && call.state["wide"] == true {
         32
     } else {

@@ -1,6 +1,6 @@
 //! Structures that the caller provides.
 
-/// Their begin.
+/// Start of these structures.
 #[derive(Clone, Copy)]
 pub(crate) struct At(*mut u8);
 
@@ -42,7 +42,7 @@ impl At {
         unsafe { self.0.add(offset).cast::<u64>().read_unaligned() }
     }
 
-    /// With its final zero; false where it does not fit into `length`.
+    /// Writes text with its final zero; false if it does not fit into `length`.
     pub(crate) fn text(self, text: &str, length: u32) -> bool {
         let fits = text.len() < length as usize;
         if fits {

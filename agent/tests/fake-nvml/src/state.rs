@@ -1,4 +1,4 @@
-//! What the library is to say.
+//! The file that defines the library's answers.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ struct Seen {
 
 static SEEN: Mutex<Option<Seen>> = Mutex::new(None);
 
-/// The file as it is now; as it was before where it cannot be read.
+/// The file's current content; its last valid content if it cannot be read.
 pub(crate) fn read() -> Arc<Value> {
     let mut seen = SEEN.lock().unwrap();
     let stamp = std::fs::metadata(path())

@@ -1,4 +1,4 @@
-//! The library, the driver and how devices are found.
+//! Functions of the library and the driver, and enumeration of devices.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
 

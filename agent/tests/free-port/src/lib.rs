@@ -1,7 +1,7 @@
 //! Loopback ports for servers that tests start.
 //!
-//! A port that the kernel chose for `bind(0)` may be anybody's again before the server takes it: the kernel hands the same
-//! range out for outgoing connections. Ports below that range are given only to who asks for them.
+//! A port that the kernel chose for `bind(0)` may be taken again before the server binds it: the kernel assigns the
+//! same range to outgoing connections. Ports below that range are assigned only on request.
 
 #![forbid(unsafe_code)]
 
@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// from 32768 on).
 const FIRST: u32 = 16_384;
 const COUNT: u32 = 16_384;
-/// Test programs that run at once begin that far apart, for at least some hundred process ids in a row.
+/// Distance between the first ports of concurrent test programs, for at least some hundred consecutive process ids.
 const APART: u32 = 31;
 
-/// A TCP port of the loopback that nobody listens on; each is given to one test of this process only, until thousands were.
+/// A TCP port of the loopback without a listener; each port is given out once per process until thousands were used.
 ///
 /// # Panics
 ///
-/// When all are taken.
+/// If all are taken.
 pub fn free_port() -> u16 {
     static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id().wrapping_mul(APART)));
     (0..COUNT)
@@ -34,7 +34,7 @@ pub fn free_port() -> u16 {
 ///
 /// # Panics
 ///
-/// When all are taken.
+/// If all are taken.
 pub fn free_address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
 }

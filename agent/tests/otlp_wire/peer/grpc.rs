@@ -23,7 +23,7 @@ pub(crate) enum Reply {
     Fail(Status),
     /// Never answers.
     Hang,
-    /// Takes requests of so many points only.
+    /// Accepts only requests of this many points.
     AtMost(usize, Status),
 }
 

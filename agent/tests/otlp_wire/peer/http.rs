@@ -22,7 +22,7 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
-    /// Answers so only to requests of more points than this.
+    /// Gives this answer only to requests of more points than this.
     pub(crate) above: usize,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Attempt {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
-    /// As it came over the wire.
+    /// The body as received.
     pub(crate) body: Bytes,
     pub(crate) ids: Vec<i64>,
     pub(crate) accepted: bool,
@@ -68,7 +68,7 @@ pub(crate) struct Attempt {
 pub(crate) struct Peer {
     pub(crate) script: Script<Reply>,
     pub(crate) seen: Seen<Attempt>,
-    /// Whether only requests with this `authorization` are let in.
+    /// The `authorization` that requests must have, if any.
     pub(crate) token: Option<&'static str>,
 }
 

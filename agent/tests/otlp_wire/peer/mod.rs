@@ -16,7 +16,7 @@ use accelscope_export::otlp::{
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 
-/// Short waits, so that an outage of a test takes milliseconds.
+/// Short retry delays, so that an outage in a test takes milliseconds.
 pub(crate) fn retry_policy() -> RetryPolicy {
     RetryPolicy::new(
         Duration::from_millis(5),
@@ -49,7 +49,7 @@ pub(crate) fn start(destinations: Vec<Destination>) -> Exporter {
     exporter
 }
 
-/// A record of one point whose value is `id`.
+/// A record of one point with the value `id`.
 pub(crate) fn record(id: i64) -> Record {
     let series = Series {
         instrument: &catalogue::agent::MEMORY_USAGE,
@@ -63,7 +63,7 @@ pub(crate) fn record(id: i64) -> Record {
     records.remove(0)
 }
 
-/// A record of one point whose value is `id`, blown up to about `size` bytes by its resource.
+/// A record of one point with the value `id`, enlarged to about `size` bytes by its resource.
 pub(crate) fn large_record(id: i64, size: usize) -> Record {
     let mut resource = Resource::default();
     for at in 0..size / 270 {
@@ -107,7 +107,7 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until nothing waits for the destination, and checks its books.
+/// Waits until the destination's queue is empty, and checks its counters.
 pub(crate) async fn drained(exporter: &Exporter, destination: &str) -> Totals {
     until("the queue is empty", || {
         exporter.state(destination).unwrap().waiting.records == 0
@@ -118,7 +118,7 @@ pub(crate) async fn drained(exporter: &Exporter, destination: &str) -> Totals {
     Totals { queued, sent, dropped }
 }
 
-/// What a peer answers in turn; beyond the script it accepts.
+/// Answers of a peer in turn; after the script it accepts.
 pub(crate) struct Script<R> {
     replies: Arc<Mutex<VecDeque<R>>>,
 }
@@ -143,7 +143,7 @@ impl<R> Script<R> {
     }
 }
 
-/// What a peer saw.
+/// Requests that a peer received.
 pub(crate) struct Seen<T> {
     all: Arc<Mutex<Vec<T>>>,
 }

@@ -1,8 +1,8 @@
 //! Forwards the versioned names of NVML to the library of PCP's test suite, which has only the names of 2012.
 //!
 //! That library's process entries have 24 bytes, the layout of today's `_v3` and not of the real function without a
-//! version: so `_v3` alone is forwarded to it. Its PCI structure is none that a driver ever had, and is translated. Where
-//! it is, `ACCELSCOPE_PCP_NVML` says; beside it lies the `libpcp.so.3` that it needs.
+//! version: so `_v3` alone is forwarded to it. Its PCI structure is none that a driver ever had, and is translated.
+//! `ACCELSCOPE_PCP_NVML` is its path; the `libpcp.so.3` that it needs is in the same directory.
 #![allow(
     unsafe_code,
     missing_docs,
@@ -24,7 +24,7 @@ fn library() -> &'static Library {
     static LIBRARY: OnceLock<(Library, Library)> = OnceLock::new();
     let (_, library) = LIBRARY.get_or_init(|| {
         let path = PathBuf::from(std::env::var_os("ACCELSCOPE_PCP_NVML").expect("ACCELSCOPE_PCP_NVML is set"));
-        // The loader takes a library that is loaded already for the one of that name that another needs.
+        // The loader uses an already loaded library for a dependency of the same name.
         let pcp = unsafe { Library::new(path.with_file_name("libpcp.so.3")) }.unwrap();
         (pcp, unsafe { Library::new(path) }.unwrap())
     });

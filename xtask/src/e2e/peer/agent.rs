@@ -14,11 +14,11 @@ use crate::e2e::wait;
 /// The agent as a service.
 pub(crate) struct Agent {
     pub(crate) process: Process,
-    /// Base of its pull side.
+    /// Base URL of its pull endpoints.
     pub(crate) url: String,
 }
 
-/// The agent's command line with these settings; nothing of the caller's environment configures it.
+/// The agent's command line with these settings; the caller's environment has no effect on its configuration.
 fn command(mut command: Command, bench: &Bench<'_>, settings: &[(&str, String)]) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -47,7 +47,7 @@ impl Agent {
         Self::start_at(bench, name, bound(bench.agent), settings, free_port::free_port())
     }
 
-    /// The same, `program` being all that stands before the agent's arguments, with its pull side at `port`.
+    /// The same with the pull endpoint at `port`; `program` is the command before the agent's arguments.
     pub(crate) fn start_at(
         bench: &Bench<'_>,
         name: &str,
@@ -73,13 +73,13 @@ impl Agent {
         get(&format!("{}/metrics", self.url), &[])
     }
 
-    /// The samples of it.
+    /// Samples of its exposition.
     pub(crate) fn samples(&self, bench: &Bench<'_>) -> Result<Vec<Sample>> {
         bench.samples("text", &self.exposition()?)
     }
 }
 
-/// `agent --stdout --once` in one format.
+/// Output of `agent --stdout --once` in one format.
 pub(crate) fn once(
     bench: &Bench<'_>,
     format: &str,
@@ -98,7 +98,7 @@ pub(crate) fn once(
     Ok(text)
 }
 
-/// `agent --stdout --format json`, running.
+/// A running `agent --stdout --format json`.
 pub(crate) struct JsonLines {
     process: Process,
 }
@@ -112,7 +112,7 @@ impl JsonLines {
         })
     }
 
-    /// Every point so far.
+    /// All points so far.
     pub(crate) fn points(&mut self) -> Result<Vec<Point>> {
         self.process.check()?;
         let text = std::fs::read_to_string(&self.process.out)?;

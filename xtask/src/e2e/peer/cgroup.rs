@@ -1,4 +1,4 @@
-//! Cgroups named as a kubelet names them.
+//! Cgroups with a kubelet's names.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// A container's cgroup, removed when it is dropped.
+/// A container's cgroup, removed on drop.
 pub(crate) struct Cgroup {
-    /// From the outermost that is ours to the container's.
+    /// Created cgroups, from the outermost to the container's.
     levels: Vec<PathBuf>,
 }
 
@@ -38,7 +38,8 @@ fn own_name() -> String {
     format!("accelscope-e2e-{}", std::process::id())
 }
 
-/// The v2 tree, else the v1 tree of `pids`; below a cgroup of our own where a kubelet lives here, as in a nested node.
+/// The v2 tree, else the v1 tree of `pids`; below a cgroup of the test's own if this machine runs a kubelet, as in a
+/// nested node.
 fn base() -> &'static Path {
     static BASE: OnceLock<PathBuf> = OnceLock::new();
     BASE.get_or_init(|| {
@@ -58,7 +59,7 @@ fn base() -> &'static Path {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // The kernel takes a moment to empty the cgroup of a killed process.
+        // The kernel empties the cgroup of a killed process with a delay.
         let path = self.path();
         for _ in 0..40 {
             match std::fs::remove_dir(&path) {
@@ -68,7 +69,7 @@ impl Drop for Cgroup {
                 _ => break,
             }
         }
-        // The last of several containers takes the outer ones with it.
+        // The last of several containers removes the outer ones.
         for level in self.levels.iter().rev().skip(1) {
             drop(std::fs::remove_dir(level));
         }

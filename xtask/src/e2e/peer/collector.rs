@@ -18,12 +18,12 @@ pub(crate) struct Collector {
     http: u16,
     prometheus: u16,
     remote_write: Option<String>,
-    /// What its file exporter wrote, one file a run of it.
+    /// Output of its file exporter, one file per run.
     files: Vec<PathBuf>,
 }
 
 impl Collector {
-    /// Starts it, where `remote_write` is the address of a Prometheus that it writes to as well.
+    /// Starts it. `remote_write` is the address of a Prometheus to which it writes as well.
     pub(crate) fn start(bench: &Bench<'_>, name: &'static str, remote_write: Option<String>) -> Result<Self> {
         let mut collector = Self {
             name,
@@ -62,7 +62,7 @@ impl Collector {
         let url = format!("http://127.0.0.1:{}/metrics", self.prometheus);
         wait::until("the Collector to listen", Duration::from_secs(20), || {
             process.check()?;
-            // Receivers start after exporters, so both are asked.
+            // Receivers start after exporters, so both are checked.
             std::net::TcpStream::connect(("127.0.0.1", self.grpc))?;
             std::net::TcpStream::connect(("127.0.0.1", self.http))?;
             get(&url, &[]).map(Some)
@@ -72,7 +72,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Ends it as an orderly shutdown does, so that what it acknowledged is in its file.
+    /// Shuts it down in an orderly way, so that its file contains all acknowledged points.
     pub(crate) fn stop(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take() {
             process.signal(rustix::process::Signal::TERM)?;
@@ -89,12 +89,12 @@ impl Collector {
         format!("http://127.0.0.1:{}", self.http)
     }
 
-    /// Every point that its file exporter wrote, over all its runs.
+    /// All points that its file exporter wrote in all its runs.
     pub(crate) fn points(&self, bench: &Bench<'_>) -> Result<Vec<Point>> {
         bench.otlp_points(&self.files)
     }
 
-    /// What its Prometheus exporter shows.
+    /// Page of its Prometheus exporter.
     pub(crate) fn samples(&self, bench: &Bench<'_>) -> Result<Vec<Sample>> {
         bench.samples(
             "text",

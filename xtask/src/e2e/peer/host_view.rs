@@ -1,4 +1,4 @@
-//! This machine with a Hailo device and a container runtime that it does not have.
+//! This machine with an additional Hailo device and container runtime.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,18 +10,18 @@ use crate::e2e::bench::Bench;
 use crate::e2e::process::bound;
 use crate::tools::data;
 
-/// What stands for the device: any process may open it, and hardly one does.
+/// Device node in place of the accelerator's: every process may open it, and few do.
 pub(crate) const DEVICE_NODE: &str = "/dev/full";
 const DEVICE_NUMBER: &str = "1:7";
 
-/// A root folder for `host.root`, with everything of this machine but `/sys` and `/run`.
+/// A root folder for `host.root`, with everything of this machine except `/sys` and `/run`.
 pub(crate) struct HostView {
     root: PathBuf,
     overlay: PathBuf,
 }
 
 impl HostView {
-    /// With one Hailo-8 at `address`.
+    /// Creates it with one Hailo-8 at `address`.
     pub(crate) fn create(bench: &Bench<'_>, address: &str) -> Result<Self> {
         let view = Self {
             root: bench.path("host"),
@@ -30,7 +30,7 @@ impl HostView {
         let device = view.overlay.join("sys/class/hailo_chardev/hailo0");
         std::fs::create_dir_all(&device)?;
         std::fs::create_dir_all(view.overlay.join("run"))?;
-        // As the driver prints them: without a line end.
+        // In the driver's format: without a line end.
         for (name, content) in [
             ("dev", &format!("{DEVICE_NUMBER}\n")[..]),
             ("board_location", address),
@@ -42,7 +42,7 @@ impl HostView {
         Ok(view)
     }
 
-    /// The bundle that containerd keeps of a container; gives that container's Kubernetes attributes.
+    /// Writes containerd's bundle of a container; returns that container's Kubernetes attributes.
     pub(crate) fn add_bundle(&self, id: &str, uid: &str, pod: &str) -> Result<[(&'static str, String); 5]> {
         let bundle = self
             .overlay
@@ -68,7 +68,7 @@ impl HostView {
         ])
     }
 
-    /// The agent in that view; the rest of its command line follows.
+    /// Command prefix that runs the agent in that view; the rest of its command line follows.
     pub(crate) fn agent(&self, bench: &Bench<'_>) -> Command {
         let mut command = bound("unshare");
         command

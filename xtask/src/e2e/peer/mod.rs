@@ -1,4 +1,4 @@
-//! The processes of a test: the agent, what it reads and what receives.
+//! Processes of a scenario: the agent, its inputs and its receivers.
 
 mod agent;
 mod cgroup;

@@ -21,7 +21,7 @@ struct Answer {
     data: Vec<BTreeMap<String, String>>,
 }
 
-/// Name, labels and value of a series at one moment.
+/// Name, labels and value of a series at one time.
 pub(crate) type Instant = (String, BTreeMap<String, String>, f64);
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ struct Found {
 #[derive(Deserialize)]
 struct Value {
     metric: BTreeMap<String, String>,
-    /// Time, and the value as text.
+    /// Time, and value as text.
     value: (f64, String),
 }
 
@@ -70,7 +70,7 @@ impl Prometheus {
         format!("{}/api/v1/otlp", self.url)
     }
 
-    /// Labels of the series that match; the name is the label `__name__`.
+    /// Labels of the matching series; the name is the label `__name__`.
     pub(crate) fn series(&mut self, selector: &str) -> Result<Vec<BTreeMap<String, String>>> {
         self.process.check()?;
         let text = get(&format!("{}/api/v1/series?match[]={}", self.url, escape(selector)), &[])?;
@@ -78,7 +78,7 @@ impl Prometheus {
         Ok(answer.data)
     }
 
-    /// The series that match, as they are now.
+    /// Current samples of the matching series.
     pub(crate) fn values(&mut self, selector: &str) -> Result<Vec<Instant>> {
         self.process.check()?;
         let text = get(&format!("{}/api/v1/query?query={}", self.url, escape(selector)), &[])?;

@@ -1,4 +1,4 @@
-//! A live process that writes monitor files, sharing nothing with the agent.
+//! A live process that writes monitor files and shares no code with the agent.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::e2e::bench::Bench;
 use crate::e2e::process::{Process, bound};
 use crate::e2e::wait;
 
-/// How it writes, and where it lives.
+/// Content, method and namespaces of a writer.
 pub(crate) struct WriterSpec<'a> {
     /// `ProtoMon` as protobuf JSON, without the pid.
     pub(crate) message: &'a str,
@@ -25,15 +25,15 @@ pub(crate) struct WriterSpec<'a> {
 /// A PID and mount namespace of its own, with its own `/tmp`.
 pub(crate) struct Container {
     pub(crate) cgroup: PathBuf,
-    /// A device node that it keeps open.
+    /// Device node that it keeps open.
     pub(crate) hold: &'static str,
-    /// A folder of the node that it sees as its `dir`.
+    /// Folder of the node that is mounted at its `dir`.
     pub(crate) bind: Option<PathBuf>,
 }
 
 pub(crate) struct Writer {
     process: Process,
-    /// On the node; inside a container it is pid 1.
+    /// Its pid on the node; inside a container it is pid 1.
     pub(crate) pid: u32,
 }
 
@@ -41,7 +41,7 @@ impl Writer {
     /// Starts it and waits for its first file.
     pub(crate) fn start(bench: &Bench<'_>, name: &str, spec: &WriterSpec<'_>) -> Result<Self> {
         let ready = bench.path(&format!("{name}.pid"));
-        // An earlier writer of that name may have left it.
+        // An earlier writer of that name may have left one.
         drop(std::fs::remove_file(&ready));
         let mut command = bound(&bench.tools.python);
         command
@@ -67,7 +67,7 @@ impl Writer {
         kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.pid))
     }
 
-    /// SIGKILL, and its end.
+    /// Kills it (SIGKILL) and waits for its end.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.signal(Signal::KILL)?;
         self.process.ended(Duration::from_secs(5)).map(drop)

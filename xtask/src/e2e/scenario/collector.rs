@@ -1,4 +1,4 @@
-//! A real Collector receives everything, and its Prometheus exporter shows what ours does.
+//! A real Collector receives everything, and its Prometheus exporter has the same series as the agent's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -71,7 +71,7 @@ fn resource(points: &[Point]) -> Result<()> {
     Ok(())
 }
 
-/// Within each series time never runs backwards and a start never moves.
+/// Within each series, time never decreases and the start never changes.
 fn times(points: &[Point]) -> Result<()> {
     let mut last: BTreeMap<String, &Point> = BTreeMap::new();
     for point in points {
@@ -92,7 +92,7 @@ fn times(points: &[Point]) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless both expositions have the same series of the same types, compared as [`comparable`] says.
+/// Fails unless both expositions have the same series of the same types, compared with [`comparable`] labels.
 fn same(ours: &[Sample], theirs: &[Sample]) -> Result<()> {
     let (ours, theirs) = (shape(ours), shape(theirs));
     let differences: Vec<_> = ours

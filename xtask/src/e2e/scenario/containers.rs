@@ -1,4 +1,4 @@
-//! Writers in containers, found through the device that they hold and named by what the node knows.
+//! Writers in containers, found by the device that they hold open and named by the node's container metadata.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -14,17 +14,17 @@ use crate::e2e::wait;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A pod of one container, whose only process writes.
+/// A pod of one container with a single process, the writer.
 struct Pod {
     name: &'static str,
     labels: Vec<(String, String)>,
-    // The writer goes first: its cgroup cannot go before it.
+    // Field order is drop order: the cgroup can only be removed after its process.
     writer: Writer,
     _cgroup: Cgroup,
 }
 
 impl Pod {
-    /// The `number`th; with `bind` it sees that folder of the node as its `/tmp/hmon_files`.
+    /// Pod with this number; with `bind` that folder of the node is mounted at its `/tmp/hmon_files`.
     fn start(bench: &Bench<'_>, view: &HostView, number: usize, message: &str, bind: Option<PathBuf>) -> Result<Self> {
         let name = ["camera-7d4b9c-xk2pq", "gate-0"][number];
         let unique = std::process::id();
@@ -59,7 +59,7 @@ impl Pod {
         })
     }
 
-    /// This pod's samples, the labels that name it taken off after they were found right.
+    /// This pod's samples, after a check of the labels that name the pod, and without them.
     fn samples(&self, all: &[Sample]) -> Result<Vec<Sample>> {
         let mut samples = all.to_vec();
         samples.retain(|s| s.labels.get("k8s_pod_name").is_some_and(|name| name == self.name));

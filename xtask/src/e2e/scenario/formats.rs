@@ -1,4 +1,4 @@
-//! Known values come out right, whichever way one looks.
+//! Known values in every output format.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn prometheus(bench: &Bench<'_>, writer: &Writer) -> Result<()> {
     known::check(known::of_samples(&samples), writer, true)
 }
 
-/// The table is for people: what they look for must be on it.
+/// The table is for people: it must contain these texts.
 fn table(bench: &Bench<'_>) -> Result<()> {
     let text = once(bench, "table", &[], &[])?;
     for word in [
@@ -77,7 +77,7 @@ fn pull(bench: &Bench<'_>, writer: &Writer) -> Result<()> {
         &[("accept", "application/openmetrics-text; version=1.0.0")],
     )?;
     let samples = bench.samples("openmetrics", &openmetrics)?;
-    // `_created` is how OpenMetrics gives a start time.
+    // `_created` is OpenMetrics' form of a start time.
     let samples: Vec<_> = samples.into_iter().filter(|s| !s.name.ends_with("_created")).collect();
     known::check(known::of_samples(&samples), writer, true)?;
     ensure!(
@@ -88,7 +88,7 @@ fn pull(bench: &Bench<'_>, writer: &Writer) -> Result<()> {
     agent.process.check()
 }
 
-/// The runtime says 30 frames a second: the counter grows by as much.
+/// The runtime reports 30 frames a second: the counter grows by 30 a second.
 fn integral(bench: &Bench<'_>) -> Result<()> {
     let mut lines = JsonLines::start(bench, "lines", &[])?;
     let readings = wait::until("nine readings of the frame counter", Duration::from_secs(20), || {
@@ -98,11 +98,11 @@ fn integral(bench: &Bench<'_>) -> Result<()> {
         });
         Ok((points.len() >= 9).then_some(points))
     })?;
-    // The very first reading may be of a file written up to a second before; the later ones follow their writes.
+    // The first reading may be of a file written up to a second before; later ones follow their writes.
     let (first, last) = (&readings[1], &readings[readings.len() - 1]);
     let seconds = (last.time() - first.time()) as f64 / 1e9;
     let frames = last.value.unwrap_or(0.0) - first.value.unwrap_or(0.0);
-    // A reading is dated when it was read, and a busy machine reads late: half a second is granted.
+    // A point has the time of its reading, which is late on a busy machine: the tolerance is half a second.
     ensure!(
         (frames - 30.0 * seconds).abs() <= 15.0,
         "{frames} frames in {seconds} s at 30 a second"
@@ -132,7 +132,7 @@ fn resource(points: &[Point]) -> Result<()> {
     Ok(())
 }
 
-/// A reading's time is when the runtime wrote it, not 1970 and not the future.
+/// A point's time is that of the runtime's write, not 1970 and not the future.
 fn recent(points: &[Point]) -> Result<()> {
     let now = jiff::Timestamp::now().as_nanosecond();
     for point in points {

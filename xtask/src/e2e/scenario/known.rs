@@ -1,4 +1,4 @@
-//! A monitor file with known values, and what must come out of it.
+//! A monitor file with known values, and the expected series.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use crate::e2e::bench::{Bench, render};
 use crate::e2e::peer::{Writer, WriterSpec};
 use crate::e2e::reading::{Point, Sample};
 
-/// The device that the file names.
+/// Device id in the file.
 pub(super) const ADDRESS: &str = "0001:01:00.0";
 
-/// Two networks on one device. Besides honest values: a phantom network without a name and with DBL_MAX frames a second,
-/// and a stream whose minimum, maximum and average are the runtime's "no sample" (-1).
+/// Two networks on one device. Besides valid values: a phantom network without a name and with DBL_MAX frames a second,
+/// and a stream with -1, the runtime's "no sample", as minimum, maximum and average.
 pub(super) const MESSAGE: &str = r#"{
   "networksInfos": [
     {"networkName": "yolov8n", "fps": 30, "utilization": 40.5},
@@ -31,15 +31,15 @@ pub(super) const MESSAGE: &str = r#"{
   "deviceInfos": [{"deviceId": "0001:01:00.0", "utilization": 47.75, "deviceArch": "HAILO8L"}]
 }"#;
 
-/// A series that must be there.
+/// An expected series.
 pub(super) struct Known {
     pub(super) name: &'static str,
     pub(super) prometheus: &'static str,
     pub(super) unit: &'static str,
     pub(super) kind: &'static str,
-    /// Besides `hw.id` and its owner's.
+    /// Attributes besides `hw.id` and its owner's.
     pub(super) attributes: &'static [(&'static str, &'static str)],
-    /// `None`: it grows.
+    /// `None` for a value that grows.
     pub(super) value: Option<f64>,
     owner: OwnedBy,
 }
@@ -47,7 +47,7 @@ pub(super) struct Known {
 #[derive(Clone, Copy, PartialEq)]
 enum OwnedBy {
     Device,
-    /// The series of a process always has its pid.
+    /// Series of a process always have its pid.
     Process,
     Program,
 }
@@ -120,7 +120,7 @@ const CAPACITY: Name = (
     "gauge",
 );
 
-/// All that [`MESSAGE`] says, and nothing more.
+/// All series of [`MESSAGE`], and no others.
 pub(super) const KNOWN: &[Known] = &[
     known(NPU, OwnedBy::Device, &[], Some(0.4775)),
     known(ACTIVE, OwnedBy::Device, &[], Some(1.0)),
@@ -156,7 +156,7 @@ const fn known(
     }
 }
 
-/// What a test machine adds of its own to a process, which depends on where the test runs.
+/// Attributes that a test machine adds to a process, depending on where the test runs.
 const SURROUNDINGS: &[&str] = &["systemd.unit", "container.id", "container.name", "container.image.name"];
 
 impl Known {
@@ -178,7 +178,7 @@ impl Known {
     }
 }
 
-/// One reading in any form: name, attributes or labels, value.
+/// A reading in any format: name, attributes or labels, value.
 pub(super) type Reading = (String, BTreeMap<String, String>, Option<f64>);
 
 /// Fails unless the readings of that device are exactly [`KNOWN`], each once.
@@ -191,7 +191,7 @@ pub(super) fn check(readings: Vec<Reading>, writer: &Writer, prometheus: bool) -
         .with_context(|| format!("there is no {npu} with {id_key}"))?;
     let mut found = BTreeMap::new();
     for (name, mut labels, value) in readings {
-        // Information on the device is not in the file.
+        // Information about the device does not come from the file.
         let ours = (name.starts_with("hailo") || name.starts_with("hw")) && !name.contains("info");
         if !ours || labels.get(id_key) != Some(&hw_id) {
             continue;
@@ -227,7 +227,7 @@ pub(super) fn check(readings: Vec<Reading>, writer: &Writer, prometheus: bool) -
     Ok(())
 }
 
-/// Fails unless each known series' unit and kind are as they must be.
+/// Fails unless each known series has the expected unit and kind.
 pub(super) fn check_metadata(points: &[Point]) -> Result<()> {
     for known in KNOWN {
         for point in points.iter().filter(|point| point.name == known.name) {

@@ -1,4 +1,4 @@
-//! What must be true of the agent, one scenario each.
+//! Scenarios: requirements on the agent with real peers.
 
 mod collector;
 mod containers;
@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 
 use super::bench::Bench;
 
-/// What every resource tells, whatever the machine.
+/// Attributes of every resource, on any machine.
 const RESOURCE: [&str; 6] = [
     "service.name",
     "service.instance.id",
@@ -25,14 +25,14 @@ const RESOURCE: [&str; 6] = [
     "os.type",
 ];
 
-/// A scenario that did not fail.
+/// Result of a scenario that did not fail.
 pub(super) enum Verdict {
     Passed,
-    /// It could not run here, and why.
+    /// It cannot run here, with the reason.
     Skipped(String),
 }
 
-/// One thing that must be true.
+/// One requirement.
 pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
@@ -40,7 +40,7 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    /// Whether it has that name or belongs to the group of that name.
+    /// Whether `name` is its name or that of its group.
     pub(super) fn is_named(&self, name: &str) -> bool {
         self.name
             .strip_prefix(name)
@@ -137,7 +137,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
 ];
 
-/// A verdict for where `feature` is missing: skipped, or failed where `ACCELSCOPE_REQUIRE` asks for it.
+/// Verdict if `feature` is missing: skipped, or an error if `ACCELSCOPE_REQUIRE` contains it.
 fn without(feature: &str, why: &str) -> Result<Verdict> {
     let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
     if required.split(',').any(|name| name.trim() == feature) {

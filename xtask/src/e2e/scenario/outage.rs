@@ -1,4 +1,4 @@
-//! A receiver that is away for half a minute.
+//! A receiver that is down for half a minute.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::e2e::reading::Point;
 use crate::e2e::wait;
 
 const OUTAGE: Duration = Duration::from_secs(30);
-/// A series that every collection carries, read at the time of the collection.
+/// A series of every collection, with the collection's time.
 const HEARTBEAT: &str = "agent.memory.usage";
 
-/// What came to the receiver that was away, and to one that was there all the time.
+/// Points at the receiver that was down, and at one that was up all the time (the witness).
 struct Seen {
     received: Vec<Point>,
     witnessed: Vec<Point>,
@@ -52,7 +52,7 @@ pub(super) fn bounded(bench: &Bench<'_>) -> Result<Verdict> {
         "{} points are missing, the agent counted {dropped}",
         missing.len()
     );
-    // Oldest first: what was kept is the newest, so there is one gap.
+    // The oldest records are dropped first, so there is one gap.
     let times = heartbeats(&seen.received);
     let gaps = times
         .windows(2)
@@ -89,7 +89,7 @@ fn run(bench: &Bench<'_>, queue: &str) -> Result<Seen> {
     collector.stop()?;
     std::thread::sleep(OUTAGE);
     collector.resume(bench)?;
-    // The agent may be in the longest of its pauses.
+    // The agent may be in its longest retry delay.
     let now = u64::try_from(jiff::Timestamp::now().as_nanosecond())?;
     wait::until_true("new collections to arrive", Duration::from_mins(2), || {
         let times = heartbeats(&collector.points(bench)?);
@@ -117,7 +117,7 @@ fn heartbeats(points: &[Point]) -> Vec<u64> {
     times
 }
 
-/// What the witness has more of. A point that was sent twice counts once for each time the witness has it.
+/// Points that only the witness has. Repeated points are matched one to one.
 fn missing(seen: &Seen) -> Vec<(String, u64)> {
     let mut here = BTreeMap::<_, usize>::new();
     for point in &seen.received {
@@ -134,7 +134,7 @@ fn missing(seen: &Seen) -> Vec<(String, u64)> {
     missing
 }
 
-/// The last value of a counter of the destination that was away, over all its reasons.
+/// Last value of a counter of the destination that was down, summed over all reasons.
 fn total(points: &[Point], name: &str, outcome: Option<&str>) -> f64 {
     let mut last = BTreeMap::new();
     for point in points.iter().filter(|point| point.name == name) {
@@ -150,7 +150,7 @@ fn dropped(points: &[Point]) -> u64 {
     total(points, "agent.export.dropped", None) as u64
 }
 
-/// No series that is read all the time has a hole.
+/// No continuously read series has a gap.
 fn contiguous(points: &[Point]) -> Result<()> {
     let mut series = BTreeMap::<_, Vec<u64>>::new();
     for point in points {
@@ -179,7 +179,7 @@ fn contiguous(points: &[Point]) -> Result<()> {
     Ok(())
 }
 
-/// The agent's own count of what it queued is what arrived, but for the collections that came after it was taken.
+/// The agent's count of queued points equals the received ones, except for collections after the count.
 fn queued(seen: &Seen) -> Result<()> {
     let count = total(&seen.received, "agent.export.points", Some("queued"));
     let arrived = seen.received.len() as f64;

@@ -1,4 +1,4 @@
-//! One agent, three ways into a real Prometheus, the same series.
+//! The same series of one agent by three ways into a real Prometheus.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
     command.arg("--config").arg(&config);
     let settings = [("otlp.enabled", "true".to_owned())];
     let mut agent = Agent::start_at(bench, "agent", command, &settings, port)?;
-    // `via` is the remote write exporter's; what comes over OTLP has neither it nor the scrape's job.
+    // `via` marks the remote write exporter's series; those over OTLP have neither it nor the scrape's job.
     let ways = [
         ("the scrape", r#"{job="scraped"}"#),
         ("remote write", r#"{via="remote_write"}"#),
@@ -69,7 +69,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
     Ok(Verdict::Passed)
 }
 
-/// Names and labels of what the agent gave, without what Prometheus adds to a scrape.
+/// Names and labels of the agent's series, without those that Prometheus adds to a scrape.
 fn series(all: Vec<BTreeMap<String, String>>) -> BTreeSet<(String, String)> {
     all.into_iter()
         .filter_map(|mut labels| {

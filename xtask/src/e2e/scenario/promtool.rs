@@ -1,4 +1,4 @@
-//! `promtool check metrics` has nothing to say but what the conventions ask for.
+//! `promtool check metrics` complains only about names that the semantic conventions require.
 
 use std::process::Command;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
         Ok(Some(text))
     })?;
     let (code, out, err) = feed(Command::new(&bench.tools.promtool).args(["check", "metrics"]), &text)?;
-    // 0: clean, 3: it has remarks, one a line, each beginning with the metric's name.
+    // Exit code 0: clean, 3: remarks, one per line, each starting with the metric's name.
     ensure!(matches!(code, Some(0 | 3)), "promtool ended with {code:?}: {err}");
     let listed = std::fs::read_to_string(data("promtool-accepted.txt"))?;
     let accepted: Vec<_> = listed

@@ -1,4 +1,4 @@
-//! What ends the agent, and what must not change it.
+//! Signals that end the agent, and conditions that must not delay the end.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::e2e::peer::{Agent, Collector, Writer, once};
 use crate::e2e::reading::{Point, json_lines};
 use crate::e2e::wait;
 
-/// 3 s, and what a busy machine takes to notice.
+/// 3 s, plus the time a busy machine needs to notice.
 const PROMISED: Duration = Duration::from_millis(3500);
 
 /// Fails unless SIGTERM ends it in time and with exit code 0.
@@ -28,7 +28,7 @@ fn ready(bench: &Bench<'_>, writer: &Writer, endpoint: String, protocol: &str) -
         ("otlp.enabled", "true".to_owned()),
         ("otlp.endpoint", endpoint),
         ("otlp.protocol", protocol.to_owned()),
-        // Nothing but the end can send what is read now.
+        // Only the shutdown sends the current readings.
         ("otlp.interval", "10m".to_owned()),
     ];
     let agent = Agent::start(bench, "agent", &settings)?;
@@ -42,7 +42,7 @@ pub(super) fn sigterm(bench: &Bench<'_>) -> Result<Verdict> {
     let writer = known::writer(bench, "rename", Duration::from_secs(1))?;
     let mut collector = Collector::start(bench, "collector", None)?;
     let mut agent = ready(bench, &writer, collector.grpc_url(), "grpc")?;
-    // One more second of readings than the first collection can have seen.
+    // One second of readings more than the first collection can contain.
     let now = jiff::Timestamp::now().as_nanosecond();
     wait::until_true("another reading", Duration::from_secs(5), || {
         Ok(jiff::Timestamp::now().as_nanosecond() > now + 2_500_000_000)
@@ -64,7 +64,7 @@ pub(super) fn sigterm(bench: &Bench<'_>) -> Result<Verdict> {
 
 pub(super) fn sigterm_hanging(bench: &Bench<'_>) -> Result<Verdict> {
     let writer = known::writer(bench, "rename", Duration::from_secs(1))?;
-    // The kernel accepts the connection, and nobody ever reads from it.
+    // The kernel accepts the connection, which is never read.
     let silent = TcpListener::bind(("127.0.0.1", 0))?;
     let url = format!("http://{}", silent.local_addr()?);
     for protocol in ["grpc", "http/protobuf"] {

@@ -1,4 +1,4 @@
-//! What vendors' libraries and tools tell, and what the kernel counts, all the way to a Collector and a Prometheus.
+//! Values from vendors' libraries and tools and from the kernel, in a Collector and a Prometheus.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ use crate::e2e::wait;
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// A series by some of its labels, and its value.
+/// A series, selected by some of its labels, and its value.
 struct Expected {
     name: &'static str,
     labels: Vec<(&'static str, String)>,
@@ -31,7 +31,7 @@ fn expect(name: &'static str, labels: &[(&'static str, &str)], value: f64) -> Ex
 }
 
 impl Expected {
-    /// Fails unless it is among these exactly once, with its value.
+    /// Fails unless exactly one of these matches, with its value.
     fn check(&self, all: &[Instant]) -> Result<()> {
         let has =
             |labels: &BTreeMap<String, String>| self.labels.iter().all(|(key, value)| labels.get(*key) == Some(value));
@@ -52,7 +52,8 @@ impl Expected {
     }
 }
 
-/// The agent with a Collector that it pushes to, and a Prometheus that the Collector writes to and that scrapes the agent.
+/// The agent with a Collector to which it pushes, and a Prometheus to which the Collector writes and that scrapes the
+/// agent.
 struct Chain {
     agent: Agent,
     collector: Collector,
@@ -78,7 +79,7 @@ impl Chain {
         })
     }
 
-    /// Waits until each of them is in the Collector, and has come to Prometheus by scrape and by remote write.
+    /// Waits until each series is in the Collector, and in Prometheus by scrape and by remote write.
     fn shows(&mut self, bench: &Bench<'_>, expected: &[Expected]) -> Result<()> {
         wait::until("the values in the Collector and in Prometheus", SOON, || {
             self.agent.process.check()?;
@@ -99,11 +100,11 @@ impl Chain {
 const GPU: &str = "GPU-00000000-1111-2222-3333-000000000000";
 const GIB: u64 = 1 << 30;
 
-/// A library that knows one GPU, on which this very process runs.
+/// A library with one GPU, on which this process runs.
 fn nvml(bench: &Bench<'_>) -> Result<PathBuf> {
     let library = bench.path("libnvidia-ml.so.1");
     std::fs::copy(build("fake-nvml", "libfake_nvml.so", false)?, &library)?;
-    // The agent loads none that others could have written.
+    // The agent loads no library that other users could have written.
     std::fs::set_permissions(&library, std::fs::Permissions::from_mode(0o755))?;
     let state = json!({
         "values": {
@@ -188,11 +189,11 @@ pub(super) fn told(bench: &Bench<'_>) -> Result<Verdict> {
     Ok(Verdict::Passed)
 }
 
-/// `TIOCGWINSZ`, which `/dev/full` does not know: a number that no shell or interpreter asks of it by itself.
+/// `TIOCGWINSZ`, which `/dev/full` does not implement and which no shell or interpreter calls on it.
 const CALL: &str = "0x00005413";
 const CALLS: u32 = 1000;
 
-/// Makes the calls from within the cgroup, and is gone.
+/// Makes the calls from within the cgroup, then exits.
 fn caller(bench: &Bench<'_>, cgroup: &Path) -> Command {
     let script = format!(
         "import fcntl, os\nfd = os.open('/dev/full', os.O_RDONLY)\nfor _ in range({CALLS}):\n    try: fcntl.ioctl(fd, {CALL})\n    except OSError: pass\n"
@@ -213,7 +214,7 @@ pub(super) fn counted(bench: &Bench<'_>) -> Result<Verdict> {
     let devices = ("ioctl.extra_devices", "/dev/full".to_owned());
     let mut doctor = bound(bench.agent);
     doctor.args(["doctor", "--set", &format!("{}={}", devices.0, devices.1)]);
-    // It fails where nothing else is found, and says what it found all the same.
+    // It fails if it finds no other accelerator, and prints its findings nevertheless.
     let said = output(
         Command::new("sh")
             .args(["-c", "\"$@\" || true", "sh"])

@@ -24,7 +24,7 @@ fn settings() -> [(&'static str, String); 2] {
     ]
 }
 
-/// Whether a reading belongs to a live writer; the device itself may stay known without one.
+/// Whether a reading belongs to a live writer; the device itself may stay published without one.
 fn is_live(name: &str, value: Option<f64>) -> bool {
     let name = name.replace('.', "_");
     let device_only = name == "hailo_device_info" || (name == "hailo_monitor_active" && value == Some(0.0));
@@ -53,7 +53,7 @@ fn all_live(bench: &Bench<'_>, agent: &Agent, writer: &Writer) -> Result<()> {
     })
 }
 
-/// How often each series of a writer ended.
+/// Number of ends of each series of a writer.
 fn ends(points: &[Point]) -> BTreeMap<String, usize> {
     let mut ends = BTreeMap::new();
     for point in points
@@ -105,7 +105,7 @@ fn shows_after(points: &[Point], time: i128) -> bool {
 
 pub(super) fn killed(bench: &Bench<'_>) -> Result<Verdict> {
     let mut writer = known::writer(bench, "rename", WRITES)?;
-    // Far beyond this test: it is the process that tells.
+    // Longer than this test: the readings end because of the process, not because of their age.
     let settings = [("hailo.max_age", "10m".to_owned())];
     let agent = Agent::start(bench, "agent", &settings)?;
     let mut lines = JsonLines::start(bench, "lines", &settings)?;
@@ -116,7 +116,7 @@ pub(super) fn killed(bench: &Bench<'_>) -> Result<Verdict> {
     nothing_live(bench, &agent, SOON)?;
     each_ends_once(&mut lines)?;
 
-    // What it left looks new again, and a new agent finds it.
+    // The file that it left gets a new time, and a new agent finds it.
     let left: Vec<_> = std::fs::read_dir(bench.path("hmon_files"))?.collect::<Result<_, _>>()?;
     ensure!(!left.is_empty(), "the killed writer left no file");
     let later = Agent::start(bench, "later", &settings)?;
@@ -139,7 +139,7 @@ pub(super) fn killed(bench: &Bench<'_>) -> Result<Verdict> {
 }
 
 pub(super) fn directory(bench: &Bench<'_>) -> Result<Verdict> {
-    // In the beginning there is none.
+    // The directory does not exist at first.
     let agent = Agent::start(bench, "agent", &settings())?;
     let mut lines = JsonLines::start(bench, "lines", &settings())?;
     let writer = known::writer(bench, "rename", WRITES)?;
@@ -148,11 +148,11 @@ pub(super) fn directory(bench: &Bench<'_>) -> Result<Verdict> {
         writer.signal(Signal::STOP)?;
         std::fs::remove_dir_all(bench.path("hmon_files"))?;
         nothing_live(bench, &agent, SOON)?;
-        // The runtime makes the directory again with its next write.
+        // The runtime recreates the directory with its next write.
         writer.signal(Signal::CONT)?;
         all_live(bench, &agent, &writer)?;
     }
-    // And once too fast for anybody to see it gone.
+    // Once more, too fast for the absence to be noticed.
     writer.signal(Signal::STOP)?;
     std::fs::remove_dir_all(bench.path("hmon_files"))?;
     writer.signal(Signal::CONT)?;

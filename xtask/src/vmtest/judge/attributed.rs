@@ -1,4 +1,4 @@
-//! Every call, attributed to whom made it.
+//! Attribution of every call to its caller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
     Ok(format!("{total} calls attributed; {cost}"))
 }
 
-/// The kernel says which programs it has run, and the agent that it is so.
+/// Checks the kind of hook, in the kernel's list of executed programs and in the agent's log.
 fn rung_is(left: &Left, rung: Rung) -> Result<()> {
     let programs = left.programs("null-before")?;
     let ran: Vec<_> = programs.values().filter(|program| program.runs > 0).collect();
@@ -47,7 +47,7 @@ fn rung_is(left: &Left, rung: Rung) -> Result<()> {
     Ok(())
 }
 
-/// The application's own, wherever they are attributed to.
+/// Points of the application, attributed to its container or its process.
 fn its(points: &[Point], name: &str) -> Vec<Point> {
     last(points, name)
         .into_iter()
@@ -97,7 +97,7 @@ pub(super) fn calls(points: &[Point], truth: &Truth) -> Result<()> {
     Ok(())
 }
 
-/// The stub counts all that it does not know as one.
+/// Name of the command; the stub counts all unknown commands together.
 fn command(point: &Point) -> String {
     let name = point.attribute(COMMAND);
     if name.chars().next().is_some_and(|first| first.is_ascii_uppercase()) {
@@ -126,7 +126,7 @@ fn durations(points: &[Point], truth: &Truth) -> Result<()> {
         );
         count += point.count.unwrap_or(0) as i64;
         commands.insert(point.attribute(COMMAND));
-        // Nothing that the application does waits, but an emulated machine may be held up.
+        // No call of the application waits, but an emulated machine may be delayed.
         let slow: u64 = point.buckets.iter().skip(11).sum();
         ensure!(slow == 0, "calls that took more than a second: {point:?}");
     }
@@ -141,7 +141,7 @@ fn durations(points: &[Point], truth: &Truth) -> Result<()> {
     Ok(())
 }
 
-/// What the arguments tell: by what name, who, and what the stub says.
+/// Compares the values decoded from arguments with the stub's figures.
 fn hailo(points: &[Point], truth: &Truth) -> Result<()> {
     for (name, direction, truth_name) in [
         ("hailo.ioctl.transfers", "host_to_device", "buffers.to_device"),

@@ -1,11 +1,11 @@
-//! What other devices' calls cost: how often a program was run because of them.
+//! Cost of calls to other devices: number of program runs that they cause.
 
 use anyhow::{Result, ensure};
 
 use super::Rung;
 use crate::vmtest::outcome::Left;
 
-/// What init asks of `work null`.
+/// Number of calls that init requests of `work null`.
 const CALLS: u64 = 2000;
 
 pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
@@ -21,7 +21,7 @@ pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
         runs += more;
     }
     if rung == Rung::Tracepoint {
-        // Else the figure means nothing: this is where it cannot be none.
+        // Control: a tracepoint's programs run for every call.
         ensure!(
             runs >= CALLS,
             "{CALLS} ioctls of another device ran programs {runs} times only"

@@ -1,4 +1,4 @@
-//! A call that takes its time.
+//! A call that takes long.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -10,9 +10,9 @@ use crate::vmtest::point::{Point, last};
 const IN_FLIGHT: &str = "accel.ioctl.inflight";
 const OWNER: &str = "hailo.device.owner";
 const AGE: &str = "accel.ioctl.inflight.age.max";
-/// How long the call takes, in seconds.
+/// Duration of the call in seconds.
 const LENGTH: f64 = 10.0;
-/// The durations' bound below it (4^11 µs) is 4.2 s, the last.
+/// Bucket of the call's duration: above the last bound of 4.2 s (4^11 µs).
 const LAST_BUCKET: usize = 12;
 
 pub(super) fn judge(left: &Left) -> Result<String> {
@@ -23,7 +23,7 @@ pub(super) fn judge(left: &Left) -> Result<String> {
             .filter(move |point| point.name == name && point.tells(CONTAINER))
     };
     let most = its(IN_FLIGHT).filter_map(|point| point.value).fold(0.0, f64::max);
-    // The notification that is waited for at the same time is no call that hangs.
+    // The concurrent wait for a notification does not count as a hanging call.
     ensure!(
         (most - 1.0).abs() < f64::EPSILON,
         "at most {most} calls in flight, and it was one"

@@ -1,15 +1,15 @@
-//! What `xtask/vm/work.c` does, counted by reading it. The stub's own figures must say the same.
+//! Expected figures of `xtask/vm/work.c`, derived from its source. The stub's own figures must be equal.
 
 use anyhow::{Result, ensure};
 
 use crate::vmtest::outcome::Truth;
 
-/// What `play` of `xtask/vm/init` asks for.
+/// Arguments in `play` of `xtask/vm/init`.
 const THREADS: i64 = 4;
 const FRAMES: i64 = 25;
 const PROCESSES: i64 = 20;
 
-/// The pod of `xtask/vm/init`.
+/// Container and pod of `xtask/vm/init`.
 pub(super) const CONTAINER: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
 pub(super) const POD: &[(&str, &str)] = &[
     ("k8s.pod.name", "camera-7d9f"),
@@ -19,7 +19,7 @@ pub(super) const POD: &[(&str, &str)] = &[
 ];
 pub(super) const DEVICE: &str = "hailo0";
 
-/// Calls that fail, by the name of the error.
+/// Failing calls by name of the error.
 pub(super) const ERRORS: &[(&str, i64)] = &[("EINVAL", 2 * THREADS), ("EFAULT", THREADS), ("ENOTTY", THREADS)];
 
 /// A frame is one transfer on the only input channel.
@@ -47,7 +47,7 @@ const KNOWN: &[(&str, i64)] = &[
     ("switches", THREADS * 3),
 ];
 
-/// Fails if the stub was not called as it should have been: then nothing else means anything.
+/// Fails if the stub was not called as expected: the other checks would be meaningless.
 pub(super) fn holds(truth: &Truth) -> Result<()> {
     for (name, known) in KNOWN {
         let found = truth.get(*name).copied();

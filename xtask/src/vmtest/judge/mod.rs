@@ -1,4 +1,4 @@
-//! What must be true after each scenario of `xtask/vm/init`.
+//! Checks after each scenario of `xtask/vm/init`.
 
 mod attributed;
 mod cost;
@@ -11,17 +11,17 @@ use anyhow::Result;
 
 use super::outcome::Left;
 
-/// A scenario and what must be true after it. What it gives is shown beside its name.
+/// A scenario and its check. The check's result is printed after the scenario's name.
 pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) judge: fn(&Left) -> Result<String>,
 }
 
-/// Begins what is said of a scenario that the kernel cannot play.
+/// Start of the result of a scenario that the kernel does not support.
 pub(super) const SKIPPED: &str = "SKIPPED: ";
 
-/// A way to watch calls.
+/// A kind of hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rung {
     Fentry,
@@ -30,7 +30,7 @@ enum Rung {
 }
 
 impl Rung {
-    /// `enum bpf_prog_type` of the programs that are run: tracing, kprobe, tracepoint.
+    /// `enum bpf_prog_type` of the executed programs: tracing, kprobe, tracepoint.
     fn program_type(self) -> u32 {
         match self {
             Self::Fentry => 26,
@@ -40,7 +40,7 @@ impl Rung {
     }
 }
 
-/// As the functions `scenario_NAME` of `xtask/vm/init`, in the order in which they are played.
+/// The functions `scenario_NAME` of `xtask/vm/init`, in their order of execution.
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "kprobe",

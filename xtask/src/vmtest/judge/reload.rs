@@ -1,4 +1,4 @@
-//! Drivers come and go.
+//! Loading and unloading of drivers.
 
 use anyhow::{Result, ensure};
 
@@ -19,8 +19,8 @@ pub(super) fn judge(left: &Left) -> Result<String> {
     Ok("no program before the first driver; all calls of the second one attributed".to_owned())
 }
 
-/// The kernel's doing (a trampoline takes a reference on the module; seen on 6.1 and 6.12), and the administrator must be
-/// able to find out who it is.
+/// A trampoline of the kernel takes a reference on the module (seen on 6.1 and 6.12); the doctor must report the holder
+/// to the administrator.
 pub(super) fn held(left: &Left) -> Result<String> {
     if let Some(why) = left.noted("skipped").next() {
         return Ok(format!("{SKIPPED}{why}"));

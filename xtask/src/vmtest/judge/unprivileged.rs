@@ -1,4 +1,4 @@
-//! A kernel that refuses everything.
+//! A kernel that denies every hook.
 
 use anyhow::{Result, ensure};
 

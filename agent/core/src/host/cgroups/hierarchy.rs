@@ -1,4 +1,4 @@
-//! Where the hierarchies are mounted, and what is in them.
+//! Mount points of the hierarchies, and their groups.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use super::id::{CgroupId, Hierarchy, State};
 use crate::host::HostRoots;
 
-/// Longest `/proc/cgroups` that is read: a line for each of some fifteen controllers.
+/// Limit in bytes of `/proc/cgroups`: one line for each of some fifteen controllers.
 const MAX_TABLE_BYTES: usize = 16 * 1024;
 
-/// Most groups of one hierarchy that are read at once. A node with 110 pods has about a thousand.
+/// Limit of groups of one hierarchy in one scan. A node with 110 pods has about a thousand.
 const MAX_GROUPS: usize = 16_384;
 
-/// Longest time for reading one hierarchy.
+/// Time limit of a scan of one hierarchy.
 const MAX_TIME: Duration = Duration::from_secs(1);
 
-/// Number of the root's inode in every hierarchy (`kernfs_create_root`).
+/// Inode number of the root in every hierarchy (`kernfs_create_root`).
 const ROOT: u64 = 1;
 
 #[derive(Debug)]
@@ -56,9 +56,9 @@ impl Hierarchies {
         self.found.as_ref().is_some_and(|found| found.see_all)
     }
 
-    /// Every group's id and path, as far as the limits allow.
+    /// Ids and paths of all groups, within the limits.
     pub(super) fn read(&mut self, mut learn: impl FnMut(CgroupId, Arc<str>)) {
-        // Mounts come and go: a hierarchy may have been mounted since.
+        // Mounts change: a hierarchy may have been mounted since.
         self.found = None;
         let found = self.found();
         for (hierarchy, mount) in [(Hierarchy::Unified, &found.unified), (Hierarchy::Legacy, &found.legacy)] {
@@ -81,9 +81,9 @@ impl Hierarchies {
         };
         match directory.metadata() {
             Ok(metadata) if metadata.ino() == id.id => is_populated(&directory),
-            // Another of the same name.
+            // Another group of the same name.
             Ok(_) => State::Gone,
-            // Outside of what a private namespace shows nothing exists.
+            // Otherwise it may exist outside of a private namespace, where it is not visible.
             Err(error) if error.kind() == io::ErrorKind::NotFound && found.see_all => State::Gone,
             Err(_) => State::Unknown,
         }
@@ -99,7 +99,7 @@ impl Found {
         let table = roots.read("/proc/cgroups", MAX_TABLE_BYTES).unwrap_or_default();
         let table = String::from_utf8_lossy(&table).into_owned();
         let mounted = |controller: &&str| number(&table, controller).is_some();
-        // The same choice as the programs make.
+        // The same choice as in the eBPF programs.
         let controller = ["pids", "memory"].into_iter().find(mounted);
         let top = roots.path("/sys/fs/cgroup");
         let unified = [top.clone(), top.join("unified")]
@@ -119,7 +119,7 @@ impl Found {
     }
 }
 
-/// The number of the v1 hierarchy that has the controller; none where it is with cgroup v2 or nowhere.
+/// Number of the v1 hierarchy of the controller; `None` if it belongs to cgroup v2 or is disabled.
 fn number(table: &str, controller: &str) -> Option<u32> {
     let mut lines = table
         .lines()
@@ -128,7 +128,7 @@ fn number(table: &str, controller: &str) -> Option<u32> {
     line.get(1)?.parse().ok().filter(|number| *number != 0)
 }
 
-/// Where it is mounted, alone or with others (`cpu,cpuacct`).
+/// Mount point of the controller, alone or with others (`cpu,cpuacct`).
 fn legacy(top: &Path, controller: &str) -> Option<PathBuf> {
     let is_hierarchy = |mount: &PathBuf| mount.join("cgroup.procs").exists();
     let alone = Some(top.join(controller)).filter(is_hierarchy);
@@ -152,7 +152,7 @@ fn walk(mount: &Path, mut learn: impl FnMut(u64, &str)) {
     learn(root.ino(), "/");
     let (mut open, mut count) = (vec![String::new()], 0);
     while let Some(path) = open.pop() {
-        // One that is removed meanwhile has no entries.
+        // A group that is removed in between has no entries.
         let Ok(entries) = std::fs::read_dir(mount.join(path.trim_start_matches('/'))) else {
             continue;
         };

@@ -1,6 +1,6 @@
 //! Identity and state of a control group.
 
-/// In which of the host's hierarchies an id is one.
+/// Hierarchy to which an id belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Hierarchy {
     /// cgroup v2.
@@ -9,25 +9,25 @@ pub enum Hierarchy {
     Legacy,
 }
 
-/// A control group, by the kernfs id that the kernel gives it: on 64-bit kernels from 5.5 on the inode number of its
-/// directory (commit 40430452fd5d). Never given twice while the host runs.
+/// A control group, identified by its kernfs id: on 64-bit kernels from 5.5 on the inode number of its directory
+/// (commit 40430452fd5d). Ids are never reused while the host runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CgroupId {
     /// Its hierarchy.
     pub hierarchy: Hierarchy,
-    /// Its number there.
+    /// Its id in the hierarchy.
     pub id: u64,
 }
 
-/// Whether a control group is still used.
+/// State of a control group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Processes are in it.
+    /// It has processes.
     Populated,
-    /// It exists without a process.
+    /// It exists without processes.
     Empty,
     /// It has been removed.
     Gone,
-    /// It cannot be seen from here.
+    /// It is not visible from here.
     Unknown,
 }

@@ -1,6 +1,6 @@
-//! The host's control groups by the ids that the kernel gives them.
+//! The host's control groups by their kernel ids.
 //!
-//! A path stays known when the group itself is gone: a process may have ended long before what it did is read.
+//! Paths are kept after the group was removed: a process may have ended long before its activity is read.
 
 mod hierarchy;
 mod id;
@@ -15,8 +15,7 @@ use super::HostRoots;
 use hierarchy::Hierarchies;
 use paths::PathCache;
 
-/// The paths of the host's control groups, from its file systems and from events of their creation. Clones share
-/// one cache.
+/// Paths of the host's control groups, from its file systems and from events of their creation. Clones share one cache.
 #[derive(Debug, Clone)]
 pub struct Cgroups {
     shared: Arc<Mutex<Shared>>,
@@ -29,7 +28,7 @@ struct Shared {
 }
 
 impl Cgroups {
-    /// Of the host. Nothing is read before the first call.
+    /// Control groups of the host. Nothing is read before the first call.
     pub fn new(roots: &HostRoots) -> Self {
         Self {
             shared: Arc::new(Mutex::new(Shared {
@@ -39,13 +38,13 @@ impl Cgroups {
         }
     }
 
-    /// Reads the file systems now, so that what exists is known before it is removed.
+    /// Reads the file systems now, so that existing groups are known before they are removed.
     pub fn scan(&self) {
         let Shared { hierarchies, paths } = &mut *self.lock();
         paths.scan(hierarchies, Instant::now());
     }
 
-    /// Adds a group that was created. `number` is its hierarchy's, as in `/proc/cgroups` (0: cgroup v2); groups of other
+    /// Adds a created group. `number` is its hierarchy's, as in `/proc/cgroups` (0: cgroup v2); groups of other
     /// hierarchies are ignored.
     pub fn add_created(&self, number: u32, id: u64, path: &str) {
         let Shared { hierarchies, paths } = &mut *self.lock();
@@ -54,29 +53,29 @@ impl Cgroups {
         }
     }
 
-    /// Announces that a reading will belong to it: it is among [`take_new`](Self::take_new) again.
+    /// Announces a reading of the group: [`take_new`](Self::take_new) returns it again.
     pub fn announce(&self, id: CgroupId) {
         let Shared { hierarchies, paths } = &mut *self.lock();
         paths.announce(id, hierarchies, Instant::now());
     }
 
-    /// Its path from the root of its hierarchy. One that is not known is searched, at most once a second.
+    /// Path from the root of its hierarchy. An unknown id triggers a scan, at most one per second.
     pub fn path(&self, id: CgroupId) -> Option<Arc<str>> {
         let Shared { hierarchies, paths } = &mut *self.lock();
         paths.get(id, hierarchies, Instant::now())
     }
 
-    /// Whether it was searched and not found.
+    /// Whether it was searched for and not found.
     pub fn is_missing(&self, id: CgroupId) -> bool {
         self.lock().paths.is_missing(id)
     }
 
-    /// Those that were created or announced since the last call.
+    /// Groups that were created or announced since the last call.
     pub fn take_new(&self) -> Vec<(CgroupId, Arc<str>)> {
         self.lock().paths.take_new()
     }
 
-    /// Whether it is still used.
+    /// State of the group.
     pub fn state(&self, id: CgroupId) -> State {
         let shared = self.lock();
         match shared.paths.peek(id) {
@@ -85,7 +84,7 @@ impl Cgroups {
         }
     }
 
-    /// Whether the file systems show every group, and not only those below the reader's own.
+    /// Whether the file systems show all groups, and not only those below the reader's own.
     pub fn see_all(&self) -> bool {
         self.lock().hierarchies.see_all()
     }

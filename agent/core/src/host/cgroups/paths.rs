@@ -8,22 +8,22 @@ use super::hierarchy::Hierarchies;
 use super::id::CgroupId;
 use crate::evict_oldest;
 
-/// Most paths in the cache, some 200 bytes each; beyond, the least recently used are evicted.
+/// Limit of paths in the cache, some 200 bytes each; beyond it the least recently used are evicted.
 const MAX_PATHS: usize = 32_768;
 
-/// Most ids that are remembered as missing.
+/// Limit of ids in the list of missing ones.
 const MAX_MISSING: usize = 4096;
 
-/// Most groups in the list of new ones.
+/// Limit of groups in the list of new ones.
 const MAX_NEW: usize = 4096;
 
-/// Shortest time between two scans for an id that is not in the cache.
+/// Least time between two scans for an id that is not in the cache.
 const RESCAN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct PathCache {
     paths: HashMap<CgroupId, Entry>,
-    /// Searched after they were created, and not found.
+    /// Ids that were searched for after their creation, and not found.
     missing: HashSet<CgroupId>,
     new: Vec<CgroupId>,
     scanned: Option<Instant>,
@@ -36,7 +36,7 @@ struct Entry {
 }
 
 impl PathCache {
-    /// Adds a group that was created.
+    /// Adds a created group.
     pub(super) fn insert(&mut self, id: CgroupId, path: Arc<str>, now: Instant) {
         evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
         self.missing.remove(&id);
@@ -49,7 +49,7 @@ impl PathCache {
         self.scanned = Some(now);
         hierarchies.read(|id, path| {
             evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
-            // The path from the event of its creation is whole; one that is read may begin at the reader's own group.
+            // The path in the event of the creation is complete; one from a scan may start at the reader's own group.
             self.paths.entry(id).or_insert(Entry { path, used: now });
         });
     }

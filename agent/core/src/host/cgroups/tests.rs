@@ -2,7 +2,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 
-/// A host whose hierarchies are directories: their inode numbers stand for the kernel's ids.
+/// A host with plain directories as hierarchies: their inode numbers are used as kernel ids.
 struct Host {
     directory: tempfile::TempDir,
 }
@@ -86,7 +86,7 @@ fn an_id_without_a_group_is_searched_once() {
 #[test]
 fn a_group_is_populated_or_empty_or_gone_and_not_another_of_its_name() {
     let host = Host::new();
-    // The group that shall be seen as whole.
+    // The group with the complete path.
     let id = host.group(Hierarchy::Unified, "/a");
     let cgroups = Cgroups::new(&host.roots());
     assert_eq!(cgroups.state(id), State::Unknown, "not known yet");

@@ -1,7 +1,7 @@
-//! What the library writes, field by field, as on every 64-bit Linux.
+//! Structures that the library fills, field by field, as on every 64-bit Linux.
 //!
 //! From `dcmi_interface_api.h` of the Ascend driver's source (github.com/hicann/driver, commit 999c25d, driver 26).
-//! Structures have grown at their end before, so each is read into a buffer with room behind it.
+//! Newer versions have extended structures at their end, so each is read into a larger buffer.
 
 use std::ffi::{c_int, c_uint, c_ulong, c_ulonglong};
 use std::mem::{offset_of, size_of};
@@ -28,7 +28,7 @@ pub(super) struct HbmInfo {
 pub(super) struct MemoryInfo {
     /// MiB.
     pub(super) memory_size: c_ulonglong,
-    /// MiB; huge pages that are free included.
+    /// MiB; includes free huge pages.
     pub(super) memory_available: c_ulonglong,
     /// MHz.
     pub(super) freq: c_uint,
@@ -108,14 +108,14 @@ pub(super) struct AicoreInfo {
     pub(super) current: c_uint,
 }
 
-/// `dcmi_proc_mem_info` has no count of its buffer's slots. The documents promise at most 32 entries, the driver's
-/// source walks through up to 64 (`dcmi_common.h`); what more it might once be must not go beyond the buffer.
+/// `dcmi_proc_mem_info` has no parameter for its buffer's capacity. The documentation specifies at most 32 entries, the
+/// driver's source iterates over up to 64 (`dcmi_common.h`); a later increase must not exceed the buffer.
 pub(super) const PROCESS_SLOTS: usize = 512;
 
-/// Bytes that a later library may write behind a structure that it has extended.
+/// Bytes that a later library may write after a structure that it has extended.
 pub(super) const SLACK: usize = 1024;
 
-/// Most cards (`MAX_CARD_NUM`).
+/// Limit of cards (`MAX_CARD_NUM`).
 pub(super) const MOST_CARDS: usize = 64;
 
 const _: () = {

@@ -1,8 +1,8 @@
 //! `libdcmi.so`: the only place with `unsafe` code.
 //!
-//! Every function of the library returns 0 or a negative code, takes the chip's address and writes to what it is given.
-//! Chips before the Ascend 950 are addressed by card and device (`dcmi_*`), the 950 by one id (`dcmiv2_*`). A library
-//! that lacks a function lacks only its values.
+//! Every function of the library returns 0 or a negative code, takes the chip's address and writes through pointers.
+//! Chips before the Ascend 950 are addressed by card and device (`dcmi_*`), the 950 by one id (`dcmiv2_*`). If the
+//! library lacks a function, only the values of that function are absent.
 //!
 //! The library must not be called by several threads at once, so a [`Library`] is neither `Sync` nor clonable, and it
 //! is never unloaded: it has global state and threads of its own.
@@ -19,33 +19,33 @@ use super::layout::{
     Utilizations,
 };
 
-/// Why a function returned nothing.
+/// Reason why a function returned nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The library has no such function.
     Missing,
-    /// Its return code.
+    /// Return code of the function.
     Code(c_int),
 }
 
 /// Return code: the chip or its driver does not support this.
 pub(super) const NOT_SUPPORTED: c_int = -8255;
 
-/// Which chip.
+/// Address of a chip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Address {
-    /// `dcmi_*`.
+    /// Address for `dcmi_*`.
     Card {
-        /// As `npu-smi` numbers the NPUs.
+        /// Number of the NPU in `npu-smi`.
         card: c_int,
-        /// Of the card.
+        /// Number of the chip on the card.
         device: c_int,
     },
-    /// `dcmiv2_*`.
+    /// Id for `dcmiv2_*`.
     Device(c_int),
 }
 
-/// What may be filled by C: every pattern of bits is a value, the pattern of zeros too.
+/// A type that C code may fill: every bit pattern is a valid value, including all zeros.
 ///
 /// # Safety
 /// The type must consist of integers and arrays of them.
@@ -70,12 +70,12 @@ unsafe impl Plain for EccInfo {}
 unsafe impl Plain for AicoreInfo {}
 // SAFETY: integers.
 unsafe impl Plain for ProcessMemory {}
-// SAFETY: an array of what is plain is plain.
+// SAFETY: an array of a plain type is plain.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 // SAFETY: integers.
 unsafe impl Plain for u8 {}
 
-/// A buffer with room behind it, aligned for any structure.
+/// A buffer with additional room, aligned for any structure.
 #[repr(C, align(16))]
 struct Roomy<T> {
     value: T,
@@ -143,7 +143,7 @@ macro_rules! getters {
 }
 
 getters! {
-    /// 0 ok, 1 minor alarm, 2 major, 3 critical, 0xFFFF_FFFF not there.
+    /// 0 ok, 1 minor alarm, 2 major, 3 critical, 0xFFFF_FFFF absent.
     health -> c_uint, c"dcmi_get_device_health", c"dcmiv2_get_device_health";
     /// In 0.1 W.
     power -> c_int, c"dcmi_get_device_power_info", c"dcmiv2_get_device_power_info";
@@ -188,7 +188,7 @@ pub(super) struct Library {
 }
 
 impl Library {
-    /// Loads it: the file, or what the loader finds under its bare name. It stays loaded until the process ends.
+    /// Loads the file, or a bare name by the loader's search path. The library stays loaded until the process ends.
     pub(super) fn open(file: &Path) -> Result<Self, libloading::Error> {
         // SAFETY: loading runs the library's constructors. They are the vendor's, of a file that only the administrator
         // can write to (checked by the caller), in a process that exists for them alone.
@@ -226,14 +226,14 @@ impl Library {
         self.init.card.is_some() || self.init.device.is_some()
     }
 
-    /// First of all calls to that generation.
+    /// Initialises that generation; must precede all other calls.
     pub(super) fn init(&self, generation: Generation) -> Result<(), Failure> {
         let init = generation.of(self.init)?;
         // SAFETY: it takes nothing.
         checked(unsafe { init() })
     }
 
-    /// The cards, or on the newer generation the devices. A negative id is none.
+    /// Ids of the cards, or on the newer generation of the devices. Negative ids are invalid.
     pub(super) fn list(&self, generation: Generation) -> Result<Vec<c_int>, Failure> {
         // The card's function takes the count first, the device's the list first; both have the same shape otherwise.
         let list = generation.of(self.list)?;
@@ -252,7 +252,7 @@ impl Library {
         Ok(ids.value[..count].iter().copied().filter(|id| *id >= 0).collect())
     }
 
-    /// How many NPU chips the card has. They are its devices from 0 on; its management controller comes after them.
+    /// Number of NPU chips of the card. They are its devices from 0 on; its management controller comes after them.
     pub(super) fn chips_of_card(&self, card: c_int) -> Result<c_int, Failure> {
         let ask = self.chips_of_card.ok_or(Failure::Missing)?;
         let mut answers = Roomy::<[c_int; 3]>::new();
@@ -305,7 +305,7 @@ impl Library {
         get_kind(self.frequency, chip, kind)
     }
 
-    /// What the ECC counts: 0 DDR, 1 SRAM, 2 HBM.
+    /// Error counts of ECC: 0 DDR, 1 SRAM, 2 HBM.
     pub(super) fn ecc(&self, chip: Address, kind: c_int) -> Result<EccInfo, Failure> {
         get_kind(self.ecc, chip, kind)
     }
@@ -328,7 +328,7 @@ impl Library {
     }
 }
 
-/// By what chips are addressed.
+/// Addressing of chips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Generation {
     /// `dcmi_*`, up to the Ascend 910 of every kind.

@@ -10,10 +10,10 @@ use super::query::Query;
 use crate::npu_smi::Cause;
 use accelscope_core::trust::Refused;
 
-/// Most chips of a card; a board has two at most today.
+/// Limit of chips of a card; today's boards have at most two.
 const MOST_CHIPS: c_int = 64;
 
-/// Why nothing can be read.
+/// Reason why nothing can be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OpenError {
     #[error(transparent)]
@@ -34,32 +34,32 @@ pub(super) enum OpenError {
     NoChip,
 }
 
-/// The library, started, and its chips. The list stays as it is: a chip that has another number after a reset is found by a
-/// new process only.
+/// The initialised library and its chips. The list is constant: only a new process finds a chip that has another number
+/// after a reset.
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) library: Library,
     pub(super) generation: Generation,
     pub(super) version: Option<String>,
     pub(super) chips: Vec<ChipState>,
-    /// Cards whose number of chips could not be read.
+    /// Number of cards with an unreadable number of chips.
     pub(super) silent_cards: u64,
 }
 
-/// A chip, and what does not change while the library is loaded.
+/// A chip, and its constant properties while the library is loaded.
 #[derive(Debug)]
 pub(super) struct ChipState {
     pub(super) address: Address,
-    /// As `npu-smi` numbers them.
+    /// Numbers in `npu-smi`.
     pub(super) npu: u32,
     pub(super) chip: u32,
-    /// For messages, and as the device of a suspension.
+    /// Name in messages, and the device of a suspension.
     pub(super) label: String,
     pub(super) name: Option<String>,
     pub(super) bus_id: Option<String>,
     pub(super) logical_id: Option<u32>,
     pub(super) physical_id: Option<u32>,
-    /// Queries that it does not support.
+    /// Unsupported queries.
     pub(super) unsupported: HashSet<Query>,
 }
 
@@ -67,7 +67,7 @@ impl ChipState {
     fn new(address: Address) -> Option<Self> {
         let (npu, chip) = match address {
             Address::Card { card, device } => (card, device),
-            // The 950 has one chip, which `npu-smi` does not number.
+            // The 950 has one chip, which has no number in `npu-smi`.
             Address::Device(id) => (id, 0),
         };
         let (npu, chip) = (npu.try_into().ok()?, chip.try_into().ok()?);
@@ -85,14 +85,14 @@ impl ChipState {
     }
 }
 
-/// The chips as listed by one generation of functions.
+/// The chips in the list of one generation of functions.
 #[derive(Debug, Default)]
 struct Found {
     chips: Vec<ChipState>,
     silent_cards: u64,
 }
 
-/// Loads the library, starts it and lists its chips.
+/// Loads the library, initialises it and lists its chips.
 pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
     let is_named = file.is_some();
     let path = place::checked(file)?;
@@ -107,7 +107,7 @@ pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
     if !library.is_dcmi() {
         return Err(OpenError::Foreign(path));
     }
-    // The 950's library has the functions of the cards too; they return that they are not supported.
+    // The 950's library has the functions of the cards too; they return "not supported".
     let mut refusal = None;
     for generation in [Generation::Cards, Generation::Devices] {
         match chips(&library, generation) {
@@ -127,7 +127,7 @@ pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
     Err(refusal.unwrap_or(OpenError::NoChip))
 }
 
-/// Nothing where the generation is not the chips', an error where it does not work.
+/// `None` if the chips are of the other generation, an error if this one fails.
 fn chips(library: &Library, generation: Generation) -> Result<Found, Option<OpenError>> {
     let failed = |call| {
         move |failure| match failure {

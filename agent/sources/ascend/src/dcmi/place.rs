@@ -1,4 +1,4 @@
-//! Where the library is.
+//! Search for the library.
 
 use std::path::{Path, PathBuf};
 
@@ -6,26 +6,26 @@ use crate::tool;
 use accelscope_core::host::HostRoots;
 use accelscope_core::trust::{self, Refused};
 
-/// Where the driver's packages put it, the newer place first.
+/// Directories used by the driver's packages, the newer one first.
 const PLACES: [&str; 2] = [
     "/usr/local/Ascend/driver/lib64/driver/libdcmi.so",
     "/usr/local/dcmi/libdcmi.so",
 ];
 
-/// For the loader: an installed host has it in its cache.
+/// Name for the loader, which has it in its cache on an installed host.
 const BARE: &str = "libdcmi.so";
 
-/// A library, and what it needs.
+/// A library and the path of its dependencies.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Absent where only the loader may know.
+    /// Path of the file; `None` if only the loader may find one.
     pub(super) file: Option<PathBuf>,
     /// `LD_LIBRARY_PATH` for it: a host has the driver's libraries in its loader's cache, a container that mounts them
-    /// has not.
+    /// does not.
     pub(super) libraries: String,
 }
 
-/// The named library, or the first that there is here or in the host's root.
+/// The configured library, or the first existing one here or in the host's root.
 pub(super) fn find(roots: &HostRoots, named: Option<&Path>) -> Place {
     let here = || tool::libraries(|path| path.into());
     let named = named.map(Path::to_owned);
@@ -49,7 +49,7 @@ pub(super) fn find(roots: &HostRoots, named: Option<&Path>) -> Place {
     }
 }
 
-/// What to give to the loader. Without a file it may still know one.
+/// Argument for the loader, which may find the library even if no file is known.
 pub(super) fn checked(file: Option<PathBuf>) -> Result<PathBuf, Refused> {
     let Some(file) = file else {
         return Ok(BARE.into());

@@ -1,4 +1,4 @@
-//! From readings to points: first those of `npu-smi`, then what only the library has.
+//! Conversion of readings to points: those that `npu-smi` has too, then those of the library alone.
 
 use crate::key;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{accel, hw};
 use accelscope_core::metric::{Attribute, Attributes, CounterStarts, Instrument, Moment, Point, Timestamp, Value};
 
-/// Everything that this path can emit.
+/// Instruments of this backend.
 pub(super) static INSTRUMENTS: [&Instrument; 27] = [
     &ascend::DEVICE_INFO,
     &ascend::HEALTH_STATUS,
@@ -45,7 +45,7 @@ pub(super) static INSTRUMENTS: [&Instrument; 27] = [
     &accel::PROCESS_MEMORY_USAGE,
 ];
 
-/// What lasts from one reading to the next.
+/// State that is kept between readings.
 #[derive(Debug)]
 pub(super) struct Builder {
     points: Points,
@@ -62,7 +62,7 @@ impl Builder {
         }
     }
 
-    /// All points of these readings; what cannot be shown is counted in `skipped`.
+    /// All points of these readings; values that cannot be published are counted in `skipped`.
     pub(super) fn build(
         &mut self,
         readings: Vec<ChipReading>,
@@ -96,7 +96,7 @@ impl Builder {
         for (reason, count) in lost {
             *skipped.entry(reason.to_owned()).or_default() += u64::from(count);
         }
-        // A chip whose processes are not known has not none.
+        // If a chip's processes are unknown, it has no process count.
         points.retain(|point| {
             *point.instrument != ascend::PROCESS_COUNT || !without_processes.contains(&*point.attributes)
         });
@@ -162,11 +162,11 @@ impl Builder {
         ];
         for (kind, now, in_all, pages) in kinds {
             let label = Arc::new(label.with([memory.clone(), hw_type(), (key::ERROR_TYPE, kind.into())]));
-            // All bits set is no count.
+            // All bits set is no valid count.
             let count = |number: u32| (number != u32::MAX).then_some(i64::from(number));
             if let Some(count) = count(now) {
                 let mut errors = point(&hw::ERRORS, Arc::clone(&label), count, time);
-                // Since boot at the longest: the driver does not report when the device started.
+                // The boot is the lower bound of the start: the driver does not report when the device started.
                 errors.start = Some(self.processes.boot_time().unwrap_or(time));
                 self.starts.set_start(&mut errors);
                 to.push(errors);

@@ -1,4 +1,4 @@
-//! The queries of a chip.
+//! Queries of a chip.
 
 macro_rules! queries {
     ($($name:ident = $word:literal,)*) => {
@@ -9,7 +9,7 @@ macro_rules! queries {
         }
 
         impl Query {
-            /// Its name in `agent.reason`, and as a task that can be suspended.
+            /// Name in `agent.reason`, and of the task that can be suspended.
             pub(super) const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $word,)*

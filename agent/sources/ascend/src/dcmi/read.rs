@@ -1,4 +1,4 @@
-//! Reads one chip, query by query. A query that fails costs its own value and no other.
+//! Reads one chip, query by query. A failed query affects its own value only.
 
 use std::ffi::{c_int, c_uint};
 
@@ -13,36 +13,35 @@ const MIB: u64 = 1 << 20;
 const KIB: u64 = 1 << 10;
 const HERTZ: f64 = 1e6;
 
-/// Beyond these a value is a sentinel or another unit, not a reading.
+/// Plausible ranges: a value beyond them is a sentinel or in another unit.
 const MOST_DECIWATTS: c_int = 100_000;
 const MOST_CELSIUS: c_uint = 250;
 const MOST_CENTIVOLTS: c_uint = 10_000;
 const MOST_MEGAHERTZ: c_uint = 20_000;
 
-/// Return codes that a query gives each time: not supported, and a parameter that this
-/// version does not know (-8001).
+/// Permanent return codes of a query: not supported, and a parameter unknown to this version (-8001).
 const FINAL: [c_int; 2] = [NOT_SUPPORTED, -8001];
 
 /// Health of a chip that is absent or has not started.
 const NOT_THERE: c_uint = c_uint::MAX;
 
-/// The readings of one chip.
+/// Readings of one chip.
 #[derive(Debug, Default)]
 pub(super) struct ChipReading {
-    /// What `npu-smi` prints too.
+    /// Values that `npu-smi` has too.
     pub(super) chip: npu_smi::Chip,
-    /// Absent where they could not be read.
+    /// Processes; `None` if they could not be read.
     pub(super) processes: Option<Vec<Process>>,
     pub(super) more: DcmiValues,
-    /// How many readings gave nothing, by reason.
+    /// Number of readings without a value, by reason.
     pub(super) skipped: Vec<String>,
-    /// Whether it answered anything at all.
+    /// Whether any query succeeded.
     pub(super) answered: bool,
     /// Whether all its queries are suspended.
     pub(super) suspended: bool,
 }
 
-/// What `npu-smi` does not print, in base units.
+/// Values that `npu-smi` does not have, in base units.
 #[derive(Debug, Default)]
 pub(super) struct DcmiValues {
     pub(super) volts: Option<f64>,
@@ -69,7 +68,7 @@ struct ChipReader<'a> {
     reading: ChipReading,
 }
 
-/// Reads all of a chip.
+/// Performs all queries of a chip.
 pub(super) fn read(
     library: &Library,
     generation: Generation,
@@ -99,7 +98,7 @@ pub(super) fn read(
 }
 
 impl ChipReader<'_> {
-    /// The answer; absent where the chip does not support the query, it is suspended, or it fails now.
+    /// Result of a query; `None` if the chip does not support it, it is suspended, or it fails now.
     fn ask<T>(&mut self, query: Query, call: impl FnOnce(&Library, Address) -> Result<T, Failure>) -> Option<T> {
         let (chip, pass, task) = (&mut *self.chip, self.pass, query.as_str());
         if chip.unsupported.contains(&query) || pass.suspended.find(&chip.label, None, task).is_some() {
@@ -130,7 +129,7 @@ impl ChipReader<'_> {
         }
     }
 
-    /// Counts an implausible answer.
+    /// Counts an implausible result.
     fn plausible<T>(&mut self, query: Query, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.reading.skipped.push(format!("{}_implausible", query.as_str()));
@@ -169,7 +168,7 @@ impl ChipReader<'_> {
 
     fn health(&mut self) {
         let Some(health) = self.ask(Query::Health, Library::health) else {
-            // What the vendor's tool prints where the query failed.
+            // The vendor's tool prints this value if the query failed.
             let failed = !self.chip.unsupported.contains(&Query::Health);
             self.reading.chip.health = failed.then_some(Health::Unknown);
             return;
@@ -186,7 +185,7 @@ impl ChipReader<'_> {
 
     fn power(&mut self) {
         if let Some(power) = self.ask(Query::Power, Library::power) {
-            // No chip that answers draws nothing; a card's second chip may do so because the card's power is the first's.
+            // A working chip never draws 0 W, except for a card's second chip if the card's power is that of the first.
             let power = Some(power).filter(|power| (1..=MOST_DECIWATTS).contains(power));
             let watts = self.plausible(Query::Power, power);
             self.reading.chip.power_watts = watts.map(|power| f64::from(power) / 10.0);
@@ -203,7 +202,7 @@ impl ChipReader<'_> {
     }
 
     fn memory(&mut self) {
-        // A size of zero is a memory that the chip does not have, and what a read that failed leaves.
+        // Zero is the size of a memory that the chip does not have, and the result of a failed read.
         let hbm = self.ask(Query::Hbm, Library::hbm).filter(|hbm| hbm.memory_size > 0);
         if let Some(hbm) = hbm {
             self.reading.chip.hbm = usage(Some(hbm.memory_usage), hbm.memory_size, MIB);
@@ -246,7 +245,7 @@ impl ChipReader<'_> {
         let chip = &mut self.reading.chip;
         chip.aicore_percent = aicore.and_then(percent);
         let npu = npu.and_then(percent);
-        // What the vendor's tool shows as the chip's load: that of the whole NPU on the 950, of the AI Cores before.
+        // The load in the vendor's tool: that of the whole NPU on the 950, of the AI Cores before.
         match self.generation {
             Generation::Devices => chip.npu_percent = npu,
             Generation::Cards => self.reading.more.npu_percent = npu,
@@ -285,7 +284,7 @@ impl ChipReader<'_> {
             (Query::EccHbm, "hbm", 2),
         ] {
             let counts = self.ask(query, |library, chip| library.ecc(chip, kind));
-            // Where ECC is off nothing is counted, and the zeros are no counts.
+            // While ECC is off, the zeros are no counts.
             if let Some(counts) = counts.filter(|counts| counts.enabled == 1) {
                 self.reading.more.ecc.push((memory, counts));
             }
@@ -341,8 +340,8 @@ fn bus_id(pcie: &PcieInfo) -> Option<String> {
     })
 }
 
-/// Exactly 0 °C is what a failed read leaves, and what a chip that works does not have; 0x7ffd and 0x7fff are the
-/// vendor's words for invalid and failed.
+/// Exactly 0 °C is the result of a failed read, and does not occur on a working chip; 0x7ffd and 0x7fff are the
+/// vendor's sentinels for invalid and failed.
 fn temperature(celsius: c_int) -> Option<f64> {
     (celsius != 0 && celsius.unsigned_abs() <= MOST_CELSIUS).then_some(f64::from(celsius))
 }

@@ -7,32 +7,32 @@ use super::open::{Driver, OpenError, open};
 use super::read::{ChipReading, read};
 use accelscope_core::worker::{Disconnected, Library, Pass, WorkerConfig};
 
-/// What a pass yields.
+/// Partial result of a pass.
 #[derive(Debug)]
 pub(super) enum Reading {
-    /// First, the driver.
+    /// The driver, first.
     Driver(About),
-    /// Then each chip.
+    /// One chip.
     Chip(Box<ChipReading>),
 }
 
-/// What does not change while the library is loaded.
+/// Constant properties while the library is loaded.
 #[derive(Debug, Clone, Default)]
 pub(super) struct About {
     pub(super) driver_version: Option<String>,
     pub(super) chips: usize,
-    /// Cards whose number of chips could not be read.
+    /// Number of cards with an unreadable number of chips.
     pub(super) silent_cards: u64,
 }
 
 impl Library for Driver {
     const NAME: &'static str = "libdcmi";
     const RESUMES: bool = false;
-    /// Until the library is started there is nothing to reply.
+    /// There are no readings before the library is initialised.
     const START: Option<Duration> = None;
     const RETRY: Duration = Duration::ZERO;
 
-    /// The file of the library; absent where only the loader may know one.
+    /// Path of the library; `None` if only the loader may find one.
     type Config = Option<PathBuf>;
     type Reading = Reading;
     type Summary = ();

@@ -1,4 +1,4 @@
-//! `agent worker ascend`, and the sampler in front of it.
+//! `agent worker ascend`, and the sampler that uses it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,35 +24,35 @@ use accelscope_core::worker::{
     WorkerConfig, WorkerSampler, serve_library,
 };
 
-/// How long the first suspension of a query that hung or crashed lasts: each attempt costs a whole reading.
+/// Duration of the first suspension of a query that hung or crashed: each attempt costs a whole reading.
 const FIRST_SUSPENSION: Duration = Duration::from_mins(10);
 
-/// How a worker is started.
+/// Parameters of the worker's start.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// The agent's own program.
     pub program: PathBuf,
-    /// The library; searched where the driver's packages put it if absent.
+    /// Path of the library; if absent, searched for in the directories of the driver's packages.
     pub library: Option<PathBuf>,
-    /// Where the host's files are.
+    /// Root directories of the host.
     pub roots: HostRoots,
-    /// Becomes part of the chips' ids.
+    /// Part of the chips' ids.
     pub node_name: String,
     /// Time between two readings.
     pub period: Duration,
-    /// Longest time that one may take.
+    /// Time limit of a reading.
     pub deadline: Duration,
 }
 
-/// The library that [`sampler`] would have loaded, as seen from here: the named one, or the first of those that the
-/// driver's packages install. Without one, the worker asks the loader.
+/// The library that [`sampler`] would load, as seen from here: the configured one, or the first existing one of the
+/// driver's packages. If there is none, the worker uses the loader.
 pub fn library(roots: &HostRoots, named: Option<&Path>) -> Option<PathBuf> {
     place::find(roots, named).file
 }
 
-/// The sampler `ascend` by way of the library. Nothing is loaded before its first run.
+/// The sampler `ascend` with the library as its backend. Nothing is loaded before its first run.
 ///
-/// Whether this process may open the cards at all is for the caller to find out first.
+/// The caller must check first that this process may open the cards at all.
 pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
     let descriptor = Descriptor {
         name: NAME,
@@ -76,7 +76,7 @@ pub fn command(launch: Launch) -> io::Result<Command> {
         suspensions: Suspensions::default(),
         library: file,
     };
-    // The loader reads it when a process starts, and the library needs others of the driver's.
+    // The loader reads the variable at the start of a process; the library depends on others of the driver's.
     let loader = ("LD_LIBRARY_PATH", OsString::from(libraries));
     config.command(launch.program, NAME, [loader])
 }
@@ -86,7 +86,7 @@ pub fn serve() -> io::Result<()> {
     serve_library::<DcmiReplies>()
 }
 
-/// What lasts from one reply to the next.
+/// State that is kept between replies.
 #[derive(Debug)]
 struct DcmiReplies {
     about: About,
@@ -130,7 +130,7 @@ impl Replies for DcmiReplies {
         }
         let (outcome, reason, renews) = self.outcome(&end, &readings, thread);
         let parts = if readings.is_empty() && outcome == WireOutcome::Retry {
-            // The last readings may still be true: a pass that failed does not end them.
+            // The last readings may still be valid: a failed pass does not end them.
             Vec::new()
         } else {
             vec![self.part(readings, &mut skipped)]
@@ -145,8 +145,8 @@ impl Replies for DcmiReplies {
 }
 
 impl DcmiReplies {
-    /// How the run ended, why, and whether the process is to be replaced: the library can be started again in no other
-    /// way, and a thread that hangs in it ends in no other way.
+    /// Result of the run, its reason, and whether the process must be replaced: only a new process can initialise the
+    /// library again, and end a thread that hangs in it.
     fn outcome(
         &self,
         end: &End<Driver>,

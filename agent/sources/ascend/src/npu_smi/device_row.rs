@@ -35,7 +35,7 @@ impl DeviceHeaders {
                     .is_some_and(|bus| is_address(bus) || (!bus.is_empty() && is_absent(bus))))
     }
 
-    /// Kind and cells of a row whose bars are not where its header has them.
+    /// Kind and cells of a row with bars at other positions than in its header.
     pub(super) fn realign(&self, cells: &[&str]) -> Option<(Kind, Vec<String>)> {
         let card = realigned(&self.card, Column::Health, cells, is_health).map(|cells| (Kind::Card, cells));
         card.or_else(|| Some((Kind::Chip, realigned(&self.chip, Column::Bus, cells, is_address)?)))

@@ -55,7 +55,7 @@ struct Parser<'a> {
     section: Section,
     device_headers: DeviceHeaders,
     process_header: Header,
-    /// A card's row whose chip's row has not come yet.
+    /// A card's row that awaits its chip's row.
     card: Option<(Chip, &'a str)>,
     /// Number of device tables so far.
     device_tables: u32,
@@ -172,7 +172,7 @@ impl<'a> Parser<'a> {
             self.table.has_process_table = true;
             self.process_header = header;
         } else if npu && self.section != Section::Outside {
-            // Another table, whose rows are neither devices nor processes.
+            // Another table: its rows are neither devices nor processes.
             self.end_card();
             self.section = Section::Outside;
             return false;
@@ -270,7 +270,7 @@ impl<'a> Parser<'a> {
         };
         let pid = header.cell_of(Column::ProcessId).and_then(|pid| cells.get(pid));
         if pid.is_some_and(|pid| !pid.is_empty() && is_absent(pid)) {
-            // The row stands for no process.
+            // The row contains no process.
             return;
         }
         let mut row = ProcessRow::default();

@@ -1,4 +1,4 @@
-//! What is seen at the accelerators' device nodes, whatever the vendor.
+//! Activity at the device nodes of accelerators of all vendors.
 
 use accelscope_core::instruments;
 use accelscope_core::metric::Kind::UpDownCounter;

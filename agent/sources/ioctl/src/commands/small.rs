@@ -55,7 +55,7 @@ pub(crate) const KFD: CommandTable = CommandTable {
     ],
 };
 
-/// Tenstorrent: `ioctl.h` of github.com/tenstorrent/tt-kmd, whose commands have no size.
+/// Tenstorrent: `ioctl.h` of github.com/tenstorrent/tt-kmd. Its command numbers encode no size.
 pub(crate) const TENSTORRENT: CommandTable = CommandTable {
     mask: 0xffff,
     base: 0xfa << 8,

@@ -22,7 +22,7 @@ pub(crate) struct ActivityKey {
 pub(crate) struct Activity {
     pub(crate) commands: BTreeMap<Arc<str>, Calls>,
     pub(crate) durations: Durations,
-    /// Of commands whose durations are a series of their own.
+    /// Durations of commands with a series of their own.
     pub(crate) own_durations: BTreeMap<Arc<str>, Durations>,
     /// To the device, and from it.
     pub(crate) transfers: [u64; 2],

@@ -92,7 +92,7 @@ impl InFlight {
         self.calls.is_empty()
     }
 
-    /// Number of calls since the last time whose thread no longer exists.
+    /// Number of calls since the last time with a thread that no longer exists.
     pub(super) fn take_orphaned(&mut self) -> u64 {
         std::mem::take(&mut self.orphaned)
     }

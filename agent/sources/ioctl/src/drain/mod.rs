@@ -31,13 +31,13 @@ const LINGER: Duration = Duration::from_mins(5);
 /// How long an owner that cannot be seen to have ended is kept without a call.
 const KEEP: Duration = Duration::from_hours(1);
 
-/// Most activities that are kept; beyond, the one without a record goes whose last call is the oldest.
+/// Limit of activities; beyond it the one without a record and with the oldest last call is evicted.
 const MAX_ACTIVITIES: usize = 8192;
 
 /// Reasons for calls and events that were not counted, and their number since the last drain.
 pub(super) type Losses = Vec<(&'static str, u64)>;
 
-/// Owners whose calls were seen, and their totals.
+/// Owners with observed calls, and their totals.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
     /// By number.
@@ -205,7 +205,7 @@ impl Drain {
         }
     }
 
-    /// Counts records and calls in flight anew. Returns whether calls are in flight.
+    /// Recounts records and calls in flight. Returns whether calls are in flight.
     fn update_state(&mut self, devices: &DeviceTable) -> bool {
         self.activities.values_mut().for_each(Activity::begin_state);
         for record in self.records.values() {

@@ -44,7 +44,7 @@ struct Count {
 /// What was added since the last drain.
 #[derive(Debug, Default)]
 pub(super) struct Delta {
-    /// Calls that returned without error, and those whose return was missed.
+    /// Calls that returned without error, and those with a missed return.
     pub(super) succeeded: u64,
     /// Failed calls by errno; 0 where it is not known.
     pub(super) failed: Vec<(u32, u64)>,
@@ -94,7 +94,7 @@ impl RecordState {
         now.entered != before.entered || now.buckets != before.buckets || now.failed != before.failed
     }
 
-    /// Whether calls have failed whose errno was not reported yet.
+    /// Whether there are failed calls with an errno that was not reported yet.
     pub(super) fn may_have_errors(&self) -> bool {
         let reported: u64 = self.errors.iter().map(|error| error.before).sum();
         self.now.failed > reported + self.unnamed_errors.value()

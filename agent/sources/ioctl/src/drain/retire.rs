@@ -66,7 +66,7 @@ impl Drain {
     /// Gives up the keys of owners that have ended or made no call for a while, and forgets owners that ended long ago.
     /// Returns whether any was forgotten.
     ///
-    /// The next call after a key was given up makes it anew, which is an event: without keys nothing has to be polled.
+    /// The next call after a key was retired recreates it, which is an event: without keys nothing has to be polled.
     pub(crate) fn retire(
         &mut self,
         kernel: &mut dyn Kernel,

@@ -1,6 +1,7 @@
 //! Families of vendors without a source of their own.
 //!
-//! Sources: tt-kmd, Linux 6.1 to 6.18, and for vendors whose drivers are not published what their container toolkits name.
+//! Sources: tt-kmd, Linux 6.1 to 6.18, and for vendors with unpublished drivers the device names in their container
+//! toolkits.
 
 use accelscope_core::device::{Abi, CommandTable, Commands, DeviceFamily, HookRow, NodeKind, Requires, public};
 

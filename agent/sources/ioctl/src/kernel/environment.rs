@@ -180,7 +180,7 @@ fn scan(reader: impl BufRead) -> io::Result<HashMap<&'static str, char>> {
         }
     }
     if any {
-        // Options whose dependencies are not met are not listed.
+        // Options with unmet dependencies are not listed.
         for option in OPTIONS {
             found.entry(option).or_insert('n');
         }

@@ -9,7 +9,7 @@ pub enum Event<'a> {
     Key {
         /// Number of its record.
         record: u32,
-        /// Process (`tgid` in the initial namespace) whose call created it.
+        /// Process (`tgid` in the initial namespace) that created it by its call.
         pid: u32,
     },
     /// A control group was created.
@@ -21,7 +21,7 @@ pub enum Event<'a> {
         /// Its path from the root of the hierarchy: untrusted, any bytes but zero.
         path: &'a [u8],
     },
-    /// A process asked for exclusive use of a device.
+    /// A process has requested exclusive use of a device.
     Owner {
         /// Process (`tgid` in the initial namespace).
         pid: u32,

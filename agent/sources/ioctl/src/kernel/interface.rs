@@ -33,8 +33,8 @@ pub trait Kernel: Send {
     /// The calls in flight, including those in the overflow map. A call that begins or ends meanwhile may be missing.
     fn slots(&mut self, visit: &mut dyn FnMut(&Slot));
 
-    /// Removes a call in flight whose thread has ended, so that it never returns. Does nothing if another call has taken
-    /// its place.
+    /// Removes a call in flight if its thread has ended, so that it never returns. Does nothing if another call has
+    /// taken its place.
     fn release(&mut self, slot: &Slot);
 
     /// All records with their numbers and identities, including those of retired keys until
@@ -44,7 +44,7 @@ pub trait Kernel: Send {
     /// Failed calls by errno.
     fn errors(&mut self, visit: &mut dyn FnMut(ErrorKey, u64));
 
-    /// Launches by channel, for drivers whose launches name one.
+    /// Launches by channel, for drivers with a channel in their launches.
     fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64));
 
     /// What was not recorded, by [`agent_ebpf::counter`].

@@ -78,7 +78,7 @@ struct Loaded {
 }
 
 impl LiveKernel {
-    /// The kernel of the machine whose root directory is at `roots`.
+    /// The kernel of the machine with the root directory of `roots`.
     pub fn new(roots: HostRoots, options: Options) -> Self {
         Self {
             environment: Environment::read(&roots),
@@ -186,7 +186,7 @@ impl Loaded {
         None
     }
 
-    /// The devices with a hook as the programs look them up, whose arguments are described to the programs.
+    /// Watched devices with a hook, as the programs look them up; describes their arguments to the programs.
     fn entries(&mut self, selections: &[Selection<'_>], wanted: &[(u32, Device)]) -> Vec<Watched> {
         let mut entries = Vec::new();
         for selection in selections {

@@ -80,7 +80,7 @@ impl<T: Plain> Mapped<T> {
         let mut value = MaybeUninit::<T>::uninit();
         for word in 0..Self::WORDS {
             let read = self.word(index, word)?.load(Ordering::Relaxed);
-            // SAFETY: within the value, whose size is `WORDS` words; unaligned, as the value may be aligned to less than 8.
+            // SAFETY: within the value of `WORDS` words; unaligned, as the value may be aligned to less than 8.
             unsafe { value.as_mut_ptr().cast::<u64>().add(word).write_unaligned(read) };
         }
         // SAFETY: all its bytes were written, and any are a value of a `Plain` type.
@@ -95,7 +95,7 @@ impl<T: Plain> Mapped<T> {
     /// Writes a value, its first word last, so that a reader that acts on the first sees the others.
     pub(super) fn set(&self, index: u32, value: &T) {
         for word in (0..Self::WORDS).rev() {
-            // SAFETY: within the value, whose size is `WORDS` words, all of them initialised.
+            // SAFETY: within the value of `WORDS` words, all of them initialised.
             let new = unsafe { std::ptr::from_ref(value).cast::<u64>().add(word).read_unaligned() };
             if let Some(word) = self.word(index, word) {
                 word.store(new, Ordering::Release);

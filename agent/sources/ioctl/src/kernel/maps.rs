@@ -16,13 +16,14 @@ use super::table::{Table, io_error};
 
 /// A program that looked up a number before its key was removed has ended after this time.
 const GRACE_PERIOD: Duration = Duration::from_millis(100);
-/// Drains between two searches of all identities: keys whose event was lost unnoticed are found then at the latest.
+/// Drains between two searches of all identities: keys with an event that was lost unnoticed are found then at the
+/// latest.
 const SEARCH_EVERY: u32 = 60;
 /// Most events of one drain, so that it ends on a machine that produces them faster than they are read.
 const MAX_EVENTS: usize = 65_536;
-/// The word of an [`Ident`] whose upper half is [`Ident::valid`].
+/// Index of the word of an [`Ident`] with [`Ident::valid`] in its upper half.
 const VALID: usize = 5;
-/// [`Ident::valid`] of a number whose key is removed. Programs that cached the number accept it only with 1.
+/// [`Ident::valid`] of a number without a key. Programs that cached the number accept it only with 1.
 const RETIRED: u32 = 2;
 
 const _: () = assert!(std::mem::offset_of!(Ident, valid) == VALID * 8 + 4);
@@ -55,7 +56,7 @@ pub(super) struct Maps {
 /// A number without a key, until no program can use it.
 struct Retired {
     since: Instant,
-    /// Drains at whose end no call in flight had this number.
+    /// Number of drains that ended without a call in flight with this number.
     unused: u32,
 }
 
@@ -84,7 +85,7 @@ fn typed<T: TryFrom<Map, Error = MapError>>(map: MapData) -> io::Result<T> {
     Map::from_map_data(map).and_then(T::try_from).map_err(io_error)
 }
 
-/// Logs what failed. The next drain tries again.
+/// Logs the failure. The next drain retries.
 fn log(name: &str, result: io::Result<()>) {
     if let Err(error) = result.map_err(ObjectError::map(name)) {
         tracing::warn!(

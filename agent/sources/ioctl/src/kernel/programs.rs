@@ -18,7 +18,7 @@ use super::tracefs::Tracefs;
 
 /// The group of the agent's own probes in tracefs.
 const GROUP: &str = "accelscope";
-/// Calls of one function in flight whose returns are seen (`maxactive`). The kernel's maximum.
+/// Limit of calls of one function in flight with a visible return (`maxactive`). The kernel's maximum.
 const MAX_ACTIVE: u32 = 4096;
 /// Directory that describes kprobes as perf events.
 const KPROBE: &str = "/sys/bus/event_source/devices/kprobe";
@@ -26,7 +26,7 @@ const KPROBE: &str = "/sys/bus/event_source/devices/kprobe";
 /// An attached pair of programs, detached on drop.
 #[derive(Debug)]
 pub(super) struct Attached {
-    /// Dropped first, so that no call begins whose return would not be seen.
+    /// Dropped first, so that no call begins without a visible return.
     _entry: OwnedFd,
     _exit: OwnedFd,
     /// Dropped last: a probe in use cannot be removed.
@@ -143,7 +143,7 @@ impl Programs {
         })
     }
 
-    /// Loads a direct program, to learn whether the kernel accepts them.
+    /// Loads a direct program, to determine whether the kernel accepts them.
     pub(super) fn try_direct(&mut self) -> Result<(), HookError> {
         self.shared("ioctl_enter_direct", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)
             .map(drop)
@@ -186,7 +186,7 @@ impl Programs {
         Btf::read(&self.types.join("vmlinux")).map_err(|error| HookError::NoTypes(error.to_string()))
     }
 
-    /// The raw tracepoint `cgroup_mkdir`, whose program reports new control groups.
+    /// The raw tracepoint `cgroup_mkdir`. Its program reports new control groups.
     pub(super) fn cgroups(&mut self) -> Result<OwnedFd, HookError> {
         let program = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
         raw_tracepoint(&program, c"cgroup_mkdir")
@@ -239,7 +239,7 @@ impl Hooks for Programs {
             .and_then(|text| text.trim().parse().map_err(io::Error::other))
             .map_err(HookError::attach(KPROBE))?;
         let [entry, exit] = self.pair(["hook_kprobe", "hook_kretprobe"], bpf_prog_type::BPF_PROG_TYPE_KPROBE)?;
-        // Only tracefs takes `maxactive`; the default of a perf event is too low for drivers whose calls block.
+        // Only tracefs takes `maxactive`; the default of a perf event is too low for drivers with blocking calls.
         let tracefs = self.tracefs()?;
         self.probes += 1;
         let name = format!("r{}_{}", std::process::id(), self.probes);

@@ -8,7 +8,7 @@ use accelscope_core::sampler::Finding;
 /// How the devices of a driver are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Driver {
-    /// The kernel module, or the family of devices whose module is not known.
+    /// The kernel module, or the device family if the module is unknown.
     pub name: String,
     /// Names of the watched devices.
     pub devices: Vec<String>,

@@ -1,4 +1,4 @@
-//! `nvidia.*`: what NVML tells of a GPU beyond the conventions (nvml.h 13.5).
+//! `nvidia.*`: readings of NVML of a GPU beyond the conventions (nvml.h 13.5).
 
 use crate::key::{
     ACCEL_DEVICE_ADDRESS, ERROR_TYPE, HW_DRIVER_VERSION, HW_FIRMWARE_VERSION, HW_ID, HW_LIMIT_TYPE, HW_MODEL, HW_NAME,

@@ -1,4 +1,4 @@
-//! What NVML tells of the parts of a GPU: its processes, its MIG instances, its units, its faults (nvml.h 13.5).
+//! Readings of NVML of the parts of a GPU: its processes, its MIG instances, its units, its faults (nvml.h 13.5).
 
 use crate::key::{
     ERROR_TYPE, HW_ID, NVIDIA_COMPUTE_INSTANCE, NVIDIA_FEATURE, NVIDIA_GPM_UNIT, NVIDIA_GPU_INSTANCE,

@@ -7,7 +7,7 @@ use std::mem::{MaybeUninit, size_of};
 use super::sys::{self, nvmlDevice_t, nvmlReturn_t};
 use super::{Nvml, NvmlError, OrOlder, call, check, missing, text};
 
-/// A handle: valid until the process ends, even when what it stands for is gone (calls then fail).
+/// A handle: valid until the process ends, even after its device was removed (calls then fail).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Device {
     nvml: Nvml,
@@ -20,7 +20,7 @@ unsafe impl Send for Device {}
 // SAFETY: as above.
 unsafe impl Sync for Device {}
 
-/// What may be filled by C: every pattern of bits is a value, the pattern of zeros too.
+/// A type that C code may fill: every bit pattern is a valid value, including all zeros.
 ///
 /// # Safety
 /// The type must consist of integers and arrays of them.
@@ -36,14 +36,14 @@ unsafe impl Plain for sys::nvmlUtilization_t {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Memory {
     pub(crate) total: u64,
-    /// By processes; with drivers that do not report the reserved memory, that too.
+    /// Used by processes; includes the reserved memory with drivers that do not report it.
     pub(crate) used: u64,
     pub(crate) free: u64,
-    /// By the driver and firmware; nothing before driver 510.
+    /// Used by the driver and firmware; `None` before driver 510.
     pub(crate) reserved: Option<u64>,
 }
 
-/// Place on the PCI bus.
+/// Address on the PCI bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pci {
     pub(crate) domain: u32,
@@ -52,7 +52,7 @@ pub(crate) struct Pci {
 }
 
 impl std::fmt::Display for Pci {
-    /// As the kernel writes it. NVML has no function number: it is always 0.
+    /// Address in the kernel's notation. NVML has no function number: it is always 0.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:04x}:{:02x}:{:02x}.0", self.domain, self.bus, self.device)
     }
@@ -297,7 +297,7 @@ impl Device {
         })
     }
 
-    /// How many degrees the GPU is from its first slowdown; Ada and newer.
+    /// Distance in degrees Celsius from the first slowdown temperature; Ada and newer.
     pub(crate) fn margin_temperature(self) -> Result<i32, NvmlError> {
         let mut margin = sys::nvmlMarginTemperature_t {
             version: size_of::<sys::nvmlMarginTemperature_t>() as u32 | 1 << 24,
@@ -308,7 +308,7 @@ impl Device {
         Ok(margin.marginTemperature)
     }
 
-    /// Errors that ECC found, `sys::nvmlMemoryErrorType_enum_*`, `sys::nvmlEccCounterType_enum_*`.
+    /// Errors detected by ECC, `sys::nvmlMemoryErrorType_enum_*`, `sys::nvmlEccCounterType_enum_*`.
     pub(crate) fn total_ecc_errors(self, kind: u32, counter: u32) -> Result<u64, NvmlError> {
         let mut count = 0;
         // SAFETY: it writes one unsigned long long.
@@ -321,7 +321,7 @@ impl Device {
         Ok(count)
     }
 
-    /// The same in one memory, `sys::nvmlMemoryLocation_enum_*`.
+    /// The same for one memory, `sys::nvmlMemoryLocation_enum_*`.
     pub(crate) fn memory_errors(self, kind: u32, counter: u32, location: u32) -> Result<u64, NvmlError> {
         let mut count = 0;
         // SAFETY: it writes one unsigned long long.
@@ -334,8 +334,8 @@ impl Device {
         Ok(count)
     }
 
-    /// Rows of memory that were replaced after correctable and uncorrectable errors, and whether a replacement waits
-    /// for a reset and whether one failed. Ampere and newer.
+    /// Memory rows that were remapped after correctable and uncorrectable errors, whether a remapping awaits a reset,
+    /// and whether one failed. Ampere and newer.
     pub(crate) fn remapped_rows(self) -> Result<[u32; 4], NvmlError> {
         let [mut corrected, mut uncorrected, mut pending, mut failed] = [0; 4];
         // SAFETY: it writes four unsigned ints.
@@ -355,7 +355,7 @@ impl Device {
     }
 }
 
-/// The value that `fill` writes when it returns success.
+/// Value written by `fill`, if it returns success.
 fn filled<T: Plain>(call: &'static str, fill: impl FnOnce(*mut T) -> nvmlReturn_t) -> Result<T, NvmlError> {
     let mut value = MaybeUninit::<T>::zeroed();
     check(call, fill(value.as_mut_ptr()))?;

@@ -8,11 +8,11 @@ use super::sys::nvmlReturn_t;
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])* $variant:ident = $number:literal, $word:literal, $meaning:literal;)*) => {
-        /// Return code of a call that failed.
+        /// Return code of a failed call.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub(in crate) enum Code {
             $($(#[doc = $doc])* $variant,)*
-            /// A code that nvml.h 13.5 does not have.
+            /// A code that is not in nvml.h 13.5.
             Other(nvmlReturn_t),
         }
 
@@ -24,7 +24,7 @@ macro_rules! codes {
                 }
             }
 
-            /// A word for it that can stand in an attribute.
+            /// Short form for attributes.
             pub(in crate) const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)*
@@ -81,7 +81,7 @@ codes! {
 }
 
 impl Code {
-    /// Whether the same call will give the same answer for as long as the process lives.
+    /// Whether the same call returns the same error for as long as the process lives.
     pub(crate) const fn is_for_good(self) -> bool {
         matches!(
             self,
@@ -93,12 +93,12 @@ impl Code {
         )
     }
 
-    /// Whether the device answers nothing any more until it is reset or comes back.
+    /// Whether the device does not answer until it is reset or comes back.
     pub(crate) const fn is_lost(self) -> bool {
         matches!(self, Self::GpuIsLost | Self::ResetRequired | Self::GpuNotFound)
     }
 
-    /// Whether nothing will work in this process any more: the driver was unloaded or replaced under the library.
+    /// Whether every call will fail in this process: the driver was unloaded or replaced.
     pub(crate) const fn ends_process(self) -> bool {
         matches!(
             self,
@@ -107,18 +107,18 @@ impl Code {
     }
 }
 
-/// A call that failed.
+/// A failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {} ({})", .code.meaning(), .code.as_str())]
 pub(crate) struct NvmlError {
     /// Name of the function.
     pub(crate) call: &'static str,
-    /// What it returned.
+    /// Return code.
     pub(crate) code: Code,
 }
 
 impl NvmlError {
-    /// From the wrapper's error, which has names for some codes and the number of the others.
+    /// Converts the wrapper's error, which has names for some codes and the number of the others.
     pub(super) fn of_wrapper(call: &'static str, error: &WrapperError) -> Self {
         let same = |number: nvmlReturn_t| match (nvml_try(number), error) {
             (Err(WrapperError::UnexpectedVariant(a)), WrapperError::UnexpectedVariant(b)) => a == *b,
@@ -154,10 +154,10 @@ pub(super) const fn missing(call: &'static str) -> NvmlError {
     }
 }
 
-/// From a function's newer name to its older one.
+/// Fallback from a function's newer name to its older one.
 pub(crate) trait OrOlder: Sized {
-    /// `older`'s result where the library or the driver lacks the newer function; the newer one's error where both
-    /// are lacking.
+    /// Result of `older` if the library or the driver lacks the newer function; the newer one's error if both are
+    /// missing.
     fn or_older(self, older: impl FnOnce() -> Self) -> Self;
 }
 

@@ -4,19 +4,19 @@
 use super::sys::{self, nvmlFieldValue_t};
 use super::{Device, Nvml, NvmlError, call, check};
 
-/// Scope of an NVLink field that stands for all links together.
+/// Scope of an NVLink field for all links together.
 pub(crate) const ALL_LINKS: u32 = u32::MAX;
 
-/// What is asked for.
+/// A requested field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Field {
     /// One of `sys::field_id::*`, as numbered before driver 580.82.
     pub(crate) id: u32,
-    /// The link, the power scope, ...; 0 where the field has none.
+    /// The link, the power scope, ...; 0 if the field has none.
     pub(crate) scope: u32,
 }
 
-/// A field's value in the type that NVML has for it.
+/// A field's value in NVML's type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Number {
     Unsigned(u64),
@@ -25,7 +25,7 @@ pub(crate) enum Number {
 }
 
 impl Number {
-    /// As a count; nothing where it is negative, no whole number or all bits set.
+    /// The value as a count; `None` if it is negative, not whole, or has all bits set.
     pub(crate) fn count(self) -> Option<u64> {
         match self {
             Self::Unsigned(u64::MAX) | Self::Double(_) => None,
@@ -34,7 +34,7 @@ impl Number {
         }
     }
 
-    /// As a signed whole number.
+    /// The value as a signed whole number.
     pub(crate) fn signed(self) -> Option<i64> {
         match self {
             Self::Unsigned(number) => number.try_into().ok(),
@@ -45,7 +45,7 @@ impl Number {
 }
 
 impl Device {
-    /// The fields' values in the order in which they are asked for. An error of the whole call is returned as such.
+    /// Values of the fields in the requested order. An error of the whole call is returned as such.
     pub(crate) fn field_values(self, fields: &[Field]) -> Result<Vec<Result<Number, NvmlError>>, NvmlError> {
         const CALL: &str = "nvmlDeviceGetFieldValues";
         let mut values: Vec<nvmlFieldValue_t> = fields.iter().map(|field| asked(self.nvml(), *field)).collect();
@@ -70,7 +70,7 @@ fn asked(nvml: Nvml, field: Field) -> nvmlFieldValue_t {
         timestamp: 0,
         latencyUsec: 0,
         valueType: sys::nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG,
-        // A library that does not fill it in has not read it.
+        // Stays if the library does not read the field.
         nvmlReturn: sys::nvmlReturn_enum_NVML_ERROR_UNKNOWN,
         value: sys::nvmlValue_st { ullVal: 0 },
     }

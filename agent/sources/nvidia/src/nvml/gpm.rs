@@ -17,7 +17,7 @@ impl Device {
     }
 }
 
-/// A request with room for more metrics than the bindings know: the structure grew from 210 of them in nvml.h 13.0 to 477
+/// A request with room for more metrics than in the bindings: the structure grew from 210 of them in nvml.h 13.0 to 477
 /// in 13.5 (`NVML_GPM_METRIC_MAX`) while its version stayed 1.
 #[repr(C)]
 struct Request {
@@ -25,7 +25,7 @@ struct Request {
     _more: [nvmlGpmMetric_t; 400],
 }
 
-/// A sample, freed when it is dropped.
+/// A sample, freed on drop.
 pub(crate) struct GpmSample {
     device: Device,
     handle: nvmlGpmSample_t,
@@ -61,8 +61,8 @@ impl GpmSample {
         }
     }
 
-    /// Metrics (`nvmlGpmMetricId_t`) between this sample and a later one, in the order in which they are asked for;
-    /// absent where the GPU does not have one.
+    /// Metrics (`nvmlGpmMetricId_t`) between this sample and a later one, in the requested order; `None` if the GPU
+    /// does not support one.
     pub(crate) fn metrics_until<const N: usize>(
         &self,
         later: &Self,

@@ -21,7 +21,7 @@ pub(crate) struct MigSizes {
 }
 
 impl Device {
-    /// How many slots for MIG devices the GPU has, most of which may be empty.
+    /// Number of slots for MIG devices of the GPU, most of which may be empty.
     pub(crate) fn mig_slots(self) -> Result<u32, NvmlError> {
         let mut count = 0;
         // SAFETY: the handle is the library's, and the function writes one unsigned int.

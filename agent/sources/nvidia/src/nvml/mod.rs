@@ -1,9 +1,9 @@
-//! NVIDIA's management library (NVML): `nvml-wrapper` loads and starts it; the functions for devices are called through
+//! NVIDIA's management library (NVML): `nvml-wrapper` loads and initialises it; functions of devices are called through
 //! the wrapper's own table of symbols.
 //!
-//! The wrapper's safe methods for devices are not used: they take a successful count call for an empty process list, drop
-//! the instance ids of events, zero the scope of field values, know no code above 22, and give no older function for a
-//! newer one that is lacking.
+//! The wrapper's safe methods of devices are not used: they take a successful count call for an empty process list,
+//! drop the instance ids of events, zero the scope of field values, have no code above 22, and do not fall back from a
+//! missing function to its older one.
 //!
 //! # How to call it
 //! - [`Nvml::open`] loads and starts the library once a process; it is never unloaded, so [`Nvml`] and [`Device`] are

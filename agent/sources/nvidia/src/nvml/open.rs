@@ -1,4 +1,4 @@
-//! Loading and starting the library.
+//! Loading and initialisation of the library.
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
 use std::path::{Path, PathBuf};
@@ -9,29 +9,29 @@ use nvml_wrapper::error::NvmlError as WrapperError;
 use super::sys::NvmlLib;
 use super::{Device, NvmlError, OrOlder, call, check};
 
-/// Most devices that are looked at; NVML itself knows no machine with as many.
+/// Limit of devices; NVML itself supports no machine with as many.
 const MOST_DEVICES: u32 = 256;
 
-/// Why the library cannot be used.
+/// Reason why the library cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    /// The loader refused it.
+    /// The loader failed.
     #[error("{} cannot be loaded: {why}", .path.display())]
     Load {
-        /// What was loaded.
+        /// Name or path of the library.
         path: PathBuf,
-        /// The loader's words.
+        /// The loader's message.
         why: String,
     },
     /// It is another library.
     #[error("{} is no NVML: it has no function nvmlInit", .0.display())]
     Foreign(PathBuf),
-    /// It does not start.
+    /// Its initialisation failed.
     #[error(transparent)]
     Init(#[from] NvmlError),
 }
 
-/// The library, started, until the process ends.
+/// The library, initialised until the process ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Nvml(&'static Loaded);
 
@@ -43,7 +43,7 @@ struct Loaded {
 /// The table of the library's functions.
 enum Library {
     Wrapped(nvml_wrapper::Nvml),
-    /// A library without `nvmlInit_v2`, without which the wrapper starts none.
+    /// A library without `nvmlInit_v2`, which the wrapper does not support.
     Bare(NvmlLib),
 }
 
@@ -58,8 +58,8 @@ impl Library {
     }
 
     fn bare(path: &Path) -> Result<Self, OpenError> {
-        // SAFETY: loading runs the library's initializers, which is what the user asked for; this process exists to
-        // run that code.
+        // SAFETY: loading runs the library's initializers, as the user has configured; this process exists to run that
+        // code.
         let library = unsafe { NvmlLib::new(path) }.map_err(|error| not_loaded(path, &error))?;
         // SAFETY: one takes nothing, the other flags.
         let started = match (library.nvmlInit.as_ref(), library.nvmlInitWithFlags.as_ref()) {
@@ -93,7 +93,8 @@ impl std::fmt::Debug for Nvml {
 }
 
 impl Nvml {
-    /// Loads `path` and starts it: `nvmlInit_v2`, else `nvmlInit`, else `nvmlInitWithFlags`. What it allocates stays until the process ends.
+    /// Loads `path` and initialises it: `nvmlInit_v2`, else `nvmlInit`, else `nvmlInitWithFlags`. Its allocations stay
+    /// until the process ends.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let library = Library::open(path)?;
         let driver_version = library.wrapper().and_then(|wrapper| wrapper.sys_driver_version().ok());
@@ -103,7 +104,7 @@ impl Nvml {
         }))))
     }
 
-    /// The library's functions; each is there or not.
+    /// The library's functions, each of which may be missing.
     pub(super) fn symbols(self) -> &'static NvmlLib {
         match &self.0.library {
             Library::Wrapped(wrapper) => wrapper.lib(),
@@ -122,9 +123,9 @@ impl Nvml {
         wrapper.is_some_and(|wrapper| wrapper.field_id_scheme() != FieldIdScheme::V12)
     }
 
-    /// Whether the third version of the process lists writes 32 bytes a process, as with drivers 535.43 to 535.86, where
-    /// all others write 24: the additional number moved to `nvmlDeviceGetRunningProcessDetailList` afterwards, without
-    /// another name for what remained (nvidia-settings, `src/nvml.h` of 530.41.03, 535.43.02 and 535.104.05).
+    /// Whether the third version of the process lists has 32 bytes per process, as with drivers 535.43 to 535.86, while
+    /// all others have 24: the additional number was moved to `nvmlDeviceGetRunningProcessDetailList` afterwards,
+    /// without a new name for the remainder (nvidia-settings, `src/nvml.h` of 530.41.03, 535.43.02 and 535.104.05).
     pub(super) fn has_wide_process_lists(self) -> bool {
         let library = self.symbols();
         library.nvmlDeviceGetConfComputeMemSizeInfo.is_ok() && library.nvmlDeviceGetRunningProcessDetailList.is_err()
@@ -142,7 +143,7 @@ impl Nvml {
         Some(format!("{}.{}", major(version), minor(version)))
     }
 
-    /// How many GPUs there are, lost ones included.
+    /// Number of GPUs, including lost ones.
     pub(crate) fn count(self) -> Result<u32, NvmlError> {
         let mut count = 0;
         // SAFETY: both write one unsigned int.
@@ -153,7 +154,7 @@ impl Nvml {
         Ok(count.min(MOST_DEVICES))
     }
 
-    /// The GPU of that index, which is NVML's order and may be another after a reboot.
+    /// The GPU of that index, which is NVML's order and may change with a reboot.
     pub(crate) fn device(self, index: u32) -> Result<Device, NvmlError> {
         let mut handle = std::ptr::null_mut();
         // SAFETY: both write one handle.

@@ -4,14 +4,14 @@
 use super::sys::{self, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t};
 use super::{Code, Device, NvmlError, OrOlder, call, missing};
 
-/// Room in the first attempt.
+/// Capacity of the first attempt.
 const USUAL: usize = 64;
-/// Most entries of one list; RM itself lists at most 950 processes (`NV2080_CTRL_GPU_GET_PIDS_MAX_COUNT`).
+/// Limit of entries of one list; RM itself lists at most 950 processes (`NV2080_CTRL_GPU_GET_PIDS_MAX_COUNT`).
 const MOST: usize = 16 * 1024;
-/// Attempts, each with more room: the list can grow while it is asked for.
+/// Number of attempts, each with more capacity: the list may grow between them.
 const ATTEMPTS: usize = 8;
 
-/// Which list.
+/// Kind of list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProcessList {
     /// Processes with a CUDA context.
@@ -26,13 +26,13 @@ pub(crate) enum ProcessList {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ListedProcess {
     pub(crate) pid: u32,
-    /// In bytes; absent where the driver does not report it.
+    /// In bytes; `None` if the driver does not report it.
     pub(crate) memory: Option<u64>,
     pub(crate) gpu_instance: Option<u32>,
     pub(crate) compute_instance: Option<u32>,
 }
 
-/// What the driver measured of one process, in percent.
+/// The driver's utilization sample of one process, in per cent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessSample {
     pub(crate) pid: u32,
@@ -42,13 +42,13 @@ pub(crate) struct ProcessSample {
     pub(crate) percent: [u32; 4],
 }
 
-/// `0xFFFFFFFF` stands for no instance (nvml.h, `nvmlProcessInfo_t`).
+/// `0xFFFFFFFF` means no instance (nvml.h, `nvmlProcessInfo_t`).
 fn instance(id: u32) -> Option<u32> {
     (id != u32::MAX).then_some(id)
 }
 
-/// All of a growing list. A call with too little room must fail with `INSUFFICIENT_SIZE`; the length that it returns is
-/// only a hint, since some libraries return none or too little.
+/// All entries of a growing list. A call with too little capacity must fail with `INSUFFICIENT_SIZE`; the length that
+/// it returns is only a hint, since some libraries return none or too little.
 fn grown<T: Copy>(
     empty: T,
     mut fill: impl FnMut(&mut u32, *mut T) -> Result<(), NvmlError>,
@@ -64,7 +64,7 @@ fn grown<T: Copy>(
                 return Ok(buffer);
             }
             Err(error) if error.code == Code::InsufficientSize && room < MOST => {
-                // Half as much again for those that start meanwhile.
+                // Half as much again for those that start in between.
                 let hint = count as usize + count as usize / 2;
                 room = hint.max(room * 2).min(MOST);
                 last = Some(error);
@@ -78,8 +78,8 @@ fn grown<T: Copy>(
     }))
 }
 
-/// The list by its functions from newest to oldest. The third and second version have one layout, but for a few drivers,
-/// where the third is not used; the first has no instances.
+/// The list, by its functions from newest to oldest. The third and second version have the same layout, except in a few
+/// drivers, with which the third is not used; the first has no instances.
 macro_rules! versions {
     ($device:expr, $v3:ident, $v2:ident, $v1:ident) => {{
         let device = $device;

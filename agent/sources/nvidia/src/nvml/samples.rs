@@ -4,7 +4,7 @@
 use super::sys::{self, nvmlSample_t};
 use super::{Code, Device, NvmlError, call};
 
-/// Most samples in one call: the driver keeps about a hundred.
+/// Limit of samples in one call: the driver keeps about a hundred.
 const MOST: u32 = 16 * 1024;
 
 impl Device {
@@ -34,7 +34,7 @@ impl Device {
         if count == 0 {
             return Ok(Vec::new());
         }
-        // Some more for those that are taken meanwhile.
+        // Some more for those that are taken in between.
         count = count.saturating_add(16).min(MOST);
         let empty = nvmlSample_t {
             timeStamp: 0,

@@ -1,8 +1,8 @@
-//! Text that C code wrote.
+//! Text written by C code.
 
 use std::ffi::c_char;
 
-/// The text in a buffer, up to its first zero; nothing where there is none. What is no UTF-8 is replaced.
+/// The text in a buffer, up to its first zero; `None` if there is none. Invalid UTF-8 is replaced.
 pub(super) fn text(buffer: &[c_char]) -> Option<String> {
     // `c_char` is signed on x86-64 and unsigned on aarch64.
     let bytes: Vec<u8> = buffer

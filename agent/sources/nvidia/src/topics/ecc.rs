@@ -21,7 +21,7 @@ const KINDS: [(&str, u32); 2] = [
     ),
 ];
 
-/// nvml.h 13.5, `nvmlMemoryLocation_t`: the name, and what it is asked as for corrected and uncorrected errors.
+/// nvml.h 13.5, `nvmlMemoryLocation_t`: number, name, and names of the queries of corrected and uncorrected errors.
 const LOCATIONS: [(u32, &str, [&str; 2]); 8] = [
     (0, "l1_cache", ["ecc_corrected_l1", "ecc_uncorrected_l1"]),
     (1, "l2_cache", ["ecc_corrected_l2", "ecc_uncorrected_l2"]),
@@ -121,7 +121,7 @@ fn pages(gpu: &mut Gpu, recorder: &mut Recorder) {
     }
 }
 
-/// What the driver wants to be done (nvml.h 13.5, `nvmlDeviceGpuRecoveryAction_t`; driver 560 and newer).
+/// Action that the driver requests (nvml.h 13.5, `nvmlDeviceGpuRecoveryAction_t`; driver 560 and newer).
 fn recovery(gpu: &mut Gpu, recorder: &mut Recorder) {
     let fields = [(
         "recovery_action",

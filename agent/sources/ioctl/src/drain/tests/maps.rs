@@ -1,11 +1,11 @@
-//! Maps as a test wants them.
+//! Maps with contents defined by a test.
 
 use super::*;
 use crate::kernel::{Event, Report, Watch};
 
 pub(super) type Between = Box<dyn FnMut(&mut Inside) + Send>;
 
-/// Maps as a test wants them; `between` happens before each reading of one.
+/// Maps with contents defined by a test; `between` runs before each reading of one.
 #[derive(Default)]
 pub(super) struct Maps {
     pub(super) inside: RefCell<Inside>,
@@ -108,7 +108,7 @@ impl Kernel for Maps {
     }
 }
 
-/// Threads that are gone.
+/// Threads that have ended.
 pub(super) struct Gone(pub(super) &'static [u32]);
 
 impl Threads for Gone {

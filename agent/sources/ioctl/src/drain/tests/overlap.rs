@@ -97,7 +97,8 @@ impl Machine {
 }
 
 proptest! {
-    /// Whatever happens between two readings of a drain, no total is ever too large or shrinks, and in the end each is right.
+    /// With any change between two readings of a drain, no total is too large or decreases, and in the end each is
+    /// right.
     ///
     /// A thread may stop between any two steps of a program for as long as a drain lasts; it moves on before the next.
     #[test]

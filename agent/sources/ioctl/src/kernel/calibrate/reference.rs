@@ -62,7 +62,7 @@ pub(in super::super) struct Reference {
     pub(super) controllers: Vec<Controller>,
 }
 
-/// Device nodes that exist on every machine, that any process may open, and whose drivers do nothing on opening.
+/// Device nodes that exist on every machine and that any process may open. Their drivers do nothing on opening.
 const NODES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/urandom"];
 /// Files on other simple file systems.
 const OTHERS: [&str; 3] = ["/proc/uptime", "/proc/self/stat", "/sys/kernel"];

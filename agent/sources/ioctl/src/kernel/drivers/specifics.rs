@@ -9,7 +9,8 @@ use crate::Device;
 /// A driver's peculiarities.
 #[derive(Debug)]
 pub(in super::super) struct Specifics {
-    /// [`agent_ebpf::Watched::arguments`] of a device whose calls' arguments the programs read; nothing for others.
+    /// [`agent_ebpf::Watched::arguments`] for a device, if the programs read the arguments of its calls; otherwise
+    /// `None`.
     pub(in super::super) arguments: fn(&Device) -> Option<u32>,
     /// The map that describes these arguments, where the programs do not know them.
     pub(in super::super) layouts: Option<Layouts>,

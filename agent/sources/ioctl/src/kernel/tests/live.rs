@@ -235,7 +235,7 @@ fn move_member(types: &mut [u8], name: &str, from: u32, to: u32) -> usize {
 #[test]
 fn a_file_of_types_that_is_no_good_is_named_once_and_calls_are_counted_without_it() {
     let _alone = ALONE.lock();
-    // As of another kernel, whose `struct task_struct` has the descriptors at another offset.
+    // Types of a different kernel: `struct task_struct` has the descriptors at another offset.
     let foreign = |types: &mut Vec<u8>| {
         let btf = Btf::read(Path::new("/sys/kernel/btf/vmlinux")).unwrap();
         let files = btf.offset("task_struct", &["files"]).unwrap();

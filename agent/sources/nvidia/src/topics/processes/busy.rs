@@ -8,15 +8,15 @@ use crate::nvml::ProcessSample;
 const FIRST: u64 = 2_000_000;
 /// A sample from further in the future than this shows that a clock was set back.
 const SKEW: u64 = 5_000_000;
-/// The longest time for which a sample speaks, in microseconds: the driver's sampling period is 1/6 to 1 s (nvml.h 13.5).
+/// Limit in microseconds of the time that a sample covers: the driver's sampling period is 1/6 to 1 s (nvml.h 13.5).
 const PERIOD: u64 = 1_000_000;
 
-/// Of one GPU, from reading to reading. The times are those of the host's CPU in microseconds.
+/// Utilization samples of one GPU, from reading to reading. The times are those of the host's CPU in microseconds.
 #[derive(Debug, Default)]
 pub(super) struct Busy {
-    /// Newest sample that was read of any process: what is asked for is newer.
+    /// Newest sample of any process: only newer ones are requested.
     seen: Option<u64>,
-    /// The same by process: samples of different processes bear different times.
+    /// The same by process: samples of different processes have different times.
     by_pid: HashMap<u32, u64>,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Share {
 }
 
 impl Busy {
-    /// From when on samples are to be asked for.
+    /// Time from which samples are requested.
     pub(super) fn since(&mut self, now: u64) -> u64 {
         if self.seen.is_some_and(|seen| seen > now + SKEW) {
             *self = Self::default();

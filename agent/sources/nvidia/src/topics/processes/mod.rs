@@ -261,7 +261,7 @@ fn uses(gpu: &mut Gpu, recorder: &mut Recorder) -> Option<BTreeMap<Place, Use>> 
     is_read.then_some(uses)
 }
 
-/// A process that is in two lists is one process, whose memory both contain.
+/// A process in two lists is one process; both lists contain its memory.
 fn note(uses: &mut BTreeMap<Place, Use>, kind: &'static str, process: ListedProcess) {
     let place = (process.pid, process.gpu_instance, process.compute_instance);
     let one: &mut Use = uses.entry(place).or_default();

@@ -65,7 +65,6 @@ pub mod optional {
     use super::{Deserialize, Deserializer, Maybe, Textual};
 
     /// Empty text where there is none.
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
     pub fn serialize<T: Textual, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&value.as_ref().map(T::show).unwrap_or_default())
     }
