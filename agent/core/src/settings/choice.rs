@@ -21,7 +21,7 @@ pub fn pick<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
     Err(format!("{text:?} is not known here; write {}", known.join(" or ")))
 }
 
-/// Implements [`Textual`] for an enum with named values.
+/// Implements [`Textual`](crate::settings::Textual) for an enum with named values.
 #[macro_export]
 macro_rules! words {
     ($type:ty, $expected:literal, $($word:literal => $value:path),+ $(,)?) => {
