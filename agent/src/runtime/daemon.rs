@@ -87,6 +87,10 @@ struct Writers {
 
 impl Writers {
     /// Starts those that the configuration switches on.
+    #[cfg_attr(
+        not(feature = "k8s-annotation"),
+        expect(clippy::unnecessary_wraps, reason = "only the annotation can be refused")
+    )]
     fn start(config: &Config, started: &Started) -> Result<Self, DaemonError> {
         let mut writers = Self {
             tasks: JoinSet::new(),
