@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 type Search = dyn Fn(Level) -> Vec<Finding> + Send + Sync;
 
-/// Findings on missing accelerators, kept for [`INTERVAL`].
+/// Findings on missing accelerators, kept for its interval.
 pub struct Explain {
     search: Box<Search>,
     last: Mutex<Option<Last>>,

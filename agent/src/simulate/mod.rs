@@ -48,7 +48,7 @@ pub fn demo_settings(demo: &Demo) -> Vec<String> {
     ]
 }
 
-/// Waits until the demonstration's first files are there, or for [`FIRST_FILES`].
+/// Waits until the demonstration's first files are there, ten seconds at most.
 pub fn wait_for_files(demo: &Demo) {
     let until = Instant::now() + FIRST_FILES;
     while !demo.has_written() && Instant::now() < until {
