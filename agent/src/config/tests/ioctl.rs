@@ -41,10 +41,7 @@ fn a_wrong_device_is_named_and_what_was_meant_is_told() {
             "/dev/x=halio",
             "\"/dev/x=halio\": there is no family \"halio\"; did you mean hailo?",
         ),
-        (
-            "/dev/x=qqqqqq",
-            "there is no family \"qqqqqq\"; write one of hailo, ",
-        ),
+        ("/dev/x=qqqqqq", "there is no family \"qqqqqq\"; write one of hailo, "),
         ("/dev/x=", "no family after \"=\""),
         ("/dev/x=hailo@", "nothing after \"@\""),
         ("/dev/x=hailo@new", "\"new\" is no version of Hailo's driver"),
