@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use accelscope_core::settings::{Check, Problem, Severity};
+use accelscope_core::settings::{Check, Problem, Severity, not_absolute, out_of_range};
 use accelscope_core::source::{Descriptor, Sources};
 use http::{HeaderName, HeaderValue};
 
@@ -117,29 +117,14 @@ impl Validation<'_> {
     }
 
     fn between(&mut self, at: &[&str], value: Duration, least: Duration, most: Duration) {
-        if value < least || value > most {
-            let shown = humantime::format_duration;
-            self.error(
-                at,
-                format!(
-                    "{} is out of range; write {} to {}",
-                    shown(value),
-                    shown(least),
-                    shown(most)
-                ),
-            );
+        if let Some(problem) = out_of_range(value, least, most) {
+            self.error(at, problem);
         }
     }
 
     fn absolute(&mut self, at: &[&str], value: &Path) {
-        if !value.is_absolute() {
-            self.error(
-                at,
-                format!(
-                    "{:?} is not an absolute path; begin it with /",
-                    value.display().to_string()
-                ),
-            );
+        if let Some(problem) = not_absolute(value) {
+            self.error(at, problem);
         }
     }
 

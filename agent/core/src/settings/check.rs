@@ -59,29 +59,38 @@ impl Check {
 
     /// Reports a duration out of range; the bounds are valid.
     pub fn between(&mut self, key: &'static str, value: Duration, least: Duration, most: Duration) {
-        if value < least || value > most {
-            let show = humantime::format_duration;
-            self.error(
-                key,
-                format!(
-                    "{} is out of range; write {} to {}",
-                    show(value),
-                    show(least),
-                    show(most)
-                ),
-            );
+        if let Some(problem) = out_of_range(value, least, most) {
+            self.error(key, problem);
         }
     }
 
     /// Reports a relative path.
     pub fn absolute(&mut self, key: &'static str, value: &Path) {
-        if !value.is_absolute() {
-            let shown = value.display().to_string();
-            self.error(key, format!("{shown:?} is not an absolute path; begin it with /"));
+        if let Some(problem) = not_absolute(value) {
+            self.error(key, problem);
         }
     }
 
     fn push(&mut self, severity: Severity, key: &'static str, problem: String) {
         self.problems.push(Problem { severity, key, problem });
     }
+}
+
+/// The problem with a duration outside these bounds, which are included.
+pub fn out_of_range(value: Duration, least: Duration, most: Duration) -> Option<String> {
+    let show = humantime::format_duration;
+    (value < least || value > most).then(|| {
+        format!(
+            "{} is out of range; write {} to {}",
+            show(value),
+            show(least),
+            show(most)
+        )
+    })
+}
+
+/// The problem with a relative path.
+pub fn not_absolute(path: &Path) -> Option<String> {
+    let shown = path.display().to_string();
+    (!path.is_absolute()).then(|| format!("{shown:?} is not an absolute path; begin it with /"))
 }

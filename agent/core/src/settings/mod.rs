@@ -11,7 +11,7 @@ mod nearest;
 pub mod textual;
 
 pub use any::{AnySettings, Deserialize, Settings, SettingsType};
-pub use check::{Check, Problem, Severity};
+pub use check::{Check, Problem, Severity, not_absolute, out_of_range};
 pub use choice::{Enabled, pick};
 pub use documentation::{Documented, KeyDocumentation, SectionDocumentation};
 pub use nearest::nearest;

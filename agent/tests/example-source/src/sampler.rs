@@ -1,7 +1,7 @@
 //! The agent's side: starts the worker where there is a driver.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::hw;
@@ -44,10 +44,6 @@ impl Sampler for AcmeSampler {
         self.worker
             .as_ref()
             .map_or_else(|_| descriptor(self.period), Sampler::descriptor)
-    }
-
-    fn wait(&mut self, until: Instant) {
-        std::thread::sleep(until.saturating_duration_since(Instant::now()));
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
