@@ -88,7 +88,7 @@ fn errors(gpu: &mut Gpu, recorder: &mut Recorder) {
 }
 
 fn rows(gpu: &mut Gpu, recorder: &mut Recorder) {
-    let Some([corrected, uncorrected, pending, failed]) = gpu.ask("remapped_rows", recorder, Device::remapped_rows)
+    let Some((corrected, uncorrected, pending, failed)) = gpu.ask("remapped_rows", recorder, Device::remapped_rows)
     else {
         return;
     };
