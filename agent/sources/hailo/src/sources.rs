@@ -19,7 +19,7 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::ProcessKey;
 
-/// Shortest time between two reads of events: a file is decoded at most that often.
+/// Least time from an event to its read: a write causes several, and a file is decoded at most that often.
 const REST: Duration = Duration::from_millis(50);
 /// Time before another attempt to create an inotify instance.
 const WATCH_AGAIN: Duration = Duration::from_mins(1);
@@ -38,7 +38,6 @@ pub(super) struct Sources {
     configured: Option<Monitored>,
     namespaces: BTreeMap<View, Monitored>,
     discovery: Discovery,
-    drained_at: Option<Instant>,
     warned: Warned,
 }
 
@@ -207,7 +206,6 @@ impl Sources {
     }
 
     fn drain(&mut self, dir: &Path) {
-        self.drained_at = Some(Instant::now());
         let Some(watch) = &mut self.watch else { return };
         let name = dir.file_name();
         let wanted = |from: &WatchDescriptor, new: &OsStr| self.parent.as_ref() != Some(from) || Some(new) == name;
@@ -219,12 +217,19 @@ impl Sources {
         }
     }
 
-    /// Blocks until a monitor file or its directory changes, at most until `until`.
-    pub(super) fn wait(&mut self, dir: &Path, until: Instant) {
+    /// How long changes may be collected without missing a write: half of the shortest interval between two.
+    fn longest_rest(&self, now: Instant) -> Duration {
+        let files = self.all().flat_map(|monitored| monitored.files.fresh(None, now));
+        let shortest = files.map(|(_, file)| file.shortest_interval()).min();
+        shortest.unwrap_or_default() / 2
+    }
+
+    /// Blocks until a monitor file or its directory changes, at most until `until`. Nothing is emitted before `soonest`:
+    /// until then the changes of several files are collected.
+    pub(super) fn wait(&mut self, dir: &Path, until: Instant, soonest: Option<Instant>) {
         let sleep = |until: Instant| std::thread::sleep(until.saturating_duration_since(Instant::now()));
         let until = self.all().filter_map(Monitored::due).fold(until, Instant::min);
         loop {
-            sleep(self.drained_at.map_or(until, |last| (last + REST).min(until)));
             let Some(watch) = &self.watch else {
                 return sleep(until);
             };
@@ -232,6 +237,9 @@ impl Sources {
                 tracing::debug!(%error, "cannot wait for events");
                 return sleep(until);
             }
+            let now = Instant::now();
+            let rest = soonest.map_or(now, |soonest| soonest.min(now + self.longest_rest(now)));
+            sleep(rest.max(now + REST).min(until));
             self.drain(dir);
             if Instant::now() >= until || self.watch.as_ref().is_none_or(|watch| !watch.events.is_empty()) {
                 return;

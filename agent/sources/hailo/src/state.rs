@@ -159,6 +159,11 @@ impl File {
         Some(latest.age_when_read + now.saturating_duration_since(latest.read_at))
     }
 
+    /// Shortest of the last write intervals; zero where none is known.
+    pub(super) fn shortest_interval(&self) -> Duration {
+        self.intervals.iter().min().copied().unwrap_or_default()
+    }
+
     /// Age from which its values are not shown.
     pub(super) fn max_age(&self, configured: Option<Duration>) -> Duration {
         configured.unwrap_or_else(|| {
