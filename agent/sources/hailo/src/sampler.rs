@@ -10,7 +10,7 @@ use opentelemetry::metrics::Counter;
 use super::device::Device;
 use super::owner::Search;
 use super::owners::Owners;
-use super::points::{Live, Points};
+use super::points::Points;
 use super::settings::{NAME, Settings};
 use super::skipped::Skipped;
 use super::sources::Sources;
@@ -188,8 +188,7 @@ impl Sampler {
                 self.count_ambiguous
                     .add(1, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
             }
-            let process = file.owner.process();
-            live.push(Live { file, process });
+            live.push(file);
         }
         let points = self.points.build(&self.devices, live, now.wall);
         self.nothing = points.is_empty();
