@@ -340,6 +340,21 @@ mod tests {
     }
 
     #[test]
+    fn the_shortest_interval_is_that_of_the_last_writes() {
+        let mut writer = Writer::new();
+        writer.write(0, 0, Some(30.0));
+        assert_eq!(writer.file.shortest_interval(), Duration::ZERO, "unknown");
+        for write in [100, 1100, 1300, 2300] {
+            writer.write(write, write, Some(30.0));
+        }
+        assert_eq!(writer.file.shortest_interval(), Duration::from_millis(200));
+        for write in [3300, 4300, 5300] {
+            writer.write(write, write, Some(30.0));
+        }
+        assert_eq!(writer.file.shortest_interval(), Duration::from_secs(1));
+    }
+
+    #[test]
     fn an_empty_write_keeps_the_last_values_until_their_age_limit() {
         let mut writer = Writer::new();
         writer.write(0, 0, Some(30.0));
