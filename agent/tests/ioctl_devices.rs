@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Level;
-use accelscope_ioctl::{Device, Devices, Extra, Families, Family, Settings, explain_devices};
+use accelscope_ioctl::{Device, Devices, Extra, Families, Family, Hooks, Settings, explain_devices};
 use inotify::{EventMask, Inotify, WatchMask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -33,7 +33,7 @@ fn settings() -> Settings {
     Settings {
         families: families(),
         extra: Vec::new(),
-        hooks: None,
+        hooks: Hooks::Auto,
         btf: None,
         period: Duration::from_secs(1),
         per_process: false,

@@ -52,10 +52,7 @@ impl Configuration {
         });
         Settings {
             extra: extra.collect(),
-            hooks: match &self.hooks {
-                Hooks::Auto => None,
-                Hooks::Only(kinds) => Some(kinds.clone()),
-            },
+            hooks: self.hooks.clone(),
             btf: self.btf.clone(),
             period: self.period,
             per_process: context.per_process,

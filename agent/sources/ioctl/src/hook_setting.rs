@@ -33,6 +33,15 @@ fn hook(word: &str) -> Result<HookKind, String> {
 }
 
 impl Hooks {
+    /// The kinds that may be used, the best first; raw tracepoints only if they are named.
+    pub(super) fn allowed(&self) -> Vec<HookKind> {
+        let is_allowed = |kind: &HookKind| match self {
+            Self::Auto => *kind != HookKind::RawTracepoint,
+            Self::Only(kinds) => kinds.contains(kind),
+        };
+        HookKind::ALL.into_iter().filter(is_allowed).collect()
+    }
+
     fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let words: Vec<&str> = words
             .into_iter()

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use super::extra::Extra;
 use super::families::Families;
-use crate::HookKind;
+use super::hook_setting::Hooks;
 
 /// The sampler's settings, resolved from its [`Configuration`](super::Configuration) against the sources that are built in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The families of devices to watch.
     pub families: Families,
     /// Nodes to watch in addition to those that are found.
     pub extra: Vec<Extra>,
-    /// Hooks that may be used; the best one that the kernel allows if absent.
-    pub hooks: Option<Vec<HookKind>>,
+    /// Hooks that may be used.
+    pub hooks: Hooks,
     /// A file with the kernel's BTF, as a path of this process.
     pub btf: Option<PathBuf>,
     /// Time between two readings while calls are made.

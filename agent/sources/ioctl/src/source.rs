@@ -10,7 +10,7 @@ use accelscope_core::table::Section;
 
 use super::catalogue;
 use super::kernel::explain_hooks;
-use super::{Configuration, Sampler, explain_devices, families, open, table};
+use super::{Configuration, Sampler, explain_devices, families, table};
 
 /// How long a single reading (`--once`) watches for calls.
 const WINDOW: Duration = Duration::from_secs(2);
@@ -29,15 +29,12 @@ impl Source for Ioctl {
     const DEVICES: &'static [&'static DeviceFamily] = families::OWN;
 
     fn build(configuration: &Configuration, context: &Context) -> Box<dyn sampler::Sampler> {
-        let settings = configuration.resolve(context);
-        let open = open(&settings, &context.roots);
         Box::new(Sampler::new(
-            settings,
+            configuration.resolve(context),
             context.roots.clone(),
             context.node_name.clone(),
             context.cgroups.clone(),
             context.once.then_some(WINDOW),
-            open,
         ))
     }
 

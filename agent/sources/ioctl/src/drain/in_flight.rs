@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent_ebpf::Slot;
 
-use crate::kernel::Kernel;
+use crate::kernel::Counts;
 
 /// Age from which a call's thread is checked: a thread that was killed leaves its slot behind.
 const CHECK_AFTER: Duration = Duration::from_secs(5);
@@ -40,12 +40,12 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn read(&mut self, kernel: &mut dyn Kernel, threads: &dyn Threads) {
-        let clock = kernel.now();
+    pub(super) fn read(&mut self, counts: &mut dyn Counts, threads: &dyn Threads) {
+        let clock = counts.now();
         let nanos = u64::try_from(clock.as_nanos()).unwrap_or(u64::MAX);
         let mut slots: Vec<Slot> = Vec::new();
         // While a slot is being filled, `began` is 0 and the other fields are those of an earlier call.
-        kernel.slots(&mut |slot| slots.extend((slot.began != 0).then_some(*slot)));
+        counts.slots(&mut |slot| slots.extend((slot.began != 0).then_some(*slot)));
         let drained = std::mem::replace(&mut self.drained, nanos);
         self.calls.clear();
         self.old.clear();
@@ -59,7 +59,7 @@ impl InFlight {
                 orphan = !threads.exists((slot.owner >> 32) as u32, slot.owner as u32);
                 self.orphaned += u64::from(orphan);
                 if orphan {
-                    kernel.release(&slot);
+                    counts.release(&slot);
                 }
             }
             if orphan {

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::interface::{Kernel, Watch};
-use super::live::{LiveKernel, Options};
+use super::interface::Watch;
+use super::live::LiveKernel;
 use super::report::{Driver, Report};
 use crate::HookKind;
 use crate::sampler::NAME;
@@ -25,7 +25,7 @@ pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     if watches.is_empty() {
         return Vec::new();
     }
-    let mut live = LiveKernel::new(roots.clone(), Options::new(settings));
+    let mut live = LiveKernel::new(roots.clone(), settings.clone());
     live.watch(&watches);
     findings(live.report(), live.memory())
 }

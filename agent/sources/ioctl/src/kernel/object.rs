@@ -170,9 +170,8 @@ fn definition(name: &str, map: &Map, records: u32, machine: Machine) -> Map {
         "QUOTA" => records / 4,
         // The kernel takes powers of two of whole pages.
         "EVENTS" => given.max(machine.page).next_power_of_two(),
-        _ => drivers::layouts()
-            .find(|layouts| layouts.map == name)
-            .map_or(given, |layouts| layouts.entries),
+        "HAILO" => drivers::LAYOUTS,
+        _ => given,
     };
     let mappable = if name.starts_with(GLOBAL) { BPF_F_MMAPABLE } else { 0 };
     Map::new_from_params(
@@ -223,11 +222,8 @@ mod tests {
         let object = Object::parse(agent_ebpf::OBJECT).unwrap();
         for name in [
             "INDEX", "RECORDS", "IDENTS", "FREE", "QUOTA", "SLOTS", "OVERFLOW", "ERRORS", "CHANNELS", "WATCHED",
-            "EVENTS", "COUNTERS", "PEEK",
-        ]
-        .into_iter()
-        .chain(drivers::layouts().map(|layouts| layouts.map))
-        {
+            "EVENTS", "COUNTERS", "HAILO", "PEEK",
+        ] {
             assert!(object.maps.keys().any(|there| plain(there) == name), "{name}");
         }
     }

@@ -53,15 +53,7 @@ pub(super) struct Selection<'a> {
 }
 
 impl<H: Hooks> HookSelector<H> {
-    /// `forced` is the list of `ioctl.hooks`; raw tracepoints are used only if named there.
-    pub(super) fn new(hooks: H, forced: Option<&[HookKind]>, resolvable: Resolvable) -> Self {
-        let allowed = HookKind::ALL
-            .into_iter()
-            .filter(|hook| match forced {
-                Some(forced) => forced.contains(hook),
-                None => *hook != HookKind::RawTracepoint,
-            })
-            .collect();
+    pub(super) fn new(hooks: H, allowed: Vec<HookKind>, resolvable: Resolvable) -> Self {
         Self {
             hooks,
             allowed,
