@@ -68,11 +68,10 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     collector.collect();
     let (undelivered, ()) = tokio::join!(exporter.flush(Instant::now() + SHUTDOWN), writers.stop());
     for state in undelivered {
-        let error = state.last_error.as_ref().map(|(_, message)| message.as_str());
         tracing::warn!(
             destination = state.name,
             points = state.waiting.points,
-            error = error.unwrap_or("no answer in time"),
+            error = state.last_error.as_deref().unwrap_or("no answer in time"),
             "stopped with points that the destination did not take; they are lost",
         );
     }
