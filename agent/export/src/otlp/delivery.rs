@@ -35,66 +35,55 @@ pub struct DestinationState {
 
 /// The queue with its counts.
 pub(super) struct Delivery {
-    queue: Queue,
-    metrics: Metrics,
-    totals: Totals,
-    in_flight: Usage,
-    pub(super) last_error: Option<String>,
-    blocked: Option<&'static str>,
+    pub(super) queue: Queue,
+    pub(super) metrics: Metrics,
+    pub(super) state: DestinationState,
 }
 
 impl Delivery {
     pub(super) fn new(destination: &Destination) -> Self {
-        let limit = destination.queue_bytes;
         Self {
-            queue: Queue::new(limit),
-            metrics: Metrics::new(&destination.name, limit),
-            totals: Totals::default(),
-            in_flight: Usage::default(),
-            last_error: None,
-            blocked: None,
+            queue: Queue::new(destination.queue_bytes),
+            metrics: Metrics::new(&destination.name, destination.queue_bytes),
+            state: DestinationState {
+                name: destination.name.clone(),
+                waiting: Usage::default(),
+                totals: Totals::default(),
+                last_error: None,
+                blocked: None,
+            },
         }
     }
 
     /// Queues the records; returns the number of points that were dropped for it.
     pub(super) fn push(&mut self, records: &[Record]) -> u64 {
-        let before = self.totals.dropped;
+        let before = self.state.totals.dropped;
         for record in records {
-            self.totals.queued += record.points;
+            self.state.totals.queued += record.points;
             self.metrics.queued(record.points);
             let lost = self.queue.push(record.clone());
             self.count_lost(lost);
         }
         self.show_usage();
-        self.totals.dropped - before
+        self.state.totals.dropped - before
     }
 
-    /// Puts the oldest records in flight.
-    pub(super) fn take(&mut self, max_bytes: u64, max_records: usize) -> Vec<Record> {
-        let taken = self.queue.take(max_bytes, max_records);
-        self.in_flight = Usage {
-            records: taken.len(),
-            points: taken.iter().map(|record| record.points).sum(),
-            bytes: taken.iter().map(Record::size).sum(),
-        };
-        taken
-    }
-
-    /// The records in flight arrived, except `rejected` of their points.
-    pub(super) fn sent(&mut self, rejected: u64) {
-        let rejected = rejected.min(self.in_flight.points);
-        let sent = self.in_flight.points - rejected;
-        self.totals.sent += sent;
-        self.metrics.sent(sent, self.in_flight.bytes);
+    /// The records in flight, `batch`, arrived, except `rejected` of their points.
+    pub(super) fn sent(&mut self, batch: &[Record], rejected: u64) {
+        let points = points(batch);
+        let rejected = rejected.min(points);
+        self.state.totals.sent += points - rejected;
+        self.metrics
+            .sent(points - rejected, batch.iter().map(Record::size).sum());
         if rejected > 0 {
             self.drop_points(rejected, "partial_success");
         }
         self.acknowledge();
     }
 
-    /// The records in flight will never be accepted; returns the number of their points.
-    pub(super) fn refused(&mut self, reason: &'static str) -> u64 {
-        let points = self.in_flight.points;
+    /// The records in flight, `batch`, will never be accepted; returns the number of their points.
+    pub(super) fn refused(&mut self, batch: &[Record], reason: &'static str) -> u64 {
+        let points = points(batch);
         self.drop_points(points, reason);
         self.acknowledge();
         points
@@ -102,7 +91,6 @@ impl Delivery {
 
     fn acknowledge(&mut self) {
         self.queue.acknowledge();
-        self.in_flight = Usage::default();
         self.show_usage();
     }
 
@@ -110,7 +98,6 @@ impl Delivery {
     pub(super) fn release(&mut self) {
         let lost = self.queue.release();
         self.count_lost(lost);
-        self.in_flight = Usage::default();
         self.show_usage();
     }
 
@@ -121,47 +108,30 @@ impl Delivery {
     }
 
     fn drop_points(&mut self, points: u64, reason: &'static str) {
-        self.totals.dropped += points;
+        self.state.totals.dropped += points;
         self.metrics.dropped(points, reason);
     }
 
     fn show_usage(&mut self) {
-        self.metrics.waiting(self.queue.usage());
+        let before = std::mem::replace(&mut self.state.waiting, self.queue.usage());
+        self.metrics.waiting(before, self.state.waiting);
     }
 
     /// Sets the reason for which the destination refuses everything, or that it no longer does.
     pub(super) fn block(&mut self, reason: Option<&'static str>) {
-        if self.blocked == reason {
+        let before = std::mem::replace(&mut self.state.blocked, reason);
+        if before == reason {
             return;
         }
-        if let Some(old) = self.blocked {
+        if let Some(old) = before {
             self.metrics.blocked(old, false);
         }
         if let Some(new) = reason {
             self.metrics.blocked(new, true);
         }
-        self.blocked = reason;
     }
+}
 
-    pub(super) fn is_blocked(&self) -> bool {
-        self.blocked.is_some()
-    }
-
-    pub(super) fn usage(&self) -> Usage {
-        self.queue.usage()
-    }
-
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    pub(super) fn state(&self, destination: &Destination) -> DestinationState {
-        DestinationState {
-            name: destination.name.clone(),
-            waiting: self.queue.usage(),
-            totals: self.totals,
-            last_error: self.last_error.clone(),
-            blocked: self.blocked,
-        }
-    }
+fn points(batch: &[Record]) -> u64 {
+    batch.iter().map(|record| record.points).sum()
 }

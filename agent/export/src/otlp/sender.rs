@@ -78,7 +78,7 @@ impl Sender {
     }
 
     pub(super) fn state(&self) -> DestinationState {
-        self.delivery().state(&self.destination)
+        self.delivery().state.clone()
     }
 
     /// Sends until dropped.
@@ -111,16 +111,16 @@ impl Sender {
 
     fn take(&self, state: &mut RequestState) -> Vec<Record> {
         let mut delivery = self.delivery();
-        if delivery.usage().records == 0 {
+        if delivery.state.waiting.records == 0 {
             state.pieces.clear();
         }
         // One record suffices to find out whether the destination still refuses everything.
-        let max_records = if delivery.is_blocked() {
+        let max_records = if delivery.state.blocked.is_some() {
             1
         } else {
             state.pieces.pop().unwrap_or(usize::MAX)
         };
-        delivery.take(MAX_REQUEST_BYTES, max_records)
+        delivery.queue.take(MAX_REQUEST_BYTES, max_records)
     }
 
     async fn attempt(&self, state: &mut RequestState, batch: &[Record]) -> Answer {
@@ -152,7 +152,7 @@ impl Sender {
         let Answer { verdict, message, .. } = answer;
         let mut delivery = self.delivery();
         if !matches!(verdict, Verdict::Accepted { .. }) {
-            delivery.last_error = Some(message.clone());
+            delivery.state.last_error = Some(message.clone());
         }
         if !matches!(verdict, Verdict::Hold { .. }) {
             delivery.block(None);
@@ -160,40 +160,40 @@ impl Sender {
         match verdict {
             Verdict::Accepted { rejected } => {
                 delivery
-                    .metrics()
+                    .metrics
                     .request(if rejected > 0 { "partial" } else { "accepted" }, took);
-                delivery.sent(rejected);
+                delivery.sent(batch, rejected);
                 state.backoff.reset();
                 self.log_accepted(rejected, &message);
                 None
             }
             Verdict::Retry { retry_after } => {
-                delivery.metrics().request("retry", took);
+                delivery.metrics.request("retry", took);
                 delivery.release();
                 state.pieces.push(batch.len());
                 let remedy = classify::remedy_of_retry(&message);
-                self.log_failed("retry", delivery.usage().points, &message, remedy);
+                self.log_failed("retry", delivery.state.waiting.points, &message, remedy);
                 let wait = state.backoff.next(retry_after);
                 Some(self.flush_wait(retry_after).unwrap_or(wait))
             }
             Verdict::Hold { reason, remedy } => {
-                delivery.metrics().request("refused", took);
+                delivery.metrics.request("refused", took);
                 delivery.block(Some(reason));
                 delivery.release();
                 // The next client reads headers and certificates again.
                 state.client = None;
-                self.log_failed(reason, delivery.usage().points, &message, remedy);
+                self.log_failed(reason, delivery.state.waiting.points, &message, remedy);
                 self.end_flush();
                 Some(self.policy.probe())
             }
             Verdict::Drop { reason, split } => {
-                delivery.metrics().request("rejected", took);
+                delivery.metrics.request("rejected", took);
                 if split && batch.len() > 1 {
                     delivery.release();
                     let half = batch.len() / 2;
                     state.pieces.extend([batch.len() - half, half]);
                 } else {
-                    let points = delivery.refused(reason);
+                    let points = delivery.refused(batch, reason);
                     self.log_dropped(reason, points, &message);
                 }
                 None
@@ -233,7 +233,7 @@ impl Sender {
     /// at `deadline`.
     pub(super) async fn flush(&self, deadline: Instant) {
         self.flush.send_replace(Some(deadline));
-        if self.delivery().usage().records > 0 {
+        if self.delivery().state.waiting.records > 0 {
             let mut flush = self.flush.subscribe();
             // At the deadline the caller reads the rest from the state.
             timeout_at(deadline, flush.wait_for(Option::is_none)).await.ok();
