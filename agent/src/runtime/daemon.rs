@@ -129,7 +129,7 @@ impl Writers {
 fn annotation(config: &Config, started: &Started) -> Result<NodeAnnotation, node_annotation::SettingsError> {
     let node = started.registry.resource().get("k8s.node.name");
     let node = node_annotation::NodeName::new(node.map(ToString::to_string).unwrap_or_default())?;
-    let settings = node_annotation::Settings::in_cluster(node, config.compat.k8s_monitor.interval);
+    let settings = node_annotation::Settings::in_cluster(node, config.compat.k8s_monitor.interval)?;
     NodeAnnotation::new(&settings, started.registry.clone())
 }
 
