@@ -46,7 +46,7 @@ fn pipeline(observer: Option<Observer>) -> (Pipeline, Arc<SeriesRegistry>, Arc<S
         instruments: &[],
         extensions: &[],
     });
-    let pipeline = Pipeline::new(registry.clone(), attribution);
+    let pipeline = Pipeline::new(registry.clone(), attribution, Vec::new());
     (pipeline, registry, status)
 }
 
