@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::metric::MetricsSource;
 use accelscope_core::metric::{Attributes, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value};
-use accelscope_export::node_annotation::{ApiServer, KEY, NodeAnnotation, NodeName, Settings};
+use accelscope_export::node_annotation::{KEY, NodeAnnotation, NodeName, Settings};
 use accelscope_export::otlp::RetryPolicy;
 use free_port::free_address;
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -20,6 +20,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use kube::Config;
 use serde_json::Value as Json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -173,15 +174,14 @@ const MILLISECONDS: fn(u64) -> Duration = Duration::from_millis;
 
 fn settings(address: SocketAddr) -> Settings {
     Settings {
-        server: ApiServer::At {
-            url: format!("http://{address}"),
-            ca_file: None,
-            token_file: None,
-        },
         deadline: MILLISECONDS(300),
         retry: RetryPolicy::new(MILLISECONDS(20), MILLISECONDS(100), MILLISECONDS(200)).unwrap(),
-        ..Settings::in_cluster(NodeName::new("node-1").unwrap(), MILLISECONDS(50))
+        ..Settings::new(NodeName::new("node-1").unwrap(), api(address), MILLISECONDS(50))
     }
+}
+
+fn api(address: SocketAddr) -> Config {
+    Config::new(format!("http://{address}").parse().unwrap())
 }
 
 /// A running writer, and the means to end it.
@@ -221,11 +221,7 @@ async fn changes_are_merged_into_the_node_at_most_once_an_interval_and_removed_a
     std::fs::write(token.path(), "the-token").unwrap();
     let mut settings = settings(server.address);
     settings.interval = MILLISECONDS(200);
-    settings.server = ApiServer::At {
-        url: format!("http://{}", server.address),
-        ca_file: None,
-        token_file: Some(token.path().to_owned()),
-    };
+    settings.api.auth_info.token_file = Some(token.path().to_str().unwrap().to_owned());
     let running = Running::start(&settings);
     server.requests(4).await;
     running.end().await;
@@ -294,11 +290,7 @@ async fn a_stop_while_the_server_hangs_takes_less_than_three_seconds_and_still_r
     assert_eq!(server.values()[1..], [Json::Null]);
 
     let never = Server::start([Answer::Never]).await;
-    settings.server = ApiServer::At {
-        url: format!("http://{}", never.address),
-        ca_file: None,
-        token_file: None,
-    };
+    settings.api = api(never.address);
     let running = Running::start(&settings);
     never.requests(1).await;
     let took = running.end().await;
@@ -360,7 +352,7 @@ async fn a_stop_without_a_server_ends_in_time() {
 #[tokio::test]
 async fn outside_a_cluster_the_error_names_the_remedy() {
     let settings = Settings::in_cluster(NodeName::new("node-1").unwrap(), MILLISECONDS(50));
-    let Err(error) = NodeAnnotation::new(&settings, Arc::new(Chip::default())) else {
+    let Err(error) = settings else {
         panic!("this test runs in a pod, or made a client of nothing")
     };
     assert!(error.to_string().contains("k8s-monitor-annotation"), "{error}");

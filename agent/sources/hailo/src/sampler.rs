@@ -15,11 +15,10 @@ use super::settings::{NAME, Settings};
 use super::skipped::Skipped;
 use super::sources::Sources;
 use super::{device, explain, monitored};
-use crate::catalogue as hailo;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Moment;
-use accelscope_core::metric::catalogue::{agent, hw};
-use accelscope_core::metric::{Batch, Instrument, Part, key};
+use accelscope_core::metric::catalogue::agent;
+use accelscope_core::metric::{Batch, Part, key};
 use accelscope_core::sampler::{self, Descriptor, Outcome};
 use accelscope_core::telemetry;
 
@@ -31,20 +30,6 @@ const DEVICES: Duration = Duration::from_secs(5);
 const REPEAT: Duration = Duration::from_secs(5);
 /// How often the first run waits for files that may still be being written.
 const ATTEMPTS: u32 = 4;
-
-static INSTRUMENTS: [&Instrument; 11] = [
-    &hailo::DEVICE_INFO,
-    &hailo::MONITOR_ACTIVE,
-    &hailo::PROCESS_UTILIZATION,
-    &hailo::NETWORK_UTILIZATION,
-    &hailo::NETWORK_FRAME_RATE,
-    &hailo::NETWORK_FRAMES,
-    &hailo::STREAM_QUEUE_DEPTH,
-    &hailo::STREAM_QUEUE_DEPTH_MIN,
-    &hailo::STREAM_QUEUE_DEPTH_MAX,
-    &hailo::STREAM_QUEUE_CAPACITY,
-    &hw::NPU_UTILIZATION,
-];
 
 /// The sampler `hailo`.
 #[derive(Debug)]
@@ -205,8 +190,6 @@ impl sampler::Sampler for Sampler {
             name: NAME,
             period: PERIOD,
             deadline: Duration::from_secs(2),
-            instruments: &INSTRUMENTS,
-            extensions: &[],
         }
     }
 

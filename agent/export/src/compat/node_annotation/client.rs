@@ -23,8 +23,8 @@ const MAX_MESSAGE: usize = 512;
 /// Writes one annotation of one node.
 pub(super) struct NodeClient {
     client: Client,
-    node: NodeName,
-    deadline: Duration,
+    pub(super) node: NodeName,
+    pub(super) deadline: Duration,
 }
 
 /// A request without success.
@@ -51,7 +51,7 @@ pub(super) enum Failure {
 impl NodeClient {
     /// Must be called in a Tokio runtime, where the client keeps its connection in a task.
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let config = settings.config()?;
+        let config = settings.api.clone();
         let unusable = |error| SettingsError::Client(Box::new(error));
         let connections = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .build(config.rustls_https_connector().map_err(unusable)?);
@@ -60,20 +60,14 @@ impl NodeClient {
             .layer(config.base_uri_layer())
             .option_layer(config.auth_layer().map_err(unusable)?)
             .map_err(BoxError::from)
+            // The body of the OTLP clients, so that the program has one HTTP client.
+            .map_request(|request: Request<Body>| request.map(tonic::body::Body::new))
             .service(connections);
         Ok(Self {
             client: Client::new(service, config.default_namespace),
             node: settings.node.clone(),
             deadline: settings.deadline,
         })
-    }
-
-    pub(super) const fn node(&self) -> &NodeName {
-        &self.node
-    }
-
-    pub(super) const fn deadline(&self) -> Duration {
-        self.deadline
     }
 
     /// Sets or removes the annotation by a merge patch, which requires the permission to patch and no other.
@@ -157,40 +151,40 @@ impl Failure {
         }
     }
 
-    /// Kind of the failure, for the rate limit of the log and for the remedy.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::Refused { status, .. } => match *status {
-                StatusCode::UNAUTHORIZED => "unauthorized",
-                StatusCode::FORBIDDEN if self.is_by_policy() => "policy",
-                StatusCode::FORBIDDEN => "forbidden",
-                StatusCode::NOT_FOUND => "no such node",
-                _ => "refused",
-            },
-            other => other.outcome(),
-        }
-    }
-
-    fn is_by_policy(&self) -> bool {
-        matches!(self, Self::Refused { message, .. } if message.contains("ValidatingAdmissionPolicy"))
-    }
-
-    /// The remedy, for the log.
-    pub(super) fn remedy(&self) -> String {
-        match self.kind() {
-            "unauthorized" => format!(
-                "the ServiceAccount's token is not accepted: see that {MANIFESTS} is applied and restart the pod; if it \
-                 stays so, the API server does not know the token's issuer or audience"
+    /// Kind of the failure, for the rate limit of the log, and the remedy.
+    pub(super) fn explain(&self) -> (&'static str, String) {
+        let Self::Refused { status, message } = self else {
+            let remedy = "it is repeated; see the API server and the network policy between it and this node";
+            return (self.outcome(), remedy.to_owned());
+        };
+        match *status {
+            StatusCode::UNAUTHORIZED => (
+                "unauthorized",
+                format!(
+                    "the ServiceAccount's token is not accepted: see that {MANIFESTS} is applied and restart the pod; if \
+                     it stays so, the API server does not know the token's issuer or audience"
+                ),
             ),
-            "policy" => format!(
-                "the admission policy of {MANIFESTS} lets an agent change this annotation of its own node only: see \
-                 that NODE_NAME is the field spec.nodeName, and that the token carries the node's name (Kubernetes 1.30 \
-                 and newer put it in)"
+            StatusCode::FORBIDDEN if message.contains("ValidatingAdmissionPolicy") => (
+                "policy",
+                format!(
+                    "the admission policy of {MANIFESTS} lets an agent change this annotation of its own node only: see \
+                     that NODE_NAME is the field spec.nodeName, and that the token carries the node's name (Kubernetes \
+                     1.30 and newer put it in)"
+                ),
             ),
-            "forbidden" => format!("the ServiceAccount may not patch nodes: apply {MANIFESTS}"),
-            "no such node" => "no node has that name: set NODE_NAME to the field spec.nodeName".to_owned(),
-            "refused" => "see the API server's words, and what admits changes of nodes in this cluster".to_owned(),
-            _ => "it is repeated; see the API server and the network policy between it and this node".to_owned(),
+            StatusCode::FORBIDDEN => (
+                "forbidden",
+                format!("the ServiceAccount may not patch nodes: apply {MANIFESTS}"),
+            ),
+            StatusCode::NOT_FOUND => (
+                "no such node",
+                "no node has that name: set NODE_NAME to the field spec.nodeName".to_owned(),
+            ),
+            _ => (
+                "refused",
+                "see the API server's words, and what admits changes of nodes in this cluster".to_owned(),
+            ),
         }
     }
 }
@@ -213,16 +207,14 @@ mod tests {
             403,
             r#"nodes "n1" is forbidden: User "system:serviceaccount:accelscope:accelscope-agent" cannot patch resource "nodes" in API group "" at the cluster scope"#,
         );
-        assert!(
-            role.remedy()
-                .contains("apply deploy/kustomize/components/k8s-monitor-annotation")
-        );
+        let remedy = |failure: Failure| failure.explain().1;
+        assert!(remedy(role).contains("apply deploy/kustomize/components/k8s-monitor-annotation"));
         let policy = refused(
             403,
             r#"nodes "n2" is forbidden: ValidatingAdmissionPolicy 'accelscope-agent-node-annotation' with binding 'accelscope-agent-node-annotation' denied request: the agent's account may change the node that its pod runs on and no other"#,
         );
-        assert!(policy.remedy().contains("NODE_NAME"), "{}", policy.remedy());
-        assert!(refused(404, "").remedy().contains("NODE_NAME"));
-        assert!(refused(401, "").remedy().contains("token"));
+        assert!(remedy(policy).contains("NODE_NAME"));
+        assert!(remedy(refused(404, "")).contains("NODE_NAME"));
+        assert!(remedy(refused(401, "")).contains("token"));
     }
 }

@@ -12,6 +12,6 @@ mod settings;
 mod view;
 mod writer;
 
-pub use settings::{ApiServer, KEY, NodeName, Settings, SettingsError};
+pub use settings::{KEY, NodeName, Settings, SettingsError};
 pub use view::{MAX_AGE, annotation};
 pub use writer::NodeAnnotation;
