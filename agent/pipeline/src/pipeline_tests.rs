@@ -44,7 +44,7 @@ fn pipeline(observer: Option<Observer>) -> (Pipeline, Arc<SeriesRegistry>, Arc<S
         period: Duration::from_secs(1),
         deadline: Duration::from_secs(1),
     });
-    let pipeline = Pipeline::new(registry.clone(), attribution);
+    let pipeline = Pipeline::new(registry.clone(), attribution, Vec::new());
     (pipeline, registry, status)
 }
 

@@ -74,11 +74,10 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     collector.collect();
     let (undelivered, ()) = tokio::join!(exporter.flush(Instant::now() + SHUTDOWN), writers.stop());
     for state in undelivered {
-        let error = state.last_error.as_ref().map(|(_, message)| message.as_str());
         tracing::warn!(
             destination = state.name,
             points = state.waiting.points,
-            error = error.unwrap_or("no answer in time"),
+            error = state.last_error.as_deref().unwrap_or("no answer in time"),
             "stopped with points that the destination did not take; they are lost",
         );
     }
@@ -147,7 +146,7 @@ impl Writers {
 fn annotation(config: &Config, started: &Started) -> Result<NodeAnnotation, node_annotation::SettingsError> {
     let node = started.registry.resource().get("k8s.node.name");
     let node = node_annotation::NodeName::new(node.map(ToString::to_string).unwrap_or_default())?;
-    let settings = node_annotation::Settings::in_cluster(node, config.compat.k8s_monitor.interval);
+    let settings = node_annotation::Settings::in_cluster(node, config.compat.k8s_monitor.interval)?;
     NodeAnnotation::new(&settings, started.registry.clone())
 }
 
