@@ -8,6 +8,8 @@ use super::bounded::read_bounded;
 
 /// Limit in bytes of an attribute; sysfs returns at most a page.
 const MAX_BYTES: usize = 4096;
+/// Most PCI functions that are looked at.
+const MAX_FUNCTIONS: usize = 4096;
 
 /// Directory of a character device, if its driver registers one.
 pub fn directory(roots: &HostRoots, number: u64) -> Option<PathBuf> {
@@ -41,6 +43,22 @@ pub fn pci_address(directory: &Path) -> Option<String> {
     let name = link(&directory.join("device"))?;
     let is_address = name.split([':', '.']).count() == 4 && name.matches(':').count() == 2;
     is_address.then(|| name.to_ascii_lowercase())
+}
+
+/// Directories of the PCI functions of a vendor (`0x10de`), sorted.
+pub fn pci_functions(roots: &HostRoots, vendor: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(roots.sys().join("bus/pci/devices"));
+    let paths = entries
+        .into_iter()
+        .flatten()
+        .take(MAX_FUNCTIONS)
+        .flatten()
+        .map(|entry| entry.path());
+    let mut found: Vec<_> = paths
+        .filter(|path| text(&path.join("vendor")).as_deref() == Some(vendor))
+        .collect();
+    found.sort();
+    found
 }
 
 /// Name of the module that drives a device: by the link in the device's directory, else by that of the PCI function at

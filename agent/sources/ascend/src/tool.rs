@@ -1,9 +1,9 @@
 //! Locations of the tool, its libraries and the devices.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::settings::Settings;
-use accelscope_core::host::HostRoots;
+use accelscope_core::host::{HostRoots, sysfs};
 
 /// Paths of the tool in the driver's package and in its container mounts.
 const PATHS: [&str; 4] = [
@@ -66,22 +66,10 @@ pub(super) fn libraries(locate: impl Fn(&str) -> PathBuf) -> String {
 
 /// PCI addresses of the host's Ascend chips.
 pub(super) fn devices(roots: &HostRoots) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(roots.sys().join("bus/pci/devices")) else {
-        return Vec::new();
-    };
-    let is = |path: &Path, of: &str, ids: &[&str]| {
-        let text = std::fs::read_to_string(path.join(of)).unwrap_or_default();
-        ids.contains(&text.trim())
-    };
-    let ours = entries.flatten().filter(|entry| {
-        let path = entry.path();
-        is(&path, "vendor", &[VENDOR]) && is(&path, "device", &DEVICES)
-    });
-    let mut found: Vec<_> = ours
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    found.sort();
-    found
+    let is_npu = |path: &PathBuf| sysfs::text(&path.join("device")).is_some_and(|id| DEVICES.contains(&id.as_str()));
+    let ours = sysfs::pci_functions(roots, VENDOR).into_iter().filter(is_npu);
+    ours.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+        .collect()
 }
 
 /// Reason for the absence of the tool, as one line.

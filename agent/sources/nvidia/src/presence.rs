@@ -1,6 +1,8 @@
 //! Presence of an NVIDIA driver or GPUs: without them no worker is started.
 
-use accelscope_core::host::HostRoots;
+use std::path::PathBuf;
+
+use accelscope_core::host::{HostRoots, sysfs};
 
 /// Limit in bytes of files in `/proc` and `/sys`.
 const MOST_BYTES: usize = 64 << 10;
@@ -32,17 +34,12 @@ pub(super) fn look(roots: &HostRoots) -> Presence {
 
 /// GPUs of vendor 0x10de on the bus: display controllers (class 03) and processing accelerators (class 12).
 fn boards(roots: &HostRoots) -> usize {
-    let text = |name: &str, file: &str| {
-        let path = format!("/sys/bus/pci/devices/{name}/{file}");
-        let bytes = roots.read(path, MOST_BYTES).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).trim().to_ascii_lowercase()
+    let is_gpu = |path: &&PathBuf| {
+        let class = sysfs::text(&path.join("class")).unwrap_or_default();
+        class.starts_with("0x03") || class.starts_with("0x12")
     };
-    let names = roots.names("/sys/bus/pci/devices", MOST_DEVICES).unwrap_or_default();
-    let is_gpu = |name: &&String| {
-        let class = text(name, "class");
-        text(name, "vendor") == "0x10de" && (class.starts_with("0x03") || class.starts_with("0x12"))
-    };
-    names.iter().filter(is_gpu).count()
+    let functions = sysfs::pci_functions(roots, "0x10de");
+    functions.iter().filter(is_gpu).count()
 }
 
 /// Version of the kernel driver from its own file, e.g. `580.95.05`.

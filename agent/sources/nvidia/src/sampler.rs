@@ -132,18 +132,18 @@ impl Sampler for OnDemand {
             }
             return Outcome::NothingHere(why);
         }
-        if self.worker.is_none() {
-            if let Some(loss) = Namespace::detect(&launch.roots).loss() {
-                tracing::warn!("{loss}; {NAMESPACE_REMEDY}");
-            }
-            match sampler(launch.clone()) {
-                Ok(worker) => self.worker = Some(worker.with_starts(std::mem::take(&mut self.starts))),
-                Err(error) => return Outcome::Retry(error.into()),
-            }
+        if let Some(worker) = &mut self.worker {
+            return worker.sample(out);
         }
-        match &mut self.worker {
-            Some(worker) => worker.sample(out),
-            None => Outcome::NothingHere(String::new()),
+        if let Some(loss) = Namespace::detect(&launch.roots).loss() {
+            tracing::warn!("{loss}; {NAMESPACE_REMEDY}");
+        }
+        match sampler(launch.clone()) {
+            Ok(worker) => {
+                let worker = worker.with_starts(std::mem::take(&mut self.starts));
+                self.worker.insert(worker).sample(out)
+            }
+            Err(error) => Outcome::Retry(error.into()),
         }
     }
 }

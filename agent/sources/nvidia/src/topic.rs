@@ -28,3 +28,16 @@ pub(super) trait Topic: Send {
     /// What [`carry`](Self::carry) gave in the process before.
     fn restore(&mut self, _carried: serde_json::Value) {}
 }
+
+/// A topic without a state of its own: its name, and what reads it.
+pub(super) struct Stateless(pub(super) &'static str, pub(super) fn(&mut Gpu, &mut Recorder));
+
+impl Topic for Stateless {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
+        (self.1)(gpu, recorder);
+    }
+}

@@ -1,56 +1,50 @@
 //! Columns of a table, from its header.
 
-/// Meaning of one value in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Column {
-    Npu,
-    Name,
-    Health,
-    Power,
-    Temperature,
-    Hugepages,
-    Chip,
-    LogicalId,
-    PhysicalId,
-    Bus,
-    AiCore,
-    AiCpu,
-    NpuUtilization,
-    Ddr,
-    Hbm,
-    ProcessId,
-    ProcessName,
-    ProcessMemory,
-    ProcessIdInContainer,
-    /// A column that no known version has: its values are skipped.
-    Unknown,
+macro_rules! columns {
+    ($($(#[doc = $doc:literal])* $name:ident = $word:literal, [$($title:literal),*];)*) => {
+        /// Meaning of one value in a row.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Column {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Column {
+            /// Reason for a skipped value.
+            pub(super) const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+        }
+
+        const TITLES: &[(&str, Column)] = &[$($(($title, Column::$name),)*)*];
+    };
 }
 
-/// Titles in lower case, without blanks and hyphens. A title includes its unit: in another unit it is another column.
-const TITLES: &[(&str, Column)] = &[
-    ("npu", Column::Npu),
-    ("npuid", Column::Npu),
-    ("name", Column::Name),
-    ("health", Column::Health),
-    ("power(w)", Column::Power),
-    ("temp(c)", Column::Temperature),
-    ("hugepagesusage(page)", Column::Hugepages),
-    ("chip", Column::Chip),
-    ("chipid", Column::Chip),
-    ("device", Column::LogicalId),
-    ("phyid", Column::PhysicalId),
-    ("busid", Column::Bus),
-    ("aicore(%)", Column::AiCore),
-    ("aicpu(%)", Column::AiCpu),
-    ("npuutil(%)", Column::NpuUtilization),
-    ("memoryusage(mb)", Column::Ddr),
-    ("hbmusage(mb)", Column::Hbm),
-    ("hbm(mb)", Column::Hbm),
-    ("processid", Column::ProcessId),
-    ("processname", Column::ProcessName),
-    ("processmemory(mb)", Column::ProcessMemory),
-    ("processidincontainer", Column::ProcessIdInContainer),
-];
+// Titles are in lower case, without blanks and hyphens. A title includes its unit: in another unit it is another column.
+columns! {
+    Npu = "npu_id", ["npu", "npuid"];
+    Name = "name", ["name"];
+    Health = "health", ["health"];
+    Power = "power", ["power(w)"];
+    Temperature = "temperature", ["temp(c)"];
+    Hugepages = "hugepages", ["hugepagesusage(page)"];
+    Chip = "chip_id", ["chip", "chipid"];
+    LogicalId = "logical_id", ["device"];
+    PhysicalId = "physical_id", ["phyid"];
+    Bus = "bus_id", ["busid"];
+    AiCore = "aicore", ["aicore(%)"];
+    AiCpu = "aicpu", ["aicpu(%)"];
+    NpuUtilization = "npu_utilization", ["npuutil(%)"];
+    Ddr = "memory", ["memoryusage(mb)"];
+    Hbm = "hbm", ["hbmusage(mb)", "hbm(mb)"];
+    ProcessId = "process_id", ["processid"];
+    ProcessName = "process_name", ["processname"];
+    ProcessMemory = "process_memory", ["processmemory(mb)"];
+    ProcessIdInContainer = "process_id_in_container", ["processidincontainer"];
+    /// A column that no known version has: its values are skipped.
+    Unknown = "unknown_column", [];
+}
 
 /// Words of the longest title.
 const LONGEST_TITLE: usize = 4;
@@ -61,32 +55,6 @@ const MAX_CELLS: usize = 16;
 const MAX_WORDS: usize = 16;
 
 impl Column {
-    /// Reason for a skipped value.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Npu => "npu_id",
-            Self::Name => "name",
-            Self::Health => "health",
-            Self::Power => "power",
-            Self::Temperature => "temperature",
-            Self::Hugepages => "hugepages",
-            Self::Chip => "chip_id",
-            Self::LogicalId => "logical_id",
-            Self::PhysicalId => "physical_id",
-            Self::Bus => "bus_id",
-            Self::AiCore => "aicore",
-            Self::AiCpu => "aicpu",
-            Self::NpuUtilization => "npu_utilization",
-            Self::Ddr => "memory",
-            Self::Hbm => "hbm",
-            Self::ProcessId => "process_id",
-            Self::ProcessName => "process_name",
-            Self::ProcessMemory => "process_memory",
-            Self::ProcessIdInContainer => "process_id_in_container",
-            Self::Unknown => "unknown_column",
-        }
-    }
-
     /// Whether its values have the form `used / total`.
     pub(super) const fn is_pair(self) -> bool {
         matches!(self, Self::Hugepages | Self::Ddr | Self::Hbm)

@@ -9,7 +9,6 @@ use crate::nvml::sys::{
 };
 use crate::nvml::{Device, OrOlder};
 use crate::recorder::Recorder;
-use crate::topic::Topic;
 
 /// Limit of plausible clocks: higher values are sentinels.
 const MOST_MEGAHERTZ: u32 = 100_000;
@@ -32,40 +31,32 @@ const REASONS: [(u64, &str); 11] = [
 /// Set with each of the two reasons of the hardware, and alone on boards that do not distinguish them.
 const HW_SLOWDOWN: u64 = 0x8;
 
-pub(super) struct Clocks;
-
-impl Topic for Clocks {
-    fn name(&self) -> &'static str {
-        "clocks"
-    }
-
-    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
-        for (kind, now, limit, clock) in [
-            ("graphics", "graphics_clock", "max_graphics_clock", GRAPHICS),
-            ("sm", "sm_clock", "max_sm_clock", SM),
-            ("memory", "memory_clock", "max_memory_clock", MEMORY),
-            ("video", "video_clock", "max_video_clock", VIDEO),
-        ] {
-            let megahertz = gpu.ask(now, recorder, |device| device.clock(clock));
-            let most = gpu.ask(limit, recorder, |device| device.max_clock(clock));
-            let both = [
-                (&nvidia::CLOCK_FREQUENCY, megahertz),
-                (&nvidia::CLOCK_FREQUENCY_LIMIT, most),
-            ];
-            for (instrument, megahertz) in both {
-                if let Some(megahertz) = megahertz.filter(|megahertz| *megahertz <= MOST_MEGAHERTZ) {
-                    let hertz = i64::from(megahertz) * 1_000_000;
-                    recorder.gauge(instrument, &gpu.label, [(key::NVIDIA_CLOCK, kind.into())], hertz);
-                }
+pub(super) fn read(gpu: &mut Gpu, recorder: &mut Recorder) {
+    for (kind, now, limit, clock) in [
+        ("graphics", "graphics_clock", "max_graphics_clock", GRAPHICS),
+        ("sm", "sm_clock", "max_sm_clock", SM),
+        ("memory", "memory_clock", "max_memory_clock", MEMORY),
+        ("video", "video_clock", "max_video_clock", VIDEO),
+    ] {
+        let megahertz = gpu.ask(now, recorder, |device| device.clock(clock));
+        let most = gpu.ask(limit, recorder, |device| device.max_clock(clock));
+        let both = [
+            (&nvidia::CLOCK_FREQUENCY, megahertz),
+            (&nvidia::CLOCK_FREQUENCY_LIMIT, most),
+        ];
+        for (instrument, megahertz) in both {
+            if let Some(megahertz) = megahertz.filter(|megahertz| *megahertz <= MOST_MEGAHERTZ) {
+                let hertz = i64::from(megahertz) * 1_000_000;
+                recorder.gauge(instrument, &gpu.label, [(key::NVIDIA_CLOCK, kind.into())], hertz);
             }
         }
-        reasons(gpu, recorder);
-        if let Some(state) = gpu.ask("performance_state", recorder, Device::performance_state) {
-            // 32 is unknown.
-            match state {
-                0..=15 => recorder.gauge(&nvidia::PERFORMANCE_STATE, &gpu.label, [], i64::from(state)),
-                _ => recorder.skip("performance_state.unknown"),
-            }
+    }
+    reasons(gpu, recorder);
+    if let Some(state) = gpu.ask("performance_state", recorder, Device::performance_state) {
+        // 32 is unknown.
+        match state {
+            0..=15 => recorder.gauge(&nvidia::PERFORMANCE_STATE, &gpu.label, [], i64::from(state)),
+            _ => recorder.skip("performance_state.unknown"),
         }
     }
 }

@@ -5,7 +5,6 @@ use crate::gpu::Gpu;
 use crate::key;
 use crate::nvml::{Device, Field, Number, sys};
 use crate::recorder::Recorder;
-use crate::topic::Topic;
 use accelscope_core::metric::catalogue::hw;
 
 use super::power::hw_type;
@@ -37,25 +36,17 @@ const LOCATIONS: [(u32, &str, [&str; 2]); 8] = [
     (7, "sram", ["ecc_corrected_sram", "ecc_uncorrected_sram"]),
 ];
 
-pub(super) struct Ecc;
-
-impl Topic for Ecc {
-    fn name(&self) -> &'static str {
-        "ecc"
-    }
-
-    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
-        if let Some((now, _)) = gpu.ask("ecc_mode", recorder, Device::ecc_mode) {
-            recorder.gauge(&nvidia::ECC_ENABLED, &gpu.label, [], i64::from(now == 1));
-            // While ECC is off, the zeros are no counts.
-            if now == 1 {
-                errors(gpu, recorder);
-            }
+pub(super) fn read(gpu: &mut Gpu, recorder: &mut Recorder) {
+    if let Some((now, _)) = gpu.ask("ecc_mode", recorder, Device::ecc_mode) {
+        recorder.gauge(&nvidia::ECC_ENABLED, &gpu.label, [], i64::from(now == 1));
+        // While ECC is off, the zeros are no counts.
+        if now == 1 {
+            errors(gpu, recorder);
         }
-        rows(gpu, recorder);
-        pages(gpu, recorder);
-        recovery(gpu, recorder);
     }
+    rows(gpu, recorder);
+    pages(gpu, recorder);
+    recovery(gpu, recorder);
 }
 
 fn errors(gpu: &mut Gpu, recorder: &mut Recorder) {

@@ -20,7 +20,7 @@ mod utilization;
 pub(super) use self::power::hw_type;
 pub(super) use self::processes::namespace::{Namespace, REMEDY as NAMESPACE_REMEDY};
 use super::nvml::Nvml;
-use super::topic::Topic;
+use super::topic::{Stateless, Topic};
 use accelscope_core::host::HostRoots;
 
 /// All topics. The cheap and important ones come first, so that a later hang affects less.
@@ -29,16 +29,16 @@ pub(super) fn all(nvml: Nvml, roots: &HostRoots) -> Vec<Box<dyn Topic>> {
         // First, since it reports a GPU that is about to be lost.
         Box::new(events::Events::default()),
         Box::new(info::Info::new(nvml)),
-        Box::new(utilization::Utilization),
-        Box::new(memory::Memory),
+        Box::new(Stateless("utilization", utilization::read)),
+        Box::new(Stateless("memory", memory::read)),
         Box::new(processes::Processes::new(roots)),
-        Box::new(mig::Mig),
+        Box::new(Stateless("mig", mig::read)),
         Box::new(samples::Samples::default()),
-        Box::new(power::Power),
-        Box::new(thermal::Thermal),
-        Box::new(clocks::Clocks),
-        Box::new(pcie::Pcie),
-        Box::new(ecc::Ecc),
+        Box::new(Stateless("power", power::read)),
+        Box::new(Stateless("thermal", thermal::read)),
+        Box::new(Stateless("clocks", clocks::read)),
+        Box::new(Stateless("pcie", pcie::read)),
+        Box::new(Stateless("ecc", ecc::read)),
         Box::new(nvlink::NvLink::default()),
         Box::new(gpm::Gpm::default()),
     ]

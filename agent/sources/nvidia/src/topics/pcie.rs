@@ -5,7 +5,6 @@ use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
 use crate::nvml::{Device, Field, Number, NvmlError, sys::field_id};
 use crate::recorder::Recorder;
-use crate::topic::Topic;
 use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::key;
@@ -30,60 +29,52 @@ const ERRORS: [(&str, u32); 11] = [
     ("pcie_lane", field_id::NVML_FI_DEV_PCIE_COUNT_LANE_ERROR),
 ];
 
-pub(super) struct Pcie;
-
-impl Topic for Pcie {
-    fn name(&self) -> &'static str {
-        "pcie"
+pub(super) fn read(gpu: &mut Gpu, recorder: &mut Recorder) {
+    let link: [(&'static Instrument, &'static str, Ask); 4] = [
+        (
+            &nvidia::PCIE_LINK_GENERATION,
+            "pcie_generation",
+            Device::pcie_link_generation,
+        ),
+        (
+            &nvidia::PCIE_LINK_GENERATION_LIMIT,
+            "max_pcie_generation",
+            Device::max_pcie_link_generation,
+        ),
+        (&nvidia::PCIE_LINK_WIDTH, "pcie_width", Device::pcie_link_width),
+        (
+            &nvidia::PCIE_LINK_WIDTH_LIMIT,
+            "max_pcie_width",
+            Device::max_pcie_link_width,
+        ),
+    ];
+    for (instrument, field, ask) in link {
+        // 0 for a link other than PCIe.
+        if let Some(value) = gpu.ask(field, recorder, ask).filter(|value| (1..=1024).contains(value)) {
+            recorder.gauge(instrument, &gpu.label, [], i64::from(value));
+        }
     }
-
-    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
-        let link: [(&'static Instrument, &'static str, Ask); 4] = [
-            (
-                &nvidia::PCIE_LINK_GENERATION,
-                "pcie_generation",
-                Device::pcie_link_generation,
-            ),
-            (
-                &nvidia::PCIE_LINK_GENERATION_LIMIT,
-                "max_pcie_generation",
-                Device::max_pcie_link_generation,
-            ),
-            (&nvidia::PCIE_LINK_WIDTH, "pcie_width", Device::pcie_link_width),
-            (
-                &nvidia::PCIE_LINK_WIDTH_LIMIT,
-                "max_pcie_width",
-                Device::max_pcie_link_width,
-            ),
-        ];
-        for (instrument, field, ask) in link {
-            // 0 for a link other than PCIe.
-            if let Some(value) = gpu.ask(field, recorder, ask).filter(|value| (1..=1024).contains(value)) {
-                recorder.gauge(instrument, &gpu.label, [], i64::from(value));
-            }
+    if let Some(replays) = gpu.ask("pcie_replays", recorder, Device::pcie_replay_counter) {
+        recorder.count(&nvidia::PCIE_REPLAYS, &gpu.label, [], replays.into());
+    }
+    let [transmitted, received] = gpu.ask_fields(
+        [
+            ("pcie_tx", Field::of(field_id::NVML_FI_DEV_PCIE_COUNT_TX_BYTES)),
+            ("pcie_rx", Field::of(field_id::NVML_FI_DEV_PCIE_COUNT_RX_BYTES)),
+        ],
+        recorder,
+    );
+    for (direction, value) in [("transmit", transmitted), ("receive", received)] {
+        if let Some(bytes) = value.and_then(Number::count) {
+            let direction = (key::NETWORK_IO_DIRECTION, direction.into());
+            recorder.count(&hw::GPU_IO, &gpu.label, [direction], bytes);
         }
-        if let Some(replays) = gpu.ask("pcie_replays", recorder, Device::pcie_replay_counter) {
-            recorder.count(&nvidia::PCIE_REPLAYS, &gpu.label, [], replays.into());
-        }
-        let [transmitted, received] = gpu.ask_fields(
-            [
-                ("pcie_tx", Field::of(field_id::NVML_FI_DEV_PCIE_COUNT_TX_BYTES)),
-                ("pcie_rx", Field::of(field_id::NVML_FI_DEV_PCIE_COUNT_RX_BYTES)),
-            ],
-            recorder,
-        );
-        for (direction, value) in [("transmit", transmitted), ("receive", received)] {
-            if let Some(bytes) = value.and_then(Number::count) {
-                let direction = (key::NETWORK_IO_DIRECTION, direction.into());
-                recorder.count(&hw::GPU_IO, &gpu.label, [direction], bytes);
-            }
-        }
-        let errors = gpu.ask_fields(ERRORS.map(|(name, id)| (name, Field::of(id))), recorder);
-        for ((name, _), value) in ERRORS.iter().zip(errors) {
-            if let Some(count) = value.and_then(Number::count) {
-                let kind = (key::ERROR_TYPE, name.trim_start_matches("pcie_").into());
-                recorder.count(&nvidia::PCIE_ERRORS, &gpu.label, [kind], count);
-            }
+    }
+    let errors = gpu.ask_fields(ERRORS.map(|(name, id)| (name, Field::of(id))), recorder);
+    for ((name, _), value) in ERRORS.iter().zip(errors) {
+        if let Some(count) = value.and_then(Number::count) {
+            let kind = (key::ERROR_TYPE, name.trim_start_matches("pcie_").into());
+            recorder.count(&nvidia::PCIE_ERRORS, &gpu.label, [kind], count);
         }
     }
 }

@@ -5,7 +5,6 @@ use crate::gpu::Gpu;
 use crate::key;
 use crate::nvml::{Device, NvmlError};
 use crate::recorder::Recorder;
-use crate::topic::Topic;
 use accelscope_core::metric::Attribute;
 use accelscope_core::metric::catalogue::hw;
 
@@ -14,30 +13,22 @@ type Ask = fn(Device) -> Result<u32, NvmlError>;
 /// Limit of a board's power: higher values are sentinels.
 const MOST_MILLIWATTS: u32 = 100_000_000;
 
-pub(super) struct Power;
-
-impl Topic for Power {
-    fn name(&self) -> &'static str {
-        "power"
+pub(super) fn read(gpu: &mut Gpu, recorder: &mut Recorder) {
+    if let Some(watts) = gpu.ask("power", recorder, Device::power_usage).and_then(watts) {
+        recorder.gauge(&hw::POWER, &gpu.label, [hw_type()], watts);
     }
-
-    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
-        if let Some(watts) = gpu.ask("power", recorder, Device::power_usage).and_then(watts) {
-            recorder.gauge(&hw::POWER, &gpu.label, [hw_type()], watts);
-        }
-        if let Some(millijoules) = gpu.ask("energy", recorder, Device::total_energy_consumption) {
-            recorder.total(&hw::ENERGY, &gpu.label, [hw_type()], millijoules as f64 / 1000.0);
-        }
-        let limits: [(&str, &'static str, Ask); 3] = [
-            ("enforced", "enforced_power_limit", Device::enforced_power_limit),
-            ("configured", "power_limit", Device::power_management_limit),
-            ("default", "default_power_limit", Device::default_power_limit),
-        ];
-        for (kind, field, ask) in limits {
-            if let Some(watts) = gpu.ask(field, recorder, ask).and_then(watts) {
-                let kind = (key::NVIDIA_POWER_LIMIT, kind.into());
-                recorder.gauge(&nvidia::POWER_LIMIT, &gpu.label, [kind], watts);
-            }
+    if let Some(millijoules) = gpu.ask("energy", recorder, Device::total_energy_consumption) {
+        recorder.total(&hw::ENERGY, &gpu.label, [hw_type()], millijoules as f64 / 1000.0);
+    }
+    let limits: [(&str, &'static str, Ask); 3] = [
+        ("enforced", "enforced_power_limit", Device::enforced_power_limit),
+        ("configured", "power_limit", Device::power_management_limit),
+        ("default", "default_power_limit", Device::default_power_limit),
+    ];
+    for (kind, field, ask) in limits {
+        if let Some(watts) = gpu.ask(field, recorder, ask).and_then(watts) {
+            let kind = (key::NVIDIA_POWER_LIMIT, kind.into());
+            recorder.gauge(&nvidia::POWER_LIMIT, &gpu.label, [kind], watts);
         }
     }
 }

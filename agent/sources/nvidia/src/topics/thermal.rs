@@ -10,7 +10,6 @@ use crate::nvml::sys::{
 };
 use crate::nvml::{Device, Field, Number};
 use crate::recorder::Recorder;
-use crate::topic::Topic;
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Attribute, key};
 
@@ -19,19 +18,11 @@ const MOST_CELSIUS: i64 = 250;
 /// Limit of fans of a board.
 const MOST_FANS: u32 = 16;
 
-pub(super) struct Thermal;
-
-impl Topic for Thermal {
-    fn name(&self) -> &'static str {
-        "thermal"
-    }
-
-    fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
-        temperatures(gpu, recorder);
-        limits(gpu, recorder);
-        margin(gpu, recorder);
-        fans(gpu, recorder);
-    }
+pub(super) fn read(gpu: &mut Gpu, recorder: &mut Recorder) {
+    temperatures(gpu, recorder);
+    limits(gpu, recorder);
+    margin(gpu, recorder);
+    fans(gpu, recorder);
 }
 
 fn temperatures(gpu: &mut Gpu, recorder: &mut Recorder) {
