@@ -1,6 +1,5 @@
 //! `agent` without `--stdout`: pushes, and serves pulls, until a signal ends it.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,34 +17,16 @@ use accelscope_export::compat::{gpu_process_exporter, hailo_exporter, system_inf
 use accelscope_export::http::{self, Auth, BindError, Listener, Readiness};
 #[cfg(feature = "k8s-annotation")]
 use accelscope_export::node_annotation::{self, NodeAnnotation};
-use accelscope_export::otlp::{BuildError, Encoder, Exporter};
+use accelscope_export::otlp::{Encoder, Exporter};
 use accelscope_export::prometheus::Renderer;
 use accelscope_pipeline::Started;
 
 /// Time for the last sends and removals at shutdown; the agent ends within three seconds.
 const SHUTDOWN: Duration = Duration::from_millis(2000);
 
-/// A part of the agent that cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// An address cannot be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// A destination cannot be used.
-    #[error(transparent)]
-    Destination(#[from] BuildError),
-    /// The node annotation cannot be written.
-    #[cfg(feature = "k8s-annotation")]
-    #[error(transparent)]
-    Annotation(#[from] node_annotation::SettingsError),
-    /// The signals cannot be watched.
-    #[error("the signals that end the agent cannot be watched")]
-    Signals(#[source] io::Error),
-}
-
 /// Runs until SIGTERM, SIGINT or SIGHUP, then sends the rest.
-pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Result<(), DaemonError> {
-    let mut signals = TerminationSignals::watch().map_err(DaemonError::Signals)?;
+pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyhow::Result<()> {
+    let mut signals = TerminationSignals::watch()?;
     for listener in listeners(config, started, &renderer)? {
         tokio::spawn(listener.serve(std::future::pending()));
     }
@@ -91,7 +72,7 @@ impl Writers {
         not(feature = "k8s-annotation"),
         expect(clippy::unnecessary_wraps, reason = "only the annotation can be refused")
     )]
-    fn start(config: &Config, started: &Started) -> Result<Self, DaemonError> {
+    fn start(config: &Config, started: &Started) -> anyhow::Result<Self> {
         let mut writers = Self {
             tasks: JoinSet::new(),
             shutdown: watch::Sender::new(false),

@@ -1,13 +1,12 @@
 //! Signals that end the agent.
 
-use std::io;
-
 use accelscope_core::host::is_hangup_ignored;
+use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for SIGTERM or SIGINT, or for SIGHUP unless it is ignored. From the first call on these signals no longer end the
 /// process by themselves.
-pub async fn terminated() -> io::Result<()> {
+pub async fn terminated() -> anyhow::Result<()> {
     TerminationSignals::watch()?.received().await;
     Ok(())
 }
@@ -21,12 +20,13 @@ pub(super) struct TerminationSignals {
 }
 
 impl TerminationSignals {
-    pub(super) fn watch() -> io::Result<Self> {
-        let hangup = (!is_hangup_ignored()).then(|| signal(SignalKind::hangup()));
+    pub(super) fn watch() -> anyhow::Result<Self> {
+        let hangup = (!is_hangup_ignored()).then_some(SignalKind::hangup());
+        let watch = |kind| signal(kind).context("the signals that end the agent cannot be watched");
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: hangup.transpose()?,
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+            hangup: hangup.map(watch).transpose()?,
         })
     }
 
