@@ -47,10 +47,7 @@ pub(super) fn general(env: &Environment, warnings: &mut Vec<String>) -> Layer {
         warnings,
     );
     let resource = |key: &str, value: &str, name: &str| {
-        let leaf = Leaf {
-            raw: Raw::Text(value.to_owned()),
-            origin: Origin::Variable(name.into()),
-        };
+        let leaf = Leaf::new(Raw::Text(value.to_owned()), Origin::Variable(name.into()));
         (vec!["resource".to_owned(), key.to_owned()], leaf)
     };
     let name = "OTEL_RESOURCE_ATTRIBUTES";
@@ -156,7 +153,7 @@ fn put(layer: &mut Layer, env: &Environment, name: &str, key: &str, form: Form, 
         }
         (Form::Text | Form::Protocol, Ok(text)) => Raw::Text(text.to_owned()),
     };
-    layer.push((path, Leaf { raw, origin }));
+    layer.push((path, Leaf::new(raw, origin)));
 }
 
 fn milliseconds(text: &str) -> Raw {

@@ -48,14 +48,13 @@ pub fn build(config: &Config, roots: &HostRoots) -> Resource {
     if let Some(id) = machine_id {
         resource.set("host.id", id);
     }
-    let left_out = |value: &AttributeValue| matches!(value, AttributeValue::Str(text) if text.is_empty());
-    let mut wanted = Resource::default();
-    let found = resource.iter().filter(|(key, _)| !config.resource.contains_key(*key));
-    let said = config.resource.iter().filter(|(_, value)| !left_out(value));
-    for (key, value) in found.chain(said.map(|(key, value)| (key.as_str(), value))) {
-        wanted.set(key, value.clone());
+    for (key, value) in &config.resource {
+        match value {
+            AttributeValue::Str(text) if text.is_empty() => resource.remove(key),
+            value => resource.set(key, value.clone()),
+        }
     }
-    wanted
+    resource
 }
 
 fn text(config: &Config, key: &str) -> Option<String> {

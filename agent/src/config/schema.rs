@@ -164,14 +164,7 @@ impl Shape {
         if above.is_empty() && NAMES.contains(&name.as_str()) {
             return format!("this agent was built without the source {name}; build it with the cargo feature {name:?}");
         }
-        let full = |last: &str| {
-            above
-                .iter()
-                .map(String::as_str)
-                .chain([last])
-                .collect::<Vec<_>>()
-                .join(".")
-        };
+        let full = |last: &str| [above, &[last.to_owned()]].concat().join(".");
         let siblings: Vec<&String> = match parent {
             Self::Section(children) => children.keys().collect(),
             _ => Vec::new(),

@@ -18,6 +18,11 @@ impl Resource {
         }
     }
 
+    /// Removes one attribute, if there is one.
+    pub fn remove(&mut self, key: &str) {
+        self.attributes.retain(|(k, _)| k != key);
+    }
+
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&AttributeValue> {
         self.attributes.iter().find(|(k, _)| k == key).map(|(_, v)| v)
