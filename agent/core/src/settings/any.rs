@@ -30,8 +30,6 @@ pub trait AnySettings: Debug + Send + Sync {
     fn validate(&self, check: &mut Check);
     /// For a downcast to the source's own type.
     fn as_any(&self) -> &dyn Any;
-    /// Whether both are of one type and equal.
-    fn is_equal(&self, other: &dyn AnySettings) -> bool;
     /// As serde serializes it: an object with every key.
     fn to_value(&self) -> serde_json::Value;
 }
@@ -49,19 +47,16 @@ impl<S: Settings> AnySettings for S {
         self
     }
 
-    fn is_equal(&self, other: &dyn AnySettings) -> bool {
-        other.as_any().downcast_ref::<S>() == Some(self)
-    }
-
     fn to_value(&self) -> serde_json::Value {
         // Only a map with keys that are no text could fail, and a struct has none.
         serde_json::to_value(self).unwrap_or_default()
     }
 }
 
+/// Equal if each key is. Configurations keep settings by their source, so that both are of one type.
 impl PartialEq for dyn AnySettings {
     fn eq(&self, other: &Self) -> bool {
-        self.is_equal(other)
+        self.to_value() == other.to_value()
     }
 }
 
