@@ -1,7 +1,7 @@
 //! The main job: from the configuration to running samplers and exporters.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Format, Run};
@@ -82,7 +82,7 @@ fn end_in_time() -> anyhow::Result<()> {
 }
 
 async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<u8> {
-    let Loaded { config, warnings, .. } = loaded;
+    let Loaded { config, warnings } = loaded;
     let terminal = std::io::stdout().is_terminal();
     let usual = if terminal { Format::Table } else { Format::Json };
     let format = run.stdout.then(|| run.format.unwrap_or(usual));
@@ -161,11 +161,11 @@ async fn measure(
         return Ok(EXIT_OK);
     };
     let interval = config.otlp.interval;
-    let printer = Printer {
+    let mut printer = Printer {
         format,
         started: &started,
         renderer,
-        rates: Mutex::new(runtime::rates(sources)),
+        rates: runtime::rates(sources),
         explain: Explain::new(config, context.clone()),
         context,
     };

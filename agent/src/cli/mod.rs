@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 pub use args::{Command, ConfigSource, Format, Run};
-pub use help::{BUILD, TARGET};
+pub use help::BUILD;
 
 use crate::config::Config;
 use accelscope_core::source::Sources;

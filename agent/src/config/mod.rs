@@ -78,8 +78,6 @@ pub struct Loaded {
     pub config: Config,
     /// Valid settings that are probably mistakes, one line each, to be logged when the log is set up.
     pub warnings: Vec<String>,
-    /// The file that was read.
-    pub file: Option<PathBuf>,
 }
 
 /// Reads all sources and merges them. The error contains all faults, not just the first.
@@ -119,11 +117,7 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
     validation.run(&config);
 
     if errors.is_empty() {
-        return Ok(Loaded {
-            config,
-            warnings,
-            file: file.map(Path::to_owned),
-        });
+        return Ok(Loaded { config, warnings });
     }
     Err(ConfigErrors(errors))
 }

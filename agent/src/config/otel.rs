@@ -13,6 +13,9 @@ const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_";
 /// Used without appending a path, while the general endpoint is a base URL.
 pub(super) const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
 
+/// The interval of all destinations.
+const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+
 /// Name after the prefix, key of `[otlp]` that it sets, and form of the value.
 const EXPORTER: [(&str, &str, Form); 9] = [
     ("ENDPOINT", "endpoint", Form::Text),
@@ -38,14 +41,7 @@ enum Form {
 /// Variables of all signals, and of the resource.
 pub(super) fn general(env: &Environment, warnings: &mut Vec<String>) -> Layer {
     let mut layer = exporter(env, GENERAL, warnings);
-    put(
-        &mut layer,
-        env,
-        "OTEL_METRIC_EXPORT_INTERVAL",
-        "interval",
-        Form::Milliseconds,
-        warnings,
-    );
+    put(&mut layer, env, INTERVAL, "interval", Form::Milliseconds, warnings);
     let resource = |key: &str, value: &str, name: &str| {
         let leaf = Leaf::new(Raw::Text(value.to_owned()), Origin::Variable(name.into()));
         (vec!["resource".to_owned(), key.to_owned()], leaf)

@@ -1,7 +1,6 @@
 //! `agent --stdout`: prints the series, without push and listeners.
 
 use std::io::{self, ErrorKind, Write};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -44,12 +43,12 @@ pub struct Printer<'a> {
     /// Findings that are shown under the table.
     pub explain: Explain,
     /// What the table has shown before.
-    pub rates: Mutex<Rates>,
+    pub rates: Rates,
 }
 
 impl Printer<'_> {
     /// Waits for each sampler's first result or deadline, prints the series, and returns whether no sampler failed.
-    pub fn once(&self) -> anyhow::Result<bool> {
+    pub fn once(&mut self) -> anyhow::Result<bool> {
         while !self.started.all_reported() {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -74,7 +73,7 @@ impl Printer<'_> {
 
     /// Prints until a signal arrives or the output is closed. JSON lines are printed by the registry's observer, whose
     /// errors come by `failure`.
-    pub async fn stream(&self, every: Duration, mut failure: mpsc::Receiver<io::Error>) -> anyhow::Result<()> {
+    pub async fn stream(&mut self, every: Duration, mut failure: mpsc::Receiver<io::Error>) -> anyhow::Result<()> {
         let mut signals = TerminationSignals::watch()?;
         let live = self.format == Format::Table && isatty(io::stdout()) && can_move_the_cursor();
         while !self.started.all_reported() {
@@ -106,7 +105,7 @@ impl Printer<'_> {
         }
     }
 
-    fn print(&self, series: Vec<Series>, live: bool) -> io::Result<()> {
+    fn print(&mut self, series: Vec<Series>, live: bool) -> io::Result<()> {
         let text = self.text(series);
         let mut out = io::stdout().lock();
         if live {
@@ -126,7 +125,7 @@ impl Printer<'_> {
         out.flush()
     }
 
-    fn text(&self, mut series: Vec<Series>) -> String {
+    fn text(&mut self, mut series: Vec<Series>) -> String {
         if self.format != Format::OtlpJson {
             series.sort_by(|a, b| {
                 (a.instrument.name)
@@ -139,16 +138,15 @@ impl Printer<'_> {
             Format::Table => {
                 let width = tcgetwinsize(io::stdout()).map_or(160, |size| size.ws_col).max(80);
                 let findings = self.findings();
-                let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
                 let text = stdout::render(&View {
                     series: &series,
                     sections: &sections(self.context.sources),
-                    rates: &rates,
+                    rates: &self.rates,
                     findings: &findings,
                     width,
                     time: Timestamp::now(),
                 });
-                rates.push(&series);
+                self.rates.push(&series);
                 text
             }
             Format::Json => series.iter().map(|one| stdout::json_line(one) + "\n").collect(),
@@ -162,7 +160,7 @@ impl Printer<'_> {
         }
     }
 
-    fn findings(&self) -> Vec<Finding> {
+    fn findings(&mut self) -> Vec<Finding> {
         let has_readings = |report: accelscope_pipeline::Report| report.outcome == "sampled";
         let seen = self
             .started
