@@ -12,16 +12,12 @@ use super::layers::{KeyPath, Layer, Leaf, Raw};
 
 /// Puts a table of headers that replaces those of lower layers.
 pub(super) fn put(layer: &mut Layer, path: KeyPath, text: &str, origin: &Origin) {
-    let pairs: Result<Vec<_>, String> = pairs_of(text).collect();
-    let pairs = match pairs {
-        Ok(pairs) => pairs,
-        Err(problem) => {
-            let problem = format!("{problem}; write name=value,name=value, percent-encoded");
-            return layer.push((path, Leaf::new(Raw::Invalid(problem), origin.clone())));
-        }
-    };
+    if let Some(problem) = pairs_of(text).filter_map(Result::err).last() {
+        let problem = format!("{problem}; write name=value,name=value, percent-encoded");
+        return layer.push((path, Leaf::new(Raw::Invalid(problem), origin.clone())));
+    }
     layer.push((path.clone(), Leaf::new(Raw::FreshTable, origin.clone())));
-    for (name, value) in pairs {
+    for (name, value) in pairs_of(text).flatten() {
         let path = [path.as_slice(), &[name.to_ascii_lowercase()]].concat();
         layer.push((path, Leaf::new(Raw::Text(value), origin.clone())));
     }

@@ -31,16 +31,10 @@ pub fn build(config: &Config, roots: &HostRoots) -> Resource {
     resource.set("host.arch", arch());
     resource.set("os.type", std::env::consts::OS);
     if machine_id.is_some() || node.is_some() {
-        let name = [
-            PRODUCT,
-            machine_id.as_deref().unwrap_or(""),
-            node.as_deref().unwrap_or(""),
-        ]
-        .join("\0");
-        resource.set(
-            "service.instance.id",
-            Uuid::new_v5(&INSTANCE_NAMESPACE, name.as_bytes()).to_string(),
-        );
+        let [machine, node] = [&machine_id, &node].map(|part| part.as_deref().unwrap_or_default());
+        let name = format!("{PRODUCT}\0{machine}\0{node}");
+        let id = Uuid::new_v5(&INSTANCE_NAMESPACE, name.as_bytes());
+        resource.set("service.instance.id", id.to_string());
     }
     if let Some(name) = host_name {
         resource.set("host.name", name);

@@ -46,7 +46,7 @@ fn variable_path(name: &str, shape: &Shape, lower: &Merged) -> KeyPath {
     let mut path = KeyPath::new();
     let mut shape = Some(shape);
     let lowered = name.to_ascii_lowercase();
-    let mut parts = lowered.split("__").peekable();
+    let mut parts = lowered.split("__");
     while let Some(part) = parts.next() {
         let name = match shape {
             Some(Shape::Open) => {

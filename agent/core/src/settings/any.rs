@@ -23,13 +23,11 @@ pub trait Settings:
 }
 
 /// [`Settings`] behind one type.
-pub trait AnySettings: Debug + Send + Sync {
+pub trait AnySettings: Any + Debug + Send + Sync {
     /// Whether the source runs.
     fn enabled(&self) -> Enabled;
     /// As [`Settings::validate`].
     fn validate(&self, check: &mut Check);
-    /// For a downcast to the source's own type.
-    fn as_any(&self) -> &dyn Any;
     /// As serde serializes it: an object with every key.
     fn to_value(&self) -> serde_json::Value;
 }
@@ -41,10 +39,6 @@ impl<S: Settings> AnySettings for S {
 
     fn validate(&self, check: &mut Check) {
         Settings::validate(self, check);
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 
     fn to_value(&self) -> serde_json::Value {
