@@ -40,13 +40,22 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyh
     let exporter = Exporter::new(destinations)?;
     let sending = exporter.clone();
     tokio::spawn(async move { sending.run().await });
-    let mut collector = Collector {
-        started,
-        encoder: Encoder::new(started.registry.resource()),
-        exporter: &exporter,
+    let mut encoder = Encoder::new(started.registry.resource());
+    let mut collect = || {
+        let changed = started.registry.collect();
+        if !changed.is_empty() {
+            exporter.push(&encoder.encode(&changed, Timestamp::now()));
+        }
     };
-    collector.run(config.otlp.interval, &mut signals).await;
-    collector.collect();
+    let mut ticks = tokio::time::interval(config.otlp.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = signals.received() => break,
+            _ = ticks.tick() => collect(),
+        }
+    }
+    collect();
     let (undelivered, ()) = tokio::join!(exporter.flush(Instant::now() + SHUTDOWN), writers.stop());
     for state in undelivered {
         let error = state.last_error.as_ref().map(|(_, message)| message.as_str());
@@ -113,33 +122,6 @@ fn annotation(config: &Config, started: &Started) -> Result<NodeAnnotation, node
     let node = node_annotation::NodeName::new(node.map(ToString::to_string).unwrap_or_default())?;
     let settings = node_annotation::Settings::in_cluster(node, config.compat.k8s_monitor.interval);
     NodeAnnotation::new(&settings, started.registry.clone())
-}
-
-/// Encodes the changed series once an interval and queues them.
-struct Collector<'a> {
-    started: &'a Started,
-    encoder: Encoder,
-    exporter: &'a Exporter,
-}
-
-impl Collector<'_> {
-    async fn run(&mut self, interval: Duration, signals: &mut TerminationSignals) {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            tokio::select! {
-                () = signals.received() => return,
-                _ = ticks.tick() => self.collect(),
-            }
-        }
-    }
-
-    fn collect(&mut self) {
-        let changed = self.started.registry.collect();
-        if !changed.is_empty() {
-            self.exporter.push(&self.encoder.encode(&changed, Timestamp::now()));
-        }
-    }
 }
 
 fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<Vec<Listener>, BindError> {
