@@ -1,6 +1,5 @@
 //! `agent` without `--stdout`: pushes, and serves pulls, until a signal ends it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,24 +88,20 @@ impl Writers {
         #[cfg(feature = "k8s-annotation")]
         if config.compat.k8s_monitor.annotation {
             let annotation = annotation(config, started)?;
-            writers.spawn(|shutdown| annotation.run(shutdown));
+            writers.tasks.spawn(annotation.run(writers.shutdown()));
         }
         if let Some(setting) = &config.compat.textfile {
             let format = config.compat.gpu_process_exporter.pid_format;
             let file = TextFile::new(setting, format, started.registry.clone(), readiness(started));
-            writers.spawn(|shutdown| file.run(shutdown));
+            writers.tasks.spawn(file.run(writers.shutdown()));
         }
         Ok(writers)
     }
 
-    fn spawn<F>(&mut self, run: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
+    /// Ready when [`stop`](Self::stop) is called.
+    fn shutdown(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut shutdown = self.shutdown.subscribe();
-        self.tasks.spawn(run(Box::pin(
-            async move { drop(shutdown.wait_for(|begun| *begun).await) },
-        )));
+        async move { drop(shutdown.wait_for(|begun| *begun).await) }
     }
 
     /// Ends the tasks, those that take too long after [`SHUTDOWN`].

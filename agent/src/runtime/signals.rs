@@ -1,5 +1,9 @@
 //! Signals that end the agent.
 
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
 use accelscope_core::host::is_hangup_ignored;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,35 +16,29 @@ pub async fn terminated() -> anyhow::Result<()> {
 }
 
 /// SIGTERM, SIGINT and SIGHUP.
-pub(super) struct TerminationSignals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// Sent when the terminal is closed; `None` where it is ignored, as under `nohup`.
-    hangup: Option<Signal>,
-}
+pub(super) struct TerminationSignals(Vec<Signal>);
 
 impl TerminationSignals {
     pub(super) fn watch() -> anyhow::Result<Self> {
-        let hangup = (!is_hangup_ignored()).then_some(SignalKind::hangup());
-        let watch = |kind| signal(kind).context("the signals that end the agent cannot be watched");
-        Ok(Self {
-            terminate: watch(SignalKind::terminate())?,
-            interrupt: watch(SignalKind::interrupt())?,
-            hangup: hangup.map(watch).transpose()?,
-        })
+        let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
+        // Sent when the terminal is closed; ignored under `nohup`.
+        if !is_hangup_ignored() {
+            kinds.push(SignalKind::hangup());
+        }
+        let signals: io::Result<_> = kinds.into_iter().map(signal).collect();
+        Ok(Self(
+            signals.context("the signals that end the agent cannot be watched")?,
+        ))
     }
 
     pub(super) async fn received(&mut self) {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => drop(hangup.recv().await),
-                None => std::future::pending().await,
+        poll_fn(|context| {
+            let mut signals = self.0.iter_mut();
+            if signals.any(|signal| signal.poll_recv(context).is_ready()) {
+                return Poll::Ready(());
             }
-        };
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            () = hangup => {}
-        }
+            Poll::Pending
+        })
+        .await;
     }
 }
