@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 
-use super::btf::Btf;
+use super::btf::{Btf, KIND_FUNC, KIND_TYPEDEF};
 use super::hooks::{HookError, Hooks};
 use super::object::Program;
 use super::sys::{self, Load};
@@ -171,7 +171,7 @@ impl Programs {
         let kernel = self.kernel_types()?;
         let attach = |program: &str, point: &str| {
             let id = kernel
-                .typedef(&format!("btf_trace_{point}"))
+                .id(KIND_TYPEDEF, &format!("btf_trace_{point}"))
                 .ok_or_else(|| HookError::NoTypes(format!("the kernel's types do not contain {point}")))?;
             let raw = bpf_attach_type::BPF_TRACE_RAW_TP as u32;
             let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, raw, Some((id, None)))?;
@@ -215,7 +215,7 @@ impl Hooks for Programs {
             })?;
             (id, Some(types))
         } else {
-            let id = kernel.function(symbol).ok_or_else(|| {
+            let id = kernel.id(KIND_FUNC, symbol).ok_or_else(|| {
                 HookError::NoTypes(format!(
                     "there are no types for {module} ({}), nor of {symbol} in the kernel",
                     path.display()
