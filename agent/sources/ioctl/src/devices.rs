@@ -1,17 +1,19 @@
 //! The watched device nodes, kept current.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use inotify::{Inotify, WatchMask};
 
+use super::configuration::Configuration;
 use super::device::Device;
-use super::extra::Extra;
 use super::families::Families;
-use super::scan::{Scanner, Warning};
-use accelscope_core::host::{HostRoots, sysfs};
+use super::scan::Scanner;
+use accelscope_core::host::sysfs;
+use accelscope_core::sampler::Finding;
+use accelscope_core::source::Context;
 
 /// Time between two scans without a change.
 const SCAN: Duration = Duration::from_secs(30);
@@ -38,7 +40,7 @@ pub struct Devices {
     /// When to scan again after a change.
     rescan: Option<Instant>,
     changed: bool,
-    warned: BTreeSet<Warning>,
+    warned: Vec<Finding>,
     silent: bool,
 }
 
@@ -49,31 +51,31 @@ struct Watch {
 }
 
 impl Devices {
-    /// None before the first [`update`](Self::update). `node_name` becomes part of ids.
-    pub fn new(roots: HostRoots, families: Families, extra: Vec<Extra>, node_name: String) -> Self {
+    /// None before the first [`update`](Self::update).
+    pub fn new(configuration: &Configuration, context: &Context) -> Self {
         Self {
             scanner: Scanner {
-                machine_id: roots.machine_id().unwrap_or_default(),
-                roots,
-                extra,
-                families,
-                node_name,
+                machine_id: context.roots.machine_id().unwrap_or_default(),
+                roots: context.roots.clone(),
+                extra: configuration.extra_devices.clone(),
+                families: Families::of(context.sources),
+                node_name: context.node_name.clone(),
             },
             watch: None,
             all: BTreeMap::new(),
             scanned: None,
             rescan: None,
             changed: true,
-            warned: BTreeSet::new(),
+            warned: Vec::new(),
             silent: false,
         }
     }
 
     /// The same without log lines, for a caller that reports the result itself.
-    pub(super) fn quiet(roots: HostRoots, families: Families, extra: Vec<Extra>) -> Self {
+    pub(super) fn quiet(configuration: &Configuration, context: &Context) -> Self {
         Self {
             silent: true,
-            ..Self::new(roots, families, extra, String::new())
+            ..Self::new(configuration, context)
         }
     }
 
@@ -82,11 +84,9 @@ impl Devices {
         &self.all
     }
 
-    /// Devices that are not watched as configured, as of the last scan, and the remedies.
-    pub fn warnings(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        self.warned
-            .iter()
-            .map(|warning| (warning.what.as_str(), warning.remedy))
+    /// Devices that are not watched as configured, as of the last scan.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warned
     }
 
     /// References to the devices' modules, as [`sysfs::references`] sums them.
@@ -114,8 +114,8 @@ impl Devices {
         let found = self.scanner.scan();
         let other = found.devices != self.all;
         if !self.silent {
-            for warning in found.warnings.difference(&self.warned) {
-                tracing::warn!("{}; {}", warning.what, warning.remedy);
+            for warning in found.warnings.iter().filter(|warning| !self.warned.contains(warning)) {
+                tracing::warn!("{}; {}", warning.what, warning.remedy.as_deref().unwrap_or_default());
             }
             self.log(&found.devices);
         }
