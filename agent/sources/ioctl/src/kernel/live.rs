@@ -17,7 +17,7 @@ use super::programs::Programs;
 use super::refusal;
 use super::report::{Driver, Report, driver_name};
 use super::selector::{HookSelector, Resolvable, Selection};
-use super::sys::trim_heap;
+use super::sys::{return_large_blocks, trim_heap};
 use super::types::Types;
 use super::watch_table::WatchTable;
 use crate::sampler::NAME;
@@ -70,6 +70,7 @@ impl LiveKernel {
 
     fn load(&mut self) -> Result<Loaded, LoadError> {
         raise_memlock();
+        return_large_blocks();
         let machine = Machine::here();
         let directory = self.roots.sys().join("kernel/btf");
         let types = Types::find(
