@@ -1,8 +1,8 @@
 //! The watched device nodes, kept current.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use inotify::{Inotify, WatchMask};
@@ -34,7 +34,7 @@ const CHANGES: WatchMask = WatchMask::CREATE
 #[derive(Debug)]
 pub struct Devices {
     scanner: Scanner,
-    watch: Option<Watch>,
+    watch: Option<Inotify>,
     all: BTreeMap<u64, Device>,
     scanned: Option<Instant>,
     /// When to scan again after a change.
@@ -42,12 +42,6 @@ pub struct Devices {
     changed: bool,
     warned: Vec<Finding>,
     silent: bool,
-}
-
-#[derive(Debug)]
-struct Watch {
-    inotify: Inotify,
-    buffer: Box<[u8]>,
 }
 
 impl Devices {
@@ -97,12 +91,12 @@ impl Devices {
 
     /// Readable when a node may have been added or removed.
     pub fn event_source(&self) -> Option<BorrowedFd<'_>> {
-        self.watch.as_ref().map(|watch| watch.inotify.as_fd())
+        self.watch.as_ref().map(Inotify::as_fd)
     }
 
     /// Scans where that is due. Returns whether the devices have changed.
     pub fn update(&mut self, now: Instant) -> bool {
-        self.changed |= self.watch.as_mut().is_some_and(Watch::drain);
+        self.changed |= self.watch.as_mut().is_some_and(drain);
         if now < self.due(now) {
             return false;
         }
@@ -138,23 +132,16 @@ impl Devices {
     /// Adds the folders that have appeared since; a folder that is watched already stays so.
     fn open_watch(&mut self) {
         if self.watch.is_none() {
-            match Inotify::init() {
-                Ok(inotify) => {
-                    self.watch = Some(Watch {
-                        inotify,
-                        buffer: vec![0; 8192].into(),
-                    });
+            let is_first = self.scanned.is_none();
+            let warn = |error: &io::Error| {
+                if is_first {
+                    tracing::warn!(
+                        %error,
+                        "no inotify for /dev: new devices are found within 5 s; raise fs.inotify.max_user_instances"
+                    );
                 }
-                Err(error) => {
-                    if self.scanned.is_none() {
-                        tracing::warn!(
-                            %error,
-                            "no inotify for /dev: new devices are found within 5 s; raise fs.inotify.max_user_instances"
-                        );
-                    }
-                    return;
-                }
-            }
+            };
+            self.watch = Inotify::init().inspect_err(warn).ok();
         }
         let Some(watch) = &self.watch else { return };
         let dev = self.scanner.roots.dev();
@@ -167,7 +154,10 @@ impl Devices {
             .into_iter()
             .map(|folder| dev.join(folder));
         for folder in folders.chain(extra) {
-            watch.add(&folder);
+            if let Err(error) = watch.watches().add(&folder, CHANGES) {
+                // Most families' folders do not exist, and the regular scan finds what no event announces.
+                tracing::trace!(%error, folder = %folder.display(), "not watched");
+            }
         }
     }
 
@@ -194,23 +184,15 @@ fn warn_of_unknown_version(device: &Device) {
     }
 }
 
-impl Watch {
-    fn add(&self, folder: &Path) {
-        if let Err(error) = self.inotify.watches().add(folder, CHANGES) {
-            // Most families' folders do not exist, and the regular scan finds what no event announces.
-            tracing::trace!(%error, folder = %folder.display(), "not watched");
-        }
-    }
-
-    /// Whether anything has happened.
-    fn drain(&mut self) -> bool {
-        let mut any = false;
-        loop {
-            match self.inotify.read_events(&mut self.buffer) {
-                Ok(mut events) => any |= events.next().is_some(),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return any,
-            }
+/// Whether anything has happened.
+fn drain(watch: &mut Inotify) -> bool {
+    let mut buffer = [0; 4096];
+    let mut any = false;
+    loop {
+        match watch.read_events(&mut buffer) {
+            Ok(mut events) => any |= events.next().is_some(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return any,
         }
     }
 }
