@@ -14,7 +14,7 @@ use super::devices::Devices;
 use super::drain::{Drain, OwnerState, ROOT};
 use super::holders::{Discovery, Holders};
 use super::host_threads::HostThreads;
-use super::kernel::{Event, HookKind, LiveKernel, Watch};
+use super::kernel::{Event, HookKind, LiveKernel};
 use super::self_metrics::SelfMetrics;
 use super::{holder_points, points};
 use crate::catalogue;
@@ -161,11 +161,7 @@ impl Sampler {
             .kernel
             .get_or_insert_with(|| LiveKernel::new(&self.configuration, &self.context));
         let indices = self.table.add(devices);
-        let watches: Vec<Watch<'_>> = indices
-            .into_iter()
-            .zip(devices.values())
-            .map(|(place, device)| Watch { place, device })
-            .collect();
+        let watches: Vec<_> = indices.into_iter().zip(devices.values()).collect();
         if kernel.counts().is_none() {
             self.drain.begin(Moment::now().wall);
         }

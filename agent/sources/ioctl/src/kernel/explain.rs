@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::interface::Watch;
 use super::live::LiveKernel;
 use super::report::{Driver, Report};
 use crate::HookKind;
@@ -16,12 +15,7 @@ use accelscope_core::source::Context;
 pub fn explain_hooks(configuration: &Configuration, context: &Context) -> Vec<Finding> {
     let mut devices = Devices::quiet(configuration, context);
     devices.update(Instant::now());
-    let watches: Vec<_> = devices
-        .all()
-        .values()
-        .zip(0..)
-        .map(|(device, place)| Watch { place, device })
-        .collect();
+    let watches: Vec<_> = (0..).zip(devices.all().values()).collect();
     if watches.is_empty() {
         return Vec::new();
     }

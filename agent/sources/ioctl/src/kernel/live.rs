@@ -9,7 +9,7 @@ use super::drivers;
 use super::environment::Environment;
 use super::hierarchy;
 use super::hooks::HookError;
-use super::interface::{Counts, Watch};
+use super::interface::Counts;
 use super::load::{CastIds, LoadError, load, own_pid, raise_memlock};
 use super::maps::Maps;
 use super::offsets::{self, Feature};
@@ -200,12 +200,13 @@ impl LiveKernel {
     }
 
     /// Watches these devices and no others: attaches and detaches hooks as their drivers need. Detects modules that were
-    /// loaded or unloaded.
-    pub(crate) fn watch(&mut self, devices: &[Watch<'_>]) {
+    /// loaded or unloaded. The number of a device in keys, slots and events is not used for another one as long as a record
+    /// refers to it.
+    pub(crate) fn watch(&mut self, devices: &[(u32, &Device)]) {
         let wanted: Vec<_> = devices
             .iter()
             .take(DEVICES as usize)
-            .map(|watch| (watch.place, watch.device.clone()))
+            .map(|(place, device)| (*place, (*device).clone()))
             .collect();
         if wanted.is_empty() && self.loaded.is_none() {
             self.watched.clear();

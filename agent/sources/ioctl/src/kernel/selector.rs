@@ -160,7 +160,6 @@ impl<H: Hooks> HookSelector<H> {
                 Err(obstacle) => driver.obstacles.push(obstacle),
             }
         }
-        driver.hook = HookKind::Scan;
     }
 
     /// The error is for the report.

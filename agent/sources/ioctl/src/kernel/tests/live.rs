@@ -60,7 +60,7 @@ fn live(hooks: Option<Vec<HookKind>>) -> LiveKernel {
 
 /// Watches a device; false where this machine does not allow it.
 fn watching(live: &mut LiveKernel, device: &Device) -> bool {
-    live.watch(&[Watch { place: 3, device }]);
+    live.watch(&[(3, device)]);
     let seen = live.report().drivers[0].hook != HookKind::Scan;
     if !seen {
         let required = std::env::var("ACCELSCOPE_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word == "ebpf"));
@@ -376,10 +376,7 @@ fn loading_and_unloading_a_hundred_times_leaves_nothing_behind() {
     let mut made = BTreeSet::new();
     for _ in 0..100 {
         let mut live = live(None);
-        live.watch(&[Watch {
-            place: 0,
-            device: &device,
-        }]);
+        live.watch(&[(0, &device)]);
         call(&file, COMMAND);
         assert_eq!(live.report().drivers[0].hook, HookKind::Tracepoint);
         made.extend(held());
@@ -458,10 +455,7 @@ fn calibration_finds_what_the_kernels_types_describe() {
 fn a_scan_that_was_asked_for_loads_nothing() {
     let _alone = ALONE.lock();
     let mut live = live(Some(vec![HookKind::Scan]));
-    live.watch(&[Watch {
-        place: 0,
-        device: &device("/dev/full"),
-    }]);
+    live.watch(&[(0, &device("/dev/full"))]);
     assert_eq!((live.memory(), live.report().drivers[0].hook), (0, HookKind::Scan));
     assert_eq!(live.report().obstacles, []);
 }
