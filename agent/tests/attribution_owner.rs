@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
-use accelscope_core::metric::{CgroupOwner, ProcessKey};
+use accelscope_core::metric::{CgroupOwner, Owner, ProcessKey};
 use accelscope_pipeline::attribution::{Attribution, Resolution, Settings};
 
 const ID: &str = "3f1c9a5b7e2d4860a1b2c3d4e5f60718293a4b5c6d7e8f901a2b3c4d5e6f7081";
@@ -66,7 +66,8 @@ impl Host {
     }
 
     fn resolve(&mut self, owner: &Arc<CgroupOwner>) -> Resolution {
-        self.attribution.resolve_cgroup(owner, self.now)
+        self.attribution.evict(self.now);
+        self.attribution.resolve(&Owner::Cgroup(owner.clone()), self.now)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::ProcessKey;
+use accelscope_core::metric::{Owner, ProcessKey};
 use accelscope_pipeline::attribution::{Attribution, Resolution, Settings};
 
 const ID: &str = "3f1c9a5b7e2d4860a1b2c3d4e5f60718293a4b5c6d7e8f901a2b3c4d5e6f7081";
@@ -82,7 +82,9 @@ impl Host {
     }
 
     fn resolve(&mut self, process: ProcessKey, always_pid: bool) -> Resolution {
-        self.attribution.resolve(process, always_pid, self.now)
+        self.attribution.evict(self.now);
+        self.attribution
+            .resolve(&Owner::Process { process, always_pid }, self.now)
     }
 
     /// The attributes as text, or the reason why there are none.

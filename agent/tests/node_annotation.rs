@@ -173,14 +173,17 @@ const MILLISECONDS: fn(u64) -> Duration = Duration::from_millis;
 
 fn settings(address: SocketAddr) -> Settings {
     Settings {
-        server: ApiServer::At {
-            url: format!("http://{address}"),
-            ca_file: None,
-            token_file: None,
-        },
         deadline: MILLISECONDS(300),
         retry: RetryPolicy::new(MILLISECONDS(20), MILLISECONDS(100), MILLISECONDS(200)).unwrap(),
-        ..Settings::in_cluster(NodeName::new("node-1").unwrap(), MILLISECONDS(50))
+        ..Settings::new(NodeName::new("node-1").unwrap(), server(address), MILLISECONDS(50))
+    }
+}
+
+fn server(address: SocketAddr) -> ApiServer {
+    ApiServer {
+        url: format!("http://{address}"),
+        ca_file: None,
+        token_file: None,
     }
 }
 
@@ -221,11 +224,7 @@ async fn changes_are_merged_into_the_node_at_most_once_an_interval_and_removed_a
     std::fs::write(token.path(), "the-token").unwrap();
     let mut settings = settings(server.address);
     settings.interval = MILLISECONDS(200);
-    settings.server = ApiServer::At {
-        url: format!("http://{}", server.address),
-        ca_file: None,
-        token_file: Some(token.path().to_owned()),
-    };
+    settings.server.token_file = Some(token.path().to_owned());
     let running = Running::start(&settings);
     server.requests(4).await;
     running.end().await;
@@ -247,6 +246,27 @@ async fn changes_are_merged_into_the_node_at_most_once_an_interval_and_removed_a
         let apart = pair[1].at - pair[0].at;
         assert!(apart >= MILLISECONDS(170), "{apart:?} between two writes");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_the_kubelet_rotates_is_used_from_the_next_request_on() {
+    let server = Server::start([Answer::Status(200, "{}")]).await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "first\n").unwrap();
+    let mut settings = settings(server.address);
+    settings.server.token_file = Some(token.path().to_owned());
+    let running = Running::start(&settings);
+    server.requests(1).await;
+    std::fs::write(token.path(), "second").unwrap();
+    let rotated = || {
+        let seen = server.seen.lock().unwrap();
+        seen.iter().any(|one| one.headers["authorization"] == "Bearer second")
+    };
+    until("request with the new token", rotated).await;
+    running.end().await;
+    let seen = server.seen.lock().unwrap();
+    assert_eq!(seen[0].headers["authorization"], "Bearer first");
+    assert_eq!(seen.last().unwrap().headers["authorization"], "Bearer second");
 }
 
 #[tokio::test]
@@ -294,11 +314,7 @@ async fn a_stop_while_the_server_hangs_takes_less_than_three_seconds_and_still_r
     assert_eq!(server.values()[1..], [Json::Null]);
 
     let never = Server::start([Answer::Never]).await;
-    settings.server = ApiServer::At {
-        url: format!("http://{}", never.address),
-        ca_file: None,
-        token_file: None,
-    };
+    settings.server = self::server(never.address);
     let running = Running::start(&settings);
     never.requests(1).await;
     let took = running.end().await;
@@ -360,7 +376,7 @@ async fn a_stop_without_a_server_ends_in_time() {
 #[tokio::test]
 async fn outside_a_cluster_the_error_names_the_remedy() {
     let settings = Settings::in_cluster(NodeName::new("node-1").unwrap(), MILLISECONDS(50));
-    let Err(error) = NodeAnnotation::new(&settings, Arc::new(Chip::default())) else {
+    let Err(error) = settings else {
         panic!("this test runs in a pod, or made a client of nothing")
     };
     assert!(error.to_string().contains("k8s-monitor-annotation"), "{error}");

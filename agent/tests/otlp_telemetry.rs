@@ -85,7 +85,7 @@ async fn every_point_is_accounted_for() {
         .start()
         .await;
     let mut to = destination("d", Protocol::HttpProtobuf, &running.address.to_string());
-    to.queue_bytes = 2 * record(1).len();
+    to.queue_bytes = 2 * record(1).size();
     let exporter = start(vec![to]);
 
     let before = collect();
@@ -120,11 +120,11 @@ async fn every_point_is_accounted_for() {
     assert_eq!(get("agent.export.queue.usage{destination=d}"), 0);
     assert_eq!(
         get("agent.export.queue.limit{destination=d}"),
-        i128::from(2 * record(1).len())
+        i128::from(2 * record(1).size())
     );
     assert_eq!(
         get("agent.export.bytes{destination=d}"),
-        i128::from(points("sent") as u64 * record(1).len())
+        i128::from(points("sent") as u64 * record(1).size())
     );
     assert_eq!(get("agent.export.blocked{agent.reason=http_401,destination=d}"), 0);
     assert_eq!(get("agent.export.requests{agent.outcome=refused,destination=d}"), 2);

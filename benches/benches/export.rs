@@ -44,11 +44,12 @@ fn apply(criterion: &mut Criterion) {
                 series: 20_000,
             },
             true,
+            None,
         );
         group.throughput(Throughput::Elements(count as u64));
         group.bench_with_input(BenchmarkId::from_parameter(count), &points, |bench, points| {
             bench.iter(|| {
-                store.apply(&Part::whole("bench"), points.clone(), Timestamp::now(), &mut |_| {});
+                store.apply(&Part::whole("bench"), points.clone(), Timestamp::now());
                 black_box(store.collect())
             });
         });

@@ -17,7 +17,7 @@ mod store;
 #[cfg(test)]
 mod test_support;
 
-pub use registry::{Observer, SeriesRegistry};
+pub use registry::SeriesRegistry;
 pub use start::Started;
 pub use status::{Report, Status};
-pub use store::{Limits, Store};
+pub use store::{Limits, Observer, Store};

@@ -19,6 +19,8 @@ use accelscope_core::telemetry;
 const CHECK_SOONEST: Duration = Duration::from_secs(1);
 /// Longest time between two checks.
 const CHECK_LATEST: Duration = Duration::from_mins(1);
+/// Shortest time between two searches for state of what has ended.
+const EVICTION_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Takes samplers' runs until there are no more samplers.
 pub(super) struct Pipeline {
@@ -27,6 +29,7 @@ pub(super) struct Pipeline {
     aggregator: Aggregator,
     parts: HashMap<Part, Age>,
     statuses: Vec<Arc<Status>>,
+    evicted: Instant,
     stuck: opentelemetry::metrics::Gauge<f64>,
     overdue: opentelemetry::metrics::Counter<u64>,
 }
@@ -38,21 +41,18 @@ struct Age {
 }
 
 impl Pipeline {
-    pub(super) fn new(registry: Arc<SeriesRegistry>, attribution: Attribution) -> Self {
+    /// The deadlines of the samplers with these `statuses` are watched.
+    pub(super) fn new(registry: Arc<SeriesRegistry>, attribution: Attribution, statuses: Vec<Arc<Status>>) -> Self {
         Self {
             registry,
             attribution,
             aggregator: Aggregator::default(),
             parts: HashMap::new(),
-            statuses: Vec::new(),
+            statuses,
+            evicted: Instant::now(),
             stuck: telemetry::gauge_f64(&catalogue::agent::SAMPLER_STUCK),
             overdue: telemetry::counter(&catalogue::agent::SAMPLER_RUNS),
         }
-    }
-
-    /// Adds a sampler whose deadline is watched.
-    pub(super) fn watch(&mut self, status: Arc<Status>) {
-        self.statuses.push(status);
     }
 
     pub(super) fn run(mut self, runs: &Receiver<Run>) {
@@ -104,11 +104,19 @@ impl Pipeline {
             let own = self.parts.iter_mut().filter(|(part, _)| part.sampler == sampler);
             own.for_each(|(_, age)| age.read = Instant::now());
         }
-        self.attribution.prefetch_names(Instant::now());
+        let now = Instant::now();
+        self.attribution.prefetch_names(now);
+        if now.duration_since(self.evicted) >= EVICTION_INTERVAL {
+            self.evicted = now;
+            self.attribution.evict(now);
+            self.aggregator.evict(now, |process| self.attribution.is_alive(process));
+        }
         let mut present = Vec::new();
         for batch in run.batches {
             let part = batch.part.clone();
-            let points = self.aggregator.apply(batch, &mut self.attribution);
+            let points = self
+                .aggregator
+                .apply(batch, now, |owner| self.attribution.resolve(owner, now));
             self.registry.apply(Batch {
                 part: part.clone(),
                 points,

@@ -2,13 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Limits, Store};
+use crate::{Limits, Observer, Store};
 use accelscope_core::metric::MetricsSource;
 use accelscope_core::metric::{Batch, Part, Resource, Series, Timestamp, catalogue};
 use accelscope_core::telemetry::{self, OwnMetrics};
-
-/// Called with each series that changed or ended, when it does.
-pub type Observer = Box<dyn FnMut(&Series) + Send>;
 
 /// The newest state of every series, shared by the pipeline and the exporters; the agent's own metrics included.
 pub struct SeriesRegistry {
@@ -20,7 +17,6 @@ pub struct SeriesRegistry {
 
 struct State {
     store: Store,
-    observer: Option<Observer>,
     /// What was added to `series_live`.
     counted: i64,
 }
@@ -36,8 +32,7 @@ impl SeriesRegistry {
     ) -> Self {
         Self {
             state: Mutex::new(State {
-                store: Store::new(limits, collecting),
-                observer,
+                store: Store::new(limits, collecting, observer),
                 counted: 0,
             }),
             own,
@@ -61,7 +56,7 @@ impl SeriesRegistry {
     pub fn refresh_own(&self) {
         {
             let mut state = self.lock();
-            let count = i64::try_from(state.store.len()).unwrap_or(i64::MAX);
+            let count = i64::try_from(state.store.live().len()).unwrap_or(i64::MAX);
             self.series_live.add(count - state.counted, &[]);
             state.counted = count;
         }
@@ -70,26 +65,16 @@ impl SeriesRegistry {
 
     /// Takes a part's newest points, with all their attributes.
     pub(super) fn apply(&self, batch: Batch) {
-        let State { store, observer, .. } = &mut *self.lock();
-        store.apply(&batch.part, batch.points, Timestamp::now(), &mut |series| {
-            notify(observer, series);
-        });
+        self.lock().store.apply(&batch.part, batch.points, Timestamp::now());
     }
 
     /// Ends the series of the parts for which `gone` is true.
     pub(super) fn end(&self, gone: impl Fn(&Part) -> bool) {
-        let State { store, observer, .. } = &mut *self.lock();
-        store.end(gone, Timestamp::now(), &mut |series| notify(observer, series));
+        self.lock().store.end(gone, Timestamp::now());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn notify(observer: &mut Option<Observer>, series: &Series) {
-    if let Some(observer) = observer {
-        observer(series);
     }
 }
 

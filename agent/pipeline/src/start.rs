@@ -30,14 +30,11 @@ impl Started {
         attribution: Attribution,
     ) -> io::Result<Self> {
         let (send, receive) = sync_channel(WAITING_RUNS);
-        let mut pipeline = Pipeline::new(registry.clone(), attribution);
         let statuses = samplers
             .into_iter()
             .map(|sampler| sampler_thread::spawn(sampler, send.clone()))
             .collect::<io::Result<Vec<_>>>()?;
-        for status in &statuses {
-            pipeline.watch(status.clone());
-        }
+        let pipeline = Pipeline::new(registry.clone(), attribution, statuses.clone());
         std::thread::Builder::new()
             .name("pipeline".into())
             .stack_size(1 << 20)

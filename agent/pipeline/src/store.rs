@@ -15,11 +15,13 @@ pub struct Limits {
     pub series: usize,
 }
 
+/// Called with each series that changed or ended, when it does.
+pub type Observer = Box<dyn FnMut(&Series) + Send>;
+
 /// The newest state of every series.
 ///
 /// A batch holds all series of its part: those that a newer batch no longer has are ended, and are shown once more,
 /// without a value.
-#[derive(Debug)]
 pub struct Store {
     limits: Limits,
     live: HashMap<SeriesKey, Entry>,
@@ -32,6 +34,7 @@ pub struct Store {
     /// Number of the newest batch that was collected.
     collected: u64,
     pending: Option<Vec<Series>>,
+    observer: Option<Observer>,
     forgotten: opentelemetry::metrics::Counter<u64>,
 }
 
@@ -46,7 +49,7 @@ struct Entry {
 
 impl Store {
     /// Without series. With `collecting`, series that end are kept until [`collect`](Self::collect) takes them.
-    pub fn new(limits: Limits, collecting: bool) -> Self {
+    pub fn new(limits: Limits, collecting: bool, observer: Option<Observer>) -> Self {
         Self {
             limits,
             live: HashMap::new(),
@@ -56,44 +59,35 @@ impl Store {
             now: 0,
             collected: 0,
             pending: collecting.then(Vec::new),
+            observer,
             forgotten: telemetry::counter(&catalogue::agent::SERIES_FORGOTTEN),
         }
     }
 
-    /// Takes a part's newest points. `observe` sees every series that changed or ended, in that order.
-    pub fn apply(&mut self, part: &Part, points: Vec<Point>, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
+    /// Takes a part's newest points. The observer sees every series that changed or ended, in that order.
+    pub fn apply(&mut self, part: &Part, points: Vec<Point>, time: Timestamp) {
         self.now += 1;
-        let unknown = self.update_live(part, points, observe);
-        self.end_unseen(part, false, time, observe);
+        let unknown = self.update_live(part, points);
+        self.end_unseen(part, false, time);
         for point in unknown {
-            self.insert(part, point, observe);
+            self.insert(part, point);
         }
         for point in self.overflow.take() {
-            self.put(part, point, true, observe);
+            self.put(part, point, true);
         }
         if self.overflows > 0 {
-            self.end_unseen(part, true, time, observe);
+            self.end_unseen(part, true, time);
         }
     }
 
     /// Ends all series of the parts for which `gone` is true.
-    pub fn end(&mut self, gone: impl Fn(&Part) -> bool, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
-        self.retain(|entry| !gone(&entry.part), time, observe);
+    pub fn end(&mut self, gone: impl Fn(&Part) -> bool, time: Timestamp) {
+        self.retain(|entry| !gone(&entry.part), time);
     }
 
     /// The live series, in no order.
-    pub fn live(&self) -> impl Iterator<Item = &Series> {
+    pub fn live(&self) -> impl ExactSizeIterator<Item = &Series> {
         self.live.values().map(|entry| &entry.series)
-    }
-
-    /// How many series are live.
-    pub fn len(&self) -> usize {
-        self.live.len()
-    }
-
-    /// Whether no series is live.
-    pub fn is_empty(&self) -> bool {
-        self.live.is_empty()
     }
 
     /// What changed since the last call: each changed series with its newest value, and before them what ended, first
@@ -111,7 +105,7 @@ impl Store {
     }
 
     /// Updates live series, and returns the points of all others.
-    fn update_live(&mut self, part: &Part, points: Vec<Point>, observe: &mut dyn FnMut(&Series)) -> Vec<Point> {
+    fn update_live(&mut self, part: &Part, points: Vec<Point>) -> Vec<Point> {
         let mut unknown = Vec::new();
         for point in points {
             let key = (point.instrument, point.attributes.clone());
@@ -126,32 +120,29 @@ impl Store {
             entry.series.value = Some(point.value);
             entry.series.time = point.time;
             entry.series.start = point.start;
-            observe(&entry.series);
+            notify(&mut self.observer, &entry.series);
         }
         unknown
     }
 
     /// Ends the part's series that its newest batch lacks: the overflow series or all others.
-    fn end_unseen(&mut self, part: &Part, is_overflow: bool, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
+    fn end_unseen(&mut self, part: &Part, is_overflow: bool, time: Timestamp) {
         let now = self.now;
         self.retain(
             |entry| entry.seen == now || entry.part != *part || entry.is_overflow != is_overflow,
             time,
-            observe,
         );
     }
 
-    fn retain(&mut self, keep: impl Fn(&Entry) -> bool, time: Timestamp, observe: &mut dyn FnMut(&Series)) {
-        let (collected, limit) = (self.collected, self.limits.series.saturating_mul(2));
-        let (per_instrument, pending, forgotten) = (&mut self.per_instrument, &mut self.pending, &self.forgotten);
-        let overflows = &mut self.overflows;
+    fn retain(&mut self, keep: impl Fn(&Entry) -> bool, time: Timestamp) {
+        let limit = self.limits.series.saturating_mul(2);
         self.live.retain(|_, entry| {
             if keep(entry) {
                 return true;
             }
             if entry.is_overflow {
-                *overflows -= 1;
-            } else if let Some(count) = per_instrument.get_mut(entry.series.instrument.name) {
+                self.overflows -= 1;
+            } else if let Some(count) = self.per_instrument.get_mut(entry.series.instrument.name) {
                 *count -= 1;
             }
             let ended = Series {
@@ -159,22 +150,22 @@ impl Store {
                 time: time.max(entry.series.time),
                 ..entry.series.clone()
             };
-            observe(&ended);
-            match pending {
+            notify(&mut self.observer, &ended);
+            match &mut self.pending {
                 Some(pending) if pending.len() + 2 <= limit => {
-                    if entry.seen > collected {
+                    if entry.seen > self.collected {
                         pending.push(entry.series.clone());
                     }
                     pending.push(ended);
                 }
-                Some(_) => forgotten.add(1, &[]),
+                Some(_) => self.forgotten.add(1, &[]),
                 None => {}
             }
             false
         });
     }
 
-    fn insert(&mut self, part: &Part, point: Point, observe: &mut dyn FnMut(&Series)) {
+    fn insert(&mut self, part: &Part, point: Point) {
         let of_instrument = self
             .per_instrument
             .get(point.instrument.name)
@@ -184,11 +175,11 @@ impl Store {
         if full || self.overflow.holds(part, &point) {
             self.overflow.add(part, point);
         } else {
-            self.put(part, point, false, observe);
+            self.put(part, point, false);
         }
     }
 
-    fn put(&mut self, part: &Part, point: Point, is_overflow: bool, observe: &mut dyn FnMut(&Series)) {
+    fn put(&mut self, part: &Part, point: Point, is_overflow: bool) {
         let series = Series {
             instrument: point.instrument,
             attributes: point.attributes.clone(),
@@ -196,7 +187,7 @@ impl Store {
             time: point.time,
             start: point.start,
         };
-        observe(&series);
+        notify(&mut self.observer, &series);
         let entry = Entry {
             series,
             part: part.clone(),
@@ -217,6 +208,12 @@ impl Store {
         } else {
             self.per_instrument.entry(instrument).or_default()
         }
+    }
+}
+
+fn notify(observer: &mut Option<Observer>, series: &Series) {
+    if let Some(observer) = observer {
+        observer(series);
     }
 }
 

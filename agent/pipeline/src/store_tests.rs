@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::test_support::{FRAMES, RATE};
@@ -30,15 +30,15 @@ fn shown(series: &Series) -> (String, Option<f64>, u64) {
 }
 
 fn apply(store: &mut Store, part: &str, points: Vec<Point>, time: u64) -> Vec<(String, Option<f64>, u64)> {
-    let mut seen = Vec::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
     let part = Part {
         sampler: "test",
         name: part.into(),
     };
-    store.apply(&part, points, Timestamp::from_unix_nanos(time), &mut |series| {
-        seen.push(shown(series));
-    });
-    seen
+    let observed = Arc::clone(&seen);
+    store.observer = Some(Box::new(move |series| observed.lock().unwrap().push(shown(series))));
+    store.apply(&part, points, Timestamp::from_unix_nanos(time));
+    std::mem::take(&mut *seen.lock().unwrap())
 }
 
 fn collect(store: &mut Store) -> Vec<(String, Option<f64>, u64)> {
@@ -47,7 +47,7 @@ fn collect(store: &mut Store) -> Vec<(String, Option<f64>, u64)> {
 
 #[test]
 fn a_series_that_its_part_no_longer_has_ends_once() {
-    let mut store = Store::new(LIMITS, true);
+    let mut store = Store::new(LIMITS, true, None);
     apply(&mut store, "a", vec![point(&RATE, "x", 1.0, 1)], 1);
     apply(&mut store, "b", vec![point(&RATE, "y", 2.0, 1)], 1);
     assert_eq!(collect(&mut store).len(), 2);
@@ -63,7 +63,7 @@ fn a_series_that_its_part_no_longer_has_ends_once() {
 
 #[test]
 fn a_series_that_lived_between_two_collections_is_collected_with_its_value_and_its_end() {
-    let mut store = Store::new(LIMITS, true);
+    let mut store = Store::new(LIMITS, true, None);
     apply(&mut store, "a", vec![point(&FRAMES, "x", 7, 1)], 1);
     apply(&mut store, "a", vec![], 2);
     assert_eq!(
@@ -74,7 +74,7 @@ fn a_series_that_lived_between_two_collections_is_collected_with_its_value_and_i
 
 #[test]
 fn what_was_not_read_again_is_not_collected_again() {
-    let mut store = Store::new(LIMITS, true);
+    let mut store = Store::new(LIMITS, true, None);
     apply(&mut store, "a", vec![point(&FRAMES, "x", 7, 1)], 1);
     apply(&mut store, "b", vec![point(&FRAMES, "y", 8, 1)], 1);
     assert_eq!(collect(&mut store).len(), 2);
@@ -84,7 +84,7 @@ fn what_was_not_read_again_is_not_collected_again() {
 
 #[test]
 fn beyond_the_limit_everything_is_still_counted_in_the_overflow_series() {
-    let mut store = Store::new(LIMITS, true);
+    let mut store = Store::new(LIMITS, true, None);
     let points = |values: [i64; 4]| {
         ["a", "b", "c", "d"]
             .iter()
@@ -116,6 +116,7 @@ fn counters_long_gone_make_room_in_the_overflow_series() {
             series: 2,
         },
         false,
+        None,
     );
     let mut sum_after = |part: &str, names: &[&str], minute: u64| {
         let time = minute * 60_000_000_000;
@@ -135,7 +136,7 @@ fn counters_long_gone_make_room_in_the_overflow_series() {
 
 #[test]
 fn the_overflow_series_takes_no_other_ones_room() {
-    let mut store = Store::new(LIMITS, false);
+    let mut store = Store::new(LIMITS, false, None);
     let mut names_after = |names: &[&str]| {
         let points = names.iter().map(|name| point(&RATE, name, 1.0, 1));
         apply(&mut store, "p", points.collect(), 1);
@@ -150,7 +151,7 @@ fn the_overflow_series_takes_no_other_ones_room() {
 
 #[test]
 fn an_ended_series_makes_room() {
-    let mut store = Store::new(LIMITS, false);
+    let mut store = Store::new(LIMITS, false, None);
     let rates = |names: &[&str]| names.iter().map(|n| point(&RATE, n, 1.0, 1)).collect::<Vec<_>>();
     apply(&mut store, "p", rates(&["a", "b"]), 1);
     apply(&mut store, "p", rates(&["c", "d"]), 2);
@@ -165,7 +166,7 @@ fn the_overflow_series_counts_exactly_and_never_decreases() {
         series_per_instrument: 0,
         ..LIMITS
     };
-    let mut store = Store::new(limits, false);
+    let mut store = Store::new(limits, false, None);
     let mut sum_after = |values: &[(&str, i64)], time| {
         let points = values.iter().map(|(name, value)| point(&FRAMES, name, *value, time));
         apply(&mut store, "p", points.collect(), time);
@@ -186,7 +187,7 @@ fn a_series_with_the_attributes_of_the_overflow_series_gives_its_room_back() {
         series_per_instrument: 1,
         ..LIMITS
     };
-    let mut store = Store::new(limits, false);
+    let mut store = Store::new(limits, false, None);
     // The OpenTelemetry SDK has an overflow series of its own.
     let own = Point {
         attributes: Arc::new(Attributes::new([(key::OTEL_METRIC_OVERFLOW, true.into())])),
@@ -195,7 +196,7 @@ fn a_series_with_the_attributes_of_the_overflow_series_gives_its_room_back() {
     apply(&mut store, "p", vec![own.clone()], 1);
     apply(&mut store, "p", vec![own, point(&RATE, "a", 2.0, 2)], 2);
     apply(&mut store, "p", vec![], 3);
-    assert!(store.is_empty());
+    assert_eq!(store.live().len(), 0);
     apply(&mut store, "p", vec![point(&RATE, "x", 1.0, 4)], 4);
     assert_eq!(
         store.live().map(shown).collect::<Vec<_>>(),

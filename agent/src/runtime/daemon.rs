@@ -25,6 +25,11 @@ use accelscope_pipeline::Started;
 /// Time for the last sends and removals at shutdown; the agent ends within three seconds.
 const SHUTDOWN: Duration = Duration::from_millis(2000);
 
+/// Time after which each source has been sampled and the first push has been answered.
+const AFTER_START: Duration = Duration::from_secs(10);
+/// Time between two returns of memory. Each costs about a hundred page faults of a few microseconds.
+const RETURN_INTERVAL: Duration = Duration::from_mins(10);
+
 /// A part of the agent that cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
@@ -49,6 +54,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     for listener in listeners(config, started, &renderer)? {
         tokio::spawn(listener.serve(std::future::pending()));
     }
+    tokio::spawn(return_memory());
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
     if destinations.is_empty() {
@@ -68,15 +74,25 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     collector.collect();
     let (undelivered, ()) = tokio::join!(exporter.flush(Instant::now() + SHUTDOWN), writers.stop());
     for state in undelivered {
-        let error = state.last_error.as_ref().map(|(_, message)| message.as_str());
         tracing::warn!(
             destination = state.name,
             points = state.waiting.points,
-            error = error.unwrap_or("no answer in time"),
+            error = state.last_error.as_deref().unwrap_or("no answer in time"),
             "stopped with points that the destination did not take; they are lost",
         );
     }
     Ok(())
+}
+
+/// Returns memory to the kernel that only the start needed, and later what only rare events need.
+async fn return_memory() {
+    let mut ticks = tokio::time::interval_at(Instant::now() + AFTER_START, RETURN_INTERVAL);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = accelscope_memory::release() {
+            tracing::debug!(error = &error as &dyn std::error::Error, "memory is not returned to the kernel");
+        }
+    }
 }
 
 /// Tasks that write the newest state somewhere and remove it at shutdown.
@@ -130,7 +146,7 @@ impl Writers {
 fn annotation(config: &Config, started: &Started) -> Result<NodeAnnotation, node_annotation::SettingsError> {
     let node = started.registry.resource().get("k8s.node.name");
     let node = node_annotation::NodeName::new(node.map(ToString::to_string).unwrap_or_default())?;
-    let settings = node_annotation::Settings::in_cluster(node, config.compat.k8s_monitor.interval);
+    let settings = node_annotation::Settings::in_cluster(node, config.compat.k8s_monitor.interval)?;
     NodeAnnotation::new(&settings, started.registry.clone())
 }
 

@@ -212,14 +212,12 @@ async fn the_account_may_change_this_annotation_of_its_own_node_and_nothing_else
 }
 
 async fn writes_and_removes(cluster: &Cluster, token: PathBuf) {
-    let settings = Settings {
-        server: ApiServer::At {
-            url: cluster.url.clone(),
-            ca_file: Some(cluster.path("ca.crt")),
-            token_file: Some(token),
-        },
-        ..Settings::in_cluster(NodeName::new("node-1").unwrap(), Duration::from_secs(3))
+    let server = ApiServer {
+        url: cluster.url.clone(),
+        ca_file: Some(cluster.path("ca.crt")),
+        token_file: Some(token),
     };
+    let settings = Settings::new(NodeName::new("node-1").unwrap(), server, Duration::from_secs(3));
     let (stop, stopped) = oneshot::channel::<()>();
     let writer = NodeAnnotation::new(&settings, Arc::new(Chip::default())).unwrap();
     let running = tokio::spawn(writer.run(async { drop(stopped.await) }));

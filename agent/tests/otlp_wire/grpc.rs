@@ -57,7 +57,7 @@ async fn codes_that_speak_of_the_data_drop_the_record_and_let_the_next_one_throu
         exporter.push(&[record(2)]);
         assert_eq!(drained(&exporter, "d").await.sent, 1, "{code:?}");
         assert_eq!(running.peer.seen.len(), 2, "{code:?} was sent again");
-        let (_, said) = exporter.state("d").unwrap().last_error.unwrap();
+        let said = exporter.state("d").unwrap().last_error.unwrap();
         assert!(said.contains("scripted"), "{said}");
     }
 }
@@ -145,7 +145,7 @@ async fn a_receiver_that_accepts_and_hangs_is_left_at_the_timeout() {
     exporter.push(&[record(1)]);
     assert_eq!(drained(&exporter, "d").await.sent, 1);
     assert_eq!(running.peer.seen.len(), 2);
-    let (_, said) = exporter.state("d").unwrap().last_error.unwrap();
+    let said = exporter.state("d").unwrap().last_error.unwrap();
     assert!(said.contains("200ms"), "{said}");
 }
 
@@ -190,9 +190,9 @@ async fn a_backlog_is_joined_below_the_4_mib_that_a_server_takes() {
     let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
     let records: Vec<_> = (1..=9).map(|id| large_record(id, 1_000_000)).collect();
     assert!(
-        records.iter().all(|record| record.len() > 900_000),
+        records.iter().all(|record| record.size() > 900_000),
         "{}",
-        records[0].len()
+        records[0].size()
     );
     exporter.push(&records);
     let totals = drained(&exporter, "d").await;

@@ -31,7 +31,7 @@ async fn statuses_that_speak_of_the_data_drop_the_record_and_let_the_next_one_th
         exporter.push(&[record(2)]);
         assert_eq!(drained(&exporter, "d").await.sent, 1, "{code}");
         assert_eq!(running.peer.seen.len(), 2, "{code} was sent again");
-        let (_, said) = exporter.state("d").unwrap().last_error.unwrap();
+        let said = exporter.state("d").unwrap().last_error.unwrap();
         assert!(said.contains("bad points really"), "{said}");
     }
 }
@@ -211,7 +211,7 @@ async fn a_headers_file_that_is_gone_holds_the_queue_and_names_the_file() {
         exporter.state("d").unwrap().blocked == Some("configuration")
     })
     .await;
-    let (_, said) = exporter.state("d").unwrap().last_error.unwrap();
+    let said = exporter.state("d").unwrap().last_error.unwrap();
     assert!(said.contains(file.to_str().unwrap()), "{said}");
     std::fs::write(&file, "authorization: Bearer new\n").unwrap();
     assert_eq!(drained(&exporter, "d").await.sent, 1);

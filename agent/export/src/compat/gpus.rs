@@ -90,7 +90,7 @@ pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
         }
     }
     let mut gpus: Vec<_> = found.into_values().collect();
-    gpus.sort_by_key(|gpu| gpu.index);
+    gpus.sort_unstable_by_key(|gpu| gpu.index);
     gpus
 }
 

@@ -3,8 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
 /// Upper bound of a request's line and headers, in bytes.
@@ -47,30 +45,7 @@ impl Default for Limits {
 }
 
 /// Time at which a connection's latest request began, or at which it was accepted.
-#[derive(Clone)]
-struct Activity {
-    base: Instant,
-    millis: Arc<AtomicU64>,
-}
-
-impl Activity {
-    fn new() -> Self {
-        Self {
-            base: Instant::now(),
-            millis: Arc::new(AtomicU64::new(0)),
-        }
-    }
-
-    fn touch(&self) {
-        let since = self.base.elapsed().as_millis();
-        self.millis
-            .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    fn latest(&self) -> Instant {
-        self.base + Duration::from_millis(self.millis.load(Ordering::Relaxed))
-    }
-}
+type LatestRequest = watch::Receiver<Instant>;
 
 pub(super) async fn serve(
     key: &'static str,
@@ -81,7 +56,7 @@ pub(super) async fn serve(
 ) {
     let (closing, closed) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let mut live: Vec<(Activity, AbortHandle)> = Vec::new();
+    let mut live: Vec<(LatestRequest, AbortHandle)> = Vec::new();
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -97,15 +72,9 @@ pub(super) async fn serve(
                 if live.len() >= limits.connections.max(1) {
                     close_oldest(&mut live);
                 }
-                let activity = Activity::new();
-                let task = tasks.spawn(connection(
-                    stream,
-                    app.clone(),
-                    activity.clone(),
-                    limits.idle,
-                    closed.clone(),
-                ));
-                live.push((activity, task));
+                let (requests, latest) = watch::channel(Instant::now());
+                let serving = connection(stream, app.clone(), requests, limits.idle, closed.clone());
+                live.push((latest, tasks.spawn(serving)));
             }
             // The client closed the connection before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -122,8 +91,8 @@ pub(super) async fn serve(
     timeout(limits.grace, all_ended).await.ok();
 }
 
-fn close_oldest(live: &mut Vec<(Activity, AbortHandle)>) {
-    let oldest = (0..live.len()).min_by_key(|at| live[*at].0.latest());
+fn close_oldest(live: &mut Vec<(LatestRequest, AbortHandle)>) {
+    let oldest = (0..live.len()).min_by_key(|at| *live[*at].0.borrow());
     if let Some(at) = oldest {
         live.swap_remove(at).1.abort();
     }
@@ -132,12 +101,13 @@ fn close_oldest(live: &mut Vec<(Activity, AbortHandle)>) {
 async fn connection(
     stream: TcpStream,
     app: Router,
-    activity: Activity,
+    requests: watch::Sender<Instant>,
     idle: Duration,
     mut closed: watch::Receiver<bool>,
 ) {
+    let mut latest = requests.subscribe();
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        activity.touch();
+        requests.send_replace(Instant::now());
         app.clone().call(request)
     });
     let mut connection = pin!(
@@ -151,8 +121,8 @@ async fn connection(
         tokio::select! {
             // Malformed requests and lost connections: the client has the response, the user could not act on them.
             _ = connection.as_mut() => return,
-            () = sleep_until(activity.latest() + idle) => {
-                if activity.latest() + idle <= Instant::now() {
+            request = timeout(idle, latest.changed()) => {
+                if request.is_err() {
                     return;
                 }
             }

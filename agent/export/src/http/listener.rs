@@ -56,13 +56,11 @@ pub enum BindError {
         #[source]
         source: io::Error,
     },
-    /// Two routes have the same method and path.
-    #[error("{key}: two routes answer {method} {path}; this is a fault of the agent, please report it")]
+    /// Two routes have the same path.
+    #[error("{key}: two routes answer GET {path}; this is a fault of the agent, please report it")]
     Duplicate {
         /// The configuration's key.
         key: &'static str,
-        /// The method.
-        method: String,
         /// The path.
         path: &'static str,
     },
@@ -115,20 +113,12 @@ impl Listener {
 }
 
 fn assemble(key: &'static str, mut routes: Vec<Route>, auth: Auth) -> Result<Router, BindError> {
-    let mut seen = BTreeSet::new();
-    for route in &routes {
-        if !seen.insert((route.path, route.method.to_string())) {
-            return Err(BindError::Duplicate {
-                key,
-                method: route.method.to_string(),
-                path: route.path,
-            });
-        }
+    let mut paths = BTreeSet::new();
+    if let Some(again) = routes.iter().find(|route| !paths.insert(route.path)) {
+        return Err(BindError::Duplicate { key, path: again.path });
     }
-    if !routes.iter().any(|route| route.path == "/") {
-        let lines = routes
-            .iter()
-            .map(|r| format!("{:5} {:12} {}\n", r.method, r.path, r.about));
+    if !paths.contains("/") {
+        let lines = routes.iter().map(|r| format!("GET   {:12} {}\n", r.path, r.about));
         let text: Arc<str> = format!("accelscope\n\n{}", lines.collect::<String>()).into();
         routes.push(Route::get("/", "this list", async move || text.to_string()));
     }

@@ -1,14 +1,12 @@
 //! Route of a listener.
 
 use axum::handler::Handler;
-use axum::http::Method;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get};
 
-/// Handler of one method on one path.
+/// Handler of GET and HEAD on one path.
 #[derive(Debug, Clone)]
 pub struct Route {
     pub(super) path: &'static str,
-    pub(super) method: Method,
     pub(super) about: &'static str,
     pub(super) public: bool,
     pub(super) handler: MethodRouter,
@@ -21,25 +19,11 @@ impl Route {
         H: Handler<T, ()>,
         T: 'static,
     {
-        Self::new(Method::GET, path, about, get(handler))
-    }
-
-    /// A route for POST.
-    pub fn post<H, T>(path: &'static str, about: &'static str, handler: H) -> Self
-    where
-        H: Handler<T, ()>,
-        T: 'static,
-    {
-        Self::new(Method::POST, path, about, post(handler))
-    }
-
-    fn new(method: Method, path: &'static str, about: &'static str, handler: MethodRouter) -> Self {
         Self {
             path,
-            method,
             about,
             public: false,
-            handler,
+            handler: get(handler),
         }
     }
 

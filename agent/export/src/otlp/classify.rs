@@ -33,6 +33,18 @@ pub(super) enum Verdict {
     Drop { reason: &'static str, split: bool },
 }
 
+impl Verdict {
+    const RETRY: Self = Self::Retry { retry_after: None };
+
+    pub(super) const fn hold(reason: &'static str, remedy: &'static str) -> Self {
+        Self::Hold { reason, remedy }
+    }
+
+    const fn drop(reason: &'static str) -> Self {
+        Self::Drop { reason, split: true }
+    }
+}
+
 /// A verdict with its explanation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -52,32 +64,27 @@ impl Answer {
         }
     }
 
-    /// The network or the server failed; whether the records arrived is unknown.
-    pub(super) fn unreachable(error: &(dyn std::error::Error + 'static)) -> Self {
+    fn broken(verdict: Verdict, message: impl AsRef<str>) -> Self {
         Self {
             reconnect: true,
-            ..Self::retry(chain(error))
+            ..Self::new(verdict, message)
         }
+    }
+
+    /// The network or the server failed; whether the records arrived is unknown.
+    pub(super) fn unreachable(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::broken(Verdict::RETRY, chain(error))
     }
 
     /// No response within the destination's timeout.
     pub(super) fn timed_out(after: Duration) -> Self {
-        Self {
-            reconnect: true,
-            ..Self::retry(format!("no answer within {}", humantime::format_duration(after)))
-        }
+        let after = humantime::format_duration(after);
+        Self::broken(Verdict::RETRY, format!("no answer within {after}"))
     }
 
     /// The response cannot be parsed by the library that reads it.
     pub(super) fn unreadable() -> Self {
-        Self {
-            reconnect: true,
-            ..Self::retry("the answer could not be read; is it an OTLP receiver?")
-        }
-    }
-
-    fn retry(message: impl AsRef<str>) -> Self {
-        Self::new(Verdict::Retry { retry_after: None }, message)
+        Self::broken(Verdict::RETRY, "the answer could not be read; is it an OTLP receiver?")
     }
 
     /// The response exceeds [`MAX_RESPONSE_BYTES`]. The server has processed the request, so nothing is sent again.
@@ -86,10 +93,7 @@ impl Answer {
             reason: "response_too_large",
             split: false,
         };
-        Self {
-            reconnect: true,
-            ..Self::new(verdict, "the answer exceeds 4 MiB; is the endpoint an OTLP receiver?")
-        }
+        Self::broken(verdict, "the answer exceeds 4 MiB; is the endpoint an OTLP receiver?")
     }
 }
 
@@ -144,7 +148,6 @@ pub(super) fn grpc(status: &Status) -> Answer {
     }
     let message = format!("{:?}: {}", status.code(), status.message());
     let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    let drop = |reason| Verdict::Drop { reason, split: true };
     let verdict = match status.code() {
         Code::OutOfRange if status.message().starts_with("Error, decoded message length too large") => {
             return Answer::too_large();
@@ -156,32 +159,22 @@ pub(super) fn grpc(status: &Status) -> Answer {
         | Code::Unavailable
         | Code::DataLoss => Verdict::Retry { retry_after },
         Code::ResourceExhausted if retry_after.is_some() => Verdict::Retry { retry_after },
-        Code::Unauthenticated => Verdict::Hold {
-            reason: "unauthenticated",
-            remedy: CREDENTIALS,
-        },
-        Code::PermissionDenied => Verdict::Hold {
-            reason: "permission_denied",
-            remedy: CREDENTIALS,
-        },
-        Code::Unimplemented => Verdict::Hold {
-            reason: "unimplemented",
-            remedy: WRONG_SERVICE,
-        },
-        Code::ResourceExhausted => drop("resource_exhausted"),
-        Code::InvalidArgument => drop("invalid_argument"),
-        Code::NotFound => drop("not_found"),
-        Code::AlreadyExists => drop("already_exists"),
-        Code::FailedPrecondition => drop("failed_precondition"),
-        Code::Internal => drop("internal"),
-        Code::Unknown | Code::Ok => drop("unknown"),
+        Code::Unauthenticated => Verdict::hold("unauthenticated", CREDENTIALS),
+        Code::PermissionDenied => Verdict::hold("permission_denied", CREDENTIALS),
+        Code::Unimplemented => Verdict::hold("unimplemented", WRONG_SERVICE),
+        Code::ResourceExhausted => Verdict::drop("resource_exhausted"),
+        Code::InvalidArgument => Verdict::drop("invalid_argument"),
+        Code::NotFound => Verdict::drop("not_found"),
+        Code::AlreadyExists => Verdict::drop("already_exists"),
+        Code::FailedPrecondition => Verdict::drop("failed_precondition"),
+        Code::Internal => Verdict::drop("internal"),
+        Code::Unknown | Code::Ok => Verdict::drop("unknown"),
     };
     Answer::new(verdict, message)
 }
 
 /// Interprets an HTTP response.
 pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Answer {
-    let drop = |reason| Verdict::Drop { reason, split: true };
     let verdict = match status.as_u16() {
         200..=299 if is(headers, "text/html") => Verdict::Hold {
             reason: "not_otlp",
@@ -192,27 +185,15 @@ pub(super) fn http(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Answ
         429 | 502 | 503 | 504 => Verdict::Retry {
             retry_after: retry_after(headers),
         },
-        401 => Verdict::Hold {
-            reason: "http_401",
-            remedy: CREDENTIALS,
-        },
-        403 => Verdict::Hold {
-            reason: "http_403",
-            remedy: CREDENTIALS,
-        },
-        404 => Verdict::Hold {
-            reason: "http_404",
-            remedy: WRONG_PATH,
-        },
-        300..=399 => Verdict::Hold {
-            reason: "redirect",
-            remedy: "set the endpoint to the address that it redirects to",
-        },
-        400 => drop("http_400"),
-        413 => drop("http_413"),
-        500 => drop("http_500"),
-        402..=499 => drop("http_4xx"),
-        _ => drop("http_5xx"),
+        401 => Verdict::hold("http_401", CREDENTIALS),
+        403 => Verdict::hold("http_403", CREDENTIALS),
+        404 => Verdict::hold("http_404", WRONG_PATH),
+        300..=399 => Verdict::hold("redirect", "set the endpoint to the address that it redirects to"),
+        400 => Verdict::drop("http_400"),
+        413 => Verdict::drop("http_413"),
+        500 => Verdict::drop("http_500"),
+        402..=499 => Verdict::drop("http_4xx"),
+        _ => Verdict::drop("http_5xx"),
     };
     let location = headers
         .get(header::LOCATION)

@@ -2,10 +2,10 @@
 //!
 //! Between calls `queued = sent + dropped + waiting` holds.
 
+use super::destination::Destination;
 use super::metrics::Metrics;
-use super::queue::{Loss, Queue, Usage};
+use super::queue::{Lost, Queue, Usage};
 use super::record::Record;
-use accelscope_core::metric::Timestamp;
 
 /// Number of points by outcome. `queued` is the sum of the other two and of the waiting ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,162 +23,115 @@ pub struct Totals {
 pub struct DestinationState {
     /// Its name.
     pub name: String,
-    /// Its endpoint.
-    pub endpoint: String,
     /// Content of its queue, records in flight included.
     pub waiting: Usage,
-    /// Bound of its queue in bytes.
-    pub limit: u64,
     /// Points by outcome, so far.
     pub totals: Totals,
-    /// Time of the last request that succeeded.
-    pub last_success: Option<Timestamp>,
-    /// Time and reason of the last request that failed; kept after later successes.
-    pub last_error: Option<(Timestamp, String)>,
+    /// Reason of the last request that failed; kept after later successes.
+    pub last_error: Option<String>,
     /// Reason for which the destination refuses everything, while it does.
     pub blocked: Option<&'static str>,
 }
 
 /// The queue with its counts.
 pub(super) struct Delivery {
-    queue: Box<dyn Queue>,
-    metrics: Metrics,
-    totals: Totals,
-    in_flight: Usage,
-    pub(super) last_success: Option<Timestamp>,
-    pub(super) last_error: Option<(Timestamp, String)>,
-    blocked: Option<&'static str>,
+    pub(super) queue: Queue,
+    pub(super) metrics: Metrics,
+    pub(super) state: DestinationState,
 }
 
 impl Delivery {
-    pub(super) fn new(queue: Box<dyn Queue>, destination: &str) -> Self {
-        let metrics = Metrics::new(destination, queue.limit());
+    pub(super) fn new(destination: &Destination) -> Self {
         Self {
-            queue,
-            metrics,
-            totals: Totals::default(),
-            in_flight: Usage::default(),
-            last_success: None,
-            last_error: None,
-            blocked: None,
+            queue: Queue::new(destination.queue_bytes),
+            metrics: Metrics::new(&destination.name, destination.queue_bytes),
+            state: DestinationState {
+                name: destination.name.clone(),
+                waiting: Usage::default(),
+                totals: Totals::default(),
+                last_error: None,
+                blocked: None,
+            },
         }
     }
 
     /// Queues the records; returns the number of points that were dropped for it.
     pub(super) fn push(&mut self, records: &[Record]) -> u64 {
-        let before = self.totals.dropped;
-        let Self {
-            queue, metrics, totals, ..
-        } = self;
-        for record in records.iter().filter(|record| !record.is_empty()) {
-            totals.queued += record.points;
-            metrics.queued(record.points);
-            queue.push(record.clone(), &mut |lost, why| {
-                drop_points(metrics, totals, lost.points, reason(why));
-            });
+        let before = self.state.totals.dropped;
+        for record in records {
+            self.state.totals.queued += record.points;
+            self.metrics.queued(record.points);
+            let lost = self.queue.push(record.clone());
+            self.count_lost(lost);
         }
         self.show_usage();
-        self.totals.dropped - before
+        self.state.totals.dropped - before
     }
 
-    /// Puts the oldest records in flight.
-    pub(super) fn take(&mut self, max_bytes: u64, max_records: usize) -> Vec<Record> {
-        let taken = self.queue.take(max_bytes, max_records);
-        self.in_flight = Usage {
-            records: taken.len(),
-            points: taken.iter().map(|record| record.points).sum(),
-            bytes: taken.iter().map(Record::len).sum(),
-        };
-        taken
-    }
-
-    /// The records in flight arrived, except `rejected` of their points.
-    pub(super) fn sent(&mut self, rejected: u64) {
-        let rejected = rejected.min(self.in_flight.points);
-        let sent = self.in_flight.points - rejected;
-        self.totals.sent += sent;
-        self.metrics.sent(sent, self.in_flight.bytes);
+    /// The records in flight, `batch`, arrived, except `rejected` of their points.
+    pub(super) fn sent(&mut self, batch: &[Record], rejected: u64) {
+        let points = points(batch);
+        let rejected = rejected.min(points);
+        self.state.totals.sent += points - rejected;
+        self.metrics
+            .sent(points - rejected, batch.iter().map(Record::size).sum());
         if rejected > 0 {
-            drop_points(&self.metrics, &mut self.totals, rejected, "partial_success");
+            self.drop_points(rejected, "partial_success");
         }
-        self.last_success = Some(Timestamp::now());
         self.acknowledge();
     }
 
-    /// The records in flight will never be accepted.
-    pub(super) fn refused(&mut self, reason: &'static str) {
-        drop_points(&self.metrics, &mut self.totals, self.in_flight.points, reason);
+    /// The records in flight, `batch`, will never be accepted; returns the number of their points.
+    pub(super) fn refused(&mut self, batch: &[Record], reason: &'static str) -> u64 {
+        let points = points(batch);
+        self.drop_points(points, reason);
         self.acknowledge();
+        points
     }
 
     fn acknowledge(&mut self) {
         self.queue.acknowledge();
-        self.in_flight = Usage::default();
         self.show_usage();
     }
 
     /// The records in flight wait again.
     pub(super) fn release(&mut self) {
-        let Self {
-            queue, metrics, totals, ..
-        } = self;
-        queue.release(&mut |lost, why| drop_points(metrics, totals, lost.points, reason(why)));
-        self.in_flight = Usage::default();
+        let lost = self.queue.release();
+        self.count_lost(lost);
         self.show_usage();
     }
 
+    fn count_lost(&mut self, lost: Vec<Lost>) {
+        for (record, reason) in lost {
+            self.drop_points(record.points, reason);
+        }
+    }
+
+    fn drop_points(&mut self, points: u64, reason: &'static str) {
+        self.state.totals.dropped += points;
+        self.metrics.dropped(points, reason);
+    }
+
     fn show_usage(&mut self) {
-        self.metrics.waiting(self.queue.usage());
+        let before = std::mem::replace(&mut self.state.waiting, self.queue.usage());
+        self.metrics.waiting(before, self.state.waiting);
     }
 
     /// Sets the reason for which the destination refuses everything, or that it no longer does.
     pub(super) fn block(&mut self, reason: Option<&'static str>) {
-        if self.blocked == reason {
+        let before = std::mem::replace(&mut self.state.blocked, reason);
+        if before == reason {
             return;
         }
-        if let Some(old) = self.blocked {
+        if let Some(old) = before {
             self.metrics.blocked(old, false);
         }
         if let Some(new) = reason {
             self.metrics.blocked(new, true);
         }
-        self.blocked = reason;
-    }
-
-    pub(super) fn is_blocked(&self) -> bool {
-        self.blocked.is_some()
-    }
-
-    pub(super) fn usage(&self) -> Usage {
-        self.queue.usage()
-    }
-
-    pub(super) fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    pub(super) fn state(&self, name: &str, endpoint: &url::Url) -> DestinationState {
-        DestinationState {
-            name: name.to_owned(),
-            endpoint: endpoint.to_string(),
-            waiting: self.queue.usage(),
-            limit: self.queue.limit(),
-            totals: self.totals,
-            last_success: self.last_success,
-            last_error: self.last_error.clone(),
-            blocked: self.blocked,
-        }
     }
 }
 
-fn drop_points(metrics: &Metrics, totals: &mut Totals, points: u64, reason: &'static str) {
-    totals.dropped += points;
-    metrics.dropped(points, reason);
-}
-
-const fn reason(why: Loss) -> &'static str {
-    match why {
-        Loss::QueueFull => "queue_full",
-        Loss::TooLarge => "too_large",
-    }
+fn points(batch: &[Record]) -> u64 {
+    batch.iter().map(|record| record.points).sum()
 }

@@ -1,60 +1,30 @@
 //! OTLP over gRPC.
 
 use bytes::{Buf, BufMut, Bytes};
-use http::HeaderMap;
 use http::uri::PathAndQuery;
+use tonic::client::Grpc;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Extensions, Request, Status};
 
 use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
-use super::credentials::USER_AGENT;
-use super::destination::{Compression, Destination};
-use super::error::BuildError;
-use super::tls::Tls;
+use super::destination::Compression;
+use super::transport::Client;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
-/// A channel, and the metadata of each request.
-pub(super) struct Client {
-    grpc: tonic::client::Grpc<Channel>,
-    metadata: MetadataMap,
-}
-
-impl Client {
-    pub(super) fn new(destination: &Destination, headers: HeaderMap, tls: Option<Tls>) -> Result<Self, BuildError> {
-        let invalid =
-            |error: tonic::transport::Error| BuildError::caused_by(error, destination, "endpoint cannot be used");
-        let mut endpoint = Endpoint::from_shared(destination.endpoint.to_string())
-            .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
-            .map_err(invalid)?
-            .connect_timeout(destination.timeout);
-        if let Some(tls) = tls {
-            endpoint = endpoint.tls_config(tls.into_tonic()).map_err(invalid)?;
-        }
-        let mut grpc = tonic::client::Grpc::new(endpoint.connect_lazy())
-            .max_decoding_message_size(MAX_RESPONSE_BYTES)
-            .accept_compressed(CompressionEncoding::Gzip);
-        if destination.compression == Compression::Gzip {
-            grpc = grpc.send_compressed(CompressionEncoding::Gzip);
-        }
-        Ok(Self {
-            grpc,
-            metadata: MetadataMap::from_headers(headers),
-        })
+pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
+    let mut grpc = Grpc::with_origin(client.connections.clone(), client.endpoint.clone())
+        .max_decoding_message_size(MAX_RESPONSE_BYTES)
+        .accept_compressed(CompressionEncoding::Gzip);
+    if client.compression == Compression::Gzip {
+        grpc = grpc.send_compressed(CompressionEncoding::Gzip);
     }
-
-    pub(super) async fn send(&mut self, records: Vec<Bytes>) -> Answer {
-        if let Err(error) = self.grpc.ready().await {
-            return Answer::unreachable(&error);
-        }
-        let mut request = Request::new(records);
-        *request.metadata_mut() = self.metadata.clone();
-        match self.grpc.unary(request, PathAndQuery::from_static(EXPORT), Raw).await {
-            Ok(response) => classify::accepted(response.into_inner()),
-            Err(status) => classify::grpc(&status),
-        }
+    let metadata = MetadataMap::from_headers(client.headers.clone());
+    let request = Request::from_parts(metadata, Extensions::default(), records);
+    match grpc.unary(request, PathAndQuery::from_static(EXPORT), Raw).await {
+        Ok(response) => classify::accepted(response.into_inner()),
+        Err(status) => classify::grpc(&status),
     }
 }
 

@@ -21,8 +21,6 @@ pub(super) struct Metrics {
     queue_bytes: UpDownCounter<i64>,
     queue_points: UpDownCounter<i64>,
     blocked: Gauge<i64>,
-    /// Values of the queue's instruments.
-    shown: Usage,
 }
 
 impl Metrics {
@@ -37,7 +35,6 @@ impl Metrics {
             queue_bytes: telemetry::up_down_counter(&catalogue::EXPORT_QUEUE_BYTES),
             queue_points: telemetry::up_down_counter(&catalogue::EXPORT_QUEUE_POINTS),
             blocked: telemetry::gauge(&catalogue::EXPORT_BLOCKED),
-            shown: Usage::default(),
             destination,
         };
         let own = std::slice::from_ref(&metrics.destination);
@@ -85,12 +82,11 @@ impl Metrics {
             .record(i64::from(blocked), &self.with(AGENT_REASON, reason));
     }
 
-    pub(super) fn waiting(&mut self, now: Usage) {
+    pub(super) fn waiting(&self, before: Usage, now: Usage) {
         let own = std::slice::from_ref(&self.destination);
         self.queue_bytes
-            .add(now.bytes.cast_signed() - self.shown.bytes.cast_signed(), own);
+            .add(now.bytes.cast_signed() - before.bytes.cast_signed(), own);
         self.queue_points
-            .add(now.points.cast_signed() - self.shown.points.cast_signed(), own);
-        self.shown = now;
+            .add(now.points.cast_signed() - before.points.cast_signed(), own);
     }
 }

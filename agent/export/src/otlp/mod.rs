@@ -29,6 +29,6 @@ pub use encode::{Encoder, SCHEMA_URL, SCOPE_NAME};
 pub use error::BuildError;
 pub use exporter::Exporter;
 pub use json::{JsonError, json_line};
-pub use queue::{Loss, MemoryQueue, Queue, Usage};
+pub use queue::Usage;
 pub use record::{MAX_RECORD_BYTES, Record};
 pub use sender::MAX_REQUEST_BYTES;

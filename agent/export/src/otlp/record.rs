@@ -22,13 +22,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// Length in bytes.
-    pub fn len(&self) -> u64 {
+    /// Bytes of the request, uncompressed.
+    pub fn size(&self) -> u64 {
         self.bytes.len() as u64
-    }
-
-    /// Whether it has no data points.
-    pub fn is_empty(&self) -> bool {
-        self.points == 0 || self.bytes.is_empty()
     }
 }

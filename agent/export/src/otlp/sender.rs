@@ -4,21 +4,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::classify::{self, Answer, Verdict};
 use super::delivery::{Delivery, DestinationState};
 use super::destination::Destination;
 use super::error::BuildError;
-use super::queue::MemoryQueue;
 use super::record::Record;
 use super::transport::{Client, ClientOptions};
 use crate::backoff::{Backoff, RetryPolicy};
 use crate::log_limiter::LogLimiter;
 use accelscope_core::chain;
-use accelscope_core::metric::Timestamp;
 
 /// Largest request in bytes, before compression: below the 4 MiB that a gRPC server accepts by default.
 pub const MAX_REQUEST_BYTES: u64 = 3_670_016;
@@ -33,12 +30,8 @@ pub(super) struct Sender {
     delivery: Mutex<Delivery>,
     /// Notified when records are queued.
     arrived: Notify,
-    /// Notified when the queue may have become empty or a flush is abandoned.
-    progress: Notify,
     /// Deadline of the running flush.
     flush: watch::Sender<Option<Instant>>,
-    /// Whether the running flush cannot deliver any more.
-    abandoned: watch::Sender<bool>,
     limiter: LogLimiter,
     /// Whether a failure was logged and the recovery from it was not.
     failure_logged: AtomicBool,
@@ -54,15 +47,12 @@ struct RequestState {
 
 impl Sender {
     pub(super) fn new(destination: Destination, policy: RetryPolicy) -> Self {
-        let queue = Box::new(MemoryQueue::new(destination.queue_bytes));
         Self {
-            delivery: Mutex::new(Delivery::new(queue, &destination.name)),
+            delivery: Mutex::new(Delivery::new(&destination)),
             destination,
             policy,
             arrived: Notify::new(),
-            progress: Notify::new(),
             flush: watch::Sender::new(None),
-            abandoned: watch::Sender::new(false),
             limiter: LogLimiter::default(),
             failure_logged: AtomicBool::new(false),
         }
@@ -88,8 +78,7 @@ impl Sender {
     }
 
     pub(super) fn state(&self) -> DestinationState {
-        self.delivery()
-            .state(&self.destination.name, &self.destination.endpoint)
+        self.delivery().state.clone()
     }
 
     /// Sends until dropped.
@@ -104,7 +93,7 @@ impl Sender {
         loop {
             let batch = self.take(&mut state);
             if batch.is_empty() {
-                self.progress.notify_waiters();
+                self.end_flush();
                 self.arrived.notified().await;
                 continue;
             }
@@ -122,39 +111,32 @@ impl Sender {
 
     fn take(&self, state: &mut RequestState) -> Vec<Record> {
         let mut delivery = self.delivery();
-        if delivery.usage().records == 0 {
+        if delivery.state.waiting.records == 0 {
             state.pieces.clear();
         }
         // One record suffices to find out whether the destination still refuses everything.
-        let max_records = if delivery.is_blocked() {
+        let max_records = if delivery.state.blocked.is_some() {
             1
         } else {
             state.pieces.pop().unwrap_or(usize::MAX)
         };
-        delivery.take(MAX_REQUEST_BYTES, max_records)
+        delivery.queue.take(MAX_REQUEST_BYTES, max_records)
     }
 
     async fn attempt(&self, state: &mut RequestState, batch: &[Record]) -> Answer {
-        let mut client = match state.client.take() {
+        let client = match &mut state.client {
             Some(client) => client,
-            None => match self.connect().await {
-                Ok(client) => client,
+            none => match self.connect().await {
+                Ok(client) => none.insert(client),
                 Err(error) => {
                     let remedy = "correct the file or setting that the message names";
-                    return Answer::new(
-                        Verdict::Hold {
-                            reason: "configuration",
-                            remedy,
-                        },
-                        chain(&error),
-                    );
+                    return Answer::new(Verdict::hold("configuration", remedy), chain(&error));
                 }
             },
         };
-        let bytes: Vec<Bytes> = batch.iter().map(|record| record.bytes.clone()).collect();
-        let answer = client.send(&self.destination, bytes).await;
-        state.client = Some(client);
-        answer
+        client
+            .send(batch.iter().map(|record| record.bytes.clone()).collect())
+            .await
     }
 
     async fn connect(&self) -> Result<Client, BuildError> {
@@ -170,7 +152,7 @@ impl Sender {
         let Answer { verdict, message, .. } = answer;
         let mut delivery = self.delivery();
         if !matches!(verdict, Verdict::Accepted { .. }) {
-            delivery.last_error = Some((Timestamp::now(), message.clone()));
+            delivery.state.last_error = Some(message.clone());
         }
         if !matches!(verdict, Verdict::Hold { .. }) {
             delivery.block(None);
@@ -178,44 +160,40 @@ impl Sender {
         match verdict {
             Verdict::Accepted { rejected } => {
                 delivery
-                    .metrics()
+                    .metrics
                     .request(if rejected > 0 { "partial" } else { "accepted" }, took);
-                delivery.sent(rejected);
-                drop(delivery);
+                delivery.sent(batch, rejected);
                 state.backoff.reset();
                 self.log_accepted(rejected, &message);
                 None
             }
             Verdict::Retry { retry_after } => {
-                delivery.metrics().request("retry", took);
+                delivery.metrics.request("retry", took);
                 delivery.release();
-                drop(delivery);
                 state.pieces.push(batch.len());
-                self.log_failed("retry", &message, classify::remedy_of_retry(&message));
+                let remedy = classify::remedy_of_retry(&message);
+                self.log_failed("retry", delivery.state.waiting.points, &message, remedy);
                 let wait = state.backoff.next(retry_after);
                 Some(self.flush_wait(retry_after).unwrap_or(wait))
             }
             Verdict::Hold { reason, remedy } => {
-                delivery.metrics().request("refused", took);
+                delivery.metrics.request("refused", took);
                 delivery.block(Some(reason));
                 delivery.release();
-                drop(delivery);
                 // The next client reads headers and certificates again.
                 state.client = None;
-                self.log_failed(reason, &message, remedy);
-                self.abandon_flush();
+                self.log_failed(reason, delivery.state.waiting.points, &message, remedy);
+                self.end_flush();
                 Some(self.policy.probe())
             }
             Verdict::Drop { reason, split } => {
-                delivery.metrics().request("rejected", took);
+                delivery.metrics.request("rejected", took);
                 if split && batch.len() > 1 {
                     delivery.release();
                     let half = batch.len() / 2;
                     state.pieces.extend([batch.len() - half, half]);
                 } else {
-                    delivery.refused(reason);
-                    drop(delivery);
-                    let points: u64 = batch.iter().map(|record| record.points).sum();
+                    let points = delivery.refused(batch, reason);
                     self.log_dropped(reason, points, &message);
                 }
                 None
@@ -223,22 +201,20 @@ impl Sender {
         }
     }
 
-    /// Wait before the next attempt while flushing: a short one, or the server's `retry_after`. The flush is abandoned when
-    /// it does not end before the deadline.
+    /// Wait before the next attempt while flushing: a short one, or the server's `retry_after`. The flush ends when the wait
+    /// does not end before the deadline.
     fn flush_wait(&self, retry_after: Option<Duration>) -> Option<Duration> {
         let deadline = (*self.flush.borrow())?;
         let wait = retry_after.unwrap_or_default().max(FLUSH_PAUSE);
         if Instant::now() + wait >= deadline {
-            self.abandon_flush();
+            self.end_flush();
         }
         Some(wait)
     }
 
-    fn abandon_flush(&self) {
-        if self.flush.borrow().is_some() {
-            self.abandoned.send_replace(true);
-            self.progress.notify_waiters();
-        }
+    /// The queue is empty, or nothing more can be delivered.
+    fn end_flush(&self) {
+        self.flush.send_if_modified(|deadline| deadline.take().is_some());
     }
 
     /// Sleeps until a flush begins; returns at once if one began during the request.
@@ -256,22 +232,13 @@ impl Sender {
     /// Has everything sent without backoff. Returns when the queue is empty, when no further record can be delivered, or
     /// at `deadline`.
     pub(super) async fn flush(&self, deadline: Instant) {
-        self.abandoned.send_replace(false);
         self.flush.send_replace(Some(deadline));
-        let done = async {
-            loop {
-                let progress = self.progress.notified();
-                tokio::pin!(progress);
-                progress.as_mut().enable();
-                if self.delivery().usage().records == 0 || *self.abandoned.borrow() {
-                    return;
-                }
-                progress.await;
-            }
-        };
-        // At the deadline the caller reads the rest from the state.
-        tokio::time::timeout_at(deadline, done).await.unwrap_or_default();
-        self.flush.send_replace(None);
+        if self.delivery().state.waiting.records > 0 {
+            let mut flush = self.flush.subscribe();
+            // At the deadline the caller reads the rest from the state.
+            timeout_at(deadline, flush.wait_for(Option::is_none)).await.ok();
+        }
+        self.end_flush();
     }
 
     fn log_accepted(&self, rejected: u64, message: &str) {
@@ -292,17 +259,16 @@ impl Sender {
         }
     }
 
-    fn log_failed(&self, reason: &'static str, message: &str, remedy: &str) {
+    fn log_failed(&self, reason: &'static str, waiting: u64, message: &str, remedy: &str) {
         if let Some(suppressed) = self.limiter.admit(reason) {
             self.failure_logged.store(true, Ordering::Relaxed);
             let Destination { name, endpoint, .. } = &self.destination;
-            let waiting = self.delivery().usage();
             tracing::warn!(
                 destination = name,
                 %endpoint,
                 reason,
                 suppressed,
-                points = waiting.points,
+                points = waiting,
                 "points wait in the queue, destination failed: {message}; {remedy}"
             );
         }

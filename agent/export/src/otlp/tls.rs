@@ -1,84 +1,50 @@
-//! TLS configuration from PEM files, for both transports.
+//! TLS configuration from PEM files.
 
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::credentials::read;
 use super::destination::Destination;
 use super::error::BuildError;
 
-/// Validated contents of the files.
-#[derive(Debug)]
-pub(super) struct Tls {
-    config: ClientConfig,
-    ca: Option<Vec<u8>>,
-    identity: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl Tls {
-    /// Reads the destination's files; `None` where the scheme of its endpoint is not `https`.
-    pub(super) fn load(destination: &Destination) -> Result<Option<Self>, BuildError> {
-        if destination.endpoint.scheme() != "https" {
-            return Ok(None);
+/// Reads the destination's files; where the scheme of its endpoint is not `https`, nothing is read or trusted.
+pub(super) fn load(destination: &Destination) -> Result<ClientConfig, BuildError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| BuildError::caused_by(error, destination, "no TLS version is usable"))?;
+    if destination.endpoint.scheme() != "https" {
+        return Ok(builder
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth());
+    }
+    let files = &destination.tls;
+    let file = |what, path: &Option<_>| path.as_deref().map(|path| read(destination, what, path)).transpose();
+    let builder = builder.with_root_certificates(roots(destination, file("ca_file", &files.ca_file)?)?);
+    match (file("cert_file", &files.cert_file)?, file("key_file", &files.key_file)?) {
+        (Some(cert), Some(key)) => {
+            let chain = certificates(destination, "cert_file", &cert)?;
+            let key = PrivateKeyDer::from_pem_slice(&key)
+                .map_err(|error| BuildError::caused_by(error, destination, "key_file holds no private key in PEM"))?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                BuildError::caused_by(error, destination, "cert_file and key_file do not fit together")
+            })
         }
-        let files = &destination.tls;
-        let file = |what, path: &Option<_>| path.as_deref().map(|path| read(destination, what, path)).transpose();
-        let ca = file("ca_file", &files.ca_file)?;
-        let identity = match (file("cert_file", &files.cert_file)?, file("key_file", &files.key_file)?) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            _ => {
-                let problem = "cert_file and key_file belong together; set both or none";
-                return Err(BuildError::invalid(destination, problem));
-            }
-        };
-        let roots = roots(destination, ca.as_deref())?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| BuildError::caused_by(error, destination, "no TLS version is usable"))?
-            .with_root_certificates(roots);
-        let config = match &identity {
-            None => builder.with_no_client_auth(),
-            Some((cert, key)) => {
-                let chain = certificates(destination, "cert_file", cert)?;
-                let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
-                    BuildError::caused_by(error, destination, "key_file holds no private key in PEM")
-                })?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    BuildError::caused_by(error, destination, "cert_file and key_file do not fit together")
-                })?
-            }
-        };
-        Ok(Some(Self { config, ca, identity }))
-    }
-
-    /// For hyper.
-    pub(super) fn into_rustls(self) -> ClientConfig {
-        self.config
-    }
-
-    /// For tonic.
-    pub(super) fn into_tonic(self) -> ClientTlsConfig {
-        let tls = match self.ca {
-            Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)),
-            None => ClientTlsConfig::new().with_native_roots(),
-        };
-        match self.identity {
-            Some((cert, key)) => tls.identity(Identity::from_pem(cert, key)),
-            None => tls,
+        (None, None) => Ok(builder.with_no_client_auth()),
+        _ => {
+            let problem = "cert_file and key_file belong together; set both or none";
+            Err(BuildError::invalid(destination, problem))
         }
     }
 }
 
-fn roots(destination: &Destination, ca: Option<&[u8]>) -> Result<RootCertStore, BuildError> {
+fn roots(destination: &Destination, ca: Option<Vec<u8>>) -> Result<RootCertStore, BuildError> {
     let mut roots = RootCertStore::empty();
     if let Some(ca) = ca {
-        for certificate in certificates(destination, "ca_file", ca)? {
+        for certificate in certificates(destination, "ca_file", &ca)? {
             roots
                 .add(certificate)
                 .map_err(|error| BuildError::caused_by(error, destination, "ca_file holds an unusable certificate"))?;

@@ -1,22 +1,31 @@
 //! Client of one destination, for either protocol.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, Uri, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use tonic::body::Body;
 
 use super::classify::Answer;
-use super::credentials;
-use super::destination::{Destination, Protocol};
+use super::credentials::{self, USER_AGENT};
+use super::destination::{Compression, Destination, Protocol};
 use super::error::BuildError;
-use super::tls::Tls;
-use super::{grpc, http as post};
+use super::{grpc, http as post, tls};
+
+/// Connections to a destination, made with the first request and kept.
+type Connections = legacy::Client<HttpsConnector<HttpConnector>, Body>;
 
 /// What a client needs from the configuration and its files; loading it may block.
 pub(super) struct ClientOptions {
     headers: HeaderMap,
-    tls: Option<Tls>,
+    tls: ClientConfig,
 }
 
 impl ClientOptions {
@@ -36,41 +45,67 @@ impl ClientOptions {
         }
         Ok(Self {
             headers: credentials::headers(destination)?,
-            tls: Tls::load(destination)?,
+            tls: tls::load(destination)?,
         })
     }
 }
 
-/// A client that connects with its first request and keeps the connection.
-pub(super) enum Client {
-    Grpc(Box<grpc::Client>),
-    Http(Box<post::Client>),
+/// A pool of connections, and what each request has.
+pub(super) struct Client {
+    pub(super) connections: Connections,
+    pub(super) endpoint: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) compression: Compression,
+    protocol: Protocol,
+    timeout: Duration,
 }
 
 impl Client {
     /// Does not connect yet; must be called in a tokio runtime.
     pub(super) fn new(destination: &Destination, options: ClientOptions) -> Result<Self, BuildError> {
-        let ClientOptions { headers, tls } = options;
-        Ok(match destination.protocol {
-            Protocol::Grpc => Self::Grpc(Box::new(grpc::Client::new(destination, headers, tls)?)),
-            Protocol::HttpProtobuf => Self::Http(Box::new(post::Client::new(destination, headers, tls)?)),
+        let ClientOptions { mut headers, tls } = options;
+        headers
+            .entry(header::USER_AGENT)
+            .or_insert(HeaderValue::from_static(USER_AGENT));
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(destination.timeout));
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let mut connections = legacy::Client::builder(TokioExecutor::new());
+        connections.pool_timer(TokioTimer::new());
+        let connector = match destination.protocol {
+            Protocol::Grpc => {
+                connections.http2_only(true);
+                connector.enable_http2().wrap_connector(tcp)
+            }
+            Protocol::HttpProtobuf => connector.enable_all_versions().wrap_connector(tcp),
+        };
+        Ok(Self {
+            connections: connections.build(connector),
+            endpoint: Uri::try_from(destination.endpoint.as_str())
+                .map_err(|error| BuildError::caused_by(error, destination, "endpoint cannot be used"))?,
+            headers,
+            compression: destination.compression,
+            protocol: destination.protocol,
+            timeout: destination.timeout,
         })
     }
 
     /// Sends one request and waits for its response, up to the destination's timeout.
-    pub(super) async fn send(&mut self, destination: &Destination, records: Vec<Bytes>) -> Answer {
+    pub(super) async fn send(&self, records: Vec<Bytes>) -> Answer {
         let sent = async {
-            match self {
-                Self::Grpc(client) => client.send(records).await,
-                Self::Http(client) => client.send(records).await,
+            match self.protocol {
+                Protocol::Grpc => grpc::send(self, records).await,
+                Protocol::HttpProtobuf => post::send(self, records).await,
             }
         };
-        let sent = tokio::time::timeout(destination.timeout, sent);
+        let sent = tokio::time::timeout(self.timeout, sent);
         // tonic 0.14 panics on a `grpc-status-details-bin` that is not base64 (`Status::from_header_map`); a remote header
         // must not stop the sender.
         match AssertUnwindSafe(sent).catch_unwind().await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Answer::timed_out(destination.timeout),
+            Ok(Err(_)) => Answer::timed_out(self.timeout),
             Err(_) => Answer::unreadable(),
         }
     }

@@ -33,7 +33,7 @@ pub(super) struct Family<'a> {
 impl Family<'_> {
     /// Appends the comments and all samples. Of samples with the same labels, which a scraper refuses, the last one is kept.
     pub(super) fn write(&self, out: &mut String, mut samples: Vec<Sample<'_>>) {
-        samples.sort_by(|a, b| a.labels.cmp(&b.labels).then(b.time.cmp(&a.time)));
+        samples.sort_unstable_by(|a, b| a.labels.cmp(&b.labels).then(b.time.cmp(&a.time)));
         samples.dedup_by(|a, b| a.labels == b.labels);
         let (family, kind) = self.typed_name();
         let unit = match self.format {

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt::{Arguments, Write};
+use std::rc::Rc;
 
 use super::name::label_name;
 use accelscope_core::metric::AttributeValue;
 
 /// Label names of one rendering, each translated once.
 #[derive(Default)]
-pub(super) struct LabelNames<'a>(HashMap<&'a str, Option<String>>);
+pub(super) struct LabelNames<'a>(HashMap<&'a str, Option<Rc<str>>>);
 
 impl<'a> LabelNames<'a> {
     /// The attributes as `a="1",b="2"`, sorted by label; empty without any label.
@@ -21,21 +22,17 @@ impl<'a> LabelNames<'a> {
         attributes: impl IntoIterator<Item = (&'a str, &'a AttributeValue)>,
         reserved: Option<&str>,
     ) -> String {
-        let mut by_key: Vec<(&str, &AttributeValue)> = attributes.into_iter().collect();
-        by_key.sort_by_key(|(key, _)| *key);
-        for (key, _) in &by_key {
-            self.0.entry(key).or_insert_with(|| label_name(key));
+        let mut labels = Vec::new();
+        for (key, value) in attributes {
+            let label = self.0.entry(key).or_insert_with(|| label_name(key).map(Rc::from));
+            labels.extend(label.clone().map(|label| (label, key, value)));
         }
-        let mut by_label: Vec<(&str, &AttributeValue)> = by_key
-            .into_iter()
-            .filter_map(|(key, value)| Some((self.0.get(key)?.as_deref()?, value)))
-            .filter(|(label, _)| !label.starts_with("__") && Some(*label) != reserved)
-            .collect();
-        by_label.sort_by_key(|(label, _)| *label);
+        labels.retain(|(label, ..)| !label.starts_with("__") && Some(&**label) != reserved);
+        labels.sort_unstable_by(|(label, key, _), other| (label, key).cmp(&(&other.0, &other.1)));
 
         let mut text = String::new();
         let mut previous = None;
-        for (label, value) in by_label {
+        for (label, _, value) in &labels {
             if previous == Some(label) {
                 text.pop();
                 text.push(';');

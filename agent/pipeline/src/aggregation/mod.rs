@@ -5,41 +5,13 @@ mod totals;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::sources::Sources;
 use self::totals::Totals;
 use super::arithmetic::merge;
-use super::attribution::{Attribution, Resolution};
-use accelscope_core::metric::{Batch, CgroupOwner, Owner, Part, Point, ProcessKey, SeriesKey};
-
-/// How often the state of what has ended is removed.
-const EVICTION_INTERVAL: Duration = Duration::from_mins(1);
-
-/// Resolver of owners; a trait for the tests.
-trait Resolve {
-    /// See [`Attribution::resolve`].
-    fn resolve(&mut self, process: ProcessKey, always_pid: bool, now: Instant) -> Resolution;
-    /// See [`Attribution::resolve_cgroup`].
-    fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, now: Instant) -> Resolution;
-    /// See [`Attribution::is_alive`].
-    fn is_alive(&self, process: ProcessKey) -> bool;
-}
-
-impl Resolve for Attribution {
-    fn resolve(&mut self, process: ProcessKey, always_pid: bool, now: Instant) -> Resolution {
-        Self::resolve(self, process, always_pid, now)
-    }
-
-    fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, now: Instant) -> Resolution {
-        Self::resolve_cgroup(self, owner, now)
-    }
-
-    fn is_alive(&self, process: ProcessKey) -> bool {
-        Self::is_alive(self, process)
-    }
-}
+use super::attribution::Resolution;
+use accelscope_core::metric::{Batch, Owner, Part, Point, ProcessKey, SeriesKey};
 
 /// Turns points with owners into points with all their attributes, each series once.
 ///
@@ -55,7 +27,6 @@ pub(super) struct Aggregator {
     parts: HashMap<Part, State>,
     /// Where in the output each series of the current batch is; kept for its allocation.
     positions: HashMap<SeriesKey, usize>,
-    evicted: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -65,18 +36,19 @@ struct State {
 }
 
 impl Aggregator {
-    /// The batch's points as they go out. Those of a container whose names are still being looked for are withheld;
-    /// what they count is not lost, since it is part of their next reading.
-    pub(super) fn apply(&mut self, batch: Batch, attribution: &mut Attribution) -> Vec<Point> {
-        self.apply_at(batch, attribution, Instant::now())
-    }
-
-    fn apply_at(&mut self, batch: Batch, owners: &mut impl Resolve, now: Instant) -> Vec<Point> {
-        self.evict(owners, now);
-        let mut out = Vec::with_capacity(batch.points.len());
+    /// The batch's points as they go out, with the attributes that `resolve` finds for their owners. Those of a container
+    /// whose names are still being looked for are withheld; what they count is not lost, since it is part of their next
+    /// reading.
+    pub(super) fn apply(
+        &mut self,
+        batch: Batch,
+        now: Instant,
+        mut resolve: impl FnMut(&Owner) -> Resolution,
+    ) -> Vec<Point> {
         if batch.points.iter().all(|point| !point.instrument.owned) && !self.parts.contains_key(&batch.part) {
             return batch.points;
         }
+        let mut out = Vec::with_capacity(batch.points.len());
         let state = self.parts.entry(batch.part).or_default();
         state.sources.begin();
         self.positions.clear();
@@ -85,12 +57,7 @@ impl Aggregator {
                 out.push(point);
                 continue;
             }
-            let resolution = match &point.owner {
-                None => Resolution::Unknown,
-                Some(Owner::Process { process, always_pid }) => owners.resolve(*process, *always_pid, now),
-                Some(Owner::Cgroup(owner)) => owners.resolve_cgroup(owner, now),
-            };
-            let owner = match resolution {
+            let owner = match point.owner.as_ref().map_or(Resolution::Unknown, &mut resolve) {
                 Resolution::Known(attributes) => Some(attributes),
                 Resolution::Unknown => None,
                 Resolution::Wait => continue,
@@ -116,16 +83,10 @@ impl Aggregator {
         out
     }
 
-    fn evict(&mut self, owners: &impl Resolve, now: Instant) {
-        if self
-            .evicted
-            .is_some_and(|evicted| now.duration_since(evicted) < EVICTION_INTERVAL)
-        {
-            return;
-        }
-        self.evicted = Some(now);
+    /// Removes the state of what has ended.
+    pub(super) fn evict(&mut self, now: Instant, is_alive: impl Fn(ProcessKey) -> bool) {
         self.parts.retain(|_, state| {
-            state.sources.evict(now, |process| owners.is_alive(process));
+            state.sources.evict(now, &is_alive);
             state.totals.evict(now);
             !(state.sources.is_empty() && state.totals.is_empty())
         });

@@ -1,4 +1,6 @@
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::test_support::{ACTIVE, FRAMES, QUEUE_MAX, QUEUE_MIN, UTILIZATION, WAITS};
@@ -21,22 +23,19 @@ impl World {
     }
 }
 
-impl Resolve for World {
-    fn resolve(&mut self, process: ProcessKey, _: bool, _: Instant) -> Resolution {
-        match self.containers.get(&process.pid) {
-            _ if self.waiting.contains(&process.pid) => Resolution::Wait,
-            Some(attributes) => Resolution::Known(attributes.clone()),
-            None => Resolution::Unknown,
+impl World {
+    fn resolve(&self, owner: &Owner) -> Resolution {
+        match owner {
+            Owner::Process { process, .. } if self.waiting.contains(&process.pid) => Resolution::Wait,
+            Owner::Process { process, .. } => match self.containers.get(&process.pid) {
+                Some(attributes) => Resolution::Known(attributes.clone()),
+                None => Resolution::Unknown,
+            },
+            Owner::Cgroup(owner) => {
+                let attributes = vec![(key::PROCESS_EXECUTABLE_NAME, owner.executable.clone().into())];
+                Resolution::Known(Arc::new(attributes))
+            }
         }
-    }
-
-    fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, _: Instant) -> Resolution {
-        let attributes = vec![(key::PROCESS_EXECUTABLE_NAME, owner.executable.clone().into())];
-        Resolution::Known(Arc::new(attributes))
-    }
-
-    fn is_alive(&self, process: ProcessKey) -> bool {
-        !self.dead.contains(&process.pid)
     }
 }
 
@@ -60,7 +59,10 @@ impl Scene {
             part: Part::whole("test"),
             points,
         };
-        self.aggregator.apply_at(batch, &mut self.world, self.now)
+        let dead = &self.world.dead;
+        self.aggregator.evict(self.now, |process| !dead.contains(&process.pid));
+        self.aggregator
+            .apply(batch, self.now, |owner| self.world.resolve(owner))
     }
 
     /// The values of a batch of one counter, by container.

@@ -1,5 +1,6 @@
 //! The OCI bundle (`config.json`) that a runtime keeps for each running container.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -24,36 +25,7 @@ pub(super) const STORAGE: &[&str] = &["/run/containers/storage", "/var/lib/conta
 
 #[derive(Deserialize)]
 struct Config {
-    #[serde(default)]
-    annotations: Annotations,
-}
-
-/// containerd: `internal/cri/annotations/annotations.go` (v2.1); CRI-O: `pkg/annotations/internal.go` (v1.33), which
-/// adds Kubernetes' labels as they are; nerdctl: `pkg/labels/labels.go` (v2.1).
-#[derive(Deserialize, Default)]
-struct Annotations {
-    #[serde(rename = "io.kubernetes.cri.sandbox-name")]
-    cri_pod: Option<String>,
-    #[serde(rename = "io.kubernetes.cri.sandbox-namespace")]
-    cri_namespace: Option<String>,
-    #[serde(rename = "io.kubernetes.cri.sandbox-uid")]
-    cri_uid: Option<String>,
-    #[serde(rename = "io.kubernetes.cri.container-name")]
-    cri_container: Option<String>,
-    #[serde(rename = "io.kubernetes.cri.image-name")]
-    cri_image: Option<String>,
-    #[serde(rename = "io.kubernetes.pod.name")]
-    pod: Option<String>,
-    #[serde(rename = "io.kubernetes.pod.namespace")]
-    namespace: Option<String>,
-    #[serde(rename = "io.kubernetes.pod.uid")]
-    uid: Option<String>,
-    #[serde(rename = "io.kubernetes.container.name")]
-    container: Option<String>,
-    #[serde(rename = "io.kubernetes.cri-o.ImageName")]
-    crio_image: Option<String>,
-    #[serde(rename = "nerdctl/name")]
-    nerdctl: Option<String>,
+    annotations: Option<HashMap<String, String>>,
 }
 
 /// containerd's bundle, in any of its namespaces.
@@ -79,16 +51,6 @@ pub(super) fn crio_or_podman(roots: &HostRoots, id: &str) -> Option<Container> {
 }
 
 fn read(roots: &HostRoots, bundle: &Path) -> Option<Container> {
-    let path = bundle.join("config.json");
-    let config: Config = json::read(roots, &path)?;
-    let of = config.annotations;
-    Some(Container {
-        id: None,
-        name: of.nerdctl,
-        image: of.cri_image.or(of.crio_image),
-        pod_name: of.cri_pod.or(of.pod),
-        pod_uid: of.cri_uid.or(of.uid),
-        namespace: of.cri_namespace.or(of.namespace),
-        k8s_container_name: of.cri_container.or(of.container),
-    })
+    let config: Config = json::read(roots, &bundle.join("config.json"))?;
+    Some(Container::labelled(&config.annotations.unwrap_or_default()))
 }

@@ -1,5 +1,7 @@
 //! Names of a container.
 
+use std::collections::HashMap;
+
 /// What is known of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Container {
@@ -20,6 +22,23 @@ pub struct Container {
 }
 
 impl Container {
+    /// From the labels or annotations that a runtime gave it.
+    ///
+    /// containerd: `internal/cri/annotations/annotations.go` (v2.1); CRI-O: `pkg/annotations/internal.go` (v1.33), which
+    /// adds Kubernetes' labels as they are; nerdctl: `pkg/labels/labels.go` (v2.1).
+    pub(super) fn labelled(labels: &HashMap<String, String>) -> Self {
+        let first = |keys: &[&str]| keys.iter().find_map(|key| labels.get(*key)).cloned();
+        Self {
+            id: None,
+            name: first(&["nerdctl/name"]),
+            image: first(&["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]),
+            pod_name: first(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]),
+            pod_uid: first(&["io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid"]),
+            namespace: first(&["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]),
+            k8s_container_name: first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name"]),
+        }
+    }
+
     /// Whether it has a name besides ids.
     pub fn is_named(&self) -> bool {
         self.pod_name.is_some() || self.name.is_some()

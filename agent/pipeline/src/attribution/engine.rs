@@ -1,5 +1,6 @@
 //! The state files of Docker and Podman.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -32,20 +33,8 @@ struct DockerConfig {
 #[serde(rename_all = "PascalCase")]
 struct DockerInner {
     image: Option<String>,
-    labels: Option<DockerLabels>,
-}
-
-/// Kubernetes' labels, which cri-dockerd sets.
-#[derive(Deserialize, Default)]
-struct DockerLabels {
-    #[serde(rename = "io.kubernetes.pod.name")]
-    pod: Option<String>,
-    #[serde(rename = "io.kubernetes.pod.namespace")]
-    namespace: Option<String>,
-    #[serde(rename = "io.kubernetes.pod.uid")]
-    uid: Option<String>,
-    #[serde(rename = "io.kubernetes.container.name")]
-    container: Option<String>,
+    /// With Kubernetes' own, which cri-dockerd sets.
+    labels: Option<HashMap<String, String>>,
 }
 
 /// containers/storage's `containers.go`.
@@ -69,15 +58,10 @@ pub(super) fn docker(roots: &HostRoots, id: &str) -> Option<Container> {
     let path = |data: &&str| Path::new(data).join("containers").join(id).join("config.v2.json");
     let config: DockerConfig = DOCKER.iter().find_map(|data| json::read(roots, &path(data)))?;
     let (image, labels) = config.config.map_or((None, None), |inner| (inner.image, inner.labels));
-    let labels = labels.unwrap_or_default();
     Some(Container {
-        id: None,
         name: config.name.map(|name| name.trim_start_matches('/').to_owned()),
         image,
-        pod_name: labels.pod,
-        pod_uid: labels.uid,
-        namespace: labels.namespace,
-        k8s_container_name: labels.container,
+        ..Container::labelled(&labels.unwrap_or_default())
     })
 }
 

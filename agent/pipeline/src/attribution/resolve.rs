@@ -13,7 +13,7 @@ use accelscope_core::evict_oldest;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::{CgroupOwner, ProcessKey};
+use accelscope_core::metric::{Owner, ProcessKey};
 
 /// Most processes in the cache, about 300 bytes each; beyond, the least recently used are evicted.
 const MAX_PROCESSES: usize = 8192;
@@ -45,8 +45,7 @@ impl Default for Settings {
 
 /// Resolves the owners of readings.
 ///
-/// A process is read when it is first asked for and then once a minute; one that has ended stays known as it was. What
-/// was not used in 15 minutes is forgotten.
+/// A process is read when it is first asked for and then once a minute; one that has ended stays known as it was.
 #[derive(Debug)]
 pub struct Attribution {
     processes: Processes,
@@ -54,7 +53,6 @@ pub struct Attribution {
     entries: HashMap<ProcessKey, Process>,
     containers: ContainerCache,
     owners: CgroupOwners,
-    evicted: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -76,15 +74,27 @@ impl Attribution {
             entries: HashMap::new(),
             containers: ContainerCache::new(roots, settings.name_timeout),
             owners: CgroupOwners::new(Cgroups::new(roots), settings.name_timeout),
-            evicted: None,
         }
     }
 
-    /// The owner of a process' readings. `always_pid` adds its pid whatever the settings.
-    pub fn resolve(&mut self, process: ProcessKey, always_pid: bool, now: Instant) -> Resolution {
-        self.evict(now);
-        if !self.refresh(process, now) {
-            return Resolution::Unknown;
+    /// The attributes of an owner.
+    pub fn resolve(&mut self, owner: &Owner, now: Instant) -> Resolution {
+        match owner {
+            Owner::Process { process, always_pid } => {
+                let with_pid = *always_pid || self.settings.per_process;
+                self.resolve_process(*process, with_pid, now)
+            }
+            Owner::Cgroup(owner) => self.owners.resolve(owner, &self.processes, &mut self.containers, now),
+        }
+    }
+
+    fn resolve_process(&mut self, process: ProcessKey, with_pid: bool, now: Instant) -> Resolution {
+        if self
+            .entries
+            .get(&process)
+            .is_none_or(|entry| now.duration_since(entry.read) >= REFRESH)
+        {
+            self.refresh(process, now);
         }
         let Some(entry) = self.entries.get_mut(&process) else {
             return Resolution::Unknown;
@@ -94,18 +104,12 @@ impl Attribution {
             Names::Known(container) => container,
             Names::Wait => return Resolution::Wait,
         };
-        let (attributes, pid) = if always_pid || self.settings.per_process {
+        let (attributes, pid) = if with_pid {
             (&mut entry.with_pid, Some(process.pid))
         } else {
             (&mut entry.without_pid, None)
         };
         Resolution::Known(attributes.get(&entry.executable, &entry.cgroup, container, pid))
-    }
-
-    /// The owner that the kernel captured.
-    pub fn resolve_cgroup(&mut self, owner: &Arc<CgroupOwner>, now: Instant) -> Resolution {
-        self.evict(now);
-        self.owners.resolve(owner, &self.processes, &mut self.containers, now)
     }
 
     /// The host's control groups, which a sampler that sees them created adds to.
@@ -128,26 +132,31 @@ impl Attribution {
         self.processes.is_alive(process)
     }
 
-    /// Reads the process where that is due. Whether it is in the cache.
-    fn refresh(&mut self, process: ProcessKey, now: Instant) -> bool {
-        let entry = self.entries.get(&process);
-        if entry.is_some_and(|entry| now.duration_since(entry.read) < REFRESH) {
-            return true;
+    /// Forgets what was not used in 15 minutes.
+    pub fn evict(&mut self, now: Instant) {
+        if let Some(before) = now.checked_sub(RETENTION) {
+            self.entries.retain(|_, entry| entry.used >= before);
+            self.containers.evict(before);
+            self.owners.evict(before);
         }
+    }
+
+    /// Reads the process; one that has ended stays as it was.
+    fn refresh(&mut self, process: ProcessKey, now: Instant) {
         let read = self.read(process);
         match (self.entries.get_mut(&process), read) {
-            (Some(entry), Ok((executable, cgroup))) => entry.update(executable, cgroup, now),
-            (Some(entry), Err(_)) => entry.read = now,
+            (Some(entry), Ok((executable, cgroup))) if entry.executable != executable || *entry.cgroup != cgroup => {
+                *entry = Process::new(executable, cgroup, now);
+            }
+            (Some(entry), _) => entry.read = now,
             (None, Ok((executable, cgroup))) => {
                 evict_oldest(&mut self.entries, MAX_PROCESSES, |entry| entry.used);
                 self.entries.insert(process, Process::new(executable, cgroup, now));
             }
             (None, Err(error)) => {
                 tracing::debug!(pid = process.pid, %error, "a process was gone before its reading could be attributed");
-                return false;
             }
         }
-        true
     }
 
     fn read(&self, process: ProcessKey) -> io::Result<(String, Cgroup)> {
@@ -166,21 +175,6 @@ impl Attribution {
             Err(io::ErrorKind::NotFound.into())
         }
     }
-
-    fn evict(&mut self, now: Instant) {
-        if self
-            .evicted
-            .is_some_and(|evicted| now.duration_since(evicted) < REFRESH)
-        {
-            return;
-        }
-        self.evicted = Some(now);
-        if let Some(before) = now.checked_sub(RETENTION) {
-            self.entries.retain(|_, entry| entry.used >= before);
-            self.containers.evict(before);
-            self.owners.evict(before);
-        }
-    }
 }
 
 impl Process {
@@ -192,14 +186,6 @@ impl Process {
             without_pid: OwnerAttributes::default(),
             read: now,
             used: now,
-        }
-    }
-
-    fn update(&mut self, executable: String, cgroup: Cgroup, now: Instant) {
-        if self.executable == executable && *self.cgroup == cgroup {
-            self.read = now;
-        } else {
-            *self = Self::new(executable, cgroup, now);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The sampler: finds the devices, has their calls counted, and turns the counts into points.
 
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use agent_ebpf::Ident;
@@ -17,12 +16,10 @@ use super::host_threads::HostThreads;
 use super::kernel::{Event, HookKind, LiveKernel};
 use super::self_metrics::SelfMetrics;
 use super::{holder_points, points};
-use crate::catalogue;
 use accelscope_core::host::cgroups::{CgroupId, Hierarchy};
 use accelscope_core::host::poll;
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::catalogue::agent;
-use accelscope_core::metric::{Batch, Instrument, Moment, Part};
+use accelscope_core::metric::{Batch, Moment, Part};
 use accelscope_core::sampler::{Descriptor, Outcome};
 use accelscope_core::source::Context;
 
@@ -40,14 +37,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const CHECK_DRIVERS: Duration = Duration::from_secs(30);
 /// How long a single reading (`--once`) counts calls before it emits anything.
 const WINDOW: Duration = Duration::from_secs(2);
-
 /// Pause where descriptors cannot be polled.
 const RETRY: Duration = Duration::from_millis(20);
-
-static INSTRUMENTS: LazyLock<Vec<&'static Instrument>> = LazyLock::new(|| {
-    let own: &[&Instrument] = &[&agent::IOCTL_DEVICES, &agent::IOCTL_MEMORY, &agent::IOCTL_RECORDS];
-    [catalogue::ALL, own].concat()
-});
 
 /// The sampler `ioctl`.
 pub struct Sampler {
@@ -325,8 +316,6 @@ impl accelscope_core::sampler::Sampler for Sampler {
             name: NAME,
             period: self.longest_period(),
             deadline: DEADLINE + self.window.unwrap_or_default(),
-            instruments: &INSTRUMENTS,
-            extensions: &[],
         }
     }
 

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Collected, Limited};
-use hyper_util::rt::TokioExecutor;
-use kube::Client;
-use kube::client::{Body, ConfigExt};
-use kube::core::Status;
+use http_body_util::{BodyExt, Collected, Full, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
 use serde_json::json;
-use tower::{BoxError, ServiceBuilder};
+use tonic::body::Body;
 
+use super::api_server::Connections;
 use super::settings::{KEY, MANIFESTS, NodeName, Settings, SettingsError};
 use crate::backoff::retry_after;
 
@@ -20,11 +19,17 @@ const MAX_ANSWER: usize = 1 << 20;
 /// Largest error message that is logged, in bytes.
 const MAX_MESSAGE: usize = 512;
 
+/// The API server's description of a failure (`meta/v1 Status`).
+#[derive(Deserialize)]
+struct Status {
+    message: String,
+}
+
 /// Writes one annotation of one node.
 pub(super) struct NodeClient {
-    client: Client,
-    node: NodeName,
-    deadline: Duration,
+    connections: Connections,
+    pub(super) node: NodeName,
+    pub(super) deadline: Duration,
 }
 
 /// A request without success.
@@ -51,40 +56,22 @@ pub(super) enum Failure {
 impl NodeClient {
     /// Must be called in a Tokio runtime, where the client keeps its connection in a task.
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let config = settings.config()?;
-        let unusable = |error| SettingsError::Client(Box::new(error));
-        let connections = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-            .build(config.rustls_https_connector().map_err(unusable)?);
-        // Without kube's default layers, which repeat requests and log each failure as an error without a remedy.
-        let service = ServiceBuilder::new()
-            .layer(config.base_uri_layer())
-            .option_layer(config.auth_layer().map_err(unusable)?)
-            .map_err(BoxError::from)
-            .service(connections);
         Ok(Self {
-            client: Client::new(service, config.default_namespace),
+            connections: Connections::new(settings.server.clone()).map_err(SettingsError::Client)?,
             node: settings.node.clone(),
             deadline: settings.deadline,
         })
     }
 
-    pub(super) const fn node(&self) -> &NodeName {
-        &self.node
-    }
-
-    pub(super) const fn deadline(&self) -> Duration {
-        self.deadline
-    }
-
     /// Sets or removes the annotation by a merge patch, which requires the permission to patch and no other.
-    pub(super) async fn patch(&self, value: Option<&str>, within: Duration) -> Result<(), Failure> {
+    pub(super) async fn patch(&mut self, value: Option<&str>, within: Duration) -> Result<(), Failure> {
         match tokio::time::timeout(within, self.send(value)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Deadline(within)),
         }
     }
 
-    async fn send(&self, value: Option<&str>) -> Result<(), Failure> {
+    async fn send(&mut self, value: Option<&str>) -> Result<(), Failure> {
         let patch = json!({ "metadata": { "annotations": { KEY: value } } }).to_string();
         let request = Request::builder()
             .method(Method::PATCH)
@@ -95,18 +82,14 @@ impl NodeClient {
                 ACCEPT,
                 "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
             )
-            .body(Body::from(patch.into_bytes()))
+            .body(Body::new(Full::from(patch)))
             .map_err(|error| Failure::Unreachable(error.into()))?;
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|error| Failure::Unreachable(error.into()))?;
+        let response = self.connections.send(request).await.map_err(Failure::Unreachable)?;
         outcome(response).await
     }
 }
 
-async fn outcome(response: Response<Body>) -> Result<(), Failure> {
+async fn outcome(response: Response<Incoming>) -> Result<(), Failure> {
     let (head, body) = response.into_parts();
     // Read to the end, so that the connection can be reused.
     let body = Limited::new(body, MAX_ANSWER).collect().await;
@@ -115,8 +98,8 @@ async fn outcome(response: Response<Body>) -> Result<(), Failure> {
     }
     let text = body.map(Collected::to_bytes).unwrap_or_default();
     let status: Option<Status> = serde_json::from_slice(&text).ok();
-    let message = match &status {
-        Some(status) => status.message.clone(),
+    let message = match status {
+        Some(status) => status.message,
         None => String::from_utf8_lossy(&text).into_owned(),
     };
     let message = message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned();
@@ -157,40 +140,40 @@ impl Failure {
         }
     }
 
-    /// Kind of the failure, for the rate limit of the log and for the remedy.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::Refused { status, .. } => match *status {
-                StatusCode::UNAUTHORIZED => "unauthorized",
-                StatusCode::FORBIDDEN if self.is_by_policy() => "policy",
-                StatusCode::FORBIDDEN => "forbidden",
-                StatusCode::NOT_FOUND => "no such node",
-                _ => "refused",
-            },
-            other => other.outcome(),
-        }
-    }
-
-    fn is_by_policy(&self) -> bool {
-        matches!(self, Self::Refused { message, .. } if message.contains("ValidatingAdmissionPolicy"))
-    }
-
-    /// The remedy, for the log.
-    pub(super) fn remedy(&self) -> String {
-        match self.kind() {
-            "unauthorized" => format!(
-                "the ServiceAccount's token is not accepted: see that {MANIFESTS} is applied and restart the pod; if it \
-                 stays so, the API server does not know the token's issuer or audience"
+    /// Kind of the failure, for the rate limit of the log, and the remedy.
+    pub(super) fn explain(&self) -> (&'static str, String) {
+        let Self::Refused { status, message } = self else {
+            let remedy = "it is repeated; see the API server and the network policy between it and this node";
+            return (self.outcome(), remedy.to_owned());
+        };
+        match *status {
+            StatusCode::UNAUTHORIZED => (
+                "unauthorized",
+                format!(
+                    "the ServiceAccount's token is not accepted: see that {MANIFESTS} is applied and restart the pod; if \
+                     it stays so, the API server does not know the token's issuer or audience"
+                ),
             ),
-            "policy" => format!(
-                "the admission policy of {MANIFESTS} lets an agent change this annotation of its own node only: see \
-                 that NODE_NAME is the field spec.nodeName, and that the token carries the node's name (Kubernetes 1.30 \
-                 and newer put it in)"
+            StatusCode::FORBIDDEN if message.contains("ValidatingAdmissionPolicy") => (
+                "policy",
+                format!(
+                    "the admission policy of {MANIFESTS} lets an agent change this annotation of its own node only: see \
+                     that NODE_NAME is the field spec.nodeName, and that the token carries the node's name (Kubernetes \
+                     1.30 and newer put it in)"
+                ),
             ),
-            "forbidden" => format!("the ServiceAccount may not patch nodes: apply {MANIFESTS}"),
-            "no such node" => "no node has that name: set NODE_NAME to the field spec.nodeName".to_owned(),
-            "refused" => "see the API server's words, and what admits changes of nodes in this cluster".to_owned(),
-            _ => "it is repeated; see the API server and the network policy between it and this node".to_owned(),
+            StatusCode::FORBIDDEN => (
+                "forbidden",
+                format!("the ServiceAccount may not patch nodes: apply {MANIFESTS}"),
+            ),
+            StatusCode::NOT_FOUND => (
+                "no such node",
+                "no node has that name: set NODE_NAME to the field spec.nodeName".to_owned(),
+            ),
+            _ => (
+                "refused",
+                "see the API server's words, and what admits changes of nodes in this cluster".to_owned(),
+            ),
         }
     }
 }
@@ -213,16 +196,14 @@ mod tests {
             403,
             r#"nodes "n1" is forbidden: User "system:serviceaccount:accelscope:accelscope-agent" cannot patch resource "nodes" in API group "" at the cluster scope"#,
         );
-        assert!(
-            role.remedy()
-                .contains("apply deploy/kustomize/components/k8s-monitor-annotation")
-        );
+        let remedy = |failure: Failure| failure.explain().1;
+        assert!(remedy(role).contains("apply deploy/kustomize/components/k8s-monitor-annotation"));
         let policy = refused(
             403,
             r#"nodes "n2" is forbidden: ValidatingAdmissionPolicy 'accelscope-agent-node-annotation' with binding 'accelscope-agent-node-annotation' denied request: the agent's account may change the node that its pod runs on and no other"#,
         );
-        assert!(policy.remedy().contains("NODE_NAME"), "{}", policy.remedy());
-        assert!(refused(404, "").remedy().contains("NODE_NAME"));
-        assert!(refused(401, "").remedy().contains("token"));
+        assert!(remedy(policy).contains("NODE_NAME"));
+        assert!(remedy(refused(404, "")).contains("NODE_NAME"));
+        assert!(remedy(refused(401, "")).contains("token"));
     }
 }

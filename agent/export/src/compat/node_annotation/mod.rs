@@ -6,6 +6,7 @@
 //!
 //! Requires the manifests of `deploy/kustomize/components/k8s-monitor-annotation`.
 
+mod api_server;
 mod client;
 mod schedule;
 mod settings;

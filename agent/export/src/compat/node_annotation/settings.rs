@@ -1,10 +1,9 @@
 //! Settings of the node annotation: node, API server, interval.
 
+use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use kube::config::{AuthInfo, Config, InClusterError};
 
 use crate::backoff::RetryPolicy;
 
@@ -22,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Settings {
     /// The node that is annotated.
     pub node: NodeName,
-    /// The API server.
+    /// The API server and its credentials.
     pub server: ApiServer,
     /// Least time between writes, plus or minus 10 %.
     pub interval: Duration,
@@ -46,64 +45,62 @@ pub enum SettingsError {
         "the node annotation is on, and this is no pod with a ServiceAccount's token: apply {MANIFESTS}, or set \
          compat.k8s_monitor.annotation = false"
     )]
-    NotInCluster(#[source] Box<InClusterError>),
-    /// The address of the API server is invalid.
-    #[error("{0:?} is no address of an API server: write https://HOST:PORT")]
-    Address(String, #[source] http::uri::InvalidUri),
+    NotInCluster(#[source] Box<dyn Error + Send + Sync>),
     /// The certificates or the token are unusable.
     #[error("no connection to the API server can be made of the ServiceAccount's files: apply {MANIFESTS} again")]
-    Client(#[source] Box<kube::Error>),
+    Client(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// The API server and its credentials.
+/// An API server and its credentials. The kubelet rotates both files: they are read for each request.
 #[derive(Debug, Clone)]
-pub enum ApiServer {
-    /// That of the pod's cluster, with the pod's ServiceAccount.
-    InCluster,
-    /// Any other one.
-    At {
-        /// `https://HOST:PORT`
-        url: String,
-        /// Trusted certificates, PEM, read again when they change; the system's without it.
-        ca_file: Option<PathBuf>,
-        /// The bearer token, read again when it changes.
-        token_file: Option<PathBuf>,
-    },
+pub struct ApiServer {
+    /// `https://HOST:PORT`
+    pub url: String,
+    /// Trusted certificates in PEM. Without it only `http://` can be used.
+    pub ca_file: Option<PathBuf>,
+    /// The bearer token.
+    pub token_file: Option<PathBuf>,
+}
+
+impl ApiServer {
+    /// The API server of the pod's cluster, with the pod's ServiceAccount, found as client-go does
+    /// (`rest.InClusterConfig`).
+    pub fn in_cluster() -> Result<Self, SettingsError> {
+        let variable = |name: &str| {
+            std::env::var(name).map_err(|error| SettingsError::NotInCluster(format!("{name}: {error}").into()))
+        };
+        let host = variable("KUBERNETES_SERVICE_HOST")?;
+        let port = variable("KUBERNETES_SERVICE_PORT")?;
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let account = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
+        let token = account.join("token");
+        if let Err(error) = std::fs::metadata(&token) {
+            return Err(SettingsError::NotInCluster(format!("{}: {error}", token.display()).into()));
+        }
+        Ok(Self {
+            url: format!("https://{host}:{port}"),
+            ca_file: Some(account.join("ca.crt")),
+            token_file: Some(token),
+        })
+    }
 }
 
 impl Settings {
-    /// Settings for a node of the pod's cluster.
-    pub fn in_cluster(node: NodeName, interval: Duration) -> Self {
+    /// Settings for a node of the pod's cluster, with the pod's ServiceAccount.
+    pub fn in_cluster(node: NodeName, interval: Duration) -> Result<Self, SettingsError> {
+        Ok(Self::new(node, ApiServer::in_cluster()?, interval))
+    }
+
+    /// Settings for a node of any cluster.
+    pub fn new(node: NodeName, server: ApiServer, interval: Duration) -> Self {
         Self {
             node,
-            server: ApiServer::InCluster,
+            server,
             interval,
             deadline: DEADLINE,
             // A thousand nodes that are all refused send about ten requests a second together.
             retry: RetryPolicy::new(Duration::from_secs(1), Duration::from_mins(1), Duration::from_mins(2))
                 .unwrap_or_default(),
-        }
-    }
-
-    pub(super) fn config(&self) -> Result<Config, SettingsError> {
-        match &self.server {
-            ApiServer::InCluster => Config::incluster().map_err(|error| SettingsError::NotInCluster(Box::new(error))),
-            ApiServer::At {
-                url,
-                ca_file,
-                token_file,
-            } => {
-                let address = url
-                    .parse()
-                    .map_err(|error| SettingsError::Address(url.clone(), error))?;
-                let mut config = Config::new(address);
-                config.root_cert_file.clone_from(ca_file);
-                config.auth_info = AuthInfo {
-                    token_file: token_file.as_ref().map(|path| path.display().to_string()),
-                    ..AuthInfo::default()
-                };
-                Ok(config)
-            }
         }
     }
 }

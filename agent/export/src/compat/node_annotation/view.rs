@@ -53,7 +53,7 @@ impl View {
         }
         let chips: Vec<Chip> = found
             .iter()
-            .filter(|(_, readings)| !readings.is_empty())
+            .filter(|(_, readings)| **readings != Readings::default())
             .take(MAX_CHIPS)
             .map(|(&(npu, chip), readings)| readings.show(npu, chip))
             .collect();
@@ -93,7 +93,7 @@ struct Chip {
 }
 
 /// The series of one chip that are shown.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Readings<'a> {
     info: Option<Reading<'a>>,
     health: Option<Reading<'a>>,
@@ -104,7 +104,7 @@ struct Readings<'a> {
     total: Option<Reading<'a>>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Reading<'a> {
     attributes: &'a Attributes,
     number: f64,
@@ -131,19 +131,6 @@ impl<'a> Readings<'a> {
             *place = Some(Reading { attributes, number });
         }
         true
-    }
-
-    fn is_empty(&self) -> bool {
-        let all = [
-            self.info,
-            self.health,
-            self.power,
-            self.temperature,
-            self.utilization,
-            self.used,
-            self.total,
-        ];
-        all.iter().all(Option::is_none)
     }
 
     fn show(&self, npu: i64, chip: i64) -> Chip {

@@ -83,12 +83,12 @@ impl NodeAnnotation {
 
     /// Sends a change, unless the shutdown comes first.
     async fn attempt(
-        &self,
+        &mut self,
         change: &Change,
         shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Result<(), Failure>, Shutdown> {
-        let text = text(change);
-        let mut request = pin!(self.client.patch(text.as_deref(), self.client.deadline()));
+        let (text, deadline) = (text(change), self.client.deadline);
+        let mut request = pin!(self.client.patch(text.as_deref(), deadline));
         tokio::select! {
             result = &mut request => Ok(result),
             () = shutdown => {
@@ -117,19 +117,19 @@ impl NodeAnnotation {
             self.schedule.done(change, Instant::now());
             self.backoff.reset();
             if std::mem::take(&mut self.failing) {
-                tracing::info!(node = %self.client.node(), "the node annotation {KEY} is written again");
+                tracing::info!(node = %self.client.node, "the node annotation {KEY} is written again");
             }
             return self.schedule.wait(Instant::now());
         };
         self.schedule.failed();
         self.failing = true;
-        if let Some(suppressed) = self.limiter.admit(failure.kind()) {
+        let (kind, remedy) = failure.explain();
+        if let Some(suppressed) = self.limiter.admit(kind) {
             tracing::warn!(
-                node = %self.client.node(),
+                node = %self.client.node,
                 error = &failure as &dyn std::error::Error,
                 suppressed,
-                "the node annotation {KEY} cannot be written: {}",
-                failure.remedy()
+                "the node annotation {KEY} cannot be written: {remedy}",
             );
         }
         let wait = self.backoff.next(failure.retry_after());
@@ -150,18 +150,19 @@ impl NodeAnnotation {
     }
 
     /// Removes the annotation, with retries until `deadline`.
-    async fn remove(self, deadline: Instant) {
+    async fn remove(mut self, deadline: Instant) {
         if !self.schedule.may_exist() {
             return;
         }
         let mut wait = REMOVAL_RETRY;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let result = self.client.patch(None, left.min(self.client.deadline())).await;
+            let within = left.min(self.client.deadline);
+            let result = self.client.patch(None, within).await;
             self.count(&Change::Remove, &result);
             let Err(failure) = result else { return };
             if matches!(failure, Failure::Refused { .. }) || Instant::now() + wait >= deadline {
-                let node = self.client.node();
+                let node = &self.client.node;
                 tracing::warn!(
                     %node,
                     error = &failure as &dyn std::error::Error,
