@@ -20,6 +20,8 @@ use super::tracefs::Tracefs;
 const GROUP: &str = "accelscope";
 /// Limit of calls of one function in flight with a visible return (`maxactive`). The kernel's maximum.
 const MAX_ACTIVE: u32 = 4096;
+/// Directories of modules.
+const MODULES: &str = "/sys/module";
 /// Directory that describes kprobes as perf events.
 const KPROBE: &str = "/sys/bus/event_source/devices/kprobe";
 
@@ -203,8 +205,19 @@ impl Hooks for Programs {
     type Attached = Attached;
 
     fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
-        let kernel = self.kernel_types()?;
         let path = self.types.join(module);
+        let missing = || {
+            HookError::NoTypes(format!(
+                "there are no types for {module} ({}), nor of {symbol} in the kernel",
+                path.display()
+            ))
+        };
+        // Only loadable modules have it. The kernel's own types, which take long to read, do not have their functions.
+        let is_loaded = Path::new(MODULES).join(module).join("initstate").exists();
+        if is_loaded && !path.exists() && self.types.join("vmlinux").exists() {
+            return Err(missing());
+        }
+        let kernel = self.kernel_types()?;
         let unknown = |place: &str| HookError::NoTypes(format!("the types of {place} do not contain {symbol}"));
         let (id, types) = if path.exists() {
             let own = Btf::read_module(&path, &kernel).map_err(|error| HookError::NoTypes(error.to_string()))?;
@@ -215,13 +228,7 @@ impl Hooks for Programs {
             })?;
             (id, Some(types))
         } else {
-            let id = kernel.id(KIND_FUNC, symbol).ok_or_else(|| {
-                HookError::NoTypes(format!(
-                    "there are no types for {module} ({}), nor of {symbol} in the kernel",
-                    path.display()
-                ))
-            })?;
-            (id, None)
+            (kernel.id(KIND_FUNC, symbol).ok_or_else(missing)?, None)
         };
         drop(kernel);
         let function = Some((id, types.as_ref().map(AsFd::as_fd)));
@@ -284,8 +291,7 @@ impl Hooks for Programs {
 
     fn module(&self, module: &str) -> Option<u64> {
         // Each loading creates a new directory, and so a new inode.
-        let directory = Path::new("/sys/module").join(module);
-        Some(std::fs::metadata(directory).ok()?.ino())
+        Some(std::fs::metadata(Path::new(MODULES).join(module)).ok()?.ino())
     }
 }
 
