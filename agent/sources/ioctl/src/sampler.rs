@@ -3,23 +3,25 @@
 use std::time::{Duration, Instant};
 
 use agent_ebpf::Ident;
+use rustix::event::{PollFd, PollFlags};
 
 use super::attribute_cache::AttributeCache;
+use super::configuration::Configuration;
 use super::device_owners::DeviceOwners;
 use super::device_table::DeviceTable;
 use super::devices::Devices;
 use super::drain::{Drain, OwnerState, ROOT};
 use super::holders::{Discovery, Holders};
 use super::host_threads::HostThreads;
-use super::kernel::{Event, HookKind, Kernel, Watch};
+use super::kernel::{Event, HookKind, LiveKernel};
 use super::self_metrics::SelfMetrics;
-use super::settings::Settings;
-use super::{holder_points, points, wait};
-use accelscope_core::host::HostRoots;
-use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy};
+use super::{holder_points, points};
+use accelscope_core::host::cgroups::{CgroupId, Hierarchy};
+use accelscope_core::host::poll;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::{Batch, Moment, Part};
 use accelscope_core::sampler::{Descriptor, Outcome};
+use accelscope_core::source::Context;
 
 pub(super) const NAME: &str = "ioctl";
 
@@ -33,18 +35,19 @@ const DEBOUNCE: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Time between two checks for drivers that were loaded or unloaded while their devices stayed the same.
 const CHECK_DRIVERS: Duration = Duration::from_secs(30);
-
-/// Opens the interface to the kernel; called when there is a device to watch.
-pub type Open = Box<dyn FnMut() -> Box<dyn Kernel> + Send>;
+/// How long a single reading (`--once`) counts calls before it emits anything.
+const WINDOW: Duration = Duration::from_secs(2);
+/// Pause where descriptors cannot be polled.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// The sampler `ioctl`.
 pub struct Sampler {
-    settings: Settings,
+    configuration: Configuration,
+    context: Context,
     processes: Processes,
     threads: HostThreads,
-    cgroups: Cgroups,
-    open: Open,
-    kernel: Option<Box<dyn Kernel>>,
+    /// None before there is a device to watch.
+    kernel: Option<LiveKernel>,
     devices: Devices,
     table: DeviceTable,
     drain: Drain,
@@ -64,23 +67,16 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// `node_name` becomes part of ids; new control groups are added to `cgroups`. With a `window`, the first run counts
-    /// calls that long before it emits anything, for a caller that runs once.
-    pub fn new(
-        settings: Settings,
-        roots: HostRoots,
-        node_name: String,
-        cgroups: Cgroups,
-        window: Option<Duration>,
-        open: Open,
-    ) -> Self {
+    /// New control groups are added to those of the context.
+    pub fn new(configuration: &Configuration, context: &Context) -> Self {
+        let roots = &context.roots;
         Self {
-            processes: Processes::new(&roots),
-            threads: HostThreads::new(&roots),
-            holders: Holders::new(&roots),
-            devices: Devices::new(roots, settings.families.clone(), settings.extra.clone(), node_name),
+            processes: Processes::new(roots),
+            threads: HostThreads::new(roots),
+            holders: Holders::new(roots),
+            devices: Devices::new(configuration, context),
             table: DeviceTable::default(),
-            drain: Drain::new(settings.per_process),
+            drain: Drain::new(context.per_process),
             attributes: AttributeCache::default(),
             owners: DeviceOwners::default(),
             metrics: SelfMetrics::default(),
@@ -91,10 +87,9 @@ impl Sampler {
             changed: None,
             last_event: None,
             urgent: false,
-            settings,
-            cgroups,
-            window,
-            open,
+            window: context.once.then_some(WINDOW),
+            configuration: configuration.clone(),
+            context: context.clone(),
         }
     }
 
@@ -133,13 +128,13 @@ impl Sampler {
             last + if idle {
                 self.longest_period()
             } else {
-                self.settings.period
+                self.configuration.period
             },
         )
     }
 
     fn longest_period(&self) -> Duration {
-        self.settings.period.max(IDLE_PERIOD)
+        self.configuration.period.max(IDLE_PERIOD)
     }
 
     fn watch(&mut self, now: Instant, devices_changed: bool) {
@@ -153,19 +148,19 @@ impl Sampler {
             self.attributes.clear();
         }
         let first = self.kernel.is_none();
-        let kernel = self.kernel.get_or_insert_with(&mut self.open);
+        let kernel = self
+            .kernel
+            .get_or_insert_with(|| LiveKernel::new(&self.configuration, &self.context));
         let indices = self.table.add(devices);
-        let watches: Vec<Watch<'_>> = indices
-            .into_iter()
-            .zip(devices.values())
-            .map(|(place, device)| Watch { place, device })
-            .collect();
-        self.drain.begin(Moment::now().wall);
+        let watches: Vec<_> = indices.into_iter().zip(devices.values()).collect();
+        if kernel.counts().is_none() {
+            self.drain.begin(Moment::now().wall);
+        }
         kernel.watch(&watches);
         self.metrics.log(kernel.report());
         if first {
             // After the programs report new groups, so that none is missed in between.
-            self.cgroups.scan();
+            self.context.cgroups.scan();
         }
     }
 
@@ -179,10 +174,12 @@ impl Sampler {
     }
 
     fn read_events(&mut self) {
-        let Some(kernel) = &mut self.kernel else { return };
+        let Some(counts) = self.kernel.as_mut().and_then(LiveKernel::counts) else {
+            return;
+        };
         let (mut keys, mut owners) = (Vec::new(), Vec::new());
-        let (cgroups, last_event) = (&self.cgroups, &mut self.last_event);
-        kernel.events(&mut |event| {
+        let (cgroups, last_event) = (&self.context.cgroups, &mut self.last_event);
+        counts.events(&mut |event| {
             *last_event = Some(Instant::now());
             match event {
                 Event::Key { record, pid } => keys.push((record, pid)),
@@ -202,7 +199,7 @@ impl Sampler {
             self.changed = Some(Instant::now());
             keys.sort_unstable();
             let mut new: Vec<(Ident, u32)> = Vec::new();
-            kernel.records(&mut |number, ident, _| {
+            counts.records(&mut |number, ident, _| {
                 if let Ok(at) = keys.binary_search_by_key(&number, |(record, _)| *record) {
                     new.push((*ident, keys[at].1));
                 }
@@ -225,7 +222,7 @@ impl Sampler {
         let ids = [(Hierarchy::Unified, key.cgroup_v2), (Hierarchy::Legacy, key.cgroup_v1)];
         let mut in_root = true;
         for (hierarchy, id) in ids.into_iter().filter(|(_, id)| *id > ROOT) {
-            self.cgroups.announce(CgroupId { hierarchy, id });
+            self.context.cgroups.announce(CgroupId { hierarchy, id });
             in_root = false;
         }
         if let Some(device) = self.table.device(key.device) {
@@ -240,11 +237,12 @@ impl Sampler {
         self.drained = Some(now.instant);
         self.urgent = false;
         let mut changed = devices_changed;
-        if let Some(kernel) = &mut self.kernel {
-            changed |= self.drain.read(&mut **kernel, &self.table, &self.threads, now);
-            let state = |owner: &_| OwnerState::of(owner, &self.cgroups, &self.processes);
-            changed |= self.drain.retire(&mut **kernel, &state, now.instant);
-            self.metrics.count(self.drain.losses(&**kernel));
+        if let Some(counts) = self.kernel.as_mut().and_then(LiveKernel::counts) {
+            let exists = |process, thread| self.threads.exists(process, thread);
+            changed |= self.drain.read(counts, &self.table, &exists, now);
+            let state = |owner: &_| OwnerState::of(owner, &self.context.cgroups, &self.processes);
+            changed |= self.drain.retire(counts, &state, now.instant);
+            self.metrics.count(self.drain.losses(counts));
         }
         let held = self
             .holders
@@ -288,7 +286,7 @@ impl Sampler {
         ));
         points.extend(self.owners.points(attributes, table, now.wall));
         if let Some(kernel) = &self.kernel {
-            points.extend(SelfMetrics::points(&**kernel, self.drain.records(), now.wall));
+            points.extend(SelfMetrics::points(kernel, self.drain.records(), now.wall));
         }
         Batch {
             part: Part::whole(NAME),
@@ -296,13 +294,19 @@ impl Sampler {
         }
     }
 
-    fn wait_for_events(&self, until: Instant) {
+    fn wait_for_events(&mut self, until: Instant) {
         if let Some(next) = self.last_event.map(|last| last + DEBOUNCE) {
             std::thread::sleep(next.min(until).saturating_duration_since(Instant::now()));
         }
-        let programs = self.kernel.as_ref().and_then(|kernel| kernel.ready());
-        let sources: Vec<_> = programs.into_iter().chain(self.devices.event_source()).collect();
-        wait::readable(&sources, until);
+        let programs = self.kernel.as_mut().and_then(LiveKernel::counts);
+        let sources = programs.and_then(|counts| counts.ready()).into_iter();
+        let mut sources: Vec<_> = sources
+            .chain(self.devices.event_source())
+            .map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN))
+            .collect();
+        if poll::wait(&mut sources, Some(until)).is_err() {
+            std::thread::sleep(RETRY.min(until.saturating_duration_since(Instant::now())));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opentelemetry::metrics::Counter;
 
 use super::drain::Losses;
-use super::kernel::{HookKind, Kernel, Report};
+use super::kernel::{HookKind, LiveKernel, Report};
 use accelscope_core::metric::catalogue::agent;
 use accelscope_core::metric::{Attributes, Instrument, Point, Timestamp, Value, key};
 use accelscope_core::telemetry;
@@ -59,7 +59,7 @@ impl SelfMetrics {
         before.any(|one| one.name == driver && one.hook == HookKind::Scan)
     }
 
-    pub(super) fn points(kernel: &dyn Kernel, records: usize, time: Timestamp) -> Vec<Point> {
+    pub(super) fn points(kernel: &LiveKernel, records: usize, time: Timestamp) -> Vec<Point> {
         let point = |instrument: &'static Instrument, attributes: Attributes, value: u64| Point {
             instrument,
             attributes: Arc::new(attributes),

@@ -1,13 +1,13 @@
 //! Drivers with few commands.
 
+use super::table;
 use accelscope_core::device::{CommandTable, call, wait};
 
 /// AMD's compute interface: `include/uapi/linux/kfd_ioctl.h` of Linux 6.1, above 0x23 of 6.5. From 0x80 on those that only
 /// AMD's own package of the driver has (the same file of github.com/ROCm/ROCK-Kernel-Driver; 0x82 was given up for 0x26).
-pub(crate) const KFD: CommandTable = CommandTable {
-    mask: 0xffff,
-    base: (b'K' as u32) << 8,
-    entries: &[
+pub(crate) const KFD: CommandTable = table(
+    b'K',
+    &[
         call(0x01, "GET_VERSION"),
         call(0x02, "CREATE_QUEUE"),
         call(0x03, "DESTROY_QUEUE"),
@@ -53,13 +53,12 @@ pub(crate) const KFD: CommandTable = CommandTable {
         call(0x83, "CROSS_MEMORY_COPY"),
         call(0x84, "RLC_SPM"),
     ],
-};
+);
 
 /// Tenstorrent: `ioctl.h` of github.com/tenstorrent/tt-kmd. Its command numbers encode no size.
-pub(crate) const TENSTORRENT: CommandTable = CommandTable {
-    mask: 0xffff,
-    base: 0xfa << 8,
-    entries: &[
+pub(crate) const TENSTORRENT: CommandTable = table(
+    0xfa,
+    &[
         call(0, "GET_DEVICE_INFO"),
         call(1, "GET_HARVESTING"),
         call(2, "QUERY_MAPPINGS"),
@@ -78,13 +77,12 @@ pub(crate) const TENSTORRENT: CommandTable = CommandTable {
         call(15, "SET_POWER_STATE"),
         call(16, "EXPORT_TLB_DMABUF"),
     ],
-};
+);
 
 /// Habana before it moved to the accel subsystem (Linux 6.8): `include/uapi/misc/habanalabs.h` of 6.1.
-pub(crate) const HABANA: CommandTable = CommandTable {
-    mask: 0xffff,
-    base: (b'H' as u32) << 8,
-    entries: &[
+pub(crate) const HABANA: CommandTable = table(
+    b'H',
+    &[
         call(1, "INFO"),
         call(2, "CB"),
         call(3, "CS"),
@@ -92,13 +90,12 @@ pub(crate) const HABANA: CommandTable = CommandTable {
         call(5, "MEMORY"),
         call(6, "DEBUG"),
     ],
-};
+);
 
 /// Google's Edge TPU: `gasket.h` and `apex.h` of github.com/google/gasket-driver.
-pub(crate) const GASKET: CommandTable = CommandTable {
-    mask: 0xffff,
-    base: 0xdc << 8,
-    entries: &[
+pub(crate) const GASKET: CommandTable = table(
+    0xdc,
+    &[
         call(0, "RESET"),
         call(1, "SET_EVENTFD"),
         call(2, "CLEAR_EVENTFD"),
@@ -114,4 +111,4 @@ pub(crate) const GASKET: CommandTable = CommandTable {
         call(12, "MAP_BUFFER_FLAGS"),
         call(13, "MAP_DMABUF"),
     ],
-};
+);

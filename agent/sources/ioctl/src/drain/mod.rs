@@ -14,15 +14,14 @@ use std::time::Duration;
 
 use agent_ebpf::{COUNTERS, Ident, Record, counter};
 
-pub(super) use self::activity::{Activity, ActivityKey, Durations};
-pub(super) use self::in_flight::Threads;
+pub(super) use self::activity::{Activity, ActivityKey};
 pub(super) use self::owner::ROOT;
 pub(super) use self::retire::OwnerState;
 
-use self::in_flight::InFlight;
+use self::in_flight::{Exists, InFlight};
 use self::record::RecordState;
 use super::device_table::DeviceTable;
-use super::kernel::Kernel;
+use super::kernel::Counts;
 use accelscope_core::metric::{Moment, Timestamp};
 
 /// How long the totals of an owner that has ended are still shown: a receiver may pull rarely.
@@ -62,7 +61,7 @@ impl Drain {
 
     /// The programs count from now on.
     pub(super) fn begin(&mut self, now: Timestamp) {
-        self.drained.get_or_insert(now);
+        self.drained = Some(now);
     }
 
     /// Reads all maps. Returns whether anything has changed, ages of calls in flight included.
@@ -71,18 +70,18 @@ impl Drain {
     /// misses and a later one sees makes a total too small for one drain, never too large.
     pub(super) fn read(
         &mut self,
-        kernel: &mut dyn Kernel,
+        counts: &mut dyn Counts,
         devices: &DeviceTable,
-        threads: &dyn Threads,
+        exists: &Exists<'_>,
         now: Moment,
     ) -> bool {
         let since = self.drained.unwrap_or(now.wall);
         let had_in_flight = !self.in_flight.is_empty();
-        self.in_flight.read(kernel, threads);
-        self.read_records(kernel, devices, since, now);
-        let mut changed = self.read_failures(kernel);
-        self.read_channels(kernel);
-        let errors_lost = kernel.counters()[counter::ERROR_FULL as usize] > 0;
+        self.in_flight.read(counts, exists);
+        self.read_records(counts, devices, since, now);
+        let mut changed = self.read_failures(counts);
+        self.read_channels(counts);
+        let errors_lost = counts.counters()[counter::ERROR_FULL as usize] > 0;
         for (number, record) in &mut self.records {
             let delta = record.delta(self.in_flight.of_record(*number), errors_lost);
             if let Some(activity) = self.activities.get_mut(&record.activity) {
@@ -98,7 +97,7 @@ impl Drain {
         }
         changed |= self.update_state(devices);
         let records = &mut self.records;
-        kernel.free_retired(&mut |number| drop(records.remove(&number)));
+        counts.free_retired(&mut |number| drop(records.remove(&number)));
         self.drained = Some(now.wall);
         changed || had_in_flight
     }
@@ -119,7 +118,7 @@ impl Drain {
     }
 
     /// What was lost since the last call.
-    pub(super) fn losses(&mut self, kernel: &dyn Kernel) -> Losses {
+    pub(super) fn losses(&mut self, counts: &dyn Counts) -> Losses {
         const REASONS: [(u32, &str); 9] = [
             (counter::KEY_FULL, "key_full"),
             (counter::SLOT_FULL, "slot_full"),
@@ -131,7 +130,7 @@ impl Drain {
             (counter::READ_FAILED, "read_failed"),
             (counter::FOLDED, "folded"),
         ];
-        let now = kernel.counters();
+        let now = counts.counters();
         let before = std::mem::replace(&mut self.counters, now);
         let counted = REASONS.map(|(place, reason)| {
             let place = place as usize;
@@ -144,8 +143,8 @@ impl Drain {
         losses
     }
 
-    fn read_records(&mut self, kernel: &mut dyn Kernel, devices: &DeviceTable, since: Timestamp, now: Moment) {
-        kernel.records(&mut |number, ident, value| {
+    fn read_records(&mut self, counts: &mut dyn Counts, devices: &DeviceTable, since: Timestamp, now: Moment) {
+        counts.records(&mut |number, ident, value| {
             if let Some(record) = find(&mut self.records, number, ident) {
                 record.now = *value;
                 return;
@@ -173,19 +172,19 @@ impl Drain {
 
     /// Failures after returns: a call that returned in between is one too few, not one too many. Returns whether a record
     /// has grown.
-    fn read_failures(&mut self, kernel: &mut dyn Kernel) -> bool {
+    fn read_failures(&mut self, counts: &mut dyn Counts) -> bool {
         let records = &mut self.records;
         if !records.values().any(RecordState::has_grown) {
             return false;
         }
-        kernel.records(&mut |number, ident, value| {
+        counts.records(&mut |number, ident, value| {
             if let Some(record) = find(records, number, ident) {
                 record.now.failed = value.failed;
                 record.now.entered = value.entered;
             }
         });
         if records.values().any(RecordState::may_have_errors) {
-            kernel.errors(&mut |key, count| {
+            counts.errors(&mut |key, count| {
                 if let Some(record) = records.get_mut(&key.record) {
                     record.set_error(key.errno, count);
                 }
@@ -194,10 +193,10 @@ impl Drain {
         true
     }
 
-    fn read_channels(&mut self, kernel: &mut dyn Kernel) {
+    fn read_channels(&mut self, counts: &mut dyn Counts) {
         let records = &mut self.records;
         if records.values().any(RecordState::has_launched) {
-            kernel.channels(&mut |key, count| {
+            counts.channels(&mut |key, count| {
                 if let Some(record) = records.get_mut(&key.record) {
                     record.set_channel(key.channel, count);
                 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::owner::ROOT;
 use super::{Drain, KEEP, LINGER};
-use crate::kernel::Kernel;
+use crate::kernel::Counts;
 use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy, State};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::CgroupOwner;
@@ -69,7 +69,7 @@ impl Drain {
     /// The next call after a key was retired recreates it, which is an event: without keys nothing has to be polled.
     pub(crate) fn retire(
         &mut self,
-        kernel: &mut dyn Kernel,
+        counts: &mut dyn Counts,
         state: &dyn Fn(&CgroupOwner) -> OwnerState,
         now: Instant,
     ) -> bool {
@@ -102,7 +102,7 @@ impl Drain {
                 let goes = record.idle >= IDLE && !record.retired && unused.contains(&record.activity);
                 if goes && !in_flight.contains(number) {
                     record.retired = true;
-                    kernel.retire(*number);
+                    counts.retire(*number);
                 }
             }
         }

@@ -15,7 +15,7 @@ use accelscope_core::source::Sources;
 pub type Family = &'static DeviceFamily;
 
 /// The families of all sources.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Families(Vec<Family>);
 
 impl Families {

@@ -3,9 +3,9 @@
 //! Sources: tt-kmd, Linux 6.1 to 6.18, and for vendors with unpublished drivers the device names in their container
 //! toolkits.
 
-use accelscope_core::device::{Abi, CommandTable, Commands, DeviceFamily, HookRow, NodeKind, Requires, public};
+use accelscope_core::device::{Abi, CommandTable, Commands, DeviceFamily, Hook, HookRow, NodeKind, Requires, public};
 
-use crate::commands::{drm_core, drm_drivers, small};
+use crate::commands::{drm_core, drm_drivers, small, table};
 
 /// Every family of this file.
 pub(crate) const OWN: &[&DeviceFamily] = &[
@@ -24,55 +24,21 @@ const GOOGLE: Requires = Requires::Vendor("0x1ae0");
 
 /// AMD's compute interface (`/dev/kfd`), one node for all GPUs.
 pub static AMD_KFD: DeviceFamily = DeviceFamily {
-    nodes: &[NodeKind {
-        classes: &["kfd"],
-        drivers: &["kfd"],
-        nodes: &["kfd"],
-        requires: Requires::Nothing,
-    }],
-    hooks: &[HookRow {
-        names: &["*"],
-        driver: "",
-        hooks: &[public("amdgpu", "kfd_ioctl")],
-    }],
+    nodes: &[nodes(&["kfd"], &["kfd"])],
+    hooks: &[row(&["*"], "", &[public("amdgpu", "kfd_ioctl")])],
     commands: Commands::Tables(|_, _| [Some(small::KFD), None]),
     ..DeviceFamily::named("amd_kfd")
 };
 
 /// A GPU of the kernel's Direct Rendering Manager (`/dev/dri/`).
 pub static DRM: DeviceFamily = DeviceFamily {
-    nodes: &[NodeKind {
-        classes: &["drm"],
-        drivers: &["drm"],
-        nodes: &["dri/renderD#", "dri/card#"],
-        requires: Requires::Nothing,
-    }],
+    nodes: &[nodes(&["drm"], &["dri/renderD#", "dri/card#"])],
     hooks: &[
-        HookRow {
-            names: &["*"],
-            driver: "amdgpu",
-            hooks: &[public("amdgpu", "amdgpu_drm_ioctl")],
-        },
-        HookRow {
-            names: &["*"],
-            driver: "radeon",
-            hooks: &[public("radeon", "radeon_drm_ioctl")],
-        },
-        HookRow {
-            names: &["*"],
-            driver: "nouveau",
-            hooks: &[public("nouveau", "nouveau_drm_ioctl")],
-        },
-        HookRow {
-            names: &["*"],
-            driver: "xe",
-            hooks: &[public("xe", "xe_drm_ioctl")],
-        },
-        HookRow {
-            names: &["*"],
-            driver: "",
-            hooks: &[public("drm", "drm_ioctl")],
-        },
+        row(&["*"], "amdgpu", &[public("amdgpu", "amdgpu_drm_ioctl")]),
+        row(&["*"], "radeon", &[public("radeon", "radeon_drm_ioctl")]),
+        row(&["*"], "nouveau", &[public("nouveau", "nouveau_drm_ioctl")]),
+        row(&["*"], "xe", &[public("xe", "xe_drm_ioctl")]),
+        row(&["*"], "", &[public("drm", "drm_ioctl")]),
     ],
     abi: Abi::DriverName,
     commands: Commands::Tables(|driver, _| drm(driver)),
@@ -81,17 +47,8 @@ pub static DRM: DeviceFamily = DeviceFamily {
 
 /// An accelerator of the kernel's accel subsystem (`/dev/accel/`) that has no family of its own.
 pub static ACCEL: DeviceFamily = DeviceFamily {
-    nodes: &[NodeKind {
-        classes: &["accel"],
-        drivers: &["accel"],
-        nodes: &["accel/accel#"],
-        requires: Requires::Nothing,
-    }],
-    hooks: &[HookRow {
-        names: &["*"],
-        driver: "",
-        hooks: &[public("drm", "drm_ioctl")],
-    }],
+    nodes: &[nodes(&["accel"], &["accel/accel#"])],
+    hooks: &[row(&["*"], "", &[public("drm", "drm_ioctl")])],
     abi: Abi::DriverName,
     commands: Commands::Tables(|driver, _| drm(driver)),
     ..DeviceFamily::named("accel")
@@ -110,28 +67,18 @@ pub static FURIOSA: DeviceFamily = DeviceFamily {
 
 /// Rebellions' NPUs.
 pub static REBELLIONS: DeviceFamily = DeviceFamily {
-    nodes: &[NodeKind {
-        classes: &[],
-        drivers: &[],
-        nodes: &["rbln#", "rsd#"],
-        requires: Requires::Nothing,
-    }],
+    nodes: &[nodes(&[], &["rbln#", "rsd#"])],
     ..DeviceFamily::named("rebellions")
 };
 
 /// Tenstorrent's accelerators.
 pub static TENSTORRENT: DeviceFamily = DeviceFamily {
-    nodes: &[NodeKind {
-        classes: &["tenstorrent"],
-        drivers: &["tenstorrent"],
-        nodes: &["tenstorrent/#"],
-        requires: Requires::Nothing,
-    }],
-    hooks: &[HookRow {
-        names: &["*", "tenstorrent/#"],
-        driver: "",
-        hooks: &[public("tenstorrent", "tt_cdev_ioctl")],
-    }],
+    nodes: &[nodes(&["tenstorrent"], &["tenstorrent/#"])],
+    hooks: &[row(
+        &["*", "tenstorrent/#"],
+        "",
+        &[public("tenstorrent", "tt_cdev_ioctl")],
+    )],
     commands: Commands::Tables(|_, _| [Some(small::TENSTORRENT), None]),
     ..DeviceFamily::named("tenstorrent")
 };
@@ -139,35 +86,20 @@ pub static TENSTORRENT: DeviceFamily = DeviceFamily {
 /// Intel Gaudi, once Habana.
 pub static HABANA: DeviceFamily = DeviceFamily {
     nodes: &[
+        nodes(&["habanalabs"], &["hl#", "hl_controlD#"]),
         NodeKind {
-            classes: &["habanalabs"],
-            drivers: &["habanalabs"],
-            nodes: &["hl#", "hl_controlD#"],
-            requires: Requires::Nothing,
-        },
-        NodeKind {
-            classes: &["accel"],
-            drivers: &["accel"],
-            nodes: &["accel/accel#", "accel/accel_controlD#"],
             requires: Requires::Driver("habanalabs"),
+            ..nodes(&["accel"], &["accel/accel#", "accel/accel_controlD#"])
         },
     ],
     hooks: &[
-        HookRow {
-            names: &["hl_controlD#", "accel_controlD#"],
-            driver: "",
-            hooks: &[public("habanalabs", "hl_ioctl_control")],
-        },
-        HookRow {
-            names: &["hl#"],
-            driver: "",
-            hooks: &[public("habanalabs", "hl_ioctl")],
-        },
-        HookRow {
-            names: &["accel#"],
-            driver: "",
-            hooks: &[public("drm", "drm_ioctl")],
-        },
+        row(
+            &["hl_controlD#", "accel_controlD#"],
+            "",
+            &[public("habanalabs", "hl_ioctl_control")],
+        ),
+        row(&["hl#"], "", &[public("habanalabs", "hl_ioctl")]),
+        row(&["accel#"], "", &[public("drm", "drm_ioctl")]),
     ],
     abi: Abi::DriverName,
     commands: Commands::Tables(|driver, node| {
@@ -185,46 +117,42 @@ pub static HABANA: DeviceFamily = DeviceFamily {
 pub static TPU: DeviceFamily = DeviceFamily {
     nodes: &[
         NodeKind {
-            classes: &["accel"],
-            drivers: &["accel"],
-            nodes: &["accel#", "accel/accel#"],
             requires: GOOGLE,
+            ..nodes(&["accel"], &["accel#", "accel/accel#"])
         },
         NodeKind {
-            classes: &["vfio", "vfio-dev"],
-            drivers: &["vfio", "vfio-dev"],
-            nodes: &["vfio/#", "vfio/devices/vfio#"],
             requires: GOOGLE,
+            ..nodes(&["vfio", "vfio-dev"], &["vfio/#", "vfio/devices/vfio#"])
         },
-        NodeKind {
-            classes: &["apex"],
-            drivers: &["apex"],
-            nodes: &["apex_#"],
-            requires: Requires::Nothing,
-        },
+        nodes(&["apex"], &["apex_#"]),
     ],
-    hooks: &[HookRow {
-        names: &["apex_#"],
-        driver: "",
-        hooks: &[public("gasket", "gasket_ioctl")],
-    }],
+    hooks: &[row(&["apex_#"], "", &[public("gasket", "gasket_ioctl")])],
     commands: Commands::Tables(|_, node| [node.starts_with("apex").then_some(small::GASKET), None]),
     ..DeviceFamily::named("tpu")
 };
 
 /// A node that the configuration names without a family.
-pub static OTHER: DeviceFamily = DeviceFamily {
-    ..DeviceFamily::named("other")
-};
+pub static OTHER: DeviceFamily = DeviceFamily::named("other");
+
+/// Nodes of classes that are called as their drivers are in `/proc/devices`.
+const fn nodes(names: &'static [&'static str], nodes: &'static [&'static str]) -> NodeKind {
+    NodeKind {
+        classes: names,
+        drivers: names,
+        nodes,
+        requires: Requires::Nothing,
+    }
+}
+
+/// Functions of the driver of that name, any if empty, for the devices of these names.
+const fn row(names: &'static [&'static str], driver: &'static str, hooks: &'static [Hook]) -> HookRow {
+    HookRow { names, driver, hooks }
+}
 
 /// The driver's own commands begin at 0x40, so that the two tables do not overlap.
 fn drm(driver: Option<&str>) -> [Option<CommandTable>; 2] {
-    let table = |entries| CommandTable {
-        // DRM takes a command by its number and lets the size of its struct grow.
-        mask: 0xffff,
-        base: u32::from(b'd') << 8,
-        entries,
-    };
+    // DRM takes a command by its number and lets the size of its struct grow.
+    let table = |entries| table(b'd', entries);
     let known = drm_drivers::DRIVERS
         .iter()
         .find(|(names, _)| driver.is_some_and(|driver| names.contains(&driver)));

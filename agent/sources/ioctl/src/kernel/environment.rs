@@ -6,20 +6,13 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use accelscope_core::host::HostRoots;
-
-/// A capability by its bit in `CapEff` (`include/uapi/linux/capability.h`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Capability {
-    SysAdmin = 21,
-    Perfmon = 38,
-    Bpf = 39,
-}
+use rustix::thread::{CapabilitySet, capabilities};
 
 /// The conditions on this machine. Each may be unknown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
     /// Effective capabilities.
-    pub(super) capabilities: Option<u64>,
+    pub(super) capabilities: Option<CapabilitySet>,
     /// The active lockdown mode (`integrity`, `confidentiality`); nothing for `none`.
     pub(super) lockdown: Option<String>,
     /// `kernel.unprivileged_bpf_disabled`.
@@ -54,9 +47,7 @@ impl Environment {
         let number = |name: &str| proc(name)?.trim().parse().ok();
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         Self {
-            capabilities: std::fs::read_to_string("/proc/self/status")
-                .ok()
-                .and_then(|text| capabilities(&text)),
+            capabilities: capabilities(None).ok().map(|sets| sets.effective),
             lockdown: std::fs::read_to_string(roots.sys().join("kernel/security/lockdown"))
                 .ok()
                 .and_then(|text| lockdown(&text)),
@@ -68,8 +59,8 @@ impl Environment {
     }
 
     /// Whether a capability is effective; true if not known.
-    pub(super) fn has(&self, capability: Capability) -> bool {
-        self.capabilities.is_none_or(|bits| bits >> capability as u32 & 1 == 1)
+    pub(super) fn has(&self, capability: CapabilitySet) -> bool {
+        self.capabilities.is_none_or(|effective| effective.contains(capability))
     }
 
     /// Whether an option is not set; false if not known.
@@ -85,8 +76,8 @@ impl Environment {
 
     /// Why the kernel may have refused with `EPERM` or `EACCES`, and a remedy.
     pub(super) fn refused(&self) -> (String, String) {
-        let bpf = self.has(Capability::SysAdmin) || self.has(Capability::Bpf);
-        let perf = self.has(Capability::SysAdmin) || self.has(Capability::Perfmon);
+        let bpf = self.has(CapabilitySet::SYS_ADMIN) || self.has(CapabilitySet::BPF);
+        let perf = self.has(CapabilitySet::SYS_ADMIN) || self.has(CapabilitySet::PERFMON);
         if !bpf || !perf {
             let lacking = match (bpf, perf) {
                 (false, false) => "CAP_BPF and CAP_PERFMON",
@@ -118,7 +109,7 @@ impl Environment {
         // Values above 2 are patches of distributions: Debian's (tried with 6.1) and, until late 2025, Ubuntu's (Launchpad
         // 2131046) require CAP_SYS_ADMIN in any case.
         if let Some(value @ 3..) = self.perf_event_paranoid
-            && !self.has(Capability::SysAdmin)
+            && !self.has(CapabilitySet::SYS_ADMIN)
         {
             return (
                 format!(
@@ -138,11 +129,6 @@ impl Environment {
                 .to_owned(),
         )
     }
-}
-
-fn capabilities(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
 }
 
 /// Of `none [integrity] confidentiality` the bracketed word.
@@ -214,7 +200,7 @@ mod tests {
     #[test]
     fn a_refusal_names_what_is_missing() {
         let none = Environment {
-            capabilities: capabilities("Name:\tx\nCapEff:\t0000000000000000\n"),
+            capabilities: Some(CapabilitySet::empty()),
             unprivileged_bpf_disabled: Some(2),
             perf_event_paranoid: Some(3),
             ..Environment::default()
@@ -225,14 +211,14 @@ mod tests {
              kernel.perf_event_paranoid 3"
         );
         let all = |lockdown: Option<&str>| Environment {
-            capabilities: Some(u64::MAX),
+            capabilities: Some(CapabilitySet::all()),
             lockdown: lockdown.map(str::to_owned),
             ..Environment::default()
         };
         assert!(all(Some("confidentiality")).refused().0.contains("locked down"));
         assert!(all(None).refused().0.contains("security module"));
         let least = Environment {
-            capabilities: Some(1 << Capability::Bpf as u64 | 1 << Capability::Perfmon as u64),
+            capabilities: Some(CapabilitySet::BPF | CapabilitySet::PERFMON),
             perf_event_paranoid: Some(4),
             ..Environment::default()
         };

@@ -1,4 +1,4 @@
-//! What the rest of the sampler sees of the kernel, so that it can be tested without one.
+//! What the rest of the sampler sees of the maps, so that it can be tested without a kernel.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -6,28 +6,17 @@ use std::time::Duration;
 use agent_ebpf::{ChannelKey, ErrorKey, Ident, Record, Slot};
 
 use super::event::Event;
-use super::report::Report;
-use crate::Device;
-
-/// A device to watch.
-#[derive(Debug, Clone, Copy)]
-pub struct Watch<'a> {
-    /// Its number in keys, slots and events. Not used for another device as long as a record refers to it.
-    pub place: u32,
-    /// The device.
-    pub device: &'a Device,
-}
 
 /// The values that the programs count. One drain calls, in this order, [`events`](Self::events), [`slots`](Self::slots),
 /// [`records`](Self::records) with the other maps, and [`free_retired`](Self::free_retired).
 ///
 /// Errors are not returned: a map that cannot be read gives nothing in that drain. Its values only grow, so the next drain
 /// has them.
-pub trait Kernel: Send {
+pub(crate) trait Counts: Send {
     /// Events since the last drain. Lost events are counted in [`agent_ebpf::counter::EVENT_LOST`].
     fn events(&mut self, visit: &mut dyn FnMut(Event<'_>));
 
-    /// A descriptor that is readable when there are [`events`](Self::events); nothing while no program is loaded.
+    /// A descriptor that is readable when there are [`events`](Self::events).
     fn ready(&self) -> Option<BorrowedFd<'_>>;
 
     /// The calls in flight, including those in the overflow map. A call that begins or ends meanwhile may be missing.
@@ -57,16 +46,6 @@ pub trait Kernel: Send {
     /// Ends a drain. Calls `freed` with the number of each retired record that no call in flight can reach any more: its
     /// last value was in the [`records`](Self::records) of this drain, and the number may be used for another key.
     fn free_retired(&mut self, freed: &mut dyn FnMut(u32));
-
-    /// Watches these devices and no others: attaches and detaches hooks as their drivers need. Detects modules that were
-    /// loaded or unloaded.
-    fn watch(&mut self, devices: &[Watch<'_>]);
-
-    /// The hooks in use for each driver, and what the kernel refused.
-    fn report(&self) -> &Report;
-
-    /// Kernel memory of all maps in bytes.
-    fn memory(&self) -> u64;
 
     /// The time in the programs' clock, `CLOCK_MONOTONIC`: the age of a call in flight is this less [`Slot::began`].
     fn now(&self) -> Duration {

@@ -1,17 +1,15 @@
 //! The running kernel.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
 
-use agent_ebpf::{ChannelKey, DEVICES, ErrorKey, HOOK_DRIVER, HOOK_SYSCALL, Ident, Offsets, Record, Slot, Watched};
+use agent_ebpf::{DEVICES, HOOK_DRIVER, HOOK_SYSCALL, Offsets, Watched};
 
 use super::budget::Machine;
 use super::drivers;
 use super::environment::Environment;
-use super::event::Event;
 use super::hierarchy;
 use super::hooks::HookError;
-use super::interface::{Kernel, Watch};
+use super::interface::Counts;
 use super::load::{CastIds, LoadError, load, own_pid, raise_memlock};
 use super::maps::Maps;
 use super::offsets::{self, Feature};
@@ -19,45 +17,23 @@ use super::programs::Programs;
 use super::refusal;
 use super::report::{Driver, Report, driver_name};
 use super::selector::{HookSelector, Resolvable, Selection};
-use super::sys::trim_heap;
+use super::sys::{return_large_blocks, trim_heap};
 use super::types::Types;
 use super::watch_table::WatchTable;
-use crate::HookKind;
 use crate::sampler::NAME;
-use crate::{Device, Settings};
+use crate::{Configuration, Device, HookKind, Hooks};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Finding;
+use accelscope_core::source::Context;
 
 /// Keys of one control group before its executables and commands are folded.
 const QUOTA: u32 = 512;
 
-/// Options of the sampler that concern the kernel.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The only kinds of hooks that may be used (`ioctl.hooks`); the best that the kernel allows if absent.
-    pub hooks: Option<Vec<HookKind>>,
-    /// A file with the kernel's type information, where the kernel has none (`ioctl.btf`).
-    pub btf: Option<PathBuf>,
-    /// A key for each process (`attribution.per_process`).
-    pub per_process: bool,
-}
-
-impl Options {
-    /// From the sampler's settings.
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            hooks: settings.hooks.clone(),
-            btf: settings.btf.clone(),
-            per_process: settings.per_process,
-        }
-    }
-}
-
 /// The running kernel. Nothing is loaded or attached before there is a device to watch.
-#[derive(Debug)]
-pub struct LiveKernel {
-    options: Options,
+pub(crate) struct LiveKernel {
+    configuration: Configuration,
     roots: HostRoots,
+    per_process: bool,
     environment: Environment,
     loaded: Option<Loaded>,
     watched: Vec<(u32, Device)>,
@@ -66,7 +42,6 @@ pub struct LiveKernel {
     direct: bool,
 }
 
-#[derive(Debug)]
 struct Loaded {
     selector: HookSelector<Programs>,
     maps: Maps,
@@ -79,12 +54,13 @@ struct Loaded {
 }
 
 impl LiveKernel {
-    /// The kernel of the machine with the root directory of `roots`.
-    pub fn new(roots: HostRoots, options: Options) -> Self {
+    /// The kernel of the host.
+    pub(crate) fn new(configuration: &Configuration, context: &Context) -> Self {
         Self {
-            environment: Environment::read(&roots),
-            options,
-            roots,
+            environment: Environment::read(&context.roots),
+            configuration: configuration.clone(),
+            roots: context.roots.clone(),
+            per_process: context.per_process,
             loaded: None,
             watched: Vec::new(),
             report: Report::default(),
@@ -94,9 +70,15 @@ impl LiveKernel {
 
     fn load(&mut self) -> Result<Loaded, LoadError> {
         raise_memlock();
+        return_large_blocks();
         let machine = Machine::here();
         let directory = self.roots.sys().join("kernel/btf");
-        let types = Types::find(&directory, self.options.btf.as_deref(), machine, &self.environment);
+        let types = Types::find(
+            &directory,
+            self.configuration.btf.as_deref(),
+            machine,
+            &self.environment,
+        );
         self.report.offsets = types.source;
         self.report.obstacles.extend(types.obstacles);
         let offsets = types.offsets;
@@ -116,7 +98,7 @@ impl LiveKernel {
             offsets,
             v1_subsystem: v1.as_ref().map_or(0, |v1| v1.subsystem),
             v1: v1.is_some().into(),
-            per_process: self.options.per_process.into(),
+            per_process: self.per_process.into(),
             agent: own_pid(),
             quota: QUOTA,
             files_type: 0,
@@ -126,7 +108,7 @@ impl LiveKernel {
             files: !lacks(Feature::Device),
             descriptors: !lacks(Feature::Descriptors),
         };
-        let selector = HookSelector::new(programs, self.options.hooks.as_deref(), resolvable);
+        let selector = HookSelector::new(programs, self.configuration.hooks.allowed(), resolvable);
         let memory = object.memory;
         let maps = Maps::new(object.maps)?;
         self.report.v1 = v1;
@@ -211,78 +193,27 @@ impl Loaded {
     }
 }
 
-impl Kernel for LiveKernel {
-    fn events(&mut self, visit: &mut dyn FnMut(Event<'_>)) {
-        if let Some(loaded) = &mut self.loaded {
-            loaded.maps.events(visit);
-        }
+impl LiveKernel {
+    /// What the programs count; nothing while none is loaded.
+    pub(crate) fn counts(&mut self) -> Option<&mut dyn Counts> {
+        Some(&mut self.loaded.as_mut()?.maps)
     }
 
-    fn ready(&self) -> Option<BorrowedFd<'_>> {
-        self.loaded.as_ref()?.maps.ready()
-    }
-
-    fn slots(&mut self, visit: &mut dyn FnMut(&Slot)) {
-        if let Some(loaded) = &self.loaded {
-            loaded.maps.slots(visit);
-        }
-    }
-
-    fn release(&mut self, slot: &Slot) {
-        if let Some(loaded) = &mut self.loaded {
-            loaded.maps.release(slot);
-        }
-    }
-
-    fn records(&mut self, visit: &mut dyn FnMut(u32, &Ident, &Record)) {
-        if let Some(loaded) = &self.loaded {
-            loaded.maps.records(visit);
-        }
-    }
-
-    fn errors(&mut self, visit: &mut dyn FnMut(ErrorKey, u64)) {
-        if let Some(loaded) = &self.loaded {
-            loaded.maps.errors(visit);
-        }
-    }
-
-    fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64)) {
-        if let Some(loaded) = &self.loaded {
-            loaded.maps.channels(visit);
-        }
-    }
-
-    fn counters(&self) -> [u64; agent_ebpf::COUNTERS as usize] {
-        self.loaded
-            .as_ref()
-            .map_or_else(Default::default, |loaded| loaded.maps.counters())
-    }
-
-    fn retire(&mut self, number: u32) {
-        if let Some(loaded) = &mut self.loaded {
-            loaded.maps.retire(number);
-        }
-    }
-
-    fn free_retired(&mut self, freed: &mut dyn FnMut(u32)) {
-        if let Some(loaded) = &mut self.loaded {
-            loaded.maps.free_retired(freed);
-        }
-    }
-
-    fn watch(&mut self, devices: &[Watch<'_>]) {
+    /// Watches these devices and no others: attaches and detaches hooks as their drivers need. Detects modules that were
+    /// loaded or unloaded. The number of a device in keys, slots and events is not used for another one as long as a record
+    /// refers to it.
+    pub(crate) fn watch(&mut self, devices: &[(u32, &Device)]) {
         let wanted: Vec<_> = devices
             .iter()
             .take(DEVICES as usize)
-            .map(|watch| (watch.place, watch.device.clone()))
+            .map(|(place, device)| (*place, (*device).clone()))
             .collect();
         if wanted.is_empty() && self.loaded.is_none() {
             self.watched.clear();
             self.report.drivers.clear();
             return;
         }
-        let scan_only = |hooks: &Vec<HookKind>| hooks.iter().all(|hook| *hook == HookKind::Scan);
-        if self.options.hooks.as_ref().is_some_and(scan_only) {
+        if self.configuration.hooks == Hooks::Only(vec![HookKind::Scan]) {
             self.report.drivers = unhooked(&wanted);
             return;
         }
@@ -317,11 +248,13 @@ impl Kernel for LiveKernel {
         trim_heap();
     }
 
-    fn report(&self) -> &Report {
+    /// The hooks in use for each driver, and what the kernel refused.
+    pub(crate) fn report(&self) -> &Report {
         &self.report
     }
 
-    fn memory(&self) -> u64 {
+    /// Kernel memory of all maps in bytes.
+    pub(crate) fn memory(&self) -> u64 {
         self.loaded.as_ref().map_or(0, |loaded| loaded.memory)
     }
 }

@@ -5,12 +5,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use agent_ebpf::{ChannelKey, ErrorKey, Ident, Key, QuotaKey, Record, Slot, Watched, counter};
+use agent_ebpf::{ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, Key, QuotaKey, Record, Slot, Watched, counter};
 use aya::maps::{Map, MapData, MapError, Queue, RingBuf};
 use rustix::event::{PollFd, PollFlags};
 
-use super::drivers::{self, LayoutTable};
+use super::drivers;
 use super::event::Event;
+use super::interface::Counts;
 use super::mapped::{Mappable, Mapped};
 use super::object::ObjectError;
 use super::table::{Table, io_error};
@@ -42,7 +43,7 @@ pub(super) struct Maps {
     errors: Table<ErrorKey, u64>,
     channels: Table<ChannelKey, u64>,
     watched: Mapped<Watched>,
-    layouts: Vec<(&'static str, Box<dyn LayoutTable>)>,
+    hailo: Table<HailoKey, HailoCommand>,
     counters: Mapped<u64>,
     /// A ring buffer.
     events: Map,
@@ -61,14 +62,6 @@ struct Retired {
     since: Instant,
     /// Number of drains that ended without a call in flight with this number.
     unused: u32,
-}
-
-impl std::fmt::Debug for Maps {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Maps")
-            .field("numbers", &self.numbers.len())
-            .finish_non_exhaustive()
-    }
 }
 
 /// Takes a map out of those that were created.
@@ -108,9 +101,6 @@ fn logged<T>(name: &str, result: io::Result<T>) -> Option<T> {
 
 impl Maps {
     pub(super) fn new(mut maps: HashMap<String, MapData>) -> Result<Self, ObjectError> {
-        let maps_of_layouts = drivers::layouts()
-            .map(|layouts| Ok((layouts.map, open(&mut maps, layouts.map, layouts.open)?)))
-            .collect::<Result<_, ObjectError>>()?;
         let mut opened = Self {
             index: open(&mut maps, "INDEX", Table::new)?,
             records: open(&mut maps, "RECORDS", Mappable::new)?,
@@ -122,7 +112,7 @@ impl Maps {
             errors: open(&mut maps, "ERRORS", Table::new)?,
             channels: open(&mut maps, "CHANNELS", Table::new)?,
             watched: open(&mut maps, "WATCHED", |map| Mappable::new(map)?.all())?,
-            layouts: maps_of_layouts,
+            hailo: open(&mut maps, "HAILO", Table::new)?,
             counters: open(&mut maps, "COUNTERS", |map| Mappable::new(map)?.all())?,
             events: open(&mut maps, "EVENTS", ring_buffer)?,
             _internal: maps,
@@ -141,7 +131,85 @@ impl Maps {
         self.free.push(number, 0).map_err(io_error)
     }
 
-    pub(super) fn events(&mut self, visit: &mut dyn FnMut(Event<'_>)) {
+    fn has_events(&self) -> bool {
+        self.ready().is_some_and(|ready| {
+            let mut ready = [PollFd::from_borrowed_fd(ready, PollFlags::IN)];
+            poll::wait(&mut ready, Some(Instant::now())).unwrap_or(true)
+        })
+    }
+
+    /// Removes a key from the count of its control group. A key that is created at the same time may not be counted: the
+    /// quota limits floods and need not be exact.
+    fn uncharge(&mut self, key: &Key) -> io::Result<()> {
+        let group = QuotaKey {
+            cgroup_v2: key.cgroup_v2,
+            cgroup_v1: key.cgroup_v1,
+        };
+        match self.quota.get(&group)? {
+            None => Ok(()),
+            Some(0 | 1) => self.quota.remove(&group).map(drop),
+            Some(count) => self.quota.insert(&group, &(count - 1)),
+        }
+    }
+
+    /// Nothing if not all could be read.
+    fn visit_slots(&self, visit: &mut dyn FnMut(&Slot)) -> Option<()> {
+        // Each call in flight has a key.
+        if self.numbers.is_empty() {
+            return Some(());
+        }
+        let slots = logged("SLOTS", self.slots.all())?;
+        for place in 0..self.slots.len() {
+            // The owner is the first word, read twice: between two equal readings, the rest is of that call or of an
+            // earlier one of the same thread, which differs in `began`.
+            let Some(owner @ 1..) = slots.get_word(place, 0) else {
+                continue;
+            };
+            let Some(slot) = slots.get(place) else { continue };
+            let same = slots.get_word(place, 0) == Some(owner) && slots.get_word(place, 1) == Some(slot.began);
+            if same && slot.owner == owner && slot.began != 0 {
+                visit(&slot);
+            }
+        }
+        if self.counters.get(counter::OVERFLOWING).unwrap_or(0) != 0 {
+            logged("OVERFLOW", self.overflow.for_each(&mut |_, slot| visit(slot)))?;
+        }
+        Some(())
+    }
+
+    /// Removes the calls in flight of devices that are no longer hooked: their returns will not be seen.
+    pub(super) fn abandon(&mut self, gone: &dyn Fn(u32) -> bool) {
+        self.clear_slots(&|slot| gone(slot.device));
+    }
+
+    fn clear_slots(&mut self, is_gone: &dyn Fn(&Slot) -> bool) {
+        if let Some(slots) = logged("SLOTS", self.slots.all()) {
+            for place in 0..self.slots.len() {
+                if slots.get(place).is_some_and(|slot| slot.owner != 0 && is_gone(&slot)) {
+                    slots.clear(place);
+                }
+            }
+        }
+        // A call that returns at the same time is removed by its program.
+        let counters = &self.counters;
+        let removed = || counters.decrement(counter::OVERFLOWING);
+        logged("OVERFLOW", self.overflow.remove_where(|_, slot| is_gone(slot), removed));
+    }
+
+    pub(super) fn watched(&self) -> &Mapped<Watched> {
+        &self.watched
+    }
+
+    /// Describes arguments to the programs; see [`drivers::arguments`].
+    pub(super) fn add_layouts(&mut self, arguments: u32) {
+        for (key, command) in drivers::layouts(arguments) {
+            logged("HAILO", self.hailo.insert(&key, &command));
+        }
+    }
+}
+
+impl Counts for Maps {
+    fn events(&mut self, visit: &mut dyn FnMut(Event<'_>)) {
         if self.has_events()
             && let Some(mut events) = logged("EVENTS", RingBuf::try_from(&mut self.events).map_err(io_error))
         {
@@ -165,45 +233,24 @@ impl Maps {
         self.drains = self.drains.wrapping_add(1);
     }
 
-    fn has_events(&self) -> bool {
-        self.ready().is_some_and(|ready| {
-            let mut ready = [PollFd::from_borrowed_fd(ready, PollFlags::IN)];
-            poll::wait(&mut ready, Some(Instant::now())).unwrap_or(true)
-        })
-    }
-
-    pub(super) fn ready(&self) -> Option<BorrowedFd<'_>> {
+    fn ready(&self) -> Option<BorrowedFd<'_>> {
         match &self.events {
             Map::RingBuf(map) => Some(map.fd().as_fd()),
             _ => None,
         }
     }
 
-    pub(super) fn slots(&self, visit: &mut dyn FnMut(&Slot)) {
-        // Each call in flight has a key.
-        if !self.numbers.is_empty()
-            && let Some(slots) = logged("SLOTS", self.slots.all())
-        {
-            for place in 0..self.slots.len() {
-                // The owner is the first word, read twice: between two equal readings, the rest is of that call or of an
-                // earlier one of the same thread, which differs in `began`.
-                let Some(owner @ 1..) = slots.get_word(place, 0) else {
-                    continue;
-                };
-                let Some(slot) = slots.get(place) else { continue };
-                let same = slots.get_word(place, 0) == Some(owner) && slots.get_word(place, 1) == Some(slot.began);
-                if same && slot.owner == owner && slot.began != 0 {
-                    visit(&slot);
-                }
-            }
-        }
-        if self.counters.get(counter::OVERFLOWING).unwrap_or(0) != 0 {
-            logged("OVERFLOW", self.overflow.for_each(&mut |_, slot| visit(slot)));
-        }
+    fn slots(&mut self, visit: &mut dyn FnMut(&Slot)) {
+        self.visit_slots(visit);
+    }
+
+    /// Frees the place of a call, if another call has not taken it.
+    fn release(&mut self, call: &Slot) {
+        self.clear_slots(&|slot| slot.owner == call.owner && slot.began == call.began);
     }
 
     /// A record that changes while it is read is harmless: each of its values is one word and only grows.
-    pub(super) fn records(&self, visit: &mut dyn FnMut(u32, &Ident, &Record)) {
+    fn records(&mut self, visit: &mut dyn FnMut(u32, &Ident, &Record)) {
         let (Some(first), Some(last)) = (self.numbers.first(), self.numbers.last()) else {
             return;
         };
@@ -221,22 +268,22 @@ impl Maps {
         }
     }
 
-    pub(super) fn errors(&self, visit: &mut dyn FnMut(ErrorKey, u64)) {
+    fn errors(&mut self, visit: &mut dyn FnMut(ErrorKey, u64)) {
         logged("ERRORS", self.errors.for_each(&mut |key, count| visit(*key, *count)));
     }
 
-    pub(super) fn channels(&self, visit: &mut dyn FnMut(ChannelKey, u64)) {
+    fn channels(&mut self, visit: &mut dyn FnMut(ChannelKey, u64)) {
         logged(
             "CHANNELS",
             self.channels.for_each(&mut |key, count| visit(*key, *count)),
         );
     }
 
-    pub(super) fn counters(&self) -> [u64; agent_ebpf::COUNTERS as usize] {
+    fn counters(&self) -> [u64; agent_ebpf::COUNTERS as usize] {
         std::array::from_fn(|place| self.counters.get(place as u32).unwrap_or(0))
     }
 
-    pub(super) fn retire(&mut self, number: u32) {
+    fn retire(&mut self, number: u32) {
         let Some(idents) = logged("IDENTS", self.idents.mapped(number..number + 1)) else {
             return;
         };
@@ -255,30 +302,19 @@ impl Maps {
         self.retired.insert(number, Retired { since, unused: 0 });
     }
 
-    /// Removes a key from the count of its control group. A key that is created at the same time may not be counted: the
-    /// quota limits floods and need not be exact.
-    fn uncharge(&mut self, key: &Key) -> io::Result<()> {
-        let group = QuotaKey {
-            cgroup_v2: key.cgroup_v2,
-            cgroup_v1: key.cgroup_v1,
-        };
-        match self.quota.get(&group)? {
-            None => Ok(()),
-            Some(0 | 1) => self.quota.remove(&group).map(drop),
-            Some(count) => self.quota.insert(&group, &(count - 1)),
-        }
-    }
-
     /// Frees the numbers of retired keys that no call in flight uses any more.
-    pub(super) fn free_retired(&mut self, freed: &mut dyn FnMut(u32)) {
+    fn free_retired(&mut self, freed: &mut dyn FnMut(u32)) {
         if self.retired.is_empty() {
             return;
         }
         // Slots that are being filled are missing here. They were claimed now, so the next drain sees them.
         let mut in_flight = BTreeSet::new();
-        self.slots(&mut |slot| {
+        let all = self.visit_slots(&mut |slot| {
             in_flight.insert(slot.record);
         });
+        if all.is_none() {
+            return;
+        }
         let now = Instant::now();
         let mut free = Vec::new();
         for (number, retired) in &mut self.retired {
@@ -312,41 +348,6 @@ impl Maps {
             records.clear(number);
             logged("FREE", self.set_free(number));
             freed(number);
-        }
-    }
-
-    /// Removes the calls in flight of devices that are no longer hooked: their returns will not be seen.
-    pub(super) fn abandon(&mut self, gone: &dyn Fn(u32) -> bool) {
-        self.clear_slots(&|slot| gone(slot.device));
-    }
-
-    /// Frees the place of a call, if another call has not taken it.
-    pub(super) fn release(&mut self, call: &Slot) {
-        self.clear_slots(&|slot| slot.owner == call.owner && slot.began == call.began);
-    }
-
-    fn clear_slots(&mut self, is_gone: &dyn Fn(&Slot) -> bool) {
-        if let Some(slots) = logged("SLOTS", self.slots.all()) {
-            for place in 0..self.slots.len() {
-                if slots.get(place).is_some_and(|slot| slot.owner != 0 && is_gone(&slot)) {
-                    slots.clear(place);
-                }
-            }
-        }
-        // A call that returns at the same time is removed by its program.
-        let counters = &self.counters;
-        let removed = || counters.decrement(counter::OVERFLOWING);
-        logged("OVERFLOW", self.overflow.remove_where(|_, slot| is_gone(slot), removed));
-    }
-
-    pub(super) fn watched(&self) -> &Mapped<Watched> {
-        &self.watched
-    }
-
-    /// Describes arguments to the programs; see [`drivers::arguments`].
-    pub(super) fn add_layouts(&mut self, arguments: u32) {
-        for (name, table) in &mut self.layouts {
-            logged(name, table.add(arguments));
         }
     }
 }

@@ -168,11 +168,11 @@ fn definition(name: &str, map: &Map, records: u32, machine: Machine) -> Map {
         "INDEX" | "RECORDS" | "IDENTS" | "FREE" | "ERRORS" => records,
         "CHANNELS" => records / 2,
         "QUOTA" => records / 4,
-        // The kernel takes powers of two of whole pages.
-        "EVENTS" => given.max(machine.page).next_power_of_two(),
-        _ => drivers::layouts()
-            .find(|layouts| layouts.map == name)
-            .map_or(given, |layouts| layouts.entries),
+        "OVERFLOW" => given.min(records),
+        // In proportion to the records, whose making is an event. The kernel takes powers of two of whole pages.
+        "EVENTS" => (given / RECORDS * records).max(machine.page).next_power_of_two(),
+        "HAILO" => drivers::LAYOUTS,
+        _ => given,
     };
     let mappable = if name.starts_with(GLOBAL) { BPF_F_MMAPABLE } else { 0 };
     Map::new_from_params(
@@ -223,11 +223,8 @@ mod tests {
         let object = Object::parse(agent_ebpf::OBJECT).unwrap();
         for name in [
             "INDEX", "RECORDS", "IDENTS", "FREE", "QUOTA", "SLOTS", "OVERFLOW", "ERRORS", "CHANNELS", "WATCHED",
-            "EVENTS", "COUNTERS", "PEEK",
-        ]
-        .into_iter()
-        .chain(drivers::layouts().map(|layouts| layouts.map))
-        {
+            "EVENTS", "COUNTERS", "HAILO", "PEEK",
+        ] {
             assert!(object.maps.keys().any(|there| plain(there) == name), "{name}");
         }
     }

@@ -1,12 +1,13 @@
 //! Explanations of the kernel's errors, with remedies.
 
-use super::environment::{Capability, Environment};
+use super::environment::Environment;
 use super::hooks::HookError;
 use super::load::LoadError;
 use super::object::ObjectError;
 use crate::HookKind;
 use crate::sampler::NAME;
 use accelscope_core::sampler::Finding;
+use rustix::thread::CapabilitySet;
 
 /// `ENOTSUPP`, an internal error number of the kernel that bpf(2) returns nevertheless.
 const ENOTSUPP: i32 = 524;
@@ -111,7 +112,7 @@ fn by_number(hook: HookKind, error: &HookError, environment: &Environment) -> (S
                 .to_owned(),
         ),
         // `bpf_obj_get_next_id` and `bpf_btf_get_fd_by_id` (kernel/bpf/syscall.c) require it regardless of other capabilities.
-        (Some(libc::EPERM), HookError::ModuleTypes { .. }) if !environment.has(Capability::SysAdmin) => (
+        (Some(libc::EPERM), HookError::ModuleTypes { .. }) if !environment.has(CapabilitySet::SYS_ADMIN) => (
             "the kernel gives access to the types of a module only with CAP_SYS_ADMIN".to_owned(),
             "nothing: a kprobe does the same".to_owned(),
         ),
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn a_refusal_of_privileges_names_them() {
         let environment = Environment {
-            capabilities: Some(0),
+            capabilities: Some(CapabilitySet::empty()),
             ..Environment::default()
         };
         let explained = explain(HookKind::Kprobe, &attach(libc::EPERM), &environment);

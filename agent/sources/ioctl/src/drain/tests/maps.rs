@@ -1,7 +1,7 @@
 //! Maps with contents defined by a test.
 
 use super::*;
-use crate::kernel::{Event, Report, Watch};
+use crate::kernel::Event;
 
 pub(super) type Between = Box<dyn FnMut(&mut Inside) + Send>;
 
@@ -10,7 +10,6 @@ pub(super) type Between = Box<dyn FnMut(&mut Inside) + Send>;
 pub(super) struct Maps {
     pub(super) inside: RefCell<Inside>,
     pub(super) between: Option<Between>,
-    pub(super) report: Report,
 }
 
 #[derive(Default)]
@@ -33,7 +32,7 @@ impl Maps {
     }
 }
 
-impl Kernel for Maps {
+impl Counts for Maps {
     fn events(&mut self, _: &mut dyn FnMut(Event<'_>)) {}
 
     fn ready(&self) -> Option<BorrowedFd<'_>> {
@@ -93,26 +92,7 @@ impl Kernel for Maps {
         }
     }
 
-    fn watch(&mut self, _: &[Watch<'_>]) {}
-
-    fn report(&self) -> &Report {
-        &self.report
-    }
-
-    fn memory(&self) -> u64 {
-        0
-    }
-
     fn now(&self) -> Duration {
         self.inside.borrow().now
-    }
-}
-
-/// Threads that have ended.
-pub(super) struct Gone(pub(super) &'static [u32]);
-
-impl Threads for Gone {
-    fn exists(&self, _: u32, thread: u32) -> bool {
-        !self.0.contains(&thread)
     }
 }

@@ -4,7 +4,7 @@ use agent_ebpf::Offsets;
 
 use super::cache::MemoryCache;
 use super::reference::Reference;
-use super::search::{TASK, nearest_to_start, unique};
+use super::search::{TASK, behind_pointers, nearest_to_start, unique};
 
 /// Bytes that are searched of a `css_set`, a `cgroup_subsys_state`, a `cgroup`, a `kernfs_node` and a `cgroup_root`.
 const SET: u64 = 320;
@@ -111,61 +111,32 @@ fn sets(cache: &mut MemoryCache<'_>, reference: &Reference) -> Vec<Set> {
     found
 }
 
-/// The groups with known ids.
-fn ids<'a>(reference: &'a Reference, set: &'a Set) -> impl Iterator<Item = (u64, u64)> + 'a {
-    let own = (set.own, reference.cgroup);
-    let controllers = set.groups.iter().zip(&reference.controllers);
-    controllers
-        .filter_map(|(group, controller)| Some((*group, controller.id?)))
-        .chain([own])
-}
-
 fn nodes(cache: &mut MemoryCache<'_>, reference: &Reference, set: &Set) -> Vec<(u64, u64)> {
-    let mut found = Vec::new();
-    if ids(reference, set).all(|(_, id)| id <= ROOT_ID) {
-        return found;
+    let controllers = reference.controllers.iter().zip(&set.groups);
+    // The groups with known ids.
+    let groups: Vec<_> = controllers
+        .filter_map(|(controller, group)| Some((controller.id?, *group)))
+        .chain([(reference.cgroup, set.own)])
+        .collect();
+    if groups.iter().all(|(id, _)| *id <= ROOT_ID) {
+        return Vec::new();
     }
-    for at in (0..GROUP).step_by(8) {
-        let nodes: Option<Vec<_>> = ids(reference, set)
-            .map(|(group, id)| Some((cache.pointer(group + at)?, id)))
-            .collect();
-        let Some(nodes) = nodes else { continue };
-        for place in (0..NODE).step_by(8) {
-            if nodes.iter().all(|(node, id)| cache.u64_at(node + place) == Some(*id)) {
-                found.push((at, place));
-            }
-        }
-    }
-    found
+    behind_pointers(cache, &groups, GROUP, (NODE, 8), |cache, id, number| {
+        cache.u64_at(number) == Some(id)
+    })
 }
 
 fn roots(cache: &mut MemoryCache<'_>, reference: &Reference, set: &Set) -> Vec<(u64, u64)> {
-    let mut found = Vec::new();
     // With the unified hierarchy only, all ids are 0.
     if reference.controllers.iter().all(|controller| controller.hierarchy == 0) {
-        return found;
+        return Vec::new();
     }
-    let groups: Vec<_> = set
-        .groups
-        .iter()
-        .zip(&reference.controllers)
-        .map(|(group, controller)| (*group, controller.hierarchy))
-        .chain([(set.own, 0)])
+    let controllers = reference.controllers.iter().zip(&set.groups);
+    let groups: Vec<_> = controllers
+        .map(|(controller, group)| (controller.hierarchy, *group))
+        .chain([(0, set.own)])
         .collect();
-    for at in (0..4 * GROUP).step_by(8) {
-        let roots: Option<Vec<_>> = groups
-            .iter()
-            .map(|(group, hierarchy)| Some((cache.pointer(group + at)?, *hierarchy)))
-            .collect();
-        let Some(roots) = roots else { continue };
-        for place in (0..ROOT).step_by(4) {
-            if roots
-                .iter()
-                .all(|(root, hierarchy)| cache.u32_at(root + place) == Some(*hierarchy))
-            {
-                found.push((at, place));
-            }
-        }
-    }
-    found
+    behind_pointers(cache, &groups, 4 * GROUP, (ROOT, 4), |cache, hierarchy, number| {
+        cache.u32_at(number) == Some(hierarchy)
+    })
 }

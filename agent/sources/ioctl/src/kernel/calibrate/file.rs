@@ -4,7 +4,7 @@ use agent_ebpf::Offsets;
 
 use super::cache::MemoryCache;
 use super::reference::{Reference, ReferenceFile};
-use super::search::{TASK, nearest_to_start, unique};
+use super::search::{TASK, behind_pointers, followed, nearest_to_start, unique};
 
 /// Bytes that are searched of a `struct file`, an `inode`, a `super_block`, a `dentry` and an `mm_struct`.
 const FILE: u64 = 320;
@@ -49,17 +49,6 @@ pub(super) fn find(cache: &mut MemoryCache<'_>, reference: &Reference, files: &[
     name(cache, &simple, offsets);
 }
 
-/// The pointers at an offset of all items; nothing where one of them has none.
-fn followed<'a>(
-    cache: &mut MemoryCache<'_>,
-    from: &[(&'a ReferenceFile, u64)],
-    at: u64,
-) -> Option<Vec<(&'a ReferenceFile, u64)>> {
-    from.iter()
-        .map(|(file, address)| Some((*file, cache.pointer(address + at)?)))
-        .collect()
-}
-
 fn each(of: &[(&ReferenceFile, u64)], mut holds: impl FnMut(&ReferenceFile, u64) -> bool) -> bool {
     of.iter().all(|(file, address)| holds(file, *address))
 }
@@ -75,19 +64,9 @@ fn superblock(cache: &mut MemoryCache<'_>, files: &[(&ReferenceFile, u64)], inod
     let Some(inodes) = followed(cache, files, inode).filter(|_| unlike) else {
         return;
     };
-    let mut found = Vec::new();
-    for at in (0..INODE).step_by(8) {
-        let Some(systems) = followed(cache, &inodes, at) else {
-            continue;
-        };
-        for place in (0..SUPER).step_by(4) {
-            if each(&systems, |file, system| {
-                cache.u32_at(system + place) == Some(file.system)
-            }) {
-                found.push((at, place));
-            }
-        }
-    }
+    let found = behind_pointers(cache, &inodes, INODE, (SUPER, 4), |cache, file, number| {
+        cache.u32_at(number) == Some(file.system)
+    });
     if let Some((at, place)) = unique(found) {
         offsets.inode_sb = at as u32;
         offsets.sb_dev = place as u32;
@@ -127,22 +106,12 @@ fn executable(cache: &mut MemoryCache<'_>, reference: &Reference, files: &[u64],
 }
 
 fn name(cache: &mut MemoryCache<'_>, files: &[(&ReferenceFile, u64)], offsets: &mut Offsets) {
-    let mut found = Vec::new();
-    for at in (0..FILE).step_by(8) {
-        let Some(entries) = followed(cache, files, at) else {
-            continue;
-        };
-        for place in (0..DENTRY).step_by(8) {
-            // A name need not be aligned, as `pointer` requires.
-            if each(&entries, |file, entry| {
-                cache
-                    .u64_at(entry + place)
-                    .is_some_and(|text| text > 0xff << 56 && cache.has_string(text, &file.name))
-            }) {
-                found.push((at, place));
-            }
-        }
-    }
+    // A name need not be aligned, as `pointer` requires.
+    let found = behind_pointers(cache, files, FILE, (DENTRY, 8), |cache, file, name| {
+        cache
+            .u64_at(name)
+            .is_some_and(|text| text > 0xff << 56 && cache.has_string(text, &file.name))
+    });
     if let Some((at, place)) = unique(found) {
         offsets.file_dentry = at as u32;
         offsets.dentry_name = place as u32;

@@ -1,27 +1,16 @@
 //! Hailo's drivers: the layouts of the arguments from which launches, model switches and owners are read.
 
-use std::io;
-
 use agent_ebpf::{HAILO_BUFFERS, HAILO_CONTROL, HAILO_LAUNCH, HAILO_MARK, HailoCommand, HailoKey};
 
 use super::super::plain::Plain;
-use super::super::table::Table;
-use super::specifics::{LayoutTable, Layouts, Specifics};
 use crate::Device;
 use accelscope_hailo_abi::layout::{
     HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE, OPCODE_CHANGE_CONTEXT_SWITCH_STATUS,
 };
 use accelscope_hailo_abi::{Launch, Layout, Line};
 
-pub(super) static SPECIFICS: Specifics = Specifics {
-    arguments: number,
-    layouts: Some(Layouts {
-        map: "HAILO",
-        entries: 128,
-        open: |map| Ok(Box::new(Table::new(map)?)),
-    }),
-    shared_functions: &[],
-};
+/// Most entries of the table.
+pub(in super::super) const LAYOUTS: u32 = 128;
 
 #[expect(unsafe_code, reason = "a key that is shared with the programs")]
 // SAFETY: `repr(C)`, two numbers of 4 bytes.
@@ -32,16 +21,8 @@ unsafe impl Plain for HailoCommand {}
 
 const _: () = assert!(size_of::<HailoCommand>() == 4 + 10 * 2);
 
-impl LayoutTable for Table<HailoKey, HailoCommand> {
-    fn add(&mut self, arguments: u32) -> io::Result<()> {
-        entries(arguments)
-            .iter()
-            .try_for_each(|(key, command)| self.insert(key, command))
-    }
-}
-
 /// The number of the layouts of a device's driver in the table, from 1; nothing where they are not known.
-fn number(device: &Device) -> Option<u32> {
+pub(super) fn number(device: &Device) -> Option<u32> {
     if device.family.name != "hailo" {
         return None;
     }
@@ -55,8 +36,8 @@ fn is_integrated(device: &Device) -> bool {
     device.name == "hailo_integrated_nnc" || device.name == "h1x" || device.address.as_deref() == Some("[integrated]")
 }
 
-/// The table's entries for such a number.
-fn entries(number: u32) -> Vec<(HailoKey, HailoCommand)> {
+/// The table's entries for such a number ([`arguments`](super::arguments)); none for numbers of other drivers.
+pub(in super::super) fn layouts(number: u32) -> Vec<(HailoKey, HailoCommand)> {
     let Some(at) = number.checked_sub(1) else {
         return Vec::new();
     };
@@ -110,7 +91,7 @@ mod tests {
     fn launch(version: &str) -> HailoCommand {
         let line = Line::of(version).unwrap().line;
         let index = Line::ALL.iter().position(|known| *known == line).unwrap() as u32;
-        let entries = entries(1 + 2 * index);
+        let entries = layouts(1 + 2 * index);
         entries
             .into_iter()
             .map(|(_, entry)| entry)
@@ -137,10 +118,10 @@ mod tests {
     #[test]
     fn all_lines_fit_into_the_table() {
         let all: usize = (1..=2 * Line::ALL.len() as u32)
-            .map(|number| entries(number).len())
+            .map(|number| layouts(number).len())
             .sum();
-        assert!(all <= 128, "{all}");
-        assert_eq!(entries(0), []);
-        assert_eq!(entries(1000), []);
+        assert!(all <= LAYOUTS as usize, "{all}");
+        assert_eq!(layouts(0), []);
+        assert_eq!(layouts(1000), []);
     }
 }

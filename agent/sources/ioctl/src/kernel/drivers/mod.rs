@@ -1,33 +1,41 @@
-//! The drivers with peculiarities, by vendor.
+//! What the programs know about drivers beyond the functions that they are hooked at.
 
-mod drm;
 mod hailo;
-mod nvidia;
-mod specifics;
 
-use self::specifics::Specifics;
-pub(super) use self::specifics::{LayoutTable, Layouts};
+pub(super) use self::hailo::{LAYOUTS, layouts};
 use crate::Device;
 
-static ALL: [&Specifics; 3] = [&drm::SPECIFICS, &hailo::SPECIFICS, &nvidia::SPECIFICS];
+/// Functions that calls pass on their way to, or from, functions of other drivers or modules, with those others.
+const SHARED_FUNCTIONS: [(&str, &[&str]); 2] = [
+    // The drivers' own functions call it (`drivers/gpu/drm/*/*_drv.c`).
+    (
+        "drm_ioctl",
+        &[
+            "amdgpu_drm_ioctl",
+            "radeon_drm_ioctl",
+            "nouveau_drm_ioctl",
+            "xe_drm_ioctl",
+        ],
+    ),
+    // It calls them, before 545.23.06 (`nvidia/nv-frontend.c`).
+    (
+        "nvidia_frontend_unlocked_ioctl",
+        &["nvidia_unlocked_ioctl", "nvkms_unlocked_ioctl"],
+    ),
+];
 
 /// [`agent_ebpf::Watched::arguments`] of a device: 0 if the programs do not read its calls' arguments.
 pub(super) fn arguments(device: &Device) -> u32 {
-    ALL.iter()
-        .find_map(|driver| (driver.arguments)(device))
-        .unwrap_or_default()
-}
-
-/// All maps with layouts of arguments.
-pub(super) fn layouts() -> impl Iterator<Item = &'static Layouts> {
-    ALL.iter().filter_map(|driver| driver.layouts.as_ref())
+    if (device.family.wraps_commands)(&device.name) {
+        agent_ebpf::NVIDIA
+    } else {
+        hailo::number(device).unwrap_or_default()
+    }
 }
 
 /// The function that calls of this function pass as well, before or after it. Of the two only one may be hooked, or calls
 /// would be counted twice.
 pub(super) fn shared_function(function: &str) -> Option<&'static str> {
-    ALL.iter()
-        .flat_map(|driver| driver.shared_functions)
-        .find(|(_, others)| others.contains(&function))
-        .map(|(shared, _)| *shared)
+    let shared = SHARED_FUNCTIONS.iter().find(|(_, others)| others.contains(&function));
+    shared.map(|(shared, _)| *shared)
 }

@@ -7,11 +7,14 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use agent_ebpf::{Ident, Record};
+
 use self::held::{all, descriptors, held, mappings, memory};
 use super::super::btf::Btf;
 use super::super::budget;
 use super::super::load::calibrate_offsets;
 use super::*;
+use accelscope_core::host::cgroups::Cgroups;
 
 /// Held by each test, since they count what the kernel holds.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -34,17 +37,30 @@ fn device(path: &str) -> Device {
     }
 }
 
-fn live(hooks: Option<Vec<HookKind>>) -> LiveKernel {
-    let options = Options {
-        hooks,
-        ..Options::default()
+fn on(root: &Path, configuration: &Configuration) -> LiveKernel {
+    let roots = HostRoots::new(root);
+    let context = Context {
+        cgroups: Cgroups::new(&roots),
+        roots,
+        node_name: String::new(),
+        once: false,
+        per_process: false,
+        sources: &[],
     };
-    LiveKernel::new(HostRoots::new("/"), options)
+    LiveKernel::new(configuration, &context)
+}
+
+fn live(hooks: Option<Vec<HookKind>>) -> LiveKernel {
+    let configuration = Configuration {
+        hooks: hooks.map_or(Hooks::Auto, Hooks::Only),
+        ..Configuration::default()
+    };
+    on(Path::new("/"), &configuration)
 }
 
 /// Watches a device; false where this machine does not allow it.
 fn watching(live: &mut LiveKernel, device: &Device) -> bool {
-    live.watch(&[Watch { place: 3, device }]);
+    live.watch(&[(3, device)]);
     let seen = live.report().drivers[0].hook != HookKind::Scan;
     if !seen {
         let required = std::env::var("ACCELSCOPE_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word == "ebpf"));
@@ -61,18 +77,23 @@ fn call(file: &File, command: u32) {
     assert_eq!(result, -1);
 }
 
+/// What the programs have counted.
+fn counts(live: &mut LiveKernel) -> &mut dyn Counts {
+    live.counts().expect("the programs are loaded")
+}
+
 /// Drains until that many calls of the command have returned, at most for some seconds.
 fn drained(live: &mut LiveKernel, calls: u64) -> BTreeMap<u32, (Ident, Record)> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let mut records = BTreeMap::new();
-        live.events(&mut |_| {});
-        live.records(&mut |number, ident, record| {
+        counts(live).events(&mut |_| {});
+        counts(live).records(&mut |number, ident, record| {
             if ident.key.command == COMMAND && ident.pid == std::process::id() {
                 records.insert(number, (*ident, *record));
             }
         });
-        live.free_retired(&mut |_| {});
+        counts(live).free_retired(&mut |_| {});
         let sum: u64 = records.values().map(|(_, record)| record.returned()).sum();
         if sum >= calls || Instant::now() > deadline {
             return records;
@@ -122,16 +143,16 @@ fn counted(mut live: LiveKernel, hook: HookKind) {
         "{name}"
     );
     let mut errors = Vec::new();
-    live.errors(&mut |key, count| {
+    counts(&mut live).errors(&mut |key, count| {
         if key.record == *number {
             errors.push((key.errno, count));
         }
     });
     assert_eq!(errors, [(libc::ENOTTY as u32, all)]);
-    let counters = live.counters();
+    let counters = counts(&mut live).counters();
     assert_eq!(counters[agent_ebpf::counter::KEY_FULL as usize], 0, "{counters:?}");
     assert_eq!(counters[agent_ebpf::counter::READ_FAILED as usize], 0, "{counters:?}");
-    assert!(live.ready().is_some());
+    assert!(counts(&mut live).ready().is_some());
 }
 
 #[test]
@@ -160,7 +181,7 @@ fn typed_programs_are_taken_where_the_kernel_has_types() {
 fn untyped() -> (tempfile::TempDir, LiveKernel) {
     let root = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/proc", root.path().join("proc")).unwrap();
-    let mut live = LiveKernel::new(HostRoots::new(root.path()), Options::default());
+    let mut live = on(root.path(), &Configuration::default());
     live.direct = false;
     (root, live)
 }
@@ -202,7 +223,7 @@ fn a_file_of_types_is_used_where_the_kernel_has_none() {
     let _alone = ALONE.lock();
     let Some(file) = file_of_types(|_| {}) else { return };
     let (_root, mut live) = untyped();
-    live.options.btf = Some(file.path().to_owned());
+    live.configuration.btf = Some(file.path().to_owned());
     if !watching(&mut live, &device("/dev/full")) {
         return;
     }
@@ -256,7 +277,7 @@ fn a_file_of_types_that_is_no_good_is_named_once_and_calls_are_counted_without_i
     for (file, why) in cases {
         let Some(file) = file else { return };
         let (_root, mut live) = untyped();
-        live.options.btf = Some(file.path().to_owned());
+        live.configuration.btf = Some(file.path().to_owned());
         if !watching(&mut live, &device("/dev/full")) {
             return;
         }
@@ -289,7 +310,7 @@ fn a_retired_key_loses_nothing_and_its_number_is_used_again() {
     let file = File::open("/dev/full").unwrap();
     call(&file, COMMAND);
     let number = *drained(&mut live, 1).first_key_value().unwrap().0;
-    live.retire(number);
+    counts(&mut live).retire(number);
     call(&file, COMMAND);
     let both = drained(&mut live, 2);
     assert_eq!(
@@ -300,14 +321,14 @@ fn a_retired_key_loses_nothing_and_its_number_is_used_again() {
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut freed = Vec::new();
     while freed.is_empty() && Instant::now() < deadline {
-        live.free_retired(&mut |number| freed.push(number));
+        counts(&mut live).free_retired(&mut |number| freed.push(number));
         std::thread::yield_now();
     }
     assert_eq!(freed, [number]);
     let left = drained(&mut live, 1);
     assert!(!left.contains_key(&number) && left.len() == 1, "{left:?}");
     let mut errors = 0;
-    live.errors(&mut |key, _| errors += u32::from(key.record == number));
+    counts(&mut live).errors(&mut |key, _| errors += u32::from(key.record == number));
     assert_eq!(errors, 0, "what belonged to it is gone");
 }
 
@@ -332,8 +353,8 @@ fn nothing_is_attached_without_a_device() {
 
 fn drained_now(live: &mut LiveKernel) -> Vec<u32> {
     let mut numbers = Vec::new();
-    live.events(&mut |_| {});
-    live.records(&mut |number, ident, _| {
+    counts(live).events(&mut |_| {});
+    counts(live).records(&mut |number, ident, _| {
         if ident.key.command == COMMAND {
             numbers.push(number);
         }
@@ -355,10 +376,7 @@ fn loading_and_unloading_a_hundred_times_leaves_nothing_behind() {
     let mut made = BTreeSet::new();
     for _ in 0..100 {
         let mut live = live(None);
-        live.watch(&[Watch {
-            place: 0,
-            device: &device,
-        }]);
+        live.watch(&[(0, &device)]);
         call(&file, COMMAND);
         assert_eq!(live.report().drivers[0].hook, HookKind::Tracepoint);
         made.extend(held());
@@ -437,10 +455,7 @@ fn calibration_finds_what_the_kernels_types_describe() {
 fn a_scan_that_was_asked_for_loads_nothing() {
     let _alone = ALONE.lock();
     let mut live = live(Some(vec![HookKind::Scan]));
-    live.watch(&[Watch {
-        place: 0,
-        device: &device("/dev/full"),
-    }]);
+    live.watch(&[(0, &device("/dev/full"))]);
     assert_eq!((live.memory(), live.report().drivers[0].hook), (0, HookKind::Scan));
     assert_eq!(live.report().obstacles, []);
 }

@@ -103,7 +103,7 @@ fn each_driver_gets_the_best_that_there_is_for_it() {
         attached: Rc::clone(&attached),
         ..Fake::default()
     };
-    let mut selector = HookSelector::new(fake, None, RESOLVABLE);
+    let mut selector = HookSelector::new(fake, crate::Hooks::Auto.allowed(), RESOLVABLE);
     let devices = [
         device(&accelscope_hailo::FAMILY, "hailo0", Some("4.20.0")),
         device(&accelscope_hailo::FAMILY, "hailo1", Some("4.20.0")),
@@ -141,7 +141,7 @@ fn a_module_that_is_loaded_anew_is_hooked_anew() {
         attached: Rc::clone(&attached),
         ..Fake::default()
     };
-    let mut selector = HookSelector::new(fake, None, RESOLVABLE);
+    let mut selector = HookSelector::new(fake, crate::Hooks::Auto.allowed(), RESOLVABLE);
     let hailo = device(&accelscope_hailo::FAMILY, "hailo0", None);
     selector.select(&[&hailo], &Environment::default());
     let before = selector.functions.keys().next().copied().unwrap();
@@ -164,7 +164,7 @@ fn a_call_that_passes_two_known_functions_is_counted_at_one() {
         ..Fake::default()
     };
     let attached = Rc::clone(&fake.attached);
-    let mut selector = HookSelector::new(fake, None, RESOLVABLE);
+    let mut selector = HookSelector::new(fake, crate::Hooks::Auto.allowed(), RESOLVABLE);
     let gpu = device(&crate::families::DRM, "renderD128", Some("amdgpu"));
     let other = device(&crate::families::DRM, "card0", Some("ast"));
     selector.select(&[&gpu], &Environment::default());
@@ -179,10 +179,10 @@ fn what_is_forced_is_used_and_else_nothing() {
         device(&crate::families::OTHER, "full", None),
         device(&accelscope_hailo::FAMILY, "hailo0", None),
     );
-    let raw = HookSelector::new(Fake::default(), Some(&[HookKind::RawTracepoint]), RESOLVABLE)
+    let raw = HookSelector::new(Fake::default(), vec![HookKind::RawTracepoint], RESOLVABLE)
         .select(&[&other], &Environment::default());
     assert_eq!(selected(&raw), [(HookKind::RawTracepoint, None)]);
-    let fentry = HookSelector::new(Fake::default(), Some(&[HookKind::Fentry]), RESOLVABLE)
+    let fentry = HookSelector::new(Fake::default(), vec![HookKind::Fentry], RESOLVABLE)
         .select(&[&hailo], &Environment::default());
     assert_eq!(selected(&fentry), [(HookKind::Scan, None)]);
     assert!(
@@ -194,7 +194,8 @@ fn what_is_forced_is_used_and_else_nothing() {
         files: false,
         descriptors: false,
     };
-    let blind = HookSelector::new(Fake::default(), None, blind).select(&[&other], &Environment::default());
+    let blind = HookSelector::new(Fake::default(), crate::Hooks::Auto.allowed(), blind)
+        .select(&[&other], &Environment::default());
     assert_eq!(selected(&blind), [(HookKind::Scan, None)]);
     assert!(
         blind[0]
