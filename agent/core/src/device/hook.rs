@@ -7,19 +7,9 @@ use super::matches;
 pub struct Hook {
     /// Name of its module as in `/sys/module`. A built-in driver has the symbol in the kernel itself.
     pub module: &'static str,
-    /// Name of the symbol. A static function may be missing, or renamed by the compiler.
+    /// Name of the symbol. A static function may be missing, or renamed by the compiler. Where the name is from public
+    /// sources of some version, other versions may differ.
     pub symbol: &'static str,
-    /// Reliability of the entry.
-    pub evidence: Evidence,
-}
-
-/// Source of a hook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Evidence {
-    /// The driver's source, at the versions that the table covers.
-    Source,
-    /// Public sources of some version; other versions may differ.
-    Public,
 }
 
 /// Hooks of some nodes of a family.
@@ -41,20 +31,12 @@ impl HookRow {
     }
 }
 
-/// A hook known from the driver's source.
-pub const fn source(module: &'static str, symbol: &'static str) -> Hook {
-    Hook {
-        module,
-        symbol,
-        evidence: Evidence::Source,
-    }
+/// A hook.
+pub const fn hook(module: &'static str, symbol: &'static str) -> Hook {
+    Hook { module, symbol }
 }
 
-/// A hook known from public sources of some version.
-pub const fn public(module: &'static str, symbol: &'static str) -> Hook {
-    Hook {
-        module,
-        symbol,
-        evidence: Evidence::Public,
-    }
+/// Hooks of the driver of that name, any if empty, for the devices of these names.
+pub const fn row(names: &'static [&'static str], driver: &'static str, hooks: &'static [Hook]) -> HookRow {
+    HookRow { names, driver, hooks }
 }

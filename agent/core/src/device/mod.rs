@@ -9,7 +9,7 @@ mod pattern;
 
 pub use arguments::Arguments;
 pub use command::{Command, CommandTable, Commands, Entry, Pattern, call, number, wait};
-pub use hook::{Evidence, Hook, HookRow, public, source};
+pub use hook::{Hook, HookRow, hook, row};
 pub use node::{NodeKind, Requires};
 pub use pattern::matches;
 

@@ -1,6 +1,6 @@
 //! Device nodes of Huawei's driver and their ioctls.
 
-use accelscope_core::device::{CommandTable, Commands, DeviceFamily, HookRow, NodeKind, Requires, call, public, wait};
+use accelscope_core::device::{CommandTable, Commands, DeviceFamily, NodeKind, Requires, call, hook, row, wait};
 
 /// Huawei's Ascend NPUs.
 pub static FAMILY: DeviceFamily = DeviceFamily {
@@ -20,19 +20,15 @@ pub static FAMILY: DeviceFamily = DeviceFamily {
         requires: Requires::Nothing,
     }],
     hooks: &[
-        HookRow {
-            names: &["davinci_manager", "davinci_manager_docker"],
-            driver: "",
-            hooks: &[
-                public("drv_davinci_intf_host", "drv_ascend_intf_ioctl"),
-                public("drv_davinci_intf", "drv_ascend_intf_ioctl"),
+        row(
+            &["davinci_manager", "davinci_manager_docker"],
+            "",
+            &[
+                hook("drv_davinci_intf_host", "drv_ascend_intf_ioctl"),
+                hook("drv_davinci_intf", "drv_ascend_intf_ioctl"),
             ],
-        },
-        HookRow {
-            names: &["devmm_svm"],
-            driver: "",
-            hooks: &[public("drv_devmm_host", "devmm_svm_ioctl")],
-        },
+        ),
+        row(&["devmm_svm"], "", &[hook("drv_devmm_host", "devmm_svm_ioctl")]),
     ],
     commands: Commands::Tables(|_, node| [node.starts_with("davinci").then_some(MANAGER), None]),
     ..DeviceFamily::named("ascend")

@@ -190,10 +190,10 @@ impl ChipPoints<'_> {
         });
     }
 
-    fn usage(&mut self, usage: Usage, instruments: [&'static Instrument; 2], more: Option<Attribute>) {
+    fn usage(&mut self, usage: Usage, instruments: [&'static Instrument; 2], more: &[Attribute]) {
         for (instrument, amount) in instruments.into_iter().zip([usage.used, usage.limit]) {
             if let Some(amount) = amount.and_then(|amount| i64::try_from(amount).ok()) {
-                self.push_with(instrument, more.clone(), amount);
+                self.push_with(instrument, more.iter().cloned(), amount);
             }
         }
     }
@@ -261,10 +261,10 @@ impl ChipPoints<'_> {
         }
         for (kind, memory) in [("hbm", chip.hbm), ("ddr", chip.ddr)] {
             let kind = (key::ASCEND_MEMORY_TYPE, kind.into());
-            self.usage(memory, [&hw::NPU_MEMORY_USAGE, &hw::NPU_MEMORY_LIMIT], Some(kind));
+            self.usage(memory, [&hw::NPU_MEMORY_USAGE, &hw::NPU_MEMORY_LIMIT], &[kind]);
         }
         let pages = [&ascend::HUGEPAGES_USAGE, &ascend::HUGEPAGES_LIMIT];
-        self.usage(chip.hugepages, pages, None);
+        self.usage(chip.hugepages, pages, &[]);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use accelscope_core::device::{
-    Abi, Arguments, Command, Commands, DeviceFamily, HookRow, Identity, NodeKind, Pattern, Requires, Versions, source,
+    Abi, Arguments, Command, Commands, DeviceFamily, Identity, NodeKind, Pattern, Requires, Versions, hook, row,
 };
 use accelscope_hailo_abi::layout::{HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE};
 use accelscope_hailo_abi::{Line, waits};
@@ -21,22 +21,19 @@ pub static FAMILY: DeviceFamily = DeviceFamily {
         requires: Requires::Nothing,
     }],
     hooks: &[
-        HookRow {
-            names: &["hailo_integrated_nnc", "h1x"],
-            driver: "",
-            hooks: &[source(
-                "hailo_integrated_nnc",
-                "hailo_integrated_nnc_fops_unlockedioctl",
-            )],
-        },
-        HookRow {
-            names: &["*"],
-            driver: "",
-            hooks: &[
-                source("hailo_pci", "hailo_pcie_fops_unlockedioctl"),
-                source("hailo1x_pci", "hailo_pcie_fops_unlockedioctl"),
+        row(
+            &["hailo_integrated_nnc", "h1x"],
+            "",
+            &[hook("hailo_integrated_nnc", "hailo_integrated_nnc_fops_unlockedioctl")],
+        ),
+        row(
+            &["*"],
+            "",
+            &[
+                hook("hailo_pci", "hailo_pcie_fops_unlockedioctl"),
+                hook("hailo1x_pci", "hailo_pcie_fops_unlockedioctl"),
             ],
-        },
+        ),
     ],
     abi: Abi::DriverVersion(Versions {
         fault: version_fault,

@@ -2,9 +2,7 @@
 //!
 //! A kernel launch is no ioctl: user space writes to a doorbell register. These commands allocate and control.
 
-use accelscope_core::device::{
-    CommandTable, Commands, DeviceFamily, Entry, HookRow, NodeKind, Requires, call, public, wait,
-};
+use accelscope_core::device::{CommandTable, Commands, DeviceFamily, Entry, NodeKind, Requires, call, hook, row, wait};
 
 /// NVIDIA's GPUs: the devices themselves, control, unified memory, modeset, capabilities and NVSwitch.
 pub static FAMILY: DeviceFamily = DeviceFamily {
@@ -38,41 +36,41 @@ pub static FAMILY: DeviceFamily = DeviceFamily {
         requires: Requires::Nothing,
     }],
     hooks: &[
-        HookRow {
-            names: &["nvidia-uvm", "nvidia-uvm-tools"],
-            driver: "",
-            hooks: &[
-                public("nvidia_uvm", "uvm_unlocked_ioctl_entry"),
-                public("nvidia_uvm", "uvm_unlocked_ioctl"),
+        row(
+            &["nvidia-uvm", "nvidia-uvm-tools"],
+            "",
+            &[
+                hook("nvidia_uvm", "uvm_unlocked_ioctl_entry"),
+                hook("nvidia_uvm", "uvm_unlocked_ioctl"),
             ],
-        },
-        HookRow {
-            names: &["nvidia-modeset"],
-            driver: "",
-            hooks: &[
-                public("nvidia_modeset", "nvkms_unlocked_ioctl"),
-                public("nvidia", "nvidia_frontend_unlocked_ioctl"),
+        ),
+        row(
+            &["nvidia-modeset"],
+            "",
+            &[
+                hook("nvidia_modeset", "nvkms_unlocked_ioctl"),
+                hook("nvidia", "nvidia_frontend_unlocked_ioctl"),
             ],
-        },
-        HookRow {
-            names: &["nvidia-nvswitch#"],
-            driver: "",
-            hooks: &[public("nvidia", "nvswitch_device_unlocked_ioctl")],
-        },
-        HookRow {
-            names: &["nvidia-nvswitchctl"],
-            driver: "",
-            hooks: &[public("nvidia", "nvswitch_ctl_unlocked_ioctl")],
-        },
-        HookRow {
-            names: &["nvidia#", "nvidiactl"],
-            driver: "",
-            hooks: &[
-                public("nvidia", "nvidia_unlocked_ioctl"),
+        ),
+        row(
+            &["nvidia-nvswitch#"],
+            "",
+            &[hook("nvidia", "nvswitch_device_unlocked_ioctl")],
+        ),
+        row(
+            &["nvidia-nvswitchctl"],
+            "",
+            &[hook("nvidia", "nvswitch_ctl_unlocked_ioctl")],
+        ),
+        row(
+            &["nvidia#", "nvidiactl"],
+            "",
+            &[
+                hook("nvidia", "nvidia_unlocked_ioctl"),
                 // Before 545.23.06.
-                public("nvidia", "nvidia_frontend_unlocked_ioctl"),
+                hook("nvidia", "nvidia_frontend_unlocked_ioctl"),
             ],
-        },
+        ),
     ],
     commands: Commands::Tables(|_, node| [Some(commands(node)), None]),
     wraps_commands: |node| !matches!(node, "nvidia-uvm" | "nvidia-uvm-tools" | "nvidia-modeset"),

@@ -132,18 +132,18 @@ impl Sampler for OnDemand {
             }
             return Outcome::NothingHere(why);
         }
-        let worker = match self.worker.take() {
-            Some(worker) => worker,
-            None => {
-                if let Some(loss) = Namespace::detect(&launch.roots).loss() {
-                    tracing::warn!("{loss}; {NAMESPACE_REMEDY}");
-                }
-                match sampler(launch.clone()) {
-                    Ok(worker) => worker.with_starts(std::mem::take(&mut self.starts)),
-                    Err(error) => return Outcome::Retry(error.into()),
-                }
+        if self.worker.is_none() {
+            if let Some(loss) = Namespace::detect(&launch.roots).loss() {
+                tracing::warn!("{loss}; {NAMESPACE_REMEDY}");
             }
-        };
-        self.worker.insert(worker).sample(out)
+            match sampler(launch.clone()) {
+                Ok(worker) => self.worker = Some(worker.with_starts(std::mem::take(&mut self.starts))),
+                Err(error) => return Outcome::Retry(error.into()),
+            }
+        }
+        match &mut self.worker {
+            Some(worker) => worker.sample(out),
+            None => Outcome::NothingHere(String::new()),
+        }
     }
 }

@@ -121,7 +121,6 @@ macro_rules! ask {
 macro_rules! getters {
     ($($(#[doc = $doc:literal])* $name:ident($($kind:ident)?) -> $type:ty, $card:literal, $device:literal;)*) => {
         #[derive(Debug, Clone, Copy)]
-        #[expect(clippy::type_complexity, reason = "each type is the signature of a C function")]
         struct Getters {
             $($name: Both<
                 unsafe extern "C" fn(card: c_int, device: c_int, $($kind: c_int,)? to: *mut $type) -> c_int,

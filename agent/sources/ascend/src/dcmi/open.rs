@@ -38,8 +38,15 @@ pub(super) enum OpenError {
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) library: Library,
-    pub(super) version: Option<String>,
+    pub(super) about: About,
     pub(super) chips: Vec<ChipState>,
+}
+
+/// Constant properties while the library is loaded.
+#[derive(Debug, Clone, Default)]
+pub(super) struct About {
+    pub(super) driver_version: Option<String>,
+    pub(super) chips: usize,
     /// Number of cards with an unreadable number of chips.
     pub(super) silent_cards: u64,
 }
@@ -82,13 +89,6 @@ impl ChipState {
     }
 }
 
-/// The chips in the list of one generation of functions.
-#[derive(Debug, Default)]
-struct Found {
-    chips: Vec<ChipState>,
-    silent_cards: u64,
-}
-
 /// Loads the library, initialises it and lists its chips.
 pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
     let is_named = file.is_some();
@@ -108,13 +108,13 @@ pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
     let mut refusal = None;
     for generation in [Generation::Cards, Generation::Devices] {
         match chips(&library, generation) {
-            Ok(found) if !found.chips.is_empty() || found.silent_cards > 0 => {
-                return Ok(Driver {
-                    version: library.driver_version(generation).ok().filter(|text| !text.is_empty()),
-                    library,
-                    chips: found.chips,
-                    silent_cards: found.silent_cards,
-                });
+            Ok((chips, silent_cards)) if !chips.is_empty() || silent_cards > 0 => {
+                let about = About {
+                    driver_version: library.driver_version(generation).ok().filter(|text| !text.is_empty()),
+                    chips: chips.len(),
+                    silent_cards,
+                };
+                return Ok(Driver { library, about, chips });
             }
             Ok(_) => {}
             Err(error) => refusal = refusal.or(error),
@@ -123,8 +123,9 @@ pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
     Err(refusal.unwrap_or(OpenError::NoChip))
 }
 
+/// The chips in the list of one generation of functions, and the number of cards with an unreadable number of chips.
 /// `None` if the chips are of the other generation, an error if this one fails.
-fn chips(library: &Library, generation: Generation) -> Result<Found, Option<OpenError>> {
+fn chips(library: &Library, generation: Generation) -> Result<(Vec<ChipState>, u64), Option<OpenError>> {
     let failed = |call| {
         move |failure| match failure {
             Failure::Missing | Failure::Code(NOT_SUPPORTED) => None,
@@ -137,7 +138,7 @@ fn chips(library: &Library, generation: Generation) -> Result<Found, Option<Open
     };
     library.init(generation).map_err(failed(init))?;
     let ids = library.list(generation).map_err(failed(list))?;
-    let mut found = Found::default();
+    let (mut chips, mut silent_cards) = (Vec::new(), 0);
     for id in ids {
         let addresses: Vec<_> = match generation {
             Generation::Devices => vec![Address::Device(id)],
@@ -147,7 +148,7 @@ fn chips(library: &Library, generation: Generation) -> Result<Found, Option<Open
                     .collect(),
                 Err(Failure::Missing | Failure::Code(NOT_SUPPORTED)) => continue,
                 Err(Failure::Code(_)) => {
-                    found.silent_cards += 1;
+                    silent_cards += 1;
                     continue;
                 }
             },
@@ -155,9 +156,9 @@ fn chips(library: &Library, generation: Generation) -> Result<Found, Option<Open
         let npus = addresses
             .into_iter()
             .filter(|address| library.kind(*address).map_or(true, |kind| kind == NPU));
-        found.chips.extend(npus.filter_map(ChipState::new));
+        chips.extend(npus.filter_map(ChipState::new));
     }
-    Ok(found)
+    Ok((chips, silent_cards))
 }
 
 /// `NPU_TYPE`; the others are the board's management controller and CPU.

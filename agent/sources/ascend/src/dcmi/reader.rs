@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::open::{Driver, OpenError, open};
+use super::open::{About, Driver, OpenError, open};
 use super::read::{ChipReading, read};
 use accelscope_core::worker::{Disconnected, Library, Pass, WorkerConfig};
 
@@ -14,15 +14,6 @@ pub(super) enum Reading {
     Driver(About),
     /// One chip.
     Chip(Box<ChipReading>),
-}
-
-/// Constant properties while the library is loaded.
-#[derive(Debug, Clone, Default)]
-pub(super) struct About {
-    pub(super) driver_version: Option<String>,
-    pub(super) chips: usize,
-    /// Number of cards with an unreadable number of chips.
-    pub(super) silent_cards: u64,
 }
 
 impl Library for Driver {
@@ -43,11 +34,7 @@ impl Library for Driver {
     }
 
     fn read(&mut self, pass: &Pass<'_, Self>) -> Result<(), Disconnected> {
-        pass.send(Reading::Driver(About {
-            driver_version: self.version.clone(),
-            chips: self.chips.len(),
-            silent_cards: self.silent_cards,
-        }))?;
+        pass.send(Reading::Driver(self.about.clone()))?;
         for chip in &mut self.chips {
             let reading = read(&self.library, chip, pass);
             pass.send(Reading::Chip(Box::new(reading)))?;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::open::{Driver, OpenError};
+use super::open::{About, Driver, OpenError};
 use super::place::{self, Place};
 use super::read::ChipReading;
-use super::reader::{About, Reading};
+use super::reader::Reading;
 use crate::catalogue;
 use crate::npu_smi::{Skipped, Table};
 use crate::points::Points;

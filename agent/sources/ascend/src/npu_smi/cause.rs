@@ -28,32 +28,25 @@ pub enum Cause {
     Other,
 }
 
-/// Texts for one cause.
-struct Texts {
-    /// Value of the attribute `agent.reason`, or part of it.
-    reason: &'static str,
-    meaning: &'static str,
-    remedy: &'static str,
-}
-
 impl Cause {
     /// Meaning of the error, for messages.
     pub const fn meaning(self) -> &'static str {
-        self.texts().meaning
+        self.texts().1
     }
 
     /// What the user can do about it.
     pub const fn remedy(self) -> &'static str {
-        self.texts().remedy
+        self.texts().2
     }
 
-    /// Short word for counting.
+    /// Value of the attribute `agent.reason`, or part of it.
     pub const fn as_str(self) -> &'static str {
-        self.texts().reason
+        self.texts().0
     }
 
-    const fn texts(self) -> Texts {
-        let (reason, meaning, remedy) = match self {
+    /// Word, meaning and remedy.
+    const fn texts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
             Self::NotInitialized => (
                 "not_initialized",
                 "the Ascend driver cannot be reached",
@@ -106,11 +99,6 @@ impl Cause {
                 "update the driver package, or report this with the versions of tool and driver",
             ),
             Self::Other => ("other", "it failed", "run `npu-smi info` yourself, and look at `dmesg`"),
-        };
-        Texts {
-            reason,
-            meaning,
-            remedy,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Sources: tt-kmd, Linux 6.1 to 6.18, and for vendors with unpublished drivers the device names in their container
 //! toolkits.
 
-use accelscope_core::device::{Abi, CommandTable, Commands, DeviceFamily, Hook, HookRow, NodeKind, Requires, public};
+use accelscope_core::device::{Abi, CommandTable, Commands, DeviceFamily, NodeKind, Requires, hook, row};
 
 use crate::commands::{drm_core, drm_drivers, small, table};
 
@@ -25,7 +25,7 @@ const GOOGLE: Requires = Requires::Vendor("0x1ae0");
 /// AMD's compute interface (`/dev/kfd`), one node for all GPUs.
 pub static AMD_KFD: DeviceFamily = DeviceFamily {
     nodes: &[nodes(&["kfd"], &["kfd"])],
-    hooks: &[row(&["*"], "", &[public("amdgpu", "kfd_ioctl")])],
+    hooks: &[row(&["*"], "", &[hook("amdgpu", "kfd_ioctl")])],
     commands: Commands::Tables(|_, _| [Some(small::KFD), None]),
     ..DeviceFamily::named("amd_kfd")
 };
@@ -34,11 +34,11 @@ pub static AMD_KFD: DeviceFamily = DeviceFamily {
 pub static DRM: DeviceFamily = DeviceFamily {
     nodes: &[nodes(&["drm"], &["dri/renderD#", "dri/card#"])],
     hooks: &[
-        row(&["*"], "amdgpu", &[public("amdgpu", "amdgpu_drm_ioctl")]),
-        row(&["*"], "radeon", &[public("radeon", "radeon_drm_ioctl")]),
-        row(&["*"], "nouveau", &[public("nouveau", "nouveau_drm_ioctl")]),
-        row(&["*"], "xe", &[public("xe", "xe_drm_ioctl")]),
-        row(&["*"], "", &[public("drm", "drm_ioctl")]),
+        row(&["*"], "amdgpu", &[hook("amdgpu", "amdgpu_drm_ioctl")]),
+        row(&["*"], "radeon", &[hook("radeon", "radeon_drm_ioctl")]),
+        row(&["*"], "nouveau", &[hook("nouveau", "nouveau_drm_ioctl")]),
+        row(&["*"], "xe", &[hook("xe", "xe_drm_ioctl")]),
+        row(&["*"], "", &[hook("drm", "drm_ioctl")]),
     ],
     abi: Abi::DriverName,
     commands: Commands::Tables(|driver, _| drm(driver)),
@@ -48,7 +48,7 @@ pub static DRM: DeviceFamily = DeviceFamily {
 /// An accelerator of the kernel's accel subsystem (`/dev/accel/`) that has no family of its own.
 pub static ACCEL: DeviceFamily = DeviceFamily {
     nodes: &[nodes(&["accel"], &["accel/accel#"])],
-    hooks: &[row(&["*"], "", &[public("drm", "drm_ioctl")])],
+    hooks: &[row(&["*"], "", &[hook("drm", "drm_ioctl")])],
     abi: Abi::DriverName,
     commands: Commands::Tables(|driver, _| drm(driver)),
     ..DeviceFamily::named("accel")
@@ -77,7 +77,7 @@ pub static TENSTORRENT: DeviceFamily = DeviceFamily {
     hooks: &[row(
         &["*", "tenstorrent/#"],
         "",
-        &[public("tenstorrent", "tt_cdev_ioctl")],
+        &[hook("tenstorrent", "tt_cdev_ioctl")],
     )],
     commands: Commands::Tables(|_, _| [Some(small::TENSTORRENT), None]),
     ..DeviceFamily::named("tenstorrent")
@@ -96,10 +96,10 @@ pub static HABANA: DeviceFamily = DeviceFamily {
         row(
             &["hl_controlD#", "accel_controlD#"],
             "",
-            &[public("habanalabs", "hl_ioctl_control")],
+            &[hook("habanalabs", "hl_ioctl_control")],
         ),
-        row(&["hl#"], "", &[public("habanalabs", "hl_ioctl")]),
-        row(&["accel#"], "", &[public("drm", "drm_ioctl")]),
+        row(&["hl#"], "", &[hook("habanalabs", "hl_ioctl")]),
+        row(&["accel#"], "", &[hook("drm", "drm_ioctl")]),
     ],
     abi: Abi::DriverName,
     commands: Commands::Tables(|driver, node| {
@@ -126,7 +126,7 @@ pub static TPU: DeviceFamily = DeviceFamily {
         },
         nodes(&["apex"], &["apex_#"]),
     ],
-    hooks: &[row(&["apex_#"], "", &[public("gasket", "gasket_ioctl")])],
+    hooks: &[row(&["apex_#"], "", &[hook("gasket", "gasket_ioctl")])],
     commands: Commands::Tables(|_, node| [node.starts_with("apex").then_some(small::GASKET), None]),
     ..DeviceFamily::named("tpu")
 };
@@ -142,11 +142,6 @@ const fn nodes(names: &'static [&'static str], nodes: &'static [&'static str]) -
         nodes,
         requires: Requires::Nothing,
     }
-}
-
-/// Functions of the driver of that name, any if empty, for the devices of these names.
-const fn row(names: &'static [&'static str], driver: &'static str, hooks: &'static [Hook]) -> HookRow {
-    HookRow { names, driver, hooks }
 }
 
 /// The driver's own commands begin at 0x40, so that the two tables do not overlap.
