@@ -8,6 +8,9 @@ macro_rules! sources {
         /// Every source that is built in.
         pub const SOURCES: Sources = &[$(#[cfg(feature = $feature)] &$package::SOURCE),*];
 
+        /// The names of all sources, built in or not.
+        pub(crate) const NAMES: &[&str] = &[$($feature),*];
+
         #[cfg(test)]
         #[test]
         fn each_line_has_the_name_of_its_source() {

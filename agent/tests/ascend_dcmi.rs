@@ -381,6 +381,26 @@ fn ecc_counts_that_the_driver_resets_start_at_the_previous_read() {
 }
 
 #[test]
+fn an_ecc_count_with_all_bits_set_is_absent() {
+    let all = u32::MAX;
+    let points = Fake::new(&format!(
+        "cards 0:1\nvalue dcmi_get_device_ecc_info 0/0 2 1 5 {all} 9 0 0 0\n"
+    ))
+    .points();
+    let errors = |kind: &'static str| {
+        value(
+            &points,
+            "hw.errors",
+            0,
+            0,
+            &[("ascend.memory.type", "hbm"), ("error.type", kind)],
+        )
+    };
+    close(errors("corrected"), 5.0);
+    assert_eq!(errors("uncorrected"), None);
+}
+
+#[test]
 fn every_process_is_told_and_belongs_to_whom_it_is() {
     let ours = std::process::id();
     let others: String = (0..63)

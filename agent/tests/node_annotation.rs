@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::metric::MetricsSource;
 use accelscope_core::metric::{Attributes, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value};
-use accelscope_export::node_annotation::{KEY, NodeAnnotation, NodeName, Settings};
+use accelscope_export::node_annotation::{ApiServer, KEY, NodeAnnotation, NodeName, Settings};
 use accelscope_export::otlp::RetryPolicy;
 use free_port::free_address;
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -20,7 +20,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use kube::Config;
 use serde_json::Value as Json;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -176,12 +175,16 @@ fn settings(address: SocketAddr) -> Settings {
     Settings {
         deadline: MILLISECONDS(300),
         retry: RetryPolicy::new(MILLISECONDS(20), MILLISECONDS(100), MILLISECONDS(200)).unwrap(),
-        ..Settings::new(NodeName::new("node-1").unwrap(), api(address), MILLISECONDS(50))
+        ..Settings::new(NodeName::new("node-1").unwrap(), server(address), MILLISECONDS(50))
     }
 }
 
-fn api(address: SocketAddr) -> Config {
-    Config::new(format!("http://{address}").parse().unwrap())
+fn server(address: SocketAddr) -> ApiServer {
+    ApiServer {
+        url: format!("http://{address}"),
+        ca_file: None,
+        token_file: None,
+    }
 }
 
 /// A running writer, and the means to end it.
@@ -221,7 +224,7 @@ async fn changes_are_merged_into_the_node_at_most_once_an_interval_and_removed_a
     std::fs::write(token.path(), "the-token").unwrap();
     let mut settings = settings(server.address);
     settings.interval = MILLISECONDS(200);
-    settings.api.auth_info.token_file = Some(token.path().to_str().unwrap().to_owned());
+    settings.server.token_file = Some(token.path().to_owned());
     let running = Running::start(&settings);
     server.requests(4).await;
     running.end().await;
@@ -243,6 +246,27 @@ async fn changes_are_merged_into_the_node_at_most_once_an_interval_and_removed_a
         let apart = pair[1].at - pair[0].at;
         assert!(apart >= MILLISECONDS(170), "{apart:?} between two writes");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_the_kubelet_rotates_is_used_from_the_next_request_on() {
+    let server = Server::start([Answer::Status(200, "{}")]).await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "first\n").unwrap();
+    let mut settings = settings(server.address);
+    settings.server.token_file = Some(token.path().to_owned());
+    let running = Running::start(&settings);
+    server.requests(1).await;
+    std::fs::write(token.path(), "second").unwrap();
+    let rotated = || {
+        let seen = server.seen.lock().unwrap();
+        seen.iter().any(|one| one.headers["authorization"] == "Bearer second")
+    };
+    until("request with the new token", rotated).await;
+    running.end().await;
+    let seen = server.seen.lock().unwrap();
+    assert_eq!(seen[0].headers["authorization"], "Bearer first");
+    assert_eq!(seen.last().unwrap().headers["authorization"], "Bearer second");
 }
 
 #[tokio::test]
@@ -290,7 +314,7 @@ async fn a_stop_while_the_server_hangs_takes_less_than_three_seconds_and_still_r
     assert_eq!(server.values()[1..], [Json::Null]);
 
     let never = Server::start([Answer::Never]).await;
-    settings.api = api(never.address);
+    settings.server = self::server(never.address);
     let running = Running::start(&settings);
     never.requests(1).await;
     let took = running.end().await;

@@ -12,6 +12,7 @@
 
 use std::borrow::Cow;
 use std::io::{Read, Write};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,7 @@ use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Attributes, Batch, Instrument, Part, Point, Resource, Timestamp, Value};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::telemetry::{Build, OwnMetrics};
-use accelscope_core::worker::{
-    Command, Reply, WireOutcome, WirePart, WirePoint, WireValue, Worker, WorkerError, WorkerSampler, serve,
-};
+use accelscope_core::worker::{Reply, WireOutcome, WirePart, WirePoint, Worker, WorkerError, WorkerSampler, serve};
 use accelscope_hailo::catalogue as hailo;
 use accelscope_pipeline::attribution::{Attribution, Settings};
 use accelscope_pipeline::{Limits, SeriesRegistry, Started};
@@ -34,7 +33,10 @@ type Test = fn() -> Result<(), Failed>;
 const DEADLINE: Duration = Duration::from_millis(500);
 /// Deadline of one that will not, however slow the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
-static MAY_EMIT: &[&Instrument] = &[&hw::NPU_UTILIZATION, &hailo::NETWORK_FRAMES];
+/// What the samplers' workers may send.
+static MAY_EMIT: &[&[&Instrument]] = &[&[&hw::NPU_UTILIZATION, &hailo::NETWORK_FRAMES]];
+/// Name of the variable with a worker's configuration.
+const CONFIG: &str = "ACCELSCOPE_WORKER_CONFIG";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -66,10 +68,10 @@ fn main() {
 
 fn play(behaviour: &str) {
     match behaviour {
-        "honest" => answer(|id| reply(id, vec![point(hw::NPU_UTILIZATION.name, WireValue::Double(0.5))])),
+        "honest" => answer(|id| reply(id, vec![point(hw::NPU_UTILIZATION.name, Value::Double(0.5))])),
         "hang" => std::thread::sleep(Duration::from_secs(3600)),
         "renew" => answer(|id| {
-            let config = std::env::var("CONFIG").unwrap();
+            let config = std::env::var(CONFIG).unwrap();
             Reply {
                 reason: format!("{config} {}", std::process::id()),
                 renewal: (config == "first").then(|| "second".to_owned()),
@@ -93,25 +95,25 @@ fn play(behaviour: &str) {
                 let attributes = serde_json::value::to_raw_value(&serde_json::json!({ name: value })).unwrap();
                 WirePoint {
                     attributes: Some(Cow::Owned(attributes)),
-                    ..point(hw::NPU_UTILIZATION.name, WireValue::Double(0.25))
+                    ..point(hw::NPU_UTILIZATION.name, Value::Double(0.25))
                 }
             };
-            let mut future = point(hw::NPU_UTILIZATION.name, WireValue::Double(0.75));
-            future.time = u64::MAX;
+            let mut future = point(hw::NPU_UTILIZATION.name, Value::Double(0.75));
+            future.time = Timestamp::from_unix_nanos(u64::MAX);
             reply(
                 id,
                 vec![
                     foreign("hw.id", "true one"),
                     foreign("invented", "x"),
-                    point("agent.build.info", WireValue::Int(1)),
-                    point("no.such.thing", WireValue::Int(1)),
-                    point(hailo::NETWORK_FRAMES.name, WireValue::Int(1)),
+                    point("agent.build.info", Value::Int(1)),
+                    point("no.such.thing", Value::Int(1)),
+                    point(hailo::NETWORK_FRAMES.name, Value::Int(1)),
                     future,
                 ],
             )
         }),
         "forget" => answer(|id| {
-            let mut reply = reply(id, vec![point(hw::NPU_UTILIZATION.name, WireValue::Double(0.5))]);
+            let mut reply = reply(id, vec![point(hw::NPU_UTILIZATION.name, Value::Double(0.5))]);
             if id == 1 {
                 reply.parts.push(WirePart {
                     name: "gpu1".into(),
@@ -121,7 +123,7 @@ fn play(behaviour: &str) {
             reply
         }),
         "descend" => {
-            let child = std::process::Command::new("sleep").arg("3600").spawn().unwrap();
+            let child = Command::new("sleep").arg("3600").spawn().unwrap();
             eprintln!("{}", child.id());
             std::thread::sleep(Duration::from_secs(3600));
         }
@@ -158,31 +160,32 @@ fn reply(id: u64, points: Vec<WirePoint<'static>>) -> Reply<'static> {
     }
 }
 
-fn point(name: &'static str, value: WireValue) -> WirePoint<'static> {
+fn point(name: &'static str, value: Value) -> WirePoint<'static> {
     WirePoint {
         name: name.into(),
         attributes: None,
         owner: None,
-        time: 1,
+        time: Timestamp::from_unix_nanos(1),
         start: None,
         value,
     }
 }
 
+fn command(behaviour: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["act", behaviour]);
+    command
+}
+
 fn worker(behaviour: &str) -> Worker {
-    let program = std::env::current_exe().unwrap();
-    Worker::new(Command {
-        program,
-        arguments: vec!["act".into(), behaviour.into()],
-        environment: Vec::new(),
-    })
+    Worker::new(command(behaviour))
 }
 
 fn honest() -> Result<(), Failed> {
     let mut worker = worker("honest");
     for _ in 0..3 {
         let value = worker.request(PATIENCE, |reply| reply.parts[0].points[0].value.clone())?;
-        assert_eq!(value, WireValue::Double(0.5));
+        assert_eq!(value, Value::Double(0.5));
     }
     assert!(worker.age().is_some() && worker.stuck().is_none());
     Ok(())
@@ -237,10 +240,8 @@ fn lies() -> Result<(), Failed> {
         name: "test",
         period: Duration::from_secs(1),
         deadline: Duration::from_secs(10),
-        instruments: MAY_EMIT,
-        extensions: &[],
     };
-    let mut sampler = WorkerSampler::new(descriptor, worker("lie"));
+    let mut sampler = WorkerSampler::new(descriptor, MAY_EMIT, &[], worker("lie"));
     let mut batches: Vec<Batch> = Vec::new();
     assert!(matches!(sampler.sample(&mut batches), Outcome::Sampled));
     let [batch] = batches.as_slice() else {
@@ -262,10 +263,8 @@ fn forgets() -> Result<(), Failed> {
         name: "test",
         period: deadline,
         deadline,
-        instruments: MAY_EMIT,
-        extensions: &[],
     };
-    let mut sampler = WorkerSampler::new(descriptor, worker("forget"));
+    let mut sampler = WorkerSampler::new(descriptor, MAY_EMIT, &[], worker("forget"));
     let mut parts = || {
         let mut batches: Vec<Batch> = Vec::new();
         assert!(matches!(sampler.sample(&mut batches), Outcome::Sampled));
@@ -313,21 +312,12 @@ impl Sampler for Ticker {
             name: "ticker",
             period,
             deadline: period,
-            instruments: MAY_EMIT,
-            extensions: &[],
         }
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         self.times.lock().unwrap().push(Instant::now());
-        let point = Point {
-            instrument: &hw::NPU_UTILIZATION,
-            attributes: Arc::new(Attributes::empty()),
-            owner: None,
-            value: 0.5.into(),
-            time: Timestamp::now(),
-            start: None,
-        };
+        let point = Point::new(&hw::NPU_UTILIZATION, Attributes::empty(), 0.5, Timestamp::now());
         out.push(Batch {
             part: Part::whole("ticker"),
             points: vec![point],
@@ -345,8 +335,6 @@ impl Sampler for Panics {
             name: "panics",
             period: second,
             deadline: second,
-            instruments: &[],
-            extensions: &[],
         }
     }
 
@@ -356,11 +344,9 @@ impl Sampler for Panics {
 }
 
 fn renews() -> Result<(), Failed> {
-    let mut worker = Worker::new(Command {
-        program: std::env::current_exe().unwrap(),
-        arguments: vec!["act".into(), "renew".into()],
-        environment: vec![("CONFIG", "first".into())],
-    });
+    let mut command = command("renew");
+    command.env(CONFIG, "first");
+    let mut worker = Worker::new(command);
     let mut said = || worker.request(PATIENCE, |reply| reply.reason).unwrap();
     let (first, second, third) = (said(), said(), said());
     assert!(
@@ -390,12 +376,10 @@ fn neighbours() -> Result<(), Failed> {
         name: "vendor",
         period: Duration::from_secs(600),
         deadline: hanging,
-        instruments: MAY_EMIT,
-        extensions: &[],
     };
     let times = Arc::new(Mutex::new(Vec::new()));
     let samplers: Vec<Box<dyn Sampler>> = vec![
-        Box::new(WorkerSampler::new(descriptor, worker("hang"))),
+        Box::new(WorkerSampler::new(descriptor, MAY_EMIT, &[], worker("hang"))),
         Box::new(Panics),
         Box::new(Ticker { times: times.clone() }),
     ];

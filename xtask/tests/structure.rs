@@ -13,12 +13,13 @@ use serde::Deserialize;
 const LONGEST_FILE: usize = 500;
 
 /// Packages that may contain `unsafe`, with what they need it for. Every other one forbids it.
-const UNSAFE: [(&str, &str); 8] = [
+const UNSAFE: [(&str, &str); 9] = [
     ("accelscope-ascend", "calls DCMI, a C library"),
     (
         "accelscope-ioctl",
         "calls bpf(2) and perf_event_open(2), reads mapped memory",
     ),
+    ("accelscope-memory", "advises the kernel on mapped memory"),
     ("accelscope-nvidia", "calls NVML, a C library"),
     ("agent-ebpf", "layouts that the programs in the kernel write"),
     ("benches", "calls what it measures"),
@@ -36,6 +37,8 @@ enum Layer {
     Ebpf,
     /// What is known of a driver's interface, for every source that needs it.
     Abi,
+    /// The process's own memory.
+    Memory,
     Core,
     Source,
     /// Simulated hardware for `--demo` and the tests.
@@ -54,6 +57,7 @@ impl Layer {
             ["proto"] => Some(Self::Proto),
             ["agent-ebpf"] => Some(Self::Ebpf),
             ["agent"] => Some(Self::Agent),
+            ["agent", "memory"] => Some(Self::Memory),
             ["agent", "core"] => Some(Self::Core),
             ["agent", "pipeline"] => Some(Self::Pipeline),
             ["agent", "export"] => Some(Self::Export),
@@ -68,8 +72,8 @@ impl Layer {
     /// Whether a crate of this layer may depend on one of the other.
     fn may_use(self, other: Self) -> bool {
         match self {
-            Self::Proto | Self::Ebpf | Self::Abi => false,
-            Self::Core => other == Self::Proto,
+            Self::Proto | Self::Ebpf | Self::Abi | Self::Memory => false,
+            Self::Core => matches!(other, Self::Proto | Self::Memory),
             Self::Source => matches!(other, Self::Proto | Self::Ebpf | Self::Abi | Self::Core),
             Self::Simulate | Self::Pipeline => matches!(other, Self::Proto | Self::Core | Self::Source),
             Self::Export => matches!(other, Self::Proto | Self::Core | Self::Pipeline),

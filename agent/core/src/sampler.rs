@@ -7,8 +7,7 @@ pub use crate::finding::{Finding, Level};
 
 use std::time::{Duration, Instant};
 
-use crate::metric::{Batch, Instrument};
-use crate::source::Extension;
+use crate::metric::Batch;
 
 /// Properties of a sampler.
 #[derive(Debug, Clone)]
@@ -19,10 +18,6 @@ pub struct Descriptor {
     pub period: Duration,
     /// A run that takes longer is reported as stuck.
     pub deadline: Duration,
-    /// What it can emit.
-    pub instruments: &'static [&'static Instrument],
-    /// Its own attributes on shared instruments.
-    pub extensions: &'static [Extension],
 }
 
 /// A source of readings.

@@ -9,21 +9,18 @@ pub mod layout;
 mod line;
 mod table;
 
-pub use self::layout::{Completed, FirmwareControl, HailoAbi, Launch, Layout, MarkInUse, Wait};
+pub use self::layout::{Launch, Layout};
 pub use self::line::{Line, Matched};
-
-/// Commands that wait by design, with the reason.
-pub const WAITING: &[(&str, &str)] = &[
-    ("VDMA_INTERRUPTS_WAIT", "returns when the device has interrupted"),
-    ("VDMA_CHANNEL_WAIT_INT", "returns when the device has interrupted"),
-    (
-        "READ_NOTIFICATION",
-        "one call is parked for each open device until its firmware tells something",
-    ),
-    ("PCI_EP_ACCEPT", "returns when a client connects"),
-];
 
 /// Whether the command of that name waits by design.
 pub fn waits(name: &str) -> bool {
-    WAITING.iter().any(|(waiting, _)| *waiting == name)
+    matches!(
+        name,
+        // Return when the device has interrupted.
+        "VDMA_INTERRUPTS_WAIT" | "VDMA_CHANNEL_WAIT_INT"
+        // One call is parked for each open device until its firmware reports something.
+        | "READ_NOTIFICATION"
+        // Returns when a client connects.
+        | "PCI_EP_ACCEPT"
+    )
 }

@@ -104,14 +104,6 @@ impl Line {
         })
     }
 
-    /// First version of the line.
-    pub fn first_version(self) -> String {
-        let first = KNOWN.iter().find(|(_, line)| *line == self);
-        first.map_or_else(String::new, |((major, minor, patch), _)| {
-            format!("{major}.{minor}.{patch}")
-        })
-    }
-
     /// Name of a command.
     pub fn name(self, command: u32) -> Option<&'static str> {
         self.commands()
@@ -136,8 +128,12 @@ impl Line {
 }
 
 impl fmt::Display for Line {
+    /// The first version of the line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.first_version())
+        let mut first = KNOWN.iter().filter(|(_, line)| line == self);
+        first.next().map_or(Ok(()), |((major, minor, patch), _)| {
+            write!(f, "{major}.{minor}.{patch}")
+        })
     }
 }
 

@@ -43,8 +43,6 @@ fn pipeline(observer: Option<Observer>) -> (Pipeline, Arc<SeriesRegistry>, Arc<S
         name: "test",
         period: Duration::from_secs(1),
         deadline: Duration::from_secs(1),
-        instruments: &[],
-        extensions: &[],
     });
     let pipeline = Pipeline::new(registry.clone(), attribution, Vec::new());
     (pipeline, registry, status)

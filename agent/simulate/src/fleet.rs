@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::{self, Write as _};
+use std::io::{self, PipeWriter, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -32,7 +32,7 @@ pub(super) struct Fleet {
 struct Writer {
     child: Child,
     /// Its standard input: when this closes, the writer ends.
-    life: ChildStdin,
+    life: PipeWriter,
 }
 
 impl Fleet {
@@ -50,41 +50,28 @@ impl Fleet {
             options,
         };
         for process in 0..fleet.options.processes {
-            let writer = fleet.spawn(process)?;
+            let writer = fleet.spawn(process).map_err(SimulateError::Spawn)?;
             fleet.writers.push(Some(writer));
         }
         Ok(fleet)
     }
 
-    fn spawn(&self, process: u32) -> Result<Writer, SimulateError> {
+    fn spawn(&self, process: u32) -> io::Result<Writer> {
         let assignment = Assignment {
             options: self.options.clone(),
             process,
         };
-        let mut message = serde_json::to_vec(&assignment).map_err(|error| SimulateError::Spawn(error.into()))?;
-        message.push(b'\n');
-        let mut child = Command::new(std::env::current_exe().map_err(SimulateError::Spawn)?)
+        let (assigned, mut life) = io::pipe()?;
+        // It is shorter than what a pipe holds.
+        writeln!(life, "{}", serde_json::to_string(&assignment)?)?;
+        let child = Command::new(std::env::current_exe()?)
             .args(WRITER_ARGS)
-            .stdin(Stdio::piped())
+            .stdin(assigned)
             .stdout(Stdio::null())
             // Ctrl-C is for the simulator, which ends its writers in order; as a signal to them it would leave files.
             .process_group(0)
-            .spawn()
-            .map_err(SimulateError::Spawn)?;
-        match child
-            .stdin
-            .take()
-            .map(|mut life| life.write_all(&message).map(|()| life))
-        {
-            Some(Ok(life)) => Ok(Writer { child, life }),
-            Some(Err(error)) => {
-                end_at_once(&mut child);
-                Err(SimulateError::Spawn(error))
-            }
-            None => Err(SimulateError::Spawn(io::Error::other(
-                "the process has no standard input",
-            ))),
-        }
+            .spawn()?;
+        Ok(Writer { child, life })
     }
 
     /// Takes note of writers that ended. They are not replaced: what was killed from outside stays dead.
@@ -105,18 +92,16 @@ impl Fleet {
             }
             tracing::warn!(pid, %status, "a writer was killed; its file stays behind");
         }
-        let none_left = self.writers.iter().all(Option::is_none) && !self.options.kill_some;
-        if none_left {
-            Err(SimulateError::NoneLeft)
-        } else {
-            Ok(())
+        if self.writers.iter().all(Option::is_none) && !self.options.kill_some {
+            return Err(SimulateError::NoneLeft);
         }
+        Ok(())
     }
 
     /// Kills the writer `turn` selects, if it still lives, and starts another in its place.
     pub(super) fn replace(&mut self, turn: u64) -> Result<(), SimulateError> {
-        let process = turn % self.writers.len() as u64;
-        if let Some(mut writer) = self.writers[process as usize].take() {
+        let process = (turn % self.writers.len() as u64) as usize;
+        if let Some(mut writer) = self.writers[process].take() {
             end_at_once(&mut writer.child);
             self.killed.push_back(writer.child.id());
             tracing::info!(pid = writer.child.id(), "killed a writer; its file stays behind");
@@ -126,7 +111,7 @@ impl Fleet {
         {
             remove_files_of(&self.options.dir, pid);
         }
-        self.writers[process as usize] = Some(self.spawn(process as u32)?);
+        self.writers[process] = Some(self.spawn(process as u32).map_err(SimulateError::Spawn)?);
         Ok(())
     }
 }

@@ -1,10 +1,10 @@
 //! Real processes that write Hailo monitor files exactly as HailoRT does, for demonstrations, tests and load.
 //!
-//! It shares nothing with the sampler that reads such files: encoder, names and writing order are its own, so that an
-//! error in one does not hide in the other.
+//! With the sampler that reads such files it shares only the generated types of the message, which tests on both sides
+//! compare with what Google's protobuf writes; names and writing order are its own.
 //!
 //! ```text
-//! run / Demo ──► fleet ── spawns ──► writer_main ──► load ──► message ──► wire
+//! run / Demo ──► fleet ── spawns ──► writer_main ──► load
 //!                                         └────────► file
 //! ```
 
@@ -15,10 +15,8 @@ mod error;
 mod file;
 mod fleet;
 mod load;
-mod message;
 mod options;
 mod run;
-mod wire;
 mod writer;
 
 pub use demo::Demo;

@@ -2,7 +2,12 @@
 
 use std::f64::consts::TAU;
 
-use super::message::{Device, Direction, Monitor, Network, Stream};
+use accelscope_proto::hailo::ProtoMonStreamDirection::{DeviceToHost, HostToDevice};
+use accelscope_proto::hailo::{
+    ProtoMon, ProtoMonDeviceInfo, ProtoMonInfo, ProtoMonNetworkFrames, ProtoMonStreamFramesInfo,
+};
+use prost::Message as _;
+
 use super::options::Options;
 
 const NETWORKS: [&str; 8] = [
@@ -36,7 +41,7 @@ pub fn frame_rate(network: u32) -> f64 {
 /// The bytes that the process of this number, counted from 0, writes at its `tick`th write if its pid is `pid`: a
 /// monitor file without a process behind it.
 pub fn message(options: &Options, process: u32, pid: u32, tick: u64) -> Vec<u8> {
-    Load { options, process }.at(pid, tick).encode()
+    Load { options, process }.at(pid, tick).encode_to_vec()
 }
 
 /// One process's load.
@@ -48,7 +53,7 @@ pub(super) struct Load<'a> {
 
 impl Load<'_> {
     /// What the process writes at its `tick`th write.
-    pub(super) fn at(&self, pid: u32, tick: u64) -> Monitor {
+    pub(super) fn at(&self, pid: u32, tick: u64) -> ProtoMon {
         let tick = if self.options.vary { tick } else { 0 };
         let devices = self.devices();
         let utilizations: Vec<Vec<f64>> = devices.iter().map(|&device| self.utilizations(device, tick)).collect();
@@ -56,16 +61,18 @@ impl Load<'_> {
             let of_network = utilizations.iter().map(|of_device| of_device[network as usize]);
             self.network(network, of_network.sum(), devices.len() as u32, tick)
         });
-        let networks = networks.collect();
-        let devices = devices.iter().zip(&utilizations).map(|(device, of_device)| Device {
-            id: format!("{:04x}:01:00.0", device + 1),
+        let (networks_infos, net_frames_infos) = networks.unzip();
+        let devices = devices.iter().zip(&utilizations);
+        let devices = devices.map(|(device, of_device)| ProtoMonDeviceInfo {
+            device_id: format!("{:04x}:01:00.0", device + 1),
             utilization: of_device.iter().sum(),
-            arch: "HAILO8".to_owned(),
+            device_arch: "HAILO8".to_owned(),
         });
-        Monitor {
-            pid,
-            networks,
-            devices: devices.collect(),
+        ProtoMon {
+            pid: pid.to_string(),
+            networks_infos,
+            net_frames_infos,
+            device_infos: devices.collect(),
         }
     }
 
@@ -101,7 +108,14 @@ impl Load<'_> {
             .collect()
     }
 
-    fn network(&self, network: u32, utilization: f64, devices: u32, tick: u64) -> Network {
+    /// A network's work, and the queues of its streams.
+    fn network(
+        &self,
+        network: u32,
+        utilization: f64,
+        devices: u32,
+        tick: u64,
+    ) -> (ProtoMonInfo, ProtoMonNetworkFrames) {
         let known = NETWORKS[network as usize % NETWORKS.len()];
         let name = match network as usize / NETWORKS.len() {
             0 => known.to_owned(),
@@ -117,50 +131,59 @@ impl Load<'_> {
         let active = activity > 0.0;
         let streams =
             (0..self.options.streams).map(|stream| self.stream(&name, (network, stream), devices, tick, active));
-        let streams = streams.collect();
-        Network {
-            name,
+        let frames = ProtoMonNetworkFrames {
+            streams_frames_infos: streams.collect(),
+            // The runtime learns the name from the streams, so a network without any stays nameless here.
+            network_name: if self.options.streams == 0 {
+                String::new()
+            } else {
+                name.clone()
+            },
+        };
+        let work = ProtoMonInfo {
+            network_name: name,
             fps,
             utilization,
-            streams,
-        }
+        };
+        (work, frames)
     }
 
-    fn stream(&self, name: &str, (network, stream): (u32, u32), devices: u32, tick: u64, active: bool) -> Stream {
-        let direction = if stream == 0 && self.options.streams > 1 {
-            Direction::HostToDevice
+    /// The queue of one stream, in frames; -1 where the interval had no event.
+    fn stream(
+        &self,
+        name: &str,
+        (network, stream): (u32, u32),
+        devices: u32,
+        tick: u64,
+        active: bool,
+    ) -> ProtoMonStreamFramesInfo {
+        let (direction, stream_name) = if stream == 0 && self.options.streams > 1 {
+            (HostToDevice, format!("{name}/input_layer1"))
         } else {
-            Direction::DeviceToHost
-        };
-        let name = match direction {
-            Direction::HostToDevice => format!("{name}/input_layer1"),
-            Direction::DeviceToHost => format!("{name}/conv{}", 40 + stream),
+            (DeviceToHost, format!("{name}/conv{}", 40 + stream))
         };
         let capacity = (QUEUE_SIZE * devices) as i32;
+        let idle = ProtoMonStreamFramesInfo {
+            stream_name,
+            stream_direction: direction.into(),
+            buffer_frames_size: capacity,
+            pending_frames_count: 0,
+            min_pending_frames_count: -1,
+            max_pending_frames_count: -1,
+            avg_pending_frames_count: -1.0,
+        };
         if !active {
-            return Stream {
-                name,
-                direction,
-                capacity,
-                pending: 0,
-                min: -1,
-                max: -1,
-                avg: -1.0,
-            };
+            return idle;
         }
         let random = |what| self.random(what, network << 16 | stream, tick);
         let max = 1 + (random("max") * f64::from(capacity)) as i32;
         let min = (random("min") * f64::from(max)) as i32;
-        let avg = f64::from(min) + f64::from(max - min) * random("avg");
-        let pending = min + (random("pending") * f64::from(max - min + 1)) as i32;
-        Stream {
-            name,
-            direction,
-            capacity,
-            pending,
-            min,
-            max,
-            avg,
+        ProtoMonStreamFramesInfo {
+            pending_frames_count: min + (random("pending") * f64::from(max - min + 1)) as i32,
+            min_pending_frames_count: min,
+            max_pending_frames_count: max,
+            avg_pending_frames_count: f64::from(min) + f64::from(max - min) * random("avg"),
+            ..idle
         }
     }
 
@@ -196,129 +219,4 @@ impl Load<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn all(options: &Options, tick: u64) -> Vec<Monitor> {
-        (0..options.processes)
-            .map(|process| Load { options, process }.at(process, tick))
-            .collect()
-    }
-
-    #[test]
-    fn no_device_is_used_beyond_what_it_has() {
-        for (processes, devices) in [(1, 1), (5, 1), (5, 2), (7, 3), (2, 5), (3, 3)] {
-            let options = Options {
-                processes,
-                devices,
-                networks: 3,
-                vary: true,
-                ..Options::default()
-            };
-            for tick in 0..50 {
-                let mut used = BTreeMap::<String, f64>::new();
-                for device in all(&options, tick).into_iter().flat_map(|monitor| monitor.devices) {
-                    *used.entry(device.id).or_default() += device.utilization;
-                }
-                assert_eq!(used.len(), devices as usize, "every device has a user");
-                assert!(
-                    used.values()
-                        .all(|&percent| percent > 20.0 && percent < DEVICE_BUDGET + 1e-9),
-                    "{used:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_process_s_networks_and_devices_have_the_same_load() {
-        let options = Options {
-            processes: 2,
-            devices: 5,
-            networks: 3,
-            vary: true,
-            ..Options::default()
-        };
-        for monitor in all(&options, 7) {
-            let networks: f64 = monitor.networks.iter().map(|network| network.utilization).sum();
-            let devices: f64 = monitor.devices.iter().map(|device| device.utilization).sum();
-            assert!(
-                monitor.devices.len() > 1 && (networks - devices).abs() < 1e-9,
-                "{networks} {devices}"
-            );
-        }
-    }
-
-    #[test]
-    fn without_variation_every_write_is_the_same_and_predictable() {
-        let options = Options {
-            networks: 7,
-            ..Options::default()
-        };
-        let [first, later] = [0, 99].map(|tick| {
-            Load {
-                options: &options,
-                process: 0,
-            }
-            .at(5, tick)
-        });
-        assert_eq!(first.encode(), later.encode());
-        let rates: Vec<f64> = first.networks.iter().map(|network| network.fps).collect();
-        assert_eq!(rates, [30.0, 25.0, 15.0, 10.0, 60.0, 30.0, 25.0]);
-        let other = Options {
-            seed: 1,
-            ..options.clone()
-        };
-        assert_ne!(
-            first.encode(),
-            Load {
-                options: &other,
-                process: 0
-            }
-            .at(5, 0)
-            .encode(),
-            "the seed matters"
-        );
-    }
-
-    #[test]
-    fn queues_stay_within_their_capacity_and_idle_ones_have_no_samples() {
-        let options = Options {
-            devices: 2,
-            networks: 3,
-            streams: 3,
-            vary: true,
-            ..Options::default()
-        };
-        let mut idle = 0;
-        for tick in 0..2 * PERIOD {
-            let load = Load {
-                options: &options,
-                process: 0,
-            };
-            for network in load.at(5, tick).networks {
-                let inputs = network
-                    .streams
-                    .iter()
-                    .filter(|s| matches!(s.direction, Direction::HostToDevice))
-                    .count();
-                assert_eq!((inputs, network.streams.len()), (1, 3));
-                for stream in &network.streams {
-                    assert_eq!(stream.capacity, 8, "four frames for each of two devices");
-                    if network.fps > 0.0 {
-                        let (min, max) = (stream.min, stream.max);
-                        assert!(0 <= min && min <= stream.pending && stream.pending <= max && max <= stream.capacity);
-                        assert!(f64::from(min) <= stream.avg && stream.avg <= f64::from(max));
-                    } else {
-                        assert_eq!((stream.pending, stream.min, stream.max, stream.avg), (0, -1, -1, -1.0));
-                        assert!(network.utilization <= 0.0);
-                        idle += 1;
-                    }
-                }
-            }
-        }
-        assert_eq!(idle, 2 * 3 * 3, "two of three networks are idle for three writes");
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, Read as _};
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,7 @@ pub fn writer_main() -> Result<(), SimulateError> {
             break;
         }
         // As the runtime does: log, and try again after the next interval.
-        match file.write(&load.at(pid, tick).encode()) {
+        match file.write(&load.at(pid, tick).encode_to_vec()) {
             Ok(()) => failing = false,
             Err(error) if !failing => {
                 failing = true;

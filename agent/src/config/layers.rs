@@ -60,7 +60,8 @@ impl Merged {
     }
 
     /// Origin of the value at `path`: its own, else that of a part of it, else that of the table that contains it.
-    pub(super) fn origin(&self, path: &[String]) -> Origin {
+    pub(super) fn origin(&self, path: &[impl AsRef<str>]) -> Origin {
+        let path: &[String] = &path.iter().map(|part| part.as_ref().to_owned()).collect::<KeyPath>();
         let part = || {
             self.0
                 .iter()
@@ -70,6 +71,15 @@ impl Merged {
         let above = || (1..path.len()).rev().find_map(|length| self.0.get(&path[..length]));
         let leaf = self.0.get(path).or_else(part).or_else(above);
         leaf.map_or(Origin::Default, |leaf| leaf.origin.clone())
+    }
+
+    pub(super) fn get(&self, path: &[String]) -> Option<&Raw> {
+        self.0.get(path).map(|leaf| &leaf.raw)
+    }
+
+    /// Whether there is a value at `path` or below it.
+    pub(super) fn has(&self, path: &[String]) -> bool {
+        self.0.keys().any(|other| other.starts_with(path))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&KeyPath, &Leaf)> {

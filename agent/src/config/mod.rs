@@ -31,14 +31,14 @@ pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use origin::Origin;
-pub use otlp::{DestinationKeys, Otlp};
+pub use otlp::Otlp;
 pub use sections::{Attribution, Compat, CompatView, Config, GpuProcessExporter, Host, Http, K8sMonitor, Limits, Log};
 pub use source_settings::SourceSettings;
 
 use std::path::{Path, PathBuf};
 
 use accelscope_core::source::Sources;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_path_to_error::{Segment, Track};
 
 use accelscope_core::host::HostRoots;
@@ -110,17 +110,13 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
 
     let mut config = typed(&mut merged, sources, &mut errors);
     config.otlp.stopped_by = otel::stopped_by(&inputs.env, &mut warnings);
-    let endpoint: KeyPath = vec!["otlp".to_owned(), "endpoint".to_owned()];
-    let exact = merged.origin(&endpoint) == Origin::Variable(otel::METRICS_ENDPOINT.into());
-    if let Some(endpoint) = &mut config.otlp.endpoint {
-        endpoint.exact = exact;
-    }
     let mut validation = validate::Validation {
         merged: &merged,
+        sources,
         errors: &mut errors,
         warnings: &mut warnings,
     };
-    validation.run(&config, sources);
+    validation.run(&config);
 
     if errors.is_empty() {
         return Ok(Loaded {
@@ -134,9 +130,14 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
 
 /// The values, converted to the types of their sections.
 fn typed(merged: &mut Merged, sources: Sources, errors: &mut Vec<ConfigError>) -> Config {
-    let mut config: Config = fitting(merged, &[], errors, |node, track| {
-        Config::deserialize(serde_path_to_error::Deserializer::new(node, track)).map_err(|error| error.to_string())
-    });
+    let mut config: Config = section(merged, &[], errors);
+    set_exact(&mut config.otlp, merged, &["otlp", "endpoint"]);
+    for name in otlp::inherit(merged) {
+        let place = ["otlp", "destinations", &name];
+        let mut destination: Otlp = section(merged, &place.map(str::to_owned), errors);
+        set_exact(&mut destination, merged, &["otlp", "destinations", &name, "endpoint"]);
+        config.otlp.destinations.insert(name, destination);
+    }
     for source in sources {
         let place = [source.name.to_owned()];
         let settings = fitting(merged, &place, errors, |node, track| {
@@ -150,6 +151,19 @@ fn typed(merged: &mut Merged, sources: Sources, errors: &mut Vec<ConfigError>) -
             .set(source, settings.unwrap_or_else(source.settings.default));
     }
     config
+}
+
+fn section<T: DeserializeOwned + Default>(merged: &mut Merged, place: &[String], errors: &mut Vec<ConfigError>) -> T {
+    fitting(merged, place, errors, |node, track| {
+        T::deserialize(serde_path_to_error::Deserializer::new(node, track)).map_err(|error| error.to_string())
+    })
+}
+
+/// An endpoint from the variable of the metrics endpoint is used without appending a path.
+fn set_exact(otlp: &mut Otlp, merged: &Merged, key: &[&str]) {
+    if let Some(endpoint) = &mut otlp.endpoint {
+        endpoint.exact = merged.origin(key) == Origin::Variable(otel::METRICS_ENDPOINT.into());
+    }
 }
 
 /// Result of `read` for the values at `place`. Each value that does not fit is reported and removed, until the rest
@@ -211,11 +225,6 @@ impl Config {
             sources: SourceSettings::defaults(sources),
             ..Self::default()
         }
-    }
-
-    /// All keys in the syntax of `--set`, with `<name>` and `<key>` for names chosen by the user.
-    pub fn keys(sources: Sources) -> Vec<String> {
-        Shape::config(sources).keys()
     }
 
     /// Mount points of the host's file systems.

@@ -5,131 +5,114 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::{Deserialize, Serialize};
+use http::{HeaderName, HeaderValue};
 
 use super::Config;
 use super::endpoint::Endpoint;
-use super::values::{optional_secrets, secrets};
+use super::layers::{KeyPath, Layer, Merged, Raw};
+use super::values::secrets;
+use accelscope_core::settings;
+use accelscope_core::settings::Check;
 use accelscope_core::settings::textual::{optional, text};
 use accelscope_export::otlp::{Compression, Destination, Protocol, Secret, TlsFiles};
 
 /// Name of the destination of `[otlp]` itself.
 pub(super) const DEFAULT: &str = "default";
 
-/// Pushing over OTLP.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Otlp {
-    /// Whether `[otlp]` itself is a destination.
-    pub enabled: bool,
-    /// Endpoint; the protocol's port on localhost if absent.
-    #[serde(with = "optional")]
-    pub endpoint: Option<Endpoint>,
-    /// Protocol.
-    #[serde(with = "text")]
-    pub protocol: Protocol,
-    /// Time between two collections, for all destinations.
-    #[serde(with = "text")]
-    pub interval: Duration,
-    /// Compression of request bodies.
-    #[serde(with = "text")]
-    pub compression: Compression,
-    /// Time limit of one request.
-    #[serde(with = "text")]
-    pub timeout: Duration,
-    /// Bound of the queue in memory, in bytes.
-    #[serde(with = "text")]
-    pub queue_bytes: ByteSize,
-    /// Whether an endpoint without scheme is used without TLS (gRPC).
-    pub insecure: bool,
-    /// Headers of each request.
-    #[serde(with = "secrets")]
-    pub headers: BTreeMap<String, Secret>,
-    /// File with further headers.
-    #[serde(with = "optional")]
-    pub headers_file: Option<PathBuf>,
-    /// Trusted certificates instead of the system's, PEM.
-    #[serde(with = "optional")]
-    pub ca_file: Option<PathBuf>,
-    /// Client certificate chain, PEM.
-    #[serde(with = "optional")]
-    pub cert_file: Option<PathBuf>,
-    /// Private key of the client certificate, PEM.
-    #[serde(with = "optional")]
-    pub key_file: Option<PathBuf>,
-    /// `[otlp.destinations.<name>]`
-    pub destinations: BTreeMap<String, DestinationKeys>,
-    /// The variable that disables push independently of the keys, if any.
-    #[serde(skip)]
-    pub stopped_by: Option<String>,
-}
+/// Headers that the sender sets itself.
+const OWN_HEADERS: [&str; 6] = [
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "transfer-encoding",
+    "host",
+    "te",
+];
 
-impl Default for Otlp {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            endpoint: None,
-            protocol: Protocol::Grpc,
-            interval: Duration::from_secs(10),
-            compression: Compression::Gzip,
-            timeout: Duration::from_secs(10),
-            queue_bytes: ByteSize::mib(16),
-            insecure: false,
-            headers: BTreeMap::new(),
-            headers_file: None,
-            ca_file: None,
-            cert_file: None,
-            key_file: None,
-            destinations: BTreeMap::new(),
-            stopped_by: None,
-        }
+settings! {
+    /// Pushing over OTLP: `[otlp]`, or a destination with what it inherits from there.
+    pub struct Otlp {
+        /// Bool: whether to push there.
+        pub enabled: bool = true,
+        /// URL of the receiver. "" means http://localhost:4317 for gRPC and http://localhost:4318 for HTTP. Over HTTP it is a base
+        /// to which /v1/metrics is appended, unless it ends so already.
+        /// OTEL_EXPORTER_OTLP_ENDPOINT; OTEL_EXPORTER_OTLP_METRICS_ENDPOINT (over HTTP used as it is)
+        #[serde(with = "optional")]
+        pub endpoint: Option<Endpoint> = None,
+        /// "grpc" or "http/protobuf".
+        /// OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_METRICS_PROTOCOL
+        #[serde(with = "text")]
+        pub protocol: Protocol = Protocol::Grpc,
+        /// Duration, 100ms to 1h: time between two collections, the same for all destinations.
+        /// OTEL_METRIC_EXPORT_INTERVAL, in milliseconds
+        #[serde(with = "text")]
+        pub interval: Duration = Duration::from_secs(10),
+        /// "gzip" or "none".
+        /// OTEL_EXPORTER_OTLP_COMPRESSION, OTEL_EXPORTER_OTLP_METRICS_COMPRESSION
+        #[serde(with = "text")]
+        pub compression: Compression = Compression::Gzip,
+        /// Duration, up to 10m: for one request until its answer.
+        /// OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_METRICS_TIMEOUT, in milliseconds
+        #[serde(with = "text")]
+        pub timeout: Duration = Duration::from_secs(10),
+        /// Size: what may wait in memory while the receiver is away. When it is full the oldest goes first, and is counted.
+        #[serde(with = "text")]
+        pub queue_bytes: ByteSize = ByteSize::mib(16),
+        /// Bool: whether a gRPC endpoint without "http://" or "https://" is spoken to without TLS.
+        /// OTEL_EXPORTER_OTLP_INSECURE, OTEL_EXPORTER_OTLP_METRICS_INSECURE
+        pub insecure: bool = false,
+        /// Path: a file with headers, one "name: value" a line, read again when credentials are refused. The place for secrets.
+        #[serde(with = "optional")]
+        pub headers_file: Option<PathBuf> = None,
+        /// Path: certificates to trust instead of the system's (PEM).
+        /// OTEL_EXPORTER_OTLP_CERTIFICATE, OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE
+        #[serde(with = "optional")]
+        pub ca_file: Option<PathBuf> = None,
+        /// Path: the agent's own certificate chain (PEM); with key_file.
+        /// OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE
+        #[serde(with = "optional")]
+        pub cert_file: Option<PathBuf> = None,
+        /// Path: its key (PEM).
+        /// OTEL_EXPORTER_OTLP_CLIENT_KEY, OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY
+        #[serde(with = "optional")]
+        pub key_file: Option<PathBuf> = None,
+        /// Headers of each request, text by name. Their values are shown in no log.
+        /// In the environment all at once, replacing those of weaker sources: ACCELSCOPE__OTLP__HEADERS="name=value,name=value"
+        /// (percent-encoded), or one of them: ACCELSCOPE__OTLP__HEADERS__X_SCOPE_ORGID=team ("_" stands for "-").
+        /// OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_METRICS_HEADERS
+        ///
+        /// x-scope-orgid = "team"
+        #[table(Open)]
+        #[serde(skip_serializing, deserialize_with = "secrets")]
+        pub headers: BTreeMap<String, Secret> = BTreeMap::new(),
+        /// Further destinations, each under a name of letters, digits, "-" and "_". Each has its own queue and sender, and inherits
+        /// every key that it does not set from `[otlp]`, the headers as a whole: write headers = {} if this receiver must not get
+        /// the default's credentials, and "" for a file that it must not use. OpenTelemetry's variables speak of `[otlp]` alone.
+        /// In the environment: ACCELSCOPE__OTLP__DESTINATIONS__EDGE__ENDPOINT
+        ///
+        /// ```toml
+        /// [otlp.destinations.edge]
+        /// enabled = true
+        /// endpoint = "https://collector.example:4318"
+        /// protocol = "http/protobuf"
+        /// compression = "gzip"
+        /// timeout = "5s"
+        /// queue_bytes = "64MiB"
+        /// insecure = false
+        /// headers = { authorization = "Bearer ..." }
+        /// headers_file = "/etc/accelscope/edge.headers"
+        /// ca_file = "/etc/accelscope/edge-ca.pem"
+        /// cert_file = ""
+        /// key_file = ""
+        /// ```
+        #[table(Heirs(&["interval"]))]
+        #[serde(skip)]
+        pub destinations: BTreeMap<String, Otlp> = BTreeMap::new(),
+
+        #[internal]
+        /// The variable that disables push independently of the keys, if any.
+        pub stopped_by: Option<String>,
     }
-}
-
-/// Settings of a further destination; absent ones are inherited from `[otlp]`.
-///
-/// An empty path means none, while an absent one is inherited.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DestinationKeys {
-    /// See [`Otlp::enabled`].
-    pub enabled: Option<bool>,
-    /// See [`Otlp::endpoint`].
-    #[serde(with = "optional")]
-    pub endpoint: Option<Endpoint>,
-    /// See [`Otlp::protocol`].
-    #[serde(with = "optional")]
-    pub protocol: Option<Protocol>,
-    /// See [`Otlp::compression`].
-    #[serde(with = "optional")]
-    pub compression: Option<Compression>,
-    /// See [`Otlp::timeout`].
-    #[serde(with = "optional")]
-    pub timeout: Option<Duration>,
-    /// See [`Otlp::queue_bytes`].
-    #[serde(with = "optional")]
-    pub queue_bytes: Option<ByteSize>,
-    /// See [`Otlp::insecure`].
-    pub insecure: Option<bool>,
-    /// Replaces [`Otlp::headers`] as a whole.
-    #[serde(with = "optional_secrets")]
-    pub headers: Option<BTreeMap<String, Secret>>,
-    /// See [`Otlp::headers_file`].
-    pub headers_file: Option<PathBuf>,
-    /// See [`Otlp::ca_file`].
-    pub ca_file: Option<PathBuf>,
-    /// See [`Otlp::cert_file`].
-    pub cert_file: Option<PathBuf>,
-    /// See [`Otlp::key_file`].
-    pub key_file: Option<PathBuf>,
-}
-
-/// A destination with inherited settings, before it is known whether it is enabled.
-#[derive(Debug)]
-pub(super) struct Resolved {
-    pub(super) enabled: bool,
-    pub(super) endpoint: Option<Endpoint>,
-    pub(super) destination: Destination,
 }
 
 impl Config {
@@ -138,57 +121,139 @@ impl Config {
         if self.otlp.stopped_by.is_some() {
             return Vec::new();
         }
-        self.resolved_destinations()
-            .into_iter()
-            .filter(|resolved| resolved.enabled)
-            .map(|resolved| resolved.destination)
-            .collect()
-    }
-
-    pub(super) fn resolved_destinations(&self) -> Vec<Resolved> {
-        let own = DestinationKeys::default();
-        std::iter::once((DEFAULT, &own))
-            .chain(self.otlp.destinations.iter().map(|(name, keys)| (name.as_str(), keys)))
-            .map(|(name, keys)| self.otlp.resolve(name, keys))
-            .collect()
+        let enabled = self.otlp.all().filter(|(_, otlp)| otlp.enabled);
+        enabled.map(|(name, otlp)| otlp.destination(name)).collect()
     }
 }
 
 impl Otlp {
-    fn resolve(&self, name: &str, keys: &DestinationKeys) -> Resolved {
-        let protocol = keys.protocol.unwrap_or(self.protocol);
-        let endpoint = keys.endpoint.as_ref().or(self.endpoint.as_ref());
-        let insecure = keys.insecure.unwrap_or(self.insecure);
-        let headers = keys.headers.as_ref().unwrap_or(&self.headers);
-        let destination = Destination {
+    /// This section itself under the name `default`, then its destinations.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Self)> {
+        let others = self.destinations.iter().map(|(name, otlp)| (name.as_str(), otlp));
+        std::iter::once((DEFAULT, self)).chain(others)
+    }
+
+    pub(super) fn destination(&self, name: &str) -> Destination {
+        let headers = self.headers.iter();
+        Destination {
             name: name.to_owned(),
-            endpoint: endpoint.map_or_else(
-                || Endpoint::default_for(protocol),
-                |endpoint| endpoint.resolve(protocol, insecure),
-            ),
-            protocol,
+            endpoint: match &self.endpoint {
+                Some(endpoint) => endpoint.resolve(self.protocol, self.insecure),
+                None => Endpoint::default_for(self.protocol),
+            },
+            protocol: self.protocol,
             headers: headers
-                .iter()
                 .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
                 .collect(),
-            headers_file: file(keys.headers_file.as_ref(), self.headers_file.as_ref()),
-            compression: keys.compression.unwrap_or(self.compression),
-            timeout: keys.timeout.unwrap_or(self.timeout),
-            queue_bytes: keys.queue_bytes.unwrap_or(self.queue_bytes).0,
+            headers_file: self.headers_file.clone(),
+            compression: self.compression,
+            timeout: self.timeout,
+            queue_bytes: self.queue_bytes.0,
             tls: TlsFiles {
-                ca_file: file(keys.ca_file.as_ref(), self.ca_file.as_ref()),
-                cert_file: file(keys.cert_file.as_ref(), self.cert_file.as_ref()),
-                key_file: file(keys.key_file.as_ref(), self.key_file.as_ref()),
+                ca_file: self.ca_file.clone(),
+                cert_file: self.cert_file.clone(),
+                key_file: self.key_file.clone(),
             },
-        };
-        Resolved {
-            enabled: keys.enabled.unwrap_or(self.enabled),
-            endpoint: endpoint.cloned(),
-            destination,
+        }
+    }
+
+    pub(super) fn validate(&self, check: &mut Check) {
+        check.between(
+            "interval",
+            self.interval,
+            Duration::from_millis(100),
+            Duration::from_hours(1),
+        );
+        if self.timeout.is_zero() || self.timeout > Duration::from_mins(10) {
+            check.error("timeout", "is out of range; write 1ms to 10m");
+        }
+        if self.queue_bytes.0 == 0 {
+            check.error(
+                "queue_bytes",
+                "must be more than 0; to stop pushing write enabled = false",
+            );
+        }
+        for (name, value) in &self.headers {
+            let key = format!("headers.{name}");
+            let lower = name.to_ascii_lowercase();
+            if HeaderName::from_bytes(lower.as_bytes()).is_err() || OWN_HEADERS.contains(&lower.as_str()) {
+                check.error(&key, "is not the name of a header that may be set");
+            }
+            if HeaderValue::from_str(value.reveal()).is_err() {
+                check.error(
+                    &key,
+                    "the value holds a character that no header may hold, such as a line's end",
+                );
+            }
+        }
+        match (&self.cert_file, &self.key_file) {
+            (Some(_), None) => check.error("cert_file", "needs key_file beside it"),
+            (None, Some(_)) => check.error("key_file", "needs cert_file beside it"),
+            _ => {}
+        }
+        if let Some(endpoint) = &self.endpoint {
+            self.validate_endpoint(endpoint, check);
+        }
+        let has_certificates = self.ca_file.is_some() || self.cert_file.is_some();
+        if has_certificates && self.destination("").endpoint.scheme() != "https" {
+            check.warn(
+                "endpoint",
+                "the certificates are not used, since the endpoint is http://; write https://",
+            );
+        }
+    }
+
+    fn validate_endpoint(&self, endpoint: &Endpoint, check: &mut Check) {
+        let url = endpoint.resolve(self.protocol, self.insecure);
+        match (self.protocol, url.port()) {
+            (Protocol::HttpProtobuf, _) if !endpoint.has_scheme() => check.error(
+                "endpoint",
+                "needs http:// or https:// before the host with protocol http/protobuf",
+            ),
+            (Protocol::Grpc, _) if endpoint.has_path() => check.warn(
+                "endpoint",
+                "gRPC has no use for a path; for OTLP over HTTP write protocol = \"http/protobuf\"",
+            ),
+            (Protocol::Grpc, None) if url.scheme() == "http" => check.warn(
+                "endpoint",
+                "means port 80, since none is given; receivers of OTLP over gRPC listen on 4317",
+            ),
+            (Protocol::Grpc, Some(4318)) => check.warn(
+                "endpoint",
+                "port 4318 is that of OTLP over HTTP; for it write protocol = \"http/protobuf\"",
+            ),
+            (Protocol::HttpProtobuf, Some(4317)) => check.warn(
+                "endpoint",
+                "port 4317 is that of OTLP over gRPC; for it write protocol = \"grpc\"",
+            ),
+            _ => {}
         }
     }
 }
 
-fn file(own: Option<&PathBuf>, inherited: Option<&PathBuf>) -> Option<PathBuf> {
-    own.or(inherited).filter(|path| !path.as_os_str().is_empty()).cloned()
+/// Gives each destination what it does not set of `[otlp]`, with its origin, and returns their names.
+pub(super) fn inherit(merged: &mut Merged) -> Vec<String> {
+    let destinations = ["otlp", "destinations"].map(str::to_owned);
+    let mut names: Vec<String> = merged.names_under(&destinations).map(str::to_owned).collect();
+    names.dedup();
+    for name in &names {
+        let own = |key: &str| [destinations.as_slice(), &[name.clone(), key.to_owned()]].concat();
+        for key in ["endpoint", "protocol", "compression", "timeout", "queue_bytes"] {
+            if matches!(merged.get(&own(key)), Some(Raw::Text(text) | Raw::Str(text)) if text.is_empty()) {
+                merged.remove(&own(key));
+            }
+        }
+        let of_otlp = merged.iter().filter_map(|(path, leaf)| {
+            let [section, key, below @ ..] = path.as_slice() else {
+                return None;
+            };
+            let is_inherited = section == "otlp" && !["interval", "destinations"].contains(&key.as_str());
+            let place: KeyPath = own(key);
+            let unset = is_inherited && !merged.has(&place);
+            unset.then(|| ([&place, below].concat(), leaf.clone()))
+        });
+        let inherited: Layer = of_otlp.collect();
+        merged.lay(inherited);
+    }
+    names
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use accelscope_core::settings::nearest;
+use accelscope_core::settings::{Content, Documented, KeyDocumentation, nearest};
 use accelscope_core::source::Sources;
-use serde_json::Value;
+
+use crate::sources::NAMES;
 
 use super::layers::{KeyPath, Layer, Raw};
-use super::{Config, ConfigError, DestinationKeys};
+use super::{Config, ConfigError};
 
 /// Least similarity (0 to 1) at which a valid key is suggested for an unknown one.
 const ALIKE: f64 = 0.6;
@@ -28,38 +29,28 @@ pub(super) enum Shape {
 impl Shape {
     /// Shape of the whole configuration.
     pub(super) fn config(sources: Sources) -> Self {
-        let mut root = Self::of(&serde_json::to_value(Config::default()).unwrap_or_default());
-        let mut destination = Self::of(&serde_json::to_value(DestinationKeys::default()).unwrap_or_default());
-        destination.put("headers", Self::Open);
-        if let Some(otlp) = root.section("otlp") {
-            otlp.put("headers", Self::Open);
-            otlp.put("destinations", Self::Named(Box::new(destination)));
-        }
-        root.put("resource", Self::Open);
+        let mut root = Self::keys_of(Config::DOCUMENTATION.keys);
         for source in sources {
-            root.put(source.name, Self::of(&(source.settings.default)().to_value()));
+            root.insert(
+                source.name.to_owned(),
+                Self::Section(Self::keys_of(source.settings.documentation.keys)),
+            );
         }
-        root
+        Self::Section(root)
     }
 
-    fn of(value: &Value) -> Self {
-        match value {
-            Value::Object(fields) => Self::Section(fields.iter().map(|(k, v)| (k.clone(), Self::of(v))).collect()),
-            _ => Self::Value,
-        }
-    }
-
-    fn section(&mut self, name: &str) -> Option<&mut Self> {
-        match self {
-            Self::Section(children) => children.get_mut(name),
-            _ => None,
-        }
-    }
-
-    fn put(&mut self, name: &str, shape: Self) {
-        if let Self::Section(children) = self {
-            children.insert(name.to_owned(), shape);
-        }
+    fn keys_of(section: &[KeyDocumentation]) -> BTreeMap<String, Self> {
+        let shape = |key: &KeyDocumentation| match key.content {
+            Content::Value => Self::Value,
+            Content::Open => Self::Open,
+            Content::Section(keys) => Self::Section(Self::keys_of(keys)),
+            Content::Heirs(except) => {
+                let is_inherited = |other: &&KeyDocumentation| other.name != key.name && !except.contains(&other.name);
+                let keys: Vec<_> = section.iter().filter(is_inherited).copied().collect();
+                Self::Named(Box::new(Self::Section(Self::keys_of(&keys))))
+            }
+        };
+        section.iter().map(|key| (key.name.to_owned(), shape(key))).collect()
     }
 
     /// Shape of `name` below this one, if it is a valid key.
@@ -170,6 +161,9 @@ impl Shape {
 
     fn unknown(&self, parent: &Self, path: &[String], depth: usize) -> String {
         let (name, above) = (&path[depth], &path[..depth]);
+        if above.is_empty() && NAMES.contains(&name.as_str()) {
+            return format!("this agent was built without the source {name}; build it with the cargo feature {name:?}");
+        }
         let full = |last: &str| {
             above
                 .iter()

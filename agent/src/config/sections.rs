@@ -1,180 +1,211 @@
-//! Sections of the configuration. `deploy/agent.example.toml` documents each key for users.
+//! Sections of the configuration: keys with their defaults, documentation and validation.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::choice::{LogFormat, LogLevel};
 use super::otlp::Otlp;
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::source_settings::SourceSettings;
-use super::values::attribute_values;
+use super::values::attributes;
 use accelscope_core::metric::AttributeValue;
+use accelscope_core::settings;
+use accelscope_core::settings::Check;
 use accelscope_core::settings::textual::{optional, text};
 use accelscope_export::compat::gpu_process_exporter::PidFormat;
 
-/// The whole configuration; validated if it was returned by [`load`](super::load).
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Config {
-    /// `[log]`
-    pub log: Log,
-    /// `[host]`
-    pub host: Host,
-    /// Sections of the sources.
-    #[serde(skip)]
-    pub sources: SourceSettings,
-    /// `[http]`
-    pub http: Http,
-    /// `[otlp]`
-    pub otlp: Otlp,
-    /// `[resource]`: attributes that override or complement the detected ones.
-    #[serde(with = "attribute_values")]
-    pub resource: BTreeMap<String, AttributeValue>,
-    /// `[attribution]`
-    pub attribution: Attribution,
-    /// `[limits]`
-    pub limits: Limits,
-    /// `[compat]`
-    pub compat: Compat,
-}
+/// Shortest annotation interval: that of the replaced collector.
+const SHORTEST_ANNOTATION: Duration = Duration::from_secs(3);
+/// Annotation interval below which many nodes overload an API server.
+const KIND_ANNOTATION: Duration = Duration::from_secs(30);
 
-/// The agent's own log.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Log {
-    /// Least severity of the lines.
-    #[serde(with = "text")]
-    pub level: LogLevel,
-    /// Format of the lines.
-    #[serde(with = "text")]
-    pub format: LogFormat,
-}
+settings! {
+    /// The whole configuration; validated if it was returned by [`load`](super::load).
+    pub struct Config {
+        /// The agent's own log, written to stderr.
+        #[table(Section(Log))]
+        pub log: Log = Log::default(),
+        /// Where the host is.
+        #[table(Section(Host))]
+        pub host: Host = Host::default(),
+        /// Pull: /metrics (Prometheus and OpenMetrics), /healthz, /readyz.
+        #[table(Section(Http))]
+        pub http: Http = Http::default(),
+        /// Push over OTLP. This section is the destination "default".
+        /// OTEL_SDK_DISABLED=true and OTEL_METRICS_EXPORTER=none stop all push; pull goes on.
+        #[table(Section(Otlp))]
+        pub otlp: Otlp = Otlp::default(),
+        /// Resource attributes (text, whole number or bool) that replace or join those that are found out: service.name,
+        /// service.version, service.instance.id, host.name, host.id, host.arch, os.type, k8s.node.name (from K8S_NODE_NAME, or
+        /// NODE_NAME in a pod), k8s.cluster.name (from K8S_CLUSTER_NAME). "" leaves one out.
+        /// In the environment "__" stands for the dot: ACCELSCOPE__RESOURCE__K8S__CLUSTER__NAME=edge
+        /// OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME
+        ///
+        /// "k8s.cluster.name" = "edge"
+        /// deployment.environment.name = "production"
+        #[table(Open)]
+        #[serde(skip_serializing, deserialize_with = "attributes")]
+        pub resource: BTreeMap<String, AttributeValue> = BTreeMap::new(),
+        /// Whom activity is given to.
+        #[table(Section(Attribution))]
+        pub attribution: Attribution = Attribution::default(),
+        /// Bounds of what a flood of names may cost; what exceeds them goes into a series marked otel.metric.overflow="true".
+        #[table(Section(Limits))]
+        pub limits: Limits = Limits::default(),
+        /// What stands in for other exporters, with their names and labels.
+        #[table(Section(Compat))]
+        pub compat: Compat = Compat::default(),
 
-/// Location of the host's file systems.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Host {
-    /// The host's root directory as the agent sees it.
-    #[serde(with = "text")]
-    pub root: PathBuf,
-}
-
-impl Default for Host {
-    fn default() -> Self {
-        Self { root: "/".into() }
+        #[internal]
+        /// Sections of the sources.
+        pub sources: SourceSettings,
     }
 }
 
-/// The listener of `/metrics`, `/healthz` and `/readyz`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Http {
-    /// Whether it is enabled.
-    pub enabled: bool,
-    /// Address of the listener.
-    #[serde(with = "text")]
-    pub listen: SocketAddr,
-    /// Resource attributes that are labels of every pulled series.
-    pub resource_labels: Vec<String>,
+settings! {
+    /// The agent's own log.
+    pub struct Log {
+        /// What is written: "error", "warn", "info", "debug" or "trace".
+        #[serde(with = "text")]
+        pub level: LogLevel = LogLevel::Info,
+        /// "text" for people, "json" for programs (one object a line).
+        #[serde(with = "text")]
+        pub format: LogFormat = LogFormat::Text,
+    }
 }
 
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            listen: (Ipv4Addr::LOCALHOST, 9464).into(),
-            resource_labels: vec![K8S_NODE_NAME.to_owned(), K8S_CLUSTER_NAME.to_owned()],
+settings! {
+    /// Location of the host's file systems.
+    pub struct Host {
+        /// Path: the host's root directory as the agent sees it. In a container the place where "/" of the host is mounted,
+        /// e.g. "/host". All paths of the host below are looked up under it.
+        #[serde(with = "text")]
+        pub root: PathBuf = "/".into(),
+    }
+}
+
+impl Host {
+    pub(super) fn validate(&self, check: &mut Check) {
+        check.absolute("root", &self.root);
+    }
+}
+
+settings! {
+    /// The listener of `/metrics`, `/healthz` and `/readyz`.
+    pub struct Http {
+        /// Bool: whether to listen.
+        pub enabled: bool = true,
+        /// Address and port. Loopback by default; "0.0.0.0:9464" or "[::]:9464" opens it to the network.
+        #[serde(with = "text")]
+        pub listen: SocketAddr = (Ipv4Addr::LOCALHOST, 9464).into(),
+        /// List of text: resource attributes that stand as labels on every series of /metrics. All of them are in target_info.
+        pub resource_labels: Vec<String> = vec![K8S_NODE_NAME.to_owned(), K8S_CLUSTER_NAME.to_owned()],
+    }
+}
+
+settings! {
+    /// Granularity of attribution.
+    pub struct Attribution {
+        /// Bool: a series for each process. By default the processes of a container that run the same executable share one.
+        /// Memory and utilization that a driver reports for each process are always shown so.
+        pub per_process: bool = false,
+    }
+}
+
+settings! {
+    /// Cardinality limits.
+    pub struct Limits {
+        /// Whole number: series of one instrument.
+        pub series_per_instrument: usize = 2_000,
+        /// Whole number: series of all instruments together.
+        pub series: usize = 20_000,
+    }
+}
+
+impl Limits {
+    pub(super) fn validate(&self, check: &mut Check) {
+        for (key, limit) in [
+            ("series_per_instrument", self.series_per_instrument),
+            ("series", self.series),
+        ] {
+            if limit == 0 {
+                check.error(key, "must be at least 1");
+            }
         }
     }
 }
 
-/// Granularity of attribution.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Attribution {
-    /// One series for each process instead of one for all processes of a container.
-    pub per_process: bool,
+settings! {
+    /// Compatibility views that replace other exporters.
+    pub struct Compat {
+        /// Path, as this process sees it: a directory, or a file ending in .prom, that gets the series of gpu_process_exporter for
+        /// node-exporter's textfile collector every 15 s, replaced at once and removed when the agent stops. "" means none.
+        #[serde(with = "optional")]
+        pub textfile: Option<PathBuf> = None,
+        /// The Hailo exporter, e.g. on "0.0.0.0:9102". Each of these listens on an address of its own.
+        #[table(Section(CompatView))]
+        pub hailo_exporter: CompatView = CompatView::default(),
+        /// AstraGo's GPU Process Exporter, e.g. on "0.0.0.0:9101": gpu_process_* and gpu_total_processes.
+        #[table(Section(GpuProcessExporter))]
+        pub gpu_process_exporter: GpuProcessExporter = GpuProcessExporter::default(),
+        /// system-info-exporter, e.g. on "0.0.0.0:8080": hw_gpu_*, /health, /healthz and /ready.
+        #[table(Section(CompatView))]
+        pub system_info_exporter: CompatView = CompatView::default(),
+        /// The node annotation k8s-monitor.io/npu-metrics of the Ascend collector that this replaces.
+        #[table(Section(K8sMonitor))]
+        pub k8s_monitor: K8sMonitor = K8sMonitor::default(),
+    }
 }
 
-/// Cardinality limits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Series of one instrument; further ones are merged into one overflow series.
-    pub series_per_instrument: usize,
-    /// Series of all instruments.
-    pub series: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            series_per_instrument: 2_000,
-            series: 20_000,
+impl Compat {
+    pub(super) fn validate(&self, check: &mut Check) {
+        if let Some(path) = &self.textfile {
+            check.absolute("textfile", path);
+        }
+        let (key, interval) = ("k8s_monitor.interval", self.k8s_monitor.interval);
+        check.between(key, interval, SHORTEST_ANNOTATION, Duration::from_hours(1));
+        if self.k8s_monitor.annotation && interval < KIND_ANNOTATION {
+            check.warn(
+                key,
+                "each write goes to every watcher of nodes: a thousand nodes at 3 s are 300 writes a second; 30s is kinder",
+            );
         }
     }
 }
 
-/// Compatibility views that replace other exporters.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Compat {
-    /// Directory or file for the series of `gpu_process_exporter`, read by node-exporter; none by default.
-    #[serde(with = "optional")]
-    pub textfile: Option<PathBuf>,
-    /// `[compat.hailo_exporter]`
-    pub hailo_exporter: CompatView,
-    /// `[compat.gpu_process_exporter]`
-    pub gpu_process_exporter: GpuProcessExporter,
-    /// `[compat.system_info_exporter]`
-    pub system_info_exporter: CompatView,
-    /// `[compat.k8s_monitor]`
-    pub k8s_monitor: K8sMonitor,
-}
-
-/// Replacement of the Ascend collector that wrote a node annotation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct K8sMonitor {
-    /// Whether the annotation is written.
-    pub annotation: bool,
-    /// Least time between two writes of different values.
-    #[serde(with = "text")]
-    pub interval: Duration,
-}
-
-impl Default for K8sMonitor {
-    fn default() -> Self {
-        Self {
-            annotation: false,
-            interval: Duration::from_secs(30),
-        }
+settings! {
+    /// One replaced exporter.
+    pub struct CompatView {
+        /// Address and port; "" means off.
+        #[serde(with = "optional")]
+        pub listen: Option<SocketAddr> = None,
     }
 }
 
-/// One replaced exporter.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CompatView {
-    /// Address of the listener; none by default.
-    #[serde(with = "optional")]
-    pub listen: Option<SocketAddr>,
+settings! {
+    /// The replaced exporter of GPU processes.
+    pub struct GpuProcessExporter {
+        /// Address and port; "" means off.
+        #[serde(with = "optional")]
+        pub listen: Option<SocketAddr> = None,
+        /// The label pid, here and in the text file. "raw": the host's process id, as its scripts wrote it. "gpu_prefixed":
+        /// the GPU's index before it, such as gpu0_4711, as its README had it.
+        #[serde(with = "text")]
+        pub pid_format: PidFormat = PidFormat::default(),
+    }
 }
 
-/// The replaced exporter of GPU processes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct GpuProcessExporter {
-    /// Address of the listener; none by default.
-    #[serde(with = "optional")]
-    pub listen: Option<SocketAddr>,
-    /// Format of the label `pid`, in the text file too.
-    #[serde(with = "text")]
-    pub pid_format: PidFormat,
+settings! {
+    /// Replacement of the Ascend collector that wrote a node annotation.
+    pub struct K8sMonitor {
+        /// Bool: write it, through the Kubernetes API with the pod's service account. NODE_NAME names the node.
+        pub annotation: bool = false,
+        /// Duration: shortest time between two writes of different values. COLLECT_INTERVAL, in seconds, is its older name.
+        #[serde(with = "text")]
+        pub interval: Duration = Duration::from_secs(30),
+    }
 }
 
 impl Config {

@@ -4,47 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
-use serde::{Serialize, Serializer};
 
 use accelscope_core::metric::AttributeValue;
 use accelscope_export::otlp::Secret;
 
-/// Headers, serialized without their values.
-pub(super) mod secrets {
-    use super::{BTreeMap, Deserialize, Deserializer, Secret, SecretText, Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(headers: &BTreeMap<String, Secret>, s: S) -> Result<S::Ok, S::Error> {
-        headers
-            .keys()
-            .map(|name| (name, "[redacted]"))
-            .collect::<BTreeMap<_, _>>()
-            .serialize(s)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, Secret>, D::Error> {
-        let headers = BTreeMap::<String, SecretText>::deserialize(d)?;
-        Ok(headers
-            .into_iter()
-            .map(|(name, value)| (name, Secret::new(value.0)))
-            .collect())
-    }
-}
-
-/// The same, inherited if absent.
-pub(super) mod optional_secrets {
-    use super::{BTreeMap, Deserializer, Secret, Serializer, secrets};
-
-    #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-    pub(crate) fn serialize<S: Serializer>(
-        headers: &Option<BTreeMap<String, Secret>>,
-        s: S,
-    ) -> Result<S::Ok, S::Error> {
-        secrets::serialize(headers.as_ref().unwrap_or(&BTreeMap::new()), s)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<BTreeMap<String, Secret>>, D::Error> {
-        secrets::deserialize(d).map(Some)
-    }
+/// Headers.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, Secret>, D::Error> {
+    let headers = BTreeMap::<String, SecretText>::deserialize(d)?;
+    Ok(headers
+        .into_iter()
+        .map(|(name, value)| (name, Secret::new(value.0)))
+        .collect())
 }
 
 struct SecretText(String);
@@ -59,21 +29,9 @@ impl<'de> Deserialize<'de> for SecretText {
 }
 
 /// Resource attributes.
-pub(super) mod attribute_values {
-    use super::{Attribute, AttributeValue, BTreeMap, Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(values: &BTreeMap<String, AttributeValue>, s: S) -> Result<S::Ok, S::Error> {
-        values
-            .iter()
-            .map(|(key, value)| (key, value.to_string()))
-            .collect::<BTreeMap<_, _>>()
-            .serialize(s)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, AttributeValue>, D::Error> {
-        let values = BTreeMap::<String, Attribute>::deserialize(d)?;
-        Ok(values.into_iter().map(|(key, value)| (key, value.0)).collect())
-    }
+pub(super) fn attributes<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, AttributeValue>, D::Error> {
+    let values = BTreeMap::<String, Attribute>::deserialize(d)?;
+    Ok(values.into_iter().map(|(key, value)| (key, value.0)).collect())
 }
 
 struct Attribute(AttributeValue);

@@ -25,6 +25,11 @@ use accelscope_pipeline::Started;
 /// Time for the last sends and removals at shutdown; the agent ends within three seconds.
 const SHUTDOWN: Duration = Duration::from_millis(2000);
 
+/// Time after which each source has been sampled and the first push has been answered.
+const AFTER_START: Duration = Duration::from_secs(10);
+/// Time between two returns of memory. Each costs about a hundred page faults of a few microseconds.
+const RETURN_INTERVAL: Duration = Duration::from_mins(10);
+
 /// A part of the agent that cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
@@ -49,6 +54,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     for listener in listeners(config, started, &renderer)? {
         tokio::spawn(listener.serve(std::future::pending()));
     }
+    tokio::spawn(return_memory());
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
     if destinations.is_empty() {
@@ -76,6 +82,17 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
         );
     }
     Ok(())
+}
+
+/// Returns memory to the kernel that only the start needed, and later what only rare events need.
+async fn return_memory() {
+    let mut ticks = tokio::time::interval_at(Instant::now() + AFTER_START, RETURN_INTERVAL);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = accelscope_memory::release() {
+            tracing::debug!(error = &error as &dyn std::error::Error, "memory is not returned to the kernel");
+        }
+    }
 }
 
 /// Tasks that write the newest state somewhere and remove it at shutdown.

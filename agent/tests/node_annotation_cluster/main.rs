@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::metric::MetricsSource;
 use accelscope_core::metric::{Attributes, Instrument, Kind, Merge, Resource, Series, Stability, Timestamp, Value};
-use accelscope_export::node_annotation::{KEY, NodeAnnotation, NodeName, Settings};
+use accelscope_export::node_annotation::{ApiServer, KEY, NodeAnnotation, NodeName, Settings};
 use http::Method;
-use kube::Config;
 use serde_json::{Value as Json, json};
 use tokio::sync::oneshot;
 
@@ -213,10 +212,12 @@ async fn the_account_may_change_this_annotation_of_its_own_node_and_nothing_else
 }
 
 async fn writes_and_removes(cluster: &Cluster, token: PathBuf) {
-    let mut api = Config::new(cluster.url.parse().unwrap());
-    api.root_cert_file = Some(cluster.path("ca.crt"));
-    api.auth_info.token_file = Some(token.to_str().unwrap().to_owned());
-    let settings = Settings::new(NodeName::new("node-1").unwrap(), api, Duration::from_secs(3));
+    let server = ApiServer {
+        url: cluster.url.clone(),
+        ca_file: Some(cluster.path("ca.crt")),
+        token_file: Some(token),
+    };
+    let settings = Settings::new(NodeName::new("node-1").unwrap(), server, Duration::from_secs(3));
     let (stop, stopped) = oneshot::channel::<()>();
     let writer = NodeAnnotation::new(&settings, Arc::new(Chip::default())).unwrap();
     let running = tokio::spawn(writer.run(async { drop(stopped.await) }));

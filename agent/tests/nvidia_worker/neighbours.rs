@@ -32,8 +32,6 @@ impl Sampler for Neighbour {
             name: "neighbour",
             period: Duration::from_millis(20),
             deadline: Duration::from_secs(10),
-            instruments: &[],
-            extensions: &[],
         }
     }
 

@@ -4,12 +4,15 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 /// Longest attribute value in bytes; longer ones are cut at a character boundary. Names of processes and
 /// devices are chosen by others.
 pub const MAX_VALUE_BYTES: usize = 256;
 
 /// An attribute's value.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
 pub enum AttributeValue {
     /// Text.
     Str(Arc<str>),
@@ -106,6 +109,12 @@ impl Eq for Attributes {}
 impl Hash for Attributes {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
+    }
+}
+
+impl Serialize for Attributes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(key, value)| (key, value)))
     }
 }
 

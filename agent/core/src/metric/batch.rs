@@ -31,3 +31,19 @@ pub struct Batch {
     /// The readings.
     pub points: Vec<Point>,
 }
+
+impl Batch {
+    /// All readings of a sampler.
+    pub fn whole(sampler: &'static str, points: Vec<Point>) -> Self {
+        Self::new(sampler, "", points)
+    }
+
+    /// The readings of one device or file.
+    pub fn new(sampler: &'static str, name: impl Into<Arc<str>>, points: Vec<Point>) -> Self {
+        let name = name.into();
+        Self {
+            part: Part { sampler, name },
+            points,
+        }
+    }
+}

@@ -3,6 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Attributes, Instrument, Timestamp};
 
 /// One reading of one series.
@@ -22,8 +24,28 @@ pub struct Point {
     pub start: Option<Timestamp>,
 }
 
+impl Point {
+    /// A value of no process and without a start.
+    pub fn new(
+        instrument: &'static Instrument,
+        attributes: impl Into<Arc<Attributes>>,
+        value: impl Into<Value>,
+        time: Timestamp,
+    ) -> Self {
+        Self {
+            instrument,
+            attributes: attributes.into(),
+            owner: None,
+            value: value.into(),
+            time,
+            start: None,
+        }
+    }
+}
+
 /// A point's value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     /// A whole number.
     Int(i64),
@@ -68,9 +90,10 @@ impl From<f64> for Value {
 }
 
 /// A cumulative explicit-bucket histogram. The bounds are its instrument's.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Histogram {
     /// How many observations.
+    #[serde(skip)]
     pub count: u64,
     /// Their sum, in the instrument's unit.
     pub sum: f64,
@@ -134,7 +157,8 @@ impl Hash for CgroupOwner {
 }
 
 /// A process that a reused pid cannot be confused with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ProcessKey {
     /// In the node's PID namespace.
     pub pid: u32,

@@ -11,8 +11,8 @@ mod nearest;
 pub mod textual;
 
 pub use any::{AnySettings, Deserialize, Settings, SettingsType};
-pub use check::{Check, Problem, Severity, not_absolute, out_of_range};
+pub use check::{Check, Problem};
 pub use choice::{Enabled, pick};
-pub use documentation::{Documented, KeyDocumentation, SectionDocumentation};
+pub use documentation::{Content, Documented, KeyDocumentation, SectionDocumentation};
 pub use nearest::nearest;
 pub use textual::Textual;

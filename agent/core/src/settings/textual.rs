@@ -145,7 +145,10 @@ impl Textual for ByteSize {
     }
 
     fn show(&self) -> String {
-        self.0.to_string()
+        match self.0 {
+            bytes if bytes > 0 && bytes % bytesize::MIB == 0 => format!("{}MiB", bytes / bytesize::MIB),
+            bytes => bytes.to_string(),
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 //! made before [`OwnMetrics::install`] record nothing, which is what a library user who does not install it gets.
 
 mod bridge;
+mod reasons;
 mod usage;
 
 pub use bridge::OwnMetrics;
+pub use reasons::ReasonCounter;
 pub use usage::Build;
 
 use std::sync::OnceLock;

@@ -1,20 +1,20 @@
 //! The agent's side of the pipe: one child, its deadline and its replacement.
 
-use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::event::{PollFd, PollFlags};
 
 use super::backoff::Backoff;
+use super::config;
 use super::handover::HandoverMemory;
-use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, check, frame};
+use super::process::{ended_within, kill_group, set_nonblocking};
+use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, frame};
+use crate::host::poll;
 
 /// Time limit for a killed child to end; afterwards it is left behind.
 const KILL_PATIENCE: Duration = Duration::from_millis(200);
@@ -22,17 +22,6 @@ const KILL_PATIENCE: Duration = Duration::from_millis(200);
 const STDERR_KEPT: usize = 4096;
 /// Limit of children that could not be killed; at the limit, no other is started until one has ended.
 const MOST_LEFT_BEHIND: usize = 8;
-
-/// Program and arguments of a worker.
-#[derive(Debug, Clone)]
-pub struct Command {
-    /// The program's path.
-    pub program: std::path::PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<String>,
-    /// Environment variables beside the agent's own.
-    pub environment: Vec<(&'static str, OsString)>,
-}
 
 /// Reason why a request got no reply.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +100,7 @@ struct Running {
 }
 
 impl Worker {
-    /// Creates a worker without a process; the first request starts one.
+    /// Creates a worker without a process; the first request starts one with this program, arguments and environment.
     pub fn new(command: Command) -> Self {
         Self {
             command,
@@ -143,7 +132,10 @@ impl Worker {
         let answer = running.exchange(id, deadline).and_then(|body| {
             let mut reply =
                 serde_json::from_slice::<Reply<'_>>(&running.received[body]).map_err(ProtocolError::from)?;
-            check(id, reply.id)?;
+            if reply.id != id {
+                let (answered, asked) = (reply.id, id);
+                return Err(ProtocolError::WrongRequest { answered, asked }.into());
+            }
             let (renewal, successor) = (reply.renewal.take(), reply.successor.take());
             Ok((read(reply), renewal, successor))
         });
@@ -173,7 +165,7 @@ impl Worker {
                 )
                 .ok();
         }
-        Running::start(&self.command, self.memory.as_ref())
+        Running::start(&mut self.command, self.memory.as_ref())
     }
 
     /// Running time of the current child.
@@ -192,9 +184,7 @@ impl Worker {
         let Some(configuration) = configuration.filter(fits) else {
             return false;
         };
-        if let Some((_, value)) = self.command.environment.first_mut() {
-            *value = configuration.into();
-        }
+        self.command.env(config::VARIABLE, configuration);
         true
     }
 
@@ -207,14 +197,11 @@ impl Worker {
     fn discard(&mut self, mut running: Running, error: WorkerError) -> WorkerError {
         running.drain_errors();
         let ended = matches!(&error, WorkerError::Pipe(_))
-            .then(|| running.ended_within(KILL_PATIENCE))
+            .then(|| ended_within(&mut running.child, KILL_PATIENCE))
             .flatten();
-        if let Some(group) = Pid::from_raw(running.child.id().cast_signed()) {
-            // Fails only if the whole group has ended already.
-            kill_process_group(group, Signal::KILL).ok();
-        }
+        kill_group(&running.child);
         let stderr = String::from_utf8_lossy(&running.stderr).into_owned();
-        if running.ended_within(KILL_PATIENCE).is_none() {
+        if ended_within(&mut running.child, KILL_PATIENCE).is_none() {
             self.left_behind.push((running.child, Instant::now()));
         }
         match ended {
@@ -233,10 +220,8 @@ impl Drop for Worker {
 }
 
 impl Running {
-    fn start(command: &Command, memory: Option<&HandoverMemory>) -> io::Result<Self> {
-        let mut child = std::process::Command::new(&command.program)
-            .args(&command.arguments)
-            .envs(command.environment.iter().map(|(name, value)| (name, value)))
+    fn start(command: &mut Command, memory: Option<&HandoverMemory>) -> io::Result<Self> {
+        let mut child = command
             .envs(memory.map(HandoverMemory::variable))
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
@@ -281,19 +266,14 @@ impl Running {
     }
 
     fn receive(&mut self, until: Instant, deadline: Duration) -> Result<(), WorkerError> {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if Instant::now() >= until {
             return Err(WorkerError::Deadline(deadline));
         }
-        let timeout = Timespec::try_from(left).map_err(|error| WorkerError::Pipe(io::Error::other(error)))?;
         let mut files = [
             PollFd::from_borrowed_fd(self.output.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(self.errors.as_fd(), PollFlags::IN),
         ];
-        match poll(&mut files, Some(&timeout)) {
-            Err(rustix::io::Errno::INTR) => return Ok(()),
-            result => result.map_err(|error| WorkerError::Pipe(error.into()))?,
-        };
+        poll::wait(&mut files, Some(until)).map_err(WorkerError::Pipe)?;
         let (has_output, has_errors) = (!files[0].revents().is_empty(), !files[1].revents().is_empty());
         if has_errors {
             self.drain_errors();
@@ -323,21 +303,4 @@ impl Running {
         let surplus = self.stderr.len().saturating_sub(STDERR_KEPT);
         self.stderr.drain(..surplus);
     }
-
-    fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + patience;
-        loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(status);
-            }
-            if Instant::now() >= until {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-fn set_nonblocking(file: &impl AsFd) -> io::Result<()> {
-    Ok(fcntl_setfl(file, fcntl_getfl(file)? | OFlags::NONBLOCK)?)
 }

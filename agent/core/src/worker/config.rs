@@ -1,18 +1,18 @@
 //! Configuration of a worker process: JSON in a variable of its environment. The agent writes it, and so does a worker
 //! for its successor.
 
-use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::child::Command;
 use super::suspension::Suspensions;
 
-const VARIABLE: &str = "ACCELSCOPE_WORKER_CONFIG";
+/// Name of the variable.
+pub(super) const VARIABLE: &str = "ACCELSCOPE_WORKER_CONFIG";
 
 /// Configuration of a worker. `T` is the library's part.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,20 +35,13 @@ pub struct WorkerConfig<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> WorkerConfig<T> {
-    /// The command that starts the worker `name` with this configuration, and with these other variables.
-    pub fn command(
-        &self,
-        program: PathBuf,
-        name: &str,
-        environment: impl IntoIterator<Item = (&'static str, OsString)>,
-    ) -> io::Result<Command> {
-        // First: a renewal replaces it.
-        let own = (VARIABLE, serde_json::to_string(self)?.into());
-        Ok(Command {
-            program,
-            arguments: vec!["worker".to_owned(), name.to_owned()],
-            environment: std::iter::once(own).chain(environment).collect(),
-        })
+    /// The command that starts the worker `name` with this configuration.
+    pub fn command(&self, program: &Path, name: &str) -> io::Result<Command> {
+        let mut command = Command::new(program);
+        command
+            .args(["worker", name])
+            .env(VARIABLE, serde_json::to_string(self)?);
+        Ok(command)
     }
 
     /// Configuration of this process. Fails if a person started it, since only the agent writes one.

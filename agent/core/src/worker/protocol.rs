@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::sync::Arc;
 
-use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::metric::{AttributeValue, Attributes, Owner, Point, Timestamp, Value};
+use crate::metric::{Histogram, Owner, Point, ProcessKey, Timestamp, Value};
 
 /// Limit of a message in bytes. Longer ones are refused before they are read.
 pub const MAX_FRAME_BYTES: usize = 4 << 20;
@@ -40,7 +40,7 @@ pub struct Reply<'a> {
     /// Number of readings without a point, by reason (`agent.sampler.skipped`).
     #[serde(default)]
     pub skipped: BTreeMap<String, u64>,
-    /// Requests a new process in place of this one, with this value of the first variable of its command's environment.
+    /// Requests a new process in place of this one, with this configuration ([`WorkerConfig`](super::WorkerConfig)).
     /// For vendor code that only a new process can recover, and that may prevent even the end of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<String>,
@@ -103,48 +103,22 @@ pub struct WirePoint<'a> {
     pub attributes: Option<Cow<'a, RawValue>>,
     /// The process that it describes.
     #[serde(default)]
-    pub owner: Option<WireOwner>,
+    pub owner: Option<ProcessKey>,
     /// Time in nanoseconds since the Unix epoch.
-    pub time: u64,
+    pub time: Timestamp,
     /// Start of a cumulative value.
     #[serde(default)]
-    pub start: Option<u64>,
-    /// The value.
-    pub value: WireValue,
+    pub start: Option<Timestamp>,
+    /// The value: a number, or the sum and the buckets of a cumulative histogram.
+    #[serde(deserialize_with = "value")]
+    pub value: Value,
 }
 
 fn in_place<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, RawValue>>, D::Error> {
     Ok(Option::<&'a RawValue>::deserialize(from)?.map(Cow::Borrowed))
 }
 
-/// A process.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WireOwner {
-    /// Id in the node's PID namespace.
-    pub pid: u32,
-    /// Start time: field 22 of `/proc/<pid>/stat`.
-    pub start_ticks: u64,
-}
-
-/// A value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, from = "ReadValue")]
-pub enum WireValue {
-    /// An integer.
-    Int(i64),
-    /// A floating-point number.
-    Double(f64),
-    /// A cumulative histogram; the bounds are its instrument's.
-    Histogram {
-        /// Sum of all observations.
-        sum: f64,
-        /// Number of observations by bucket.
-        buckets: Box<[u64]>,
-    },
-}
-
-/// Deserialization of [`WireValue`]: trying each kind of number in turn would allocate an error for each fraction.
+/// Deserialization of a value: trying each kind of number in turn would allocate an error for each fraction.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ReadValue {
@@ -152,61 +126,35 @@ enum ReadValue {
     Histogram { sum: f64, buckets: Box<[u64]> },
 }
 
-impl From<ReadValue> for WireValue {
-    fn from(value: ReadValue) -> Self {
-        match value {
-            ReadValue::Number(number) => number
-                .as_i64()
-                .map_or_else(|| Self::Double(number.as_f64().unwrap_or(f64::NAN)), Self::Int),
-            ReadValue::Histogram { sum, buckets } => Self::Histogram { sum, buckets },
-        }
-    }
+fn value<'de, D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+    Ok(match ReadValue::deserialize(from)? {
+        ReadValue::Number(number) => number
+            .as_i64()
+            .map_or_else(|| Value::Double(number.as_f64().unwrap_or(f64::NAN)), Value::Int),
+        ReadValue::Histogram { sum, buckets } => Value::Histogram(Arc::new(Histogram {
+            count: buckets.iter().fold(0, |sum: u64, bucket| sum.saturating_add(*bucket)),
+            sum,
+            buckets,
+        })),
+    })
 }
 
 impl WirePoint<'static> {
     /// The reading on the wire.
     pub fn of(point: &Point) -> Self {
-        let value = match &point.value {
-            Value::Int(number) => WireValue::Int(*number),
-            Value::Double(number) => WireValue::Double(*number),
-            Value::Histogram(histogram) => WireValue::Histogram {
-                sum: histogram.sum,
-                buckets: histogram.buckets.clone(),
-            },
-        };
         Self {
             name: point.instrument.name.into(),
             // Text, numbers and booleans can always be serialized.
-            attributes: to_raw_value(&WireAttributes(&point.attributes)).ok().map(Cow::Owned),
+            attributes: to_raw_value(&*point.attributes).ok().map(Cow::Owned),
             // A worker reports processes as owners only.
             owner: point.owner.as_ref().and_then(|owner| match owner {
-                Owner::Process { process, .. } => Some(WireOwner {
-                    pid: process.pid,
-                    start_ticks: process.start_ticks,
-                }),
+                Owner::Process { process, .. } => Some(*process),
                 Owner::Cgroup(_) => None,
             }),
-            time: point.time.unix_nanos(),
-            start: point.start.map(Timestamp::unix_nanos),
-            value,
+            time: point.time,
+            start: point.start,
+            value: point.value.clone(),
         }
-    }
-}
-
-/// A set of attributes as a JSON object.
-struct WireAttributes<'a>(&'a Attributes);
-
-impl Serialize for WireAttributes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, value) in self.0 {
-            match value {
-                AttributeValue::Str(text) => map.serialize_entry(key, &**text)?,
-                AttributeValue::Int(number) => map.serialize_entry(key, number)?,
-                AttributeValue::Bool(truth) => map.serialize_entry(key, truth)?,
-            }
-        }
-        map.end()
     }
 }
 
@@ -238,25 +186,21 @@ pub(super) fn frame(message: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether the reply belongs to this request.
-pub(super) const fn check(asked: u64, answered: u64) -> Result<(), ProtocolError> {
-    if asked == answered {
-        Ok(())
-    } else {
-        Err(ProtocolError::WrongRequest { answered, asked })
-    }
-}
-
 /// Length of the body of the first message in `received`, if it is complete.
 pub(super) fn body(received: &[u8]) -> Result<Option<usize>, ProtocolError> {
     let Some((header, rest)) = received.split_first_chunk::<4>() else {
         return Ok(None);
     };
-    let length = u32::from_le_bytes(*header) as usize;
+    let length = length(*header)?;
+    Ok((rest.len() >= length).then_some(length))
+}
+
+fn length(header: [u8; 4]) -> Result<usize, ProtocolError> {
+    let length = u32::from_le_bytes(header) as usize;
     if length > MAX_FRAME_BYTES {
         return Err(ProtocolError::TooLong(length));
     }
-    Ok((rest.len() >= length).then_some(length))
+    Ok(length)
 }
 
 /// Reads one whole message, for the worker's side; `None` at the end of input.
@@ -266,14 +210,7 @@ pub(super) fn read_frame(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         result => result?,
     }
-    let length = u32::from_le_bytes(header) as usize;
-    if length > MAX_FRAME_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            ProtocolError::TooLong(length),
-        ));
-    }
-    let mut body = vec![0; length];
+    let mut body = vec![0; length(header).map_err(io::Error::other)?];
     from.read_exact(&mut body)?;
     Ok(Some(body))
 }

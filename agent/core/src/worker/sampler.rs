@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::attribute_cache::AttributeCache;
 use super::child::{Worker, WorkerError};
-use super::protocol::{Reply, WireOutcome, WirePoint, WireValue};
-use crate::metric::{
-    Batch, CounterStarts, Histogram, Instrument, Owner, Part, Point, ProcessKey, Timestamp, Value, catalogue, key,
-};
+use super::protocol::{Reply, WireOutcome, WirePoint};
+use crate::metric::catalogue::agent;
+use crate::metric::{Batch, CounterStarts, Instrument, Owner, Point, Timestamp, key};
 use crate::sampler::{Descriptor, Outcome, Sampler};
-use crate::telemetry;
+use crate::source::Extension;
+use crate::telemetry::{self, ReasonCounter};
 
 /// Time that a run may take beyond its request's deadline.
 const KILLING: Duration = Duration::from_secs(1);
@@ -35,6 +35,7 @@ struct Reader {
     descriptor: Descriptor,
     recorders: Recorders,
     instruments: HashMap<&'static str, &'static Instrument>,
+    extensions: &'static [Extension],
     /// Parts of the last reply with readings.
     parts: Vec<Arc<str>>,
     attributes: AttributeCache,
@@ -47,26 +48,32 @@ struct Reader {
 struct Recorders {
     age: opentelemetry::metrics::Gauge<f64>,
     stuck: opentelemetry::metrics::Gauge<f64>,
-    restarts: opentelemetry::metrics::Counter<u64>,
-    rejected: opentelemetry::metrics::Counter<u64>,
-    skipped: opentelemetry::metrics::Counter<u64>,
+    restarts: ReasonCounter,
+    rejected: ReasonCounter,
+    skipped: ReasonCounter,
 }
 
 impl WorkerSampler {
-    /// `descriptor.deadline` is the deadline of each request; the sampler's own is a little later, since killing a
-    /// worker that missed it takes time too.
-    pub fn new(mut descriptor: Descriptor, worker: Worker) -> Self {
-        use catalogue::agent;
+    /// The worker may emit `instruments`, with the attributes of `extensions` beside their own. `descriptor.deadline` is
+    /// the deadline of each request; the sampler's own is a little later, since killing a worker that missed it takes
+    /// time too.
+    pub fn new(
+        mut descriptor: Descriptor,
+        instruments: &[&[&'static Instrument]],
+        extensions: &'static [Extension],
+        worker: Worker,
+    ) -> Self {
+        let by_reason = |instrument| ReasonCounter::new(instrument, descriptor.name);
         let recorders = Recorders {
             age: telemetry::gauge_f64(&agent::WORKER_AGE),
             stuck: telemetry::gauge_f64(&agent::WORKER_STUCK),
-            restarts: telemetry::counter(&agent::WORKER_RESTARTS),
-            rejected: telemetry::counter(&agent::WORKER_REJECTED),
-            skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
+            restarts: by_reason(&agent::WORKER_RESTARTS),
+            rejected: by_reason(&agent::WORKER_REJECTED),
+            skipped: by_reason(&agent::SAMPLER_SKIPPED),
         };
         let deadline = descriptor.deadline;
         descriptor.deadline += KILLING;
-        let instruments = descriptor.instruments.iter().map(|one| (one.name, *one)).collect();
+        let instruments = instruments.concat().into_iter().map(|one| (one.name, one)).collect();
         Self {
             deadline,
             worker,
@@ -74,6 +81,7 @@ impl WorkerSampler {
                 descriptor,
                 recorders,
                 instruments,
+                extensions,
                 parts: Vec::new(),
                 attributes: AttributeCache::default(),
                 starts: CounterStarts::default(),
@@ -121,14 +129,7 @@ impl Reader {
         let names: Vec<Arc<str>> = reply.parts.iter().map(|part| self.name_of(&part.name)).collect();
         for gone in std::mem::replace(&mut self.parts, names.clone()) {
             if !names.contains(&gone) {
-                let part = Part {
-                    sampler: self.descriptor.name,
-                    name: gone,
-                };
-                out.push(Batch {
-                    part,
-                    points: Vec::new(),
-                });
+                out.push(Batch::new(self.descriptor.name, gone, Vec::new()));
             }
         }
         let fits = |reason: &str| {
@@ -137,11 +138,7 @@ impl Reader {
         };
         for (reason, count) in reply.skipped.into_iter().take(MAX_REASONS) {
             let reason = if fits(&reason) { reason } else { "other".to_owned() };
-            let labels = [
-                telemetry::label(key::AGENT_SAMPLER, self.descriptor.name),
-                telemetry::label(key::AGENT_REASON, reason),
-            ];
-            self.recorders.skipped.add(count, &labels);
+            self.recorders.skipped.add(count, reason);
         }
         let mut left = MAX_POINTS;
         for (part, name) in reply.parts.into_iter().zip(names) {
@@ -157,22 +154,10 @@ impl Reader {
                         }
                         points.push(point);
                     }
-                    Err(reason) => self.recorders.rejected.add(
-                        1,
-                        &[
-                            telemetry::label(key::AGENT_SAMPLER, self.descriptor.name),
-                            telemetry::label(key::AGENT_REASON, reason),
-                        ],
-                    ),
+                    Err(reason) => self.recorders.rejected.add(1, reason),
                 }
             }
-            out.push(Batch {
-                part: Part {
-                    sampler: self.descriptor.name,
-                    name,
-                },
-                points,
-            });
+            out.push(Batch::new(self.descriptor.name, name, points));
         }
     }
 
@@ -189,18 +174,9 @@ impl Reader {
             instrument,
             wire.owner.is_some(),
             wire.attributes.as_deref(),
-            self.descriptor.extensions,
+            self.extensions,
         )?;
-        let value = match wire.value {
-            WireValue::Int(number) => Value::Int(number),
-            WireValue::Double(number) => Value::Double(number),
-            WireValue::Histogram { sum, buckets } => Value::Histogram(Arc::new(Histogram {
-                count: buckets.iter().fold(0, |sum: u64, bucket| sum.saturating_add(*bucket)),
-                sum,
-                buckets,
-            })),
-        };
-        if !value.is_valid_for(instrument) {
+        if !wire.value.is_valid_for(instrument) {
             return Err("value");
         }
         if wire.owner.is_some() && !instrument.owned {
@@ -212,17 +188,14 @@ impl Reader {
         Ok(Point {
             instrument,
             attributes,
-            owner: wire.owner.map(|owner| Owner::Process {
-                process: ProcessKey {
-                    pid: owner.pid,
-                    start_ticks: owner.start_ticks,
-                },
+            owner: wire.owner.map(|process| Owner::Process {
+                process,
                 always_pid: true,
             }),
-            value,
+            value: wire.value,
             // A worker on the same host has the same clock: no reading is from the future.
-            time: Timestamp::from_unix_nanos(wire.time).min(Timestamp::now()),
-            start: wire.start.map(Timestamp::from_unix_nanos),
+            time: wire.time.min(Timestamp::now()),
+            start: wire.start,
         })
     }
 }
@@ -240,25 +213,15 @@ impl Sampler for WorkerSampler {
             outcome
         });
         let recorders = &self.reader.recorders;
-        let sampler = telemetry::label(key::AGENT_SAMPLER, self.reader.descriptor.name);
-        recorders.age.record(
-            self.worker.age().unwrap_or_default().as_secs_f64(),
-            std::slice::from_ref(&sampler),
-        );
-        recorders.stuck.record(
-            self.worker.stuck().unwrap_or_default().as_secs_f64(),
-            std::slice::from_ref(&sampler),
-        );
-        match answer {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                if !matches!(error, WorkerError::BackingOff(_) | WorkerError::Stuck(_)) {
-                    recorders
-                        .restarts
-                        .add(1, &[sampler, telemetry::label(key::AGENT_REASON, error.reason())]);
-                }
-                Outcome::Retry(Box::new(error))
+        let sampler = [telemetry::label(key::AGENT_SAMPLER, self.reader.descriptor.name)];
+        let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
+        recorders.age.record(seconds(self.worker.age()), &sampler);
+        recorders.stuck.record(seconds(self.worker.stuck()), &sampler);
+        answer.unwrap_or_else(|error| {
+            if !matches!(error, WorkerError::BackingOff(_) | WorkerError::Stuck(_)) {
+                recorders.restarts.add(1, error.reason());
             }
-        }
+            Outcome::Retry(Box::new(error))
+        })
     }
 }

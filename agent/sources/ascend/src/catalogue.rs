@@ -6,6 +6,7 @@ use crate::key::{
     HW_TYPE, HW_VENDOR,
 };
 use accelscope_core::instruments;
+use accelscope_core::metric::Instrument;
 use accelscope_core::metric::Kind::{Gauge, UpDownCounter};
 use accelscope_core::metric::catalogue::{accel, hw, instrument};
 use accelscope_core::source::Extension;
@@ -22,6 +23,23 @@ const ERRORS_KEYS: &[&str] = &[
     ASCEND_MEMORY_TYPE,
 ];
 const CLOCK: &[&str] = &[HW_ID, ASCEND_NPU_ID, ASCEND_CHIP_ID, ASCEND_CLOCK];
+
+/// Everything that the worker may send: the instruments of the source, and those that other sources have too.
+pub(crate) const EMITTED: &[&[&Instrument]] = &[
+    ALL,
+    &[
+        &hw::NPU_UTILIZATION,
+        &hw::NPU_MEMORY_USAGE,
+        &hw::NPU_MEMORY_LIMIT,
+        &hw::POWER,
+        &hw::ENERGY,
+        &hw::TEMPERATURE,
+        &hw::VOLTAGE,
+        &hw::ERRORS,
+        &hw::STATUS,
+        &accel::PROCESS_MEMORY_USAGE,
+    ],
+];
 
 /// The attributes of a chip on the instruments that other sources have too.
 pub(crate) const EXTENSIONS: &[Extension] = &[

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::process::{ChildStdout, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::npu_smi::MAX_BYTES;
+use accelscope_core::host::poll;
+use accelscope_core::worker::process::{ended_within, kill_group, pid, set_nonblocking};
 
 /// Longest wait for the exit of a killed tool; after that it stays behind unreaped.
 const KILL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -79,8 +80,8 @@ impl Child {
         }
         let mut running = Running::start(program, arguments, environment)?;
         let ended = running.read_until_exit(timeout);
-        running.kill();
-        let status = running.wait(KILL_TIMEOUT);
+        kill_group(&running.child);
+        let status = ended_within(&mut running.child, KILL_TIMEOUT);
         let Running { child, stdout, .. } = running;
         if status.is_none() {
             self.left_behind = Some((child, Instant::now()));
@@ -122,9 +123,7 @@ impl Running {
             stdout: Vec::new(),
         };
         if let Some(pipe) = &running.pipe {
-            fcntl_getfl(pipe)
-                .and_then(|flags| fcntl_setfl(pipe, flags | OFlags::NONBLOCK))
-                .map_err(|error| ChildError::Pipe(error.into()))?;
+            set_nonblocking(pipe).map_err(ChildError::Pipe)?;
         }
         Ok(running)
     }
@@ -152,16 +151,13 @@ impl Running {
     }
 
     fn wait_for_output(&self, timeout: Duration) -> io::Result<()> {
-        let timespec = Timespec::try_from(timeout).map_err(io::Error::other)?;
         let Some(pipe) = &self.pipe else {
             // The tool closed the pipe and is about to exit.
             std::thread::sleep(timeout.min(Duration::from_millis(2)));
             return Ok(());
         };
-        match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&timespec)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        poll::wait(&mut [PollFd::new(pipe, PollFlags::IN)], Some(Instant::now() + timeout))?;
+        Ok(())
     }
 
     /// Reads what is available. A pipe at its end is closed, so that it does not wake the loop again.
@@ -185,31 +181,8 @@ impl Running {
     /// Whether the tool has exited. Does not reap it: until then its id, which names the process group, is not reused.
     fn has_exited(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let state = self.pid().and_then(|pid| waitid(WaitId::Pid(pid), options).transpose());
+        let state = pid(&self.child).and_then(|pid| waitid(WaitId::Pid(pid), options).transpose());
         matches!(state, Some(Ok(_)))
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        Pid::from_raw(self.child.id().cast_signed())
-    }
-
-    fn kill(&self) {
-        if let Some(group) = self.pid() {
-            // Fails only if no process of the group is left.
-            kill_process_group(group, Signal::KILL).ok();
-        }
-    }
-
-    /// Waits for the exit and reaps the child.
-    fn wait(&mut self, timeout: Duration) -> Option<ExitStatus> {
-        let until = Instant::now() + timeout;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return Some(status),
-                _ if Instant::now() >= until => return None,
-                _ => std::thread::sleep(Duration::from_millis(5)),
-            }
-        }
     }
 }
 

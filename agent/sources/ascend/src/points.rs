@@ -9,6 +9,7 @@ use super::energy::Energy;
 use super::identity::{ChipKey, Node};
 use super::npu_smi::{Chip, Health, Process, Skipped, Table, Usage};
 use crate::catalogue as ascend;
+use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::{accel, hw};
 use accelscope_core::metric::{Attribute, Attributes, Instrument, Moment, Owner, Point, ProcessKey, Timestamp, Value};
@@ -33,10 +34,11 @@ struct ChipPoints<'a> {
 }
 
 impl Points {
-    pub(super) fn new(node: Node, processes: Processes, longest_gap: Duration) -> Self {
+    /// Power of a chip over more than `longest_gap` adds nothing to its energy.
+    pub(super) fn new(roots: &HostRoots, node_name: String, longest_gap: Duration) -> Self {
         Self {
-            node,
-            processes,
+            node: Node::new(roots, node_name),
+            processes: Processes::new(roots),
             energy: Energy::new(longest_gap),
         }
     }
@@ -63,7 +65,14 @@ impl Points {
             chip_points.load(chip);
             if let Some(watts) = chip.power_watts {
                 let (joules, start) = self.energy.add(key, watts, now.instant, now.wall);
-                chip_points.energy(joules, start);
+                let attributes = [hw_type(), (key::ACCEL_DERIVED, true.into())];
+                chip_points.push_since(Some(start), &hw::ENERGY, attributes, joules);
+            }
+            for (instrument, attributes, value) in &chip.more {
+                // The boot is the lower bound of the start: the driver does not report when the device started.
+                let boot = || self.processes.boot_time().unwrap_or(now.wall);
+                let start = instrument.kind.is_cumulative().then(boot);
+                chip_points.push_since(start, instrument, attributes.iter().cloned(), value.clone());
             }
         }
         self.energy.retain(|chip| labels.contains_key(chip));
@@ -73,7 +82,7 @@ impl Points {
         points
     }
 
-    pub(super) fn label(&self, key: &ChipKey, npu: Option<u32>, chip: Option<u32>) -> Attributes {
+    fn label(&self, key: &ChipKey, npu: Option<u32>, chip: Option<u32>) -> Attributes {
         let ids = [(key::ASCEND_NPU_ID, npu), (key::ASCEND_CHIP_ID, chip)];
         let ids = ids.into_iter().filter_map(|(key, id)| Some((key, id?.into())));
         Attributes::new(ids.chain([(key::HW_ID, self.node.hw_id(key).into())]))
@@ -90,6 +99,7 @@ impl Points {
         let mut counts: BTreeMap<(u32, u32), i64> = table
             .chips
             .iter()
+            .filter(|chip| !chip.hides_processes)
             .filter_map(|chip| Some(((chip.npu?, chip.chip?), 0)))
             .collect();
         for process in &table.processes {
@@ -105,7 +115,7 @@ impl Points {
         }
         for ((npu, chip), count) in counts {
             if let Some(label) = labels.get(&ChipKey::Ids(npu, chip)) {
-                to.push(point(&ascend::PROCESS_COUNT, Arc::clone(label), count, time));
+                to.push(Point::new(&ascend::PROCESS_COUNT, Arc::clone(label), count, time));
             }
         }
     }
@@ -134,7 +144,7 @@ impl Points {
         };
         Point {
             owner,
-            ..point(&accel::PROCESS_MEMORY_USAGE, attributes, bytes, time)
+            ..Point::new(&accel::PROCESS_MEMORY_USAGE, attributes, bytes, time)
         }
     }
 
@@ -155,7 +165,7 @@ impl Points {
 impl ChipPoints<'_> {
     fn push(&mut self, instrument: &'static Instrument, value: impl Into<Value>) {
         let attributes = Arc::clone(&self.attributes);
-        self.to.push(point(instrument, attributes, value, self.time));
+        self.to.push(Point::new(instrument, attributes, value, self.time));
     }
 
     fn push_with(
@@ -164,8 +174,28 @@ impl ChipPoints<'_> {
         more: impl IntoIterator<Item = Attribute>,
         value: impl Into<Value>,
     ) {
-        let attributes = self.attributes.with(more).into();
-        self.to.push(point(instrument, attributes, value, self.time));
+        self.push_since(None, instrument, more, value);
+    }
+
+    fn push_since(
+        &mut self,
+        start: Option<Timestamp>,
+        instrument: &'static Instrument,
+        more: impl IntoIterator<Item = Attribute>,
+        value: impl Into<Value>,
+    ) {
+        self.to.push(Point {
+            start,
+            ..Point::new(instrument, self.attributes.with(more), value, self.time)
+        });
+    }
+
+    fn usage(&mut self, usage: Usage, instruments: [&'static Instrument; 2], more: Option<Attribute>) {
+        for (instrument, amount) in instruments.into_iter().zip([usage.used, usage.limit]) {
+            if let Some(amount) = amount.and_then(|amount| i64::try_from(amount).ok()) {
+                self.push_with(instrument, more.clone(), amount);
+            }
+        }
     }
 
     fn device(&mut self, table: &Table, chip: &Chip) {
@@ -230,47 +260,14 @@ impl ChipPoints<'_> {
             }
         }
         for (kind, memory) in [("hbm", chip.hbm), ("ddr", chip.ddr)] {
-            let kind = || [(key::ASCEND_MEMORY_TYPE, kind.into())];
-            let Usage { used, limit } = memory;
-            for (instrument, bytes) in [(&hw::NPU_MEMORY_USAGE, used), (&hw::NPU_MEMORY_LIMIT, limit)] {
-                if let Some(bytes) = bytes.and_then(|bytes| i64::try_from(bytes).ok()) {
-                    self.push_with(instrument, kind(), bytes);
-                }
-            }
+            let kind = (key::ASCEND_MEMORY_TYPE, kind.into());
+            self.usage(memory, [&hw::NPU_MEMORY_USAGE, &hw::NPU_MEMORY_LIMIT], Some(kind));
         }
-        let Usage { used, limit } = chip.hugepages;
-        for (instrument, pages) in [(&ascend::HUGEPAGES_USAGE, used), (&ascend::HUGEPAGES_LIMIT, limit)] {
-            if let Some(pages) = pages.and_then(|pages| i64::try_from(pages).ok()) {
-                self.push(instrument, pages);
-            }
-        }
-    }
-
-    fn energy(&mut self, joules: f64, start: Timestamp) {
-        let attributes = [hw_type(), (key::ACCEL_DERIVED, true.into())];
-        self.push_with(&hw::ENERGY, attributes, joules);
-        if let Some(last) = self.to.last_mut() {
-            last.start = Some(start);
-        }
+        let pages = [&ascend::HUGEPAGES_USAGE, &ascend::HUGEPAGES_LIMIT];
+        self.usage(chip.hugepages, pages, None);
     }
 }
 
 fn ratio(percent: f64) -> f64 {
     percent / 100.0
-}
-
-pub(super) fn point(
-    instrument: &'static Instrument,
-    attributes: Arc<Attributes>,
-    value: impl Into<Value>,
-    time: Timestamp,
-) -> Point {
-    Point {
-        instrument,
-        attributes,
-        owner: None,
-        value: value.into(),
-        time,
-        start: None,
-    }
 }

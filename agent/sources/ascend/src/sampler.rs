@@ -3,45 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use opentelemetry::metrics::Counter;
-
-use super::identity::Node;
 use super::npu_smi::{Cause, Skipped, Table};
-use super::points::{Points, point};
+use super::points::Points;
 use super::reader::{ReadError, Reader};
 use super::settings::{MAX_AGE_PERIODS, NAME, Settings};
 use super::{admin, tool};
 use crate::catalogue as ascend;
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::process::Processes;
-use accelscope_core::metric::catalogue::{accel, agent, hw};
-use accelscope_core::metric::{Attributes, Batch, Instrument, Moment, Part, Timestamp, key};
+use accelscope_core::metric::catalogue::agent;
+use accelscope_core::metric::{Attributes, Batch, Moment, Point, Timestamp};
 use accelscope_core::sampler::{Descriptor, Outcome};
-use accelscope_core::telemetry;
+use accelscope_core::telemetry::ReasonCounter;
 
 /// Most periods between two calls of a slow tool.
 const MAX_PAUSE_PERIODS: u32 = 8;
-
-static INSTRUMENTS: [&Instrument; 18] = [
-    &ascend::DEVICE_INFO,
-    &ascend::HEALTH_STATUS,
-    &ascend::AICORE_UTILIZATION,
-    &ascend::AICPU_UTILIZATION,
-    &ascend::NPU_UTILIZATION,
-    &ascend::HUGEPAGES_USAGE,
-    &ascend::HUGEPAGES_LIMIT,
-    &ascend::PROCESS_COUNT,
-    &ascend::TOOL_DURATION,
-    &ascend::TOOL_LAST_SUCCESS,
-    &hw::NPU_UTILIZATION,
-    &hw::NPU_MEMORY_USAGE,
-    &hw::NPU_MEMORY_LIMIT,
-    &hw::POWER,
-    &hw::ENERGY,
-    &hw::TEMPERATURE,
-    &hw::STATUS,
-    &accel::PROCESS_MEMORY_USAGE,
-];
 
 /// The sampler `ascend`.
 #[derive(Debug)]
@@ -55,21 +30,20 @@ pub struct Sampler {
     slow_calls: u32,
     not_before: Option<Instant>,
     warned_incomplete: bool,
-    count_skipped: Counter<u64>,
+    count_skipped: ReasonCounter,
 }
 
 impl Sampler {
     /// `node_name` becomes part of the chips' ids. The tool is first called by the first run.
     pub fn new(settings: Settings, roots: HostRoots, node_name: String) -> Self {
-        let node = Node::new(&roots, node_name);
         Self {
-            points: Points::new(node, Processes::new(&roots), settings.period * MAX_AGE_PERIODS * 2),
+            points: Points::new(&roots, node_name, settings.period * MAX_AGE_PERIODS * 2),
             reader: Reader::default(),
             last_success: None,
             slow_calls: 0,
             not_before: None,
             warned_incomplete: false,
-            count_skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
+            count_skipped: ReasonCounter::new(&agent::SAMPLER_SKIPPED, NAME),
             settings,
             roots,
         }
@@ -103,11 +77,7 @@ impl Sampler {
         }
         let points = self.points.build(&table, now, &mut skipped);
         for (reason, count) in skipped {
-            let labels = [
-                telemetry::label(key::AGENT_SAMPLER, NAME),
-                telemetry::label(key::AGENT_REASON, reason),
-            ];
-            self.count_skipped.add(u64::from(count), &labels);
+            self.count_skipped.add(count.into(), reason);
         }
         if table.driver_incomplete && !std::mem::replace(&mut self.warned_incomplete, true) {
             tracing::warn!(
@@ -115,10 +85,7 @@ impl Sampler {
             );
         }
         self.last_success = Some(now);
-        out.push(Batch {
-            part: Part::whole(NAME),
-            points,
-        });
+        out.push(Batch::whole(NAME, points));
         match table.error {
             Some(error) => Outcome::Retry(error.into()),
             None if table.chips.is_empty() => Outcome::NothingHere("npu-smi lists no NPU".to_owned()),
@@ -130,10 +97,7 @@ impl Sampler {
     fn fail(&mut self, error: ReadError, out: &mut Vec<Batch>) -> Outcome {
         let is_fresh = |last: Moment| last.instant.elapsed() < self.settings.period * MAX_AGE_PERIODS;
         if !self.last_success.is_some_and(is_fresh) {
-            out.push(Batch {
-                part: Part::whole(NAME),
-                points: Vec::new(),
-            });
+            out.push(Batch::whole(NAME, Vec::new()));
         }
         if error.cause() == Some(Cause::NoCard) {
             return Outcome::NothingHere("npu-smi reports that there is no NPU card".to_owned());
@@ -144,18 +108,17 @@ impl Sampler {
     fn push_duration(&self, took: Duration, out: &mut Vec<Batch>) {
         let now = Timestamp::now();
         let none = Arc::new(Attributes::empty());
-        let mut points = vec![point(&ascend::TOOL_DURATION, none.clone(), took.as_secs_f64(), now)];
+        let mut points = vec![Point::new(
+            &ascend::TOOL_DURATION,
+            none.clone(),
+            took.as_secs_f64(),
+            now,
+        )];
         points.extend(self.last_success.map(|last| {
             let seconds = last.wall.unix_nanos() as f64 / 1e9;
-            point(&ascend::TOOL_LAST_SUCCESS, none, seconds, now)
+            Point::new(&ascend::TOOL_LAST_SUCCESS, none, seconds, now)
         }));
-        out.push(Batch {
-            part: Part {
-                sampler: NAME,
-                name: "npu-smi".into(),
-            },
-            points,
-        });
+        out.push(Batch::new(NAME, "npu-smi", points));
     }
 }
 
@@ -165,8 +128,6 @@ impl accelscope_core::sampler::Sampler for Sampler {
             name: NAME,
             period: self.settings.period,
             deadline: self.settings.timeout + Duration::from_secs(2),
-            instruments: &INSTRUMENTS,
-            extensions: crate::catalogue::EXTENSIONS,
         }
     }
 

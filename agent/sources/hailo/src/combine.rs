@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Add;
 use std::sync::Arc;
 
-use accelscope_core::metric::{Attributes, Kind, Merge, Point, Value};
+use accelscope_core::metric::{Attributes, Merge, Point, Value};
 
 /// Combines two values, each of which may be unknown.
 pub(super) fn combined<T>(a: Option<T>, b: Option<T>, how: impl FnOnce(T, T) -> T) -> Option<T> {
@@ -19,7 +19,7 @@ pub(super) fn sum<T: Add<Output = T>>(a: Option<T>, b: Option<T>) -> Option<T> {
     combined(a, b, T::add)
 }
 
-/// Merges points without a process to one for each series, by the rule of the instrument.
+/// Merges gauges without a process to one for each series, by the rule of the instrument.
 pub(super) fn combine(points: Vec<Point>) -> Vec<Point> {
     let mut at: HashMap<(&'static str, Arc<Attributes>), usize> = HashMap::new();
     let mut combined: Vec<Point> = Vec::new();
@@ -31,24 +31,13 @@ pub(super) fn combine(points: Vec<Point>) -> Vec<Point> {
             combined.push(point);
             continue;
         };
-        let rule = if first.instrument.kind == Kind::Counter {
-            Merge::Sum
-        } else {
-            first.instrument.merge
-        };
-        first.value = match (&first.value, &point.value, rule) {
-            (Value::Int(a), Value::Int(b), Merge::Sum) => Value::Int(a.saturating_add(*b)),
-            (Value::Int(a), Value::Int(b), Merge::Min) => Value::Int(*a.min(b)),
-            (Value::Int(a), Value::Int(b), Merge::Max) => Value::Int(*a.max(b)),
-            (a, b, rule) => {
-                let (a, b) = (a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default());
-                Value::Double(match rule {
-                    Merge::Sum => a + b,
-                    Merge::Min => a.min(b),
-                    Merge::Max => a.max(b),
-                })
-            }
-        };
+        match (first.instrument.merge, &mut first.value, point.value) {
+            (Merge::Sum, Value::Int(a), Value::Int(b)) => *a = a.saturating_add(b),
+            (Merge::Sum, Value::Double(a), Value::Double(b)) => *a += b,
+            (Merge::Min, a, b) if b.as_f64() < a.as_f64() => *a = b,
+            (Merge::Max, a, b) if b.as_f64() > a.as_f64() => *a = b,
+            _ => {}
+        }
         first.time = first.time.max(point.time);
     }
     combined

@@ -47,7 +47,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<ProtoMon, NotYet> {
     if bytes.is_empty() {
         return Err(NotYet::Empty);
     }
-    let elements = count(bytes, Level::Root)?;
+    let elements = count(bytes, Some(NET_FRAMES_INFOS)).ok_or(NotYet::CutOff)?;
     if elements > MAX_ELEMENTS {
         return Err(NotYet::TooMany(elements));
     }
@@ -58,33 +58,27 @@ pub(super) fn decode(bytes: &[u8]) -> Result<ProtoMon, NotYet> {
     Ok(message)
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Level {
-    Root,
-    Frames,
-}
-
 /// Field number of `ProtoMon.net_frames_infos`, with nested repeated elements.
 const NET_FRAMES_INFOS: u32 = 3;
 
-fn count(mut rest: &[u8], level: Level) -> Result<usize, NotYet> {
+/// Number of elements, with those in the elements of the field `nested`; `None` if the message is cut off.
+fn count(mut rest: &[u8], nested: Option<u32>) -> Option<usize> {
     let mut elements = 0;
     while !rest.is_empty() {
-        let (field, wire) = decode_key(&mut rest).map_err(|_| NotYet::CutOff)?;
+        let (field, wire) = decode_key(&mut rest).ok()?;
         if wire != WireType::LengthDelimited {
-            skip_field(wire, field, &mut rest, DecodeContext::default()).map_err(|_| NotYet::CutOff)?;
+            skip_field(wire, field, &mut rest, DecodeContext::default()).ok()?;
             continue;
         }
-        let length = decode_varint(&mut rest).map_err(|_| NotYet::CutOff)?;
-        let length = usize::try_from(length).map_err(|_| NotYet::CutOff)?;
-        let (inner, after) = rest.split_at_checked(length).ok_or(NotYet::CutOff)?;
+        let length = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
+        let (inner, after) = rest.split_at_checked(length)?;
         rest = after;
         elements += 1;
-        if level == Level::Root && field == NET_FRAMES_INFOS {
-            elements += count(inner, Level::Frames)?;
+        if nested == Some(field) {
+            elements += count(inner, None)?;
         }
     }
-    Ok(elements)
+    Some(elements)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::address::address_of;
 use accelscope_core::host::{HostRoots, sysfs};
 
 /// Classes of the drivers: `hailo_chardev` up to 5.2, then one for PCIe and one for the integrated device.
-const CLASSES: [&str; 3] = ["hailo_chardev", "hailo1x", "hailo1x_integrated"];
+pub(super) const CLASSES: [&str; 3] = ["hailo_chardev", "hailo1x", "hailo1x_integrated"];
 
 /// Most devices of a class that are read.
 const MAX_DEVICES: usize = 256;

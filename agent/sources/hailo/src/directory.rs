@@ -5,12 +5,14 @@
 //! empty for an interval.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::decode::MAX_BYTES;
@@ -48,7 +50,7 @@ const REMOTE: [u32; 8] = [
 /// An open directory.
 #[derive(Debug)]
 pub(super) struct Directory {
-    fd: OwnedFd,
+    file: File,
     pub(super) id: DirectoryId,
 }
 
@@ -108,33 +110,31 @@ impl Directory {
     }
 
     fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        let stat = rustix::fs::fstat(&fd)?;
-        Ok(Self {
-            fd,
-            id: identity(&stat),
-        })
+        let file = File::from(fd);
+        let id = identity(&file.metadata()?);
+        Ok(Self { file, id })
     }
 
     /// A path of the open directory, even after it was renamed.
-    pub(super) fn own_path(&self) -> String {
-        own_path(self.fd.as_fd())
+    pub(super) fn own_path(&self) -> PathBuf {
+        own_path(&self.file)
     }
 
     /// Whether it was removed: a bind mount of a removed directory remains, empty.
     pub(super) fn is_deleted(&self) -> bool {
-        rustix::fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
     /// Whether it is on a network file system: changes by other machines cause no inotify event there.
     pub(super) fn is_remote(&self) -> bool {
-        rustix::fs::fstatfs(&self.fd).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
+        rustix::fs::fstatfs(&self.file).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
     }
 
     /// Names of the monitor files, and how many more there are. Of more than [`MAX_FILES`] those modified last: killed
     /// processes leave their files, which must not hide those of live ones.
     pub(super) fn names(&self) -> io::Result<(Vec<OsString>, usize)> {
         let (mut names, mut more) = (Vec::new(), 0);
-        for (nth, entry) in Dir::read_from(&self.fd)?.enumerate() {
+        for (nth, entry) in Dir::read_from(&self.file)?.enumerate() {
             if nth == MAX_ENTRIES {
                 more += 1;
                 break;
@@ -168,71 +168,57 @@ impl Directory {
 
     /// The present version of a file.
     pub(super) fn stamp(&self, name: &OsStr) -> Result<Stamp, ReadError> {
-        let stat = rustix::fs::statat(&self.fd, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
-        regular(&stat.map_err(missing)?)
+        stamp(std::fs::symlink_metadata(self.own_path().join(name)))
     }
 
     /// Reads a whole file, unless it changes meanwhile.
     pub(super) fn read(&self, name: &OsStr) -> Result<(Vec<u8>, Stamp), ReadError> {
         // O_PATH does not open the file itself, so that its type can be checked first.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let path = open_without_links(&self.fd, Path::new(name), flags).map_err(missing)?;
-        let found = regular(&rustix::fs::fstat(&path).map_err(missing)?)?;
+        let path = File::from(open_without_links(&self.file, Path::new(name), flags).map_err(missing)?);
+        let found = stamp(path.metadata())?;
         if found.size > MAX_BYTES {
             return Err(ReadError::TooLarge(found.size));
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = rustix::fs::open(own_path(path.as_fd()), flags, Mode::empty()).map_err(missing)?;
-        let mut file = std::fs::File::from(file);
+        let mut file = File::from(rustix::fs::open(own_path(&path), flags, Mode::empty()).map_err(missing)?);
         let mut bytes = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
         (&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-        let stamp = regular(&rustix::fs::fstat(&file).map_err(missing)?)?;
-        if stamp == found && stamp.size == bytes.len() as u64 {
-            Ok((bytes, stamp))
+        if stamp(file.metadata())? == found && found.size == bytes.len() as u64 {
+            Ok((bytes, found))
         } else {
             Err(ReadError::Changing)
         }
     }
 }
 
-fn regular(stat: &Stat) -> Result<Stamp, ReadError> {
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+fn stamp(metadata: io::Result<Metadata>) -> Result<Stamp, ReadError> {
+    let metadata = metadata.map_err(missing)?;
+    if !metadata.is_file() {
         return Err(ReadError::NotAFile);
     }
     Ok(Stamp {
-        inode: stat.st_ino,
-        size: stat.st_size as u64,
-        modified: modified(stat),
+        inode: metadata.ino(),
+        size: metadata.len(),
+        modified: metadata.modified()?.into(),
     })
 }
 
-/// The widths and signs differ between architectures.
-#[allow(clippy::unnecessary_cast, reason = "no cast on 64-bit targets")]
-fn modified(stat: &Stat) -> Timestamp {
-    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-    Timestamp::from_unix_nanos(
-        seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(stat.st_mtime_nsec as u64),
-    )
+pub(super) fn identity(metadata: &Metadata) -> DirectoryId {
+    (metadata.dev(), metadata.ino())
 }
 
-/// The widths differ between architectures.
-#[allow(clippy::useless_conversion, reason = "no conversion on 64-bit targets")]
-pub(super) fn identity(stat: &Stat) -> DirectoryId {
-    (u64::from(stat.st_dev), u64::from(stat.st_ino))
-}
-
-fn missing(errno: Errno) -> ReadError {
-    match errno {
-        Errno::NOENT => ReadError::Gone,
-        Errno::LOOP => ReadError::NotAFile,
-        other => ReadError::Io(other.into()),
+fn missing(error: impl Into<io::Error>) -> ReadError {
+    let error = error.into();
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOENT) => ReadError::Gone,
+        Some(Errno::LOOP) => ReadError::NotAFile,
+        _ => ReadError::Io(error),
     }
 }
 
-fn own_path(fd: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
+fn own_path(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Ho
     {
         return None;
     }
-    let root = rustix::fs::stat(processes.path(pid, "root")).ok()?;
+    let root = std::fs::metadata(processes.path(pid, "root")).ok()?;
     Some(Holder {
         process: processes.key(pid).ok()?,
         view: View {

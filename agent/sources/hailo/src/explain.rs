@@ -3,7 +3,6 @@
 mod files;
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::path::Path;
 
 use super::device::{self, Device};
@@ -11,6 +10,7 @@ use super::directory::Directory;
 use super::discover::{Holder, holders};
 use super::settings::{NAME, Settings};
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::bounded::read_bounded;
 use accelscope_core::host::process::Processes;
 use accelscope_core::sampler::Finding;
 use files::Files;
@@ -19,7 +19,7 @@ const START_WITH: &str = "set HAILO_MONITOR=1 in its environment (SCHEDULER_MONI
     again: HailoRT looks at it once, at its start";
 
 /// Most bytes of a process' environment that are read.
-const MAX_ENVIRONMENT: u64 = 256 * 1024;
+const MAX_ENVIRONMENT: usize = 256 * 1024;
 
 /// Examines the devices, processes and monitor files of the host.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
@@ -27,8 +27,8 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     let devices = match device::scan(roots) {
         Ok(devices) => devices.into_values().collect(),
         Err(error) => {
-            let what = format!("sysfs cannot be read: {error}");
-            found.push(Finding::fail(NAME, what).with_remedy("mount the host's /sys, and set host.root to where"));
+            let remedy = "mount the host's /sys, and set host.root to where";
+            found.push(fail(format!("sysfs cannot be read: {error}"), remedy));
             Vec::new()
         }
     };
@@ -42,8 +42,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
             let remedy = "run the agent as root, or set hailo.dir to the real directory";
-            let what = format!("{}: {error}", settings.dir.display());
-            found.push(Finding::fail(NAME, what).with_remedy(remedy));
+            found.push(fail(format!("{}: {error}", settings.dir.display()), remedy));
         }
     }
     let users = users(&processes, &devices, &mut found);
@@ -72,15 +71,23 @@ fn without_driver(roots: &HostRoots) -> impl Iterator<Item = Finding> {
     device::without_driver(roots).into_iter().map(|address| {
         let remedy = "install the driver of your HailoRT's version (package hailort-pcie-driver, on a Raspberry Pi \
                       hailo-all) and load it: `modprobe hailo_pci`, for a Hailo-10H `modprobe hailo1x_pci`";
-        Finding::fail(NAME, format!("Hailo device {address} has no driver")).with_remedy(remedy)
+        fail(format!("Hailo device {address} has no driver"), remedy)
     })
+}
+
+fn fail(what: String, remedy: &str) -> Finding {
+    Finding::fail(NAME, what).with_remedy(remedy)
+}
+
+fn warn(what: String, remedy: impl Into<String>) -> Finding {
+    Finding::warn(NAME, what).with_remedy(remedy)
 }
 
 fn users(processes: &Processes, devices: &[Device], found: &mut Vec<Finding>) -> Vec<Holder> {
     let numbers: BTreeSet<u64> = devices.iter().filter_map(|device| device.number).collect();
     holders(processes, &numbers).unwrap_or_else(|error| {
-        let what = format!("processes cannot be listed: {error}");
-        found.push(Finding::warn(NAME, what).with_remedy("mount the host's /proc, and set host.root to where"));
+        let remedy = "mount the host's /proc, and set host.root to where";
+        found.push(warn(format!("processes cannot be listed: {error}"), remedy));
         Vec::new()
     })
 }
@@ -99,13 +106,13 @@ fn examine_user(
     if name.is_ok_and(|name| name == "hailort_service") {
         let what = format!("{who} works for all its clients: they are seen as this one process");
         let remedy = "for readings of each client, do not use the multi-process service in the applications";
-        found.push(Finding::warn(NAME, what).with_remedy(remedy));
+        found.push(warn(what, remedy));
     }
     if let Ok(directory) = Directory::in_namespace(&processes.path(pid, "root")) {
         let is_new = files.add(&directory, processes, found);
         if is_new && !settings.discover {
             let what = format!("{who} has a directory of monitor files of its own, which is not looked at");
-            found.push(Finding::warn(NAME, what).with_remedy("set hailo.discover = true"));
+            found.push(warn(what, "set hailo.discover = true"));
         }
     }
     let ids = processes.ns_pids(pid).unwrap_or_default();
@@ -124,24 +131,16 @@ fn examine_user(
         ),
         None => (format!("{who} uses a Hailo but writes no monitor file"), START_WITH),
     };
-    found.push(Finding::warn(NAME, what).with_remedy(remedy));
+    found.push(warn(what, remedy));
 }
 
 /// Whether the environment, as it was at the start of the process, turns the monitor on; unknown where it may not be
 /// read.
 fn monitor_variable(environ: &Path) -> Option<bool> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(environ)
-        .ok()?
-        .take(MAX_ENVIRONMENT)
-        .read_to_end(&mut bytes)
-        .ok()?;
+    let bytes = read_bounded(environ, MAX_ENVIRONMENT).ok()?;
     let on = [b"HAILO_MONITOR=1".as_slice(), b"SCHEDULER_MONITOR=1"];
-    Some(
-        bytes
-            .split(|&byte| byte == 0)
-            .any(|variable| on.iter().any(|on| variable.starts_with(on))),
-    )
+    let mut variables = bytes.split(|&byte| byte == 0);
+    Some(variables.any(|variable| on.iter().any(|on| variable.starts_with(on))))
 }
 
 fn examine_devices(devices: &[Device], files: &Files<'_>, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
@@ -152,26 +151,23 @@ fn examine_devices(devices: &[Device], files: &Files<'_>, users: usize, settings
     } else {
         String::new()
     };
-    for device in devices {
-        let Device { name, address, .. } = device;
-        let who = format!("{name} ({address})");
+    found.extend(devices.iter().map(|device| {
+        let who = format!("{} ({})", device.name, device.address);
         if device.monitored_on_card {
             let what = format!("{who} runs its scheduler on the card: the host gets no monitor files");
-            let remedy = "none here: utilization of a Hailo-10H or -15 card is known on the card alone";
-            found.push(Finding::warn(NAME, what).with_remedy(remedy));
+            warn(
+                what,
+                "none here: utilization of a Hailo-10H or -15 card is known on the card alone",
+            )
         } else if fresh > 0 {
-            found.push(Finding::ok(NAME, format!("{who}: {fresh} monitor files{left}")));
+            Finding::ok(NAME, format!("{who}: {fresh} monitor files{left}"))
         } else if users == 0 {
             let what = format!("{who}: nobody uses it that can be seen; no live monitor file in {dir}{left}");
-            let remedy = format!("where an application does use it, {START_WITH}");
-            found.push(Finding::warn(NAME, what).with_remedy(remedy));
+            warn(what, format!("where an application does use it, {START_WITH}"))
         } else {
-            found.push(Finding::warn(
-                NAME,
-                format!("{who}: no live monitor file in {dir}{left}"),
-            ));
+            Finding::warn(NAME, format!("{who}: no live monitor file in {dir}{left}"))
         }
-    }
+    }));
     if devices.is_empty() && fresh > 0 {
         let what = format!("{fresh} monitor files{left}, and no device in sysfs");
         found.push(Finding::ok(NAME, what));

@@ -66,7 +66,7 @@ impl Files {
             Err(ReadError::Gone) => return self.by_name.remove(name).is_some(),
             Err(error) => {
                 tracing::debug!(file = %name.display(), %error, "monitor file left out");
-                skipped.add_some(error.reason());
+                skipped.add(error.reason());
                 self.refused
                     .extend(directory.stamp(name).map(|stamp| (name.to_owned(), stamp)));
                 return false;
@@ -136,12 +136,7 @@ impl Files {
 fn parse(bytes: &[u8], name: &OsStr, has_extremes: bool, skipped: &mut Skipped) -> Option<Reading> {
     let message = decode(bytes).inspect_err(|error| {
         tracing::debug!(file = %name.display(), %error, "monitor file without values");
-        skipped.add_some(error.reason());
+        skipped.add(error.reason());
     });
-    let reading = Reading::new(message.ok()?, &name.to_string_lossy(), has_extremes);
-    match &reading {
-        Some(reading) => skipped.add_all(&reading.skipped),
-        None => skipped.add("no_pid"),
-    }
-    reading
+    Reading::new(message.ok()?, &name.to_string_lossy(), has_extremes, skipped)
 }

@@ -9,12 +9,13 @@ use accelscope_hailo_abi::layout::{HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCI
 use accelscope_hailo_abi::{Line, waits};
 
 use super::address::{address_of, hw_id};
+use super::device::CLASSES;
 use super::ioctl_catalogue;
 
 /// Hailo's NPUs, on PCIe and integrated.
 pub static FAMILY: DeviceFamily = DeviceFamily {
     nodes: &[NodeKind {
-        classes: &["hailo_chardev", "hailo1x", "hailo1x_integrated"],
+        classes: &CLASSES,
         drivers: &["hailo", "hailo1x", "hailo_integrated_nnc"],
         nodes: &["hailo#", "h1x-#", "h1x", "hailo_integrated_nnc"],
         requires: Requires::Nothing,

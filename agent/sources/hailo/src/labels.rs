@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::reading::StreamName;
 use accelscope_core::metric::Attributes;
+use accelscope_proto::hailo::ProtoMonStreamDirection;
 
 /// Attributes of networks and streams, which include the device's id.
 #[derive(Debug, Default)]
@@ -47,10 +48,14 @@ impl Labels {
             return Arc::clone(known);
         }
         let device = self.device.iter().map(|id| (key::HW_ID, Arc::clone(id).into()));
+        let direction = match name.direction {
+            ProtoMonStreamDirection::HostToDevice => "host_to_device",
+            ProtoMonStreamDirection::DeviceToHost => "device_to_host",
+        };
         let new = Arc::new(Attributes::new(device.chain([
             (key::HAILO_NETWORK_NAME, name.network.as_str().into()),
             (key::HAILO_STREAM_NAME, name.stream.as_str().into()),
-            (key::HAILO_STREAM_DIRECTION, name.direction.as_str().into()),
+            (key::HAILO_STREAM_DIRECTION, direction.into()),
         ])));
         self.streams.insert(name.clone(), Arc::clone(&new));
         new

@@ -46,10 +46,10 @@ struct Last {
 }
 
 /// What searches share.
-pub(super) struct Searcher<'a> {
-    pub(super) processes: &'a Processes,
-    pub(super) directory: DirectoryId,
-    pub(super) seen_as: &'a [PathBuf],
+#[derive(Debug)]
+pub(super) struct Searcher {
+    pub(super) processes: Processes,
+    pub(super) seen_as: Vec<PathBuf>,
     /// Searches left in this run. Files beyond it are searched for in the next.
     pub(super) left: u32,
 }
@@ -78,8 +78,9 @@ impl Owner {
         &mut self,
         pid: u32,
         written: Timestamp,
+        directory: DirectoryId,
         now: Instant,
-        searcher: &mut Searcher<'_>,
+        searcher: &mut Searcher,
     ) -> Option<io::Result<Search>> {
         if self.last.as_ref().is_none_or(|last| last.pid != pid) {
             *self = Self::default();
@@ -102,11 +103,11 @@ impl Owner {
         searcher.left -= 1;
         let hint = WriterHint {
             pid,
-            directory: searcher.directory,
-            seen_as: searcher.seen_as.to_vec(),
+            directory,
+            seen_as: searcher.seen_as.clone(),
             written,
         };
-        let found = writer::find(searcher.processes, &hint);
+        let found = writer::find(&searcher.processes, &hint);
         self.search = match found {
             Ok(Writer::One(process)) => Search::Found(process),
             Ok(Writer::None) => Search::Exited,
@@ -129,50 +130,56 @@ impl Owner {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::directory::identity;
     use super::*;
     use accelscope_core::host::HostRoots;
 
-    fn searcher<'a>(processes: &'a Processes, dir: &std::path::Path, seen_as: &'a [PathBuf]) -> Searcher<'a> {
-        let stat = rustix::fs::stat(dir).unwrap();
-        Searcher {
-            processes,
-            directory: (stat.st_dev, stat.st_ino),
-            seen_as,
+    fn searcher(root: &str, dir: &Path) -> (Searcher, DirectoryId) {
+        let searcher = Searcher {
+            processes: Processes::new(&HostRoots::new(root)),
+            seen_as: vec![dir.to_owned()],
             left: 8,
-        }
+        };
+        (searcher, identity(&std::fs::metadata(dir).unwrap()))
     }
 
     #[test]
     fn the_file_of_a_killed_process_has_no_owner_until_it_is_written_again() {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::new(&HostRoots::new("/"));
-        let seen_as = [dir.path().to_owned()];
-        let mut searcher = searcher(&processes, dir.path(), &seen_as);
+        let (mut searcher, id) = searcher("/", dir.path());
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let (written, now) = (Timestamp::now(), Instant::now());
         let mut owner = Owner::default();
-        let found = owner.update(child.id(), written, now, &mut searcher).unwrap().unwrap();
+        let found = owner
+            .update(child.id(), written, id, now, &mut searcher)
+            .unwrap()
+            .unwrap();
         assert_eq!(found, Search::Found(processes.key(child.id()).unwrap()));
         assert!(
-            owner.update(child.id(), written, now, &mut searcher).is_none(),
+            owner.update(child.id(), written, id, now, &mut searcher).is_none(),
             "the owner is not searched for again"
         );
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(owner.update(child.id(), written, now, &mut searcher).is_none());
+        assert!(owner.update(child.id(), written, id, now, &mut searcher).is_none());
         assert_eq!(owner.search, Search::Exited);
         let later = Timestamp::from_unix_nanos(written.unix_nanos() + 1);
         owner
-            .update(child.id(), later, now + SOONEST, &mut searcher)
+            .update(child.id(), later, id, now + SOONEST, &mut searcher)
             .unwrap()
             .unwrap();
         assert_eq!(owner.search, Search::Exited, "no process can have written it");
         assert!(
-            owner.update(child.id(), later, now + LATEST, &mut searcher).is_none(),
+            owner
+                .update(child.id(), later, id, now + LATEST, &mut searcher)
+                .is_none(),
             "nor has any since"
         );
         let ours = owner
-            .update(std::process::id(), Timestamp::now(), now, &mut searcher)
+            .update(std::process::id(), Timestamp::now(), id, now, &mut searcher)
             .unwrap()
             .unwrap();
         assert_eq!(
@@ -184,12 +191,11 @@ mod tests {
 
     #[test]
     fn an_unreadable_proc_hides_the_owner_and_not_the_file() {
-        let nowhere = Processes::new(&HostRoots::new("/nonexistent"));
-        let mut searcher = searcher(&nowhere, std::path::Path::new("/tmp"), &[]);
+        let (mut searcher, id) = searcher("/nonexistent", Path::new("/tmp"));
         let mut owner = Owner::default();
         assert!(
             owner
-                .update(7, Timestamp::now(), Instant::now(), &mut searcher)
+                .update(7, Timestamp::now(), id, Instant::now(), &mut searcher)
                 .unwrap()
                 .is_err()
         );
@@ -198,13 +204,12 @@ mod tests {
 
     #[test]
     fn searches_of_a_run_are_bounded() {
-        let processes = Processes::new(&HostRoots::new("/"));
-        let mut searcher = searcher(&processes, std::path::Path::new("/tmp"), &[]);
+        let (mut searcher, id) = searcher("/", Path::new("/tmp"));
         searcher.left = 0;
         let mut owner = Owner::default();
         assert!(
             owner
-                .update(7, Timestamp::now(), Instant::now(), &mut searcher)
+                .update(7, Timestamp::now(), id, Instant::now(), &mut searcher)
                 .is_none()
         );
         assert_eq!(owner.search, Search::Pending);

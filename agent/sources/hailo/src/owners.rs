@@ -1,9 +1,6 @@
 //! Owners of all monitor files: searches for the writers of the fresh ones.
 
-use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
-use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::monitored::Monitored;
@@ -21,8 +18,7 @@ const FIRST_SEARCHES: u32 = 256;
 /// Searches for owners.
 #[derive(Debug)]
 pub(super) struct Owners {
-    processes: Processes,
-    seen_as: Vec<PathBuf>,
+    searcher: Searcher,
     max_age: Option<Duration>,
     warned_denied: bool,
     warned_unseen: bool,
@@ -31,8 +27,11 @@ pub(super) struct Owners {
 impl Owners {
     pub(super) fn new(settings: &Settings, roots: &HostRoots) -> Self {
         Self {
-            processes: Processes::new(roots),
-            seen_as: settings.seen_as(),
+            searcher: Searcher {
+                processes: Processes::new(roots),
+                seen_as: settings.seen_as(),
+                left: 0,
+            },
             max_age: settings.max_age,
             warned_denied: false,
             warned_unseen: false,
@@ -48,9 +47,9 @@ impl Owners {
         skipped: &mut Skipped,
         shown: &mut impl Hasher,
     ) {
-        let mut left = if first_run { FIRST_SEARCHES } else { SEARCHES };
+        self.searcher.left = if first_run { FIRST_SEARCHES } else { SEARCHES };
         for monitored in directories {
-            left = self.search(monitored, left, now, skipped);
+            self.search(monitored, now, skipped);
             monitored.files.doubt_shared_owners(self.max_age, now);
             for (name, file) in monitored.files.fresh(self.max_age, now) {
                 if file.owner.is_shown() {
@@ -60,27 +59,25 @@ impl Owners {
         }
     }
 
-    /// Returns how many searches are left.
-    fn search(&mut self, monitored: &mut Monitored, left: u32, now: Instant, skipped: &mut Skipped) -> u32 {
-        let mut searcher = Searcher {
-            processes: &self.processes,
-            directory: monitored.directory.id,
-            seen_as: &self.seen_as,
-            left,
-        };
+    fn search(&mut self, monitored: &mut Monitored, now: Instant, skipped: &mut Skipped) {
+        let directory = monitored.directory.id;
         for (name, file) in monitored.files.all_mut() {
-            if !file.is_fresh(self.max_age, now) {
-                continue;
-            }
-            let Some((pid, written)) = file.latest().map(|latest| (latest.reading.pid, latest.written)) else {
+            let Some(latest) = file.latest().filter(|_| file.is_fresh(self.max_age, now)) else {
                 continue;
             };
+            let (pid, written) = (latest.reading.pid, latest.written);
             let before = file.owner.search;
-            match file.owner.update(pid, written, now, &mut searcher) {
+            match file.owner.update(pid, written, directory, now, &mut self.searcher) {
                 // It was written since, so its writer lives.
                 Some(Ok(Search::Exited)) if before == Search::Exited => {
                     skipped.add("writer_unseen");
-                    warn_unseen(&mut self.warned_unseen, name);
+                    if !std::mem::replace(&mut self.warned_unseen, true) {
+                        tracing::warn!(
+                            file = %name.display(),
+                            "a monitor file is written by a process that cannot be seen, and is not shown; give the agent \
+                             the host's PID namespace (hostPID: true)"
+                        );
+                    }
                 }
                 Some(Ok(Search::Exited)) => {
                     tracing::debug!(file = %name.display(), pid, "no process fits: the file's writer has ended");
@@ -89,30 +86,16 @@ impl Owners {
                 Some(Ok(Search::Ambiguous(candidates))) => {
                     tracing::debug!(file = %name.display(), pid, candidates, "the file's writer is ambiguous");
                 }
-                Some(Err(error)) => warn_denied(&mut self.warned_denied, &error),
+                Some(Err(error)) if !std::mem::replace(&mut self.warned_denied, true) => {
+                    tracing::warn!(
+                        %error,
+                        "cannot look into processes: Hailo readings are shown without process, container and pod, and by \
+                         the age of their file alone; run the agent as root with CAP_SYS_PTRACE and the host's PID \
+                         namespace"
+                    );
+                }
                 _ => {}
             }
         }
-        searcher.left
-    }
-}
-
-fn warn_denied(warned: &mut bool, error: &io::Error) {
-    if !std::mem::replace(warned, true) {
-        tracing::warn!(
-            %error,
-            "cannot look into processes: Hailo readings are shown without process, container and pod, and by the age of \
-             their file alone; run the agent as root with CAP_SYS_PTRACE and the host's PID namespace"
-        );
-    }
-}
-
-fn warn_unseen(warned: &mut bool, name: &OsStr) {
-    if !std::mem::replace(warned, true) {
-        tracing::warn!(
-            file = %name.display(),
-            "a monitor file is written by a process that cannot be seen, and is not shown; give the agent the host's PID \
-             namespace (hostPID: true)"
-        );
     }
 }

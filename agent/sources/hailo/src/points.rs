@@ -9,7 +9,7 @@ use super::identity::Identities;
 use super::state::{File, Total};
 use crate::catalogue as hailo;
 use accelscope_core::metric::catalogue::hw;
-use accelscope_core::metric::{Attributes, Instrument, Owner, Point, ProcessKey, Timestamp, Value};
+use accelscope_core::metric::{Attributes, Instrument, Owner, Point, Timestamp, Value};
 
 /// State from one batch to the next.
 #[derive(Debug)]
@@ -17,13 +17,6 @@ pub(super) struct Points {
     devices: Identities,
     /// Frame counters of files without a known process: one series for all that share a name.
     unowned: HashMap<Arc<Attributes>, Total>,
-}
-
-/// A file with current values.
-#[derive(Debug)]
-pub(super) struct Live<'a> {
-    pub(super) file: &'a mut File,
-    pub(super) process: Option<ProcessKey>,
 }
 
 /// Values of a device over all live files.
@@ -42,11 +35,11 @@ impl Points {
         }
     }
 
-    /// Makes the points of a batch.
+    /// Makes the points of a batch from the devices and the files with current values.
     pub(super) fn build(
         &mut self,
         devices: &BTreeMap<String, Device>,
-        mut live: Vec<Live<'_>>,
+        mut live: Vec<&mut File>,
         now: Timestamp,
     ) -> Vec<Point> {
         let totalled = total_of_devices(devices, &live);
@@ -61,12 +54,8 @@ impl Points {
         }
         let mut unowned = Vec::new();
         for file in &mut live {
-            let to = if file.process.is_some() {
-                &mut points
-            } else {
-                &mut unowned
-            };
-            self.add_file(file, to);
+            let known = file.owner.process().is_some();
+            self.add_file(file, if known { &mut points } else { &mut unowned });
         }
         self.add_unowned(live, &mut unowned);
         points.extend(combine(unowned));
@@ -91,13 +80,14 @@ impl Points {
         }
     }
 
-    fn add_file(&self, live: &mut Live<'_>, to: &mut Vec<Point>) {
-        let owner = |always_pid| live.process.map(|process| Owner::Process { process, always_pid });
-        if let Some(process) = live.process {
-            live.file.assign_totals(process);
+    fn add_file(&self, file: &mut File, to: &mut Vec<Point>) {
+        let process = file.owner.process();
+        let owner = |always_pid| process.map(|process| Owner::Process { process, always_pid });
+        if let Some(process) = process {
+            file.assign_totals(process);
         }
-        let mut labels = std::mem::take(&mut live.file.labels);
-        let Some(latest) = live.file.latest() else { return };
+        let mut labels = std::mem::take(&mut file.labels);
+        let Some(latest) = file.latest() else { return };
         let (reading, read) = (&latest.reading, latest.read);
         let mut push = |instrument, attributes: &Arc<Attributes>, owner, value: Option<Value>| {
             to.extend(value.map(|value| point(instrument, attributes, owner, value, read)));
@@ -118,18 +108,13 @@ impl Points {
         labels.set_device(device);
         for (name, network) in &reading.networks {
             let attributes = labels.network(name);
-            push(
-                &hailo::NETWORK_UTILIZATION,
-                &attributes,
-                owner(false),
-                network.utilization.map(Value::from),
-            );
-            push(
-                &hailo::NETWORK_FRAME_RATE,
-                &attributes,
-                owner(false),
-                network.frame_rate.map(Value::from),
-            );
+            let values = [
+                (&hailo::NETWORK_UTILIZATION, network.utilization),
+                (&hailo::NETWORK_FRAME_RATE, network.frame_rate),
+            ];
+            for (instrument, value) in values {
+                push(instrument, &attributes, owner(false), value.map(Value::from));
+            }
         }
         for (name, stream) in &reading.streams {
             let attributes = labels.stream(name);
@@ -143,26 +128,26 @@ impl Points {
                 push(instrument, &attributes, owner(false), value.map(Value::from));
             }
         }
-        for name in reading.networks.keys().filter(|_| live.process.is_some()) {
-            if let Some(total) = live.file.totals.get(name) {
+        for name in reading.networks.keys().filter(|_| process.is_some()) {
+            if let Some(total) = file.totals.get(name) {
                 to.push(counter(&labels.network(name), owner(false), *total, read));
             }
         }
-        live.file.labels = labels;
+        file.labels = labels;
     }
 
     /// Adds the counters of files without a known process. The growth of each goes into one that files with the same names
     /// share, and that stays when one of them is removed.
-    fn add_unowned(&mut self, live: Vec<Live<'_>>, to: &mut Vec<Point>) {
+    fn add_unowned(&mut self, live: Vec<&mut File>, to: &mut Vec<Point>) {
         let mut shown = HashMap::new();
-        for live in live.into_iter().filter(|live| live.process.is_none()) {
-            let Some(latest) = live.file.latest() else { continue };
+        for file in live.into_iter().filter(|file| file.owner.process().is_none()) {
+            let Some(latest) = file.latest() else { continue };
             let (names, read) = (latest.reading.networks.keys().cloned().collect::<Vec<_>>(), latest.read);
             for name in names {
-                let Some(total) = live.file.totals.get_mut(&name) else {
+                let Some(total) = file.totals.get_mut(&name) else {
                     continue;
                 };
-                let attributes = live.file.labels.network(&name);
+                let attributes = file.labels.network(&name);
                 let start = if total.exported > 0.0 { read } else { total.start };
                 let grown = total.export_elsewhere();
                 let sum = self
@@ -183,14 +168,14 @@ impl Points {
 
 fn total_of_devices<'a>(
     devices: &'a BTreeMap<String, Device>,
-    live: &'a [Live<'_>],
+    live: &'a [&mut File],
 ) -> BTreeMap<&'a str, Totalled<'a>> {
     let mut totalled: BTreeMap<&str, Totalled<'_>> = devices
         .keys()
         .map(|address| (address.as_str(), Totalled::default()))
         .collect();
     let only = devices.keys().next().filter(|_| devices.len() == 1);
-    for latest in live.iter().filter_map(|live| live.file.latest()) {
+    for latest in live.iter().filter_map(|file| file.latest()) {
         for (address, found) in &latest.reading.devices {
             let device = totalled.entry(address).or_default();
             device.read = device.read.max(Some(latest.read));

@@ -9,7 +9,7 @@ use super::file_name::claimed_pid;
 use super::skipped::{IMPLAUSIBLE, REPEATED, Skipped, UNNAMED};
 use super::values;
 use accelscope_core::metric::MAX_VALUE_BYTES;
-use accelscope_proto::hailo::{ProtoMon, ProtoMonStreamFramesInfo};
+use accelscope_proto::hailo::{ProtoMon, ProtoMonStreamDirection, ProtoMonStreamFramesInfo};
 
 /// One write of a monitor file.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -23,7 +23,6 @@ pub(super) struct Reading {
     pub(super) streams: BTreeMap<StreamName, Stream>,
     /// Whether its writer is HailoRT 4.15 or later, which reports the least and most frames of the interval.
     pub(super) has_extremes: bool,
-    pub(super) skipped: Skipped,
 }
 
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -46,22 +45,7 @@ pub(super) struct Network {
 pub(super) struct StreamName {
     pub(super) network: String,
     pub(super) stream: String,
-    pub(super) direction: Direction,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Direction {
-    HostToDevice,
-    DeviceToHost,
-}
-
-impl Direction {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::HostToDevice => "host_to_device",
-            Self::DeviceToHost => "device_to_host",
-        }
-    }
+    pub(super) direction: ProtoMonStreamDirection,
 }
 
 /// Queue of a stream, in frames.
@@ -100,34 +84,39 @@ impl Reading {
     /// `reports_extremes`: an earlier write of the file had [`has_extremes`](Self::has_extremes).
     ///
     /// `None` where neither the file nor its name has a process id.
-    pub(super) fn new(message: ProtoMon, file_name: &str, reports_extremes: bool) -> Option<Self> {
+    pub(super) fn new(
+        message: ProtoMon,
+        file_name: &str,
+        reports_extremes: bool,
+        skipped: &mut Skipped,
+    ) -> Option<Self> {
         let mut reading = Self {
-            pid: claimed_pid(&message.pid, file_name)?,
+            pid: skipped.keep(claimed_pid(&message.pid, file_name).ok_or("no_pid"))?,
             ..Self::default()
         };
         for device in message.device_infos {
             let found = Device {
                 model: (!device.device_arch.is_empty()).then(|| capped(device.device_arch)),
-                utilization: reading.skipped.keep(values::ratio(device.utilization)),
+                utilization: skipped.keep(values::ratio(device.utilization)),
             };
             let address = address(&capped(device.device_id));
             if address.is_empty() {
-                reading.skipped.add(UNNAMED);
+                skipped.add(UNNAMED);
                 continue;
             }
-            insert(&mut reading.devices, address, found, Device::add, &mut reading.skipped);
+            insert(&mut reading.devices, address, found, Device::add, skipped);
         }
         for network in message.networks_infos {
             if network.network_name.is_empty() {
-                reading.skipped.add(UNNAMED);
+                skipped.add(UNNAMED);
                 continue;
             }
             let found = Network {
-                utilization: reading.skipped.keep(values::ratio(network.utilization)),
-                frame_rate: reading.skipped.keep(values::frame_rate(network.fps)),
+                utilization: skipped.keep(values::ratio(network.utilization)),
+                frame_rate: skipped.keep(values::frame_rate(network.fps)),
             };
             let name = capped(network.network_name);
-            insert(&mut reading.networks, name, found, Network::add, &mut reading.skipped);
+            insert(&mut reading.networks, name, found, Network::add, skipped);
         }
         // Zero is absent on the wire: only a stream with another number (-1 while idle) shows that these are reported.
         let mut streams = message.net_frames_infos.iter().flat_map(|n| &n.streams_frames_infos);
@@ -135,7 +124,7 @@ impl Reading {
         for frames in message.net_frames_infos {
             let network = capped(frames.network_name);
             for stream in frames.streams_frames_infos {
-                reading.add_stream(&network, stream);
+                reading.add_stream(&network, stream, skipped);
             }
         }
         Some(reading)
@@ -146,29 +135,27 @@ impl Reading {
         self.devices.len() + self.networks.len() + self.streams.len()
     }
 
-    fn add_stream(&mut self, network: &str, stream: ProtoMonStreamFramesInfo) {
+    fn add_stream(&mut self, network: &str, stream: ProtoMonStreamFramesInfo, skipped: &mut Skipped) {
         if network.is_empty() || stream.stream_name.is_empty() {
-            return self.skipped.add(UNNAMED);
+            return skipped.add(UNNAMED);
         }
-        let direction = match stream.stream_direction {
-            0 => Direction::HostToDevice,
-            1 => Direction::DeviceToHost,
-            _ => return self.skipped.add(IMPLAUSIBLE),
+        let Ok(direction) = ProtoMonStreamDirection::try_from(stream.stream_direction) else {
+            return skipped.add(IMPLAUSIBLE);
         };
         let extremes = self.has_extremes;
-        let mut extreme = |frames| extremes.then(|| self.skipped.keep(values::depth(frames))).flatten();
+        let mut extreme = |frames| extremes.then(|| skipped.keep(values::depth(frames))).flatten();
         let found = Stream {
             min: extreme(stream.min_pending_frames_count),
             max: extreme(stream.max_pending_frames_count),
-            depth: self.skipped.keep(values::depth(stream.pending_frames_count)),
-            capacity: self.skipped.keep(values::capacity(stream.buffer_frames_size)),
+            depth: skipped.keep(values::depth(stream.pending_frames_count)),
+            capacity: skipped.keep(values::capacity(stream.buffer_frames_size)),
         };
         let name = StreamName {
             network: network.to_owned(),
             stream: capped(stream.stream_name),
             direction,
         };
-        insert(&mut self.streams, name, found, Stream::add, &mut self.skipped);
+        insert(&mut self.streams, name, found, Stream::add, skipped);
     }
 }
 
@@ -200,12 +187,17 @@ fn capped(mut name: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::decode::{decode, tests::vector};
-    use super::super::skipped::NO_SAMPLE;
+    use super::super::skipped::{NO_SAMPLE, Reason};
     use super::*;
     use accelscope_proto::hailo::{ProtoMonDeviceInfo, ProtoMonInfo, ProtoMonNetworkFrames};
 
     fn read(message: ProtoMon) -> Reading {
-        Reading::new(message, "", false).unwrap()
+        count(message).0
+    }
+
+    fn count(message: ProtoMon) -> (Reading, BTreeMap<Reason, u64>) {
+        let mut skipped = Skipped::default();
+        (Reading::new(message, "", false, &mut skipped).unwrap(), skipped.0)
     }
 
     fn message() -> ProtoMon {
@@ -225,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_vector_of_the_real_writer() {
-        let reading = read(decode(&vector()).unwrap());
+        let (reading, skipped) = count(decode(&vector()).unwrap());
         assert_eq!(reading.pid, 4242);
         let device = &reading.devices["0001:01:00.0"];
         assert_eq!(
@@ -238,19 +230,19 @@ mod tests {
         let (name, input) = streams[0];
         assert_eq!(
             (name.stream.as_str(), name.direction),
-            ("yolov8s/input_layer1", Direction::HostToDevice)
+            ("yolov8s/input_layer1", ProtoMonStreamDirection::HostToDevice)
         );
         assert_eq!(
             (input.depth, input.min, input.max, input.capacity),
             (Some(1), None, None, Some(4))
         );
         let (name, output) = streams[1];
-        assert_eq!(name.direction, Direction::DeviceToHost);
+        assert_eq!(name.direction, ProtoMonStreamDirection::DeviceToHost);
         assert_eq!(
             (output.depth, output.min, output.max, output.capacity),
             (Some(0), Some(0), Some(2), Some(4))
         );
-        assert_eq!(reading.skipped.0, BTreeMap::from([(UNNAMED, 1), (NO_SAMPLE, 2)]));
+        assert_eq!(skipped, BTreeMap::from([(UNNAMED, 1), (NO_SAMPLE, 2)]));
     }
 
     #[test]
@@ -283,7 +275,7 @@ mod tests {
         let new = read(stream(0, 3));
         assert!(new.has_extremes);
         assert_eq!((of(new.clone()).min, of(new).max), (Some(0), Some(3)));
-        let later = Reading::new(stream(0, 0), "", true).unwrap();
+        let later = Reading::new(stream(0, 0), "", true, &mut Skipped::default()).unwrap();
         assert_eq!(of(later).min, Some(0), "its writer is known to report them");
     }
 
@@ -302,7 +294,7 @@ mod tests {
             utilization,
             device_arch: arch.into(),
         };
-        let reading = read(ProtoMon {
+        let (reading, skipped) = count(ProtoMon {
             networks_infos: vec![network("n", 10.0, 50.0), network("n", 5.0, f64::NAN)],
             net_frames_infos: vec![ProtoMonNetworkFrames {
                 network_name: "n".into(),
@@ -322,7 +314,7 @@ mod tests {
             (Some(4), Some(1), Some(5), Some(8))
         );
         assert_eq!(reading.devices["0001:01:00.0"].utilization, Some(0.5));
-        assert_eq!(reading.skipped.0[REPEATED], 3);
+        assert_eq!(skipped[REPEATED], 3);
     }
 
     #[test]

@@ -10,16 +10,15 @@ use opentelemetry::metrics::Counter;
 use super::device::Device;
 use super::owner::Search;
 use super::owners::Owners;
-use super::points::{Live, Points};
+use super::points::Points;
 use super::settings::{NAME, Settings};
 use super::skipped::Skipped;
 use super::sources::Sources;
 use super::{device, explain, monitored};
-use crate::catalogue as hailo;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Moment;
-use accelscope_core::metric::catalogue::{agent, hw};
-use accelscope_core::metric::{Batch, Instrument, Part, key};
+use accelscope_core::metric::catalogue::agent;
+use accelscope_core::metric::{Batch, Part, key};
 use accelscope_core::sampler::{self, Descriptor, Outcome};
 use accelscope_core::telemetry;
 
@@ -31,20 +30,6 @@ const DEVICES: Duration = Duration::from_secs(5);
 const REPEAT: Duration = Duration::from_secs(5);
 /// How often the first run waits for files that may still be being written.
 const ATTEMPTS: u32 = 4;
-
-static INSTRUMENTS: [&Instrument; 11] = [
-    &hailo::DEVICE_INFO,
-    &hailo::MONITOR_ACTIVE,
-    &hailo::PROCESS_UTILIZATION,
-    &hailo::NETWORK_UTILIZATION,
-    &hailo::NETWORK_FRAME_RATE,
-    &hailo::NETWORK_FRAMES,
-    &hailo::STREAM_QUEUE_DEPTH,
-    &hailo::STREAM_QUEUE_DEPTH_MIN,
-    &hailo::STREAM_QUEUE_DEPTH_MAX,
-    &hailo::STREAM_QUEUE_CAPACITY,
-    &hw::NPU_UTILIZATION,
-];
 
 /// The sampler `hailo`.
 #[derive(Debug)]
@@ -102,10 +87,12 @@ impl Sampler {
         if first {
             now = self.read_incomplete_files(now, &mut failed);
         }
-        let shown = self.update_owners(first, now.instant);
-        if self.is_due(now.instant, shown != self.shown) {
-            self.shown = shown;
-            self.emit(now, out);
+        if self.soonest().is_none_or(|soonest| now.instant >= soonest) {
+            let shown = self.update_owners(first, now.instant);
+            if self.is_due(now.instant, shown != self.shown) {
+                self.shown = shown;
+                self.emit(now, out);
+            }
         }
         for (reason, count) in std::mem::take(&mut self.skipped.0) {
             let labels = [
@@ -161,19 +148,17 @@ impl Sampler {
         digest.finish()
     }
 
+    /// Time before which nothing is emitted, so that owners need not be checked either.
+    fn soonest(&self) -> Option<Instant> {
+        Some(self.emitted_at? + self.settings.min_interval.min(PERIOD))
+    }
+
     /// Emits new readings as often as configured, other files at once, and all again after [`REPEAT`], so that constant
     /// values do not become stale.
     fn is_due(&self, now: Instant, others_shown: bool) -> bool {
-        let Some(last) = self.emitted_at else { return true };
-        let configured = self.settings.min_interval;
-        let rest = if others_shown {
-            configured.min(PERIOD)
-        } else if self.pending {
-            configured
-        } else {
-            configured.max(REPEAT)
-        };
-        now >= last + rest
+        let least = if self.pending { Duration::ZERO } else { REPEAT };
+        let rest = self.settings.min_interval.max(least);
+        others_shown || self.emitted_at.is_none_or(|last| now >= last + rest)
     }
 
     fn emit(&mut self, now: Moment, out: &mut Vec<Batch>) {
@@ -188,8 +173,7 @@ impl Sampler {
                 self.count_ambiguous
                     .add(1, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
             }
-            let process = file.owner.process();
-            live.push(Live { file, process });
+            live.push(file);
         }
         let points = self.points.build(&self.devices, live, now.wall);
         self.nothing = points.is_empty();
@@ -206,15 +190,13 @@ impl sampler::Sampler for Sampler {
             name: NAME,
             period: PERIOD,
             deadline: Duration::from_secs(2),
-            instruments: &INSTRUMENTS,
-            extensions: &[],
         }
     }
 
     fn wait(&mut self, until: Instant) {
         let pending = self.emitted_at.filter(|_| self.pending);
         let until = pending.map_or(until, |last| until.min(last + self.settings.min_interval));
-        self.sources.wait(&self.settings.dir, until);
+        self.sources.wait(&self.settings.dir, until, self.soonest());
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {

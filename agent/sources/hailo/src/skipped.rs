@@ -19,19 +19,9 @@ pub(super) const REPEATED: Reason = "repeated_name";
 pub(super) struct Skipped(pub(super) BTreeMap<Reason, u64>);
 
 impl Skipped {
-    pub(super) fn add(&mut self, reason: Reason) {
-        *self.0.entry(reason).or_default() += 1;
-    }
-
-    pub(super) fn add_some(&mut self, reason: Option<Reason>) {
-        if let Some(reason) = reason {
-            self.add(reason);
-        }
-    }
-
-    pub(super) fn add_all(&mut self, more: &Self) {
-        for (reason, count) in &more.0 {
-            *self.0.entry(reason).or_default() += count;
+    pub(super) fn add(&mut self, reason: impl Into<Option<Reason>>) {
+        if let Some(reason) = reason.into() {
+            *self.0.entry(reason).or_default() += 1;
         }
     }
 

@@ -10,7 +10,7 @@ use inotify::WatchDescriptor;
 use rustix::io::Errno;
 
 use super::device::Device;
-use super::directory::{self, Directory, DirectoryId};
+use super::directory::{self, Directory};
 use super::discover::{Discovery, View};
 use super::monitored::{Monitored, warn_once};
 use super::settings::Settings;
@@ -19,7 +19,7 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::ProcessKey;
 
-/// Shortest time between two reads of events: a file is decoded at most that often.
+/// Least time from an event to its read: a write causes several, and a file is decoded at most that often.
 const REST: Duration = Duration::from_millis(50);
 /// Time before another attempt to create an inotify instance.
 const WATCH_AGAIN: Duration = Duration::from_mins(1);
@@ -35,28 +35,21 @@ pub(super) struct Sources {
     watch_at: Option<Instant>,
     /// The watch for the configured directory to appear.
     parent: Option<WatchDescriptor>,
-    configured: Option<Monitored>,
-    namespaces: BTreeMap<View, Monitored>,
+    /// By view; the configured one has none.
+    directories: BTreeMap<Option<View>, Monitored>,
     discovery: Discovery,
-    drained_at: Option<Instant>,
-    warned: Warned,
-}
-
-/// Warnings that were logged.
-#[derive(Debug, Default)]
-struct Warned {
-    watch: bool,
-    deleted: bool,
+    warned_watch: bool,
+    warned_deleted: bool,
     deleted_since: Option<Instant>,
 }
 
 impl Sources {
     pub(super) fn all(&self) -> impl Iterator<Item = &Monitored> {
-        self.configured.iter().chain(self.namespaces.values())
+        self.directories.values()
     }
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Monitored> {
-        self.configured.iter_mut().chain(self.namespaces.values_mut())
+        self.directories.values_mut()
     }
 
     /// Opens new directories, closes removed ones, and passes on events of their files.
@@ -84,36 +77,36 @@ impl Sources {
         self.watch_at = Some(now);
         match Watch::new() {
             Ok(watch) => {
-                let all = self.configured.iter_mut().chain(self.namespaces.values_mut());
-                all.for_each(|monitored| monitored.watch_with(&watch, &mut self.warned.watch));
+                for monitored in self.directories.values_mut() {
+                    monitored.watch_with(&watch, &mut self.warned_watch);
+                }
                 self.watch = Some(watch);
             }
-            Err(error) => warn_once(&mut self.warned.watch, &error),
+            Err(error) => warn_once(&mut self.warned_watch, &error),
         }
     }
 
     fn find_configured(&mut self, roots: &HostRoots, dir: &Path, now: Instant) -> io::Result<()> {
-        let there = rustix::fs::lstat(roots.path(dir))
-            .ok()
-            .map(|stat| directory::identity(&stat));
-        let held = self.configured.as_ref().filter(|held| !held.directory.is_deleted());
+        let there = std::fs::symlink_metadata(roots.path(dir));
+        let there = there.ok().map(|metadata| directory::identity(&metadata));
+        let held = self.directories.get(&None).filter(|held| !held.directory.is_deleted());
         if held.is_some_and(|held| Some(held.directory.id) == there) {
             return Ok(());
         }
-        if let Some(lost) = self.configured.take() {
+        if let Some(lost) = self.directories.remove(&None) {
             self.forget(lost);
         }
         if there.is_none() {
-            self.warned.deleted_since = None;
+            self.deleted_since = None;
             self.watch_parent(roots, dir);
             return Ok(());
         }
         match Directory::configured(roots, dir) {
             Ok(directory) if directory.is_deleted() => {
                 // A directory that is being removed keeps its name for a moment.
-                let since = *self.warned.deleted_since.get_or_insert(now);
+                let since = *self.deleted_since.get_or_insert(now);
                 let lasts = now.saturating_duration_since(since) >= DELETED_LASTS;
-                if lasts && !std::mem::replace(&mut self.warned.deleted, true) {
+                if lasts && !std::mem::replace(&mut self.warned_deleted, true) {
                     tracing::warn!(
                         dir = %dir.display(),
                         "the mounted directory was removed on the host, and its mount shows it empty for ever: mount the \
@@ -126,20 +119,17 @@ impl Sources {
                 if let (Some(parent), Some(watch)) = (self.parent.take(), &self.watch) {
                     watch.remove(parent);
                 }
-                self.warned.deleted = false;
-                self.warned.deleted_since = None;
-                self.namespaces
+                self.warned_deleted = false;
+                self.deleted_since = None;
+                self.directories
                     .retain(|_, monitored| monitored.directory.id != directory.id);
-                self.configured = Some(Monitored::new(directory, self.watch.as_ref(), &mut self.warned.watch));
+                self.monitor(None, directory);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => {
-                let remedy = remedy(&error);
-                Err(io::Error::new(
-                    error.kind(),
-                    format!("hailo.dir {}: {error}{remedy}", dir.display()),
-                ))
+                let what = format!("hailo.dir {}: {error}{}", dir.display(), remedy(&error));
+                Err(io::Error::new(error.kind(), what))
             }
         }
     }
@@ -159,28 +149,28 @@ impl Sources {
             tracing::debug!(%error, "cannot look for processes that hold a Hailo device");
         }
         let views = self.discovery.views();
-        let gone = |view: &View, held: &Monitored| !views.contains_key(view) || held.directory.is_deleted();
         // An open directory would keep the namespace's mounts alive.
-        let lost: Vec<_> = self.namespaces.extract_if(.., |view, held| gone(view, held)).collect();
-        for (_, lost) in lost {
+        let lost = self.directories.extract_if(.., |view, held| {
+            view.is_some_and(|view| !views.contains_key(&view) || held.directory.is_deleted())
+        });
+        for (_, lost) in lost.collect::<Vec<_>>() {
             self.forget(lost);
         }
         for (view, holders) in views.into_iter().take(MAX_VIEWS) {
-            if self.namespaces.contains_key(&view) {
+            if self.directories.contains_key(&Some(view)) {
                 continue;
             }
-            let Some(directory) = open_in_view(processes, &holders) else {
-                continue;
-            };
-            if !self.knows(directory.id) {
-                let monitored = Monitored::new(directory, self.watch.as_ref(), &mut self.warned.watch);
-                self.namespaces.insert(view, monitored);
+            if let Some(directory) = open_in_view(processes, &holders)
+                && self.all().all(|known| known.directory.id != directory.id)
+            {
+                self.monitor(Some(view), directory);
             }
         }
     }
 
-    fn knows(&self, id: DirectoryId) -> bool {
-        self.all().any(|monitored| monitored.directory.id == id)
+    fn monitor(&mut self, view: Option<View>, directory: Directory) {
+        let monitored = Monitored::new(directory, self.watch.as_ref(), &mut self.warned_watch);
+        self.directories.insert(view, monitored);
     }
 
     fn forget(&self, lost: Monitored) {
@@ -192,7 +182,7 @@ impl Sources {
     fn dispatch(&mut self) {
         let Some(watch) = &mut self.watch else { return };
         for event in watch.events.drain(..) {
-            let mut all = self.configured.iter_mut().chain(self.namespaces.values_mut());
+            let mut all = self.directories.values_mut();
             match event {
                 Event::Name(from, name) => {
                     if let Some(monitored) = all.find(|monitored| monitored.watch.as_ref() == Some(&from)) {
@@ -207,7 +197,6 @@ impl Sources {
     }
 
     fn drain(&mut self, dir: &Path) {
-        self.drained_at = Some(Instant::now());
         let Some(watch) = &mut self.watch else { return };
         let name = dir.file_name();
         let wanted = |from: &WatchDescriptor, new: &OsStr| self.parent.as_ref() != Some(from) || Some(new) == name;
@@ -219,12 +208,19 @@ impl Sources {
         }
     }
 
-    /// Blocks until a monitor file or its directory changes, at most until `until`.
-    pub(super) fn wait(&mut self, dir: &Path, until: Instant) {
+    /// How long changes may be collected without missing a write: half of the shortest interval between two.
+    fn longest_rest(&self, now: Instant) -> Duration {
+        let files = self.all().flat_map(|monitored| monitored.files.fresh(None, now));
+        let shortest = files.map(|(_, file)| file.shortest_interval()).min();
+        shortest.unwrap_or_default() / 2
+    }
+
+    /// Blocks until a monitor file or its directory changes, at most until `until`. Nothing is emitted before `soonest`:
+    /// until then the changes of several files are collected.
+    pub(super) fn wait(&mut self, dir: &Path, until: Instant, soonest: Option<Instant>) {
         let sleep = |until: Instant| std::thread::sleep(until.saturating_duration_since(Instant::now()));
         let until = self.all().filter_map(Monitored::due).fold(until, Instant::min);
         loop {
-            sleep(self.drained_at.map_or(until, |last| (last + REST).min(until)));
             let Some(watch) = &self.watch else {
                 return sleep(until);
             };
@@ -232,6 +228,9 @@ impl Sources {
                 tracing::debug!(%error, "cannot wait for events");
                 return sleep(until);
             }
+            let now = Instant::now();
+            let rest = soonest.map_or(now, |soonest| soonest.min(now + self.longest_rest(now)));
+            sleep(rest.max(now + REST).min(until));
             self.drain(dir);
             if Instant::now() >= until || self.watch.as_ref().is_none_or(|watch| !watch.events.is_empty()) {
                 return;

@@ -159,6 +159,11 @@ impl File {
         Some(latest.age_when_read + now.saturating_duration_since(latest.read_at))
     }
 
+    /// Shortest of the last write intervals; zero where none is known.
+    pub(super) fn shortest_interval(&self) -> Duration {
+        self.intervals.iter().min().copied().unwrap_or_default()
+    }
+
     /// Age from which its values are not shown.
     pub(super) fn max_age(&self, configured: Option<Duration>) -> Duration {
         configured.unwrap_or_else(|| {
@@ -332,6 +337,21 @@ mod tests {
             writer.file.max_age(Some(Duration::from_secs(2))),
             Duration::from_secs(2)
         );
+    }
+
+    #[test]
+    fn the_shortest_interval_is_that_of_the_last_writes() {
+        let mut writer = Writer::new();
+        writer.write(0, 0, Some(30.0));
+        assert_eq!(writer.file.shortest_interval(), Duration::ZERO, "unknown");
+        for write in [100, 1100, 1300, 2300] {
+            writer.write(write, write, Some(30.0));
+        }
+        assert_eq!(writer.file.shortest_interval(), Duration::from_millis(200));
+        for write in [3300, 4300, 5300] {
+            writer.write(write, write, Some(30.0));
+        }
+        assert_eq!(writer.file.shortest_interval(), Duration::from_secs(1));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The sampler: finds the devices, has their calls counted, and turns the counts into points.
 
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use agent_ebpf::Ident;
@@ -16,13 +15,10 @@ use super::kernel::{Event, HookKind, Kernel, Watch};
 use super::self_metrics::SelfMetrics;
 use super::settings::Settings;
 use super::{holder_points, points, wait};
-use crate::catalogue::calls;
-use crate::catalogue::ioctl;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy};
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::catalogue::agent;
-use accelscope_core::metric::{Batch, Instrument, Moment, Part};
+use accelscope_core::metric::{Batch, Moment, Part};
 use accelscope_core::sampler::{Descriptor, Outcome};
 
 pub(super) const NAME: &str = "ioctl";
@@ -37,11 +33,6 @@ const DEBOUNCE: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Time between two checks for drivers that were loaded or unloaded while their devices stayed the same.
 const CHECK_DRIVERS: Duration = Duration::from_secs(30);
-
-static INSTRUMENTS: LazyLock<Vec<&'static Instrument>> = LazyLock::new(|| {
-    let own: &[&Instrument] = &[&agent::IOCTL_DEVICES, &agent::IOCTL_MEMORY, &agent::IOCTL_RECORDS];
-    [calls::ALL, ioctl::ALL, own].concat()
-});
 
 /// Opens the interface to the kernel; called when there is a device to watch.
 pub type Open = Box<dyn FnMut() -> Box<dyn Kernel> + Send>;
@@ -321,8 +312,6 @@ impl accelscope_core::sampler::Sampler for Sampler {
             name: NAME,
             period: self.longest_period(),
             deadline: DEADLINE + self.window.unwrap_or_default(),
-            instruments: &INSTRUMENTS,
-            extensions: &[],
         }
     }
 

@@ -28,14 +28,7 @@ pub(super) fn points(
         }
         let attributes = Arc::new(attributes);
         if seen.insert(Arc::clone(&attributes)) {
-            points.push(Point {
-                instrument: &DEVICE_ALLOCATION,
-                attributes,
-                owner: None,
-                value: 1.into(),
-                time,
-                start: None,
-            });
+            points.push(Point::new(&DEVICE_ALLOCATION, attributes, 1, time));
         }
     }
     (points, skipped)

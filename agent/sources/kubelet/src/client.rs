@@ -28,57 +28,33 @@ const MAX_RESPONSE_BYTES: usize = 16 << 20;
 /// Reason why a List call failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("no kubelet has a socket at {}", socket.display())]
-    Absent {
-        socket: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{} is no socket", socket.display())]
-    NoSocket { socket: PathBuf },
-    #[error("the agent may not use the kubelet's socket {}", socket.display())]
-    Forbidden {
-        socket: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("no kubelet listens at {}", socket.display())]
-    Silent {
-        socket: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("the kubelet at {} did not answer within {within:?}", socket.display())]
-    Slow { socket: PathBuf, within: Duration },
-    #[error("the kubelet at {} has no PodResources API v1, which Kubernetes has had since 1.20", socket.display())]
-    TooOld { socket: PathBuf },
-    #[error("the kubelet's connection at {} failed", socket.display())]
-    Connection {
-        socket: PathBuf,
-        #[source]
-        source: tonic::transport::Error,
-    },
-    #[error("the kubelet at {} refused the list of its devices", socket.display())]
-    Refused {
-        socket: PathBuf,
-        #[source]
-        source: Box<Status>,
-    },
+    #[error("no kubelet has a socket at {}", .0.display())]
+    Absent(PathBuf, #[source] io::Error),
+    #[error("{} is no socket", .0.display())]
+    NoSocket(PathBuf),
+    #[error("the agent may not use the kubelet's socket {}", .0.display())]
+    Forbidden(PathBuf, #[source] io::Error),
+    #[error("no kubelet listens at {}", .0.display())]
+    Silent(PathBuf, #[source] io::Error),
+    #[error("the kubelet at {} did not answer within {TIMEOUT:?}", .0.display())]
+    Slow(PathBuf),
+    #[error("the kubelet at {} has no PodResources API v1, which Kubernetes has had since 1.20", .0.display())]
+    TooOld(PathBuf),
+    #[error("the kubelet's connection at {} failed", .0.display())]
+    Connection(PathBuf, #[source] tonic::transport::Error),
+    #[error("the kubelet at {} refused the list of its devices", .0.display())]
+    Refused(PathBuf, #[source] Box<Status>),
     #[error("the kubelet cannot be asked")]
     Runtime(#[source] io::Error),
 }
 
 impl Error {
     /// Whether this error is normal on a machine without a usable kubelet.
-    pub(super) fn means_nothing_here(&self) -> bool {
-        match self {
-            Self::Absent { .. } | Self::NoSocket { .. } | Self::Forbidden { .. } | Self::Silent { .. } => true,
-            Self::Slow { .. }
-            | Self::TooOld { .. }
-            | Self::Connection { .. }
-            | Self::Refused { .. }
-            | Self::Runtime(_) => false,
-        }
+    pub(super) const fn means_nothing_here(&self) -> bool {
+        matches!(
+            self,
+            Self::Absent(..) | Self::NoSocket(_) | Self::Forbidden(..) | Self::Silent(..)
+        )
     }
 }
 
@@ -103,11 +79,7 @@ impl Client {
             .build()
             .map_err(Error::Runtime)?;
         let response = runtime.block_on(async { tokio::time::timeout(TIMEOUT, self.call(&socket)).await });
-        let slow = |_| Error::Slow {
-            socket: self.socket.clone(),
-            within: TIMEOUT,
-        };
-        Ok((response.map_err(slow)??, id))
+        Ok((response.map_err(|_| Error::Slow(self.socket.clone()))??, id))
     }
 
     /// Opens the socket with `O_PATH`: symbolic links resolve within the host's root (MicroK8s makes `/var/lib/kubelet`
@@ -117,18 +89,16 @@ impl Client {
         let found = File::from(found);
         match found.metadata() {
             Ok(metadata) if metadata.file_type().is_socket() => Ok((found, (&metadata).into())),
-            _ => Err(Error::NoSocket {
-                socket: self.socket.clone(),
-            }),
+            _ => Err(Error::NoSocket(self.socket.clone())),
         }
     }
 
     fn io(&self, source: io::Error) -> Error {
         let socket = self.socket.clone();
         match source.kind() {
-            io::ErrorKind::PermissionDenied => Error::Forbidden { socket, source },
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::Absent { socket, source },
-            _ => Error::Silent { socket, source },
+            io::ErrorKind::PermissionDenied => Error::Forbidden(socket, source),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::Absent(socket, source),
+            _ => Error::Silent(socket, source),
         }
     }
 
@@ -141,10 +111,7 @@ impl Client {
             let stream = stream.take();
             async move { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
         });
-        let failed = |source| Error::Connection {
-            socket: self.socket.clone(),
-            source,
-        };
+        let failed = |source| Error::Connection(self.socket.clone(), source);
         // gRPC requires an authority, and grpc-go rejects one that is not a host name.
         let channel = Endpoint::from_static("http://localhost")
             .connect_with_connector(once)
@@ -159,12 +126,9 @@ impl Client {
         response.map(tonic::Response::into_inner).map_err(|status| {
             let socket = self.socket.clone();
             if status.code() == Code::Unimplemented {
-                return Error::TooOld { socket };
+                return Error::TooOld(socket);
             }
-            Error::Refused {
-                socket,
-                source: Box::new(status),
-            }
+            Error::Refused(socket, Box::new(status))
         })
     }
 }

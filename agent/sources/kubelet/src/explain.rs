@@ -43,7 +43,7 @@ fn failure(roots: &HostRoots, settings: &Settings, error: &Error) -> Finding {
     let cause = std::error::Error::source(error).map_or(String::new(), |source| format!(": {source}"));
     let what = format!("{error}{cause}");
     let remedy = match error {
-        Error::Absent { .. } => {
+        Error::Absent(..) => {
             if let Some(root) = elsewhere(roots, &settings.root) {
                 return Finding::warn(NAME, format!("{what}, but one at {root}"))
                     .with_remedy(format!("set kubelet.root = {root:?}"));
@@ -54,13 +54,13 @@ fn failure(roots: &HostRoots, settings: &Settings, error: &Error) -> Finding {
                 settings.root.display()
             ));
         }
-        Error::Forbidden { .. } => {
+        Error::Forbidden(..) => {
             "to see which pod has which device, run as root (a connection needs the right to write to the socket), and \
              with SELinux as spc_t"
         }
-        Error::NoSocket { .. } => "set kubelet.root to the kubelet's --root-dir",
-        Error::TooOld { .. } => "upgrade Kubernetes, or set kubelet.enabled = false",
-        Error::Silent { .. } | Error::Slow { .. } | Error::Connection { .. } | Error::Refused { .. } => {
+        Error::NoSocket(_) => "set kubelet.root to the kubelet's --root-dir",
+        Error::TooOld(_) => "upgrade Kubernetes, or set kubelet.enabled = false",
+        Error::Silent(..) | Error::Slow(_) | Error::Connection(..) | Error::Refused(..) => {
             "see whether the kubelet runs (systemctl status kubelet)"
         }
         Error::Runtime(_) => "raise the limit of open files of the agent",

@@ -2,20 +2,16 @@
 
 use std::time::Instant;
 
-use opentelemetry::metrics::Counter;
-
 use super::allocation::points;
 use super::client::{Client, Error, TIMEOUT};
 use super::restart::Memory;
 use super::settings::{NAME, Settings};
 use accelscope_core::host::HostRoots;
-use accelscope_core::metric::catalogue::{accel, agent};
-use accelscope_core::metric::{Batch, Instrument, Part, Timestamp, key};
+use accelscope_core::metric::catalogue::agent;
+use accelscope_core::metric::{Batch, Timestamp};
 use accelscope_core::sampler::{self, Descriptor, Outcome};
 use accelscope_core::source::AllocatedDevice;
-use accelscope_core::telemetry;
-
-static INSTRUMENTS: [&Instrument; 1] = [&accel::DEVICE_ALLOCATION];
+use accelscope_core::telemetry::ReasonCounter;
 
 /// The sampler `kubelet`.
 #[derive(Debug)]
@@ -25,7 +21,7 @@ pub struct Sampler {
     vendors: Vec<AllocatedDevice>,
     memory: Memory,
     warned_forbidden: bool,
-    skipped: Counter<u64>,
+    skipped: ReasonCounter,
 }
 
 impl Sampler {
@@ -38,13 +34,13 @@ impl Sampler {
             vendors,
             memory: Memory::default(),
             warned_forbidden: false,
-            skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
+            skipped: ReasonCounter::new(&agent::SAMPLER_SKIPPED, NAME),
         }
     }
 
     /// A kubelet that has answered before is expected back.
     fn failed(&mut self, error: Error) -> Outcome {
-        if matches!(error, Error::Forbidden { .. }) && !std::mem::replace(&mut self.warned_forbidden, true) {
+        if matches!(error, Error::Forbidden(..)) && !std::mem::replace(&mut self.warned_forbidden, true) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "no device allocations are shown: run the agent as root, or set kubelet.enabled = false",
@@ -64,8 +60,6 @@ impl sampler::Sampler for Sampler {
             name: NAME,
             period: self.settings.period,
             deadline: TIMEOUT * 2,
-            instruments: &INSTRUMENTS,
-            extensions: &[],
         }
     }
 
@@ -77,16 +71,10 @@ impl sampler::Sampler for Sampler {
         self.warned_forbidden = false;
         let (points, skipped) = points(&response, &self.vendors, Timestamp::now());
         if skipped > 0 {
-            let labels = [
-                telemetry::label(key::AGENT_SAMPLER, NAME),
-                telemetry::label(key::AGENT_REASON, "too_many"),
-            ];
-            self.skipped.add(skipped, &labels);
+            self.skipped.add(skipped, "too_many");
         }
-        out.push(Batch {
-            part: Part::whole(NAME),
-            points: self.memory.complete(socket, points, Instant::now()),
-        });
+        let points = self.memory.complete(socket, points, Instant::now());
+        out.push(Batch::whole(NAME, points));
         Outcome::Sampled
     }
 }

@@ -10,7 +10,6 @@ pub mod catalogue;
 mod explain;
 mod gpu;
 mod gpus;
-mod instruments;
 mod ioctl;
 pub mod key;
 mod library;
@@ -27,14 +26,12 @@ mod topic;
 mod topics;
 mod worker;
 
-use instruments::INSTRUMENTS;
-
 /// Its name, and its section of the configuration.
 const NAME: &str = "nvidia";
 
 pub use self::explain::explain;
 pub use self::ioctl::FAMILY;
-pub use self::sampler::{Launch, build, command, sampler};
+pub use self::sampler::{Launch, build, sampler};
 pub use self::settings::Settings;
 pub use self::source::SOURCE;
 pub use self::worker::serve;

@@ -70,7 +70,6 @@ pub(super) struct Summary {
     pub(super) suspended: usize,
     /// Error after which every call fails, if any.
     pub(super) fatal: Option<NvmlError>,
-    pub(super) carried: BTreeMap<String, Value>,
 }
 
 /// NVML, the GPUs, and their topics.
@@ -105,7 +104,7 @@ impl worker::Library for Reader {
     fn open(config: WorkerConfig<Config>) -> Result<Self, StartError> {
         let nvml = open(&config.library.libraries)?;
         let roots = HostRoots::new(&config.root);
-        let mut topics = topics::all(topics::Context { nvml, roots: &roots });
+        let mut topics = topics::all(nvml, &roots);
         let mut carried = config.library.carried;
         for topic in &mut topics {
             if let Some(state) = carried.remove(topic.name()) {
@@ -142,8 +141,7 @@ impl worker::Library for Reader {
                     .during("", None, name, || topic.finish(&mut self.recorder));
             }
         }
-        summary.carried = self.carried();
-        self.send(&Arc::default(), pass)?;
+        self.send_all(pass)?;
         summary.fatal = self.recorder.fatal();
         Ok(summary)
     }
@@ -190,15 +188,15 @@ impl Reader {
                 pass.progress.during("", None, name, || topic.begin(&mut self.recorder));
             }
         }
-        self.send(&Arc::default(), pass)?;
-        pass.send(Reading::Carried(self.carried()))
+        self.send_all(pass)
     }
 
-    fn carried(&self) -> BTreeMap<String, Value> {
+    /// Sends what belongs to no GPU, and the state of the topics.
+    fn send_all(&mut self, pass: &Pass<'_>) -> Result<(), Disconnected> {
+        send(&Arc::default(), &mut self.recorder, pass)?;
         let topics = self.topics.iter();
-        topics
-            .filter_map(|topic| Some((topic.name().to_owned(), topic.carry()?)))
-            .collect()
+        let carried = topics.filter_map(|topic| Some((topic.name().to_owned(), topic.carry()?)));
+        pass.send(Reading::Carried(carried.collect()))
     }
 
     /// Reads the suspect topics after all other readings were sent: a hang or crash now affects none of them.
@@ -267,11 +265,7 @@ impl Reader {
             summary.answered += usize::from(gpu.health.answered);
             status::record(gpu, &mut self.recorder);
         }
-        self.send(&uuid, pass)
-    }
-
-    fn send(&mut self, gpu: &Arc<str>, pass: &Pass<'_>) -> Result<(), Disconnected> {
-        send(gpu, &mut self.recorder, pass)
+        send(&uuid, &mut self.recorder, pass)
     }
 }
 

@@ -1,10 +1,9 @@
 //! The points of a pass so far.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::nvml::NvmlError;
-use accelscope_core::metric::{Attribute, Attributes, CounterStarts, Instrument, Point, Timestamp, Value};
+use accelscope_core::metric::{Attribute, Attributes, Instrument, Point, Timestamp, Value};
 
 /// Points, and the readings without a point. [`gauge`](Self::gauge) and [`total`](Self::total) serve most readings;
 /// [`push`](Self::push) takes any point.
@@ -12,7 +11,6 @@ use accelscope_core::metric::{Attribute, Attributes, CounterStarts, Instrument, 
 pub(super) struct Recorder {
     points: Vec<Point>,
     skipped: BTreeMap<String, u64>,
-    starts: CounterStarts,
     boot: Timestamp,
     time: Timestamp,
     fatal: Option<NvmlError>,
@@ -24,7 +22,6 @@ impl Recorder {
         Self {
             points: Vec::new(),
             skipped: BTreeMap::new(),
-            starts: CounterStarts::default(),
             boot,
             time: boot,
             fatal: None,
@@ -45,8 +42,7 @@ impl Recorder {
         more: impl IntoIterator<Item = Attribute>,
         value: impl Into<Value>,
     ) {
-        let point = self.point(instrument, label.with(more).into(), value.into());
-        self.points.push(point);
+        self.push(Point::new(instrument, label.with(more), value, self.time));
     }
 
     /// A gauge of an integer; one beyond an `i64` is left out.
@@ -63,7 +59,7 @@ impl Recorder {
         }
     }
 
-    /// A cumulative value from a hardware counter.
+    /// A cumulative value from a hardware counter. The agent finds the start after a decrease.
     pub(super) fn total(
         &mut self,
         instrument: &'static Instrument,
@@ -71,10 +67,10 @@ impl Recorder {
         more: impl IntoIterator<Item = Attribute>,
         value: impl Into<Value>,
     ) {
-        let mut point = self.point(instrument, label.with(more).into(), value.into());
-        point.start = Some(self.boot);
-        self.starts.set_start(&mut point);
-        self.points.push(point);
+        self.push(Point {
+            start: Some(self.boot),
+            ..Point::new(instrument, label.with(more), value, self.time)
+        });
     }
 
     /// A cumulative integer from a hardware counter; one beyond an `i64` is left out.
@@ -113,42 +109,5 @@ impl Recorder {
     /// Takes everything recorded since the last call.
     pub(super) fn take(&mut self) -> (Vec<Point>, BTreeMap<String, u64>) {
         (std::mem::take(&mut self.points), std::mem::take(&mut self.skipped))
-    }
-
-    fn point(&self, instrument: &'static Instrument, attributes: Arc<Attributes>, value: Value) -> Point {
-        Point {
-            instrument,
-            attributes,
-            owner: None,
-            value,
-            time: self.time,
-            start: None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalogue::nvidia;
-    use accelscope_core::metric::key;
-
-    #[test]
-    fn a_count_that_falls_started_after_it_was_read_before() {
-        let boot = Timestamp::from_unix_nanos(1);
-        let mut recorder = Recorder::new(boot);
-        let label = Attributes::new([(key::HW_ID, "GPU-1".into())]);
-        let mut read = |count| {
-            let now = recorder.now();
-            recorder.count(&nvidia::PCIE_REPLAYS, &label, [], count);
-            let (points, _) = recorder.take();
-            (now, points[0].start.unwrap(), points[0].value.clone())
-        };
-        assert_eq!((read(5).1, read(5).1), (boot, boot));
-        let (before, start, _) = read(7);
-        assert_eq!(start, boot);
-        let (_, start, value) = read(2);
-        assert_eq!((start, value), (before, Value::Int(2)));
-        assert_eq!(read(3).1, before);
     }
 }

@@ -2,16 +2,16 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::presence::{self, Presence};
 use super::settings::Settings;
 use super::topics::{NAMESPACE_REMEDY, Namespace};
-use super::{INSTRUMENTS, NAME, library, reader};
+use super::{NAME, catalogue, library, reader};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Batch, CounterStarts};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
-use accelscope_core::worker::{Command, Suspensions, Worker, WorkerConfig, WorkerSampler};
+use accelscope_core::worker::{Suspensions, Worker, WorkerConfig, WorkerSampler};
 
 /// Time limit of a reading in the worker, and the additional time that the agent waits for the worker.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,23 +53,21 @@ impl Launch {
 
 /// The sampler `nvidia`. Starts nothing and touches no library before its first run finds a driver.
 pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
-    match Launch::new(settings, roots, node_name) {
-        Ok(launch) => Box::new(OnDemand::new(launch)),
-        Err(error) => Box::new(Unavailable {
-            period: settings.period,
-            why: error.to_string(),
-        }),
-    }
+    Box::new(OnDemand {
+        period: settings.period,
+        launch: Launch::new(settings, roots, node_name),
+        worker: None,
+        starts: CounterStarts::default(),
+    })
 }
 
 /// The worker's sampler alone, without a check for a driver.
 pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
-    let descriptor = descriptor(launch.settings.period, launch.patience + GRACE);
-    Ok(WorkerSampler::new(descriptor, Worker::new(command(launch)?)))
-}
-
-/// The worker's program and its configuration.
-pub fn command(launch: Launch) -> io::Result<Command> {
+    let descriptor = Descriptor {
+        name: NAME,
+        period: launch.settings.period,
+        deadline: launch.patience + GRACE,
+    };
     let config = WorkerConfig {
         root: launch.roots.path("/"),
         node_name: launch.node_name,
@@ -82,17 +80,13 @@ pub fn command(launch: Launch) -> io::Result<Command> {
             carried: std::collections::BTreeMap::new(),
         },
     };
-    config.command(launch.program, NAME, [])
-}
-
-fn descriptor(period: Duration, deadline: Duration) -> Descriptor {
-    Descriptor {
-        name: NAME,
-        period,
-        deadline,
-        instruments: &INSTRUMENTS,
-        extensions: crate::catalogue::EXTENSIONS,
-    }
+    let worker = Worker::new(config.command(&launch.program, NAME)?);
+    Ok(WorkerSampler::new(
+        descriptor,
+        catalogue::EMITTED,
+        catalogue::EXTENSIONS,
+        worker,
+    ))
 }
 
 /// Reason why no worker is started, if there is no driver.
@@ -111,74 +105,45 @@ pub(super) fn absence(settings: &Settings, roots: &HostRoots) -> Option<String> 
 
 /// Starts the worker only if there is a driver.
 struct OnDemand {
-    launch: Launch,
+    period: Duration,
+    launch: io::Result<Launch>,
     worker: Option<WorkerSampler>,
     /// Start times of the worker that ended with its driver.
     starts: CounterStarts,
 }
 
-impl OnDemand {
-    fn new(launch: Launch) -> Self {
-        Self {
-            launch,
-            worker: None,
-            starts: CounterStarts::default(),
-        }
-    }
-}
-
 impl Sampler for OnDemand {
     fn descriptor(&self) -> Descriptor {
-        match &self.worker {
-            Some(worker) => worker.descriptor(),
-            // As the worker's will be.
-            None => descriptor(
-                self.launch.settings.period,
-                self.launch.patience + GRACE + Duration::from_secs(1),
-            ),
+        Descriptor {
+            name: NAME,
+            period: self.period,
+            deadline: PATIENCE + GRACE + Duration::from_secs(1),
         }
-    }
-
-    fn wait(&mut self, until: Instant) {
-        std::thread::sleep(until.saturating_duration_since(Instant::now()));
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
-        if let Some(why) = absence(&self.launch.settings, &self.launch.roots) {
-            // The driver was unloaded: the worker ends, and the next one detects the hardware again.
+        let launch = match &self.launch {
+            Ok(launch) => launch,
+            Err(error) => return Outcome::Retry(format!("the agent's own program was not found: {error}").into()),
+        };
+        if let Some(why) = absence(&launch.settings, &launch.roots) {
             if let Some(worker) = self.worker.take() {
                 self.starts = worker.into_starts();
             }
             return Outcome::NothingHere(why);
         }
-        if self.worker.is_none() {
-            if let Some(loss) = Namespace::detect(&self.launch.roots).loss() {
-                tracing::warn!("{loss}; {NAMESPACE_REMEDY}");
+        let worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => {
+                if let Some(loss) = Namespace::detect(&launch.roots).loss() {
+                    tracing::warn!("{loss}; {NAMESPACE_REMEDY}");
+                }
+                match sampler(launch.clone()) {
+                    Ok(worker) => worker.with_starts(std::mem::take(&mut self.starts)),
+                    Err(error) => return Outcome::Retry(error.into()),
+                }
             }
-            match sampler(self.launch.clone()) {
-                Ok(worker) => self.worker = Some(worker.with_starts(std::mem::take(&mut self.starts))),
-                Err(error) => return Outcome::Retry(error.into()),
-            }
-        }
-        match &mut self.worker {
-            Some(worker) => worker.sample(out),
-            None => Outcome::NothingHere(String::new()),
-        }
-    }
-}
-
-/// Sampler in place of the worker's if the path of the agent's own program is unknown.
-struct Unavailable {
-    period: Duration,
-    why: String,
-}
-
-impl Sampler for Unavailable {
-    fn descriptor(&self) -> Descriptor {
-        descriptor(self.period, GRACE)
-    }
-
-    fn sample(&mut self, _out: &mut Vec<Batch>) -> Outcome {
-        Outcome::Retry(format!("the agent's own program was not found: {}", self.why).into())
+        };
+        self.worker.insert(worker).sample(out)
     }
 }

@@ -60,9 +60,6 @@ impl Replies for Latest {
             }
             Reading::Carried(state) => carried = Some(state),
         });
-        if let End::Done(summary) = &end {
-            carried = Some(summary.carried.clone());
-        }
         if let Some(carried) = carried {
             thread.config.library.carried = bounded(carried);
         }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{Given, env, file, sets};
-use crate::config::{Config, ConfigFile, Environment, load};
+use crate::config::{Config, ConfigFile, Environment, Inputs, load};
 
 #[test]
 fn a_wrong_key_names_its_place_and_the_nearest_known_one() {
@@ -45,6 +45,19 @@ fn a_wrong_key_names_its_place_and_the_nearest_known_one() {
     assert!(
         far.contains("nearest known key") && far.contains("attribution, ") && far.contains(", otlp, resource"),
         "{far}"
+    );
+}
+
+#[test]
+fn a_source_that_was_not_built_in_is_named() {
+    let inputs = Inputs {
+        sets: vec!["hailo.enabled=true".to_owned()],
+        ..Inputs::default()
+    };
+    assert_eq!(
+        load(&inputs, &[]).expect_err("a fault").to_string(),
+        "--set hailo.enabled: hailo: this agent was built without the source hailo; build it with the cargo feature \
+         \"hailo\""
     );
 }
 

@@ -1,6 +1,7 @@
 //! The agent's side: starts the worker where there is a driver.
 
 use std::io;
+use std::process::Command;
 use std::time::Duration;
 
 use accelscope_core::host::HostRoots;
@@ -8,7 +9,7 @@ use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Batch, Instrument};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::source::Context;
-use accelscope_core::worker::{Command, Worker, WorkerSampler};
+use accelscope_core::worker::{Worker, WorkerSampler};
 
 use super::{NAME, Settings, catalogue, worker};
 
@@ -16,7 +17,7 @@ use super::{NAME, Settings, catalogue, worker};
 pub(super) const CLASS: &str = "/sys/class/acme";
 
 /// What the worker may send; anything else from it is rejected.
-static INSTRUMENTS: [&Instrument; 3] = [&catalogue::DEVICE_INFO, &catalogue::JOBS, &hw::NPU_UTILIZATION];
+static INSTRUMENTS: &[&[&Instrument]] = &[catalogue::ALL, &[&hw::NPU_UTILIZATION]];
 
 /// The sampler `acme`.
 pub(super) struct AcmeSampler {
@@ -29,8 +30,8 @@ impl AcmeSampler {
     /// Starts nothing: the worker starts with its first request.
     pub(super) fn new(settings: &Settings, context: &Context) -> Self {
         let descriptor = descriptor(settings.period);
-        let worker =
-            command(settings, &context.roots).map(|command| WorkerSampler::new(descriptor, Worker::new(command)));
+        let worker = command(settings, &context.roots)
+            .map(|command| WorkerSampler::new(descriptor, INSTRUMENTS, &[], Worker::new(command)));
         Self {
             roots: context.roots.clone(),
             period: settings.period,
@@ -62,18 +63,14 @@ fn descriptor(period: Duration) -> Descriptor {
         name: NAME,
         period,
         deadline: Duration::from_secs(5),
-        instruments: &INSTRUMENTS,
-        extensions: &[],
     }
 }
 
 fn command(settings: &Settings, roots: &HostRoots) -> io::Result<Command> {
-    Ok(Command {
-        program: std::env::current_exe()?,
-        arguments: vec!["worker".to_owned(), NAME.to_owned()],
-        environment: vec![
-            (worker::ROOT, roots.path("/").into()),
-            (worker::JOBS, settings.jobs.to_string().into()),
-        ],
-    })
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["worker", NAME])
+        .env(worker::ROOT, roots.path("/"))
+        .env(worker::JOBS, settings.jobs.to_string());
+    Ok(command)
 }

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Collected, Limited};
-use hyper_util::rt::TokioExecutor;
-use kube::Client;
-use kube::client::{Body, ConfigExt};
-use kube::core::Status;
+use http_body_util::{BodyExt, Collected, Full, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
 use serde_json::json;
-use tower::{BoxError, ServiceBuilder};
+use tonic::body::Body;
 
+use super::api_server::Connections;
 use super::settings::{KEY, MANIFESTS, NodeName, Settings, SettingsError};
 use crate::backoff::retry_after;
 
@@ -20,9 +19,15 @@ const MAX_ANSWER: usize = 1 << 20;
 /// Largest error message that is logged, in bytes.
 const MAX_MESSAGE: usize = 512;
 
+/// The API server's description of a failure (`meta/v1 Status`).
+#[derive(Deserialize)]
+struct Status {
+    message: String,
+}
+
 /// Writes one annotation of one node.
 pub(super) struct NodeClient {
-    client: Client,
+    connections: Connections,
     pub(super) node: NodeName,
     pub(super) deadline: Duration,
 }
@@ -51,34 +56,22 @@ pub(super) enum Failure {
 impl NodeClient {
     /// Must be called in a Tokio runtime, where the client keeps its connection in a task.
     pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let config = settings.api.clone();
-        let unusable = |error| SettingsError::Client(Box::new(error));
-        let connections = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-            .build(config.rustls_https_connector().map_err(unusable)?);
-        // Without kube's default layers, which repeat requests and log each failure as an error without a remedy.
-        let service = ServiceBuilder::new()
-            .layer(config.base_uri_layer())
-            .option_layer(config.auth_layer().map_err(unusable)?)
-            .map_err(BoxError::from)
-            // The body of the OTLP clients, so that the program has one HTTP client.
-            .map_request(|request: Request<Body>| request.map(tonic::body::Body::new))
-            .service(connections);
         Ok(Self {
-            client: Client::new(service, config.default_namespace),
+            connections: Connections::new(settings.server.clone()).map_err(SettingsError::Client)?,
             node: settings.node.clone(),
             deadline: settings.deadline,
         })
     }
 
     /// Sets or removes the annotation by a merge patch, which requires the permission to patch and no other.
-    pub(super) async fn patch(&self, value: Option<&str>, within: Duration) -> Result<(), Failure> {
+    pub(super) async fn patch(&mut self, value: Option<&str>, within: Duration) -> Result<(), Failure> {
         match tokio::time::timeout(within, self.send(value)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Deadline(within)),
         }
     }
 
-    async fn send(&self, value: Option<&str>) -> Result<(), Failure> {
+    async fn send(&mut self, value: Option<&str>) -> Result<(), Failure> {
         let patch = json!({ "metadata": { "annotations": { KEY: value } } }).to_string();
         let request = Request::builder()
             .method(Method::PATCH)
@@ -89,18 +82,14 @@ impl NodeClient {
                 ACCEPT,
                 "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
             )
-            .body(Body::from(patch.into_bytes()))
+            .body(Body::new(Full::from(patch)))
             .map_err(|error| Failure::Unreachable(error.into()))?;
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|error| Failure::Unreachable(error.into()))?;
+        let response = self.connections.send(request).await.map_err(Failure::Unreachable)?;
         outcome(response).await
     }
 }
 
-async fn outcome(response: Response<Body>) -> Result<(), Failure> {
+async fn outcome(response: Response<Incoming>) -> Result<(), Failure> {
     let (head, body) = response.into_parts();
     // Read to the end, so that the connection can be reused.
     let body = Limited::new(body, MAX_ANSWER).collect().await;
@@ -109,8 +98,8 @@ async fn outcome(response: Response<Body>) -> Result<(), Failure> {
     }
     let text = body.map(Collected::to_bytes).unwrap_or_default();
     let status: Option<Status> = serde_json::from_slice(&text).ok();
-    let message = match &status {
-        Some(status) => status.message.clone(),
+    let message = match status {
+        Some(status) => status.message,
         None => String::from_utf8_lossy(&text).into_owned(),
     };
     let message = message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned();

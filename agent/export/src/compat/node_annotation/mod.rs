@@ -6,12 +6,13 @@
 //!
 //! Requires the manifests of `deploy/kustomize/components/k8s-monitor-annotation`.
 
+mod api_server;
 mod client;
 mod schedule;
 mod settings;
 mod view;
 mod writer;
 
-pub use settings::{KEY, NodeName, Settings, SettingsError};
+pub use settings::{ApiServer, KEY, NodeName, Settings, SettingsError};
 pub use view::{MAX_AGE, annotation};
 pub use writer::NodeAnnotation;

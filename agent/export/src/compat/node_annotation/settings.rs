@@ -1,9 +1,9 @@
 //! Settings of the node annotation: node, API server, interval.
 
+use std::error::Error;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use kube::config::{Config, InClusterError};
 
 use crate::backoff::RetryPolicy;
 
@@ -22,7 +22,7 @@ pub struct Settings {
     /// The node that is annotated.
     pub node: NodeName,
     /// The API server and its credentials.
-    pub api: Config,
+    pub server: ApiServer,
     /// Least time between writes, plus or minus 10 %.
     pub interval: Duration,
     /// Deadline of one request.
@@ -45,23 +45,57 @@ pub enum SettingsError {
         "the node annotation is on, and this is no pod with a ServiceAccount's token: apply {MANIFESTS}, or set \
          compat.k8s_monitor.annotation = false"
     )]
-    NotInCluster(#[from] InClusterError),
+    NotInCluster(#[source] Box<dyn Error + Send + Sync>),
     /// The certificates or the token are unusable.
     #[error("no connection to the API server can be made of the ServiceAccount's files: apply {MANIFESTS} again")]
-    Client(#[source] Box<kube::Error>),
+    Client(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// An API server and its credentials. The kubelet rotates both files: they are read for each request.
+#[derive(Debug, Clone)]
+pub struct ApiServer {
+    /// `https://HOST:PORT`
+    pub url: String,
+    /// Trusted certificates in PEM. Without it only `http://` can be used.
+    pub ca_file: Option<PathBuf>,
+    /// The bearer token.
+    pub token_file: Option<PathBuf>,
+}
+
+impl ApiServer {
+    /// The API server of the pod's cluster, with the pod's ServiceAccount, found as client-go does
+    /// (`rest.InClusterConfig`).
+    pub fn in_cluster() -> Result<Self, SettingsError> {
+        let variable = |name: &str| {
+            std::env::var(name).map_err(|error| SettingsError::NotInCluster(format!("{name}: {error}").into()))
+        };
+        let host = variable("KUBERNETES_SERVICE_HOST")?;
+        let port = variable("KUBERNETES_SERVICE_PORT")?;
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let account = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
+        let token = account.join("token");
+        if let Err(error) = std::fs::metadata(&token) {
+            return Err(SettingsError::NotInCluster(format!("{}: {error}", token.display()).into()));
+        }
+        Ok(Self {
+            url: format!("https://{host}:{port}"),
+            ca_file: Some(account.join("ca.crt")),
+            token_file: Some(token),
+        })
+    }
 }
 
 impl Settings {
     /// Settings for a node of the pod's cluster, with the pod's ServiceAccount.
     pub fn in_cluster(node: NodeName, interval: Duration) -> Result<Self, SettingsError> {
-        Ok(Self::new(node, Config::incluster()?, interval))
+        Ok(Self::new(node, ApiServer::in_cluster()?, interval))
     }
 
     /// Settings for a node of any cluster.
-    pub fn new(node: NodeName, api: Config, interval: Duration) -> Self {
+    pub fn new(node: NodeName, server: ApiServer, interval: Duration) -> Self {
         Self {
             node,
-            api,
+            server,
             interval,
             deadline: DEADLINE,
             // A thousand nodes that are all refused send about ten requests a second together.

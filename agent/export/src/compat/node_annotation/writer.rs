@@ -83,12 +83,12 @@ impl NodeAnnotation {
 
     /// Sends a change, unless the shutdown comes first.
     async fn attempt(
-        &self,
+        &mut self,
         change: &Change,
         shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Result<(), Failure>, Shutdown> {
-        let text = text(change);
-        let mut request = pin!(self.client.patch(text.as_deref(), self.client.deadline));
+        let (text, deadline) = (text(change), self.client.deadline);
+        let mut request = pin!(self.client.patch(text.as_deref(), deadline));
         tokio::select! {
             result = &mut request => Ok(result),
             () = shutdown => {
@@ -150,14 +150,15 @@ impl NodeAnnotation {
     }
 
     /// Removes the annotation, with retries until `deadline`.
-    async fn remove(self, deadline: Instant) {
+    async fn remove(mut self, deadline: Instant) {
         if !self.schedule.may_exist() {
             return;
         }
         let mut wait = REMOVAL_RETRY;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let result = self.client.patch(None, left.min(self.client.deadline)).await;
+            let within = left.min(self.client.deadline);
+            let result = self.client.patch(None, within).await;
             self.count(&Change::Remove, &result);
             let Err(failure) = result else { return };
             if matches!(failure, Failure::Refused { .. }) || Instant::now() + wait >= deadline {

@@ -97,12 +97,6 @@ struct Both<C, D> {
     device: Option<D>,
 }
 
-type OfCard<T> = unsafe extern "C" fn(c_int, c_int, *mut T) -> c_int;
-type OfDevice<T> = unsafe extern "C" fn(c_int, *mut T) -> c_int;
-type Get<T> = Both<OfCard<T>, OfDevice<T>>;
-type KindOfCard<T> = unsafe extern "C" fn(c_int, c_int, c_int, *mut T) -> c_int;
-type KindOfDevice<T> = unsafe extern "C" fn(c_int, c_int, *mut T) -> c_int;
-type GetKind<T> = Both<KindOfCard<T>, KindOfDevice<T>>;
 type Init = unsafe extern "C" fn() -> c_int;
 type Version = unsafe extern "C" fn(*mut c_char, c_uint) -> c_int;
 type List = unsafe extern "C" fn(*mut c_int, *mut c_int, c_int) -> c_int;
@@ -112,20 +106,35 @@ type Physical = unsafe extern "C" fn(c_uint, *mut c_uint) -> c_int;
 type ProcessesOfCard = unsafe extern "C" fn(c_int, c_int, *mut ProcessMemory, *mut c_int) -> c_int;
 type ProcessesOfDevice = unsafe extern "C" fn(c_int, *mut ProcessMemory, *mut c_int) -> c_int;
 
-/// The functions that take a chip and fill one structure.
+/// Calls the function of the chip's generation. Must stand in an `unsafe` block.
+macro_rules! ask {
+    ($function:expr, $chip:expr, $($argument:expr),*) => {
+        match ($chip, $function) {
+            (Address::Card { card, device }, Both { card: Some(ask), .. }) => checked(ask(card, device, $($argument),*)),
+            (Address::Device(id), Both { device: Some(ask), .. }) => checked(ask(id, $($argument),*)),
+            _ => Err(Failure::Missing),
+        }
+    };
+}
+
+/// The functions that take a chip, sometimes a number, and fill one structure.
 macro_rules! getters {
-    ($($(#[doc = $doc:literal])* $name:ident -> $type:ty, $card:literal, $device:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident($($kind:ident)?) -> $type:ty, $card:literal, $device:literal;)*) => {
         #[derive(Debug, Clone, Copy)]
+        #[expect(clippy::type_complexity, reason = "each type is the signature of a C function")]
         struct Getters {
-            $($name: Get<$type>,)*
+            $($name: Both<
+                unsafe extern "C" fn(card: c_int, device: c_int, $($kind: c_int,)? to: *mut $type) -> c_int,
+                unsafe extern "C" fn(id: c_int, $($kind: c_int,)? to: *mut $type) -> c_int,
+            >,)*
         }
 
         impl Getters {
             fn find(of: &libloading::Library) -> Self {
                 Self {
                     $(
-                        // SAFETY: the signatures are those of the header.
-                        $name: unsafe { Both { card: symbol(of, $card), device: symbol(of, $device) } },
+                        // SAFETY: the signatures are those of the header, and the library is never unloaded.
+                        $name: unsafe { both(of, $card, $device) },
                     )*
                 }
             }
@@ -134,8 +143,11 @@ macro_rules! getters {
         impl Library {
             $(
                 $(#[doc = $doc])*
-                pub(super) fn $name(&self, chip: Address) -> Result<$type, Failure> {
-                    get(self.getters.$name, chip)
+                pub(super) fn $name(&self, chip: Address $(, $kind: c_int)?) -> Result<$type, Failure> {
+                    let mut buffer = Roomy::<$type>::new();
+                    // SAFETY: the buffer has the structure's size and room behind it.
+                    unsafe { ask!(self.getters.$name, chip, $($kind,)? &raw mut buffer.value) }?;
+                    Ok(buffer.value)
                 }
             )*
         }
@@ -144,39 +156,43 @@ macro_rules! getters {
 
 getters! {
     /// 0 ok, 1 minor alarm, 2 major, 3 critical, 0xFFFF_FFFF absent.
-    health -> c_uint, c"dcmi_get_device_health", c"dcmiv2_get_device_health";
+    health() -> c_uint, c"dcmi_get_device_health", c"dcmiv2_get_device_health";
     /// In 0.1 W.
-    power -> c_int, c"dcmi_get_device_power_info", c"dcmiv2_get_device_power_info";
+    power() -> c_int, c"dcmi_get_device_power_info", c"dcmiv2_get_device_power_info";
     /// In degrees Celsius.
-    temperature -> c_int, c"dcmi_get_device_temperature", c"dcmiv2_get_device_temperature";
+    temperature() -> c_int, c"dcmi_get_device_temperature", c"dcmiv2_get_device_temperature";
     /// In 0.01 V.
-    voltage -> c_uint, c"dcmi_get_device_voltage", c"dcmiv2_get_device_voltage";
+    voltage() -> c_uint, c"dcmi_get_device_voltage", c"dcmiv2_get_device_voltage";
     /// High-bandwidth memory.
-    hbm -> HbmInfo, c"dcmi_get_device_hbm_info", c"dcmiv2_get_device_hbm_info";
+    hbm() -> HbmInfo, c"dcmi_get_device_hbm_info", c"dcmiv2_get_device_hbm_info";
     /// DDR memory.
-    ddr -> MemoryInfo, c"dcmi_get_device_memory_info_v3", c"dcmiv2_get_device_memory_info_v3";
+    ddr() -> MemoryInfo, c"dcmi_get_device_memory_info_v3", c"dcmiv2_get_device_memory_info_v3";
     /// Clock of the AI Cores.
-    aicore -> AicoreInfo, c"dcmi_get_device_aicore_info", c"dcmiv2_get_device_aicore_info";
+    aicore() -> AicoreInfo, c"dcmi_get_device_aicore_info", c"dcmiv2_get_device_aicore_info";
     /// Several utilizations in one call, on newer drivers.
-    utilizations -> Utilizations, c"dcmi_get_device_multi_utilization_rate",
+    utilizations() -> Utilizations, c"dcmi_get_device_multi_utilization_rate",
         c"dcmiv2_get_device_multi_utilization_rate";
     /// Model.
-    chip_info -> ChipInfo, c"dcmi_get_device_chip_info_v2", c"dcmiv2_get_device_chip_info";
+    chip_info() -> ChipInfo, c"dcmi_get_device_chip_info_v2", c"dcmiv2_get_device_chip_info";
     /// Model, by the older name.
-    old_chip_info -> ChipInfo, c"dcmi_get_device_chip_info", c"dcmiv2_get_device_chip_info";
+    old_chip_info() -> ChipInfo, c"dcmi_get_device_chip_info", c"dcmiv2_get_device_chip_info";
     /// Address on the bus.
-    pcie -> PcieInfo, c"dcmi_get_device_pcie_info_v2", c"dcmiv2_get_device_pcie_info";
+    pcie() -> PcieInfo, c"dcmi_get_device_pcie_info_v2", c"dcmiv2_get_device_pcie_info";
     /// 0 NPU, 1 MCU, 2 CPU.
-    kind -> c_int, c"dcmi_get_device_type", c"dcmiv2_get_device_type";
+    kind() -> c_int, c"dcmi_get_device_type", c"dcmiv2_get_device_type";
+    /// Utilization in per cent: 2 AI Core, 3 AI CPU, 4 control CPU, 5 DDR bandwidth, 10 HBM bandwidth, 12 vector,
+    /// 13 NPU as a whole, 14 cube.
+    utilization(kind) -> c_uint, c"dcmi_get_device_utilization_rate", c"dcmiv2_get_device_utilization_rate";
+    /// Frequency in MHz: 1 DDR, 2 control CPU, 6 HBM, 7 AI Core now, 9 AI Core at most, 12 vector.
+    frequency(kind) -> c_uint, c"dcmi_get_device_frequency", c"dcmiv2_get_device_frequency";
+    /// Error counts of ECC: 0 DDR, 1 SRAM, 2 HBM.
+    ecc(kind) -> EccInfo, c"dcmi_get_device_ecc_info", c"dcmiv2_get_device_ecc_info";
 }
 
 /// The loaded library.
 #[derive(Debug)]
 pub(super) struct Library {
     getters: Getters,
-    utilization: GetKind<c_uint>,
-    frequency: GetKind<c_uint>,
-    ecc: GetKind<EccInfo>,
     processes: Both<ProcessesOfCard, ProcessesOfDevice>,
     init: Both<Init, Init>,
     driver_version: Both<Version, Version>,
@@ -198,13 +214,6 @@ impl Library {
         unsafe {
             Ok(Self {
                 getters: Getters::find(of),
-                utilization: both(
-                    of,
-                    c"dcmi_get_device_utilization_rate",
-                    c"dcmiv2_get_device_utilization_rate",
-                ),
-                frequency: both(of, c"dcmi_get_device_frequency", c"dcmiv2_get_device_frequency"),
-                ecc: both(of, c"dcmi_get_device_ecc_info", c"dcmiv2_get_device_ecc_info"),
                 processes: both(of, c"dcmi_get_device_resource_info", c"dcmiv2_get_device_proc_mem_info"),
                 init: both(of, c"dcmi_init", c"dcmiv2_init"),
                 driver_version: both(of, c"dcmi_get_driver_version", c"dcmiv2_get_driver_version"),
@@ -294,35 +303,13 @@ impl Library {
         Ok(words(&text.value))
     }
 
-    /// Utilization in per cent: 2 AI Core, 3 AI CPU, 4 control CPU, 5 DDR bandwidth, 10 HBM bandwidth, 12 vector,
-    /// 13 NPU as a whole, 14 cube.
-    pub(super) fn utilization(&self, chip: Address, kind: c_int) -> Result<c_uint, Failure> {
-        get_kind(self.utilization, chip, kind)
-    }
-
-    /// Frequency in MHz: 1 DDR, 2 control CPU, 6 HBM, 7 AI Core now, 9 AI Core at most, 12 vector.
-    pub(super) fn frequency(&self, chip: Address, kind: c_int) -> Result<c_uint, Failure> {
-        get_kind(self.frequency, chip, kind)
-    }
-
-    /// Error counts of ECC: 0 DDR, 1 SRAM, 2 HBM.
-    pub(super) fn ecc(&self, chip: Address, kind: c_int) -> Result<EccInfo, Failure> {
-        get_kind(self.ecc, chip, kind)
-    }
-
     /// The processes that use the chip.
     pub(super) fn processes(&self, chip: Address) -> Result<Vec<ProcessMemory>, Failure> {
         let mut slots = Roomy::<[ProcessMemory; PROCESS_SLOTS]>::new();
         let mut count = Roomy::<c_int>::new();
         let (slots_at, count_at) = (slots.value.as_mut_ptr(), &raw mut count.value);
         // SAFETY: there are eight times the slots that the driver's source fills, and the count is one number.
-        checked(unsafe {
-            match (chip, self.processes) {
-                (Address::Card { card, device }, Both { card: Some(ask), .. }) => ask(card, device, slots_at, count_at),
-                (Address::Device(id), Both { device: Some(ask), .. }) => ask(id, slots_at, count_at),
-                _ => return Err(Failure::Missing),
-            }
-        })?;
+        unsafe { ask!(self.processes, chip, slots_at, count_at) }?;
         let count = usize::try_from(count.value).unwrap_or_default().min(PROCESS_SLOTS);
         Ok(slots.value[..count].to_vec())
     }
@@ -335,6 +322,15 @@ pub(super) enum Generation {
     Cards,
     /// `dcmiv2_*`, from the Ascend 950 on.
     Devices,
+}
+
+impl From<Address> for Generation {
+    fn from(chip: Address) -> Self {
+        match chip {
+            Address::Card { .. } => Self::Cards,
+            Address::Device(_) => Self::Devices,
+        }
+    }
 }
 
 impl Generation {
@@ -358,34 +354,6 @@ const fn checked(code: c_int) -> Result<(), Failure> {
         0 => Ok(()),
         code => Err(Failure::Code(code)),
     }
-}
-
-fn get<T: Plain>(function: Get<T>, chip: Address) -> Result<T, Failure> {
-    let mut buffer = Roomy::<T>::new();
-    let at = &raw mut buffer.value;
-    // SAFETY: the buffer has the structure's size and room behind it.
-    checked(unsafe {
-        match (chip, function) {
-            (Address::Card { card, device }, Both { card: Some(ask), .. }) => ask(card, device, at),
-            (Address::Device(id), Both { device: Some(ask), .. }) => ask(id, at),
-            _ => return Err(Failure::Missing),
-        }
-    })?;
-    Ok(buffer.value)
-}
-
-fn get_kind<T: Plain>(function: GetKind<T>, chip: Address, kind: c_int) -> Result<T, Failure> {
-    let mut buffer = Roomy::<T>::new();
-    let at = &raw mut buffer.value;
-    // SAFETY: the buffer has the structure's size and room behind it.
-    checked(unsafe {
-        match (chip, function) {
-            (Address::Card { card, device }, Both { card: Some(ask), .. }) => ask(card, device, kind, at),
-            (Address::Device(id), Both { device: Some(ask), .. }) => ask(id, kind, at),
-            _ => return Err(Failure::Missing),
-        }
-    })?;
-    Ok(buffer.value)
 }
 
 /// # Safety

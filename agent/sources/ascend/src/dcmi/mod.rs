@@ -13,8 +13,6 @@ mod layout;
 mod library;
 mod open;
 mod place;
-mod points;
-mod query;
 mod read;
 mod reader;
 mod worker;

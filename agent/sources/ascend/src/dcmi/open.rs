@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use super::library::{Address, Failure, Generation, Library, NOT_SUPPORTED};
 use super::place;
-use super::query::Query;
-use crate::npu_smi::Cause;
+use crate::npu_smi::{Cause, Chip};
 use accelscope_core::trust::Refused;
 
 /// Limit of chips of a card; today's boards have at most two.
@@ -39,7 +38,6 @@ pub(super) enum OpenError {
 #[derive(Debug)]
 pub(super) struct Driver {
     pub(super) library: Library,
-    pub(super) generation: Generation,
     pub(super) version: Option<String>,
     pub(super) chips: Vec<ChipState>,
     /// Number of cards with an unreadable number of chips.
@@ -55,12 +53,10 @@ pub(super) struct ChipState {
     pub(super) chip: u32,
     /// Name in messages, and the device of a suspension.
     pub(super) label: String,
-    pub(super) name: Option<String>,
-    pub(super) bus_id: Option<String>,
-    pub(super) logical_id: Option<u32>,
-    pub(super) physical_id: Option<u32>,
+    /// Its ids and its name, as far as they are known.
+    pub(super) known: Chip,
     /// Unsupported queries.
-    pub(super) unsupported: HashSet<Query>,
+    pub(super) unsupported: HashSet<&'static str>,
 }
 
 impl ChipState {
@@ -76,10 +72,11 @@ impl ChipState {
             npu,
             chip,
             label: format!("NPU {npu} chip {chip}"),
-            name: None,
-            bus_id: None,
-            logical_id: None,
-            physical_id: None,
+            known: Chip {
+                npu: Some(npu),
+                chip: Some(chip),
+                ..Chip::default()
+            },
             unsupported: HashSet::new(),
         })
     }
@@ -115,7 +112,6 @@ pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
                 return Ok(Driver {
                     version: library.driver_version(generation).ok().filter(|text| !text.is_empty()),
                     library,
-                    generation,
                     chips: found.chips,
                     silent_cards: found.silent_cards,
                 });

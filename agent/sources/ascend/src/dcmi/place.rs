@@ -27,24 +27,17 @@ pub(super) struct Place {
 
 /// The configured library, or the first existing one here or in the host's root.
 pub(super) fn find(roots: &HostRoots, named: Option<&Path>) -> Place {
-    let here = || tool::libraries(|path| path.into());
-    let named = named.map(Path::to_owned);
-    let found = named.or_else(|| PLACES.iter().map(PathBuf::from).find(|path| path.is_file()));
-    if let Some(file) = found {
-        return Place {
-            file: Some(file),
-            libraries: here(),
-        };
-    }
-    let of_host = PLACES.iter().map(|place| roots.path(place));
-    match of_host.into_iter().find(|path| path.is_file()) {
+    let installed = || PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
+    let here = named.map(Path::to_owned).or_else(installed);
+    let of_host = || PLACES.iter().map(|place| roots.path(place)).find(|path| path.is_file());
+    match here.is_none().then(of_host).flatten() {
         Some(file) => Place {
             file: Some(file),
             libraries: tool::libraries(|path| roots.path(path)),
         },
         None => Place {
-            file: None,
-            libraries: here(),
+            file: here,
+            libraries: tool::libraries(|path| path.into()),
         },
     }
 }

@@ -2,11 +2,15 @@
 
 use std::ffi::{c_int, c_uint};
 
-use super::layout::{ChipInfo, EccInfo, PcieInfo, ProcessMemory, Utilizations};
-use super::library::{Address, Failure, Generation, Library, NOT_SUPPORTED, words};
+use super::layout::{ChipInfo, PcieInfo, ProcessMemory, Utilizations};
+use super::library::{Address, Failure, Library, NOT_SUPPORTED, words};
 use super::open::{ChipState, Driver};
-use super::query::Query;
+use crate::catalogue as ascend;
+use crate::key;
 use crate::npu_smi::{self, Cause, Health, Process, Usage};
+use crate::points::hw_type;
+use accelscope_core::metric::catalogue::hw;
+use accelscope_core::metric::{Attribute, Instrument, Value};
 use accelscope_core::worker::Pass;
 
 const MIB: u64 = 1 << 20;
@@ -28,11 +32,9 @@ const NOT_THERE: c_uint = c_uint::MAX;
 /// Readings of one chip.
 #[derive(Debug, Default)]
 pub(super) struct ChipReading {
-    /// Values that `npu-smi` has too.
     pub(super) chip: npu_smi::Chip,
     /// Processes; `None` if they could not be read.
     pub(super) processes: Option<Vec<Process>>,
-    pub(super) more: DcmiValues,
     /// Number of readings without a value, by reason.
     pub(super) skipped: Vec<String>,
     /// Whether any query succeeded.
@@ -41,47 +43,22 @@ pub(super) struct ChipReading {
     pub(super) suspended: bool,
 }
 
-/// Values that `npu-smi` does not have, in base units.
-#[derive(Debug, Default)]
-pub(super) struct DcmiValues {
-    pub(super) volts: Option<f64>,
-    pub(super) hbm_celsius: Option<f64>,
-    pub(super) npu_percent: Option<f64>,
-    pub(super) vector_percent: Option<f64>,
-    pub(super) cube_percent: Option<f64>,
-    pub(super) control_cpu_percent: Option<f64>,
-    /// By memory.
-    pub(super) bandwidth_percent: Vec<(&'static str, f64)>,
-    /// By clock.
-    pub(super) hertz: Vec<(&'static str, f64)>,
-    pub(super) most_hertz: Vec<(&'static str, f64)>,
-    /// By memory.
-    pub(super) ecc: Vec<(&'static str, EccInfo)>,
-}
-
 /// A chip that is being read.
 struct ChipReader<'a> {
     library: &'a Library,
-    generation: Generation,
     chip: &'a mut ChipState,
     pass: &'a Pass<'a, Driver>,
     reading: ChipReading,
 }
 
 /// Performs all queries of a chip.
-pub(super) fn read(
-    library: &Library,
-    generation: Generation,
-    chip: &mut ChipState,
-    pass: &Pass<'_, Driver>,
-) -> ChipReading {
+pub(super) fn read(library: &Library, chip: &mut ChipState, pass: &Pass<'_, Driver>) -> ChipReading {
     let reading = ChipReading {
         suspended: pass.suspended.find_device(&chip.label, None).is_some(),
         ..ChipReading::default()
     };
     let mut reader = ChipReader {
         library,
-        generation,
         chip,
         pass,
         reading,
@@ -98,78 +75,71 @@ pub(super) fn read(
 }
 
 impl ChipReader<'_> {
-    /// Result of a query; `None` if the chip does not support it, it is suspended, or it fails now.
-    fn ask<T>(&mut self, query: Query, call: impl FnOnce(&Library, Address) -> Result<T, Failure>) -> Option<T> {
-        let (chip, pass, task) = (&mut *self.chip, self.pass, query.as_str());
-        if chip.unsupported.contains(&query) || pass.suspended.find(&chip.label, None, task).is_some() {
+    /// Result of a query; `None` if the chip does not support it, it is suspended, or it fails now. `query` is its name
+    /// in `agent.reason`, and that of the task that can be suspended.
+    fn ask<T>(&mut self, query: &'static str, call: impl FnOnce(&Library, Address) -> Result<T, Failure>) -> Option<T> {
+        let (chip, pass) = (&mut *self.chip, self.pass);
+        if chip.unsupported.contains(query) || pass.suspended.find(&chip.label, None, query).is_some() {
             return None;
         }
         let answer = pass
             .progress
-            .during(&chip.label, None, task, || call(self.library, chip.address));
+            .during(&chip.label, None, query, || call(self.library, chip.address));
         match answer {
             Ok(answer) => {
                 self.reading.answered = true;
-                Some(answer)
+                return Some(answer);
             }
-            Err(Failure::Missing) => {
-                chip.unsupported.insert(query);
-                None
-            }
-            Err(Failure::Code(code)) if FINAL.contains(&code) => {
-                self.reading.answered = true;
-                chip.unsupported.insert(query);
-                None
-            }
-            Err(Failure::Code(code)) => {
-                let reason = format!("{}_{}", query.as_str(), Cause::of_code(code).as_str());
+            Err(Failure::Code(code)) if !FINAL.contains(&code) => {
+                let reason = format!("{query}_{}", Cause::of_code(code).as_str());
                 self.reading.skipped.push(reason);
-                None
+            }
+            Err(failure) => {
+                self.reading.answered |= failure != Failure::Missing;
+                chip.unsupported.insert(query);
             }
         }
+        None
     }
 
     /// Counts an implausible result.
-    fn plausible<T>(&mut self, query: Query, value: Option<T>) -> Option<T> {
+    fn plausible<T>(&mut self, query: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() {
-            self.reading.skipped.push(format!("{}_implausible", query.as_str()));
+            self.reading.skipped.push(format!("{query}_implausible"));
         }
         value
     }
 
+    /// Adds a value that `npu-smi` does not have.
+    fn more(&mut self, instrument: &'static Instrument, attributes: Vec<Attribute>, value: impl Into<Value>) {
+        self.reading.chip.more.push((instrument, attributes, value.into()));
+    }
+
     fn identity(&mut self) {
-        if self.chip.name.is_none() {
+        if self.chip.known.name.is_none() {
             let info: Option<ChipInfo> = self
-                .ask(Query::Model, Library::chip_info)
-                .or_else(|| self.ask(Query::OldModel, Library::old_chip_info));
-            self.chip.name = info.map(|info| words(&info.name)).filter(|name| !name.is_empty());
+                .ask("model", Library::chip_info)
+                .or_else(|| self.ask("model_v1", Library::old_chip_info));
+            self.chip.known.name = info.map(|info| words(&info.name)).filter(|name| !name.is_empty());
         }
-        if self.chip.bus_id.is_none() {
-            self.chip.bus_id = self.ask(Query::Pcie, Library::pcie).as_ref().and_then(bus_id);
+        if self.chip.known.bus_id.is_none() {
+            self.chip.known.bus_id = self.ask("pcie", Library::pcie).as_ref().and_then(bus_id);
         }
-        if self.chip.logical_id.is_none() {
-            let id = self.ask(Query::LogicalId, Library::logical_id);
-            self.chip.logical_id = id.and_then(|id| id.try_into().ok());
+        if self.chip.known.logical_id.is_none() {
+            let id = self.ask("logical_id", Library::logical_id);
+            self.chip.known.logical_id = id.and_then(|id| id.try_into().ok());
         }
-        if let (None, Some(logical)) = (self.chip.physical_id, self.chip.logical_id) {
-            let generation = self.generation;
-            self.chip.physical_id = self.ask(Query::PhysicalId, |library, _| library.physical_id(generation, logical));
+        if let (None, Some(logical)) = (self.chip.known.physical_id, self.chip.known.logical_id) {
+            let id = self.ask("physical_id", |library, chip| library.physical_id(chip.into(), logical));
+            self.chip.known.physical_id = id;
         }
-        self.reading.chip = npu_smi::Chip {
-            npu: Some(self.chip.npu),
-            chip: Some(self.chip.chip),
-            name: self.chip.name.clone(),
-            bus_id: self.chip.bus_id.clone(),
-            logical_id: self.chip.logical_id,
-            physical_id: self.chip.physical_id,
-            ..npu_smi::Chip::default()
-        };
+        self.reading.chip = self.chip.known.clone();
     }
 
     fn health(&mut self) {
-        let Some(health) = self.ask(Query::Health, Library::health) else {
+        let Some(health) = self.ask("health", Library::health) else {
             // The vendor's tool prints this value if the query failed.
-            let failed = !self.chip.unsupported.contains(&Query::Health);
+            let failed = !self.chip.unsupported.contains("health");
             self.reading.chip.health = failed.then_some(Health::Unknown);
             return;
         };
@@ -184,50 +154,52 @@ impl ChipReader<'_> {
     }
 
     fn power(&mut self) {
-        if let Some(power) = self.ask(Query::Power, Library::power) {
+        if let Some(power) = self.ask("power", Library::power) {
             // A working chip never draws 0 W, except for a card's second chip if the card's power is that of the first.
             let power = Some(power).filter(|power| (1..=MOST_DECIWATTS).contains(power));
-            let watts = self.plausible(Query::Power, power);
+            let watts = self.plausible("power", power);
             self.reading.chip.power_watts = watts.map(|power| f64::from(power) / 10.0);
         }
-        if let Some(celsius) = self.ask(Query::Temperature, Library::temperature) {
-            let celsius = self.plausible(Query::Temperature, temperature(celsius));
+        if let Some(celsius) = self.ask("temperature", Library::temperature) {
+            let celsius = self.plausible("temperature", temperature(celsius));
             self.reading.chip.temperature_celsius = celsius;
         }
-        if let Some(voltage) = self.ask(Query::Voltage, Library::voltage) {
+        if let Some(voltage) = self.ask("voltage", Library::voltage) {
             let voltage = Some(voltage).filter(|voltage| (1..=MOST_CENTIVOLTS).contains(voltage));
-            let volts = self.plausible(Query::Voltage, voltage);
-            self.reading.more.volts = volts.map(|voltage| f64::from(voltage) / 100.0);
+            if let Some(voltage) = self.plausible("voltage", voltage) {
+                self.more(&hw::VOLTAGE, Vec::new(), f64::from(voltage) / 100.0);
+            }
         }
     }
 
     fn memory(&mut self) {
         // Zero is the size of a memory that the chip does not have, and the result of a failed read.
-        let hbm = self.ask(Query::Hbm, Library::hbm).filter(|hbm| hbm.memory_size > 0);
+        let hbm = self.ask("hbm", Library::hbm).filter(|hbm| hbm.memory_size > 0);
         if let Some(hbm) = hbm {
             self.reading.chip.hbm = usage(Some(hbm.memory_usage), hbm.memory_size, MIB);
-            self.reading.more.hbm_celsius = temperature(hbm.temp);
+            if let Some(celsius) = temperature(hbm.temp) {
+                self.more(&ascend::MEMORY_TEMPERATURE, vec![memory("hbm")], celsius);
+            }
             self.bandwidth("hbm", hbm.bandwidth_util_rate);
-            self.clock("hbm", hbm.freq);
+            self.clock(&ascend::CLOCK_FREQUENCY, "hbm", hbm.freq);
         }
-        let ddr = self.ask(Query::Ddr, Library::ddr).filter(|ddr| ddr.memory_size > 0);
+        let ddr = self.ask("ddr", Library::ddr).filter(|ddr| ddr.memory_size > 0);
         if let Some(ddr) = ddr {
             let used = ddr.memory_size.checked_sub(ddr.memory_available);
             self.reading.chip.ddr = usage(used, ddr.memory_size, MIB);
-            self.clock("ddr", ddr.freq);
+            self.clock(&ascend::CLOCK_FREQUENCY, "ddr", ddr.freq);
             if (1..=KIB * MIB).contains(&ddr.hugepage_size) {
                 let used = ddr.hugepages_total.checked_sub(ddr.hugepages_free);
                 self.reading.chip.hugepages = usage(used, ddr.hugepages_total, 1);
             }
-            let rate = |library: &Library, chip| library.utilization(chip, 5);
-            if let Some(percent) = self.ask(Query::UtilizationDdrBandwidth, rate) {
+            if let Some(percent) = self.rate("utilization_ddr_bandwidth", 5) {
                 self.bandwidth("ddr", percent);
             }
         }
     }
 
     fn utilization(&mut self) {
-        let (aicore, npu, vector, cube) = match self.ask(Query::Utilizations, Library::utilizations) {
+        let (aicore, npu, vector, cube) = match self.ask("utilizations", Library::utilizations) {
             Some(Utilizations {
                 cube,
                 vector,
@@ -236,63 +208,77 @@ impl ChipReader<'_> {
                 ..
             }) => (Some(aicore), Some(npu), Some(vector), Some(cube)),
             None => (
-                self.rate(Query::UtilizationAicore, 2),
-                self.rate(Query::UtilizationNpu, 13),
-                self.rate(Query::UtilizationVector, 12),
-                self.rate(Query::UtilizationCube, 14),
+                self.rate("utilization_aicore", 2),
+                self.rate("utilization_npu", 13),
+                self.rate("utilization_vector", 12),
+                self.rate("utilization_cube", 14),
             ),
+        };
+        let aicpu = self.rate("utilization_aicpu", 3);
+        let control_cpu = self.rate("utilization_control_cpu", 4);
+        // The load in the vendor's tool: that of the whole NPU on the 950, of the AI Cores before.
+        let (load, npu) = match self.chip.address {
+            Address::Device(_) => (npu, None),
+            Address::Card { .. } => (None, npu),
         };
         let chip = &mut self.reading.chip;
         chip.aicore_percent = aicore.and_then(percent);
-        let npu = npu.and_then(percent);
-        // The load in the vendor's tool: that of the whole NPU on the 950, of the AI Cores before.
-        match self.generation {
-            Generation::Devices => chip.npu_percent = npu,
-            Generation::Cards => self.reading.more.npu_percent = npu,
+        chip.aicpu_percent = aicpu.and_then(percent);
+        chip.npu_percent = load.and_then(percent);
+        for (instrument, rate) in [
+            (&ascend::NPU_UTILIZATION, npu),
+            (&ascend::VECTOR_UTILIZATION, vector),
+            (&ascend::CUBE_UTILIZATION, cube),
+            (&ascend::CONTROL_CPU_UTILIZATION, control_cpu),
+        ] {
+            if let Some(percent) = rate.and_then(percent) {
+                self.more(instrument, Vec::new(), percent / 100.0);
+            }
         }
-        self.reading.more.vector_percent = vector.and_then(percent);
-        self.reading.more.cube_percent = cube.and_then(percent);
-        self.reading.chip.aicpu_percent = self.rate(Query::UtilizationAicpu, 3).and_then(percent);
-        self.reading.more.control_cpu_percent = self.rate(Query::UtilizationControlCpu, 4).and_then(percent);
     }
 
-    fn rate(&mut self, query: Query, kind: c_int) -> Option<c_uint> {
+    fn rate(&mut self, query: &'static str, kind: c_int) -> Option<c_uint> {
         self.ask(query, |library, chip| library.utilization(chip, kind))
     }
 
     fn clocks(&mut self) {
-        if let Some(aicore) = self.ask(Query::ClockAicore, Library::aicore) {
-            self.clock("aicore", aicore.current);
-            if let Some(hertz) = hertz(aicore.rated) {
-                self.reading.more.most_hertz.push(("aicore", hertz));
-            }
+        if let Some(aicore) = self.ask("clock_aicore", Library::aicore) {
+            self.clock(&ascend::CLOCK_FREQUENCY, "aicore", aicore.current);
+            self.clock(&ascend::CLOCK_FREQUENCY_LIMIT, "aicore", aicore.rated);
         }
-        for (query, name, kind) in [
-            (Query::ClockControlCpu, "control_cpu", 2),
-            (Query::ClockVector, "vector", 12),
-        ] {
+        for (query, name, kind) in [("clock_control_cpu", "control_cpu", 2), ("clock_vector", "vector", 12)] {
             if let Some(megahertz) = self.ask(query, |library, chip| library.frequency(chip, kind)) {
-                self.clock(name, megahertz);
+                self.clock(&ascend::CLOCK_FREQUENCY, name, megahertz);
             }
         }
     }
 
     fn ecc(&mut self) {
-        for (query, memory, kind) in [
-            (Query::EccDdr, "ddr", 0),
-            (Query::EccSram, "sram", 1),
-            (Query::EccHbm, "hbm", 2),
-        ] {
+        for (query, name, kind) in [("ecc_ddr", "ddr", 0), ("ecc_sram", "sram", 1), ("ecc_hbm", "hbm", 2)] {
             let counts = self.ask(query, |library, chip| library.ecc(chip, kind));
             // While ECC is off, the zeros are no counts.
-            if let Some(counts) = counts.filter(|counts| counts.enabled == 1) {
-                self.reading.more.ecc.push((memory, counts));
+            let Some(counts) = counts.filter(|counts| counts.enabled == 1) else {
+                continue;
+            };
+            for (error, instrument, count) in [
+                ("corrected", &hw::ERRORS, counts.single),
+                ("corrected", &ascend::ECC_LIFETIME_ERRORS, counts.total_single),
+                ("corrected", &ascend::ECC_ISOLATED_PAGES, counts.single_isolated_pages),
+                ("uncorrected", &hw::ERRORS, counts.double),
+                ("uncorrected", &ascend::ECC_LIFETIME_ERRORS, counts.total_double),
+                ("uncorrected", &ascend::ECC_ISOLATED_PAGES, counts.double_isolated_pages),
+            ] {
+                // All bits set is no valid count.
+                if count != c_uint::MAX {
+                    let attributes = vec![memory(name), hw_type(), (key::ERROR_TYPE, error.into())];
+                    self.more(instrument, attributes, i64::from(count));
+                }
             }
         }
     }
 
     fn processes(&mut self) {
-        let Some(listed) = self.ask(Query::Processes, Library::processes) else {
+        let Some(listed) = self.ask("processes", Library::processes) else {
             return;
         };
         let mut processes: Vec<Process> = Vec::with_capacity(listed.len());
@@ -316,17 +302,25 @@ impl ChipReader<'_> {
         self.reading.processes = Some(processes);
     }
 
-    fn bandwidth(&mut self, memory: &'static str, rate: c_uint) {
+    fn bandwidth(&mut self, name: &'static str, rate: c_uint) {
         if let Some(percent) = percent(rate) {
-            self.reading.more.bandwidth_percent.push((memory, percent));
+            self.more(
+                &ascend::MEMORY_BANDWIDTH_UTILIZATION,
+                vec![memory(name)],
+                percent / 100.0,
+            );
         }
     }
 
-    fn clock(&mut self, clock: &'static str, megahertz: c_uint) {
+    fn clock(&mut self, instrument: &'static Instrument, name: &'static str, megahertz: c_uint) {
         if let Some(hertz) = hertz(megahertz) {
-            self.reading.more.hertz.push((clock, hertz));
+            self.more(instrument, vec![(key::ASCEND_CLOCK, name.into())], hertz);
         }
     }
+}
+
+fn memory(name: &'static str) -> Attribute {
+    (key::ASCEND_MEMORY_TYPE, name.into())
 }
 
 /// `domain:bus:device.function`; a chip that is not on PCI has zeros for everything.

@@ -49,7 +49,7 @@ impl Library for Driver {
             silent_cards: self.silent_cards,
         }))?;
         for chip in &mut self.chips {
-            let reading = read(&self.library, self.generation, chip, pass);
+            let reading = read(&self.library, chip, pass);
             pass.send(Reading::Chip(Box::new(reading)))?;
         }
         Ok(())

@@ -1,27 +1,26 @@
 //! `agent worker ascend`, and the sampler that uses it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use super::open::{Driver, OpenError};
 use super::place::{self, Place};
-use super::points::{Builder, INSTRUMENTS};
 use super::read::ChipReading;
 use super::reader::{About, Reading};
-use crate::identity::Node;
+use crate::catalogue;
+use crate::npu_smi::{Skipped, Table};
 use crate::points::Points;
 use crate::settings::{MAX_AGE_PERIODS, NAME};
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::process::Processes;
 use accelscope_core::metric::Moment;
 use accelscope_core::sampler::Descriptor;
 use accelscope_core::worker::{
-    Command, End, LibraryThread, Replies, Reply, Suspended, Suspensions, WireOutcome, WirePart, WirePoint, Worker,
-    WorkerConfig, WorkerSampler, serve_library,
+    End, LibraryThread, Replies, Reply, Suspended, Suspensions, WireOutcome, WirePart, WirePoint, Worker, WorkerConfig,
+    WorkerSampler, serve_library,
 };
 
 /// Duration of the first suspension of a query that hung or crashed: each attempt costs a whole reading.
@@ -58,10 +57,14 @@ pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
         name: NAME,
         period: launch.period,
         deadline: launch.deadline,
-        instruments: &INSTRUMENTS,
-        extensions: crate::catalogue::EXTENSIONS,
     };
-    Ok(WorkerSampler::new(descriptor, Worker::new(command(launch)?)))
+    let worker = Worker::new(command(launch)?);
+    Ok(WorkerSampler::new(
+        descriptor,
+        catalogue::EMITTED,
+        catalogue::EXTENSIONS,
+        worker,
+    ))
 }
 
 /// The worker's program and its configuration.
@@ -77,8 +80,9 @@ pub fn command(launch: Launch) -> io::Result<Command> {
         library: file,
     };
     // The loader reads the variable at the start of a process; the library depends on others of the driver's.
-    let loader = ("LD_LIBRARY_PATH", OsString::from(libraries));
-    config.command(launch.program, NAME, [loader])
+    let mut command = config.command(&launch.program, NAME)?;
+    command.env("LD_LIBRARY_PATH", libraries);
+    Ok(command)
 }
 
 /// `agent worker ascend`.
@@ -90,7 +94,7 @@ pub fn serve() -> io::Result<()> {
 #[derive(Debug)]
 struct DcmiReplies {
     about: About,
-    builder: Builder,
+    points: Points,
 }
 
 impl Replies for DcmiReplies {
@@ -98,16 +102,10 @@ impl Replies for DcmiReplies {
 
     fn new(config: &WorkerConfig<Option<PathBuf>>) -> Self {
         let roots = HostRoots::new(&config.root);
-        let node = Node::new(&roots, config.node_name.clone());
-        let processes = Processes::new(&roots);
-        let points = Points::new(
-            node,
-            processes.clone(),
-            config.period.saturating_mul(MAX_AGE_PERIODS * 2),
-        );
+        let longest_gap = config.period.saturating_mul(MAX_AGE_PERIODS * 2);
         Self {
             about: About::default(),
-            builder: Builder::new(points, processes),
+            points: Points::new(&roots, config.node_name.clone(), longest_gap),
         }
     }
 
@@ -173,9 +171,21 @@ impl DcmiReplies {
     }
 
     fn part(&mut self, readings: Vec<ChipReading>, skipped: &mut BTreeMap<String, u64>) -> WirePart<'static> {
-        let now = Moment::now();
-        let version = self.about.driver_version.clone();
-        let points = self.builder.build(readings, version, now, skipped);
+        let mut table = Table {
+            driver_version: self.about.driver_version.clone(),
+            has_process_table: readings.iter().any(|reading| reading.processes.is_some()),
+            ..Table::default()
+        };
+        for mut reading in readings {
+            reading.chip.hides_processes = reading.processes.is_none();
+            table.chips.push(reading.chip);
+            table.processes.extend(reading.processes.into_iter().flatten());
+        }
+        let mut lost = Skipped::new();
+        let points = self.points.build(&table, Moment::now(), &mut lost);
+        for (reason, count) in lost {
+            *skipped.entry(reason.to_owned()).or_default() += u64::from(count);
+        }
         WirePart {
             name: "".into(),
             points: points.iter().map(WirePoint::of).collect(),

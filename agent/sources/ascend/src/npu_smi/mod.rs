@@ -21,4 +21,4 @@ pub use self::cause::{Cause, code_of_exit};
 pub use self::error::{MAX_BYTES, ParseError, ToolError};
 pub use self::parser::parse;
 pub use self::processes::processes;
-pub use self::table::{Chip, Health, Process, Skipped, Table, Usage};
+pub use self::table::{Chip, Health, More, Process, Skipped, Table, Usage};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::ToolError;
+use accelscope_core::metric::{Attribute, Instrument, Value};
 
 /// One output of `npu-smi info`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -74,7 +75,14 @@ pub struct Chip {
     pub ddr: Usage,
     /// HBM in bytes.
     pub hbm: Usage,
+    /// Whether its processes could not be listed, where those of other chips were.
+    pub hides_processes: bool,
+    /// What the tool does not print, and the driver's library reports.
+    pub more: Vec<More>,
 }
+
+/// A value that is published as it was read: instrument, attributes beside those of the chip, and value.
+pub type More = (&'static Instrument, Vec<Attribute>, Value);
 
 /// `used / total`; each absent where the tool gave none. A total of zero, which a failed read and a kind of memory that
 /// the chip lacks both print, leaves both absent.

@@ -8,10 +8,11 @@ use accelscope_core::host::writer::{self, Writer, WriterHint};
 use accelscope_core::metric::Timestamp;
 use accelscope_core::sampler::Finding;
 
+use super::warn;
 use crate::decode::decode;
 use crate::directory::{Directory, DirectoryId, MAX_FILES};
 use crate::file_name::claimed_pid;
-use crate::settings::{NAME, Settings};
+use crate::settings::Settings;
 
 const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
     just ended";
@@ -48,56 +49,45 @@ impl<'a> Files<'a> {
         if more > 0 {
             let what =
                 format!("{more} or more monitor files are left out: only the {MAX_FILES} written last are looked at");
-            let remedy = format!(
-                "remove what killed applications left behind: find {} -type f -mmin +5 -delete",
-                self.settings.dir.display()
-            );
-            found.push(Finding::warn(NAME, what).with_remedy(remedy));
+            let dir = self.settings.dir.display();
+            let remedy = format!("remove what killed applications left behind: find {dir} -type f -mmin +5 -delete");
+            found.push(warn(what, remedy));
         }
         for name in names {
             let Ok((bytes, stamp)) = directory.read(&name) else {
                 continue;
             };
-            let Some(pid) = decode(&bytes)
-                .ok()
-                .and_then(|message| claimed_pid(&message.pid, &name.to_string_lossy()))
-            else {
+            let message = decode(&bytes).ok();
+            let Some(pid) = message.and_then(|message| claimed_pid(&message.pid, &name.to_string_lossy())) else {
                 continue;
             };
+            if Timestamp::now().since(stamp.modified) > max_age {
+                self.stale += 1;
+                continue;
+            }
             let hint = WriterHint {
                 pid,
                 directory: directory.id,
                 seen_as: self.settings.seen_as(),
                 written: stamp.modified,
             };
-            let is_fresh = Timestamp::now().since(stamp.modified) <= max_age;
-            match writer::find(processes, &hint) {
-                Ok(Writer::None) if is_fresh => {
-                    self.stale += 1;
-                    let what = format!(
-                        "{} was written just now, by a process that is not there",
-                        name.display()
-                    );
-                    found.push(Finding::warn(NAME, what).with_remedy(UNSEEN));
-                }
-                Ok(Writer::None) => self.stale += 1,
-                Ok(Writer::Several(many)) if is_fresh => {
-                    self.fresh.push(pid);
-                    let what = format!(
-                        "{}: {many} processes may be its writer; shown without one",
-                        name.display()
-                    );
-                    let remedy = "give each container a /tmp of its own: do not share /tmp/hmon_files between them";
-                    found.push(Finding::warn(NAME, what).with_remedy(remedy));
-                }
-                Err(error) if is_fresh => {
-                    self.fresh.push(pid);
-                    let what = format!("{}: its writer cannot be determined: {error}", name.display());
-                    let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace";
-                    found.push(Finding::warn(NAME, what).with_remedy(remedy));
-                }
-                _ if is_fresh => self.fresh.push(pid),
-                _ => self.stale += 1,
+            let name = name.display();
+            let writer = writer::find(processes, &hint);
+            if let Ok(Writer::None) = writer {
+                self.stale += 1;
+                let what = format!("{name} was written just now, by a process that is not there");
+                found.push(warn(what, UNSEEN));
+                continue;
+            }
+            self.fresh.push(pid);
+            if let Ok(Writer::Several(many)) = writer {
+                let what = format!("{name}: {many} processes may be its writer; shown without one");
+                let remedy = "give each container a /tmp of its own: do not share /tmp/hmon_files between them";
+                found.push(warn(what, remedy));
+            } else if let Err(error) = writer {
+                let what = format!("{name}: its writer cannot be determined: {error}");
+                let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace";
+                found.push(warn(what, remedy));
             }
         }
         true

@@ -5,9 +5,11 @@ use std::time::Instant;
 use super::*;
 use crate::address::hw_id;
 use crate::directory::Stamp;
+use crate::owner::Search;
 use crate::reading::StreamName;
-use crate::reading::{self, Direction, Network, Reading, Stream};
-use accelscope_core::metric::{Moment, key};
+use crate::reading::{self, Network, Reading, Stream};
+use accelscope_core::metric::{Moment, ProcessKey, key};
+use accelscope_proto::hailo::ProtoMonStreamDirection;
 
 const A: &str = "0001:01:00.0";
 const B: &str = "0002:01:00.0";
@@ -16,16 +18,14 @@ fn time(second: u64) -> Timestamp {
     Timestamp::from_unix_nanos(second * 1_000_000_000)
 }
 
-fn of(pid: u32, file: &mut File) -> Live<'_> {
-    let process = ProcessKey { pid, start_ticks: 1 };
-    Live {
-        file,
-        process: Some(process),
-    }
+fn of(pid: u32, file: &mut File) -> &mut File {
+    file.owner.search = Search::Found(ProcessKey { pid, start_ticks: 1 });
+    file
 }
 
-fn without_owner(file: &mut File) -> Live<'_> {
-    Live { file, process: None }
+fn without_owner(file: &mut File) -> &mut File {
+    file.owner.search = Search::Denied;
+    file
 }
 
 fn devices(addresses: &[&str]) -> BTreeMap<String, Device> {
@@ -51,7 +51,7 @@ fn reading(devices: &[(&str, Option<f64>)], fps: f64) -> Reading {
     let name = StreamName {
         network: "n".into(),
         stream: "n/in".into(),
-        direction: Direction::HostToDevice,
+        direction: ProtoMonStreamDirection::HostToDevice,
     };
     let stream = Stream {
         depth: Some(1),

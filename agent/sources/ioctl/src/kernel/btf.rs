@@ -2,9 +2,8 @@
 //!
 //! Not `aya_obj::Btf` (aya-obj 0.3), because that has no public access to the members of structures (aya-rs/aya pull
 //! request 530, open), does not read type information of modules, which refers to that of the kernel (pull request 1248,
-//! open), and allocates every type (issue 1172, open): with the 5.3 MiB of Linux 6.18, 22 MiB become resident, of which the
-//! allocator keeps 14 afterwards. This reader keeps the file's bytes and the offset of each type, 7 MiB, and the allocator
-//! keeps 2. All of it is checked, since the file of `ioctl.btf` comes from the user.
+//! open), and allocates every type (issue 1172, open): with the 5.3 MiB of Linux 6.18, 22 MiB become resident. This reader
+//! keeps the file's bytes and the offset of each type, 7 MiB, until the programs are attached. All of it is checked, since the file of `ioctl.btf` comes from the user.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -91,7 +90,10 @@ impl Btf {
         use std::io::Read;
         let mut bytes = Vec::new();
         std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes))
+            .and_then(|file| {
+                bytes.reserve_exact(file.metadata()?.len().min(MAX_BYTES) as usize);
+                file.take(MAX_BYTES).read_to_end(&mut bytes)
+            })
             .map_err(|source| BtfError::Read {
                 path: path.to_owned(),
                 source,

@@ -19,6 +19,7 @@ use super::programs::Programs;
 use super::refusal;
 use super::report::{Driver, Report, driver_name};
 use super::selector::{HookSelector, Resolvable, Selection};
+use super::sys::trim_heap;
 use super::types::Types;
 use super::watch_table::WatchTable;
 use crate::HookKind;
@@ -218,7 +219,7 @@ impl Kernel for LiveKernel {
     }
 
     fn ready(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.loaded.as_ref()?.maps.ready())
+        self.loaded.as_ref()?.maps.ready()
     }
 
     fn slots(&mut self, visit: &mut dyn FnMut(&Slot)) {
@@ -312,6 +313,8 @@ impl Kernel for LiveKernel {
                     .with_remedy(format!("name fewer than {DEVICES} in ioctl.extra_devices")),
             );
         }
+        // Much is read to load and attach programs, and little of it is kept.
+        trim_heap();
     }
 
     fn report(&self) -> &Report {

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use agent_ebpf::{ChannelKey, ErrorKey, Ident, Key, QuotaKey, Record, Slot, Watched, counter};
 use aya::maps::{Map, MapData, MapError, Queue, RingBuf};
+use rustix::event::{PollFd, PollFlags};
 
 use super::drivers::{self, LayoutTable};
 use super::event::Event;
-use super::mapped::Mapped;
+use super::mapped::{Mappable, Mapped};
 use super::object::ObjectError;
 use super::table::{Table, io_error};
+use accelscope_core::host::poll;
 
 /// A program that looked up a number before its key was removed has ended after this time.
 const GRACE_PERIOD: Duration = Duration::from_millis(100);
@@ -31,18 +33,19 @@ const _: () = assert!(std::mem::offset_of!(Ident, valid) == VALID * 8 + 4);
 /// All maps.
 pub(super) struct Maps {
     index: Table<Key, u32>,
-    records: Mapped<Record>,
-    idents: Mapped<Ident>,
+    records: Mappable<Record>,
+    idents: Mappable<Ident>,
     free: Queue<MapData, u32>,
     quota: Table<QuotaKey, u32>,
-    slots: Mapped<Slot>,
+    slots: Mappable<Slot>,
     overflow: Table<u32, Slot>,
     errors: Table<ErrorKey, u64>,
     channels: Table<ChannelKey, u64>,
     watched: Mapped<Watched>,
     layouts: Vec<(&'static str, Box<dyn LayoutTable>)>,
     counters: Mapped<u64>,
-    events: RingBuf<MapData>,
+    /// A ring buffer.
+    events: Map,
     /// Maps that only the programs use.
     _internal: HashMap<String, MapData>,
     /// Numbers that have a key, or had one that is retired.
@@ -80,19 +83,27 @@ fn open<T>(
     map.and_then(open).map_err(ObjectError::map(name))
 }
 
+/// One that can be mapped. Each reading maps it anew, or its pages would always be resident, each of them twice.
+fn ring_buffer(map: MapData) -> io::Result<Map> {
+    let mut map = Map::from_map_data(map).map_err(io_error)?;
+    RingBuf::try_from(&mut map).map_err(io_error)?;
+    Ok(map)
+}
+
 /// As one of aya's types.
 fn typed<T: TryFrom<Map, Error = MapError>>(map: MapData) -> io::Result<T> {
     Map::from_map_data(map).and_then(T::try_from).map_err(io_error)
 }
 
-/// Logs the failure. The next drain retries.
-fn log(name: &str, result: io::Result<()>) {
-    if let Err(error) = result.map_err(ObjectError::map(name)) {
+/// What was read of a map. Logs the failure; the next drain retries.
+fn logged<T>(name: &str, result: io::Result<T>) -> Option<T> {
+    let log = |error: &ObjectError| {
         tracing::warn!(
-            error = &error as &dyn std::error::Error,
+            error = error as &dyn std::error::Error,
             "a map of the eBPF programs could not be used; the next reading tries again"
         );
-    }
+    };
+    result.map_err(ObjectError::map(name)).inspect_err(log).ok()
 }
 
 impl Maps {
@@ -102,18 +113,18 @@ impl Maps {
             .collect::<Result<_, ObjectError>>()?;
         let mut opened = Self {
             index: open(&mut maps, "INDEX", Table::new)?,
-            records: open(&mut maps, "RECORDS", Mapped::new)?,
-            idents: open(&mut maps, "IDENTS", Mapped::new)?,
+            records: open(&mut maps, "RECORDS", Mappable::new)?,
+            idents: open(&mut maps, "IDENTS", Mappable::new)?,
             free: open(&mut maps, "FREE", typed)?,
             quota: open(&mut maps, "QUOTA", Table::new)?,
-            slots: open(&mut maps, "SLOTS", Mapped::new)?,
+            slots: open(&mut maps, "SLOTS", Mappable::new)?,
             overflow: open(&mut maps, "OVERFLOW", Table::new)?,
             errors: open(&mut maps, "ERRORS", Table::new)?,
             channels: open(&mut maps, "CHANNELS", Table::new)?,
-            watched: open(&mut maps, "WATCHED", Mapped::new)?,
+            watched: open(&mut maps, "WATCHED", |map| Mappable::new(map)?.all())?,
             layouts: maps_of_layouts,
-            counters: open(&mut maps, "COUNTERS", Mapped::new)?,
-            events: open(&mut maps, "EVENTS", typed)?,
+            counters: open(&mut maps, "COUNTERS", |map| Mappable::new(map)?.all())?,
+            events: open(&mut maps, "EVENTS", ring_buffer)?,
             _internal: maps,
             numbers: BTreeSet::new(),
             lost: 0,
@@ -131,69 +142,91 @@ impl Maps {
     }
 
     pub(super) fn events(&mut self, visit: &mut dyn FnMut(Event<'_>)) {
-        for _ in 0..MAX_EVENTS {
-            let Some(entry) = self.events.next() else { break };
-            let Some(event) = Event::parse(&entry) else { continue };
-            if let Event::Key { record, .. } = event {
-                self.numbers.insert(record);
+        if self.has_events()
+            && let Some(mut events) = logged("EVENTS", RingBuf::try_from(&mut self.events).map_err(io_error))
+        {
+            for _ in 0..MAX_EVENTS {
+                let Some(entry) = events.next() else { break };
+                let Some(event) = Event::parse(&entry) else { continue };
+                if let Event::Key { record, .. } = event {
+                    self.numbers.insert(record);
+                }
+                visit(event);
             }
-            visit(event);
         }
         let lost = self.counters.get(counter::EVENT_LOST).unwrap_or(0);
-        if lost != self.lost || self.drains.is_multiple_of(SEARCH_EVERY) {
+        if (lost != self.lost || self.drains.is_multiple_of(SEARCH_EVERY))
+            && let Some(idents) = logged("IDENTS", self.idents.all())
+        {
             self.lost = lost;
-            let idents = &self.idents;
             self.numbers
-                .extend((0..idents.len()).filter(|number| is_valid(idents, *number)));
+                .extend((0..self.idents.len()).filter(|number| is_valid(&idents, *number)));
         }
         self.drains = self.drains.wrapping_add(1);
     }
 
-    fn mark(&self, number: u32, ident: &Ident, mark: u32) {
-        let mut word = [0; 8];
-        word[..4].copy_from_slice(&ident.pid.to_ne_bytes());
-        word[4..].copy_from_slice(&mark.to_ne_bytes());
-        self.idents.set_word(number, VALID, u64::from_ne_bytes(word));
+    fn has_events(&self) -> bool {
+        self.ready().is_some_and(|ready| {
+            let mut ready = [PollFd::from_borrowed_fd(ready, PollFlags::IN)];
+            poll::wait(&mut ready, Some(Instant::now())).unwrap_or(true)
+        })
     }
 
-    pub(super) fn ready(&self) -> BorrowedFd<'_> {
-        self.events.as_fd()
+    pub(super) fn ready(&self) -> Option<BorrowedFd<'_>> {
+        match &self.events {
+            Map::RingBuf(map) => Some(map.fd().as_fd()),
+            _ => None,
+        }
     }
 
     pub(super) fn slots(&self, visit: &mut dyn FnMut(&Slot)) {
-        for place in 0..self.slots.len() {
-            // The owner is the first word, read twice: between two equal readings, the rest is of that call or of an
-            // earlier one of the same thread, which differs in `began`.
-            let Some(owner @ 1..) = self.slots.get_word(place, 0) else {
-                continue;
-            };
-            let Some(slot) = self.slots.get(place) else { continue };
-            let same =
-                self.slots.get_word(place, 0) == Some(owner) && self.slots.get_word(place, 1) == Some(slot.began);
-            if same && slot.owner == owner && slot.began != 0 {
-                visit(&slot);
+        // Each call in flight has a key.
+        if !self.numbers.is_empty()
+            && let Some(slots) = logged("SLOTS", self.slots.all())
+        {
+            for place in 0..self.slots.len() {
+                // The owner is the first word, read twice: between two equal readings, the rest is of that call or of an
+                // earlier one of the same thread, which differs in `began`.
+                let Some(owner @ 1..) = slots.get_word(place, 0) else {
+                    continue;
+                };
+                let Some(slot) = slots.get(place) else { continue };
+                let same = slots.get_word(place, 0) == Some(owner) && slots.get_word(place, 1) == Some(slot.began);
+                if same && slot.owner == owner && slot.began != 0 {
+                    visit(&slot);
+                }
             }
         }
         if self.counters.get(counter::OVERFLOWING).unwrap_or(0) != 0 {
-            log("OVERFLOW", self.overflow.for_each(&mut |_, slot| visit(slot)));
+            logged("OVERFLOW", self.overflow.for_each(&mut |_, slot| visit(slot)));
         }
     }
 
     /// A record that changes while it is read is harmless: each of its values is one word and only grows.
     pub(super) fn records(&self, visit: &mut dyn FnMut(u32, &Ident, &Record)) {
-        for number in self.numbers.iter().filter(|number| is_valid(&self.idents, **number)) {
-            if let (Some(ident), Some(record)) = (self.idents.get(*number), self.records.get(*number)) {
+        let (Some(first), Some(last)) = (self.numbers.first(), self.numbers.last()) else {
+            return;
+        };
+        let range = *first..last + 1;
+        let Some(idents) = logged("IDENTS", self.idents.mapped(range.clone())) else {
+            return;
+        };
+        let Some(records) = logged("RECORDS", self.records.mapped(range)) else {
+            return;
+        };
+        for number in self.numbers.iter().filter(|number| is_valid(&idents, **number)) {
+            if let (Some(ident), Some(record)) = (idents.get(*number), records.get(*number)) {
                 visit(*number, &ident, &record);
             }
         }
     }
 
     pub(super) fn errors(&self, visit: &mut dyn FnMut(ErrorKey, u64)) {
-        log("ERRORS", self.errors.for_each(&mut |key, count| visit(*key, *count)));
+        logged("ERRORS", self.errors.for_each(&mut |key, count| visit(*key, *count)));
     }
 
     pub(super) fn channels(&self, visit: &mut dyn FnMut(ChannelKey, u64)) {
-        log(
+        logged(
             "CHANNELS",
             self.channels.for_each(&mut |key, count| visit(*key, *count)),
         );
@@ -204,17 +237,20 @@ impl Maps {
     }
 
     pub(super) fn retire(&mut self, number: u32) {
-        if self.retired.contains_key(&number) || !is_valid(&self.idents, number) {
+        let Some(idents) = logged("IDENTS", self.idents.mapped(number..number + 1)) else {
+            return;
+        };
+        if self.retired.contains_key(&number) || !is_valid(&idents, number) {
             return;
         }
-        let Some(ident) = self.idents.get(number) else { return };
-        self.mark(number, &ident, RETIRED);
+        let Some(ident) = idents.get(number) else { return };
+        mark(&idents, number, &ident, RETIRED);
         if let Err(error) = self.index.remove(&ident.key) {
             tracing::debug!(error = &error as &dyn std::error::Error, "a key could not be removed");
-            self.mark(number, &ident, 1);
+            mark(&idents, number, &ident, 1);
             return;
         }
-        log("QUOTA", self.uncharge(&ident.key));
+        logged("QUOTA", self.uncharge(&ident.key));
         let since = Instant::now();
         self.retired.insert(number, Retired { since, unused: 0 });
     }
@@ -259,49 +295,48 @@ impl Maps {
         if free.is_empty() {
             return;
         }
+        let (Some(idents), Some(records)) = (
+            logged("IDENTS", self.idents.all()),
+            logged("RECORDS", self.records.all()),
+        ) else {
+            return;
+        };
         let errors = self.errors.remove_where(|key, _| free.contains(&key.record), || {});
-        log("ERRORS", errors);
+        logged("ERRORS", errors);
         let channels = self.channels.remove_where(|key, _| free.contains(&key.record), || {});
-        log("CHANNELS", channels);
+        logged("CHANNELS", channels);
         for number in free {
             self.retired.remove(&number);
             self.numbers.remove(&number);
-            self.idents.clear(number);
-            self.records.clear(number);
-            log("FREE", self.set_free(number));
+            idents.clear(number);
+            records.clear(number);
+            logged("FREE", self.set_free(number));
             freed(number);
         }
     }
 
     /// Removes the calls in flight of devices that are no longer hooked: their returns will not be seen.
     pub(super) fn abandon(&mut self, gone: &dyn Fn(u32) -> bool) {
-        for place in 0..self.slots.len() {
-            if let Some(slot) = self.slots.get(place)
-                && slot.owner != 0
-                && gone(slot.device)
-            {
-                self.slots.clear(place);
-            }
-        }
-        self.remove_overflow(|slot| gone(slot.device));
+        self.clear_slots(&|slot| gone(slot.device));
     }
 
     /// Frees the place of a call, if another call has not taken it.
     pub(super) fn release(&mut self, call: &Slot) {
-        let is_same = |slot: &Slot| slot.owner == call.owner && slot.began == call.began;
-        for place in 0..self.slots.len() {
-            if self.slots.get(place).is_some_and(|slot| is_same(&slot)) {
-                return self.slots.clear(place);
-            }
-        }
-        self.remove_overflow(is_same);
+        self.clear_slots(&|slot| slot.owner == call.owner && slot.began == call.began);
     }
 
-    /// Removes calls from the overflow map. A call that returns at the same time is removed by its program.
-    fn remove_overflow(&mut self, is_gone: impl Fn(&Slot) -> bool) {
+    fn clear_slots(&mut self, is_gone: &dyn Fn(&Slot) -> bool) {
+        if let Some(slots) = logged("SLOTS", self.slots.all()) {
+            for place in 0..self.slots.len() {
+                if slots.get(place).is_some_and(|slot| slot.owner != 0 && is_gone(&slot)) {
+                    slots.clear(place);
+                }
+            }
+        }
+        // A call that returns at the same time is removed by its program.
         let counters = &self.counters;
         let removed = || counters.decrement(counter::OVERFLOWING);
-        log("OVERFLOW", self.overflow.remove_where(|_, slot| is_gone(slot), removed));
+        logged("OVERFLOW", self.overflow.remove_where(|_, slot| is_gone(slot), removed));
     }
 
     pub(super) fn watched(&self) -> &Mapped<Watched> {
@@ -311,9 +346,17 @@ impl Maps {
     /// Describes arguments to the programs; see [`drivers::arguments`].
     pub(super) fn add_layouts(&mut self, arguments: u32) {
         for (name, table) in &mut self.layouts {
-            log(name, table.add(arguments));
+            logged(name, table.add(arguments));
         }
     }
+}
+
+/// Sets [`Ident::valid`].
+fn mark(idents: &Mapped<Ident>, number: u32, ident: &Ident, valid: u32) {
+    let mut word = [0; 8];
+    word[..4].copy_from_slice(&ident.pid.to_ne_bytes());
+    word[4..].copy_from_slice(&valid.to_ne_bytes());
+    idents.set_word(number, VALID, u64::from_ne_bytes(word));
 }
 
 /// Whether a number has a key, or had one that is retired.

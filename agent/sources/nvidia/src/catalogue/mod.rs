@@ -4,8 +4,32 @@ pub mod nvidia;
 pub mod nvidia_parts;
 
 use crate::key::{NVIDIA_COMPUTE_INSTANCE, NVIDIA_GPU_INSTANCE, NVIDIA_MIG_UUID, NVIDIA_XID};
+use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue::{accel, hw};
 use accelscope_core::source::Extension;
+
+/// Everything that the worker may send: the instruments of the source, and those that other sources have too.
+pub(crate) const EMITTED: &[&[&Instrument]] = &[
+    nvidia::ALL,
+    nvidia_parts::ALL,
+    &[
+        &hw::GPU_UTILIZATION,
+        &hw::GPU_MEMORY_USAGE,
+        &hw::GPU_MEMORY_LIMIT,
+        &hw::GPU_MEMORY_UTILIZATION,
+        &hw::GPU_IO,
+        &hw::POWER,
+        &hw::ENERGY,
+        &hw::TEMPERATURE,
+        &hw::TEMPERATURE_LIMIT,
+        &hw::FAN_SPEED_RATIO,
+        &hw::ERRORS,
+        &hw::STATUS,
+        &accel::PROCESS_MEMORY_USAGE,
+        &accel::PROCESS_UTILIZATION,
+        &accel::PROCESS_START_TIME,
+    ],
+];
 
 /// The attributes of MIG instances and XIDs on the instruments that other sources have too.
 pub(crate) const EXTENSIONS: &[Extension] = &[

@@ -2,10 +2,10 @@
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
 use std::ffi::c_char;
-use std::mem::{MaybeUninit, size_of};
+use std::mem::size_of;
 
-use super::sys::{self, nvmlDevice_t, nvmlReturn_t};
-use super::{Nvml, NvmlError, OrOlder, call, check, missing, text};
+use super::sys::{self, nvmlDevice_t};
+use super::{Nvml, NvmlError, OrOlder, call, text, zeroed};
 
 /// A handle: valid until the process ends, even after its device was removed (calls then fail).
 #[derive(Debug, Clone, Copy)]
@@ -20,25 +20,12 @@ unsafe impl Send for Device {}
 // SAFETY: as above.
 unsafe impl Sync for Device {}
 
-/// A type that C code may fill: every bit pattern is a valid value, including all zeros.
-///
-/// # Safety
-/// The type must consist of integers and arrays of them.
-unsafe trait Plain: Copy {}
-// SAFETY: an integer.
-unsafe impl Plain for u32 {}
-// SAFETY: an integer.
-unsafe impl Plain for u64 {}
-// SAFETY: integers.
-unsafe impl Plain for sys::nvmlUtilization_t {}
-
 /// Framebuffer memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Memory {
     pub(crate) total: u64,
     /// Used by processes; includes the reserved memory with drivers that do not report it.
     pub(crate) used: u64,
-    pub(crate) free: u64,
     /// Used by the driver and firmware; `None` before driver 510.
     pub(crate) reserved: Option<u64>,
 }
@@ -58,61 +45,18 @@ impl std::fmt::Display for Pci {
     }
 }
 
-type Getter<T> = unsafe extern "C" fn(nvmlDevice_t, *mut T) -> nvmlReturn_t;
-type KeyedGetter<T> = unsafe extern "C" fn(nvmlDevice_t, u32, *mut T) -> nvmlReturn_t;
-type PairGetter = unsafe extern "C" fn(nvmlDevice_t, *mut u32, *mut u32) -> nvmlReturn_t;
-type TextGetter = unsafe extern "C" fn(nvmlDevice_t, *mut c_char, u32) -> nvmlReturn_t;
-
-/// Functions that write one value.
+/// Functions that take numbers and write others, one value or several.
 macro_rules! getters {
-    ($($(#[doc = $doc:literal])* $name:ident: $type:ty = $function:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident($($key:ident),*) -> $type:ty = $function:ident($($value:ident),+);)*) => {
         impl Device {
             $(
                 $(#[doc = $doc])*
-                pub(in crate) fn $name(self) -> Result<$type, NvmlError> {
-                    let function: Option<Getter<$type>> = self.nvml.symbols().$function.as_ref().ok().copied();
-                    let function = function.ok_or(missing(stringify!($function)))?;
-                    // SAFETY: the handle is the library's, and the function writes one value of that type.
-                    filled(stringify!($function), |value| unsafe { function(self.handle, value) })
-                }
-            )*
-        }
-    };
-}
-
-/// Functions that take a number and write one value.
-macro_rules! keyed_getters {
-    ($($(#[doc = $doc:literal])* $name:ident($key:ident): $type:ty = $function:ident;)*) => {
-        impl Device {
-            $(
-                $(#[doc = $doc])*
-                pub(in crate) fn $name(self, $key: u32) -> Result<$type, NvmlError> {
-                    let function: Option<KeyedGetter<$type>> = self.nvml.symbols().$function.as_ref().ok().copied();
-                    let function = function.ok_or(missing(stringify!($function)))?;
+                pub(in crate) fn $name(self, $($key: u32),*) -> Result<$type, NvmlError> {
+                    $(let mut $value = zeroed();)+
                     // SAFETY: the handle is the library's, any number may be asked for, and the function writes one
-                    // value of that type.
-                    filled(stringify!($function), |value| unsafe { function(self.handle, $key, value) })
-                }
-            )*
-        }
-    };
-}
-
-/// Functions that write two numbers.
-macro_rules! pair_getters {
-    ($($(#[doc = $doc:literal])* $name:ident = $function:ident;)*) => {
-        impl Device {
-            $(
-                $(#[doc = $doc])*
-                pub(in crate) fn $name(self) -> Result<(u32, u32), NvmlError> {
-                    let function: Option<PairGetter> = self.nvml.symbols().$function.as_ref().ok().copied();
-                    let function = function.ok_or(missing(stringify!($function)))?;
-                    let mut second = 0;
-                    let first = filled(stringify!($function), |first| {
-                        // SAFETY: the handle is the library's, and the function writes two unsigned ints.
-                        unsafe { function(self.handle, first, &raw mut second) }
-                    })?;
-                    Ok((first, second))
+                    // value through each pointer, which has the type that it names.
+                    unsafe { call!(self.nvml, $function(self.handle, $($key,)* $(&raw mut $value),+)) }?;
+                    Ok(($($value),+))
                 }
             )*
         }
@@ -126,12 +70,9 @@ macro_rules! texts {
             $(
                 $(#[doc = $doc])*
                 pub(in crate) fn $name(self) -> Result<Option<String>, NvmlError> {
-                    let function: Option<TextGetter> = self.nvml.symbols().$function.as_ref().ok().copied();
-                    let function = function.ok_or(missing(stringify!($function)))?;
                     let mut buffer: [c_char; $size] = [0; $size];
                     // SAFETY: the handle is the library's, and the function writes at most the length that it is given.
-                    let code = unsafe { function(self.handle, buffer.as_mut_ptr(), $size) };
-                    check(stringify!($function), code)?;
+                    unsafe { call!(self.nvml, $function(self.handle, buffer.as_mut_ptr(), $size)) }?;
                     Ok(text(&buffer))
                 }
             )*
@@ -141,73 +82,77 @@ macro_rules! texts {
 
 getters! {
     /// Shares of time in percent over the driver's sampling period, 1/6 to 1 s.
-    utilization_rates: sys::nvmlUtilization_t = nvmlDeviceGetUtilizationRates;
+    utilization_rates() -> sys::nvmlUtilization_t = nvmlDeviceGetUtilizationRates(value);
     /// Milliwatts; averaged over a second on Ampere (but GA100) and newer.
-    power_usage: u32 = nvmlDeviceGetPowerUsage;
+    power_usage() -> u32 = nvmlDeviceGetPowerUsage(value);
     /// Milliwatts that may be drawn, all limiters considered.
-    enforced_power_limit: u32 = nvmlDeviceGetEnforcedPowerLimit;
+    enforced_power_limit() -> u32 = nvmlDeviceGetEnforcedPowerLimit(value);
     /// Milliwatts to which the user set it.
-    power_management_limit: u32 = nvmlDeviceGetPowerManagementLimit;
+    power_management_limit() -> u32 = nvmlDeviceGetPowerManagementLimit(value);
     /// Milliwatts that it has after start.
-    default_power_limit: u32 = nvmlDeviceGetPowerManagementDefaultLimit;
+    default_power_limit() -> u32 = nvmlDeviceGetPowerManagementDefaultLimit(value);
     /// Millijoules since the driver was loaded; Volta and newer.
-    total_energy_consumption: u64 = nvmlDeviceGetTotalEnergyConsumption;
+    total_energy_consumption() -> u64 = nvmlDeviceGetTotalEnergyConsumption(value);
     /// Bits of `nvmlClocksEventReason*`.
-    clocks_event_reasons: u64 = nvmlDeviceGetCurrentClocksEventReasons;
+    clocks_event_reasons() -> u64 = nvmlDeviceGetCurrentClocksEventReasons(value);
     /// The same under the name that it had before driver 535.
-    clocks_throttle_reasons: u64 = nvmlDeviceGetCurrentClocksThrottleReasons;
+    clocks_throttle_reasons() -> u64 = nvmlDeviceGetCurrentClocksThrottleReasons(value);
     /// Bits that the device can set.
-    supported_event_reasons: u64 = nvmlDeviceGetSupportedClocksEventReasons;
+    supported_event_reasons() -> u64 = nvmlDeviceGetSupportedClocksEventReasons(value);
     /// The same under the name that it had before driver 535.
-    supported_throttle_reasons: u64 = nvmlDeviceGetSupportedClocksThrottleReasons;
+    supported_throttle_reasons() -> u64 = nvmlDeviceGetSupportedClocksThrottleReasons(value);
     /// 0 (fastest) to 15, 32 if unknown.
-    performance_state: u32 = nvmlDeviceGetPerformanceState;
+    performance_state() -> u32 = nvmlDeviceGetPerformanceState(value);
     /// Percent of the highest speed; what the driver intends, and it can be above 100.
-    fan_speed: u32 = nvmlDeviceGetFanSpeed;
+    fan_speed() -> u32 = nvmlDeviceGetFanSpeed(value);
     /// How many fans.
-    num_fans: u32 = nvmlDeviceGetNumFans;
+    num_fans() -> u32 = nvmlDeviceGetNumFans(value);
     /// Generation of the link at present.
-    pcie_link_generation: u32 = nvmlDeviceGetCurrPcieLinkGeneration;
+    pcie_link_generation() -> u32 = nvmlDeviceGetCurrPcieLinkGeneration(value);
     /// Generation that device and slot can do.
-    max_pcie_link_generation: u32 = nvmlDeviceGetMaxPcieLinkGeneration;
+    max_pcie_link_generation() -> u32 = nvmlDeviceGetMaxPcieLinkGeneration(value);
     /// Lanes at present.
-    pcie_link_width: u32 = nvmlDeviceGetCurrPcieLinkWidth;
+    pcie_link_width() -> u32 = nvmlDeviceGetCurrPcieLinkWidth(value);
     /// Lanes that device and slot can do.
-    max_pcie_link_width: u32 = nvmlDeviceGetMaxPcieLinkWidth;
+    max_pcie_link_width() -> u32 = nvmlDeviceGetMaxPcieLinkWidth(value);
     /// Replays since the driver was loaded.
-    pcie_replay_counter: u32 = nvmlDeviceGetPcieReplayCounter;
+    pcie_replay_counter() -> u32 = nvmlDeviceGetPcieReplayCounter(value);
     /// Number of `/dev/nvidia<N>`.
-    minor_number: u32 = nvmlDeviceGetMinorNumber;
+    minor_number() -> u32 = nvmlDeviceGetMinorNumber(value);
     /// `sys::NVML_DEVICE_ARCH_*`.
-    architecture: u32 = nvmlDeviceGetArchitecture;
-}
-
-keyed_getters! {
+    architecture() -> u32 = nvmlDeviceGetArchitecture(value);
     /// Degrees Celsius of a sensor, `sys::nvmlTemperatureSensors_enum_*`.
-    temperature(sensor): u32 = nvmlDeviceGetTemperature;
+    temperature(sensor) -> u32 = nvmlDeviceGetTemperature(value);
     /// Degrees Celsius, `sys::nvmlTemperatureThresholds_enum_*`.
-    temperature_threshold(threshold): u32 = nvmlDeviceGetTemperatureThreshold;
+    temperature_threshold(threshold) -> u32 = nvmlDeviceGetTemperatureThreshold(value);
     /// Megahertz of a clock, `sys::nvmlClockType_enum_*`.
-    clock(kind): u32 = nvmlDeviceGetClockInfo;
+    clock(kind) -> u32 = nvmlDeviceGetClockInfo(value);
     /// Megahertz that it can reach.
-    max_clock(kind): u32 = nvmlDeviceGetMaxClockInfo;
+    max_clock(kind) -> u32 = nvmlDeviceGetMaxClockInfo(value);
     /// Percent of a fan's highest speed.
-    fan_speed_of(fan): u32 = nvmlDeviceGetFanSpeed_v2;
-}
-
-pair_getters! {
+    fan_speed_of(fan) -> u32 = nvmlDeviceGetFanSpeed_v2(value);
     /// Percent, and the microseconds over which it was sampled.
-    encoder_utilization = nvmlDeviceGetEncoderUtilization;
+    encoder_utilization() -> (u32, u32) = nvmlDeviceGetEncoderUtilization(percent, micros);
     /// Percent, and the microseconds over which it was sampled.
-    decoder_utilization = nvmlDeviceGetDecoderUtilization;
+    decoder_utilization() -> (u32, u32) = nvmlDeviceGetDecoderUtilization(percent, micros);
     /// Percent, and the microseconds over which it was sampled; Turing and newer.
-    jpeg_utilization = nvmlDeviceGetJpgUtilization;
+    jpeg_utilization() -> (u32, u32) = nvmlDeviceGetJpgUtilization(percent, micros);
     /// Percent, and the microseconds over which it was sampled; Turing and newer.
-    ofa_utilization = nvmlDeviceGetOfaUtilization;
+    ofa_utilization() -> (u32, u32) = nvmlDeviceGetOfaUtilization(percent, micros);
     /// Whether MIG is on now and after the next reset; 1 if so.
-    mig_mode = nvmlDeviceGetMigMode;
+    mig_mode() -> (u32, u32) = nvmlDeviceGetMigMode(now, later);
     /// Whether ECC is on now and after the next reset; 1 if so.
-    ecc_mode = nvmlDeviceGetEccMode;
+    ecc_mode() -> (u32, u32) = nvmlDeviceGetEccMode(now, later);
+    /// Errors detected by ECC, `sys::nvmlMemoryErrorType_enum_*`, `sys::nvmlEccCounterType_enum_*`.
+    total_ecc_errors(kind, counter) -> u64 = nvmlDeviceGetTotalEccErrors(count);
+    /// The same for one memory, `sys::nvmlMemoryLocation_enum_*`.
+    memory_errors(kind, counter, location) -> u64 = nvmlDeviceGetMemoryErrorCounter(count);
+    /// Memory rows that were remapped after correctable and uncorrectable errors, whether a remapping awaits a reset,
+    /// and whether one failed. Ampere and newer.
+    remapped_rows() -> (u32, u32, u32, u32) =
+        nvmlDeviceGetRemappedRows(corrected, uncorrected, pending, failed);
+    /// Number of slots for MIG devices of the GPU, most of which may be empty.
+    mig_slots() -> u32 = nvmlDeviceGetMaxMigDeviceCount(count);
 }
 
 texts! {
@@ -242,31 +187,22 @@ impl Device {
     pub(crate) fn memory(self) -> Result<Memory, NvmlError> {
         let mut info = sys::nvmlMemory_v2_t {
             version: size_of::<sys::nvmlMemory_v2_t>() as u32 | 2 << 24,
-            total: 0,
-            reserved: 0,
-            free: 0,
-            used: 0,
+            ..zeroed()
         };
         // SAFETY: it writes the structure of that version.
         unsafe { call!(self.nvml, nvmlDeviceGetMemoryInfo_v2(self.handle, &raw mut info)) }
             .map(|()| Memory {
                 total: info.total,
                 used: info.used,
-                free: info.free,
                 reserved: Some(info.reserved),
             })
             .or_older(|| {
-                let mut info = sys::nvmlMemory_t {
-                    total: 0,
-                    free: 0,
-                    used: 0,
-                };
+                let mut info: sys::nvmlMemory_t = zeroed();
                 // SAFETY: it writes one such structure.
                 unsafe { call!(self.nvml, nvmlDeviceGetMemoryInfo(self.handle, &raw mut info)) }?;
                 Ok(Memory {
                     total: info.total,
                     used: info.used,
-                    free: info.free,
                     reserved: None,
                 })
             })
@@ -275,15 +211,7 @@ impl Device {
     /// Place on the bus.
     pub(crate) fn pci(self) -> Result<Pci, NvmlError> {
         // Older structures are shorter, with the numbers at the same place.
-        let mut info = sys::nvmlPciInfo_t {
-            busIdLegacy: [0; 16],
-            domain: 0,
-            bus: 0,
-            device: 0,
-            pciDeviceId: 0,
-            pciSubSystemId: 0,
-            busId: [0; 32],
-        };
+        let mut info: sys::nvmlPciInfo_t = zeroed();
         // SAFETY: each writes such a structure or a shorter one.
         unsafe {
             call!(self.nvml, nvmlDeviceGetPciInfo_v3(self.handle, &raw mut info))
@@ -307,60 +235,6 @@ impl Device {
         unsafe { call!(self.nvml, nvmlDeviceGetMarginTemperature(self.handle, &raw mut margin)) }?;
         Ok(margin.marginTemperature)
     }
-
-    /// Errors detected by ECC, `sys::nvmlMemoryErrorType_enum_*`, `sys::nvmlEccCounterType_enum_*`.
-    pub(crate) fn total_ecc_errors(self, kind: u32, counter: u32) -> Result<u64, NvmlError> {
-        let mut count = 0;
-        // SAFETY: it writes one unsigned long long.
-        unsafe {
-            call!(
-                self.nvml,
-                nvmlDeviceGetTotalEccErrors(self.handle, kind, counter, &raw mut count)
-            )
-        }?;
-        Ok(count)
-    }
-
-    /// The same for one memory, `sys::nvmlMemoryLocation_enum_*`.
-    pub(crate) fn memory_errors(self, kind: u32, counter: u32, location: u32) -> Result<u64, NvmlError> {
-        let mut count = 0;
-        // SAFETY: it writes one unsigned long long.
-        unsafe {
-            call!(
-                self.nvml,
-                nvmlDeviceGetMemoryErrorCounter(self.handle, kind, counter, location, &raw mut count)
-            )
-        }?;
-        Ok(count)
-    }
-
-    /// Memory rows that were remapped after correctable and uncorrectable errors, whether a remapping awaits a reset,
-    /// and whether one failed. Ampere and newer.
-    pub(crate) fn remapped_rows(self) -> Result<[u32; 4], NvmlError> {
-        let [mut corrected, mut uncorrected, mut pending, mut failed] = [0; 4];
-        // SAFETY: it writes four unsigned ints.
-        unsafe {
-            call!(
-                self.nvml,
-                nvmlDeviceGetRemappedRows(
-                    self.handle,
-                    &raw mut corrected,
-                    &raw mut uncorrected,
-                    &raw mut pending,
-                    &raw mut failed
-                )
-            )
-        }?;
-        Ok([corrected, uncorrected, pending, failed])
-    }
-}
-
-/// Value written by `fill`, if it returns success.
-fn filled<T: Plain>(call: &'static str, fill: impl FnOnce(*mut T) -> nvmlReturn_t) -> Result<T, NvmlError> {
-    let mut value = MaybeUninit::<T>::zeroed();
-    check(call, fill(value.as_mut_ptr()))?;
-    // SAFETY: it is plain and was zeroed.
-    Ok(unsafe { value.assume_init() })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
 use super::sys::{self, nvmlEventSet_t};
-use super::{Code, Device, NvmlError, OrOlder, call};
+use super::{Code, Device, NvmlError, OrOlder, call, zeroed};
 
 const XID: u64 = sys::nvmlEventTypeXidCriticalError as u64;
 
@@ -51,11 +51,9 @@ impl XidEvents {
     pub(crate) fn next(&self) -> Result<Option<Xid>, NvmlError> {
         loop {
             let mut data = sys::nvmlEventData_t {
-                device: std::ptr::null_mut(),
-                eventType: 0,
-                eventData: 0,
                 gpuInstanceId: u32::MAX,
                 computeInstanceId: u32::MAX,
+                ..zeroed()
             };
             let nvml = self.device.nvml();
             // SAFETY: the handle is the library's. The older function leaves the last two fields alone.

@@ -16,6 +16,13 @@ pub(crate) struct Field {
     pub(crate) scope: u32,
 }
 
+impl Field {
+    /// A value of the whole device.
+    pub(crate) const fn of(id: u32) -> Self {
+        Self { id, scope: 0 }
+    }
+}
+
 /// A field's value in NVML's type.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Number {

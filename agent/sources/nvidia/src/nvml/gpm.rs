@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
 use super::sys::{self, nvmlGpmMetric_t, nvmlGpmSample_t};
-use super::{Code, Device, NvmlError, call, check};
+use super::{Code, Device, NvmlError, call, check, zeroed};
 
 impl Device {
     /// Whether the GPU has GPM: Hopper and newer.
@@ -72,14 +72,8 @@ impl GpmSample {
             assert!(N <= 210, "more metrics than the request has room for");
         }
         let empty = nvmlGpmMetric_t {
-            metricId: 0,
             nvmlReturn: sys::nvmlReturn_enum_NVML_ERROR_UNKNOWN,
-            value: 0.0,
-            metricInfo: sys::nvmlGpmMetric_t__bindgen_ty_1 {
-                shortName: std::ptr::null_mut(),
-                longName: std::ptr::null_mut(),
-                unit: std::ptr::null_mut(),
-            },
+            ..zeroed()
         };
         let mut request = Request {
             known: sys::nvmlGpmMetricsGet_t {

@@ -1,7 +1,7 @@
 //! MIG devices.
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
-use super::{Device, NvmlError, OrOlder, call, sys};
+use super::{Device, NvmlError, OrOlder, call, sys, zeroed};
 
 /// A MIG device: a compute instance in its GPU instance.
 #[derive(Debug, Clone, Copy)]
@@ -21,19 +21,6 @@ pub(crate) struct MigSizes {
 }
 
 impl Device {
-    /// Number of slots for MIG devices of the GPU, most of which may be empty.
-    pub(crate) fn mig_slots(self) -> Result<u32, NvmlError> {
-        let mut count = 0;
-        // SAFETY: the handle is the library's, and the function writes one unsigned int.
-        unsafe {
-            call!(
-                self.nvml(),
-                nvmlDeviceGetMaxMigDeviceCount(self.handle(), &raw mut count)
-            )
-        }?;
-        Ok(count)
-    }
-
     /// The MIG device in a slot of the GPU.
     pub(crate) fn mig_device(self, slot: u32) -> Result<MigDevice, NvmlError> {
         let nvml = self.nvml();
@@ -60,17 +47,7 @@ impl Device {
 
     /// Sizes of this MIG device.
     pub(crate) fn mig_sizes(self) -> Result<MigSizes, NvmlError> {
-        let mut found = sys::nvmlDeviceAttributes_t {
-            multiprocessorCount: 0,
-            sharedCopyEngineCount: 0,
-            sharedDecoderCount: 0,
-            sharedEncoderCount: 0,
-            sharedJpegCount: 0,
-            sharedOfaCount: 0,
-            gpuInstanceSliceCount: 0,
-            computeInstanceSliceCount: 0,
-            memorySizeMB: 0,
-        };
+        let mut found: sys::nvmlDeviceAttributes_t = zeroed();
         // SAFETY: the handle is the library's, and both functions write this structure.
         unsafe {
             call!(self.nvml(), nvmlDeviceGetAttributes_v2(self.handle(), &raw mut found))

@@ -22,6 +22,7 @@ mod field;
 mod gpm;
 mod mig;
 mod open;
+mod plain;
 mod processes;
 mod samples;
 mod text;
@@ -35,6 +36,7 @@ pub(super) use gpm::GpmSample;
 pub(super) use mig::{MigDevice, MigSizes};
 pub(super) use nvml_wrapper_sys::bindings as sys;
 pub(super) use open::{Nvml, OpenError};
+use plain::zeroed;
 pub(super) use processes::{ListedProcess, ProcessList, ProcessSample};
 use text::text;
 

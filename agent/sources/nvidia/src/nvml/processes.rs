@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
 use super::sys::{self, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t};
-use super::{Code, Device, NvmlError, OrOlder, call, missing};
+use super::{Code, Device, NvmlError, OrOlder, call, missing, zeroed};
 
 /// Capacity of the first attempt.
 const USUAL: usize = 64;
@@ -149,15 +149,7 @@ impl Device {
 
     /// Utilization samples of processes after `since` (microseconds since the Unix epoch). None where all were idle.
     pub(crate) fn process_samples(self, since: u64) -> Result<Vec<ProcessSample>, NvmlError> {
-        let empty = sys::nvmlProcessUtilizationSample_t {
-            pid: 0,
-            timeStamp: 0,
-            smUtil: 0,
-            memUtil: 0,
-            encUtil: 0,
-            decUtil: 0,
-        };
-        let list = grown(empty, |count, to| {
+        let list = grown(zeroed(), |count, to| {
             // SAFETY: the buffer has room for `count` such structures.
             unsafe {
                 call!(

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
 use super::sys::{self, nvmlSample_t};
-use super::{Code, Device, NvmlError, call};
+use super::{Code, Device, NvmlError, call, zeroed};
 
 /// Limit of samples in one call: the driver keeps about a hundred.
 const MOST: u32 = 16 * 1024;
@@ -36,11 +36,7 @@ impl Device {
         }
         // Some more for those that are taken in between.
         count = count.saturating_add(16).min(MOST);
-        let empty = nvmlSample_t {
-            timeStamp: 0,
-            sampleValue: sys::nvmlValue_t { ullVal: 0 },
-        };
-        let mut samples = vec![empty; count as usize];
+        let mut samples = vec![zeroed(); count as usize];
         match ask(&mut count, samples.as_mut_ptr()) {
             Ok(()) => samples.truncate(count as usize),
             Err(error) => {

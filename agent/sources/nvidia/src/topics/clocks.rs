@@ -3,7 +3,11 @@
 use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
 use crate::key;
-use crate::nvml::{Device, OrOlder, sys};
+use crate::nvml::sys::{
+    nvmlClockType_enum_NVML_CLOCK_GRAPHICS as GRAPHICS, nvmlClockType_enum_NVML_CLOCK_MEM as MEMORY,
+    nvmlClockType_enum_NVML_CLOCK_SM as SM, nvmlClockType_enum_NVML_CLOCK_VIDEO as VIDEO,
+};
+use crate::nvml::{Device, OrOlder};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
 
@@ -37,25 +41,10 @@ impl Topic for Clocks {
 
     fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         for (kind, now, limit, clock) in [
-            (
-                "graphics",
-                "graphics_clock",
-                "max_graphics_clock",
-                sys::nvmlClockType_enum_NVML_CLOCK_GRAPHICS,
-            ),
-            ("sm", "sm_clock", "max_sm_clock", sys::nvmlClockType_enum_NVML_CLOCK_SM),
-            (
-                "memory",
-                "memory_clock",
-                "max_memory_clock",
-                sys::nvmlClockType_enum_NVML_CLOCK_MEM,
-            ),
-            (
-                "video",
-                "video_clock",
-                "max_video_clock",
-                sys::nvmlClockType_enum_NVML_CLOCK_VIDEO,
-            ),
+            ("graphics", "graphics_clock", "max_graphics_clock", GRAPHICS),
+            ("sm", "sm_clock", "max_sm_clock", SM),
+            ("memory", "memory_clock", "max_memory_clock", MEMORY),
+            ("video", "video_clock", "max_video_clock", VIDEO),
         ] {
             let megahertz = gpu.ask(now, recorder, |device| device.clock(clock));
             let most = gpu.ask(limit, recorder, |device| device.max_clock(clock));

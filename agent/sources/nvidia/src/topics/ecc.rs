@@ -88,7 +88,7 @@ fn errors(gpu: &mut Gpu, recorder: &mut Recorder) {
 }
 
 fn rows(gpu: &mut Gpu, recorder: &mut Recorder) {
-    let Some([corrected, uncorrected, pending, failed]) = gpu.ask("remapped_rows", recorder, Device::remapped_rows)
+    let Some((corrected, uncorrected, pending, failed)) = gpu.ask("remapped_rows", recorder, Device::remapped_rows)
     else {
         return;
     };
@@ -104,9 +104,9 @@ fn rows(gpu: &mut Gpu, recorder: &mut Recorder) {
 
 fn pages(gpu: &mut Gpu, recorder: &mut Recorder) {
     let fields = [
-        ("retired_corrected", field(sys::field_id::NVML_FI_DEV_RETIRED_SBE)),
-        ("retired_uncorrected", field(sys::field_id::NVML_FI_DEV_RETIRED_DBE)),
-        ("retired_pending", field(sys::field_id::NVML_FI_DEV_RETIRED_PENDING)),
+        ("retired_corrected", Field::of(sys::field_id::NVML_FI_DEV_RETIRED_SBE)),
+        ("retired_uncorrected", Field::of(sys::field_id::NVML_FI_DEV_RETIRED_DBE)),
+        ("retired_pending", Field::of(sys::field_id::NVML_FI_DEV_RETIRED_PENDING)),
     ];
     let [corrected, uncorrected, pending] = gpu.ask_fields(fields, recorder);
     for (kind, value) in [("corrected", corrected), ("uncorrected", uncorrected)] {
@@ -125,7 +125,7 @@ fn pages(gpu: &mut Gpu, recorder: &mut Recorder) {
 fn recovery(gpu: &mut Gpu, recorder: &mut Recorder) {
     let fields = [(
         "recovery_action",
-        field(sys::field_id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION),
+        Field::of(sys::field_id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION),
     )];
     let [action] = gpu.ask_fields(fields, recorder);
     match action.and_then(Number::count) {
@@ -135,8 +135,4 @@ fn recovery(gpu: &mut Gpu, recorder: &mut Recorder) {
         // Reset the GPU, its bus, or the host.
         Some(_) => gpu.health.must_reset = true,
     }
-}
-
-const fn field(id: u32) -> Field {
-    Field { id, scope: 0 }
 }

@@ -58,22 +58,12 @@ impl Topic for Events {
                     .chain([(key::HW_ID, Arc::clone(uuid).into()), (key::NVIDIA_XID, (*xid).into())]),
             );
             let count = [(key::HW_TYPE, "gpu".into()), (key::ERROR_TYPE, "xid".into())];
-            let point = |instrument, attributes: Attributes, value, start| Point {
-                instrument,
-                attributes: attributes.into(),
-                owner: None,
-                value,
-                time,
-                start,
-            };
-            recorder.push(point(
-                &hw::ERRORS,
-                label.with(count),
-                total.count.into(),
-                Some(total.start),
-            ));
+            recorder.push(Point {
+                start: Some(total.start),
+                ..Point::new(&hw::ERRORS, label.with(count), total.count, time)
+            });
             let last = total.last.unix_nanos() as f64 / 1e9;
-            recorder.push(point(&nvidia_parts::XID_LAST_SEEN, label, last.into(), None));
+            recorder.gauge(&nvidia_parts::XID_LAST_SEEN, &label, [], last);
         }
     }
 
@@ -97,27 +87,19 @@ impl Topic for Events {
     }
 
     fn carry(&self) -> Option<serde_json::Value> {
-        let totals: Vec<_> = self
-            .totals
-            .iter()
-            .map(|((uuid, xid, gpu, compute), total)| {
-                let (last, start) = (total.last.unix_nanos(), total.start.unix_nanos());
-                serde_json::json!([&**uuid, xid, gpu, compute, total.count, last, start])
-            })
+        let totals = self.totals.iter();
+        let totals: Vec<_> = totals
+            .map(|(fault, total)| (fault, total.count, total.last, total.start))
             .collect();
-        (!totals.is_empty()).then_some(totals.into())
+        (!totals.is_empty())
+            .then(|| serde_json::to_value(totals).ok())
+            .flatten()
     }
 
     fn restore(&mut self, carried: serde_json::Value) {
-        type Carried = (String, i64, Option<u32>, Option<u32>, i64, u64, u64);
-        let carried: Vec<Carried> = serde_json::from_value(carried).unwrap_or_default();
-        for (uuid, xid, gpu, compute, count, last, start) in carried.into_iter().take(MOST_TOTALS) {
-            let total = Total {
-                count,
-                last: Timestamp::from_unix_nanos(last),
-                start: Timestamp::from_unix_nanos(start),
-            };
-            self.totals.insert((uuid.into(), xid, gpu, compute), total);
+        let carried: Vec<(Fault, i64, Timestamp, Timestamp)> = serde_json::from_value(carried).unwrap_or_default();
+        for (fault, count, last, start) in carried.into_iter().take(MOST_TOTALS) {
+            self.totals.insert(fault, Total { count, last, start });
         }
     }
 }

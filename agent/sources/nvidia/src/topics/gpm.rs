@@ -13,7 +13,7 @@ use crate::gpu::Gpu;
 use crate::nvml::{Device, GpmSample, NvmlError};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::{Attributes, Point};
+use accelscope_core::metric::Attributes;
 
 /// "The interval between these two calls should be greater than 100ms" (nvml.h 13.5, `nvmlGpmMetricsGet`).
 const LEAST: Duration = Duration::from_millis(120);
@@ -133,19 +133,12 @@ impl Topic for Gpm {
 }
 
 fn record(label: &Attributes, instance: Option<u32>, first: &GpmSample, second: &GpmSample, recorder: &mut Recorder) {
-    let time = recorder.now();
+    recorder.now();
     match between(first, second) {
         Ok(shares) => {
             for (unit, share) in shares {
                 let more = mig::ids(instance, None).chain([(key::NVIDIA_GPM_UNIT, unit.into())]);
-                recorder.push(Point {
-                    instrument: &nvidia_parts::GPM_UTILIZATION,
-                    attributes: label.with(more).into(),
-                    owner: None,
-                    value: share.into(),
-                    time,
-                    start: None,
-                });
+                recorder.gauge(&nvidia_parts::GPM_UTILIZATION, label, more, share);
             }
         }
         Err(error) => recorder.skip(format!("gpm_metrics.{}", error.code.as_str())),

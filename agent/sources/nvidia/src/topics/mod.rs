@@ -23,22 +23,15 @@ use super::nvml::Nvml;
 use super::topic::Topic;
 use accelscope_core::host::HostRoots;
 
-/// Parameters of the topics.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Context<'a> {
-    pub(super) nvml: Nvml,
-    pub(super) roots: &'a HostRoots,
-}
-
 /// All topics. The cheap and important ones come first, so that a later hang affects less.
-pub(super) fn all(context: Context<'_>) -> Vec<Box<dyn Topic>> {
+pub(super) fn all(nvml: Nvml, roots: &HostRoots) -> Vec<Box<dyn Topic>> {
     vec![
         // First, since it reports a GPU that is about to be lost.
         Box::new(events::Events::default()),
-        Box::new(info::Info::new(context.nvml)),
+        Box::new(info::Info::new(nvml)),
         Box::new(utilization::Utilization),
         Box::new(memory::Memory),
-        Box::new(processes::Processes::new(context.roots)),
+        Box::new(processes::Processes::new(roots)),
         Box::new(mig::Mig),
         Box::new(samples::Samples::default()),
         Box::new(power::Power),

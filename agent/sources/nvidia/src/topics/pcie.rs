@@ -13,38 +13,21 @@ use accelscope_core::metric::key;
 type Ask = fn(Device) -> Result<u32, NvmlError>;
 
 /// The names that `nvidia-smi` does not have are those of the PCIe specification.
-const ERRORS: [(&str, &str, u32); 11] = [
+const ERRORS: [(&str, u32); 11] = [
+    ("pcie_correctable", field_id::NVML_FI_DEV_PCIE_COUNT_CORRECTABLE_ERRORS),
+    ("pcie_nak_received", field_id::NVML_FI_DEV_PCIE_COUNT_NAKS_RECEIVED),
+    ("pcie_receiver", field_id::NVML_FI_DEV_PCIE_COUNT_RECEIVER_ERROR),
+    ("pcie_bad_tlp", field_id::NVML_FI_DEV_PCIE_COUNT_BAD_TLP),
+    ("pcie_nak_sent", field_id::NVML_FI_DEV_PCIE_COUNT_NAKS_SENT),
+    ("pcie_bad_dllp", field_id::NVML_FI_DEV_PCIE_COUNT_BAD_DLLP),
+    ("pcie_non_fatal", field_id::NVML_FI_DEV_PCIE_COUNT_NON_FATAL_ERROR),
+    ("pcie_fatal", field_id::NVML_FI_DEV_PCIE_COUNT_FATAL_ERROR),
     (
-        "correctable",
-        "pcie_correctable",
-        field_id::NVML_FI_DEV_PCIE_COUNT_CORRECTABLE_ERRORS,
-    ),
-    (
-        "nak_received",
-        "pcie_nak_received",
-        field_id::NVML_FI_DEV_PCIE_COUNT_NAKS_RECEIVED,
-    ),
-    (
-        "receiver",
-        "pcie_receiver",
-        field_id::NVML_FI_DEV_PCIE_COUNT_RECEIVER_ERROR,
-    ),
-    ("bad_tlp", "pcie_bad_tlp", field_id::NVML_FI_DEV_PCIE_COUNT_BAD_TLP),
-    ("nak_sent", "pcie_nak_sent", field_id::NVML_FI_DEV_PCIE_COUNT_NAKS_SENT),
-    ("bad_dllp", "pcie_bad_dllp", field_id::NVML_FI_DEV_PCIE_COUNT_BAD_DLLP),
-    (
-        "non_fatal",
-        "pcie_non_fatal",
-        field_id::NVML_FI_DEV_PCIE_COUNT_NON_FATAL_ERROR,
-    ),
-    ("fatal", "pcie_fatal", field_id::NVML_FI_DEV_PCIE_COUNT_FATAL_ERROR),
-    (
-        "unsupported_request",
         "pcie_unsupported_request",
         field_id::NVML_FI_DEV_PCIE_COUNT_UNSUPPORTED_REQ,
     ),
-    ("lcrc", "pcie_lcrc", field_id::NVML_FI_DEV_PCIE_COUNT_LCRC_ERROR),
-    ("lane", "pcie_lane", field_id::NVML_FI_DEV_PCIE_COUNT_LANE_ERROR),
+    ("pcie_lcrc", field_id::NVML_FI_DEV_PCIE_COUNT_LCRC_ERROR),
+    ("pcie_lane", field_id::NVML_FI_DEV_PCIE_COUNT_LANE_ERROR),
 ];
 
 pub(super) struct Pcie;
@@ -84,8 +67,8 @@ impl Topic for Pcie {
         }
         let [transmitted, received] = gpu.ask_fields(
             [
-                ("pcie_tx", field(field_id::NVML_FI_DEV_PCIE_COUNT_TX_BYTES)),
-                ("pcie_rx", field(field_id::NVML_FI_DEV_PCIE_COUNT_RX_BYTES)),
+                ("pcie_tx", Field::of(field_id::NVML_FI_DEV_PCIE_COUNT_TX_BYTES)),
+                ("pcie_rx", Field::of(field_id::NVML_FI_DEV_PCIE_COUNT_RX_BYTES)),
             ],
             recorder,
         );
@@ -95,20 +78,12 @@ impl Topic for Pcie {
                 recorder.count(&hw::GPU_IO, &gpu.label, [direction], bytes);
             }
         }
-        let errors = gpu.ask_fields(ERRORS.map(|(_, name, id)| (name, field(id))), recorder);
-        for ((kind, ..), value) in ERRORS.iter().zip(errors) {
+        let errors = gpu.ask_fields(ERRORS.map(|(name, id)| (name, Field::of(id))), recorder);
+        for ((name, _), value) in ERRORS.iter().zip(errors) {
             if let Some(count) = value.and_then(Number::count) {
-                recorder.count(
-                    &nvidia::PCIE_ERRORS,
-                    &gpu.label,
-                    [(key::ERROR_TYPE, (*kind).into())],
-                    count,
-                );
+                let kind = (key::ERROR_TYPE, name.trim_start_matches("pcie_").into());
+                recorder.count(&nvidia::PCIE_ERRORS, &gpu.label, [kind], count);
             }
         }
     }
-}
-
-const fn field(id: u32) -> Field {
-    Field { id, scope: 0 }
 }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::features;
 use crate::catalogue::nvidia_parts::{self, SHARES};
 use crate::gpu::Gpu;
@@ -23,7 +25,7 @@ pub(super) struct Samples {
 }
 
 /// State of one GPU since its first reading.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Distribution {
     start: Timestamp,
     /// Time of the newest counted sample, in microseconds since the Unix epoch.
@@ -71,41 +73,21 @@ impl Topic for Samples {
             recorder.gauge(&nvidia_parts::GPU_UTILIZATION_MAX, &gpu.label, [], most);
         }
         if let Some(distribution) = self.of_gpus.get(&gpu.uuid) {
+            let (of, label) = (&nvidia_parts::GPU_UTILIZATION_DISTRIBUTION, gpu.label.clone());
             recorder.push(Point {
-                instrument: &nvidia_parts::GPU_UTILIZATION_DISTRIBUTION,
-                attributes: Arc::new(gpu.label.clone()),
-                owner: None,
-                value: distribution.value(),
-                time: now,
                 start: Some(distribution.start),
+                ..Point::new(of, label, distribution.value(), now)
             });
         }
     }
 
     fn carry(&self) -> Option<serde_json::Value> {
-        let of_gpus: Vec<_> = self
-            .of_gpus
-            .iter()
-            .map(|(uuid, of)| serde_json::json!([&**uuid, of.start.unix_nanos(), of.seen, of.sum, of.buckets]))
-            .collect();
-        (!of_gpus.is_empty()).then_some(of_gpus.into())
+        let is_used = !self.of_gpus.is_empty();
+        is_used.then(|| serde_json::to_value(&self.of_gpus).ok()).flatten()
     }
 
     fn restore(&mut self, carried: serde_json::Value) {
-        type Carried = (String, u64, u64, f64, [u64; SHARES.len() + 1]);
-        let carried: Vec<Carried> = serde_json::from_value(carried).unwrap_or_default();
-        for (uuid, start, seen, sum, buckets) in carried {
-            let start = Timestamp::from_unix_nanos(start);
-            self.of_gpus.insert(
-                uuid.into(),
-                Distribution {
-                    start,
-                    seen,
-                    sum,
-                    buckets,
-                },
-            );
-        }
+        self.of_gpus = serde_json::from_value(carried).unwrap_or_default();
     }
 }
 

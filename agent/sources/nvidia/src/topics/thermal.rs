@@ -2,7 +2,13 @@
 
 use crate::catalogue::nvidia;
 use crate::gpu::Gpu;
-use crate::nvml::{Device, Field, Number, sys};
+use crate::nvml::sys::{
+    self, nvmlTemperatureThresholds_enum_NVML_TEMPERATURE_THRESHOLD_GPU_MAX as GPU_MAX,
+    nvmlTemperatureThresholds_enum_NVML_TEMPERATURE_THRESHOLD_MEM_MAX as MEMORY_MAX,
+    nvmlTemperatureThresholds_enum_NVML_TEMPERATURE_THRESHOLD_SHUTDOWN as SHUTDOWN,
+    nvmlTemperatureThresholds_enum_NVML_TEMPERATURE_THRESHOLD_SLOWDOWN as SLOWDOWN,
+};
+use crate::nvml::{Device, Field, Number};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
 use accelscope_core::metric::catalogue::hw;
@@ -35,7 +41,7 @@ fn temperatures(gpu: &mut Gpu, recorder: &mut Recorder) {
         .ask("temperature", recorder, |device| device.temperature(sensor))
         .map(|celsius| i64::from(celsius.cast_signed()));
     record(gpu, "gpu", of_gpu, recorder);
-    let fields = [("memory_temperature", field(sys::field_id::NVML_FI_DEV_MEMORY_TEMP))];
+    let fields = [("memory_temperature", Field::of(sys::field_id::NVML_FI_DEV_MEMORY_TEMP))];
     let [of_memory] = gpu.ask_fields(fields, recorder);
     // Boards without such a sensor report 0.
     let of_memory = of_memory.and_then(Number::signed).filter(|celsius| *celsius != 0);
@@ -54,30 +60,10 @@ fn record(gpu: &Gpu, location: &'static str, celsius: Option<i64>, recorder: &mu
 
 fn limits(gpu: &mut Gpu, recorder: &mut Recorder) {
     let limits = [
-        (
-            "limit_shutdown",
-            sys::nvmlTemperatureThresholds_enum_NVML_TEMPERATURE_THRESHOLD_SHUTDOWN,
-            "gpu",
-            "high.critical",
-        ),
-        (
-            "limit_slowdown",
-            sys::nvmlTemperatureThresholds_enum_NVML_TEMPERATURE_THRESHOLD_SLOWDOWN,
-            "gpu",
-            "high.degraded",
-        ),
-        (
-            "limit_gpu",
-            sys::nvmlTemperatureThresholds_enum_NVML_TEMPERATURE_THRESHOLD_GPU_MAX,
-            "gpu",
-            "throttled",
-        ),
-        (
-            "limit_memory",
-            sys::nvmlTemperatureThresholds_enum_NVML_TEMPERATURE_THRESHOLD_MEM_MAX,
-            "memory",
-            "throttled",
-        ),
+        ("limit_shutdown", SHUTDOWN, "gpu", "high.critical"),
+        ("limit_slowdown", SLOWDOWN, "gpu", "high.degraded"),
+        ("limit_gpu", GPU_MAX, "gpu", "throttled"),
+        ("limit_memory", MEMORY_MAX, "memory", "throttled"),
     ];
     for (field, threshold, location, kind) in limits {
         let celsius = gpu.ask(field, recorder, |device| device.temperature_threshold(threshold));
@@ -98,15 +84,15 @@ fn margin(gpu: &mut Gpu, recorder: &mut Recorder) {
     let fields = [
         (
             "margin_shutdown",
-            field(sys::field_id::NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT),
+            Field::of(sys::field_id::NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT),
         ),
         (
             "margin_slowdown",
-            field(sys::field_id::NVML_FI_DEV_TEMPERATURE_SLOWDOWN_TLIMIT),
+            Field::of(sys::field_id::NVML_FI_DEV_TEMPERATURE_SLOWDOWN_TLIMIT),
         ),
         (
             "margin_gpu",
-            field(sys::field_id::NVML_FI_DEV_TEMPERATURE_GPU_MAX_TLIMIT),
+            Field::of(sys::field_id::NVML_FI_DEV_TEMPERATURE_GPU_MAX_TLIMIT),
         ),
     ];
     let values = gpu.ask_fields(fields, recorder);
@@ -149,8 +135,4 @@ fn record_fan(gpu: &Gpu, fan: u32, percent: Option<u32>, recorder: &mut Recorder
 
 fn sensor(location: &str) -> Attribute {
     (key::HW_SENSOR_LOCATION, location.into())
-}
-
-const fn field(id: u32) -> Field {
-    Field { id, scope: 0 }
 }

@@ -11,7 +11,7 @@ use crate::Device;
 use accelscope_hailo_abi::layout::{
     HOST_TO_DEVICE_INTEGRATED, HOST_TO_DEVICE_PCIE, OPCODE_CHANGE_CONTEXT_SWITCH_STATUS,
 };
-use accelscope_hailo_abi::{HailoAbi, Launch, Layout, Line};
+use accelscope_hailo_abi::{Launch, Layout, Line};
 
 pub(super) static SPECIFICS: Specifics = Specifics {
     arguments: number,
@@ -45,8 +45,8 @@ fn number(device: &Device) -> Option<u32> {
     if device.family.name != "hailo" {
         return None;
     }
-    let (abi, _) = HailoAbi::of_version(device.abi.as_deref()?)?;
-    let index = Line::ALL.iter().position(|line| *line == abi.line)?;
+    let line = Line::of(device.abi.as_deref()?)?.line;
+    let index = Line::ALL.iter().position(|known| *known == line)?;
     Some(1 + 2 * index as u32 + u32::from(is_integrated(device)))
 }
 
@@ -60,31 +60,29 @@ fn entries(number: u32) -> Vec<(HailoKey, HailoCommand)> {
     let Some(at) = number.checked_sub(1) else {
         return Vec::new();
     };
-    let abi = Line::ALL.get(at as usize / 2).and_then(|line| HailoAbi::of(*line));
+    let line = Line::ALL.get(at as usize / 2);
     let inputs = if at % 2 == 1 {
         HOST_TO_DEVICE_INTEGRATED
     } else {
         HOST_TO_DEVICE_PCIE
     };
-    let layouts = abi.iter().flat_map(HailoAbi::layouts);
+    let layouts = line.into_iter().flat_map(|line| line.layouts());
     layouts
-        .filter_map(|(command, layout)| {
+        .map(|(command, layout)| {
             let entry = match layout {
                 Layout::Launch(launch) => of_launch(launch, inputs),
-                Layout::FirmwareControl(control) => HailoCommand {
+                Layout::FirmwareControl { opcode, .. } => HailoCommand {
                     kind: HAILO_CONTROL,
-                    opcode_at: control.opcode,
+                    opcode_at: opcode,
                     switch_opcode: OPCODE_CHANGE_CONTEXT_SWITCH_STATUS as u16,
                     ..HailoCommand::default()
                 },
-                Layout::MarkInUse(_) => HailoCommand {
+                Layout::MarkInUse { .. } => HailoCommand {
                     kind: HAILO_MARK,
                     ..HailoCommand::default()
                 },
-                // Only its calls are counted.
-                Layout::Wait(_) => return None,
             };
-            Some((HailoKey { abi: number, command }, entry))
+            (HailoKey { abi: number, command }, entry)
         })
         .collect()
 }
@@ -110,7 +108,7 @@ mod tests {
     use super::*;
 
     fn launch(version: &str) -> HailoCommand {
-        let line = HailoAbi::of_version(version).unwrap().0.line;
+        let line = Line::of(version).unwrap().line;
         let index = Line::ALL.iter().position(|known| *known == line).unwrap() as u32;
         let entries = entries(1 + 2 * index);
         entries

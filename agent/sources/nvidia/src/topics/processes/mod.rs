@@ -165,15 +165,9 @@ impl Topic for Processes {
         if !std::mem::take(&mut self.is_used) {
             return;
         }
-        let time = recorder.now();
-        recorder.push(Point {
-            instrument: &nvidia_parts::HOST_PID,
-            attributes: Attributes::empty().into(),
-            owner: None,
-            value: i64::from(self.namespace == Namespace::Node).into(),
-            time,
-            start: None,
-        });
+        recorder.now();
+        let is_node = i64::from(self.namespace == Namespace::Node);
+        recorder.gauge(&nvidia_parts::HOST_PID, &Attributes::empty(), [], is_node);
     }
 }
 
@@ -193,15 +187,11 @@ impl Of<'_> {
         let pid = self.process.is_none().then(|| (key::PROCESS_PID, self.pid.into()));
         let more = self.place.iter().cloned().chain(pid).chain(more);
         self.recorder.push(Point {
-            instrument,
-            attributes: self.gpu.label.with(more).into(),
             owner: self.process.map(|process| Owner::Process {
                 process,
                 always_pid: true,
             }),
-            value,
-            time: self.time,
-            start: None,
+            ..Point::new(instrument, self.gpu.label.with(more), value, self.time)
         });
     }
 

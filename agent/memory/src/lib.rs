@@ -1,0 +1,104 @@
+//! Returns memory to the kernel that only the start of a process needed.
+//!
+//! Most of what is resident of an idle agent is its own program: code that reads the configuration, loads eBPF programs or
+//! connects runs once, and its pages stay mapped until the machine is short of memory. Here they are unmapped. They
+//! stay in the kernel's page cache as long as it has room, and return with a minor page fault when they are used again.
+
+use std::ffi::c_void;
+use std::io;
+use std::ptr;
+
+use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
+use rustix::mm::{Advice, madvise};
+
+/// Why nothing could be returned.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// The process's own mappings cannot be read.
+    #[error("/proc/self/smaps cannot be used")]
+    Mappings(#[from] procfs::ProcError),
+    /// The kernel refuses the advice, e.g. because the pages are locked.
+    #[error("madvise(MADV_DONTNEED)")]
+    Advice(#[source] io::Error),
+}
+
+/// Unmaps the resident pages of the program's code and constants, and returns free pages of the heap.
+pub fn release() -> Result<(), ReleaseError> {
+    let own = Process::myself()?;
+    let program = own.exe()?;
+    for mapping in own.smaps()? {
+        if matches!(&mapping.pathname, MMapPath::Path(path) if *path == program) && is_unmodified(&mapping) {
+            unmap_pages(&mapping).map_err(|error| ReleaseError::Advice(error.into()))?;
+        }
+    }
+    trim_heap();
+    Ok(())
+}
+
+/// Whether all resident pages of a mapping are those of its file. Anonymous pages would be lost: relocated data, or code in
+/// which a debugger or a uprobe has set a breakpoint.
+fn is_unmodified(mapping: &MemoryMap) -> bool {
+    let anonymous = mapping.extension.map.get("Anonymous");
+    mapping.perms.contains(MMPermissions::PRIVATE)
+        && !mapping.perms.contains(MMPermissions::WRITE)
+        && anonymous.is_some_and(|bytes| *bytes == 0)
+}
+
+#[expect(unsafe_code, reason = "madvise(2) on mapped memory")]
+fn unmap_pages(mapping: &MemoryMap) -> rustix::io::Result<()> {
+    let (start, end) = mapping.address;
+    let start = ptr::with_exposed_provenance_mut::<c_void>(start as usize);
+    // SAFETY: the range is a private, read-only mapping of the program's file, which exists as long as the process,
+    // and has no page that differs from the file: whoever reads it next gets the same bytes from the file.
+    unsafe { madvise(start, (end - mapping.address.0) as usize, Advice::LinuxDontNeed) }
+}
+
+/// Returns the free pages of all heaps of the allocator.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "a function of the C library")]
+fn trim_heap() {
+    // SAFETY: may be called at any time, by any thread; takes the allocator's own locks.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other C libraries return free pages on their own.
+#[cfg(not(target_env = "gnu"))]
+fn trim_heap() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Resident bytes of the file mappings of this program that are not written to.
+    fn resident() -> u64 {
+        let own = Process::myself().unwrap();
+        let program = own.exe().unwrap();
+        let mappings = own.smaps().unwrap();
+        let of_program = |mapping: &&MemoryMap| matches!(&mapping.pathname, MMapPath::Path(path) if *path == program);
+        let unmodified = mappings.iter().filter(of_program).filter(|mapping| is_unmodified(mapping));
+        unmodified.map(|mapping| mapping.extension.map["Rss"]).sum()
+    }
+
+    /// 1 MiB of constants: each word is its index.
+    static CONSTANTS: [u64; 1 << 17] = {
+        let mut words = [0; 1 << 17];
+        let mut index = 0;
+        while index < words.len() {
+            words[index] = index as u64;
+            index += 1;
+        }
+        words
+    };
+
+    #[test]
+    fn pages_of_the_program_are_unmapped_and_return_with_the_same_content() {
+        let sum = || std::hint::black_box(&CONSTANTS).iter().sum::<u64>();
+        let before = sum();
+        let touched = resident();
+        release().unwrap();
+        let released = resident();
+        assert!(touched >= released + (512 << 10), "{touched} bytes resident, then {released}");
+        assert_eq!(sum(), before);
+        assert!(resident() >= released + (512 << 10));
+    }
+}
