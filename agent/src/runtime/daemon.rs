@@ -79,7 +79,10 @@ async fn return_memory() {
     loop {
         ticks.tick().await;
         if let Err(error) = accelscope_memory::release() {
-            tracing::debug!(error = &error as &dyn std::error::Error, "memory is not returned to the kernel");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "memory is not returned to the kernel"
+            );
         }
     }
 }
