@@ -22,7 +22,7 @@ pub fn main(sources: Sources) -> ExitCode {
         Err(stop) => {
             // A failure to print the message cannot be reported.
             stop.print().ok();
-            stop.exit_code().into()
+            cli::exit_code(&stop).into()
         }
     }
 }

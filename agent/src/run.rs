@@ -1,12 +1,12 @@
 //! The main job: from the configuration to running samplers and exporters.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Run};
+use crate::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Format, Run};
 use crate::config::{Config, Environment, Loaded, load, resource};
-use crate::runtime::{self, Explain, Format, OutputFailure, OwnLogs, Printer};
+use crate::runtime::{self, Explain, OwnLogs, Printer};
 use crate::simulate;
 use accelscope_core::metric::{Resource, Series};
 use accelscope_core::source::{Context, Sources};
@@ -19,6 +19,7 @@ use accelscope_pipeline::{Limits, Observer, SeriesRegistry, Started};
 use accelscope_simulate::Demo;
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
 
 /// Time between two redraws of the table.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -43,12 +44,9 @@ pub(crate) fn agent(run: &Run, sources: Sources) -> anyhow::Result<u8> {
             return Ok(EXIT_USAGE);
         }
     };
-    if !run.stdout.is_some_and(|stdout| stdout.once) {
+    if !run.once {
         end_in_time()?;
-    }
-    if let Some(demo) = &demo
-        && run.stdout.is_some_and(|stdout| stdout.once)
-    {
+    } else if let Some(demo) = &demo {
         simulate::wait_for_files(demo);
     }
     to_end(new_runtime()?, perform(loaded, run, sources))
@@ -84,12 +82,14 @@ fn end_in_time() -> anyhow::Result<()> {
 }
 
 async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<u8> {
-    let Loaded { config, warnings, .. } = loaded;
-    let format = run.stdout.map(|stdout| format(stdout.format));
+    let Loaded { config, warnings } = loaded;
+    let terminal = std::io::stdout().is_terminal();
+    let usual = if terminal { Format::Table } else { Format::Json };
+    let format = run.stdout.then(|| run.format.unwrap_or(usual));
     let resource = resource::build(&config, &config.host_roots());
     let logs = own_logs(&config, run, &resource)?;
     // Log lines would disturb a live table, which shows the failures itself.
-    if format != Some(Format::Table) || !std::io::stdout().is_terminal() {
+    if format != Some(Format::Table) || !terminal {
         runtime::log::start(&config.log, logs.as_ref());
     }
     for warning in &warnings {
@@ -97,7 +97,7 @@ async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<
     }
     // Must come first: instruments created earlier record nothing.
     let own = OwnMetrics::install(cli::BUILD);
-    let code = Job::new(config, sources, own, resource, run, format).perform().await;
+    let code = measure(config, sources, own, resource, format, run.once).await;
     if let Some(logs) = logs {
         logs.flush().await;
     }
@@ -106,121 +106,79 @@ async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<
 
 /// The log is exported as OTLP only if measurements are.
 fn own_logs(config: &Config, run: &Run, resource: &Resource) -> anyhow::Result<Option<OwnLogs>> {
-    if run.stdout.is_some() || config.otlp.stopped_by.is_some() {
+    if run.stdout || config.otlp.stopped_by.is_some() {
         return Ok(None);
     }
     let exporter = std::env::var("OTEL_LOGS_EXPORTER").ok();
     OwnLogs::wanted(exporter.as_deref(), resource).context("OTEL_LOGS_EXPORTER=otlp: the log cannot be sent")
 }
 
-/// State that is constant once the configuration is read.
-struct Job {
+/// Runs the samplers; pushes and serves what they read, or prints it in this format.
+async fn measure(
     config: Config,
-    context: Context,
-    renderer: Renderer,
-    stdout: Option<(Format, bool)>,
-    started: anyhow::Result<Started>,
-    /// Failure of standard output.
-    failure: Arc<OutputFailure>,
+    sources: Sources,
+    own: OwnMetrics,
+    resource: Resource,
+    format: Option<Format>,
+    once: bool,
+) -> anyhow::Result<u8> {
+    let (failed, failure) = mpsc::channel(1);
+    let observer = (format == Some(Format::Json) && !once).then(|| json_lines(failed));
+    let collecting = match format {
+        None => !config.destinations().is_empty(),
+        Some(format) => format == Format::OtlpJson && !once,
+    };
+    let limits = Limits {
+        series_per_instrument: config.limits.series_per_instrument,
+        series: config.limits.series,
+    };
+    let mut settings = Settings {
+        per_process: config.attribution.per_process,
+        ..Settings::default()
+    };
+    if once {
+        settings.name_timeout = Duration::ZERO;
+    }
+    let roots = config.host_roots();
+    let attribution = Attribution::new(&roots, settings);
+    let context = Context {
+        cgroups: attribution.cgroups(),
+        roots,
+        node_name: resource.node_name(),
+        once,
+        per_process: config.attribution.per_process,
+        sources,
+    };
+    let registry = Arc::new(SeriesRegistry::new(own, resource, limits, collecting, observer));
+    let started = Started::launch(runtime::samplers(&config, &context), registry, attribution)
+        .context("a thread cannot be started")?;
+    let renderer = Renderer {
+        resource_labels: config.http.resource_labels.clone(),
+        ..Renderer::default()
+    };
+    let Some(format) = format else {
+        runtime::run_daemon(&config, &started, renderer).await?;
+        return Ok(EXIT_OK);
+    };
+    let interval = config.otlp.interval;
+    let mut printer = Printer {
+        format,
+        started: &started,
+        renderer,
+        rates: runtime::rates(sources),
+        explain: Explain::new(config, context.clone()),
+        context,
+    };
+    if once {
+        return Ok(if printer.once()? { EXIT_OK } else { EXIT_FAILED });
+    }
+    let every = if format == Format::Table { REDRAW } else { interval };
+    printer.stream(every, failure).await?;
+    Ok(EXIT_OK)
 }
 
-impl Job {
-    fn new(
-        config: Config,
-        sources: Sources,
-        own: OwnMetrics,
-        resource: Resource,
-        run: &Run,
-        format: Option<Format>,
-    ) -> Self {
-        let roots = config.host_roots();
-        let node = resource.node_name();
-        let stdout = format.zip(run.stdout).map(|(format, stdout)| (format, stdout.once));
-        let collecting = match stdout {
-            None => !config.destinations().is_empty(),
-            Some((format, once)) => format == Format::OtlpJson && !once,
-        };
-        let failure = Arc::new(OutputFailure::default());
-        let observer = matches!(stdout, Some((Format::Json, false))).then(|| json_lines(failure.clone()));
-        let limits = Limits {
-            series_per_instrument: config.limits.series_per_instrument,
-            series: config.limits.series,
-        };
-        let mut settings = Settings {
-            per_process: config.attribution.per_process,
-            ..Settings::default()
-        };
-        if matches!(stdout, Some((_, true))) {
-            settings.name_timeout = Duration::ZERO;
-        }
-        let registry = Arc::new(SeriesRegistry::new(own, resource, limits, collecting, observer));
-        let attribution = Attribution::new(&roots, settings);
-        let context = Context {
-            cgroups: attribution.cgroups(),
-            roots,
-            node_name: node,
-            once: matches!(stdout, Some((_, true))),
-            per_process: config.attribution.per_process,
-            sources,
-        };
-        let started = Started::launch(runtime::samplers(&config, &context), registry, attribution);
-        let renderer = Renderer {
-            resource_labels: config.http.resource_labels.clone(),
-            ..Renderer::default()
-        };
-        Self {
-            started: started.context("a thread cannot be started"),
-            config,
-            context,
-            renderer,
-            stdout,
-            failure,
-        }
-    }
-
-    async fn perform(self) -> anyhow::Result<u8> {
-        let started = self.started?;
-        match self.stdout {
-            None => {
-                runtime::run_daemon(&self.config, &started, self.renderer).await?;
-                Ok(EXIT_OK)
-            }
-            Some((format, once)) => {
-                let printer = Printer {
-                    format,
-                    started: &started,
-                    renderer: self.renderer,
-                    explain: Explain::new(self.config.clone(), self.context.clone()),
-                    rates: Mutex::new(runtime::rates(self.context.sources)),
-                    context: self.context,
-                };
-                if once {
-                    return Ok(if printer.once()? { EXIT_OK } else { EXIT_FAILED });
-                }
-                let every = if format == Format::Table {
-                    REDRAW
-                } else {
-                    self.config.otlp.interval
-                };
-                printer.stream(every, &self.failure).await?;
-                Ok(EXIT_OK)
-            }
-        }
-    }
-}
-
-fn format(asked: Option<cli::Format>) -> Format {
-    match asked {
-        Some(cli::Format::Table) => Format::Table,
-        Some(cli::Format::OtlpJson) => Format::OtlpJson,
-        Some(cli::Format::Prometheus) => Format::Prometheus,
-        None if std::io::stdout().is_terminal() => Format::Table,
-        Some(cli::Format::Json) | None => Format::Json,
-    }
-}
-
-/// Prints each point as it arrives, and reports errors to `failure`.
-fn json_lines(failure: Arc<OutputFailure>) -> Observer {
+/// Prints each point as it arrives, and passes an error on.
+fn json_lines(failed: mpsc::Sender<std::io::Error>) -> Observer {
     let terminal = std::io::stdout().is_terminal();
     Box::new(move |series: &Series| {
         let mut line = stdout::json_line(series) + "\n";
@@ -228,7 +186,8 @@ fn json_lines(failure: Arc<OutputFailure>) -> Observer {
             line = for_terminal(&line);
         }
         if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
-            failure.report(error);
+            // One is enough, and without a reader the agent is ending.
+            failed.try_send(error).ok();
         }
     })
 }

@@ -11,12 +11,10 @@ use accelscope_core::cgroup::Cgroup;
 const SHAPES: &str = include_str!("fixtures/cgroup/shapes.txt");
 
 fn shown(cgroup: &Cgroup) -> String {
-    let runtime = cgroup.runtime.map(|runtime| format!("{runtime:?}"));
     let parts = [
         ("container", &cgroup.container_id),
         ("name", &cgroup.container_name),
         ("pod", &cgroup.pod_uid),
-        ("runtime", &runtime),
         ("unit", &cgroup.unit),
     ];
     let parts = parts

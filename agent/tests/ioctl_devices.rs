@@ -15,8 +15,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::sampler::Level;
-use accelscope_ioctl::{Device, Devices, Extra, Families, Family, Hooks, Settings, explain_devices};
+use accelscope_core::source::Context;
+use accelscope_ioctl::{Configuration, Device, Devices, ExtraDevice, Families, Family, explain_devices};
 use inotify::{EventMask, Inotify, WatchMask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -29,14 +31,22 @@ fn family(name: &str) -> Family {
     families().named(name).unwrap_or_else(|| panic!("no family {name}"))
 }
 
-fn settings() -> Settings {
-    Settings {
-        families: families(),
-        extra: Vec::new(),
-        hooks: Hooks::Auto,
-        btf: None,
-        period: Duration::from_secs(1),
+fn context(root: &Path) -> Context {
+    let roots = HostRoots::new(root);
+    Context {
+        cgroups: Cgroups::new(&roots),
+        roots,
+        node_name: "node".to_owned(),
+        once: false,
         per_process: false,
+        sources: accelscope::SOURCES,
+    }
+}
+
+fn configuration(extra_devices: Vec<ExtraDevice>) -> Configuration {
+    Configuration {
+        extra_devices,
+        ..Configuration::default()
     }
 }
 
@@ -78,15 +88,15 @@ impl Host {
         mknodat(CWD, path, FileType::CharacterDevice, mode, makedev(major, minor)).is_ok()
     }
 
-    fn devices(&self, extra: Vec<Extra>) -> Devices {
-        Devices::new(HostRoots::new(self.0.path()), families(), extra, "node".to_owned())
+    fn devices(&self, extra: Vec<ExtraDevice>) -> Devices {
+        Devices::new(&configuration(extra), &context(self.0.path()))
     }
 
     fn found(&self) -> BTreeMap<String, Device> {
         self.found_with(Vec::new())
     }
 
-    fn found_with(&self, extra: Vec<Extra>) -> BTreeMap<String, Device> {
+    fn found_with(&self, extra: Vec<ExtraDevice>) -> BTreeMap<String, Device> {
         let mut devices = self.devices(extra);
         devices.update(Instant::now());
         by_name(&devices)
@@ -102,10 +112,10 @@ fn names(found: &BTreeMap<String, Device>) -> Vec<&str> {
     found.keys().map(String::as_str).collect()
 }
 
-fn extra(path: impl AsRef<Path>, family: Option<Family>, abi: Option<&str>) -> Extra {
-    Extra {
+fn extra(path: impl AsRef<Path>, family: Option<Family>, abi: Option<&str>) -> ExtraDevice {
+    ExtraDevice {
         path: path.as_ref().to_owned(),
-        family,
+        family: family.map(|family| family.name.to_owned()),
         abi: abi.map(ToOwned::to_owned),
     }
 }
@@ -315,11 +325,8 @@ fn a_configured_device_is_watched_as_what_the_user_says() {
     assert!(!found["hailo0"].hooks().is_empty());
 
     // A missing node and a file that is no node are reported with a remedy.
-    let settings = Settings {
-        extra: vec![extra("/dev/file", None, None), extra("/dev/later", None, None)],
-        ..settings()
-    };
-    let said = explain_devices(&HostRoots::new(host.0.path()), &settings);
+    let extra = vec![extra("/dev/file", None, None), extra("/dev/later", None, None)];
+    let said = explain_devices(&configuration(extra), &context(host.0.path()));
     let warned = |text: &str| {
         let finding = said.iter().find(|finding| finding.what.contains(text)).unwrap();
         (finding.level, finding.remedy.clone().unwrap())
@@ -346,14 +353,14 @@ fn an_unknown_driver_version_is_told_and_not_guessed_silently() {
     host.file("sys/class/hailo_chardev/hailo0/dev", "511:0\n");
     host.file("sys/module/hailo_pci/version", "4.99.0\n");
     host.file("sys/module/hailo_pci/refcnt", "2\n");
-    let said = explain_devices(&HostRoots::new(host.0.path()), &settings());
+    let said = explain_devices(&Configuration::default(), &context(host.0.path()));
     assert_eq!(said[0].level, Level::Warn);
     assert!(
         said[0].what.contains("hailo0 (hailo_pci 4.99.0)") && said[0].what.contains("4.23.0"),
         "{said:?}"
     );
     host.file("sys/module/hailo_pci/version", "4.20.0\n");
-    let said = explain_devices(&HostRoots::new(host.0.path()), &settings());
+    let said = explain_devices(&Configuration::default(), &context(host.0.path()));
     assert_eq!(
         (said[0].level, &*said[0].what),
         (Level::Ok, "hailo: hailo0 (hailo_pci 4.20.0)")
@@ -429,10 +436,10 @@ fn no_node_is_opened() {
 #[test]
 fn a_host_without_any_of_it_has_no_devices() {
     let root = tempfile::tempdir().unwrap();
-    let mut devices = Devices::new(HostRoots::new(root.path()), families(), Vec::new(), String::new());
+    let mut devices = Devices::new(&Configuration::default(), &context(root.path()));
     assert!(!devices.update(Instant::now()));
     assert!(devices.all().is_empty());
-    let said = explain_devices(&HostRoots::new(root.path()), &settings());
+    let said = explain_devices(&Configuration::default(), &context(root.path()));
     assert_eq!(said.len(), 1);
     assert_eq!(said[0].level, Level::Nothing);
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use accelscope_ioctl::kernel::{btf::Btf, offsets};
+use accelscope_ioctl::kernel::btf::{Btf, KIND_FUNC, KIND_STRUCT};
+use accelscope_ioctl::kernel::offsets;
 use agent_ebpf::{
     COUNTERS, ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, RECORDS, Record, SLOTS, Settings, Slot,
     WATCHED_PLACES, WATCHED_PROBES, Watched, cast, watched_place,
@@ -31,7 +32,9 @@ impl Programs {
     /// as in [`Settings::quota`]. Fails if the kernel has no BTF or refuses the maps.
     pub fn load(v1: Option<u32>, quota: u32) -> Result<Self> {
         let btf = Btf::read(Path::new("/sys/kernel/btf/vmlinux"))?;
-        let cast = btf.function("bpf_rdonly_cast").zip(btf.structure("files_struct"));
+        let cast = btf
+            .id(KIND_FUNC, "bpf_rdonly_cast")
+            .zip(btf.id(KIND_STRUCT, "files_struct"));
         let mut object = agent_ebpf::OBJECT.to_vec();
         if let Some((function, _)) = cast {
             ensure!(cast::patch(&mut object, function) > 0, "no placeholder in the object");

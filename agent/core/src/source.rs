@@ -4,6 +4,7 @@
 //! descriptors is the only place that names all sources; the configuration, `doctor`, the table, the worker command and
 //! the documents follow from it.
 
+use std::any::Any;
 use std::fmt::Debug;
 
 use crate::device::DeviceFamily;
@@ -171,5 +172,6 @@ impl Descriptor {
 /// The source's settings in its own type. The configuration keeps them by the source's name, so they are of no other;
 /// defaults stand in for those of another type.
 fn own<S: Source>(settings: &dyn AnySettings) -> S::Settings {
-    settings.as_any().downcast_ref().cloned().unwrap_or_default()
+    let settings: &dyn Any = settings;
+    settings.downcast_ref().cloned().unwrap_or_default()
 }

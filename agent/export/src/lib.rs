@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod client;
 pub mod compat;
 pub mod http;
 mod log_limiter;

@@ -106,16 +106,14 @@ impl Line {
 
     /// Name of a command.
     pub fn name(self, command: u32) -> Option<&'static str> {
-        self.commands()
-            .find(|(_, value)| *value == command)
-            .map(|(name, _)| name)
+        let mut commands = self.commands();
+        commands.find_map(|(name, value)| (value == command).then_some(name))
     }
 
     /// Number of a command.
     pub fn command(self, name: &str) -> Option<u32> {
-        self.commands()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value)
+        let mut commands = self.commands();
+        commands.find_map(|(known, value)| (known == name).then_some(value))
     }
 
     /// All commands of the line.

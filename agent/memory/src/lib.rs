@@ -75,7 +75,10 @@ mod tests {
         let program = own.exe().unwrap();
         let mappings = own.smaps().unwrap();
         let of_program = |mapping: &&MemoryMap| matches!(&mapping.pathname, MMapPath::Path(path) if *path == program);
-        let unmodified = mappings.iter().filter(of_program).filter(|mapping| is_unmodified(mapping));
+        let unmodified = mappings
+            .iter()
+            .filter(of_program)
+            .filter(|mapping| is_unmodified(mapping));
         unmodified.map(|mapping| mapping.extension.map["Rss"]).sum()
     }
 
@@ -97,7 +100,10 @@ mod tests {
         let touched = resident();
         release().unwrap();
         let released = resident();
-        assert!(touched >= released + (512 << 10), "{touched} bytes resident, then {released}");
+        assert!(
+            touched >= released + (512 << 10),
+            "{touched} bytes resident, then {released}"
+        );
         assert_eq!(sum(), before);
         assert!(resident() >= released + (512 << 10));
     }

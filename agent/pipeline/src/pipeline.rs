@@ -56,32 +56,34 @@ impl Pipeline {
     }
 
     pub(super) fn run(mut self, runs: &Receiver<Run>) {
-        let mut next_check = Instant::now();
+        self.check_overdue();
+        let mut checked = Instant::now();
         loop {
-            match runs.recv_timeout(next_check.saturating_duration_since(Instant::now())) {
-                Ok(run) => {
-                    self.process_or_report(run);
-                    next_check = next_check.min(self.next_check(Instant::now()));
-                }
+            let (now, next_check) = (Instant::now(), self.next_check(checked));
+            if now >= next_check {
+                self.check_overdue();
+                checked = now;
+                continue;
+            }
+            match runs.recv_timeout(next_check - now) {
+                Ok(run) => self.process_or_report(run),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
-            if Instant::now() >= next_check {
-                self.check_overdue();
-                next_check = self.next_check(Instant::now());
             }
         }
     }
 
-    /// The earliest time at which a part or a run can be overdue: an idle pipeline does not wake before.
-    fn next_check(&self, now: Instant) -> Instant {
+    /// The earliest time at which a part or a run can be overdue, if the last check was at `checked`: an idle pipeline does
+    /// not wake before.
+    fn next_check(&self, checked: Instant) -> Instant {
         if self.attribution.is_prefetching() {
-            return now + CHECK_SOONEST;
+            return checked + CHECK_SOONEST;
         }
+        let now = Instant::now();
         let parts = self.parts.values().map(|age| age.read + age.max);
         let runs = self.statuses.iter().map(|status| status.deadline_after(now));
         let first = parts.chain(runs).min().unwrap_or(now + CHECK_LATEST);
-        first.clamp(now + CHECK_SOONEST, now + CHECK_LATEST)
+        first.clamp(checked + CHECK_SOONEST, checked + CHECK_LATEST)
     }
 
     /// Without this thread nothing would be measured any more: a panic loses only the run that caused it, and is
@@ -131,6 +133,7 @@ impl Pipeline {
             self.registry
                 .end(|part| part.sampler == sampler && !present.contains(part));
         }
+        self.stuck.record(0.0, &[telemetry::label(key::AGENT_SAMPLER, sampler)]);
         run.status.report(run.report);
     }
 

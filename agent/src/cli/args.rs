@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::help;
+use crate::config::{ConfigFile, DEFAULT_FILE, Environment, Inputs};
 use crate::simulate;
 
 #[derive(Debug, Parser)]
@@ -23,45 +24,54 @@ use crate::simulate;
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
-    pub(super) config: ConfigArguments,
-    #[command(flatten)]
-    pub(super) run: RunArguments,
+    pub(super) run: Run,
     #[command(subcommand)]
-    pub(super) command: Option<Subcommands>,
+    pub(super) command: Option<Command>,
 }
 
-#[derive(Debug, Default, Args)]
-pub(super) struct ConfigArguments {
-    /// Read this configuration file [default: /etc/accelscope/agent.toml, if it exists]
-    #[arg(long, value_name = "FILE", help_heading = "Configuration")]
-    pub(super) config: Option<PathBuf>,
-    /// Set one key, e.g. --set otlp.interval=5s; wins over environment and file, may be repeated
-    #[arg(long, value_name = "SECTION.KEY=VALUE", help_heading = "Configuration")]
-    pub(super) set: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RunArguments {
+/// Options of the main job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Run {
+    /// Files and options of the configuration.
+    #[command(flatten)]
+    pub config: ConfigSource,
     /// Print what is measured instead of pushing and serving it; disturbs no agent that runs
     #[arg(long)]
-    pub(super) stdout: bool,
+    pub stdout: bool,
     /// Shape of what --stdout prints [default: table on a terminal, json in a pipe]
     #[arg(long, value_enum, value_name = "FORMAT", requires = "stdout")]
-    pub(super) format: Option<Format>,
+    pub format: Option<Format>,
     /// Print one result of every sampler and exit: 0, or 1 when a sampler failed
     #[arg(long, requires = "stdout")]
-    pub(super) once: bool,
+    pub once: bool,
     /// Play simulated accelerators in a private folder: no hardware needed
     #[arg(long)]
-    pub(super) demo: bool,
+    pub demo: bool,
 }
 
-impl RunArguments {
-    /// The first mode option that was given.
-    pub(super) fn given(&self) -> Option<&'static str> {
-        [(self.stdout, "--stdout"), (self.demo, "--demo")]
-            .into_iter()
-            .find_map(|(given, name)| given.then_some(name))
+/// `--config` and `--set`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ConfigSource {
+    /// Read this configuration file [default: /etc/accelscope/agent.toml, if it exists]
+    #[arg(long = "config", value_name = "FILE", help_heading = "Configuration")]
+    pub file: Option<PathBuf>,
+    /// Set one key, e.g. --set otlp.interval=5s; wins over environment and file, may be repeated
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", help_heading = "Configuration")]
+    pub sets: Vec<String>,
+}
+
+impl ConfigSource {
+    /// Inputs of [`load`](crate::config::load): these options and the environment.
+    pub fn inputs(&self, env: Environment) -> Inputs {
+        let file = self
+            .file
+            .clone()
+            .map_or_else(|| ConfigFile::IfPresent(DEFAULT_FILE.into()), ConfigFile::Required);
+        Inputs {
+            file,
+            env,
+            sets: self.sets.clone(),
+        }
     }
 }
 
@@ -78,8 +88,12 @@ pub enum Format {
     Prometheus,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Subcommands {
+/// A parsed command.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Measure; push and serve, or print.
+    #[command(skip)]
+    Run(Run),
     /// Say whether a configuration file is right, and if not every fault with its place
     CheckConfig {
         /// The file, - for standard input; the environment plays no part
@@ -87,8 +101,9 @@ pub(super) enum Subcommands {
     },
     /// Say what was found on this machine, what is missing and how to mend it
     Doctor {
+        /// Files and options of the configuration.
         #[command(flatten)]
-        config: ConfigArguments,
+        config: ConfigSource,
         /// Print JSON for programs
         #[arg(long)]
         json: bool,

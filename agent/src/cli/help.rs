@@ -9,8 +9,6 @@ pub const BUILD: Build = Build {
     revision: env!("ACCELSCOPE_REVISION"),
     rustc: env!("ACCELSCOPE_RUSTC"),
 };
-/// Target triple of this build.
-pub const TARGET: &str = env!("ACCELSCOPE_TARGET");
 
 pub(super) const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),

@@ -33,10 +33,7 @@ pub(super) fn variables(env: &Environment) -> Layer {
         };
         (
             key,
-            Leaf {
-                raw: Raw::Text(text),
-                origin: Origin::Variable(COLLECT_INTERVAL.into()),
-            },
+            Leaf::new(Raw::Text(text), Origin::Variable(COLLECT_INTERVAL.into())),
         )
     });
     let attributes = variables
@@ -45,7 +42,7 @@ pub(super) fn variables(env: &Environment) -> Layer {
         .filter_map(|(name, key)| {
             let raw = Raw::Text(env.get(name)?.ok()?.trim().to_owned());
             let origin = Origin::Variable(name.into());
-            Some((vec!["resource".to_owned(), key.to_owned()], Leaf { raw, origin }))
+            Some((vec!["resource".to_owned(), key.to_owned()], Leaf::new(raw, origin)))
         });
     attributes.chain(interval).collect()
 }

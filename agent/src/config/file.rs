@@ -84,10 +84,7 @@ impl Place<'_> {
     fn flatten(&self, path: &mut KeyPath, table: &DeTable<'_>, shape: Option<&Shape>, layer: &mut Layer) {
         for (key, value) in table {
             path.push(key.get_ref().to_string());
-            let leaf = |raw| Leaf {
-                raw,
-                origin: self.at(key.span().start),
-            };
+            let leaf = |raw| Leaf::new(raw, self.at(key.span().start));
             match value.get_ref() {
                 DeValue::Table(children) if matches!(shape, Some(Shape::Open)) => {
                     let name = path.pop().unwrap_or_default();
@@ -112,16 +109,8 @@ impl Place<'_> {
             if let DeValue::Table(children) = value.get_ref() {
                 self.join(path, &name, children, layer);
             } else {
-                let mut path = path.clone();
-                path.push(name);
-                let origin = self.at(key.span().start);
-                layer.push((
-                    path,
-                    Leaf {
-                        raw: raw(value.get_ref()),
-                        origin,
-                    },
-                ));
+                let leaf = Leaf::new(raw(value.get_ref()), self.at(key.span().start));
+                layer.push(([path.as_slice(), &[name]].concat(), leaf));
             }
         }
     }

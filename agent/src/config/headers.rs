@@ -12,31 +12,14 @@ use super::layers::{KeyPath, Layer, Leaf, Raw};
 
 /// Puts a table of headers that replaces those of lower layers.
 pub(super) fn put(layer: &mut Layer, path: KeyPath, text: &str, origin: &Origin) {
-    let leaf = |raw| Leaf {
-        raw,
-        origin: origin.clone(),
-    };
-    let (mut pairs, mut problem) = (Vec::new(), None);
-    for pair in pairs_of(text) {
-        match pair {
-            Ok(pair) => pairs.push(pair),
-            Err(fault) => problem = Some(fault),
-        }
+    if let Some(problem) = pairs_of(text).filter_map(Result::err).last() {
+        let problem = format!("{problem}; write name=value,name=value, percent-encoded");
+        return layer.push((path, Leaf::new(Raw::Invalid(problem), origin.clone())));
     }
-    if let Some(problem) = problem {
-        layer.push((
-            path,
-            leaf(Raw::Invalid(format!(
-                "{problem}; write name=value,name=value, percent-encoded"
-            ))),
-        ));
-        return;
-    }
-    layer.push((path.clone(), leaf(Raw::FreshTable)));
-    for (name, value) in pairs {
-        let mut path = path.clone();
-        path.push(name.to_ascii_lowercase());
-        layer.push((path, leaf(Raw::Text(value))));
+    layer.push((path.clone(), Leaf::new(Raw::FreshTable, origin.clone())));
+    for (name, value) in pairs_of(text).flatten() {
+        let path = [path.as_slice(), &[name.to_ascii_lowercase()]].concat();
+        layer.push((path, Leaf::new(Raw::Text(value), origin.clone())));
     }
 }
 

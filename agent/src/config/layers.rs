@@ -32,6 +32,12 @@ pub(super) struct Leaf {
     pub(super) origin: Origin,
 }
 
+impl Leaf {
+    pub(super) fn new(raw: Raw, origin: Origin) -> Self {
+        Self { raw, origin }
+    }
+}
+
 /// Values of one source, in its order.
 pub(super) type Layer = Vec<(KeyPath, Leaf)>;
 

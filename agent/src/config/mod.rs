@@ -37,8 +37,8 @@ pub use source_settings::SourceSettings;
 
 use std::path::{Path, PathBuf};
 
+use accelscope_core::settings::SettingsType;
 use accelscope_core::source::Sources;
-use serde::de::DeserializeOwned;
 use serde_path_to_error::{Segment, Track};
 
 use accelscope_core::host::HostRoots;
@@ -78,8 +78,6 @@ pub struct Loaded {
     pub config: Config,
     /// Valid settings that are probably mistakes, one line each, to be logged when the log is set up.
     pub warnings: Vec<String>,
-    /// The file that was read.
-    pub file: Option<PathBuf>,
 }
 
 /// Reads all sources and merges them. The error contains all faults, not just the first.
@@ -119,44 +117,35 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
     validation.run(&config);
 
     if errors.is_empty() {
-        return Ok(Loaded {
-            config,
-            warnings,
-            file: file.map(Path::to_owned),
-        });
+        return Ok(Loaded { config, warnings });
     }
     Err(ConfigErrors(errors))
 }
 
 /// The values, converted to the types of their sections.
 fn typed(merged: &mut Merged, sources: Sources, errors: &mut Vec<ConfigError>) -> Config {
-    let mut config: Config = section(merged, &[], errors);
+    let mut config = fitting(merged, &[], errors, Config::default, |node| {
+        erased_serde::deserialize(node)
+    });
     set_exact(&mut config.otlp, merged, &["otlp", "endpoint"]);
     for name in otlp::inherit(merged) {
-        let place = ["otlp", "destinations", &name];
-        let mut destination: Otlp = section(merged, &place.map(str::to_owned), errors);
+        let place = ["otlp", "destinations", &name].map(str::to_owned);
+        let mut destination = fitting(merged, &place, errors, Otlp::default, |node| {
+            erased_serde::deserialize(node)
+        });
         set_exact(&mut destination, merged, &["otlp", "destinations", &name, "endpoint"]);
         config.otlp.destinations.insert(name, destination);
     }
     for source in sources {
         let place = [source.name.to_owned()];
-        let settings = fitting(merged, &place, errors, |node, track| {
-            let mut node =
-                <dyn erased_serde::Deserializer<'_>>::erase(serde_path_to_error::Deserializer::new(node, track));
-            let settings = (source.settings.deserialize)(&mut node).map_err(|error| error.to_string())?;
-            Ok(Some(settings))
-        });
+        let SettingsType {
+            default, deserialize, ..
+        } = source.settings;
         config
             .sources
-            .set(source, settings.unwrap_or_else(source.settings.default));
+            .set(source, fitting(merged, &place, errors, default, deserialize));
     }
     config
-}
-
-fn section<T: DeserializeOwned + Default>(merged: &mut Merged, place: &[String], errors: &mut Vec<ConfigError>) -> T {
-    fitting(merged, place, errors, |node, track| {
-        T::deserialize(serde_path_to_error::Deserializer::new(node, track)).map_err(|error| error.to_string())
-    })
 }
 
 /// An endpoint from the variable of the metrics endpoint is used without appending a path.
@@ -168,17 +157,19 @@ fn set_exact(otlp: &mut Otlp, merged: &Merged, key: &[&str]) {
 
 /// Result of `read` for the values at `place`. Each value that does not fit is reported and removed, until the rest
 /// fits.
-fn fitting<T: Default>(
+fn fitting<T>(
     merged: &mut Merged,
     place: &[String],
     errors: &mut Vec<ConfigError>,
-    read: impl Fn(tree::Node<'_>, &mut Track) -> Result<T, String>,
+    default: fn() -> T,
+    read: fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<T, erased_serde::Error>,
 ) -> T {
     loop {
         let mut track = Track::new();
-        let problem = match read(tree::Node::at(merged, place), &mut track) {
+        let node = serde_path_to_error::Deserializer::new(tree::Node::at(merged, place), &mut track);
+        let problem = match read(&mut <dyn erased_serde::Deserializer<'_>>::erase(node)) {
             Ok(value) => return value,
-            Err(problem) => problem,
+            Err(problem) => problem.to_string(),
         };
         let mut path = place.to_vec();
         path.extend(track.path().iter().map_while(|segment| match segment {
@@ -194,7 +185,7 @@ fn fitting<T: Default>(
         merged.remove(&path);
         if merged.len() == before {
             // No value at this path: the next attempt would fail in the same way.
-            return T::default();
+            return default();
         }
     }
 }

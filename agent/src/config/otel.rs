@@ -13,6 +13,9 @@ const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_";
 /// Used without appending a path, while the general endpoint is a base URL.
 pub(super) const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
 
+/// The interval of all destinations.
+const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+
 /// Name after the prefix, key of `[otlp]` that it sets, and form of the value.
 const EXPORTER: [(&str, &str, Form); 9] = [
     ("ENDPOINT", "endpoint", Form::Text),
@@ -38,19 +41,9 @@ enum Form {
 /// Variables of all signals, and of the resource.
 pub(super) fn general(env: &Environment, warnings: &mut Vec<String>) -> Layer {
     let mut layer = exporter(env, GENERAL, warnings);
-    put(
-        &mut layer,
-        env,
-        "OTEL_METRIC_EXPORT_INTERVAL",
-        "interval",
-        Form::Milliseconds,
-        warnings,
-    );
+    put(&mut layer, env, INTERVAL, "interval", Form::Milliseconds, warnings);
     let resource = |key: &str, value: &str, name: &str| {
-        let leaf = Leaf {
-            raw: Raw::Text(value.to_owned()),
-            origin: Origin::Variable(name.into()),
-        };
+        let leaf = Leaf::new(Raw::Text(value.to_owned()), Origin::Variable(name.into()));
         (vec!["resource".to_owned(), key.to_owned()], leaf)
     };
     let name = "OTEL_RESOURCE_ATTRIBUTES";
@@ -156,7 +149,7 @@ fn put(layer: &mut Layer, env: &Environment, name: &str, key: &str, form: Form, 
         }
         (Form::Text | Form::Protocol, Ok(text)) => Raw::Text(text.to_owned()),
     };
-    layer.push((path, Leaf { raw, origin }));
+    layer.push((path, Leaf::new(raw, origin)));
 }
 
 fn milliseconds(text: &str) -> Raw {

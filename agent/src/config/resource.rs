@@ -31,16 +31,10 @@ pub fn build(config: &Config, roots: &HostRoots) -> Resource {
     resource.set("host.arch", arch());
     resource.set("os.type", std::env::consts::OS);
     if machine_id.is_some() || node.is_some() {
-        let name = [
-            PRODUCT,
-            machine_id.as_deref().unwrap_or(""),
-            node.as_deref().unwrap_or(""),
-        ]
-        .join("\0");
-        resource.set(
-            "service.instance.id",
-            Uuid::new_v5(&INSTANCE_NAMESPACE, name.as_bytes()).to_string(),
-        );
+        let [machine, node] = [&machine_id, &node].map(|part| part.as_deref().unwrap_or_default());
+        let name = format!("{PRODUCT}\0{machine}\0{node}");
+        let id = Uuid::new_v5(&INSTANCE_NAMESPACE, name.as_bytes());
+        resource.set("service.instance.id", id.to_string());
     }
     if let Some(name) = host_name {
         resource.set("host.name", name);
@@ -48,14 +42,13 @@ pub fn build(config: &Config, roots: &HostRoots) -> Resource {
     if let Some(id) = machine_id {
         resource.set("host.id", id);
     }
-    let left_out = |value: &AttributeValue| matches!(value, AttributeValue::Str(text) if text.is_empty());
-    let mut wanted = Resource::default();
-    let found = resource.iter().filter(|(key, _)| !config.resource.contains_key(*key));
-    let said = config.resource.iter().filter(|(_, value)| !left_out(value));
-    for (key, value) in found.chain(said.map(|(key, value)| (key.as_str(), value))) {
-        wanted.set(key, value.clone());
+    for (key, value) in &config.resource {
+        match value {
+            AttributeValue::Str(text) if text.is_empty() => resource.remove(key),
+            value => resource.set(key, value.clone()),
+        }
     }
-    wanted
+    resource
 }
 
 fn text(config: &Config, key: &str) -> Option<String> {

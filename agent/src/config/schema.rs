@@ -81,26 +81,18 @@ impl Shape {
 
     /// All keys of values, with `<name>` for names and `<key>` for keys chosen by the user.
     pub(super) fn keys(&self) -> Vec<String> {
-        let mut keys = Vec::new();
-        self.collect("", &mut keys);
-        keys
+        match self {
+            Self::Value => Vec::new(),
+            Self::Section(children) => children.iter().flat_map(|(name, child)| child.at(name)).collect(),
+            Self::Named(each) => each.at("<name>"),
+            Self::Open => vec!["<key>".to_owned()],
+        }
     }
 
-    fn collect(&self, prefix: &str, keys: &mut Vec<String>) {
-        let below = |name: &str| {
-            if prefix.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{prefix}.{name}")
-            }
-        };
+    fn at(&self, name: &str) -> Vec<String> {
         match self {
-            Self::Value => keys.push(prefix.to_owned()),
-            Self::Section(children) => children
-                .iter()
-                .for_each(|(name, child)| child.collect(&below(name), keys)),
-            Self::Named(each) => each.collect(&below("<name>"), keys),
-            Self::Open => keys.push(below("<key>")),
+            Self::Value => vec![name.to_owned()],
+            table => table.keys().iter().map(|key| format!("{name}.{key}")).collect(),
         }
     }
 
@@ -164,14 +156,7 @@ impl Shape {
         if above.is_empty() && NAMES.contains(&name.as_str()) {
             return format!("this agent was built without the source {name}; build it with the cargo feature {name:?}");
         }
-        let full = |last: &str| {
-            above
-                .iter()
-                .map(String::as_str)
-                .chain([last])
-                .collect::<Vec<_>>()
-                .join(".")
-        };
+        let full = |last: &str| [above, &[last.to_owned()]].concat().join(".");
         let siblings: Vec<&String> = match parent {
             Self::Section(children) => children.keys().collect(),
             _ => Vec::new(),

@@ -1,5 +1,6 @@
 //! Sections of the sources, each of a type that only its source knows.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ impl SourceSettings {
 
     /// Settings of the source of that name, if they have the type `S`.
     pub fn get<S: Settings>(&self, name: &str) -> Option<&S> {
-        self.0.get(name)?.as_any().downcast_ref()
+        let settings: &dyn Any = &**self.0.get(name)?;
+        settings.downcast_ref()
     }
 }

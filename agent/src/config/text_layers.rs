@@ -36,13 +36,7 @@ pub(super) fn variables(env: &Environment, shape: &Shape, lower: &Merged) -> Lay
         match value {
             Ok("") => {}
             Ok(value) => put(&mut layer, shape, path, value, origin),
-            Err(problem) => layer.push((
-                path,
-                Leaf {
-                    raw: Raw::Invalid(problem.to_owned()),
-                    origin,
-                },
-            )),
+            Err(problem) => layer.push((path, Leaf::new(Raw::Invalid(problem.to_owned()), origin))),
         }
     }
     layer
@@ -52,21 +46,18 @@ fn variable_path(name: &str, shape: &Shape, lower: &Merged) -> KeyPath {
     let mut path = KeyPath::new();
     let mut shape = Some(shape);
     let lowered = name.to_ascii_lowercase();
-    let mut parts = lowered.split("__").peekable();
+    let mut parts = lowered.split("__");
     while let Some(part) = parts.next() {
         let name = match shape {
             Some(Shape::Open) => {
                 let rest: Vec<&str> = std::iter::once(part).chain(parts.by_ref()).collect();
                 let header = path.last().is_some_and(|last| last == "headers");
-                known(
-                    &path,
-                    if header {
-                        rest.join("-").replace('_', "-")
-                    } else {
-                        rest.join(".")
-                    },
-                    lower,
-                )
+                let name = if header {
+                    rest.join("-").replace('_', "-")
+                } else {
+                    rest.join(".")
+                };
+                known(&path, name, lower)
             }
             Some(Shape::Named(_)) => known(&path, part.to_owned(), lower),
             _ => part.to_owned(),
@@ -91,12 +82,6 @@ fn put(layer: &mut Layer, shape: &Shape, path: KeyPath, value: &str, origin: Ori
     if matches!(place, Some(Shape::Open)) && path.last().is_some_and(|last| last == "headers") {
         headers::put(layer, path, value, &origin);
     } else {
-        layer.push((
-            path,
-            Leaf {
-                raw: Raw::Text(value.to_owned()),
-                origin,
-            },
-        ));
+        layer.push((path, Leaf::new(Raw::Text(value.to_owned()), origin)));
     }
 }

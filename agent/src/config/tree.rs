@@ -12,8 +12,7 @@ use super::layers::{Merged, Raw};
 #[derive(Debug, Clone)]
 pub(super) enum Node<'a> {
     Table(BTreeMap<&'a str, Node<'a>>),
-    Leaf(&'a Raw),
-    Item(Raw),
+    Leaf(Raw),
 }
 
 impl<'a> Node<'a> {
@@ -26,7 +25,7 @@ impl<'a> Node<'a> {
                 node = node.child(part);
             }
             if !matches!(leaf.raw, Raw::Table | Raw::FreshTable) {
-                *node = Node::Leaf(&leaf.raw);
+                *node = Node::Leaf(leaf.raw.clone());
             }
         }
         root
@@ -38,7 +37,7 @@ impl<'a> Node<'a> {
         }
         match self {
             Node::Table(children) => children.entry(name).or_insert_with(|| Node::Table(BTreeMap::new())),
-            Node::Leaf(_) | Node::Item(_) => unreachable!("it was made a table above"),
+            Node::Leaf(_) => unreachable!("it was made a table above"),
         }
     }
 
@@ -46,7 +45,6 @@ impl<'a> Node<'a> {
         match self {
             Node::Table(_) => None,
             Node::Leaf(raw) => Some(raw),
-            Node::Item(raw) => Some(raw),
         }
     }
 }
@@ -101,15 +99,14 @@ impl<'a> de::Deserializer<'a> for Node<'a> {
     fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Error> {
         let raw = match self {
             Node::Table(children) => return visitor.visit_map(MapDeserializer::new(children.into_iter())),
-            Node::Leaf(raw) => raw.clone(),
-            Node::Item(raw) => raw,
+            Node::Leaf(raw) => raw,
         };
         match raw {
             Raw::Text(text) | Raw::Str(text) => visitor.visit_string(text),
             Raw::Int(number) => visitor.visit_i64(number),
             Raw::Float(number) => visitor.visit_f64(number),
             Raw::Bool(truth) => visitor.visit_bool(truth),
-            Raw::List(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Node::Item))),
+            Raw::List(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Node::Leaf))),
             Raw::Table | Raw::FreshTable => {
                 visitor.visit_map(MapDeserializer::new(std::iter::empty::<(&str, Node<'a>)>()))
             }
@@ -140,7 +137,7 @@ impl<'a> de::Deserializer<'a> for Node<'a> {
             let parts = text.split(',').map(str::trim);
             parts.filter(|item| !item.is_empty()).map(str::to_owned).collect()
         };
-        let items = items.into_iter().map(|item| Node::Item(Raw::Text(item)));
+        let items = items.into_iter().map(|item| Node::Leaf(Raw::Text(item)));
         visitor.visit_seq(SeqDeserializer::new(items))
     }
 

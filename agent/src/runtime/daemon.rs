@@ -1,7 +1,5 @@
 //! `agent` without `--stdout`: pushes, and serves pulls, until a signal ends it.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +16,7 @@ use accelscope_export::compat::{gpu_process_exporter, hailo_exporter, system_inf
 use accelscope_export::http::{self, Auth, BindError, Listener, Readiness};
 #[cfg(feature = "k8s-annotation")]
 use accelscope_export::node_annotation::{self, NodeAnnotation};
-use accelscope_export::otlp::{BuildError, Encoder, Exporter};
+use accelscope_export::otlp::{Encoder, Exporter};
 use accelscope_export::prometheus::Renderer;
 use accelscope_pipeline::Started;
 
@@ -30,27 +28,9 @@ const AFTER_START: Duration = Duration::from_secs(10);
 /// Time between two returns of memory. Each costs about a hundred page faults of a few microseconds.
 const RETURN_INTERVAL: Duration = Duration::from_mins(10);
 
-/// A part of the agent that cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// An address cannot be bound.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// A destination cannot be used.
-    #[error(transparent)]
-    Destination(#[from] BuildError),
-    /// The node annotation cannot be written.
-    #[cfg(feature = "k8s-annotation")]
-    #[error(transparent)]
-    Annotation(#[from] node_annotation::SettingsError),
-    /// The signals cannot be watched.
-    #[error("the signals that end the agent cannot be watched")]
-    Signals(#[source] io::Error),
-}
-
 /// Runs until SIGTERM, SIGINT or SIGHUP, then sends the rest.
-pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Result<(), DaemonError> {
-    let mut signals = TerminationSignals::watch().map_err(DaemonError::Signals)?;
+pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyhow::Result<()> {
+    let mut signals = TerminationSignals::watch()?;
     for listener in listeners(config, started, &renderer)? {
         tokio::spawn(listener.serve(std::future::pending()));
     }
@@ -65,13 +45,22 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> Resu
     let exporter = Exporter::new(destinations)?;
     let sending = exporter.clone();
     tokio::spawn(async move { sending.run().await });
-    let mut collector = Collector {
-        started,
-        encoder: Encoder::new(started.registry.resource()),
-        exporter: &exporter,
+    let mut encoder = Encoder::new(started.registry.resource());
+    let mut collect = || {
+        let changed = started.registry.collect();
+        if !changed.is_empty() {
+            exporter.push(&encoder.encode(&changed, Timestamp::now()));
+        }
     };
-    collector.run(config.otlp.interval, &mut signals).await;
-    collector.collect();
+    let mut ticks = tokio::time::interval(config.otlp.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = signals.received() => break,
+            _ = ticks.tick() => collect(),
+        }
+    }
+    collect();
     let (undelivered, ()) = tokio::join!(exporter.flush(Instant::now() + SHUTDOWN), writers.stop());
     for state in undelivered {
         tracing::warn!(
@@ -90,7 +79,10 @@ async fn return_memory() {
     loop {
         ticks.tick().await;
         if let Err(error) = accelscope_memory::release() {
-            tracing::debug!(error = &error as &dyn std::error::Error, "memory is not returned to the kernel");
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "memory is not returned to the kernel"
+            );
         }
     }
 }
@@ -107,7 +99,7 @@ impl Writers {
         not(feature = "k8s-annotation"),
         expect(clippy::unnecessary_wraps, reason = "only the annotation can be refused")
     )]
-    fn start(config: &Config, started: &Started) -> Result<Self, DaemonError> {
+    fn start(config: &Config, started: &Started) -> anyhow::Result<Self> {
         let mut writers = Self {
             tasks: JoinSet::new(),
             shutdown: watch::Sender::new(false),
@@ -115,24 +107,20 @@ impl Writers {
         #[cfg(feature = "k8s-annotation")]
         if config.compat.k8s_monitor.annotation {
             let annotation = annotation(config, started)?;
-            writers.spawn(|shutdown| annotation.run(shutdown));
+            writers.tasks.spawn(annotation.run(writers.shutdown()));
         }
         if let Some(setting) = &config.compat.textfile {
             let format = config.compat.gpu_process_exporter.pid_format;
             let file = TextFile::new(setting, format, started.registry.clone(), readiness(started));
-            writers.spawn(|shutdown| file.run(shutdown));
+            writers.tasks.spawn(file.run(writers.shutdown()));
         }
         Ok(writers)
     }
 
-    fn spawn<F>(&mut self, run: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
+    /// Ready when [`stop`](Self::stop) is called.
+    fn shutdown(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut shutdown = self.shutdown.subscribe();
-        self.tasks.spawn(run(Box::pin(
-            async move { drop(shutdown.wait_for(|begun| *begun).await) },
-        )));
+        async move { drop(shutdown.wait_for(|begun| *begun).await) }
     }
 
     /// Ends the tasks, those that take too long after [`SHUTDOWN`].
@@ -148,33 +136,6 @@ fn annotation(config: &Config, started: &Started) -> Result<NodeAnnotation, node
     let node = node_annotation::NodeName::new(node.map(ToString::to_string).unwrap_or_default())?;
     let settings = node_annotation::Settings::in_cluster(node, config.compat.k8s_monitor.interval)?;
     NodeAnnotation::new(&settings, started.registry.clone())
-}
-
-/// Encodes the changed series once an interval and queues them.
-struct Collector<'a> {
-    started: &'a Started,
-    encoder: Encoder,
-    exporter: &'a Exporter,
-}
-
-impl Collector<'_> {
-    async fn run(&mut self, interval: Duration, signals: &mut TerminationSignals) {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        loop {
-            tokio::select! {
-                () = signals.received() => return,
-                _ = ticks.tick() => self.collect(),
-            }
-        }
-    }
-
-    fn collect(&mut self) {
-        let changed = self.started.registry.collect();
-        if !changed.is_empty() {
-            self.exporter.push(&self.encoder.encode(&changed, Timestamp::now()));
-        }
-    }
 }
 
 fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<Vec<Listener>, BindError> {

@@ -1,6 +1,5 @@
 //! Findings below the live table, renewed every few seconds.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
@@ -11,12 +10,10 @@ use accelscope_core::source::Context;
 /// Least time between two searches: each reads the descriptors of every process.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-type Search = dyn Fn(Level) -> Vec<Finding> + Send + Sync;
-
 /// Findings on missing accelerators, kept for its interval.
 pub struct Explain {
-    search: Box<Search>,
-    last: Mutex<Option<Last>>,
+    search: Box<dyn Fn(Level) -> Vec<Finding>>,
+    last: Option<Last>,
 }
 
 struct Last {
@@ -31,18 +28,17 @@ impl Explain {
         Self::of(move |least| doctor::while_running(&config, &context, least))
     }
 
-    fn of(search: impl Fn(Level) -> Vec<Finding> + Send + Sync + 'static) -> Self {
+    fn of(search: impl Fn(Level) -> Vec<Finding> + 'static) -> Self {
         Self {
             search: Box::new(search),
-            last: Mutex::default(),
+            last: None,
         }
     }
 
     /// The current findings. `seen` is whether any sampler has readings: the absence of a vendor's accelerators is a finding
     /// only while there are none. Searches again when `seen` has changed, else every [`INTERVAL`] at most.
-    pub(super) fn findings(&self, seen: bool) -> Vec<Finding> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = &*last
+    pub(super) fn findings(&mut self, seen: bool) -> Vec<Finding> {
+        if let Some(last) = &self.last
             && last.seen == seen
             && last.at.elapsed() < INTERVAL
         {
@@ -50,19 +46,13 @@ impl Explain {
         }
         let least = if seen { Level::Warn } else { Level::Nothing };
         let findings = (self.search)(least);
-        *last = Some(Last {
+        self.last = Some(Last {
             // After the search, which may take long on a machine with many processes.
             at: Instant::now(),
             seen,
             findings: findings.clone(),
         });
         findings
-    }
-}
-
-impl std::fmt::Debug for Explain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Explain").finish_non_exhaustive()
     }
 }
 
@@ -77,11 +67,11 @@ mod tests {
     fn the_host_is_searched_again_when_something_changed_and_not_for_every_redraw() {
         let searches = Arc::new(AtomicUsize::new(0));
         let counted = searches.clone();
-        let explain = Explain::of(move |least| {
+        let mut explain = Explain::of(move |least| {
             let nth = counted.fetch_add(1, Ordering::Relaxed) + 1;
             vec![Finding::new(least, "test", format!("{least:?} {nth}"))]
         });
-        let shown = |seen| {
+        let mut shown = |seen| {
             explain
                 .findings(seen)
                 .into_iter()
@@ -104,15 +94,13 @@ mod tests {
     #[test]
     fn findings_are_kept_until_they_are_old() {
         let searches = AtomicUsize::new(0);
-        let explain = Explain::of(move |_| {
+        let mut explain = Explain::of(move |_| {
             searches.fetch_add(1, Ordering::Relaxed);
             vec![Finding::warn("test", searches.load(Ordering::Relaxed).to_string())]
         });
         explain.findings(true);
-        let mut kept = explain.last.lock().unwrap();
-        let last = kept.as_mut().unwrap();
+        let last = explain.last.as_mut().unwrap();
         last.at = last.at.checked_sub(INTERVAL).expect("the machine runs for longer");
-        drop(kept);
         assert_eq!(explain.findings(true)[0].what, "2");
     }
 }

@@ -7,18 +7,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::log_limit::CallsiteLimit;
 use super::own_logs::OwnLogs;
-use crate::config::{Log, LogFormat, LogLevel};
+use crate::config::{Log, LogFormat};
+use accelscope_core::settings::Textual;
 
 /// Installs the subscriber and the panic hook; logs go to OTLP too if `exported` is given. A second call changes
 /// nothing: tests may have a subscriber of their own.
 pub fn start(log: &Log, exported: Option<&OwnLogs>) {
-    let level = match log.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
+    // `tracing` has the same names.
+    let level = log.level.show().parse().unwrap_or(LevelFilter::INFO);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match log.format {
         LogFormat::Text => {

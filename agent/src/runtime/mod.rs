@@ -10,9 +10,9 @@ mod readiness;
 mod samplers;
 mod signals;
 
-pub use daemon::{DaemonError, run as run_daemon};
+pub use daemon::run as run_daemon;
 pub use explain::Explain;
 pub use own_logs::OwnLogs;
-pub use print::{Format, OutputFailure, PrintError, Printer, rates};
+pub use print::{Printer, rates};
 pub use samplers::samplers;
 pub use signals::terminated;

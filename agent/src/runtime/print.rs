@@ -1,14 +1,15 @@
 //! `agent --stdout`: prints the series, without push and listeners.
 
 use std::io::{self, ErrorKind, Write};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use rustix::termios::{isatty, tcgetwinsize};
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 
 use super::explain::Explain;
 use super::signals::TerminationSignals;
+use crate::cli::Format;
 use crate::doctor;
 use accelscope_core::metric::{Resource, Series, Timestamp};
 use accelscope_core::sampler::Finding;
@@ -18,51 +19,6 @@ use accelscope_export::otlp;
 use accelscope_export::prometheus::{self, MetricsSource, Renderer};
 use accelscope_export::stdout::{self, View};
 use accelscope_pipeline::Started;
-
-/// Output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// The live table.
-    Table,
-    /// JSON, one point per line.
-    Json,
-    /// OTLP/JSON, one request per line.
-    OtlpJson,
-    /// Prometheus' text format.
-    Prometheus,
-}
-
-/// Output that cannot be printed.
-#[derive(Debug, thiserror::Error)]
-pub enum PrintError {
-    /// Standard output failed.
-    #[error("standard output cannot be written")]
-    Output(#[source] io::Error),
-    /// The signals cannot be watched.
-    #[error("the signals that end the agent cannot be watched")]
-    Signals(#[source] io::Error),
-}
-
-/// The error with which standard output failed, from the thread that writes to the one that waits.
-#[derive(Debug, Default)]
-pub struct OutputFailure {
-    reported: Notify,
-    error: Mutex<Option<io::Error>>,
-}
-
-impl OutputFailure {
-    /// Reports a failed write.
-    pub fn report(&self, error: io::Error) {
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        self.reported.notify_one();
-    }
-
-    async fn outcome(&self) -> Result<(), PrintError> {
-        self.reported.notified().await;
-        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        swallow_closed(error.map_or(Ok(()), Err)).map(drop)
-    }
-}
 
 /// The sections of the table.
 fn sections(sources: Sources) -> Vec<&'static Section> {
@@ -87,12 +43,12 @@ pub struct Printer<'a> {
     /// Findings that are shown under the table.
     pub explain: Explain,
     /// What the table has shown before.
-    pub rates: Mutex<Rates>,
+    pub rates: Rates,
 }
 
 impl Printer<'_> {
     /// Waits for each sampler's first result or deadline, prints the series, and returns whether no sampler failed.
-    pub fn once(&self) -> Result<bool, PrintError> {
+    pub fn once(&mut self) -> anyhow::Result<bool> {
         while !self.started.all_reported() {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -115,10 +71,10 @@ impl Printer<'_> {
         Ok(all_well)
     }
 
-    /// Prints until a signal arrives or the output is closed. JSON lines are printed by the registry's observer, which
-    /// reports its errors to `failure`.
-    pub async fn stream(&self, every: Duration, failure: &OutputFailure) -> Result<(), PrintError> {
-        let mut signals = TerminationSignals::watch().map_err(PrintError::Signals)?;
+    /// Prints until a signal arrives or the output is closed. JSON lines are printed by the registry's observer, whose
+    /// errors come by `failure`.
+    pub async fn stream(&mut self, every: Duration, mut failure: mpsc::Receiver<io::Error>) -> anyhow::Result<()> {
+        let mut signals = TerminationSignals::watch()?;
         let live = self.format == Format::Table && isatty(io::stdout()) && can_move_the_cursor();
         while !self.started.all_reported() {
             tokio::select! {
@@ -143,13 +99,13 @@ impl Printer<'_> {
             }
             tokio::select! {
                 () = signals.received() => return Ok(()),
-                outcome = failure.outcome() => return outcome,
+                Some(error) = failure.recv() => return swallow_closed(Err(error)).map(drop),
                 () = tokio::time::sleep_until(next.into()) => {}
             }
         }
     }
 
-    fn print(&self, series: Vec<Series>, live: bool) -> io::Result<()> {
+    fn print(&mut self, series: Vec<Series>, live: bool) -> io::Result<()> {
         let text = self.text(series);
         let mut out = io::stdout().lock();
         if live {
@@ -169,7 +125,7 @@ impl Printer<'_> {
         out.flush()
     }
 
-    fn text(&self, mut series: Vec<Series>) -> String {
+    fn text(&mut self, mut series: Vec<Series>) -> String {
         if self.format != Format::OtlpJson {
             series.sort_by(|a, b| {
                 (a.instrument.name)
@@ -182,16 +138,15 @@ impl Printer<'_> {
             Format::Table => {
                 let width = tcgetwinsize(io::stdout()).map_or(160, |size| size.ws_col).max(80);
                 let findings = self.findings();
-                let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
                 let text = stdout::render(&View {
                     series: &series,
                     sections: &sections(self.context.sources),
-                    rates: &rates,
+                    rates: &self.rates,
                     findings: &findings,
                     width,
                     time: Timestamp::now(),
                 });
-                rates.push(&series);
+                self.rates.push(&series);
                 text
             }
             Format::Json => series.iter().map(|one| stdout::json_line(one) + "\n").collect(),
@@ -205,7 +160,7 @@ impl Printer<'_> {
         }
     }
 
-    fn findings(&self) -> Vec<Finding> {
+    fn findings(&mut self) -> Vec<Finding> {
         let has_readings = |report: accelscope_pipeline::Report| report.outcome == "sampled";
         let seen = self
             .started
@@ -267,12 +222,12 @@ fn otlp_json(resource: &Resource, series: &[Series]) -> String {
 }
 
 /// Whether the reader closed standard output: the normal end of a pipe, not an error.
-fn swallow_closed(result: io::Result<()>) -> Result<bool, PrintError> {
-    match result {
-        Ok(()) => Ok(false),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
-        Err(error) => Err(PrintError::Output(error)),
+fn swallow_closed(result: io::Result<()>) -> anyhow::Result<bool> {
+    let is_closed = matches!(&result, Err(error) if error.kind() == ErrorKind::BrokenPipe);
+    if !is_closed {
+        result.context("standard output cannot be written")?;
     }
+    Ok(is_closed)
 }
 
 /// The terminal's alternate screen, left when dropped.

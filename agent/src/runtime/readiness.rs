@@ -1,6 +1,5 @@
 //! Readiness of the agent, for `/readyz`.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use accelscope_export::http::Readiness;
@@ -15,24 +14,20 @@ pub(super) struct AllReported {
 
 impl Readiness for AllReported {
     fn check(&self) -> Result<String, String> {
-        let (mut lines, mut ready) = (String::new(), true);
-        for status in &self.statuses {
-            let name = status.descriptor.name;
-            // Writing to a string cannot fail.
-            match (status.last(), status.stuck()) {
-                (_, Some(over)) => {
-                    writeln!(lines, "{name}: over its deadline by {:.1} s", over.as_secs_f64()).ok();
-                }
-                (Some(report), None) => {
-                    let colon = if report.detail.is_empty() { "" } else { ": " };
-                    writeln!(lines, "{name}: {}{colon}{}", report.outcome, report.detail).ok();
-                }
+        let mut ready = true;
+        let line = |status: &Arc<Status>| {
+            let state = match (status.last(), status.stuck()) {
+                (_, Some(over)) => format!("over its deadline by {:.1} s", over.as_secs_f64()),
+                (Some(report), None) if report.detail.is_empty() => report.outcome.to_owned(),
+                (Some(report), None) => format!("{}: {}", report.outcome, report.detail),
                 (None, None) => {
                     ready = false;
-                    writeln!(lines, "{name}: has not reported yet").ok();
+                    "has not reported yet".to_owned()
                 }
-            }
-        }
+            };
+            format!("{}: {state}\n", status.descriptor.name)
+        };
+        let lines: String = self.statuses.iter().map(line).collect();
         if ready { Ok(lines) } else { Err(lines) }
     }
 }

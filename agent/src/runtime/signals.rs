@@ -1,46 +1,44 @@
 //! Signals that end the agent.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 
 use accelscope_core::host::is_hangup_ignored;
+use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for SIGTERM or SIGINT, or for SIGHUP unless it is ignored. From the first call on these signals no longer end the
 /// process by themselves.
-pub async fn terminated() -> io::Result<()> {
+pub async fn terminated() -> anyhow::Result<()> {
     TerminationSignals::watch()?.received().await;
     Ok(())
 }
 
 /// SIGTERM, SIGINT and SIGHUP.
-pub(super) struct TerminationSignals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// Sent when the terminal is closed; `None` where it is ignored, as under `nohup`.
-    hangup: Option<Signal>,
-}
+pub(super) struct TerminationSignals(Vec<Signal>);
 
 impl TerminationSignals {
-    pub(super) fn watch() -> io::Result<Self> {
-        let hangup = (!is_hangup_ignored()).then(|| signal(SignalKind::hangup()));
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: hangup.transpose()?,
-        })
+    pub(super) fn watch() -> anyhow::Result<Self> {
+        let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
+        // Sent when the terminal is closed; ignored under `nohup`.
+        if !is_hangup_ignored() {
+            kinds.push(SignalKind::hangup());
+        }
+        let signals: io::Result<_> = kinds.into_iter().map(signal).collect();
+        Ok(Self(
+            signals.context("the signals that end the agent cannot be watched")?,
+        ))
     }
 
     pub(super) async fn received(&mut self) {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => drop(hangup.recv().await),
-                None => std::future::pending().await,
+        poll_fn(|context| {
+            let mut signals = self.0.iter_mut();
+            if signals.any(|signal| signal.poll_recv(context).is_ready()) {
+                return Poll::Ready(());
             }
-        };
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            () = hangup => {}
-        }
+            Poll::Pending
+        })
+        .await;
     }
 }

@@ -1,11 +1,7 @@
 //! The container, pod or unit that a process belongs to, parsed from its cgroup path. Nothing else knows what such a path
 //! looks like.
 
-mod runtime;
 mod segment;
-
-pub use runtime::Runtime;
-use segment::Segment;
 
 /// Content of a `/proc/<pid>/cgroup`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -17,8 +13,6 @@ pub struct Cgroup {
     /// Of the innermost pod, as it stands in the path: for a static pod the hash of its manifest, which is not the
     /// `metadata.uid` that the API server shows.
     pub pod_uid: Option<String>,
-    /// The container's runtime, where the path shows it.
-    pub runtime: Option<Runtime>,
     /// The systemd unit of a process outside any container. Login sessions have numbers, so that theirs is the user's
     /// slice.
     pub unit: Option<String>,
@@ -46,24 +40,13 @@ impl Cgroup {
     }
 
     /// Rank among the paths of one process: container and pod, container, pod, named container, unit, nothing.
-    pub fn specificity(&self) -> u8 {
-        match self {
-            Self {
-                container_id: Some(_),
-                pod_uid: Some(_),
-                ..
-            } => 5,
-            Self {
-                container_id: Some(_), ..
-            } => 4,
-            Self { pod_uid: Some(_), .. } => 3,
-            Self {
-                container_name: Some(_),
-                ..
-            } => 2,
-            Self { unit: Some(_), .. } => 1,
-            _ => 0,
-        }
+    pub fn specificity(&self) -> impl Ord + use<> {
+        [
+            self.container_id.is_some(),
+            self.pod_uid.is_some(),
+            self.container_name.is_some(),
+            self.unit.is_some(),
+        ]
     }
 
     /// Of one path, from the outermost group to the innermost: what is nested replaces what surrounds it.
@@ -78,52 +61,19 @@ impl Cgroup {
         let mut found = Self::default();
         for (at, text) in segments.iter().enumerate() {
             let before = at.checked_sub(1).map(|before| segments[before]);
-            match Segment::of(text, before, at == 1) {
-                Segment::Pod(uid) => {
-                    found = Self {
-                        pod_uid: Some(uid),
-                        ..Self::default()
-                    }
-                }
-                Segment::PodAndContainer(uid, runtime, id) => {
-                    found = Self {
-                        pod_uid: Some(uid),
-                        container_id: Some(id),
-                        runtime,
-                        ..Self::default()
-                    };
-                }
-                Segment::Container(runtime, id) => {
-                    found = Self {
-                        container_id: Some(id),
-                        runtime: runtime.or_else(|| parent_runtime(before)),
-                        // A container that a container of a pod has made still is that pod's.
-                        pod_uid: found.pod_uid,
-                        ..Self::default()
-                    };
-                }
-                Segment::Named(runtime, name) => {
-                    found = Self {
-                        container_name: Some(name),
-                        runtime: Some(runtime),
-                        ..Self::default()
-                    };
-                }
-                Segment::Other => {}
+            if let Some(inner) = segment::parse(text, before, at == 1) {
+                // A container that a container of a pod has made still is that pod's.
+                let outer = found.pod_uid.filter(|_| inner.container_id.is_some());
+                found = Self {
+                    pod_uid: inner.pod_uid.or(outer),
+                    ..inner
+                };
             }
         }
         if !found.is_contained() {
             found.unit = unit(&segments);
         }
         found
-    }
-}
-
-fn parent_runtime(parent: Option<&str>) -> Option<Runtime> {
-    match parent? {
-        "docker" => Some(Runtime::Docker),
-        "libpod_parent" => Some(Runtime::Podman),
-        _ => None,
     }
 }
 

@@ -1,52 +1,31 @@
 //! One directory name of a cgroup path.
 
-use super::runtime::Runtime;
+use super::Cgroup;
 
-/// Meaning of one name.
-pub(super) enum Segment {
-    /// A pod, with its uid.
-    Pod(String),
-    /// Both in one name.
-    PodAndContainer(String, Option<Runtime>, String),
-    /// A container, with its id.
-    Container(Option<Runtime>, String),
-    /// A container that has a name only.
-    Named(Runtime, String),
-    /// Nothing that matters here.
-    Other,
-}
+/// What stands before a container's id: `<prefix><id>.scope` under the systemd driver, `<prefix><id>` where the cgroupfs
+/// driver has a prefix at all.
+const PREFIXES: &[&str] = &["cri-containerd-", "nerdctl-", "crio-", "docker-", "libpod-"];
 
-/// What stands before a container's id, by runtime: `<prefix><id>.scope` under the systemd driver, `<prefix><id>` where
-/// the cgroupfs driver has a prefix at all.
-const PREFIXES: &[(&str, Option<Runtime>)] = &[
-    ("cri-containerd-", Some(Runtime::Containerd)),
-    ("nerdctl-", Some(Runtime::Containerd)),
-    ("crio-", Some(Runtime::CriO)),
-    ("docker-", Some(Runtime::Docker)),
-    ("libpod-", Some(Runtime::Podman)),
-];
-
-impl Segment {
-    /// Of `text`, that stands below `parent`; `second` where that is all that stands above it.
-    pub(super) fn of(text: &str, parent: Option<&str>, second: bool) -> Self {
-        if let Some(uid) = pod_uid(text) {
-            return Self::Pod(uid);
-        }
-        if let Some(both) = pod_and_container(text) {
-            return both;
-        }
-        if let Some((runtime, id)) = container(text) {
-            return Self::Container(runtime, id.to_owned());
-        }
-        if let Some((runtime, name)) = named(text, parent) {
-            return Self::Named(runtime, name);
-        }
+/// The pod, the container or both that the name `text` below `parent` is of; `second` where that is all that stands above
+/// it.
+pub(super) fn parse(text: &str, parent: Option<&str>, second: bool) -> Option<Cgroup> {
+    let mut found = Cgroup::default();
+    if let Some(uid) = pod_uid(text) {
+        found.pod_uid = Some(uid);
+    } else if let Some((slice, id)) = slice_and_container(text) {
+        found.pod_uid = pod_uid(slice);
+        found.container_id = Some(id.to_owned());
+    } else if let Some(id) = container(text) {
+        found.container_id = Some(id.to_owned());
+    } else if let Some(name) = named(text, parent) {
+        found.container_name = Some(name);
+    } else if second && parent == Some("default") {
         // ctr lets its user choose the id; the first directory is containerd's namespace.
-        if second && parent == Some("default") {
-            return Self::Container(Some(Runtime::Containerd), text.to_owned());
-        }
-        Self::Other
+        found.container_id = Some(text.to_owned());
+    } else {
+        return None;
     }
+    Some(found)
 }
 
 /// `pod<uid>` (cgroupfs) or `…-pod<uid>.slice` (systemd, which cannot have `-` in the uid and takes `_`).
@@ -68,37 +47,27 @@ fn uid_of(text: &str) -> Option<String> {
 
 /// `<pod's slice>:cri-containerd:<id>`: runc takes this for one directory when containerd is set to the cgroupfs driver
 /// while Kubernetes is set to the systemd driver.
-fn pod_and_container(text: &str) -> Option<Segment> {
+fn slice_and_container(text: &str) -> Option<(&str, &str)> {
     let mut parts = text.split(':');
-    let (slice, prefix, id) = (parts.next()?, parts.next()?, parts.next()?);
-    let runtime = PREFIXES
-        .iter()
-        .find(|(known, _)| known.strip_suffix('-') == Some(prefix))
-        .and_then(|(_, runtime)| *runtime);
-    if parts.next().is_some() || !is_id(id) {
-        return None;
-    }
-    Some(match pod_uid(slice) {
-        Some(uid) => Segment::PodAndContainer(uid, runtime, id.to_owned()),
-        None => Segment::Container(runtime, id.to_owned()),
-    })
+    let (slice, _, id) = (parts.next()?, parts.next()?, parts.next()?);
+    (parts.next().is_none() && is_id(id)).then_some((slice, id))
 }
 
-fn container(text: &str) -> Option<(Option<Runtime>, &str)> {
+fn container(text: &str) -> Option<&str> {
     if is_id(text) {
-        return Some((None, text));
+        return Some(text);
     }
     let scope = text.strip_suffix(".scope");
     let name = scope.unwrap_or(text);
-    for (prefix, runtime) in PREFIXES {
-        // `crio-conmon-<id>` and `libpod-conmon-<id>` hold the monitor beside the container, and end in no id here.
-        if let Some(id) = name.strip_prefix(prefix).filter(|id| is_id(id)) {
-            return Some((*runtime, id));
-        }
-    }
-    // A runtime that is not known here, by what they have in common.
-    let (prefix, id) = scope?.rsplit_once('-')?;
-    (is_id(id) && !prefix.ends_with("conmon")).then_some((None, id))
+    // `crio-conmon-<id>` and `libpod-conmon-<id>` hold the monitor beside the container, and end in no id here.
+    let known = PREFIXES
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix).filter(|id| is_id(id)));
+    known.or_else(|| {
+        // A runtime that is not known here, by what they have in common.
+        let (prefix, id) = scope?.rsplit_once('-')?;
+        (is_id(id) && !prefix.ends_with("conmon")).then_some(id)
+    })
 }
 
 /// The id of every OCI runtime's container: 256 bits.
@@ -106,22 +75,19 @@ fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn named(text: &str, parent: Option<&str>) -> Option<(Runtime, String)> {
-    if let Some(name) = text
-        .strip_prefix("lxc.payload.")
-        .or_else(|| matches!(parent, Some("lxc" | "lxc.payload")).then_some(text))
-    {
-        return Some((Runtime::Lxc, name.to_owned()));
+/// Name of a container of LXC, Incus or systemd-nspawn.
+fn named(text: &str, parent: Option<&str>) -> Option<String> {
+    let is_lxc = matches!(parent, Some("lxc" | "lxc.payload"));
+    if let Some(name) = text.strip_prefix("lxc.payload.").or(is_lxc.then_some(text)) {
+        return Some(name.to_owned());
     }
-    if let Some(name) = text
-        .strip_prefix("systemd-nspawn@")
-        .and_then(|name| name.strip_suffix(".service"))
-    {
-        return Some((Runtime::Nspawn, unescape(name)));
+    let instance = text.strip_prefix("systemd-nspawn@");
+    if let Some(name) = instance.and_then(|instance| instance.strip_suffix(".service")) {
+        return Some(unescape(name));
     }
     let machine = unescape(text.strip_prefix("machine-")?.strip_suffix(".scope")?);
     // libvirt registers its virtual machines in the same place.
-    (parent == Some("machine.slice") && !machine.starts_with("qemu-")).then_some((Runtime::Nspawn, machine))
+    (parent == Some("machine.slice") && !machine.starts_with("qemu-")).then_some(machine)
 }
 
 /// Undoes the escapes (`\x2d`) of a systemd unit's name (systemd.unit(5)). What is no escape stays.

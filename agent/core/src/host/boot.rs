@@ -1,8 +1,9 @@
 //! Boot time of the host, and from it the start times of processes.
 
 use std::io;
+use std::time::Duration;
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::bounded::read_bounded;
 use super::process::Processes;
@@ -28,7 +29,7 @@ impl Processes {
             let message = format!("{}: no line `btime`", self.boot_file().display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         };
-        let exact = nanos(&clock_gettime(ClockId::Realtime)).saturating_sub(nanos(&clock_gettime(ClockId::Boottime)));
+        let exact = nanos(ClockId::Realtime).saturating_sub(nanos(ClockId::Boottime));
         let whole = seconds.saturating_mul(NANOS_PER_SECOND);
         let agrees = exact.abs_diff(whole) < 2 * NANOS_PER_SECOND;
         Ok(Timestamp::from_unix_nanos(if agrees { exact } else { whole }))
@@ -45,16 +46,13 @@ impl Processes {
     }
 }
 
-fn nanos(time: &Timespec) -> u64 {
-    (time.tv_sec as u64)
-        .saturating_mul(NANOS_PER_SECOND)
-        .saturating_add(time.tv_nsec as u64)
+fn nanos(clock: ClockId) -> u64 {
+    let time = Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::host::HostRoots;
 

@@ -23,15 +23,11 @@ pub trait Settings:
 }
 
 /// [`Settings`] behind one type.
-pub trait AnySettings: Debug + Send + Sync {
+pub trait AnySettings: Any + Debug + Send + Sync {
     /// Whether the source runs.
     fn enabled(&self) -> Enabled;
     /// As [`Settings::validate`].
     fn validate(&self, check: &mut Check);
-    /// For a downcast to the source's own type.
-    fn as_any(&self) -> &dyn Any;
-    /// Whether both are of one type and equal.
-    fn is_equal(&self, other: &dyn AnySettings) -> bool;
     /// As serde serializes it: an object with every key.
     fn to_value(&self) -> serde_json::Value;
 }
@@ -45,23 +41,16 @@ impl<S: Settings> AnySettings for S {
         Settings::validate(self, check);
     }
 
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn is_equal(&self, other: &dyn AnySettings) -> bool {
-        other.as_any().downcast_ref::<S>() == Some(self)
-    }
-
     fn to_value(&self) -> serde_json::Value {
         // Only a map with keys that are no text could fail, and a struct has none.
         serde_json::to_value(self).unwrap_or_default()
     }
 }
 
+/// Equal if each key is. Configurations keep settings by their source, so that both are of one type.
 impl PartialEq for dyn AnySettings {
     fn eq(&self, other: &Self) -> bool {
-        self.is_equal(other)
+        self.to_value() == other.to_value()
     }
 }
 

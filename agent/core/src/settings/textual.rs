@@ -61,19 +61,7 @@ pub mod text {
 }
 
 /// For `#[serde(with)]`: a value or none, which is empty text.
-pub mod optional {
-    use super::{Deserialize, Deserializer, Maybe, Textual};
-
-    /// Empty text where there is none.
-    pub fn serialize<T: Textual, S: serde::Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&value.as_ref().map(T::show).unwrap_or_default())
-    }
-
-    /// None where the text is empty.
-    pub fn deserialize<'de, T: Textual, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-        Ok(Maybe::deserialize(deserializer)?.0)
-    }
-}
+pub use self::text as optional;
 
 /// For `#[serde(with)]`: a list of values, each as text. The error of one names it.
 pub mod list {
@@ -99,26 +87,15 @@ impl<'de, T: Textual> Deserialize<'de> for Item<T> {
     }
 }
 
-struct Maybe<T>(Option<T>);
-
-impl<'de, T: Textual> Deserialize<'de> for Maybe<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text::deserialize(deserializer)
-    }
-}
-
-impl<T: Textual> Textual for Maybe<T> {
+impl<T: Textual> Textual for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
 
     fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Ok(Self(None));
-        }
-        T::parse(text).map(|value| Self(Some(value)))
+        (!text.is_empty()).then(|| T::parse(text)).transpose()
     }
 
     fn show(&self) -> String {
-        self.0.as_ref().map(T::show).unwrap_or_default()
+        self.as_ref().map(T::show).unwrap_or_default()
     }
 }
 

@@ -48,29 +48,18 @@ pub fn absent() -> String {
 
 /// The owner of a series: its pod, else its container, else its systemd unit.
 pub fn owner(attributes: &Attributes) -> String {
-    let pod = text(attributes, key::K8S_POD_NAME);
-    if !pod.is_empty() {
+    let known = |key| Some(text(attributes, key)).filter(|text| !text.is_empty());
+    if let Some(pod) = known(key::K8S_POD_NAME) {
         let parts = [
-            text(attributes, key::K8S_NAMESPACE_NAME),
-            pod,
-            text(attributes, key::K8S_CONTAINER_NAME),
+            known(key::K8S_NAMESPACE_NAME),
+            Some(pod),
+            known(key::K8S_CONTAINER_NAME),
         ];
-        return parts
-            .into_iter()
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join("/");
+        return parts.into_iter().flatten().collect::<Vec<_>>().join("/");
     }
-    let name = text(attributes, key::CONTAINER_NAME);
-    if !name.is_empty() {
-        return name;
-    }
-    let id = text(attributes, key::CONTAINER_ID);
-    if !id.is_empty() {
-        return id.chars().take(12).collect();
-    }
-    let unit = text(attributes, key::SYSTEMD_UNIT);
-    if unit.is_empty() { absent() } else { unit }
+    let id = || Some(known(key::CONTAINER_ID)?.chars().take(12).collect());
+    let name = known(key::CONTAINER_NAME).or_else(id);
+    name.or_else(|| known(key::SYSTEMD_UNIT)).unwrap_or_else(absent)
 }
 
 /// The executable, with its pid where the series has one.

@@ -56,16 +56,8 @@ impl<'a> Lookup<'a> {
         let info = infos
             .flat_map(|(_, infos)| infos)
             .find(|info| info.attributes.get(key::HW_ID) == Some(id));
-        let names = info.map(|info| {
-            [
-                text(&info.attributes, key::HW_NAME),
-                text(&info.attributes, key::ACCEL_DEVICE_ADDRESS),
-            ]
-        });
-        names
-            .into_iter()
-            .flatten()
-            .find(|name| !name.is_empty())
-            .unwrap_or_else(|| printable(&id.to_string()))
+        let known = |key| Some(text(&info?.attributes, key)).filter(|name| !name.is_empty());
+        let name = known(key::HW_NAME).or_else(|| known(key::ACCEL_DEVICE_ADDRESS));
+        name.unwrap_or_else(|| printable(&id.to_string()))
     }
 }

@@ -61,9 +61,12 @@ impl SharedReader {
             // Dependencies may use the global meter too: what is not in the catalogue is left out.
             if let Some(instrument) = catalogue::find(metric.name()) {
                 match metric.data() {
-                    AggregatedMetrics::F64(data) => convert(instrument, data, &mut points),
-                    AggregatedMetrics::U64(data) => convert(instrument, data, &mut points),
-                    AggregatedMetrics::I64(data) => convert(instrument, data, &mut points),
+                    AggregatedMetrics::F64(data) => convert(instrument, data, Value::Double, &mut points),
+                    AggregatedMetrics::I64(data) => convert(instrument, data, Value::Int, &mut points),
+                    AggregatedMetrics::U64(data) => {
+                        let value = |number| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+                        convert(instrument, data, value, &mut points);
+                    }
                 }
             }
         }
@@ -93,70 +96,36 @@ impl MetricReader for SharedReader {
     }
 }
 
-trait Number: Copy {
-    fn value(self) -> Value;
-    fn sum(self) -> f64;
-}
-
-impl Number for f64 {
-    fn value(self) -> Value {
-        Value::Double(self)
-    }
-
-    fn sum(self) -> f64 {
-        self
-    }
-}
-
-impl Number for i64 {
-    fn value(self) -> Value {
-        Value::Int(self)
-    }
-
-    fn sum(self) -> f64 {
-        self as f64
-    }
-}
-
-impl Number for u64 {
-    fn value(self) -> Value {
-        Value::Int(i64::try_from(self).unwrap_or(i64::MAX))
-    }
-
-    fn sum(self) -> f64 {
-        self as f64
-    }
-}
-
-fn convert<T: Number>(instrument: &'static Instrument, data: &MetricData<T>, points: &mut Vec<Point>) {
+/// Points of one metric; `value` is its number as a point has it.
+fn convert<T: Copy>(
+    instrument: &'static Instrument,
+    data: &MetricData<T>,
+    value: fn(T) -> Value,
+    points: &mut Vec<Point>,
+) {
     match data {
         MetricData::Gauge(gauge) => {
             let time = gauge.time().into();
-            points.extend(
-                gauge
-                    .data_points()
-                    .map(|p| point(instrument, p.attributes(), p.value().value(), time, None)),
-            );
+            let all = gauge.data_points();
+            points.extend(all.map(|p| point(instrument, p.attributes(), value(p.value()), time, None)));
         }
         MetricData::Sum(sum) => {
             let (time, start) = (sum.time().into(), Some(sum.start_time().into()));
-            points.extend(
-                sum.data_points()
-                    .map(|p| point(instrument, p.attributes(), p.value().value(), time, start)),
-            );
+            let all = sum.data_points();
+            points.extend(all.map(|p| point(instrument, p.attributes(), value(p.value()), time, start)));
         }
         MetricData::Histogram(histogram) => {
             let (time, start) = (histogram.time().into(), Some(histogram.start_time().into()));
             points.extend(histogram.data_points().map(|p| {
-                let value = Histogram {
+                let buckets = Histogram {
                     count: p.count(),
-                    sum: p.sum().sum(),
+                    sum: value(p.sum()).as_f64().unwrap_or_default(),
                     buckets: p.bucket_counts().collect(),
                 };
                 point(
                     instrument,
                     p.attributes(),
-                    Value::Histogram(Arc::new(value)),
+                    Value::Histogram(Arc::new(buckets)),
                     time,
                     start,
                 )

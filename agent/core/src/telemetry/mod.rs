@@ -37,8 +37,6 @@ macro_rules! recorder {
 
 recorder!(/// A counter of whole numbers.
     counter -> Counter<u64>, u64_counter);
-recorder!(/// A counter of fractions.
-    counter_f64 -> Counter<f64>, f64_counter);
 recorder!(/// A gauge of whole numbers.
     gauge -> Gauge<i64>, i64_gauge);
 recorder!(/// A gauge of fractions.

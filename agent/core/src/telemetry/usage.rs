@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::metric::{Attributes, Instrument, Point, Timestamp, Value, catalogue::agent, key};
 
 /// What the running program was built from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Build {
     /// Source revision.
     pub revision: &'static str,
@@ -63,24 +63,12 @@ impl Usage {
     }
 }
 
-/// Second field of `/proc/self/statm`, in pages.
 fn resident_bytes() -> Option<i64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: i64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    pages.checked_mul(i64::try_from(rustix::param::page_size()).ok()?)
+    let pages = procfs::process::Process::myself().ok()?.statm().ok()?.resident;
+    i64::try_from(pages * rustix::param::page_size() as u64).ok()
 }
 
 fn cpu_time() -> rustix::io::Result<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::try_from(time).map_err(|_| rustix::io::Errno::RANGE)
-}
-
-impl Default for Build {
-    /// Of a program that does not know: a test.
-    fn default() -> Self {
-        Self {
-            revision: "unknown",
-            rustc: "unknown",
-        }
-    }
 }

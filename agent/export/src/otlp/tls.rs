@@ -1,7 +1,5 @@
 //! TLS configuration from PEM files.
 
-use std::sync::Arc;
-
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -9,21 +7,19 @@ use rustls::{ClientConfig, RootCertStore};
 use super::credentials::read;
 use super::destination::Destination;
 use super::error::BuildError;
+use crate::client;
 
 /// Reads the destination's files; where the scheme of its endpoint is not `https`, nothing is read or trusted.
 pub(super) fn load(destination: &Destination) -> Result<ClientConfig, BuildError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| BuildError::caused_by(error, destination, "no TLS version is usable"))?;
+    let trusting = |roots| {
+        client::tls(roots).map_err(|error| BuildError::caused_by(error, destination, "no TLS version is usable"))
+    };
     if destination.endpoint.scheme() != "https" {
-        return Ok(builder
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth());
+        return Ok(trusting(RootCertStore::empty())?.with_no_client_auth());
     }
     let files = &destination.tls;
     let file = |what, path: &Option<_>| path.as_deref().map(|path| read(destination, what, path)).transpose();
-    let builder = builder.with_root_certificates(roots(destination, file("ca_file", &files.ca_file)?)?);
+    let builder = trusting(roots(destination, file("ca_file", &files.ca_file)?)?)?;
     match (file("cert_file", &files.cert_file)?, file("key_file", &files.key_file)?) {
         (Some(cert), Some(key)) => {
             let chain = certificates(destination, "cert_file", &cert)?;

@@ -6,21 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Uri, header};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
-use tonic::body::Body;
 
 use super::classify::Answer;
 use super::credentials::{self, USER_AGENT};
 use super::destination::{Compression, Destination, Protocol};
 use super::error::BuildError;
 use super::{grpc, http as post, tls};
-
-/// Connections to a destination, made with the first request and kept.
-type Connections = legacy::Client<HttpsConnector<HttpConnector>, Body>;
+use crate::client::{Connections, connections};
 
 /// What a client needs from the configuration and its files; loading it may block.
 pub(super) struct ClientOptions {
@@ -67,22 +60,8 @@ impl Client {
         headers
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(USER_AGENT));
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(destination.timeout));
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        let mut connections = legacy::Client::builder(TokioExecutor::new());
-        connections.pool_timer(TokioTimer::new());
-        let connector = match destination.protocol {
-            Protocol::Grpc => {
-                connections.http2_only(true);
-                connector.enable_http2().wrap_connector(tcp)
-            }
-            Protocol::HttpProtobuf => connector.enable_all_versions().wrap_connector(tcp),
-        };
         Ok(Self {
-            connections: connections.build(connector),
+            connections: connections(tls, destination.protocol == Protocol::Grpc, destination.timeout),
             endpoint: Uri::try_from(destination.endpoint.as_str())
                 .map_err(|error| BuildError::caused_by(error, destination, "endpoint cannot be used"))?,
             headers,

@@ -12,28 +12,22 @@ const MAX_FRAMES: i32 = 1 << 24;
 
 /// Converts per cent to a ratio. More than 1 is possible: several devices add up, and the runtime reads its clock twice.
 pub(super) fn ratio(percent: f64) -> Result<f64, Reason> {
-    if (0.0..=MAX_PERCENT).contains(&percent) {
-        Ok(percent / 100.0)
-    } else {
-        Err(unknown(percent))
-    }
+    Ok(plausible(percent, MAX_PERCENT)? / 100.0)
 }
 
 /// Frames per second.
 pub(super) fn frame_rate(fps: f64) -> Result<f64, Reason> {
-    if (0.0..=MAX_FRAMES_PER_SECOND).contains(&fps) {
-        Ok(fps)
-    } else {
-        Err(unknown(fps))
-    }
+    plausible(fps, MAX_FRAMES_PER_SECOND)
 }
 
 #[expect(clippy::float_cmp, reason = "the sentinels are written as exactly these")]
-fn unknown(number: f64) -> Reason {
-    if number == -1.0 || number == f64::MAX {
-        NO_SAMPLE
+fn plausible(number: f64, most: f64) -> Result<f64, Reason> {
+    if (0.0..=most).contains(&number) {
+        Ok(number)
+    } else if number == -1.0 || number == f64::MAX {
+        Err(NO_SAMPLE)
     } else {
-        IMPLAUSIBLE
+        Err(IMPLAUSIBLE)
     }
 }
 

@@ -7,11 +7,9 @@ use accelscope_core::device::Abi;
 use accelscope_core::settings;
 use accelscope_core::settings::textual::{list, optional, text};
 use accelscope_core::settings::{Check, Enabled, Textual, nearest};
-use accelscope_core::source::Context;
 
 use super::families::Families;
 use super::hook_setting::Hooks;
-use super::{Extra, Settings};
 
 settings! {
     /// Device nodes of accelerators of every vendor: which processes hold them open, and their calls as the kernel sees
@@ -38,26 +36,6 @@ settings! {
         /// Duration, 100ms to 1h: time between two readings.
         #[serde(with = "text")]
         pub period: Duration = Duration::from_secs(1),
-    }
-}
-
-impl Configuration {
-    /// With the families of the sources that are built in.
-    pub(super) fn resolve(&self, context: &Context) -> Settings {
-        let families = Families::of(context.sources);
-        let extra = self.extra_devices.iter().map(|extra| Extra {
-            path: extra.path.clone(),
-            family: extra.family.as_deref().and_then(|name| families.named(name)),
-            abi: extra.abi.clone(),
-        });
-        Settings {
-            extra: extra.collect(),
-            hooks: self.hooks.clone(),
-            btf: self.btf.clone(),
-            period: self.period,
-            per_process: context.per_process,
-            families,
-        }
     }
 }
 
@@ -94,6 +72,14 @@ impl settings::Settings for Configuration {
     }
 }
 
+/// What to write instead of a word that is not among the known ones.
+pub(super) fn instead(word: &str, known: &[&str], some: &str) -> String {
+    match nearest(word, known.iter().copied()).filter(|(likeness, _)| *likeness >= 0.5) {
+        Some((_, meant)) => format!("did you mean {meant}?"),
+        None => format!("write {some} {}", known.join(", ")),
+    }
+}
+
 /// A node to watch: `PATH[=FAMILY[@ABI]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtraDevice {
@@ -113,11 +99,7 @@ impl ExtraDevice {
         };
         let entry = self.show();
         let Some(family) = families.named(name) else {
-            let meant = nearest(name, families.names()).filter(|(likeness, _)| *likeness >= 0.5);
-            let remedy = match meant {
-                Some((_, meant)) => format!("did you mean {meant}?"),
-                None => format!("write one of {}", families.names().collect::<Vec<_>>().join(", ")),
-            };
+            let remedy = instead(name, &families.names().collect::<Vec<_>>(), "one of");
             return Err(format!("{entry:?}: there is no family {name:?}; {remedy}"));
         };
         let Some(abi) = &self.abi else { return Ok(()) };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use accelscope_core::device::{Abi, Command, Hook, Pattern};
+use accelscope_core::device::{Abi, Command, Hook};
 
 use super::families::Family;
 
@@ -55,11 +55,6 @@ impl Device {
             return &[];
         }
         self.family.hooks(self.abi.as_deref(), &self.name)
-    }
-
-    /// Its commands that wait by design.
-    pub fn waiting(&self) -> Vec<Pattern> {
-        self.family.waiting(self.abi.as_deref(), &self.name)
     }
 
     /// Driver version that is assumed for the names of commands because the driver's own is unknown; `None` if it is

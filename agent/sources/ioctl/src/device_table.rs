@@ -18,7 +18,7 @@ const MAX_COMMANDS: usize = 16_384;
 pub(super) struct DeviceId(u32);
 
 /// What a command of a device is.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct CommandInfo {
     pub(super) name: Arc<str>,
     /// Waits by design.
@@ -95,9 +95,7 @@ impl DeviceTable {
         let Some(device) = device else {
             return CommandInfo {
                 name: OTHER.into(),
-                wait: false,
-                own_duration: false,
-                input_channels: None,
+                ..CommandInfo::default()
             };
         };
         let described = device.describe(command);

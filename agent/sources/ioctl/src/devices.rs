@@ -1,17 +1,19 @@
 //! The watched device nodes, kept current.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use inotify::{Inotify, WatchMask};
 
+use super::configuration::Configuration;
 use super::device::Device;
-use super::extra::Extra;
 use super::families::Families;
-use super::scan::{Scanner, Warning};
-use accelscope_core::host::{HostRoots, sysfs};
+use super::scan::Scanner;
+use accelscope_core::host::sysfs;
+use accelscope_core::sampler::Finding;
+use accelscope_core::source::Context;
 
 /// Time between two scans without a change.
 const SCAN: Duration = Duration::from_secs(30);
@@ -32,48 +34,42 @@ const CHANGES: WatchMask = WatchMask::CREATE
 #[derive(Debug)]
 pub struct Devices {
     scanner: Scanner,
-    watch: Option<Watch>,
+    watch: Option<Inotify>,
     all: BTreeMap<u64, Device>,
     scanned: Option<Instant>,
     /// When to scan again after a change.
     rescan: Option<Instant>,
     changed: bool,
-    warned: BTreeSet<Warning>,
+    warned: Vec<Finding>,
     silent: bool,
 }
 
-#[derive(Debug)]
-struct Watch {
-    inotify: Inotify,
-    buffer: Box<[u8]>,
-}
-
 impl Devices {
-    /// None before the first [`update`](Self::update). `node_name` becomes part of ids.
-    pub fn new(roots: HostRoots, families: Families, extra: Vec<Extra>, node_name: String) -> Self {
+    /// None before the first [`update`](Self::update).
+    pub fn new(configuration: &Configuration, context: &Context) -> Self {
         Self {
             scanner: Scanner {
-                machine_id: roots.machine_id().unwrap_or_default(),
-                roots,
-                extra,
-                families,
-                node_name,
+                machine_id: context.roots.machine_id().unwrap_or_default(),
+                roots: context.roots.clone(),
+                extra: configuration.extra_devices.clone(),
+                families: Families::of(context.sources),
+                node_name: context.node_name.clone(),
             },
             watch: None,
             all: BTreeMap::new(),
             scanned: None,
             rescan: None,
             changed: true,
-            warned: BTreeSet::new(),
+            warned: Vec::new(),
             silent: false,
         }
     }
 
     /// The same without log lines, for a caller that reports the result itself.
-    pub(super) fn quiet(roots: HostRoots, families: Families, extra: Vec<Extra>) -> Self {
+    pub(super) fn quiet(configuration: &Configuration, context: &Context) -> Self {
         Self {
             silent: true,
-            ..Self::new(roots, families, extra, String::new())
+            ..Self::new(configuration, context)
         }
     }
 
@@ -82,11 +78,9 @@ impl Devices {
         &self.all
     }
 
-    /// Devices that are not watched as configured, as of the last scan, and the remedies.
-    pub fn warnings(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        self.warned
-            .iter()
-            .map(|warning| (warning.what.as_str(), warning.remedy))
+    /// Devices that are not watched as configured, as of the last scan.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warned
     }
 
     /// References to the devices' modules, as [`sysfs::references`] sums them.
@@ -97,12 +91,12 @@ impl Devices {
 
     /// Readable when a node may have been added or removed.
     pub fn event_source(&self) -> Option<BorrowedFd<'_>> {
-        self.watch.as_ref().map(|watch| watch.inotify.as_fd())
+        self.watch.as_ref().map(Inotify::as_fd)
     }
 
     /// Scans where that is due. Returns whether the devices have changed.
     pub fn update(&mut self, now: Instant) -> bool {
-        self.changed |= self.watch.as_mut().is_some_and(Watch::drain);
+        self.changed |= self.watch.as_mut().is_some_and(drain);
         if now < self.due(now) {
             return false;
         }
@@ -114,8 +108,8 @@ impl Devices {
         let found = self.scanner.scan();
         let other = found.devices != self.all;
         if !self.silent {
-            for warning in found.warnings.difference(&self.warned) {
-                tracing::warn!("{}; {}", warning.what, warning.remedy);
+            for warning in found.warnings.iter().filter(|warning| !self.warned.contains(warning)) {
+                tracing::warn!("{}; {}", warning.what, warning.remedy.as_deref().unwrap_or_default());
             }
             self.log(&found.devices);
         }
@@ -138,23 +132,16 @@ impl Devices {
     /// Adds the folders that have appeared since; a folder that is watched already stays so.
     fn open_watch(&mut self) {
         if self.watch.is_none() {
-            match Inotify::init() {
-                Ok(inotify) => {
-                    self.watch = Some(Watch {
-                        inotify,
-                        buffer: vec![0; 8192].into(),
-                    });
+            let is_first = self.scanned.is_none();
+            let warn = |error: &io::Error| {
+                if is_first {
+                    tracing::warn!(
+                        %error,
+                        "no inotify for /dev: new devices are found within 5 s; raise fs.inotify.max_user_instances"
+                    );
                 }
-                Err(error) => {
-                    if self.scanned.is_none() {
-                        tracing::warn!(
-                            %error,
-                            "no inotify for /dev: new devices are found within 5 s; raise fs.inotify.max_user_instances"
-                        );
-                    }
-                    return;
-                }
-            }
+            };
+            self.watch = Inotify::init().inspect_err(warn).ok();
         }
         let Some(watch) = &self.watch else { return };
         let dev = self.scanner.roots.dev();
@@ -167,7 +154,10 @@ impl Devices {
             .into_iter()
             .map(|folder| dev.join(folder));
         for folder in folders.chain(extra) {
-            watch.add(&folder);
+            if let Err(error) = watch.watches().add(&folder, CHANGES) {
+                // Most families' folders do not exist, and the regular scan finds what no event announces.
+                tracing::trace!(%error, folder = %folder.display(), "not watched");
+            }
         }
     }
 
@@ -194,23 +184,15 @@ fn warn_of_unknown_version(device: &Device) {
     }
 }
 
-impl Watch {
-    fn add(&self, folder: &Path) {
-        if let Err(error) = self.inotify.watches().add(folder, CHANGES) {
-            // Most families' folders do not exist, and the regular scan finds what no event announces.
-            tracing::trace!(%error, folder = %folder.display(), "not watched");
-        }
-    }
-
-    /// Whether anything has happened.
-    fn drain(&mut self) -> bool {
-        let mut any = false;
-        loop {
-            match self.inotify.read_events(&mut self.buffer) {
-                Ok(mut events) => any |= events.next().is_some(),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => return any,
-            }
+/// Whether anything has happened.
+fn drain(watch: &mut Inotify) -> bool {
+    let mut buffer = [0; 4096];
+    let mut any = false;
+    loop {
+        match watch.read_events(&mut buffer) {
+            Ok(mut events) => any |= events.next().is_some(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return any,
         }
     }
 }

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::sampler::NAME;
-use super::{Device, Devices, Discovery, Family, Holders, Settings};
+use super::{Configuration, Device, Devices, Discovery, Family, Holders};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Finding;
+use accelscope_core::source::Context;
 
 /// Most names in one line.
 const MOST_NAMES: usize = 8;
 
 /// Scans for the host's device nodes and their holders. How calls are seen is reported by
 /// [`explain_hooks`](super::kernel::explain_hooks).
-pub fn explain_devices(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
-    let mut devices = Devices::quiet(roots.clone(), settings.families.clone(), settings.extra.clone());
+pub fn explain_devices(configuration: &Configuration, context: &Context) -> Vec<Finding> {
+    let mut devices = Devices::quiet(configuration, context);
     devices.update(Instant::now());
     let mut found = Vec::new();
     let mut drivers = BTreeMap::<(Family, String), Vec<&Device>>::new();
@@ -39,9 +40,8 @@ pub fn explain_devices(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
              ioctl.extra_devices",
         ));
     }
-    let warning = |(what, remedy)| Finding::warn(NAME, what).with_remedy(remedy);
-    found.extend(devices.warnings().map(warning));
-    found.extend(holders(roots, &devices));
+    found.extend(devices.warnings().iter().cloned());
+    found.extend(holders(&context.roots, &devices));
     found
 }
 

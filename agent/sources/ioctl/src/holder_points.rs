@@ -7,7 +7,7 @@ use super::attribute_cache::{AttributeCache, Detail};
 use super::device::Device;
 use super::device_table::DeviceTable;
 use super::holders::Holders;
-use crate::catalogue::ioctl::DEVICE_PROCESSES;
+use crate::catalogue::DEVICE_PROCESSES;
 use accelscope_core::metric::{Owner, Point, Timestamp, Value};
 
 /// One point for each device and holder, which attribution adds up by container and executable. A device without a holder

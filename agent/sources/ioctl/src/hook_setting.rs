@@ -1,10 +1,10 @@
 //! The setting `ioctl.hooks`: which kinds of hooks are tried.
 
-use accelscope_core::settings::nearest;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::HookKind;
+use super::configuration::instead;
 
 /// Which hooks are tried.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,15 +21,8 @@ fn hook(word: &str) -> Result<HookKind, String> {
     if let Some(hook) = HookKind::ALL.into_iter().find(|hook| hook.as_str() == word) {
         return Ok(hook);
     }
-    let words = HookKind::ALL.map(HookKind::as_str);
-    let meant = nearest(word, words.into_iter()).filter(|(likeness, _)| *likeness >= 0.5);
-    Err(match meant {
-        Some((_, meant)) => format!("there is no hook {word:?}; did you mean {meant}?"),
-        None => format!(
-            "there is no hook {word:?}; write \"auto\" or some of {}",
-            words.join(", ")
-        ),
-    })
+    let remedy = instead(word, &HookKind::ALL.map(HookKind::as_str), "\"auto\" or some of");
+    Err(format!("there is no hook {word:?}; {remedy}"))
 }
 
 impl Hooks {

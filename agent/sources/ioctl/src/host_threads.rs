@@ -1,6 +1,5 @@
 //! The host's threads.
 
-use super::drain::Threads;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 
@@ -21,10 +20,9 @@ impl HostThreads {
             processes,
         }
     }
-}
 
-impl Threads for HostThreads {
-    fn exists(&self, process: u32, thread: u32) -> bool {
+    /// Whether a thread of a process exists; `true` where that cannot be known.
+    pub(super) fn exists(&self, process: u32, thread: u32) -> bool {
         let path = self.processes.path(process, "task").join(thread.to_string());
         !self.initial || !matches!(path.try_exists(), Ok(false))
     }

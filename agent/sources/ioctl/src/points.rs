@@ -1,12 +1,17 @@
 //! From totals to points.
 
+use std::iter::once;
 use std::sync::Arc;
 
 use super::attribute_cache::{AttributeCache, Detail};
 use super::device_table::DeviceTable;
-use super::drain::{Activity, ActivityKey, Drain, Durations};
-use crate::catalogue::calls;
+use super::drain::{Activity, Drain};
+use crate::catalogue::{CALLS, DURATION, INFLIGHT, INFLIGHT_AGE};
+use accelscope_core::device::Arguments;
 use accelscope_core::metric::{Instrument, Owner, Point, Timestamp, Value};
+
+/// Adds a point of an owner and device, with the start of cumulative ones.
+type Push<'a> = dyn FnMut(&'static Instrument, Detail, Value, Option<Timestamp>) + 'a;
 
 /// The points of all owners that made calls.
 pub(super) fn points(
@@ -17,106 +22,68 @@ pub(super) fn points(
 ) -> Vec<Point> {
     let mut points = Vec::new();
     for (key, activity) in drain.activities() {
-        let mut builder = Builder {
-            key,
-            activity,
-            time,
-            attributes,
-            devices,
-            points: &mut points,
+        let push = &mut |instrument: &'static Instrument, detail, value, start| {
+            let attributes = attributes.get(devices, key.device, detail);
+            points.extend(attributes.map(|attributes| Point {
+                instrument,
+                attributes,
+                owner: Some(Owner::Cgroup(key.owner.clone())),
+                value,
+                time,
+                start,
+            }));
         };
-        builder.calls();
-        builder.durations();
-        builder.in_flight();
-        builder.arguments();
+        calls(activity, push);
+        let device = devices.newest(key.device);
+        if let Some(instruments) = device.and_then(|device| device.family.arguments) {
+            arguments(activity, instruments, push);
+        }
     }
     points
 }
 
-/// Adds the points of one owner and device.
-struct Builder<'a> {
-    key: &'a ActivityKey,
-    activity: &'a Activity,
-    time: Timestamp,
-    attributes: &'a mut AttributeCache,
-    devices: &'a DeviceTable,
-    points: &'a mut Vec<Point>,
-}
-
-impl Builder<'_> {
-    fn calls(&mut self) {
-        for (command, calls) in &self.activity.commands {
-            let since = calls.since.unwrap_or(self.activity.since);
-            if calls.succeeded > 0 {
-                self.count(&calls::CALLS, Detail::Command(command.clone()), calls.succeeded, since);
-            }
-            for (errno, count) in &calls.failed {
-                self.count(&calls::CALLS, Detail::Failed(command.clone(), *errno), *count, since);
-            }
+fn calls(activity: &Activity, push: &mut Push<'_>) {
+    for (command, calls) in &activity.commands {
+        let since = Some(calls.since.unwrap_or(activity.since));
+        if calls.succeeded > 0 {
+            push(&CALLS, Detail::Command(command.clone()), count(calls.succeeded), since);
+        }
+        for (errno, failed) in &calls.failed {
+            push(&CALLS, Detail::Failed(command.clone(), *errno), count(*failed), since);
         }
     }
-
-    fn durations(&mut self) {
-        self.duration(Detail::Device, &self.activity.durations);
-        for (command, durations) in &self.activity.own_durations {
-            self.duration(Detail::Command(command.clone()), durations);
-        }
-    }
-
-    fn in_flight(&mut self) {
-        let (in_flight, oldest) = (self.activity.in_flight as i64, self.activity.oldest.as_secs_f64());
-        self.push(&calls::INFLIGHT, Detail::Device, Value::Int(in_flight), None);
-        self.push(&calls::INFLIGHT_AGE, Detail::Device, Value::Double(oldest), None);
-    }
-
-    fn arguments(&mut self) {
-        let device = self.devices.newest(self.key.device);
-        let Some(instruments) = device.and_then(|device| device.family.arguments) else {
-            return;
-        };
-        let (activity, since) = (self.activity, self.activity.since);
-        for at in 0..2 {
-            if activity.transfers[at] > 0 {
-                self.count(
-                    instruments.transfers,
-                    Detail::Direction(at),
-                    activity.transfers[at],
-                    since,
-                );
-                self.count(instruments.io, Detail::Direction(at), activity.bytes[at], since);
-            }
-        }
-        for (instrument, count) in [
-            (instruments.frames, activity.frames()),
-            (instruments.switches, activity.switches),
-        ] {
-            if count > 0 {
-                self.count(instrument, Detail::Device, count, since);
-            }
-        }
-    }
-
-    fn duration(&mut self, detail: Detail, durations: &Durations) {
+    let own = activity.own_durations.iter();
+    let own = own.map(|(command, durations)| (Detail::Command(command.clone()), durations));
+    for (detail, durations) in once((Detail::Device, &activity.durations)).chain(own) {
         if let Some(histogram) = durations.histogram() {
             let value = Value::Histogram(Arc::new(histogram));
-            self.push(&calls::DURATION, detail, value, Some(self.activity.since));
+            push(&DURATION, detail, value, Some(activity.since));
         }
     }
+    push(&INFLIGHT, Detail::Device, count(activity.in_flight), None);
+    let oldest = Value::Double(activity.oldest.as_secs_f64());
+    push(&INFLIGHT_AGE, Detail::Device, oldest, None);
+}
 
-    fn count(&mut self, instrument: &'static Instrument, detail: Detail, count: u64, since: Timestamp) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.push(instrument, detail, Value::Int(count), Some(since));
+fn arguments(activity: &Activity, instruments: &Arguments, push: &mut Push<'_>) {
+    let since = Some(activity.since);
+    for at in 0..2 {
+        if activity.transfers[at] > 0 {
+            let transfers = count(activity.transfers[at]);
+            push(instruments.transfers, Detail::Direction(at), transfers, since);
+            push(instruments.io, Detail::Direction(at), count(activity.bytes[at]), since);
+        }
     }
+    for (instrument, total) in [
+        (instruments.frames, activity.frames()),
+        (instruments.switches, activity.switches),
+    ] {
+        if total > 0 {
+            push(instrument, Detail::Device, count(total), since);
+        }
+    }
+}
 
-    fn push(&mut self, instrument: &'static Instrument, detail: Detail, value: Value, start: Option<Timestamp>) {
-        let attributes = self.attributes.get(self.devices, self.key.device, detail);
-        self.points.extend(attributes.map(|attributes| Point {
-            instrument,
-            attributes,
-            owner: Some(Owner::Cgroup(self.key.owner.clone())),
-            value,
-            time: self.time,
-            start,
-        }));
-    }
+fn count(count: u64) -> Value {
+    Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
 }

@@ -6,22 +6,22 @@ use agent_ebpf::Ident;
 use rustix::event::{PollFd, PollFlags};
 
 use super::attribute_cache::AttributeCache;
+use super::configuration::Configuration;
 use super::device_owners::DeviceOwners;
 use super::device_table::DeviceTable;
 use super::devices::Devices;
 use super::drain::{Drain, OwnerState, ROOT};
 use super::holders::{Discovery, Holders};
 use super::host_threads::HostThreads;
-use super::kernel::{Event, HookKind, LiveKernel, Watch};
+use super::kernel::{Event, HookKind, LiveKernel};
 use super::self_metrics::SelfMetrics;
-use super::settings::Settings;
 use super::{holder_points, points};
-use accelscope_core::host::HostRoots;
-use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy};
+use accelscope_core::host::cgroups::{CgroupId, Hierarchy};
 use accelscope_core::host::poll;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::{Batch, Moment, Part};
 use accelscope_core::sampler::{Descriptor, Outcome};
+use accelscope_core::source::Context;
 
 pub(super) const NAME: &str = "ioctl";
 
@@ -35,17 +35,17 @@ const DEBOUNCE: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Time between two checks for drivers that were loaded or unloaded while their devices stayed the same.
 const CHECK_DRIVERS: Duration = Duration::from_secs(30);
-
+/// How long a single reading (`--once`) counts calls before it emits anything.
+const WINDOW: Duration = Duration::from_secs(2);
 /// Pause where descriptors cannot be polled.
 const RETRY: Duration = Duration::from_millis(20);
 
 /// The sampler `ioctl`.
 pub struct Sampler {
-    settings: Settings,
-    roots: HostRoots,
+    configuration: Configuration,
+    context: Context,
     processes: Processes,
     threads: HostThreads,
-    cgroups: Cgroups,
     /// None before there is a device to watch.
     kernel: Option<LiveKernel>,
     devices: Devices,
@@ -67,27 +67,16 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// `node_name` becomes part of ids; new control groups are added to `cgroups`. With a `window`, the first run counts
-    /// calls that long before it emits anything, for a caller that runs once.
-    pub fn new(
-        settings: Settings,
-        roots: HostRoots,
-        node_name: String,
-        cgroups: Cgroups,
-        window: Option<Duration>,
-    ) -> Self {
+    /// New control groups are added to those of the context.
+    pub fn new(configuration: &Configuration, context: &Context) -> Self {
+        let roots = &context.roots;
         Self {
-            processes: Processes::new(&roots),
-            threads: HostThreads::new(&roots),
-            holders: Holders::new(&roots),
-            devices: Devices::new(
-                roots.clone(),
-                settings.families.clone(),
-                settings.extra.clone(),
-                node_name,
-            ),
+            processes: Processes::new(roots),
+            threads: HostThreads::new(roots),
+            holders: Holders::new(roots),
+            devices: Devices::new(configuration, context),
             table: DeviceTable::default(),
-            drain: Drain::new(settings.per_process),
+            drain: Drain::new(context.per_process),
             attributes: AttributeCache::default(),
             owners: DeviceOwners::default(),
             metrics: SelfMetrics::default(),
@@ -98,10 +87,9 @@ impl Sampler {
             changed: None,
             last_event: None,
             urgent: false,
-            settings,
-            roots,
-            cgroups,
-            window,
+            window: context.once.then_some(WINDOW),
+            configuration: configuration.clone(),
+            context: context.clone(),
         }
     }
 
@@ -140,13 +128,13 @@ impl Sampler {
             last + if idle {
                 self.longest_period()
             } else {
-                self.settings.period
+                self.configuration.period
             },
         )
     }
 
     fn longest_period(&self) -> Duration {
-        self.settings.period.max(IDLE_PERIOD)
+        self.configuration.period.max(IDLE_PERIOD)
     }
 
     fn watch(&mut self, now: Instant, devices_changed: bool) {
@@ -162,13 +150,9 @@ impl Sampler {
         let first = self.kernel.is_none();
         let kernel = self
             .kernel
-            .get_or_insert_with(|| LiveKernel::new(self.roots.clone(), self.settings.clone()));
+            .get_or_insert_with(|| LiveKernel::new(&self.configuration, &self.context));
         let indices = self.table.add(devices);
-        let watches: Vec<Watch<'_>> = indices
-            .into_iter()
-            .zip(devices.values())
-            .map(|(place, device)| Watch { place, device })
-            .collect();
+        let watches: Vec<_> = indices.into_iter().zip(devices.values()).collect();
         if kernel.counts().is_none() {
             self.drain.begin(Moment::now().wall);
         }
@@ -176,7 +160,7 @@ impl Sampler {
         self.metrics.log(kernel.report());
         if first {
             // After the programs report new groups, so that none is missed in between.
-            self.cgroups.scan();
+            self.context.cgroups.scan();
         }
     }
 
@@ -194,7 +178,7 @@ impl Sampler {
             return;
         };
         let (mut keys, mut owners) = (Vec::new(), Vec::new());
-        let (cgroups, last_event) = (&self.cgroups, &mut self.last_event);
+        let (cgroups, last_event) = (&self.context.cgroups, &mut self.last_event);
         counts.events(&mut |event| {
             *last_event = Some(Instant::now());
             match event {
@@ -238,7 +222,7 @@ impl Sampler {
         let ids = [(Hierarchy::Unified, key.cgroup_v2), (Hierarchy::Legacy, key.cgroup_v1)];
         let mut in_root = true;
         for (hierarchy, id) in ids.into_iter().filter(|(_, id)| *id > ROOT) {
-            self.cgroups.announce(CgroupId { hierarchy, id });
+            self.context.cgroups.announce(CgroupId { hierarchy, id });
             in_root = false;
         }
         if let Some(device) = self.table.device(key.device) {
@@ -254,8 +238,9 @@ impl Sampler {
         self.urgent = false;
         let mut changed = devices_changed;
         if let Some(counts) = self.kernel.as_mut().and_then(LiveKernel::counts) {
-            changed |= self.drain.read(counts, &self.table, &self.threads, now);
-            let state = |owner: &_| OwnerState::of(owner, &self.cgroups, &self.processes);
+            let exists = |process, thread| self.threads.exists(process, thread);
+            changed |= self.drain.read(counts, &self.table, &exists, now);
+            let state = |owner: &_| OwnerState::of(owner, &self.context.cgroups, &self.processes);
             changed |= self.drain.retire(counts, &state, now.instant);
             self.metrics.count(self.drain.losses(counts));
         }

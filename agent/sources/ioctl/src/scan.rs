@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
+use super::configuration::ExtraDevice;
 use super::device::Device;
-use super::extra::Extra;
 use super::families::{self, Families, Family, Signs};
 use super::proc_devices::Majors;
+use super::sampler::NAME;
 use accelscope_core::device::Abi;
 use accelscope_core::host::{HostRoots, sysfs};
+use accelscope_core::sampler::Finding;
 
 /// Most names of one folder that are read.
 const MAX_NAMES: usize = 8192;
@@ -22,7 +24,7 @@ const MAX_DEVICES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Scanner {
     pub(super) roots: HostRoots,
-    pub(super) extra: Vec<Extra>,
+    pub(super) extra: Vec<ExtraDevice>,
     pub(super) families: Families,
     /// Parts of the `hw.id` of devices without a serial number.
     pub(super) machine_id: String,
@@ -33,15 +35,8 @@ pub(super) struct Scanner {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) devices: BTreeMap<u64, Device>,
-    /// For the log and `doctor`.
-    pub(super) warnings: BTreeSet<Warning>,
-}
-
-/// A device that is not watched as configured, and the remedy.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Warning {
-    pub(super) what: String,
-    pub(super) remedy: &'static str,
+    /// Devices that are not watched as configured.
+    pub(super) warnings: Vec<Finding>,
 }
 
 /// A device node of which it is not known yet whether it is an accelerator's.
@@ -70,10 +65,9 @@ impl Scanner {
                 continue;
             };
             if found.devices.len() >= MAX_DEVICES {
-                found.warnings.insert(Warning {
-                    what: format!("there are more than {MAX_DEVICES} device nodes, and the rest is not watched"),
-                    remedy: "remove nodes of devices that are gone",
-                });
+                let what = format!("there are more than {MAX_DEVICES} device nodes, and the rest is not watched");
+                let warning = Finding::warn(NAME, what).with_remedy("remove nodes of devices that are gone");
+                found.warnings.push(warning);
                 break;
             }
             found.devices.insert(number, device);
@@ -208,7 +202,7 @@ impl Scanner {
         }
     }
 
-    fn add_extra(&self, extra: &Extra, majors: Option<&Majors>, found: &mut Found) {
+    fn add_extra(&self, extra: &ExtraDevice, majors: Option<&Majors>, found: &mut Found) {
         let number = match self.roots.char_device(&extra.path) {
             Ok(number) => number,
             Err(error) => {
@@ -218,7 +212,7 @@ impl Scanner {
                     _ => "run the agent as a user who may stat it",
                 };
                 let what = format!("ioctl.extra_devices: {}: {error}", extra.path.display());
-                found.warnings.insert(Warning { what, remedy });
+                found.warnings.push(Finding::warn(NAME, what).with_remedy(remedy));
                 return;
             }
         };
@@ -232,7 +226,8 @@ impl Scanner {
             .remove(&number)
             .or_else(|| self.device(number, candidate, majors));
         let native = known.as_ref().map(|device| device.family);
-        let family = extra.family.or(native).unwrap_or(&families::OTHER);
+        let configured = extra.family.as_deref().and_then(|name| self.families.named(name));
+        let family = configured.or(native).unwrap_or(&families::OTHER);
         let below = below.to_string_lossy();
         let mut name = short(&below);
         // Two devices of one name would be one series.

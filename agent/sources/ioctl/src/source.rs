@@ -1,7 +1,5 @@
 //! The source as the agent knows it.
 
-use std::time::Duration;
-
 use accelscope_core::device::DeviceFamily;
 use accelscope_core::metric::Instrument;
 use accelscope_core::sampler::{self, Finding};
@@ -12,9 +10,6 @@ use super::catalogue;
 use super::kernel::explain_hooks;
 use super::{Configuration, Sampler, explain_devices, families, table};
 
-/// How long a single reading (`--once`) watches for calls.
-const WINDOW: Duration = Duration::from_secs(2);
-
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Ioctl>();
 
@@ -24,24 +19,17 @@ impl Source for Ioctl {
     type Settings = Configuration;
 
     const NAME: &'static str = super::sampler::NAME;
-    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::ioctl::ALL, catalogue::calls::ALL];
+    const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[catalogue::ALL];
     const TABLE: &'static [Section] = table::SECTIONS;
     const DEVICES: &'static [&'static DeviceFamily] = families::OWN;
 
     fn build(configuration: &Configuration, context: &Context) -> Box<dyn sampler::Sampler> {
-        Box::new(Sampler::new(
-            configuration.resolve(context),
-            context.roots.clone(),
-            context.node_name.clone(),
-            context.cgroups.clone(),
-            context.once.then_some(WINDOW),
-        ))
+        Box::new(Sampler::new(configuration, context))
     }
 
     fn explain(configuration: &Configuration, context: &Context) -> Vec<Finding> {
-        let settings = configuration.resolve(context);
-        let mut found = explain_devices(&context.roots, &settings);
-        found.extend(explain_hooks(&context.roots, &settings));
+        let mut found = explain_devices(configuration, context);
+        found.extend(explain_hooks(configuration, context));
         found
     }
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::catalogue::calls;
-use crate::catalogue::ioctl;
+use crate::catalogue;
 use accelscope_core::metric::{Attribute, Kind, Series, key};
 use accelscope_core::table::{
     Lookup, Rates, Section, absent, decimal, name, number, owner, process, text, value, whole,
@@ -42,22 +41,22 @@ pub(super) const SECTIONS: &[Section] = &[Section {
         value("IN FLIGHT"),
         value("OLDEST"),
     ],
-    rated: |instrument| [&calls::CALLS, &calls::DURATION].contains(&instrument) || is_io(instrument.name),
+    rated: |instrument| [&catalogue::CALLS, &catalogue::DURATION].contains(&instrument) || is_io(instrument.name),
     rows: calls,
 }];
 
 fn calls(series: &Lookup<'_>, recent: &Rates) -> Vec<Vec<String>> {
     let mut rows: BTreeMap<Vec<Attribute>, Row<'_>> = BTreeMap::new();
-    for one in series.of(&ioctl::DEVICE_PROCESSES) {
+    for one in series.of(&catalogue::DEVICE_PROCESSES) {
         row(&mut rows, one).open = number(Some(&one));
     }
-    for one in series.of(&calls::INFLIGHT) {
+    for one in series.of(&catalogue::INFLIGHT) {
         row(&mut rows, one).in_flight = number(Some(&one));
     }
-    for one in series.of(&calls::INFLIGHT_AGE) {
+    for one in series.of(&catalogue::INFLIGHT_AGE) {
         row(&mut rows, one).oldest = number(Some(&one));
     }
-    for one in series.of(&calls::CALLS) {
+    for one in series.of(&catalogue::CALLS) {
         let row = row(&mut rows, one);
         let rate = recent.rate(one);
         *row.calls.get_or_insert_default() += rate;
@@ -69,7 +68,7 @@ fn calls(series: &Lookup<'_>, recent: &Rates) -> Vec<Vec<String>> {
         *row(&mut rows, one).bytes.get_or_insert_default() += recent.rate(one);
     }
     let of_no_command = |one: &&Series| one.attributes.get(key::ACCEL_IOCTL_COMMAND).is_none();
-    for one in series.of(&calls::DURATION).filter(of_no_command) {
+    for one in series.of(&catalogue::DURATION).filter(of_no_command) {
         row(&mut rows, one).buckets = recent.grown(one);
     }
     rows.values().filter_map(cells).collect()
@@ -110,7 +109,7 @@ fn cells(row: &Row<'_>) -> Option<Vec<String>> {
 
 /// Within its bucket by linear interpolation, as Prometheus' `histogram_quantile` does it.
 fn quantile(buckets: &[u64], at: f64) -> String {
-    let Kind::Histogram(bounds) = calls::DURATION.kind else {
+    let Kind::Histogram(bounds) = catalogue::DURATION.kind else {
         return absent();
     };
     let total: u64 = buckets.iter().sum();

@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::CommandFactory;
 
 use super::args::Arguments;
-use super::{Command, ConfigSource, EXIT_OK, EXIT_USAGE, Format, Run, Stdout, check_config, parse};
+use super::{Command, ConfigSource, EXIT_OK, EXIT_USAGE, Format, Run, check_config, exit_code, parse};
 use crate::SOURCES;
 use crate::config::{ConfigFile, DEFAULT_FILE, Environment};
 use crate::simulate::{self, Hailo, WriteMode};
@@ -15,7 +15,7 @@ fn command(line: &str) -> Command {
 
 fn stop(line: &str) -> (u8, String) {
     let stop = parse(std::iter::once("agent").chain(line.split_whitespace())).expect_err(line);
-    (stop.exit_code(), stop.to_string())
+    (exit_code(&stop), stop.to_string())
 }
 
 #[test]
@@ -32,7 +32,9 @@ fn no_arguments_run_the_agent_with_the_usual_file() {
         run,
         Run {
             config: ConfigSource::default(),
-            stdout: None,
+            stdout: false,
+            format: None,
+            once: false,
             demo: false
         }
     );
@@ -53,13 +55,7 @@ fn the_flags_of_the_main_job() {
             sets: vec!["a.b=1".into(), "c.d=e,f".into()]
         }
     );
-    assert_eq!(
-        run.stdout,
-        Some(Stdout {
-            format: Some(Format::OtlpJson),
-            once: true
-        })
-    );
+    assert_eq!((run.stdout, run.format, run.once), (true, Some(Format::OtlpJson), true));
     assert!(run.demo);
     assert_eq!(
         run.config.inputs(Environment::default()).file,
@@ -73,12 +69,12 @@ fn the_flags_of_the_main_job() {
         let Command::Run(run) = command(&format!("--stdout --format={word}")) else {
             panic!("not the main job")
         };
-        assert_eq!(run.stdout.and_then(|stdout| stdout.format), Some(format));
+        assert_eq!((run.stdout, run.format), (true, Some(format)));
     }
     let Command::Run(demo) = command("--demo") else {
         panic!("not the main job")
     };
-    assert!(demo.demo && demo.stdout.is_none());
+    assert!(demo.demo && !demo.stdout);
 }
 
 #[test]

@@ -101,6 +101,18 @@ fn a_destination_inherits_what_it_does_not_set() {
 }
 
 #[test]
+fn an_empty_text_is_inherited_except_for_a_file() {
+    let config = file(
+        "[otlp]\nendpoint = 'http://a:4317'\ntimeout = '3s'\nheaders_file = '/h'\n\
+         [otlp.destinations.b]\nendpoint = ''\ntimeout = ''\nheaders_file = ''",
+    )
+    .config();
+    let b = &config.destinations()[1];
+    assert_eq!((b.endpoint.as_str(), b.timeout.as_secs()), ("http://a:4317/", 3));
+    assert_eq!(b.headers_file, None);
+}
+
+#[test]
 fn the_environment_and_flags_reach_a_destination() {
     let given = Given {
         file: "[otlp.destinations.Edge-Site]\nendpoint = 'http://file:4317'",

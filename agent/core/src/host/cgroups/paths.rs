@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::hierarchy::Hierarchies;
 use super::id::CgroupId;
 use crate::evict_oldest;
+use crate::host::HostRoots;
 
 /// Limit of paths in the cache, some 200 bytes each; beyond it the least recently used are evicted.
 const MAX_PATHS: usize = 32_768;
@@ -20,8 +21,9 @@ const MAX_NEW: usize = 4096;
 /// Least time between two scans for an id that is not in the cache.
 const RESCAN: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PathCache {
+    pub(super) hierarchies: Hierarchies,
     paths: HashMap<CgroupId, Entry>,
     /// Ids that were searched for after their creation, and not found.
     missing: HashSet<CgroupId>,
@@ -36,6 +38,16 @@ struct Entry {
 }
 
 impl PathCache {
+    pub(super) fn new(roots: &HostRoots) -> Self {
+        Self {
+            hierarchies: Hierarchies::new(roots),
+            paths: HashMap::new(),
+            missing: HashSet::new(),
+            new: Vec::new(),
+            scanned: None,
+        }
+    }
+
     /// Adds a created group.
     pub(super) fn insert(&mut self, id: CgroupId, path: Arc<str>, now: Instant) {
         evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
@@ -45,9 +57,9 @@ impl PathCache {
     }
 
     /// Adds all groups of the file systems.
-    pub(super) fn scan(&mut self, hierarchies: &mut Hierarchies, now: Instant) {
+    pub(super) fn scan(&mut self, now: Instant) {
         self.scanned = Some(now);
-        hierarchies.read(|id, path| {
+        self.hierarchies.read(|id, path| {
             evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
             // The path in the event of the creation is complete; one from a scan may start at the reader's own group.
             self.paths.entry(id).or_insert(Entry { path, used: now });
@@ -55,13 +67,13 @@ impl PathCache {
     }
 
     /// The group's path. Scans for one that is not in the cache.
-    pub(super) fn get(&mut self, id: CgroupId, hierarchies: &mut Hierarchies, now: Instant) -> Option<Arc<str>> {
+    pub(super) fn get(&mut self, id: CgroupId, now: Instant) -> Option<Arc<str>> {
         if !self.paths.contains_key(&id) {
             let due = self.scanned.is_none_or(|last| now.duration_since(last) >= RESCAN);
             if !due || self.missing.contains(&id) {
                 return None;
             }
-            self.scan(hierarchies, now);
+            self.scan(now);
             if !self.paths.contains_key(&id) {
                 if self.missing.len() >= MAX_MISSING {
                     self.missing.clear();
@@ -75,8 +87,8 @@ impl PathCache {
     }
 
     /// Adds the group to the list of new ones, if it can be found.
-    pub(super) fn announce(&mut self, id: CgroupId, hierarchies: &mut Hierarchies, now: Instant) {
-        if self.get(id, hierarchies, now).is_some() {
+    pub(super) fn announce(&mut self, id: CgroupId, now: Instant) {
+        if self.get(id, now).is_some() {
             self.add_new(id);
         }
     }

@@ -2,34 +2,29 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
 
 use accelscope_core::host::bounded::read_bounded;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use tonic::body::Body;
 
-use super::settings::ApiServer;
+use super::settings::{ApiServer, DEADLINE};
+use crate::client;
 
 /// Largest file of certificates or token that is read, in bytes.
 const MAX_FILE: usize = 1 << 20;
 
-type Client = legacy::Client<HttpsConnector<HttpConnector>, Body>;
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Connections to an API server, made with the first request and kept as long as the trusted certificates stay the same.
 pub(super) struct Connections {
     server: ApiServer,
     certificates: Vec<u8>,
-    client: Client,
+    client: client::Connections,
 }
 
 impl Connections {
@@ -78,7 +73,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     read_bounded(path, MAX_FILE).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
 }
 
-fn client(certificates: &[u8], server: &ApiServer) -> Result<Client> {
+fn client(certificates: &[u8], server: &ApiServer) -> Result<client::Connections> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(certificates) {
         roots.add(certificate?)?;
@@ -88,15 +83,9 @@ fn client(certificates: &[u8], server: &ApiServer) -> Result<Client> {
     {
         return Err(format!("{} holds no certificate in PEM", path.display()).into());
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .build();
-    Ok(legacy::Client::builder(TokioExecutor::new()).build(connector))
+    Ok(client::connections(
+        client::tls(roots)?.with_no_client_auth(),
+        false,
+        DEADLINE,
+    ))
 }

@@ -14,7 +14,7 @@ pub const KEY: &str = "k8s-monitor.io/npu-metrics";
 pub(super) const MANIFESTS: &str = "deploy/kustomize/components/k8s-monitor-annotation";
 
 /// Deadline of one request, from the connection to the end of its response.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Settings of the annotation's writer.
 #[derive(Debug, Clone)]
@@ -75,7 +75,9 @@ impl ApiServer {
         let account = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
         let token = account.join("token");
         if let Err(error) = std::fs::metadata(&token) {
-            return Err(SettingsError::NotInCluster(format!("{}: {error}", token.display()).into()));
+            return Err(SettingsError::NotInCluster(
+                format!("{}: {error}", token.display()).into(),
+            ));
         }
         Ok(Self {
             url: format!("https://{host}:{port}"),

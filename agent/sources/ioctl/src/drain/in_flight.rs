@@ -12,11 +12,8 @@ const CHECK_AFTER: Duration = Duration::from_secs(5);
 /// Most threads that are checked in one drain.
 const MAX_CHECKS: usize = 256;
 
-/// The host's threads.
-pub(crate) trait Threads {
-    /// Whether a thread of a process (ids of the initial PID namespace) exists; `true` where that cannot be known.
-    fn exists(&self, process: u32, thread: u32) -> bool;
-}
+/// Whether a thread of a process (ids of the initial PID namespace) exists; `true` where that cannot be known.
+pub(crate) type Exists<'a> = dyn Fn(u32, u32) -> bool + 'a;
 
 /// A call in flight.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +37,7 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn read(&mut self, counts: &mut dyn Counts, threads: &dyn Threads) {
+    pub(super) fn read(&mut self, counts: &mut dyn Counts, exists: &Exists<'_>) {
         let clock = counts.now();
         let nanos = u64::try_from(clock.as_nanos()).unwrap_or(u64::MAX);
         let mut slots: Vec<Slot> = Vec::new();
@@ -56,7 +53,7 @@ impl InFlight {
             let mut orphan = self.orphans.contains(&call);
             if !orphan && age >= CHECK_AFTER && checks < MAX_CHECKS {
                 checks += 1;
-                orphan = !threads.exists((slot.owner >> 32) as u32, slot.owner as u32);
+                orphan = !exists((slot.owner >> 32) as u32, slot.owner as u32);
                 self.orphaned += u64::from(orphan);
                 if orphan {
                     counts.release(&slot);

@@ -14,12 +14,11 @@ use std::time::Duration;
 
 use agent_ebpf::{COUNTERS, Ident, Record, counter};
 
-pub(super) use self::activity::{Activity, ActivityKey, Durations};
-pub(super) use self::in_flight::Threads;
+pub(super) use self::activity::{Activity, ActivityKey};
 pub(super) use self::owner::ROOT;
 pub(super) use self::retire::OwnerState;
 
-use self::in_flight::InFlight;
+use self::in_flight::{Exists, InFlight};
 use self::record::RecordState;
 use super::device_table::DeviceTable;
 use super::kernel::Counts;
@@ -73,12 +72,12 @@ impl Drain {
         &mut self,
         counts: &mut dyn Counts,
         devices: &DeviceTable,
-        threads: &dyn Threads,
+        exists: &Exists<'_>,
         now: Moment,
     ) -> bool {
         let since = self.drained.unwrap_or(now.wall);
         let had_in_flight = !self.in_flight.is_empty();
-        self.in_flight.read(counts, threads);
+        self.in_flight.read(counts, exists);
         self.read_records(counts, devices, since, now);
         let mut changed = self.read_failures(counts);
         self.read_channels(counts);

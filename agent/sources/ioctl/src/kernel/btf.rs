@@ -16,14 +16,17 @@ const HEADER: usize = 24;
 const MAX_DEPTH: u32 = 16;
 
 const KIND_PTR: u32 = 2;
-const KIND_STRUCT: u32 = 4;
+/// The kind of structs.
+pub const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
-const KIND_TYPEDEF: u32 = 8;
+/// The kind of names for other types.
+pub const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
-const KIND_FUNC: u32 = 12;
+/// The kind of functions.
+pub const KIND_FUNC: u32 = 12;
 const KIND_TYPE_TAG: u32 = 18;
 
 /// Type information could not be read.
@@ -177,9 +180,9 @@ impl Btf {
             .filter(move |(_, found)| kinds.contains(&found.kind) && self.is_string(found.name, name))
     }
 
-    /// Id of the type of a function.
-    pub fn function(&self, name: &str) -> Option<u32> {
-        self.named(name, &[KIND_FUNC]).next().map(|(id, _)| id)
+    /// Id of the first type of that name and kind.
+    pub fn id(&self, kind: u32, name: &str) -> Option<u32> {
+        self.named(name, &[kind]).next().map(|(id, _)| id)
     }
 
     /// Id of the type of a module's function. Its name is one of the kernel's strings if the kernel has the same string.
@@ -190,16 +193,6 @@ impl Btf {
             self.get(*id)
                 .is_some_and(|found| found.kind == KIND_FUNC && named(&found))
         })
-    }
-
-    /// Id of a struct.
-    pub fn structure(&self, name: &str) -> Option<u32> {
-        self.named(name, &[KIND_STRUCT]).next().map(|(id, _)| id)
-    }
-
-    /// Id of a name for another type.
-    pub fn typedef(&self, name: &str) -> Option<u32> {
-        self.named(name, &[KIND_TYPEDEF]).next().map(|(id, _)| id)
     }
 
     /// Offset of a string.
@@ -224,14 +217,6 @@ impl Btf {
             .and_then(|entry| word(entry, 4))
     }
 
-    /// Offset in bytes of a field of a struct, by its path through members: `f_path`, `dentry` of `file`. Unnamed structs and
-    /// unions are not part of the path. Bit fields have no offset.
-    pub fn offset(&self, name: &str, path: &[&str]) -> Option<u32> {
-        // A driver may have a different struct of the same name: the first one with the field is used.
-        self.named(name, &[KIND_STRUCT, KIND_UNION])
-            .find_map(|(id, _)| self.follow(id, path))
-    }
-
     /// Ids of structs and unions by name, found in one pass over all types.
     pub fn structures<'n>(&self, names: &[&'n str]) -> HashMap<&'n str, Vec<u32>> {
         let mut found = HashMap::<_, Vec<u32>>::new();
@@ -249,7 +234,8 @@ impl Btf {
         found
     }
 
-    /// Offset in bytes of a field of the first of these structs that has it; see [`offset`](Self::offset).
+    /// Offset in bytes of a field of the first of these structs that has it, by its path through members: `f_path`, `dentry`
+    /// of `file`. Unnamed structs and unions are not part of the path. Bit fields have no offset.
     pub fn offset_in(&self, structures: &[u32], path: &[&str]) -> Option<u32> {
         structures.iter().find_map(|id| self.follow(*id, path))
     }
@@ -294,15 +280,6 @@ impl Btf {
             }
             (width == 0 && bits % 8 == 0 && self.is_string(label, name)).then_some((bits / 8, of))
         })
-    }
-
-    /// Whether a member is a pointer, e.g. `true` for `files` of `task_struct`.
-    #[cfg(test)]
-    fn is_pointer(&self, name: &str, member: &str) -> bool {
-        self.named(name, &[KIND_STRUCT])
-            .filter_map(|(id, _)| self.member(id, member, MAX_DEPTH))
-            .filter_map(|(_, of)| self.get(self.unqualified(of)?))
-            .any(|found| found.kind == KIND_PTR)
     }
 }
 

@@ -2,30 +2,24 @@
 
 use std::time::Instant;
 
-use super::interface::Watch;
 use super::live::LiveKernel;
 use super::report::{Driver, Report};
 use crate::HookKind;
 use crate::sampler::NAME;
-use crate::{Devices, Settings};
-use accelscope_core::host::HostRoots;
+use crate::{Configuration, Devices};
 use accelscope_core::sampler::Finding;
+use accelscope_core::source::Context;
 
 /// The hook that each driver gets, what the kernel refuses and why, and remedies. Attaches the hooks for a moment, since
 /// only the kernel decides; nothing where there is no device.
-pub fn explain_hooks(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
-    let mut devices = Devices::quiet(roots.clone(), settings.families.clone(), settings.extra.clone());
+pub fn explain_hooks(configuration: &Configuration, context: &Context) -> Vec<Finding> {
+    let mut devices = Devices::quiet(configuration, context);
     devices.update(Instant::now());
-    let watches: Vec<_> = devices
-        .all()
-        .values()
-        .zip(0..)
-        .map(|(device, place)| Watch { place, device })
-        .collect();
+    let watches: Vec<_> = (0..).zip(devices.all().values()).collect();
     if watches.is_empty() {
         return Vec::new();
     }
-    let mut live = LiveKernel::new(roots.clone(), settings.clone());
+    let mut live = LiveKernel::new(configuration, context);
     live.watch(&watches);
     findings(live.report(), live.memory())
 }

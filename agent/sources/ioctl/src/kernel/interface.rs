@@ -6,16 +6,6 @@ use std::time::Duration;
 use agent_ebpf::{ChannelKey, ErrorKey, Ident, Record, Slot};
 
 use super::event::Event;
-use crate::Device;
-
-/// A device to watch.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Watch<'a> {
-    /// Its number in keys, slots and events. Not used for another device as long as a record refers to it.
-    pub place: u32,
-    /// The device.
-    pub device: &'a Device,
-}
 
 /// The values that the programs count. One drain calls, in this order, [`events`](Self::events), [`slots`](Self::slots),
 /// [`records`](Self::records) with the other maps, and [`free_retired`](Self::free_retired).

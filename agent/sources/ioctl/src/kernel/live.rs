@@ -9,7 +9,7 @@ use super::drivers;
 use super::environment::Environment;
 use super::hierarchy;
 use super::hooks::HookError;
-use super::interface::{Counts, Watch};
+use super::interface::Counts;
 use super::load::{CastIds, LoadError, load, own_pid, raise_memlock};
 use super::maps::Maps;
 use super::offsets::{self, Feature};
@@ -17,21 +17,23 @@ use super::programs::Programs;
 use super::refusal;
 use super::report::{Driver, Report, driver_name};
 use super::selector::{HookSelector, Resolvable, Selection};
-use super::sys::trim_heap;
+use super::sys::{return_large_blocks, trim_heap};
 use super::types::Types;
 use super::watch_table::WatchTable;
 use crate::sampler::NAME;
-use crate::{Device, HookKind, Hooks, Settings};
+use crate::{Configuration, Device, HookKind, Hooks};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Finding;
+use accelscope_core::source::Context;
 
 /// Keys of one control group before its executables and commands are folded.
 const QUOTA: u32 = 512;
 
 /// The running kernel. Nothing is loaded or attached before there is a device to watch.
 pub(crate) struct LiveKernel {
-    settings: Settings,
+    configuration: Configuration,
     roots: HostRoots,
+    per_process: bool,
     environment: Environment,
     loaded: Option<Loaded>,
     watched: Vec<(u32, Device)>,
@@ -52,12 +54,13 @@ struct Loaded {
 }
 
 impl LiveKernel {
-    /// The kernel of the machine with the root directory of `roots`.
-    pub(crate) fn new(roots: HostRoots, settings: Settings) -> Self {
+    /// The kernel of the host.
+    pub(crate) fn new(configuration: &Configuration, context: &Context) -> Self {
         Self {
-            environment: Environment::read(&roots),
-            settings,
-            roots,
+            environment: Environment::read(&context.roots),
+            configuration: configuration.clone(),
+            roots: context.roots.clone(),
+            per_process: context.per_process,
             loaded: None,
             watched: Vec::new(),
             report: Report::default(),
@@ -67,9 +70,15 @@ impl LiveKernel {
 
     fn load(&mut self) -> Result<Loaded, LoadError> {
         raise_memlock();
+        return_large_blocks();
         let machine = Machine::here();
         let directory = self.roots.sys().join("kernel/btf");
-        let types = Types::find(&directory, self.settings.btf.as_deref(), machine, &self.environment);
+        let types = Types::find(
+            &directory,
+            self.configuration.btf.as_deref(),
+            machine,
+            &self.environment,
+        );
         self.report.offsets = types.source;
         self.report.obstacles.extend(types.obstacles);
         let offsets = types.offsets;
@@ -89,7 +98,7 @@ impl LiveKernel {
             offsets,
             v1_subsystem: v1.as_ref().map_or(0, |v1| v1.subsystem),
             v1: v1.is_some().into(),
-            per_process: self.settings.per_process.into(),
+            per_process: self.per_process.into(),
             agent: own_pid(),
             quota: QUOTA,
             files_type: 0,
@@ -99,7 +108,7 @@ impl LiveKernel {
             files: !lacks(Feature::Device),
             descriptors: !lacks(Feature::Descriptors),
         };
-        let selector = HookSelector::new(programs, self.settings.hooks.allowed(), resolvable);
+        let selector = HookSelector::new(programs, self.configuration.hooks.allowed(), resolvable);
         let memory = object.memory;
         let maps = Maps::new(object.maps)?;
         self.report.v1 = v1;
@@ -191,19 +200,20 @@ impl LiveKernel {
     }
 
     /// Watches these devices and no others: attaches and detaches hooks as their drivers need. Detects modules that were
-    /// loaded or unloaded.
-    pub(crate) fn watch(&mut self, devices: &[Watch<'_>]) {
+    /// loaded or unloaded. The number of a device in keys, slots and events is not used for another one as long as a record
+    /// refers to it.
+    pub(crate) fn watch(&mut self, devices: &[(u32, &Device)]) {
         let wanted: Vec<_> = devices
             .iter()
             .take(DEVICES as usize)
-            .map(|watch| (watch.place, watch.device.clone()))
+            .map(|(place, device)| (*place, (*device).clone()))
             .collect();
         if wanted.is_empty() && self.loaded.is_none() {
             self.watched.clear();
             self.report.drivers.clear();
             return;
         }
-        if self.settings.hooks == Hooks::Only(vec![HookKind::Scan]) {
+        if self.configuration.hooks == Hooks::Only(vec![HookKind::Scan]) {
             self.report.drivers = unhooked(&wanted);
             return;
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use agent_ebpf::Offsets;
 
-use super::btf::Btf;
+use super::btf::{Btf, KIND_FUNC, KIND_STRUCT};
 use super::budget::Machine;
 use super::calibrate::{self, KernelReader};
 use super::hooks::HookError;
@@ -36,8 +36,8 @@ impl CastIds {
     /// Nothing before Linux 6.2.
     pub(super) fn find(btf: &Btf) -> Option<Self> {
         Some(Self {
-            function: btf.function("bpf_rdonly_cast")?,
-            files_type: btf.structure("files_struct")?,
+            function: btf.id(KIND_FUNC, "bpf_rdonly_cast")?,
+            files_type: btf.id(KIND_STRUCT, "files_struct")?,
         })
     }
 }

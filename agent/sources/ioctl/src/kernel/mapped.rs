@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aya::maps::MapData;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use super::plain::Plain;
+use super::plain::{Plain, zeroed};
 use super::table::io_error;
 
 /// An array of `T` that was created with `BPF_F_MMAPABLE`. Its values may each hold several `T`.
@@ -153,13 +153,9 @@ impl<T: Plain> Mapped<T> {
         }
     }
 
-    /// Writes zeros.
+    /// Writes zeros, the first word last.
     pub(super) fn clear(&self, index: u32) {
-        for word in 0..Self::WORDS {
-            if let Some(word) = self.word(index, word) {
-                word.store(0, Ordering::Release);
-            }
-        }
+        self.set(index, &zeroed());
     }
 }
 

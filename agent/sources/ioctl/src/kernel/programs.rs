@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 
-use super::btf::Btf;
+use super::btf::{Btf, KIND_FUNC, KIND_TYPEDEF};
 use super::hooks::{HookError, Hooks};
 use super::object::Program;
 use super::sys::{self, Load};
@@ -20,6 +20,8 @@ use super::tracefs::Tracefs;
 const GROUP: &str = "accelscope";
 /// Limit of calls of one function in flight with a visible return (`maxactive`). The kernel's maximum.
 const MAX_ACTIVE: u32 = 4096;
+/// Directories of modules.
+const MODULES: &str = "/sys/module";
 /// Directory that describes kprobes as perf events.
 const KPROBE: &str = "/sys/bus/event_source/devices/kprobe";
 
@@ -171,7 +173,7 @@ impl Programs {
         let kernel = self.kernel_types()?;
         let attach = |program: &str, point: &str| {
             let id = kernel
-                .typedef(&format!("btf_trace_{point}"))
+                .id(KIND_TYPEDEF, &format!("btf_trace_{point}"))
                 .ok_or_else(|| HookError::NoTypes(format!("the kernel's types do not contain {point}")))?;
             let raw = bpf_attach_type::BPF_TRACE_RAW_TP as u32;
             let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, raw, Some((id, None)))?;
@@ -203,8 +205,19 @@ impl Hooks for Programs {
     type Attached = Attached;
 
     fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
-        let kernel = self.kernel_types()?;
         let path = self.types.join(module);
+        let missing = || {
+            HookError::NoTypes(format!(
+                "there are no types for {module} ({}), nor of {symbol} in the kernel",
+                path.display()
+            ))
+        };
+        // Only loadable modules have it. The kernel's own types, which take long to read, do not have their functions.
+        let is_loaded = Path::new(MODULES).join(module).join("initstate").exists();
+        if is_loaded && !path.exists() && self.types.join("vmlinux").exists() {
+            return Err(missing());
+        }
+        let kernel = self.kernel_types()?;
         let unknown = |place: &str| HookError::NoTypes(format!("the types of {place} do not contain {symbol}"));
         let (id, types) = if path.exists() {
             let own = Btf::read_module(&path, &kernel).map_err(|error| HookError::NoTypes(error.to_string()))?;
@@ -215,13 +228,7 @@ impl Hooks for Programs {
             })?;
             (id, Some(types))
         } else {
-            let id = kernel.function(symbol).ok_or_else(|| {
-                HookError::NoTypes(format!(
-                    "there are no types for {module} ({}), nor of {symbol} in the kernel",
-                    path.display()
-                ))
-            })?;
-            (id, None)
+            (kernel.id(KIND_FUNC, symbol).ok_or_else(missing)?, None)
         };
         drop(kernel);
         let function = Some((id, types.as_ref().map(AsFd::as_fd)));
@@ -284,8 +291,7 @@ impl Hooks for Programs {
 
     fn module(&self, module: &str) -> Option<u64> {
         // Each loading creates a new directory, and so a new inode.
-        let directory = Path::new("/sys/module").join(module);
-        Some(std::fs::metadata(directory).ok()?.ino())
+        Some(std::fs::metadata(Path::new(MODULES).join(module)).ok()?.ino())
     }
 }
 

@@ -147,8 +147,8 @@ impl<H: Hooks> HookSelector<H> {
             .filter(|hook| !functions.is_empty() || !on_functions(hook))
         {
             let attached = match hook {
-                HookKind::Fentry | HookKind::Kprobe => self.on_function(hook, functions),
-                HookKind::Tracepoint | HookKind::RawTracepoint => self.on_syscalls(hook),
+                HookKind::Fentry | HookKind::Kprobe => self.on_function(hook, functions, environment),
+                HookKind::Tracepoint | HookKind::RawTracepoint => self.on_syscalls(hook, environment),
                 HookKind::Scan => Ok(None),
             };
             match attached {
@@ -157,23 +157,20 @@ impl<H: Hooks> HookSelector<H> {
                     driver.symbol = symbol.map(str::to_owned);
                     return;
                 }
-                Err(AttachError::Unresolvable(obstacle)) => driver.obstacles.push(obstacle),
-                Err(AttachError::Refused(error)) => {
-                    tracing::debug!(
-                        hook = hook.as_str(),
-                        error = &error as &dyn std::error::Error,
-                        "this hook cannot be used"
-                    );
-                    driver.obstacles.push(refusal::explain(hook, &error, environment));
-                }
+                Err(obstacle) => driver.obstacles.push(obstacle),
             }
         }
-        driver.hook = HookKind::Scan;
     }
 
-    fn on_function(&mut self, hook: HookKind, functions: &[Function]) -> Result<Option<&'static str>, AttachError> {
+    /// The error is for the report.
+    fn on_function(
+        &mut self,
+        hook: HookKind,
+        functions: &[Function],
+        environment: &Environment,
+    ) -> Result<Option<&'static str>, Finding> {
         if !self.resolvable.files {
-            return Err(AttachError::unresolvable(hook));
+            return Err(unresolvable(hook));
         }
         let mut refused = None;
         for function in functions {
@@ -193,12 +190,13 @@ impl<H: Hooks> HookSelector<H> {
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        Err(refused.map_or_else(|| AttachError::unresolvable(hook), AttachError::Refused))
+        Err(refused.map_or_else(|| unresolvable(hook), |error| refusal(hook, &error, environment)))
     }
 
-    fn on_syscalls(&mut self, hook: HookKind) -> Result<Option<&'static str>, AttachError> {
+    /// The error is for the report.
+    fn on_syscalls(&mut self, hook: HookKind, environment: &Environment) -> Result<Option<&'static str>, Finding> {
         if !self.resolvable.descriptors || !self.resolvable.files {
-            return Err(AttachError::unresolvable(hook));
+            return Err(unresolvable(hook));
         }
         if self.syscall.as_ref().is_some_and(|(known, _)| *known == hook) {
             return Ok(None);
@@ -207,25 +205,25 @@ impl<H: Hooks> HookSelector<H> {
             HookKind::Tracepoint => self.hooks.tracepoints(),
             _ => self.hooks.raw_tracepoints(),
         };
-        self.syscall = Some((hook, attached.map_err(AttachError::Refused)?));
+        self.syscall = Some((hook, attached.map_err(|error| refusal(hook, &error, environment))?));
         Ok(None)
     }
 }
 
-enum AttachError {
-    /// The programs could not resolve devices there.
-    Unresolvable(Finding),
-    Refused(HookError),
+/// The programs could not resolve devices there.
+fn unresolvable(hook: HookKind) -> Finding {
+    let what = format!("no {hook}: it is not known where this kernel keeps the device of a file");
+    Finding::warn(NAME, what)
+        .with_remedy("use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf")
 }
 
-impl AttachError {
-    fn unresolvable(hook: HookKind) -> Self {
-        let what = format!("no {hook}: it is not known where this kernel keeps the device of a file");
-        Self::Unresolvable(
-            Finding::warn(NAME, what)
-                .with_remedy("use a kernel with CONFIG_DEBUG_INFO_BTF=y, or name a file with its BTF in ioctl.btf"),
-        )
-    }
+fn refusal(hook: HookKind, error: &HookError, environment: &Environment) -> Finding {
+    tracing::debug!(
+        hook = hook.as_str(),
+        error = error as &dyn std::error::Error,
+        "this hook cannot be used"
+    );
+    refusal::explain(hook, error, environment)
 }
 
 /// The function that these calls pass as well, if it is a candidate of another driver.

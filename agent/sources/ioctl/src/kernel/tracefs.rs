@@ -2,12 +2,14 @@
 //!
 //! aya 0.14 looks for it below the `/sys/kernel` of its own mount namespace only, and does not mount it.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use rustix::path::Arg;
 
 /// The root of a mounted tracefs, or of a detached mount of the agent's own, which ends with the descriptor.
 #[derive(Debug)]
@@ -30,13 +32,7 @@ impl Tracefs {
             if !place.join("events").exists() {
                 continue;
             }
-            let root = openat(
-                rustix::fs::CWD,
-                &place,
-                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-                Mode::empty(),
-            );
-            if let Ok(root) = root {
+            if let Ok(root) = open_at(CWD, &place, OFlags::PATH | OFlags::DIRECTORY) {
                 return Ok(Self { root });
             }
         }
@@ -52,37 +48,35 @@ impl Tracefs {
 
     /// The number of a tracepoint such as `syscalls/sys_enter_ioctl`.
     pub(super) fn id(&self, event: &str) -> io::Result<u64> {
-        let path = format!("events/{event}/id");
-        let file = std::fs::File::from(openat(
-            &self.root,
-            path,
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?);
+        let file = open_at(&self.root, format!("events/{event}/id"), OFlags::RDONLY)?;
         let mut text = String::new();
-        file.take(64).read_to_string(&mut text)?;
+        File::from(file).take(64).read_to_string(&mut text)?;
         text.trim().parse().map_err(io::Error::other)
     }
 
     /// Adds or removes a probe, by a command as in `Documentation/trace/kprobetrace.rst`.
     pub(super) fn probe(&self, command: &str) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
-        let mut file = std::fs::File::from(openat(&self.root, "kprobe_events", flags, Mode::empty())?);
-        file.write_all(command.as_bytes())
+        let file = open_at(&self.root, "kprobe_events", OFlags::WRONLY | OFlags::APPEND)?;
+        File::from(file).write_all(command.as_bytes())
     }
 
     /// The names of the probes of a group.
     pub(super) fn probes(&self, group: &str) -> Vec<String> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let Ok(folder) = openat(&self.root, format!("events/{group}"), flags, Mode::empty()) else {
-            return Vec::new();
-        };
-        let Ok(entries) = rustix::fs::Dir::read_from(&folder) else {
-            return Vec::new();
-        };
-        entries
+        let folder = open_at(
+            &self.root,
+            format!("events/{group}"),
+            OFlags::RDONLY | OFlags::DIRECTORY,
+        );
+        folder
+            .and_then(Dir::read_from)
+            .into_iter()
+            .flatten()
             .filter_map(|entry| Some(entry.ok()?.file_name().to_str().ok()?.to_owned()))
             .filter(|name| !name.starts_with('.') && name != "enable" && name != "filter")
             .collect()
     }
+}
+
+fn open_at(root: impl AsFd, path: impl Arg, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    openat(root, path, flags | OFlags::CLOEXEC, Mode::empty())
 }

@@ -1,5 +1,9 @@
 //! Return codes (`nvmlReturn_t`, nvml.h 13.5).
 
+use std::mem::discriminant;
+
+use nvml_wrapper::error::{NvmlError as WrapperError, nvml_try};
+
 use super::sys::nvmlReturn_t;
 
 macro_rules! codes {
@@ -36,7 +40,6 @@ macro_rules! codes {
             }
         }
 
-        #[cfg(test)]
         const KNOWN: &[(nvmlReturn_t, Code)] = &[$(($number, Code::$variant)),*];
     };
 }
@@ -112,6 +115,24 @@ pub(crate) struct NvmlError {
     pub(crate) call: &'static str,
     /// Return code.
     pub(crate) code: Code,
+}
+
+impl NvmlError {
+    /// Converts the wrapper's error, which has names for some codes and the number of the others.
+    pub(super) fn of_wrapper(call: &'static str, error: &WrapperError) -> Self {
+        let same = |number: nvmlReturn_t| match (nvml_try(number), error) {
+            (Err(WrapperError::UnexpectedVariant(a)), WrapperError::UnexpectedVariant(b)) => a == *b,
+            (Err(named), error) => discriminant(&named) == discriminant(error),
+            (Ok(()), _) => false,
+        };
+        let known = KNOWN.iter().find(|(number, _)| same(*number));
+        let code = match (known, error) {
+            (Some((_, code)), _) => *code,
+            (None, WrapperError::UnexpectedVariant(number)) => Code::Other(*number),
+            (None, _) => Code::Unknown,
+        };
+        Self { call, code }
+    }
 }
 
 /// The result of a function by its return code.

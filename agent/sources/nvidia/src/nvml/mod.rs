@@ -1,8 +1,9 @@
-//! NVIDIA's management library (NVML), called through the table of symbols of `nvml-wrapper-sys`.
+//! NVIDIA's management library (NVML): `nvml-wrapper` loads and initialises it; functions of devices are called through
+//! the wrapper's own table of symbols.
 //!
-//! The safe methods of `nvml-wrapper` are not used: they need `nvmlInit_v2`, take a successful count call for an empty
-//! process list, drop the instance ids of events, zero the scope of field values, have no code above 22, and do not fall
-//! back from a missing function to its older one.
+//! The wrapper's safe methods of devices are not used: they take a successful count call for an empty process list,
+//! drop the instance ids of events, zero the scope of field values, have no code above 22, and do not fall back from a
+//! missing function to its older one.
 //!
 //! # How to call it
 //! - [`Nvml::open`] loads and starts the library once a process; it is never unloaded, so [`Nvml`] and [`Device`] are

@@ -1,12 +1,13 @@
 //! Loading and initialisation of the library.
 #![expect(unsafe_code, reason = "a C library can be called in no other way")]
 
-use std::ffi::c_char;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+
+use nvml_wrapper::FieldIdScheme;
+use nvml_wrapper::error::NvmlError as WrapperError;
 
 use super::sys::NvmlLib;
-use super::{Device, NvmlError, OrOlder, call, check, text};
+use super::{Device, NvmlError, OrOlder, call, check};
 
 /// Limit of devices; NVML itself supports no machine with as many.
 const MOST_DEVICES: u32 = 256;
@@ -35,8 +36,54 @@ pub(crate) enum OpenError {
 pub(crate) struct Nvml(&'static Loaded);
 
 struct Loaded {
-    library: NvmlLib,
-    driver_version: OnceLock<Option<String>>,
+    library: Library,
+    driver_version: Option<String>,
+}
+
+/// The table of the library's functions.
+enum Library {
+    Wrapped(nvml_wrapper::Nvml),
+    /// A library without `nvmlInit_v2`, which the wrapper does not support.
+    Bare(NvmlLib),
+}
+
+impl Library {
+    fn open(path: &Path) -> Result<Self, OpenError> {
+        let wrapped = nvml_wrapper::Nvml::builder().lib_path(path.as_os_str()).init();
+        wrapped.map(Self::Wrapped).or_else(|error| match error {
+            WrapperError::LibloadingError(error) => Err(not_loaded(path, &error)),
+            WrapperError::FailedToLoadSymbol(_) => Self::bare(path),
+            error => Err(NvmlError::of_wrapper("nvmlInit_v2", &error).into()),
+        })
+    }
+
+    fn bare(path: &Path) -> Result<Self, OpenError> {
+        // SAFETY: loading runs the library's initializers, as the user has configured; this process exists to run that
+        // code.
+        let library = unsafe { NvmlLib::new(path) }.map_err(|error| not_loaded(path, &error))?;
+        // SAFETY: one takes nothing, the other flags.
+        let started = match (library.nvmlInit.as_ref(), library.nvmlInitWithFlags.as_ref()) {
+            (Ok(init), _) => unsafe { init() },
+            (Err(_), Ok(init)) => unsafe { init(0) },
+            (Err(_), Err(_)) => return Err(OpenError::Foreign(path.to_owned())),
+        };
+        check("nvmlInit", started)?;
+        Ok(Self::Bare(library))
+    }
+
+    fn wrapper(&self) -> Option<&nvml_wrapper::Nvml> {
+        match self {
+            Self::Wrapped(wrapper) => Some(wrapper),
+            Self::Bare(_) => None,
+        }
+    }
+}
+
+fn not_loaded(path: &Path, error: &dyn std::fmt::Display) -> OpenError {
+    OpenError::Load {
+        path: path.to_owned(),
+        why: error.to_string(),
+    }
 }
 
 impl std::fmt::Debug for Nvml {
@@ -49,48 +96,31 @@ impl Nvml {
     /// Loads `path` and initialises it: `nvmlInit_v2`, else `nvmlInit`, else `nvmlInitWithFlags`. Its allocations stay
     /// until the process ends.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        // SAFETY: loading runs the library's initializers, as the user has configured; this process exists to run that
-        // code.
-        let library = unsafe { NvmlLib::new(path) }.map_err(|error| OpenError::Load {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })?;
-        let (call, init) = match (library.nvmlInit_v2.as_ref(), library.nvmlInit.as_ref()) {
-            (Ok(init), _) => ("nvmlInit_v2", Ok(init)),
-            (Err(_), init) => ("nvmlInit", init),
-        };
-        // SAFETY: two of them take nothing, the third takes flags.
-        let started = match (init, library.nvmlInitWithFlags.as_ref()) {
-            (Ok(init), _) => unsafe { init() },
-            (Err(_), Ok(init)) => unsafe { init(0) },
-            (Err(_), Err(_)) => return Err(OpenError::Foreign(path.to_owned())),
-        };
-        check(call, started)?;
+        let library = Library::open(path)?;
+        let driver_version = library.wrapper().and_then(|wrapper| wrapper.sys_driver_version().ok());
         Ok(Self(Box::leak(Box::new(Loaded {
             library,
-            driver_version: OnceLock::new(),
+            driver_version,
         }))))
     }
 
     /// The library's functions, each of which may be missing.
     pub(super) fn symbols(self) -> &'static NvmlLib {
-        &self.0.library
+        match &self.0.library {
+            Library::Wrapped(wrapper) => wrapper.lib(),
+            Library::Bare(library) => library,
+        }
     }
 
     /// Version of the kernel driver, e.g. `580.95.05`.
     pub(crate) fn driver_version(self) -> Option<&'static str> {
-        let version = || {
-            // SAFETY: the function writes at most the length that it is given.
-            written(|to, length| unsafe { call!(self, nvmlSystemGetDriverVersion(to, length)) })
-        };
-        self.0.driver_version.get_or_init(version).as_deref()
+        self.0.driver_version.as_deref()
     }
 
     /// Whether field ids 251 to 273 are numbered as from driver 580.82 on.
     pub(super) fn has_new_field_ids(self) -> bool {
-        let version = self.driver_version().unwrap_or_default();
-        let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
-        (numbers.next(), numbers.next()) >= (Some(580), Some(82))
+        let wrapper = self.0.library.wrapper();
+        wrapper.is_some_and(|wrapper| wrapper.field_id_scheme() != FieldIdScheme::V12)
     }
 
     /// Whether the third version of the process lists has 32 bytes per process, as with drivers 535.43 to 535.86, while
@@ -103,16 +133,14 @@ impl Nvml {
 
     /// Version of NVML, e.g. `13.580.95.05`.
     pub(crate) fn nvml_version(self) -> Option<String> {
-        // SAFETY: the function writes at most the length that it is given.
-        written(|to, length| unsafe { call!(self, nvmlSystemGetNVMLVersion(to, length)) })
+        self.0.library.wrapper()?.sys_nvml_version().ok()
     }
 
     /// CUDA version that the driver supports, e.g. `13.0`.
     pub(crate) fn cuda_version(self) -> Option<String> {
-        let mut version = 0;
-        // SAFETY: the function writes one int.
-        unsafe { call!(self, nvmlSystemGetCudaDriverVersion_v2(&raw mut version)) }.ok()?;
-        Some(format!("{}.{}", version / 1000, version % 1000 / 10))
+        use nvml_wrapper::{cuda_driver_version_major as major, cuda_driver_version_minor as minor};
+        let version = self.0.library.wrapper()?.sys_cuda_driver_version().ok()?;
+        Some(format!("{}.{}", major(version), minor(version)))
     }
 
     /// Number of GPUs, including lost ones.
@@ -136,14 +164,6 @@ impl Nvml {
         }?;
         Ok(Device::new(self, handle))
     }
-}
-
-/// Text that a function of the library writes about the library or its driver.
-fn written(write: impl FnOnce(*mut c_char, u32) -> Result<(), NvmlError>) -> Option<String> {
-    const LENGTH: u32 = 96;
-    let mut buffer = [0; LENGTH as usize];
-    write(buffer.as_mut_ptr(), LENGTH).ok()?;
-    text(&buffer)
 }
 
 #[cfg(test)]

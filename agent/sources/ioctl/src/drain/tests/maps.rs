@@ -96,12 +96,3 @@ impl Counts for Maps {
         self.inside.borrow().now
     }
 }
-
-/// Threads that have ended.
-pub(super) struct Gone(pub(super) &'static [u32]);
-
-impl Threads for Gone {
-    fn exists(&self, _: u32, thread: u32) -> bool {
-        !self.0.contains(&thread)
-    }
-}

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use agent_ebpf::{BUCKETS, ChannelKey, ErrorKey, Key, NAME, Slot};
 
-use self::maps::{Gone, Inside, Maps};
+use self::maps::{Inside, Maps};
 use super::*;
 use crate::device::Device;
 use crate::families::Family;
@@ -83,7 +83,8 @@ struct Scene {
     maps: Maps,
     devices: DeviceTable,
     now: Instant,
-    gone: Gone,
+    /// Threads that have ended.
+    gone: &'static [u32],
 }
 
 impl Scene {
@@ -93,7 +94,7 @@ impl Scene {
             maps: Maps::default(),
             devices,
             now: Instant::now(),
-            gone: Gone(&[]),
+            gone: &[],
         }
     }
 
@@ -108,7 +109,9 @@ impl Scene {
             instant: self.now,
             wall: Timestamp::now(),
         };
-        self.drain.read(&mut self.maps, &self.devices, &self.gone, now)
+        let gone = self.gone;
+        let exists = |_, thread| !gone.contains(&thread);
+        self.drain.read(&mut self.maps, &self.devices, &exists, now)
     }
 
     /// Successes and failures by command, and the histogram's count, of all together.
@@ -239,7 +242,7 @@ fn a_thread_that_is_gone_is_in_flight_no_longer() {
         .insert(0, (ident(9, 1, "infer", PLAIN), calls(2, 0, 0)));
     scene.inside().slots.push(slot(1, 0, PLAIN, Duration::from_millis(1)));
     scene.inside().slots.push(slot(2, 0, PLAIN, Duration::from_millis(1)));
-    scene.gone = Gone(&[2]);
+    scene.gone = &[2];
     let mut gone = 0;
     for _ in 0..10 {
         scene.read();

@@ -18,17 +18,6 @@ pub(in super::super) struct KernelReader {
     secret: u64,
 }
 
-/// The calling thread as the kernel identifies it.
-#[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Caller {
-    /// Address of its `task_struct`.
-    pub(in super::super) task: u64,
-    /// Process id (upper half) and thread id in the initial namespace.
-    pub(in super::super) pid_tgid: u64,
-    /// Id of its control group in the unified hierarchy.
-    pub(in super::super) cgroup: u64,
-}
-
 impl KernelReader {
     /// `link` keeps the program attached.
     pub(in super::super) fn new(map: MapData, link: OwnedFd) -> io::Result<Self> {
@@ -58,14 +47,9 @@ impl KernelReader {
         Ok(answer)
     }
 
-    /// The calling thread.
-    pub(in super::super) fn caller(&mut self) -> io::Result<Caller> {
-        let answer = self.request(0, 0)?;
-        Ok(Caller {
-            task: answer.task,
-            pid_tgid: answer.pid_tgid,
-            cgroup: answer.cgroup,
-        })
+    /// The calling thread as the kernel identifies it.
+    pub(in super::super) fn caller(&mut self) -> io::Result<Peek> {
+        self.request(0, 0)
     }
 }
 

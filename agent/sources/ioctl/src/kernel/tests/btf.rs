@@ -75,6 +75,21 @@ fn sample() -> Writer {
     writer
 }
 
+impl Btf {
+    /// As [`offset_in`](Self::offset_in), of the structs and unions of that name.
+    pub(in super::super) fn offset(&self, name: &str, path: &[&str]) -> Option<u32> {
+        self.offset_in(self.structures(&[name]).get(name)?, path)
+    }
+
+    /// Whether a member is a pointer, e.g. `true` for `files` of `task_struct`.
+    fn is_pointer(&self, name: &str, member: &str) -> bool {
+        self.named(name, &[KIND_STRUCT])
+            .filter_map(|(id, _)| self.member(id, member, MAX_DEPTH))
+            .filter_map(|(_, of)| self.get(self.unqualified(of)?))
+            .any(|found| found.kind == KIND_PTR)
+    }
+}
+
 #[test]
 fn fields_are_found_through_unnamed_unions_and_qualifiers() {
     let btf = Btf::parse(sample().bytes(), (0, 0)).unwrap();
@@ -96,7 +111,7 @@ fn a_modules_types_continue_after_the_kernels() {
     module.put(&[name, KIND_FUNC << 24, 1]);
     let base = (kernel.types.len() as u32 + 1, kernel.strings.len() as u32);
     let module = Btf::parse(module.bytes(), base).unwrap();
-    assert_eq!(module.function("acme_ioctl"), Some(8), "the kernel has 7");
+    assert_eq!(module.id(KIND_FUNC, "acme_ioctl"), Some(8), "the kernel has 7");
     assert_eq!(module.module_function("acme_ioctl", &kernel), Some(8));
     let name = kernel.string_offset("dentry").unwrap();
     let mut sharing = Writer::default();
@@ -107,7 +122,7 @@ fn a_modules_types_continue_after_the_kernels() {
         Some(8),
         "by the kernel's string"
     );
-    assert_eq!(kernel.function("acme_ioctl"), None);
+    assert_eq!(kernel.id(KIND_FUNC, "acme_ioctl"), None);
 }
 
 #[test]
@@ -125,7 +140,7 @@ fn damage_is_an_error_and_never_a_panic() {
                 let _results = (
                     btf.offset("file", &["f_path", "dentry"]),
                     btf.enumerator("cgroup_subsys_id", "pids_cgrp_id"),
-                    btf.function("acme_ioctl"),
+                    btf.id(KIND_FUNC, "acme_ioctl"),
                 );
             }
         }
@@ -146,5 +161,5 @@ fn the_running_kernels_are_read() {
     };
     assert_eq!(btf.offset("path", &["dentry"]), Some(8));
     assert!(btf.is_pointer("task_struct", "files") && btf.offset("task_struct", &["files"]).is_some());
-    assert!(btf.function("vfs_read").is_some());
+    assert!(btf.id(KIND_FUNC, "vfs_read").is_some());
 }

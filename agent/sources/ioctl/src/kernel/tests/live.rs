@@ -14,6 +14,7 @@ use super::super::btf::Btf;
 use super::super::budget;
 use super::super::load::calibrate_offsets;
 use super::*;
+use accelscope_core::host::cgroups::Cgroups;
 
 /// Held by each test, since they count what the kernel holds.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -36,17 +37,30 @@ fn device(path: &str) -> Device {
     }
 }
 
-fn live(hooks: Option<Vec<HookKind>>) -> LiveKernel {
-    let settings = Settings {
-        hooks: hooks.map_or(Hooks::Auto, Hooks::Only),
-        ..Settings::default()
+fn on(root: &Path, configuration: &Configuration) -> LiveKernel {
+    let roots = HostRoots::new(root);
+    let context = Context {
+        cgroups: Cgroups::new(&roots),
+        roots,
+        node_name: String::new(),
+        once: false,
+        per_process: false,
+        sources: &[],
     };
-    LiveKernel::new(HostRoots::new("/"), settings)
+    LiveKernel::new(configuration, &context)
+}
+
+fn live(hooks: Option<Vec<HookKind>>) -> LiveKernel {
+    let configuration = Configuration {
+        hooks: hooks.map_or(Hooks::Auto, Hooks::Only),
+        ..Configuration::default()
+    };
+    on(Path::new("/"), &configuration)
 }
 
 /// Watches a device; false where this machine does not allow it.
 fn watching(live: &mut LiveKernel, device: &Device) -> bool {
-    live.watch(&[Watch { place: 3, device }]);
+    live.watch(&[(3, device)]);
     let seen = live.report().drivers[0].hook != HookKind::Scan;
     if !seen {
         let required = std::env::var("ACCELSCOPE_REQUIRE").is_ok_and(|list| list.split(',').any(|word| word == "ebpf"));
@@ -167,7 +181,7 @@ fn typed_programs_are_taken_where_the_kernel_has_types() {
 fn untyped() -> (tempfile::TempDir, LiveKernel) {
     let root = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/proc", root.path().join("proc")).unwrap();
-    let mut live = LiveKernel::new(HostRoots::new(root.path()), Settings::default());
+    let mut live = on(root.path(), &Configuration::default());
     live.direct = false;
     (root, live)
 }
@@ -209,7 +223,7 @@ fn a_file_of_types_is_used_where_the_kernel_has_none() {
     let _alone = ALONE.lock();
     let Some(file) = file_of_types(|_| {}) else { return };
     let (_root, mut live) = untyped();
-    live.settings.btf = Some(file.path().to_owned());
+    live.configuration.btf = Some(file.path().to_owned());
     if !watching(&mut live, &device("/dev/full")) {
         return;
     }
@@ -263,7 +277,7 @@ fn a_file_of_types_that_is_no_good_is_named_once_and_calls_are_counted_without_i
     for (file, why) in cases {
         let Some(file) = file else { return };
         let (_root, mut live) = untyped();
-        live.settings.btf = Some(file.path().to_owned());
+        live.configuration.btf = Some(file.path().to_owned());
         if !watching(&mut live, &device("/dev/full")) {
             return;
         }
@@ -362,10 +376,7 @@ fn loading_and_unloading_a_hundred_times_leaves_nothing_behind() {
     let mut made = BTreeSet::new();
     for _ in 0..100 {
         let mut live = live(None);
-        live.watch(&[Watch {
-            place: 0,
-            device: &device,
-        }]);
+        live.watch(&[(0, &device)]);
         call(&file, COMMAND);
         assert_eq!(live.report().drivers[0].hook, HookKind::Tracepoint);
         made.extend(held());
@@ -444,10 +455,7 @@ fn calibration_finds_what_the_kernels_types_describe() {
 fn a_scan_that_was_asked_for_loads_nothing() {
     let _alone = ALONE.lock();
     let mut live = live(Some(vec![HookKind::Scan]));
-    live.watch(&[Watch {
-        place: 0,
-        device: &device("/dev/full"),
-    }]);
+    live.watch(&[(0, &device("/dev/full"))]);
     assert_eq!((live.memory(), live.report().drivers[0].hook), (0, HookKind::Scan));
     assert_eq!(live.report().obstacles, []);
 }

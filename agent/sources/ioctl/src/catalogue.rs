@@ -1,11 +1,12 @@
-//! What the kernel counts of the calls to accelerators' device nodes.
+//! Instruments of the calls to device nodes, as the kernel counts them, and of their holders.
 
 use accelscope_core::instruments;
-use accelscope_core::metric::Kind::{Counter, Gauge, Histogram};
+use accelscope_core::metric::Kind::{Counter, Gauge, Histogram, UpDownCounter};
 use accelscope_core::metric::Merge::{Max, Sum};
 use accelscope_core::metric::catalogue::{instrument, owned};
 use accelscope_core::metric::key::{ACCEL_DEVICE_FAMILY, ACCEL_DEVICE_NAME, ACCEL_IOCTL_COMMAND, ERROR_TYPE, HW_ID};
 
+/// Keys of a device node.
 const DEVICE: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID];
 const COMMAND: &[&str] = &[ACCEL_DEVICE_NAME, ACCEL_DEVICE_FAMILY, HW_ID, ACCEL_IOCTL_COMMAND];
 const RESULT: &[&str] = &[
@@ -33,6 +34,10 @@ const CALL_SECONDS: &[f64] = &[
 ];
 
 instruments! {
+    DEVICE_PROCESSES = owned(instrument(
+        "accel.device.processes", "{process}", UpDownCounter, DEVICE,
+        "Processes that hold the device open; 0 without an owner while nobody does.",
+    ), Sum);
     CALLS = owned(instrument(
         "accel.ioctl.calls", "{call}", Counter, RESULT,
         "Calls of ioctl(2) on the device that have returned, by command and, where they failed, by the error's name.",

@@ -1,4 +1,0 @@
-//! Instruments of the calls to device nodes and of their holders.
-
-pub mod calls;
-pub mod ioctl;
