@@ -5,10 +5,11 @@ use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
 
 use super::gpu_process_exporter::{PidFormat, render};
@@ -30,9 +31,6 @@ pub struct TextFile {
     source: Arc<dyn MetricsSource>,
     readiness: Arc<dyn Readiness>,
     failing: bool,
-    /// Whether the file exists or is being written.
-    started: bool,
-    writing: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// File of the setting `compat.textfile`: the setting itself if it ends in `.prom`, the suffix that node-exporter reads, else
@@ -59,48 +57,40 @@ impl TextFile {
             source,
             readiness,
             failing: false,
-            started: false,
-            writing: None,
         }
     }
 
     /// Writes until `shutdown`. The first write waits until every sampler has reported: before, GPUs would be missing.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        let ready = async {
+            while self.readiness.check().is_err() {
+                tokio::time::sleep(READINESS_CHECK).await;
+            }
+        };
         tokio::select! {
-            () = self.write() => {}
-            () = shutdown => {}
-        }
-        if !self.started {
-            return;
-        }
-        // May hang with its file system; the caller limits the wait.
-        if let Some(writing) = self.writing.take() {
-            writing.await.ok();
-        }
-        let path = self.path;
-        tokio::task::spawn_blocking(move || std::fs::remove_file(path))
-            .await
-            .ok();
-    }
-
-    async fn write(&mut self) {
-        while self.readiness.check().is_err() {
-            tokio::time::sleep(READINESS_CHECK).await;
+            () = ready => {}
+            () = &mut shutdown => return,
         }
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            let text = render(&self.source.series(), self.source.resource(), self.format);
-            let path = self.path.clone();
-            self.started = true;
-            let writing = self
-                .writing
-                .insert(tokio::task::spawn_blocking(move || replace(&path, &text)));
-            let written = writing.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-            self.writing = None;
-            self.log(written);
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                _ = ticks.tick() => self.write().await,
+            }
         }
+        let path = self.path;
+        spawn_blocking(move || std::fs::remove_file(path)).await.ok();
+    }
+
+    /// May hang with its file system; the caller limits the wait after the shutdown.
+    async fn write(&mut self) {
+        let text = render(&self.source.series(), self.source.resource(), self.format);
+        let path = self.path.clone();
+        let written = spawn_blocking(move || replace(&path, &text)).await;
+        self.log(written.unwrap_or_else(|panic| Err(io::Error::other(panic))));
     }
 
     /// Logs the begin and the end of a failure once.

@@ -29,14 +29,12 @@ impl Totals {
 
     /// Adds to the series' total, which becomes the value of `point`.
     pub(super) fn add(&mut self, series: &SeriesKey, delta: Delta, point: &mut Point, now: Instant) {
-        if let Some(total) = self.entries.get_mut(series) {
-            total.counter.add(delta, point);
-            total.used = now;
-        } else {
-            let mut counter = DeltaToCumulative::default();
-            counter.add(delta, point);
-            self.entries.insert(series.clone(), Total { counter, used: now });
-        }
+        let total = self.entries.entry(series.clone()).or_insert_with(|| Total {
+            counter: DeltaToCumulative::default(),
+            used: now,
+        });
+        total.counter.add(delta, point);
+        total.used = now;
     }
 
     /// Removes the totals that no process adds to and whose container is gone.

@@ -169,7 +169,7 @@ fn definition(name: &str, map: &Map, records: u32, machine: Machine) -> Map {
         "CHANNELS" => records / 2,
         "QUOTA" => records / 4,
         "OVERFLOW" => given.min(records),
-        // In proportion to the records, whose making is an event. The kernel takes powers of two of whole pages.
+        // In proportion to the records, since each new one is an event. The kernel takes powers of two of whole pages.
         "EVENTS" => (given / RECORDS * records).max(machine.page).next_power_of_two(),
         "HAILO" => drivers::LAYOUTS,
         _ => given,

@@ -333,6 +333,19 @@ fn a_retired_key_loses_nothing_and_its_number_is_used_again() {
 }
 
 #[test]
+fn maps_are_resident_only_while_they_are_read() {
+    let _alone = ALONE.lock();
+    let mut live = live(None);
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    call(&File::open("/dev/full").unwrap(), COMMAND);
+    assert_eq!(drained(&mut live, 1).len(), 1);
+    counts(&mut live).slots(&mut |_| {});
+    assert_eq!(mappings(), 2, "the counters and the watched devices");
+}
+
+#[test]
 fn nothing_is_attached_without_a_device() {
     let _alone = ALONE.lock();
     let mut live = live(None);
