@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::npu_smi::Cause;
 use super::reader::{ReadError, Reader};
 use super::settings::{Backend, NAME, Settings};
-use super::tool::Installed;
+use super::tool::Tool;
 use super::{admin, backend, dcmi, tool};
 use crate::catalogue as ascend;
 use accelscope_core::chain;
@@ -80,7 +80,7 @@ fn tool(roots: &HostRoots, settings: &Settings, found: &mut Vec<Finding>) {
     table(roots, settings, &tool, found);
 }
 
-fn table(roots: &HostRoots, settings: &Settings, tool: &Installed, found: &mut Vec<Finding>) {
+fn table(roots: &HostRoots, settings: &Settings, tool: &Tool, found: &mut Vec<Finding>) {
     let started = Instant::now();
     let path = tool.path.display();
     let table = match Reader::default().table(tool, settings.timeout) {
@@ -112,7 +112,7 @@ fn table(roots: &HostRoots, settings: &Settings, tool: &Installed, found: &mut V
     }
 }
 
-fn failure(roots: &HostRoots, tool: &Installed, error: &ReadError) -> Finding {
+fn failure(roots: &HostRoots, tool: &Tool, error: &ReadError) -> Finding {
     let path = tool.path.display();
     let Some(cause) = error.cause() else {
         return Finding::fail(NAME, format!("{path}: {}", chain(error)));

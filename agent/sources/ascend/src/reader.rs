@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::child::{Child, ChildError, Finished};
 use super::npu_smi::{self, Cause, ParseError, Process, Skipped, Table, ToolError};
-use super::tool::Installed;
+use super::tool::Tool;
 
 /// Why there is no table.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +41,7 @@ pub(super) struct Reader {
 impl Reader {
     /// The table with all processes. If a list of processes cannot be completed, that is counted in `skipped` and the
     /// list is as `npu-smi info` printed it. All calls together take at most `timeout`.
-    pub(super) fn read(
-        &mut self,
-        tool: &Installed,
-        timeout: Duration,
-        skipped: &mut Skipped,
-    ) -> Result<Table, ReadError> {
+    pub(super) fn read(&mut self, tool: &Tool, timeout: Duration, skipped: &mut Skipped) -> Result<Table, ReadError> {
         let until = Instant::now() + timeout;
         let mut table = self.table(tool, timeout)?;
         for npu in truncated_npus(&table) {
@@ -68,7 +63,7 @@ impl Reader {
     }
 
     /// The table of `npu-smi info`. An error message of the tool takes precedence over its exit status.
-    pub(super) fn table(&mut self, tool: &Installed, timeout: Duration) -> Result<Table, ReadError> {
+    pub(super) fn table(&mut self, tool: &Tool, timeout: Duration) -> Result<Table, ReadError> {
         let finished = self.call(tool, &["info"], timeout)?;
         match npu_smi::parse(&finished.stdout) {
             Ok(mut table) => {
@@ -82,13 +77,13 @@ impl Reader {
         }
     }
 
-    fn processes(&mut self, tool: &Installed, npu: u32, timeout: Duration) -> Result<Vec<Process>, ReadError> {
+    fn processes(&mut self, tool: &Tool, npu: u32, timeout: Duration) -> Result<Vec<Process>, ReadError> {
         let arguments = ["info", "-t", "proc-mem", "-i", &npu.to_string()];
         let finished = self.call(tool, &arguments, timeout)?;
         Ok(npu_smi::processes(&finished.stdout, npu)?)
     }
 
-    fn call(&mut self, tool: &Installed, arguments: &[&str], timeout: Duration) -> Result<Finished, ChildError> {
+    fn call(&mut self, tool: &Tool, arguments: &[&str], timeout: Duration) -> Result<Finished, ChildError> {
         let environment = [("LD_LIBRARY_PATH", tool.libraries.as_str())];
         self.child.run(&tool.path, arguments, &environment, timeout)
     }

@@ -26,42 +26,31 @@ const LIBRARIES: [&str; 4] = [
 const DEVICES: [&str; 6] = ["0xd100", "0xd500", "0xd801", "0xd802", "0xd803", "0xd806"];
 const VENDOR: &str = "0x19e5";
 
-/// A file of the driver's packages, in this process's mount namespace or below the host's root.
+/// Paths of the tool, in this process's mount namespace or below the host's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Installed {
+pub(super) struct Tool {
     pub(super) path: PathBuf,
     /// Its `LD_LIBRARY_PATH`.
     pub(super) libraries: String,
 }
 
 /// Finds the tool: the configured path, or the first that exists.
-pub(super) fn find(roots: &HostRoots, settings: &Settings) -> Option<Installed> {
+pub(super) fn find(roots: &HostRoots, settings: &Settings) -> Option<Tool> {
+    let installed = || PATHS.iter().map(PathBuf::from).find(|path| path.is_file());
     let in_path = || {
         let path = std::env::var_os("PATH")?;
         std::env::split_paths(&path)
             .map(|directory| directory.join("npu-smi"))
             .find(|path| path.is_absolute() && path.is_file())
     };
-    located(roots, settings.npu_smi.clone(), &PATHS, in_path)
-}
-
-/// The configured file, or the first of `paths` that exists here, or what `elsewhere` finds, or the first of `paths` that
-/// exists in the host's root.
-pub(super) fn located(
-    roots: &HostRoots,
-    configured: Option<PathBuf>,
-    paths: &[&str],
-    elsewhere: impl FnOnce() -> Option<PathBuf>,
-) -> Option<Installed> {
-    let here = || paths.iter().map(PathBuf::from).find(|path| path.is_file());
-    if let Some(path) = configured.or_else(here).or_else(elsewhere) {
-        return Some(Installed {
+    if let Some(path) = settings.npu_smi.clone().or_else(installed).or_else(in_path) {
+        return Some(Tool {
             path,
             libraries: libraries(|path| path.into()),
         });
     }
-    let mut in_host = paths.iter().map(|path| roots.path(path));
-    Some(Installed {
+    let mut in_host = PATHS.iter().map(|path| roots.path(path));
+    Some(Tool {
         path: in_host.find(|path| path.is_file())?,
         libraries: libraries(|path| roots.path(path)),
     })

@@ -50,29 +50,30 @@ pub(super) enum Address {
 /// # Safety
 /// The type must consist of integers and arrays of them.
 unsafe trait Plain: Copy {}
-
-macro_rules! plain {
-    ($($type:ty),* $(,)?) => {
-        // SAFETY: integers, or a structure of integers and arrays of them.
-        $(unsafe impl Plain for $type {})*
-    };
-}
-
-plain!(
-    u8,
-    c_int,
-    c_uint,
-    HbmInfo,
-    MemoryInfo,
-    ChipInfo,
-    PcieInfo,
-    Utilizations,
-    EccInfo,
-    AicoreInfo,
-    ProcessMemory
-);
+// SAFETY: integers.
+unsafe impl Plain for c_int {}
+// SAFETY: integers.
+unsafe impl Plain for c_uint {}
+// SAFETY: integers and arrays of them.
+unsafe impl Plain for HbmInfo {}
+// SAFETY: integers and arrays of them.
+unsafe impl Plain for MemoryInfo {}
+// SAFETY: integers and arrays of them.
+unsafe impl Plain for ChipInfo {}
+// SAFETY: integers and arrays of them.
+unsafe impl Plain for PcieInfo {}
+// SAFETY: integers and arrays of them.
+unsafe impl Plain for Utilizations {}
+// SAFETY: integers and arrays of them.
+unsafe impl Plain for EccInfo {}
+// SAFETY: integers and arrays of them.
+unsafe impl Plain for AicoreInfo {}
+// SAFETY: integers.
+unsafe impl Plain for ProcessMemory {}
 // SAFETY: an array of a plain type is plain.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
+// SAFETY: integers.
+unsafe impl Plain for u8 {}
 
 /// A buffer with additional room, aligned for any structure.
 #[repr(C, align(16))]

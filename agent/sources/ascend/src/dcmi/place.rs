@@ -15,13 +15,30 @@ const PLACES: [&str; 2] = [
 /// Name for the loader, which has it in its cache on an installed host.
 const BARE: &str = "libdcmi.so";
 
-/// The configured library, or the first existing one here or in the host's root; `None` if only the loader may find one.
-/// And `LD_LIBRARY_PATH` for it: a host has the driver's libraries in its loader's cache, a container that mounts them
-/// does not.
-pub(super) fn find(roots: &HostRoots, named: Option<&Path>) -> (Option<PathBuf>, String) {
-    match tool::located(roots, named.map(Path::to_owned), &PLACES, || None) {
-        Some(found) => (Some(found.path), found.libraries),
-        None => (None, tool::libraries(|path| path.into())),
+/// A library and the path of its dependencies.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Path of the file; `None` if only the loader may find one.
+    pub(super) file: Option<PathBuf>,
+    /// `LD_LIBRARY_PATH` for it: a host has the driver's libraries in its loader's cache, a container that mounts them
+    /// does not.
+    pub(super) libraries: String,
+}
+
+/// The configured library, or the first existing one here or in the host's root.
+pub(super) fn find(roots: &HostRoots, named: Option<&Path>) -> Place {
+    let installed = || PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
+    let here = named.map(Path::to_owned).or_else(installed);
+    let of_host = || PLACES.iter().map(|place| roots.path(place)).find(|path| path.is_file());
+    match here.is_none().then(of_host).flatten() {
+        Some(file) => Place {
+            file: Some(file),
+            libraries: tool::libraries(|path| roots.path(path)),
+        },
+        None => Place {
+            file: here,
+            libraries: tool::libraries(|path| path.into()),
+        },
     }
 }
 
@@ -45,11 +62,11 @@ mod tests {
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         std::fs::write(&place, "").unwrap();
         let roots = HostRoots::new(host.path());
-        let (file, libraries) = find(&roots, None);
-        assert_eq!(file, Some(place));
+        let of_host = find(&roots, None);
+        assert_eq!(of_host.file, Some(place));
         let beside = host.path().join("usr/local/Ascend/driver/lib64/common");
-        assert!(libraries.contains(beside.to_str().unwrap()), "{libraries}");
+        assert!(of_host.libraries.contains(beside.to_str().unwrap()), "{of_host:?}");
         let named = Path::new("/opt/other.so");
-        assert_eq!(find(&roots, Some(named)).0.as_deref(), Some(named));
+        assert_eq!(find(&roots, Some(named)).file.as_deref(), Some(named));
     }
 }

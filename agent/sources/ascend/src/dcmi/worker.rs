@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::open::{About, Driver, OpenError};
-use super::place;
+use super::place::{self, Place};
 use super::read::ChipReading;
 use super::reader::Reading;
 use crate::catalogue;
@@ -46,7 +46,7 @@ pub struct Launch {
 /// The library that [`sampler`] would load, as seen from here: the configured one, or the first existing one of the
 /// driver's packages. If there is none, the worker uses the loader.
 pub fn library(roots: &HostRoots, named: Option<&Path>) -> Option<PathBuf> {
-    place::find(roots, named).0
+    place::find(roots, named).file
 }
 
 /// The sampler `ascend` with the library as its backend. Nothing is loaded before its first run.
@@ -69,7 +69,7 @@ pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
 
 /// The worker's program and its configuration.
 pub fn command(launch: Launch) -> io::Result<Command> {
-    let (file, libraries) = place::find(&launch.roots, launch.library.as_deref());
+    let Place { file, libraries } = place::find(&launch.roots, launch.library.as_deref());
     let config = WorkerConfig {
         root: launch.roots.path("/"),
         node_name: launch.node_name,
