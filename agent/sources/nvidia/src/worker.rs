@@ -120,7 +120,8 @@ impl Latest {
             }
             End::Starting { age, renews } => {
                 let reason = format!(
-                    "NVML has been starting for {:.0} s; with nvidia-persistenced running, the driver need not start each                      GPU anew",
+                    "NVML has been starting for {:.0} s; with nvidia-persistenced running, the driver need not start each \
+                     GPU anew",
                     age.as_secs_f64()
                 );
                 (reason, renews)
