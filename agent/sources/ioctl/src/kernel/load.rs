@@ -88,9 +88,11 @@ pub(super) fn calibrate_offsets(machine: Machine, types: &Path) -> Result<Offset
     calibrate::wait_for_ticks();
     // On a new thread, so that the task is not the leader of its group.
     let search = move || {
-        let caller = reader.caller()?;
-        let (reference, _open) = calibrate::gather(caller.task, caller.pid_tgid, caller.cgroup);
-        Ok(calibrate::calibrate(&mut reader, &reference))
+        calibrate::repeated(|| {
+            let caller = reader.caller()?;
+            let (reference, _open) = calibrate::gather(caller.task, caller.pid_tgid, caller.cgroup);
+            Ok(calibrate::calibrate(&mut reader, &reference))
+        })
     };
     let thread = std::thread::Builder::new().name("calibrate".to_owned());
     let found = thread.spawn(search).map_err(LoadError::Calibration)?.join();

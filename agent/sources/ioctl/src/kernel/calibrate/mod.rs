@@ -13,6 +13,9 @@ mod reference;
 mod search;
 mod task;
 
+use std::io;
+use std::time::Duration;
+
 use agent_ebpf::Offsets;
 
 use self::cache::{Memory, MemoryCache};
@@ -29,6 +32,28 @@ pub(super) fn calibrate(memory: &mut dyn Memory, reference: &Reference) -> Offse
     file::find(&mut cache, reference, &files, &mut offsets);
     cgroup::find(&mut cache, reference, &mut offsets);
     offsets
+}
+
+/// Searches before an offset counts as unknown.
+const SEARCHES: u32 = 3;
+/// Time between two of them: more than a tick of 10 ms.
+const PAUSE: Duration = Duration::from_millis(15);
+
+/// Repeats a search that does not find what changing values can make ambiguous (Linux 6.12, `include/linux/sched.h` and
+/// `cgroup-defs.h`):
+///
+/// - `css_set.mg_dst_cgrp` is a second group beside the task's own while any process moves tasks out of it;
+/// - `sched_info.last_arrival` and `last_queued` are the task's start time until it has been scheduled a second time.
+pub(super) fn repeated(mut search: impl FnMut() -> io::Result<Offsets>) -> io::Result<Offsets> {
+    let mut found = search()?;
+    for _ in 1..SEARCHES {
+        if ![found.cgroup_kn, found.task_started].contains(&u32::MAX) {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        found = search()?;
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

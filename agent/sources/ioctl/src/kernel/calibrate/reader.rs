@@ -11,6 +11,10 @@ use super::super::sys;
 use super::super::table::io_error;
 use super::cache::Memory;
 
+/// Calls before one counts as unseen: the kernel skips a program on a tracepoint while a bpf(2) operation on a map, which any
+/// process makes, is preempted on the same processor (`bpf_prog_active`, `trace_call_bpf`).
+const CALLS: u32 = 3;
+
 /// The attached program.
 pub(in super::super) struct KernelReader {
     map: Array<MapData, Shared<Peek>>,
@@ -40,11 +44,13 @@ impl KernelReader {
             sys::trigger_tracepoint(request.secret);
             map.get(&0, 0)
         };
-        let Shared(answer) = exchange(&mut self.map).map_err(io_error)?;
-        if answer.answered == 0 {
-            return Err(io::Error::other("the program did not see the call"));
+        for _ in 0..CALLS {
+            let Shared(answer) = exchange(&mut self.map).map_err(io_error)?;
+            if answer.answered != 0 {
+                return Ok(answer);
+            }
         }
-        Ok(answer)
+        Err(io::Error::other("the program did not see the call"))
     }
 
     /// The calling thread as the kernel identifies it.

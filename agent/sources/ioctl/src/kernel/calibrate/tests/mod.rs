@@ -225,6 +225,31 @@ fn what_could_be_in_two_places_stays_unknown() {
 }
 
 #[test]
+fn a_migration_of_tasks_during_the_search_hides_nothing() {
+    let (mut kernel, known) = machine();
+    let pointer = |kernel: &Kernel, address: u64| {
+        let block = &kernel.blocks[&(address - address % cache::BLOCK)];
+        u64::from_ne_bytes(*block[(address % cache::BLOCK) as usize..].first_chunk().unwrap())
+    };
+    let set = pointer(&kernel, known.task + u64::from(truth().task_cgroups));
+    let first_state = pointer(&kernel, set + u64::from(truth().css_set_subsys));
+    let other_group = pointer(&kernel, first_state + u64::from(truth().css_cgroup));
+    let destination = set + 200;
+    kernel.word(destination, other_group);
+    assert_eq!(calibrate(&mut kernel, &known).task_cgroups, u32::MAX);
+    let mut searches = 0;
+    let found = repeated(|| {
+        searches += 1;
+        if searches == 2 {
+            kernel.word(destination, 0);
+        }
+        Ok(calibrate(&mut kernel, &known))
+    });
+    assert_eq!(super::super::offsets::differences(&found.unwrap(), &truth()), []);
+    assert_eq!(searches, 2);
+}
+
+#[test]
 fn a_kernel_that_shows_nothing_leaves_all_unknown() {
     let (_, known) = machine();
     let found = calibrate(&mut Kernel::default(), &known);
