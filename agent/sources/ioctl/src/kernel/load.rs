@@ -86,19 +86,12 @@ pub(super) fn calibrate_offsets(machine: Machine, types: &Path) -> Result<Offset
     let link = Programs::new(object.programs, types).peek()?;
     let mut reader = KernelReader::new(map, link).map_err(ObjectError::map("PEEK"))?;
     calibrate::wait_for_ticks();
-    // On a new thread, so that the task is not the leader of its group.
-    let search = move || {
-        calibrate::repeated(|| {
-            let caller = reader.caller()?;
-            let (reference, _open) = calibrate::gather(caller.task, caller.pid_tgid, caller.cgroup);
-            Ok(calibrate::calibrate(&mut reader, &reference))
-        })
+    let search = || {
+        let caller = reader.caller()?;
+        let (reference, _open) = calibrate::gather(caller.task, caller.pid_tgid, caller.cgroup);
+        Ok(calibrate::calibrate(&mut reader, &reference))
     };
-    let thread = std::thread::Builder::new().name("calibrate".to_owned());
-    let found = thread.spawn(search).map_err(LoadError::Calibration)?.join();
-    found
-        .unwrap_or_else(|_| Err(std::io::Error::other("the search failed")))
-        .map_err(LoadError::Calibration)
+    calibrate::repeated(search).map_err(LoadError::Calibration)
 }
 
 /// Raises `RLIMIT_MEMLOCK`, which limits maps and programs before Linux 5.11; failing is not fatal.

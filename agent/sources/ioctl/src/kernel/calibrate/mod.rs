@@ -14,7 +14,6 @@ mod search;
 mod task;
 
 use std::io;
-use std::time::Duration;
 
 use agent_ebpf::Offsets;
 
@@ -36,22 +35,24 @@ pub(super) fn calibrate(memory: &mut dyn Memory, reference: &Reference) -> Offse
 
 /// Searches before an offset counts as unknown.
 const SEARCHES: u32 = 3;
-/// Time between two of them: more than a tick of 10 ms.
-const PAUSE: Duration = Duration::from_millis(15);
 
-/// Repeats a search that does not find what changing values can make ambiguous (Linux 6.12, `include/linux/sched.h` and
-/// `cgroup-defs.h`):
+/// Searches on a new thread, so that the task is not the leader of its group. Repeats it on another one while something is
+/// missing that may be ambiguous for a single task or for a moment (Linux 6.12, `include/linux/sched.h`, `cgroup-defs.h`):
 ///
-/// - `css_set.mg_dst_cgrp` is a second group beside the task's own while any process moves tasks out of it;
-/// - `sched_info.last_arrival` and `last_queued` are the task's start time until it has been scheduled a second time.
-pub(super) fn repeated(mut search: impl FnMut() -> io::Result<Offsets>) -> io::Result<Offsets> {
-    let mut found = search()?;
-    for _ in 1..SEARCHES {
+/// - the next task in memory may have been started in the same tick;
+/// - `sched_info.last_arrival` and `last_queued` are the task's start time until it has been scheduled a second time;
+/// - `css_set.mg_dst_cgrp` is a second group beside the task's own while any process moves tasks out of it.
+pub(super) fn repeated(mut search: impl FnMut() -> io::Result<Offsets> + Send) -> io::Result<Offsets> {
+    let mut found = Offsets::UNKNOWN;
+    for _ in 0..SEARCHES {
+        found = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("calibrate".to_owned());
+            let joined = thread.spawn_scoped(scope, &mut search)?.join();
+            joined.unwrap_or_else(|_| Err(io::Error::other("the search failed")))
+        })?;
         if ![found.cgroup_kn, found.task_started].contains(&u32::MAX) {
             break;
         }
-        std::thread::sleep(PAUSE);
-        found = search()?;
     }
     Ok(found)
 }

@@ -4,7 +4,7 @@ use agent_ebpf::Offsets;
 
 use super::cache::MemoryCache;
 use super::reference::Reference;
-use super::search::{TASK, nearest_to_start};
+use super::search::TASK;
 
 pub(super) fn find(cache: &mut MemoryCache<'_>, reference: &Reference, offsets: &mut Offsets) {
     let task = reference.task;
@@ -36,7 +36,8 @@ pub(super) fn find(cache: &mut MemoryCache<'_>, reference: &Reference, offsets: 
             }
         }
     }
-    let Some((at, leader, identity, comm)) = nearest_to_start(leaders, |(at, ..)| *at) else {
+    // Other tasks may follow, with the same names at the same distance: the nearest fields are the task's own.
+    let Some((at, leader, identity, comm)) = leaders.into_iter().min() else {
         return;
     };
     offsets.task_leader = at as u32;

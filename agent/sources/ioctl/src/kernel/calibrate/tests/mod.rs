@@ -225,6 +225,23 @@ fn what_could_be_in_two_places_stays_unknown() {
 }
 
 #[test]
+fn names_of_the_next_tasks_in_memory_are_not_the_tasks_own() {
+    let (mut kernel, mut known) = machine();
+    known.comm = b"calibrate".to_vec();
+    let leader = {
+        let block = &kernel.blocks[&known.task];
+        u64::from_ne_bytes(*block[truth().task_leader as usize..].first_chunk().unwrap())
+    };
+    for (task, comm) in [(known.task, "calibrate\0"), (leader, "agent\0")] {
+        for at in [truth().task_comm, 3000] {
+            kernel.put(task + u64::from(at), comm.as_bytes());
+        }
+    }
+    let found = calibrate(&mut kernel, &known);
+    assert_eq!(super::super::offsets::differences(&found, &truth()), []);
+}
+
+#[test]
 fn a_migration_of_tasks_during_the_search_hides_nothing() {
     let (mut kernel, known) = machine();
     let pointer = |kernel: &Kernel, address: u64| {
