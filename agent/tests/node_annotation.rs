@@ -257,6 +257,10 @@ async fn a_token_that_the_kubelet_rotates_is_used_from_the_next_request_on() {
     settings.server.token_file = Some(token.path().to_owned());
     let running = Running::start(&settings);
     server.requests(1).await;
+    // The previous one is used while the file is missing.
+    std::fs::remove_file(token.path()).unwrap();
+    let before = server.values().len();
+    server.requests(before + 2).await;
     std::fs::write(token.path(), "second").unwrap();
     let rotated = || {
         let seen = server.seen.lock().unwrap();
@@ -265,8 +269,34 @@ async fn a_token_that_the_kubelet_rotates_is_used_from_the_next_request_on() {
     until("request with the new token", rotated).await;
     running.end().await;
     let seen = server.seen.lock().unwrap();
-    assert_eq!(seen[0].headers["authorization"], "Bearer first");
+    assert_eq!(seen[before + 1].headers["authorization"], "Bearer first");
     assert_eq!(seen.last().unwrap().headers["authorization"], "Bearer second");
+}
+
+#[tokio::test]
+async fn a_connection_without_answers_is_replaced_by_a_new_one() {
+    let server = Server::start([Answer::Never, Answer::Status(200, "{}")]).await;
+    let (proxy, accepted) = (
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let (address, count) = (proxy.local_addr().unwrap(), accepted.clone());
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        loop {
+            let (mut from, _) = proxy.accept().await.unwrap();
+            if count.fetch_add(1, Ordering::Relaxed) == 0 {
+                // Open, but nothing is read and nothing is answered.
+                silent.push(from);
+                continue;
+            }
+            let mut to = tokio::net::TcpStream::connect(server.address).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+        }
+    });
+    let running = Running::start(&settings(address));
+    until("second connection", || accepted.load(Ordering::Relaxed) >= 2).await;
+    running.end().await;
 }
 
 #[tokio::test]

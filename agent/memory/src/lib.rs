@@ -22,8 +22,9 @@ pub enum ReleaseError {
     Advice(#[source] io::Error),
 }
 
-/// Unmaps the resident pages of the program's code and constants, and returns free pages of the heap.
+/// Returns free pages of the heap, and unmaps the resident pages of the program's code and constants.
 pub fn release() -> Result<(), ReleaseError> {
+    trim_heap();
     let own = Process::myself()?;
     let program = own.exe()?;
     for mapping in own.smaps()? {
@@ -31,17 +32,17 @@ pub fn release() -> Result<(), ReleaseError> {
             unmap_pages(&mapping).map_err(|error| ReleaseError::Advice(error.into()))?;
         }
     }
-    trim_heap();
     Ok(())
 }
 
-/// Whether all resident pages of a mapping are those of its file. Anonymous pages would be lost: relocated data, or code in
+/// Whether all pages of a mapping that are in use are those of its file. Others would be lost: relocated data, or code in
 /// which a debugger or a uprobe has set a breakpoint.
 fn is_unmodified(mapping: &MemoryMap) -> bool {
-    let anonymous = mapping.extension.map.get("Anonymous");
+    let has_none = |field| mapping.extension.map.get(field).is_some_and(|bytes| *bytes == 0);
     mapping.perms.contains(MMPermissions::PRIVATE)
         && !mapping.perms.contains(MMPermissions::WRITE)
-        && anonymous.is_some_and(|bytes| *bytes == 0)
+        && has_none("Anonymous")
+        && has_none("Swap")
 }
 
 #[expect(unsafe_code, reason = "madvise(2) on mapped memory")]

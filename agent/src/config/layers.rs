@@ -60,6 +60,11 @@ impl Merged {
         }
     }
 
+    /// Adds a value where there is none.
+    pub(super) fn add(&mut self, path: KeyPath, leaf: Leaf) {
+        self.0.entry(path).or_insert(leaf);
+    }
+
     /// Removes the value and all below it.
     pub(super) fn remove(&mut self, prefix: &[String]) {
         self.0.retain(|path, _| !path.starts_with(prefix));
@@ -83,11 +88,6 @@ impl Merged {
         self.0.get(path).map(|leaf| &leaf.raw)
     }
 
-    /// Whether there is a value at `path` or below it.
-    pub(super) fn has(&self, path: &[String]) -> bool {
-        self.0.keys().any(|other| other.starts_with(path))
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = (&KeyPath, &Leaf)> {
         self.0.iter()
     }
@@ -99,8 +99,9 @@ impl Merged {
     /// Names in the open table at `prefix`, for sources with names that are not case-sensitive.
     pub(super) fn names_under<'a>(&'a self, prefix: &'a [String]) -> impl Iterator<Item = &'a str> {
         self.0
-            .keys()
-            .filter(move |path| path.starts_with(prefix))
+            .range(prefix.to_vec()..)
+            .map(|(path, _)| path)
+            .take_while(move |path| path.starts_with(prefix))
             .filter_map(move |path| path.get(prefix.len()).map(String::as_str))
     }
 }

@@ -1,6 +1,6 @@
 //! `[otlp]` and the destinations that inherit from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::Config;
 use super::endpoint::Endpoint;
-use super::layers::{KeyPath, Layer, Merged, Raw};
+use super::layers::{Layer, Leaf, Merged, Raw};
 use super::values::secrets;
 use accelscope_core::settings;
 use accelscope_core::settings::Check;
@@ -231,29 +231,38 @@ impl Otlp {
     }
 }
 
+/// Whether destinations inherit a key of `[otlp]`.
+fn is_inherited(key: &str) -> bool {
+    !["interval", "destinations"].contains(&key)
+}
+
 /// Gives each destination what it does not set of `[otlp]`, with its origin, and returns their names.
 pub(super) fn inherit(merged: &mut Merged) -> Vec<String> {
     let destinations = ["otlp", "destinations"].map(str::to_owned);
     let mut names: Vec<String> = merged.names_under(&destinations).map(str::to_owned).collect();
     names.dedup();
+    let of_otlp: Layer = merged
+        .iter()
+        .filter(|(path, _)| matches!(path.as_slice(), [section, key, ..] if section == "otlp" && is_inherited(key)))
+        .map(|(path, leaf)| (path[1..].to_vec(), leaf.clone()))
+        .collect();
     for name in &names {
-        let own = |key: &str| [destinations.as_slice(), &[name.clone(), key.to_owned()]].concat();
+        let place = [destinations.as_slice(), std::slice::from_ref(name)].concat();
+        let own = |key: &str| [place.as_slice(), &[key.to_owned()]].concat();
         for key in ["endpoint", "protocol", "compression", "timeout", "queue_bytes"] {
-            if matches!(merged.get(&own(key)), Some(Raw::Text(text) | Raw::Str(text)) if text.is_empty()) {
+            if matches!(merged.get(&own(key)), Some(Raw::Text(text) | Raw::Str(text)) if text.trim().is_empty()) {
                 merged.remove(&own(key));
             }
         }
-        let of_otlp = merged.iter().filter_map(|(path, leaf)| {
-            let [section, key, below @ ..] = path.as_slice() else {
-                return None;
-            };
-            let is_inherited = section == "otlp" && !["interval", "destinations"].contains(&key.as_str());
-            let place: KeyPath = own(key);
-            let unset = is_inherited && !merged.has(&place);
-            unset.then(|| ([&place, below].concat(), leaf.clone()))
-        });
-        let inherited: Layer = of_otlp.collect();
-        merged.lay(inherited);
+        // What is wrong with the destination as a whole comes from where it is configured, not from what it inherits.
+        let origin = merged.origin(&place);
+        let set: BTreeSet<String> = merged.names_under(&place).map(str::to_owned).collect();
+        merged.add(place.clone(), Leaf::new(Raw::Table, origin));
+        for (below, leaf) in &of_otlp {
+            if !set.contains(&below[0]) {
+                merged.add([place.as_slice(), below].concat(), leaf.clone());
+            }
+        }
     }
     names
 }

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 
 /// A type that is written as text, even where TOML has a shape of its own for some of its values.
 pub trait Textual: Sized {
     /// What it is, for "expected ...".
     const EXPECTED: &'static str;
+    /// Whether it may be written as a number or a truth value of TOML, without quotes.
+    const BARE: bool = true;
     /// Reads it; the error says what is wrong and what would be right.
     fn parse(text: &str) -> Result<Self, String>;
     /// Writes it as [`Textual::parse`] reads it.
@@ -20,6 +22,16 @@ pub trait Textual: Sized {
 }
 
 struct TextVisitor<T>(PhantomData<T>);
+
+impl<T: Textual> TextVisitor<T> {
+    fn visit_bare<E: de::Error>(self, value: impl fmt::Display, found: Unexpected<'_>) -> Result<T, E> {
+        if T::BARE {
+            self.visit_str(&value.to_string())
+        } else {
+            Err(E::invalid_type(found, &self))
+        }
+    }
+}
 
 impl<T: Textual> Visitor<'_> for TextVisitor<T> {
     type Value = T;
@@ -33,15 +45,15 @@ impl<T: Textual> Visitor<'_> for TextVisitor<T> {
     }
 
     fn visit_bool<E: de::Error>(self, truth: bool) -> Result<T, E> {
-        self.visit_str(&truth.to_string())
+        self.visit_bare(truth, Unexpected::Bool(truth))
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
+        self.visit_bare(number, Unexpected::Signed(number))
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
+        self.visit_bare(number, Unexpected::Unsigned(number))
     }
 }
 
@@ -89,6 +101,7 @@ impl<'de, T: Textual> Deserialize<'de> for Item<T> {
 
 impl<T: Textual> Textual for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
+    const BARE: bool = T::BARE;
 
     fn parse(text: &str) -> Result<Self, String> {
         (!text.is_empty()).then(|| T::parse(text)).transpose()
@@ -148,6 +161,7 @@ impl Textual for SocketAddr {
 
 impl Textual for PathBuf {
     const EXPECTED: &'static str = "a path";
+    const BARE: bool = false;
 
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {

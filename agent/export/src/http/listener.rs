@@ -118,7 +118,7 @@ fn assemble(key: &'static str, mut routes: Vec<Route>, auth: Auth) -> Result<Rou
         return Err(BindError::Duplicate { key, path: again.path });
     }
     if !paths.contains("/") {
-        let lines = routes.iter().map(|r| format!("GET   {:12} {}\n", r.path, r.about));
+        let lines = routes.iter().map(|r| format!("GET {:12} {}\n", r.path, r.about));
         let text: Arc<str> = format!("accelscope\n\n{}", lines.collect::<String>()).into();
         routes.push(Route::get("/", "this list", async move || text.to_string()));
     }

@@ -163,3 +163,39 @@ fn two_that_reach_the_same_receiver_are_doubted() {
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     assert!(loaded.warnings[0].contains("same endpoint as default"));
 }
+
+#[test]
+fn a_fault_of_a_destination_is_reported_where_it_is_configured_and_not_where_it_inherits_from() {
+    let given = Given {
+        env: &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317")],
+        sets: &["otlp.destinations.default.timeout=5s"],
+        ..Given::default()
+    };
+    let errors = given.errors();
+    assert!(
+        errors.starts_with("--set otlp.destinations.default.timeout: "),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_blank_text_is_not_set() {
+    let given = file(
+        "[otlp]\nendpoint = \"http://c:4317\"\ntimeout = \"3s\"\n[otlp.destinations.b]\nendpoint = \"  \"\ntimeout = \" \"\n",
+    );
+    let all = given.config().destinations();
+    assert_eq!(all[1].endpoint.as_str(), "http://c:4317/");
+    assert_eq!(all[1].timeout, std::time::Duration::from_secs(3));
+}
+
+#[test]
+fn a_path_is_no_number_and_no_truth_value() {
+    for text in [
+        "[otlp]\nca_file = false\n",
+        "[otlp.destinations.b]\nheaders_file = 3\n",
+        "[hailo]\ndir = 3\n",
+    ] {
+        let errors = file(text).errors();
+        assert!(errors.contains("expected a path"), "{errors}");
+    }
+}

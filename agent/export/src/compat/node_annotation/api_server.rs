@@ -20,37 +20,62 @@ const MAX_FILE: usize = 1 << 20;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Connections to an API server, made with the first request and kept as long as the trusted certificates stay the same.
+/// Connections to an API server, made with the first request. They are kept as long as requests get responses and the trusted
+/// certificates stay the same.
 pub(super) struct Connections {
     server: ApiServer,
+    /// Those that could be read last.
     certificates: Vec<u8>,
+    /// That which could be read last.
+    authorization: Option<HeaderValue>,
     client: client::Connections,
 }
 
 impl Connections {
     /// Reads and checks the files. Does not connect yet; must be called in a Tokio runtime.
     pub(super) fn new(server: ApiServer) -> Result<Self> {
-        authorization(&server)?;
         let certificates = certificates(&server)?;
         Ok(Self {
             client: client(&certificates, &server)?,
             certificates,
+            authorization: authorization(&server)?,
             server,
         })
     }
 
-    /// Sends a request, which has the path alone, with the newest certificates and token.
+    /// Sends a request, which has the path alone.
     pub(super) async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Incoming>> {
+        if let Err(error) = self.refresh() {
+            tracing::debug!(
+                error = &*error,
+                "the ServiceAccount's previous certificates and token are used"
+            );
+        }
+        *request.uri_mut() = format!("{}{}", self.server.url, request.uri()).parse()?;
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        Ok(self.client.request(request).await?)
+    }
+
+    /// Connects anew with the next request: a connection whose other end is gone without a word would take requests until
+    /// the kernel gives it up, after a quarter of an hour.
+    pub(super) fn reconnect(&mut self) {
+        // The certificates have been used before.
+        if let Ok(client) = client(&self.certificates, &self.server) {
+            self.client = client;
+        }
+    }
+
+    /// Reads the files again, which the kubelet rotates.
+    fn refresh(&mut self) -> Result<()> {
+        self.authorization = authorization(&self.server)?;
         let certificates = certificates(&self.server)?;
         if certificates != self.certificates {
             self.client = client(&certificates, &self.server)?;
             self.certificates = certificates;
         }
-        *request.uri_mut() = format!("{}{}", self.server.url, request.uri()).parse()?;
-        if let Some(authorization) = authorization(&self.server)? {
-            request.headers_mut().insert(AUTHORIZATION, authorization);
-        }
-        Ok(self.client.request(request).await?)
+        Ok(())
     }
 }
 

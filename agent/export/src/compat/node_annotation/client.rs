@@ -65,10 +65,14 @@ impl NodeClient {
 
     /// Sets or removes the annotation by a merge patch, which requires the permission to patch and no other.
     pub(super) async fn patch(&mut self, value: Option<&str>, within: Duration) -> Result<(), Failure> {
-        match tokio::time::timeout(within, self.send(value)).await {
+        let result = match tokio::time::timeout(within, self.send(value)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Deadline(within)),
+        };
+        if let Err(Failure::Deadline(_) | Failure::Unreachable(_)) = &result {
+            self.connections.reconnect();
         }
+        result
     }
 
     async fn send(&mut self, value: Option<&str>) -> Result<(), Failure> {

@@ -46,6 +46,9 @@ pub enum SettingsError {
          compat.k8s_monitor.annotation = false"
     )]
     NotInCluster(#[source] Box<dyn Error + Send + Sync>),
+    /// The address of the API server is invalid.
+    #[error("{0:?} is no address of an API server: see KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT")]
+    Address(String, #[source] Box<dyn Error + Send + Sync>),
     /// The certificates or the token are unusable.
     #[error("no connection to the API server can be made of the ServiceAccount's files: apply {MANIFESTS} again")]
     Client(#[source] Box<dyn Error + Send + Sync>),
@@ -72,6 +75,13 @@ impl ApiServer {
         let host = variable("KUBERNETES_SERVICE_HOST")?;
         let port = variable("KUBERNETES_SERVICE_PORT")?;
         let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let url = format!("https://{host}:{port}");
+        if let Err(error) = port.parse::<u16>() {
+            return Err(SettingsError::Address(url, error.into()));
+        }
+        if let Err(error) = url.parse::<http::Uri>() {
+            return Err(SettingsError::Address(url, error.into()));
+        }
         let account = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
         let token = account.join("token");
         if let Err(error) = std::fs::metadata(&token) {
@@ -80,7 +90,7 @@ impl ApiServer {
             ));
         }
         Ok(Self {
-            url: format!("https://{host}:{port}"),
+            url,
             ca_file: Some(account.join("ca.crt")),
             token_file: Some(token),
         })
