@@ -8,7 +8,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant, SystemTime};
 
-use accelscope_core::sampler::Outcome;
+use accelscope_core::sampler::{Outcome, Sampler as _};
+use accelscope_hailo::Settings;
 use hailo_support::{Host, Process, is, monitor, pids, value, write_and_rename, write_in_place};
 
 const RATE: &str = "hailo.network.frame_rate";
@@ -265,6 +266,29 @@ fn several_writers_on_one_device_add_up() {
     let mut expected = writers.each_ref().map(Process::pid);
     expected.sort_unstable();
     assert_eq!(pids(run.points(), PROCESS), expected);
+}
+
+#[test]
+fn many_new_writers_are_all_shown_before_one_of_them_would_write_again() {
+    const WRITERS: usize = 64;
+    let host = Host::new().with_device().with_dir();
+    let mut run = host.run(Settings {
+        min_interval: Duration::from_secs(1),
+        ..host.settings()
+    });
+    run.until("the idle device", |points| is(points, ACTIVE, 0.0));
+    let writers: Vec<_> = (0..WRITERS).map(|_| Process::new()).collect();
+    for writer in &writers {
+        let name = format!("{}abcdef", writer.pid());
+        write_in_place(&host.dir(), &name, &monitor(writer.pid(), 30.0, 1.0));
+    }
+    let runs = (1..=2 * WRITERS).find(|_| {
+        run.sampler.wait(Instant::now() + Duration::from_secs(60));
+        run.once();
+        pids(run.points(), PROCESS).len() == WRITERS
+    });
+    // Eight are searched for in one run; a run a second would be 60 s apart here.
+    assert!(runs.is_some_and(|runs| runs <= WRITERS / 8 + 8), "{runs:?} runs");
 }
 
 #[test]

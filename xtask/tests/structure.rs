@@ -19,7 +19,7 @@ const UNSAFE: [(&str, &str); 9] = [
         "accelscope-ioctl",
         "calls bpf(2) and perf_event_open(2), reads mapped memory",
     ),
-    ("accelscope-memory", "advises the kernel on mapped memory"),
+    ("accelscope-memory", "advises the kernel and the allocator on memory"),
     ("accelscope-nvidia", "calls NVML, a C library"),
     ("agent-ebpf", "layouts that the programs in the kernel write"),
     ("benches", "calls what it measures"),
@@ -74,7 +74,7 @@ impl Layer {
         match self {
             Self::Proto | Self::Ebpf | Self::Abi | Self::Memory => false,
             Self::Core => matches!(other, Self::Proto | Self::Memory),
-            Self::Source => matches!(other, Self::Proto | Self::Ebpf | Self::Abi | Self::Core),
+            Self::Source => matches!(other, Self::Proto | Self::Ebpf | Self::Abi | Self::Memory | Self::Core),
             Self::Simulate | Self::Pipeline => matches!(other, Self::Proto | Self::Core | Self::Source),
             Self::Export => matches!(other, Self::Proto | Self::Core | Self::Pipeline),
             Self::Agent => other != Self::Agent,

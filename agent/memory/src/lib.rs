@@ -4,6 +4,8 @@
 //! connects runs once, and its pages stay mapped until the machine is short of memory. Here they are unmapped. They
 //! stay in the kernel's page cache as long as it has room, and return with a minor page fault when they are used again.
 
+pub mod heap;
+
 use std::ffi::c_void;
 use std::io;
 use std::ptr;
@@ -24,7 +26,7 @@ pub enum ReleaseError {
 
 /// Returns free pages of the heap, and unmaps the resident pages of the program's code and constants.
 pub fn release() -> Result<(), ReleaseError> {
-    trim_heap();
+    heap::trim();
     let own = Process::myself()?;
     let program = own.exe()?;
     for mapping in own.smaps()? {
@@ -53,18 +55,6 @@ fn unmap_pages(mapping: &MemoryMap) -> rustix::io::Result<()> {
     // and has no page that differs from the file: whoever reads it next gets the same bytes from the file.
     unsafe { madvise(start, (end - mapping.address.0) as usize, Advice::LinuxDontNeed) }
 }
-
-/// Returns the free pages of all heaps of the allocator.
-#[cfg(target_env = "gnu")]
-#[expect(unsafe_code, reason = "a function of the C library")]
-fn trim_heap() {
-    // SAFETY: may be called at any time, by any thread; takes the allocator's own locks.
-    unsafe { libc::malloc_trim(0) };
-}
-
-/// Other C libraries return free pages on their own.
-#[cfg(not(target_env = "gnu"))]
-fn trim_heap() {}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,8 @@
 mod files;
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use super::device::{self, Device};
@@ -10,7 +12,6 @@ use super::directory::Directory;
 use super::discover::{Holder, holders};
 use super::settings::{NAME, Settings};
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::bounded::read_bounded;
 use accelscope_core::host::process::Processes;
 use accelscope_core::sampler::Finding;
 use files::Files;
@@ -19,7 +20,7 @@ const START_WITH: &str = "set HAILO_MONITOR=1 in its environment (SCHEDULER_MONI
     again: HailoRT looks at it once, at its start";
 
 /// Most bytes of a process' environment that are read.
-const MAX_ENVIRONMENT: usize = 256 * 1024;
+const MAX_ENVIRONMENT: u64 = 256 * 1024;
 
 /// Examines the devices, processes and monitor files of the host.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
@@ -137,7 +138,10 @@ fn examine_user(
 /// Whether the environment, as it was at the start of the process, turns the monitor on; unknown where it may not be
 /// read.
 fn monitor_variable(environ: &Path) -> Option<bool> {
-    let bytes = read_bounded(environ, MAX_ENVIRONMENT).ok()?;
+    let mut bytes = Vec::new();
+    File::open(environ)
+        .and_then(|file| file.take(MAX_ENVIRONMENT).read_to_end(&mut bytes))
+        .ok()?;
     let on = [b"HAILO_MONITOR=1".as_slice(), b"SCHEDULER_MONITOR=1"];
     let mut variables = bytes.split(|&byte| byte == 0);
     Some(variables.any(|variable| on.iter().any(|on| variable.starts_with(on))))
@@ -228,7 +232,11 @@ mod tests {
         let run = |variable: &str| {
             let mut child = std::process::Command::new("sleep")
                 .arg("60")
+                .env_clear()
                 .env("HAILO_MONITOR", variable)
+                .env("SECOND", "x".repeat(100_000))
+                .env("THIRD", "x".repeat(100_000))
+                .env("FOURTH", "x".repeat(100_000))
                 .stdin(std::fs::File::open("/dev/full").unwrap())
                 .spawn()
                 .unwrap();

@@ -30,12 +30,17 @@ impl Owners {
             searcher: Searcher {
                 processes: Processes::new(roots),
                 seen_as: settings.seen_as(),
-                left: 0,
+                left: SEARCHES,
             },
             max_age: settings.max_age,
             warned_denied: false,
             warned_unseen: false,
         }
+    }
+
+    /// Whether the latest run may have left searches to the next one.
+    pub(super) fn is_behind(&self) -> bool {
+        self.searcher.left == 0
     }
 
     /// Searches for the owners of the fresh files. `shown` becomes a digest of the files that are shown and their owners.

@@ -28,6 +28,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 const DEVICES: Duration = Duration::from_secs(5);
 /// Longest time between two batches.
 const REPEAT: Duration = Duration::from_secs(5);
+/// Longest time to the next run while there are files whose owners have not been searched for.
+const NEXT_SEARCHES: Duration = Duration::from_millis(200);
 /// How often the first run waits for files that may still be being written.
 const ATTEMPTS: u32 = 4;
 
@@ -148,9 +150,10 @@ impl Sampler {
         digest.finish()
     }
 
-    /// Time before which nothing is emitted, so that owners need not be checked either.
+    /// Time before which nothing is emitted, so that owners need not be checked either, unless there are many new ones.
     fn soonest(&self) -> Option<Instant> {
-        Some(self.emitted_at? + self.settings.min_interval.min(PERIOD))
+        let emitted_at = self.emitted_at.filter(|_| !self.owners.is_behind())?;
+        Some(emitted_at + self.settings.min_interval.min(PERIOD))
     }
 
     /// Emits new readings as often as configured, other files at once, and all again after [`REPEAT`], so that constant
@@ -195,7 +198,10 @@ impl sampler::Sampler for Sampler {
 
     fn wait(&mut self, until: Instant) {
         let pending = self.emitted_at.filter(|_| self.pending);
-        let until = pending.map_or(until, |last| until.min(last + self.settings.min_interval));
+        let mut until = pending.map_or(until, |last| until.min(last + self.settings.min_interval));
+        if self.owners.is_behind() {
+            until = until.min(Instant::now() + NEXT_SEARCHES);
+        }
         self.sources.wait(&self.settings.dir, until, self.soonest());
     }
 

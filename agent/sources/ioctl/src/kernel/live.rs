@@ -17,7 +17,6 @@ use super::programs::Programs;
 use super::refusal;
 use super::report::{Driver, Report, driver_name};
 use super::selector::{HookSelector, Resolvable, Selection};
-use super::sys::{return_large_blocks, trim_heap};
 use super::types::Types;
 use super::watch_table::WatchTable;
 use crate::sampler::NAME;
@@ -25,6 +24,7 @@ use crate::{Configuration, Device, HookKind, Hooks};
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::Finding;
 use accelscope_core::source::Context;
+use accelscope_memory::heap;
 
 /// Keys of one control group before its executables and commands are folded.
 const QUOTA: u32 = 512;
@@ -70,7 +70,7 @@ impl LiveKernel {
 
     fn load(&mut self) -> Result<Loaded, LoadError> {
         raise_memlock();
-        return_large_blocks();
+        heap::return_large_blocks();
         let machine = Machine::here();
         let directory = self.roots.sys().join("kernel/btf");
         let types = Types::find(
@@ -245,7 +245,7 @@ impl LiveKernel {
             );
         }
         // Much is read to load and attach programs, and little of it is kept.
-        trim_heap();
+        heap::trim();
     }
 
     /// The hooks in use for each driver, and what the kernel refused.

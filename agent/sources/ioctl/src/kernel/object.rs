@@ -168,9 +168,8 @@ fn definition(name: &str, map: &Map, records: u32, machine: Machine) -> Map {
         "INDEX" | "RECORDS" | "IDENTS" | "FREE" | "ERRORS" => records,
         "CHANNELS" => records / 2,
         "QUOTA" => records / 4,
-        "OVERFLOW" => given.min(records),
-        // In proportion to the records, since each new one is an event. The kernel takes powers of two of whole pages.
-        "EVENTS" => (given / RECORDS * records).max(machine.page).next_power_of_two(),
+        // The kernel takes powers of two of whole pages.
+        "EVENTS" => given.max(machine.page).next_power_of_two(),
         "HAILO" => drivers::LAYOUTS,
         _ => given,
     };

@@ -14,20 +14,17 @@
 //!   (issue 46, open). Neither does it resolve calls of kernel functions, which direct programs need
 //!   ([`agent_ebpf::cast`]; issue 432, open).
 //! - Reading a hash map in batches ([`lookup_batch`]): aya needs two system calls for each element. Issue 1124, open.
-//! - Returning freed memory to the system ([`return_large_blocks`], [`trim_heap`]), which no safe function of a crate does.
 //! - Freezing a map ([`initialise`]): aya does it in `EbpfLoader::load` only. No issue was found.
 //!
 //! For the same reasons the modules beside this one are not replaced by aya: [`super::mapped`] (aya maps ring buffers only;
 //! pull request 1680, open, does it for arenas), [`super::btf`] and [`super::tracefs`], which name theirs.
 
 mod call;
-mod heap;
 mod map;
 mod module;
 mod perf;
 mod program;
 
-pub(super) use self::heap::{return_large_blocks, trim_heap};
 pub(super) use self::map::{initialise, lookup_batch};
 pub(super) use self::module::module_types;
 pub(super) use self::perf::{perf_kprobe, perf_tracepoint, trigger_tracepoint};

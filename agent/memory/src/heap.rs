@@ -1,8 +1,12 @@
-//! The allocator's memory.
+//! The memory of the C library's allocator.
 
 /// Lets the allocator return large blocks to the system as soon as they are freed. glibc stops doing so for blocks up to the
 /// size of one that was freed, such as the megabytes of the kernel's type information.
-pub(in super::super) fn return_large_blocks() {
+#[cfg_attr(
+    target_env = "gnu",
+    expect(unsafe_code, reason = "no crate has a safe function for it")
+)]
+pub fn return_large_blocks() {
     #[cfg(target_env = "gnu")]
     // SAFETY: no memory is affected. The threshold is the initial one; once set, it stays.
     unsafe {
@@ -10,8 +14,12 @@ pub(in super::super) fn return_large_blocks() {
     }
 }
 
-/// Returns free memory among small blocks.
-pub(in super::super) fn trim_heap() {
+/// Returns free memory among small blocks, of all heaps. Other C libraries than glibc do so on their own.
+#[cfg_attr(
+    target_env = "gnu",
+    expect(unsafe_code, reason = "no crate has a safe function for it")
+)]
+pub fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: only memory that is not allocated is affected, and the allocator locks itself.
     unsafe {
