@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use agent_ebpf::{ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, Key, QuotaKey, Record, Slot, Watched, counter};
+use agent_ebpf::{ChannelKey, ErrorKey, Ident, Key, QuotaKey, Record, Slot, Watched, counter};
 use aya::maps::{Map, MapData, MapError, Queue, RingBuf};
 use rustix::event::{PollFd, PollFlags};
 
@@ -43,7 +43,7 @@ pub(super) struct Maps {
     errors: Table<ErrorKey, u64>,
     channels: Table<ChannelKey, u64>,
     watched: Mapped<Watched>,
-    hailo: Table<HailoKey, HailoCommand>,
+    layouts: Table<drivers::LayoutKey, drivers::Layouts>,
     counters: Mapped<u64>,
     /// A ring buffer.
     events: Map,
@@ -112,7 +112,7 @@ impl Maps {
             errors: open(&mut maps, "ERRORS", Table::new)?,
             channels: open(&mut maps, "CHANNELS", Table::new)?,
             watched: open(&mut maps, "WATCHED", |map| Mappable::new(map)?.all())?,
-            hailo: open(&mut maps, "HAILO", Table::new)?,
+            layouts: open(&mut maps, drivers::LAYOUT_TABLE, Table::new)?,
             counters: open(&mut maps, "COUNTERS", |map| Mappable::new(map)?.all())?,
             events: open(&mut maps, "EVENTS", ring_buffer)?,
             _internal: maps,
@@ -203,7 +203,7 @@ impl Maps {
     /// Describes arguments to the programs; see [`drivers::arguments`].
     pub(super) fn add_layouts(&mut self, arguments: u32) {
         for (key, command) in drivers::layouts(arguments) {
-            logged("HAILO", self.hailo.insert(&key, &command));
+            logged(drivers::LAYOUT_TABLE, self.layouts.insert(&key, &command));
         }
     }
 }

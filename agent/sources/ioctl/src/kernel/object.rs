@@ -170,7 +170,7 @@ fn definition(name: &str, map: &Map, records: u32, machine: Machine) -> Map {
         "QUOTA" => records / 4,
         // The kernel takes powers of two of whole pages.
         "EVENTS" => given.max(machine.page).next_power_of_two(),
-        "HAILO" => drivers::LAYOUTS,
+        drivers::LAYOUT_TABLE => drivers::LAYOUTS,
         _ => given,
     };
     let mappable = if name.starts_with(GLOBAL) { BPF_F_MMAPABLE } else { 0 };
@@ -221,8 +221,20 @@ mod tests {
     fn every_map_that_the_agent_uses_is_there() {
         let object = Object::parse(agent_ebpf::OBJECT).unwrap();
         for name in [
-            "INDEX", "RECORDS", "IDENTS", "FREE", "QUOTA", "SLOTS", "OVERFLOW", "ERRORS", "CHANNELS", "WATCHED",
-            "EVENTS", "COUNTERS", "HAILO", "PEEK",
+            "INDEX",
+            "RECORDS",
+            "IDENTS",
+            "FREE",
+            "QUOTA",
+            "SLOTS",
+            "OVERFLOW",
+            "ERRORS",
+            "CHANNELS",
+            "WATCHED",
+            "EVENTS",
+            "COUNTERS",
+            "PEEK",
+            drivers::LAYOUT_TABLE,
         ] {
             assert!(object.maps.keys().any(|there| plain(there) == name), "{name}");
         }

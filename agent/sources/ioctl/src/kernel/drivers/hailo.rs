@@ -9,8 +9,11 @@ use accelscope_hailo_abi::layout::{
 };
 use accelscope_hailo_abi::{Launch, Layout, Line};
 
-/// Most entries of the table.
+/// The table of the layouts: its name in the object, most entries, and their types.
+pub(in super::super) const LAYOUT_TABLE: &str = "HAILO";
 pub(in super::super) const LAYOUTS: u32 = 128;
+pub(in super::super) type LayoutKey = HailoKey;
+pub(in super::super) type Layouts = HailoCommand;
 
 #[expect(unsafe_code, reason = "a key that is shared with the programs")]
 // SAFETY: `repr(C)`, two numbers of 4 bytes.

@@ -2,7 +2,7 @@
 
 mod hailo;
 
-pub(super) use self::hailo::{LAYOUTS, layouts};
+pub(super) use self::hailo::{LAYOUT_TABLE, LAYOUTS, LayoutKey, Layouts, layouts};
 use crate::Device;
 
 /// Functions that calls pass on their way to, or from, functions of other drivers or modules, with those others.
