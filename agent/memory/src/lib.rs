@@ -27,14 +27,18 @@ pub enum ReleaseError {
 /// Returns free pages of the heap, and unmaps the resident pages of the program's code and constants.
 pub fn release() -> Result<(), ReleaseError> {
     heap::trim();
-    let own = Process::myself()?;
-    let program = own.exe()?;
-    for mapping in own.smaps()? {
-        if matches!(&mapping.pathname, MMapPath::Path(path) if *path == program) && is_unmodified(&mapping) {
-            unmap_pages(&mapping).map_err(|error| ReleaseError::Advice(error.into()))?;
-        }
+    for mapping in unmodified_mappings()? {
+        unmap_pages(&mapping).map_err(|error| ReleaseError::Advice(error.into()))?;
     }
     Ok(())
+}
+
+/// The mappings of the program's file that hold nothing else.
+fn unmodified_mappings() -> procfs::ProcResult<impl Iterator<Item = MemoryMap>> {
+    let own = Process::myself()?;
+    let program = MMapPath::Path(own.exe()?);
+    let mappings = own.smaps()?.into_iter();
+    Ok(mappings.filter(move |mapping| mapping.pathname == program && is_unmodified(mapping)))
 }
 
 /// Whether all pages of a mapping that are in use are those of its file. Others would be lost: relocated data, or code in
@@ -50,10 +54,11 @@ fn is_unmodified(mapping: &MemoryMap) -> bool {
 #[expect(unsafe_code, reason = "madvise(2) on mapped memory")]
 fn unmap_pages(mapping: &MemoryMap) -> rustix::io::Result<()> {
     let (start, end) = mapping.address;
+    let length = (end - start) as usize;
     let start = ptr::with_exposed_provenance_mut::<c_void>(start as usize);
     // SAFETY: the range is a private, read-only mapping of the program's file, which exists as long as the process,
     // and has no page that differs from the file: whoever reads it next gets the same bytes from the file.
-    unsafe { madvise(start, (end - mapping.address.0) as usize, Advice::LinuxDontNeed) }
+    unsafe { madvise(start, length, Advice::LinuxDontNeed) }
 }
 
 #[cfg(test)]
@@ -62,15 +67,8 @@ mod tests {
 
     /// Resident bytes of the file mappings of this program that are not written to.
     fn resident() -> u64 {
-        let own = Process::myself().unwrap();
-        let program = own.exe().unwrap();
-        let mappings = own.smaps().unwrap();
-        let of_program = |mapping: &&MemoryMap| matches!(&mapping.pathname, MMapPath::Path(path) if *path == program);
-        let unmodified = mappings
-            .iter()
-            .filter(of_program)
-            .filter(|mapping| is_unmodified(mapping));
-        unmodified.map(|mapping| mapping.extension.map["Rss"]).sum()
+        let mappings = unmodified_mappings().unwrap();
+        mappings.map(|mapping| mapping.extension.map["Rss"]).sum()
     }
 
     /// 1 MiB of constants: each word is its index.
