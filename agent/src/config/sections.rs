@@ -218,6 +218,7 @@ settings! {
         /// Bool: write it, through the Kubernetes API with the pod's service account. NODE_NAME names the node.
         pub annotation: bool = false,
         /// Duration: shortest time between two writes of different values. COLLECT_INTERVAL, in seconds, is its older name.
+        /// ascend.period follows it where it is shorter and ascend.period is not set.
         #[serde(with = "text")]
         pub interval: Duration = Duration::from_secs(30),
     }

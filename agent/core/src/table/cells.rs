@@ -28,7 +28,7 @@ pub fn number(series: Option<&&Series>) -> Option<f64> {
 
 /// A ratio as percent.
 pub fn percent(ratio: Option<f64>) -> String {
-    ratio.map_or_else(absent, |ratio| format!("{:.1} %", ratio * 100.0))
+    ratio.map_or_else(absent, |ratio| format!("{:.1} %", crate::percent(ratio)))
 }
 
 /// A number with one decimal.
