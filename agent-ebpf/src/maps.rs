@@ -29,7 +29,8 @@ pub const OTHER_EXECUTABLE: u64 = u64::MAX;
 pub struct Key {
     /// Id of the task's control group in the unified hierarchy (`bpf_get_current_cgroup_id`).
     pub cgroup_v2: u64,
-    /// The kernfs id of its control group in the v1 hierarchy that [`crate::Settings::v1_subsystem`] names; 0 if there is none.
+    /// The kernfs id of its control group in the first of the v1 hierarchies that [`crate::Settings::v1_subsystem`] names in
+    /// which that is not the root, with [`crate::V1_PLACE`] and [`crate::V1_SET`] above it; the root's if there is none.
     pub cgroup_v1: u64,
     /// Inode number of the executable (`mm->exe_file`); 0 for a kernel thread, [`OTHER_EXECUTABLE`] beyond the quota.
     pub executable: u64,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::owner::ROOT;
 use super::{Drain, KEEP, LINGER};
 use crate::kernel::Counts;
-use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy, State};
+use accelscope_core::host::cgroups::{CgroupId, Cgroups, State};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::CgroupOwner;
 
@@ -43,11 +43,9 @@ impl OwnerState {
                 Self::Ended
             };
         }
-        let ids = [(Hierarchy::Unified, owner.unified), (Hierarchy::Legacy, owner.legacy)];
-        let ids = ids.into_iter().filter(|(_, id)| *id > ROOT);
-        let states: Vec<State> = ids
-            .map(|(hierarchy, id)| cgroups.state(CgroupId { hierarchy, id }))
-            .collect();
+        let ids = [CgroupId::unified(owner.unified), CgroupId::captured(owner.legacy)];
+        let ids = ids.into_iter().filter(|id| id.id > ROOT);
+        let states: Vec<State> = ids.map(|id| cgroups.state(id)).collect();
         let (populated, empty) = (states.contains(&State::Populated), states.contains(&State::Empty));
         if states.contains(&State::Gone) {
             Self::Ended
