@@ -8,6 +8,7 @@ pub mod cgroup;
 mod chain;
 pub mod device;
 mod eviction;
+pub mod fair;
 mod finding;
 pub mod host;
 pub mod metric;
@@ -20,4 +21,4 @@ pub mod trust;
 pub mod worker;
 
 pub use chain::chain;
-pub use eviction::evict_oldest;
+pub use eviction::{evict_fairly, evict_oldest};
