@@ -51,6 +51,8 @@ pub struct Sampler {
     /// Whether the last batch was empty, and why.
     nothing: bool,
     reason: String,
+    /// Files that are not shown, of which the last batch was empty.
+    unshown: Vec<String>,
     skipped: Skipped,
     count_skipped: Counter<u64>,
     count_ambiguous: Counter<u64>,
@@ -70,6 +72,7 @@ impl Sampler {
             shown: 0,
             nothing: true,
             reason: String::new(),
+            unshown: Vec::new(),
             skipped: Skipped::default(),
             count_skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
             count_ambiguous: telemetry::counter(&agent::ATTRIBUTION_AMBIGUOUS),
@@ -83,6 +86,7 @@ impl Sampler {
         let sources = self
             .sources
             .update(&self.roots, &self.settings, &self.devices, now.instant);
+        self.owners.living().forget();
         let mut failed = devices.and(sources).err();
         self.pending |= self.read_files(now, &mut failed);
         let first = self.emitted_at.is_none();
@@ -120,7 +124,7 @@ impl Sampler {
     fn read_files(&mut self, now: Moment, failed: &mut Option<io::Error>) -> bool {
         let mut changed = false;
         for monitored in self.sources.all_mut() {
-            match monitored.update(now, &mut self.skipped) {
+            match monitored.update(now, self.owners.living(), &mut self.skipped) {
                 Ok(any) => changed |= any,
                 Err(error) => drop(failed.get_or_insert(error)),
             }
@@ -136,6 +140,7 @@ impl Sampler {
             }
             std::thread::sleep(monitored::WRITE_TIME * 2);
             now = Moment::now();
+            self.owners.living().forget();
             self.read_files(now, failed);
         }
         now
@@ -164,6 +169,19 @@ impl Sampler {
         others_shown || self.emitted_at.is_none_or(|last| now >= last + rest)
     }
 
+    /// Logs the files of living processes that are not shown, and gives the reason of an empty batch.
+    fn tell(&mut self, now: Moment) {
+        let (max_age, mut words) = (self.settings.max_age, Vec::new());
+        let living = self.owners.living();
+        for monitored in self.sources.all_mut() {
+            monitored.tell(max_age, now, living);
+            if self.nothing {
+                words.extend(monitored.unshown_in_words(max_age, now.instant, living));
+            }
+        }
+        self.unshown = words;
+    }
+
     fn emit(&mut self, now: Moment, out: &mut Vec<Batch>) {
         self.emitted_at = Some(now.instant);
         self.pending = false;
@@ -180,6 +198,7 @@ impl Sampler {
         }
         let points = self.points.build(&self.devices, live, now.wall);
         self.nothing = points.is_empty();
+        self.tell(now);
         out.push(Batch {
             part: Part::whole(NAME),
             points,
@@ -207,7 +226,13 @@ impl sampler::Sampler for Sampler {
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         match self.run(Moment::now(), out) {
-            Ok(()) if self.nothing => Outcome::NothingHere(self.reason.clone()),
+            Ok(()) if self.nothing && self.unshown.is_empty() => Outcome::NothingHere(self.reason.clone()),
+            Ok(()) if self.nothing => {
+                let unshown = self.unshown.join("; ");
+                Outcome::NothingHere(format!(
+                    "no monitor file can be shown: {unshown}; `agent doctor` says more"
+                ))
+            }
             Ok(()) => Outcome::Sampled,
             Err(error) => Outcome::Retry(error.into()),
         }
