@@ -426,6 +426,36 @@ fn the_exporter_s_view_has_the_percentage_that_was_written() {
 }
 
 #[test]
+fn counters_of_rare_events_begin_at_zero() {
+    let host = Host::new().with_device();
+    let writer = Writer::new(None);
+    let pull = free_address();
+    let mut command = host.command(&[], &[]);
+    command.args(["--set", &format!("http.listen={pull}"), "--set", "otlp.enabled=false"]);
+    let _agent = Running::start(command);
+    let count = |name: &str, reason: &str| {
+        let body = get(pull, "/metrics")?.body;
+        let is_it = |line: &&str| line.starts_with(name) && line.contains("\"hailo\"") && line.contains(reason);
+        Some(body.lines().find(is_it)?.rsplit_once(' ')?.1.to_owned())
+    };
+    let skipped = |reason| count("agent_sampler_skipped_total{", reason);
+    for reason in [
+        "malformed",
+        "too_large",
+        "unreadable",
+        "writer_unseen",
+        "too_many_files",
+    ] {
+        assert_eq!(wait_for(reason, || skipped(reason)), "0", "{reason}");
+    }
+    assert_eq!(count("agent_attribution_ambiguous_total{", "").as_deref(), Some("0"));
+    fs::write(host.dir().join(writer.name()), b"\x0a\x017\x12\x03\x0a\x01\xff").unwrap();
+    wait_for("the first malformed file", || {
+        (skipped("malformed")? != "0").then_some(())
+    });
+}
+
+#[test]
 fn in_the_table_no_more_is_queued_than_the_most() {
     let host = Host::new().with_device();
     let writers = [Writer::new(Some("600000")), Writer::new(Some("600000"))];

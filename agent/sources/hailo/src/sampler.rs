@@ -14,13 +14,13 @@ use super::points::Points;
 use super::settings::{NAME, Settings};
 use super::skipped::Skipped;
 use super::sources::Sources;
-use super::{device, explain, monitored};
+use super::{device, explain, monitored, skipped};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Moment;
 use accelscope_core::metric::catalogue::agent;
 use accelscope_core::metric::{Batch, Part, key};
 use accelscope_core::sampler::{self, Descriptor, Outcome};
-use accelscope_core::telemetry;
+use accelscope_core::telemetry::{self, ReasonCounter};
 
 /// Time between two runs without an event. The file of a killed process is shown for at most this long.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -54,7 +54,9 @@ pub struct Sampler {
     /// Files that are not shown, of which the last batch was empty.
     unshown: Vec<String>,
     skipped: Skipped,
-    count_skipped: Counter<u64>,
+    /// Whether the counters of rare events have begun, which they do when there is something to read.
+    counts: bool,
+    count_skipped: ReasonCounter,
     count_ambiguous: Counter<u64>,
 }
 
@@ -74,7 +76,8 @@ impl Sampler {
             reason: String::new(),
             unshown: Vec::new(),
             skipped: Skipped::default(),
-            count_skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
+            counts: false,
+            count_skipped: ReasonCounter::new(&agent::SAMPLER_SKIPPED, NAME),
             count_ambiguous: telemetry::counter(&agent::ATTRIBUTION_AMBIGUOUS),
             settings,
             roots,
@@ -101,11 +104,7 @@ impl Sampler {
             }
         }
         for (reason, count) in std::mem::take(&mut self.skipped.0) {
-            let labels = [
-                telemetry::label(key::AGENT_SAMPLER, NAME),
-                telemetry::label(key::AGENT_REASON, reason),
-            ];
-            self.count_skipped.add(count, &labels);
+            self.count_skipped.add(count, reason);
         }
         failed.map_or(Ok(()), Err)
     }
@@ -198,6 +197,13 @@ impl Sampler {
         }
         let points = self.points.build(&self.devices, live, now.wall);
         self.nothing = points.is_empty();
+        if !self.nothing && !std::mem::replace(&mut self.counts, true) {
+            skipped::ALL
+                .iter()
+                .for_each(|reason| self.count_skipped.add(0, *reason));
+            self.count_ambiguous
+                .add(0, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
+        }
         self.tell(now);
         out.push(Batch {
             part: Part::whole(NAME),
