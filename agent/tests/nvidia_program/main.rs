@@ -5,6 +5,7 @@
 #![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod doctor;
 #[path = "../nvml_support/mod.rs"]
 mod nvml_support;
 #[path = "../program_support/mod.rs"]

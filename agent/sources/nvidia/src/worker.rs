@@ -159,7 +159,7 @@ impl Latest {
         }
         let pass = thread.passes();
         self.0.retain(|_, of_gpu| of_gpu.pass == pass);
-        let (gpus, lost) = (summary.gpus, summary.lost);
+        let (gpus, lost) = (summary.gpus, summary.lost.len());
         // If all GPUs are lost to a process, or the driver was reloaded, its handles are invalid, and it may prevent a
         // reset of the GPUs.
         let is_silent = gpus > summary.suspended && summary.answered == 0;
@@ -167,12 +167,12 @@ impl Latest {
         let (outcome, reason) = if gpus == 0 {
             (WireOutcome::NothingHere, "NVML lists no GPU".to_owned())
         } else if summary.suspended == gpus {
-            (WireOutcome::Retry, missing(gpus, lost, thread.suspended()))
+            (WireOutcome::Retry, missing(summary, thread.suspended()))
         } else if is_silent && lost == 0 {
             let reason = "no GPU answers NVML any more, which is started anew; if that lasts, look at `dmesg`";
             (WireOutcome::Retry, reason.to_owned())
         } else {
-            (WireOutcome::Sampled, missing(gpus, lost, thread.suspended()))
+            (WireOutcome::Sampled, missing(summary, thread.suspended()))
         };
         RunResult {
             outcome,
@@ -182,12 +182,22 @@ impl Latest {
     }
 }
 
-/// Readings that are missing from a successful run, with the reasons.
-fn missing(gpus: usize, lost: usize, suspended: &Suspended) -> String {
-    let lost = (lost > 0).then(|| format!("{lost} of {gpus} GPUs are lost: look at `dmesg` for `NVRM: Xid` lines"));
+/// What is missing from the readings of a successful run or is wrong with them, with the reasons.
+fn missing(summary: &Summary, suspended: &Suspended) -> String {
+    let Summary {
+        gpus, lost, duplicates, ..
+    } = summary;
+    let lost = (!lost.is_empty()).then(|| {
+        let (count, names) = (lost.len(), lost.join(", "));
+        format!("{count} of {gpus} GPUs are lost ({names}): look at `dmesg` for `NVRM: Xid` lines")
+    });
+    let duplicates = (!duplicates.is_empty()).then(|| {
+        let names = duplicates.join(", ");
+        format!("GPUs report the same UUID ({names}): each has its address in hw.id in addition")
+    });
     let suspended = (!suspended.is_empty())
         .then(|| format!("left alone, since the driver hung or crashed: {suspended}; look at `dmesg` for NVRM lines"));
-    let all: Vec<String> = lost.into_iter().chain(suspended).collect();
+    let all: Vec<String> = lost.into_iter().chain(duplicates).chain(suspended).collect();
     all.join("; ")
 }
 

@@ -8,6 +8,7 @@ use super::features;
 use super::mig;
 use crate::catalogue::nvidia_parts;
 use crate::gpu::Gpu;
+use crate::gpus::Gpus;
 use crate::nvml::{Xid, XidEvents};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
@@ -46,7 +47,7 @@ impl Topic for Events {
     }
 
     /// Before all other topics: XIDs explain later hangs.
-    fn begin(&mut self, recorder: &mut Recorder) {
+    fn begin(&mut self, _gpus: &Gpus, recorder: &mut Recorder) {
         let watched: Vec<Arc<str>> = self.sets.keys().cloned().collect();
         for uuid in watched {
             self.drain(&uuid, recorder);

@@ -97,7 +97,7 @@ impl NvLink {
                     }
                     // A field of another generation, or a link that does not exist; drivers differ in the code for
                     // either.
-                    Err(error) => gpu.health.lost |= error.code.is_lost(),
+                    Err(error) => gpu.health.note(error.code),
                 }
             }
         }
@@ -110,7 +110,7 @@ impl NvLink {
 }
 
 fn lost(gpu: &mut Gpu, error: NvmlError, recorder: &mut Recorder) {
-    gpu.health.lost |= error.code.is_lost();
+    gpu.health.note(error.code);
     recorder.skip(format!("nvlink.{}", error.code.as_str()));
 }
 
