@@ -5,12 +5,14 @@
 #![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod births;
 mod doctor;
 #[path = "../nvml_support/mod.rs"]
 mod nvml_support;
 #[path = "../program_support/mod.rs"]
 mod program_support;
 mod restarts;
+mod xids;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
