@@ -7,6 +7,7 @@
 
 mod births;
 mod doctor;
+mod links;
 #[path = "../nvml_support/mod.rs"]
 mod nvml_support;
 #[path = "../program_support/mod.rs"]
