@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod births;
+mod counts;
 mod doctor;
 mod links;
 #[path = "../nvml_support/mod.rs"]
