@@ -17,6 +17,8 @@ pub struct Cgroup {
     /// Of the innermost pod, as it stands in the path: for a static pod the hash of its manifest, which is not the
     /// `metadata.uid` that the API server shows.
     pub pod_uid: Option<String>,
+    /// Id or name of the container in which the engine of the innermost one runs, where that is in one itself.
+    pub outer_container: Option<String>,
     /// The systemd unit of a process outside any container, or in the container that the unit consists of. Login sessions
     /// have numbers, so that theirs is the user's slice.
     pub unit: Option<String>,
@@ -53,6 +55,11 @@ impl Cgroup {
         Self { job, ..best.cgroup }
     }
 
+    /// Id of the innermost container, else its name.
+    pub fn container(&self) -> Option<&str> {
+        self.container_id.as_deref().or(self.container_name.as_deref())
+    }
+
     /// Whether the process is in a container.
     pub fn is_contained(&self) -> bool {
         self.container_id.is_some() || self.container_name.is_some() || self.pod_uid.is_some()
@@ -78,14 +85,16 @@ impl Ranked {
             .split('/')
             .filter(|segment| !matches!(*segment, "" | "." | ".."))
             .collect();
-        let (mut found, mut depth) = (Cgroup::default(), 0);
+        let (mut found, mut containers) = (Cgroup::default(), Vec::new());
         for (at, text) in segments.iter().enumerate() {
             let Some(inner) = segment::parse(text, &segments[..at]) else {
                 continue;
             };
-            if is_another(&inner, &found) {
-                depth += 1;
-            }
+            // Runtimes make groups with the same id in each other.
+            let another = inner
+                .container()
+                .filter(|own| containers.last().is_none_or(|last| last != own));
+            containers.extend(another.map(str::to_owned));
             // A container that a container of a pod has made still is that pod's.
             let outer = found.pod_uid.filter(|_| inner.container_id.is_some());
             let unit = segment::is_units_own(text).then(|| unit::innermost(&segments[..at]));
@@ -98,8 +107,13 @@ impl Ranked {
         if !found.is_contained() {
             found.unit = unit::innermost(&segments);
         }
+        let around = containers.len() - usize::from(found.container().is_some());
+        found.outer_container = around.checked_sub(1).map(|at| containers[at].clone());
         found.job = job::find(&segments);
-        Self { cgroup: found, depth }
+        Self {
+            cgroup: found,
+            depth: containers.len(),
+        }
     }
 
     /// More containers around the process first, then what tells more of it. The texts only make the choice independent of
@@ -114,11 +128,4 @@ impl Ranked {
         ];
         (self.depth, told.map(Option::is_some), told)
     }
-}
-
-/// Whether `inner` is a container, and not the one that surrounds it: runtimes make groups with the same id in each other.
-fn is_another(inner: &Cgroup, outer: &Cgroup) -> bool {
-    let names = |cgroup: &Cgroup| (cgroup.container_id.clone(), cgroup.container_name.clone());
-    let own = names(inner);
-    (own.0.is_some() || own.1.is_some()) && own != names(outer)
 }
