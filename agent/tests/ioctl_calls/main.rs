@@ -11,6 +11,7 @@
 )]
 
 mod caller;
+mod lasting;
 mod pods;
 mod seen;
 mod tests;
@@ -19,7 +20,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(("call" | "park", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+    if let Some(("call" | "park" | "paced" | "crowd", rest)) =
+        arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
+    {
         return caller::play(&arguments[0], rest);
     }
     let tests: Vec<(&str, fn())> = vec![
@@ -33,6 +36,15 @@ fn main() {
         ("calls_in_flight_grow_older_beside_short_ones", tests::parked),
         ("a_killed_process_leaves_no_call_in_flight", tests::killed),
         ("calls_after_a_quiet_time_are_shown_within_the_period", tests::quiet),
+        (
+            "the_last_device_lingers_when_its_node_goes_and_goes_on_when_it_is_made_again",
+            lasting::last_device,
+        ),
+        ("devices_that_go_one_after_the_other_linger", lasting::all_devices),
+        (
+            "a_container_that_lives_keeps_its_series_beside_thousands_that_come_and_go",
+            lasting::crowd,
+        ),
         ("one_reading_watches_for_a_while", tests::once),
         (
             "without_privileges_the_agent_says_so_once_and_goes_on",

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::pods::{Pod, Version};
 use crate::seen::{Agent, command};
 
-const CALLS: &str = "accel.ioctl.calls";
+pub(crate) const CALLS: &str = "accel.ioctl.calls";
 const DURATION: &str = "accel.ioctl.duration";
 
 /// Prints that a test was skipped; fails if skipping is forbidden.
@@ -25,7 +25,7 @@ pub(crate) fn skip(feature: &str, why: &str) {
     println!("SKIPPED: {feature} is missing: {why} (ACCELSCOPE_REQUIRE={feature} makes this a failure)");
 }
 
-fn caller(arguments: &[&str]) -> Command {
+pub(crate) fn caller(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(arguments).stdout(Stdio::piped()).stdin(Stdio::piped());
     command
@@ -203,7 +203,7 @@ pub(crate) fn exact() {
 }
 
 /// Only calls of this program: others may call the same device.
-fn executable() -> String {
+pub(crate) fn executable() -> String {
     let executable = std::env::current_exe().unwrap();
     executable.file_name().unwrap().to_str().unwrap().to_owned()
 }

@@ -1,3 +1,4 @@
+mod lasting;
 mod maps;
 mod overlap;
 
@@ -354,7 +355,7 @@ fn a_key_goes_with_its_group_and_its_counts_stay_for_a_while() {
     while scene.drain.records() > 1 {
         scene.read();
         let now = scene.now;
-        scene.drain.retire(&mut scene.maps, &state, now);
+        scene.drain.retire(&mut scene.maps, &scene.devices, &state, now);
         seconds += 1;
         assert!(seconds < 60, "the key stays");
     }
@@ -363,7 +364,7 @@ fn a_key_goes_with_its_group_and_its_counts_stay_for_a_while() {
     scene.now += LINGER;
     scene.read();
     let now = scene.now;
-    assert!(scene.drain.retire(&mut scene.maps, &state, now));
+    assert!(scene.drain.retire(&mut scene.maps, &scene.devices, &state, now));
     assert_eq!(scene.totals(), (7, 0, 7));
 }
 
@@ -417,7 +418,9 @@ fn a_key_that_is_not_used_goes_and_its_next_call_adds_to_the_same_total() {
         for _ in 0..seconds {
             scene.read();
             let now = scene.now;
-            scene.drain.retire(&mut scene.maps, &|_| OwnerState::Alive, now);
+            scene
+                .drain
+                .retire(&mut scene.maps, &scene.devices, &|_| OwnerState::Alive, now);
         }
     };
     pass(&mut scene, 100);
