@@ -11,6 +11,8 @@
 )]
 
 mod caller;
+mod executables;
+mod groups;
 mod pods;
 mod seen;
 mod tests;
@@ -19,7 +21,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(("call" | "park", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+    if let Some(("call" | "park" | "twice" | "command", rest)) =
+        arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
+    {
         return caller::play(&arguments[0], rest);
     }
     let tests: Vec<(&str, fn())> = vec![
@@ -39,6 +43,7 @@ fn main() {
             tests::unprivileged,
         ),
     ];
+    let tests = tests.into_iter().chain(executables::TESTS).chain(groups::TESTS);
     let mut options = Arguments::from_args();
     // The tests watch the same device.
     options.test_threads = Some(1);
@@ -48,5 +53,5 @@ fn main() {
             Ok::<(), Failed>(())
         })
     };
-    libtest_mimic::run(&options, tests.into_iter().map(trial).collect()).exit();
+    libtest_mimic::run(&options, tests.map(trial).collect()).exit();
 }
