@@ -11,6 +11,8 @@
 )]
 
 mod caller;
+mod executables;
+mod groups;
 mod lasting;
 mod pods;
 mod seen;
@@ -20,7 +22,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(("call" | "park" | "paced" | "crowd", rest)) =
+    if let Some(("call" | "park" | "twice" | "command" | "paced" | "crowd", rest)) =
         arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
     {
         return caller::play(&arguments[0], rest);
@@ -51,6 +53,7 @@ fn main() {
             tests::unprivileged,
         ),
     ];
+    let tests = tests.into_iter().chain(executables::TESTS).chain(groups::TESTS);
     let mut options = Arguments::from_args();
     // The tests watch the same device.
     options.test_threads = Some(1);
@@ -60,5 +63,5 @@ fn main() {
             Ok::<(), Failed>(())
         })
     };
-    libtest_mimic::run(&options, tests.into_iter().map(trial).collect()).exit();
+    libtest_mimic::run(&options, tests.map(trial).collect()).exit();
 }
