@@ -11,6 +11,7 @@ mod eviction;
 mod finding;
 pub mod host;
 pub mod metric;
+mod percent;
 pub mod sampler;
 pub mod settings;
 pub mod source;
@@ -21,3 +22,4 @@ pub mod worker;
 
 pub use chain::chain;
 pub use eviction::evict_oldest;
+pub use percent::percent;
