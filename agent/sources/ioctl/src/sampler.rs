@@ -250,6 +250,9 @@ impl Sampler {
             changed |= self.drain.retire(counts, &self.table, &state, now.instant);
             self.metrics.count(self.drain.losses(counts));
         }
+        if let Some(kernel) = &mut self.kernel {
+            self.metrics.count(kernel.take_losses());
+        }
         let held = self
             .holders
             .update(self.discovery(), self.devices.references(), now.instant);
