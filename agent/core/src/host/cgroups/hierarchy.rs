@@ -87,6 +87,20 @@ impl Hierarchies {
         }
     }
 
+    /// Whether the group is at that path.
+    pub(super) fn is_at(&self, id: CgroupId, path: &str) -> bool {
+        let directory = self.directory(id.hierarchy, path);
+        directory.is_some_and(|directory| directory.metadata().is_ok_and(|metadata| metadata.ino() == id.id))
+    }
+
+    /// The name of the group in its parent.
+    pub(super) fn name_in(&self, id: CgroupId, parent: &str) -> Option<String> {
+        let entries = std::fs::read_dir(self.directory(id.hierarchy, parent)?).ok()?;
+        let mut entries = entries.take(MAX_GROUPS).filter_map(Result::ok);
+        let entry = entries.find(|entry| entry.ino() == id.id)?;
+        entry.file_name().into_string().ok()
+    }
+
     fn directory(&self, hierarchy: Hierarchy, path: &str) -> Option<PathBuf> {
         let found = self.found.as_ref()?;
         let mount = match hierarchy {

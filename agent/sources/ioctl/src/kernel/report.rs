@@ -17,6 +17,8 @@ pub struct Driver {
     pub symbol: Option<String>,
     /// Why no better hook is in use, including the kernel's error.
     pub obstacles: Vec<Finding>,
+    /// Calls that the hook does not see or may lose, and why.
+    pub unseen: Vec<String>,
 }
 
 impl Driver {
@@ -28,6 +30,7 @@ impl Driver {
             hook: HookKind::Scan,
             symbol: None,
             obstacles: Vec::new(),
+            unseen: Vec::new(),
         }
     }
 }
