@@ -8,9 +8,11 @@ pub mod cgroup;
 mod chain;
 pub mod device;
 mod eviction;
+pub mod fair;
 mod finding;
 pub mod host;
 pub mod metric;
+mod percent;
 pub mod sampler;
 pub mod settings;
 pub mod source;
@@ -20,4 +22,5 @@ pub mod trust;
 pub mod worker;
 
 pub use chain::chain;
-pub use eviction::evict_oldest;
+pub use eviction::{evict_fairly, evict_oldest};
+pub use percent::percent;
