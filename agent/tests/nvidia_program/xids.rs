@@ -144,3 +144,35 @@ fn an_instance_is_named_where_there_is_one() {
         "no such instance"
     );
 }
+
+#[test]
+fn a_gpu_that_gets_another_id_counts_each_event_once() {
+    let mut fake = Fake::new(vec![h100(0), h100(1)]);
+    let agent = Agent::start(&fake);
+    until_watched(&agent, 2);
+    // The second is exchanged for a clone of the first.
+    fake.change(|state| state["devices"][1]["values"]["nvmlDeviceGetUUID"] = json!(uuid(0)));
+    let [first, second] = ["@0000:10:00.0", "@0000:11:00.0"].map(|place| format!("{}{place}", uuid(0)));
+    for id in [&first, &second] {
+        agent.until_value("nvidia_xid_events_total", &[("hw_id", id)], 0.0);
+    }
+    happen(
+        &mut fake,
+        &json!([{"device": 0, "data": 79}, {"device": 1, "data": 31}, {"device": 1, "data": 31}]),
+    );
+    let text = until_counted(&agent, 3.0);
+    let events = |id: &str| samples(&text, "nvidia_xid_events_total", &[("hw_id", id)]);
+    assert_eq!((events(&first), events(&second)), (vec![1.0], vec![2.0]));
+    assert!(events(&uuid(0)).is_empty() && events(&uuid(1)).is_empty(), "{text}");
+}
+
+#[test]
+fn a_gpu_that_was_removed_is_no_longer_counted() {
+    let mut fake = Fake::new(vec![h100(0), h100(1)]);
+    let agent = Agent::start(&fake);
+    until_watched(&agent, 2);
+    fake.change(|state| drop(state["devices"].as_array_mut().unwrap().pop()));
+    let id = uuid(1);
+    let text = agent.until("the end of its series", |text| !text.contains(&id));
+    assert_eq!(samples(&text, "nvidia_xid_events_total", &[]), [0.0]);
+}
