@@ -223,16 +223,14 @@ impl Store {
             }
         }
         let (admitted, refused) = self.admit(newcomers, time);
-        for newcomer in &refused {
-            let instrument = newcomer.point.instrument.name;
-            if let Some(shares) = self.instruments.get(instrument) {
-                self.warnings.overflow(instrument, shares, &self.all, self.limits, time);
-            }
-        }
         for Newcomer { part, point, owner } in admitted {
             self.put(part, point, Some(owner));
         }
         for Newcomer { part, point, .. } in refused {
+            let instrument = point.instrument.name;
+            if let Some(shares) = self.instruments.get(instrument) {
+                self.warnings.overflow(instrument, shares, &self.all, self.limits, time);
+            }
             self.overflow.add(&part, point);
         }
     }
