@@ -17,6 +17,11 @@ use program_support::{Running, get, wait_for};
 use prost::Message;
 use serde_json::Value;
 
+/// Makes a file; the bytes are those of a whole one.
+type Make = fn(&Path, &[u8]);
+/// Name of the nth file of a flood, with the process id of the living writer.
+type Name = fn(u32, u32) -> String;
+
 /// Another user of the machine.
 const OTHER: u32 = 12_345;
 
@@ -247,11 +252,10 @@ fn values_stay_while_the_next_write_of_a_living_process_is_not_overdue() {
 fn a_file_of_a_living_process_that_cannot_be_shown_is_named_with_the_reason() {
     let writer = Writer::new(None);
     let whole = message(writer.pid(), 57.0).encode_to_vec();
-    type Make = fn(&Path, &[u8]);
     let cases: [(&str, Make); 6] = [
         ("is empty", |path, _| put(path, &[], Duration::from_secs(3))),
         ("is cut off in the middle of a field", |path, whole| {
-            put(path, &whole[..whole.len() / 2 + 1], Duration::from_secs(3));
+            put(path, &whole[..=whole.len() / 2], Duration::from_secs(3));
         }),
         ("is not as scheduler_mon.proto", |path, _| {
             put(path, b"\x0a\x017\x12\x03\x0a\x01\xff", Duration::from_secs(3));
@@ -312,6 +316,30 @@ fn a_file_that_may_not_be_read_is_named_with_its_owner() {
 }
 
 #[test]
+fn a_file_of_a_process_that_does_not_fit_is_not_called_absent() {
+    let writer = Writer::new(None);
+    let host = Host::new();
+    // Of a process that has ended, and written before the one that has its id now has started.
+    for (pid, age) in [(4_194_400, 0), (writer.pid(), 4)] {
+        let path = host.dir().join(format!("{pid}aB3dEf"));
+        put(&path, &message(pid, 57.0).encode_to_vec(), Duration::from_secs(age));
+        let required = host.output(&["--stdout", "--once", "--set", "hailo.enabled=true"]);
+        let log = one_line(&required.stderr);
+        assert!(log.contains(&format!("{} was written", path.display())), "{log}");
+        assert!(log.contains("by a process that has ended or cannot be seen"), "{log}");
+        let doctor = host.doctor();
+        assert!(
+            doctor.contains(&format!(
+                "{} was written just now, by a process that is not there",
+                path.display()
+            )),
+            "{doctor}"
+        );
+        fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
 fn a_file_that_a_process_left_behind_is_no_finding_about_a_living_one() {
     let host = Host::new();
     let pid = {
@@ -343,7 +371,6 @@ fn no_user_pushes_the_file_of_another_out() {
     wait_for("the writer to be older than its file", || {
         (started.elapsed() > Duration::from_millis(1500)).then_some(())
     });
-    type Name = fn(u32, u32) -> String;
     let floods: [(&str, Name); 4] = [
         ("of dead processes", |nth, _| format!("{}abcdef", 4_194_400 + nth)),
         ("with odd names", |nth, _| format!("\u{1b}[2J zz{nth}")),

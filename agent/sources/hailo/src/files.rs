@@ -62,6 +62,11 @@ impl Files {
         self.by_name.iter().filter(move |(_, file)| file.is_fresh(max_age, now))
     }
 
+    /// Whether there is such a file, kept or not.
+    pub(super) fn has(&self, name: &OsStr) -> bool {
+        self.by_name.contains_key(name) || self.refused.contains_key(name)
+    }
+
     /// Whether this version of a file has been processed.
     pub(super) fn has_seen(&self, name: &OsStr, stamp: Stamp) -> bool {
         self.by_name.get(name).is_some_and(|file| file.has_seen(stamp))
