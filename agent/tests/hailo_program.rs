@@ -184,6 +184,9 @@ fn is_root(test: &str) -> bool {
     is_root
 }
 
+/// Root without the capabilities to read what it may not.
+const WEAK: [&str; 2] = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+
 /// Age of the files below: more than the least age limit.
 const SELDOM: Duration = Duration::from_millis(6500);
 
@@ -300,19 +303,40 @@ fn a_file_that_may_not_be_read_is_named_with_its_owner() {
     );
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     chown(&path, Some(OTHER), None).unwrap();
-    // Root without the capabilities to read what it may not.
-    let weak = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
     let reason = format!("cannot be read (mode 600, owned by user {OTHER}): Permission denied");
-    let doctor = one_line(&host.command(&weak, &["doctor"]).output().unwrap().stdout);
+    let doctor = one_line(&host.command(&WEAK, &["doctor"]).output().unwrap().stdout);
     assert!(
         doctor.contains(&format!("of process {} (sleep) {reason}", writer.pid())),
         "{doctor}"
     );
-    let log = one_line(&host.command(&weak, &["--stdout", "--once"]).output().unwrap().stderr);
+    let log = one_line(&host.command(&WEAK, &["--stdout", "--once"]).output().unwrap().stderr);
     assert!(
         log.contains(&format!("{} {reason}", path.display())) && log.contains("CAP_DAC_READ_SEARCH"),
         "{log}"
     );
+}
+
+#[test]
+fn a_directory_that_may_not_be_searched_is_named() {
+    if !is_root("a_directory_that_may_not_be_searched_is_named") {
+        return;
+    }
+    let host = Host::new();
+    let writer = Writer::new(None);
+    let path = host.dir().join(writer.name());
+    put(
+        &path,
+        &message(writer.pid(), 57.0).encode_to_vec(),
+        Duration::from_secs(3),
+    );
+    fs::set_permissions(host.dir(), fs::Permissions::from_mode(0o744)).unwrap();
+    chown(host.dir(), Some(OTHER), None).unwrap();
+    for arguments in [&["doctor"][..], &["--stdout", "--once"]] {
+        let output = host.command(&WEAK, arguments).output().unwrap();
+        let text = one_line(&output.stdout) + &one_line(&output.stderr);
+        let what = format!("{} cannot be listed: Permission denied", host.dir().display());
+        assert!(text.contains(&what) && text.contains("run the agent as root"), "{text}");
+    }
 }
 
 #[test]

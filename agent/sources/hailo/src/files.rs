@@ -132,6 +132,13 @@ impl Files {
         has_values
     }
 
+    /// Records that not even the version of a file can be read, such as in a directory that may only be listed.
+    pub(super) fn note(&mut self, name: &OsStr, error: &ReadError) {
+        if !matches!(error, ReadError::Gone) {
+            self.refuse(name, Stamp::UNKNOWN, Trouble::from(error));
+        }
+    }
+
     fn refuse(&mut self, name: &OsStr, stamp: Stamp, why: Trouble) {
         if self.refused.len() < MAX_FILES || self.refused.contains_key(name) {
             self.refused.insert(name.to_owned(), Refused { stamp, why });
