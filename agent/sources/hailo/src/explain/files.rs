@@ -215,7 +215,7 @@ impl<'a> Files<'a> {
         let told = match (&environment, interval) {
             (Some(environment), _) if environment.sets_interval() => format!(" ({environment})"),
             (None, _) => "; its environment cannot be read".to_owned(),
-            _ => String::new(),
+            _ => " (the default: it was started without HAILO_MONITOR_TIME_INTERVAL)".to_owned(),
         };
         if file.age > limit {
             self.stale += 1;
