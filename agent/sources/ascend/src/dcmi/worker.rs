@@ -19,8 +19,8 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Moment;
 use accelscope_core::sampler::Descriptor;
 use accelscope_core::worker::{
-    End, LibraryThread, Replies, Reply, Suspended, Suspensions, WireOutcome, WirePart, WirePoint, Worker, WorkerConfig,
-    WorkerSampler, serve_library,
+    End, LibraryThread, RenewalReason, Replies, Reply, Suspended, Suspensions, WireOutcome, WirePart, WirePoint,
+    Worker, WorkerConfig, WorkerSampler, serve_library,
 };
 
 /// Duration of the first suspension of a query that hung or crashed: each attempt costs a whole reading.
@@ -162,6 +162,7 @@ impl Replies for DcmiReplies {
             parts,
             skipped,
             renewal: renews.then(|| thread.config.to_json()).flatten(),
+            renewal_reason: end.renewal_reason().or(renews.then_some(RenewalReason::Silent)),
             ..Reply::empty(0, outcome, reason)
         }
     }
