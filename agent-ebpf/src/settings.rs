@@ -22,6 +22,9 @@ pub struct Settings {
     /// The number of `struct files_struct` in the kernel's BTF where [`crate::cast::patch`] was applied to the programs; else
     /// 0, and the direct programs copy the file's fields instead of loading them.
     pub files_type: u32,
+    /// 1: this kernel skips programs now and then, so direct programs make sure which call it is whose return they see
+    /// (`bpf_task_pt_regs`, Linux 5.15).
+    pub verify: u32,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Settings {
         agent: 0,
         quota: 0,
         files_type: 0,
+        verify: 0,
     };
 }
 

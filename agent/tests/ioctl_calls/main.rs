@@ -45,7 +45,6 @@ fn main() {
             "calls_by_other_tables_are_seen_and_no_other_is_taken_for_one",
             foreign::seen,
         ),
-        ("doctor_says_which_hook_does_not_see_32_bit_programs", foreign::said),
         ("calls_after_a_quiet_time_are_shown_within_the_period", tests::quiet),
         ("one_reading_watches_for_a_while", tests::once),
         (
