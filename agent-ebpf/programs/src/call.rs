@@ -52,11 +52,9 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     };
     // SAFETY: has no preconditions.
     let now = unsafe { generated::bpf_ktime_get_ns() };
-    // SAFETY: aligned fields of a map's value; `last` is a plain store, for which any of several writers will do.
-    unsafe {
-        add(&raw mut (*record).entered, 1);
-        core::ptr::write_volatile(&raw mut (*record).last, now);
-    }
+    // SAFETY: an aligned field of a map's value.
+    add(unsafe { &raw mut (*record).entered }, 1);
+    record::take_turn(record, number, now);
     let (finish, argument) = match watched.arguments {
         0 | NVIDIA => (FINISH_NOTHING, argument),
         hailo => hailo::enter(hailo, command, argument, record),

@@ -12,7 +12,10 @@
 
 mod caller;
 mod ends;
+mod executables;
 mod foreign;
+mod groups;
+mod lasting;
 mod pods;
 mod seen;
 mod tests;
@@ -22,7 +25,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        Some((role @ ("call" | "park"), rest)) => return caller::play(role, rest),
+        Some((role @ ("call" | "park" | "twice" | "command" | "paced" | "crowd"), rest)) => {
+            return caller::play(role, rest);
+        }
         Some((role @ ("session" | "background"), rest)) => return ends::play(role, rest),
         Some(("foreign", rest)) => return foreign::play(rest),
         _ => {}
@@ -46,12 +51,22 @@ fn main() {
             foreign::seen,
         ),
         ("calls_after_a_quiet_time_are_shown_within_the_period", tests::quiet),
+        (
+            "the_last_device_lingers_when_its_node_goes_and_goes_on_when_it_is_made_again",
+            lasting::last_device,
+        ),
+        ("devices_that_go_one_after_the_other_linger", lasting::all_devices),
+        (
+            "a_container_that_lives_keeps_its_series_beside_thousands_that_come_and_go",
+            lasting::crowd,
+        ),
         ("one_reading_watches_for_a_while", tests::once),
         (
             "without_privileges_the_agent_says_so_once_and_goes_on",
             tests::unprivileged,
         ),
     ];
+    let tests = tests.into_iter().chain(executables::TESTS).chain(groups::TESTS);
     let mut options = Arguments::from_args();
     // The tests watch the same device.
     options.test_threads = Some(1);
@@ -61,5 +76,5 @@ fn main() {
             Ok::<(), Failed>(())
         })
     };
-    libtest_mimic::run(&options, tests.into_iter().map(trial).collect()).exit();
+    libtest_mimic::run(&options, tests.map(trial).collect()).exit();
 }

@@ -60,6 +60,11 @@ pub(super) struct Delta {
 }
 
 impl Delta {
+    /// Number of calls that have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.succeeded + self.failed.iter().map(|(_, count)| count).sum::<u64>()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entered == 0
             && self.succeeded == 0

@@ -48,8 +48,8 @@ struct Loaded {
     selector: HookSelector<Programs>,
     maps: Maps,
     watch_table: WatchTable,
-    /// Keeps the program attached that reports new control groups.
-    cgroups: Option<OwnedFd>,
+    /// Keeps the programs attached that report new and renamed control groups.
+    cgroups: Option<[OwnedFd; 2]>,
     /// Keeps the program attached that ends interrupted calls.
     signals: Option<OwnedFd>,
     /// Whether the offsets are known that this program needs.
@@ -110,6 +110,7 @@ impl LiveKernel {
             per_process: self.per_process.into(),
             agent: own_pid(),
             quota: QUOTA,
+            shares: 0,
             files_type: 0,
             verify: self.environment.verifies().into(),
         };
@@ -173,14 +174,14 @@ impl LiveKernel {
 }
 
 impl Loaded {
-    /// Attaches or detaches the program that reports new control groups. Without it, only those are known that exist at a
-    /// look.
+    /// Attaches or detaches the programs that report new and renamed control groups. Without them, only those are known
+    /// that exist at a look.
     fn report_cgroups(&mut self, wanted: bool) -> Option<HookError> {
         if !wanted || !self.can_report_cgroups {
             self.cgroups = None;
         } else if self.cgroups.is_none() {
             match self.selector.hooks().cgroups() {
-                Ok(link) => self.cgroups = Some(link),
+                Ok(links) => self.cgroups = Some(links),
                 Err(error) => return Some(error),
             }
         }

@@ -259,10 +259,14 @@ impl Programs {
         Btf::read(&self.types.join("vmlinux")).map_err(|error| HookError::NoTypes(error.to_string()))
     }
 
-    /// The raw tracepoint `cgroup_mkdir`. Its program reports new control groups.
-    pub(super) fn cgroups(&mut self) -> Result<OwnedFd, HookError> {
-        let program = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
-        raw_tracepoint(&program, c"cgroup_mkdir")
+    /// The raw tracepoints `cgroup_mkdir` and `cgroup_rename`. Their programs report new and renamed control groups.
+    pub(super) fn cgroups(&mut self) -> Result<[OwnedFd; 2], HookError> {
+        let made = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
+        let renamed = self.shared("cgroup_rename", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
+        Ok([
+            raw_tracepoint(&made, c"cgroup_mkdir")?,
+            raw_tracepoint(&renamed, c"cgroup_rename")?,
+        ])
     }
 
     /// The raw tracepoint `signal_deliver`. Its program ends calls that a signal has interrupted.

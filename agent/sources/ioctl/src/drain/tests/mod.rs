@@ -1,3 +1,4 @@
+mod lasting;
 mod maps;
 mod overlap;
 
@@ -43,7 +44,7 @@ fn ident(cgroup: u64, inode: u64, name: &str, command: u32) -> Ident {
             cgroup_v2: cgroup,
             cgroup_v1: 0,
             executable: inode,
-            executable_device: 1,
+            variant: 0,
             pid: 0,
             device: 0,
             command,
@@ -51,6 +52,7 @@ fn ident(cgroup: u64, inode: u64, name: &str, command: u32) -> Ident {
         pid: 42,
         valid: 1,
         started: 0,
+        shared: 0,
         name: bytes,
     }
 }
@@ -372,7 +374,7 @@ fn a_key_goes_with_its_group_and_its_counts_stay_for_a_while() {
     while scene.drain.records() > 1 {
         scene.read();
         let now = scene.now;
-        scene.drain.retire(&mut scene.maps, &state, now);
+        scene.drain.retire(&mut scene.maps, &scene.devices, &state, now);
         seconds += 1;
         assert!(seconds < 60, "the key stays");
     }
@@ -381,7 +383,7 @@ fn a_key_goes_with_its_group_and_its_counts_stay_for_a_while() {
     scene.now += LINGER;
     scene.read();
     let now = scene.now;
-    assert!(scene.drain.retire(&mut scene.maps, &state, now));
+    assert!(scene.drain.retire(&mut scene.maps, &scene.devices, &state, now));
     assert_eq!(scene.totals(), (7, 0, 7));
 }
 
@@ -435,7 +437,9 @@ fn a_key_that_is_not_used_goes_and_its_next_call_adds_to_the_same_total() {
         for _ in 0..seconds {
             scene.read();
             let now = scene.now;
-            scene.drain.retire(&mut scene.maps, &|_| OwnerState::Alive, now);
+            scene
+                .drain
+                .retire(&mut scene.maps, &scene.devices, &|_| OwnerState::Alive, now);
         }
     };
     pass(&mut scene, 100);
