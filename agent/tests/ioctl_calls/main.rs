@@ -51,7 +51,6 @@ fn main() {
             "calls_by_other_tables_are_seen_and_no_other_is_taken_for_one",
             foreign::seen,
         ),
-        ("doctor_says_which_hook_does_not_see_32_bit_programs", foreign::said),
         ("calls_after_a_quiet_time_are_shown_within_the_period", tests::quiet),
         (
             "the_last_device_lingers_when_its_node_goes_and_goes_on_when_it_is_made_again",
