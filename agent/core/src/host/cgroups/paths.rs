@@ -83,7 +83,7 @@ impl PathCache {
                 return State::Unknown;
             };
             let state = self.hierarchies.state(id, &path);
-            if id.hierarchy != Hierarchy::Legacy || !matches!(state, State::Gone | State::Unknown) {
+            if id.hierarchy == Hierarchy::Unified || !matches!(state, State::Gone | State::Unknown) {
                 return state;
             }
             let Some((former, renamed)) = self.renamed(id, &path) else {
