@@ -137,13 +137,15 @@ impl Monitored {
     }
 }
 
-/// Why a file without current values has none. One that its writer merely does not write any more is told only while the
-/// process lives that was found.
+/// Why a file without current values has none. One that its writer merely does not write any more is told only while that
+/// may live.
 fn why(file: &File, now: Instant) -> Option<(Kind, Trouble)> {
     if let Some(fault) = &file.fault {
         return Some((Kind::Unusable, fault.clone()));
     }
-    file.owner.process()?;
+    if matches!(file.owner.search, Search::Exited | Search::Claimed(_)) {
+        return None;
+    }
     Some((Kind::Overdue, Trouble::overdue(file.age(now)?, file.interval())))
 }
 

@@ -24,7 +24,7 @@ use crate::trouble::Trouble;
 const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
     just ended";
 
-/// Age limit of a file whose writer is not known.
+/// Age up to which a file without a writer was written just now.
 const STALE: Duration = Duration::from_secs(10);
 /// A file that is younger needs no word about its age.
 const YOUNG: Duration = Duration::from_secs(5);
@@ -162,6 +162,7 @@ impl<'a> Files<'a> {
             written: file.stamp.modified,
         };
         let limit = self.settings.max_age.unwrap_or(STALE);
+        let of_unknown = self.settings.max_age.unwrap_or_else(|| max_age(None));
         let name = &file.path;
         match living.find(&hint) {
             Ok(Writer::One(process)) => self.of_process(file, process, living, found),
@@ -179,8 +180,8 @@ impl<'a> Files<'a> {
                         .push(format!("{name} was last written {seconds} s ago, and {why}"));
                 }
             }
-            Ok(Writer::Several(_)) if file.age > limit => self.stale += 1,
-            Err(error) if file.age > limit => {
+            Ok(Writer::Several(_)) if file.age > of_unknown => self.stale += 1,
+            Err(error) if file.age > of_unknown => {
                 self.stale += 1;
                 let seconds = file.age.as_secs_f64();
                 let what = format!(
