@@ -24,6 +24,9 @@ pub struct Settings {
     /// The number of `struct files_struct` in the kernel's BTF where [`crate::cast::patch`] was applied to the programs; else
     /// 0, and the direct programs copy the file's fields instead of loading them.
     pub files_type: u32,
+    /// 1: this kernel skips programs now and then, so direct programs make sure which call it is whose return they see
+    /// (`bpf_task_pt_regs`, Linux 5.15).
+    pub verify: u32,
 }
 
 impl Default for Settings {
@@ -43,6 +46,7 @@ impl Settings {
         quota: 0,
         shares: 0,
         files_type: 0,
+        verify: 0,
     };
 }
 
