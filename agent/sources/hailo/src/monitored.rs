@@ -13,7 +13,7 @@ use super::files::Files;
 use super::listing::Listing;
 use super::living::Living;
 use super::skipped::Skipped;
-use super::told::Told;
+use super::unshown::Reported;
 use super::watch::{self, Watch};
 use accelscope_core::metric::Moment;
 
@@ -41,8 +41,8 @@ pub(super) struct Monitored {
     pub(super) files: Files,
     /// What has the name of a monitor file and is no file, with its type.
     pub(super) others: Vec<(OsString, &'static str)>,
-    /// Files of which the log has said that they are not shown, and why, or versions that need no word.
-    pub(super) told: Told,
+    /// What was reported of files that are not shown.
+    pub(super) reported: Reported,
     /// Names with an event since the last update.
     changed: BTreeSet<OsString>,
     /// Changed files that the last scan found before their event, which may still arrive.
@@ -66,7 +66,7 @@ impl Monitored {
             watch: None,
             files: Files::default(),
             others: Vec::new(),
-            told: Told::default(),
+            reported: Reported::default(),
             changed: BTreeSet::new(),
             without_event: BTreeSet::new(),
             before_watch: BTreeSet::new(),

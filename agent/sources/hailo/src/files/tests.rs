@@ -1,5 +1,5 @@
 //! Shares of users: as root, since they need files of several.
-#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+#![allow(clippy::print_stderr, reason = "a skipped test is reported")]
 
 use std::os::unix::fs::chown;
 use std::path::Path;
