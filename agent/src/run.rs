@@ -134,6 +134,7 @@ async fn measure(
     };
     let mut settings = Settings {
         per_process: config.attribution.per_process,
+        engine_directories: config.attribution.engine_directories.clone(),
         ..Settings::default()
     };
     if once {

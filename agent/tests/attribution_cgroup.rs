@@ -20,7 +20,15 @@ fn shown(cgroup: &Cgroup) -> String {
     let parts = parts
         .iter()
         .filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?)));
-    parts.collect::<Vec<_>>().join(" ")
+    let job = cgroup.job.as_ref().map(|job| {
+        let step = job
+            .step
+            .as_ref()
+            .map(|step| format!(" step={step}"))
+            .unwrap_or_default();
+        format!("{:?}={}{step}", job.scheduler, job.id).to_lowercase()
+    });
+    parts.chain(job).collect::<Vec<_>>().join(" ")
 }
 
 #[test]

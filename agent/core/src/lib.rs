@@ -12,6 +12,7 @@ pub mod fair;
 mod finding;
 pub mod host;
 pub mod metric;
+mod percent;
 pub mod sampler;
 pub mod settings;
 pub mod source;
@@ -22,3 +23,4 @@ pub mod worker;
 
 pub use chain::chain;
 pub use eviction::{evict_fairly, evict_oldest};
+pub use percent::percent;

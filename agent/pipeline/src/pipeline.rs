@@ -136,6 +136,15 @@ impl Pipeline {
         self.registry
             .apply(batches, |part| ends_others && part.sampler == sampler);
         self.stuck.record(0.0, &[telemetry::label(key::AGENT_SAMPLER, sampler)]);
+        // Once the others have reported too, so that one line is of all of them.
+        let is_over = |other: &Arc<Status>| other.last().is_some() || other.stuck().is_some();
+        if self
+            .statuses
+            .iter()
+            .all(|other| Arc::ptr_eq(other, &run.status) || is_over(other))
+        {
+            self.attribution.log_nameless(Instant::now());
+        }
         run.status.report(run.report);
     }
 

@@ -5,6 +5,7 @@
 //! defaults.
 
 mod choice;
+mod collector;
 mod downward;
 mod endpoint;
 mod environment;
@@ -136,6 +137,7 @@ fn typed(merged: &mut Merged, sources: Sources, errors: &mut Vec<ConfigError>) -
         set_exact(&mut destination, merged, &["otlp", "destinations", &name, "endpoint"]);
         config.otlp.destinations.insert(name, destination);
     }
+    collector::follow(merged, &config.compat.k8s_monitor, sources);
     for source in sources {
         let place = [source.name.to_owned()];
         let SettingsType {

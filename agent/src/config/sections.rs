@@ -13,7 +13,7 @@ use super::values::attributes;
 use accelscope_core::metric::AttributeValue;
 use accelscope_core::settings;
 use accelscope_core::settings::Check;
-use accelscope_core::settings::textual::{optional, text};
+use accelscope_core::settings::textual::{list, optional, text};
 use accelscope_export::compat::gpu_process_exporter::PidFormat;
 
 /// Shortest annotation interval: that of the replaced collector.
@@ -111,6 +111,21 @@ settings! {
         /// Bool: a series for each process. By default the processes of a container that run the same executable share one.
         /// Memory and utilization that a driver reports for each process are always shown so.
         pub per_process: bool = false,
+        /// List of paths: directories in which container engines keep their containers, beside those that are found by the
+        /// engines' own configuration, in users' homes and by running engines: a data-root of Docker, a graphroot or runroot
+        /// of Podman or CRI-O, a state directory of containerd, the graph directory of iSulad. Names and images come from
+        /// there.
+        /// engine_directories = ["/mnt/ssd/docker"]
+        #[serde(with = "list")]
+        pub engine_directories: Vec<PathBuf> = Vec::new(),
+    }
+}
+
+impl Attribution {
+    pub(super) fn validate(&self, check: &mut Check) {
+        for path in &self.engine_directories {
+            check.absolute("engine_directories", path);
+        }
     }
 }
 
@@ -203,6 +218,7 @@ settings! {
         /// Bool: write it, through the Kubernetes API with the pod's service account. NODE_NAME names the node.
         pub annotation: bool = false,
         /// Duration: shortest time between two writes of different values. COLLECT_INTERVAL, in seconds, is its older name.
+        /// ascend.period follows it where it is shorter and ascend.period is not set.
         #[serde(with = "text")]
         pub interval: Duration = Duration::from_secs(30),
     }

@@ -8,7 +8,7 @@ use accelscope_export::otlp::Destination;
 
 use super::layers::Merged;
 use super::otlp::DEFAULT;
-use super::{Config, ConfigError, Origin};
+use super::{Config, ConfigError, Origin, collector};
 
 /// Collects errors and warnings with the origin of the key concerned.
 pub(super) struct Validation<'a> {
@@ -25,11 +25,15 @@ impl Validation<'_> {
             self.section(&[source.name], |check| config.sources.of(source).validate(check));
         }
         self.section(&["host"], |check| config.host.validate(check));
+        self.section(&["attribution"], |check| config.attribution.validate(check));
         self.section(&["limits"], |check| config.limits.validate(check));
         self.section(&["compat"], |check| config.compat.validate(check));
         self.section(&["otlp"], |check| config.otlp.validate(check));
         for (name, destination) in &config.otlp.destinations {
             self.section(&["otlp", "destinations", name], |check| destination.validate(check));
+        }
+        if let Some(doubt) = collector::doubt(config, self.sources) {
+            self.warn(&collector::INTERVAL, &doubt);
         }
         self.listeners(config);
         self.resource(config);

@@ -1,8 +1,8 @@
 //! Checks of the doctor. They change nothing and open no device node.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::Access;
 
@@ -14,7 +14,7 @@ use accelscope_core::sampler::Finding;
 use accelscope_core::source::Context;
 use accelscope_export::compat;
 use accelscope_export::otlp::Destination;
-use accelscope_pipeline::attribution::name_sources;
+use accelscope_pipeline::attribution::Engines;
 
 /// Limit of examined processes; more would give the same result.
 const MOST_PROCESSES: usize = 2_000;
@@ -26,7 +26,7 @@ const MOST_ADDRESSES: usize = 4;
 pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
     let roots = &context.roots;
     let mut findings = vec![host(roots), processes(roots)];
-    findings.extend(containers(roots));
+    findings.extend(containers(roots, &config.attribution.engine_directories));
     findings.extend(accelerators(config, context));
     findings.extend(config.destinations().iter().map(destination));
     findings.extend(listeners(config));
@@ -93,28 +93,34 @@ fn is_closed(processes: &Processes, pid: u32) -> bool {
     files.and(root).is_err_and(denied)
 }
 
-fn containers(roots: &HostRoots) -> Option<Finding> {
-    let present: Vec<_> = name_sources().filter(|path| roots.path(path).exists()).collect();
-    if present.is_empty() {
-        return None;
+fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {
+    let directories = Engines::new(roots, configured).directories(Instant::now());
+    let (readable, closed): (Vec<_>, Vec<_>) = directories.iter().partition(|(_, is_readable)| *is_readable);
+    let shown = |directories: &[&(PathBuf, bool)]| {
+        let paths = directories.iter().map(|(path, _)| path.display().to_string());
+        paths.collect::<Vec<_>>().join(", ")
+    };
+    let mut findings = Vec::new();
+    if !readable.is_empty() {
+        let what = format!("containers' names come from {}", shown(&readable));
+        findings.push(Finding::ok("attribution", what));
     }
-    let readable: Vec<_> = present
-        .iter()
-        .filter(|path| std::fs::read_dir(roots.path(path)).is_ok())
-        .copied()
-        .collect();
-    Some(if readable.is_empty() {
-        Finding::warn(
-            "attribution",
-            format!("containers' names are in {}, which cannot be read", present.join(", ")),
-        )
-        .with_remedy("run as root or with CAP_DAC_READ_SEARCH")
-    } else {
-        Finding::ok(
-            "attribution",
-            format!("containers' names come from {}", readable.join(", ")),
-        )
-    })
+    if !closed.is_empty() {
+        let what = format!("containers' names are in {}, which cannot be read", shown(&closed));
+        findings.push(Finding::warn("attribution", what).with_remedy("run as root or with CAP_DAC_READ_SEARCH"));
+    }
+    let is_absent = |path: &&PathBuf| directories.iter().all(|(found, _)| found != *path);
+    for path in configured.iter().filter(is_absent) {
+        let what = format!(
+            "attribution.engine_directories names {}, which does not exist",
+            path.display()
+        );
+        findings.push(Finding::warn("attribution", what).with_remedy(format!(
+            "correct the path; it is looked up below host.root ({})",
+            roots.path("/").display()
+        )));
+    }
+    findings
 }
 
 fn destination(destination: &Destination) -> Finding {

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         ("a_process_is_owned_by_the_process_of_that_id_and_name", owner),
         ("more_processes_than_the_table_holds_are_all_there", many_processes),
         ("each_fault_of_the_tool_gives_its_cause", faults),
+        ("physical_ids_are_asked_for_once", physical_ids),
         ("a_hanging_tool_is_killed_and_called_again", hangs),
         ("a_slow_tool_is_called_less_often", slow),
         ("outdated_readings_are_withdrawn", stale),
@@ -254,7 +255,7 @@ fn many_processes() -> Result<(), Failed> {
     assert_eq!(found_pids, pids);
     assert_eq!(values(&found, &ascend::PROCESS_COUNT), [12.0]);
     let calls = std::fs::read_to_string(bench.log()).unwrap();
-    assert_eq!(calls, "info\ninfo -t proc-mem -i 6\n");
+    assert_eq!(calls, "info\ninfo -m\ninfo -t proc-mem -i 6\n");
     Ok(())
 }
 
@@ -289,6 +290,39 @@ fn faults() -> Result<(), Failed> {
     let found = explain(&HostRoots::new("/"), &bench.settings);
     let worst = found.iter().max_by_key(|finding| finding.level).unwrap();
     assert!(worst.level == Level::Fail && worst.remedy.is_some(), "{found:?}");
+    Ok(())
+}
+
+fn physical_ids() -> Result<(), Failed> {
+    let bench = Bench::new("--family a5 --cards 2 --first-npu 3");
+    let mut sampler = bench.sampler();
+    let ids = |points: &[Point]| -> Vec<String> {
+        let info = of(points, &ascend::DEVICE_INFO);
+        let id = |point: &&Point| attribute(&point.attributes, accelscope_ascend::key::ASCEND_PHYSICAL_ID);
+        info.iter().map(id).collect()
+    };
+    for _ in 0..3 {
+        assert_eq!(ids(&points(&mut sampler)), ["0", "1"]);
+    }
+    let calls = || std::fs::read_to_string(bench.log()).unwrap();
+    assert_eq!(calls(), "info\ninfo -m\ninfo\ninfo\n");
+    bench.plays("--family a5 --cards 3 --first-npu 3");
+    assert_eq!(
+        ids(&points(&mut sampler)),
+        ["0", "1", "2"],
+        "the set of chips is another one"
+    );
+    assert!(calls().ends_with("info\ninfo -m\n"), "{}", calls());
+    let bench = Bench::new("--family a3 --cards 1");
+    points(&mut bench.sampler());
+    assert_eq!(
+        std::fs::read_to_string(bench.log()).unwrap(),
+        "info\n",
+        "the table has them"
+    );
+    let bench = Bench::new("--family hbm --cards 2");
+    let found = points(&mut bench.sampler());
+    assert_eq!(ids(&found), ["", ""], "this generation prints logical ids alone");
     Ok(())
 }
 

@@ -7,33 +7,49 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::kernel::{Architecture, Obtained, data};
+use super::kernel::{Architecture, Driver, Kernel, Obtained, data};
 use crate::e2e::process::output;
+
+/// Builds a 32-bit program without a C library, which needs no other compiler.
+const BITS_32: &[&str] = &[
+    "-m32",
+    "-ffreestanding",
+    "-fno-pic",
+    "-fno-stack-protector",
+    "-nostdlib",
+];
 
 /// Creates it in `work` and returns its path.
 pub(super) fn build(
     work: &Path,
-    architecture: Architecture,
-    kernel: &Obtained,
+    kernel: &Kernel,
+    obtained: &Obtained,
     agent: &Path,
     scenarios: &[&str],
 ) -> Result<PathBuf> {
+    let architecture = kernel.architecture;
     let root = work.join("root");
-    for folder in ["bin", "lib", "lib64", "vm", "stub"] {
+    for folder in ["bin", "lib", "lib64", "vm", "stub", "vgem"] {
         fs::create_dir_all(root.join(folder))?;
     }
     busybox(architecture, &root.join("bin/busybox"))?;
-    work_program(architecture, &root.join("bin/work"))?;
+    program(architecture, "work.c", &[], &root.join("bin/work"))?;
     strip(architecture, agent, &root.join("bin/agent"))?;
     libraries(architecture, agent, &root)?;
-    for kind in ["plain", "btf"] {
-        let from = kernel.stub.join(kind);
-        if from.is_dir() {
-            fs::create_dir(root.join("stub").join(kind))?;
-            for file in fs::read_dir(&from)? {
-                let file = file?;
-                fs::copy(file.path(), root.join("stub").join(kind).join(file.file_name()))?;
+    match kernel.driver {
+        Driver::Stub => {
+            for kind in ["plain", "btf"] {
+                let from = obtained.driver.join(kind);
+                if from.is_dir() {
+                    fs::create_dir(root.join("stub").join(kind))?;
+                    copy_files(&from, &root.join("stub").join(kind))?;
+                }
             }
+        }
+        Driver::Vgem => {
+            copy_files(&obtained.driver, &root.join("vgem"))?;
+            program(architecture, "storm.c", &["-no-pie"], &root.join("bin/storm"))?;
+            program(architecture, "storm32.c", BITS_32, &root.join("bin/storm32"))?;
         }
     }
     fs::copy(data("init"), root.join("init"))?;
@@ -60,14 +76,24 @@ fn compiler(architecture: Architecture) -> String {
     }
 }
 
-fn work_program(architecture: Architecture, to: &Path) -> Result<()> {
+fn program(architecture: Architecture, source: &str, options: &[&str], to: &Path) -> Result<()> {
     output(
         Command::new(compiler(architecture))
-            .args(["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o"])
+            .args(["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"])
+            .args(options)
+            .arg("-o")
             .arg(to)
-            .arg(data("work.c")),
+            .arg(data(source)),
     )
-    .context("the application does not build (apt-get install gcc libc6-dev)")?;
+    .with_context(|| format!("{source} does not build (apt-get install gcc libc6-dev)"))?;
+    Ok(())
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        fs::copy(file.path(), to.join(file.file_name()))?;
+    }
     Ok(())
 }
 

@@ -36,11 +36,26 @@ impl Architecture {
     }
 }
 
+/// The driver in a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Driver {
+    /// The stub of Hailo's, built here.
+    Stub,
+    /// The kernel's own module `vgem`, a DRM device without hardware.
+    Vgem,
+}
+
 /// A kernel that Debian ships.
 pub(super) struct Kernel {
     pub(super) name: &'static str,
     suite: &'static str,
+    /// What its packages have before the architecture in their names.
+    flavour: &'static str,
     pub(super) architecture: Architecture,
+    /// Which scenarios are played on it.
+    pub(super) driver: Driver,
+    /// Parameters of the kernel beside those of every machine.
+    pub(super) parameters: &'static str,
     /// Whether it is booted if no kernel is named.
     pub(super) by_default: bool,
     /// Whether it hooks functions of modules by fentry: needs type information of modules (5.11) and, on arm64, direct
@@ -54,35 +69,100 @@ pub(super) const KERNELS: &[Kernel] = &[
     Kernel {
         name: "6.1",
         suite: "bookworm",
+        flavour: "cloud-",
         architecture: Architecture::X86_64,
+        driver: Driver::Stub,
+        parameters: "",
         by_default: true,
         fentry: true,
     },
     Kernel {
         name: "6.12",
         suite: "bookworm-backports",
+        flavour: "cloud-",
         architecture: Architecture::X86_64,
+        driver: Driver::Stub,
+        parameters: "",
         by_default: true,
+        fentry: true,
+    },
+    Kernel {
+        name: "6.12-preempt",
+        suite: "bookworm-backports",
+        flavour: "",
+        architecture: Architecture::X86_64,
+        driver: Driver::Vgem,
+        parameters: "preempt=full",
+        by_default: true,
+        fentry: true,
+    },
+    Kernel {
+        name: "6.12-rt",
+        suite: "bookworm-backports",
+        flavour: "rt-",
+        architecture: Architecture::X86_64,
+        driver: Driver::Vgem,
+        parameters: "",
+        by_default: true,
+        fentry: true,
+    },
+    Kernel {
+        name: "6.12-voluntary",
+        suite: "bookworm-backports",
+        flavour: "",
+        architecture: Architecture::X86_64,
+        driver: Driver::Vgem,
+        parameters: "preempt=voluntary",
+        by_default: false,
+        fentry: true,
+    },
+    Kernel {
+        name: "6.1-preempt",
+        suite: "bookworm",
+        flavour: "",
+        architecture: Architecture::X86_64,
+        driver: Driver::Vgem,
+        parameters: "preempt=full",
+        by_default: false,
+        fentry: true,
+    },
+    Kernel {
+        name: "6.1-rt",
+        suite: "bookworm",
+        flavour: "rt-",
+        architecture: Architecture::X86_64,
+        driver: Driver::Vgem,
+        parameters: "",
+        by_default: false,
         fentry: true,
     },
     Kernel {
         name: "5.10",
         suite: "bullseye",
+        flavour: "cloud-",
         architecture: Architecture::X86_64,
+        driver: Driver::Stub,
+        parameters: "",
         by_default: false,
         fentry: false,
     },
     Kernel {
         name: "arm64-6.1",
         suite: "bookworm",
+        flavour: "cloud-",
         architecture: Architecture::Aarch64,
+        driver: Driver::Stub,
+        parameters: "",
         by_default: false,
         fentry: false,
     },
     Kernel {
         name: "arm64-6.12",
         suite: "bookworm-backports",
+        flavour: "cloud-",
         architecture: Architecture::Aarch64,
+        driver: Driver::Stub,
+        parameters: "",
         by_default: false,
         fentry: true,
     },
@@ -90,8 +170,13 @@ pub(super) const KERNELS: &[Kernel] = &[
 
 impl fmt::Display for Kernel {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, suite, .. } = self;
-        write!(out, "{name:<20} {} of {suite}", self.architecture.debian())?;
+        let Self {
+            name, suite, flavour, ..
+        } = self;
+        write!(out, "{name:<20} {flavour}{} of {suite}", self.architecture.debian())?;
+        if !self.parameters.is_empty() {
+            write!(out, " with {}", self.parameters)?;
+        }
         if self.by_default {
             write!(out, ", by default")?;
         }
@@ -103,20 +188,29 @@ impl fmt::Display for Kernel {
 pub(super) struct Obtained {
     /// Image of the kernel.
     pub(super) image: PathBuf,
-    /// Folder of the stub's builds: `plain/`, and `btf/` if the kernel supports it.
-    pub(super) stub: PathBuf,
+    /// Folder of the driver: the stub's builds, `plain/` and, if the kernel supports it, `btf/`; or the kernel's modules
+    /// with their `order`.
+    pub(super) driver: PathBuf,
 }
 
 impl Kernel {
     /// Downloads the kernel on the first call, and builds the stub.
     pub(super) fn obtain(&self) -> Result<Obtained> {
-        let folder = cache()?.join(format!("{}-{}", self.suite, self.architecture.debian()));
-        script(
-            "kernel.sh",
-            &[&folder.display().to_string(), self.suite, self.architecture.debian()],
-        )
-        .context("the packages come from Debian's archive by apt-get; ACCELSCOPE_DEBIAN_MIRROR names a mirror")?;
+        let folder = cache()?.join(match self.driver {
+            Driver::Stub => format!("{}-{}", self.suite, self.architecture.debian()),
+            Driver::Vgem => format!("{}-vgem-{}{}", self.suite, self.flavour, self.architecture.debian()),
+        });
+        let path = folder.display().to_string();
+        let mut arguments = vec![path.as_str(), self.suite, self.architecture.debian(), self.flavour];
+        arguments.extend((self.driver == Driver::Vgem).then_some("vgem"));
+        script("kernel.sh", &arguments).context(ARCHIVE)?;
         let image = folder.join("vmlinuz");
+        if self.driver == Driver::Vgem {
+            return Ok(Obtained {
+                image,
+                driver: folder.join("modules"),
+            });
+        }
         let types = folder.join("vmlinux.btf");
         let mut arguments = vec![folder.display().to_string(), self.architecture.prefix().to_owned()];
         if self.fentry {
@@ -131,7 +225,7 @@ impl Kernel {
         )?;
         Ok(Obtained {
             image,
-            stub: folder.join("stub"),
+            driver: folder.join("stub"),
         })
     }
 }

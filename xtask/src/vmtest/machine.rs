@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::emulator;
-use super::kernel::Architecture;
+use super::kernel::{Architecture, Kernel};
 use super::outcome::Outcome;
 use crate::e2e::process::output;
 
@@ -23,14 +23,17 @@ const END: &str = "vmtest: END";
 const TAIL: usize = 25;
 
 /// Boots the machine, and returns its init's files after it is off.
-pub(super) fn run(work: &Path, architecture: Architecture, kernel: &Path, initramfs: &Path) -> Result<Outcome> {
+pub(super) fn run(work: &Path, kernel: &Kernel, image: &Path, initramfs: &Path) -> Result<Outcome> {
+    let (options, console) = machine(kernel.architecture);
     let mut machine = Machine(
-        emulator::command(architecture)?
-            .args(machine(architecture))
+        emulator::command(kernel.architecture)?
+            .args(options)
+            .arg("-append")
+            .arg(format!("console={console} quiet panic=-1 {}", kernel.parameters))
             .args(["-smp", "2", "-m", "1024", "-no-reboot", "-display", "none"])
             .args(["-monitor", "none", "-serial", "stdio", "-nic", "none"])
             .arg("-kernel")
-            .arg(kernel)
+            .arg(image)
             .arg("-initrd")
             .arg(initramfs)
             .stdin(Stdio::null())
@@ -77,26 +80,14 @@ pub(super) fn run(work: &Path, architecture: Architecture, kernel: &Path, initra
     unpack(work, &sent)
 }
 
-fn machine(architecture: Architecture) -> &'static [&'static str] {
+/// The emulator's options, and the name of the console.
+fn machine(architecture: Architecture) -> (&'static [&'static str], &'static str) {
     match architecture {
-        Architecture::X86_64 => &[
-            "-accel",
-            "tcg,thread=multi",
-            "-cpu",
-            "max",
-            "-append",
-            "console=ttyS0 quiet panic=-1",
-        ],
-        Architecture::Aarch64 => &[
-            "-machine",
-            "virt",
-            "-accel",
-            "tcg,thread=multi",
-            "-cpu",
-            "cortex-a72",
-            "-append",
-            "console=ttyAMA0 quiet panic=-1",
-        ],
+        Architecture::X86_64 => (&["-accel", "tcg,thread=multi", "-cpu", "max"], "ttyS0"),
+        Architecture::Aarch64 => (
+            &["-machine", "virt", "-accel", "tcg,thread=multi", "-cpu", "cortex-a72"],
+            "ttyAMA0",
+        ),
     }
 }
 

@@ -5,12 +5,16 @@
 //! Their files come back over the console and are checked here against the figures of the stub, never against the
 //! agent's own.
 //!
-//! - `xtask/vm/kernel.sh` gets a kernel and its headers from Debian's archive into the user's cache, once; remove
-//!   `~/.cache/accelscope/vm/SUITE-ARCHITECTURE` to get a newer one.
+//! - `xtask/vm/kernel.sh` gets a kernel, with its headers or its modules, from Debian's archive into the user's cache,
+//!   once; remove `~/.cache/accelscope/vm/SUITE-ARCHITECTURE` to get a newer one.
 //! - `xtask/vm/stub/` is the driver, built twice: as DKMS builds it (no type information, so it can be hooked by kprobe
 //!   only), and as a distribution builds its own (with type information, so by fentry). Debian's headers of 6.12 carry a
 //!   vmlinux, so that there DKMS builds have type information, too.
 //! - `xtask/vm/work.c` is the application, `xtask/vm/init` plays the scenarios.
+//! - On preemptible kernels (`preempt=full`, RT) the driver is the kernel's own module `vgem`, which is called by many
+//!   threads at once (`xtask/vm/storm.c`), by a 32-bit process (`xtask/vm/storm32.c`) and by 32-bit system calls of a 64-bit
+//!   one. The check prints how many calls were made, counted and lost. The compiler of x86-64 builds the 32-bit program,
+//!   which needs no C library.
 //! - [`mod@judge`] checks the result of each.
 //!
 //! An arm64 machine needs an agent built for it (`--agent-arm64 PATH`), which this command does not build.
@@ -65,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             println!("{kernel}");
         }
         for scenario in judge::SCENARIOS {
-            println!("{:<20} {}", scenario.name, scenario.about);
+            println!("{:<22} {}", scenario.name, scenario.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -77,6 +81,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let kernels = chosen(&args.kernel)?;
     let mut results = Vec::new();
     for kernel in kernels {
+        if chosen_scenarios(args, kernel).next().is_none() {
+            println!("kernel {}: plays none of the scenarios", kernel.name);
+            continue;
+        }
         let started = Instant::now();
         let work = tempfile::Builder::new()
             .prefix(&format!("accelscope-vmtest-{}-", kernel.name))
@@ -118,6 +126,15 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Kernel>> {
         .collect()
 }
 
+/// The scenarios that the kernel's driver is for, and that were asked for.
+fn chosen_scenarios(args: &Args, kernel: &Kernel) -> impl Iterator<Item = &'static judge::Scenario> {
+    let driver = kernel.driver;
+    judge::SCENARIOS
+        .iter()
+        .filter(move |scenario| scenario.driver == driver)
+        .filter(|scenario| args.names.is_empty() || args.names.iter().any(|name| name == scenario.name))
+}
+
 fn one(args: &Args, kernel: &Kernel, work: &std::path::Path) -> Result<Outcome> {
     let obtained = kernel.obtain()?;
     let agent = match (kernel.architecture, &args.agent, &args.agent_arm64) {
@@ -127,13 +144,11 @@ fn one(args: &Args, kernel: &Kernel, work: &std::path::Path) -> Result<Outcome> 
         (Architecture::X86_64, None, _) => crate::cargo::build("agent", "agent", false)?,
         (Architecture::Aarch64, _, None) => bail!("give an agent built for arm64: --agent-arm64 PATH"),
     };
-    let scenarios: Vec<&str> = judge::SCENARIOS
-        .iter()
-        .map(|scenario| scenario.name)
-        .filter(|name| args.names.is_empty() || args.names.iter().any(|given| given == name))
-        .collect();
-    let initramfs = image::build(work, kernel.architecture, &obtained, &agent, &scenarios)?;
-    machine::run(work, kernel.architecture, &obtained.image, &initramfs)
+    let mut played: Vec<&str> = chosen_scenarios(args, kernel).map(|scenario| scenario.played).collect();
+    // Neighbours may judge the same files.
+    played.dedup();
+    let initramfs = image::build(work, kernel, &obtained, &agent, &played)?;
+    machine::run(work, kernel, &obtained.image, &initramfs)
 }
 
 fn judge(args: &Args, kernel: &'static Kernel, outcome: Result<Outcome>) -> Vec<Verdict> {
@@ -148,11 +163,9 @@ fn judge(args: &Args, kernel: &'static Kernel, outcome: Result<Outcome>) -> Vec<
             }];
         }
     };
-    judge::SCENARIOS
-        .iter()
-        .filter(|scenario| args.names.is_empty() || args.names.iter().any(|name| name == scenario.name))
+    chosen_scenarios(args, kernel)
         .map(|scenario| {
-            let left = outcome.scenario(scenario.name);
+            let left = outcome.scenario(scenario.played);
             Verdict {
                 kernel: kernel.name,
                 scenario: scenario.name,
@@ -181,7 +194,7 @@ fn report(results: &[Verdict]) -> ExitCode {
             }
         };
         println!(
-            "{word} {:<10} {:<20} {:>4.0} s  {said}",
+            "{word} {:<12} {:<22} {:>4.0} s  {said}",
             result.kernel,
             result.scenario,
             result.time.as_secs_f32()

@@ -78,6 +78,11 @@ impl Left {
         std::fs::read_to_string(&path).with_context(|| format!("the machine left no {name}"))
     }
 
+    /// Points that the agent had printed at a look.
+    pub(super) fn looked(&self, look: &str) -> Result<Vec<Point>> {
+        points(&self.file(&format!("agent.{look}.jsonl"))?)
+    }
+
     /// Difference of the stub's figures between two snapshots; the figures of the last if `first` is empty.
     pub(super) fn truth(&self, first: &str, last: &str) -> Result<Truth> {
         let mut truth = self.figures(last)?;
@@ -126,6 +131,8 @@ impl Left {
             "play-failed",
             "burst-failed",
             "hang-failed",
+            "load-failed",
+            "not-settled",
             "fence-missed",
             "not-shown",
             "agent-gone",

@@ -1,14 +1,34 @@
 //! One directory name of a cgroup path.
 
 use super::Cgroup;
+use super::unit::unescape;
 
-/// What stands before a container's id: `<prefix><id>.scope` under the systemd driver, `<prefix><id>` where the cgroupfs
-/// driver has a prefix at all.
-const PREFIXES: &[&str] = &["cri-containerd-", "nerdctl-", "crio-", "docker-", "libpod-"];
+/// Names of engines in `<slice>:<engine>:<id>`, whose ids may have any shape.
+const ENGINES: &[&str] = &[
+    "buildkit",
+    "cri-containerd",
+    "crio",
+    "docker",
+    "isulad",
+    "libpod",
+    "nerdctl",
+    "podman",
+    "runc",
+];
 
-/// The pod, the container or both that the name `text` below `parent` is of; `second` where that is all that stands above
-/// it.
-pub(super) fn parse(text: &str, parent: Option<&str>, second: bool) -> Option<Cgroup> {
+/// Directories in which an engine has a group for each of its containers, named after an id of its own kind: `BuildKit`'s
+/// steps, Cloud Foundry's Garden, Mesos.
+const PARENTS: &[&[&str]] = &[
+    &["buildkit"],
+    &["garden"],
+    &["garden", "good"],
+    &["garden", "bad"],
+    &["mesos"],
+];
+
+/// The pod, the container or both that the name `text` below `above` is of.
+pub(super) fn parse(text: &str, above: &[&str]) -> Option<Cgroup> {
+    let parent = above.last().copied();
     let mut found = Cgroup::default();
     if let Some(uid) = pod_uid(text) {
         found.pod_uid = Some(uid);
@@ -17,15 +37,25 @@ pub(super) fn parse(text: &str, parent: Option<&str>, second: bool) -> Option<Cg
         found.container_id = Some(id.to_owned());
     } else if let Some(id) = container(text) {
         found.container_id = Some(id.to_owned());
+    } else if let Some(task) = nomad(text, above) {
+        found.container_id = Some(task.to_owned());
     } else if let Some(name) = named(text, parent) {
         found.container_name = Some(name);
-    } else if second && parent == Some("default") {
+    } else if (PARENTS.iter().any(|parent| above.ends_with(parent)) && is_generated(text))
+        || (above.contains(&"ecs") && is_fargate(text))
         // ctr lets its user choose the id; the first directory is containerd's namespace.
+        || above == ["default"]
+    {
         found.container_id = Some(text.to_owned());
     } else {
         return None;
     }
     Some(found)
+}
+
+/// Whether the container of that name is what the unit around it runs: Podman with `--cgroups=split`, as Quadlet has it.
+pub(super) fn is_units_own(text: &str) -> bool {
+    text.strip_prefix("libpod-payload-").is_some_and(is_id)
 }
 
 /// `pod<uid>` (cgroupfs) or `…-pod<uid>.slice` (systemd, which cannot have `-` in the uid and takes `_`).
@@ -40,34 +70,54 @@ fn pod_uid(text: &str) -> Option<String> {
 /// A UUID, or the 32 hexadecimal digits that a static pod has.
 fn uid_of(text: &str) -> Option<String> {
     let uid = text.replace('_', "-");
-    let digits = uid.split('-').map(str::len).collect::<Vec<_>>();
-    let known_shape = digits == [8, 4, 4, 4, 12] || digits == [32];
-    (known_shape && uid.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())).then_some(uid)
+    (is_uuid(&uid) || (uid.len() == 32 && is_hexadecimal(&uid))).then_some(uid)
 }
 
-/// `<pod's slice>:cri-containerd:<id>`: runc takes this for one directory when containerd is set to the cgroupfs driver
-/// while Kubernetes is set to the systemd driver.
+/// `<slice>:<engine>:<id>`: runc takes this for one directory when the engine is set to the cgroupfs driver while its caller
+/// is set to the systemd driver. `BuildKit` inside Docker does so too.
 fn slice_and_container(text: &str) -> Option<(&str, &str)> {
     let mut parts = text.split(':');
-    let (slice, _, id) = (parts.next()?, parts.next()?, parts.next()?);
-    (parts.next().is_none() && is_id(id)).then_some((slice, id))
+    let (slice, engine, id) = (parts.next()?, parts.next()?, parts.next()?);
+    let known = is_id(id) || (ENGINES.contains(&engine) && is_generated(id));
+    (parts.next().is_none() && known).then_some((slice, id))
 }
 
+/// `<id>`, `<engine>-<id>` or, with the systemd driver, `<engine>-<id>.scope`.
 fn container(text: &str) -> Option<&str> {
-    if is_id(text) {
-        return Some(text);
-    }
-    let scope = text.strip_suffix(".scope");
-    let name = scope.unwrap_or(text);
-    // `crio-conmon-<id>` and `libpod-conmon-<id>` hold the monitor beside the container, and end in no id here.
-    let known = PREFIXES
-        .iter()
-        .find_map(|prefix| name.strip_prefix(prefix).filter(|id| is_id(id)));
-    known.or_else(|| {
-        // A runtime that is not known here, by what they have in common.
-        let (prefix, id) = scope?.rsplit_once('-')?;
-        (is_id(id) && !prefix.ends_with("conmon")).then_some(id)
+    let name = text.strip_suffix(".scope").unwrap_or(text);
+    let (prefix, id) = name.rsplit_once('-').unwrap_or(("", name));
+    // `crio-conmon-<id>` and `libpod-conmon-<id>` hold the monitor beside the container.
+    (is_id(id) && !prefix.ends_with("conmon")).then_some(id)
+}
+
+/// `<allocation>.<task>`, with the suffix `.scope` on cgroup v2, of a task that Nomad runs itself.
+fn nomad<'a>(text: &'a str, above: &[&str]) -> Option<&'a str> {
+    let name = text.strip_suffix(".scope").unwrap_or(text);
+    let (allocation, task) = name.split_once('.')?;
+    let is_one = above.iter().any(|segment| matches!(*segment, "nomad" | "nomad.slice"));
+    (is_one && is_uuid(allocation) && !task.is_empty()).then_some(name)
+}
+
+/// `<task>-<number>`, as ECS on Fargate has it.
+fn is_fargate(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(task, number)| {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        task.len() == 32 && is_hexadecimal(task) && digits(number)
     })
+}
+
+/// An id that an engine made: letters, digits and dashes, at least as long as the shortest known kind.
+fn is_generated(text: &str) -> bool {
+    (20..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn is_uuid(text: &str) -> bool {
+    let digits = text.split('-').map(str::len).collect::<Vec<_>>();
+    digits == [8, 4, 4, 4, 12] && text.split('-').all(is_hexadecimal)
+}
+
+fn is_hexadecimal(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The id of every OCI runtime's container: 256 bits.
@@ -86,29 +136,8 @@ fn named(text: &str, parent: Option<&str>) -> Option<String> {
         return Some(unescape(name));
     }
     let machine = unescape(text.strip_prefix("machine-")?.strip_suffix(".scope")?);
-    // libvirt registers its virtual machines in the same place.
-    (parent == Some("machine.slice") && !machine.starts_with("qemu-")).then_some(machine)
-}
-
-/// Undoes the escapes (`\x2d`) of a systemd unit's name (systemd.unit(5)). What is no escape stays.
-fn unescape(name: &str) -> String {
-    let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = tail
-            .strip_prefix(b"x")
-            .and_then(|tail| Some((tail.get(..2)?, tail.get(2..)?)));
-        let code = escaped.and_then(|(digits, after)| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            Some((u8::from_str_radix(digits, 16).ok()?, after))
-        });
-        if let (b'\\', Some((byte, after))) = (first, code) {
-            bytes.push(byte);
-            rest = after;
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    // libvirt and systemd-vmspawn register virtual machines in the same place. Above it may be anything: a user's manager, or
+    // nothing that a cgroup namespace shows.
+    let is_virtual = machine.starts_with("qemu-") || machine.starts_with("vmspawn-");
+    (!is_virtual).then_some(machine)
 }

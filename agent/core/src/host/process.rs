@@ -13,6 +13,9 @@ use crate::metric::ProcessKey;
 /// groups, `cgroup` with the number of hierarchies times the longest path (4 KiB).
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
+/// Limit in bytes of `/proc/<pid>/{cmdline,environ}`, which the kernel bounds by the stack's limit alone.
+const MAX_LIST_BYTES: usize = 256 * 1024;
+
 /// Suffix of the kernel for the path of an executable that has been replaced or removed (`d_path`, fs/d_path.c).
 const DELETED: &[u8] = b" (deleted)";
 
@@ -105,6 +108,25 @@ impl Processes {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// Its command line.
+    pub fn arguments(&self, pid: u32) -> io::Result<Vec<String>> {
+        self.list(pid, "cmdline")
+    }
+
+    /// Its environment when it began, `NAME=value` each (needs `CAP_SYS_PTRACE`).
+    pub fn environment(&self, pid: u32) -> io::Result<Vec<String>> {
+        self.list(pid, "environ")
+    }
+
+    /// What is mounted as it sees that: each mount point with the type of its file system.
+    pub fn mounts(&self, pid: u32) -> io::Result<Vec<(PathBuf, String)>> {
+        let mounts = self.open(pid)?.mountinfo().map_err(into_io)?;
+        Ok(mounts
+            .into_iter()
+            .map(|mount| (mount.mount_point, mount.fs_type))
+            .collect())
+    }
+
     /// Number of its mount namespace, unique while any process is in it.
     pub fn mount_namespace(&self, pid: u32) -> io::Result<u64> {
         let link = std::fs::read_link(self.path(pid, "ns/mnt"))?;
@@ -122,6 +144,13 @@ impl Processes {
     /// Path of the `stat` file. Its field `btime` is the host's boot time.
     pub(super) fn boot_file(&self) -> PathBuf {
         self.proc.join("stat")
+    }
+
+    /// Texts that each end with a zero.
+    fn list(&self, pid: u32, name: &str) -> io::Result<Vec<String>> {
+        let bytes = read_bounded(&self.path(pid, name), MAX_LIST_BYTES)?;
+        let texts = bytes.split(|byte| *byte == 0).filter(|text| !text.is_empty());
+        Ok(texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect())
     }
 
     fn stat(&self, pid: u32) -> io::Result<Stat> {

@@ -81,8 +81,18 @@ keys! {
     K8S_NAMESPACE_NAME = "k8s.namespace.name";
     /// Name of a container outside Kubernetes, where its runtime gives one.
     CONTAINER_NAME = "container.name";
-    /// Name of the systemd unit of a process outside any container.
+    /// Name of the systemd unit of a process outside any container, or of the unit that consists of the container (Quadlet).
     SYSTEMD_UNIT = "systemd.unit";
+    /// Id of the Slurm job that the process belongs to; a task of an array and a component of a heterogeneous job has its own.
+    SLURM_JOB_ID = "slurm.job.id";
+    /// Step of the Slurm job: its number, `batch`, `extern` or `interactive`.
+    SLURM_STEP_ID = "slurm.step.id";
+    /// Id of the job of PBS Professional, OpenPBS or Torque, e.g. `123.server`.
+    PBS_JOB_ID = "pbs.job.id";
+    /// Id of the job of IBM Spectrum LSF.
+    LSF_JOB_ID = "lsf.job.id";
+    /// Slot of HTCondor that the job runs in, e.g. `slot1_1@host`; its control group names no job.
+    HTCONDOR_SLOT_NAME = "htcondor.slot.name";
     /// Name of the sampler.
     AGENT_SAMPLER = "agent.sampler";
     /// Outcome of a sampler's run or of a request.

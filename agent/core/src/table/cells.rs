@@ -28,7 +28,7 @@ pub fn number(series: Option<&&Series>) -> Option<f64> {
 
 /// A ratio as percent.
 pub fn percent(ratio: Option<f64>) -> String {
-    ratio.map_or_else(absent, |ratio| format!("{:.1} %", ratio * 100.0))
+    ratio.map_or_else(absent, |ratio| format!("{:.1} %", crate::percent(ratio)))
 }
 
 /// A number with one decimal.
@@ -46,7 +46,7 @@ pub fn absent() -> String {
     "-".to_owned()
 }
 
-/// The owner of a series: its pod, else its container, else its systemd unit.
+/// The owner of a series: its pod, else its container, else its job, else its systemd unit.
 pub fn owner(attributes: &Attributes) -> String {
     let known = |key| Some(text(attributes, key)).filter(|text| !text.is_empty());
     if let Some(pod) = known(key::K8S_POD_NAME) {
@@ -59,7 +59,16 @@ pub fn owner(attributes: &Attributes) -> String {
     }
     let id = || Some(known(key::CONTAINER_ID)?.chars().take(12).collect());
     let name = known(key::CONTAINER_NAME).or_else(id);
-    name.or_else(|| known(key::SYSTEMD_UNIT)).unwrap_or_else(absent)
+    let job = || {
+        let id = [key::SLURM_JOB_ID, key::PBS_JOB_ID, key::LSF_JOB_ID]
+            .into_iter()
+            .find_map(known);
+        id.map(|id| format!("job {id}"))
+            .or_else(|| known(key::HTCONDOR_SLOT_NAME))
+    };
+    name.or_else(job)
+        .or_else(|| known(key::SYSTEMD_UNIT))
+        .unwrap_or_else(absent)
 }
 
 /// The executable, with its pid where the series has one.

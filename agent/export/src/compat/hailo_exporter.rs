@@ -9,6 +9,7 @@ use super::exposition::metrics_route;
 use crate::http::Route;
 use crate::prometheus::MetricsSource;
 use accelscope_core::metric::{Resource, Series, catalogue};
+use accelscope_core::percent;
 
 const COMMENTS: &str = "# HELP hailo_NPU_utilization_percent Hailo NPU utilization from scheduler monitoring\n\
                         # TYPE hailo_NPU_utilization_percent gauge\n";
@@ -30,7 +31,7 @@ fn render(series: &[Series]) -> String {
     match highest {
         Some(ratio) => format!(
             "{COMMENTS}hailo_NPU_utilization_percent{{NPU=\"NPU\"}} {:?}\n",
-            ratio * 100.0
+            percent(ratio)
         ),
         None => COMMENTS.to_owned(),
     }
@@ -60,6 +61,23 @@ mod tests {
              # TYPE hailo_NPU_utilization_percent gauge\n\
              hailo_NPU_utilization_percent{NPU=\"NPU\"} 50.0\n"
         );
+    }
+
+    #[test]
+    fn a_percentage_is_shown_as_it_was_written() {
+        for written in [
+            "57.0",
+            "0.1",
+            "29.0",
+            "99.9",
+            "7.0",
+            "0.10000000149011612",
+            "33.29999923706055",
+        ] {
+            let ratio = written.parse::<f64>().unwrap() / 100.0;
+            let text = render(&[npu("a", Some(ratio))]);
+            assert!(text.ends_with(&format!("}} {written}\n")), "{text}");
+        }
     }
 
     #[test]

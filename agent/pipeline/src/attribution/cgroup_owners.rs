@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::containers::{ContainerCache, Names};
 use super::resolution::{OwnerAttributes, Resolution};
-use accelscope_core::cgroup::Cgroup;
+use accelscope_core::cgroup::{self, Cgroup};
 use accelscope_core::evict_oldest;
 use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy};
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::CgroupOwner;
 use accelscope_core::metric::catalogue::agent::ATTRIBUTION_UNKNOWN;
+use accelscope_core::metric::{CgroupOwner, ProcessKey};
 use accelscope_core::telemetry;
 
 /// Most owners in the cache; beyond, the least recently used are evicted.
@@ -19,9 +19,6 @@ const MAX_OWNERS: usize = 8192;
 
 /// Most new containers whose names are looked up although no reading belongs to them yet.
 const MAX_PREFETCHED: usize = 1024;
-
-/// Ids up to this are a hierarchy's root.
-const ROOT: u64 = 1;
 
 /// Owners by what the kernel captured.
 #[derive(Debug)]
@@ -115,34 +112,22 @@ impl CgroupOwners {
         self.entries.retain(|_, entry| entry.used >= before);
     }
 
-    /// The most specific of the owner's groups; nothing while a more specific one may still be found, but for the
-    /// `last` attempt.
+    /// The innermost container that any of the owner's groups names, those of the hierarchies that the kernel did not capture
+    /// included while the process lives; nothing while an inner one may still be found, but for the `last` attempt.
     fn find(&mut self, owner: &CgroupOwner, processes: &Processes, last: bool) -> Option<Cgroup> {
         let ids = [(Hierarchy::Unified, owner.unified), (Hierarchy::Legacy, owner.legacy)];
         let ids = ids.into_iter().filter(|(_, id)| *id != 0);
         let ids: Vec<CgroupId> = ids.map(|(hierarchy, id)| CgroupId { hierarchy, id }).collect();
-        let mut paths: Vec<Option<Arc<str>>> = ids.iter().map(|id| self.cgroups.path(*id)).collect();
+        let mut captured: Vec<Option<Arc<str>>> = ids.iter().map(|id| self.cgroups.path(*id)).collect();
         // The scan for the second may have found the first one.
-        for (path, id) in paths.iter_mut().zip(&ids).filter(|(path, _)| path.is_none()) {
+        for (path, id) in captured.iter_mut().zip(&ids).filter(|(path, _)| path.is_none()) {
             *path = self.cgroups.path(*id);
         }
-        let found = paths.iter().flatten().map(|path| Cgroup::from_path(path));
-        let best = found.max_by_key(Cgroup::specificity).unwrap_or_default();
-        let only_roots = ids.iter().all(|id| id.id <= ROOT);
-        if best.is_contained() || (paths.iter().all(Option::is_some) && !only_roots) {
-            return Some(best);
-        }
-        // `/proc` has the groups of a process that still lives.
-        let alive = owner.process.filter(|process| processes.is_alive(*process));
-        let current = alive.and_then(|process| {
-            let text = processes.cgroup(process.pid).ok()?;
-            processes.is_alive(process).then(|| Cgroup::parse(&text))
-        });
-        if let Some(current) = current {
-            let is_better = current.specificity() > best.specificity();
-            return Some(if is_better { current } else { best });
-        }
-        if paths.iter().all(Option::is_some) && !ids.is_empty() {
+        let current = owner.process.and_then(|process| groups_of(process, processes));
+        let paths = captured.iter().flatten().map(|path| &**path);
+        let best = Cgroup::of_paths(paths.chain(cgroup::paths(current.as_deref().unwrap_or_default())));
+        let is_complete = captured.iter().all(Option::is_some) && !ids.is_empty();
+        if current.is_some() || best.is_contained() || is_complete {
             return Some(best);
         }
         let missing = |id: &CgroupId| self.cgroups.path(*id).is_none() && self.cgroups.is_missing(*id);
@@ -163,4 +148,11 @@ impl CgroupOwners {
             );
         }
     }
+}
+
+/// The control groups of a process that lives, in all hierarchies.
+fn groups_of(process: ProcessKey, processes: &Processes) -> Option<String> {
+    let text = processes.cgroup(process.pid).ok()?;
+    // Last, so that the above is of that process.
+    processes.is_alive(process).then_some(text)
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::container::Container;
-use super::lookup::find_container;
+use super::engines::Engines;
+use super::nameless::Nameless;
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::evict_oldest;
-use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::agent::ATTRIBUTION_UNNAMED;
 use accelscope_core::telemetry;
 
@@ -19,11 +19,11 @@ pub(super) const NAME_TIMEOUT: Duration = Duration::from_secs(5);
 /// to the logs are made right after.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Between two lookups afterwards.
+/// Until the first lookup afterwards; each further one takes twice as long.
 const LATE_RETRY: Duration = Duration::from_mins(1);
 
 /// Most lookups afterwards: an hour's.
-const MAX_LATE_RETRIES: u32 = 60;
+const MAX_LATE_RETRIES: u32 = 6;
 
 /// Most containers in the cache; beyond, the least recently used are evicted. A node has 110 pods by default.
 const MAX_CONTAINERS: usize = 4096;
@@ -39,9 +39,10 @@ pub(super) enum Names {
 /// Containers by their cgroup.
 #[derive(Debug)]
 pub(super) struct ContainerCache {
-    roots: HostRoots,
+    engines: Engines,
     entries: HashMap<Arc<Cgroup>, Entry>,
     timeout: Duration,
+    nameless: Nameless,
     unnamed: opentelemetry::metrics::Counter<u64>,
 }
 
@@ -58,11 +59,12 @@ struct Entry {
 
 impl ContainerCache {
     /// Readings wait for names as long as `timeout`.
-    pub(super) fn new(roots: &HostRoots, timeout: Duration) -> Self {
+    pub(super) fn new(engines: Engines, timeout: Duration) -> Self {
         Self {
-            roots: roots.clone(),
+            engines,
             entries: HashMap::new(),
             timeout,
+            nameless: Nameless::default(),
             unnamed: telemetry::counter(&ATTRIBUTION_UNNAMED),
         }
     }
@@ -73,29 +75,35 @@ impl ContainerCache {
             return Names::Known(None);
         }
         let timeout = self.timeout;
-        let entry = refresh(&mut self.entries, &self.roots, cgroup, now);
+        let entry = refresh(&mut self.entries, &mut self.engines, cgroup, now);
         if entry.next.is_some() && now.duration_since(entry.first) < timeout {
             return Names::Wait;
         }
         if !entry.counted && !entry.container.is_named() {
             entry.counted = true;
             self.unnamed.add(1, &[]);
-            let container = entry.container.id.as_deref().unwrap_or_default();
-            let pod = entry.container.pod_uid.as_deref().unwrap_or_default();
-            tracing::warn!(
-                container,
-                pod,
-                "no name of this container is on the node: its readings go out with its id alone; in a pod, mount the \
-                 host's /run/containerd (or its engine's state) and /var/log read-only under host.root",
-            );
+            self.nameless.add(cgroup, now);
         }
         Names::Known(Some(entry.container.clone()))
     }
 
     /// Looks up the names of a container that may be asked for later. Whether no further lookup is needed.
     pub(super) fn prefetch(&mut self, cgroup: &Arc<Cgroup>, now: Instant) -> bool {
-        let entry = refresh(&mut self.entries, &self.roots, cgroup, now);
+        let entry = refresh(&mut self.entries, &mut self.engines, cgroup, now);
         entry.next.is_none() || now.duration_since(entry.first) >= NAME_TIMEOUT
+    }
+
+    /// Writes one line to the log for all containers that turned out to have no name, when that is due. Where there is only
+    /// one reading, that is at once.
+    pub(super) fn log_nameless(&mut self, now: Instant) {
+        if self.nameless.due().is_some() {
+            let without = self
+                .entries
+                .values()
+                .filter(|entry| entry.counted && !entry.container.is_named());
+            let (without, at_once) = (without.count(), self.timeout.is_zero());
+            self.nameless.log(&mut self.engines, without, at_once, now);
+        }
     }
 
     /// Removes what was not used since `before`.
@@ -107,7 +115,7 @@ impl ContainerCache {
 /// The container's entry, looked up anew where that is due.
 fn refresh<'a>(
     entries: &'a mut HashMap<Arc<Cgroup>, Entry>,
-    roots: &HostRoots,
+    engines: &mut Engines,
     cgroup: &Arc<Cgroup>,
     now: Instant,
 ) -> &'a mut Entry {
@@ -124,14 +132,14 @@ fn refresh<'a>(
     });
     entry.used = now;
     if entry.next.is_some_and(|next| next <= now) {
-        entry.look_up(roots, cgroup, now);
+        entry.look_up(engines, cgroup, now);
     }
     entry
 }
 
 impl Entry {
-    fn look_up(&mut self, roots: &HostRoots, cgroup: &Cgroup, now: Instant) {
-        let found = find_container(roots, cgroup);
+    fn look_up(&mut self, engines: &mut Engines, cgroup: &Cgroup, now: Instant) {
+        let found = engines.find(cgroup, now);
         let complete = found.is_complete();
         // The bundle of a container that ends is removed with it; the names that were read before stay.
         if (complete || !self.container.is_named()) && *self.container != found {
@@ -142,8 +150,9 @@ impl Entry {
         } else if now.duration_since(self.first) < NAME_TIMEOUT {
             Some(now + RETRY)
         } else {
+            let pause = LATE_RETRY * (1 << self.late_retries.min(MAX_LATE_RETRIES));
             self.late_retries += 1;
-            (self.late_retries <= MAX_LATE_RETRIES).then(|| now + LATE_RETRY)
+            (self.late_retries <= MAX_LATE_RETRIES).then(|| now + pause)
         };
     }
 }

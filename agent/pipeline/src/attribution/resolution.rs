@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::container::Container;
-use accelscope_core::cgroup::Cgroup;
+use accelscope_core::cgroup::{Cgroup, Scheduler};
 use accelscope_core::metric::{Attribute, key};
 
 /// Result of resolving a reading's owner.
@@ -59,8 +59,17 @@ fn list(executable: &str, cgroup: &Cgroup, container: Option<&Container>, pid: O
         text(key::K8S_POD_NAME, &container.pod_name);
         text(key::K8S_POD_UID, &container.pod_uid);
         text(key::K8S_NAMESPACE_NAME, &container.namespace);
-    } else {
-        text(key::SYSTEMD_UNIT, &cgroup.unit);
+    }
+    text(key::SYSTEMD_UNIT, &cgroup.unit);
+    if let Some(job) = &cgroup.job {
+        let id = match job.scheduler {
+            Scheduler::Slurm => key::SLURM_JOB_ID,
+            Scheduler::Pbs => key::PBS_JOB_ID,
+            Scheduler::Lsf => key::LSF_JOB_ID,
+            Scheduler::HtCondor => key::HTCONDOR_SLOT_NAME,
+        };
+        list.push((id, job.id.as_str().into()));
+        list.extend(job.step.as_deref().map(|step| (key::SLURM_STEP_ID, step.into())));
     }
     list
 }

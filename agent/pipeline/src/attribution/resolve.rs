@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cgroup_owners::CgroupOwners;
 use super::containers::{ContainerCache, NAME_TIMEOUT, Names};
+use super::engines::Engines;
 use super::resolution::{OwnerAttributes, Resolution};
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::evict_oldest;
@@ -25,13 +27,15 @@ const REFRESH: Duration = Duration::from_mins(1);
 const RETENTION: Duration = Duration::from_mins(15);
 
 /// How processes are shown (`[attribution]`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Each process by itself (`process.pid`), and not only what it runs and where.
     pub per_process: bool,
     /// How long readings are withheld while their container's names are not known yet. Zero where each sampler runs
     /// only once.
     pub name_timeout: Duration,
+    /// Directories of container engines beside those that are found.
+    pub engine_directories: Vec<PathBuf>,
 }
 
 impl Default for Settings {
@@ -39,6 +43,7 @@ impl Default for Settings {
         Self {
             per_process: false,
             name_timeout: NAME_TIMEOUT,
+            engine_directories: Vec::new(),
         }
     }
 }
@@ -70,10 +75,10 @@ impl Attribution {
     pub fn new(roots: &HostRoots, settings: Settings) -> Self {
         Self {
             processes: Processes::new(roots),
-            settings,
             entries: HashMap::new(),
-            containers: ContainerCache::new(roots, settings.name_timeout),
+            containers: ContainerCache::new(Engines::new(roots, &settings.engine_directories), settings.name_timeout),
             owners: CgroupOwners::new(Cgroups::new(roots), settings.name_timeout),
+            settings,
         }
     }
 
@@ -125,6 +130,11 @@ impl Attribution {
     /// Whether names of new containers are still looked for.
     pub fn is_prefetching(&self) -> bool {
         self.owners.is_prefetching()
+    }
+
+    /// Writes one line to the log for all containers without a name, when that is due.
+    pub fn log_nameless(&mut self, now: Instant) {
+        self.containers.log_nameless(now);
     }
 
     /// Whether that very process still runs.

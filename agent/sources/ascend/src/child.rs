@@ -4,18 +4,20 @@ use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{ChildStdout, ExitStatus, Stdio};
+use std::process::{ChildStderr, ChildStdout, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
-use super::npu_smi::MAX_BYTES;
+use super::npu_smi::{MAX_BYTES, quoted};
 use accelscope_core::host::poll;
 use accelscope_core::worker::process::{ended_within, kill_group, pid, set_nonblocking};
 
 /// Longest wait for the exit of a killed tool; after that it stays behind unreaped.
 const KILL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Most bytes of standard error that are kept: half of them the first, half of them the last.
+const MAX_ERRORS: usize = 8 << 10;
 /// Interval of checks for the tool's exit while a descendant of it keeps the pipe open.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -24,6 +26,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct Finished {
     /// Standard output; invalid UTF-8 is replaced.
     pub(super) stdout: String,
+    /// The first and the last bytes of standard error; invalid UTF-8 is replaced.
+    pub(super) stderr: String,
     /// Exit status.
     pub(super) status: ExitStatus,
 }
@@ -41,9 +45,14 @@ pub(super) enum ChildError {
         source: io::Error,
     },
     /// The tool did not end in time.
-    #[error("npu-smi did not end within {:.1} s and was killed: the driver is overloaded or hangs (see `dmesg`, and who \
-             else asks it); ascend.timeout sets how long it may take", .0.as_secs_f64())]
-    Deadline(Duration),
+    #[error("npu-smi did not end within {:.1} s and was killed{}: the driver is overloaded or hangs (see `dmesg`, and who \
+             else asks it); ascend.timeout sets how long it may take", .after.as_secs_f64(), said(.printed.as_deref()))]
+    Deadline {
+        /// How long it took until then.
+        after: Duration,
+        /// The last line that it printed.
+        printed: Option<String>,
+    },
     /// The tool of an earlier run was killed and hangs in the kernel; no other is started beside it.
     #[error("npu-smi was killed {:.0} s ago and still hangs in the driver: no other is started beside it; a reset of the \
              device or a reboot ends it", .0.as_secs_f64())]
@@ -54,6 +63,10 @@ pub(super) enum ChildError {
     /// Reading from the tool failed.
     #[error("the pipe from npu-smi failed")]
     Pipe(#[source] io::Error),
+}
+
+fn said(line: Option<&str>) -> String {
+    line.map_or_else(String::new, |line| format!(" (the last that it printed: {line})"))
 }
 
 /// Runs one process at a time.
@@ -82,16 +95,27 @@ impl Child {
         let ended = running.read_until_exit(timeout);
         kill_group(&running.child);
         let status = ended_within(&mut running.child, KILL_TIMEOUT);
-        let Running { child, stdout, .. } = running;
+        let Running {
+            child, stdout, stderr, ..
+        } = running;
         if status.is_none() {
             self.left_behind = Some((child, Instant::now()));
         }
-        ended?;
-        Ok(Finished {
-            stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            status: status.ok_or(ChildError::Deadline(timeout))?,
-        })
+        let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let deadline = || ChildError::Deadline {
+            after: timeout,
+            printed: last_line(&stderr).or_else(|| last_line(&stdout)).map(quoted),
+        };
+        match (ended?, status) {
+            (Ended::Exited, Some(status)) => Ok(Finished { stdout, stderr, status }),
+            _ => Err(deadline()),
+        }
     }
+}
+
+/// The last line that is not blank.
+pub(super) fn last_line(text: &str) -> Option<&str> {
+    text.lines().rev().find(|line| !line.trim().is_empty())
 }
 
 struct Running {
@@ -99,6 +123,15 @@ struct Running {
     /// Closed at its end.
     pipe: Option<ChildStdout>,
     stdout: Vec<u8>,
+    /// Closed at its end.
+    error_pipe: Option<ChildStderr>,
+    stderr: Vec<u8>,
+}
+
+/// Why reading has ended.
+enum Ended {
+    Exited,
+    Deadline,
 }
 
 impl Running {
@@ -109,7 +142,7 @@ impl Running {
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .map_err(|source| ChildError::Spawn {
@@ -119,31 +152,37 @@ impl Running {
         // Built before anything can fail, because from here on the child must be killed and reaped.
         let running = Self {
             pipe: child.stdout.take(),
+            error_pipe: child.stderr.take(),
             child,
             stdout: Vec::new(),
+            stderr: Vec::new(),
         };
         if let Some(pipe) = &running.pipe {
+            set_nonblocking(pipe).map_err(ChildError::Pipe)?;
+        }
+        if let Some(pipe) = &running.error_pipe {
             set_nonblocking(pipe).map_err(ChildError::Pipe)?;
         }
         Ok(running)
     }
 
     /// Reads until the tool has exited and the pipe is empty.
-    fn read_until_exit(&mut self, timeout: Duration) -> Result<(), ChildError> {
+    fn read_until_exit(&mut self, timeout: Duration) -> Result<Ended, ChildError> {
         let until = Instant::now() + timeout;
         loop {
             // In this order, so that output from just before the exit is still read.
             let has_exited = self.has_exited();
             self.read().map_err(ChildError::Pipe)?;
+            self.read_errors();
             if self.stdout.len() > MAX_BYTES {
                 return Err(ChildError::TooLong);
             }
             if has_exited {
-                return Ok(());
+                return Ok(Ended::Exited);
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(ChildError::Deadline(timeout));
+                return Ok(Ended::Deadline);
             }
             self.wait_for_output(left.min(POLL_INTERVAL))
                 .map_err(ChildError::Pipe)?;
@@ -151,12 +190,15 @@ impl Running {
     }
 
     fn wait_for_output(&self, timeout: Duration) -> io::Result<()> {
-        let Some(pipe) = &self.pipe else {
+        let output = self.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
+        if output.is_none() {
             // The tool closed the pipe and is about to exit.
             std::thread::sleep(timeout.min(Duration::from_millis(2)));
             return Ok(());
-        };
-        poll::wait(&mut [PollFd::new(pipe, PollFlags::IN)], Some(Instant::now() + timeout))?;
+        }
+        let errors = self.error_pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
+        let mut pipes: Vec<_> = output.into_iter().chain(errors).collect();
+        poll::wait(&mut pipes, Some(Instant::now() + timeout))?;
         Ok(())
     }
 
@@ -176,6 +218,27 @@ impl Running {
             }
         }
         Ok(())
+    }
+
+    /// Reads what is available of standard error, of which only start and end are kept. It ends with the first failure: the
+    /// table does not depend on it.
+    fn read_errors(&mut self) {
+        let mut chunk = [0; 4 << 10];
+        // Bounded, so that endless output does not keep the loop from its deadline.
+        for _ in 0..64 {
+            let Some(pipe) = &mut self.error_pipe else { return };
+            match pipe.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => self.error_pipe = None,
+                Ok(count) => {
+                    self.stderr.extend_from_slice(&chunk[..count]);
+                    if let Some(surplus) = self.stderr.len().checked_sub(MAX_ERRORS) {
+                        self.stderr.drain(MAX_ERRORS / 2..MAX_ERRORS / 2 + surplus);
+                    }
+                }
+            }
+        }
     }
 
     /// Whether the tool has exited. Does not reap it: until then its id, which names the process group, is not reused.

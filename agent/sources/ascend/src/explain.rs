@@ -114,14 +114,16 @@ fn table(roots: &HostRoots, settings: &Settings, tool: &Tool, found: &mut Vec<Fi
 
 fn failure(roots: &HostRoots, tool: &Tool, error: &ReadError) -> Finding {
     let path = tool.path.display();
-    let Some(cause) = error.cause() else {
-        return Finding::fail(NAME, format!("{path}: {}", chain(error)));
+    let Some(error) = error.tool() else {
+        let remedy = "run `npu-smi info` yourself where the agent runs, as root";
+        return Finding::fail(NAME, format!("{path}: {}", chain(error))).with_remedy(remedy);
     };
-    let remedy = match cause {
+    let remedy = match error.cause {
         Cause::NotInitialized => remedy_for_uninitialized(roots),
         cause => cause.remedy(),
     };
-    Finding::fail(NAME, format!("{path}: {}", cause.meaning())).with_remedy(remedy)
+    let what = format!("{path}: {}: {}", error.cause.meaning(), error.line);
+    Finding::fail(NAME, what).with_remedy(remedy)
 }
 
 /// Remedy for [`Cause::NotInitialized`]: the driver has one return code for several faults, which the host's files

@@ -22,6 +22,7 @@ pub mod dcmi;
 mod energy;
 mod explain;
 mod identity;
+mod ids;
 mod ioctl;
 pub mod key;
 pub mod npu_smi;

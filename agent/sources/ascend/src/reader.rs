@@ -1,11 +1,23 @@
 //! Reads one table with the tool.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use super::child::{Child, ChildError, Finished};
-use super::npu_smi::{self, Cause, ParseError, Process, Skipped, Table, ToolError};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use super::child::{Child, ChildError, Finished, last_line};
+use super::ids::{IsTransient, KnownIds};
+use super::npu_smi::{self, Cause, ParseError, Process, Skipped, Table, ToolError, quoted};
 use super::tool::Tool;
+use accelscope_core::host::HostRoots;
+
+/// Statuses of a shell for a command that it cannot execute or find (POSIX, XCU 2.8.2).
+const CANNOT_EXECUTE: i32 = 126;
+const NOT_FOUND: i32 = 127;
+/// Number of the signal by which the kernel ends a process when memory runs out.
+const KILL: i32 = Signal::KILL.as_raw();
 
 /// Why there is no table.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +35,18 @@ impl From<ToolError> for ReadError {
 }
 
 impl ReadError {
-    /// Cause of an error that the tool reported itself.
-    pub(super) const fn cause(&self) -> Option<Cause> {
+    /// The error that the tool, or what starts it, reported itself.
+    pub(super) const fn tool(&self) -> Option<&ToolError> {
         match self {
-            Self::Parse(ParseError::Tool(error)) => Some(error.cause),
+            Self::Parse(ParseError::Tool(error)) => Some(error),
             Self::Parse(_) | Self::Child(_) => None,
         }
+    }
+}
+
+impl IsTransient for ReadError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Child(_))
     }
 }
 
@@ -36,14 +54,29 @@ impl ReadError {
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     child: Child,
+    ids: KnownIds,
+    /// The line of the last error.
+    failed: String,
 }
 
 impl Reader {
     /// The table with all processes. If a list of processes cannot be completed, that is counted in `skipped` and the
     /// list is as `npu-smi info` printed it. All calls together take at most `timeout`.
-    pub(super) fn read(&mut self, tool: &Tool, timeout: Duration, skipped: &mut Skipped) -> Result<Table, ReadError> {
+    pub(super) fn read(
+        &mut self,
+        tool: &Tool,
+        roots: &HostRoots,
+        timeout: Duration,
+        skipped: &mut Skipped,
+    ) -> Result<Table, ReadError> {
         let until = Instant::now() + timeout;
         let mut table = self.table(tool, timeout)?;
+        let child = &mut self.child;
+        self.ids.add(&mut table, roots, || {
+            let left = until.saturating_duration_since(Instant::now());
+            let finished = call(child, tool, &["info", "-m"], left)?;
+            Ok::<_, ReadError>(npu_smi::mapping(&finished.stdout)?)
+        });
         for npu in truncated_npus(&table) {
             let left = until.saturating_duration_since(Instant::now());
             match self.processes(tool, npu, left) {
@@ -64,14 +97,39 @@ impl Reader {
 
     /// The table of `npu-smi info`. An error message of the tool takes precedence over its exit status.
     pub(super) fn table(&mut self, tool: &Tool, timeout: Duration) -> Result<Table, ReadError> {
-        let finished = self.call(tool, &["info"], timeout)?;
+        let mut read = self.ask(tool, timeout);
+        match &mut read {
+            Ok(Table { error: Some(error), .. }) | Err(ReadError::Parse(ParseError::Tool(error))) => {
+                // The log repeats an error that is another one: a process id or a time in it does not make it that.
+                if is_alike(&error.line, &self.failed) {
+                    error.line.clone_from(&self.failed);
+                } else {
+                    self.failed.clone_from(&error.line);
+                }
+            }
+            _ => self.failed.clear(),
+        }
+        read
+    }
+
+    fn ask(&mut self, tool: &Tool, timeout: Duration) -> Result<Table, ReadError> {
+        let finished = call(&mut self.child, tool, &["info"], timeout)?;
         match npu_smi::parse(&finished.stdout) {
             Ok(mut table) => {
-                table.error = table.error.or_else(|| exit_error(&finished));
+                table.error = table
+                    .error
+                    .or_else(|| exit_error(&finished, last_line(&finished.stderr)));
                 Ok(table)
             }
-            Err(error @ ParseError::NoTable { .. }) => {
-                Err(exit_error(&finished).map_or_else(|| error.into(), ReadError::from))
+            Err(ParseError::NoTable { line }) => {
+                let said = last_line(&finished.stderr).or_else(|| last_line(&finished.stdout));
+                let failed = printed_error(&finished).or_else(|| exit_error(&finished, said));
+                let line = line.or_else(|| said.map(quoted));
+                Err(failed.map_or_else(|| ParseError::NoTable { line }.into(), ReadError::from))
+            }
+            // Without a return code it may be the message of what starts the tool.
+            Err(ParseError::Tool(error)) if error.code.is_none() => {
+                Err(printed_error(&finished).unwrap_or(error).into())
             }
             Err(error) => Err(error.into()),
         }
@@ -79,28 +137,75 @@ impl Reader {
 
     fn processes(&mut self, tool: &Tool, npu: u32, timeout: Duration) -> Result<Vec<Process>, ReadError> {
         let arguments = ["info", "-t", "proc-mem", "-i", &npu.to_string()];
-        let finished = self.call(tool, &arguments, timeout)?;
+        let finished = call(&mut self.child, tool, &arguments, timeout)?;
         Ok(npu_smi::processes(&finished.stdout, npu)?)
-    }
-
-    fn call(&mut self, tool: &Tool, arguments: &[&str], timeout: Duration) -> Result<Finished, ChildError> {
-        let environment = [("LD_LIBRARY_PATH", tool.libraries.as_str())];
-        self.child.run(&tool.path, arguments, &environment, timeout)
     }
 }
 
-/// The error that an exit status stands for.
-fn exit_error(finished: &Finished) -> Option<ToolError> {
+fn call(child: &mut Child, tool: &Tool, arguments: &[&str], timeout: Duration) -> Result<Finished, ReadError> {
+    let environment = [("LD_LIBRARY_PATH", tool.libraries.as_str())];
+    let finished = child.run(&tool.path, arguments, &environment, timeout);
+    finished.map_err(|error| start_error(tool, &error).map_or_else(|| error.into(), ReadError::from))
+}
+
+/// Whether two lines differ in numbers alone.
+fn is_alike(line: &str, other: &str) -> bool {
+    let words = |line: &'_ str| line.replace(|c: char| c.is_ascii_digit(), "");
+    words(line) == words(other)
+}
+
+/// The error of the system for a program that is there and cannot be started.
+fn start_error(tool: &Tool, error: &ChildError) -> Option<ToolError> {
+    let ChildError::Spawn { source, .. } = error else {
+        return None;
+    };
+    let cause = match source.raw_os_error().map(Errno::from_raw_os_error)? {
+        // Its file is there: what is missing is the loader or the interpreter that it names.
+        Errno::NOENT if tool.path.is_file() => Cause::NoLoader,
+        Errno::NOENT | Errno::NOTDIR => Cause::NotThere,
+        Errno::ACCESS | Errno::PERM => Cause::NotExecutable,
+        Errno::NOEXEC => Cause::OtherArchitecture,
+        Errno::NOMEM | Errno::AGAIN | Errno::MFILE | Errno::NFILE => Cause::NoResources,
+        _ => return None,
+    };
+    let line = quoted(&format!("{}: {source}", tool.path.display()));
+    Some(ToolError {
+        cause,
+        code: None,
+        line,
+    })
+}
+
+/// The error that was printed instead of a table, with the exit status.
+fn printed_error(finished: &Finished) -> Option<ToolError> {
+    let mut error = ToolError::at_start([finished.stderr.as_str(), finished.stdout.as_str()])?;
+    if error.cause == Cause::NotExecutable && finished.status.code() != Some(CANNOT_EXECUTE) {
+        error.cause = Cause::NotPermitted;
+    }
+    if !finished.status.success() {
+        error.line = format!("{}; {}", error.line, finished.status);
+    }
+    Some(error)
+}
+
+/// The error that an exit status stands for, with a line that was printed.
+fn exit_error(finished: &Finished, said: Option<&str>) -> Option<ToolError> {
     if finished.status.success() {
         return None;
     }
     let code = finished.status.code().and_then(npu_smi::code_of_exit);
+    let cause = match (code, finished.status.code(), finished.status.signal()) {
+        (Some(code), ..) => Cause::of_code(code),
+        (None, Some(CANNOT_EXECUTE), _) => Cause::NotExecutable,
+        (None, Some(NOT_FOUND), _) => Cause::NotThere,
+        (None, None, Some(KILL)) => Cause::NoResources,
+        (None, None, Some(_)) => Cause::Crashed,
+        _ => Cause::Other,
+    };
     let known = code.map_or_else(String::new, |code| format!(" (return code {code})"));
-    Some(ToolError {
-        cause: code.map_or(Cause::Other, Cause::of_code),
-        code,
-        line: format!("{}{known}", finished.status),
-    })
+    let said = said.map_or_else(String::new, |line| format!("{}; ", quoted(line)));
+    let line = format!("{said}{}{known}", finished.status);
+    Some(ToolError { cause, code, line })
 }
 
 /// Ids of the NPUs of which a chip has as many processes as the tool prints at most: there may be more.

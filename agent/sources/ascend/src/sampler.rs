@@ -17,6 +17,8 @@ use accelscope_core::telemetry::ReasonCounter;
 
 /// Most periods between two calls of a slow tool.
 const MAX_PAUSE_PERIODS: u32 = 8;
+/// Most durations of its call after which a slow tool is called again: it then runs a fifth of the time.
+const MAX_PAUSE_CALLS: u32 = 4;
 
 /// The sampler `ascend`.
 #[derive(Debug)]
@@ -58,16 +60,19 @@ impl Sampler {
             self.not_before = None;
             return;
         }
+        let period = self.settings.period;
         if self.slow_calls == 0 {
             tracing::warn!(
                 seconds = took.as_secs_f64(),
+                period = period.as_secs_f64(),
                 "npu-smi took more than half of ascend.period: it is asked less often until it is faster; set a longer \
                  ascend.period, or let fewer others ask the Ascend driver"
             );
         }
         let periods = 1 << self.slow_calls.min(MAX_PAUSE_PERIODS.ilog2());
         self.slow_calls = self.slow_calls.saturating_add(1);
-        self.not_before = Some(Instant::now() + self.settings.period * periods);
+        let pause = (period * periods).min(took * MAX_PAUSE_CALLS).max(period);
+        self.not_before = Some(Instant::now() + pause);
     }
 
     fn publish(&mut self, table: Table, mut skipped: Skipped, out: &mut Vec<Batch>) -> Outcome {
@@ -99,7 +104,7 @@ impl Sampler {
         if !self.last_success.is_some_and(is_fresh) {
             out.push(Batch::whole(NAME, Vec::new()));
         }
-        if error.cause() == Some(Cause::NoCard) {
+        if error.tool().is_some_and(|error| error.cause == Cause::NoCard) {
             return Outcome::NothingHere("npu-smi reports that there is no NPU card".to_owned());
         }
         Outcome::Retry(error.into())
@@ -145,7 +150,9 @@ impl accelscope_core::sampler::Sampler for Sampler {
         }
         let mut skipped = Skipped::new();
         let started = Instant::now();
-        let read = self.reader.read(&tool, self.settings.timeout, &mut skipped);
+        let read = self
+            .reader
+            .read(&tool, &self.roots, self.settings.timeout, &mut skipped);
         let took = started.elapsed();
         self.note_duration(took);
         let outcome = match read {

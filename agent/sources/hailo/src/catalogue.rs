@@ -6,7 +6,7 @@ use crate::key::{
 };
 use accelscope_core::instruments;
 use accelscope_core::metric::Kind::{Counter, Gauge};
-use accelscope_core::metric::Merge::{Max, Min, Sum};
+use accelscope_core::metric::Merge::Sum;
 use accelscope_core::metric::catalogue::{instrument, owned};
 
 const NETWORK: &[&str] = &[HW_ID, HAILO_NETWORK_NAME];
@@ -44,12 +44,12 @@ instruments! {
     ), Sum);
     STREAM_QUEUE_DEPTH_MIN = owned(instrument(
         "hailo.stream.queue.depth.min", "{frame}", Gauge, STREAM,
-        "Fewest frames in the stream's queue over the last write interval.",
-    ), Min);
+        "Fewest frames in the stream's queue over the last write interval; of several processes, the sum, as of the depth.",
+    ), Sum);
     STREAM_QUEUE_DEPTH_MAX = owned(instrument(
         "hailo.stream.queue.depth.max", "{frame}", Gauge, STREAM,
-        "Most frames in the stream's queue over the last write interval.",
-    ), Max);
+        "Most frames in the stream's queue over the last write interval; of several processes, the sum, as of the depth.",
+    ), Sum);
     STREAM_QUEUE_CAPACITY = owned(instrument(
         "hailo.stream.queue.capacity", "{frame}", Gauge, STREAM,
         "Frames that the stream's queue holds: its size times the number of devices.",

@@ -31,6 +31,8 @@ pub(super) struct Monitored {
     changed: BTreeSet<OsString>,
     /// Changed files that the last scan found before their event, which may still arrive.
     without_event: BTreeSet<OsString>,
+    /// Files that the first scan left out because they were just being written: that write may have been before the watch.
+    before_watch: BTreeSet<OsString>,
     /// Whether changes give no events: so on a network file system, or as observed.
     lacks_events: bool,
     scan_at: Option<Instant>,
@@ -48,6 +50,7 @@ impl Monitored {
             files: Files::default(),
             changed: BTreeSet::new(),
             without_event: BTreeSet::new(),
+            before_watch: BTreeSet::new(),
             is_incomplete: false,
             warned_of_crowd: false,
             scan_at: None,
@@ -71,6 +74,9 @@ impl Monitored {
     pub(super) fn on_event(&mut self, name: OsString) {
         if is_monitor_file(&name) {
             self.without_event.remove(&name);
+            self.before_watch.remove(&name);
+            // One event shows that there are events, whatever was concluded from the lack of another.
+            self.lacks_events = self.directory.is_remote();
             self.changed.insert(name);
         }
     }
@@ -78,6 +84,7 @@ impl Monitored {
     /// Records that events were lost.
     pub(super) fn rescan(&mut self) {
         self.without_event.clear();
+        self.before_watch.clear();
         self.scan_at = None;
     }
 
@@ -114,6 +121,7 @@ impl Monitored {
             left_out > 0 && file.is_fresh(None, now.instant) && directory.stamp(name).is_ok()
         });
         self.is_incomplete = false;
+        let mut before_watch = std::mem::take(&mut self.before_watch);
         for name in names {
             let Ok(stamp) = directory.stamp(&name) else {
                 continue;
@@ -122,11 +130,15 @@ impl Monitored {
                 continue;
             }
             let age = now.wall.since(stamp.modified);
+            let was_before_watch = first || before_watch.remove(&name);
             if stamp.modified <= now.wall && age < WRITE_TIME {
                 self.is_incomplete = true;
+                if was_before_watch {
+                    self.before_watch.insert(name);
+                }
                 continue;
             }
-            if !first && !files.has_refused(&name, stamp) {
+            if !was_before_watch && !files.has_refused(&name, stamp) {
                 self.without_event.insert(name.clone());
             }
             changed |= files.refresh(directory, &name, now, skipped);
@@ -271,6 +283,48 @@ mod tests {
         assert!(!monitored.lacks_events, "its event may be on its way");
         monitored.update(later(6_200), &mut Skipped::default()).unwrap();
         assert!(monitored.lacks_events);
+    }
+
+    #[test]
+    fn a_file_written_just_before_its_directory_was_watched_is_no_lack_of_events() {
+        for others in 0..2 {
+            let dir = tempfile::tempdir().unwrap();
+            for name in ["7abcdef", "8abcdef"].iter().take(1 + others) {
+                std::fs::write(dir.path().join(name), message(1.0)).unwrap();
+            }
+            let watch = Watch::new().unwrap();
+            let mut monitored = monitored(dir.path(), Some(&watch));
+            let written = rustix::fs::stat(dir.path().join("7abcdef")).unwrap();
+            let wall = written.st_mtime as u64 * 1_000_000_000 + written.st_mtime_nsec;
+            let begun = Instant::now();
+            let at = |ms: u64| Moment {
+                instant: begun + Duration::from_millis(ms),
+                wall: Timestamp::from_unix_nanos(wall + ms * 1_000_000),
+            };
+            for ms in [1, 10, 60, 1_100, 2_200, 5_000] {
+                monitored.update(at(ms), &mut Skipped::default()).unwrap();
+            }
+            assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
+            assert!(!monitored.lacks_events);
+            assert!(monitored.due().unwrap() >= begun + Duration::from_secs(5), "not polled");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_gives_an_event_after_all_is_not_polled_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let watch = Watch::new().unwrap();
+        let mut monitored = monitored(dir.path(), Some(&watch));
+        monitored.update(later(0), &mut Skipped::default()).unwrap();
+        // As a tool does that sets the time of a file that it has copied: there is no event for that.
+        std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
+        monitored.update(later(5_100), &mut Skipped::default()).unwrap();
+        monitored.update(later(6_200), &mut Skipped::default()).unwrap();
+        assert!(monitored.lacks_events);
+        std::fs::write(dir.path().join("7abcdef"), message(2.0)).unwrap();
+        monitored.on_event("7abcdef".into());
+        monitored.update(later(7_300), &mut Skipped::default()).unwrap();
+        assert!(!monitored.lacks_events);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) struct Points {
 /// Values of a device over all live files.
 #[derive(Debug, Default)]
 struct Totalled<'a> {
-    utilization: Option<f64>,
+    percent: Option<f64>,
     read: Option<Timestamp>,
     model: Option<&'a str>,
 }
@@ -69,12 +69,12 @@ impl Points {
         to.push(point(&hailo::DEVICE_INFO, &identity.info, None, 1i64, now));
         let active = i64::from(device.read.is_some());
         to.push(point(&hailo::MONITOR_ACTIVE, &identity.label, None, active, now));
-        if let (Some(utilization), Some(read)) = (device.utilization, device.read) {
+        if let (Some(percent), Some(read)) = (device.percent, device.read) {
             to.push(point(
                 &hw::NPU_UTILIZATION,
                 &identity.label,
                 None,
-                utilization.min(1.0),
+                (percent / 100.0).min(1.0),
                 read,
             ));
         }
@@ -96,8 +96,13 @@ impl Points {
             let Some(identity) = self.devices.get(address) else {
                 continue;
             };
-            let utilization = device.utilization.map(Value::from);
-            push(&hailo::PROCESS_UTILIZATION, &identity.label, owner(true), utilization);
+            let utilization = device.percent.map(|percent| percent / 100.0);
+            push(
+                &hailo::PROCESS_UTILIZATION,
+                &identity.label,
+                owner(true),
+                utilization.map(Value::from),
+            );
         }
         // With several devices, the file does not have the one that a network runs on.
         let mut named = reading.devices.keys();
@@ -109,7 +114,10 @@ impl Points {
         for (name, network) in &reading.networks {
             let attributes = labels.network(name);
             let values = [
-                (&hailo::NETWORK_UTILIZATION, network.utilization),
+                (
+                    &hailo::NETWORK_UTILIZATION,
+                    network.percent.map(|percent| percent / 100.0),
+                ),
                 (&hailo::NETWORK_FRAME_RATE, network.frame_rate),
             ];
             for (instrument, value) in values {
@@ -179,7 +187,7 @@ fn total_of_devices<'a>(
         for (address, found) in &latest.reading.devices {
             let device = totalled.entry(address).or_default();
             device.read = device.read.max(Some(latest.read));
-            device.utilization = sum(device.utilization, found.utilization);
+            device.percent = sum(device.percent, found.percent);
             device.model = device.model.or(found.model.as_deref());
         }
         // Before 4.13 a file has no devices; where there is only one, it is that one.

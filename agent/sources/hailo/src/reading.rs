@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::address::address;
-use super::combine::{combined, sum};
+use super::combine::sum;
 use super::file_name::claimed_pid;
 use super::skipped::{IMPLAUSIBLE, REPEATED, Skipped, UNNAMED};
 use super::values;
@@ -29,14 +29,14 @@ pub(super) struct Reading {
 pub(super) struct Device {
     /// E.g. `HAILO8L`.
     pub(super) model: Option<String>,
-    /// Share of the interval.
-    pub(super) utilization: Option<f64>,
+    /// Per cent of the interval, as written: percents of several writers are added before they become a ratio.
+    pub(super) percent: Option<f64>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(super) struct Network {
-    /// Share of the interval, summed over the devices.
-    pub(super) utilization: Option<f64>,
+    /// Per cent of the interval, summed over the devices.
+    pub(super) percent: Option<f64>,
     /// Frames per second.
     pub(super) frame_rate: Option<f64>,
 }
@@ -59,14 +59,14 @@ pub(super) struct Stream {
 
 impl Device {
     fn add(&mut self, other: Self) {
-        self.utilization = sum(self.utilization, other.utilization);
+        self.percent = sum(self.percent, other.percent);
         self.model = self.model.take().or(other.model);
     }
 }
 
 impl Network {
     fn add(&mut self, other: Self) {
-        self.utilization = sum(self.utilization, other.utilization);
+        self.percent = sum(self.percent, other.percent);
         self.frame_rate = sum(self.frame_rate, other.frame_rate);
     }
 }
@@ -74,8 +74,8 @@ impl Network {
 impl Stream {
     fn add(&mut self, other: Self) {
         self.depth = sum(self.depth, other.depth);
-        self.min = combined(self.min, other.min, Ord::min);
-        self.max = combined(self.max, other.max, Ord::max);
+        self.min = sum(self.min, other.min);
+        self.max = sum(self.max, other.max);
         self.capacity = sum(self.capacity, other.capacity);
     }
 }
@@ -97,7 +97,7 @@ impl Reading {
         for device in message.device_infos {
             let found = Device {
                 model: (!device.device_arch.is_empty()).then(|| capped(device.device_arch)),
-                utilization: skipped.keep(values::ratio(device.utilization)),
+                percent: skipped.keep(values::percent(device.utilization)),
             };
             let address = address(&capped(device.device_id));
             if address.is_empty() {
@@ -112,7 +112,7 @@ impl Reading {
                 continue;
             }
             let found = Network {
-                utilization: skipped.keep(values::ratio(network.utilization)),
+                percent: skipped.keep(values::percent(network.utilization)),
                 frame_rate: skipped.keep(values::frame_rate(network.fps)),
             };
             let name = capped(network.network_name);
@@ -220,10 +220,7 @@ mod tests {
         let (reading, skipped) = count(decode(&vector()).unwrap());
         assert_eq!(reading.pid, 4242);
         let device = &reading.devices["0001:01:00.0"];
-        assert_eq!(
-            (device.utilization, device.model.as_deref()),
-            (Some(0.475), Some("HAILO8L"))
-        );
+        assert_eq!((device.percent, device.model.as_deref()), (Some(47.5), Some("HAILO8L")));
         assert_eq!(reading.networks.len(), 1, "the phantom is gone");
         assert_eq!(reading.networks["yolov8s"].frame_rate, Some(29.97));
         let streams: Vec<_> = reading.streams.iter().collect();
@@ -251,7 +248,7 @@ mod tests {
             0x0a, 1, b'7', 0x22, 0x16, 0x0a, 0x0c, b'0', b'0', b'0', b'1', b':', b'0', b'1', b':', b'0', b'0', b'.',
             b'0', 0x1a, 6, b'H', b'A', b'I', b'L', b'O', b'8',
         ]);
-        assert_eq!(read(idle.unwrap()).devices["0001:01:00.0"].utilization, Some(0.0));
+        assert_eq!(read(idle.unwrap()).devices["0001:01:00.0"].percent, Some(0.0));
         assert!(read(message()).devices.is_empty());
     }
 
@@ -304,16 +301,16 @@ mod tests {
             ..message()
         });
         let expected = Network {
-            utilization: Some(0.5),
+            percent: Some(50.0),
             frame_rate: Some(15.0),
         };
         assert_eq!(reading.networks["n"], expected);
         let stream = reading.streams.values().next().unwrap();
         assert_eq!(
             (stream.depth, stream.min, stream.max, stream.capacity),
-            (Some(4), Some(1), Some(5), Some(8))
+            (Some(4), Some(3), Some(7), Some(8))
         );
-        assert_eq!(reading.devices["0001:01:00.0"].utilization, Some(0.5));
+        assert_eq!(reading.devices["0001:01:00.0"].percent, Some(50.0));
         assert_eq!(skipped[REPEATED], 3);
     }
 

@@ -125,14 +125,20 @@ fn networks(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
 fn streams(series: &Lookup<'_>, _: &Rates) -> Vec<Vec<String>> {
     let row = |one: &Series| {
         let of = &one.attributes;
+        let queued = series.value(&hailo::STREAM_QUEUE_DEPTH, of);
+        // A writer without a sample in its interval gives a depth and no extremes: the sums are then not of the same queues.
+        let least = series.value(&hailo::STREAM_QUEUE_DEPTH_MIN, of);
+        let least = least.filter(|least| queued.is_none_or(|queued| *least <= queued));
+        let most = series.value(&hailo::STREAM_QUEUE_DEPTH_MAX, of);
+        let most = most.filter(|most| queued.is_none_or(|queued| *most >= queued));
         vec![
             text(of, key::HAILO_STREAM_NAME),
             series.device(of),
             text(of, key::HAILO_STREAM_DIRECTION),
             process(of),
-            whole(series.value(&hailo::STREAM_QUEUE_DEPTH, of)),
-            whole(series.value(&hailo::STREAM_QUEUE_DEPTH_MIN, of)),
-            whole(series.value(&hailo::STREAM_QUEUE_DEPTH_MAX, of)),
+            whole(queued),
+            whole(least),
+            whole(most),
             whole(number(Some(&one))),
         ]
     };

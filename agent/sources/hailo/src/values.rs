@@ -10,9 +10,9 @@ const MAX_PERCENT: f64 = 1e6;
 const MAX_FRAMES_PER_SECOND: f64 = 1e9;
 const MAX_FRAMES: i32 = 1 << 24;
 
-/// Converts per cent to a ratio. More than 1 is possible: several devices add up, and the runtime reads its clock twice.
-pub(super) fn ratio(percent: f64) -> Result<f64, Reason> {
-    Ok(plausible(percent, MAX_PERCENT)? / 100.0)
+/// Per cent of the interval. More than 100 is possible: several devices add up, and the runtime reads its clock twice.
+pub(super) fn percent(percent: f64) -> Result<f64, Reason> {
+    plausible(percent, MAX_PERCENT)
 }
 
 /// Frames per second.
@@ -53,9 +53,9 @@ mod tests {
     fn sentinels_and_nonsense_are_no_values() {
         let cases = [
             (0.0, Ok(0.0)),
-            (47.5, Ok(0.475)),
-            (100.3, Ok(1.003)),
-            (250.0, Ok(2.5)),
+            (47.5, Ok(47.5)),
+            (100.3, Ok(100.3)),
+            (250.0, Ok(250.0)),
             (-1.0, Err(NO_SAMPLE)),
             (f64::MAX, Err(NO_SAMPLE)),
             (f64::NAN, Err(IMPLAUSIBLE)),
@@ -64,8 +64,8 @@ mod tests {
             (-0.5, Err(IMPLAUSIBLE)),
             (1e300, Err(IMPLAUSIBLE)),
         ];
-        for (percent, expected) in cases {
-            assert_eq!(ratio(percent), expected, "{percent}");
+        for (written, expected) in cases {
+            assert_eq!(percent(written), expected, "{written}");
         }
         assert_eq!(frame_rate(f64::MAX), Err(NO_SAMPLE));
         assert_eq!(frame_rate(29.97), Ok(29.97));

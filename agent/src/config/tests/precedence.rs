@@ -90,6 +90,47 @@ fn toml_takes_its_own_types() {
     assert!(config.compat.hailo_exporter.listen.is_some());
 }
 
+#[cfg(feature = "ascend")]
+#[test]
+fn the_chips_are_read_as_often_as_the_annotation_is_written() {
+    let period = |config: &Config| {
+        let settings: &accelscope_ascend::Settings = config.sources.get("ascend").unwrap();
+        settings.period.as_secs()
+    };
+    let on = "compat.k8s_monitor.annotation=true";
+    let given = |env: &[(&str, &str)], sets: &[&str]| {
+        let inputs = Inputs {
+            env: env.iter().copied().collect(),
+            sets: sets.iter().copied().map(str::to_owned).collect(),
+            ..Inputs::default()
+        };
+        load(&inputs, SOURCES).unwrap()
+    };
+    let collector = [("COLLECT_INTERVAL", "3")];
+    assert_eq!(period(&given(&collector, &[on]).config), 3);
+    assert_eq!(
+        period(&given(&[("COLLECT_INTERVAL", "1")], &[on]).config),
+        3,
+        "its least"
+    );
+    assert_eq!(
+        period(&given(&[("COLLECT_INTERVAL", "60")], &[on]).config),
+        10,
+        "metrics stay as fine"
+    );
+    assert_eq!(period(&given(&collector, &[]).config), 10, "nothing is written");
+    assert_eq!(period(&given(&[], &[on, "compat.k8s_monitor.interval=5s"]).config), 5);
+    assert_eq!(period(&given(&collector, &[on, "ascend.period=2s"]).config), 2);
+    let slower = given(&collector, &[on, "ascend.period=20s"]);
+    assert_eq!(period(&slower.config), 20, "what is set stays");
+    let why = slower.warnings.iter().find(|line| line.contains("every 20s only"));
+    assert!(
+        why.is_some_and(|line| line.starts_with("environment variable COLLECT_INTERVAL: ")),
+        "{:?}",
+        slower.warnings
+    );
+}
+
 #[test]
 fn an_empty_value_turns_an_optional_key_off_again() {
     let given = Given {

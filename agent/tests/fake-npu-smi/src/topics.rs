@@ -48,11 +48,45 @@ fn cards(options: &Options, layout: &Layout) -> String {
 }
 
 fn mapping(chips: &[Chip], layout: &Layout) -> String {
-    let mut text = format!("\t{:<31}{:<31}{:<31}Chip Name\n", "NPU ID", "Chip ID", "Chip Logic ID");
-    for chip in chips {
-        let Chip { npu, number, index, .. } = chip;
-        // Formatting into a string cannot fail.
-        writeln!(text, "\t{npu:<31}{number:<31}{index:<31}Ascend {}", layout.name).ok();
+    let name = layout.name;
+    // Formatting into a string cannot fail.
+    let mut text = String::new();
+    if layout.npu_cell.is_some() {
+        writeln!(
+            text,
+            "{:<16}{:<17}{:<17}{:<21}Chip Name",
+            "NPU ID", "Slot ID", "Chip ID", "Chip Phy-ID"
+        )
+        .ok();
+        for Chip { npu, number, index, .. } in chips {
+            writeln!(text, "{npu:<16}{npu:<17}{number:<17}{index:<21}{name}").ok();
+        }
+        return text;
+    }
+    let is_a3 = layout.second_id == "Phy-ID";
+    let column = |text: &str| format!("{text:<31}");
+    let row = |ids: [String; 3], name: &str| {
+        let physical = if is_a3 { column(&ids[2]) } else { String::new() };
+        format!("\t{}{physical}{name}\n", ids.each_ref().map(|id| column(id)).concat())
+    };
+    text += "\t";
+    text += &["NPU ID", "Chip ID", "Chip Logic ID"].map(column).concat();
+    text += &if is_a3 { column("Chip Phy-ID") } else { String::new() };
+    text += "Chip Name\n";
+    for Chip { npu, number, index, .. } in chips {
+        let ids = [npu, number, index].map(ToString::to_string);
+        text += &row(
+            ids,
+            &if is_a3 {
+                name.to_owned()
+            } else {
+                format!("Ascend {name}")
+            },
+        );
+        if number + 1 == layout.chips {
+            let ids = [npu.to_string(), layout.chips.to_string(), "-".to_owned()];
+            text += &row(ids, "Mcu");
+        }
     }
     text
 }

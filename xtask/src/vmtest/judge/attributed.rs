@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, ensure};
 
 use super::known::{self, CONTAINER, DEVICE, ERRORS, POD};
-use super::{Rung, SKIPPED, cost};
+use super::{Rung, SKIPPED, cost, made};
 use crate::vmtest::outcome::{Left, Truth};
 use crate::vmtest::point::{Point, last};
 
@@ -21,12 +21,11 @@ pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
     known::holds(&truth)?;
     left.undisturbed()?;
     rung_is(left, rung)?;
-    calls(&left.points, &truth)?;
+    let made = calls(&left.points, &truth)?;
     durations(&left.points, &truth)?;
     hailo(&left.points, &truth)?;
     let cost = cost::judge(left, rung)?;
-    let total = all_calls(&truth);
-    Ok(format!("{total} calls attributed; {cost}"))
+    Ok(format!("{made}; {cost}"))
 }
 
 /// Checks the kind of hook, in the kernel's list of executed programs and in the agent's log.
@@ -38,10 +37,15 @@ fn rung_is(left: &Left, rung: Rung) -> Result<()> {
         ran.iter().all(|program| program.kind == rung.program_type()),
         "not {rung:?} is in use: {ran:?}"
     );
+    logged(left, rung)
+}
+
+/// Checks the kind of hook in the agent's log.
+pub(super) fn logged(left: &Left, rung: Rung) -> Result<()> {
     let said = left.file("agent.err")?;
-    let name = format!("{rung:?}").to_lowercase();
+    let name = rung.word();
     ensure!(
-        said.contains(&format!("hook={name}")),
+        said.contains(&format!("hook={name} ")),
         "the agent's log does not tell of hook={name}: {said}"
     );
     Ok(())
@@ -56,7 +60,8 @@ fn its(points: &[Point], name: &str) -> Vec<Point> {
         .collect()
 }
 
-pub(super) fn calls(points: &[Point], truth: &Truth) -> Result<()> {
+/// Checks every call's owner, command and error. Returns how many were made, counted and lost.
+pub(super) fn calls(points: &[Point], truth: &Truth) -> Result<String> {
     let its = its(points, CALLS);
     ensure!(!its.is_empty(), "the agent shows no {CALLS} of the application");
     let mut by_command: BTreeMap<String, i64> = BTreeMap::new();
@@ -94,7 +99,9 @@ pub(super) fn calls(points: &[Point], truth: &Truth) -> Result<()> {
         .map(|(name, count)| ((*name).to_owned(), *count))
         .collect();
     ensure!(by_error == errors, "errors are {by_error:?}, and were {errors:?}");
-    Ok(())
+    let lost: i64 = made::losses(points).values().sum();
+    ensure!(lost == 0, "{lost} calls were lost, although all were counted");
+    Ok(made::line(all_calls(truth), by_command.values().sum(), lost))
 }
 
 /// Name of the command; the stub counts all unknown commands together.

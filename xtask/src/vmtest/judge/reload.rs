@@ -13,10 +13,10 @@ pub(super) fn judge(left: &Left) -> Result<String> {
     ensure!(none.is_empty(), "programs without a device to watch: {none:?}");
     let first = left.programs("first")?;
     ensure!(!first.is_empty(), "no program for the first driver");
-    attributed::calls(&left.points, &truth)?;
+    let made = attributed::calls(&left.points, &truth)?;
     let after = left.programs("after")?;
     ensure!(after.is_empty(), "programs that outlive the agent: {after:?}");
-    Ok("no program before the first driver; all calls of the second one attributed".to_owned())
+    Ok(format!("no program before the first driver; of the second one {made}"))
 }
 
 /// A trampoline of the kernel takes a reference on the module (seen on 6.1 and 6.12); the doctor must report the holder

@@ -34,6 +34,11 @@ pub const OWNER_KEYS: &[&str] = &[
     super::key::K8S_POD_UID,
     super::key::K8S_NAMESPACE_NAME,
     super::key::SYSTEMD_UNIT,
+    super::key::SLURM_JOB_ID,
+    super::key::SLURM_STEP_ID,
+    super::key::PBS_JOB_ID,
+    super::key::LSF_JOB_ID,
+    super::key::HTCONDOR_SLOT_NAME,
 ];
 
 /// Bounds in seconds for the agent's own work, from 100 µs to 10 s.

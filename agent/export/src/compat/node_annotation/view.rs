@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::compat::names::{attribute, instrument};
 use accelscope_core::metric::key::ACCEL_DEVICE_ADDRESS;
 use accelscope_core::metric::{Attributes, Series, Timestamp, Value};
+use accelscope_core::percent;
 
 /// Readings older than this are not shown; without any the annotation is removed.
 pub const MAX_AGE: Duration = Duration::from_mins(3);
@@ -155,7 +156,7 @@ impl<'a> Readings<'a> {
             // One decimal, as the vendor's tool prints it.
             power: self.power.map(|watts| (watts.number * 10.0).round() / 10.0),
             temp: self.temperature.map(|degrees| degrees.number.round() as i64),
-            aicore: self.utilization.map(|ratio| (ratio.number * 100.0).round() as i64),
+            aicore: self.utilization.map(|ratio| percent(ratio.number).round() as i64),
             hbm_used: mebibytes(self.used),
             hbm_total: mebibytes(self.total),
         }

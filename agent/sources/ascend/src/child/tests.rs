@@ -18,6 +18,7 @@ fn output_status_and_environment_arrive() {
     let script = "echo \"$LC_ALL $EXTRA\"; echo complaint >&2; exit 187";
     let finished = run(&mut Child::default(), script, LONG).unwrap();
     assert_eq!(finished.stdout, "C e\n");
+    assert_eq!(finished.stderr, "complaint\n");
     assert_eq!(finished.status.code(), Some(187));
 }
 
@@ -36,7 +37,7 @@ fn at_the_deadline_the_whole_group_is_killed_and_no_zombie_stays() {
     let script = format!("sleep 1000 & echo $! $$ > {}; wait", file.display());
     let started = Instant::now();
     let error = run(&mut Child::default(), &script, Duration::from_secs(3)).unwrap_err();
-    assert!(matches!(error, ChildError::Deadline(_)), "{error}");
+    assert!(matches!(error, ChildError::Deadline { .. }), "{error}");
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     let pids = std::fs::read_to_string(&file).unwrap();
     let [background, shell] = pids.split_whitespace().collect::<Vec<_>>()[..] else {
@@ -66,8 +67,20 @@ fn endless_output_is_cut_off() {
 
 #[test]
 fn endless_errors_do_not_block_the_tool() {
-    let finished = run(&mut Child::default(), "head -c 1000000 /dev/zero >&2; echo table", LONG).unwrap();
+    let script = "head -c 1000000 /dev/zero >&2; echo last >&2; echo table";
+    let finished = run(&mut Child::default(), script, LONG).unwrap();
     assert_eq!(finished.stdout, "table\n");
+    assert!(finished.stderr.len() <= MAX_ERRORS && finished.stderr.ends_with("last\n"));
+}
+
+#[test]
+fn endless_errors_end_at_the_deadline_and_what_a_killed_one_printed_is_quoted() {
+    let timeout = Duration::from_secs(2);
+    let error = run(&mut Child::default(), "cat /dev/zero >&2", timeout).unwrap_err();
+    assert!(matches!(error, ChildError::Deadline { .. }), "{error}");
+    let script = "echo waiting for chip 3 >&2; sleep 1000";
+    let error = run(&mut Child::default(), script, timeout).unwrap_err();
+    assert!(error.to_string().contains("printed: waiting for chip 3)"), "{error}");
 }
 
 #[test]

@@ -24,6 +24,28 @@ pub enum Cause {
     NotSupported,
     /// The tool does not know the argument.
     BadArgument,
+    /// A library of the driver is not where the loader looks for it.
+    MissingLibrary,
+    /// A library of the driver is there and cannot be used: it is of another architecture, empty or damaged.
+    BadLibrary,
+    /// The C or C++ library of the container is older than the tool requires.
+    OldRuntime,
+    /// The container has another C library than the tool requires, or not its loader.
+    NoLoader,
+    /// The tool and the driver's libraries are of different versions.
+    Mismatch,
+    /// The tool is built for another architecture.
+    OtherArchitecture,
+    /// The tool, or what starts it, is not there.
+    NotThere,
+    /// The tool may not be executed.
+    NotExecutable,
+    /// What starts the tool may not enter the namespaces or the root directory of the host.
+    NoNamespace,
+    /// Memory or processes are exhausted, or the tool was killed for that.
+    NoResources,
+    /// The tool crashed.
+    Crashed,
     /// Another error.
     Other,
 }
@@ -99,6 +121,76 @@ impl Cause {
                 "update the driver package, or report this with the versions of tool and driver",
             ),
             Self::Other => ("other", "it failed", "run `npu-smi info` yourself, and look at `dmesg`"),
+            _ => self.start_texts(),
+        }
+    }
+
+    /// The same for what keeps the tool from starting.
+    const fn start_texts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::MissingLibrary => (
+                "missing_library",
+                "a library of the Ascend driver is missing where the tool is started",
+                "mount the host's /usr/local/Ascend/driver and /usr/local/dcmi into the agent's container, read-only and \
+                 at the same paths; its directories lib64, lib64/common and lib64/driver are searched",
+            ),
+            Self::BadLibrary => (
+                "bad_library",
+                "a library of the Ascend driver cannot be loaded",
+                "mount /usr/local/Ascend/driver and /usr/local/dcmi of this host, for its architecture and without noexec; \
+                 on the host, install the driver's package again",
+            ),
+            Self::OldRuntime => (
+                "old_runtime",
+                "the C or C++ library beside the agent is older than the tool requires",
+                "run the agent in an image whose glibc and libstdc++ are as new as the host's, or on the host itself",
+            ),
+            Self::NoLoader => (
+                "no_loader",
+                "the container lacks the loader or the C library that the tool is built for",
+                "run the agent in an image with glibc (Debian, Ubuntu, openEuler; not Alpine), or on the host itself; of a \
+                 script, install its interpreter",
+            ),
+            Self::Mismatch => (
+                "mismatch",
+                "the tool and the driver's libraries are of different versions",
+                "mount tool and libraries of the same driver package: /usr/local/sbin/npu-smi, /usr/local/Ascend/driver and \
+                 /usr/local/dcmi of this host",
+            ),
+            Self::OtherArchitecture => (
+                "other_architecture",
+                "the tool is no program for this machine's architecture",
+                "mount the host's own npu-smi, or set ascend.npu_smi to it",
+            ),
+            Self::NotThere => (
+                "not_there",
+                "the tool is not where it is started",
+                "mount the host's /usr/local/sbin/npu-smi into the agent's container, or set ascend.npu_smi to its path; in \
+                 a script, call it by its full path",
+            ),
+            Self::NotExecutable => (
+                "not_executable",
+                "the tool may not be executed",
+                "make it executable (`chmod a+rx`), mount it without noexec, and run the agent as root",
+            ),
+            Self::NoNamespace => (
+                "no_namespace",
+                "the host's namespaces or root directory cannot be entered",
+                "run the agent's pod with hostPID: true and its container privileged (CAP_SYS_ADMIN, CAP_SYS_PTRACE, \
+                 CAP_SYS_CHROOT), or mount tool and driver and leave ascend.npu_smi out",
+            ),
+            Self::NoResources => (
+                "no_resources",
+                "there is not enough memory, or no further process is permitted, for the tool",
+                "raise the limits of memory and processes of the agent's container: the tool runs in it",
+            ),
+            Self::Crashed => (
+                "crashed",
+                "the tool crashed",
+                "run `npu-smi info` yourself; if it crashes too, install the driver's package again, else mount tool and \
+                 libraries of the same package",
+            ),
+            _ => Self::Other.texts(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Errors of the tool and of the parsers of its output.
 //!
-//! The tool prints its errors on standard output, in place of a table or beside it.
+//! The tool prints its errors on standard output, in place of a table or beside it. What cannot start it (the loader, a
+//! shell, nsenter) uses standard error.
 
 use super::cause::Cause;
 
@@ -8,7 +9,7 @@ use super::cause::Cause;
 pub const MAX_BYTES: usize = 4 << 20;
 
 /// Longest quotation of a line in an error, in bytes.
-const MAX_QUOTE: usize = 120;
+const MAX_QUOTE: usize = 300;
 
 /// Why an output could not be parsed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -59,12 +60,22 @@ pub(super) fn check_length(text: &str) -> Result<(), ParseError> {
     (bytes <= MAX_BYTES).then_some(()).ok_or(ParseError::TooLong { bytes })
 }
 
-/// The line for a message: shortened, and without control characters.
-pub(super) fn quoted(line: &str) -> String {
+/// The line for a message: shortened, with what moves a terminal's cursor or reverses its text escaped.
+pub fn quoted(line: &str) -> String {
     let line = line.trim();
     let cut = &line[..line.floor_char_boundary(MAX_QUOTE)];
-    let printable = cut.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    printable.chain((cut.len() < line.len()).then_some('…')).collect()
+    let mut text = String::with_capacity(cut.len());
+    for c in cut.chars() {
+        // Marks and overrides of the direction of text, and of lines.
+        let is_mark = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || is_mark {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text.extend((cut.len() < line.len()).then_some('…'));
+    text
 }
 
 /// An error that the tool reported.

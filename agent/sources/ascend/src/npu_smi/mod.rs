@@ -11,14 +11,17 @@ mod device_row;
 mod error;
 mod items;
 mod line;
+mod mapping;
 mod parser;
 mod processes;
 mod row;
+mod start;
 mod table;
 mod value;
 
 pub use self::cause::{Cause, code_of_exit};
-pub use self::error::{MAX_BYTES, ParseError, ToolError};
+pub use self::error::{MAX_BYTES, ParseError, ToolError, quoted};
+pub use self::mapping::{Ids, Mapping, mapping};
 pub use self::parser::parse;
 pub use self::processes::processes;
 pub use self::table::{Chip, Health, More, Process, Skipped, Table, Usage};

@@ -45,7 +45,7 @@ fn devices(addresses: &[&str]) -> BTreeMap<String, Device> {
 
 fn reading(devices: &[(&str, Option<f64>)], fps: f64) -> Reading {
     let network = Network {
-        utilization: Some(0.4),
+        percent: Some(40.0),
         frame_rate: Some(fps),
     };
     let name = StreamName {
@@ -59,9 +59,9 @@ fn reading(devices: &[(&str, Option<f64>)], fps: f64) -> Reading {
         max: Some(3),
         capacity: Some(4),
     };
-    let device = |utilization| reading::Device {
+    let device = |utilization: Option<f64>| reading::Device {
         model: Some("HAILO8L".into()),
-        utilization,
+        percent: utilization.map(|ratio| ratio * 100.0),
     };
     Reading {
         devices: devices
@@ -265,7 +265,7 @@ fn files_without_a_known_process_share_series_and_their_counter_never_falls() {
         "hailo.network.frame_rate A Double(15.0)",
         "hailo.stream.queue.depth A Int(2)",
         "hailo.stream.queue.depth.min A Int(0)",
-        "hailo.stream.queue.depth.max A Int(3)",
+        "hailo.stream.queue.depth.max A Int(6)",
     ] {
         assert_eq!(
             shown.iter().filter(|line| *line == expected).count(),

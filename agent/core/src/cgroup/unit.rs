@@ -1,0 +1,42 @@
+//! systemd's units in a cgroup path.
+
+/// The innermost service, else the innermost scope.
+pub(super) fn innermost(segments: &[&str]) -> Option<String> {
+    let innermost = |kind: &str| segments.iter().rposition(|segment| is_unit(segment, kind));
+    let at = innermost("service").or_else(|| innermost("scope"))?;
+    let unit = segments[at];
+    if unit.starts_with("session-") && is_unit(unit, "scope") {
+        let slice = segments[..at].last().filter(|slice| is_unit(slice, "slice"));
+        return slice.map(|slice| (*slice).to_owned());
+    }
+    Some(unit.to_owned())
+}
+
+fn is_unit(segment: &str, kind: &str) -> bool {
+    segment
+        .rsplit_once('.')
+        .is_some_and(|(name, suffix)| !name.is_empty() && suffix == kind)
+}
+
+/// Undoes the escapes (`\x2d`) of a unit's name (systemd.unit(5)). What is no escape stays.
+pub(super) fn unescape(name: &str) -> String {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = tail
+            .strip_prefix(b"x")
+            .and_then(|tail| Some((tail.get(..2)?, tail.get(2..)?)));
+        let code = escaped.and_then(|(digits, after)| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            Some((u8::from_str_radix(digits, 16).ok()?, after))
+        });
+        if let (b'\\', Some((byte, after))) = (first, code) {
+            bytes.push(byte);
+            rest = after;
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}

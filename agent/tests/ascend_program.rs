@@ -1,0 +1,274 @@
+//! The program with a tool that cannot start, and with the ids of `npu-smi info -m`.
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod program_support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
+
+use program_support::{Running, wait_for};
+use serde_json::Value;
+
+/// A folder with what stands for the tool.
+struct Tool(tempfile::TempDir);
+
+impl Tool {
+    fn script(body: &str) -> Self {
+        Self::file(format!("#!/bin/sh\n{body}\n").as_bytes(), 0o755)
+    }
+
+    fn file(content: &[u8], mode: u32) -> Self {
+        let tool = Self(tempfile::tempdir().unwrap());
+        // Renamed, because a file that another thread's child still holds open for writing cannot be started.
+        let new = tool.0.path().join("new");
+        std::fs::write(&new, content).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mode)).unwrap();
+        let copied = Command::new("cp")
+            .arg("-p")
+            .args([&new, &tool.path()])
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        tool
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("npu-smi")
+    }
+
+    fn agent(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .args(arguments)
+            .args(["--set", &format!("ascend.npu_smi={}", self.path().display())])
+            .args(["--set", "ascend.require_admin=false", "--set", "ascend.backend=npu-smi"])
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.agent(arguments).output().unwrap()
+    }
+
+    /// What `doctor` prints, on one line.
+    fn doctor(&self) -> String {
+        let output = self.run(&["doctor"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The log of one look.
+    fn log(&self) -> String {
+        let output = self.run(&["--stdout", "--once", "--format", "json"]);
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn points(&self) -> Vec<Value> {
+        let output = self.run(&["--stdout", "--once", "--format", "json"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+#[track_caller]
+fn both_say(tool: &Tool, line: &str, remedy: &str) {
+    for (whence, text) in [("doctor", tool.doctor()), ("the log", tool.log())] {
+        assert!(text.contains(line), "{whence} does not quote {line:?}: {text}");
+        assert!(text.contains(remedy), "{whence} does not say {remedy:?}: {text}");
+    }
+}
+
+#[test]
+fn what_keeps_the_tool_from_starting_is_quoted_with_its_remedy() {
+    let driver = "mount the host's /usr/local/Ascend/driver and /usr/local/dcmi";
+    let cases = [
+        (
+            "npu-smi: error while loading shared libraries: libc_sec.so: cannot open shared object file: No such file or \
+             directory",
+            127,
+            driver,
+        ),
+        (
+            "Error loading shared library libdrvdsmi_host.so: No such file or directory (needed by /usr/local/sbin/npu-smi)",
+            127,
+            driver,
+        ),
+        (
+            "npu-smi: /lib/aarch64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by npu-smi)",
+            1,
+            "image whose glibc",
+        ),
+        (
+            "npu-smi: symbol lookup error: npu-smi: undefined symbol: dcmi_get_x, version DCMI_1",
+            127,
+            "of the same driver package",
+        ),
+        (
+            "nsenter: reassociate to namespace 'ns/mnt' failed: Operation not permitted",
+            1,
+            "hostPID: true",
+        ),
+        (
+            "nsenter: cannot open /proc/1/ns/mnt: Permission denied",
+            1,
+            "privileged",
+        ),
+        (
+            "nsenter: failed to execute npu-smi: No such file or directory",
+            127,
+            "by its full path",
+        ),
+        (
+            "/opt/tool: 3: exec: /usr/local/sbin/npu-smi: Permission denied",
+            126,
+            "chmod a+rx",
+        ),
+        (
+            "/opt/tool: 3: exec: /usr/local/sbin/npu-smi: Exec format error",
+            126,
+            "the host's own npu-smi",
+        ),
+        (
+            "some new complaint of a later version",
+            5,
+            "run `npu-smi info` yourself",
+        ),
+    ];
+    for (line, status, remedy) in cases {
+        for stream in ["1", "2"] {
+            let tool = Tool::script(&format!("cat >&{stream} <<'END'\n{line}\nEND\nexit {status}"));
+            both_say(&tool, line, remedy);
+        }
+    }
+    let used = "dcmi model initialized failed, because the device is used. ret is -8020";
+    let tool = Tool::script(&format!(
+        "echo 'DrvMngGetConsoleLogLevel failed. (ret=4)'; echo '{used}'; exit 172"
+    ));
+    both_say(&tool, used, "run the agent's container privileged");
+}
+
+#[test]
+fn a_file_that_the_kernel_does_not_start_is_named_with_the_reason() {
+    let foreign = Tool::file(b"\x7fELF\x02\x01\x01 and no more", 0o755);
+    both_say(&foreign, "Exec format error", "the host's own npu-smi");
+    let plain = Tool::file(b"#!/bin/sh\n", 0o644);
+    both_say(&plain, "Permission denied", "chmod a+rx");
+    let elsewhere = Tool::file(b"#!/nonexistent/interpreter\n", 0o755);
+    both_say(&elsewhere, "No such file or directory", "an image with glibc");
+}
+
+#[test]
+fn what_is_quoted_is_short_and_moves_no_cursor() {
+    let tool = Tool::script(
+        "printf 'npu-smi: \\033[2J\\033]0;x\\007 not found %s\\n' \"$(head -c 100000 /dev/zero | tr '\\0' x)\" >&2; exit 127",
+    );
+    let text = tool.doctor();
+    assert!(
+        text.contains("npu-smi: \\u{1b}[2J\\u{1b}]0;x\\u{7} not found xxx"),
+        "{text}"
+    );
+    assert!(text.len() < 20_000 && !text.contains('\u{1b}'), "{} bytes", text.len());
+    let log = tool.log();
+    assert!(
+        log.len() < 5_000 && !log.trim_end().chars().any(|c| c.is_control() && c != '\n'),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_tool_that_hangs_is_quoted_with_what_it_printed_last() {
+    let tool = Tool::script("echo 'waiting for chip 3' >&2; exec sleep 1000");
+    let output = tool.run(&["doctor", "--set", "ascend.timeout=2s"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains("did not end within 2.0 s") && text.contains("waiting for chip 3"),
+        "{text}"
+    );
+}
+
+/// A tool that prints a table of that family, and `mapping` for `info -m`.
+fn with_mapping(family: fake_npu_smi::Family, mapping: &str) -> Tool {
+    let options = fake_npu_smi::Options {
+        family,
+        ..fake_npu_smi::Options::default()
+    };
+    let table = fake_npu_smi::table(&options, 0);
+    let body = format!(
+        "case \"$*\" in\ninfo) cat <<'END'\n{table}\nEND\n;;\n'info -m') cat <<'END'\n{mapping}\nEND\n;;\n*) exit 1;;\nesac"
+    );
+    Tool::script(&body)
+}
+
+#[test]
+fn the_physical_ids_come_from_the_mapping_where_the_table_has_none() {
+    let ids = |tool: &Tool| -> Vec<Value> {
+        let points = tool.points();
+        let info = points.iter().filter(|point| point["name"] == "ascend.device.info");
+        info.map(|point| point["attributes"]["ascend.physical.id"].clone())
+            .collect()
+    };
+    let both = "\tNPU ID   Chip ID   Chip Logic ID   Chip Phy-ID   Chip Name\n\t0   0   0   6   Ascend910\n\t0   1   -   -   Mcu\n\
+                \t1   0   1   4   Ascend910\n";
+    let newest = "NPU ID   Slot ID   Chip ID   Chip Phy-ID   Chip Name\n0   0   0   2   xxx\n1   1   0   3   xxx\n";
+    for family in [
+        fake_npu_smi::Family::Hbm,
+        fake_npu_smi::Family::V26,
+        fake_npu_smi::Family::Hbm93,
+    ] {
+        assert_eq!(ids(&with_mapping(family, both)), [6, 4], "{family:?}");
+    }
+    assert_eq!(ids(&with_mapping(fake_npu_smi::Family::A5, newest)), [2, 3]);
+    let nothing = "Error parameter of -m\n";
+    assert_eq!(
+        ids(&with_mapping(fake_npu_smi::Family::Hbm, nothing)),
+        [Value::Null, Value::Null]
+    );
+    assert_eq!(
+        ids(&with_mapping(fake_npu_smi::Family::A3, nothing)),
+        [0, 1, 2, 3],
+        "the table's own"
+    );
+}
+
+#[test]
+fn the_tool_is_called_as_often_as_the_collector_s_interval() {
+    let tool = with_mapping(fake_npu_smi::Family::A3, "");
+    let calls = tool.0.path().join("calls");
+    let script = std::fs::read_to_string(tool.path()).unwrap();
+    let script = script.replacen('\n', &format!("\ndate +%s.%N >>{}\n", calls.display()), 1);
+    let tool = Tool::file(script.as_bytes(), 0o755);
+    let mut command = tool.agent(&[
+        "--stdout",
+        "--format",
+        "json",
+        "--set",
+        "compat.k8s_monitor.annotation=true",
+    ]);
+    command
+        .env("COLLECT_INTERVAL", "3")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let begun = SystemTime::now();
+    let _agent = Running::start(command);
+    let gap = wait_for("three calls", || {
+        let times = read_times(&calls);
+        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+        (times.len() >= 3).then(|| gaps.fold(f64::INFINITY, f64::min))
+    });
+    assert!(
+        (2.0..9.0).contains(&gap),
+        "{gap} s between two calls, {:?} after the start",
+        begun.elapsed()
+    );
+}
+
+fn read_times(path: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}

@@ -1,0 +1,236 @@
+//! A host with this machine's devices and control groups, and with processes and files of its own.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Ends with all of its processes and groups.
+pub(crate) struct Machine {
+    directory: tempfile::TempDir,
+    /// unshare(1), and its child, which is process 1 of a PID namespace.
+    first: Child,
+    init: String,
+    children: Vec<Child>,
+    /// Above all groups of this host, so that others do not remove them.
+    top: String,
+    groups: Vec<PathBuf>,
+}
+
+/// Prints that a test was skipped; fails if skipping is forbidden.
+pub(crate) fn skip(feature: &str, why: &str) {
+    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
+    assert!(
+        !required.split(',').any(|one| one == feature),
+        "ACCELSCOPE_REQUIRE asks for {feature}: {why}"
+    );
+    println!("SKIPPED: {feature} is missing: {why} (ACCELSCOPE_REQUIRE={feature} makes this a failure)");
+}
+
+/// An id that no other container of these tests has.
+pub(crate) fn new_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{:048x}{:08x}{number:08x}", 0xa77_u32, std::process::id())
+}
+
+impl Machine {
+    /// `None` where control groups or namespaces cannot be made.
+    pub(crate) fn new() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().display();
+        for name in ["proc", "sys", "dev"] {
+            std::fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        let script = format!(
+            "mount -t proc none {root}/proc && mount --rbind /sys {root}/sys && mount --rbind /dev {root}/dev && \
+             echo ready && exec sleep 10000"
+        );
+        let mut first = Command::new("unshare")
+            .args(["--pid", "--fork", "--mount", "--kill-child", "sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        if !is_ready(&mut first) || hierarchy().is_err() {
+            skip(
+                "cgroups",
+                "needs root, unshare(1) and a hierarchy of control groups that can be written",
+            );
+            first.wait().unwrap();
+            return None;
+        }
+        let children = format!("/proc/{0}/task/{0}/children", first.id());
+        let init = std::fs::read_to_string(children).unwrap().trim().to_owned();
+        Some(Self {
+            directory,
+            first,
+            init,
+            children: Vec::new(),
+            // Not like an engine's name and id.
+            top: format!("accelscope-test-{}.slice", new_id()),
+            groups: Vec::new(),
+        })
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path.trim_start_matches('/'))
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// A shell on this host that runs `script`, with `arguments`.
+    fn shell(&self, script: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.init, "--pid", "--mount", "sh", "-c", script, "sh"])
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts what is ready as soon as it has said so.
+    fn start(&mut self, mut command: Command) {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        assert!(is_ready(&mut child));
+        self.children.push(child);
+    }
+
+    /// The agent on this host. Only who holds `/dev/full` is read.
+    pub(crate) fn agent(&self, arguments: &str) -> Command {
+        let program = env!("CARGO_BIN_EXE_agent");
+        let root = self.directory.path().display();
+        let sets = [
+            "hailo.enabled=false",
+            "ascend.enabled=false",
+            "nvidia.enabled=false",
+            "kubelet.enabled=false",
+            "ioctl.hooks=scan",
+            "ioctl.extra_devices=/dev/full=other",
+        ];
+        let sets = sets.map(|set| format!("--set {set}")).join(" ");
+        let script = format!("exec {program} {arguments} --set host.root={root} {sets}");
+        self.shell(&script, &[])
+    }
+
+    /// A process in the control group `path`, which holds `/dev/full` open.
+    pub(crate) fn holder(&mut self, path: &str) {
+        let group = self.group(path);
+        let script = format!(
+            "echo 0 >{} && exec 3</dev/full && echo ready && exec sleep 10000",
+            group.display()
+        );
+        self.start(self.shell(&script, &[]));
+    }
+
+    /// A process of an engine: a script of that name with these arguments. If `before` is not empty, that runs first, in a
+    /// mount namespace of its own.
+    pub(crate) fn engine(
+        &mut self,
+        name: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        before: &str,
+        path: &str,
+    ) {
+        let script = self.path(&format!("bin/{name}"));
+        std::fs::create_dir_all(script.parent().unwrap()).unwrap();
+        if !script.exists() {
+            std::fs::write(&script, "#!/bin/sh\necho ready\nwhile :; do sleep 10000; done\n").unwrap();
+            std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let group = self.group(path);
+        let enter = format!("echo 0 >{}", group.display());
+        let script = script.display();
+        let start = if before.is_empty() {
+            format!("{enter} && exec {script} \"$@\"")
+        } else {
+            let before = before.replace('\'', "'\\''");
+            format!("{enter} && exec unshare --mount sh -c '{before} && exec {script} \"$@\"' sh \"$@\"")
+        };
+        let mut command = self.shell(&start, arguments);
+        command.envs(environment.iter().copied());
+        self.start(command);
+    }
+
+    /// The control group `path`, which is removed at the end.
+    fn group(&mut self, path: &str) -> PathBuf {
+        let mut group = hierarchy().unwrap();
+        let names = path.split('/').filter(|name| !name.is_empty());
+        for name in [&*self.top].into_iter().chain(names) {
+            group.push(name);
+            if std::fs::create_dir(&group).is_ok() {
+                self.groups.push(group.clone());
+            }
+        }
+        group.join("cgroup.procs")
+    }
+
+    /// The attributes of the holders of `/dev/full`, by the id of their container.
+    pub(crate) fn holders(&self, arguments: &str) -> (Vec<Value>, String) {
+        let output = self
+            .agent(&format!("--stdout --format json --once {arguments}"))
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let holders = lines.filter(|line| line["name"] == "accel.device.processes");
+        (holders.map(|line| line["attributes"].clone()).collect(), errors)
+    }
+}
+
+/// Whether the child says that it is ready, and not that it has ended.
+fn is_ready(child: &mut Child) -> bool {
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut line).is_ok() && line == "ready\n"
+}
+
+/// The hierarchy in which groups are made: `pids` where cgroup v1 is mounted, else cgroup v2.
+fn hierarchy() -> std::io::Result<PathBuf> {
+    let found = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"]
+        .into_iter()
+        .map(Path::new)
+        .find(|mount| mount.join("cgroup.procs").exists())
+        .ok_or(std::io::ErrorKind::NotFound)?;
+    let probe = found.join(format!("accelscope-test-probe-{}", new_id()));
+    std::fs::create_dir(&probe)?;
+    std::fs::remove_dir(&probe)?;
+    Ok(found.to_owned())
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // The kernel kills the others of a PID namespace with its first process, and waits for them.
+        if let Some(init) = self.init.parse().ok().and_then(rustix::process::Pid::from_raw) {
+            rustix::process::kill_process(init, rustix::process::Signal::KILL).ok();
+        }
+        self.first.wait().ok();
+        for child in &mut self.children {
+            child.wait().ok();
+        }
+        // A group is busy for a moment after its last process was waited for.
+        let until = Instant::now() + Duration::from_secs(5);
+        for group in self.groups.iter().rev() {
+            while std::fs::remove_dir(group).is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
+                && Instant::now() < until
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What the program says of containers, pods, units and jobs: real processes in real control groups, beside the files of
+//! their engines.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test program, which says when it is skipped"
+)]
+
+mod machine;
+mod nameless;
+mod names;
+
+use std::collections::BTreeMap;
+
+use machine::{Machine, new_id};
+use serde_json::Value;
+
+/// The attributes of what holds the device in the container with that id.
+fn of_container<'a>(holders: &'a [Value], id: &str) -> &'a Value {
+    let found = holders.iter().find(|attributes| attributes["container.id"] == id);
+    found.unwrap_or_else(|| panic!("no container {id} in {holders:#?}"))
+}
+
+/// These attributes of the container, in order; an absent one is left out.
+fn shown(attributes: &Value, keys: &[&str]) -> BTreeMap<String, String> {
+    let value = |key: &&str| Some(((*key).to_owned(), attributes[key].as_str()?.to_owned()));
+    keys.iter().filter_map(value).collect()
+}
+
+fn expected(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
