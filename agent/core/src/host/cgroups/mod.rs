@@ -4,6 +4,7 @@
 
 mod hierarchy;
 mod id;
+mod members;
 mod paths;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
