@@ -9,6 +9,7 @@ mod print;
 mod readiness;
 mod samplers;
 mod signals;
+mod succession;
 
 pub use daemon::run as run_daemon;
 pub use explain::Explain;
