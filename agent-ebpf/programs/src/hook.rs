@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
 //! Hooks on a driver's own `unlocked_ioctl(struct file *, unsigned int, unsigned long)`: nothing but its calls comes here.
-//! The return may as well come from `syscalls:sys_exit_ioctl`, by `ioctl_exit_direct` or `ioctl_exit_probed`.
 
-use agent_ebpf::HOOK_DRIVER;
+use agent_ebpf::{HOOK_DRIVER, LEVEL_FUNCTION, passed};
 use aya_ebpf::{
     macros::{fentry, fexit, kprobe, kretprobe},
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
@@ -13,26 +12,16 @@ use crate::{
     call,
     flight::{Flight, InSlots, InTable},
     kernel::{Direct, Kernel, Probed},
-    watched,
+    maps::setting,
+    registers, watched,
 };
 
 /// `P` reads the file, which is typed or a plain address; `K` the current task.
 #[inline(always)]
 fn enter<P: Kernel, K: Kernel, F: Flight>(file: u64, command: u32, argument: u64) -> u32 {
     if let Some(device) = watched::device::<P>(file, HOOK_DRIVER) {
-        call::enter::<K, F>(K::task(), &device, command, argument);
+        call::enter::<K, F>(K::task(), &device, command, argument, LEVEL_FUNCTION);
     }
-    0
-}
-
-#[fentry]
-fn hook_fentry(context: FEntryContext) -> i32 {
-    enter::<Direct, Direct, InSlots>(context.arg(0), context.arg::<u64>(1) as u32, context.arg(2)) as i32
-}
-
-#[fexit]
-fn hook_fexit(context: FExitContext) -> i32 {
-    call::leave::<InSlots>(context.arg(3));
     0
 }
 
@@ -44,6 +33,24 @@ fn probed<K: Kernel, F: Flight>(context: &ProbeContext) -> u32 {
     enter::<Probed, K, F>(file, command as u32, argument)
 }
 
+#[inline(always)]
+fn leave<K: Kernel, F: Flight>(context: &RetProbeContext) -> u32 {
+    call::leave::<F>(context.ret(), LEVEL_FUNCTION, registers::passed::<K>());
+    0
+}
+
+#[fentry]
+fn hook_fentry(context: FEntryContext) -> i32 {
+    enter::<Direct, Direct, InSlots>(context.arg(0), context.arg::<u64>(1) as u32, context.arg(2)) as i32
+}
+
+#[fexit]
+fn hook_fexit(context: FExitContext) -> i32 {
+    let passed = (setting!(verify) == 1).then(|| passed(context.arg::<u64>(1) as u32, context.arg(2)));
+    call::leave::<InSlots>(context.arg(3), LEVEL_FUNCTION, passed);
+    0
+}
+
 #[kprobe]
 fn hook_kprobe_direct(context: ProbeContext) -> u32 {
     probed::<Direct, InSlots>(&context)
@@ -51,8 +58,7 @@ fn hook_kprobe_direct(context: ProbeContext) -> u32 {
 
 #[kretprobe]
 fn hook_kretprobe_direct(context: RetProbeContext) -> u32 {
-    call::leave::<InSlots>(context.ret());
-    0
+    leave::<Direct, InSlots>(&context)
 }
 
 #[kprobe]
@@ -62,6 +68,5 @@ fn hook_kprobe_probed(context: ProbeContext) -> u32 {
 
 #[kretprobe]
 fn hook_kretprobe_probed(context: RetProbeContext) -> u32 {
-    call::leave::<InTable>(context.ret());
-    0
+    leave::<Probed, InTable>(&context)
 }

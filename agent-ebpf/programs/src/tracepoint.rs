@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
-//! The system call's own tracepoints, `syscalls:sys_enter_ioctl` and `syscalls:sys_exit_ioctl`.
+//! The system call's own tracepoints, `syscalls:sys_enter_ioctl` and `syscalls:sys_exit_ioctl`. They do not fire for 32-bit
+//! programs.
 
-use agent_ebpf::HOOK_SYSCALL;
+use agent_ebpf::{HOOK_SYSCALL, LEVEL_SYSCALL};
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 
 use crate::{
     call,
     flight::{Flight, InSlots, InTable},
     kernel::{Direct, Kernel, Probed},
-    watched,
+    registers, watched,
 };
 
 /// Places in the records, the same on every 64-bit kernel (`/sys/kernel/tracing/events/syscalls/sys_enter_ioctl/format`).
@@ -28,15 +29,15 @@ fn enter<K: Kernel, F: Flight>(context: &TracePointContext) -> u32 {
         return 0;
     };
     if let (Ok(command), Ok(argument)) = (read::<u64>(context, COMMAND), read::<u64>(context, ARGUMENT)) {
-        call::enter::<K, F>(task, &device, command as u32, argument);
+        call::enter::<K, F>(task, &device, command as u32, argument, LEVEL_SYSCALL);
     }
     0
 }
 
 #[inline(always)]
-fn leave<F: Flight>(context: &TracePointContext) -> u32 {
+fn leave<K: Kernel, F: Flight>(context: &TracePointContext) -> u32 {
     if let Ok(result) = read::<i64>(context, RESULT) {
-        call::leave::<F>(result);
+        call::leave::<F>(result, LEVEL_SYSCALL, registers::passed::<K>());
     }
     0
 }
@@ -56,7 +57,7 @@ fn ioctl_enter_direct(context: TracePointContext) -> u32 {
 
 #[tracepoint]
 fn ioctl_exit_direct(context: TracePointContext) -> u32 {
-    leave::<InSlots>(&context)
+    leave::<Direct, InSlots>(&context)
 }
 
 #[tracepoint]
@@ -66,5 +67,5 @@ fn ioctl_enter_probed(context: TracePointContext) -> u32 {
 
 #[tracepoint]
 fn ioctl_exit_probed(context: TracePointContext) -> u32 {
-    leave::<InTable>(&context)
+    leave::<Probed, InTable>(&context)
 }

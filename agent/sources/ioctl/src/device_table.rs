@@ -1,8 +1,9 @@
 //! All devices that were watched at any time, by the index in records and events.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::device::Device;
 use super::families::Family;
@@ -34,13 +35,35 @@ pub(super) struct CommandInfo {
 pub(super) struct DeviceTable {
     devices: Vec<(Device, DeviceId)>,
     ids: HashMap<(String, Family), DeviceId>,
-    commands: RefCell<HashMap<(u32, u32), Arc<CommandInfo>>>,
+    /// Devices that are not watched now, and since when.
+    gone: HashMap<DeviceId, Instant>,
+    commands: RefCell<Commands>,
 }
+
+/// By index of the device and command.
+type Commands = HashMap<(u32, Option<u32>), Arc<CommandInfo>>;
 
 impl DeviceTable {
     /// Adds the devices that are new. Returns the index of each, in the map's order.
     pub(super) fn add(&mut self, devices: &BTreeMap<u64, Device>) -> Vec<u32> {
         devices.values().map(|device| self.add_one(device)).collect()
+    }
+
+    /// Notes which of the devices are still there.
+    pub(super) fn note_gone(&mut self, devices: &BTreeMap<u64, Device>, now: Instant) {
+        let present: HashSet<DeviceId> = devices.values().filter_map(|device| self.id_of(device)).collect();
+        for id in self.ids.values() {
+            if present.contains(id) {
+                self.gone.remove(id);
+            } else {
+                self.gone.entry(*id).or_insert(now);
+            }
+        }
+    }
+
+    /// Since when a device is not there any more.
+    pub(super) fn gone_since(&self, id: DeviceId) -> Option<Instant> {
+        self.gone.get(&id).copied()
     }
 
     fn add_one(&mut self, device: &Device) -> u32 {
@@ -80,8 +103,8 @@ impl DeviceTable {
         newest_first.find(|(_, other)| *other == id).map(|(device, _)| device)
     }
 
-    /// What a command is to the device with an index.
-    pub(super) fn command(&self, index: u32, command: u32) -> Arc<CommandInfo> {
+    /// What a command is to the device with an index; no command stands for all that have no series of their own.
+    pub(super) fn command(&self, index: u32, command: Option<u32>) -> Arc<CommandInfo> {
         let mut commands = self.commands.borrow_mut();
         if commands.len() >= MAX_COMMANDS {
             commands.clear();
@@ -90,9 +113,8 @@ impl DeviceTable {
         Arc::clone(cached.or_insert_with(|| Arc::new(self.describe(index, command))))
     }
 
-    fn describe(&self, index: u32, command: u32) -> CommandInfo {
-        let device = self.device(index).filter(|_| command != agent_ebpf::OTHER_COMMAND);
-        let Some(device) = device else {
+    fn describe(&self, index: u32, command: Option<u32>) -> CommandInfo {
+        let Some((device, command)) = self.device(index).zip(command) else {
             return CommandInfo {
                 name: OTHER.into(),
                 ..CommandInfo::default()

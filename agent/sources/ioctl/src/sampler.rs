@@ -109,7 +109,11 @@ impl Sampler {
         {
             return Outcome::Retry(error.into());
         }
-        if self.devices.all().is_empty() {
+        // The totals of devices that are gone are still shown for a while.
+        if self.devices.all().is_empty() && self.drain.activities().next().is_none() {
+            if out.is_empty() && self.kernel.is_some() {
+                out.push(self.batch(Moment::now()));
+            }
             return Outcome::NothingHere(
                 "no accelerator's device node is in /dev; name others in ioctl.extra_devices".to_owned(),
             );
@@ -152,6 +156,7 @@ impl Sampler {
             .kernel
             .get_or_insert_with(|| LiveKernel::new(&self.configuration, &self.context));
         let indices = self.table.add(devices);
+        self.table.note_gone(devices, now);
         let watches: Vec<_> = indices.into_iter().zip(devices.values()).collect();
         if kernel.counts().is_none() {
             self.drain.begin(Moment::now().wall);
@@ -183,9 +188,10 @@ impl Sampler {
             *last_event = Some(Instant::now());
             match event {
                 Event::Key { record, pid } => keys.push((record, pid)),
-                Event::Cgroup { id, hierarchy, path } => {
-                    cgroups.add_created(hierarchy, id, &String::from_utf8_lossy(path));
-                }
+                Event::Cgroup { id, hierarchy, path } => match path {
+                    Some(path) => cgroups.add_created(hierarchy, id, &String::from_utf8_lossy(path)),
+                    None => cgroups.find_created(hierarchy, id),
+                },
                 Event::Owner {
                     pid,
                     device,
@@ -241,9 +247,13 @@ impl Sampler {
             let exists = |process, thread| self.threads.exists(process, thread);
             changed |= self.drain.read(counts, &self.table, &exists, now);
             let state = |owner: &_| OwnerState::of(owner, &self.context.cgroups, &self.processes);
-            changed |= self.drain.retire(counts, &state, now.instant);
+            changed |= self.drain.retire(counts, &self.table, &state, now.instant);
             self.metrics.count(self.drain.losses(counts));
         }
+        if let Some(kernel) = &mut self.kernel {
+            self.metrics.count(kernel.take_losses());
+        }
+        self.find_holders(now.instant);
         let held = self
             .holders
             .update(self.discovery(), self.devices.references(), now.instant);
@@ -257,6 +267,23 @@ impl Sampler {
             out.push(self.batch(now));
         }
         held
+    }
+
+    /// Who calls holds the device open, and those that run beside a caller may do so, too: only the first process with the
+    /// same executable makes a key, and so an event.
+    fn find_holders(&mut self, now: Instant) {
+        if self.threads.are_numbered_alike() {
+            let device = |(process, index)| Some((process, self.table.device(index)?.number));
+            self.holders
+                .calling(self.drain.callers().into_iter().filter_map(device));
+        }
+        if self.holders.may_look_beside(now) {
+            let groups = self.drain.growing();
+            let beside = groups
+                .into_iter()
+                .flat_map(|group| self.context.cgroups.processes(group));
+            self.holders.look_beside(beside, now);
+        }
     }
 
     fn discovery(&self) -> Discovery {

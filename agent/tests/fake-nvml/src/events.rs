@@ -37,7 +37,9 @@ fn next(handle: Handle) -> Result<Option<(Value, Handle)>, c_int> {
         let (index, device) = (set.next, number(&event["device"]) as usize);
         let kind = event["type"].as_u64().unwrap_or(8);
         set.next += 1;
-        let wanted = |(of, kinds, since): &(usize, u64, usize)| *of == device && kinds & kind != 0 && *since <= index;
+        // As NVIDIA's own mock does, which delivers an event to the set that waits first.
+        let set_of = event["set"].as_u64().map_or(device, |set| set as usize);
+        let wanted = |(of, kinds, since): &(usize, u64, usize)| *of == set_of && kinds & kind != 0 && *since <= index;
         if set.registered.iter().any(wanted) {
             let place = Place { device, slot: None };
             return Ok(Some((event.clone(), place.handle(&state))));

@@ -1,5 +1,6 @@
 //! Reads what the eBPF programs counted and adds it to totals: no call is lost, none is counted twice.
 
+mod activities;
 mod activity;
 mod confirmed;
 mod in_flight;
@@ -9,19 +10,21 @@ mod retire;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use agent_ebpf::{COUNTERS, Ident, Record, counter};
 
 pub(super) use self::activity::{Activity, ActivityKey};
-pub(super) use self::owner::ROOT;
+pub(super) use self::owner::{ROOT, is_others};
 pub(super) use self::retire::OwnerState;
 
+use self::activities::Activities;
 use self::in_flight::{Exists, InFlight};
 use self::record::RecordState;
 use super::device_table::DeviceTable;
 use super::kernel::Counts;
+use accelscope_core::host::cgroups::CgroupId;
 use accelscope_core::metric::{Moment, Timestamp};
 
 /// How long the totals of an owner that has ended are still shown: a receiver may pull rarely.
@@ -30,18 +33,21 @@ const LINGER: Duration = Duration::from_mins(5);
 /// How long an owner that cannot be seen to have ended is kept without a call.
 const KEEP: Duration = Duration::from_hours(1);
 
-/// Limit of activities; beyond it the one without a record and with the oldest last call is evicted.
-const MAX_ACTIVITIES: usize = 8192;
-
 /// Reasons for calls and events that were not counted, and their number since the last drain.
 pub(super) type Losses = Vec<(&'static str, u64)>;
+
+/// The reason of calls that were counted for [`ActivityKey::of_others`].
+pub(super) const OWNER_FOLDED: &str = "owner_folded";
 
 /// Owners with observed calls, and their totals.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
     /// By number.
     records: HashMap<u32, RecordState>,
-    activities: HashMap<ActivityKey, Activity>,
+    activities: Activities,
+    /// Records of owners without totals of their own, and of whom they are.
+    crowded_out: HashMap<u32, ActivityKey>,
+    folded: u64,
     in_flight: InFlight,
     counters: [u64; COUNTERS as usize],
     implausible: u64,
@@ -77,6 +83,7 @@ impl Drain {
     ) -> bool {
         let since = self.drained.unwrap_or(now.wall);
         let had_in_flight = !self.in_flight.is_empty();
+        self.readmit(since, now.instant);
         self.in_flight.read(counts, exists);
         self.read_records(counts, devices, since, now);
         let mut changed = self.read_failures(counts);
@@ -91,13 +98,19 @@ impl Drain {
                     record.idle = 0;
                     changed = true;
                     self.implausible += delta.implausible;
+                    if self.crowded_out.contains_key(number) {
+                        self.folded += delta.ended();
+                    }
                     activity.add(&record.command, delta, since, now);
                 }
             }
         }
         changed |= self.update_state(devices);
-        let records = &mut self.records;
-        counts.free_retired(&mut |number| drop(records.remove(&number)));
+        let (records, crowded_out) = (&mut self.records, &mut self.crowded_out);
+        counts.free_retired(&mut |number| {
+            records.remove(&number);
+            crowded_out.remove(&number);
+        });
         self.drained = Some(now.wall);
         changed || had_in_flight
     }
@@ -105,6 +118,20 @@ impl Drain {
     /// All totals, in no order.
     pub(super) fn activities(&self) -> impl Iterator<Item = (&ActivityKey, &Activity)> {
         self.activities.iter()
+    }
+
+    /// The process and the device's index of each call in flight.
+    pub(super) fn callers(&self) -> BTreeSet<(u32, u32)> {
+        self.in_flight.iter().map(|call| (call.process, call.device)).collect()
+    }
+
+    /// Control groups whose calls have grown in number since the drain before, those of single processes left out.
+    pub(super) fn growing(&self) -> BTreeSet<CgroupId> {
+        let growing = self.records.values().filter(|record| record.idle == 0);
+        let owners = growing
+            .map(|record| &record.activity.owner)
+            .filter(|owner| !owner.alone);
+        owners.flat_map(|owner| owner::groups(owner)).collect()
     }
 
     /// Whether no record is in use, so that no call is in flight and the next one makes a key, which is an event.
@@ -138,6 +165,7 @@ impl Drain {
         });
         let mut losses: Losses = counted.into();
         losses.push(("implausible", std::mem::take(&mut self.implausible)));
+        losses.push((OWNER_FOLDED, std::mem::take(&mut self.folded)));
         losses.push(("thread_gone", self.in_flight.take_orphaned()));
         losses.retain(|(_, count)| *count > 0);
         losses
@@ -149,21 +177,36 @@ impl Drain {
                 record.now = *value;
                 return;
             }
-            let Some(record) = self.new_record(number, ident, value, devices) else {
+            let Some(mut record) = self.new_record(number, ident, value, devices) else {
                 return;
             };
-            if !self.activities.contains_key(&record.activity) {
-                make_room(&mut self.activities);
-                let new = Activity::new(since, now.instant);
-                self.activities.insert(record.activity.clone(), new);
+            self.crowded_out.remove(&number);
+            if !self.activities.admit(&record.activity, since, now.instant) {
+                let others = ActivityKey::of_others(record.activity.device);
+                self.activities.admit(&others, since, now.instant);
+                let wanted = std::mem::replace(&mut record.activity, others);
+                self.crowded_out.insert(number, wanted);
             }
             self.records.insert(number, record);
         });
     }
 
+    /// Gives owners totals of their own for whom there is room now: what they do from now on.
+    fn readmit(&mut self, since: Timestamp, now: Instant) {
+        let (activities, records) = (&mut self.activities, &mut self.records);
+        self.crowded_out.retain(|number, wanted| {
+            let admitted = activities.admit(wanted, since, now);
+            if let Some(record) = records.get_mut(number).filter(|_| admitted) {
+                record.activity = wanted.clone();
+            }
+            !admitted
+        });
+    }
+
     fn new_record(&self, number: u32, ident: &Ident, value: &Record, devices: &DeviceTable) -> Option<RecordState> {
         let device = devices.id(ident.key.device)?;
-        let command = devices.command(ident.key.device, ident.key.command);
+        let command = Some(ident.key.command).filter(|_| !ident.key.is_other_commands());
+        let command = devices.command(ident.key.device, command);
         let owner = owner::of(ident, self.per_process, self.ticks);
         let activity = ActivityKey { owner, device };
         tracing::trace!(number, ?activity, command = %command.name, "new record");
@@ -206,7 +249,9 @@ impl Drain {
 
     /// Recounts records and calls in flight. Returns whether calls are in flight.
     fn update_state(&mut self, devices: &DeviceTable) -> bool {
-        self.activities.values_mut().for_each(Activity::begin_state);
+        self.activities
+            .iter_mut()
+            .for_each(|(_, activity)| activity.begin_state());
         for record in self.records.values() {
             if let Some(activity) = self.activities.get_mut(&record.activity) {
                 activity.records += 1;
@@ -218,7 +263,7 @@ impl Drain {
             let Some(activity) = key.and_then(|key| self.activities.get_mut(key)) else {
                 continue;
             };
-            if !devices.command(call.device, call.command).wait {
+            if !devices.command(call.device, Some(call.command)).wait {
                 activity.in_flight += 1;
                 activity.oldest = activity.oldest.max(call.age);
                 in_flight = true;
@@ -231,15 +276,4 @@ impl Drain {
 /// The record with that number, if it still has the key.
 fn find<'a>(records: &'a mut HashMap<u32, RecordState>, number: u32, ident: &Ident) -> Option<&'a mut RecordState> {
     records.get_mut(&number).filter(|record| record.key == ident.key)
-}
-
-fn make_room(activities: &mut HashMap<ActivityKey, Activity>) {
-    if activities.len() < MAX_ACTIVITIES {
-        return;
-    }
-    let idle = activities.iter().filter(|(_, activity)| activity.records == 0);
-    let oldest = idle.min_by_key(|(_, activity)| activity.changed);
-    if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-        activities.remove(&oldest);
-    }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use agent_ebpf::{Ident, OTHER_EXECUTABLE};
+use agent_ebpf::Ident;
 
 use crate::device_table::OTHER;
+use accelscope_core::host::cgroups::{CgroupId, Hierarchy};
 use accelscope_core::metric::{CgroupOwner, ProcessKey};
 
 /// Ids up to this are the root of a hierarchy, which identifies no owner.
@@ -13,7 +14,7 @@ pub(crate) const ROOT: u64 = 1;
 /// `ticks` is the number of clock ticks a second.
 pub(super) fn of(ident: &Ident, per_process: bool, ticks: u64) -> Arc<CgroupOwner> {
     let key = &ident.key;
-    let executable = if key.executable == OTHER_EXECUTABLE {
+    let executable = if key.is_other_executables() {
         OTHER.into()
     } else {
         let name = ident.name.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -27,6 +28,30 @@ pub(super) fn of(ident: &Ident, per_process: bool, ticks: u64) -> Arc<CgroupOwne
         alone: key.pid != 0,
         process: process(ident, ticks),
     })
+}
+
+/// All owners that have no totals of their own. Their calls are shown for [`OTHER`], without a container.
+pub(super) fn others() -> Arc<CgroupOwner> {
+    Arc::new(CgroupOwner {
+        unified: 0,
+        legacy: 0,
+        executable: OTHER.into(),
+        pid: None,
+        alone: false,
+        process: None,
+    })
+}
+
+/// Whether an owner is [`others`].
+pub(crate) fn is_others(owner: &CgroupOwner) -> bool {
+    owner.unified == 0 && owner.legacy == 0 && &*owner.executable == OTHER
+}
+
+/// The control groups that an owner is, without the hierarchies' roots.
+pub(super) fn groups(owner: &CgroupOwner) -> impl Iterator<Item = CgroupId> + use<> {
+    let ids = [(Hierarchy::Unified, owner.unified), (Hierarchy::Legacy, owner.legacy)];
+    let ids = ids.into_iter().filter(|(_, id)| *id > ROOT);
+    ids.map(|(hierarchy, id)| CgroupId { hierarchy, id })
 }
 
 /// The process that made the key, where its start is known.

@@ -70,6 +70,8 @@ pub(super) trait Hooks {
     fn fentry(&mut self, module: &str, symbol: &str) -> Result<Self::Attached, HookError>;
     /// A kprobe and a kretprobe on a function.
     fn kprobe(&mut self, symbol: &str) -> Result<Self::Attached, HookError>;
+    /// A kprobe and a kretprobe on the kernel's function for ioctl(2) of 32-bit programs.
+    fn compat(&mut self) -> Result<Self::Attached, HookError>;
     /// `syscalls:sys_enter_ioctl` and `sys_exit_ioctl`.
     fn tracepoints(&mut self) -> Result<Self::Attached, HookError>;
     /// The raw tracepoints of all system calls, typed where the kernel has type information.

@@ -20,6 +20,12 @@ use super::tracefs::Tracefs;
 const GROUP: &str = "accelscope";
 /// Limit of calls of one function in flight with a visible return (`maxactive`). The kernel's maximum.
 const MAX_ACTIVE: u32 = 4096;
+/// The function for ioctl(2) of 32-bit programs.
+const COMPAT_IOCTL: &str = if cfg!(target_arch = "aarch64") {
+    "__arm64_compat_sys_ioctl"
+} else {
+    "__ia32_compat_sys_ioctl"
+};
 /// Directories of modules.
 const MODULES: &str = "/sys/module";
 /// Directory that describes kprobes as perf events.
@@ -33,16 +39,8 @@ pub(super) struct Attached {
     _exit: OwnedFd,
     /// Dropped last: a probe in use cannot be removed.
     _probe: Option<Probe>,
-}
-
-impl Attached {
-    fn new(entry: OwnedFd, exit: OwnedFd) -> Self {
-        Self {
-            _entry: entry,
-            _exit: exit,
-            _probe: None,
-        }
-    }
+    /// The entry program, whose skipped runs are counted as long as it is attached.
+    _program: Arc<OwnedFd>,
 }
 
 /// A probe in tracefs, which stays after the process has ended unless it is removed.
@@ -74,6 +72,15 @@ pub(super) struct Programs {
     /// The directory with the kernel's type information.
     types: PathBuf,
     probes: u32,
+    entries: Vec<Entry>,
+}
+
+/// A loaded program that sees entries.
+#[derive(Debug)]
+struct Entry {
+    program: Arc<OwnedFd>,
+    /// How often the kernel had skipped it at the last look.
+    skipped: u64,
 }
 
 impl Programs {
@@ -84,6 +91,41 @@ impl Programs {
             tracefs: None,
             types: types.to_owned(),
             probes: 0,
+            entries: Vec::new(),
+        }
+    }
+
+    /// How often the kernel has skipped programs that see entries since the last call: those calls are not counted.
+    pub(super) fn take_skipped(&mut self) -> u64 {
+        let mut sum = 0;
+        for entry in &mut self.entries {
+            match sys::skipped(entry.program.as_fd()) {
+                Ok(now) => sum += now.saturating_sub(std::mem::replace(&mut entry.skipped, now)),
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "the kernel does not say how often it has skipped a program; the next reading tries again"
+                ),
+            }
+        }
+        let loaded = &self.loaded;
+        let is_shared = |program: &Arc<OwnedFd>| loaded.values().any(|one| Arc::ptr_eq(one, program));
+        self.entries
+            .retain(|entry| Arc::strong_count(&entry.program) > 1 || is_shared(&entry.program));
+        sum
+    }
+
+    fn attached(&mut self, program: &Arc<OwnedFd>, entry: OwnedFd, exit: OwnedFd) -> Attached {
+        if !self.entries.iter().any(|one| Arc::ptr_eq(&one.program, program)) {
+            self.entries.push(Entry {
+                program: Arc::clone(program),
+                skipped: 0,
+            });
+        }
+        Attached {
+            _entry: entry,
+            _exit: exit,
+            _probe: None,
+            _program: Arc::clone(program),
         }
     }
 
@@ -169,6 +211,33 @@ impl Programs {
         sys::perf_tracepoint(id, program.as_fd()).map_err(HookError::attach(format!("tracepoint {event}")))
     }
 
+    /// A kprobe and a kretprobe with programs of these names on a function.
+    fn probe(&mut self, names: [&str; 2], symbol: &str) -> Result<Attached, HookError> {
+        let kind = std::fs::read_to_string(Path::new(KPROBE).join("type"))
+            .and_then(|text| text.trim().parse().map_err(io::Error::other))
+            .map_err(HookError::attach(KPROBE))?;
+        let [program, exit] = self.pair(names, bpf_prog_type::BPF_PROG_TYPE_KPROBE)?;
+        // Only tracefs takes `maxactive`; the default of a perf event is too low for drivers with blocking calls.
+        let tracefs = self.tracefs()?;
+        self.probes += 1;
+        let name = format!("r{}_{}", std::process::id(), self.probes);
+        tracefs
+            .probe(&format!("r{MAX_ACTIVE}:{GROUP}/{name} {symbol}"))
+            .map_err(HookError::attach(format!("kretprobe on {symbol}")))?;
+        let probe = Probe {
+            tracefs,
+            name: name.clone(),
+        };
+        let exit = self.tracepoint(&format!("{GROUP}/{name}"), &exit)?;
+        let symbol_name = CString::new(symbol).map_err(|error| HookError::attach(symbol)(io::Error::other(error)))?;
+        let entry = sys::perf_kprobe(kind, &symbol_name, program.as_fd())
+            .map_err(HookError::attach(format!("kprobe on {symbol}")))?;
+        Ok(Attached {
+            _probe: Some(probe),
+            ..self.attached(&program, entry, exit)
+        })
+    }
+
     fn typed_raw_tracepoints(&mut self) -> Result<Attached, HookError> {
         let kernel = self.kernel_types()?;
         let attach = |program: &str, point: &str| {
@@ -177,21 +246,33 @@ impl Programs {
                 .ok_or_else(|| HookError::NoTypes(format!("the kernel's types do not contain {point}")))?;
             let raw = bpf_attach_type::BPF_TRACE_RAW_TP as u32;
             let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, raw, Some((id, None)))?;
-            sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(format!("raw tracepoint {point}")))
+            let link = sys::raw_tracepoint(program.as_fd(), None)
+                .map_err(HookError::attach(format!("raw tracepoint {point}")))?;
+            Ok((link, program))
         };
-        let exit = attach("raw_exit_direct", "sys_exit")?;
-        let entry = attach("raw_enter_direct", "sys_enter")?;
-        Ok(Attached::new(entry, exit))
+        let (exit, _) = attach("raw_exit_direct", "sys_exit")?;
+        let (entry, program) = attach("raw_enter_direct", "sys_enter")?;
+        Ok(self.attached(&Arc::new(program), entry, exit))
     }
 
     fn kernel_types(&self) -> Result<Btf, HookError> {
         Btf::read(&self.types.join("vmlinux")).map_err(|error| HookError::NoTypes(error.to_string()))
     }
 
-    /// The raw tracepoint `cgroup_mkdir`. Its program reports new control groups.
-    pub(super) fn cgroups(&mut self) -> Result<OwnedFd, HookError> {
-        let program = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
-        raw_tracepoint(&program, c"cgroup_mkdir")
+    /// The raw tracepoints `cgroup_mkdir` and `cgroup_rename`. Their programs report new and renamed control groups.
+    pub(super) fn cgroups(&mut self) -> Result<[OwnedFd; 2], HookError> {
+        let made = self.shared("cgroup_mkdir", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
+        let renamed = self.shared("cgroup_rename", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
+        Ok([
+            raw_tracepoint(&made, c"cgroup_mkdir")?,
+            raw_tracepoint(&renamed, c"cgroup_rename")?,
+        ])
+    }
+
+    /// The raw tracepoint `signal_deliver`. Its program ends calls that a signal has interrupted.
+    pub(super) fn signals(&mut self) -> Result<OwnedFd, HookError> {
+        let program = self.shared("signal_deliver", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
+        raw_tracepoint(&program, c"signal_deliver")
     }
 
     /// The program that copies kernel memory for the calibration.
@@ -234,44 +315,27 @@ impl Hooks for Programs {
         let function = Some((id, types.as_ref().map(AsFd::as_fd)));
         let attach = |program: &str, at: bpf_attach_type| {
             let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, at as u32, function)?;
-            sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))
+            let link = sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))?;
+            Ok((link, program))
         };
-        let exit = attach("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT)?;
-        let entry = attach("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY)?;
-        Ok(Attached::new(entry, exit))
+        let (exit, _) = attach("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT)?;
+        let (entry, program) = attach("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY)?;
+        Ok(self.attached(&Arc::new(program), entry, exit))
     }
 
     fn kprobe(&mut self, symbol: &str) -> Result<Attached, HookError> {
-        let kind = std::fs::read_to_string(Path::new(KPROBE).join("type"))
-            .and_then(|text| text.trim().parse().map_err(io::Error::other))
-            .map_err(HookError::attach(KPROBE))?;
-        let [entry, exit] = self.pair(["hook_kprobe", "hook_kretprobe"], bpf_prog_type::BPF_PROG_TYPE_KPROBE)?;
-        // Only tracefs takes `maxactive`; the default of a perf event is too low for drivers with blocking calls.
-        let tracefs = self.tracefs()?;
-        self.probes += 1;
-        let name = format!("r{}_{}", std::process::id(), self.probes);
-        tracefs
-            .probe(&format!("r{MAX_ACTIVE}:{GROUP}/{name} {symbol}"))
-            .map_err(HookError::attach(format!("kretprobe on {symbol}")))?;
-        let probe = Probe {
-            tracefs,
-            name: name.clone(),
-        };
-        let exit = self.tracepoint(&format!("{GROUP}/{name}"), &exit)?;
-        let symbol_name = CString::new(symbol).map_err(|error| HookError::attach(symbol)(io::Error::other(error)))?;
-        let entry = sys::perf_kprobe(kind, &symbol_name, entry.as_fd())
-            .map_err(HookError::attach(format!("kprobe on {symbol}")))?;
-        Ok(Attached {
-            _probe: Some(probe),
-            ..Attached::new(entry, exit)
-        })
+        self.probe(["hook_kprobe", "hook_kretprobe"], symbol)
+    }
+
+    fn compat(&mut self) -> Result<Attached, HookError> {
+        self.probe(["compat_kprobe", "compat_kretprobe"], COMPAT_IOCTL)
     }
 
     fn tracepoints(&mut self) -> Result<Attached, HookError> {
-        let [entry, exit] = self.pair(["ioctl_enter", "ioctl_exit"], bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
+        let [program, exit] = self.pair(["ioctl_enter", "ioctl_exit"], bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
         let exit = self.tracepoint("syscalls/sys_exit_ioctl", &exit)?;
-        let entry = self.tracepoint("syscalls/sys_enter_ioctl", &entry)?;
-        Ok(Attached::new(entry, exit))
+        let entry = self.tracepoint("syscalls/sys_enter_ioctl", &program)?;
+        Ok(self.attached(&program, entry, exit))
     }
 
     fn raw_tracepoints(&mut self) -> Result<Attached, HookError> {
@@ -281,11 +345,11 @@ impl Hooks for Programs {
                 "the kernel refuses typed raw tracepoints"
             );
             let kind = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT;
-            let entry = self.shared("raw_enter_probed", kind)?;
+            let program = self.shared("raw_enter_probed", kind)?;
             let exit = self.shared("raw_exit_probed", kind)?;
             let exit = raw_tracepoint(&exit, c"sys_exit")?;
-            let entry = raw_tracepoint(&entry, c"sys_enter")?;
-            Ok(Attached::new(entry, exit))
+            let entry = raw_tracepoint(&program, c"sys_enter")?;
+            Ok(self.attached(&program, entry, exit))
         })
     }
 

@@ -40,6 +40,8 @@ pub(super) struct HookSelector<H: Hooks> {
     resolvable: Resolvable,
     functions: BTreeMap<Function, (HookKind, H::Attached)>,
     syscall: Option<(HookKind, H::Attached)>,
+    /// On the calls of 32-bit programs, where the others need it; or why it is not attached.
+    compat: Option<Result<H::Attached, String>>,
 }
 
 /// The devices of one driver, and the hook that counts their calls.
@@ -60,6 +62,7 @@ impl<H: Hooks> HookSelector<H> {
             resolvable,
             functions: BTreeMap::new(),
             syscall: None,
+            compat: None,
         }
     }
 
@@ -112,6 +115,7 @@ impl<H: Hooks> HookSelector<H> {
         if !syscalls {
             self.syscall = None;
         }
+        self.see_compat(&mut selections, environment);
         selections
     }
 
@@ -155,10 +159,37 @@ impl<H: Hooks> HookSelector<H> {
                 Ok(symbol) => {
                     driver.hook = hook;
                     driver.symbol = symbol.map(str::to_owned);
+                    driver.unseen.extend(environment.preemption.loss(hook, environment));
                     return;
                 }
                 Err(obstacle) => driver.obstacles.push(obstacle),
             }
+        }
+    }
+
+    /// Attaches the hook on the calls of 32-bit programs if one of the others does not see them all.
+    fn see_compat(&mut self, selections: &mut [Selection<'_>], environment: &Environment) {
+        let blind =
+            |selection: &&mut Selection<'_>| !matches!(selection.driver.hook, HookKind::RawTracepoint | HookKind::Scan);
+        if !environment.runs_compat() || !selections.iter_mut().any(|selection| blind(&selection)) {
+            self.compat = None;
+            return;
+        }
+        if !matches!(self.compat, Some(Ok(_))) {
+            self.compat = match self.hooks.compat() {
+                Ok(attached) => Some(Ok(attached)),
+                // The kernel's configuration is not known, and it runs no 32-bit programs.
+                Err(error) if error.errno() == Some(libc::ENOENT) && environment.options.is_empty() => None,
+                Err(error) => Some(Err(refusal(HookKind::Kprobe, &error, environment).what)),
+            };
+        }
+        let Some(Err(why)) = &self.compat else { return };
+        for selection in selections.iter_mut().filter(blind) {
+            let unseen = match selection.driver.hook {
+                HookKind::Tracepoint => "calls of 32-bit programs are not seen",
+                _ => "calls of 32-bit programs are seen only where they pass this function",
+            };
+            selection.driver.unseen.push(format!("{unseen}: {why}"));
         }
     }
 

@@ -1,0 +1,253 @@
+//! The program and the monitor files of living processes that are written seldom, or cannot be used.
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod hailo_host;
+mod program_support;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use free_port::free_address;
+use hailo_host::{Host, OTHER, Writer, active, is_root, message, named, one_line, put};
+use program_support::{Running, get, wait_for};
+use prost::Message;
+
+/// Makes a file; the bytes are those of a whole one.
+type Make = fn(&Path, &[u8]);
+/// Root without the capabilities to read what it may not.
+const WEAK: [&str; 2] = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+
+/// Age of the files below: more than the least age limit.
+const SELDOM: Duration = Duration::from_millis(6500);
+
+#[test]
+fn values_stay_while_the_next_write_of_a_living_process_is_not_overdue() {
+    let seldom = ["15000", "7000", "2147483647"];
+    // Not a number of milliseconds for the runtime: a second. The last is that of no interval at all.
+    let often = [
+        Some("1000"),
+        Some("100"),
+        Some("15s"),
+        Some("99999999999"),
+        Some(""),
+        None,
+    ];
+    let cases: Vec<_> = seldom.map(Some).into_iter().chain(often).collect();
+    let mut writers: Vec<_> = cases.iter().map(|interval| Writer::new(*interval)).collect();
+    let started = Instant::now();
+    // A file that is older than its process is of another one.
+    wait_for("the writers to be older than their files", || {
+        (started.elapsed() > SELDOM).then_some(())
+    });
+    for (writer, interval) in writers.iter_mut().zip(&cases) {
+        let host = Host::new().with_device();
+        put(
+            &host.dir().join(writer.name()),
+            &message(writer.pid(), 57.0).encode_to_vec(),
+            SELDOM,
+        );
+        let points = host.look();
+        let doctor = host.doctor();
+        assert!(
+            doctor.contains(&format!("{} of process {} (sleep)", writer.name(), writer.pid())),
+            "{doctor}"
+        );
+        let absent = format!(
+            "process {} (sleep) uses a Hailo and was started with HAILO_MONITOR=1, but",
+            writer.pid()
+        );
+        assert!(!doctor.contains(&absent), "{doctor}");
+        if interval.is_some_and(|interval| seldom.contains(&interval)) {
+            let variable = format!("HAILO_MONITOR_TIME_INTERVAL={}", interval.unwrap());
+            assert_eq!(active(&points), Some(1), "{variable}");
+            assert_eq!(
+                named(&points, "hailo.process.utilization")[0]["value"],
+                0.57,
+                "{variable}"
+            );
+            assert!(doctor.contains("was written") && doctor.contains(&variable), "{doctor}");
+            writer.0.kill().unwrap();
+            writer.0.wait().unwrap();
+            let points = host.look();
+            assert_eq!(
+                (active(&points), named(&points, "hailo.process.utilization").len()),
+                (Some(0), 0),
+                "dead"
+            );
+        } else {
+            assert_eq!(active(&points), Some(0), "{interval:?}");
+            assert!(doctor.contains("s ago, though it is due every"), "{doctor}");
+        }
+    }
+}
+
+#[test]
+fn between_two_writes_a_running_agent_keeps_a_seldom_writer_active() {
+    let host = Host::new();
+    let dir = host.dir().display().to_string();
+    let mut simulator = Command::new(env!("CARGO_BIN_EXE_agent"));
+    simulator.args(["simulate", "hailo", "--dir", &dir, "--interval", "7s"]);
+    let simulator = Running::start(simulator);
+    let pull = free_address();
+    let mut command = host.command(&[], &[]);
+    command.args(["--set", &format!("http.listen={pull}"), "--set", "otlp.enabled=false"]);
+    command.stderr(Stdio::null());
+    let _agent = Running::start(command);
+    let active = || {
+        let body = get(pull, "/metrics")?.body;
+        let line = body.lines().find(|line| line.starts_with("hailo_monitor_active{"))?;
+        Some(line.ends_with(" 1"))
+    };
+    wait_for("the first write", || active()?.then_some(()));
+    // It is written again only after that.
+    let until = Instant::now() + SELDOM;
+    wait_for("most of an interval", || {
+        assert_eq!(
+            active(),
+            Some(true),
+            "{:?} before the next write",
+            until - Instant::now()
+        );
+        (Instant::now() >= until).then_some(())
+    });
+    // A killed simulator leaves its writer no time to remove the file.
+    drop(simulator);
+    wait_for("its end", || (active() != Some(true)).then_some(()));
+}
+
+#[test]
+fn a_file_of_a_living_process_that_cannot_be_shown_is_named_with_the_reason() {
+    let writer = Writer::new(None);
+    let whole = message(writer.pid(), 57.0).encode_to_vec();
+    let cases: [(&str, Make); 6] = [
+        ("is empty", |path, _| put(path, &[], Duration::from_secs(3))),
+        ("is cut off in the middle of a field", |path, whole| {
+            put(path, &whole[..=whole.len() / 2], Duration::from_secs(3));
+        }),
+        ("is not as scheduler_mon.proto", |path, _| {
+            put(path, b"\x0a\x017\x12\x03\x0a\x01\xff", Duration::from_secs(3));
+        }),
+        ("is a symbolic link", |path, _| symlink("/etc/passwd", path).unwrap()),
+        ("is a directory", |path, _| fs::create_dir(path).unwrap()),
+        ("is a pipe", |path, _| {
+            rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o666)).unwrap();
+        }),
+    ];
+    for (reason, make) in cases {
+        let host = Host::new();
+        let path = host.dir().join(writer.name());
+        make(&path, &whole);
+        let what = format!("{} of process {} (sleep) {reason}", path.display(), writer.pid());
+        let doctor = host.doctor();
+        assert!(doctor.contains(&what), "{what}: {doctor}");
+        let log = one_line(&host.output(&["--stdout", "--once"]).stderr);
+        let line = format!("{} {reason}", path.display());
+        assert_eq!(log.matches(&line).count(), 1, "{line}: {log}");
+        let required = host.output(&["--stdout", "--once", "--set", "hailo.enabled=true"]);
+        let log = one_line(&required.stderr);
+        assert!(
+            !log.contains("no monitor file found") && log.contains("no monitor file can be shown"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_named_with_its_owner() {
+    if !is_root("a_file_that_may_not_be_read_is_named_with_its_owner") {
+        return;
+    }
+    let host = Host::new();
+    let writer = Writer::new(None);
+    let path = host.dir().join(writer.name());
+    put(
+        &path,
+        &message(writer.pid(), 57.0).encode_to_vec(),
+        Duration::from_secs(3),
+    );
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    chown(&path, Some(OTHER), None).unwrap();
+    let reason = format!("cannot be read (mode 600, owned by user {OTHER}): Permission denied");
+    let doctor = one_line(&host.command(&WEAK, &["doctor"]).output().unwrap().stdout);
+    assert!(
+        doctor.contains(&format!("of process {} (sleep) {reason}", writer.pid())),
+        "{doctor}"
+    );
+    let log = one_line(&host.command(&WEAK, &["--stdout", "--once"]).output().unwrap().stderr);
+    assert!(
+        log.contains(&format!("{} {reason}", path.display())) && log.contains("CAP_DAC_READ_SEARCH"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_directory_that_may_not_be_searched_is_named() {
+    if !is_root("a_directory_that_may_not_be_searched_is_named") {
+        return;
+    }
+    let host = Host::new();
+    let writer = Writer::new(None);
+    let path = host.dir().join(writer.name());
+    put(
+        &path,
+        &message(writer.pid(), 57.0).encode_to_vec(),
+        Duration::from_secs(3),
+    );
+    fs::set_permissions(host.dir(), fs::Permissions::from_mode(0o744)).unwrap();
+    chown(host.dir(), Some(OTHER), None).unwrap();
+    for arguments in [&["doctor"][..], &["--stdout", "--once"]] {
+        let output = host.command(&WEAK, arguments).output().unwrap();
+        let text = one_line(&output.stdout) + &one_line(&output.stderr);
+        let what = format!("{} cannot be listed: Permission denied", host.dir().display());
+        assert!(text.contains(&what) && text.contains("run the agent as root"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_of_a_process_that_does_not_fit_is_not_called_absent() {
+    let writer = Writer::new(None);
+    let host = Host::new();
+    // Of a process that has ended, and written before the one that has its id now has started.
+    for (pid, age) in [(4_194_400, 0), (writer.pid(), 4)] {
+        let path = host.dir().join(format!("{pid}aB3dEf"));
+        put(&path, &message(pid, 57.0).encode_to_vec(), Duration::from_secs(age));
+        let required = host.output(&["--stdout", "--once", "--set", "hailo.enabled=true"]);
+        let log = one_line(&required.stderr);
+        assert!(log.contains(&format!("{} was written", path.display())), "{log}");
+        assert!(log.contains("by a process that has ended or cannot be seen"), "{log}");
+        let doctor = host.doctor();
+        assert!(
+            doctor.contains(&format!(
+                "{} was written just now, by a process that is not there",
+                path.display()
+            )),
+            "{doctor}"
+        );
+        fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_a_process_left_behind_is_no_finding_about_a_living_one() {
+    let host = Host::new();
+    let pid = {
+        let writer = Writer::new(None);
+        put(
+            &host.dir().join(writer.name()),
+            &message(writer.pid(), 57.0).encode_to_vec(),
+            Duration::from_secs(60),
+        );
+        writer.pid()
+    };
+    let doctor = host.doctor();
+    assert!(
+        doctor.contains(&format!(
+            "{pid}aB3dEf was last written 60 s ago, and no process with its id {pid}"
+        )),
+        "{doctor}"
+    );
+    assert!(doctor.contains("remove them"), "{doctor}");
+}
