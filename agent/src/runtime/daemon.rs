@@ -9,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::readiness::AllReported;
 use super::signals::TerminationSignals;
+use super::start_log;
 use super::succession::Succession;
 use crate::config::Config;
 use accelscope_core::metric::{MetricsSource, Timestamp};
@@ -36,12 +37,21 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyh
         tokio::spawn(listener.serve(std::future::pending()));
     }
     tokio::spawn(return_memory());
+    start_log::spawn(started);
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
     if destinations.is_empty() {
         signals.received().await;
         writers.stop().await;
         return Ok(());
+    }
+    for destination in &destinations {
+        tracing::info!(
+            destination = destination.name,
+            endpoint = %destination.endpoint,
+            interval = ?config.otlp.interval,
+            "pushing"
+        );
     }
     let succession = Succession::announce(&config.host_roots(), started.registry.resource(), &destinations);
     let succession = succession
