@@ -26,6 +26,18 @@ const MAX_TIME: Duration = Duration::from_secs(1);
 /// Inode number of the root in every hierarchy (`kernfs_create_root`).
 const ROOT: u64 = 1;
 
+/// Most groups of a path that may be above the file system's root.
+const MAX_DEPTH: usize = 32;
+
+/// What the file systems have of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    Found(State),
+    /// It is not there.
+    Missing,
+    Unreadable,
+}
+
 #[derive(Debug)]
 pub(super) struct Hierarchies {
     roots: HostRoots,
@@ -86,21 +98,29 @@ impl Hierarchies {
         }
     }
 
-    pub(super) fn state(&self, id: CgroupId, path: &str) -> State {
-        let Some(found) = &self.found else {
-            return State::Unknown;
+    /// Looks for the group at its path. In a private namespace the path of the kernel begins above the file system's root:
+    /// there the group is at the end of it.
+    pub(super) fn look(&mut self, id: CgroupId, path: &str) -> Look {
+        let found = self.found();
+        let mount = match id.hierarchy {
+            Hierarchy::Unified => &found.unified,
+            Hierarchy::Legacy => &found.legacy,
         };
-        let Some(directory) = self.directory(id.hierarchy, path) else {
-            return State::Unknown;
-        };
-        match directory.metadata() {
-            Ok(metadata) if metadata.ino() == id.id => is_populated(&directory),
-            // Another group of the same name.
-            Ok(_) => State::Gone,
-            // Otherwise it may exist outside of a private namespace, where it is not visible.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && found.see_all => State::Gone,
-            Err(_) => State::Unknown,
+        let Some(mount) = mount else { return Look::Missing };
+        let path = path.trim_start_matches('/');
+        let ends = path.match_indices('/').map(|(at, _)| &path[at + 1..]);
+        let ends = ends.take(if found.see_all { 0 } else { MAX_DEPTH });
+        for end in std::iter::once(path).chain(ends) {
+            let directory = mount.join(end);
+            match directory.metadata() {
+                Ok(metadata) if metadata.ino() == id.id => return Look::Found(is_populated(&directory)),
+                // Another group of the same name.
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => return Look::Unreadable,
+            }
         }
+        Look::Missing
     }
 
     /// Whether the group is at that path.

@@ -5,6 +5,7 @@
 mod controllers;
 mod hierarchy;
 mod id;
+mod members;
 mod paths;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
