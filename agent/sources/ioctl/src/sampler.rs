@@ -249,6 +249,9 @@ impl Sampler {
             changed |= self.drain.retire(counts, &self.table, &state, now.instant);
             self.metrics.count(self.drain.losses(counts));
         }
+        if let Some(kernel) = &mut self.kernel {
+            self.metrics.count(kernel.take_losses());
+        }
         self.find_holders(now.instant);
         let held = self
             .holders
