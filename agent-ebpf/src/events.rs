@@ -2,7 +2,8 @@
 
 //! What is told at once, through the ring buffer `EVENTS`.
 
-/// Longest path of a control group that is told, with its terminating zero.
+/// Room for the path of a control group, with its terminating zero. A path that fills it is not told, as it may have been
+/// cut.
 pub const PATH: usize = 512;
 
 /// What is told at once, through the ring buffer `EVENTS`: this header, then what the kind says.
@@ -17,12 +18,12 @@ pub struct Event {
 
 /// A key was made: a `u32` number of its record and a `u32` of padding follow.
 pub const EVENT_KEY: u32 = 1;
-/// A control group was made: a [`Made`] follows.
+/// A control group was made, or one of version 1 renamed: a [`Made`] follows.
 pub const EVENT_CGROUP: u32 = 2;
 /// A process owns a Hailo device now: an [`Owned`] follows.
 pub const EVENT_OWNER: u32 = 3;
 
-/// A control group that was made.
+/// A control group that was made or renamed.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Made {
@@ -30,7 +31,8 @@ pub struct Made {
     pub id: u64,
     /// Id of its hierarchy, as in `/proc/<pid>/cgroup`; 0 is the unified one.
     pub hierarchy: u32,
-    /// Bytes of the path, its zero included; 0 where it could not be read. What is behind them is undefined.
+    /// Bytes of the path, its zero included; 0 where it is not told: it could not be read, or is longer than [`PATH`]
+    /// allows. What is behind them is undefined.
     pub length: u32,
     /// Its path from the root of the hierarchy, ended by a zero.
     pub path: [u8; PATH],

@@ -15,12 +15,19 @@ pub const SLOT_PROBES: u32 = 4;
 pub const BUCKETS: usize = 13;
 /// Places in `COUNTERS`.
 pub const COUNTERS: u32 = 16;
-/// Longest name of an executable that is kept, with its terminating zero.
-pub const NAME: usize = 64;
-/// The command that stands for all commands of a device beyond those that are told apart.
-pub const OTHER_COMMAND: u32 = u32::MAX;
-/// The executable that stands for all executables of a control group beyond those that are told apart.
-pub const OTHER_EXECUTABLE: u64 = u64::MAX;
+/// Longest name of an executable, with its terminating zero: file systems have none with more than 255 bytes.
+pub const NAME: usize = 256;
+/// In [`Key::variant`]: the key stands for all commands of a device beyond those that are told apart.
+pub const OTHER_COMMANDS: u32 = 1 << 31;
+/// In [`Key::variant`]: the key stands for all executables of a control group beyond those that are told apart.
+pub const OTHER_EXECUTABLES: u32 = 1 << 30;
+/// In [`Key::variant`]: 0, or one more than the number of the share of processors whose calls are counted here.
+pub const SHARE: u32 = 0xff;
+/// Most shares of processors ([`SHARE`]) that one key is divided into; a power of two. Processors beyond it use the same
+/// shares again.
+pub const SHARES: u32 = 64;
+/// In [`Key::executable`]: the hash is of the text itself, as the kernel has none of it.
+pub const HASHED_TEXT: u64 = 1 << 63;
 
 /// Whose calls, to which device, with which command. Key of the hash map `INDEX`, whose value is the number (`u32`) of a
 /// [`Record`] and an [`Ident`].
@@ -31,28 +38,54 @@ pub struct Key {
     pub cgroup_v2: u64,
     /// The kernfs id of its control group in the v1 hierarchy that [`crate::Settings::v1_subsystem`] names; 0 if there is none.
     pub cgroup_v1: u64,
-    /// Inode number of the executable (`mm->exe_file`); 0 for a kernel thread, [`OTHER_EXECUTABLE`] beyond the quota.
+    /// The name by which the executable was run, as a number: hash and length from the directory's entry
+    /// (`mm->exe_file->f_path.dentry->d_name`), where the kernel has computed it over the name and the address of the
+    /// directory; where it has not (a file in memory, no file at all) one of the text that is shown, with
+    /// [`HASHED_TEXT`]. Not the file's number: files may have several names, and change them, and their numbers are those
+    /// of other files on another file system or later. 0 where it is not known or not told apart.
     pub executable: u64,
-    /// Device number (kernel encoding) of the executable's file system.
-    pub executable_device: u32,
+    /// What was folded ([`OTHER_COMMANDS`], [`OTHER_EXECUTABLES`]), and which processors' calls these are ([`SHARE`]).
+    pub variant: u32,
     /// Process id (`tgid`) where it is part of the key, else 0.
     pub pid: u32,
     /// Which watched device: [`crate::Watched::device`].
     pub device: u32,
-    /// The command as passed to ioctl(2), with an inner number in its place ([`crate::nvidia_inner`]), or [`OTHER_COMMAND`].
+    /// The command as passed to ioctl(2), with an inner number in its place ([`crate::nvidia_inner`]); any number. 0 with
+    /// [`OTHER_COMMANDS`].
     pub command: u32,
 }
 
-/// What one key did. Value of the memory-mapped array `RECORDS`.
+impl Key {
+    /// Whether it stands for all commands beyond those that are told apart.
+    pub const fn is_other_commands(&self) -> bool {
+        self.variant & OTHER_COMMANDS != 0
+    }
+
+    /// Whether it stands for all executables beyond those that are told apart.
+    pub const fn is_other_executables(&self) -> bool {
+        self.variant & OTHER_EXECUTABLES != 0
+    }
+
+    /// Whether it counts the calls of some processors only, beside the key of all.
+    pub const fn is_share(&self) -> bool {
+        self.variant & SHARE != 0
+    }
+}
+
+/// What one key did. Value of the memory-mapped array `RECORDS`. Three lines of the processor's cache, so that records in
+/// use by different processors share none; a short call changes only the first.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Record {
     /// Calls, counted at entry.
     pub entered: u64,
-    /// Calls that returned an error; by errno in the map `ERRORS`.
-    pub failed: u64,
+    /// The processor that counted the last entry, in the upper half, and in the lower one how often another had counted
+    /// the one before, since [`Self::since`].
+    pub turns: u64,
     /// Sum of the durations of all that returned, ns.
     pub duration: u64,
+    /// Calls that returned an error; by errno in the map `ERRORS`.
+    pub failed: u64,
     /// Calls that returned, by duration: their sum is how many returned.
     pub buckets: [u64; BUCKETS],
     /// Hailo launch: buffers that were handed over, host to device and device to host.
@@ -63,9 +96,11 @@ pub struct Record {
     pub switches: u64,
     /// Arguments that could not be read or were not plausible, so that nothing was counted but the call.
     pub implausible: u64,
-    /// Time of the last entry, ns of `CLOCK_MONOTONIC`.
-    pub last: u64,
+    /// Since when [`Self::turns`] counts, ns of `CLOCK_MONOTONIC`.
+    pub since: u64,
 }
+
+const _: () = assert!(size_of::<Record>() == 192);
 
 impl Record {
     /// Calls, counted at return.
@@ -92,7 +127,10 @@ pub struct Ident {
     pub valid: u32,
     /// When that process's leader started, ns since boot (`start_boottime`); 0 where it is not known.
     pub started: u64,
-    /// Base name of the executable, ended by a zero; the thread group leader's `comm` where it has no executable.
+    /// 1 as soon as several processors have used the record at a time: from then on each uses one of its own ([`SHARE`]).
+    pub shared: u64,
+    /// Base name of the executable, ended by a zero; the thread group leader's `comm` where it has no executable. Empty where it
+    /// changed while it was read.
     pub name: [u8; NAME],
 }
 
@@ -110,13 +148,21 @@ pub struct Slot {
     pub record: u32,
     /// Which watched device.
     pub device: u32,
-    /// The command as in the key, also where that says [`OTHER_COMMAND`].
+    /// The command, also where the key is that of others ([`OTHER_COMMANDS`]).
     pub command: u32,
     /// What the return program has to look at, [`FINISH_NOTHING`] or another; the level of the hook that saw the entry
     /// ([`level_of`]); and, once the call was interrupted, [`INTERRUPTED`] with what it returned ([`restart_code`]).
     pub finish: u32,
     /// The argument, an address in the caller's memory; or what was read there at entry, as [`Self::finish`] says.
     pub argument: u64,
+    /// Command (upper half) and argument as the caller passed them.
+    pub passed: u64,
+}
+
+/// [`Slot::passed`].
+#[inline]
+pub const fn passed(command: u32, argument: u64) -> u64 {
+    (command as u64) << 32 | argument & 0xffff_ffff
 }
 
 /// Nothing but duration and error.
@@ -130,9 +176,9 @@ pub const FINISH_HAILO_SWITCH: u32 = 3;
 
 /// The bits of [`Slot::finish`] with what the return program has to look at.
 pub const FINISH: u32 = 0xff;
-/// The hook on a driver's own function for 64-bit callers, which the hooks of higher levels may enclose.
+/// The hook on a driver's own function, which those of higher levels may enclose.
 pub const LEVEL_FUNCTION: u32 = 0;
-/// The hook on a driver's function for 32-bit callers (`compat_ioctl`), which may call the other.
+/// The hook on the kernel's function for ioctl(2) of 32-bit programs.
 pub const LEVEL_COMPAT: u32 = 1;
 /// The hooks on the system call.
 pub const LEVEL_SYSCALL: u32 = 2;
@@ -216,8 +262,11 @@ pub mod counter {
     pub const EVENT_LOST: u32 = 6;
     /// A kernel structure could not be read.
     pub const READ_FAILED: u32 = 7;
-    /// Calls that went to [`super::OTHER_COMMAND`] or [`super::OTHER_EXECUTABLE`].
+    /// Calls that went to [`super::OTHER_COMMANDS`] or [`super::OTHER_EXECUTABLES`].
     pub const FOLDED: u32 = 8;
     /// Not a counter: entries now in `OVERFLOW`. Whoever removes one takes one off, atomically.
     pub const OVERFLOWING: u32 = 9;
+    /// Not a counter: keys of shares of processors ([`super::SHARE`]) that exist now. The agent takes one off when it
+    /// removes such a key.
+    pub const SHARES: u32 = 10;
 }

@@ -19,9 +19,14 @@ pub struct Settings {
     pub agent: u32,
     /// Most keys of one control group; beyond them its executables and commands are folded.
     pub quota: u32,
+    /// Most keys of shares of processors ([`crate::SHARE`]) at a time; 0 where there is only one processor.
+    pub shares: u32,
     /// The number of `struct files_struct` in the kernel's BTF where [`crate::cast::patch`] was applied to the programs; else
     /// 0, and the direct programs copy the file's fields instead of loading them.
     pub files_type: u32,
+    /// 1: this kernel skips programs now and then, so direct programs make sure which call it is whose return they see
+    /// (`bpf_task_pt_regs`, Linux 5.15).
+    pub verify: u32,
 }
 
 impl Default for Settings {
@@ -39,7 +44,9 @@ impl Settings {
         per_process: 0,
         agent: 0,
         quota: 0,
+        shares: 0,
         files_type: 0,
+        verify: 0,
     };
 }
 
@@ -62,19 +69,13 @@ pub struct Offsets {
     pub inode_mode: u32,
     /// `inode.i_rdev`
     pub inode_rdev: u32,
-    /// `inode.i_ino`
-    pub inode_ino: u32,
-    /// `inode.i_sb`
-    pub inode_sb: u32,
-    /// `super_block.s_dev`
-    pub sb_dev: u32,
     /// `task_struct.mm`
     pub task_mm: u32,
     /// `mm_struct.exe_file`
     pub mm_exe_file: u32,
     /// `file.f_path.dentry`
     pub file_dentry: u32,
-    /// `dentry.d_name.name`
+    /// `dentry.d_name.name`; hash and length of the name are the 8 bytes before it (`struct qstr`).
     pub dentry_name: u32,
     /// `task_struct.group_leader`
     pub task_leader: u32,
@@ -121,9 +122,6 @@ impl Offsets {
             file_inode: u,
             inode_mode: u,
             inode_rdev: u,
-            inode_ino: u,
-            inode_sb: u,
-            sb_dev: u,
             task_mm: u,
             mm_exe_file: u,
             file_dentry: u,

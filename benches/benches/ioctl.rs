@@ -1,5 +1,5 @@
 //! Time that the eBPF programs add to a system call, compared with a plain reference in C and with empty programs, in
-//! one run.
+//! one run: by one thread, and by two on two CPUs whose calls are counted under one key.
 //!
 //! Needs root, tracefs, and clang with libbpf's headers (Debian: clang libbpf-dev) for the reference. Time is the
 //! thread's own CPU time, so that other load on the machine disturbs less; each figure is the lower quartile of many
@@ -8,15 +8,19 @@
 
 use std::fs::File;
 use std::process::Command;
+use std::sync::Barrier;
 
 use agent_ebpf::{HOOK_SYSCALL, Watched};
 use anyhow::{Context as _, Result, ensure};
 use aya::Ebpf;
 use aya::maps::HashMap;
 use benches::ioctl::{Programs, ioctl, tracepoint};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 const CALLS: u32 = 10_000;
 const ROUNDS: usize = 25;
+/// CPUs of the case in which several call at a time.
+const CPUS: usize = 2;
 /// A command that every character device implements, so that the call itself is short.
 const GRANTED: u32 = 0x5451;
 /// A command that these devices do not implement.
@@ -39,35 +43,86 @@ enum Attached {
 
 fn main() -> Result<()> {
     let reference = reference()?;
+    let cases: &[usize] = if std::thread::available_parallelism()?.get() < CPUS {
+        println!("SKIPPED: two CPUs at a time, as there is only one");
+        &[1]
+    } else {
+        &[1, CPUS]
+    };
+    let mut rounds = vec![vec![Vec::with_capacity(ROUNDS); WAYS.len()]; cases.len()];
+    for _ in 0..ROUNDS {
+        for (way, name) in WAYS.iter().enumerate() {
+            let _attached = attach(name, &reference)?;
+            for (cpus, rounds) in cases.iter().zip(&mut rounds) {
+                rounds[way].push(on(*cpus)?);
+            }
+        }
+    }
+    for (cpus, rounds) in cases.iter().zip(&rounds) {
+        print(*cpus, rounds);
+    }
+    Ok(())
+}
+
+/// Times the calls on that many CPUs at a time, all with one key; the mean of all. On one, by the only thread of the
+/// process; on several, by a thread on each of them.
+fn on(cpus: usize) -> Result<[f64; COLUMNS.len()]> {
+    if cpus == 1 {
+        return times(&Barrier::new(1));
+    }
+    let start = Barrier::new(cpus);
+    let times = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cpus)
+            .map(|cpu| {
+                let start = &start;
+                scope.spawn(move || {
+                    let mut only = CpuSet::new();
+                    only.set(cpu);
+                    sched_setaffinity(None, &only)?;
+                    times(start)
+                })
+            })
+            .collect();
+        let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined
+            .map(|times| times.map_err(|_| anyhow::anyhow!("a thread failed"))?)
+            .collect::<Result<Vec<_>>>()
+    })?;
+    Ok(std::array::from_fn(|column| {
+        times.iter().map(|times| times[column]).sum::<f64>() / cpus as f64
+    }))
+}
+
+/// Times each column by this thread, on files of its own; all threads begin each of them together.
+fn times(start: &Barrier) -> Result<[f64; COLUMNS.len()]> {
     let full = File::open("/dev/full").context("cannot open /dev/full")?;
     // Its major number differs from that of the watched device, as the reference requires.
     let other = File::open("/dev/ptmx").context("cannot open /dev/ptmx")?;
     let folder = File::open("/").context("cannot open /")?;
-    let mut rounds = vec![vec![[0.0; COLUMNS.len()]; ROUNDS]; WAYS.len()];
-    for round in 0..ROUNDS {
-        for (way, rounds) in WAYS.iter().zip(&mut rounds) {
-            let _attached = attach(way, &reference)?;
-            per_call(|| ioctl(&full, GRANTED, 0));
-            rounds[round] = [
-                per_call(|| ioctl(&full, GRANTED, 0)),
-                per_call(|| ioctl(&full, UNKNOWN, 0)),
-                per_call(|| ioctl(&other, GRANTED, 0)),
-                per_call(|| ioctl(&folder, GRANTED, 0)),
-                per_call(getppid),
-            ];
-        }
-    }
-    print(&rounds);
-    Ok(())
+    let time = |call: &dyn Fn() -> i32| {
+        start.wait();
+        per_call(call)
+    };
+    time(&|| ioctl(&full, GRANTED, 0));
+    Ok([
+        time(&|| ioctl(&full, GRANTED, 0)),
+        time(&|| ioctl(&full, UNKNOWN, 0)),
+        time(&|| ioctl(&other, GRANTED, 0)),
+        time(&|| ioctl(&folder, GRANTED, 0)),
+        time(&getppid),
+    ])
 }
 
-fn print(rounds: &[Vec<[f64; COLUMNS.len()]>]) {
+fn print(cpus: usize, rounds: &[Vec<[f64; COLUMNS.len()]>]) {
     let figure = |way: usize, column: usize| {
         let mut all: Vec<f64> = rounds[way].iter().map(|round| round[column]).collect();
         all.sort_by(f64::total_cmp);
         all[all.len() / 4]
     };
-    println!("ns a call, and what each way adds; in brackets: of what the reference adds");
+    println!(
+        "on {cpus} CPU{}: ns a call, and what each way adds; in brackets: of what the reference adds",
+        if cpus == 1 { "" } else { "s at a time, one key" }
+    );
     println!("{:10} {}", "", COLUMNS.map(|column| format!("{column:>16}")).join(" "));
     for (way, name) in WAYS.iter().enumerate() {
         let cell = |column: usize| {
@@ -139,7 +194,7 @@ fn getppid() -> i32 {
     std::os::unix::process::parent_id() as i32
 }
 
-fn per_call(mut call: impl FnMut() -> i32) -> f64 {
+fn per_call(call: &dyn Fn() -> i32) -> f64 {
     let before = own_time();
     for _ in 0..CALLS {
         std::hint::black_box(call());

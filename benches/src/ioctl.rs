@@ -46,6 +46,7 @@ impl Programs {
             per_process: 0,
             agent: 0,
             quota,
+            shares: RECORDS / 4,
             files_type: cast.map_or(0, |(_, files)| files),
         };
         let mut programs = EbpfLoader::new()

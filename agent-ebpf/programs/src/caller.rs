@@ -2,9 +2,17 @@
 
 //! Who calls: the part of the key that does not depend on the call.
 
-use agent_ebpf::{Key, Watched};
+use agent_ebpf::{HASHED_TEXT, Key, Watched};
+use aya_ebpf::helpers::generated;
 
-use crate::{kernel::Kernel, maps::setting};
+use crate::{
+    kernel::{Kernel, UNKNOWN},
+    maps::setting,
+};
+
+/// Where `struct qstr` has hash and length of a name, before the name's address.
+const HASH_BEFORE_NAME: u32 = 8;
+const LENGTH_BEFORE_NAME: u32 = 4;
 
 /// Ids up to this are a hierarchy's root, or none.
 const ROOT: u64 = 1;
@@ -14,13 +22,12 @@ const ROOT: u64 = 1;
 pub(crate) fn key<K: Kernel>(task: u64, tgid: u32, watched: &Watched, command: u32) -> Key {
     let cgroup_v2 = K::cgroup(task);
     let cgroup_v1 = if setting!(v1) == 1 { cgroup_v1::<K>(task) } else { 0 };
-    let (executable, executable_device) = executable::<K>(task);
     let alone = setting!(per_process) == 1 || (cgroup_v2 <= ROOT && cgroup_v1 <= ROOT);
     Key {
         cgroup_v2,
         cgroup_v1,
-        executable,
-        executable_device,
+        executable: executable::<K>(task),
+        variant: 0,
         pid: if alone { tgid } else { 0 },
         device: watched.device,
         command,
@@ -40,12 +47,67 @@ fn cgroup_v1<K: Kernel>(task: u64) -> u64 {
     K::word(node, setting!(offsets.kn_id))
 }
 
+/// The name by which the current program was run, as a number: [`Key::executable`].
 #[inline(always)]
-fn executable<K: Kernel>(task: u64) -> (u64, u32) {
+pub(crate) fn executable<K: Kernel>(task: u64) -> u64 {
+    let entry = entry::<K>(task);
+    let name = setting!(offsets.dentry_name);
+    if entry != 0 && name != UNKNOWN {
+        // Two loads: verifiers take the union of both for its first field.
+        let hash = K::half(entry, name - HASH_BEFORE_NAME);
+        if hash != 0 {
+            return u64::from(hash) | u64::from(K::half(entry, name - LENGTH_BEFORE_NAME)) << 32;
+        }
+    }
+    text(shown::<K>(task, entry))
+}
+
+/// The entry of the directory in which the program was found; 0 for a kernel thread. A rename changes the entry's name,
+/// another name of the same file is another entry, and the entry of a removed file keeps its name.
+#[inline(always)]
+pub(crate) fn entry<K: Kernel>(task: u64) -> u64 {
     let mm = K::word(task, setting!(offsets.task_mm));
     let file = K::word(mm, setting!(offsets.mm_exe_file));
-    let inode = K::word(file, setting!(offsets.file_inode));
-    let number = K::word(inode, setting!(offsets.inode_ino));
-    let system = K::word(inode, setting!(offsets.inode_sb));
-    (number, K::half(system, setting!(offsets.sb_dev)))
+    K::word(file, setting!(offsets.file_dentry))
+}
+
+/// The address of the name that is shown for a program: that of its executable, else the leader's `comm`; 0 where neither
+/// is known.
+#[inline(always)]
+pub(crate) fn shown<K: Kernel>(task: u64, entry: u64) -> u64 {
+    let name = K::word(entry, setting!(offsets.dentry_name));
+    if name != 0 {
+        return name;
+    }
+    let (leader, comm) = (
+        K::word(task, setting!(offsets.task_leader)),
+        setting!(offsets.task_comm),
+    );
+    if leader == 0 || comm == UNKNOWN {
+        return 0;
+    }
+    leader + u64::from(comm)
+}
+
+/// A number for the text at an address in the kernel (FNV-1a over words); 0 where it cannot be read. Not inlined: it is rare.
+/// Its own name, because the compiler's would hold a hash of the folder in which this was built.
+#[inline(never)]
+#[unsafe(no_mangle)]
+fn text(address: u64) -> u64 {
+    /// Enough of a text for a stack: names in memory are told apart by this many bytes.
+    const BYTES: usize = 64;
+    const WORDS: usize = BYTES / 8;
+    let mut words = [0_u64; WORDS];
+    // SAFETY: the words as bytes; the helper checks the address, and writes at most their length, zero included.
+    let read =
+        unsafe { generated::bpf_probe_read_kernel_str(words.as_mut_ptr().cast(), BYTES as u32, address as *const _) };
+    if address == 0 || read <= 0 {
+        return 0;
+    }
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for word in words {
+        hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3);
+        hash ^= hash >> 32;
+    }
+    hash | HASHED_TEXT
 }

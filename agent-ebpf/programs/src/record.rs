@@ -2,34 +2,148 @@
 
 //! From a key to the number of its record.
 
-use agent_ebpf::{EVENT_KEY, Event, Key, KeyMade, OTHER_COMMAND, OTHER_EXECUTABLE, QuotaKey, counter};
+use agent_ebpf::{
+    EVENT_KEY, Event, Ident, Key, KeyMade, OTHER_COMMANDS, OTHER_EXECUTABLES, QuotaKey, Record, SHARES, counter,
+};
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::{bpf_probe_read_kernel_str_bytes, generated},
 };
 
 use crate::{
-    atomic::{add_half, note},
+    atomic::{add, add_half, load, note},
+    caller,
     kernel::{Kernel, Probed},
-    maps::{EVENTS, FREE, IDENTS, INDEX, QUOTA, setting},
+    maps::{COUNTERS, EVENTS, FREE, IDENTS, INDEX, QUOTA, setting},
 };
 
 /// No number.
 pub(crate) const NONE: u32 = u32::MAX;
+/// Processors take turns often if they do so more than [`OFTEN`] times in this time, ns.
+const WINDOW: u64 = 10_000_000;
+const OFTEN: u32 = 100;
+/// How often a name is read again that changed while it was read.
+const NAME_READS: usize = 3;
 
 /// The number of a key's record; made where the key is new. [`NONE`] where there is no room. A thread mostly does again
 /// what it did before: the hint, a number of any age, saves the lookup where it still is that key's.
 #[inline(always)]
 pub(crate) fn number(key: &mut Key, hint: u32) -> u32 {
+    let share = share();
     if let Some(ident) = IDENTS.get(hint)
         && ident.valid == 1
-        && ident.key == *key
+        && is_same(&ident.key, key)
+        && (ident.key.variant == share || (ident.key.variant == 0 && ident.shared == 0))
     {
         return hint;
     }
-    match lookup(key) {
-        NONE => make(key),
+    let number = match lookup(key) {
+        NONE => return make(key),
         number => number,
+    };
+    match IDENTS.get_ptr_mut(number) {
+        Some(ident) if share != 0 && is_shared(ident) => of_share(key, share, number),
+        _ => number,
+    }
+}
+
+/// Whether both are of the same calls, whatever processor counts them.
+#[inline(always)]
+fn is_same(one: &Key, other: &Key) -> bool {
+    one.cgroup_v2 == other.cgroup_v2
+        && one.cgroup_v1 == other.cgroup_v1
+        && one.executable == other.executable
+        && one.pid == other.pid
+        && one.device == other.device
+        && one.command == other.command
+}
+
+/// The current processor's share in a key's variant; 0 where keys are not shared.
+#[inline(always)]
+fn share() -> u32 {
+    if setting!(shares) == 0 {
+        0
+    } else {
+        (processor() & (SHARES - 1)) + 1
+    }
+}
+
+/// The current processor.
+#[inline(always)]
+fn processor() -> u32 {
+    // SAFETY: has no preconditions.
+    unsafe { generated::bpf_get_smp_processor_id() }
+}
+
+#[inline(always)]
+fn is_shared(ident: *mut Ident) -> bool {
+    // SAFETY: an aligned field of a map's value.
+    unsafe { core::ptr::read_volatile(&raw const (*ident).shared) == 1 }
+}
+
+#[inline(always)]
+fn set_shared(number: u32, shared: u64) {
+    if let Some(ident) = IDENTS.get_ptr_mut(number) {
+        // SAFETY: an aligned field of a map's value, for which any of several writers will do.
+        unsafe { core::ptr::write_volatile(&raw mut (*ident).shared, shared) };
+    }
+}
+
+/// The number of a processor's own record beside that of all; made where it is new. That of all where there is no room.
+#[inline(never)]
+#[unsafe(no_mangle)]
+fn of_share(key: &mut Key, share: u32, all: u32) -> u32 {
+    key.variant = share;
+    let found = lookup(key);
+    if found != NONE {
+        return found;
+    }
+    if has_room()
+        && let Ok(Some(number)) = FREE.pop()
+    {
+        if describe(key, number).is_ok() {
+            add(COUNTERS.at(counter::SHARES), 1);
+            return number;
+        }
+        let _pushed = FREE.push(number, 0);
+    }
+    set_shared(all, 0);
+    all
+}
+
+#[inline(always)]
+fn has_room() -> bool {
+    load(COUNTERS.at(counter::SHARES)) < u64::from(setting!(shares))
+}
+
+/// Notes that the current processor counts in a record. Where several take turns often, the record is shared from then on:
+/// what two of them change by turns costs each of them more than all else here.
+#[inline(always)]
+pub(crate) fn take_turn(record: *mut Record, number: u32, now: u64) {
+    if setting!(shares) == 0 {
+        return;
+    }
+    let processor = processor();
+    // SAFETY: an aligned field of a map's value, as in `turn`.
+    let turns = unsafe { core::ptr::read_volatile(&raw const (*record).turns) };
+    if (turns >> 32) as u32 != processor {
+        turn(record, number, now, u64::from(processor) << 32, turns as u32);
+    }
+}
+
+#[inline(always)]
+fn turn(record: *mut Record, number: u32, now: u64, processor: u64, turns: u32) {
+    // SAFETY: aligned fields of a map's value: plain loads and stores, for which any of several writers will do.
+    unsafe {
+        if now.wrapping_sub(core::ptr::read_volatile(&raw const (*record).since)) > WINDOW {
+            core::ptr::write_volatile(&raw mut (*record).since, now);
+            core::ptr::write_volatile(&raw mut (*record).turns, processor | 1);
+            return;
+        }
+        core::ptr::write_volatile(&raw mut (*record).turns, processor | u64::from(turns.saturating_add(1)));
+    }
+    if turns >= OFTEN && has_room() {
+        set_shared(number, 1);
     }
 }
 
@@ -54,7 +168,8 @@ fn make(key: &mut Key) -> u32 {
     let quota = setting!(quota);
     if made >= quota {
         note(counter::FOLDED);
-        key.command = OTHER_COMMAND;
+        key.variant = OTHER_COMMANDS;
+        key.command = 0;
         key.pid = 0;
         let found = lookup(key);
         if found != NONE {
@@ -62,8 +177,8 @@ fn make(key: &mut Key) -> u32 {
         }
         // Many executables exhaust a quota as well as many commands; the last fold is bounded by the devices.
         if made >= quota.saturating_mul(2) {
-            key.executable = OTHER_EXECUTABLE;
-            key.executable_device = 0;
+            key.variant |= OTHER_EXECUTABLES;
+            key.executable = 0;
             let found = lookup(key);
             if found != NONE {
                 return found;
@@ -93,7 +208,7 @@ fn make(key: &mut Key) -> u32 {
 
 /// Writes whose record it is, then shows the key to everybody.
 #[inline(always)]
-fn describe(key: &Key, number: u32) -> Result<(), ()> {
+fn describe(key: &mut Key, number: u32) -> Result<(), ()> {
     let Some(ident) = IDENTS.get_ptr_mut(number) else {
         return Err(());
     };
@@ -103,10 +218,11 @@ fn describe(key: &Key, number: u32) -> Result<(), ()> {
     let tgid = (unsafe { generated::bpf_get_current_pid_tgid() } >> 32) as u32;
     // SAFETY: the number came from `FREE`, so nobody else writes this value; the agent does not read it before `valid`.
     let ident = unsafe { &mut *ident };
-    ident.key = *key;
     ident.pid = tgid;
     ident.started = Probed::word(leader, setting!(offsets.task_started));
-    name(task, leader, &mut ident.name);
+    ident.shared = 0;
+    name(task, key, &mut ident.name);
+    ident.key = *key;
     INDEX.insert(key, number, u64::from(BPF_NOEXIST)).map_err(|_| ())?;
     // SAFETY: as above. After the insert, whose lock orders the writes before it.
     unsafe { core::ptr::write_volatile(&raw mut ident.valid, 1) };
@@ -127,27 +243,31 @@ fn describe(key: &Key, number: u32) -> Result<(), ()> {
     Ok(())
 }
 
-/// The executable's base name, else the leader's `comm`.
+/// The name that is shown for the key's executable. A file may be renamed meanwhile: then the key follows its name, and
+/// the name stays empty where that does not help.
 #[inline(always)]
-fn name(task: u64, leader: u64, name: &mut [u8; agent_ebpf::NAME]) {
-    let mm = Probed::word(task, setting!(offsets.task_mm));
-    let file = Probed::word(mm, setting!(offsets.mm_exe_file));
-    let entry = Probed::word(file, setting!(offsets.file_dentry));
-    let text = Probed::word(entry, setting!(offsets.dentry_name));
-    let comm = setting!(offsets.task_comm);
+fn name(task: u64, key: &mut Key, name: &mut [u8; agent_ebpf::NAME]) {
     name[0] = 0;
-    let from = if text != 0 {
-        text
-    } else if leader != 0 && comm != u32::MAX {
-        leader + u64::from(comm)
-    } else {
+    if key.variant & OTHER_EXECUTABLES != 0 {
         return;
-    };
-    // SAFETY: the helper checks the address, and writes at most the length of the slice, zero included.
-    if unsafe { bpf_probe_read_kernel_str_bytes(from as *const u8, name) }.is_err() {
-        name[0] = 0;
-        note(counter::READ_FAILED);
     }
+    for _ in 0..NAME_READS {
+        let from = caller::shown::<Probed>(task, caller::entry::<Probed>(task));
+        if from == 0 {
+            return;
+        }
+        // SAFETY: the helper checks the address, and writes at most the length of the slice, zero included.
+        if unsafe { bpf_probe_read_kernel_str_bytes(from as *const u8, name) }.is_err() {
+            note(counter::READ_FAILED);
+            break;
+        }
+        let executable = caller::executable::<Probed>(task);
+        if executable == key.executable {
+            return;
+        }
+        key.executable = executable;
+    }
+    name[0] = 0;
 }
 
 /// One key more for a control group.

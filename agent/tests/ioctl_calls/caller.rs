@@ -14,12 +14,19 @@ pub(crate) const DEVICE: &str = "/dev/full";
 /// short ones; `leave THREADS SHORT`: the same with the descriptor closed meanwhile. `hold FLAGS`: opens the device with these
 /// flags of open(2), and makes no call. `paced DEVICE GROUPS`: a call, and a line when it was made, for each line that arrives. `crowd PREFIX COUNT`: one
 /// call in each of that many control groups, which are made and removed.
+/// `twice GROUP CALLS`: that many good calls, and as many again after a line has arrived; prints a line after each.
+/// `command NUMBER CALLS`: calls with that command.
 pub(crate) fn play(role: &str, arguments: &[String]) {
     match (role, arguments) {
         ("call", [groups, threads, good, bad]) => {
             join(groups);
             call(threads.parse().unwrap(), good.parse().unwrap(), bad.parse().unwrap());
         }
+        ("twice", [group, calls]) => {
+            std::fs::write(Path::new(group).join("cgroup.procs"), "0").unwrap();
+            twice(calls.parse().unwrap());
+        }
+        ("command", [number, calls]) => command(number.parse().unwrap(), calls.parse().unwrap()),
         ("park", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap(), false),
         ("leave", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap(), true),
         ("hold", [flags]) => hold(flags.parse().unwrap()),
@@ -117,6 +124,26 @@ fn call(threads: usize, wanted: u64, failing: u64) {
     });
     let (made, failed) = totals.into_iter().fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
     println!("{made} {failed}");
+}
+
+fn twice(calls: u64) {
+    let device = File::open(DEVICE).unwrap();
+    for _ in 0..2 {
+        (0..calls).for_each(|_| good(&device));
+        println!("{calls}");
+        std::io::stdin().read_exact(&mut [0]).unwrap();
+    }
+}
+
+#[allow(unsafe_code, reason = "a command that no crate has a function for")]
+fn command(number: u32, calls: u64) {
+    use std::os::fd::AsRawFd;
+    let device = File::open(DEVICE).unwrap();
+    for _ in 0..calls {
+        // SAFETY: a command that no driver knows, without an argument.
+        let result = unsafe { libc::ioctl(device.as_raw_fd(), number.into(), 0) };
+        assert_eq!(result, -1);
+    }
 }
 
 /// Calls with an argument that the kernel cannot read until its page is filled.

@@ -12,7 +12,9 @@
 
 mod caller;
 mod ends;
+mod executables;
 mod foreign;
+mod groups;
 mod held;
 mod lasting;
 mod pods;
@@ -24,7 +26,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        Some((role @ ("call" | "park" | "leave" | "hold" | "paced" | "crowd"), rest)) => {
+        Some((role @ ("call" | "park" | "leave" | "hold" | "twice" | "command" | "paced" | "crowd"), rest)) => {
             return caller::play(role, rest);
         }
         Some((role @ ("session" | "background"), rest)) => return ends::play(role, rest),
@@ -49,7 +51,6 @@ fn main() {
             "calls_by_other_tables_are_seen_and_no_other_is_taken_for_one",
             foreign::seen,
         ),
-        ("doctor_says_which_hook_does_not_see_32_bit_programs", foreign::said),
         ("calls_after_a_quiet_time_are_shown_within_the_period", tests::quiet),
         (
             "the_last_device_lingers_when_its_node_goes_and_goes_on_when_it_is_made_again",
@@ -80,6 +81,7 @@ fn main() {
             tests::unprivileged,
         ),
     ];
+    let tests = tests.into_iter().chain(executables::TESTS).chain(groups::TESTS);
     let mut options = Arguments::from_args();
     // The tests watch the same device.
     options.test_threads = Some(1);
@@ -89,5 +91,5 @@ fn main() {
             Ok::<(), Failed>(())
         })
     };
-    libtest_mimic::run(&options, tests.into_iter().map(trial).collect()).exit();
+    libtest_mimic::run(&options, tests.map(trial).collect()).exit();
 }

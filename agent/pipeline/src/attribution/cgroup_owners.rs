@@ -25,6 +25,8 @@ const MAX_PREFETCHED: usize = 1024;
 pub(super) struct CgroupOwners {
     cgroups: Cgroups,
     entries: HashMap<Arc<CgroupOwner>, Entry>,
+    /// [`Cgroups::renamings`] as of the entries.
+    renamings: u64,
     /// New containers that still lack names.
     prefetched: Vec<Arc<Cgroup>>,
     timeout: Duration,
@@ -47,6 +49,7 @@ impl CgroupOwners {
         Self {
             cgroups,
             entries: HashMap::new(),
+            renamings: 0,
             prefetched: Vec::new(),
             timeout,
             unknown: telemetry::counter(&ATTRIBUTION_UNKNOWN),
@@ -60,6 +63,10 @@ impl CgroupOwners {
 
     /// Looks up the names of new containers while their files exist.
     pub(super) fn prefetch_names(&mut self, containers: &mut ContainerCache, now: Instant) {
+        let renamings = self.cgroups.renamings();
+        if std::mem::replace(&mut self.renamings, renamings) != renamings {
+            self.entries.clear();
+        }
         let new = self.cgroups.take_new();
         let new = new.iter().map(|(_, path)| Cgroup::from_path(path));
         let contained = new.filter(|cgroup| cgroup.container_id.is_some() || cgroup.container_name.is_some());

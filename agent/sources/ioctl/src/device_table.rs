@@ -37,8 +37,11 @@ pub(super) struct DeviceTable {
     ids: HashMap<(String, Family), DeviceId>,
     /// Devices that are not watched now, and since when.
     gone: HashMap<DeviceId, Instant>,
-    commands: RefCell<HashMap<(u32, u32), Arc<CommandInfo>>>,
+    commands: RefCell<Commands>,
 }
+
+/// By index of the device and command.
+type Commands = HashMap<(u32, Option<u32>), Arc<CommandInfo>>;
 
 impl DeviceTable {
     /// Adds the devices that are new. Returns the index of each, in the map's order.
@@ -100,8 +103,8 @@ impl DeviceTable {
         newest_first.find(|(_, other)| *other == id).map(|(device, _)| device)
     }
 
-    /// What a command is to the device with an index.
-    pub(super) fn command(&self, index: u32, command: u32) -> Arc<CommandInfo> {
+    /// What a command is to the device with an index; no command stands for all that have no series of their own.
+    pub(super) fn command(&self, index: u32, command: Option<u32>) -> Arc<CommandInfo> {
         let mut commands = self.commands.borrow_mut();
         if commands.len() >= MAX_COMMANDS {
             commands.clear();
@@ -110,9 +113,8 @@ impl DeviceTable {
         Arc::clone(cached.or_insert_with(|| Arc::new(self.describe(index, command))))
     }
 
-    fn describe(&self, index: u32, command: u32) -> CommandInfo {
-        let device = self.device(index).filter(|_| command != agent_ebpf::OTHER_COMMAND);
-        let Some(device) = device else {
+    fn describe(&self, index: u32, command: Option<u32>) -> CommandInfo {
+        let Some((device, command)) = self.device(index).zip(command) else {
             return CommandInfo {
                 name: OTHER.into(),
                 ..CommandInfo::default()

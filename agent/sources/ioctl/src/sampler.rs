@@ -188,9 +188,10 @@ impl Sampler {
             *last_event = Some(Instant::now());
             match event {
                 Event::Key { record, pid } => keys.push((record, pid)),
-                Event::Cgroup { id, hierarchy, path } => {
-                    cgroups.add_created(hierarchy, id, &String::from_utf8_lossy(path));
-                }
+                Event::Cgroup { id, hierarchy, path } => match path {
+                    Some(path) => cgroups.add_created(hierarchy, id, &String::from_utf8_lossy(path)),
+                    None => cgroups.find_created(hierarchy, id),
+                },
                 Event::Owner {
                     pid,
                     device,

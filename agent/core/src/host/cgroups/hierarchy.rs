@@ -92,11 +92,7 @@ impl Hierarchies {
         let Some(found) = &self.found else {
             return State::Unknown;
         };
-        let mount = match id.hierarchy {
-            Hierarchy::Unified => &found.unified,
-            Hierarchy::Legacy => &found.legacy,
-        };
-        let Some(directory) = mount.as_ref().map(|mount| mount.join(path.trim_start_matches('/'))) else {
+        let Some(directory) = self.directory(id.hierarchy, path) else {
             return State::Unknown;
         };
         match directory.metadata() {
@@ -107,6 +103,29 @@ impl Hierarchies {
             Err(error) if error.kind() == io::ErrorKind::NotFound && found.see_all => State::Gone,
             Err(_) => State::Unknown,
         }
+    }
+
+    /// Whether the group is at that path.
+    pub(super) fn is_at(&self, id: CgroupId, path: &str) -> bool {
+        let directory = self.directory(id.hierarchy, path);
+        directory.is_some_and(|directory| directory.metadata().is_ok_and(|metadata| metadata.ino() == id.id))
+    }
+
+    /// The name of the group in its parent.
+    pub(super) fn name_in(&self, id: CgroupId, parent: &str) -> Option<String> {
+        let entries = std::fs::read_dir(self.directory(id.hierarchy, parent)?).ok()?;
+        let mut entries = entries.take(MAX_GROUPS).filter_map(Result::ok);
+        let entry = entries.find(|entry| entry.ino() == id.id)?;
+        entry.file_name().into_string().ok()
+    }
+
+    fn directory(&self, hierarchy: Hierarchy, path: &str) -> Option<PathBuf> {
+        let found = self.found.as_ref()?;
+        let mount = match hierarchy {
+            Hierarchy::Unified => &found.unified,
+            Hierarchy::Legacy => &found.legacy,
+        };
+        mount.as_ref().map(|mount| mount.join(path.trim_start_matches('/')))
     }
 
     fn found(&mut self) -> &Found {

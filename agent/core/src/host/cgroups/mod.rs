@@ -29,13 +29,26 @@ impl Cgroups {
         self.lock().scan(Instant::now());
     }
 
-    /// Adds a created group. `number` is its hierarchy's, as in `/proc/cgroups` (0: cgroup v2); groups of other
-    /// hierarchies are ignored.
+    /// Adds a group that was created or, in a hierarchy of v1, renamed. `number` is its hierarchy's, as in
+    /// `/proc/cgroups` (0: cgroup v2); groups of other hierarchies are ignored.
     pub fn add_created(&self, number: u32, id: u64, path: &str) {
         let mut cache = self.lock();
         if let Some(hierarchy) = cache.hierarchies.of_number(number) {
             cache.insert(CgroupId { hierarchy, id }, path.into(), Instant::now());
         }
+    }
+
+    /// Adds such a group when its path is not known, which is then read from the file systems.
+    pub fn find_created(&self, number: u32, id: u64) {
+        let mut cache = self.lock();
+        if let Some(hierarchy) = cache.hierarchies.of_number(number) {
+            cache.find(CgroupId { hierarchy, id }, Instant::now());
+        }
+    }
+
+    /// Number of renamings so far: a path that was read before another one may be out of date.
+    pub fn renamings(&self) -> u64 {
+        self.lock().renamings
     }
 
     /// Announces a reading of the group: [`take_new`](Self::take_new) returns it again.
@@ -60,9 +73,7 @@ impl Cgroups {
 
     /// State of the group.
     pub fn state(&self, id: CgroupId) -> State {
-        let cache = self.lock();
-        let path = cache.peek(id);
-        path.map_or(State::Unknown, |path| cache.hierarchies.state(id, &path))
+        self.lock().state(id)
     }
 
     /// Ids of processes in the group itself, a bounded number of them, in the reader's PID namespace. Nothing where that

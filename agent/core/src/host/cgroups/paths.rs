@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::hierarchy::Hierarchies;
-use super::id::CgroupId;
+use super::id::{CgroupId, Hierarchy, State};
 use crate::evict_oldest;
 use crate::host::HostRoots;
 
@@ -18,6 +18,9 @@ const MAX_MISSING: usize = 4096;
 /// Limit of groups in the list of new ones.
 const MAX_NEW: usize = 4096;
 
+/// Most groups of one path that are looked at for another name.
+const MAX_DEPTH: usize = 32;
+
 /// Least time between two scans for an id that is not in the cache.
 const RESCAN: Duration = Duration::from_secs(1);
 
@@ -29,6 +32,7 @@ pub(super) struct PathCache {
     missing: HashSet<CgroupId>,
     new: Vec<CgroupId>,
     scanned: Option<Instant>,
+    pub(super) renamings: u64,
 }
 
 #[derive(Debug)]
@@ -45,15 +49,72 @@ impl PathCache {
             missing: HashSet::new(),
             new: Vec::new(),
             scanned: None,
+            renamings: 0,
         }
     }
 
-    /// Adds a created group.
+    /// Adds a created or renamed group.
     pub(super) fn insert(&mut self, id: CgroupId, path: Arc<str>, now: Instant) {
+        if let Some(former) = self.peek(id).filter(|former| *former != path) {
+            // In the order of events, no group with the former name has been created yet.
+            rename(&mut self.paths, id.hierarchy, (&former, &path), &|_, _| true);
+            self.renamings += 1;
+        }
         evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
         self.missing.remove(&id);
         self.paths.insert(id, Entry { path, used: now });
         self.add_new(id);
+    }
+
+    /// Adds a created or renamed group by its path in the file systems.
+    pub(super) fn find(&mut self, id: CgroupId, now: Instant) {
+        self.missing.remove(&id);
+        // After a renaming, the path in the cache is the former one.
+        self.state(id);
+        self.announce(id, now);
+    }
+
+    /// State of the group. One that is not at its path is looked for where it can have been renamed: v1 lets a group change
+    /// its name, but not its parent.
+    pub(super) fn state(&mut self, id: CgroupId) -> State {
+        // Each round renames one group of the path.
+        for _ in 0..MAX_DEPTH {
+            let Some(path) = self.peek(id) else {
+                return State::Unknown;
+            };
+            let state = self.hierarchies.state(id, &path);
+            if id.hierarchy != Hierarchy::Legacy || !matches!(state, State::Gone | State::Unknown) {
+                return state;
+            }
+            let Some((former, renamed)) = self.renamed(id, &path) else {
+                return state;
+            };
+            let hierarchies = &self.hierarchies;
+            let moved = |id, path: &str| !hierarchies.is_at(id, path);
+            rename(&mut self.paths, id.hierarchy, (&former, &renamed), &moved);
+            self.renamings += 1;
+        }
+        State::Unknown
+    }
+
+    /// The former and the present path of the outermost group of a path that has another name now.
+    fn renamed(&self, id: CgroupId, path: &str) -> Option<(Arc<str>, String)> {
+        let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
+        ends.take(MAX_DEPTH).find_map(|end| {
+            let (parent, _) = path[..end].rsplit_once('/')?;
+            // Another group may have the former name.
+            let mut known = self.ids_at(id.hierarchy, &path[..end]);
+            let name = known.find_map(|known| {
+                let moved = !self.hierarchies.is_at(known, &path[..end]);
+                moved.then(|| self.hierarchies.name_in(known, parent))?
+            })?;
+            Some((path[..end].into(), format!("{parent}/{name}")))
+        })
+    }
+
+    fn ids_at(&self, hierarchy: Hierarchy, path: &str) -> impl Iterator<Item = CgroupId> {
+        let is_at = move |(id, entry): &(&CgroupId, &Entry)| id.hierarchy == hierarchy && *entry.path == *path;
+        self.paths.iter().filter(is_at).map(|(id, _)| *id)
     }
 
     /// Adds all groups of the file systems.
@@ -111,6 +172,22 @@ impl PathCache {
     fn add_new(&mut self, id: CgroupId) {
         if self.new.len() < MAX_NEW && self.new.last() != Some(&id) {
             self.new.push(id);
+        }
+    }
+}
+
+/// Gives a group and those in it that have moved with it their present paths.
+fn rename(
+    paths: &mut HashMap<CgroupId, Entry>,
+    hierarchy: Hierarchy,
+    (former, present): (&str, &str),
+    moved: &dyn Fn(CgroupId, &str) -> bool,
+) {
+    for (id, entry) in paths.iter_mut().filter(|(id, _)| id.hierarchy == hierarchy) {
+        let rest = entry.path.strip_prefix(former);
+        let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        if let Some(rest) = rest.filter(|_| moved(*id, &entry.path)) {
+            entry.path = format!("{present}{rest}").into();
         }
     }
 }

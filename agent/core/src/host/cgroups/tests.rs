@@ -106,6 +106,47 @@ fn a_group_is_populated_or_empty_or_gone_and_not_another_of_its_name() {
 }
 
 #[test]
+fn a_renamed_group_of_v1_and_those_in_it_are_found_under_their_new_names() {
+    let host = Host::new();
+    let [outer, inner, deep] = ["/a", "/a/b", "/a/b/c"].map(|path| host.group(Hierarchy::Legacy, path));
+    let cgroups = Cgroups::new(&host.roots());
+    cgroups.scan();
+    let renamed = |from: &str, to: &str| {
+        let path = |path: &str| host.roots().path("/sys/fs/cgroup/pids").join(path);
+        std::fs::rename(path(from), path(to)).unwrap();
+    };
+    renamed("a", "new");
+    renamed("new/b", "new/b2");
+    let other = host.group(Hierarchy::Legacy, "/a");
+    cgroups.add_created(8, other.id, "/a");
+    assert_eq!(cgroups.state(deep), State::Empty, "without an event");
+    assert_eq!(cgroups.path(deep).as_deref(), Some("/new/b2/c"));
+    assert_eq!(cgroups.path(inner).as_deref(), Some("/new/b2"));
+    assert_eq!(cgroups.path(outer).as_deref(), Some("/new"));
+    assert_eq!(cgroups.path(other).as_deref(), Some("/a"));
+    let renamings = cgroups.renamings();
+    cgroups.add_created(8, outer.id, "/newest");
+    assert_eq!(cgroups.path(deep).as_deref(), Some("/newest/b2/c"), "by an event");
+    assert!(cgroups.renamings() > renamings);
+    assert_eq!(cgroups.path(other).as_deref(), Some("/a"));
+}
+
+#[test]
+fn a_created_group_without_a_path_is_found_in_the_file_system() {
+    let host = Host::new();
+    let cgroups = Cgroups::new(&host.roots());
+    let unified = host.group(Hierarchy::Unified, "/kubepods.slice/a");
+    cgroups.find_created(0, unified.id);
+    cgroups.find_created(0, u64::MAX);
+    assert_eq!(cgroups.path(unified).as_deref(), Some("/kubepods.slice/a"));
+    let gone = CgroupId {
+        id: u64::MAX,
+        ..unified
+    };
+    assert_eq!(cgroups.path(gone), None);
+}
+
+#[test]
 fn ten_thousand_groups_a_second_for_an_hour_stay_bounded() {
     let mut paths = PathCache::new(&Host::new().roots());
     let start = Instant::now();

@@ -205,7 +205,8 @@ impl Drain {
 
     fn new_record(&self, number: u32, ident: &Ident, value: &Record, devices: &DeviceTable) -> Option<RecordState> {
         let device = devices.id(ident.key.device)?;
-        let command = devices.command(ident.key.device, ident.key.command);
+        let command = Some(ident.key.command).filter(|_| !ident.key.is_other_commands());
+        let command = devices.command(ident.key.device, command);
         let owner = owner::of(ident, self.per_process, self.ticks);
         let activity = ActivityKey { owner, device };
         tracing::trace!(number, ?activity, command = %command.name, "new record");
@@ -262,7 +263,7 @@ impl Drain {
             let Some(activity) = key.and_then(|key| self.activities.get_mut(key)) else {
                 continue;
             };
-            if !devices.command(call.device, call.command).wait {
+            if !devices.command(call.device, Some(call.command)).wait {
                 activity.in_flight += 1;
                 activity.oldest = activity.oldest.max(call.age);
                 in_flight = true;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_ebpf::{Ident, OTHER_EXECUTABLE};
+use agent_ebpf::Ident;
 
 use crate::device_table::OTHER;
 use accelscope_core::host::cgroups::{CgroupId, Hierarchy};
@@ -14,7 +14,7 @@ pub(crate) const ROOT: u64 = 1;
 /// `ticks` is the number of clock ticks a second.
 pub(super) fn of(ident: &Ident, per_process: bool, ticks: u64) -> Arc<CgroupOwner> {
     let key = &ident.key;
-    let executable = if key.executable == OTHER_EXECUTABLE {
+    let executable = if key.is_other_executables() {
         OTHER.into()
     } else {
         let name = ident.name.split(|byte| *byte == 0).next().unwrap_or_default();

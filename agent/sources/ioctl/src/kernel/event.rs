@@ -12,14 +12,15 @@ pub enum Event<'a> {
         /// Process (`tgid` in the initial namespace) that created it by its call.
         pid: u32,
     },
-    /// A control group was created.
+    /// A control group was created, or renamed (cgroup v1).
     Cgroup {
         /// Its kernfs id.
         id: u64,
         /// Id of its hierarchy as in `/proc/<pid>/cgroup`; 0 is the unified one.
         hierarchy: u32,
-        /// Its path from the root of the hierarchy: untrusted, any bytes but zero.
-        path: &'a [u8],
+        /// Its path from the root of the hierarchy: untrusted, any bytes but zero. Nothing where the programs could not
+        /// report all of it.
+        path: Option<&'a [u8]>,
     },
     /// A process has requested exclusive use of a device.
     Owner {
@@ -46,9 +47,19 @@ impl<'a> Event<'a> {
             }),
             EVENT_CGROUP => {
                 let (id, hierarchy, length) = (words.u64()?, words.u32()?, words.u32()?);
-                let path = words.0.get(..length as usize)?;
-                let path = path.split(|byte| *byte == 0).next()?;
-                (!path.is_empty()).then_some(Self::Cgroup { id, hierarchy, path })
+                // A path without its end would be that of an outer group.
+                let (end, path) = match words.0.get(..length as usize)? {
+                    [path @ .., end] => (*end, path),
+                    [] => {
+                        return Some(Self::Cgroup {
+                            id,
+                            hierarchy,
+                            path: None,
+                        });
+                    }
+                };
+                let path = Some(path).filter(|path| end == 0 && !path.is_empty() && !path.contains(&0));
+                Some(Self::Cgroup { id, hierarchy, path })
             }
             EVENT_OWNER => Some(Self::Owner {
                 pid,
@@ -102,16 +113,39 @@ mod tests {
         );
         let mut made = bytes(&[EVENT_CGROUP, 7]);
         made.extend(99_u64.to_ne_bytes());
-        made.extend(bytes(&[5, 6]));
-        made.extend(b"/a/b/\0after");
+        made.extend(bytes(&[5, 5]));
+        made.extend(b"/a/b\0after");
         assert_eq!(
             Event::parse(&made),
             Some(Event::Cgroup {
                 id: 99,
                 hierarchy: 5,
-                path: b"/a/b/"
+                path: Some(b"/a/b")
             })
         );
+    }
+
+    #[test]
+    fn a_path_without_its_end_is_no_path() {
+        let long = [b"/a".repeat(255).as_slice(), b"\0"].concat();
+        // All of it, cut by the programs, cut anywhere, and with an end in the middle.
+        let cases: [(&[u8], Option<&[u8]>); 6] = [
+            (&long, Some(&long[..510])),
+            (b"", None),
+            (b"\0", None),
+            (b"/a/b", None),
+            ("/p\u{e4}".as_bytes().split_last().unwrap().1, None),
+            (b"/a\0b\0", None),
+        ];
+        for (path, expected) in cases {
+            let mut made = bytes(&[EVENT_CGROUP, 7, 99, 0, 5, path.len() as u32]);
+            made.extend(path);
+            made.extend(b"behind it\0");
+            let Some(Event::Cgroup { id: 99, path, .. }) = Event::parse(&made) else {
+                panic!("the group is known by its id");
+            };
+            assert_eq!(path, expected);
+        }
     }
 
     #[test]

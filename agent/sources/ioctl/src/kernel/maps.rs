@@ -305,7 +305,11 @@ impl Counts for Maps {
             mark(&idents, number, &ident, 1);
             return;
         }
-        logged("QUOTA", self.uncharge(&ident.key));
+        if ident.key.is_share() {
+            self.counters.decrement(counter::SHARES);
+        } else {
+            logged("QUOTA", self.uncharge(&ident.key));
+        }
         let since = Instant::now();
         self.retired.insert(number, Retired { since, unused: 0 });
     }

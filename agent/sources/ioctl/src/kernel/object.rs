@@ -84,8 +84,12 @@ pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> 
         }
         None => Object::parse(agent_ebpf::OBJECT)?,
     };
-    object.patch_map_data(HashMap::from([("SETTINGS", (bytes_of(settings), true))]))?;
     let definitions = definitions(&object, machine);
+    let settings = Settings {
+        shares: shares(definitions["RECORDS"].max_entries(), machine),
+        ..*settings
+    };
+    object.patch_map_data(HashMap::from([("SETTINGS", (bytes_of(&settings), true))]))?;
 
     let mut maps = HashMap::new();
     // Sorted, so that the same map is refused each time.
@@ -120,6 +124,12 @@ pub(super) fn load(settings: &Settings, machine: Machine, cast: Option<u32>) -> 
         .collect();
     let memory = definitions.values().map(|map| bytes(map, machine)).sum();
     Ok(Loaded { maps, programs, memory })
+}
+
+/// How many of the records may be shares of processors: where they are used up, several processors use one record, which is
+/// slower; a key without a record would not be counted.
+fn shares(records: u32, machine: Machine) -> u32 {
+    if machine.processors > 1 { records / 4 } else { 0 }
 }
 
 /// Creates a map as defined, with the contents of its section in the object.

@@ -11,9 +11,7 @@ pub enum Feature {
     Descriptors,
     /// Resolving a file to its device; needed by all hooks.
     Device,
-    /// The calling executable.
-    Executable,
-    /// The executable's name.
+    /// The name of the calling executable, by which executables are told apart.
     Name,
     /// Name of the thread group leader, for callers without an executable.
     Comm,
@@ -31,8 +29,7 @@ impl Feature {
         match self {
             Self::Descriptors => "calls can only be seen at a driver's own function",
             Self::Device => "no call can be assigned to a device",
-            Self::Executable => "the executables of one container are not told apart",
-            Self::Name => "executables are named as their process names itself (comm)",
+            Self::Name => "executables are named, and told apart, as their process names itself (comm)",
             Self::Comm => "calls without an executable have no name",
             Self::Start => "a process that ended at once may be taken for its successor of the same id",
             Self::CgroupV1 => "containers that exist only in a v1 hierarchy are not recognised",
@@ -68,14 +65,11 @@ const ROWS: &[Row] = rows! {
     files_fdt = files_struct.fdt => [Descriptors];
     fdt_max_fds = fdtable.max_fds => [Descriptors];
     fdt_fd = fdtable.fd => [Descriptors];
-    file_inode = file.f_inode => [Device Executable];
+    file_inode = file.f_inode => [Device];
     inode_mode = inode.i_mode => [Device];
     inode_rdev = inode.i_rdev => [Device];
-    inode_ino = inode.i_ino => [Executable];
-    inode_sb = inode.i_sb => [Executable];
-    sb_dev = super_block.s_dev => [Executable];
-    task_mm = task_struct.mm => [Executable Name];
-    mm_exe_file = mm_struct.exe_file => [Executable Name];
+    task_mm = task_struct.mm => [Name];
+    mm_exe_file = mm_struct.exe_file => [Name];
     file_dentry = file.f_path.dentry => [Name];
     dentry_name = dentry.d_name.name => [Name];
     task_leader = task_struct.group_leader => [Start Comm];
@@ -173,7 +167,7 @@ mod tests {
     #[test]
     fn without_any_everything_is_named_as_missing() {
         let missing = missing(&Offsets::UNKNOWN);
-        assert_eq!(missing.len(), 8);
+        assert_eq!(missing.len(), 7);
         assert_eq!(missing[0], (Feature::Descriptors, "task_struct.files".into()));
         assert_eq!(missing[1], (Feature::Device, "file.f_inode".into()));
     }

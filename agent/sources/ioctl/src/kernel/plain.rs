@@ -16,7 +16,7 @@ unsafe impl Plain for u64 {}
 unsafe impl Plain for Key {}
 // SAFETY: `repr(C)`, numbers of 8 bytes only.
 unsafe impl Plain for Record {}
-// SAFETY: `repr(C)`, a `Key`, two numbers of 4 bytes, one of 8, and 64 bytes.
+// SAFETY: `repr(C)`, a `Key`, two numbers of 4 bytes, two of 8, and 256 bytes.
 unsafe impl Plain for Ident {}
 // SAFETY: `repr(C)`, two numbers of 8 bytes, four of 4 and one of 8.
 unsafe impl Plain for Slot {}
@@ -36,9 +36,9 @@ unsafe impl Plain for Settings {}
 // No padding: the sizes are the sums of the fields' sizes.
 const _: () = assert!(
     size_of::<Key>() == 3 * 8 + 4 * 4
-        && size_of::<Record>() == 23 * 8
-        && size_of::<Ident>() == size_of::<Key>() + 2 * 4 + 8 + agent_ebpf::NAME
-        && size_of::<Slot>() == 2 * 8 + 4 * 4 + 8
+        && size_of::<Record>() == 24 * 8
+        && size_of::<Ident>() == size_of::<Key>() + 2 * 4 + 2 * 8 + agent_ebpf::NAME
+        && size_of::<Slot>() == 2 * 8 + 4 * 4 + 2 * 8
         && size_of::<Watched>() == 4 * 4
         && size_of::<Peek>() == 2 * 8 + 2 * 4 + 4 * 8 + agent_ebpf::PEEK_BYTES
 );

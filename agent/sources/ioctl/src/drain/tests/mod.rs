@@ -44,7 +44,7 @@ fn ident(cgroup: u64, inode: u64, name: &str, command: u32) -> Ident {
             cgroup_v2: cgroup,
             cgroup_v1: 0,
             executable: inode,
-            executable_device: 1,
+            variant: 0,
             pid: 0,
             device: 0,
             command,
@@ -52,6 +52,7 @@ fn ident(cgroup: u64, inode: u64, name: &str, command: u32) -> Ident {
         pid: 42,
         valid: 1,
         started: 0,
+        shared: 0,
         name: bytes,
     }
 }

@@ -6,10 +6,9 @@ use super::cache::MemoryCache;
 use super::reference::{Reference, ReferenceFile};
 use super::search::{TASK, behind_pointers, followed, nearest_to_start, unique};
 
-/// Bytes that are searched of a `struct file`, an `inode`, a `super_block`, a `dentry` and an `mm_struct`.
+/// Bytes that are searched of a `struct file`, an `inode`, a `dentry` and an `mm_struct`.
 const FILE: u64 = 320;
 const INODE: u64 = 512;
-const SUPER: u64 = 64;
 const DENTRY: u64 = 128;
 const MM: u64 = 2048;
 
@@ -34,16 +33,14 @@ pub(super) fn find(cache: &mut MemoryCache<'_>, reference: &Reference, files: &[
         let number = step(8, |place| {
             each(&plain, |file, inode| cache.u64_at(inode + place) == Some(file.number))
         });
-        if let (Some(device), Some(mode), Some(number)) = (unique(device), unique(mode), unique(number)) {
-            inodes.push((at, device, mode, number));
+        if let (Some(device), Some(mode), Some(_)) = (unique(device), unique(mode), unique(number)) {
+            inodes.push((at, device, mode));
         }
     }
-    if let Some((at, device, mode, number)) = unique(inodes) {
+    if let Some((at, device, mode)) = unique(inodes) {
         offsets.file_inode = at as u32;
         offsets.inode_rdev = device as u32;
         offsets.inode_mode = mode as u32;
-        offsets.inode_ino = number as u32;
-        superblock(cache, &simple, at, offsets);
         executable(cache, reference, files, at, offsets);
     }
     name(cache, &simple, offsets);
@@ -56,21 +53,6 @@ fn each(of: &[(&ReferenceFile, u64)], mut holds: impl FnMut(&ReferenceFile, u64)
 /// The offsets in an inode, in steps, for which something holds.
 fn step(by: usize, mut holds: impl FnMut(u64) -> bool) -> Vec<u64> {
     (0..INODE).step_by(by).filter(|place| holds(*place)).collect()
-}
-
-/// Several file systems are reference, so that one number is not enough.
-fn superblock(cache: &mut MemoryCache<'_>, files: &[(&ReferenceFile, u64)], inode: u64, offsets: &mut Offsets) {
-    let unlike = files.iter().any(|(file, _)| file.system != files[0].0.system);
-    let Some(inodes) = followed(cache, files, inode).filter(|_| unlike) else {
-        return;
-    };
-    let found = behind_pointers(cache, &inodes, INODE, (SUPER, 4), |cache, file, number| {
-        cache.u32_at(number) == Some(file.system)
-    });
-    if let Some((at, place)) = unique(found) {
-        offsets.inode_sb = at as u32;
-        offsets.sb_dev = place as u32;
-    }
 }
 
 /// The executable's `struct file` belongs to the kernel, but has the same inode as a file that the agent opened.

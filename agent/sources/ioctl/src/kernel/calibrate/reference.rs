@@ -20,8 +20,6 @@ pub(in super::super) struct ReferenceFile {
     pub(super) mode: u16,
     /// Inode number.
     pub(super) number: u64,
-    /// Device number of its file system in the kernel's encoding.
-    pub(super) system: u32,
     /// The last component of its path.
     pub(super) name: Vec<u8>,
     /// Whether stat(2) returns the inode's own numbers. Some file systems return others.
@@ -141,7 +139,6 @@ fn open_file(path: &Path, simple: bool) -> Option<(File, ReferenceFile)> {
         device: kernel(metadata.rdev()),
         mode: metadata.mode() as u16,
         number: metadata.ino(),
-        system: kernel(metadata.dev()),
         name: path.file_name()?.as_encoded_bytes().to_vec(),
         simple,
     };
