@@ -2,6 +2,8 @@
 
 //! What the agent writes into the programs' read-only data before they are loaded.
 
+use crate::cast::Current;
+
 /// The programs' global `SETTINGS`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Settings {
     /// The number of `struct files_struct` in the kernel's BTF where [`crate::cast::patch`] was applied to the programs; else
     /// 0, and the direct programs copy the file's fields instead of loading them.
     pub files_type: u32,
+    /// Likewise; else unknown, and the current task is found by a helper.
+    pub current: Current,
 }
 
 impl Default for Settings {
@@ -43,6 +47,7 @@ impl Settings {
         quota: 0,
         shares: 0,
         files_type: 0,
+        current: Current::UNKNOWN,
     };
 }
 

@@ -10,7 +10,7 @@ use crate::{
     caller,
     flight::Flight,
     hailo,
-    kernel::Kernel,
+    kernel::{Kernel, processor},
     maps::{ERRORS, RECORDS},
     nvidia, record,
 };
@@ -29,7 +29,8 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     let owner = K::pid_tgid(task);
     let mut key = caller::key::<K>(task, (owner >> 32) as u32, watched, command);
     let place = F::reserve(owner);
-    let number = record::number(&mut key, F::hint(place));
+    let processor = processor();
+    let number = record::number(&mut key, F::hint(place), processor);
     let Some(record) = RECORDS.get_ptr_mut(number) else {
         return F::release(place);
     };
@@ -37,7 +38,7 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     let now = unsafe { generated::bpf_ktime_get_ns() };
     // SAFETY: an aligned field of a map's value.
     add(unsafe { &raw mut (*record).entered }, 1);
-    record::take_turn(record, number, now);
+    record::take_turn(record, number, processor, now);
     let (finish, argument) = match watched.arguments {
         0 | NVIDIA => (agent_ebpf::FINISH_NOTHING, argument),
         hailo => hailo::enter(hailo, command, argument, record),
@@ -57,9 +58,7 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
 /// The current thread's call returns, if it was one that counts.
 #[inline(always)]
 pub(crate) fn leave<F: Flight>(result: i64) {
-    // SAFETY: has no preconditions.
-    let owner = unsafe { generated::bpf_get_current_pid_tgid() };
-    let Some(call) = F::take(owner) else { return };
+    let Some(call) = F::take(F::caller()) else { return };
     // SAFETY: has no preconditions.
     let took = unsafe { generated::bpf_ktime_get_ns() }.saturating_sub(call.began);
     let Some(record) = RECORDS.get_ptr_mut(call.record) else {

@@ -7,12 +7,15 @@ use aya_ebpf::bindings::BPF_ANY;
 
 use crate::{
     atomic::{add, claim, load, note, store},
+    kernel::{Direct, Kernel, Probed},
     maps::{COUNTERS, OVERFLOW, SLOTS},
     record,
 };
 
 /// A way to keep a thread's call. `owner` is the process id and, in the lower half, the thread id.
 pub(crate) trait Flight {
+    /// Process id (upper half) and thread id of the current task.
+    fn caller() -> u64;
     /// Finds a place; null where this way has none. A former call of the same thread that has not returned is dropped and
     /// counted.
     fn reserve(owner: u64) -> *mut Slot;
@@ -52,6 +55,11 @@ fn clear(slot: *mut Slot) {
 }
 
 impl Flight for InSlots {
+    #[inline(always)]
+    fn caller() -> u64 {
+        Direct::caller()
+    }
+
     #[inline(always)]
     fn reserve(owner: u64) -> *mut Slot {
         let places = places(owner);
@@ -124,6 +132,11 @@ impl Flight for InSlots {
 }
 
 impl Flight for InTable {
+    #[inline(always)]
+    fn caller() -> u64 {
+        Probed::pid_tgid(0)
+    }
+
     #[inline(always)]
     fn reserve(_: u64) -> *mut Slot {
         core::ptr::null_mut()
