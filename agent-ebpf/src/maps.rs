@@ -152,7 +152,8 @@ pub struct Slot {
     pub device: u32,
     /// The command, also where the key is that of others ([`OTHER_COMMANDS`]).
     pub command: u32,
-    /// What the return program has to look at: [`FINISH_NOTHING`] or another.
+    /// What the return program has to look at, [`FINISH_NOTHING`] or another; the level of the hook that saw the entry
+    /// ([`level_of`]); and, once the call was interrupted, [`INTERRUPTED`] with what it returned ([`restart_code`]).
     pub finish: u32,
     /// The argument, an address in the caller's memory; or what was read there at entry, as [`Self::finish`] says.
     pub argument: u64,
@@ -166,6 +167,44 @@ pub const FINISH_HAILO_MARK: u32 = 1;
 pub const FINISH_HAILO_LAUNCH: u32 = 2;
 /// A Hailo control that switches the model.
 pub const FINISH_HAILO_SWITCH: u32 = 3;
+
+/// The bits of [`Slot::finish`] with what the return program has to look at.
+pub const FINISH: u32 = 0xff;
+/// The hook on a driver's own function for 64-bit callers, which the hooks of higher levels may enclose.
+pub const LEVEL_FUNCTION: u32 = 0;
+/// The hook on a driver's function for 32-bit callers (`compat_ioctl`), which may call the other.
+pub const LEVEL_COMPAT: u32 = 1;
+/// The hooks on the system call.
+pub const LEVEL_SYSCALL: u32 = 2;
+const LEVEL_SHIFT: u32 = 8;
+/// A bit of [`Slot::finish`]: the call was interrupted, and the kernel either restarts it, which is not another call, or
+/// delivers a signal whose handler ends it with `EINTR`.
+pub const INTERRUPTED: u32 = 1 << 12;
+const CODE_SHIFT: u32 = 16;
+
+/// The level of the hook that saw the entry of a call, from [`Slot::finish`].
+#[inline]
+pub const fn level_of(finish: u32) -> u32 {
+    finish >> LEVEL_SHIFT & 3
+}
+
+/// A level as part of [`Slot::finish`].
+#[inline]
+pub const fn at_level(level: u32) -> u32 {
+    level << LEVEL_SHIFT
+}
+
+/// What an interrupted call returned, from [`Slot::finish`].
+#[inline]
+pub const fn restart_code(finish: u32) -> u32 {
+    finish >> CODE_SHIFT
+}
+
+/// [`Slot::finish`] of a call that was interrupted with this code.
+#[inline]
+pub const fn interrupted(finish: u32, code: u32) -> u32 {
+    finish & !(u32::MAX << CODE_SHIFT) | INTERRUPTED | code << CODE_SHIFT
+}
 
 /// Key of the hash map `ERRORS`, whose value is a count (`u64`).
 #[repr(C)]

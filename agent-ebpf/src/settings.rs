@@ -106,6 +106,9 @@ pub struct Offsets {
     pub task_tgid: u32,
     /// `files_struct.fd_array`
     pub files_fd_array: u32,
+    /// What tells of a task that its system call is a 32-bit program's: on `x86_64` `thread_info.status`, on arm64
+    /// `thread_info.flags`, within `task_struct`
+    pub task_compat: u32,
 }
 
 impl Offsets {
@@ -138,6 +141,7 @@ impl Offsets {
             task_pid: u,
             task_tgid: u,
             files_fd_array: u,
+            task_compat: u,
         }
     };
 }

@@ -292,8 +292,14 @@ fn failures_sentinels_and_zeros_are_absent_and_cost_nothing_else() {
     ] {
         assert!(names(0).contains(&name), "{name} is lost too");
     }
+    let mut skipped = reply["skipped"].as_object().unwrap().clone();
     assert_eq!(
-        reply["skipped"],
+        skipped["hbm_timed_out"], 0,
+        "born at 0, so that the first is an increase"
+    );
+    skipped.retain(|_, count| *count != 0);
+    assert_eq!(
+        Json::from(skipped),
         json!({
             "health_not_ready": 1,
             "power_timed_out": 1,

@@ -234,7 +234,8 @@ fn xids_are_counted_with_their_instance_and_outlive_the_gpu() {
         points.value("hw.errors", &with)
     };
     let points = worker.read();
-    assert_eq!(xid(&points, 0, "13", &[]), None, "what happened before is not replayed");
+    let none = Some(0.0);
+    assert_eq!(xid(&points, 0, "13", &[]), none, "what happened before is not replayed");
     close(
         points.value(
             "nvidia.feature.supported",
@@ -268,7 +269,7 @@ fn xids_are_counted_with_their_instance_and_outlive_the_gpu() {
     close(xid(&points, 0, "94", &of_instance), 2.0);
     close(xid(&points, 0, "31", &[]), 1.0);
     close(xid(&points, 1, "31", &[]), 1.0);
-    assert_eq!(xid(&points, 0, "48", &[]), None);
+    assert_eq!(xid(&points, 0, "48", &[]), none);
     let last = points.value("nvidia.xid.last_seen", &[("nvidia.xid", "94")]).unwrap();
     assert!(
         (before..=after).contains(&last),
@@ -325,12 +326,14 @@ fn what_is_counted_outlives_a_hang() {
     let outcome = worker.0.sample(&mut batches);
     assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
     let hung = Points(batches.into_iter().flat_map(|batch| batch.points).collect());
-    close(hung.value("hw.errors", &[("nvidia.xid", "119")]), 1.0);
+    let id = uuid(0);
+    let of_hung = [("hw.id", id.as_str()), ("nvidia.xid", "119")];
+    close(hung.value("hw.errors", &of_hung), 1.0);
     // The worker's next process continues where the hung one was.
     let points = worker.read_at_last();
     let again = points.all("hw.errors", &[("nvidia.xid", "62"), ("hw.id", &uuid(1))]);
     assert_eq!((again[0].value.as_f64(), again[0].start), (Some(2.0), start));
-    close(points.value("hw.errors", &[("nvidia.xid", "119")]), 1.0);
+    close(points.value("hw.errors", &of_hung), 1.0);
     let distribution = |points: &Points| {
         let found = points.all("hw.gpu.utilization.distribution", &[("hw.id", &uuid(0))]);
         (found[0].value.clone(), found[0].start)

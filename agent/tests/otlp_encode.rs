@@ -12,6 +12,7 @@ use accelscope_core::metric::{
 use accelscope_export::otlp::{Encoder, MAX_RECORD_BYTES, Record, SCHEMA_URL, json_line};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::metrics::v1::NumberDataPoint;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use prost::Message;
@@ -183,7 +184,61 @@ fn every_kind_comes_out_as_otlp_wants_it() {
         (&[1, 2, 3][..], &[0.5, 2.0][..])
     );
     assert_eq!((full.start_time_unix_nano, full.time_unix_nano), (START, TIME + 3));
-    assert_eq!((gone.count, gone.sum, gone.flags), (0, None, 1));
+    assert_eq!((gone.count, gone.sum, gone.flags), (0, Some(0.0), 1));
+    assert_eq!(
+        (&gone.bucket_counts[..], &gone.explicit_bounds[..]),
+        (&[0, 0, 0][..], &[0.5, 2.0][..])
+    );
+    assert_eq!((gone.start_time_unix_nano, gone.time_unix_nano), (START, TIME + 7));
+}
+
+/// The Collector's Prometheus exporter skips what follows an end in its metric.
+#[test]
+fn an_end_is_the_last_point_of_its_metric_whatever_the_kind_and_order() {
+    static KINDS: [&Instrument; 4] = [&COUNTER, &GAUGE, &HISTOGRAM, &UP_DOWN];
+    let one = |kind: &Instrument| match kind.kind {
+        Kind::Histogram(_) => Value::Histogram(Arc::new(Histogram {
+            count: 0,
+            sum: 0.0,
+            buckets: [0, 0, 0].into(),
+        })),
+        _ => Value::Int(1),
+    };
+    for kind in KINDS {
+        let ended = [0, 3, 4, 9];
+        let all: Vec<_> = (0..10)
+            .map(|id| series(kind, id, (!ended.contains(&id)).then(|| one(kind))))
+            .collect();
+        // The second encoder starts a record for each point.
+        for limit in [MAX_RECORD_BYTES, 10] {
+            let records = Encoder::with_limit(&resource(), limit).encode(&all, Timestamp::now());
+            let mut seen = Vec::new();
+            for record in &records {
+                for metric in &decode(record).resource_metrics[0].scope_metrics[0].metrics {
+                    assert_eq!((metric.name.as_str(), metric.unit.as_str()), (kind.name, "By"));
+                    let points: Vec<_> = match metric.data.clone().unwrap() {
+                        Data::Gauge(gauge) => numbers(&gauge.data_points),
+                        Data::Sum(sum) => numbers(&sum.data_points),
+                        Data::Histogram(histogram) => {
+                            let points = histogram.data_points.iter();
+                            points.map(|point| (point.time_unix_nano - TIME, point.flags)).collect()
+                        }
+                        other => panic!("{other:?}"),
+                    };
+                    let (_, before) = points.split_last().unwrap();
+                    assert!(before.iter().all(|(_, flags)| *flags == 0), "{points:?}");
+                    seen.extend(points);
+                }
+            }
+            let expected: Vec<_> = (0..10).map(|id| (id as u64, u32::from(ended.contains(&id)))).collect();
+            assert_eq!(seen, expected, "{}", kind.name);
+        }
+    }
+}
+
+fn numbers(points: &[NumberDataPoint]) -> Vec<(u64, u32)> {
+    let each = points.iter();
+    each.map(|point| (point.time_unix_nano - TIME, point.flags)).collect()
 }
 
 #[test]

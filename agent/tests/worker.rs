@@ -156,6 +156,7 @@ fn reply(id: u64, points: Vec<WirePoint<'static>>) -> Reply<'static> {
         parts,
         skipped: [].into(),
         renewal: None,
+        renewal_reason: None,
         successor: None,
     }
 }

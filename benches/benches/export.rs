@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use accelscope_core::metric::{Part, Resource, Timestamp};
+use accelscope_core::metric::{Batch, Resource, Timestamp};
 use accelscope_export::otlp::Encoder;
 use accelscope_export::prometheus::{Format, Renderer};
 use accelscope_pipeline::{Limits, Store};
@@ -49,7 +49,7 @@ fn apply(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_with_input(BenchmarkId::from_parameter(count), &points, |bench, points| {
             bench.iter(|| {
-                store.apply(&Part::whole("bench"), points.clone(), Timestamp::now());
+                store.apply(vec![Batch::whole("bench", points.clone())], |_| false, Timestamp::now());
                 black_box(store.collect())
             });
         });

@@ -2,7 +2,9 @@
 
 //! A call's entry and return, whatever hook tells them.
 
-use agent_ebpf::{BUCKETS, ErrorKey, NVIDIA, Slot, Watched, counter};
+use agent_ebpf::{
+    BUCKETS, ErrorKey, FINISH, FINISH_NOTHING, LEVEL_COMPAT, NVIDIA, Slot, Watched, at_level, counter, level_of,
+};
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated};
 
 use crate::{
@@ -17,10 +19,16 @@ use crate::{
 
 /// The largest errno, as in `linux/err.h`.
 const MAX_ERRNO: i64 = 4095;
+/// The results of `linux/errno.h` that the kernel turns into a restart of the call, or into `EINTR`.
+const ERESTARTSYS: i64 = 512;
+const ERESTART_RESTARTBLOCK: i64 = 516;
+/// What a driver's function returns for a command that it does not know, and what the caller gets instead.
+const ENOIOCTLCMD: i64 = 515;
+const ENOTTY: i64 = 25;
 
-/// A call to a watched device begins.
+/// A call to a watched device begins, as seen by a hook of this level ([`agent_ebpf::level_of`]).
 #[inline(always)]
-pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command: u32, argument: u64) {
+pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command: u32, argument: u64, level: u32) {
     let command = if watched.arguments == NVIDIA {
         nvidia::command(command, argument)
     } else {
@@ -28,7 +36,15 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     };
     let owner = K::pid_tgid(task);
     let mut key = caller::key::<K>(task, (owner >> 32) as u32, watched, command);
-    let place = F::reserve(owner);
+    let reserved = F::reserve(owner, |former| {
+        let outer = level_of(former.finish);
+        // A thread that is in no call of a 32-bit program has left that one unseen.
+        outer > level && former.device == watched.device && (outer != LEVEL_COMPAT || K::compat(task))
+    });
+    if reserved.within {
+        return;
+    }
+    let (place, before) = (reserved.place, reserved.before);
     let processor = processor();
     let number = record::number(&mut key, F::hint(place), processor);
     let Some(record) = RECORDS.get_ptr_mut(number) else {
@@ -40,25 +56,44 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     add(unsafe { &raw mut (*record).entered }, 1);
     record::take_turn(record, number, processor, now);
     let (finish, argument) = match watched.arguments {
-        0 | NVIDIA => (agent_ebpf::FINISH_NOTHING, argument),
+        0 | NVIDIA => (FINISH_NOTHING, argument),
         hailo => hailo::enter(hailo, command, argument, record),
     };
     let call = Slot {
         owner,
-        began: now,
+        began: if before.argument == argument && record::is_of(before.record, &key) {
+            before.began
+        } else {
+            now
+        },
         record: number,
         device: watched.device,
         command,
-        finish,
+        finish: finish | at_level(level),
         argument,
     };
     F::put(place, &call);
 }
 
-/// The current thread's call returns, if it was one that counts.
+/// The current thread's call returns, if it was one that counts; as seen by a hook of this level.
 #[inline(always)]
-pub(crate) fn leave<F: Flight>(result: i64) {
-    let Some(call) = F::take(F::caller()) else { return };
+pub(crate) fn leave<F: Flight>(result: i64, level: u32) {
+    let owner = F::caller();
+    let code = -result;
+    if (ERESTARTSYS..=ERESTART_RESTARTBLOCK).contains(&code) && code != ENOIOCTLCMD {
+        return F::interrupt(owner, level, code as u32);
+    }
+    if let Some(call) = F::take(owner, level) {
+        end(&call, if code == ENOIOCTLCMD { -ENOTTY } else { result });
+    }
+}
+
+/// Counts a call that has ended.
+#[inline(always)]
+pub(crate) fn end(call: &Slot, result: i64) {
+    if call.record == record::NONE {
+        return note(counter::ENTRY_MISSED);
+    }
     // SAFETY: has no preconditions.
     let took = unsafe { generated::bpf_ktime_get_ns() }.saturating_sub(call.began);
     let Some(record) = RECORDS.get_ptr_mut(call.record) else {
@@ -72,8 +107,8 @@ pub(crate) fn leave<F: Flight>(result: i64) {
         });
         // SAFETY: an aligned field of a map's value.
         add(unsafe { &raw mut (*record).failed }, 1);
-    } else if call.finish != agent_ebpf::FINISH_NOTHING {
-        hailo::leave(&call, record);
+    } else if call.finish & FINISH != FINISH_NOTHING {
+        hailo::leave(call, record);
     }
     // The bucket last: an agent that reads it before the rest never takes a call that failed for one that succeeded.
     // SAFETY: aligned fields of a map's value, and a bucket within the array.

@@ -4,9 +4,9 @@
 //! and only where the driver accepted them.
 
 use agent_ebpf::{
-    ChannelKey, EVENT_OWNER, Event, FINISH_HAILO_LAUNCH, FINISH_HAILO_MARK, FINISH_HAILO_SWITCH, FINISH_NOTHING,
-    HAILO_BUFFERS, HAILO_CONTROL, HAILO_LAUNCH, HAILO_MARK, HailoCommand, HailoKey, Launch, Owned, OwnerTold, Record,
-    Slot, counter,
+    ChannelKey, EVENT_OWNER, Event, FINISH, FINISH_HAILO_LAUNCH, FINISH_HAILO_MARK, FINISH_HAILO_SWITCH,
+    FINISH_NOTHING, HAILO_BUFFERS, HAILO_CONTROL, HAILO_LAUNCH, HAILO_MARK, HailoCommand, HailoKey, Launch, Owned,
+    OwnerTold, Record, Slot, counter,
 };
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_probe_read_user};
 
@@ -87,7 +87,7 @@ fn control(layout: &HailoCommand, argument: u64) -> Option<(u32, u64)> {
 /// Counts what was read at entry, after the driver accepted the call.
 #[inline(always)]
 pub(crate) fn leave(call: &Slot, record: *mut Record) {
-    match call.finish {
+    match call.finish & FINISH {
         FINISH_HAILO_LAUNCH => launched(call, record),
         // SAFETY: an aligned field of a map's value.
         FINISH_HAILO_SWITCH => add(unsafe { &raw mut (*record).switches }, 1),

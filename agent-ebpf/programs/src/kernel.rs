@@ -23,6 +23,17 @@ pub(crate) trait Kernel {
     fn cgroup(task: u64) -> u64;
     /// What stands at an offset.
     fn at<T: Copy + Default>(base: u64, offset: u32) -> T;
+    /// Whether the current task is in a system call of a 32-bit program, which has numbers and registers of its own; also
+    /// one that a 64-bit program makes by `int 0x80`.
+    #[inline(always)]
+    fn compat(task: u64) -> bool {
+        // `TS_COMPAT` of `asm/thread_info.h`.
+        #[cfg(bpf_target_arch = "x86_64")]
+        return Self::half(task, setting!(offsets.task_compat)) & 2 != 0;
+        // `TIF_32BIT`.
+        #[cfg(bpf_target_arch = "aarch64")]
+        return Self::word(task, setting!(offsets.task_compat)) >> 22 & 1 != 0;
+    }
     /// The 8 bytes at an offset.
     #[inline(always)]
     fn word(base: u64, offset: u32) -> u64 {

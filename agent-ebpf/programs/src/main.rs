@@ -10,7 +10,8 @@
 //!    another hook, ends here. The caller's [`agent_ebpf::Key`] is made and its number looked up in `INDEX`; the first call
 //!    of a key takes a free number from `FREE`, describes itself in `IDENTS` and tells the agent through `EVENTS`. The call
 //!    is counted in `RECORDS` and put down as in flight.
-//! 2. *Return*: what the thread put down is taken up; duration, result and what the arguments told join the record.
+//! 2. *Return*: what the thread put down is taken up; duration, result and what the arguments told join the record. A call
+//!    that a signal interrupted stays until it is known whether the kernel restarts it ([`mod@signal`]).
 //!
 //! Every pair of programs exists twice. *Direct* programs follow the current task's pointers by loads that the verifier
 //! checks against the kernel's BTF, and claim a place in the array `SLOTS` by compare-and-exchange (Linux 5.12, BTF).
@@ -38,6 +39,7 @@ mod nvidia;
 mod peek;
 mod raw;
 mod record;
+mod signal;
 mod tracepoint;
 mod watched;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT OR GPL-2.0-only
 
-//! The system call's own tracepoints, `syscalls:sys_enter_ioctl` and `syscalls:sys_exit_ioctl`.
+//! The system call's own tracepoints, `syscalls:sys_enter_ioctl` and `syscalls:sys_exit_ioctl`. They do not fire for 32-bit
+//! programs.
 
-use agent_ebpf::HOOK_SYSCALL;
+use agent_ebpf::{HOOK_SYSCALL, LEVEL_SYSCALL};
 use aya_ebpf::{macros::tracepoint, programs::TracePointContext};
 
 use crate::{
@@ -28,7 +29,7 @@ fn enter<K: Kernel, F: Flight>(context: &TracePointContext) -> u32 {
         return 0;
     };
     if let (Ok(command), Ok(argument)) = (read::<u64>(context, COMMAND), read::<u64>(context, ARGUMENT)) {
-        call::enter::<K, F>(task, &device, command as u32, argument);
+        call::enter::<K, F>(task, &device, command as u32, argument, LEVEL_SYSCALL);
     }
     0
 }
@@ -36,7 +37,7 @@ fn enter<K: Kernel, F: Flight>(context: &TracePointContext) -> u32 {
 #[inline(always)]
 fn leave<F: Flight>(context: &TracePointContext) -> u32 {
     if let Ok(result) = read::<i64>(context, RESULT) {
-        call::leave::<F>(result);
+        call::leave::<F>(result, LEVEL_SYSCALL);
     }
     0
 }

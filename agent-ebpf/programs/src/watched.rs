@@ -57,7 +57,7 @@ pub(crate) fn device<K: Kernel>(file: u64, hook: u32) -> Option<Watched> {
     let watched = find(number)?;
     // Block devices have numbers of their own.
     let character = K::quarter(inode, setting!(offsets.inode_mode)) & FORMAT == CHARACTER;
-    (watched.hook == hook && character).then_some(watched)
+    (watched.hook & hook != 0 && character).then_some(watched)
 }
 
 #[inline(always)]

@@ -8,6 +8,7 @@ pub mod cgroup;
 mod chain;
 pub mod device;
 mod eviction;
+pub mod fair;
 mod finding;
 pub mod host;
 pub mod metric;
@@ -21,5 +22,5 @@ pub mod trust;
 pub mod worker;
 
 pub use chain::chain;
-pub use eviction::evict_oldest;
+pub use eviction::{evict_fairly, evict_oldest};
 pub use percent::percent;

@@ -9,25 +9,34 @@ use opentelemetry::metrics::Counter;
 
 use super::arithmetic::merge;
 use super::cumulative::{CumulativeToDelta, DeltaToCumulative, RETENTION};
-use accelscope_core::metric::{Attributes, Instrument, Kind, Part, Point, Timestamp, catalogue, key};
+use accelscope_core::metric::{Attributes, Instrument, Part, Point, Timestamp, catalogue, key};
 use accelscope_core::telemetry;
 
 /// Shortest time between two searches for counters that have ended.
 const EVICTION_INTERVAL: Duration = Duration::from_mins(1);
 
-/// One series an instrument for all points that have no room: gauges combined by their merge rule, counters by growth.
-///
-/// Histograms are only counted.
+/// One series an instrument for all points that have no room: gauges combined by their merge rule, counters and histograms
+/// by growth.
 #[derive(Debug)]
 pub(super) struct Overflow {
     /// Of every overflow series.
     attributes: Arc<Attributes>,
     most: usize,
-    /// Counters that have no series of their own, by a hash of their identity.
+    /// Counters and histograms that have no series of their own, by a hash of their identity.
     counters: HashMap<u64, CumulativeToDelta>,
     evicted: Option<Timestamp>,
     totals: HashMap<&'static str, DeltaToCumulative>,
-    current: HashMap<&'static str, Point>,
+    current: HashMap<&'static Instrument, Current>,
+}
+
+/// An overflow series.
+#[derive(Debug)]
+struct Current {
+    /// What the newest batch of each part has of it.
+    parts: HashMap<Part, Point>,
+    /// What came last: of counters the newest total.
+    newest: Point,
+    is_changed: bool,
 }
 
 impl Overflow {
@@ -46,33 +55,49 @@ impl Overflow {
 
     /// Whether this counter's past is already in the overflow series, so that it must stay there: with a series of its
     /// own it would be counted twice.
-    pub(super) fn holds(&self, part: &Part, point: &Point) -> bool {
-        !self.counters.is_empty() && self.counters.contains_key(&identity(part, point))
+    pub(super) fn holds(&self, point: &Point) -> bool {
+        !self.counters.is_empty() && self.counters.contains_key(&identity(point))
+    }
+
+    /// What these parts had of the overflow series has ended.
+    pub(super) fn end(&mut self, gone: impl Fn(&Part) -> bool) {
+        for current in self.current.values_mut() {
+            let before = current.parts.len();
+            current.parts.retain(|part, _| !gone(part));
+            current.is_changed |= current.parts.len() != before;
+        }
     }
 
     pub(super) fn add(&mut self, part: &Part, point: Point) {
         count(point.instrument);
-        match point.instrument.kind {
-            Kind::Counter => self.grow(part, point),
-            Kind::Gauge | Kind::UpDownCounter => self.combine(point),
-            Kind::Histogram(_) => {}
+        if point.instrument.kind.is_cumulative() {
+            self.grow(part, point);
+        } else {
+            self.combine(part, point);
         }
     }
 
-    /// The overflow points of the batch that was just applied.
-    pub(super) fn take(&mut self) -> Vec<Point> {
-        self.current.drain().map(|(_, point)| point).collect()
+    /// The overflow series that changed since the last call; without a point those that have ended.
+    pub(super) fn take(&mut self) -> Vec<(&'static Instrument, Option<(Part, Point)>)> {
+        let mut changed = Vec::new();
+        self.current.retain(|instrument, current| {
+            if std::mem::take(&mut current.is_changed) {
+                changed.push((*instrument, current.whole()));
+            }
+            !current.parts.is_empty()
+        });
+        changed
     }
 
     fn grow(&mut self, part: &Part, mut point: Point) {
-        let identity = identity(part, &point);
+        let identity = identity(&point);
         if !self.counters.contains_key(&identity) && !self.has_room(point.time) {
             return;
         }
         let delta = self.counters.entry(identity).or_default().next(&point);
         let total = self.totals.entry(point.instrument.name).or_default();
         total.add(delta, &mut point);
-        self.put(point);
+        self.put(part, point);
     }
 
     /// Whether one more counter can be kept, if need be in place of those that were read longest ago.
@@ -87,27 +112,57 @@ impl Overflow {
         self.counters.len() < self.most
     }
 
-    fn combine(&mut self, mut point: Point) {
-        if let Some(before) = self.current.get(point.instrument.name) {
-            point.value = merge(point.instrument.merge, &before.value, &point.value);
+    fn combine(&mut self, part: &Part, mut point: Point) {
+        let current = self.current.get(point.instrument);
+        if let Some(before) = current.and_then(|current| current.parts.get(part)) {
+            point = merged(before, point);
         }
-        self.put(point);
+        self.put(part, point);
     }
 
-    fn put(&mut self, point: Point) {
+    fn put(&mut self, part: &Part, point: Point) {
         let attributes = self.attributes.clone();
         let point = Point {
             attributes,
             owner: None,
             ..point
         };
-        self.current.insert(point.instrument.name, point);
+        let current = self.current.entry(point.instrument).or_insert_with(|| Current {
+            parts: HashMap::new(),
+            newest: point.clone(),
+            is_changed: true,
+        });
+        current.parts.insert(part.clone(), point.clone());
+        current.newest = point;
+        current.is_changed = true;
     }
 }
 
-fn identity(part: &Part, point: &Point) -> u64 {
+impl Current {
+    /// The series of all parts together; none where no part has anything of it.
+    fn whole(&self) -> Option<(Part, Point)> {
+        let (part, _) = self.parts.iter().next()?;
+        let time = self.parts.values().map(|point| point.time).max()?;
+        let all = self.parts.values().cloned();
+        let whole = if self.newest.instrument.kind.is_cumulative() {
+            self.newest.clone()
+        } else {
+            all.reduce(|before, point| merged(&before, point))?
+        };
+        Some((part.clone(), Point { time, ..whole }))
+    }
+}
+
+/// Both points of one overflow series of a gauge.
+fn merged(before: &Point, mut point: Point) -> Point {
+    point.value = merge(point.instrument.merge, &before.value, &point.value);
+    point.time = point.time.max(before.time);
+    point
+}
+
+fn identity(point: &Point) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (part, point.instrument, &point.attributes).hash(&mut hasher);
+    (point.instrument, &point.attributes).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -113,26 +113,28 @@ impl Pipeline {
             self.attribution.evict(now);
             self.aggregator.evict(now, |process| self.attribution.is_alive(process));
         }
-        let mut present = Vec::new();
-        for batch in run.batches {
-            let part = batch.part.clone();
-            let points = self
-                .aggregator
-                .apply(batch, now, |owner| self.attribution.resolve(owner, now));
-            self.registry.apply(Batch {
-                part: part.clone(),
-                points,
-            });
-            let read = Instant::now();
-            self.parts.insert(part.clone(), Age { read, max });
-            present.push(part);
-        }
+        let batches: Vec<Batch> = run
+            .batches
+            .into_iter()
+            .map(|batch| {
+                let part = batch.part.clone();
+                let points = self
+                    .aggregator
+                    .apply(batch, now, |owner| self.attribution.resolve(owner, now));
+                Batch { part, points }
+            })
+            .collect();
+        let read = Instant::now();
         if run.ends_others {
-            self.parts
-                .retain(|part, _| part.sampler != sampler || present.contains(part));
-            self.registry
-                .end(|part| part.sampler == sampler && !present.contains(part));
+            self.parts.retain(|part, _| part.sampler != sampler);
         }
+        for batch in &batches {
+            self.parts.insert(batch.part.clone(), Age { read, max });
+        }
+        let ends_others = run.ends_others;
+        // All at once: a series that moves from one part to another does not end.
+        self.registry
+            .apply(batches, |part| ends_others && part.sampler == sampler);
         self.stuck.record(0.0, &[telemetry::label(key::AGENT_SAMPLER, sampler)]);
         // Once the others have reported too, so that one line is of all of them.
         let is_over = |other: &Arc<Status>| other.last().is_some() || other.stuck().is_some();

@@ -60,12 +60,13 @@ impl SeriesRegistry {
             self.series_live.add(count - state.counted, &[]);
             state.counted = count;
         }
-        self.apply(self.own.batch());
+        self.apply(vec![self.own.batch()], |_| false);
     }
 
-    /// Takes a part's newest points, with all their attributes.
-    pub(super) fn apply(&self, batch: Batch) {
-        self.lock().store.apply(&batch.part, batch.points, Timestamp::now());
+    /// Takes the newest points, with all their attributes, of parts that were read together; ends the series of the others
+    /// for which `gone` is true.
+    pub(super) fn apply(&self, batches: Vec<Batch>, gone: impl Fn(&Part) -> bool) {
+        self.lock().store.apply(batches, gone, Timestamp::now());
     }
 
     /// Ends the series of the parts for which `gone` is true.

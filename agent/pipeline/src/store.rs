@@ -1,10 +1,17 @@
 //! The newest state of every series, within the cardinality limits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
+use super::ends::Ends;
 use super::overflow::Overflow;
-use accelscope_core::metric::{Part, Point, Series, SeriesKey, Timestamp, catalogue};
+use super::owner::Owner;
+use super::share::{Newcomer, Shares, Warnings};
+use accelscope_core::metric::{Batch, Part, Point, Series, SeriesKey, Timestamp, catalogue, key};
 use accelscope_core::telemetry;
+
+/// The wall clock was set if it shows a time that is so much earlier than before.
+const SET_BACK: Duration = Duration::from_secs(1);
 
 /// How many series there may be (`[limits]`).
 #[derive(Debug, Clone, Copy)]
@@ -21,68 +28,99 @@ pub type Observer = Box<dyn FnMut(&Series) + Send>;
 /// The newest state of every series.
 ///
 /// A batch holds all series of its part: those that a newer batch no longer has are ended, and are shown once more,
-/// without a value.
+/// without a value. Time does not go back within a series, its end included.
 pub struct Store {
     limits: Limits,
     live: HashMap<SeriesKey, Entry>,
-    per_instrument: HashMap<&'static str, usize>,
+    all: Shares,
+    instruments: HashMap<&'static str, Shares>,
     overflow: Overflow,
-    /// Number of live overflow series.
-    overflows: usize,
-    /// Number of the newest batch.
+    ends: Ends,
+    /// Number of the newest run.
     now: u64,
-    /// Number of the newest batch that was collected.
+    /// Number of the newest run that was collected.
     collected: u64,
-    pending: Option<Vec<Series>>,
+    /// How many series there have been.
+    admitted: u64,
+    /// The newest time by the wall clock, and how often that was set back.
+    clock: Timestamp,
+    set_back: u32,
+    warnings: Warnings,
     observer: Option<Observer>,
     forgotten: opentelemetry::metrics::Counter<u64>,
+    skipped: opentelemetry::metrics::Counter<u64>,
 }
 
 #[derive(Debug)]
 struct Entry {
     series: Series,
     part: Part,
-    /// Number of the batch that it was last in.
+    /// Owner of its room; none of an overflow series.
+    owner: Option<Owner>,
+    /// Number of the run that it was last in.
     seen: u64,
-    is_overflow: bool,
+    /// Number of the run that changed it last.
+    changed: u64,
+    /// Its number among all series there have been.
+    number: u64,
+    /// How often the clock had been set back when it was read.
+    set_back: u32,
 }
+
+/// Series to be given up by these owners; of all instruments where there is none.
+type Surplus = HashMap<(Option<&'static str>, Owner), usize>;
 
 impl Store {
     /// Without series. With `collecting`, series that end are kept until [`collect`](Self::collect) takes them.
     pub fn new(limits: Limits, collecting: bool, observer: Option<Observer>) -> Self {
+        let forgotten = telemetry::counter(&catalogue::agent::SERIES_FORGOTTEN);
+        // A counter starts at a visible 0: otherwise the first loss is no increase to an alert.
+        forgotten.add(0, &[]);
         Self {
             limits,
             live: HashMap::new(),
-            per_instrument: HashMap::new(),
+            all: Shares::default(),
+            instruments: HashMap::new(),
             overflow: Overflow::new(limits.series),
-            overflows: 0,
+            ends: Ends::new(collecting, limits.series.saturating_mul(2)),
             now: 0,
             collected: 0,
-            pending: collecting.then(Vec::new),
+            admitted: 0,
+            clock: Timestamp::from_unix_nanos(0),
+            set_back: 0,
+            warnings: Warnings::default(),
             observer,
-            forgotten: telemetry::counter(&catalogue::agent::SERIES_FORGOTTEN),
+            forgotten,
+            skipped: telemetry::counter(&catalogue::agent::SAMPLER_SKIPPED),
         }
     }
 
-    /// Takes a part's newest points. The observer sees every series that changed or ended, in that order.
-    pub fn apply(&mut self, part: &Part, points: Vec<Point>, time: Timestamp) {
+    /// Takes the newest points of parts that were read together, and ends all series of the other parts for which `gone` is
+    /// true. A series that moves from one of them to another does not end. The observer sees every series that changed or
+    /// ended, in that order, and last those that are new.
+    pub fn apply(&mut self, batches: Vec<Batch>, gone: impl Fn(&Part) -> bool, time: Timestamp) {
         self.now += 1;
-        let unknown = self.update_live(part, points);
-        self.end_unseen(part, false, time);
-        for point in unknown {
-            self.insert(part, point);
+        self.watch_clock(time);
+        self.ends.prune(time);
+        let parts: HashSet<Part> = batches.iter().map(|batch| batch.part.clone()).collect();
+        let ends = |part: &Part| parts.contains(part) || gone(part);
+        self.overflow.end(ends);
+        let mut unknown = Vec::new();
+        for batch in batches {
+            self.update_live(&batch.part, batch.points, &mut unknown);
         }
-        for point in self.overflow.take() {
-            self.put(part, point, true);
-        }
-        if self.overflows > 0 {
-            self.end_unseen(part, true, time);
-        }
+        let now = self.now;
+        self.retain(
+            |entry| entry.seen == now || entry.owner.is_none() || !ends(&entry.part),
+            time,
+        );
+        self.insert(unknown, time);
+        self.update_overflow(time);
     }
 
     /// Ends all series of the parts for which `gone` is true.
     pub fn end(&mut self, gone: impl Fn(&Part) -> bool, time: Timestamp) {
-        self.retain(|entry| !gone(&entry.part), time);
+        self.apply(Vec::new(), gone, time);
     }
 
     /// The live series, in no order.
@@ -93,122 +131,233 @@ impl Store {
     /// What changed since the last call: each changed series with its newest value, and before them what ended, first
     /// with a value that was never collected, then without one. A series that lived only between two calls is not lost.
     pub fn collect(&mut self) -> Vec<Series> {
-        let mut changed = self.pending.as_mut().map(std::mem::take).unwrap_or_default();
+        let mut changed = self.ends.take();
         changed.extend(
             self.live
                 .values()
-                .filter(|entry| entry.seen > self.collected)
+                .filter(|entry| entry.changed > self.collected)
                 .map(|entry| entry.series.clone()),
         );
         self.collected = self.now;
         changed
     }
 
-    /// Updates live series, and returns the points of all others.
-    fn update_live(&mut self, part: &Part, points: Vec<Point>) -> Vec<Point> {
-        let mut unknown = Vec::new();
+    /// After the wall clock was set back every reading is older than those before. That must not silence the series.
+    fn watch_clock(&mut self, time: Timestamp) {
+        if self.clock.since(time) > SET_BACK {
+            self.set_back += 1;
+            self.ends.forget_times();
+            for entry in self.live.values_mut() {
+                entry.series.time = entry.series.time.min(time);
+            }
+        }
+        self.clock = time;
+    }
+
+    /// Updates live series, and adds the points of all others to `unknown`.
+    fn update_live(&mut self, part: &Part, points: Vec<Point>, unknown: &mut Vec<(Part, Point)>) {
         for point in points {
             let key = (point.instrument, point.attributes.clone());
             let Some(entry) = self.live.get_mut(&key) else {
-                unknown.push(point);
+                unknown.push((part.clone(), point));
                 continue;
             };
             entry.seen = self.now;
             if entry.part != *part {
                 entry.part = part.clone();
             }
+            if point.time < entry.series.time && entry.set_back == self.set_back {
+                skip(&self.skipped, part);
+                continue;
+            }
+            entry.set_back = self.set_back;
+            entry.changed = self.now;
             entry.series.value = Some(point.value);
             entry.series.time = point.time;
             entry.series.start = point.start;
             notify(&mut self.observer, &entry.series);
         }
-        unknown
-    }
-
-    /// Ends the part's series that its newest batch lacks: the overflow series or all others.
-    fn end_unseen(&mut self, part: &Part, is_overflow: bool, time: Timestamp) {
-        let now = self.now;
-        self.retain(
-            |entry| entry.seen == now || entry.part != *part || entry.is_overflow != is_overflow,
-            time,
-        );
     }
 
     fn retain(&mut self, keep: impl Fn(&Entry) -> bool, time: Timestamp) {
-        let limit = self.limits.series.saturating_mul(2);
-        self.live.retain(|_, entry| {
-            if keep(entry) {
-                return true;
-            }
-            if entry.is_overflow {
-                self.overflows -= 1;
-            } else if let Some(count) = self.per_instrument.get_mut(entry.series.instrument.name) {
-                *count -= 1;
-            }
-            let ended = Series {
-                value: None,
-                time: time.max(entry.series.time),
-                ..entry.series.clone()
-            };
-            notify(&mut self.observer, &ended);
-            match &mut self.pending {
-                Some(pending) if pending.len() + 2 <= limit => {
-                    if entry.seen > self.collected {
-                        pending.push(entry.series.clone());
-                    }
-                    pending.push(ended);
-                }
-                Some(_) => self.forgotten.add(1, &[]),
-                None => {}
-            }
-            false
-        });
-    }
-
-    fn insert(&mut self, part: &Part, point: Point) {
-        let of_instrument = self
-            .per_instrument
-            .get(point.instrument.name)
-            .copied()
-            .unwrap_or_default();
-        let full = of_instrument >= self.limits.series_per_instrument || self.live.len() >= self.limits.series;
-        if full || self.overflow.holds(part, &point) {
-            self.overflow.add(part, point);
-        } else {
-            self.put(part, point, false);
+        let gone: Vec<Entry> = self
+            .live
+            .extract_if(|_, entry| !keep(entry))
+            .map(|(_, entry)| entry)
+            .collect();
+        for entry in gone {
+            self.finish(&entry, time);
         }
     }
 
-    fn put(&mut self, part: &Part, point: Point, is_overflow: bool) {
+    /// Ends a series that is no longer among the live ones.
+    fn finish(&mut self, entry: &Entry, time: Timestamp) {
+        self.give_back(entry);
+        let (ended, is_kept) = self.ends.add(&entry.series, entry.changed > self.collected, time);
+        notify(&mut self.observer, &ended);
+        if !is_kept {
+            self.forgotten.add(1, &[]);
+        }
+    }
+
+    fn give_back(&mut self, entry: &Entry) {
+        if let Some(owner) = &entry.owner {
+            self.all.remove(owner);
+            if let Some(shares) = self.instruments.get_mut(entry.series.instrument.name) {
+                shares.remove(owner);
+            }
+        }
+    }
+
+    /// Makes series of these points, as many as each owner may have; the others go into overflow series.
+    fn insert(&mut self, unknown: Vec<(Part, Point)>, time: Timestamp) {
+        let mut newcomers = Vec::with_capacity(unknown.len());
+        for (part, point) in unknown {
+            let key = (point.instrument, point.attributes.clone());
+            if self.overflow.holds(&point) {
+                self.overflow.add(&part, point);
+            } else if self.ends.refuses(&key, &point) {
+                skip(&self.skipped, &part);
+            } else {
+                newcomers.push(Newcomer::new(part, point));
+            }
+        }
+        let (admitted, refused) = self.admit(newcomers, time);
+        for Newcomer { part, point, owner } in admitted {
+            self.put(part, point, Some(owner));
+        }
+        for Newcomer { part, point, .. } in refused {
+            let instrument = point.instrument.name;
+            if let Some(shares) = self.instruments.get(instrument) {
+                self.warnings.overflow(instrument, shares, &self.all, self.limits, time);
+            }
+            self.overflow.add(&part, point);
+        }
+    }
+
+    /// Divides newcomers into those that get a series and those that do not, after their owners have given up what they
+    /// have beyond their fair share.
+    fn admit(&mut self, newcomers: Vec<Newcomer>, time: Timestamp) -> (Vec<Newcomer>, Vec<Newcomer>) {
+        let mut by_instrument: BTreeMap<&'static str, Vec<Newcomer>> = BTreeMap::new();
+        for newcomer in newcomers {
+            let instrument = newcomer.point.instrument.name;
+            by_instrument.entry(instrument).or_default().push(newcomer);
+        }
+        let (mut admitted, mut refused, mut surplus) = (Vec::new(), Vec::new(), Surplus::new());
+        for (instrument, newcomers) in by_instrument {
+            let shares = self.instruments.entry(instrument).or_default();
+            let division = shares.divide(newcomers, self.limits.series_per_instrument, time);
+            admitted.extend(division.admitted);
+            refused.extend(division.refused);
+            let of_instrument = division.surplus.into_iter();
+            surplus.extend(of_instrument.map(|(owner, count)| ((Some(instrument), owner), count)));
+        }
+        self.give_up(surplus, time);
+        let division = self.all.divide(admitted, self.limits.series, time);
+        refused.extend(division.refused);
+        let of_all = division.surplus.into_iter();
+        self.give_up(of_all.map(|(owner, count)| ((None, owner), count)).collect(), time);
+        (division.admitted, refused)
+    }
+
+    /// Ends so many series of these owners, the newest first. What they counted goes into the overflow series.
+    fn give_up(&mut self, mut surplus: Surplus, time: Timestamp) {
+        if surplus.is_empty() {
+            return;
+        }
+        let is_of_all = surplus.keys().any(|(instrument, _)| instrument.is_none());
+        let place = |entry: &Entry| {
+            let instrument = (!is_of_all).then_some(entry.series.instrument.name);
+            Some((instrument, entry.owner.clone()?))
+        };
+        let concerned = self.live.iter().filter_map(|(key, entry)| {
+            let place = place(entry).filter(|place| surplus.contains_key(place))?;
+            Some((entry.number, key.clone(), place))
+        });
+        let mut concerned: Vec<_> = concerned.collect();
+        concerned.sort_unstable_by_key(|(number, ..)| std::cmp::Reverse(*number));
+        for (_, key, place) in concerned {
+            let Some(left) = surplus.get_mut(&place).filter(|left| **left > 0) else {
+                continue;
+            };
+            *left -= 1;
+            let Some(entry) = self.live.remove(&key) else { continue };
+            self.finish(&entry, time);
+            let is_current = entry.seen == self.now || entry.series.instrument.kind.is_cumulative();
+            if let Some(value) = entry.series.value.filter(|_| is_current) {
+                let point = Point {
+                    instrument: entry.series.instrument,
+                    attributes: entry.series.attributes,
+                    owner: None,
+                    value,
+                    time: entry.series.time,
+                    start: entry.series.start,
+                };
+                self.overflow.add(&entry.part, point);
+            }
+        }
+    }
+
+    fn update_overflow(&mut self, time: Timestamp) {
+        for (instrument, whole) in self.overflow.take() {
+            let Some((part, mut point)) = whole else {
+                self.retain(
+                    |entry| entry.owner.is_some() || entry.series.instrument != instrument,
+                    time,
+                );
+                continue;
+            };
+            let key = (instrument, point.attributes.clone());
+            if let Some(before) = self.live.get(&key) {
+                // Its parts are read at different times.
+                point.time = point.time.max(before.series.time);
+            } else if self.ends.refuses(&key, &point) {
+                continue;
+            }
+            self.put(part, point, None);
+        }
+    }
+
+    fn put(&mut self, part: Part, point: Point, owner: Option<Owner>) {
+        let key = (point.instrument, point.attributes.clone());
+        self.ends.resume(&key, &point);
+        let owner = owner.map(|owner| self.all.add(owner));
+        if let Some(owner) = &owner {
+            let shares = self.instruments.entry(point.instrument.name).or_default();
+            shares.add(owner.clone());
+        }
         let series = Series {
             instrument: point.instrument,
-            attributes: point.attributes.clone(),
+            attributes: point.attributes,
             value: Some(point.value),
             time: point.time,
             start: point.start,
         };
         notify(&mut self.observer, &series);
+        self.admitted += 1;
         let entry = Entry {
             series,
-            part: part.clone(),
+            part,
+            owner,
             seen: self.now,
-            is_overflow,
+            changed: self.now,
+            number: self.admitted,
+            set_back: self.set_back,
         };
-        let name = point.instrument.name;
-        let replaced = self.live.insert((point.instrument, point.attributes), entry);
-        if let Some(replaced) = replaced {
-            *self.count(name, replaced.is_overflow) -= 1;
+        // Two parts had it, or it is called as an overflow series.
+        if let Some(replaced) = self.live.insert(key, entry) {
+            self.give_back(&replaced);
         }
-        *self.count(name, is_overflow) += 1;
     }
+}
 
-    fn count(&mut self, instrument: &'static str, is_overflow: bool) -> &mut usize {
-        if is_overflow {
-            &mut self.overflows
-        } else {
-            self.per_instrument.entry(instrument).or_default()
-        }
-    }
+/// A reading that is older than what is known of its series.
+fn skip(skipped: &opentelemetry::metrics::Counter<u64>, part: &Part) {
+    let labels = [
+        telemetry::label(key::AGENT_SAMPLER, part.sampler),
+        telemetry::label(key::AGENT_REASON, "late"),
+    ];
+    skipped.add(1, &labels);
 }
 
 fn notify(observer: &mut Option<Observer>, series: &Series) {
@@ -218,5 +367,5 @@ fn notify(observer: &mut Option<Observer>, series: &Series) {
 }
 
 #[cfg(test)]
-#[path = "store_tests.rs"]
+#[path = "store_tests/mod.rs"]
 mod tests;

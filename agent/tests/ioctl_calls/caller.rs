@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 pub(crate) const DEVICE: &str = "/dev/full";
 
 /// `call GROUPS THREADS GOOD BAD`: joins the control groups (paths separated by commas) and makes that many calls on
-/// each of its threads. `twice GROUP CALLS`: that many good calls, and as many again after a line has arrived; prints a
-/// line after each. `command NUMBER CALLS`: calls with that command. `park THREADS SHORT`: that many calls that do not return before a line arrives, and that many
-/// short ones.
+/// each of its threads. `park THREADS SHORT`: that many calls that do not return before a line arrives, and that many
+/// short ones. `paced DEVICE GROUPS`: a call, and a line when it was made, for each line that arrives. `crowd PREFIX COUNT`: one
+/// call in each of that many control groups, which are made and removed.
+/// `twice GROUP CALLS`: that many good calls, and as many again after a line has arrived; prints a line after each.
+/// `command NUMBER CALLS`: calls with that command.
 pub(crate) fn play(role: &str, arguments: &[String]) {
     match (role, arguments) {
         ("call", [groups, threads, good, bad]) => {
-            for group in groups.split(',').filter(|group| !group.is_empty()) {
-                std::fs::write(Path::new(group).join("cgroup.procs"), "0").unwrap();
-            }
+            join(groups);
             call(threads.parse().unwrap(), good.parse().unwrap(), bad.parse().unwrap());
         }
         ("twice", [group, calls]) => {
@@ -27,8 +27,49 @@ pub(crate) fn play(role: &str, arguments: &[String]) {
         }
         ("command", [number, calls]) => command(number.parse().unwrap(), calls.parse().unwrap()),
         ("park", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap()),
+        ("paced", [device, groups]) => {
+            join(groups);
+            paced(Path::new(device));
+        }
+        ("crowd", [prefix, count]) => crowd(prefix, count.parse().unwrap()),
         other => panic!("{other:?}"),
     }
+}
+
+/// Joins control groups, whose paths are separated by commas.
+fn join(groups: &str) {
+    for group in groups.split(',').filter(|group| !group.is_empty()) {
+        std::fs::write(Path::new(group).join("cgroup.procs"), "0").unwrap();
+    }
+}
+
+fn paced(device: &Path) {
+    let device = File::open(device).unwrap();
+    for line in std::io::stdin().lines() {
+        line.unwrap();
+        good(&device);
+        println!("made");
+        std::io::stdout().flush().unwrap();
+    }
+}
+
+/// Groups are removed some steps after they were left, so that a path is never that of two of them.
+fn crowd(prefix: &str, count: u32) {
+    let device = File::open(DEVICE).unwrap();
+    let group = |number: u32| format!("{prefix}{number:024x}.scope");
+    for number in 0..count {
+        std::fs::create_dir(group(number)).unwrap();
+        join(&group(number));
+        good(&device);
+        if let Some(left) = number.checked_sub(1) {
+            std::fs::remove_dir(group(left)).unwrap();
+        }
+        // As many a second as the agent gives up again.
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    let above = Path::new(prefix).parent().unwrap();
+    join(above.to_str().unwrap());
+    std::fs::remove_dir(group(count - 1)).unwrap();
 }
 
 fn good(device: &File) {

@@ -1,6 +1,6 @@
 //! Calls to a watched device as the kernel sees them: number, result, duration, and owner.
 //!
-//! This program is its own caller: started with `call` or `park` it acts as the process that uses an accelerator. The
+//! This program is its own caller: started with `call`, `park` and so on it acts as the process that uses an accelerator. The
 //! device is `/dev/full`, which every machine has.
 #![allow(
     clippy::unwrap_used,
@@ -11,8 +11,11 @@
 )]
 
 mod caller;
+mod ends;
 mod executables;
+mod foreign;
 mod groups;
+mod lasting;
 mod pods;
 mod seen;
 mod tests;
@@ -21,10 +24,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(("call" | "park" | "twice" | "command", rest)) =
-        arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
-    {
-        return caller::play(&arguments[0], rest);
+    match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some((role @ ("call" | "park" | "twice" | "command" | "paced" | "crowd"), rest)) => {
+            return caller::play(role, rest);
+        }
+        Some((role @ ("session" | "background"), rest)) => return ends::play(role, rest),
+        Some(("foreign", rest)) => return foreign::play(rest),
+        _ => {}
     }
     let tests: Vec<(&str, fn())> = vec![
         ("a_pod_of_cgroup_v1_has_its_calls_and_errors", tests::pod_of_v1),
@@ -36,7 +42,25 @@ fn main() {
         ("drains_lose_and_double_no_call", tests::exact),
         ("calls_in_flight_grow_older_beside_short_ones", tests::parked),
         ("a_killed_process_leaves_no_call_in_flight", tests::killed),
+        ("calls_beyond_what_can_be_in_flight_are_no_successes", ends::crowded),
+        ("a_call_that_the_kernel_restarts_is_one", ends::restarted),
+        ("a_call_that_a_signal_ends_is_one_that_failed", ends::interrupted),
+        ("a_call_that_waits_for_its_process_to_go_on_is_one", ends::stopped),
+        (
+            "calls_by_other_tables_are_seen_and_no_other_is_taken_for_one",
+            foreign::seen,
+        ),
+        ("doctor_says_which_hook_does_not_see_32_bit_programs", foreign::said),
         ("calls_after_a_quiet_time_are_shown_within_the_period", tests::quiet),
+        (
+            "the_last_device_lingers_when_its_node_goes_and_goes_on_when_it_is_made_again",
+            lasting::last_device,
+        ),
+        ("devices_that_go_one_after_the_other_linger", lasting::all_devices),
+        (
+            "a_container_that_lives_keeps_its_series_beside_thousands_that_come_and_go",
+            lasting::crowd,
+        ),
         ("one_reading_watches_for_a_while", tests::once),
         (
             "without_privileges_the_agent_says_so_once_and_goes_on",

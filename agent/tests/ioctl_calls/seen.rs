@@ -18,6 +18,7 @@ pub(crate) struct Agent {
     series: Arc<Mutex<Series>>,
     errors: Arc<Mutex<Vec<String>>>,
     decreased: Arc<Mutex<Vec<String>>>,
+    ended: Arc<Mutex<Vec<Value>>>,
 }
 
 /// The agent's command without its output format; only the ioctl sampler runs.
@@ -55,10 +56,10 @@ impl Agent {
 
     pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (series, errors, decreased) = (Arc::default(), Arc::default(), Arc::default());
+        let (series, errors, decreased, ended) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (to, falls) = (Arc::clone(&series), Arc::clone(&decreased));
-        std::thread::spawn(move || take(lines.map_while(Result::ok), &to, &falls));
+        let (to, falls, ends) = (Arc::clone(&series), Arc::clone(&decreased), Arc::clone(&ended));
+        std::thread::spawn(move || take(lines.map_while(Result::ok), &to, &falls, &ends));
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let to: Arc<Mutex<Vec<String>>> = Arc::clone(&errors);
         std::thread::spawn(move || {
@@ -71,6 +72,7 @@ impl Agent {
             series,
             errors,
             decreased,
+            ended,
         }
     }
 
@@ -140,9 +142,26 @@ impl Agent {
     pub(crate) fn decreased(&self) -> Vec<String> {
         self.decreased.lock().unwrap().clone()
     }
+
+    /// The lines so far by which series of that name with these attributes ended.
+    pub(crate) fn ended(&self, name: &str, attributes: &[(&str, &str)]) -> Vec<Value> {
+        let ended = self.ended.lock().unwrap();
+        let has = |line: &&Value| {
+            line["name"] == name
+                && attributes
+                    .iter()
+                    .all(|(key, value)| line["attributes"][key].as_str().unwrap_or_default() == *value)
+        };
+        ended.iter().filter(has).cloned().collect()
+    }
 }
 
-fn take(lines: impl Iterator<Item = String>, series: &Mutex<Series>, decreased: &Mutex<Vec<String>>) {
+fn take(
+    lines: impl Iterator<Item = String>,
+    series: &Mutex<Series>,
+    decreased: &Mutex<Vec<String>>,
+    ended: &Mutex<Vec<Value>>,
+) {
     for line in lines {
         let line: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let key = (
@@ -155,6 +174,9 @@ fn take(lines: impl Iterator<Item = String>, series: &Mutex<Series>, decreased: 
             if shrank {
                 decreased.lock().unwrap().push(format!("{before} -> {line}"));
             }
+        }
+        if line["value"].is_null() && line["count"].is_null() {
+            ended.lock().unwrap().push(line.clone());
         }
         series.insert(key, line);
     }

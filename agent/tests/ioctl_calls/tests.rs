@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::pods::{Pod, Version};
 use crate::seen::{Agent, command};
 
-const CALLS: &str = "accel.ioctl.calls";
-const DURATION: &str = "accel.ioctl.duration";
+pub(crate) const CALLS: &str = "accel.ioctl.calls";
+pub(crate) const DURATION: &str = "accel.ioctl.duration";
 
 /// Prints that a test was skipped; fails if skipping is forbidden.
 pub(crate) fn skip(feature: &str, why: &str) {
@@ -25,7 +25,7 @@ pub(crate) fn skip(feature: &str, why: &str) {
     println!("SKIPPED: {feature} is missing: {why} (ACCELSCOPE_REQUIRE={feature} makes this a failure)");
 }
 
-fn caller(arguments: &[&str]) -> Command {
+pub(crate) fn caller(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(arguments).stdout(Stdio::piped()).stdin(Stdio::piped());
     command
@@ -203,13 +203,13 @@ pub(crate) fn exact() {
 }
 
 /// Only calls of this program: others may call the same device.
-fn executable() -> String {
+pub(crate) fn executable() -> String {
     let executable = std::env::current_exe().unwrap();
     executable.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// Killed when the test ends, however it ends.
-struct Parked(Child);
+pub(crate) struct Parked(pub(crate) Child);
 
 impl Drop for Parked {
     fn drop(&mut self) {
@@ -219,7 +219,7 @@ impl Drop for Parked {
 }
 
 /// A caller with calls that do not return.
-fn park(threads: u32, short: u32) -> (Parked, BufReader<std::process::ChildStdout>) {
+pub(crate) fn park(threads: u32, short: u32) -> (Parked, BufReader<std::process::ChildStdout>) {
     let mut child = caller(&["park", &threads.to_string(), &short.to_string()])
         .spawn()
         .unwrap();
@@ -276,7 +276,9 @@ pub(crate) fn killed() {
     agent.wait("nothing in flight", |agent| (in_flight(agent) == 0.0).then_some(()));
     agent.wait("its calls", |agent| (agent.sum(CALLS, own) >= 108.0).then_some(()));
     agent.readings(3);
-    assert_eq!(agent.sum(CALLS, own), 108.0, "each was a call, however it ended");
+    assert_eq!(agent.sum(CALLS, own), 108.0);
+    let failed = agent.sum(CALLS, &[own[0], ("error.type", "EFAULT")]);
+    assert_eq!(failed, 8.0, "death ended them, and they did not succeed");
 }
 
 pub(crate) fn quiet() {

@@ -196,7 +196,7 @@ fn sentinels_and_failures_are_absent_and_cost_nothing_else() {
     for name in [
         "hw.power",
         "hw.temperature",
-        "hw.errors",
+        "nvidia.ecc.errors",
         "nvidia.performance.state",
         "nvidia.pcie.link.generation",
         "nvidia.clock.frequency",
@@ -204,6 +204,9 @@ fn sentinels_and_failures_are_absent_and_cost_nothing_else() {
         assert!(points.iter().all(|point| point.instrument.name != name), "{name}");
     }
     assert_eq!(of("hw.gpu.utilization", &[("hw.gpu.task", "general")]), None);
+    for kind in ["corrected", "uncorrected"] {
+        assert_eq!(of("hw.errors", &[("error.type", kind)]), None, "ECC is off");
+    }
     close(of("nvidia.memory.bandwidth.utilization", &[]), 0.2);
     close(of("nvidia.ecc.enabled", &[]), 0.0);
     close(of("nvidia.clock.frequency.limit", &[("nvidia.clock", "sm")]), 1.98e9);

@@ -47,7 +47,12 @@ pub enum Writer {
 /// Fails if `/proc` cannot be read, and if no process matches but access to one with that id is denied (needs
 /// `CAP_SYS_PTRACE`): whether it has ended is then unknown.
 pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
-    let found = candidates(processes, hint)?;
+    find_among(processes, &processes.pids()?, hint)
+}
+
+/// As [`find`], among these processes: for a caller that knows which of them have the hint's id.
+pub fn find_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io::Result<Writer> {
+    let found = candidates_among(processes, pids, hint)?;
     Ok(match found[..] {
         [] => Writer::None,
         [one] => Writer::One(one),
@@ -57,9 +62,13 @@ pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
 
 /// All processes that match, for a caller with more facts about the writer than the hint. Fails as [`find`] does.
 pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<ProcessKey>> {
+    candidates_among(processes, &processes.pids()?, hint)
+}
+
+fn candidates_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io::Result<Vec<ProcessKey>> {
     let mut found = Vec::new();
     let mut refused = None;
-    for pid in processes.pids()? {
+    for &pid in pids {
         match fits(processes, pid, hint) {
             Ok(Some(key)) => found.push(key),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

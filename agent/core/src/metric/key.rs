@@ -31,7 +31,7 @@ keys! {
     ACCEL_DEVICE_NAME = "accel.device.name";
     /// Family of the device's driver, e.g. `drm` or `tenstorrent`.
     ACCEL_DEVICE_FAMILY = "accel.device.family";
-    /// Id of the allocated device in the words of its device plugin or DRA driver, e.g. `GPU-<uuid>::<replica>`.
+    /// Id of the allocated device as its plugin or DRA driver has it, e.g. `GPU-<uuid>::<replica>`; of several parts, what they have in common.
     ACCEL_DEVICE_ID = "accel.device.id";
     /// Name of the extended resource that the container asked for, e.g. `nvidia.com/gpu`.
     ACCEL_RESOURCE_NAME = "accel.resource.name";

@@ -13,7 +13,7 @@ use super::backoff::Backoff;
 use super::config;
 use super::handover::HandoverMemory;
 use super::process::{ended_within, kill_group, set_nonblocking};
-use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, Reply, Request, body, frame};
+use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, RenewalReason, Reply, Request, body, frame};
 use crate::host::poll;
 
 /// Time limit for a killed child to end; afterwards it is left behind.
@@ -61,6 +61,9 @@ fn last_line(stderr: &str) -> String {
 }
 
 impl WorkerError {
+    /// Every reason for which a process is replaced.
+    pub(super) const REPLACES: [&'static str; 5] = ["spawn", "deadline", "exited", "protocol", "pipe"];
+
     /// Value of the attribute `agent.reason`.
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -83,6 +86,8 @@ pub struct Worker {
     left_behind: Vec<(Child, Instant)>,
     backoff: Backoff,
     next_id: u64,
+    /// Why the last process was replaced at its own request, until it is taken.
+    renewed: Option<RenewalReason>,
     /// Shared by its processes, one after the other.
     memory: Option<HandoverMemory>,
 }
@@ -108,6 +113,7 @@ impl Worker {
             left_behind: Vec::new(),
             backoff: Backoff::default(),
             next_id: 0,
+            renewed: None,
             memory: None,
         }
     }
@@ -136,13 +142,16 @@ impl Worker {
                 let (answered, asked) = (reply.id, id);
                 return Err(ProtocolError::WrongRequest { answered, asked }.into());
             }
-            let (renewal, successor) = (reply.renewal.take(), reply.successor.take());
+            let renewal = reply.renewal.take().map(|next| (next, reply.renewal_reason));
+            let successor = reply.successor.take();
             Ok((read(reply), renewal, successor))
         });
         match answer {
             Ok((answer, renewal, successor)) => {
                 self.backoff.succeeded();
+                let (renewal, reason) = renewal.unzip();
                 if self.configure_next(renewal) {
+                    self.renewed = Some(reason.flatten().unwrap_or(RenewalReason::Other));
                     self.discard(running, WorkerError::BackingOff(Duration::ZERO));
                 } else {
                     self.configure_next(successor);
@@ -166,6 +175,11 @@ impl Worker {
                 .ok();
         }
         Running::start(&mut self.command, self.memory.as_ref())
+    }
+
+    /// Why the process was replaced at its own request since the last call, if it was.
+    pub fn take_renewed(&mut self) -> Option<RenewalReason> {
+        self.renewed.take()
     }
 
     /// Running time of the current child.

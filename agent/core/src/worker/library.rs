@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::config::WorkerConfig;
 use super::handover::Handover;
 use super::progress::Progress;
-use super::protocol::{Reply, WireOutcome};
+use super::protocol::{RenewalReason, Reply, WireOutcome};
 use super::serve::serve;
 use super::suspension::{Fault, Suspended, Suspension, Suspensions, WorkUnit};
 
@@ -138,6 +138,19 @@ pub enum End<L: Library> {
     },
     /// The thread panicked, for this reason.
     Gone(String),
+}
+
+impl<L: Library> End<L> {
+    /// Why the process must be replaced, if this end alone requires it.
+    pub fn renewal_reason(&self) -> Option<RenewalReason> {
+        match self {
+            Self::Hung(_) => Some(RenewalReason::Hung),
+            Self::Starting { renews: true, .. } => Some(RenewalReason::StartHung),
+            Self::Failed { renews: true, .. } => Some(RenewalReason::StartFailed),
+            Self::Gone(_) => Some(RenewalReason::Panicked),
+            Self::Done(_) | Self::Slow | Self::Starting { .. } | Self::Failed { .. } => None,
+        }
+    }
 }
 
 /// A call that did not return.

@@ -25,7 +25,7 @@ pub use child::{Worker, WorkerError};
 pub use config::WorkerConfig;
 pub use library::{Disconnected, End, Hang, Library, LibraryThread, Pass, Replies, serve_library};
 pub use progress::Progress;
-pub use protocol::{MAX_FRAME_BYTES, ProtocolError, Reply, WireOutcome, WirePart, WirePoint};
+pub use protocol::{MAX_FRAME_BYTES, ProtocolError, RenewalReason, Reply, WireOutcome, WirePart, WirePoint};
 pub use sampler::WorkerSampler;
 pub use serve::serve;
 pub use suspension::{DISCOVERY, Fault, Suspended, Suspension, Suspensions, WorkUnit};

@@ -44,6 +44,9 @@ pub struct Reply<'a> {
     /// For vendor code that only a new process can recover, and that may prevent even the end of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<String>,
+    /// Why it requests one; counted in `agent.worker.restarts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_reason: Option<RenewalReason>,
     /// The same value for the next process, in case this one ends without a request for renewal: state that must not be
     /// lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,7 +63,54 @@ impl Reply<'_> {
             parts: Vec::new(),
             skipped: BTreeMap::new(),
             renewal: None,
+            renewal_reason: None,
             successor: None,
+        }
+    }
+}
+
+/// Why a worker requests a new process in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RenewalReason {
+    /// A call did not return.
+    Hung,
+    /// The library's initialisation did not return.
+    StartHung,
+    /// The library could not be initialised.
+    StartFailed,
+    /// The thread that calls the library ended.
+    Panicked,
+    /// The driver was unloaded or replaced: no call can succeed in this process.
+    DriverReplaced,
+    /// No device answers this process.
+    Silent,
+    /// Another reason.
+    Other,
+}
+
+impl RenewalReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Hung,
+        Self::StartHung,
+        Self::StartFailed,
+        Self::Panicked,
+        Self::DriverReplaced,
+        Self::Silent,
+        Self::Other,
+    ];
+
+    /// Value of the attribute `agent.reason`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hung => "hung",
+            Self::StartHung => "start_hung",
+            Self::StartFailed => "start_failed",
+            Self::Panicked => "panicked",
+            Self::DriverReplaced => "driver_replaced",
+            Self::Silent => "silent",
+            Self::Other => "other",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::attribute_cache::AttributeCache;
 use super::child::{Worker, WorkerError};
-use super::protocol::{Reply, WireOutcome, WirePoint};
+use super::protocol::{RenewalReason, Reply, WireOutcome, WirePoint};
 use crate::metric::catalogue::agent;
 use crate::metric::{Batch, CounterStarts, Instrument, Owner, Point, Timestamp, key};
 use crate::sampler::{Descriptor, Outcome, Sampler};
@@ -20,6 +20,17 @@ const MAX_POINTS: usize = 20_000;
 /// Limits of the reasons counted from one reply: number, and length in bytes.
 const MAX_REASONS: usize = 64;
 const MAX_REASON_BYTES: usize = 64;
+/// Reasons for which a reading is refused.
+const REJECTIONS: [&str; 8] = [
+    "unknown_instrument",
+    "unknown_attribute",
+    "attribute_value",
+    "attributes",
+    "value",
+    "owner",
+    "start",
+    "too_many",
+];
 
 /// A sampler behind a worker process.
 #[derive(Debug)]
@@ -53,6 +64,19 @@ struct Recorders {
     skipped: ReasonCounter,
 }
 
+impl Recorders {
+    /// Rare events are counted from 0: a counter that appears with its first event hides that event from a rate.
+    fn begin(&self) {
+        let renewals = RenewalReason::ALL.into_iter().map(RenewalReason::as_str);
+        for reason in WorkerError::REPLACES.into_iter().chain(renewals) {
+            self.restarts.add(0, reason);
+        }
+        for reason in REJECTIONS {
+            self.rejected.add(0, reason);
+        }
+    }
+}
+
 impl WorkerSampler {
     /// The worker may emit `instruments`, with the attributes of `extensions` beside their own. `descriptor.deadline` is
     /// the deadline of each request; the sampler's own is a little later, since killing a worker that missed it takes
@@ -71,6 +95,7 @@ impl WorkerSampler {
             rejected: by_reason(&agent::WORKER_REJECTED),
             skipped: by_reason(&agent::SAMPLER_SKIPPED),
         };
+        recorders.begin();
         let deadline = descriptor.deadline;
         descriptor.deadline += KILLING;
         let instruments = instruments.concat().into_iter().map(|one| (one.name, one)).collect();
@@ -217,6 +242,9 @@ impl Sampler for WorkerSampler {
         let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
         recorders.age.record(seconds(self.worker.age()), &sampler);
         recorders.stuck.record(seconds(self.worker.stuck()), &sampler);
+        if let Some(reason) = self.worker.take_renewed() {
+            recorders.restarts.add(1, reason.as_str());
+        }
         answer.unwrap_or_else(|error| {
             if !matches!(error, WorkerError::BackingOff(_) | WorkerError::Stuck(_)) {
                 recorders.restarts.add(1, error.reason());

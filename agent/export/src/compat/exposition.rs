@@ -25,24 +25,31 @@ pub(super) fn metrics_route(
     })
 }
 
-/// Text of families and their samples.
+/// Text of families and their samples. A family without samples is left out.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     text: String,
     family: &'static str,
+    help: &'static str,
+    has_comments: bool,
 }
 
 impl Exposition {
     /// Begins a family of gauges, to which the following samples belong.
-    pub(super) fn gauge(&mut self, name: &'static str, help: &str) {
+    pub(super) fn gauge(&mut self, name: &'static str, help: &'static str) {
         self.family = name;
-        // Writing to a string cannot fail.
-        writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge").ok();
+        self.help = help;
+        self.has_comments = false;
     }
 
     /// Appends a sample.
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
-        self.text.push_str(self.family);
+        let (name, help) = (self.family, self.help);
+        if !std::mem::replace(&mut self.has_comments, true) {
+            // Writing to a string cannot fail.
+            writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge").ok();
+        }
+        self.text.push_str(name);
         for (nth, (name, value)) in labels.iter().enumerate() {
             self.text.push_str(if nth == 0 { "{" } else { "," });
             write!(self.text, "{name}=\"").ok();

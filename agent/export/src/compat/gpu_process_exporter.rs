@@ -4,7 +4,7 @@
 //! Names, labels and their order are the script's. Values differ where the script's were wrong: the total is not always 0,
 //! an idle GPU has its node, pods and containers have their names, and a utilization that the driver does not report is
 //! absent, where the script wrote a `-` for which node-exporter refused the whole file. `command` is the executable's base
-//! name. `gpu_process_start_time_seconds`, which the script declared without samples, has samples.
+//! name. While the processes of one GPU are unknown, there is no total. `gpu_process_start_time_seconds`, which the script declared without samples, has samples.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,15 +38,17 @@ pub fn routes(source: &Arc<dyn MetricsSource>, format: PidFormat) -> Vec<Route> 
 /// The whole exposition, in text 0.0.4.
 pub fn render(series: &[Series], resource: &Resource, format: PidFormat) -> String {
     let (gpus, node) = (gpus(series), resource.node_name());
-    let rows: Vec<Row> = gpus.iter().flat_map(|gpu| rows(gpu, &node, format)).collect();
+    let rows: Vec<Row> = gpus.all.iter().flat_map(|gpu| rows(gpu, &node, format)).collect();
     let mut out = Exposition::default();
-    counts(&mut out, &gpus);
-    out.gauge(
-        "gpu_total_processes",
-        "Processes on all GPUs; one on two GPUs counts twice.",
-    );
-    out.sample(&[], rows.len() as f64);
-    infos(&mut out, &gpus, &rows, &node);
+    counts(&mut out, &gpus.all);
+    if gpus.have_processes() {
+        out.gauge(
+            "gpu_total_processes",
+            "Processes on all GPUs; one on two GPUs counts twice.",
+        );
+        out.sample(&[], rows.len() as f64);
+    }
+    infos(&mut out, &gpus.all, &rows, &node);
     for (name, help, value) in PER_PROCESS {
         out.gauge(name, help);
         for row in &rows {

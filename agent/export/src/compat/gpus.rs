@@ -26,6 +26,8 @@ pub(super) struct Gpu<'a> {
     pub(super) power: Option<f64>,
     /// Watts: the configured limit, else the enforced one.
     pub(super) power_limit: Option<f64>,
+    /// Whether it has a reading: one that is lost or hangs is described only.
+    is_read: bool,
     /// Whether the driver lists its processes: without a list a GPU is not known to be idle.
     pub(super) is_listed: bool,
     /// Bytes of each GPU instance, by its id.
@@ -54,8 +56,36 @@ pub(super) struct Process<'a> {
     is_graphics: bool,
 }
 
-/// Every GPU that has a `nvidia.device.info`, ordered by index.
-pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
+/// The GPUs of a node.
+#[derive(Debug, Default)]
+pub(super) struct Gpus<'a> {
+    /// Every GPU that has a `nvidia.device.info`, ordered by index.
+    pub(super) all: Vec<Gpu<'a>>,
+    /// Number of GPUs that the driver lists.
+    listed: Option<usize>,
+}
+
+impl Gpus<'_> {
+    /// Number of GPUs; `None` while the driver does not answer for any of them. A node without GPUs has none either.
+    pub(super) fn count(&self) -> Option<usize> {
+        let answers = self.all.iter().any(|gpu| gpu.is_read);
+        answers.then(|| self.listed.unwrap_or(0).max(self.all.len()))
+    }
+
+    /// Whether all GPUs are in [`all`](Self::all): a driver that is slow or hangs answers for some of them first.
+    pub(super) fn are_complete(&self) -> bool {
+        self.count() == Some(self.all.len())
+    }
+
+    /// Whether the processes of every GPU are known: otherwise their total is not.
+    pub(super) fn have_processes(&self) -> bool {
+        self.are_complete() && self.all.iter().all(|gpu| gpu.is_listed)
+    }
+}
+
+/// The GPUs that the series describe.
+pub(super) fn gpus(series: &[Series]) -> Gpus<'_> {
+    let mut listed = None;
     let mut found: HashMap<&str, Gpu<'_>> = HashMap::new();
     let live = || series.iter().filter(|series| series.value.is_some());
     for info in live().filter(|series| series.instrument.name == instrument::NVIDIA_DEVICE_INFO) {
@@ -75,6 +105,9 @@ pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
     let mut processes = BTreeMap::new();
     for one in live() {
         let number = one.value.as_ref().and_then(Value::as_f64);
+        if let (instrument::NVIDIA_DEVICES, Some(count)) = (one.instrument.name, number) {
+            listed = Some(count as usize);
+        }
         let uuid = one.attributes.text(key::HW_ID);
         if let (Some(number), Some((uuid, gpu))) = (number, uuid.and_then(|uuid| Some((uuid, found.get_mut(uuid)?)))) {
             gpu.add(one, number);
@@ -89,9 +122,9 @@ pub(super) fn gpus(series: &[Series]) -> Vec<Gpu<'_>> {
             gpu.processes.push(process);
         }
     }
-    let mut gpus: Vec<_> = found.into_values().collect();
-    gpus.sort_unstable_by_key(|gpu| gpu.index);
-    gpus
+    let mut all: Vec<_> = found.into_values().collect();
+    all.sort_unstable_by_key(|gpu| gpu.index);
+    Gpus { all, listed }
 }
 
 impl Gpu<'_> {
@@ -124,8 +157,9 @@ impl Gpu<'_> {
             instrument::NVIDIA_POWER_LIMIT if is(attribute::NVIDIA_POWER_LIMIT, "enforced") => {
                 self.power_limit = self.power_limit.or(Some(number));
             }
-            _ => {}
+            _ => return,
         }
+        self.is_read = true;
     }
 }
 

@@ -27,6 +27,7 @@ pub mod instrument {
         PROCESS_MEMORY_USAGE = accel::PROCESS_MEMORY_USAGE.name;
         PROCESS_UTILIZATION = accel::PROCESS_UTILIZATION.name;
         PROCESS_START_TIME = accel::PROCESS_START_TIME.name;
+        NVIDIA_DEVICES = "nvidia.devices";
         NVIDIA_DEVICE_INFO = "nvidia.device.info";
         NVIDIA_MEMORY_RESERVED = "nvidia.memory.reserved";
         NVIDIA_POWER_LIMIT = "nvidia.power.limit";

@@ -1,7 +1,8 @@
 //! `jicki/system-info-exporter`: its `hw_gpu_*` families and its health endpoints.
 //!
 //! A value that the driver does not report is absent, where the replaced exporter wrote 0, and a value that is not read any
-//! more ends, where it repeated the old one without a limit. Its families of node, CPU and memory, `/metrics/json` and
+//! more ends, where it repeated the old one without a limit. Counts are values too: without any known GPU, and for the used
+//! ones while the processes of one GPU are unknown, there is none. Its families of node, CPU and memory, `/metrics/json` and
 //! `/node` are of the host, which the agent does not read yet.
 
 use std::collections::BTreeMap;
@@ -66,17 +67,19 @@ const PER_GPU: [PerGpu; 7] = [
 pub fn render(series: &[Series], resource: &Resource) -> String {
     let (gpus, node) = (gpus(series), resource.node_name());
     let mut out = Exposition::default();
-    out.gauge("hw_gpu_count", "GPUs of the node.");
-    out.sample(&[("node", &node)], gpus.len() as f64);
-    out.gauge("hw_gpu_used_count", "GPUs of the node that have at least one process.");
-    let used = gpus.iter().filter(|gpu| !gpu.processes.is_empty());
-    out.sample(&[("node", &node)], used.count() as f64);
-    if gpus.is_empty() {
-        return out.into_text();
+    if let Some(count) = gpus.count() {
+        out.gauge("hw_gpu_count", "GPUs of the node.");
+        out.sample(&[("node", &node)], count as f64);
+    }
+    if gpus.have_processes() {
+        out.gauge("hw_gpu_used_count", "GPUs of the node that have at least one process.");
+        let used = gpus.all.iter().filter(|gpu| !gpu.processes.is_empty());
+        out.sample(&[("node", &node)], used.count() as f64);
     }
     out.gauge("hw_gpu_type_count", "GPUs of the node by model.");
     let mut models = BTreeMap::new();
-    for gpu in &gpus {
+    let has_model = |gpu: &&Gpu<'_>| !gpu.model.is_empty();
+    for gpu in gpus.all.iter().filter(|_| gpus.are_complete()).filter(has_model) {
         *models.entry(gpu.model).or_insert(0u32) += 1;
     }
     for (model, count) in models {
@@ -84,7 +87,7 @@ pub fn render(series: &[Series], resource: &Resource) -> String {
     }
     for (name, help, value) in PER_GPU {
         out.gauge(name, help);
-        for gpu in &gpus {
+        for gpu in &gpus.all {
             let index = gpu.index.to_string();
             let labels = [
                 ("node", node.as_str()),

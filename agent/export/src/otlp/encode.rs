@@ -7,7 +7,7 @@ use prost::encoding::{double, fixed64, sfixed64};
 
 use super::record::{MAX_RECORD_BYTES, Record};
 use super::wire;
-use accelscope_core::metric::{Instrument, Kind, Resource, Series, Timestamp, Value};
+use accelscope_core::metric::{Histogram, Instrument, Kind, Resource, Series, Timestamp, Value};
 
 /// Version of the semantic conventions that names and attributes follow.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
@@ -77,8 +77,12 @@ impl Encoder {
         }
     }
 
-    /// Encodes one collection, made at `now`: one metric per instrument, ordered by name, split into records by the size
-    /// limit. A point that alone exceeds the limit gets a record of its own.
+    /// Encodes one collection, made at `now`: metrics ordered by name, split into records by the size limit. A point that
+    /// alone exceeds the limit gets a record of its own.
+    ///
+    /// An instrument has one metric, and one more after each end of a series: of a metric's points the Collector's
+    /// Prometheus exporter takes none after the first without a value (`accumulate*` in
+    /// `exporter/prometheusexporter/accumulator.go`, v0.159), so that an end is always the last one.
     ///
     /// A value that does not fit its instrument ([`Value::is_valid_for`]) is left out and logged: it is a bug, and a wrong
     /// number would be worse than none.
@@ -131,6 +135,9 @@ impl Encoder {
         }
         wire::delimited(1, &self.point, &mut self.points);
         self.count += 1;
+        if series.value.is_none() {
+            self.end_metric(instrument);
+        }
     }
 
     fn end_metric(&mut self, instrument: &Instrument) {
@@ -181,27 +188,44 @@ impl Encoder {
 }
 
 /// Body of a `NumberDataPoint` or `HistogramDataPoint`; the fields of the times are the same in both.
+///
+/// The end of a histogram has all fields of one that counted nothing: receivers that make a series of each bucket, of the
+/// sum and of the count end those that the point has.
 fn encode_point(series: &Series, buf: &mut Vec<u8>) {
-    let histogram = matches!(series.instrument.kind, Kind::Histogram(_));
-    if let Some(start) = series.start.filter(|_| series.instrument.kind != Kind::Gauge) {
+    let kind = series.instrument.kind;
+    if let Some(start) = series.start.filter(|_| kind != Kind::Gauge) {
         fixed64::encode(2, &start.unix_nanos(), buf);
     }
     fixed64::encode(3, &series.time.unix_nanos(), buf);
-    match &series.value {
-        Some(Value::Double(double)) => double::encode(4, double, buf),
-        Some(Value::Int(int)) => sfixed64::encode(6, int, buf),
-        Some(Value::Histogram(histogram)) => {
-            fixed64::encode(4, &histogram.count, buf);
-            double::encode(5, &histogram.sum, buf);
-            fixed64::encode_packed(6, &histogram.buckets, buf);
-            if let Kind::Histogram(bounds) = series.instrument.kind {
-                double::encode_packed(7, bounds, buf);
-            }
+    match (&series.value, kind) {
+        (Some(Value::Double(double)), _) => double::encode(4, double, buf),
+        (Some(Value::Int(int)), _) => sfixed64::encode(6, int, buf),
+        (Some(Value::Histogram(histogram)), Kind::Histogram(bounds)) => encode_histogram(histogram, bounds, buf),
+        (None, Kind::Histogram(bounds)) => {
+            let empty = Histogram {
+                count: 0,
+                sum: 0.0,
+                buckets: vec![0; bounds.len() + 1].into(),
+            };
+            encode_histogram(&empty, bounds, buf);
+            wire::number(10, NO_RECORDED_VALUE, buf);
         }
-        None => wire::number(if histogram { 10 } else { 8 }, NO_RECORDED_VALUE, buf),
+        (None, _) => wire::number(8, NO_RECORDED_VALUE, buf),
+        // Refused before, as any value that does not fit its instrument.
+        (Some(Value::Histogram(_)), _) => {}
     }
-    let tag = if histogram { 9 } else { 7 };
+    let tag = if matches!(kind, Kind::Histogram(_)) { 9 } else { 7 };
     for (key, value) in series.attributes.iter() {
         wire::attribute(tag, key, value, buf);
     }
+}
+
+fn encode_histogram(histogram: &Histogram, bounds: &[f64], buf: &mut Vec<u8>) {
+    if histogram.count > 0 {
+        fixed64::encode(4, &histogram.count, buf);
+    }
+    // Has presence: without it receivers make no series of the sum.
+    double::encode(5, &histogram.sum, buf);
+    fixed64::encode_packed(6, &histogram.buckets, buf);
+    double::encode_packed(7, bounds, buf);
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cumulative::{CumulativeToDelta, Delta, RETENTION};
-use accelscope_core::evict_oldest;
+use crate::owner::Owner as Room;
+use accelscope_core::evict_fairly;
 use accelscope_core::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey};
 
-/// Most sources that are kept although their newest batch lacks them; beyond, the ones read longest ago are evicted.
+/// Most sources that are kept although their newest batch lacks them; beyond, owners with more than their share lose those
+/// read longest ago.
 const MAX_ABSENT: usize = 20_000;
 
 /// Identity of a source, before its owner became attributes.
@@ -101,7 +103,10 @@ impl Sources {
             Some(Owner::Process { process, .. }) => *alive.entry(*process).or_insert_with(|| is_alive(*process)),
             Some(Owner::Cgroup(_)) | None => now.duration_since(source.read) < RETENTION,
         });
-        let present = self.entries.values().filter(|source| source.batch == batch).count();
-        evict_oldest(&mut self.entries, present + MAX_ABSENT, |source| source.read);
+        let absent_owner = |key: &Key, source: &Source| {
+            let owner = || Room::of("", key.instrument, &source.series);
+            (source.batch != batch).then(owner)
+        };
+        evict_fairly(&mut self.entries, MAX_ABSENT, absent_owner, |source| source.read);
     }
 }

@@ -4,10 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use crate::cumulative::{Delta, DeltaToCumulative, RETENTION};
-use accelscope_core::evict_oldest;
+use crate::owner::Owner as Room;
+use accelscope_core::evict_fairly;
 use accelscope_core::metric::{AttributeValue, Point, SeriesKey, key};
 
-/// Most totals that are kept although no process adds to them; beyond, the ones that grew longest ago are evicted.
+/// Most totals that are kept although no process adds to them; beyond, owners with more than their share lose those that
+/// grew longest ago.
 const MAX_IDLE: usize = 20_000;
 
 /// The totals of one part.
@@ -49,8 +51,11 @@ impl Totals {
         self.entries
             .retain(|series, total| recent(total) || container(series).is_some_and(|id| live.contains(&id)));
         let newest = self.entries.values().map(|total| total.used).max();
-        let present = self.entries.values().filter(|total| Some(total.used) == newest).count();
-        evict_oldest(&mut self.entries, present + MAX_IDLE, |total| total.used);
+        let idle_owner = |(instrument, attributes): &SeriesKey, total: &Total| {
+            let owner = || Room::of("", instrument, attributes);
+            (Some(total.used) != newest).then(owner)
+        };
+        evict_fairly(&mut self.entries, MAX_IDLE, idle_owner, |total| total.used);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::npu_smi::{Cause, Skipped, Table};
+use super::npu_smi::{COLUMNS, Cause, Skipped, Table};
 use super::points::Points;
 use super::reader::{ReadError, Reader};
 use super::settings::{MAX_AGE_PERIODS, NAME, Settings};
@@ -14,6 +14,19 @@ use accelscope_core::metric::catalogue::agent;
 use accelscope_core::metric::{Attributes, Batch, Moment, Point, Timestamp};
 use accelscope_core::sampler::{Descriptor, Outcome};
 use accelscope_core::telemetry::ReasonCounter;
+
+/// Reasons for a reading without a point, beside those of the columns. The counter of each starts at a visible 0:
+/// otherwise its first occurrence is no increase to an alert.
+const REASONS: &[&str] = &[
+    "card_without_chip",
+    "chip_twice",
+    "process_list",
+    "process_not_found",
+    "process_row",
+    "row",
+    "table_twice",
+    "utilization_zero",
+];
 
 /// Most periods between two calls of a slow tool.
 const MAX_PAUSE_PERIODS: u32 = 8;
@@ -32,6 +45,8 @@ pub struct Sampler {
     slow_calls: u32,
     not_before: Option<Instant>,
     warned_incomplete: bool,
+    /// Whether the counters of rare events have begun, which they do when there is a chip.
+    counts: bool,
     count_skipped: ReasonCounter,
 }
 
@@ -45,6 +60,7 @@ impl Sampler {
             slow_calls: 0,
             not_before: None,
             warned_incomplete: false,
+            counts: false,
             count_skipped: ReasonCounter::new(&agent::SAMPLER_SKIPPED, NAME),
             settings,
             roots,
@@ -81,6 +97,10 @@ impl Sampler {
             *skipped.entry(reason).or_default() += count;
         }
         let points = self.points.build(&table, now, &mut skipped);
+        if !table.chips.is_empty() && !std::mem::replace(&mut self.counts, true) {
+            let reasons = REASONS.iter().chain(COLUMNS);
+            reasons.for_each(|reason| self.count_skipped.add(0, *reason));
+        }
         for (reason, count) in skipped {
             self.count_skipped.add(count.into(), reason);
         }

@@ -19,7 +19,7 @@ pub(super) enum NotYet {
     #[error("empty: its writer has not written yet")]
     Empty,
     /// Protobuf takes a prefix that ends between two fields for a whole message; every writer sets the pid.
-    #[error("names no process: its writer has not finished, or it is no monitor file")]
+    #[error("without a process id: its writer has not finished, or it is no monitor file")]
     NoPid,
     /// Half-written or no protobuf.
     #[error("cut off in the middle of a field, or no monitor file")]
@@ -28,7 +28,7 @@ pub(super) enum NotYet {
     #[error("not as scheduler_mon.proto of HailoRT 4.10 to 5.3 has it: {0}")]
     Malformed(#[from] prost::DecodeError),
     /// More than [`MAX_ELEMENTS`].
-    #[error("{0} networks, streams and devices, more than the {MAX_ELEMENTS} that are read")]
+    #[error("too large: it has {0} networks, streams and devices, more than the {MAX_ELEMENTS} that are read")]
     TooMany(usize),
 }
 

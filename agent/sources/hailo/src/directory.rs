@@ -4,11 +4,10 @@
 //! Files are not locked: HailoRT up to 4.21 truncates before it tries its lock, so that a reader's lock leaves the file
 //! empty for an interval.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,6 @@ use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::decode::MAX_BYTES;
-use super::file_name::is_monitor_file;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::beneath::open_without_links;
 use accelscope_core::metric::Timestamp;
@@ -26,9 +24,6 @@ pub(super) const IN_ROOT: &str = "tmp/hmon_files";
 
 /// Most files of one directory that are read: one per process.
 pub(super) const MAX_FILES: usize = 256;
-
-/// Most directory entries that are listed: a user who can write to the directory could otherwise stall the sampler.
-const MAX_ENTRIES: usize = 16 * MAX_FILES;
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -63,6 +58,8 @@ pub(super) struct Stamp {
     pub(super) inode: u64,
     pub(super) size: u64,
     pub(super) modified: Timestamp,
+    /// The user that owns it.
+    pub(super) user: u32,
 }
 
 /// Why a file was not read.
@@ -70,12 +67,14 @@ pub(super) struct Stamp {
 pub(super) enum ReadError {
     #[error("is no longer there")]
     Gone,
-    #[error("is no regular file")]
-    NotAFile,
+    #[error("is {0} and no regular file, which HailoRT never makes")]
+    NotAFile(&'static str),
     #[error("has {0} bytes, more than the {MAX_BYTES} that are read")]
     TooLarge(u64),
     #[error("was written while it was read")]
     Changing,
+    #[error("cannot be read{1}: {0}")]
+    Denied(#[source] io::Error, String),
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
 }
@@ -85,9 +84,9 @@ impl ReadError {
     pub(super) const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Gone | Self::Changing => None,
-            Self::NotAFile => Some("not_a_file"),
+            Self::NotAFile(_) => Some("not_a_file"),
             Self::TooLarge(_) => Some("too_large"),
-            Self::Io(_) => Some("unreadable"),
+            Self::Denied(..) | Self::Io(_) => Some("unreadable"),
         }
     }
 }
@@ -130,40 +129,9 @@ impl Directory {
         rustix::fs::fstatfs(&self.file).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
     }
 
-    /// Names of the monitor files, and how many more there are. Of more than [`MAX_FILES`] those modified last: killed
-    /// processes leave their files, which must not hide those of live ones.
-    pub(super) fn names(&self) -> io::Result<(Vec<OsString>, usize)> {
-        let (mut names, mut more) = (Vec::new(), 0);
-        for (nth, entry) in Dir::read_from(&self.file)?.enumerate() {
-            if nth == MAX_ENTRIES {
-                more += 1;
-                break;
-            }
-            let entry = entry?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            let readable = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
-            if readable && is_monitor_file(name) {
-                names.push(name.to_owned());
-            }
-        }
-        if names.len() > MAX_FILES {
-            more += names.len() - MAX_FILES;
-            names = self.written_last(names);
-        }
-        Ok((names, more))
-    }
-
-    fn written_last(&self, names: Vec<OsString>) -> Vec<OsString> {
-        let now = Timestamp::now();
-        let written = |name: &OsString| {
-            let stamp = self.stamp(name).ok()?;
-            // A time in the future was set by a tool, or by a clock that was corrected since.
-            Some((stamp.modified <= now, stamp.modified))
-        };
-        let mut dated: Vec<_> = names.into_iter().map(|name| (written(&name), name)).collect();
-        dated.sort_unstable_by_key(|one| std::cmp::Reverse(one.0));
-        dated.truncate(MAX_FILES);
-        dated.into_iter().map(|(_, name)| name).collect()
+    /// Its entries, one after the other.
+    pub(super) fn entries(&self) -> io::Result<Dir> {
+        Ok(Dir::read_from(&self.file)?)
     }
 
     /// The present version of a file.
@@ -176,12 +144,18 @@ impl Directory {
         // O_PATH does not open the file itself, so that its type can be checked first.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = File::from(open_without_links(&self.file, Path::new(name), flags).map_err(missing)?);
-        let found = stamp(path.metadata())?;
+        let metadata = path.metadata();
+        let of = metadata.as_ref().map_or_else(|_| String::new(), permissions);
+        let found = stamp(metadata)?;
         if found.size > MAX_BYTES {
             return Err(ReadError::TooLarge(found.size));
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(own_path(&path), flags, Mode::empty()).map_err(missing)?);
+        let opened = rustix::fs::open(own_path(&path), flags, Mode::empty());
+        let mut file = File::from(opened.map_err(|error| match error {
+            Errno::ACCESS | Errno::PERM => ReadError::Denied(error.into(), of),
+            _ => missing(error),
+        })?);
         let mut bytes = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
         (&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
         if stamp(file.metadata())? == found && found.size == bytes.len() as u64 {
@@ -195,12 +169,13 @@ impl Directory {
 fn stamp(metadata: io::Result<Metadata>) -> Result<Stamp, ReadError> {
     let metadata = metadata.map_err(missing)?;
     if !metadata.is_file() {
-        return Err(ReadError::NotAFile);
+        return Err(ReadError::NotAFile(kind(FileType::from_raw_mode(metadata.mode()))));
     }
     Ok(Stamp {
         inode: metadata.ino(),
         size: metadata.len(),
         modified: metadata.modified()?.into(),
+        user: metadata.uid(),
     })
 }
 
@@ -212,9 +187,25 @@ fn missing(error: impl Into<io::Error>) -> ReadError {
     let error = error.into();
     match Errno::from_io_error(&error) {
         Some(Errno::NOENT) => ReadError::Gone,
-        Some(Errno::LOOP) => ReadError::NotAFile,
+        Some(Errno::LOOP) => ReadError::NotAFile(kind(FileType::Symlink)),
         _ => ReadError::Io(error),
     }
+}
+
+/// A type of file in words.
+pub(super) const fn kind(of: FileType) -> &'static str {
+    match of {
+        FileType::Symlink => "a symbolic link",
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device node",
+        _ => "of another type",
+    }
+}
+
+fn permissions(of: &Metadata) -> String {
+    format!(" (mode {:o}, owned by user {})", of.mode() & 0o7777, of.uid())
 }
 
 fn own_path(file: &File) -> PathBuf {
@@ -224,7 +215,6 @@ fn own_path(file: &File) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
-    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -250,12 +240,11 @@ mod tests {
         assert_eq!(read(&directory, "7abcdef").unwrap(), b"hello");
         for planted in ["8abcdef", "9abcdef", "10abcdef", "11abcdef"] {
             assert!(
-                matches!(read(&directory, planted), Err(ReadError::NotAFile)),
+                matches!(read(&directory, planted), Err(ReadError::NotAFile(_))),
                 "{planted}"
             );
         }
         assert!(matches!(read(&directory, "12abcdef"), Err(ReadError::Gone)));
-        assert_eq!(directory.names().unwrap(), (vec!["7abcdef".into()], 0));
     }
 
     #[test]
@@ -269,36 +258,6 @@ mod tests {
             read(&open(dir.path()), "7abcdef"),
             Err(ReadError::TooLarge(_))
         ));
-    }
-
-    #[test]
-    fn a_flood_of_files_is_walked_through_to_a_bound() {
-        let dir = tempfile::tempdir().unwrap();
-        for number in 0..MAX_ENTRIES + 100 {
-            std::fs::File::create(dir.path().join(format!("{number}abcdef"))).unwrap();
-        }
-        let (names, more) = open(dir.path()).names().unwrap();
-        assert_eq!(names.len(), MAX_FILES);
-        assert!(more > 0 && names.len() + more <= MAX_ENTRIES, "{more}");
-    }
-
-    #[test]
-    fn of_too_many_files_those_written_last_are_looked_at() {
-        let dir = tempfile::tempdir().unwrap();
-        let aged = |name: &str, time: SystemTime| {
-            let file = std::fs::File::create(dir.path().join(name)).unwrap();
-            file.set_modified(time).unwrap();
-        };
-        let day = Duration::from_hours(24);
-        for number in 0..2 * MAX_FILES {
-            aged(&format!("{number}abcdef"), SystemTime::now() - day);
-            aged(&format!("{number}future"), SystemTime::now() + day);
-        }
-        aged("live", SystemTime::now());
-        let (names, more) = open(dir.path()).names().unwrap();
-        assert_eq!(names[0], "live");
-        assert_eq!((names.len(), more), (MAX_FILES, 3 * MAX_FILES + 1));
-        assert!(!names.iter().any(|name| name.to_string_lossy().contains("future")));
     }
 
     #[test]

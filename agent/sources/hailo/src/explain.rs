@@ -3,24 +3,21 @@
 mod files;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
 use super::device::{self, Device};
-use super::directory::Directory;
+use super::directory::{Directory, IN_ROOT};
 use super::discover::{Holder, holders};
+use super::environment::Environment;
+use super::living::Living;
 use super::settings::{NAME, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
+use accelscope_core::metric::Timestamp;
 use accelscope_core::sampler::Finding;
 use files::Files;
 
 const START_WITH: &str = "set HAILO_MONITOR=1 in its environment (SCHEDULER_MONITOR=1 before HailoRT 4.13) and start it \
     again: HailoRT looks at it once, at its start";
-
-/// Most bytes of a process' environment that are read.
-const MAX_ENVIRONMENT: u64 = 256 * 1024;
 
 /// Examines the devices, processes and monitor files of the host.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
@@ -34,11 +31,11 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         }
     };
     found.extend(without_driver(roots));
-    let processes = Processes::new(roots);
+    let mut living = Living::new(roots);
     let mut files = Files::new(settings);
     match Directory::configured(roots, &settings.dir) {
         Ok(directory) => {
-            files.add(&directory, &processes, &mut found);
+            files.add(&directory, &settings.dir, &mut living, &mut found);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
@@ -46,16 +43,16 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
             found.push(fail(format!("{}: {error}", settings.dir.display()), remedy));
         }
     }
-    let users = users(&processes, &devices, &mut found);
+    let users = users(&living.processes, &devices, &mut found);
     for user in &users {
-        examine_user(&processes, *user, settings, &mut files, &mut found);
+        examine_user(&mut living, *user, settings, &mut files, &mut found);
     }
     examine_devices(&devices, &files, users.len(), settings, &mut found);
-    let files = files.fresh.len();
-    if devices.is_empty() && files == 0 && found.is_empty() {
+    if devices.is_empty() && files.fresh.is_empty() && found.is_empty() {
         let remedy = "on a machine with a Hailo, load its driver (hailo_pci, hailo1x_pci) and check `lspci -d 1e60:`";
         found.push(Finding::nothing(NAME, "no Hailo device found").with_remedy(remedy));
     }
+    found.extend(files.left_behind());
     found
 }
 
@@ -95,34 +92,48 @@ fn users(processes: &Processes, devices: &[Device], found: &mut Vec<Finding>) ->
 
 /// Examines the monitor files in the mount namespace of a process that holds a device open.
 fn examine_user(
-    processes: &Processes,
+    living: &mut Living,
     user: Holder,
     settings: &Settings,
     files: &mut Files<'_>,
     found: &mut Vec<Finding>,
 ) {
     let pid = user.process.pid;
-    let name = processes.executable_name(pid).or_else(|_| processes.command_name(pid));
-    let who = format!("process {pid} ({})", name.as_deref().unwrap_or("?"));
-    if name.is_ok_and(|name| name == "hailort_service") {
+    let who = living.name(pid);
+    let processes = &living.processes.clone();
+    if who.ends_with("(hailort_service)") {
         let what = format!("{who} works for all its clients: they are seen as this one process");
         let remedy = "for readings of each client, do not use the multi-process service in the applications";
         found.push(warn(what, remedy));
     }
-    if let Ok(directory) = Directory::in_namespace(&processes.path(pid, "root")) {
-        let is_new = files.add(&directory, processes, found);
-        if is_new && !settings.discover {
-            let what = format!("{who} has a directory of monitor files of its own, which is not looked at");
-            found.push(warn(what, "set hailo.discover = true"));
+    let root = processes.path(pid, "root");
+    let unseen = match Directory::in_namespace(&root) {
+        Ok(directory) => {
+            let is_new = files.add(&directory, &root.join(IN_ROOT), living, found);
+            if is_new && !settings.discover {
+                let what = format!("{who} has a directory of monitor files of its own, which is not looked at");
+                found.push(warn(what, "set hailo.discover = true"));
+            }
+            String::new()
         }
-    }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => format!(" that can be seen: its /tmp/hmon_files cannot be opened: {error}"),
+    };
     let ids = processes.ns_pids(pid).unwrap_or_default();
-    if files.fresh.contains(&ids.last().copied().unwrap_or(pid)) {
+    if files.explained.contains(&pid) || files.fresh.contains(&ids.last().copied().unwrap_or(pid)) {
         return;
     }
-    let (what, remedy) = match monitor_variable(&processes.path(pid, "environ")) {
+    let environment = Environment::read(&processes.path(pid, "environ"));
+    if let Some(first) = environment
+        .as_ref()
+        .and_then(|environment| first_write(processes, user, environment))
+    {
+        found.push(Finding::ok(NAME, format!("{who} uses a Hailo and {first}")));
+        return;
+    }
+    let (what, remedy) = match environment.map(|environment| environment.is_monitored) {
         Some(true) => (
-            format!("{who} uses a Hailo and was started with HAILO_MONITOR=1, but writes no monitor file"),
+            format!("{who} uses a Hailo and was started with HAILO_MONITOR=1, but writes no monitor file{unseen}"),
             "check that it can create /tmp/hmon_files and write to it (the first user to run HailoRT owns it), and that \
              it has opened a virtual device",
         ),
@@ -130,21 +141,27 @@ fn examine_user(
             format!("{who} uses a Hailo and was started without HAILO_MONITOR=1"),
             START_WITH,
         ),
-        None => (format!("{who} uses a Hailo but writes no monitor file"), START_WITH),
+        None => (
+            format!("{who} uses a Hailo but writes no monitor file{unseen}"),
+            START_WITH,
+        ),
     };
     found.push(warn(what, remedy));
 }
 
-/// Whether the environment, as it was at the start of the process, turns the monitor on; unknown where it may not be
-/// read.
-fn monitor_variable(environ: &Path) -> Option<bool> {
-    let mut bytes = Vec::new();
-    File::open(environ)
-        .and_then(|file| file.take(MAX_ENVIRONMENT).read_to_end(&mut bytes))
-        .ok()?;
-    let on = [b"HAILO_MONITOR=1".as_slice(), b"SCHEDULER_MONITOR=1"];
-    let mut variables = bytes.split(|&byte| byte == 0);
-    Some(variables.any(|variable| on.iter().any(|on| variable.starts_with(on))))
+/// That the first write of a process is not due yet, which is an interval after its start.
+fn first_write(processes: &Processes, user: Holder, environment: &Environment) -> Option<String> {
+    let interval = environment
+        .interval()
+        .filter(|_| environment.is_monitored && environment.sets_interval())?;
+    let age = Timestamp::now().since(processes.started(user.process).ok()?);
+    (age < interval * 2).then(|| {
+        format!(
+            "started {:.1} s ago: its first monitor file is due {:.1} s after it opened a virtual device ({environment})",
+            age.as_secs_f64(),
+            interval.as_secs_f64()
+        )
+    })
 }
 
 fn examine_devices(devices: &[Device], files: &Files<'_>, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
@@ -180,6 +197,8 @@ fn examine_devices(devices: &[Device], files: &Files<'_>, users: usize, settings
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use accelscope_proto::hailo::ProtoMon;
     use prost::Message;
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::directory::DirectoryId;
-use accelscope_core::host::process::Processes;
-use accelscope_core::host::writer::{self, Writer, WriterHint};
+use super::living::Living;
+use accelscope_core::host::writer::{Writer, WriterHint};
 use accelscope_core::metric::{ProcessKey, Timestamp};
 
 /// Shortest and longest time between two searches for the owner of one file that found none.
@@ -27,6 +27,8 @@ pub(super) enum Search {
     Ambiguous(usize),
     /// Processes cannot be inspected: the file is shown without one, by its age alone.
     Denied,
+    /// The process that it claims writes another file: it is not shown.
+    Claimed(ProcessKey),
 }
 
 /// The owner of one file, as far as it is known.
@@ -48,7 +50,7 @@ struct Last {
 /// What searches share.
 #[derive(Debug)]
 pub(super) struct Searcher {
-    pub(super) processes: Processes,
+    pub(super) living: Living,
     pub(super) seen_as: Vec<PathBuf>,
     /// Searches left in this run. Files beyond it are searched for in the next.
     pub(super) left: u32,
@@ -72,6 +74,11 @@ impl Owner {
         self.search = Search::Ambiguous(files);
     }
 
+    /// The process that it claims and that writes another file.
+    pub(super) const fn reject(&mut self, process: ProcessKey) {
+        self.search = Search::Claimed(process);
+    }
+
     /// Searches again where something has changed: the process has exited, the file has another process id, or a file
     /// without a writer was written. Returns `None` if there was no search.
     pub(super) fn update(
@@ -89,13 +96,13 @@ impl Owner {
         let written_since = self.last.as_ref().is_none_or(|last| last.written != written);
         let search = match self.search {
             Search::Pending => true,
-            Search::Found(process) if searcher.processes.is_alive(process) => false,
+            Search::Found(process) if searcher.living.processes.is_alive(process) => false,
             Search::Found(_) => {
                 self.search = Search::Exited;
                 written_since
             }
             Search::Exited => written_since && due,
-            Search::Ambiguous(_) | Search::Denied => due,
+            Search::Ambiguous(_) | Search::Denied | Search::Claimed(_) => due,
         };
         if !search || searcher.left == 0 {
             return None;
@@ -107,7 +114,7 @@ impl Owner {
             seen_as: searcher.seen_as.clone(),
             written,
         };
-        let found = writer::find(&searcher.processes, &hint);
+        let found = searcher.living.find(&hint);
         self.search = match found {
             Ok(Writer::One(process)) => Search::Found(process),
             Ok(Writer::None) => Search::Exited,
@@ -135,10 +142,11 @@ mod tests {
     use super::super::directory::identity;
     use super::*;
     use accelscope_core::host::HostRoots;
+    use accelscope_core::host::process::Processes;
 
     fn searcher(root: &str, dir: &Path) -> (Searcher, DirectoryId) {
         let searcher = Searcher {
-            processes: Processes::new(&HostRoots::new(root)),
+            living: Living::new(&HostRoots::new(root)),
             seen_as: vec![dir.to_owned()],
             left: 8,
         };
@@ -152,6 +160,7 @@ mod tests {
         let (mut searcher, id) = searcher("/", dir.path());
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let (written, now) = (Timestamp::now(), Instant::now());
+        searcher.living.forget();
         let mut owner = Owner::default();
         let found = owner
             .update(child.id(), written, id, now, &mut searcher)

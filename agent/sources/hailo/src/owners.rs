@@ -3,15 +3,16 @@
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
+use super::environment::Environment;
+use super::living::Living;
 use super::monitored::Monitored;
 use super::owner::{Search, Searcher};
 use super::settings::Settings;
 use super::skipped::Skipped;
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::process::Processes;
 
-/// Most searches in one run; each walks through `/proc`.
-const SEARCHES: u32 = 8;
+/// Most searches in one run. All of them walk through `/proc` once together.
+const SEARCHES: u32 = 32;
 /// Limit of searches in the first run, so that its result is complete.
 const FIRST_SEARCHES: u32 = 256;
 
@@ -28,7 +29,7 @@ impl Owners {
     pub(super) fn new(settings: &Settings, roots: &HostRoots) -> Self {
         Self {
             searcher: Searcher {
-                processes: Processes::new(roots),
+                living: Living::new(roots),
                 seen_as: settings.seen_as(),
                 left: SEARCHES,
             },
@@ -43,6 +44,11 @@ impl Owners {
         self.searcher.left == 0
     }
 
+    /// The living processes, as they were at the start of the run.
+    pub(super) const fn living(&mut self) -> &mut Living {
+        &mut self.searcher.living
+    }
+
     /// Searches for the owners of the fresh files. `shown` becomes a digest of the files that are shown and their owners.
     pub(super) fn update<'a>(
         &mut self,
@@ -55,7 +61,8 @@ impl Owners {
         self.searcher.left = if first_run { FIRST_SEARCHES } else { SEARCHES };
         for monitored in directories {
             self.search(monitored, now, skipped);
-            monitored.files.doubt_shared_owners(self.max_age, now);
+            let living = &self.searcher.living;
+            monitored.files.doubt_shared_owners(self.max_age, now, living);
             for (name, file) in monitored.files.fresh(self.max_age, now) {
                 if file.owner.is_shown() {
                     (monitored.directory.id, name, file.owner.process()).hash(shown);
@@ -66,13 +73,30 @@ impl Owners {
 
     fn search(&mut self, monitored: &mut Monitored, now: Instant, skipped: &mut Skipped) {
         let directory = monitored.directory.id;
-        for (name, file) in monitored.files.all_mut() {
-            let Some(latest) = file.latest().filter(|_| file.is_fresh(self.max_age, now)) else {
-                continue;
-            };
+        // The fresh ones first: of the others only those of seldom writers matter.
+        let mut files: Vec<_> = monitored.files.all_mut().collect();
+        files.sort_by_cached_key(|(_, file)| !file.is_fresh(self.max_age, now));
+        for (name, file) in files {
+            let is_fresh = file.is_fresh(self.max_age, now);
+            let Some(latest) = file.latest() else { continue };
             let (pid, written) = (latest.reading.pid, latest.written);
             let before = file.owner.search;
-            match file.owner.update(pid, written, directory, now, &mut self.searcher) {
+            let is_unknown = matches!(before, Search::Pending | Search::Found(_));
+            if !(is_fresh || is_unknown && file.may_be_seldom_written(now)) {
+                continue;
+            }
+            let found = file.owner.update(pid, written, directory, now, &mut self.searcher);
+            if let Search::Found(process) = file.owner.search
+                && !file.is_expected_of(process)
+            {
+                let environ = self.searcher.living.processes.path(process.pid, "environ");
+                file.expect(
+                    process,
+                    Environment::read(&environ).and_then(|environment| environment.interval()),
+                );
+            }
+            match found {
+                _ if !is_fresh => {}
                 // It was written since, so its writer lives.
                 Some(Ok(Search::Exited)) if before == Search::Exited => {
                     skipped.add("writer_unseen");

@@ -14,13 +14,13 @@ use super::points::Points;
 use super::settings::{NAME, Settings};
 use super::skipped::Skipped;
 use super::sources::Sources;
-use super::{device, explain, monitored};
+use super::{device, explain, monitored, skipped};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Moment;
 use accelscope_core::metric::catalogue::agent;
 use accelscope_core::metric::{Batch, Part, key};
 use accelscope_core::sampler::{self, Descriptor, Outcome};
-use accelscope_core::telemetry;
+use accelscope_core::telemetry::{self, ReasonCounter};
 
 /// Time between two runs without an event. The file of a killed process is shown for at most this long.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -51,8 +51,12 @@ pub struct Sampler {
     /// Whether the last batch was empty, and why.
     nothing: bool,
     reason: String,
+    /// Files that are not shown, of which the last batch was empty.
+    unshown: Vec<String>,
     skipped: Skipped,
-    count_skipped: Counter<u64>,
+    /// Whether the counters of rare events have begun, which they do when there is something to read.
+    counts: bool,
+    count_skipped: ReasonCounter,
     count_ambiguous: Counter<u64>,
 }
 
@@ -70,8 +74,10 @@ impl Sampler {
             shown: 0,
             nothing: true,
             reason: String::new(),
+            unshown: Vec::new(),
             skipped: Skipped::default(),
-            count_skipped: telemetry::counter(&agent::SAMPLER_SKIPPED),
+            counts: false,
+            count_skipped: ReasonCounter::new(&agent::SAMPLER_SKIPPED, NAME),
             count_ambiguous: telemetry::counter(&agent::ATTRIBUTION_AMBIGUOUS),
             settings,
             roots,
@@ -83,6 +89,7 @@ impl Sampler {
         let sources = self
             .sources
             .update(&self.roots, &self.settings, &self.devices, now.instant);
+        self.owners.living().forget();
         let mut failed = devices.and(sources).err();
         self.pending |= self.read_files(now, &mut failed);
         let first = self.emitted_at.is_none();
@@ -97,11 +104,7 @@ impl Sampler {
             }
         }
         for (reason, count) in std::mem::take(&mut self.skipped.0) {
-            let labels = [
-                telemetry::label(key::AGENT_SAMPLER, NAME),
-                telemetry::label(key::AGENT_REASON, reason),
-            ];
-            self.count_skipped.add(count, &labels);
+            self.count_skipped.add(count, reason);
         }
         failed.map_or(Ok(()), Err)
     }
@@ -120,7 +123,7 @@ impl Sampler {
     fn read_files(&mut self, now: Moment, failed: &mut Option<io::Error>) -> bool {
         let mut changed = false;
         for monitored in self.sources.all_mut() {
-            match monitored.update(now, &mut self.skipped) {
+            match monitored.update(now, self.owners.living(), &mut self.skipped) {
                 Ok(any) => changed |= any,
                 Err(error) => drop(failed.get_or_insert(error)),
             }
@@ -136,6 +139,7 @@ impl Sampler {
             }
             std::thread::sleep(monitored::WRITE_TIME * 2);
             now = Moment::now();
+            self.owners.living().forget();
             self.read_files(now, failed);
         }
         now
@@ -164,6 +168,19 @@ impl Sampler {
         others_shown || self.emitted_at.is_none_or(|last| now >= last + rest)
     }
 
+    /// Logs the files of living processes that are not shown, and gives the reason of an empty batch.
+    fn tell(&mut self, now: Moment) {
+        let (max_age, mut words) = (self.settings.max_age, Vec::new());
+        let living = self.owners.living();
+        for monitored in self.sources.all_mut() {
+            monitored.tell(max_age, now, living);
+            if self.nothing {
+                words.extend(monitored.unshown_in_words(max_age, now.instant, living));
+            }
+        }
+        self.unshown = words;
+    }
+
     fn emit(&mut self, now: Moment, out: &mut Vec<Batch>) {
         self.emitted_at = Some(now.instant);
         self.pending = false;
@@ -180,6 +197,14 @@ impl Sampler {
         }
         let points = self.points.build(&self.devices, live, now.wall);
         self.nothing = points.is_empty();
+        if !self.nothing && !std::mem::replace(&mut self.counts, true) {
+            skipped::ALL
+                .iter()
+                .for_each(|reason| self.count_skipped.add(0, *reason));
+            self.count_ambiguous
+                .add(0, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
+        }
+        self.tell(now);
         out.push(Batch {
             part: Part::whole(NAME),
             points,
@@ -207,7 +232,13 @@ impl sampler::Sampler for Sampler {
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         match self.run(Moment::now(), out) {
-            Ok(()) if self.nothing => Outcome::NothingHere(self.reason.clone()),
+            Ok(()) if self.nothing && self.unshown.is_empty() => Outcome::NothingHere(self.reason.clone()),
+            Ok(()) if self.nothing => {
+                let unshown = self.unshown.join("; ");
+                Outcome::NothingHere(format!(
+                    "no monitor file can be shown: {unshown}; `agent doctor` says more"
+                ))
+            }
             Ok(()) => Outcome::Sampled,
             Err(error) => Outcome::Retry(error.into()),
         }

@@ -24,8 +24,8 @@ settings! {
         /// Bool: also look into /tmp/hmon_files of every container whose processes hold a Hailo device open, so that pods need
         /// no shared mount. Needs the host's PID namespace.
         pub discover: bool = true,
-        /// Duration: age from which the values of a file are no longer shown. "" means three of the file's own write
-        /// intervals, at least 5 s.
+        /// Duration: age from which the values of a file are no longer shown. "" means three write intervals, at least 5 s:
+        /// that of HAILO_MONITOR_TIME_INTERVAL in its writer's environment, or that of its past writes if it is longer.
         #[serde(with = "optional")]
         pub max_age: Option<Duration> = None,
         /// Duration: shortest time between two readings that are passed on. Frames of every write are counted all the same.

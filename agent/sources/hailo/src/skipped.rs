@@ -14,6 +14,23 @@ pub(super) const UNNAMED: Reason = "unnamed";
 /// The name occurs again in the same file; its values were combined.
 pub(super) const REPEATED: Reason = "repeated_name";
 
+/// All reasons. A counter of each starts at a visible 0: otherwise its first occurrence is no increase to an alert.
+pub(super) const ALL: [Reason; 13] = [
+    NO_SAMPLE,
+    IMPLAUSIBLE,
+    UNNAMED,
+    REPEATED,
+    "malformed",
+    "no_pid",
+    "not_a_file",
+    "too_large",
+    "too_many_elements",
+    "too_many_files",
+    "unreadable",
+    "writer_ended",
+    "writer_unseen",
+];
+
 /// Number of readings without a point, by reason.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Skipped(pub(super) BTreeMap<Reason, u64>);
@@ -21,6 +38,7 @@ pub(super) struct Skipped(pub(super) BTreeMap<Reason, u64>);
 impl Skipped {
     pub(super) fn add(&mut self, reason: impl Into<Option<Reason>>) {
         if let Some(reason) = reason.into() {
+            debug_assert!(ALL.contains(&reason), "{reason} is not in the list");
             *self.0.entry(reason).or_default() += 1;
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use inotify::WatchDescriptor;
@@ -123,7 +123,7 @@ impl Sources {
                 self.deleted_since = None;
                 self.directories
                     .retain(|_, monitored| monitored.directory.id != directory.id);
-                self.monitor(None, directory);
+                self.monitor(None, directory, dir.to_owned());
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -160,16 +160,16 @@ impl Sources {
             if self.directories.contains_key(&Some(view)) {
                 continue;
             }
-            if let Some(directory) = open_in_view(processes, &holders)
+            if let Some((directory, place)) = open_in_view(processes, &holders)
                 && self.all().all(|known| known.directory.id != directory.id)
             {
-                self.monitor(Some(view), directory);
+                self.monitor(Some(view), directory, place);
             }
         }
     }
 
-    fn monitor(&mut self, view: Option<View>, directory: Directory) {
-        let monitored = Monitored::new(directory, self.watch.as_ref(), &mut self.warned_watch);
+    fn monitor(&mut self, view: Option<View>, directory: Directory, place: PathBuf) {
+        let monitored = Monitored::new(directory, place, self.watch.as_ref(), &mut self.warned_watch);
         self.directories.insert(view, monitored);
     }
 
@@ -239,13 +239,15 @@ impl Sources {
     }
 }
 
-fn open_in_view(processes: &Processes, holders: &[ProcessKey]) -> Option<Directory> {
+fn open_in_view(processes: &Processes, holders: &[ProcessKey]) -> Option<(Directory, PathBuf)> {
     holders.iter().find_map(|holder| {
-        let opened = Directory::in_namespace(&processes.path(holder.pid, "root"));
+        let root = processes.path(holder.pid, "root");
+        let opened = Directory::in_namespace(&root);
         let opened = opened.inspect_err(|error| {
             tracing::trace!(pid = holder.pid, %error, "no monitor files in the view of a device's user");
         });
-        opened.ok().filter(|directory| !directory.is_deleted())
+        let directory = opened.ok().filter(|directory| !directory.is_deleted())?;
+        Some((directory, root.join(directory::IN_ROOT)))
     })
 }
 

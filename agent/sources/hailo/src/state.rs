@@ -7,11 +7,14 @@ use super::directory::Stamp;
 use super::labels::Labels;
 use super::owner::Owner;
 use super::reading::Reading;
+use super::trouble::Trouble;
 use accelscope_core::metric::{Moment, ProcessKey, Timestamp};
 
 /// Default age limit in write intervals, and its least.
 const INTERVALS: u32 = 3;
 const LEAST_MAX_AGE: Duration = Duration::from_secs(5);
+/// The longest, however long the interval: the most that can be configured.
+pub(super) const LONGEST_MAX_AGE: Duration = Duration::from_hours(24);
 
 /// Modification times are those of the wall clock, which is set now and then (a Raspberry Pi has no battery for it).
 /// Where it differs from the monotonic clock by more than this, the monotonic clock is used.
@@ -24,9 +27,15 @@ const MAX_TOTALS: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct File {
     seen: Option<Seen>,
+    /// The last version with values.
+    valued: Option<Seen>,
     latest: Option<Latest>,
     /// The last write intervals, oldest first.
     intervals: VecDeque<Duration>,
+    /// The process whose environment was looked at, and the interval that it gives.
+    expected: Option<(ProcessKey, Option<Duration>)>,
+    /// Why the last version has no values.
+    pub(super) fault: Option<Trouble>,
     pub(super) totals: BTreeMap<String, Total>,
     /// The process that last contributed to the totals.
     counted_for: Option<ProcessKey>,
@@ -34,7 +43,7 @@ pub(super) struct File {
     pub(super) labels: Labels,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Seen {
     stamp: Stamp,
     at: Instant,
@@ -104,11 +113,13 @@ impl File {
 
     /// Records a new version. Without values (yet), the last ones stay until their age limit.
     pub(super) fn record(&mut self, stamp: Stamp, reading: Option<Reading>, now: Moment) {
-        let before = self.seen.replace(Seen { stamp, at: now.instant });
-        let interval = before.map(|before| interval(&before, stamp, now.instant));
+        let seen = Seen { stamp, at: now.instant };
+        let since = |before: &Seen| interval(before, stamp, now.instant);
+        let interval = self.seen.replace(seen).as_ref().map(since);
         let Some(reading) = reading else { return };
-        if let Some(interval) = interval {
-            self.intervals.push_back(interval);
+        // Not since a version without values: the runtime up to 4.21 truncates the file a moment before each write.
+        if let Some(usual) = self.valued.replace(seen).as_ref().map(since) {
+            self.intervals.push_back(usual);
             if self.intervals.len() > INTERVALS as usize {
                 self.intervals.pop_front();
             }
@@ -121,6 +132,12 @@ impl File {
             age_when_read: now.wall.since(stamp.modified),
             read_at: now.instant,
         });
+    }
+
+    /// Gives up the values, for those of another.
+    pub(super) fn drop_values(&mut self, why: Trouble) {
+        self.latest = None;
+        self.fault = Some(why);
     }
 
     fn count(&mut self, reading: &Reading, interval: Duration, now: Timestamp) {
@@ -159,6 +176,43 @@ impl File {
         Some(latest.age_when_read + now.saturating_duration_since(latest.read_at))
     }
 
+    /// Whether the environment of this process was looked at.
+    pub(super) fn is_expected_of(&self, process: ProcessKey) -> bool {
+        self.expected.is_some_and(|(of, _)| of == process)
+    }
+
+    /// Sets the interval that the environment of its writer gives. Intervals between writes of another process are those
+    /// of its own configuration.
+    pub(super) fn expect(&mut self, process: ProcessKey, interval: Option<Duration>) {
+        if self.expected.replace((process, interval)).is_some() {
+            self.intervals.clear();
+        }
+    }
+
+    /// Whether it may be the file of a process that writes seldom, which is known once its writer was looked for.
+    pub(super) fn may_be_seldom_written(&self, now: Instant) -> bool {
+        self.age(now).is_some_and(|age| age <= LONGEST_MAX_AGE)
+    }
+
+    /// The last version.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        Some(self.seen.as_ref()?.stamp)
+    }
+
+    /// The user that owns the file.
+    pub(super) fn user(&self) -> Option<u32> {
+        Some(self.seen.as_ref()?.stamp.user)
+    }
+
+    /// Time between two writes: that of its writer's environment, or the usual one if that is longer.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        // The median: one long pause of the writer does not raise it.
+        let mut sorted: Vec<_> = self.intervals.iter().copied().collect();
+        sorted.sort();
+        let usual = sorted.get((sorted.len().max(1) - 1) / 2).copied();
+        usual.max(self.expected.and_then(|(_, interval)| interval))
+    }
+
     /// Shortest of the last write intervals; zero where none is known.
     pub(super) fn shortest_interval(&self) -> Duration {
         self.intervals.iter().min().copied().unwrap_or_default()
@@ -166,18 +220,18 @@ impl File {
 
     /// Age from which its values are not shown.
     pub(super) fn max_age(&self, configured: Option<Duration>) -> Duration {
-        configured.unwrap_or_else(|| {
-            // The median: one long pause of the writer does not raise the limit.
-            let mut sorted: Vec<_> = self.intervals.iter().copied().collect();
-            sorted.sort();
-            let usual = sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or_default();
-            usual.saturating_mul(INTERVALS).max(LEAST_MAX_AGE)
-        })
+        configured.unwrap_or_else(|| max_age(self.interval()))
     }
 
     pub(super) fn is_fresh(&self, configured: Option<Duration>, now: Instant) -> bool {
         self.age(now).is_some_and(|age| age <= self.max_age(configured))
     }
+}
+
+/// Default age limit of a file that is written at this interval.
+pub(super) fn max_age(interval: Option<Duration>) -> Duration {
+    let limit = interval.unwrap_or_default().saturating_mul(INTERVALS);
+    limit.clamp(LEAST_MAX_AGE, LONGEST_MAX_AGE)
 }
 
 /// Time between two writes: of the modification times, unless the wall clock was set between them.
@@ -193,175 +247,4 @@ fn interval(before: &Seen, stamp: Stamp, at: Instant) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::reading::Network;
-    use super::*;
-
-    const START: u64 = 1_700_000_000_000;
-
-    struct Writer {
-        file: File,
-        zero: Instant,
-        inode: u64,
-    }
-
-    impl Writer {
-        fn new() -> Self {
-            Self {
-                file: File::default(),
-                zero: Instant::now(),
-                inode: 0,
-            }
-        }
-
-        /// All in ms: modification time by the wall clock, and when it was seen by the monotonic clock.
-        fn write(&mut self, modified: u64, seen: u64, fps: Option<f64>) {
-            let network = Network {
-                frame_rate: fps,
-                ..Network::default()
-            };
-            let networks = [("n".to_owned(), network)].into();
-            self.put(
-                modified,
-                seen,
-                Some(Reading {
-                    pid: 7,
-                    networks,
-                    ..Reading::default()
-                }),
-            );
-        }
-
-        fn put(&mut self, modified: u64, seen: u64, reading: Option<Reading>) {
-            self.inode += 1;
-            let stamp = Stamp {
-                inode: self.inode,
-                size: 1,
-                modified: ms(START + modified),
-            };
-            let now = Moment {
-                instant: self.at(seen),
-                wall: ms(START + seen),
-            };
-            self.file.record(stamp, reading, now);
-        }
-
-        fn at(&self, ms: u64) -> Instant {
-            self.zero + Duration::from_millis(ms)
-        }
-
-        fn frames(&self) -> f64 {
-            self.file.totals["n"].frames
-        }
-    }
-
-    fn ms(ms: u64) -> Timestamp {
-        Timestamp::from_unix_nanos(ms * 1_000_000)
-    }
-
-    #[test]
-    fn frames_are_integrated_over_the_real_interval_of_every_write() {
-        let mut writer = Writer::new();
-        writer.write(0, 10, Some(30.0));
-        assert!(writer.frames().abs() < 1e-9, "the first write's interval is unknown");
-        writer.write(1000, 1010, Some(30.0));
-        writer.write(3500, 3510, Some(10.0));
-        assert!((writer.frames() - 55.0).abs() < 1e-9, "{}", writer.frames());
-        writer.write(4500, 4510, None);
-        assert!((writer.frames() - 55.0).abs() < 1e-9, "an unknown rate adds nothing");
-        writer.write(5500, 5510, Some(30.0));
-        assert!((writer.frames() - 85.0).abs() < 1e-9, "nor does the interval before");
-        assert_eq!(writer.file.totals["n"].start, ms(START + 10));
-    }
-
-    #[test]
-    fn a_write_without_values_uses_up_its_interval() {
-        let mut writer = Writer::new();
-        writer.write(0, 0, Some(30.0));
-        writer.put(1000, 1000, None);
-        writer.write(2000, 2000, Some(30.0));
-        assert!((writer.frames() - 30.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_writer_that_was_stopped_counts_its_whole_interval() {
-        let mut writer = Writer::new();
-        writer.write(0, 0, Some(30.0));
-        writer.write(600_000, 600_001, Some(1.0));
-        assert!((writer.frames() - 600.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_clock_that_is_set_makes_no_frames() {
-        for jump in [50 * 365 * 86_400_000, 0] {
-            let mut writer = Writer::new();
-            writer.write(100_000, 0, Some(30.0));
-            writer.write(100_000 * u64::from(jump > 0) + jump, 1000, Some(30.0));
-            assert!((writer.frames() - 30.0).abs() < 1e-9, "{}", writer.frames());
-        }
-    }
-
-    #[test]
-    fn a_file_that_was_left_long_ago_is_stale_when_first_read() {
-        let mut writer = Writer::new();
-        writer.write(0, 3_600_000, Some(30.0));
-        assert!(!writer.file.is_fresh(None, writer.at(3_600_000)));
-    }
-
-    #[test]
-    fn a_file_from_the_future_ages_all_the_same() {
-        let mut writer = Writer::new();
-        writer.write(86_400_000, 0, Some(30.0));
-        assert!(writer.file.is_fresh(None, writer.at(4_900)));
-        assert!(!writer.file.is_fresh(None, writer.at(5_100)));
-    }
-
-    #[test]
-    fn the_age_limit_is_three_usual_intervals_and_at_least_five_seconds() {
-        let mut writer = Writer::new();
-        for write in 0..4 {
-            writer.write(write * 1000, write * 1000, Some(30.0));
-        }
-        assert_eq!(writer.file.max_age(None), Duration::from_secs(5));
-        for write in 0..4 {
-            writer.write(100_000 + write * 10_000, 100_000 + write * 10_000, Some(30.0));
-        }
-        assert_eq!(writer.file.max_age(None), Duration::from_secs(30));
-        writer.write(1_000_000, 1_000_000, Some(30.0));
-        assert_eq!(
-            writer.file.max_age(None),
-            Duration::from_secs(30),
-            "one long pause changes nothing"
-        );
-        assert_eq!(
-            writer.file.max_age(Some(Duration::from_secs(2))),
-            Duration::from_secs(2)
-        );
-    }
-
-    #[test]
-    fn the_shortest_interval_is_that_of_the_last_writes() {
-        let mut writer = Writer::new();
-        writer.write(0, 0, Some(30.0));
-        assert_eq!(writer.file.shortest_interval(), Duration::ZERO, "unknown");
-        for write in [100, 1100, 1300, 2300] {
-            writer.write(write, write, Some(30.0));
-        }
-        assert_eq!(writer.file.shortest_interval(), Duration::from_millis(200));
-        for write in [3300, 4300, 5300] {
-            writer.write(write, write, Some(30.0));
-        }
-        assert_eq!(writer.file.shortest_interval(), Duration::from_secs(1));
-    }
-
-    #[test]
-    fn an_empty_write_keeps_the_last_values_until_their_age_limit() {
-        let mut writer = Writer::new();
-        writer.write(0, 0, Some(30.0));
-        for second in 1..10 {
-            writer.put(second * 1000, second * 1000, None);
-        }
-        assert!(writer.file.is_fresh(None, writer.at(4_000)));
-        assert!(!writer.file.is_fresh(None, writer.at(9_000)));
-    }
-}
+mod tests;

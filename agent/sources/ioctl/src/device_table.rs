@@ -1,8 +1,9 @@
 //! All devices that were watched at any time, by the index in records and events.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::device::Device;
 use super::families::Family;
@@ -34,6 +35,8 @@ pub(super) struct CommandInfo {
 pub(super) struct DeviceTable {
     devices: Vec<(Device, DeviceId)>,
     ids: HashMap<(String, Family), DeviceId>,
+    /// Devices that are not watched now, and since when.
+    gone: HashMap<DeviceId, Instant>,
     commands: RefCell<Commands>,
 }
 
@@ -44,6 +47,23 @@ impl DeviceTable {
     /// Adds the devices that are new. Returns the index of each, in the map's order.
     pub(super) fn add(&mut self, devices: &BTreeMap<u64, Device>) -> Vec<u32> {
         devices.values().map(|device| self.add_one(device)).collect()
+    }
+
+    /// Notes which of the devices are still there.
+    pub(super) fn note_gone(&mut self, devices: &BTreeMap<u64, Device>, now: Instant) {
+        let present: HashSet<DeviceId> = devices.values().filter_map(|device| self.id_of(device)).collect();
+        for id in self.ids.values() {
+            if present.contains(id) {
+                self.gone.remove(id);
+            } else {
+                self.gone.entry(*id).or_insert(now);
+            }
+        }
+    }
+
+    /// Since when a device is not there any more.
+    pub(super) fn gone_since(&self, id: DeviceId) -> Option<Instant> {
+        self.gone.get(&id).copied()
     }
 
     fn add_one(&mut self, device: &Device) -> u32 {

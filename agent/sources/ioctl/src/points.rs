@@ -4,11 +4,11 @@ use std::iter::once;
 use std::sync::Arc;
 
 use super::attribute_cache::{AttributeCache, Detail};
-use super::device_table::DeviceTable;
-use super::drain::{Activity, Drain};
+use super::device_table::{DeviceTable, OTHER};
+use super::drain::{Activity, Drain, is_others};
 use crate::catalogue::{CALLS, DURATION, INFLIGHT, INFLIGHT_AGE};
 use accelscope_core::device::Arguments;
-use accelscope_core::metric::{Instrument, Owner, Point, Timestamp, Value};
+use accelscope_core::metric::{Attributes, Instrument, Owner, Point, Timestamp, Value, key};
 
 /// Adds a point of an owner and device, with the start of cumulative ones.
 type Push<'a> = dyn FnMut(&'static Instrument, Detail, Value, Option<Timestamp>) + 'a;
@@ -22,12 +22,17 @@ pub(super) fn points(
 ) -> Vec<Point> {
     let mut points = Vec::new();
     for (key, activity) in drain.activities() {
+        let is_others = is_others(&key.owner);
         let push = &mut |instrument: &'static Instrument, detail, value, start| {
-            let attributes = attributes.get(devices, key.device, detail);
+            let mut attributes = attributes.get(devices, key.device, detail);
+            if is_others {
+                let named = |set: Arc<Attributes>| Arc::new(set.with([(key::PROCESS_EXECUTABLE_NAME, OTHER.into())]));
+                attributes = attributes.map(named);
+            }
             points.extend(attributes.map(|attributes| Point {
                 instrument,
                 attributes,
-                owner: Some(Owner::Cgroup(key.owner.clone())),
+                owner: (!is_others).then(|| Owner::Cgroup(key.owner.clone())),
                 value,
                 time,
                 start,

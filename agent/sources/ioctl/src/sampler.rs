@@ -109,7 +109,11 @@ impl Sampler {
         {
             return Outcome::Retry(error.into());
         }
-        if self.devices.all().is_empty() {
+        // The totals of devices that are gone are still shown for a while.
+        if self.devices.all().is_empty() && self.drain.activities().next().is_none() {
+            if out.is_empty() && self.kernel.is_some() {
+                out.push(self.batch(Moment::now()));
+            }
             return Outcome::NothingHere(
                 "no accelerator's device node is in /dev; name others in ioctl.extra_devices".to_owned(),
             );
@@ -152,6 +156,7 @@ impl Sampler {
             .kernel
             .get_or_insert_with(|| LiveKernel::new(&self.configuration, &self.context));
         let indices = self.table.add(devices);
+        self.table.note_gone(devices, now);
         let watches: Vec<_> = indices.into_iter().zip(devices.values()).collect();
         if kernel.counts().is_none() {
             self.drain.begin(Moment::now().wall);
@@ -242,8 +247,11 @@ impl Sampler {
             let exists = |process, thread| self.threads.exists(process, thread);
             changed |= self.drain.read(counts, &self.table, &exists, now);
             let state = |owner: &_| OwnerState::of(owner, &self.context.cgroups, &self.processes);
-            changed |= self.drain.retire(counts, &state, now.instant);
+            changed |= self.drain.retire(counts, &self.table, &state, now.instant);
             self.metrics.count(self.drain.losses(counts));
+        }
+        if let Some(kernel) = &mut self.kernel {
+            self.metrics.count(kernel.take_losses());
         }
         let held = self
             .holders

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use opentelemetry::metrics::Counter;
 
-use super::drain::Losses;
+use super::drain::{Losses, OWNER_FOLDED};
 use super::kernel::{HookKind, LiveKernel, Report};
 use accelscope_core::metric::catalogue::agent;
 use accelscope_core::metric::{Attributes, Instrument, Point, Timestamp, Value, key};
@@ -15,6 +15,7 @@ use accelscope_core::telemetry;
 pub(super) struct SelfMetrics {
     lost: Counter<u64>,
     logged: Option<Report>,
+    warned_of_crowd: bool,
 }
 
 impl Default for SelfMetrics {
@@ -22,13 +23,21 @@ impl Default for SelfMetrics {
         Self {
             lost: telemetry::counter(&agent::IOCTL_LOST),
             logged: None,
+            warned_of_crowd: false,
         }
     }
 }
 
 impl SelfMetrics {
-    pub(super) fn count(&self, losses: Losses) {
+    pub(super) fn count(&mut self, losses: Losses) {
         for (reason, count) in losses {
+            if reason == OWNER_FOLDED && !std::mem::replace(&mut self.warned_of_crowd, true) {
+                tracing::warn!(
+                    "more control groups call devices within five minutes than have series of their own: the calls of \
+                     further ones are shown together, with process.executable.name=\"_OTHER\", and counted in \
+                     agent.ioctl.lost as owner_folded; find out what creates so many containers"
+                );
+            }
             self.lost.add(count, &[telemetry::label(key::AGENT_REASON, reason)]);
         }
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::allocation::points;
 use super::client::{Client, Error};
+use super::pods::PodUids;
 use super::settings::{DEFAULT_ROOT, NAME, Settings};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Timestamp, key};
@@ -23,7 +24,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Finding {
     let client = Client::new(roots.clone(), settings.socket());
     match client.list() {
         Ok((response, _)) => {
-            let (points, skipped) = points(&response, &[], Timestamp::now());
+            let (points, skipped) = points(&response, &[], &PodUids::default(), Timestamp::now());
             let claimed = points
                 .iter()
                 .filter(|point| point.attributes.get(key::ACCEL_RESOURCE_NAME).is_none());

@@ -8,6 +8,7 @@
 mod allocation;
 mod client;
 mod explain;
+mod pods;
 mod restart;
 mod sampler;
 mod settings;

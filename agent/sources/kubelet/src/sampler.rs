@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::allocation::points;
 use super::client::{Client, Error, TIMEOUT};
+use super::pods::PodUids;
 use super::restart::Memory;
 use super::settings::{NAME, Settings};
 use accelscope_core::host::HostRoots;
@@ -17,6 +18,7 @@ use accelscope_core::telemetry::ReasonCounter;
 #[derive(Debug)]
 pub struct Sampler {
     settings: Settings,
+    roots: HostRoots,
     client: Client,
     vendors: Vec<AllocatedDevice>,
     memory: Memory,
@@ -28,13 +30,17 @@ impl Sampler {
     /// Creates the sampler without a connection. The first of `vendors` that recognizes an id determines its
     /// attributes.
     pub fn new(settings: Settings, roots: HostRoots, vendors: Vec<AllocatedDevice>) -> Self {
+        let skipped = ReasonCounter::new(&agent::SAMPLER_SKIPPED, NAME);
+        // A counter starts at a visible 0: otherwise the first loss is no increase to an alert.
+        skipped.add(0, "too_many");
         Self {
-            client: Client::new(roots, settings.socket()),
+            client: Client::new(roots.clone(), settings.socket()),
+            roots,
             settings,
             vendors,
             memory: Memory::default(),
             warned_forbidden: false,
-            skipped: ReasonCounter::new(&agent::SAMPLER_SKIPPED, NAME),
+            skipped,
         }
     }
 
@@ -69,7 +75,12 @@ impl sampler::Sampler for Sampler {
             Err(error) => return self.failed(error),
         };
         self.warned_forbidden = false;
-        let (points, skipped) = points(&response, &self.vendors, Timestamp::now());
+        let uids = if response.pod_resources.is_empty() {
+            PodUids::default()
+        } else {
+            PodUids::read(&self.roots)
+        };
+        let (points, skipped) = points(&response, &self.vendors, &uids, Timestamp::now());
         if skipped > 0 {
             self.skipped.add(skipped, "too_many");
         }

@@ -1,5 +1,8 @@
 //! Findings for `agent doctor`.
 
+use std::time::Duration;
+
+use super::explain_gpus::{HUNG_REMEDY, SeenGpus};
 use super::presence::{self, Presence};
 use super::sampler::{Launch, sampler};
 use super::settings::Settings;
@@ -8,9 +11,13 @@ use super::{NAME, library};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Batch, key};
 use accelscope_core::sampler::{Finding, Outcome, Sampler};
+use accelscope_core::worker::{WorkerError, WorkerSampler};
 use accelscope_core::{chain, trust};
 
-/// Explains the NVIDIA GPUs of this host. It reads them once in a worker, which takes at most a quarter of a minute.
+/// Time after which a worker that crashed may be started again.
+const PAUSE: Duration = Duration::from_millis(1100);
+
+/// Explains the NVIDIA GPUs of this host. It reads them in a worker, which takes at most half a minute.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     if settings.library.is_none() {
         match presence::look(roots) {
@@ -40,23 +47,21 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         let error = trust::check(library).err()?;
         Some(Finding::fail(NAME, chain(&error)).with_remedy("name another with nvidia.library"))
     }));
-    found.push(look(roots, settings, driver.as_deref()));
+    found.extend(look(roots, settings, driver.as_deref()));
     let loss = Namespace::detect(roots).loss();
     found.extend(loss.map(|loss| Finding::warn(NAME, loss).with_remedy(NAMESPACE_REMEDY)));
     found
 }
 
-fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding {
+/// Reads all GPUs; again if the first attempt ended with a call that hung or crashed, which the second one leaves out.
+fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Vec<Finding> {
     let mut batches: Vec<Batch> = Vec::new();
     let launched = Launch::new(settings, roots, "").and_then(sampler);
     let outcome = match launched {
-        Ok(mut worker) => worker.sample(&mut batches),
+        Ok(mut worker) => read(&mut worker, &mut batches),
         Err(error) => Outcome::Retry(error.into()),
     };
-    let read = batches
-        .iter()
-        .filter(|batch| !batch.part.name.is_empty() && !batch.points.is_empty())
-        .count();
+    let gpus = SeenGpus::of(&batches);
     let reported = batches
         .iter()
         .flat_map(|batch| &batch.points)
@@ -64,29 +69,48 @@ fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Finding
     let driver = driver.map(str::to_owned).or(reported);
     let driver = driver.as_deref().unwrap_or("of an unknown version");
     let points: usize = batches.iter().map(|batch| batch.points.len()).sum();
-    match outcome {
-        Outcome::Sampled => Finding::ok(
-            NAME,
-            format!("NVML reports {read} GPU(s), {points} values (driver {driver})"),
+    let (all, failed) = (gpus.count(), gpus.failed());
+    let read = match failed {
+        0 => format!("NVML reports {all} GPU(s), {points} values (driver {driver})"),
+        _ => format!(
+            "{} of {all} GPU(s) work, {points} values (driver {driver})",
+            all - failed
         ),
+    };
+    let summary = match outcome {
+        Outcome::Sampled if failed == 0 => Finding::ok(NAME, read),
+        Outcome::Sampled if failed < all => Finding::warn(NAME, read),
+        Outcome::Sampled => Finding::fail(NAME, read),
         Outcome::NothingHere(why) | Outcome::Gone(why) => {
             Finding::warn(NAME, format!("the driver {driver} is loaded, but {why}")).with_remedy(
                 "give the agent's container the GPUs: NVIDIA_VISIBLE_DEVICES=all with the runtime class nvidia",
             )
         }
-        Outcome::Retry(error) if read > 0 => {
-            let what = format!(
-                "NVML reports {read} GPU(s), {points} values (driver {driver}), and then no more: {}",
-                chain(error.as_ref())
-            );
-            Finding::fail(NAME, what).with_remedy(
-                "what hangs is left alone by the running agent, which shows it as nvidia.reading.suspended; drain the \
-                 node and reset the GPU (`nvidia-smi -r`) or reboot",
-            )
+        Outcome::Retry(error) if all > 0 => {
+            let what = format!("{read}, and then no more: {}", chain(error.as_ref()));
+            Finding::fail(NAME, what).with_remedy(HUNG_REMEDY)
         }
         Outcome::Retry(error) => {
             let what = format!("NVML gives nothing (driver {driver}): {}", chain(error.as_ref()));
             Finding::fail(NAME, what).with_remedy(library::REMEDY)
+        }
+    };
+    std::iter::once(summary).chain(gpus.findings()).collect()
+}
+
+fn read(worker: &mut WorkerSampler, batches: &mut Vec<Batch>) -> Outcome {
+    let first = worker.sample(batches);
+    let Outcome::Retry(error) = &first else { return first };
+    if matches!(error.downcast_ref(), Some(WorkerError::Exited { .. })) {
+        // A worker that crashed is started again after a pause.
+        std::thread::sleep(PAUSE);
+    }
+    let mut again: Vec<Batch> = Vec::new();
+    match worker.sample(&mut again) {
+        Outcome::Retry(_) => first,
+        other => {
+            *batches = again;
+            other
         }
     }
 }

@@ -1,14 +1,15 @@
 //! A GPU, and its constant properties while its handle is valid.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::fault::{Fault, Severity};
 use super::nvml::{Code, Device, Field, Number, NvmlError, Pci};
 use super::recorder::Recorder;
 use accelscope_core::metric::{Attributes, key};
 
 /// The GPU's health, as found by the topics in one pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
 pub(super) struct Health {
     /// It has answered at least one call.
@@ -19,12 +20,39 @@ pub(super) struct Health {
     pub(super) suspended: bool,
     /// Its hardware reduces its clocks because of heat or power.
     pub(super) slowed: bool,
-    /// Faulty memory is retired at the next reset, or the driver requests that the GPU be drained.
-    pub(super) needs_reset: bool,
-    /// It does not work before a reset or a reboot of the host, as reported by the driver.
-    pub(super) must_reset: bool,
-    /// Spare memory is used up, or its infoROM is corrupted.
-    pub(super) worn_out: bool,
+    pub(super) faults: BTreeSet<Fault>,
+}
+
+impl Health {
+    /// Health of a GPU that does not answer.
+    pub(super) fn of_lost(fault: Fault) -> Self {
+        Self {
+            lost: true,
+            faults: [fault].into(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes the return code of a failed call into account.
+    pub(super) fn note(&mut self, code: Code) {
+        if let Some(fault) = Fault::of_lost(code) {
+            self.lost = true;
+            self.faults.insert(fault);
+        }
+    }
+
+    /// The worst finding; `None` if the GPU did not answer, and nothing is known of it.
+    pub(super) fn severity(&self) -> Option<Severity> {
+        let worst = self.faults.iter().map(|fault| fault.severity()).max();
+        let worst = worst.unwrap_or(Severity::None);
+        Some(match self {
+            Self { lost: true, .. } | Self { suspended: true, .. } => Severity::Failed,
+            _ if worst == Severity::Failed => worst,
+            Self { answered: false, .. } => return None,
+            Self { slowed: true, .. } => worst.max(Severity::Degraded),
+            _ => worst,
+        })
+    }
 }
 
 /// One GPU.
@@ -34,12 +62,18 @@ pub(super) struct Gpu {
     pub(super) index: u32,
     /// Handle for calls; `None` if the library no longer returns one. Use [`ask`](Self::ask).
     pub(super) device: Option<Device>,
-    /// `hw.id`: its UUID.
+    /// `hw.id`: its UUID, with its address if another GPU reports the same one.
     pub(super) uuid: Arc<str>,
+    /// UUID that it reports.
+    pub(super) reported: Option<Arc<str>>,
+    /// Its model, if the kernel's driver told it and the library does not.
+    pub(super) model: Option<Arc<str>>,
     pub(super) pci: Option<Pci>,
     pub(super) minor: Option<u32>,
     /// Whether MIG is enabled.
     pub(super) is_mig: bool,
+    /// GPU instances that it had when they were last listed; `None` before.
+    pub(super) instances: Option<BTreeSet<u32>>,
     /// Attributes of all its points: `hw.id` alone.
     pub(super) label: Attributes,
     /// State in this pass.
@@ -55,12 +89,21 @@ impl Gpu {
             device,
             label: Attributes::new([(key::HW_ID, Arc::clone(&uuid).into())]),
             uuid,
+            reported: None,
+            model: None,
             pci: None,
             minor: None,
             is_mig: false,
+            instances: None,
             health: Health::default(),
             refused: HashSet::new(),
         }
+    }
+
+    /// Gives it another `hw.id`.
+    pub(super) fn identify(&mut self, id: &str) {
+        self.uuid = id.into();
+        self.label = Attributes::new([(key::HW_ID, Arc::clone(&self.uuid).into())]);
     }
 
     /// One reading. `None` if it failed, which is counted as `FIELD.CODE`; a field that the device does not support is
@@ -118,7 +161,7 @@ impl Gpu {
         } else {
             recorder.skip(format!("{field}.{}", error.code.as_str()));
         }
-        self.health.lost |= error.code.is_lost();
+        self.health.note(error.code);
         if error.code.ends_process() {
             recorder.fail(error);
         }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use uuid::{Uuid, uuid};
 
+use super::duplicates;
+use super::fault::Fault;
 use super::gpu::{Gpu, Health};
 use super::nvml::{Code, Device, Nvml, NvmlError};
 use super::presence;
@@ -41,6 +43,11 @@ impl Gpus {
         self.by_index.get_mut(&index)
     }
 
+    /// All GPUs that are known.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Gpu> {
+        self.by_index.values()
+    }
+
     /// Starts a pass; returns the number of GPUs.
     pub(super) fn count(&mut self) -> Result<u32, NvmlError> {
         let count = self.nvml.count()?;
@@ -53,7 +60,7 @@ impl Gpus {
 
     /// Looks up the GPU of that index. A known GPU that is lost is kept.
     pub(super) fn find(&mut self, index: u32, recorder: &mut Recorder) -> Result<(), NvmlError> {
-        if self.by_index.get(&index).is_none_or(|gpu| gpu.device.is_none()) {
+        if self.by_index.get(&index).is_none_or(|gpu| !is_still(gpu)) {
             match self.nvml.device(index) {
                 Ok(device) => {
                     let before = self.by_index.remove(&index);
@@ -65,12 +72,14 @@ impl Gpus {
                     if error.code.ends_process() {
                         return Err(error);
                     }
-                    if !self.by_index.contains_key(&index) && (error.code.is_lost() || error.code == Code::Unknown) {
-                        let health = Health {
-                            lost: true,
-                            ..Health::default()
-                        };
-                        self.lost.push((index, health));
+                    let fault = match error.code {
+                        Code::Unknown => Some(Fault::Inaccessible),
+                        code => Fault::of_lost(code),
+                    };
+                    match (self.by_index.get_mut(&index), fault) {
+                        (Some(gpu), fault) => gpu.health = Health::of_lost(fault.unwrap_or(Fault::Inaccessible)),
+                        (None, Some(fault)) => self.lost.push((index, Health::of_lost(fault))),
+                        (None, None) => {}
                     }
                 }
             }
@@ -84,9 +93,11 @@ impl Gpus {
     /// Marks the GPU of that index as suspended in this pass; `uuid` is its id, if a preceding process read it.
     pub(super) fn suspend(&mut self, index: u32, uuid: Option<&str>) {
         if let Some(uuid) = uuid {
-            self.by_index
-                .entry(index)
-                .or_insert_with(|| Gpu::new(index, None, uuid));
+            self.by_index.entry(index).or_insert_with(|| {
+                let mut gpu = Gpu::new(index, None, uuid);
+                gpu.reported = Some(duplicates::reported(uuid).into());
+                gpu
+            });
         }
         let health = Health {
             suspended: true,
@@ -111,7 +122,9 @@ impl Gpus {
     fn identified(&self, index: u32, device: Device, before: Option<Gpu>, recorder: &mut Recorder) -> Gpu {
         let uuid = device.uuid();
         if let Some(mut gpu) = before
-            && uuid.as_ref().map_or(true, |uuid| uuid.as_deref() == Some(&*gpu.uuid))
+            && uuid
+                .as_ref()
+                .map_or(true, |uuid| uuid.as_deref() == gpu.reported.as_deref())
         {
             gpu.device = Some(device);
             // Every field may have been refused for an invalid handle.
@@ -119,17 +132,16 @@ impl Gpus {
             return gpu;
         }
         let pci = device.pci().ok();
-        let uuid = match uuid {
-            Ok(Some(uuid)) => uuid,
-            other => {
-                if let Err(error) = other {
-                    recorder.skip(format!("uuid.{}", error.code.as_str()));
-                }
-                let place = pci.map_or_else(|| format!("index\0{index}"), |pci| format!("bus\0{pci}"));
-                self.derived(&place)
-            }
-        };
-        let mut gpu = Gpu::new(index, Some(device), &uuid);
+        let reported = uuid.unwrap_or_else(|error| {
+            recorder.skip(format!("uuid.{}", error.code.as_str()));
+            None
+        });
+        let id = reported.clone().unwrap_or_else(|| {
+            let place = pci.map_or_else(|| at_index(index), |pci| format!("bus\0{pci}"));
+            self.derived(&place)
+        });
+        let mut gpu = Gpu::new(index, Some(device), &id);
+        gpu.reported = reported.map(Into::into);
         gpu.pci = pci;
         gpu.minor = device.minor_number().ok();
         gpu
@@ -143,39 +155,73 @@ impl Gpus {
 
     /// Lost GPUs that no process has identified, from the kernel driver's list. Only if the number of unidentified GPUs
     /// in that list equals that of lost ones: in a container that sees some of the host's GPUs, the others are not
-    /// lost.
+    /// lost. Otherwise such a GPU has an id that is derived from its index until it is back.
     pub(super) fn find_lost(&mut self, recorder: &mut Recorder) {
         let lost = std::mem::take(&mut self.lost);
         if lost.is_empty() {
             return;
         }
-        let listed = presence::listed(&self.roots);
-        let unknown: Vec<_> = listed
-            .into_iter()
-            .filter(|one| self.by_index.values().all(|gpu| *gpu.uuid != *one.uuid))
-            .collect();
+        let is_known = |one: &presence::Listed| {
+            let mut gpus = self.by_index.values();
+            gpus.any(|gpu| match (gpu.pci, &one.address) {
+                (Some(pci), Some(address)) => pci == *address,
+                _ => gpu.reported.as_deref() == Some(&*one.uuid),
+            })
+        };
+        let mut unknown = presence::listed(&self.roots);
+        unknown.retain(|one| !is_known(one));
         if unknown.len() != lost.len() {
             recorder.skip("lost_gpu.unidentified");
-            return;
+            unknown.clear();
         }
-        for ((index, health), one) in lost.into_iter().zip(unknown) {
-            let mut gpu = Gpu::new(index, None, &one.uuid);
-            gpu.minor = one.minor;
-            gpu.health = health;
-            self.by_index.insert(index, gpu);
+        let mut unknown = unknown.into_iter();
+        for (index, health) in lost {
+            let gpu = match unknown.next() {
+                Some(one) => {
+                    let mut gpu = Gpu::new(index, None, &one.uuid);
+                    gpu.reported = Some(one.uuid.as_str().into());
+                    (gpu.minor, gpu.pci) = (one.minor, one.address);
+                    gpu.model = one.model.map(Into::into);
+                    gpu
+                }
+                None => Gpu::new(index, None, &self.derived(&at_index(index))),
+            };
+            self.by_index.entry(index).insert_entry(gpu).get_mut().health = health;
         }
+    }
+
+    /// Gives GPUs that report the same UUID different ids. After all GPUs of the pass were found.
+    pub(super) fn tell_apart(&mut self) {
+        duplicates::tell_apart(self.by_index.values_mut());
     }
 }
 
+fn at_index(index: u32) -> String {
+    format!("index\0{index}")
+}
+
+/// Whether its handle is still that of the same GPU: the library uses a handle again after GPUs were added and removed.
+fn is_still(gpu: &Gpu) -> bool {
+    gpu.device.is_some_and(|device| match (&gpu.reported, device.uuid()) {
+        (Some(reported), Ok(Some(now))) => **reported == *now,
+        // Unknown, which the next call for it shows.
+        _ => true,
+    })
+}
+
 fn begin(gpu: &mut Gpu, recorder: &mut Recorder) {
-    let was_lost = std::mem::take(&mut gpu.health).lost;
+    let before = std::mem::take(&mut gpu.health);
     if gpu.device.is_none() {
-        gpu.health = Health {
-            lost: true,
-            ..Health::default()
+        // What the attempt to get a handle showed.
+        let is_lost = before.lost && !before.faults.is_empty();
+        gpu.health = if is_lost {
+            before
+        } else {
+            Health::of_lost(Fault::Inaccessible)
         };
         return;
     }
+    let was_lost = before.lost;
     let is_mig = gpu
         .ask("mig_mode", recorder, Device::mig_mode)
         .is_some_and(|(now, _)| now == 1);

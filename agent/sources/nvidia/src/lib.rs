@@ -7,7 +7,10 @@
 
 mod allocation;
 pub mod catalogue;
+mod duplicates;
 mod explain;
+mod explain_gpus;
+mod fault;
 mod gpu;
 mod gpus;
 mod ioctl;

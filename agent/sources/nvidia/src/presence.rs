@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::nvml::Pci;
 use accelscope_core::host::{HostRoots, sysfs};
 
 /// Limit in bytes of files in `/proc` and `/sys`.
@@ -55,6 +56,8 @@ pub(super) fn driver_version(roots: &HostRoots) -> Option<String> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) uuid: String,
+    pub(super) address: Option<Pci>,
+    pub(super) model: Option<String>,
     pub(super) minor: Option<u32>,
 }
 
@@ -77,6 +80,8 @@ pub(super) fn listed(roots: &HostRoots) -> Vec<Listed> {
         let uuid = field("GPU UUID").filter(|uuid| uuid.starts_with("GPU-") && !uuid.contains('?'))?;
         (field("GPU Excluded").as_deref() != Some("Yes")).then(|| Listed {
             uuid,
+            address: Pci::parse(name),
+            model: field("Model").filter(|model| !model.is_empty()),
             minor: field("Device Minor").and_then(|minor| minor.parse().ok()),
         })
     };
@@ -130,6 +135,8 @@ mod tests {
         assert_eq!(driver_version(&roots).as_deref(), Some("580.95.05"));
         let only = Listed {
             uuid: "GPU-6b7c".to_owned(),
+            address: Pci::parse("0000:19:00.0"),
+            model: Some("NVIDIA H100".to_owned()),
             minor: Some(3),
         };
         assert_eq!(listed(&roots), [only]);

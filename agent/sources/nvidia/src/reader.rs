@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::fault::Fault;
 use super::gpu::Gpu;
 use super::gpus::Gpus;
 use super::library;
@@ -16,10 +17,10 @@ use super::nvml::{Nvml, NvmlError, OpenError};
 use super::recorder::Recorder;
 use super::topic::Topic;
 use super::{status, topics};
-use crate::catalogue::nvidia_parts;
+use crate::catalogue::{nvidia, nvidia_parts};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::{Point, Timestamp};
+use accelscope_core::metric::{Attributes, Point, Timestamp};
 use accelscope_core::trust::{self, Refused};
 use accelscope_core::worker::{self, DISCOVERY, Disconnected, Suspension, WorkerConfig};
 
@@ -62,8 +63,10 @@ pub(super) enum Reading {
 pub(super) struct Summary {
     /// Number of GPUs.
     pub(super) gpus: usize,
-    /// Number of GPUs that do not answer.
-    pub(super) lost: usize,
+    /// GPUs that do not answer: index and id.
+    pub(super) lost: Vec<String>,
+    /// GPUs that report the UUID of another one: index and id.
+    pub(super) duplicates: Vec<String>,
     /// Number of GPUs that have answered at least one call.
     pub(super) answered: usize,
     /// Number of GPUs that are suspended as a whole.
@@ -166,6 +169,9 @@ impl Reader {
         if plan.late.is_empty() {
             self.gpus.find_lost(&mut self.recorder);
         }
+        self.gpus.tell_apart();
+        let all = i64::from(count);
+        self.recorder.gauge(&nvidia::DEVICES, &Attributes::empty(), [], all);
         Ok(plan)
     }
 
@@ -185,7 +191,8 @@ impl Reader {
         for topic in &mut self.topics {
             let name = topic.name();
             if pass.suspended.find("", None, name).is_none() {
-                pass.progress.during("", None, name, || topic.begin(&mut self.recorder));
+                pass.progress
+                    .during("", None, name, || topic.begin(&self.gpus, &mut self.recorder));
             }
         }
         self.send_all(pass)
@@ -217,6 +224,7 @@ impl Reader {
         if !rest.is_empty() {
             rest.extend(plan.first.iter().filter(|index| self.gpus.gpu(**index).is_none()));
             self.gpus.find_lost(&mut self.recorder);
+            self.gpus.tell_apart();
         }
         for index in &rest {
             for is_late in [false, true] {
@@ -260,7 +268,10 @@ impl Reader {
         }
         if !has_more {
             summary.gpus += 1;
-            summary.lost += usize::from(gpu.health.lost);
+            let name = || format!("{index}: {uuid}");
+            summary.lost.extend(gpu.health.lost.then(name));
+            let is_duplicate = gpu.health.faults.contains(&Fault::DuplicateUuid);
+            summary.duplicates.extend(is_duplicate.then(name));
             summary.suspended += usize::from(gpu.health.suspended);
             summary.answered += usize::from(gpu.health.answered);
             status::record(gpu, &mut self.recorder);

@@ -87,6 +87,20 @@ impl Recorder {
         }
     }
 
+    /// What the agent itself counts since `start`.
+    pub(super) fn since(
+        &mut self,
+        start: Timestamp,
+        instrument: &'static Instrument,
+        attributes: Attributes,
+        count: i64,
+    ) {
+        self.push(Point {
+            start: Some(start),
+            ..Point::new(instrument, attributes, count, self.time)
+        });
+    }
+
     /// Any point.
     pub(super) fn push(&mut self, point: Point) {
         self.points.push(point);

@@ -1,6 +1,7 @@
 //! A topic: a group of readings of a GPU.
 
 use super::gpu::Gpu;
+use super::gpus::Gpus;
 use super::recorder::Recorder;
 
 /// A group of readings. Its state lives as long as the worker's process.
@@ -12,13 +13,13 @@ pub(super) trait Topic: Send {
     fn name(&self) -> &'static str;
 
     /// Before any GPU is read: readings that must not be lost should one of them hang. They belong to no GPU.
-    fn begin(&mut self, _sheet: &mut Recorder) {}
+    fn begin(&mut self, _gpus: &Gpus, _recorder: &mut Recorder) {}
 
     /// Reads it of one GPU. What could not be read is recorded in `recorder` and `gpu`.
     fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder);
 
     /// After all GPUs were read: what belongs to none of them, or to one that cannot be read any more.
-    fn finish(&mut self, _sheet: &mut Recorder) {}
+    fn finish(&mut self, _recorder: &mut Recorder) {}
 
     /// State that the next process must have, should this one be replaced: at most a few KiB.
     fn carry(&self) -> Option<serde_json::Value> {

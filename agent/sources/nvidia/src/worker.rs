@@ -12,7 +12,8 @@ use super::reader::{Config, Reader, Reading, StartError, Summary};
 use accelscope_core::chain;
 use accelscope_core::metric::Point;
 use accelscope_core::worker::{
-    End, LibraryThread, Replies, Reply, Suspended, WireOutcome, WirePart, WirePoint, WorkerConfig, serve_library,
+    End, LibraryThread, RenewalReason, Replies, Reply, Suspended, WireOutcome, WirePart, WirePoint, WorkerConfig,
+    serve_library,
 };
 
 /// Time after which a process is replaced if all GPUs are lost to it.
@@ -29,6 +30,15 @@ pub fn serve() -> io::Result<()> {
 /// Last readings of all GPUs; those that belong to no GPU have an empty name.
 #[derive(Debug, Default)]
 struct Latest(HashMap<Arc<str>, OfGpu>);
+
+/// Result of a run.
+#[derive(Debug)]
+struct RunResult {
+    outcome: WireOutcome,
+    reason: String,
+    /// Why the process must be replaced, if it must.
+    renewal: Option<RenewalReason>,
+}
 
 #[derive(Debug)]
 struct OfGpu {
@@ -66,14 +76,19 @@ impl Replies for Latest {
         if let End::Hung(hang) = &end {
             *skipped.entry(format!("{}.hung", hang.unit.task)).or_default() += 1;
         }
-        let (outcome, reason, renews) = self.outcome(end, thread);
+        let RunResult {
+            outcome,
+            reason,
+            renewal,
+        } = self.result(end, thread);
         let next = || thread.config.to_json();
         Reply {
             parts: self.parts(thread.config.period.saturating_mul(3)),
             skipped,
-            renewal: renews.then(next).flatten(),
+            renewal: renewal.and_then(|_| next()),
+            renewal_reason: renewal,
             // The counts until now must not be lost if the library crashes later.
-            successor: (!renews && !thread.config.library.carried.is_empty())
+            successor: (renewal.is_none() && !thread.config.library.carried.is_empty())
                 .then(next)
                 .flatten(),
             ..Reply::empty(0, outcome, reason)
@@ -106,66 +121,83 @@ impl Latest {
             .collect()
     }
 
-    /// Result of the run, its reason, and whether the process must be replaced.
-    fn outcome(&mut self, end: End<Reader>, thread: &LibraryThread<Reader>) -> (WireOutcome, String, bool) {
-        let (reason, renews) = match end {
+    fn result(&mut self, end: End<Reader>, thread: &LibraryThread<Reader>) -> RunResult {
+        let renewal = end.renewal_reason();
+        let reason = match end {
             End::Done(summary) => return self.done(&summary, thread),
-            End::Hung(hang) => (format!("NVML {hang}; look at `dmesg` for NVRM lines"), true),
-            End::Slow => {
-                let reason = format!(
-                    "the NVIDIA driver did not answer for all GPUs within {:.1} s; what was read until then is shown",
-                    thread.config.patience.as_secs_f64()
-                );
-                (reason, false)
-            }
-            End::Starting { age, renews } => {
-                let reason = format!(
-                    "NVML has been starting for {:.0} s; with nvidia-persistenced running, the driver need not start each \
-                     GPU anew",
-                    age.as_secs_f64()
-                );
-                (reason, renews)
-            }
-            End::Failed { error, renews } => (failure(&error), renews),
+            End::Hung(hang) => format!("NVML {hang}; look at `dmesg` for NVRM lines"),
+            End::Slow => format!(
+                "the NVIDIA driver did not answer for all GPUs within {:.1} s; what was read until then is shown",
+                thread.config.patience.as_secs_f64()
+            ),
+            End::Starting { age, .. } => format!(
+                "NVML has been starting for {:.0} s; with nvidia-persistenced running, the driver need not start each \
+                 GPU anew",
+                age.as_secs_f64()
+            ),
+            End::Failed { error, .. } => failure(&error),
             End::Gone(reason) => {
                 self.0.clear();
-                (reason, true)
+                reason
             }
         };
-        (WireOutcome::Retry, reason, renews)
+        RunResult {
+            outcome: WireOutcome::Retry,
+            reason,
+            renewal,
+        }
     }
 
-    fn done(&mut self, summary: &Summary, thread: &LibraryThread<Reader>) -> (WireOutcome, String, bool) {
+    fn done(&mut self, summary: &Summary, thread: &LibraryThread<Reader>) -> RunResult {
         if let Some(error) = summary.fatal {
             self.0.clear();
-            return (WireOutcome::Retry, format!("{error}; NVML is started anew"), true);
+            return RunResult {
+                outcome: WireOutcome::Retry,
+                reason: format!("{error}; NVML is started anew"),
+                renewal: Some(RenewalReason::DriverReplaced),
+            };
         }
         let pass = thread.passes();
         self.0.retain(|_, of_gpu| of_gpu.pass == pass);
-        let (gpus, lost) = (summary.gpus, summary.lost);
+        let (gpus, lost) = (summary.gpus, summary.lost.len());
         // If all GPUs are lost to a process, or the driver was reloaded, its handles are invalid, and it may prevent a
         // reset of the GPUs.
         let is_silent = gpus > summary.suspended && summary.answered == 0;
         let renews = is_silent && (lost == 0 || thread.age() > RENEW);
-        if gpus == 0 {
-            (WireOutcome::NothingHere, "NVML lists no GPU".to_owned(), renews)
+        let (outcome, reason) = if gpus == 0 {
+            (WireOutcome::NothingHere, "NVML lists no GPU".to_owned())
         } else if summary.suspended == gpus {
-            (WireOutcome::Retry, missing(gpus, lost, thread.suspended()), renews)
+            (WireOutcome::Retry, missing(summary, thread.suspended()))
         } else if is_silent && lost == 0 {
             let reason = "no GPU answers NVML any more, which is started anew; if that lasts, look at `dmesg`";
-            (WireOutcome::Retry, reason.to_owned(), renews)
+            (WireOutcome::Retry, reason.to_owned())
         } else {
-            (WireOutcome::Sampled, missing(gpus, lost, thread.suspended()), renews)
+            (WireOutcome::Sampled, missing(summary, thread.suspended()))
+        };
+        RunResult {
+            outcome,
+            reason,
+            renewal: renews.then_some(RenewalReason::Silent),
         }
     }
 }
 
-/// Readings that are missing from a successful run, with the reasons.
-fn missing(gpus: usize, lost: usize, suspended: &Suspended) -> String {
-    let lost = (lost > 0).then(|| format!("{lost} of {gpus} GPUs are lost: look at `dmesg` for `NVRM: Xid` lines"));
+/// What is missing from the readings of a successful run or is wrong with them, with the reasons.
+fn missing(summary: &Summary, suspended: &Suspended) -> String {
+    let Summary {
+        gpus, lost, duplicates, ..
+    } = summary;
+    let lost = (!lost.is_empty()).then(|| {
+        let (count, names) = (lost.len(), lost.join(", "));
+        format!("{count} of {gpus} GPUs are lost ({names}): look at `dmesg` for `NVRM: Xid` lines")
+    });
+    let duplicates = (!duplicates.is_empty()).then(|| {
+        let names = duplicates.join(", ");
+        format!("GPUs report the same UUID ({names}): each has its address in hw.id in addition")
+    });
     let suspended = (!suspended.is_empty())
         .then(|| format!("left alone, since the driver hung or crashed: {suspended}; look at `dmesg` for NVRM lines"));
-    let all: Vec<String> = lost.into_iter().chain(suspended).collect();
+    let all: Vec<String> = lost.into_iter().chain(duplicates).chain(suspended).collect();
     all.join("; ")
 }
 

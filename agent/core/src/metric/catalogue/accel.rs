@@ -5,7 +5,7 @@ use crate::metric::Kind::{Gauge, UpDownCounter};
 use crate::metric::Merge::{Min, Sum};
 use crate::metric::key::{
     ACCEL_CLAIM_NAME, ACCEL_CLAIM_NAMESPACE, ACCEL_DEVICE_ID, ACCEL_DRIVER_NAME, ACCEL_POOL_NAME, ACCEL_RESOURCE_NAME,
-    HW_GPU_TASK, HW_ID, HW_NAME, K8S_CONTAINER_NAME, K8S_NAMESPACE_NAME, K8S_POD_NAME,
+    HW_GPU_TASK, HW_ID, HW_NAME, K8S_CONTAINER_NAME, K8S_NAMESPACE_NAME, K8S_POD_NAME, K8S_POD_UID,
 };
 
 /// Keys of an allocation: its owner, what was requested, what was given.
@@ -20,6 +20,7 @@ const ALLOCATION: &[&str] = &[
     ACCEL_POOL_NAME,
     K8S_NAMESPACE_NAME,
     K8S_POD_NAME,
+    K8S_POD_UID,
     K8S_CONTAINER_NAME,
 ];
 
@@ -27,7 +28,8 @@ instruments! {
     DEVICE_ALLOCATION = instrument(
         "accel.device.allocation", "", Gauge, ALLOCATION,
         "Always 1 while the kubelet has the device allocated to the container, used or not. hw.id, hw.name \
-         or the attributes of its vendor identify the device where the allocated id does.",
+         or the attributes of its vendor identify the device where the allocated id does. Parts of one device, such as units \
+         of its memory, are one series.",
     );
     PROCESS_MEMORY_USAGE = owned(instrument(
         "accel.process.memory.usage", "By", UpDownCounter,

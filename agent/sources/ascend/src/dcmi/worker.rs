@@ -11,7 +11,7 @@ use super::place::{self, Place};
 use super::read::ChipReading;
 use super::reader::Reading;
 use crate::catalogue;
-use crate::npu_smi::{Skipped, Table};
+use crate::npu_smi::{Cause, Skipped, Table};
 use crate::points::Points;
 use crate::settings::{MAX_AGE_PERIODS, NAME};
 use accelscope_core::chain;
@@ -19,12 +19,25 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Moment;
 use accelscope_core::sampler::Descriptor;
 use accelscope_core::worker::{
-    End, LibraryThread, Replies, Reply, Suspended, Suspensions, WireOutcome, WirePart, WirePoint, Worker, WorkerConfig,
-    WorkerSampler, serve_library,
+    End, LibraryThread, RenewalReason, Replies, Reply, Suspended, Suspensions, WireOutcome, WirePart, WirePoint,
+    Worker, WorkerConfig, WorkerSampler, serve_library,
 };
 
 /// Duration of the first suspension of a query that hung or crashed: each attempt costs a whole reading.
 const FIRST_SUSPENSION: Duration = Duration::from_mins(10);
+
+/// Reasons for a reading without a point, and the queries and their failures that make others.
+const REASONS: &[&str] = &[
+    "card_silent",
+    "chip_twice",
+    "power_implausible",
+    "process_not_found",
+    "process_without_id",
+    "temperature_implausible",
+    "voltage_implausible",
+];
+const QUERIES: &[&str] = &["hbm", "health", "power", "processes", "temperature", "utilizations"];
+const FAILURES: &[Cause] = &[Cause::NotReady, Cause::TimedOut, Cause::Other];
 
 /// Parameters of the worker's start.
 #[derive(Debug, Clone)]
@@ -95,6 +108,8 @@ pub fn serve() -> io::Result<()> {
 struct DcmiReplies {
     about: About,
     points: Points,
+    /// Whether the counters of rare events have begun, which they do when there is a chip.
+    counts: bool,
 }
 
 impl Replies for DcmiReplies {
@@ -106,6 +121,7 @@ impl Replies for DcmiReplies {
         Self {
             about: About::default(),
             points: Points::new(&roots, config.node_name.clone(), longest_gap),
+            counts: false,
         }
     }
 
@@ -119,6 +135,15 @@ impl Replies for DcmiReplies {
         let mut count = |reason: String, more: u64| *skipped.entry(reason).or_default() += more;
         for reason in readings.iter().flat_map(|reading| &reading.skipped) {
             count(reason.clone(), 1);
+        }
+        if !readings.is_empty() && !std::mem::replace(&mut self.counts, true) {
+            // A counter starts at a visible 0: otherwise its first occurrence is no increase to an alert.
+            let failures = QUERIES.iter().flat_map(|query| {
+                let cause = move |cause: &Cause| format!("{query}_{}", cause.as_str());
+                FAILURES.iter().map(cause)
+            });
+            let reasons = REASONS.iter().map(|reason| (*reason).to_owned());
+            reasons.chain(failures).for_each(|reason| count(reason, 0));
         }
         if self.about.silent_cards > 0 {
             count("card_silent".to_owned(), self.about.silent_cards);
@@ -137,6 +162,7 @@ impl Replies for DcmiReplies {
             parts,
             skipped,
             renewal: renews.then(|| thread.config.to_json()).flatten(),
+            renewal_reason: end.renewal_reason().or(renews.then_some(RenewalReason::Silent)),
             ..Reply::empty(0, outcome, reason)
         }
     }

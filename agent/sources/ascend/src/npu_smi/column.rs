@@ -17,6 +17,9 @@ macro_rules! columns {
             }
         }
 
+        /// Reasons for a skipped value, one for each column.
+        pub const COLUMNS: &[&str] = &[$($word,)*];
+
         const TITLES: &[(&str, Column)] = &[$($(($title, Column::$name),)*)*];
     };
 }

@@ -20,6 +20,7 @@ mod table;
 mod value;
 
 pub use self::cause::{Cause, code_of_exit};
+pub use self::column::COLUMNS;
 pub use self::error::{MAX_BYTES, ParseError, ToolError, quoted};
 pub use self::mapping::{Ids, Mapping, mapping};
 pub use self::parser::parse;

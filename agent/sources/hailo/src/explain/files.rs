@@ -1,32 +1,58 @@
 //! Monitor files and their writers, as `agent doctor` finds them.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
-use accelscope_core::host::process::Processes;
-use accelscope_core::host::writer::{self, Writer, WriterHint};
-use accelscope_core::metric::Timestamp;
+use accelscope_core::host::writer::{Writer, WriterHint};
+use accelscope_core::metric::{ProcessKey, Timestamp};
 use accelscope_core::sampler::Finding;
 
 use super::warn;
-use crate::decode::decode;
-use crate::directory::{Directory, DirectoryId, MAX_FILES};
-use crate::file_name::claimed_pid;
-use crate::settings::Settings;
+use crate::decode::{NotYet, decode};
+use crate::directory::{Directory, DirectoryId, MAX_FILES, ReadError, Stamp};
+use crate::environment::Environment;
+use crate::file_name::{claimed_pid, named_pid};
+use crate::listing::Listing;
+use crate::living::Living;
+use crate::monitored::WRITE_TIME;
+use crate::settings::{NAME, Settings};
+use crate::state::max_age;
+use crate::trouble::Trouble;
 
 const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
     just ended";
 
-/// Default age limit of a file.
+/// Age limit of a file whose writer is not known.
 const STALE: Duration = Duration::from_secs(10);
+/// A file that is younger needs no word about its age.
+const YOUNG: Duration = Duration::from_secs(5);
+/// Most findings about single files, and most names in one finding.
+const MAX_FINDINGS: usize = 16;
+const MAX_NAMED: usize = 4;
 
-/// Counts of the monitor files of all directories.
+/// What is known of the monitor files of all directories.
 pub(super) struct Files<'a> {
     settings: &'a Settings,
     directories: BTreeSet<DirectoryId>,
     /// Process ids of the fresh files, in the writers' PID namespaces.
     pub(super) fresh: Vec<u32>,
     pub(super) stale: usize,
+    /// Processes of which a finding, or a fresh file, says what they write.
+    pub(super) explained: BTreeSet<u32>,
+    /// Files without a living process, in words.
+    left: Vec<String>,
+    findings: usize,
+}
+
+/// A file with a process id.
+struct Written<'a> {
+    path: String,
+    name: &'a OsStr,
+    pid: u32,
+    stamp: Stamp,
+    age: Duration,
 }
 
 impl<'a> Files<'a> {
@@ -36,60 +62,217 @@ impl<'a> Files<'a> {
             directories: BTreeSet::new(),
             fresh: Vec::new(),
             stale: 0,
+            explained: BTreeSet::new(),
+            left: Vec::new(),
+            findings: 0,
         }
     }
 
     /// Examines the files of a directory. Returns whether it is another one than those before.
-    pub(super) fn add(&mut self, directory: &Directory, processes: &Processes, found: &mut Vec<Finding>) -> bool {
+    pub(super) fn add(
+        &mut self,
+        directory: &Directory,
+        place: &Path,
+        living: &mut Living,
+        found: &mut Vec<Finding>,
+    ) -> bool {
         if !self.directories.insert(directory.id) {
             return false;
         }
-        let max_age = self.settings.max_age.unwrap_or(STALE);
-        let (names, more) = directory.names().unwrap_or_default();
-        if more > 0 {
-            let what =
-                format!("{more} or more monitor files are left out: only the {MAX_FILES} written last are looked at");
-            let dir = self.settings.dir.display();
+        let listing = match Listing::of(directory, living) {
+            Ok(listing) => listing,
+            Err(error) => {
+                let remedy = "run the agent as root, or as a user that may list the directory";
+                found.push(warn(format!("{} cannot be listed: {error}", place.display()), remedy));
+                return true;
+            }
+        };
+        if listing.more > 0 {
+            let what = format!(
+                "{} or more monitor files are left out: {MAX_FILES} are looked at, those of living processes first, with a \
+                 share for each user",
+                listing.more
+            );
+            let dir = place.display();
             let remedy = format!("remove what killed applications left behind: find {dir} -type f -mmin +5 -delete");
             found.push(warn(what, remedy));
         }
-        for name in names {
-            let Ok((bytes, stamp)) = directory.read(&name) else {
-                continue;
-            };
-            let message = decode(&bytes).ok();
-            let Some(pid) = message.and_then(|message| claimed_pid(&message.pid, &name.to_string_lossy())) else {
-                continue;
-            };
-            if Timestamp::now().since(stamp.modified) > max_age {
-                self.stale += 1;
-                continue;
-            }
-            let hint = WriterHint {
-                pid,
-                directory: directory.id,
-                seen_as: self.settings.seen_as(),
-                written: stamp.modified,
-            };
-            let name = name.display();
-            let writer = writer::find(processes, &hint);
-            if let Ok(Writer::None) = writer {
-                self.stale += 1;
-                let what = format!("{name} was written just now, by a process that is not there");
-                found.push(warn(what, UNSEEN));
-                continue;
-            }
-            self.fresh.push(pid);
-            if let Ok(Writer::Several(many)) = writer {
-                let what = format!("{name}: {many} processes may be its writer; shown without one");
-                let remedy = "give each container a /tmp of its own: do not share /tmp/hmon_files between them";
-                found.push(warn(what, remedy));
-            } else if let Err(error) = writer {
-                let what = format!("{name}: its writer cannot be determined: {error}");
-                let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace";
-                found.push(warn(what, remedy));
+        for (name, kind) in &listing.others {
+            self.trouble(place, name, &Trouble::other_kind(kind), living, found);
+        }
+        for name in &listing.names {
+            match read(directory, name) {
+                Ok(Some((pid, stamp))) => {
+                    let written = Written {
+                        path: path(place, name),
+                        name,
+                        pid,
+                        stamp,
+                        age: Timestamp::now().since(stamp.modified),
+                    };
+                    self.written(&written, directory, living, found);
+                }
+                Ok(None) => {}
+                Err(why) => self.trouble(place, name, &why, living, found),
             }
         }
         true
     }
+
+    /// The files that nobody writes, in one finding.
+    pub(super) fn left_behind(&self) -> Option<Finding> {
+        let named = self.left.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join("; ");
+        let more = match self.left.len() {
+            0 => return None,
+            count if count > MAX_NAMED => format!("; and {} more", count - MAX_NAMED),
+            _ => String::new(),
+        };
+        let what = format!("monitor files without a living writer: {named}{more}");
+        let remedy = "remove them: a killed application leaves its file behind";
+        Some(Finding::nothing(NAME, what).with_remedy(remedy))
+    }
+
+    /// A file that cannot be used.
+    fn trouble(&mut self, place: &Path, name: &OsStr, why: &Trouble, living: &mut Living, found: &mut Vec<Finding>) {
+        self.stale += 1;
+        let path = path(place, name);
+        let pids = named_pid(name)
+            .and_then(|pid| living.with_id(pid).ok())
+            .unwrap_or_default();
+        let Some(&pid) = pids.first() else {
+            return self.left.push(format!("{path} {}", why.what));
+        };
+        self.explained.extend(pids);
+        let what = format!("{path} of {} {}", living.name(pid), why.what);
+        self.find(warn(what, why.remedy), found);
+    }
+
+    fn find(&mut self, finding: Finding, found: &mut Vec<Finding>) {
+        self.findings += 1;
+        if self.findings <= MAX_FINDINGS {
+            found.push(finding);
+        }
+    }
+
+    fn written(&mut self, file: &Written<'_>, directory: &Directory, living: &mut Living, found: &mut Vec<Finding>) {
+        let hint = WriterHint {
+            pid: file.pid,
+            directory: directory.id,
+            seen_as: self.settings.seen_as(),
+            written: file.stamp.modified,
+        };
+        let limit = self.settings.max_age.unwrap_or(STALE);
+        let name = &file.path;
+        match living.find(&hint) {
+            Ok(Writer::One(process)) => self.of_process(file, process, living, found),
+            Ok(Writer::None) => {
+                self.stale += 1;
+                let why = why_not(&hint, living);
+                if file.age <= limit {
+                    let what = format!("{name} was written just now, by a process that is not there");
+                    let what = why.map_or(what.clone(), |why| format!("{what}: {why}"));
+                    self.find(warn(what, UNSEEN), found);
+                } else {
+                    let why = why.unwrap_or_else(|| format!("no process with its id {} lives", file.pid));
+                    let seconds = file.age.as_secs();
+                    self.left
+                        .push(format!("{name} was last written {seconds} s ago, and {why}"));
+                }
+            }
+            _ if file.age > limit => self.stale += 1,
+            Ok(Writer::Several(many)) => {
+                self.fresh.push(file.pid);
+                let what = format!("{name}: {many} processes may be its writer; shown without one");
+                let remedy = "give each container a /tmp of its own: do not share /tmp/hmon_files between them";
+                self.find(warn(what, remedy), found);
+            }
+            Err(error) => {
+                self.fresh.push(file.pid);
+                let what = format!("{name}: its writer cannot be determined: {error}");
+                let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace";
+                self.find(warn(what, remedy), found);
+            }
+        }
+    }
+
+    fn of_process(&mut self, file: &Written<'_>, process: ProcessKey, living: &Living, found: &mut Vec<Finding>) {
+        self.explained.insert(process.pid);
+        let environment = Environment::read(&living.processes.path(process.pid, "environ"));
+        let interval = environment.as_ref().and_then(Environment::interval);
+        let limit = self.settings.max_age.unwrap_or_else(|| max_age(interval));
+        let who = format!("{} of {}", file.path, living.name(process.pid));
+        let told = match (&environment, interval) {
+            (Some(environment), _) if environment.sets_interval() => format!(" ({environment})"),
+            (None, _) => "; its environment cannot be read".to_owned(),
+            _ => String::new(),
+        };
+        if file.age > limit {
+            self.stale += 1;
+            let Trouble { what, remedy } = Trouble::overdue(file.age, interval);
+            return self.find(warn(format!("{who} {what}{told}"), remedy), found);
+        }
+        self.fresh.push(file.pid);
+        if file.age > YOUNG || interval.is_none_or(|interval| interval > YOUNG) {
+            let every = interval.map_or_else(
+                || "at an unknown interval".to_owned(),
+                |interval| format!("every {:.1} s", interval.as_secs_f64()),
+            );
+            let what = format!(
+                "{who} was written {:.1} s ago, and is {every}{told}",
+                file.age.as_secs_f64()
+            );
+            self.find(Finding::ok(NAME, what), found);
+        }
+        if named_pid(file.name).is_some_and(|named| named != file.pid) {
+            let what = format!("{who} has another process id in its name than in it");
+            self.find(
+                warn(what, "none: the id in it counts, and HailoRT writes both alike"),
+                found,
+            );
+        }
+    }
+}
+
+fn path(place: &Path, name: &OsStr) -> String {
+    place.join(name).display().to_string().escape_debug().to_string()
+}
+
+/// Process id and version of a file, `None` where it is gone. A file that is just being written is read again.
+fn read(directory: &Directory, name: &OsStr) -> Result<Option<(u32, Stamp)>, Trouble> {
+    let once = || match directory.read(name) {
+        Ok((bytes, stamp)) => match decode(&bytes) {
+            Ok(message) => match claimed_pid(&message.pid, &name.to_string_lossy()) {
+                Some(pid) => Ok(Some((pid, stamp))),
+                None => Err((Trouble::without_id(), false)),
+            },
+            Err(error) => {
+                let is_passing = matches!(error, NotYet::Empty | NotYet::CutOff | NotYet::NoPid);
+                Err((Trouble::from(&error), is_passing))
+            }
+        },
+        Err(ReadError::Gone) => Ok(None),
+        Err(error) => Err((Trouble::from(&error), matches!(error, ReadError::Changing))),
+    };
+    let is_young = |stamp: Stamp| Timestamp::now().since(stamp.modified) < WRITE_TIME;
+    match once() {
+        Err((_, true)) if directory.stamp(name).is_ok_and(is_young) => {
+            std::thread::sleep(WRITE_TIME * 2);
+            once().map_err(|(why, _)| why)
+        }
+        result => result.map_err(|(why, _)| why),
+    }
+}
+
+/// Why the living processes with the id of a file are not its writer.
+fn why_not(hint: &WriterHint, living: &mut Living) -> Option<String> {
+    let &pid = living.with_id(hint.pid).ok()?.first()?;
+    let at_any_time = WriterHint {
+        written: Timestamp::from_unix_nanos(u64::MAX),
+        ..hint.clone()
+    };
+    let who = living.name(pid);
+    Some(match living.find(&at_any_time) {
+        Ok(Writer::None) => format!("{who}, which has its id, sees another directory at its path (a /tmp of its own)"),
+        _ => format!("{who}, which has its id, started after that"),
+    })
 }

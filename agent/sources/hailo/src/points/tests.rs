@@ -79,6 +79,7 @@ fn write(file: &mut File, second: u64, reading: Reading) {
         inode: second,
         size: 1,
         modified: time(second),
+        user: 0,
     };
     let zero = *ZERO;
     let instant = zero + std::time::Duration::from_secs(second);

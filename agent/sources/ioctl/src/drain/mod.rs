@@ -1,5 +1,6 @@
 //! Reads what the eBPF programs counted and adds it to totals: no call is lost, none is counted twice.
 
+mod activities;
 mod activity;
 mod confirmed;
 mod in_flight;
@@ -10,14 +11,15 @@ mod retire;
 mod tests;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_ebpf::{COUNTERS, Ident, Record, counter};
 
 pub(super) use self::activity::{Activity, ActivityKey};
-pub(super) use self::owner::ROOT;
+pub(super) use self::owner::{ROOT, is_others};
 pub(super) use self::retire::OwnerState;
 
+use self::activities::Activities;
 use self::in_flight::{Exists, InFlight};
 use self::record::RecordState;
 use super::device_table::DeviceTable;
@@ -30,18 +32,21 @@ const LINGER: Duration = Duration::from_mins(5);
 /// How long an owner that cannot be seen to have ended is kept without a call.
 const KEEP: Duration = Duration::from_hours(1);
 
-/// Limit of activities; beyond it the one without a record and with the oldest last call is evicted.
-const MAX_ACTIVITIES: usize = 8192;
-
 /// Reasons for calls and events that were not counted, and their number since the last drain.
 pub(super) type Losses = Vec<(&'static str, u64)>;
+
+/// The reason of calls that were counted for [`ActivityKey::of_others`].
+pub(super) const OWNER_FOLDED: &str = "owner_folded";
 
 /// Owners with observed calls, and their totals.
 #[derive(Debug, Default)]
 pub(super) struct Drain {
     /// By number.
     records: HashMap<u32, RecordState>,
-    activities: HashMap<ActivityKey, Activity>,
+    activities: Activities,
+    /// Records of owners without totals of their own, and of whom they are.
+    crowded_out: HashMap<u32, ActivityKey>,
+    folded: u64,
     in_flight: InFlight,
     counters: [u64; COUNTERS as usize],
     implausible: u64,
@@ -77,6 +82,7 @@ impl Drain {
     ) -> bool {
         let since = self.drained.unwrap_or(now.wall);
         let had_in_flight = !self.in_flight.is_empty();
+        self.readmit(since, now.instant);
         self.in_flight.read(counts, exists);
         self.read_records(counts, devices, since, now);
         let mut changed = self.read_failures(counts);
@@ -91,13 +97,19 @@ impl Drain {
                     record.idle = 0;
                     changed = true;
                     self.implausible += delta.implausible;
+                    if self.crowded_out.contains_key(number) {
+                        self.folded += delta.ended();
+                    }
                     activity.add(&record.command, delta, since, now);
                 }
             }
         }
         changed |= self.update_state(devices);
-        let records = &mut self.records;
-        counts.free_retired(&mut |number| drop(records.remove(&number)));
+        let (records, crowded_out) = (&mut self.records, &mut self.crowded_out);
+        counts.free_retired(&mut |number| {
+            records.remove(&number);
+            crowded_out.remove(&number);
+        });
         self.drained = Some(now.wall);
         changed || had_in_flight
     }
@@ -138,6 +150,7 @@ impl Drain {
         });
         let mut losses: Losses = counted.into();
         losses.push(("implausible", std::mem::take(&mut self.implausible)));
+        losses.push((OWNER_FOLDED, std::mem::take(&mut self.folded)));
         losses.push(("thread_gone", self.in_flight.take_orphaned()));
         losses.retain(|(_, count)| *count > 0);
         losses
@@ -149,15 +162,29 @@ impl Drain {
                 record.now = *value;
                 return;
             }
-            let Some(record) = self.new_record(number, ident, value, devices) else {
+            let Some(mut record) = self.new_record(number, ident, value, devices) else {
                 return;
             };
-            if !self.activities.contains_key(&record.activity) {
-                make_room(&mut self.activities);
-                let new = Activity::new(since, now.instant);
-                self.activities.insert(record.activity.clone(), new);
+            self.crowded_out.remove(&number);
+            if !self.activities.admit(&record.activity, since, now.instant) {
+                let others = ActivityKey::of_others(record.activity.device);
+                self.activities.admit(&others, since, now.instant);
+                let wanted = std::mem::replace(&mut record.activity, others);
+                self.crowded_out.insert(number, wanted);
             }
             self.records.insert(number, record);
+        });
+    }
+
+    /// Gives owners totals of their own for whom there is room now: what they do from now on.
+    fn readmit(&mut self, since: Timestamp, now: Instant) {
+        let (activities, records) = (&mut self.activities, &mut self.records);
+        self.crowded_out.retain(|number, wanted| {
+            let admitted = activities.admit(wanted, since, now);
+            if let Some(record) = records.get_mut(number).filter(|_| admitted) {
+                record.activity = wanted.clone();
+            }
+            !admitted
         });
     }
 
@@ -207,7 +234,9 @@ impl Drain {
 
     /// Recounts records and calls in flight. Returns whether calls are in flight.
     fn update_state(&mut self, devices: &DeviceTable) -> bool {
-        self.activities.values_mut().for_each(Activity::begin_state);
+        self.activities
+            .iter_mut()
+            .for_each(|(_, activity)| activity.begin_state());
         for record in self.records.values() {
             if let Some(activity) = self.activities.get_mut(&record.activity) {
                 activity.records += 1;
@@ -232,15 +261,4 @@ impl Drain {
 /// The record with that number, if it still has the key.
 fn find<'a>(records: &'a mut HashMap<u32, RecordState>, number: u32, ident: &Ident) -> Option<&'a mut RecordState> {
     records.get_mut(&number).filter(|record| record.key == ident.key)
-}
-
-fn make_room(activities: &mut HashMap<ActivityKey, Activity>) {
-    if activities.len() < MAX_ACTIVITIES {
-        return;
-    }
-    let idle = activities.iter().filter(|(_, activity)| activity.records == 0);
-    let oldest = idle.min_by_key(|(_, activity)| activity.changed);
-    if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-        activities.remove(&oldest);
-    }
 }

@@ -29,6 +29,23 @@ pub(super) fn of(ident: &Ident, per_process: bool, ticks: u64) -> Arc<CgroupOwne
     })
 }
 
+/// All owners that have no totals of their own. Their calls are shown for [`OTHER`], without a container.
+pub(super) fn others() -> Arc<CgroupOwner> {
+    Arc::new(CgroupOwner {
+        unified: 0,
+        legacy: 0,
+        executable: OTHER.into(),
+        pid: None,
+        alone: false,
+        process: None,
+    })
+}
+
+/// Whether an owner is [`others`].
+pub(crate) fn is_others(owner: &CgroupOwner) -> bool {
+    owner.unified == 0 && owner.legacy == 0 && &*owner.executable == OTHER
+}
+
 /// The process that made the key, where its start is known.
 fn process(ident: &Ident, ticks: u64) -> Option<ProcessKey> {
     let tick = 1_000_000_000_u64.checked_div(ticks)?;

@@ -26,7 +26,6 @@ pub(super) struct RecordState {
     before: Record,
     /// Calls that were reported as having succeeded.
     succeeded: u64,
-    missed: Confirmed,
     in_flight: u64,
     errors: Vec<Count>,
     unnamed_errors: Confirmed,
@@ -44,7 +43,7 @@ struct Count {
 /// What was added since the last drain.
 #[derive(Debug, Default)]
 pub(super) struct Delta {
-    /// Calls that returned without error, and those with a missed return.
+    /// Calls that returned without error.
     pub(super) succeeded: u64,
     /// Failed calls by errno; 0 where it is not known.
     pub(super) failed: Vec<(u32, u64)>,
@@ -61,6 +60,11 @@ pub(super) struct Delta {
 }
 
 impl Delta {
+    /// Number of calls that have ended.
+    pub(super) fn ended(&self) -> u64 {
+        self.succeeded + self.failed.iter().map(|(_, count)| count).sum::<u64>()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entered == 0
             && self.succeeded == 0
@@ -81,7 +85,6 @@ impl RecordState {
             retired: false,
             before: Record::default(),
             succeeded: 0,
-            missed: Confirmed::default(),
             in_flight: 0,
             errors: Vec::new(),
             unnamed_errors: Confirmed::default(),
@@ -115,20 +118,14 @@ impl RecordState {
     /// What was added since the last call. `in_flight` calls were in flight at the drain before and still are;
     /// `errors_lost` if the map of errors has been full, so that failed calls may lack an errno.
     ///
-    /// A call has returned, or is in flight, or its return was missed; one that returned has failed or not. The last two
-    /// are only certain once the programs had the time to count them.
+    /// A call has returned, or is in flight, or its end is not known, which [`Drain::losses`](super::Drain::losses) counts:
+    /// that one is neither a success nor a failure.
     pub(super) fn delta(&mut self, in_flight: u64, errors_lost: bool) -> Delta {
         let returned: u64 = self.now.buckets.iter().sum();
         let still = !self.has_grown() && in_flight == self.in_flight;
         self.in_flight = in_flight;
         let (now, before) = (&self.now, &self.before);
-        self.missed
-            .read(before.entered.saturating_sub(returned + in_flight), still);
-        let limit = now.entered.saturating_sub(now.failed);
-        let succeeded = (returned + self.missed.value())
-            .saturating_sub(now.failed)
-            .min(limit)
-            .max(self.succeeded);
+        let succeeded = returned.saturating_sub(now.failed).max(self.succeeded);
         let pair = |now: [u64; 2], before: [u64; 2]| [0, 1].map(|at| u64::saturating_sub(now[at], before[at]));
         let mut delta = Delta {
             succeeded: succeeded - std::mem::replace(&mut self.succeeded, succeeded),

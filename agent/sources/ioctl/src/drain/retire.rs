@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::owner::ROOT;
 use super::{Drain, KEEP, LINGER};
+use crate::device_table::DeviceTable;
 use crate::kernel::Counts;
 use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy, State};
 use accelscope_core::host::process::Processes;
@@ -14,6 +15,8 @@ use accelscope_core::metric::CgroupOwner;
 const IDLE: u32 = 2;
 /// Time without a call after which a living owner's keys are given up.
 const UNUSED: Duration = Duration::from_secs(30);
+/// The same in drains, for owners without totals of their own.
+const UNUSED_DRAINS: u32 = 30;
 /// Time between two checks of an owner that makes no call.
 const CHECK: Duration = Duration::from_secs(5);
 /// The same of an owner without a key.
@@ -63,13 +66,14 @@ impl OwnerState {
 }
 
 impl Drain {
-    /// Gives up the keys of owners that have ended or made no call for a while, and forgets owners that ended long ago.
-    /// Returns whether any was forgotten.
+    /// Gives up the keys of owners and devices that have ended, and of owners that made no call for a while. Forgets the
+    /// totals of what ended long ago; returns whether there were any.
     ///
     /// The next call after a key was retired recreates it, which is an event: without keys nothing has to be polled.
     pub(crate) fn retire(
         &mut self,
         counts: &mut dyn Counts,
+        devices: &DeviceTable,
         state: &dyn Fn(&CgroupOwner) -> OwnerState,
         now: Instant,
     ) -> bool {
@@ -83,7 +87,7 @@ impl Drain {
             .filter(|(_, one)| one.in_flight == 0 && one.changed < now && due(one.checked, one.records))
             .collect();
         idle.sort_by_key(|(_, activity)| activity.checked);
-        let (mut unused, mut forgotten) = (HashSet::new(), Vec::new());
+        let (mut unused, mut forgotten) = (HashSet::new(), HashSet::new());
         for (key, activity) in idle.into_iter().take(MAX_CHECKS) {
             activity.checked = Some(now);
             let rested = now.duration_since(activity.changed);
@@ -93,7 +97,18 @@ impl Drain {
                 unused.insert(key.clone());
             }
             if ended && activity.records == 0 && rested >= LINGER {
-                forgotten.push(key.clone());
+                forgotten.insert(key.clone());
+            }
+        }
+        // What is kept of a device that is gone ends at a time, and without it no owner has to be looked at.
+        for (key, activity) in self.activities.iter().filter(|(_, one)| one.in_flight == 0) {
+            let Some(since) = devices.gone_since(key.device) else {
+                continue;
+            };
+            if activity.records > 0 {
+                unused.insert(key.clone());
+            } else if now.duration_since(since) >= LINGER {
+                forgotten.insert(key.clone());
             }
         }
         if !unused.is_empty() {
@@ -106,9 +121,32 @@ impl Drain {
                 }
             }
         }
+        self.retire_crowded_out(counts, state);
         for key in &forgotten {
             self.activities.remove(key);
         }
         !forgotten.is_empty()
+    }
+
+    /// Gives up the keys of owners without totals of their own, of whom the activity that they share tells nothing.
+    fn retire_crowded_out(&mut self, counts: &mut dyn Counts, state: &dyn Fn(&CgroupOwner) -> OwnerState) {
+        if self.crowded_out.is_empty() {
+            return;
+        }
+        let in_flight: HashSet<u32> = self.in_flight.iter().map(|call| call.record).collect();
+        let mut checks = 0;
+        for (number, wanted) in &self.crowded_out {
+            let Some(record) = self.records.get_mut(number) else {
+                continue;
+            };
+            if record.idle < IDLE || record.retired || in_flight.contains(number) || checks >= MAX_CHECKS {
+                continue;
+            }
+            checks += 1;
+            if record.idle >= UNUSED_DRAINS || matches!(state(&wanted.owner), OwnerState::Ended | OwnerState::Empty) {
+                record.retired = true;
+                counts.retire(*number);
+            }
+        }
     }
 }

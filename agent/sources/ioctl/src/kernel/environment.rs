@@ -8,6 +8,8 @@ use std::path::Path;
 use accelscope_core::host::HostRoots;
 use rustix::thread::{CapabilitySet, capabilities};
 
+use super::preemption::Preemption;
+
 /// The conditions on this machine. Each may be unknown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
@@ -23,10 +25,12 @@ pub(super) struct Environment {
     pub(super) options: HashMap<&'static str, char>,
     /// The kernel's release, e.g. `6.1.0-28-arm64`.
     pub(super) release: String,
+    /// Whether tasks are preempted within the kernel.
+    pub(super) preemption: Preemption,
 }
 
-/// Options of the kernel that the programs need.
-const OPTIONS: [&str; 9] = [
+/// Options of the kernel that the programs need or that they depend on.
+const OPTIONS: [&str; 14] = [
     "CONFIG_BPF_SYSCALL",
     "CONFIG_BPF_EVENTS",
     "CONFIG_FTRACE_SYSCALLS",
@@ -36,6 +40,11 @@ const OPTIONS: [&str; 9] = [
     "CONFIG_DEBUG_INFO_BTF_MODULES",
     "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
     "CONFIG_PERF_EVENTS",
+    "CONFIG_COMPAT",
+    "CONFIG_PREEMPT_NONE",
+    "CONFIG_PREEMPT_VOLUNTARY",
+    "CONFIG_PREEMPT",
+    "CONFIG_PREEMPT_LAZY",
 ];
 /// A configuration has some 12,000 lines.
 const MOST_LINES: usize = 100_000;
@@ -45,7 +54,9 @@ impl Environment {
     pub(super) fn read(roots: &HostRoots) -> Self {
         let proc = |name: &str| std::fs::read_to_string(roots.proc().join(name)).ok();
         let number = |name: &str| proc(name)?.trim().parse().ok();
-        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let name = rustix::system::uname();
+        let release = name.release().to_string_lossy().into_owned();
+        let options = options(roots, &release);
         Self {
             capabilities: capabilities(None).ok().map(|sets| sets.effective),
             lockdown: std::fs::read_to_string(roots.sys().join("kernel/security/lockdown"))
@@ -53,7 +64,8 @@ impl Environment {
                 .and_then(|text| lockdown(&text)),
             unprivileged_bpf_disabled: number("sys/kernel/unprivileged_bpf_disabled"),
             perf_event_paranoid: number("sys/kernel/perf_event_paranoid"),
-            options: options(roots, &release),
+            preemption: Preemption::read(roots, &name.version().to_string_lossy(), &options),
+            options,
             release,
         }
     }
@@ -61,6 +73,17 @@ impl Environment {
     /// Whether a capability is effective; true if not known.
     pub(super) fn has(&self, capability: CapabilitySet) -> bool {
         self.capabilities.is_none_or(|effective| effective.contains(capability))
+    }
+
+    /// The first two numbers of the release.
+    pub(super) fn version(&self) -> Option<(u32, u32)> {
+        let mut numbers = self.release.split(|one: char| !one.is_ascii_digit());
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    }
+
+    /// Whether the kernel is at least of that version; false if not known.
+    pub(super) fn is_from(&self, major: u32, minor: u32) -> bool {
+        self.version().is_some_and(|version| version >= (major, minor))
     }
 
     /// Whether an option is not set; false if not known.

@@ -68,6 +68,9 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
         (Some(symbol), _) => what.push_str(&format!(" on {symbol}")),
         (None, _) => what.push_str(", which costs every system call of the machine a little"),
     }
+    for unseen in &driver.unseen {
+        what.push_str(&format!("; {unseen}"));
+    }
     for obstacle in &driver.obstacles {
         what.push_str(&format!("; {}", obstacle.what));
         if let Some(remedy) = &obstacle.remedy {
@@ -89,6 +92,7 @@ mod tests {
             hook,
             symbol: symbol.map(str::to_owned),
             obstacles,
+            unseen: Vec::new(),
         }
     }
 

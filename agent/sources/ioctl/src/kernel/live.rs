@@ -13,6 +13,7 @@ use super::hierarchy;
 use super::hooks::HookError;
 use super::interface::Counts;
 use super::load::{LoadError, load, own_pid, raise_memlock};
+use super::losses::Losses;
 use super::maps::Maps;
 use super::offsets::{self, Feature};
 use super::programs::Programs;
@@ -42,6 +43,7 @@ pub(crate) struct LiveKernel {
     report: Report,
     /// Whether programs with typed pointers may be used; false in tests.
     direct: bool,
+    losses: Losses,
 }
 
 struct Loaded {
@@ -50,6 +52,8 @@ struct Loaded {
     watch_table: WatchTable,
     /// Keeps the programs attached that report new and renamed control groups.
     cgroups: Option<[OwnedFd; 2]>,
+    /// Keeps the program attached that ends interrupted calls.
+    signals: Option<OwnedFd>,
     /// Whether the offsets are known that this program needs.
     can_report_cgroups: bool,
     memory: u64,
@@ -67,6 +71,7 @@ impl LiveKernel {
             watched: Vec::new(),
             report: Report::default(),
             direct: true,
+            losses: Losses::default(),
         }
     }
 
@@ -83,7 +88,11 @@ impl LiveKernel {
         );
         self.report.offsets = types.source;
         self.report.obstacles.extend(types.obstacles);
-        let offsets = types.offsets;
+        let mut offsets = types.offsets;
+        let types_known = offsets != Offsets::UNKNOWN;
+        if offsets.task_compat == u32::MAX {
+            offsets.task_compat = offsets::task_compat(self.environment.version());
+        }
         let proc = self.roots.proc();
         let mut missing = offsets::missing(&offsets);
         if hierarchy::is_single(&proc) && offsets.cgroup_kn != u32::MAX && offsets.kn_id != u32::MAX {
@@ -112,12 +121,12 @@ impl LiveKernel {
             files: !lacks(Feature::Device),
             descriptors: !lacks(Feature::Descriptors),
         };
-        let selector = HookSelector::new(programs, self.configuration.hooks.allowed(), resolvable);
+        let selector = HookSelector::new(programs, self.allowed(), resolvable);
         let memory = object.memory;
         let maps = Maps::new(object.maps)?;
         self.report.v1 = v1;
         // If no offset is known at all, an obstacle is reported already.
-        let any = offsets != Offsets::UNKNOWN;
+        let any = types_known;
         for (feature, field) in missing.iter().filter(|_| any) {
             let what = format!("it is not known where this kernel keeps {field}: {}", feature.loss());
             self.report
@@ -131,9 +140,18 @@ impl LiveKernel {
             maps,
             watch_table: WatchTable::default(),
             cgroups: None,
+            signals: None,
             can_report_cgroups,
             memory,
         })
+    }
+
+    /// The kinds of hooks to try on this kernel, the best first.
+    fn allowed(&self) -> Vec<HookKind> {
+        let hooks = &self.configuration.hooks;
+        let interfered = self.losses.interfered();
+        let preemption = &self.environment.preemption;
+        preemption.order(&hooks.allowed(), *hooks != Hooks::Auto, interfered, &self.environment)
     }
 
     /// Loads programs and maps unless they are loaded. Errors are reported.
@@ -173,13 +191,32 @@ impl Loaded {
         None
     }
 
+    /// Attaches the program that ends interrupted calls. Without it, those that end with `EINTR` are not counted.
+    fn end_interrupted(&mut self, wanted: bool) -> Option<HookError> {
+        if !wanted {
+            self.signals = None;
+        } else if self.signals.is_none() {
+            match self.selector.hooks().signals() {
+                Ok(link) => self.signals = Some(link),
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    }
+
     /// Watched devices with a hook, as the programs look them up; describes their arguments to the programs.
     fn entries(&mut self, selections: &[Selection<'_>], wanted: &[(u32, Device)]) -> Vec<Watched> {
         let mut entries = Vec::new();
+        // Hooks that are being replaced see calls until those are seen by the others too.
+        let left_over = if self.selector.has_left_over(selections) {
+            HOOK_DRIVER
+        } else {
+            0
+        };
         for selection in selections {
             let hook = match selection.driver.hook {
                 HookKind::Fentry | HookKind::Kprobe => HOOK_DRIVER,
-                HookKind::Tracepoint | HookKind::RawTracepoint => HOOK_SYSCALL,
+                HookKind::Tracepoint | HookKind::RawTracepoint => HOOK_SYSCALL | left_over,
                 HookKind::Scan => continue,
             };
             for (place, device) in selection.devices.iter().filter_map(|index| wanted.get(*index)) {
@@ -223,22 +260,30 @@ impl LiveKernel {
         }
         let former = std::mem::replace(&mut self.watched, wanted.clone());
         let environment = self.environment.clone();
+        let allowed = self.allowed();
         let Some(loaded) = self.loaded() else {
             self.report.drivers = unhooked(&wanted);
             return;
         };
+        loaded.selector.allow(allowed);
         let refused = loaded.report_cgroups(!wanted.is_empty());
+        let uninterrupted = loaded.end_interrupted(!wanted.is_empty());
         let every: Vec<_> = wanted.iter().map(|(_, device)| device).collect();
         let selections = loaded.selector.select(&every, &environment);
         let entries = loaded.entries(&selections, &wanted);
         let left_out = loaded.watch_table.apply(loaded.maps.watched(), &entries);
         let gone = |place: u32| !entries.iter().any(|watched| watched.device == place);
         if former.iter().any(|(place, _)| gone(*place)) {
-            loaded.maps.abandon(&gone);
+            let abandoned = loaded.maps.abandon(&gone);
+            self.losses.abandon(abandoned);
         }
         self.report.drivers = selections.into_iter().map(|selection| selection.driver).collect();
         if let Some(error) = refused {
             let loss = Feature::CgroupMade.loss();
+            self.add(refusal::explain_cgroups(&error, loss, &self.environment));
+        }
+        if let Some(error) = uninterrupted {
+            let loss = "calls that a signal ends with EINTR are not counted";
             self.add(refusal::explain_cgroups(&error, loss, &self.environment));
         }
         if devices.len() > DEVICES as usize || !left_out.is_empty() {
@@ -250,6 +295,20 @@ impl LiveKernel {
         }
         // Much is read to load and attach programs, and little of it is kept.
         heap::trim();
+    }
+
+    /// Calls since the last time that are not counted, or whose end is not known, because of how programs are run:
+    /// reasons and numbers.
+    pub(crate) fn take_losses(&mut self) -> Vec<(&'static str, u64)> {
+        if let Some(loaded) = &mut self.loaded {
+            let skipped = loaded.selector.hooks().take_skipped();
+            let can_change = self.configuration.hooks == Hooks::Auto
+                && loaded
+                    .selector
+                    .uses(|kind| matches!(kind, HookKind::Kprobe | HookKind::Tracepoint));
+            self.losses.skip(skipped, can_change);
+        }
+        self.losses.take()
     }
 
     /// The hooks in use for each driver, and what the kernel refused.

@@ -177,23 +177,31 @@ impl Maps {
         Some(())
     }
 
-    /// Removes the calls in flight of devices that are no longer hooked: their returns will not be seen.
-    pub(super) fn abandon(&mut self, gone: &dyn Fn(u32) -> bool) {
-        self.clear_slots(&|slot| gone(slot.device));
+    /// Removes the calls in flight of devices that are no longer hooked: their returns will not be seen. Returns how many
+    /// there were.
+    pub(super) fn abandon(&mut self, gone: &dyn Fn(u32) -> bool) -> u64 {
+        self.clear_slots(&|slot| gone(slot.device))
     }
 
-    fn clear_slots(&mut self, is_gone: &dyn Fn(&Slot) -> bool) {
+    /// Returns how many calls were removed.
+    fn clear_slots(&mut self, is_gone: &dyn Fn(&Slot) -> bool) -> u64 {
+        let mut cleared = 0;
         if let Some(slots) = logged("SLOTS", self.slots.all()) {
             for place in 0..self.slots.len() {
                 if slots.get(place).is_some_and(|slot| slot.owner != 0 && is_gone(&slot)) {
                     slots.clear(place);
+                    cleared += 1;
                 }
             }
         }
         // A call that returns at the same time is removed by its program.
         let counters = &self.counters;
-        let removed = || counters.decrement(counter::OVERFLOWING);
+        let removed = || {
+            counters.decrement(counter::OVERFLOWING);
+            cleared += 1;
+        };
         logged("OVERFLOW", self.overflow.remove_where(|_, slot| is_gone(slot), removed));
+        cleared
     }
 
     pub(super) fn watched(&self) -> &Mapped<Watched> {

@@ -14,6 +14,7 @@ mod hooks;
 mod interface;
 mod live;
 mod load;
+mod losses;
 #[expect(unsafe_code, reason = "memory that is shared with the kernel")]
 mod mapped;
 mod maps;
@@ -21,6 +22,7 @@ mod object;
 pub mod offsets;
 #[expect(unsafe_code, reason = "values that are shared with the programs")]
 mod plain;
+mod preemption;
 mod programs;
 mod refusal;
 mod report;

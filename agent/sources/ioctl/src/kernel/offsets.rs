@@ -48,8 +48,8 @@ struct Row {
 }
 
 macro_rules! rows {
-    ($($place:ident = $($structure:ident . $($member:ident).+)|+ => [$($feature:ident)*];)*) => {
-        &[$(Row {
+    ($($(#[$only:meta])? $place:ident = $($structure:ident . $($member:ident).+)|+ => [$($feature:ident)*];)*) => {
+        &[$($(#[$only])? Row {
             names: &[$((stringify!($structure), &[$(stringify!($member)),+])),+],
             place: |offsets| &mut offsets.$place,
             needed_for: &[$(Feature::$feature),*],
@@ -87,7 +87,22 @@ const ROWS: &[Row] = rows! {
     task_pid = task_struct.pid => [];
     task_tgid = task_struct.tgid => [];
     files_fd_array = files_struct.fd_array => [];
+    #[cfg(target_arch = "x86_64")] task_compat = task_struct.thread_info.status => [];
+    #[cfg(target_arch = "aarch64")] task_compat = task_struct.thread_info.flags => [];
 };
+
+/// Where a kernel without type information keeps [`Offsets::task_compat`]: `thread_info` is the first member of
+/// `task_struct`, and on `x86_64` its member `status` follows `flags` and, since Linux 5.11 (commit 3136b93c3fb2),
+/// `syscall_work`.
+pub const fn task_compat(release: Option<(u32, u32)>) -> u32 {
+    if cfg!(target_arch = "aarch64") {
+        return 0;
+    }
+    match release {
+        Some((major, minor)) if major < 5 || (major == 5 && minor < 11) => 8,
+        _ => 16,
+    }
+}
 
 /// The offsets according to type information.
 pub fn from_btf(btf: &Btf) -> Offsets {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 
 use super::btf::{Btf, KIND_FUNC, KIND_TYPEDEF};
-use super::hooks::{HookError, Hooks};
+use super::hooks::{HookError, Hooks, Side};
 use super::object::Program;
 use super::sys::{self, Load};
 use super::tracefs::Tracefs;
@@ -33,16 +33,8 @@ pub(super) struct Attached {
     _exit: OwnedFd,
     /// Dropped last: a probe in use cannot be removed.
     _probe: Option<Probe>,
-}
-
-impl Attached {
-    fn new(entry: OwnedFd, exit: OwnedFd) -> Self {
-        Self {
-            _entry: entry,
-            _exit: exit,
-            _probe: None,
-        }
-    }
+    /// The entry program, whose skipped runs are counted as long as it is attached.
+    _program: Arc<OwnedFd>,
 }
 
 /// A probe in tracefs, which stays after the process has ended unless it is removed.
@@ -74,6 +66,15 @@ pub(super) struct Programs {
     /// The directory with the kernel's type information.
     types: PathBuf,
     probes: u32,
+    entries: Vec<Entry>,
+}
+
+/// A loaded program that sees entries.
+#[derive(Debug)]
+struct Entry {
+    program: Arc<OwnedFd>,
+    /// How often the kernel had skipped it at the last look.
+    skipped: u64,
 }
 
 impl Programs {
@@ -84,6 +85,41 @@ impl Programs {
             tracefs: None,
             types: types.to_owned(),
             probes: 0,
+            entries: Vec::new(),
+        }
+    }
+
+    /// How often the kernel has skipped programs that see entries since the last call: those calls are not counted.
+    pub(super) fn take_skipped(&mut self) -> u64 {
+        let mut sum = 0;
+        for entry in &mut self.entries {
+            match sys::skipped(entry.program.as_fd()) {
+                Ok(now) => sum += now.saturating_sub(std::mem::replace(&mut entry.skipped, now)),
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "the kernel does not say how often it has skipped a program; the next reading tries again"
+                ),
+            }
+        }
+        let loaded = &self.loaded;
+        let is_shared = |program: &Arc<OwnedFd>| loaded.values().any(|one| Arc::ptr_eq(one, program));
+        self.entries
+            .retain(|entry| Arc::strong_count(&entry.program) > 1 || is_shared(&entry.program));
+        sum
+    }
+
+    fn attached(&mut self, program: &Arc<OwnedFd>, entry: OwnedFd, exit: OwnedFd) -> Attached {
+        if !self.entries.iter().any(|one| Arc::ptr_eq(&one.program, program)) {
+            self.entries.push(Entry {
+                program: Arc::clone(program),
+                skipped: 0,
+            });
+        }
+        Attached {
+            _entry: entry,
+            _exit: exit,
+            _probe: None,
+            _program: Arc::clone(program),
         }
     }
 
@@ -177,11 +213,13 @@ impl Programs {
                 .ok_or_else(|| HookError::NoTypes(format!("the kernel's types do not contain {point}")))?;
             let raw = bpf_attach_type::BPF_TRACE_RAW_TP as u32;
             let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, raw, Some((id, None)))?;
-            sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(format!("raw tracepoint {point}")))
+            let link = sys::raw_tracepoint(program.as_fd(), None)
+                .map_err(HookError::attach(format!("raw tracepoint {point}")))?;
+            Ok((link, program))
         };
-        let exit = attach("raw_exit_direct", "sys_exit")?;
-        let entry = attach("raw_enter_direct", "sys_enter")?;
-        Ok(Attached::new(entry, exit))
+        let (exit, _) = attach("raw_exit_direct", "sys_exit")?;
+        let (entry, program) = attach("raw_enter_direct", "sys_enter")?;
+        Ok(self.attached(&Arc::new(program), entry, exit))
     }
 
     fn kernel_types(&self) -> Result<Btf, HookError> {
@@ -198,6 +236,12 @@ impl Programs {
         ])
     }
 
+    /// The raw tracepoint `signal_deliver`. Its program ends calls that a signal has interrupted.
+    pub(super) fn signals(&mut self) -> Result<OwnedFd, HookError> {
+        let program = self.shared("signal_deliver", bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT)?;
+        raw_tracepoint(&program, c"signal_deliver")
+    }
+
     /// The program that copies kernel memory for the calibration.
     pub(super) fn peek(&mut self) -> Result<OwnedFd, HookError> {
         let program = self.shared("peek", bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
@@ -208,7 +252,7 @@ impl Programs {
 impl Hooks for Programs {
     type Attached = Attached;
 
-    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
+    fn fentry(&mut self, module: &str, symbol: &str, side: Side) -> Result<Attached, HookError> {
         let path = self.types.join(module);
         let missing = || {
             HookError::NoTypes(format!(
@@ -237,19 +281,25 @@ impl Hooks for Programs {
         drop(kernel);
         let function = Some((id, types.as_ref().map(AsFd::as_fd)));
         let attach = |program: &str, at: bpf_attach_type| {
-            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, at as u32, function)?;
-            sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))
+            let program = format!("{}_{program}", side.prefix());
+            let program = self.load(&program, bpf_prog_type::BPF_PROG_TYPE_TRACING, at as u32, function)?;
+            let link = sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))?;
+            Ok((link, program))
         };
-        let exit = attach("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT)?;
-        let entry = attach("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY)?;
-        Ok(Attached::new(entry, exit))
+        let (exit, _) = attach("fexit", bpf_attach_type::BPF_TRACE_FEXIT)?;
+        let (entry, program) = attach("fentry", bpf_attach_type::BPF_TRACE_FENTRY)?;
+        Ok(self.attached(&Arc::new(program), entry, exit))
     }
 
-    fn kprobe(&mut self, symbol: &str) -> Result<Attached, HookError> {
+    fn kprobe(&mut self, symbol: &str, side: Side) -> Result<Attached, HookError> {
         let kind = std::fs::read_to_string(Path::new(KPROBE).join("type"))
             .and_then(|text| text.trim().parse().map_err(io::Error::other))
             .map_err(HookError::attach(KPROBE))?;
-        let [entry, exit] = self.pair(["hook_kprobe", "hook_kretprobe"], bpf_prog_type::BPF_PROG_TYPE_KPROBE)?;
+        let names = ["kprobe", "kretprobe"].map(|name| format!("{}_{name}", side.prefix()));
+        let [program, exit] = self.pair(
+            names.each_ref().map(String::as_str),
+            bpf_prog_type::BPF_PROG_TYPE_KPROBE,
+        )?;
         // Only tracefs takes `maxactive`; the default of a perf event is too low for drivers with blocking calls.
         let tracefs = self.tracefs()?;
         self.probes += 1;
@@ -263,19 +313,19 @@ impl Hooks for Programs {
         };
         let exit = self.tracepoint(&format!("{GROUP}/{name}"), &exit)?;
         let symbol_name = CString::new(symbol).map_err(|error| HookError::attach(symbol)(io::Error::other(error)))?;
-        let entry = sys::perf_kprobe(kind, &symbol_name, entry.as_fd())
+        let entry = sys::perf_kprobe(kind, &symbol_name, program.as_fd())
             .map_err(HookError::attach(format!("kprobe on {symbol}")))?;
         Ok(Attached {
             _probe: Some(probe),
-            ..Attached::new(entry, exit)
+            ..self.attached(&program, entry, exit)
         })
     }
 
     fn tracepoints(&mut self) -> Result<Attached, HookError> {
-        let [entry, exit] = self.pair(["ioctl_enter", "ioctl_exit"], bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
+        let [program, exit] = self.pair(["ioctl_enter", "ioctl_exit"], bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT)?;
         let exit = self.tracepoint("syscalls/sys_exit_ioctl", &exit)?;
-        let entry = self.tracepoint("syscalls/sys_enter_ioctl", &entry)?;
-        Ok(Attached::new(entry, exit))
+        let entry = self.tracepoint("syscalls/sys_enter_ioctl", &program)?;
+        Ok(self.attached(&program, entry, exit))
     }
 
     fn raw_tracepoints(&mut self) -> Result<Attached, HookError> {
@@ -285,11 +335,11 @@ impl Hooks for Programs {
                 "the kernel refuses typed raw tracepoints"
             );
             let kind = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT;
-            let entry = self.shared("raw_enter_probed", kind)?;
+            let program = self.shared("raw_enter_probed", kind)?;
             let exit = self.shared("raw_exit_probed", kind)?;
             let exit = raw_tracepoint(&exit, c"sys_exit")?;
-            let entry = raw_tracepoint(&entry, c"sys_enter")?;
-            Ok(Attached::new(entry, exit))
+            let entry = raw_tracepoint(&program, c"sys_enter")?;
+            Ok(self.attached(&program, entry, exit))
         })
     }
 

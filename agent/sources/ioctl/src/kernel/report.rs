@@ -18,6 +18,8 @@ pub struct Driver {
     pub symbol: Option<String>,
     /// Why no better hook is in use, including the kernel's error.
     pub obstacles: Vec<Finding>,
+    /// Calls that the hook does not see or may lose, and why.
+    pub unseen: Vec<String>,
 }
 
 impl Driver {
@@ -29,6 +31,7 @@ impl Driver {
             hook: HookKind::Scan,
             symbol: None,
             obstacles: Vec::new(),
+            unseen: Vec::new(),
         }
     }
 }

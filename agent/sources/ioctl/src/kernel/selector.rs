@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::drivers;
 use super::environment::Environment;
-use super::hooks::{HookError, Hooks};
+use super::hooks::{HookError, Hooks, Side};
 use super::refusal;
 use super::report::Driver;
 use crate::Device;
@@ -31,6 +31,15 @@ struct Function {
     loading: Option<u64>,
 }
 
+/// A driver's function that is hooked.
+#[derive(Debug)]
+struct Hooked<A> {
+    kind: HookKind,
+    _own: A,
+    /// On the function for 32-bit programs, where that is another; or why it is not hooked.
+    compat: Option<Result<A, String>>,
+}
+
 /// The hooks in use.
 #[derive(Debug)]
 pub(super) struct HookSelector<H: Hooks> {
@@ -38,8 +47,10 @@ pub(super) struct HookSelector<H: Hooks> {
     /// The kinds that may be used, the best first.
     allowed: Vec<HookKind>,
     resolvable: Resolvable,
-    functions: BTreeMap<Function, (HookKind, H::Attached)>,
+    functions: BTreeMap<Function, Hooked<H::Attached>>,
     syscall: Option<(HookKind, H::Attached)>,
+    /// The next selection leaves hooks on functions attached that are no longer needed.
+    hand_over: bool,
 }
 
 /// The devices of one driver, and the hook that counts their calls.
@@ -60,11 +71,27 @@ impl<H: Hooks> HookSelector<H> {
             resolvable,
             functions: BTreeMap::new(),
             syscall: None,
+            hand_over: false,
         }
     }
 
     pub(super) fn hooks(&mut self) -> &mut H {
         &mut self.hooks
+    }
+
+    /// Whether one of the hooks in use is of such a kind.
+    pub(super) fn uses(&self, is_such: impl Fn(HookKind) -> bool) -> bool {
+        let functions = self.functions.values().map(|hooked| hooked.kind);
+        functions.chain(self.syscall.iter().map(|(kind, _)| *kind)).any(is_such)
+    }
+
+    /// Changes the kinds that may be used. At the next selection the hooks in use stay attached beside the new ones, which
+    /// take over the calls that begin from then on; at the one after that, hooks that are no longer needed are detached.
+    pub(super) fn allow(&mut self, allowed: Vec<HookKind>) {
+        if self.allowed != allowed {
+            self.allowed = allowed;
+            self.hand_over = true;
+        }
     }
 
     /// Attaches the hooks that these devices need and detaches all others. A hook that is needed further stays attached
@@ -108,11 +135,22 @@ impl<H: Hooks> HookSelector<H> {
                 HookKind::Scan => {}
             }
         }
-        self.functions.retain(|function, _| used.contains(function));
+        if !std::mem::take(&mut self.hand_over) {
+            self.functions.retain(|function, _| used.contains(function));
+        }
         if !syscalls {
             self.syscall = None;
         }
         selections
+    }
+
+    /// Whether functions are hooked that are used no longer.
+    pub(super) fn has_left_over(&self, selections: &[Selection<'_>]) -> bool {
+        self.functions.keys().any(|function| {
+            selections
+                .iter()
+                .all(|selection| selection.driver.symbol.as_deref() != Some(function.symbol))
+        })
     }
 
     /// The functions to try, in order: those of loaded modules. If none of the modules is loaded, the driver is built in,
@@ -155,10 +193,51 @@ impl<H: Hooks> HookSelector<H> {
                 Ok(symbol) => {
                     driver.hook = hook;
                     driver.symbol = symbol.map(str::to_owned);
+                    driver.unseen.extend(self.unseen(hook, symbol, environment));
+                    driver.unseen.extend(environment.preemption.loss(hook, environment));
                     return;
                 }
                 Err(obstacle) => driver.obstacles.push(obstacle),
             }
+        }
+    }
+
+    /// Why calls of 32-bit programs are not seen, where that is so.
+    fn unseen(&self, hook: HookKind, symbol: Option<&str>, environment: &Environment) -> Option<String> {
+        let why = match hook {
+            HookKind::Fentry | HookKind::Kprobe => {
+                let mut hooked = self.functions.iter().filter(|(of, _)| Some(of.symbol) == symbol);
+                match hooked.find_map(|(_, hooked)| hooked.compat.as_ref())? {
+                    Ok(_) => return None,
+                    Err(why) => why.as_str(),
+                }
+            }
+            HookKind::Tracepoint if !environment.lacks("CONFIG_COMPAT") => {
+                "the tracepoints of ioctl(2) do not fire for them; raw_tracepoint in ioctl.hooks does"
+            }
+            _ => return None,
+        };
+        Some(format!("calls of 32-bit programs are not seen ({why})"))
+    }
+
+    /// Hooks the function for 32-bit programs, where that is another.
+    fn on_compat(
+        &mut self,
+        hook: HookKind,
+        function: &Function,
+        environment: &Environment,
+    ) -> Option<Result<H::Attached, String>> {
+        let symbol = drivers::compat_function(function.symbol).filter(|_| !environment.lacks("CONFIG_COMPAT"))?;
+        let attached = match hook {
+            HookKind::Fentry => self.hooks.fentry(function.module, symbol, Side::Compat),
+            _ => self.hooks.kprobe(symbol, Side::Compat),
+        };
+        match attached {
+            Ok(attached) => Some(Ok(attached)),
+            // The kernel's configuration is not known, and it runs no 32-bit programs.
+            Err(HookError::NoTypes(_)) if environment.options.is_empty() => None,
+            Err(error) if error.errno() == Some(libc::ENOENT) && environment.options.is_empty() => None,
+            Err(error) => Some(Err(format!("{symbol}: {error}"))),
         }
     }
 
@@ -174,16 +253,21 @@ impl<H: Hooks> HookSelector<H> {
         }
         let mut refused = None;
         for function in functions {
-            if self.functions.get(function).is_some_and(|(known, _)| *known == hook) {
+            if self.functions.get(function).is_some_and(|known| known.kind == hook) {
                 return Ok(Some(function.symbol));
             }
             let attached = match hook {
-                HookKind::Fentry => self.hooks.fentry(function.module, function.symbol),
-                _ => self.hooks.kprobe(function.symbol),
+                HookKind::Fentry => self.hooks.fentry(function.module, function.symbol, Side::Own),
+                _ => self.hooks.kprobe(function.symbol, Side::Own),
             };
             match attached {
-                Ok(attached) => {
-                    self.functions.insert(*function, (hook, attached));
+                Ok(own) => {
+                    let hooked = Hooked {
+                        kind: hook,
+                        _own: own,
+                        compat: self.on_compat(hook, function, environment),
+                    };
+                    self.functions.insert(*function, hooked);
                     return Ok(Some(function.symbol));
                 }
                 // The first candidate is the most likely, so its error is reported.

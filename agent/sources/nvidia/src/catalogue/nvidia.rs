@@ -13,6 +13,9 @@ use accelscope_core::metric::catalogue::instrument;
 const GPU: &[&str] = &[HW_ID];
 
 instruments! {
+    DEVICES = instrument(
+        "nvidia.devices", "{gpu}", UpDownCounter, &[], "NVIDIA GPUs that the driver lists, those that are lost included.",
+    );
     DEVICE_INFO = instrument(
         "nvidia.device.info", "", Gauge,
         &[

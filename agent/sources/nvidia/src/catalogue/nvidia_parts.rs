@@ -5,7 +5,7 @@ use crate::key::{
     NVIDIA_MIG_PROFILE, NVIDIA_MIG_UUID, NVIDIA_PROCESS_TYPE, NVIDIA_TOPIC, NVIDIA_XID,
 };
 use accelscope_core::instruments;
-use accelscope_core::metric::Kind::{Gauge, Histogram, UpDownCounter};
+use accelscope_core::metric::Kind::{Counter, Gauge, Histogram, UpDownCounter};
 use accelscope_core::metric::Merge::Max;
 use accelscope_core::metric::catalogue::{instrument, owned};
 
@@ -43,6 +43,12 @@ instruments! {
         "1 while this group of readings of the GPU (`all`: every one) is left alone because the driver hung or crashed in \
          it: its metrics are absent. It is tried again after a minute, then after twice as long each time, up to an hour.",
     );
+    DEVICE_FAULT = instrument(
+        "nvidia.device.fault", "", Gauge, &[HW_ID, ERROR_TYPE],
+        "1 while the GPU has this fault: gpu_is_lost, gpu_not_found, inaccessible, reset_required or reboot_required (it \
+         does not work), remapping_failed, remapping_pending or retirement_pending (of faulty memory), drain_required, \
+         duplicate_uuid (of two GPUs, which have their address in hw.id). Absent without it.",
+    );
     GPU_UTILIZATION_DISTRIBUTION = instrument(
         "hw.gpu.utilization.distribution", "1", Histogram(SHARES), GPU,
         "Share of time in which the GPU was busy, in each of the driver's own samples (about six a second).",
@@ -74,6 +80,11 @@ instruments! {
     );
     MIG_MEMORY_LIMIT = instrument(
         "nvidia.mig.memory.limit", "By", UpDownCounter, MEMORY, "Memory of the MIG GPU instance.",
+    );
+    XID_EVENTS = instrument(
+        "nvidia.xid.events", "{event}", Counter, GPU,
+        "XIDs of all codes that the driver reported of the GPU since the agent watches it: 0 before the first. hw.errors has \
+         them by code.",
     );
     XID_LAST_SEEN = instrument(
         "nvidia.xid.last_seen", "s", Gauge, &[HW_ID, NVIDIA_XID, NVIDIA_GPU_INSTANCE, NVIDIA_COMPUTE_INSTANCE],

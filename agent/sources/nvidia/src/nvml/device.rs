@@ -38,6 +38,18 @@ pub(crate) struct Pci {
     pub(crate) device: u32,
 }
 
+impl Pci {
+    /// Reads an address in the kernel's notation.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split([':', '.']).map(|part| u32::from_str_radix(part, 16).ok());
+        Some(Self {
+            domain: numbers.next()??,
+            bus: numbers.next()??,
+            device: numbers.next()??,
+        })
+    }
+}
+
 impl std::fmt::Display for Pci {
     /// Address in the kernel's notation. NVML has no function number: it is always 0.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -183,6 +195,11 @@ impl Device {
         self.handle
     }
 
+    /// Identifies its handle, which the library may use again for another device after this one was removed.
+    pub(crate) fn key(self) -> usize {
+        self.handle.addr()
+    }
+
     /// Framebuffer memory.
     pub(crate) fn memory(self) -> Result<Memory, NvmlError> {
         let mut info = sys::nvmlMemory_v2_t {
@@ -265,5 +282,7 @@ mod tests {
             device: 1,
         };
         assert_eq!(pci.to_string(), "0000:b3:01.0");
+        assert_eq!(Pci::parse("0000:b3:01.0"), Some(pci));
+        assert_eq!(Pci::parse("0000:b3"), None);
     }
 }

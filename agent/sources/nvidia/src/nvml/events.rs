@@ -9,11 +9,17 @@ const XID: u64 = sys::nvmlEventTypeXidCriticalError as u64;
 /// An XID event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Xid {
+    /// The affected GPU, which may be another than that of the set; `None` if the library does not report it.
+    pub(crate) device: Option<Device>,
     /// The XID's number.
     pub(crate) code: i64,
+    /// Ids of the affected instances. Some libraries report 0 for a GPU without instances.
     pub(crate) gpu_instance: Option<u32>,
     pub(crate) compute_instance: Option<u32>,
 }
+
+/// Limit of events of other types that are passed over at once.
+const MOST_OTHERS: usize = 256;
 
 /// Event set of one GPU that receives its XIDs, freed when it is dropped.
 pub(crate) struct XidEvents {
@@ -44,12 +50,12 @@ impl XidEvents {
 
     /// Whether the set was registered with this handle.
     pub(crate) fn are_of(&self, device: Device) -> bool {
-        self.device.handle() == device.handle()
+        self.device.key() == device.key()
     }
 
     /// The next XID, without waiting for one.
     pub(crate) fn next(&self) -> Result<Option<Xid>, NvmlError> {
-        loop {
+        for _ in 0..MOST_OTHERS {
             let mut data = sys::nvmlEventData_t {
                 gpuInstanceId: u32::MAX,
                 computeInstanceId: u32::MAX,
@@ -65,7 +71,9 @@ impl XidEvents {
                 Ok(()) if data.eventType & XID == 0 => {}
                 Ok(()) => {
                     let instance = |id: u32| (id != u32::MAX).then_some(id);
+                    let device = (!data.device.is_null()).then(|| Device::new(nvml, data.device));
                     return Ok(Some(Xid {
+                        device,
                         code: data.eventData.cast_signed(),
                         gpu_instance: instance(data.gpuInstanceId),
                         compute_instance: instance(data.computeInstanceId),
@@ -75,6 +83,7 @@ impl XidEvents {
                 Err(error) => return Err(error),
             }
         }
+        Ok(None)
     }
 }
 

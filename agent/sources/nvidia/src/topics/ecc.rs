@@ -1,6 +1,7 @@
 //! Errors of the GPU's memory, and the state of the affected memory.
 
 use crate::catalogue::nvidia;
+use crate::fault::Fault;
 use crate::gpu::Gpu;
 use crate::key;
 use crate::nvml::{Device, Field, Number, sys};
@@ -89,8 +90,9 @@ fn rows(gpu: &mut Gpu, recorder: &mut Recorder) {
     }
     recorder.gauge(&nvidia::REMAPPED_ROWS_PENDING, &gpu.label, [], i64::from(pending != 0));
     recorder.gauge(&nvidia::REMAPPED_ROWS_FAILED, &gpu.label, [], i64::from(failed != 0));
-    gpu.health.needs_reset |= pending != 0;
-    gpu.health.worn_out |= failed != 0;
+    let faults = [(pending, Fault::RemappingPending), (failed, Fault::RemappingFailed)];
+    let found = faults.into_iter().filter(|(count, _)| *count != 0);
+    gpu.health.faults.extend(found.map(|(_, fault)| fault));
 }
 
 fn pages(gpu: &mut Gpu, recorder: &mut Recorder) {
@@ -108,7 +110,9 @@ fn pages(gpu: &mut Gpu, recorder: &mut Recorder) {
     }
     if let Some(pending) = pending.and_then(Number::count) {
         recorder.gauge(&nvidia::RETIRED_PAGES_PENDING, &gpu.label, [], i64::from(pending != 0));
-        gpu.health.needs_reset |= pending != 0;
+        gpu.health
+            .faults
+            .extend((pending != 0).then_some(Fault::RetirementPending));
     }
 }
 
@@ -119,11 +123,13 @@ fn recovery(gpu: &mut Gpu, recorder: &mut Recorder) {
         Field::of(sys::field_id::NVML_FI_DEV_GET_GPU_RECOVERY_ACTION),
     )];
     let [action] = gpu.ask_fields(fields, recorder);
-    match action.and_then(Number::count) {
-        None | Some(0) => {}
+    let fault = match action.and_then(Number::count) {
+        None | Some(0) => return,
+        Some(2) => Fault::RebootRequired,
         // Drain, drain and reset, recover the IMEX domain: running work continues.
-        Some(3..=5) => gpu.health.needs_reset = true,
-        // Reset the GPU, its bus, or the host.
-        Some(_) => gpu.health.must_reset = true,
-    }
+        Some(3..=5) => Fault::DrainRequired,
+        // Reset the GPU or its bus.
+        Some(_) => Fault::ResetRequired,
+    };
+    gpu.health.faults.insert(fault);
 }

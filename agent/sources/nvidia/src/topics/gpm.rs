@@ -51,7 +51,15 @@ pub(super) struct Gpm {
 
 struct Taken {
     sample: GpmSample,
+    device: Device,
     at: Instant,
+}
+
+impl Taken {
+    /// Whether both are of the same handle: the library uses a handle again after GPUs were added and removed.
+    fn can_follow(&self, before: &Self) -> bool {
+        self.device.key() == before.device.key() && self.at.duration_since(before.at) <= MOST
+    }
 }
 
 impl Topic for Gpm {
@@ -104,7 +112,7 @@ impl Topic for Gpm {
                     self.before.insert(place, before);
                     continue;
                 }
-                Some(before) if taken.at.duration_since(before.at) <= MOST => {
+                Some(before) if taken.can_follow(&before) => {
                     record(&gpu.label, instance, &before.sample, &taken.sample, recorder);
                 }
                 _ => self.fresh.push((place.clone(), gpu.label.clone(), device)),
@@ -150,7 +158,7 @@ fn take(device: Device, instance: Option<u32>) -> Result<Taken, NvmlError> {
     // Measured before the later sample and after the earlier one, so that the interval is never overestimated.
     let at = Instant::now();
     sample.fill(instance)?;
-    Ok(Taken { sample, at })
+    Ok(Taken { sample, device, at })
 }
 
 /// Metrics between two samples, as ratios. Unsupported metrics are left out.

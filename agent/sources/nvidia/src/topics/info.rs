@@ -1,7 +1,7 @@
 //! Identity of the GPU.
 
 use crate::key;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::catalogue::nvidia;
@@ -9,12 +9,19 @@ use crate::gpu::Gpu;
 use crate::nvml::{Device, Nvml, sys};
 use crate::recorder::Recorder;
 use crate::topic::Topic;
-use accelscope_core::metric::Attribute;
+use accelscope_core::metric::{Attribute, AttributeValue};
 
 /// Read once per process: it is constant while the driver runs.
 pub(super) struct Info {
     of_library: Vec<Attribute>,
-    of_gpus: HashMap<Arc<str>, Vec<Attribute>>,
+    of_gpus: HashMap<Arc<str>, Known>,
+}
+
+/// Properties of one GPU.
+struct Known {
+    /// Its index when they were read; `None` if a preceding process read them.
+    index: Option<u32>,
+    attributes: Vec<Attribute>,
 }
 
 impl Info {
@@ -39,6 +46,7 @@ impl Info {
             .ask("board_part_number", recorder, Device::board_part_number)
             .flatten();
         let architecture = gpu.ask("architecture", recorder, Device::architecture);
+        let model = model.or_else(|| gpu.model.as_deref().map(str::to_owned));
         let texts = [
             (key::HW_NAME, gpu.minor.map(|minor| format!("nvidia{minor}"))),
             (key::HW_MODEL, model),
@@ -68,17 +76,61 @@ impl Topic for Info {
     }
 
     fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
-        if !self.of_gpus.contains_key(&gpu.uuid) {
-            let of_gpu = Self::look(gpu, recorder);
-            // A lost GPU is read again when it is back.
-            if gpu.health.lost {
-                return;
+        let known = self.of_gpus.get(&gpu.uuid);
+        let of_gpu = match known {
+            Some(known) if known.index == Some(gpu.index) => known.attributes.clone(),
+            _ => {
+                let mut read = Self::look(gpu, recorder);
+                if gpu.health.lost || gpu.health.suspended {
+                    // It is read again when it answers. Until then, what was read before, but for its place.
+                    let before = known.into_iter().flat_map(|known| &known.attributes);
+                    let place = [key::NVIDIA_GPU_INDEX, key::NVIDIA_GPU_MINOR, key::HW_NAME];
+                    let more = before.filter(|(key, _)| !place.contains(key)).cloned();
+                    let more: Vec<_> = more.filter(|(key, _)| read.iter().all(|(has, _)| has != key)).collect();
+                    read.extend(more);
+                } else {
+                    let known = Known {
+                        index: Some(gpu.index),
+                        attributes: read.clone(),
+                    };
+                    self.of_gpus.insert(Arc::clone(&gpu.uuid), known);
+                }
+                read
             }
-            self.of_gpus.insert(Arc::clone(&gpu.uuid), of_gpu);
-        }
-        let of_gpu = self.of_gpus.get(&gpu.uuid).into_iter().flatten();
-        let attributes: Vec<Attribute> = self.of_library.iter().chain(of_gpu).cloned().collect();
+        };
+        let attributes = self.of_library.iter().cloned().chain(of_gpu);
         recorder.gauge(&nvidia::DEVICE_INFO, &gpu.label, attributes, 1i64);
+    }
+
+    fn carry(&self) -> Option<serde_json::Value> {
+        let texts = |known: &Known| {
+            let text = |(key, value): &Attribute| match value {
+                AttributeValue::Str(text) => Some((*key, text.to_string())),
+                AttributeValue::Int(_) | AttributeValue::Bool(_) => None,
+            };
+            known.attributes.iter().filter_map(text).collect::<BTreeMap<_, _>>()
+        };
+        let all = self.of_gpus.iter().map(|(id, known)| (id, texts(known)));
+        let all: BTreeMap<_, _> = all.collect();
+        (!all.is_empty()).then(|| serde_json::to_value(all).ok()).flatten()
+    }
+
+    fn restore(&mut self, carried: serde_json::Value) {
+        let carried: BTreeMap<Arc<str>, BTreeMap<String, String>> = serde_json::from_value(carried).unwrap_or_default();
+        for (id, texts) in carried {
+            let key = |name: &str| nvidia::DEVICE_INFO.attributes.iter().find(|key| **key == name);
+            let attributes = texts
+                .into_iter()
+                .filter_map(|(name, text)| Some((*key(&name)?, text.into())));
+            let attributes = attributes.collect();
+            self.of_gpus.insert(
+                id,
+                Known {
+                    index: None,
+                    attributes,
+                },
+            );
+        }
     }
 }
 

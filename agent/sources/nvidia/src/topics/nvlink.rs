@@ -1,7 +1,7 @@
 //! NVLink: bytes over all links, errors and state of each.
 
 use crate::key;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -48,27 +48,32 @@ impl Topic for NvLink {
     }
 
     fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
-        bytes(gpu, recorder);
-        if gpu.refuses("nvlink") {
-            return;
+        if !gpu.refuses("nvlink") {
+            self.links(gpu, recorder);
         }
+        let has_links = self.of_gpus.get(&gpu.uuid).is_some_and(|fields| !fields.is_empty());
+        bytes(gpu, has_links, recorder);
+    }
+}
+
+impl NvLink {
+    fn links(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         let Some(fields) = self.of_gpus.get(&gpu.uuid) else {
             self.probe(gpu, recorder);
             return;
         };
         let wanted: Vec<Field> = fields.iter().map(|(.., field)| *field).collect();
         let values = gpu.ask("nvlink", recorder, |device| device.field_values(&wanted));
-        let read: Vec<_> = fields.iter().copied().zip(values.into_iter().flatten()).collect();
-        for ((link, kind, _), value) in read {
+        let mut read = Vec::new();
+        for ((link, kind, _), value) in fields.iter().zip(values.into_iter().flatten()) {
             match value {
-                Ok(value) => record(gpu, link, kind, value, recorder),
+                Ok(value) => read.push((*link, *kind, value)),
                 Err(error) => lost(gpu, error, recorder),
             }
         }
+        record_links(gpu, &read, recorder);
     }
-}
 
-impl NvLink {
     /// Tries all fields of all links once: most GPUs have none, and each generation counts other errors.
     fn probe(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         let mut known = Vec::new();
@@ -89,17 +94,24 @@ impl NvLink {
                 // Temporary failure: its fields are searched for again.
                 return;
             };
+            let mut read = Vec::new();
             for ((link, kind, field), value) in all.into_iter().zip(values) {
                 match value {
-                    Ok(value) => {
-                        known.push((link, kind, field));
-                        record(gpu, link, kind, value, recorder);
-                    }
+                    Ok(value) => read.push((link, kind, value, field)),
                     // A field of another generation, or a link that does not exist; drivers differ in the code for
                     // either.
-                    Err(error) => gpu.health.lost |= error.code.is_lost(),
+                    Err(error) => gpu.health.note(error.code),
                 }
             }
+            // Some drivers have counters of links that do not exist.
+            let links = existing(read.iter().map(|(link, kind, value, _)| (*link, *kind, *value)));
+            read.retain(|(link, ..)| links.contains(link));
+            known.extend(read.iter().map(|(link, kind, _, field)| (*link, *kind, *field)));
+            let read: Vec<_> = read
+                .into_iter()
+                .map(|(link, kind, value, _)| (link, kind, value))
+                .collect();
+            record_links(gpu, &read, recorder);
         }
         if known.is_empty() && !gpu.health.lost {
             gpu.refuse("nvlink");
@@ -110,8 +122,24 @@ impl NvLink {
 }
 
 fn lost(gpu: &mut Gpu, error: NvmlError, recorder: &mut Recorder) {
-    gpu.health.lost |= error.code.is_lost();
+    gpu.health.note(error.code);
     recorder.skip(format!("nvlink.{}", error.code.as_str()));
+}
+
+/// A value of one link.
+type Read = (u32, Kind, Number);
+
+/// Links whose state the driver reports.
+fn existing(read: impl Iterator<Item = Read>) -> HashSet<u32> {
+    let states = read.filter(|(_, kind, state)| *kind == Kind::State && state.count().is_some());
+    states.map(|(link, ..)| link).collect()
+}
+
+fn record_links(gpu: &Gpu, read: &[Read], recorder: &mut Recorder) {
+    let links = existing(read.iter().copied());
+    for (link, kind, value) in read.iter().filter(|(link, ..)| links.contains(link)) {
+        record(gpu, *link, *kind, *value, recorder);
+    }
 }
 
 fn record(gpu: &Gpu, link: u32, kind: Kind, value: Number, recorder: &mut Recorder) {
@@ -131,8 +159,8 @@ fn record(gpu: &Gpu, link: u32, kind: Kind, value: Number, recorder: &mut Record
     }
 }
 
-/// Totals of all links together, in KiB.
-fn bytes(gpu: &mut Gpu, recorder: &mut Recorder) {
+/// Totals of all links together, in KiB. A GPU without links may have totals of 0.
+fn bytes(gpu: &mut Gpu, has_links: bool, recorder: &mut Recorder) {
     let field = |id| Field { id, scope: ALL_LINKS };
     let [transmitted, received] = gpu.ask_fields(
         [
@@ -142,7 +170,8 @@ fn bytes(gpu: &mut Gpu, recorder: &mut Recorder) {
         recorder,
     );
     for (direction, value) in [("transmit", transmitted), ("receive", received)] {
-        if let Some(kibibytes) = value.and_then(Number::count) {
+        let kibibytes = value.and_then(Number::count).filter(|count| has_links || *count > 0);
+        if let Some(kibibytes) = kibibytes {
             let direction = (key::NETWORK_IO_DIRECTION, direction.into());
             recorder.count(
                 &nvidia::NVLINK_IO,

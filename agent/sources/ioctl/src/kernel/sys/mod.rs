@@ -14,6 +14,7 @@
 //!   (issue 46, open). Neither does it resolve calls of kernel functions, which direct programs need
 //!   ([`agent_ebpf::cast`]; issue 432, open).
 //! - Reading a hash map in batches ([`lookup_batch`]): aya needs two system calls for each element. Issue 1124, open.
+//! - How often the kernel has skipped a program ([`skipped`]): `ProgramInfo` has no access to it. No issue was found.
 //! - Freezing a map ([`initialise`]): aya does it in `EbpfLoader::load` only. No issue was found.
 //!
 //! For the same reasons the modules beside this one are not replaced by aya: [`super::mapped`] (aya maps ring buffers only;
@@ -28,4 +29,4 @@ mod program;
 pub(super) use self::map::{initialise, lookup_batch};
 pub(super) use self::module::module_types;
 pub(super) use self::perf::{perf_kprobe, perf_tracepoint, trigger_tracepoint};
-pub(super) use self::program::{Load, LoadError, load, raw_tracepoint};
+pub(super) use self::program::{Load, LoadError, load, raw_tracepoint, skipped};

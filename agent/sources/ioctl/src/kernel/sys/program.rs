@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use aya_obj::generated::{bpf_cmd, bpf_insn};
+use aya_obj::generated::{bpf_cmd, bpf_insn, bpf_prog_info};
 
 use super::call::{bpf, empty, owned};
 
@@ -101,4 +101,19 @@ pub(in super::super) fn raw_tracepoint(program: BorrowedFd<'_>, name: Option<&CS
     link.prog_fd = program.as_raw_fd() as u32;
     link.name = name.map_or(0, |name| name.as_ptr() as u64);
     bpf(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attributes).map(owned)
+}
+
+/// How often the kernel has skipped a program because its processor was marked as executing one (`recursion_misses`, Linux
+/// 5.12; 0 before).
+pub(in super::super) fn skipped(program: BorrowedFd<'_>) -> io::Result<u64> {
+    // SAFETY: all members are plain numbers, for which zero is a value.
+    let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    let mut attributes = empty();
+    // SAFETY: the member of this command.
+    let query = unsafe { &mut attributes.info };
+    query.bpf_fd = program.as_raw_fd() as u32;
+    query.info_len = size_of::<bpf_prog_info>() as u32;
+    query.info = &raw mut info as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
+    Ok(info.recursion_misses)
 }

@@ -39,14 +39,14 @@ impl Fake {
 impl Hooks for Fake {
     type Attached = Held;
 
-    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Held, HookError> {
+    fn fentry(&mut self, module: &str, symbol: &str, _: Side) -> Result<Held, HookError> {
         self.attach(
             self.fentry && self.symbols.contains(&symbol),
             format!("fentry {module} {symbol}"),
         )
     }
 
-    fn kprobe(&mut self, symbol: &str) -> Result<Held, HookError> {
+    fn kprobe(&mut self, symbol: &str, _: Side) -> Result<Held, HookError> {
         self.attach(
             self.kprobe && self.symbols.contains(&symbol),
             format!("kprobe {symbol}"),

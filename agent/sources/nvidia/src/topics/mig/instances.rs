@@ -36,6 +36,7 @@ pub(in crate::topics) fn or_gone<T>(result: Result<T, NvmlError>) -> Result<T, N
 /// All instances of a GPU, in the order of their slots; none if it is not partitioned.
 pub(in crate::topics) fn instances(gpu: &mut Gpu, recorder: &mut Recorder) -> Vec<MigDevice> {
     if !gpu.is_mig {
+        gpu.instances = None;
         return Vec::new();
     }
     let slots = gpu.ask("mig_device_count", recorder, Device::mig_slots).unwrap_or(0);
@@ -49,6 +50,7 @@ pub(in crate::topics) fn instances(gpu: &mut Gpu, recorder: &mut Recorder) -> Ve
         });
         found.extend(instance.flatten());
     }
+    gpu.instances = Some(found.iter().map(|one: &MigDevice| one.gpu_instance).collect());
     found
 }
 

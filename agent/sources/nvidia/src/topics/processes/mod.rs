@@ -88,7 +88,7 @@ impl Topic for Processes {
     }
 
     fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
-        let Some(uses) = uses(gpu, recorder) else {
+        let Some((uses, is_complete)) = uses(gpu, recorder) else {
             return;
         };
         self.is_used = true;
@@ -155,6 +155,10 @@ impl Topic for Processes {
         if let Some(busy) = self.busy.get_mut(&gpu.uuid) {
             busy.keep(|pid| listed.contains(&pid));
         }
+        // A part of the processes is not their number.
+        if !is_complete {
+            return;
+        }
         recorder.gauge(&nvidia_parts::PROCESSES, &gpu.label, [], listed.len() as i64);
         recorder.gauge(&nvidia_parts::PROCESSES_HIDDEN, &gpu.label, [], hidden.len() as i64);
     }
@@ -208,13 +212,15 @@ impl Of<'_> {
     }
 }
 
-/// Processes on the GPU; `None` if no list could be read.
-fn uses(gpu: &mut Gpu, recorder: &mut Recorder) -> Option<BTreeMap<Place, Use>> {
+/// Processes on the GPU, and whether they are all: a list may fail for a moment. `None` if no list could be read.
+fn uses(gpu: &mut Gpu, recorder: &mut Recorder) -> Option<(BTreeMap<Place, Use>, bool)> {
     let mut uses = BTreeMap::new();
     let mut is_read = false;
+    let mut is_complete = true;
     for (list, kind, field) in LISTS {
         let listed = gpu.ask(field, recorder, |device| device.processes(list));
         is_read |= listed.is_some();
+        is_complete &= listed.is_some() || gpu.refuses(field);
         for process in listed.into_iter().flatten() {
             // Some libraries return instance 0 for a GPU without instances.
             let instances = gpu.is_mig.then_some((process.gpu_instance, process.compute_instance));
@@ -248,7 +254,7 @@ fn uses(gpu: &mut Gpu, recorder: &mut Recorder) -> Option<BTreeMap<Place, Use>> 
             }
         }
     }
-    is_read.then_some(uses)
+    is_read.then_some((uses, is_complete))
 }
 
 /// A process in two lists is one process; both lists contain its memory.

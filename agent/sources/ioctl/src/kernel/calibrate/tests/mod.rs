@@ -87,6 +87,7 @@ fn truth() -> Offsets {
         task_pid: 700,
         task_tgid: 704,
         files_fd_array: 136,
+        task_compat: u32::MAX,
     }
 }
 

@@ -1,13 +1,21 @@
 use std::sync::{Arc, Mutex};
 
+mod order;
+mod shares;
+
 use super::*;
-use crate::test_support::{FRAMES, RATE};
-use accelscope_core::metric::{Attributes, Instrument, Value, key};
+use crate::test_support::{ACTIVE, FRAMES, RATE, WAITS};
+use accelscope_core::metric::{Attributes, Batch, Histogram, Instrument, Value, key};
 
 const LIMITS: Limits = Limits {
     series_per_instrument: 2,
     series: 100,
 };
+
+/// Receivers have a resolution of one millisecond.
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_unix_nanos(millis * 1_000_000)
+}
 
 fn point(instrument: &'static Instrument, name: &str, value: impl Into<Value>, time: u64) -> Point {
     Point {
@@ -15,7 +23,7 @@ fn point(instrument: &'static Instrument, name: &str, value: impl Into<Value>, t
         attributes: Arc::new(Attributes::new([(key::HW_ID, name.into())])),
         owner: None,
         value: value.into(),
-        time: Timestamp::from_unix_nanos(time),
+        time: at(time),
         start: None,
     }
 }
@@ -25,19 +33,15 @@ fn shown(series: &Series) -> (String, Option<f64>, u64) {
     (
         name,
         series.value.as_ref().and_then(Value::as_f64),
-        series.time.unix_nanos(),
+        series.time.unix_nanos() / 1_000_000,
     )
 }
 
 fn apply(store: &mut Store, part: &str, points: Vec<Point>, time: u64) -> Vec<(String, Option<f64>, u64)> {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let part = Part {
-        sampler: "test",
-        name: part.into(),
-    };
     let observed = Arc::clone(&seen);
     store.observer = Some(Box::new(move |series| observed.lock().unwrap().push(shown(series))));
-    store.apply(&part, points, Timestamp::from_unix_nanos(time));
+    store.apply(vec![Batch::new("test", part, points)], |_| false, at(time));
     std::mem::take(&mut *seen.lock().unwrap())
 }
 
@@ -119,7 +123,7 @@ fn counters_long_gone_make_room_in_the_overflow_series() {
         None,
     );
     let mut sum_after = |part: &str, names: &[&str], minute: u64| {
-        let time = minute * 60_000_000_000;
+        let time = minute * 60_000;
         let points = names.iter().map(|name| point(&FRAMES, name, 10, time));
         apply(&mut store, part, points.collect(), time);
         store.live().map(shown).next().unwrap().1
@@ -137,9 +141,11 @@ fn counters_long_gone_make_room_in_the_overflow_series() {
 #[test]
 fn the_overflow_series_takes_no_other_ones_room() {
     let mut store = Store::new(LIMITS, false, None);
+    let mut time = 0;
     let mut names_after = |names: &[&str]| {
-        let points = names.iter().map(|name| point(&RATE, name, 1.0, 1));
-        apply(&mut store, "p", points.collect(), 1);
+        time += 10;
+        let points = names.iter().map(|name| point(&RATE, name, 1.0, time));
+        apply(&mut store, "p", points.collect(), time);
         let mut names: Vec<_> = store.live().map(|series| shown(series).0).collect();
         names.sort();
         names

@@ -1,0 +1,162 @@
+//! Who has how many series where there are too many.
+
+use super::*;
+
+/// A point of a container.
+fn of(container: &str, instrument: &'static Instrument, label: u64, value: i64, time: u64) -> Point {
+    let attributes = Attributes::new([
+        (key::CONTAINER_ID, container.into()),
+        (key::PROCESS_EXECUTABLE_NAME, label.to_string().into()),
+    ]);
+    Point {
+        attributes: Arc::new(attributes),
+        ..point(instrument, "", value, time)
+    }
+}
+
+/// How many series each container has, and the sum of all values.
+fn shares(store: &Store) -> (Vec<(String, usize)>, i64) {
+    let (mut counts, mut sum) = (std::collections::BTreeMap::new(), 0);
+    for series in store.live() {
+        let owner = series.attributes.text(key::CONTAINER_ID).unwrap_or("overflow");
+        *counts.entry(owner.to_owned()).or_default() += 1;
+        sum += match series.value {
+            Some(Value::Int(number)) => number,
+            ref other => panic!("{other:?}"),
+        };
+    }
+    (counts.into_iter().collect(), sum)
+}
+
+fn counts(expected: &[(&str, usize)]) -> Vec<(String, usize)> {
+    expected
+        .iter()
+        .map(|(owner, count)| ((*owner).to_owned(), *count))
+        .collect()
+}
+
+const TEN: Limits = Limits {
+    series_per_instrument: 10,
+    series: 1000,
+};
+const FIFTEEN: Limits = Limits { series: 15, ..TEN };
+
+#[test]
+fn a_flood_of_one_owner_takes_no_series_of_another_whoever_comes_first() {
+    for flood_first in [true, false] {
+        let mut store = Store::new(TEN, true, None);
+        for time in 1..20 {
+            let flood = (0..100).map(|label| of("flood", &FRAMES, label, i64::try_from(time).unwrap(), time));
+            let small = (0..3).map(|label| of("small", &FRAMES, label, i64::try_from(time).unwrap(), time));
+            let points: Vec<_> = match (flood_first, time) {
+                (true, 1) => flood.collect(),
+                (false, 1) => small.collect(),
+                _ => flood.chain(small).collect(),
+            };
+            let count = points.len();
+            apply(&mut store, "p", points, time);
+            let (owners, sum) = shares(&store);
+            assert_eq!(
+                sum,
+                i64::try_from(time as usize * count).unwrap(),
+                "what was counted stays counted"
+            );
+            if time > 1 {
+                assert_eq!(owners, counts(&[("flood", 7), ("overflow", 1), ("small", 3)]));
+            }
+            let collected = collect(&mut store);
+            if time > 2 {
+                assert_eq!(collected.len(), 11, "nothing ends and nothing begins: {collected:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn owners_that_all_flood_get_equal_shares_of_one_instrument_and_of_all() {
+    let flood = |owner: &'static str, instrument, time| (0..50).map(move |label| of(owner, instrument, label, 1, time));
+    let both = |time| flood("a", &FRAMES, time).chain(flood("b", &FRAMES, time));
+    let mut store = Store::new(TEN, false, None);
+    apply(&mut store, "p", flood("a", &FRAMES, 1).collect(), 1);
+    assert_eq!(shares(&store).0, counts(&[("a", 10), ("overflow", 1)]));
+    apply(&mut store, "p", both(2).collect(), 2);
+    assert_eq!(shares(&store), (counts(&[("a", 5), ("b", 5), ("overflow", 1)]), 100));
+    // Of another instrument they have room of their own, but not beyond the bound of all together.
+    let mut store = Store::new(FIFTEEN, false, None);
+    apply(&mut store, "p", both(1).collect(), 1);
+    let all = |time| both(time).chain(flood("a", &RATE, time)).chain(flood("c", &RATE, time));
+    for time in 2..5 {
+        apply(&mut store, "p", all(time).collect(), time);
+        let expected = counts(&[("a", 5), ("b", 5), ("c", 5), ("overflow", 2)]);
+        assert_eq!(shares(&store).0, expected);
+    }
+}
+
+#[test]
+fn series_that_come_and_go_beside_a_flood_do_not_make_its_own_come_and_go() {
+    let mut store = Store::new(TEN, true, None);
+    let flood = |time| (0..20).map(move |label| of("flood", &RATE, label, 1, time));
+    let mut ended = Vec::new();
+    for time in 1..100 {
+        let visitor = (0..time % 3).map(|label| of("visitor", &RATE, label, 1, time));
+        apply(&mut store, "p", flood(time).chain(visitor).collect(), time);
+        ended.extend(
+            collect(&mut store)
+                .into_iter()
+                .filter(|(name, value, _)| value.is_none() && name.starts_with("flood")),
+        );
+    }
+    assert_eq!(ended.len(), 1, "{ended:?}");
+}
+
+#[test]
+fn the_hardware_keeps_its_series_when_there_are_too_many_workloads() {
+    let mut store = Store::new(FIFTEEN, false, None);
+    let device = |time| (0..6).map(move |number| point(&ACTIVE, &format!("gpu-{number}"), 1, time));
+    let workloads = |time| {
+        let each = (0..40).map(move |number| of(&format!("container-{number}"), &RATE, 0, 1, time));
+        each.chain((0..40).map(move |number| of(&format!("container-{number}"), &FRAMES, 0, 1, time)))
+    };
+    apply(&mut store, "w", workloads(1).collect(), 1);
+    apply(&mut store, "d", device(2).collect(), 2);
+    apply(&mut store, "w", workloads(3).collect(), 3);
+    let devices = store.live().filter(|series| series.instrument == &ACTIVE).count();
+    assert_eq!((devices, store.live().len()), (6, 15 + 2));
+}
+
+#[test]
+fn what_overflows_of_several_parts_is_one_sum() {
+    let mut store = Store::new(LIMITS, false, None);
+    let rates = |names: [&str; 3], time| names.map(|name| point(&RATE, name, 1, time)).to_vec();
+    apply(&mut store, "p", rates(["a", "b", "c"], 1), 1);
+    apply(&mut store, "q", rates(["d", "e", "f"], 2), 2);
+    apply(&mut store, "p", rates(["a", "b", "c"], 3), 3);
+    assert_eq!(shares(&store).1, 6);
+    apply(&mut store, "q", vec![], 4);
+    assert_eq!(shares(&store).1, 3);
+}
+
+#[test]
+fn histograms_that_have_no_room_are_added_up() {
+    let mut store = Store::new(LIMITS, false, None);
+    let waits = |count: u64, time| {
+        let one = move |name: &str| Point {
+            value: Value::Histogram(Arc::new(Histogram {
+                count,
+                sum: 0.5,
+                buckets: [count, 0].into(),
+            })),
+            ..point(&WAITS, name, 0, time)
+        };
+        ["a", "b", "c", "d"].map(one).to_vec()
+    };
+    apply(&mut store, "p", waits(1, 1), 1);
+    apply(&mut store, "p", waits(3, 2), 2);
+    let all = store.live().map(|series| match &series.value {
+        Some(Value::Histogram(histogram)) => histogram.count,
+        other => panic!("{other:?}"),
+    });
+    let mut all: Vec<_> = all.collect();
+    all.sort_unstable();
+    assert_eq!(all, [3, 3, 6]);
+}

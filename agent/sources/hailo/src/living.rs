@@ -1,0 +1,74 @@
+//! The living processes by the ids that monitor files have: those in the innermost PID namespace.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::process::Processes;
+use accelscope_core::host::writer::{self, Writer, WriterHint};
+
+/// The processes, listed at most once between two calls of [`forget`](Self::forget).
+#[derive(Debug)]
+pub(super) struct Living {
+    pub(super) processes: Processes,
+    by_id: Option<HashMap<u32, Vec<u32>>>,
+}
+
+impl Living {
+    pub(super) fn new(roots: &HostRoots) -> Self {
+        Self {
+            processes: Processes::new(roots),
+            by_id: None,
+        }
+    }
+
+    /// The next question lists the processes again.
+    pub(super) fn forget(&mut self) {
+        self.by_id = None;
+    }
+
+    /// The processes with this id in their own PID namespace, by their ids in `/proc`.
+    pub(super) fn with_id(&mut self, id: u32) -> io::Result<&[u32]> {
+        if self.by_id.is_none() {
+            let mut by_id = HashMap::<_, Vec<_>>::new();
+            for pid in self.processes.pids()? {
+                // It may have ended in between.
+                let ids = self.processes.ns_pids(pid).unwrap_or_default();
+                if let Some(own) = ids.last() {
+                    by_id.entry(*own).or_default().push(pid);
+                }
+            }
+            self.by_id = Some(by_id);
+        }
+        let found = self.by_id.as_ref().and_then(|by_id| by_id.get(&id));
+        Ok(found.map_or(&[], Vec::as_slice))
+    }
+
+    /// The process that wrote the file of the hint.
+    pub(super) fn find(&mut self, hint: &WriterHint) -> io::Result<Writer> {
+        let pids = self.with_id(hint.pid)?.to_vec();
+        writer::find_among(&self.processes, &pids, hint)
+    }
+
+    /// Whether a process of this user has that id in its own PID namespace.
+    pub(super) fn has_of_user(&mut self, id: u32, user: u32) -> bool {
+        let pids = self.with_id(id).unwrap_or_default().to_vec();
+        pids.into_iter().any(|pid| self.user(pid) == Some(user))
+    }
+
+    /// The effective user of a process; root for one whose memory may not be dumped.
+    pub(super) fn user(&self, pid: u32) -> Option<u32> {
+        let status = std::fs::metadata(self.processes.path(pid, "status")).ok()?;
+        Some(status.uid())
+    }
+
+    /// A process in words, such as "process 7 (detect)".
+    pub(super) fn name(&self, pid: u32) -> String {
+        let name = self
+            .processes
+            .executable_name(pid)
+            .or_else(|_| self.processes.command_name(pid));
+        format!("process {pid} ({})", name.as_deref().unwrap_or("?"))
+    }
+}

@@ -1,0 +1,86 @@
+//! Why a monitor file that is there is not shown, in words.
+
+use std::time::Duration;
+
+use super::decode::NotYet;
+use super::directory::ReadError;
+
+const NO_MONITOR_FILE: &str = "if it stays so, remove the file: HailoRT did not write it, or was interrupted (is its file \
+    system full? `df`)";
+const REMOVE: &str = "remove it: an application that writes a monitor file makes a new one";
+
+/// Why a file has no values, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) what: String,
+    pub(super) remedy: &'static str,
+}
+
+impl Trouble {
+    /// Of an entry that is no file.
+    pub(super) fn other_kind(kind: &'static str) -> Self {
+        Self::from(&ReadError::NotAFile(kind))
+    }
+
+    /// Of a file without a process id.
+    pub(super) fn without_id() -> Self {
+        Self {
+            what: "has no process id, neither in it nor in its name".to_owned(),
+            remedy: NO_MONITOR_FILE,
+        }
+    }
+
+    /// Of a file beyond the bounds.
+    pub(super) fn beyond_bounds() -> Self {
+        Self {
+            what: "is beyond the number of files, networks and streams that are kept, of which other users have their share"
+                .to_owned(),
+            remedy: "remove what killed applications left behind, and find the user with the most files: `ls -ln`",
+        }
+    }
+
+    /// Of a living process that has not written for that long.
+    pub(super) fn overdue(age: Duration, interval: Option<Duration>) -> Self {
+        let interval = interval.map_or_else(String::new, |interval| {
+            format!(", though it is due every {:.1} s", interval.as_secs_f64())
+        });
+        Self {
+            what: format!("was last written {:.1} s ago{interval}", age.as_secs_f64()),
+            remedy: "nothing, if it has closed its virtual device: HailoRT writes no more from then on; else it hangs or is \
+                     stopped, or cannot replace the file (another user's, a mount, a full file system)",
+        }
+    }
+}
+
+impl From<&ReadError> for Trouble {
+    fn from(error: &ReadError) -> Self {
+        let remedy = match error {
+            ReadError::Denied(..) => {
+                "run the agent as root (with CAP_DAC_READ_SEARCH), or as the user that owns the file; HailoRT makes it \
+                 readable by all unless the application's umask forbids that"
+            }
+            ReadError::NotAFile(_) | ReadError::TooLarge(_) => REMOVE,
+            ReadError::Gone | ReadError::Changing | ReadError::Io(_) => "look at the state of its file system: `dmesg`",
+        };
+        Self {
+            what: error.to_string(),
+            remedy,
+        }
+    }
+}
+
+impl From<&NotYet> for Trouble {
+    fn from(error: &NotYet) -> Self {
+        let remedy = match error {
+            NotYet::Empty => {
+                "nothing, if it is written within seconds; else end what locks it (`hailortcli monitor` beside HailoRT up to \
+                 4.21), or make room on its file system (`df`)"
+            }
+            NotYet::NoPid | NotYet::CutOff | NotYet::Malformed(_) | NotYet::TooMany(_) => NO_MONITOR_FILE,
+        };
+        Self {
+            what: format!("is {error}"),
+            remedy,
+        }
+    }
+}

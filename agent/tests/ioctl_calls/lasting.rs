@@ -1,0 +1,235 @@
+//! What stays when device nodes go, and when more containers come than can have series.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout};
+
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use serde_json::Value;
+
+use crate::pods::{Pod, Version};
+use crate::seen::{Agent, command};
+use crate::tests::{CALLS, caller, executable, skip};
+
+/// A node of a device that every machine has, under another name. Removed when the test ends.
+struct Node(PathBuf);
+
+/// Major and minor numbers of `/dev/full` and `/dev/zero`.
+const FULL: (u32, u32) = (1, 7);
+const ZERO: (u32, u32) = (1, 5);
+
+impl Node {
+    /// `None` if nodes cannot be made here.
+    fn new(name: &str, number: (u32, u32)) -> Option<Self> {
+        let node = Self(PathBuf::from(format!("/dev/accelscope-{name}-{}", std::process::id())));
+        if let Err(error) = node.make(number) {
+            skip("mknod", &error.to_string());
+            return None;
+        }
+        Some(node)
+    }
+
+    fn make(&self, (major, minor): (u32, u32)) -> rustix::io::Result<()> {
+        mknodat(
+            CWD,
+            &self.0,
+            FileType::CharacterDevice,
+            Mode::from_raw_mode(0o600),
+            makedev(major, minor),
+        )
+    }
+
+    fn remove(&self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+
+    fn name(&self) -> &str {
+        self.0.file_name().unwrap().to_str().unwrap()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
+}
+
+/// An agent that watches these nodes and no other.
+fn watching(nodes: &[&Node]) -> Option<Agent> {
+    let extra: Vec<&str> = nodes.iter().map(|node| node.0.to_str().unwrap()).collect();
+    let mut command = command(env!("CARGO_BIN_EXE_agent"), &[]);
+    command.args(["--set", &format!("ioctl.extra_devices={}", extra.join(","))]);
+    let agent = Agent::of(command);
+    let hooked = agent.wait("the agent to watch", |agent| {
+        agent
+            .all("agent.ioctl.devices")
+            .iter()
+            .find_map(|line| Some(line["attributes"]["agent.ioctl.hook"].as_str()? != "scan"))
+    });
+    if !hooked {
+        skip("ebpf", &agent.errors().join("\n"));
+        return None;
+    }
+    Some(agent)
+}
+
+/// A process that makes calls on demand. Killed when the test ends.
+struct Paced {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Paced {
+    fn new(device: &Path, groups: &str) -> Self {
+        let mut child = caller(&["paced", device.to_str().unwrap(), groups]).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        Self { child, said }
+    }
+
+    fn call(&mut self, times: usize) {
+        for _ in 0..times {
+            self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+            let mut line = String::new();
+            self.said.read_line(&mut line).unwrap();
+            assert_eq!(line, "made\n");
+        }
+    }
+}
+
+impl Drop for Paced {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn calls(agent: &Agent, node: &Node, count: f64) {
+    let executable = executable();
+    let own = [
+        ("process.executable.name", executable.as_str()),
+        ("accel.device.name", node.name()),
+    ];
+    agent.wait("its calls", |agent| (agent.sum(CALLS, &own) >= count).then_some(()));
+    assert_eq!(agent.sum(CALLS, &own), count);
+}
+
+/// Waits until a node's device is watched no longer, and for three more readings.
+fn gone(agent: &Agent, node: &Node) {
+    let device = [("accel.device.name", node.name())];
+    agent.wait("the device to be gone", |agent| {
+        let held = agent.matching("accel.device.processes", &device);
+        held.iter().all(|line| line["value"].is_null()).then_some(())
+    });
+    agent.readings(3);
+}
+
+fn none_ended(agent: &Agent) {
+    for name in [CALLS, "accel.ioctl.duration", "accel.ioctl.inflight"] {
+        assert_eq!(agent.ended(name, &[]), [Value::Null; 0]);
+    }
+    assert_eq!(agent.decreased(), [""; 0]);
+}
+
+pub(crate) fn last_device() {
+    let Some(node) = Node::new("last", FULL) else { return };
+    let Some(agent) = watching(&[&node]) else { return };
+    Paced::new(&node.0, "").call(15);
+    calls(&agent, &node, 15.0);
+    node.remove();
+    gone(&agent, &node);
+    calls(&agent, &node, 15.0);
+    none_ended(&agent);
+    // The agent's own readings, too, neither come nor go.
+    assert_eq!(agent.ended("agent.ioctl.memory.usage", &[]), [Value::Null; 0]);
+    // The driver is loaded again, and has another number.
+    node.make(ZERO).unwrap();
+    let mut again = Paced::new(&node.0, "");
+    let device = [("accel.device.name", node.name())];
+    agent.wait("the device to be back", |agent| {
+        (agent.sum("accel.device.processes", &device) == 1.0).then_some(())
+    });
+    again.call(5);
+    calls(&agent, &node, 20.0);
+    none_ended(&agent);
+}
+
+pub(crate) fn all_devices() {
+    let Some((first, second)) = Node::new("first", FULL).zip(Node::new("second", ZERO)) else {
+        return;
+    };
+    let Some(agent) = watching(&[&first, &second]) else {
+        return;
+    };
+    let mut of_first = Paced::new(&first.0, "");
+    let mut of_second = Paced::new(&second.0, "");
+    of_first.call(3);
+    of_second.call(4);
+    calls(&agent, &first, 3.0);
+    calls(&agent, &second, 4.0);
+    first.remove();
+    gone(&agent, &first);
+    of_second.call(2);
+    calls(&agent, &second, 6.0);
+    second.remove();
+    gone(&agent, &second);
+    calls(&agent, &first, 3.0);
+    calls(&agent, &second, 6.0);
+    none_ended(&agent);
+}
+
+pub(crate) fn crowd() {
+    /// More containers than attribution keeps the names of.
+    const CONTAINERS: u32 = 4_400;
+    let Some(agent) = Agent::start(&["--set", "ioctl.period=200ms", "--set", "otlp.interval=1s"]) else {
+        return;
+    };
+    let Some(pod) = [Version::Two, Version::One].into_iter().find_map(Pod::new) else {
+        return skip("cgroups", "this machine has no control groups");
+    };
+    let of_pod = [("k8s.pod.name", pod.name.as_str())];
+    let mut lasting = Paced::new(Path::new("/dev/full"), pod.group.to_str().unwrap());
+    lasting.call(7);
+    agent.wait("the pod's calls", |agent| {
+        (agent.sum(CALLS, &of_pod) == 7.0).then_some(())
+    });
+    let above = pod.group.parent().unwrap();
+    let prefix = format!(
+        "{}/cri-containerd-{:032x}{:08x}",
+        above.display(),
+        0xc_u32,
+        std::process::id()
+    );
+    let flood = caller(&["crowd", &prefix, &CONTAINERS.to_string()]).output().unwrap();
+    assert!(flood.status.success(), "{}", String::from_utf8_lossy(&flood.stderr));
+    let made = f64::from(CONTAINERS);
+    let executable = executable();
+    // The limit of series adds its own fold.
+    let overflow = |agent: &Agent| -> f64 {
+        let all = agent.all(CALLS);
+        let over = all
+            .iter()
+            .filter(|line| line["attributes"]["otel.metric.overflow"] == true);
+        over.filter_map(|line| line["value"].as_f64()).sum()
+    };
+    let counted = |agent: &Agent| {
+        let own = agent.sum(CALLS, &[("process.executable.name", executable.as_str())]);
+        own + agent.sum(CALLS, &[("process.executable.name", "_OTHER")]) + overflow(agent)
+    };
+    let lost = |agent: &Agent, reason: &str| agent.sum("agent.ioctl.lost", &[("agent.reason", reason)]);
+    for more in 1..=6 {
+        lasting.call(1);
+        let expected = 7.0 + f64::from(more);
+        agent.wait("the pod's further calls", |agent| {
+            (agent.sum(CALLS, &of_pod) == expected).then_some(())
+        });
+    }
+    agent.wait("every call", |agent| {
+        (counted(agent) + lost(agent, "key_full") >= made + 13.0).then_some(())
+    });
+    assert_eq!(agent.ended(CALLS, &of_pod), [Value::Null; 0]);
+    assert_eq!(agent.decreased(), [""; 0]);
+    assert!(lost(&agent, "owner_folded") > 0.0);
+    let log = agent.errors();
+    let told = log.iter().filter(|line| line.contains("owner_folded"));
+    assert_eq!(told.count(), 1, "{log:#?}");
+}

@@ -1,0 +1,125 @@
+//! What the doctor and the log report of single GPUs.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use free_port::free_address;
+use serde_json::{Value, json};
+
+use super::nvml_support::{Fake, h100, uuid};
+use super::program_support::{Running, get, wait_for};
+use super::{command, samples};
+
+/// Lines of the doctor about NVIDIA, and its exit code.
+fn doctor(fake: &Fake) -> (Vec<String>, Option<i32>) {
+    let seen = command(fake, &["doctor"])
+        .args(["--set", "http.enabled=false"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(seen.stdout).unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| line.contains("  nvidia: "))
+        .map(str::to_owned);
+    (lines.collect(), seen.status.code())
+}
+
+#[track_caller]
+fn assert_line(lines: &[String], level: &str, words: &[&str]) {
+    let fits = |line: &String| line.starts_with(level) && words.iter().all(|word| line.contains(word));
+    assert_eq!(
+        lines.iter().filter(|line| fits(line)).count(),
+        1,
+        "{level} {words:?} in {lines:#?}"
+    );
+}
+
+#[test]
+fn gpus_that_do_not_work_are_named_with_reason_and_remedy() {
+    let mut fake = Fake::new((0..5).map(h100).collect());
+    fake.change(|state| {
+        let gpus = &mut state["devices"];
+        gpus[1]["lost"] = json!(true);
+        // The driver gives no handle, as before a reset.
+        gpus[2]["fail"] = json!({"nvmlDeviceGetHandleByIndex_v2": 16});
+        gpus[3]["hang"] = json!({"nvmlDeviceGetPowerUsage": "forever"});
+        // The driver requests a reset, and memory waits for one.
+        gpus[4]["fields"]["230"] = json!({"type": 1, "value": 1});
+        gpus[4]["values"]["nvmlDeviceGetRemappedRows"] = json!([0, 1, 1, 0]);
+    });
+    let (lines, code) = doctor(&fake);
+    assert!(!lines.iter().any(|line| line.starts_with("ok")), "{lines:#?}");
+    assert_line(&lines, "warn", &["2 of 5 GPU(s) work"]);
+    assert_line(&lines, "FAIL", &["GPU 1 (", "gpu_is_lost", "dmesg"]);
+    assert_line(&lines, "FAIL", &["GPU 2 (", "must be reset", "nvidia-smi -r -i 2"]);
+    let (id, address) = (uuid(3), "0000:13:00.0");
+    let words = ["GPU 3 (", &id, address, "power", "hung", "drain the node"];
+    assert_line(&lines, "warn", &words);
+    let id = uuid(4);
+    assert_line(
+        &lines,
+        "FAIL",
+        &["GPU 4 (", &id, "0000:14:00.0", "must be reset", "nvidia-smi -r -i 4"],
+    );
+    assert_line(&lines, "warn", &["GPU 4 (", "remapping_pending"]);
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn gpus_that_all_work_are_ok() {
+    let (lines, _) = doctor(&Fake::new(vec![h100(0), h100(1)]));
+    assert_line(&lines, "ok", &["NVML reports 2 GPU(s)"]);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+}
+
+/// Three GPUs, of which two report the same UUID.
+fn clones() -> Fake {
+    let mut gpus: Vec<Value> = (0..3).map(h100).collect();
+    gpus[2]["values"]["nvmlDeviceGetUUID"] = json!(uuid(0));
+    Fake::new(gpus)
+}
+
+#[test]
+fn gpus_with_the_same_uuid_are_reported() {
+    let (lines, _) = doctor(&clones());
+    for (index, address) in [("0", "0000:10:00.0"), ("2", "0000:12:00.0")] {
+        let gpu = format!("GPU {index} ({}@{address}", uuid(0));
+        assert_line(&lines, "warn", &[&gpu, "same UUID"]);
+    }
+    assert_line(&lines, "ok", &["NVML reports 3 GPU(s)"]);
+}
+
+#[test]
+fn gpus_with_the_same_uuid_have_series_of_their_own_and_the_log_names_them() {
+    let fake = clones();
+    let address = free_address();
+    let mut command = command(&fake, &[]);
+    command
+        .args(["--set", &format!("http.listen={address}")])
+        .stderr(Stdio::piped());
+    let mut agent = Running::start(command);
+    let text = wait_for("all GPUs", || {
+        let text = get(address, "/metrics")?.body;
+        (samples(&text, "hw_power_watts", &[]).len() == 3).then_some(text)
+    });
+    for (index, place) in [(0, "@0000:10:00.0"), (1, ""), (2, "@0000:12:00.0")] {
+        let id = format!("{}{place}", uuid(index % 2));
+        let watts = 250.0 + f64::from(u32::try_from(index).unwrap()) / 1000.0;
+        assert_eq!(samples(&text, "hw_power_watts", &[("hw_id", &id)]), [watts], "{id}");
+        assert_eq!(
+            samples(&text, "nvidia_xid_events_total", &[("hw_id", &id)]),
+            [0.0],
+            "{id}"
+        );
+    }
+    agent.terminate();
+    agent.exit_code();
+    let mut log = String::new();
+    agent.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    let line = log.lines().find(|line| line.contains("same UUID"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        line.contains("@0000:10:00.0") && line.contains("@0000:12:00.0"),
+        "{line}"
+    );
+}
