@@ -64,8 +64,12 @@ impl Fleet {
         let (assigned, mut life) = io::pipe()?;
         // It is shorter than what a pipe holds.
         writeln!(life, "{}", serde_json::to_string(&assignment)?)?;
+        let interval = assignment.options.interval.as_millis().to_string();
         let child = Command::new(std::env::current_exe()?)
             .args(WRITER_ARGS)
+            // As an application is started whose runtime writes at that interval.
+            .env("HAILO_MONITOR", "1")
+            .env("HAILO_MONITOR_TIME_INTERVAL", interval)
             .stdin(assigned)
             .stdout(Stdio::null())
             // Ctrl-C is for the simulator, which ends its writers in order; as a signal to them it would leave files.

@@ -53,6 +53,15 @@ fn a_driver_that_does_not_answer_is_not_counted_as_no_gpu() {
 }
 
 #[test]
+fn a_driver_that_hangs_later_ends_what_was_counted() {
+    let mut fake = Fake::new(vec![h100(0), h100(1)]);
+    let agent = Agent::start(&fake);
+    wait_for("the counts", || (counts(&agent).len() == COUNTS.len()).then_some(()));
+    fake.change(|state| state["hang"] = json!({"nvmlDeviceGetCount_v2": "forever"}));
+    wait_for("the end of the counts", || counts(&agent).is_empty().then_some(()));
+}
+
+#[test]
 fn a_library_that_is_not_there_is_not_counted_as_no_gpu() {
     let fake = Fake::new(vec![h100(0)]);
     std::fs::remove_file(fake.library()).unwrap();

@@ -12,10 +12,15 @@ use super::{command, samples};
 
 /// Lines of the doctor about NVIDIA, and its exit code.
 fn doctor(fake: &Fake) -> (Vec<String>, Option<i32>) {
-    let seen = command(fake, &["doctor"])
-        .args(["--set", "http.enabled=false"])
-        .output()
-        .unwrap();
+    doctor_with(fake, &[])
+}
+
+fn doctor_with(fake: &Fake, sets: &[&str]) -> (Vec<String>, Option<i32>) {
+    let mut command = command(fake, &["doctor"]);
+    for set in sets.iter().chain(&["http.enabled=false"]) {
+        command.args(["--set", set]);
+    }
+    let seen = command.output().unwrap();
     let text = String::from_utf8(seen.stdout).unwrap();
     let lines = text
         .lines()
@@ -70,6 +75,35 @@ fn gpus_that_all_work_are_ok() {
     let (lines, _) = doctor(&Fake::new(vec![h100(0), h100(1)]));
     assert_line(&lines, "ok", &["NVML reports 2 GPU(s)"]);
     assert_eq!(lines.len(), 1, "{lines:#?}");
+}
+
+#[test]
+fn a_gpu_that_hangs_whatever_it_is_asked_is_named_and_the_others_are_read() {
+    let mut fake = Fake::new((0..3).map(h100).collect());
+    let hang = ["MigMode", "UUID", "PciInfo_v3"].map(|name| (format!("nvmlDeviceGet{name}"), json!("forever")));
+    fake.change(|state| state["devices"][1]["hang"] = Value::Object(hang.into_iter().collect()));
+    let (lines, code) = doctor(&fake);
+    assert_line(&lines, "warn", &["2 of 3 GPU(s) work"]);
+    assert_line(&lines, "FAIL", &["GPU 1 (", "suspended", "hung", "drain the node"]);
+    assert_eq!((lines.len(), code), (2, Some(1)), "{lines:#?}");
+}
+
+#[test]
+fn a_lost_gpu_that_the_kernel_lists_is_named_by_it() {
+    let mut fake = Fake::new((0..2).map(h100).collect());
+    fake.change(|state| state["devices"][1]["lost"] = json!(true));
+    let host = fake.directory().join("host");
+    std::fs::create_dir_all(host.join("sys/class")).unwrap();
+    for (gpu, address) in [(0, "0000:10:00.0"), (1, "0000:11:00.0")] {
+        let folder = host.join("proc/driver/nvidia/gpus").join(address);
+        std::fs::create_dir_all(&folder).unwrap();
+        let id = uuid(gpu);
+        let text = format!("Model: \t NVIDIA H100 80GB HBM3\nGPU UUID: \t {id}\nDevice Minor: \t {gpu}\n");
+        std::fs::write(folder.join("information"), text).unwrap();
+    }
+    let (lines, _) = doctor_with(&fake, &[&format!("host.root={}", host.display())]);
+    let (id, words) = (uuid(1), ["0000:11:00.0", "NVIDIA H100 80GB HBM3", "gpu_is_lost"]);
+    assert_line(&lines, "FAIL", &[&["GPU 1 (", id.as_str()], &words[..]].concat());
 }
 
 /// Three GPUs, of which two report the same UUID.

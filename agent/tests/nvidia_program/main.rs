@@ -4,6 +4,7 @@
 // The state of a GPU is one long `json!`.
 #![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+#![allow(clippy::float_cmp, reason = "these counters and states are whole numbers")]
 
 mod births;
 mod counts;

@@ -5,13 +5,9 @@ use serde_json::{Value, json};
 use super::nvml_support::{Fake, h100, mig, uuid};
 use super::{Agent, has_label, samples};
 
-fn happen(fake: &mut Fake, events: Value) {
-    fake.change(|state| {
-        state["events"]
-            .as_array_mut()
-            .unwrap()
-            .extend(events.as_array().unwrap().clone())
-    });
+fn happen(fake: &mut Fake, events: &Value) {
+    let events = events.as_array().unwrap();
+    fake.change(|state| state["events"].as_array_mut().unwrap().extend_from_slice(events));
 }
 
 /// Events of that code and GPU.
@@ -46,13 +42,15 @@ fn until_counted(agent: &Agent, events: f64) -> String {
 #[test]
 fn an_event_in_another_gpus_set_is_of_the_gpu_that_it_names() {
     let mut fake = Fake::new(vec![h100(0), h100(1), h100(2)]);
-    fake.change(|state| state["shared_events"] = json!(true));
     let agent = Agent::start(&fake);
     until_watched(&agent, 3);
     // Instance 0 of a GPU that has none.
     happen(
         &mut fake,
-        json!([{"device": 2, "data": 79, "gi": 0, "ci": 0}, {"device": 1, "data": 31, "gi": 0, "ci": 0}]),
+        &json!([
+            {"device": 2, "data": 79, "gi": 0, "ci": 0, "set": 0},
+            {"device": 1, "data": 31, "gi": 0, "ci": 0, "set": 2},
+        ]),
     );
     let text = until_counted(&agent, 2.0);
     assert_eq!(
@@ -68,26 +66,24 @@ fn an_event_in_another_gpus_set_is_of_the_gpu_that_it_names() {
 #[test]
 fn the_last_event_of_a_gpu_that_is_lost_is_its_own() {
     let mut fake = Fake::new(vec![h100(0), h100(1)]);
-    fake.change(|state| state["shared_events"] = json!(true));
     let agent = Agent::start(&fake);
     until_watched(&agent, 2);
     fake.change(|state| {
         state["devices"][1]["lost"] = json!(true);
-        state["events"] = json!([{"device": 1, "data": 79}]);
+        state["events"] = json!([{"device": 1, "data": 79, "set": 0}]);
     });
     let text = until_counted(&agent, 1.0);
     assert_eq!(counts(&text, "79"), [0.0, 1.0]);
     // Once more, after its handle was given up.
     let id = uuid(1);
     agent.until_value("hw_status", &[("hw_id", &id), ("hw_state", "failed")], 1.0);
-    happen(&mut fake, json!([{"device": 1, "data": 79}]));
+    happen(&mut fake, &json!([{"device": 1, "data": 79, "set": 0}]));
     assert_eq!(counts(&until_counted(&agent, 2.0), "79"), [0.0, 2.0]);
 }
 
 #[test]
 fn an_event_after_the_gpus_were_enumerated_anew_is_of_the_gpu_that_is_there_now() {
     let mut fake = Fake::new(vec![h100(0), h100(1)]);
-    fake.change(|state| state["shared_events"] = json!(true));
     let agent = Agent::start(&fake);
     until_watched(&agent, 2);
     fake.change(|state| state["devices"].as_array_mut().unwrap().swap(0, 1));
@@ -99,7 +95,7 @@ fn an_event_after_the_gpus_were_enumerated_anew_is_of_the_gpu_that_is_there_now(
             &[("hw_id", &first), ("nvidia_gpu_index", "1")],
         ) == [1.0]
     });
-    happen(&mut fake, json!([{"device": 1, "data": 62}]));
+    happen(&mut fake, &json!([{"device": 1, "data": 62, "set": 0}]));
     assert_eq!(counts(&until_counted(&agent, 1.0), "62"), [1.0, 0.0]);
     let text = agent.metrics();
     assert_eq!(
@@ -121,7 +117,7 @@ fn an_instance_is_named_where_there_is_one() {
     });
     happen(
         &mut fake,
-        json!([
+        &json!([
             {"device": 0, "data": 94, "gi": 9, "ci": 0},
             // Of the whole GPU.
             {"device": 0, "data": 95},
@@ -147,4 +143,36 @@ fn an_instance_is_named_where_there_is_one() {
         samples(&text, "hw_errors_total", &of_whole).is_empty(),
         "no such instance"
     );
+}
+
+#[test]
+fn a_gpu_that_gets_another_id_counts_each_event_once() {
+    let mut fake = Fake::new(vec![h100(0), h100(1)]);
+    let agent = Agent::start(&fake);
+    until_watched(&agent, 2);
+    // The second is exchanged for a clone of the first.
+    fake.change(|state| state["devices"][1]["values"]["nvmlDeviceGetUUID"] = json!(uuid(0)));
+    let [first, second] = ["@0000:10:00.0", "@0000:11:00.0"].map(|place| format!("{}{place}", uuid(0)));
+    for id in [&first, &second] {
+        agent.until_value("nvidia_xid_events_total", &[("hw_id", id)], 0.0);
+    }
+    happen(
+        &mut fake,
+        &json!([{"device": 0, "data": 79}, {"device": 1, "data": 31}, {"device": 1, "data": 31}]),
+    );
+    let text = until_counted(&agent, 3.0);
+    let events = |id: &str| samples(&text, "nvidia_xid_events_total", &[("hw_id", id)]);
+    assert_eq!((events(&first), events(&second)), (vec![1.0], vec![2.0]));
+    assert!(events(&uuid(0)).is_empty() && events(&uuid(1)).is_empty(), "{text}");
+}
+
+#[test]
+fn a_gpu_that_was_removed_is_no_longer_counted() {
+    let mut fake = Fake::new(vec![h100(0), h100(1)]);
+    let agent = Agent::start(&fake);
+    until_watched(&agent, 2);
+    fake.change(|state| drop(state["devices"].as_array_mut().unwrap().pop()));
+    let id = uuid(1);
+    let text = agent.until("the end of its series", |text| !text.contains(&id));
+    assert_eq!(samples(&text, "nvidia_xid_events_total", &[]), [0.0]);
 }

@@ -62,6 +62,16 @@ pub(super) struct Stamp {
     pub(super) user: u32,
 }
 
+impl Stamp {
+    /// That of a file of which not even that can be read.
+    pub(super) const UNKNOWN: Self = Self {
+        inode: 0,
+        size: 0,
+        modified: Timestamp::from_unix_nanos(0),
+        user: u32::MAX,
+    };
+}
+
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
@@ -188,6 +198,7 @@ fn missing(error: impl Into<io::Error>) -> ReadError {
     match Errno::from_io_error(&error) {
         Some(Errno::NOENT) => ReadError::Gone,
         Some(Errno::LOOP) => ReadError::NotAFile(kind(FileType::Symlink)),
+        Some(Errno::ACCESS | Errno::PERM) => ReadError::Denied(error, String::new()),
         _ => ReadError::Io(error),
     }
 }

@@ -62,6 +62,11 @@ impl Files {
         self.by_name.iter().filter(move |(_, file)| file.is_fresh(max_age, now))
     }
 
+    /// Whether there is such a file, kept or not.
+    pub(super) fn has(&self, name: &OsStr) -> bool {
+        self.by_name.contains_key(name) || self.refused.contains_key(name)
+    }
+
     /// Whether this version of a file has been processed.
     pub(super) fn has_seen(&self, name: &OsStr, stamp: Stamp) -> bool {
         self.by_name.get(name).is_some_and(|file| file.has_seen(stamp))
@@ -125,6 +130,13 @@ impl Files {
         }
         file.record(stamp, reading, now);
         has_values
+    }
+
+    /// Records that not even the version of a file can be read, such as in a directory that may only be listed.
+    pub(super) fn note(&mut self, name: &OsStr, error: &ReadError) {
+        if !matches!(error, ReadError::Gone) {
+            self.refuse(name, Stamp::UNKNOWN, Trouble::from(error));
+        }
     }
 
     fn refuse(&mut self, name: &OsStr, stamp: Stamp, why: Trouble) {

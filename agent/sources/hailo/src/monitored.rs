@@ -129,7 +129,11 @@ impl Monitored {
             names,
             others,
             more: left_out,
-        } = Listing::of(&self.directory, living)?;
+        } = Listing::of(&self.directory, living).map_err(|error| {
+            let place = self.place.display();
+            let remedy = "run the agent as root, or as a user that may list the directory";
+            std::io::Error::new(error.kind(), format!("{place} cannot be listed: {error}; {remedy}"))
+        })?;
         self.others = others;
         for _ in 0..left_out {
             skipped.add("too_many_files");
@@ -143,8 +147,12 @@ impl Monitored {
         self.is_incomplete = false;
         let mut before_watch = std::mem::take(&mut self.before_watch);
         for name in names {
-            let Ok(stamp) = directory.stamp(&name) else {
-                continue;
+            let stamp = match directory.stamp(&name) {
+                Ok(stamp) => stamp,
+                Err(error) => {
+                    files.note(&name, &error);
+                    continue;
+                }
             };
             if files.has_seen(&name, stamp) {
                 continue;

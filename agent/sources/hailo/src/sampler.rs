@@ -198,9 +198,9 @@ impl Sampler {
         let points = self.points.build(&self.devices, live, now.wall);
         self.nothing = points.is_empty();
         if !self.nothing && !std::mem::replace(&mut self.counts, true) {
-            skipped::ALL
-                .iter()
-                .for_each(|reason| self.count_skipped.add(0, *reason));
+            for reason in skipped::ALL {
+                self.count_skipped.add(0, reason);
+            }
             self.count_ambiguous
                 .add(0, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
         }

@@ -8,14 +8,16 @@ use super::directory::{MAX_FILES, Stamp};
 use super::file_name::named_pid;
 use super::living::Living;
 use super::monitored::Monitored;
+use super::owner::Search;
 use super::state::File;
 use super::trouble::Trouble;
 use accelscope_core::metric::{Moment, Timestamp};
 
 /// A file that was written less than this ago may still be being written.
 const LASTING: Duration = Duration::from_secs(2);
-/// Most lines about files of one directory.
+/// Most lines about files of one directory in that time.
 const MAX_LINES: usize = 16;
+const LINES_IN: Duration = Duration::from_mins(10);
 /// Most files that are named in one reason.
 const MAX_NAMED: usize = 3;
 
@@ -24,7 +26,9 @@ const MAX_NAMED: usize = 3;
 pub(super) struct Told {
     /// The last version that was looked at, and whether it was of a living process: then the log has it.
     files: BTreeMap<OsString, (Option<Stamp>, bool)>,
+    /// Lines of late, and since when.
     lines: usize,
+    since: Option<Instant>,
 }
 
 /// A file that is not shown.
@@ -33,7 +37,20 @@ struct Unshown<'a> {
     pid: Option<u32>,
     stamp: Option<Stamp>,
     why: Trouble,
-    is_overdue: bool,
+    kind: Kind,
+}
+
+/// How a file that is not shown is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It cannot be used: a warning, if it stays so.
+    Unusable,
+    /// Its writer lives and does not write: not necessarily a fault.
+    Overdue,
+    /// It claims the process of another file.
+    Claiming,
+    /// Its writer cannot be seen, which the search for it has logged.
+    Unseen,
 }
 
 impl Monitored {
@@ -43,32 +60,42 @@ impl Monitored {
             pid: named_pid(name),
             stamp: None,
             why: Trouble::other_kind(kind),
-            is_overdue: false,
+            kind: Kind::Unusable,
         });
         let refused = self.files.refused().map(|(name, refused)| Unshown {
             name,
             pid: named_pid(name),
             stamp: Some(refused.stamp),
             why: refused.why.clone(),
-            is_overdue: false,
+            kind: Kind::Unusable,
         });
         let stale = self.files.stale(max_age, now).filter_map(|(name, file)| {
-            Some(Unshown {
-                name,
-                pid: file.latest().map(|latest| latest.reading.pid).or(named_pid(name)),
-                stamp: file.stamp(),
-                why: why(file, now)?,
-                is_overdue: file.fault.is_none(),
-            })
+            let (kind, why) = why(file, now)?;
+            Some(Unshown::of(name, file, kind, why))
         });
-        others.chain(refused).chain(stale).collect()
+        let fresh = self.files.fresh(max_age, now).filter_map(|(name, file)| {
+            let (kind, why) = match file.owner.search {
+                Search::Claimed(process) => (Kind::Claiming, Trouble::claims(process.pid)),
+                Search::Exited => (Kind::Unseen, Trouble::unseen(file.age(now)?)),
+                _ => return None,
+            };
+            Some(Unshown::of(name, file, kind, why))
+        });
+        others.chain(refused).chain(stale).chain(fresh).collect()
     }
 
     /// Logs each file of a living process that is not shown, once.
     pub(super) fn tell(&mut self, max_age: Option<Duration>, now: Moment, living: &mut Living) {
         let mut told = std::mem::take(&mut self.told);
+        if told.since.is_none_or(|since| now.instant >= since + LINES_IN) {
+            (told.lines, told.since) = (0, Some(now.instant));
+        }
+        // A file that is shown again and then not is no news, one of the same name after it was removed is.
+        told.files
+            .retain(|name, _| self.files.has(name) || self.others.iter().any(|(other, _)| other == name));
         for file in self.unshown(max_age, now.instant) {
-            if told.knows(&file) || !file.is_lasting(now.wall) || told.files.len() >= 2 * MAX_FILES {
+            let is_new = file.kind != Kind::Unseen && file.is_lasting(now.wall) && !told.knows(&file);
+            if !is_new || told.files.len() >= 2 * MAX_FILES {
                 continue;
             }
             let process = file.process(living);
@@ -80,7 +107,7 @@ impl Monitored {
             let (path, Trouble { what, remedy }) = (self.place.join(file.name), &file.why);
             let path = path.display().to_string();
             let path = path.escape_debug();
-            if file.is_overdue {
+            if file.kind == Kind::Overdue {
                 tracing::info!(process, "{path} {what}, and is not shown: {remedy}");
             } else {
                 tracing::warn!(process, "{path} {what}, and is not shown: {remedy}");
@@ -99,7 +126,7 @@ impl Monitored {
             }
             let is_of_living = match self.told.files.get(file.name) {
                 Some((stamp, is_of_living)) if *stamp == file.stamp || *is_of_living => *is_of_living,
-                _ => file.process(living).is_some(),
+                _ => file.kind == Kind::Unseen || file.process(living).is_some(),
             };
             if is_of_living {
                 let path = self.place.join(file.name).display().to_string();
@@ -112,12 +139,24 @@ impl Monitored {
 
 /// Why a file without current values has none. One that its writer merely does not write any more is told only while the
 /// process lives that was found.
-fn why(file: &File, now: Instant) -> Option<Trouble> {
+fn why(file: &File, now: Instant) -> Option<(Kind, Trouble)> {
     if let Some(fault) = &file.fault {
-        return Some(fault.clone());
+        return Some((Kind::Unusable, fault.clone()));
     }
     file.owner.process()?;
-    Some(Trouble::overdue(file.age(now)?, file.interval()))
+    Some((Kind::Overdue, Trouble::overdue(file.age(now)?, file.interval())))
+}
+
+impl<'a> Unshown<'a> {
+    fn of(name: &'a OsStr, file: &File, kind: Kind, why: Trouble) -> Self {
+        Self {
+            name,
+            pid: file.latest().map(|latest| latest.reading.pid).or(named_pid(name)),
+            stamp: file.stamp(),
+            why,
+            kind,
+        }
+    }
 }
 
 impl Unshown<'_> {

@@ -39,6 +39,27 @@ impl Trouble {
         }
     }
 
+    /// Of a file that claims the writer of another.
+    pub(super) fn claims(pid: u32) -> Self {
+        Self {
+            what: format!(
+                "claims process {pid}, of which another file is likelier: by its owner, or by the id in its name"
+            ),
+            remedy: REMOVE,
+        }
+    }
+
+    /// Of a file that was written by a process that is not there.
+    pub(super) fn unseen(age: Duration) -> Self {
+        Self {
+            what: format!(
+                "was written {:.1} s ago by a process that has ended or cannot be seen",
+                age.as_secs_f64()
+            ),
+            remedy: "give the agent the host's PID namespace (hostPID: true)",
+        }
+    }
+
     /// Of a living process that has not written for that long.
     pub(super) fn overdue(age: Duration, interval: Option<Duration>) -> Self {
         let interval = interval.map_or_else(String::new, |interval| {

@@ -16,7 +16,7 @@ pub(super) fn reported(id: &str) -> &str {
 }
 
 /// Gives all of these GPUs different ids. One that has an address in its id keeps it while it is known.
-pub(super) fn tell_apart<'a>(gpus: impl Iterator<Item = &'a mut Gpu>) {
+pub(super) fn distinguish<'a>(gpus: impl Iterator<Item = &'a mut Gpu>) {
     let mut by_uuid: BTreeMap<Arc<str>, Vec<&mut Gpu>> = BTreeMap::new();
     for gpu in gpus {
         if let Some(uuid) = &gpu.reported {
@@ -62,7 +62,7 @@ mod tests {
             gpu(1, Some(2), "GPU-a"),
             gpu(2, Some(3), "GPU-b"),
         ];
-        tell_apart(gpus.iter_mut());
+        distinguish(gpus.iter_mut());
         let ids = gpus.each_ref().map(|gpu| gpu.uuid.to_string());
         assert_eq!(ids, ["GPU-a@0000:01:00.0", "GPU-a@0000:02:00.0", "GPU-b"]);
         let is_duplicate = gpus
@@ -70,7 +70,7 @@ mod tests {
             .map(|gpu| gpu.health.faults.contains(&Fault::DuplicateUuid));
         assert_eq!(is_duplicate, [true, true, false]);
         let mut without = [gpu(0, None, "GPU-a"), gpu(1, None, "GPU-a")];
-        tell_apart(without.iter_mut());
+        distinguish(without.iter_mut());
         assert_eq!(
             without.each_ref().map(|gpu| gpu.uuid.to_string()),
             ["GPU-a@0", "GPU-a@1"]

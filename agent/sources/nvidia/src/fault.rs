@@ -123,8 +123,8 @@ impl Fault {
             Self::RemappingFailed => "exchange the board",
             Self::DrainRequired => "drain the node, then reset the GPU (`nvidia-smi -r -i INDEX`)",
             Self::DuplicateUuid => {
-                "correct the virtual machine or the simulator that gives both the same; what Kubernetes allocates by \
-                 UUID cannot be told apart"
+                "correct the virtual machine or the simulator that gives both the same: Kubernetes allocates by UUID, and \
+                 such an allocation fits both"
             }
         }
     }

@@ -66,7 +66,7 @@ pub(super) struct Gpu {
     pub(super) uuid: Arc<str>,
     /// UUID that it reports.
     pub(super) reported: Option<Arc<str>>,
-    /// Its model, if the kernel's driver told it and the library does not.
+    /// Its model in the kernel driver's list, if the library did not describe it.
     pub(super) model: Option<Arc<str>>,
     pub(super) pci: Option<Pci>,
     pub(super) minor: Option<u32>,

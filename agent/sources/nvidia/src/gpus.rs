@@ -191,8 +191,8 @@ impl Gpus {
     }
 
     /// Gives GPUs that report the same UUID different ids. After all GPUs of the pass were found.
-    pub(super) fn tell_apart(&mut self) {
-        duplicates::tell_apart(self.by_index.values_mut());
+    pub(super) fn distinguish(&mut self) {
+        duplicates::distinguish(self.by_index.values_mut());
     }
 }
 

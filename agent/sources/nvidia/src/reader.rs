@@ -169,7 +169,7 @@ impl Reader {
         if plan.late.is_empty() {
             self.gpus.find_lost(&mut self.recorder);
         }
-        self.gpus.tell_apart();
+        self.gpus.distinguish();
         let all = i64::from(count);
         self.recorder.gauge(&nvidia::DEVICES, &Attributes::empty(), [], all);
         Ok(plan)
@@ -224,7 +224,7 @@ impl Reader {
         if !rest.is_empty() {
             rest.extend(plan.first.iter().filter(|index| self.gpus.gpu(**index).is_none()));
             self.gpus.find_lost(&mut self.recorder);
-            self.gpus.tell_apart();
+            self.gpus.distinguish();
         }
         for index in &rest {
             for is_late in [false, true] {

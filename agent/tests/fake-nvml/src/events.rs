@@ -1,6 +1,6 @@
 //! Events: those that were appended to the file after a device was registered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint, c_ulonglong, c_void};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -28,12 +28,6 @@ fn events(state: &Value) -> &[Value] {
     state["events"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// As with NVIDIA's own mock, where the set that waits first receives an event of whichever GPU.
-fn is_first(index: usize) -> bool {
-    static DELIVERED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
-    DELIVERED.lock().unwrap().insert(index)
-}
-
 /// The next event for this set; `Err` if there is no such set.
 fn next(handle: Handle) -> Result<Option<(Value, Handle)>, c_int> {
     let state = state::read();
@@ -43,9 +37,10 @@ fn next(handle: Handle) -> Result<Option<(Value, Handle)>, c_int> {
         let (index, device) = (set.next, number(&event["device"]) as usize);
         let kind = event["type"].as_u64().unwrap_or(8);
         set.next += 1;
-        let wanted = |(of, kinds, since): &(usize, u64, usize)| *of == device && kinds & kind != 0 && *since <= index;
-        let is_shared = state["shared_events"] == true;
-        if is_shared && is_first(index) || !is_shared && set.registered.iter().any(wanted) {
+        // As NVIDIA's own mock does, which delivers an event to the set that waits first.
+        let set_of = event["set"].as_u64().map_or(device, |set| set as usize);
+        let wanted = |(of, kinds, since): &(usize, u64, usize)| *of == set_of && kinds & kind != 0 && *since <= index;
+        if set.registered.iter().any(wanted) {
             let place = Place { device, slot: None };
             return Ok(Some((event.clone(), place.handle(&state))));
         }

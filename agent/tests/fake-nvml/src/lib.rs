@@ -14,8 +14,8 @@
 //!   "fail":  {"nvmlDeviceGetName": 999},    // here for all devices, in a device for it alone
 //!   "hang":  {"nvmlDeviceGetName": "forever" or "once" or SECONDS},
 //!   "crash": {"nvmlDeviceGetName": "abort" or "segv"},
-//!   "shared_events": false,                 // whether every event set receives the events of all GPUs
-//!   "events": [{"device": 0, "type": 8, "data": 79, "gi": 3, "ci": 0}],   // only ever append
+//!   "events": [{"device": 0, "type": 8, "data": 79, "gi": 3, "ci": 0, "set": 1}],   // only ever append; "set":
+//!                                           // the device whose event set receives it, if it is another
 //!   "devices": [{
 //!     "values": {"nvmlDeviceGetName": "H100", "nvmlDeviceGetTemperature": {"0": 40}},
 //!     "lost": false, "fail": {}, "hang": {}, "crash": {},

@@ -33,7 +33,8 @@ instruments! {
     WORKER_AGE = instrument("agent.worker.age", "s", Gauge, &[AGENT_SAMPLER], "Age of the worker process in use.");
     WORKER_RESTARTS = instrument(
         "agent.worker.restarts", "{restart}", Counter, &[AGENT_SAMPLER, AGENT_REASON],
-        "Worker processes that were replaced, by reason.",
+        "Worker processes that were replaced, by reason: hung, start_hung, start_failed, driver_replaced, silent (no device \
+         answers) and panicked at their own request, deadline, exited, protocol, pipe and spawn by the agent's.",
     );
     WORKER_STUCK = instrument(
         "agent.worker.stuck", "s", Gauge, &[AGENT_SAMPLER],

@@ -179,7 +179,18 @@ impl<'a> Files<'a> {
                         .push(format!("{name} was last written {seconds} s ago, and {why}"));
                 }
             }
-            _ if file.age > limit => self.stale += 1,
+            Ok(Writer::Several(_)) if file.age > limit => self.stale += 1,
+            Err(error) if file.age > limit => {
+                self.stale += 1;
+                let seconds = file.age.as_secs_f64();
+                let what = format!(
+                    "{name} was last written {seconds:.1} s ago by a process that cannot be looked into, so that its interval \
+                     is not known: {error}"
+                );
+                let remedy = "run the agent as root, with CAP_SYS_PTRACE and the host's PID namespace, or set hailo.max_age to \
+                              three intervals";
+                self.find(warn(what, remedy), found);
+            }
             Ok(Writer::Several(many)) => {
                 self.fresh.push(file.pid);
                 let what = format!("{name}: {many} processes may be its writer; shown without one");
@@ -204,7 +215,7 @@ impl<'a> Files<'a> {
         let told = match (&environment, interval) {
             (Some(environment), _) if environment.sets_interval() => format!(" ({environment})"),
             (None, _) => "; its environment cannot be read".to_owned(),
-            _ => String::new(),
+            _ => " (the default: it was started without HAILO_MONITOR_TIME_INTERVAL)".to_owned(),
         };
         if file.age > limit {
             self.stale += 1;

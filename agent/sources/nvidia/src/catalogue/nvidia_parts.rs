@@ -84,7 +84,8 @@ instruments! {
     XID_EVENTS = instrument(
         "nvidia.xid.events", "{event}", Counter, GPU,
         "XIDs of all codes that the driver reported of the GPU since the agent watches it: 0 before the first. hw.errors has \
-         them by code.",
+         them by code, those on which people alert from 0 too: 13, 31, 43, 45, 48, 62, 63, 64, 74, 79, 92, 94, 95, 119, \
+         120 and 140.",
     );
     XID_LAST_SEEN = instrument(
         "nvidia.xid.last_seen", "s", Gauge, &[HW_ID, NVIDIA_XID, NVIDIA_GPU_INSTANCE, NVIDIA_COMPUTE_INSTANCE],

@@ -48,9 +48,9 @@ impl XidEvents {
         Ok(set)
     }
 
-    /// Whether the set was registered with this handle.
-    pub(crate) fn are_of(&self, device: Device) -> bool {
-        self.device.key() == device.key()
+    /// Identifies the handle with which it was registered.
+    pub(crate) fn key(&self) -> usize {
+        self.device.key()
     }
 
     /// The next XID, without waiting for one.

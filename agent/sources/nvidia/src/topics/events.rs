@@ -81,16 +81,23 @@ impl Topic for Events {
         for uuid in watched {
             self.drain(&uuid, gpus, recorder);
         }
+        // Its handle is that of another GPU now, which has a set of its own.
+        let handles = &self.handles;
+        self.sets
+            .retain(|uuid, events| handles.get(&events.key()).is_none_or(|current| current == uuid));
         recorder.now();
-        for uuid in self.watched.keys() {
-            self.record(uuid, recorder);
+        for (uuid, watched) in &self.watched {
+            // What happened to a GPU that is gone stays; one to which nothing happened is not counted any more.
+            if watched.count > 0 || gpus.iter().any(|gpu| gpu.uuid == *uuid) {
+                self.record(uuid, recorder);
+            }
         }
     }
 
     fn read(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         let uuid = Arc::clone(&gpu.uuid);
         if let Some(device) = gpu.device
-            && self.sets.get(&uuid).is_some_and(|events| !events.are_of(device))
+            && self.sets.get(&uuid).is_some_and(|events| events.key() != device.key())
         {
             // The library has a new handle for it: it was reset or came back.
             self.sets.remove(&uuid);
