@@ -177,6 +177,14 @@ impl Found {
             legacy,
         }
     }
+
+    fn mount(&self, hierarchy: Hierarchy) -> Option<&PathBuf> {
+        if hierarchy == Hierarchy::Unified {
+            return self.unified.as_ref();
+        }
+        let mut legacy = self.legacy.iter();
+        legacy.find(|(v1, _)| v1.hierarchy() == hierarchy)?.1.as_ref()
+    }
 }
 
 /// Mount point of the controller, alone or with others (`cpu,cpuacct`).
