@@ -146,16 +146,6 @@ impl Hierarchies {
 }
 
 impl Found {
-    fn mount(&self, hierarchy: Hierarchy) -> Option<&PathBuf> {
-        match hierarchy {
-            Hierarchy::Unified => self.unified.as_ref(),
-            v1 => {
-                let mut legacy = self.legacy.iter();
-                legacy.find(|(one, _)| one.hierarchy() == v1)?.1.as_ref()
-            }
-        }
-    }
-
     fn new(roots: &HostRoots) -> Self {
         let table = roots.read("/proc/cgroups", MAX_TABLE_BYTES).unwrap_or_default();
         // The same choice as for the eBPF programs.
