@@ -63,5 +63,11 @@ impl Drop for Groups {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
+        // Those above that another one made, and left because this was in them.
+        for group in self.joined.iter().flat_map(|group| group.ancestors()) {
+            if group.to_string_lossy().contains("accelscope-test-") {
+                std::fs::remove_dir(group).ok();
+            }
+        }
     }
 }

@@ -186,8 +186,9 @@ fn short_lived() {
 fn shared() {
     let Some(agent) = Agent::start() else { return };
     let ids = [groups::new_id(), groups::new_id()];
-    let mut callers = Vec::new();
+    // Callers end before their groups.
     let mut all = Vec::new();
+    let mut callers = Vec::new();
     for (id, calls) in ids.iter().zip([100, 230]) {
         let mut groups = Groups::default();
         for hierarchy in ["pids", "memory", "unified"] {
