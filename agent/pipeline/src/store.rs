@@ -71,6 +71,8 @@ struct Entry {
     /// How often the clock had been set back when it was read.
     set_back: u32,
     was_collected: bool,
+    /// The start as it was read.
+    start: Option<Timestamp>,
 }
 
 impl Entry {
@@ -95,6 +97,13 @@ impl Entry {
 
 /// Series to be given up by these owners; of all instruments where there is none.
 type Surplus = HashMap<(Option<&'static str>, Owner), usize>;
+
+/// Start of a count. A clock that was set back gives times before it: the count began no later than it is read, nor than
+/// it was said to before (`earliest`), so that it does not seem to begin anew with each reading.
+fn start(point: &Point, earliest: Option<Timestamp>) -> Option<Timestamp> {
+    let start = point.start?.min(point.time);
+    Some(earliest.map_or(start, |earliest| earliest.min(start)))
+}
 
 impl Store {
     /// Without series. With `collecting`, series that end are kept until [`collect`](Self::collect) takes them.
@@ -177,6 +186,7 @@ impl Store {
             self.ends.forget_times();
             for entry in self.live.values_mut() {
                 entry.series.time = entry.series.time.min(time);
+                entry.series.start = entry.series.start.map(|start| start.min(time));
             }
         }
         self.clock = time;
@@ -200,9 +210,11 @@ impl Store {
             }
             entry.set_back = self.set_back;
             entry.changed = self.now;
+            let earliest = entry.series.start.filter(|_| entry.start == point.start);
+            entry.series.start = start(&point, earliest);
+            entry.start = point.start;
             entry.series.value = Some(point.value);
             entry.series.time = point.time;
-            entry.series.start = point.start;
             notify(&mut self.observer, &entry.series);
         }
     }
@@ -339,6 +351,10 @@ impl Store {
             if let Some(before) = self.live.get(&key) {
                 // Its parts are read at different times.
                 point.time = point.time.max(before.series.time);
+                point.start = point
+                    .start
+                    .zip(before.series.start)
+                    .map(|(this, before)| this.min(before));
             } else if self.ends.refuses(&key, &point) {
                 continue;
             }
@@ -355,11 +371,11 @@ impl Store {
             shares.add(owner.clone());
         }
         let series = Series {
+            start: start(&point, None),
             instrument: point.instrument,
             attributes: point.attributes,
             value: Some(point.value),
             time: point.time,
-            start: point.start,
         };
         notify(&mut self.observer, &series);
         self.admitted += 1;
@@ -372,6 +388,7 @@ impl Store {
             number: self.admitted,
             set_back: self.set_back,
             was_collected: false,
+            start: point.start,
         };
         // Two parts had it, or it is called as an overflow series.
         if let Some(replaced) = self.live.insert(key, entry) {

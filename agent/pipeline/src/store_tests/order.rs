@@ -128,3 +128,34 @@ fn a_counter_of_the_agent_itself_is_born_at_zero() {
     apply(&mut store, "p", vec![own("z", 5, 40)], 41);
     assert_eq!(collect(&mut store).len(), 1);
 }
+
+/// Start and time of the only series.
+fn span(store: &Store) -> (u64, u64) {
+    let series = store.live().next().unwrap();
+    let start = series.start.unwrap();
+    (start.unix_nanos() / 1_000_000, series.time.unix_nanos() / 1_000_000)
+}
+
+#[test]
+fn a_count_never_starts_after_it_is_read_and_keeps_its_start() {
+    let mut store = Store::new(LIMITS, true, None);
+    let read = |store: &mut Store, start: u64, time: u64| {
+        let point = Point {
+            start: Some(at(start)),
+            ..point(&FRAMES, "x", 7, time)
+        };
+        apply(store, "a", vec![point], time);
+        span(store)
+    };
+    assert_eq!(read(&mut store, 5_000_000, 6_000_000), (5_000_000, 6_000_000));
+    // The clock is set back by an hour; the source has noted the start before.
+    assert_eq!(read(&mut store, 5_000_000, 2_400_000), (2_400_000, 2_400_000));
+    assert_eq!(read(&mut store, 5_000_000, 2_410_000), (2_400_000, 2_410_000));
+    // It catches up with the start that was noted: still the same count.
+    assert_eq!(read(&mut store, 5_000_000, 5_100_000), (2_400_000, 5_100_000));
+    // Another count.
+    assert_eq!(read(&mut store, 5_150_000, 5_200_000), (5_150_000, 5_200_000));
+    // Its end is no earlier than its start, either.
+    store.apply(Vec::new(), |_| false, at(1_000_000));
+    assert_eq!(span(&store), (1_000_000, 1_000_000));
+}

@@ -101,7 +101,7 @@ impl PathCache {
                 Look::Unreadable => return State::Unknown,
                 Look::Missing => {}
             }
-            if id.hierarchy != Hierarchy::Legacy {
+            if id.hierarchy == Hierarchy::Unified {
                 return self.missing_state(id, &path);
             }
             let Some((former, renamed)) = self.renamed(id, &path) else {

@@ -35,6 +35,7 @@ impl Host {
         let mount = match hierarchy {
             Hierarchy::Unified => "/sys/fs/cgroup/unified",
             Hierarchy::Legacy => "/sys/fs/cgroup/pids",
+            Hierarchy::Further(_) => "/sys/fs/cgroup/memory",
         };
         self.write(&format!("{mount}{path}/cgroup.procs"), "");
         let id = self.roots().path(mount).join(&path[1..]).metadata().unwrap().ino();
@@ -60,14 +61,37 @@ fn a_created_group_is_known_although_it_was_never_scanned() {
     let cgroups = Cgroups::new(&host.roots());
     cgroups.add_created(8, 77, "/kubepods/pod1");
     cgroups.add_created(0, 77, "/system.slice");
-    cgroups.add_created(4, 78, "/of/another/controller");
+    cgroups.add_created(4, 77, "/of/memory");
+    cgroups.add_created(7, 78, "/of/another/hierarchy");
     let path = |hierarchy, id| cgroups.path(CgroupId { hierarchy, id });
     assert_eq!(path(Hierarchy::Legacy, 77).as_deref(), Some("/kubepods/pod1"));
     assert_eq!(path(Hierarchy::Unified, 77).as_deref(), Some("/system.slice"));
+    assert_eq!(
+        cgroups.path(CgroupId::captured(0x2fed_cb00_0000_004d)).as_deref(),
+        Some("/of/memory")
+    );
     assert_eq!(path(Hierarchy::Legacy, 78), None);
     let new: Vec<_> = cgroups.take_new().into_iter().map(|(id, _)| id.hierarchy).collect();
-    assert_eq!(new, [Hierarchy::Legacy, Hierarchy::Unified]);
+    assert_eq!(new, [Hierarchy::Legacy, Hierarchy::Unified, Hierarchy::Further(2)]);
     assert!(cgroups.take_new().is_empty());
+}
+
+#[test]
+fn the_hierarchies_are_known_by_places_that_do_not_depend_on_others() {
+    let of = |table: &str| {
+        let captured = Controllers::parse(table).captured();
+        captured.iter().map(|v1| (v1.controller, v1.place)).collect::<Vec<_>>()
+    };
+    let all = "#subsys_name hierarchy\ncpuset 3\ncpu 1\nmemory 4\ndevices 5\nfreezer 6\npids 8\n";
+    assert_eq!(of(all), [("freezer", 1), ("pids", 0), ("memory", 2), ("cpuset", 3)]);
+    assert_eq!(of("memory 4\npids 0\n"), [("memory", 0)]);
+    assert_eq!(
+        of("pids 4\nmemory 4\ncpu 1\n"),
+        [("pids", 0), ("cpu", 5)],
+        "mounted together"
+    );
+    assert_eq!(of("pids 0\nmemory 0\ncpu 0\n"), []);
+    assert_eq!(of("devices 9\n"), [("devices", 4)]);
 }
 
 #[test]
