@@ -2,6 +2,7 @@
 
 mod collector;
 mod containers;
+mod ends;
 mod formats;
 mod known;
 mod outage;
@@ -68,6 +69,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "prometheus",
         "remote write, Prometheus' own OTLP receiver and a scrape give equal series",
         prometheus::run,
+    ),
+    scenario(
+        "ends",
+        "what ends does so at once at every receiver, histograms and an agent that stops included",
+        ends::run,
     ),
     scenario(
         "promtool",

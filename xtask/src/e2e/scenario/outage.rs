@@ -109,7 +109,7 @@ fn run(bench: &Bench<'_>, queue: &str) -> Result<Seen> {
 fn heartbeats(points: &[Point]) -> Vec<u64> {
     let mut times: Vec<_> = points
         .iter()
-        .filter(|point| point.name == HEARTBEAT)
+        .filter(|point| point.name == HEARTBEAT && !point.is_end())
         .map(Point::time)
         .collect();
     times.sort_unstable();
@@ -137,7 +137,7 @@ fn missing(seen: &Seen) -> Vec<(String, u64)> {
 /// Last value of a counter of the destination that was down, summed over all reasons.
 fn total(points: &[Point], name: &str, outcome: Option<&str>) -> f64 {
     let mut last = BTreeMap::new();
-    for point in points.iter().filter(|point| point.name == name) {
+    for point in points.iter().filter(|point| point.name == name && !point.is_end()) {
         let of_outcome = outcome.is_none_or(|o| point.attribute("agent.outcome").as_deref() == Some(o));
         if of_outcome && point.attribute("destination").as_deref() == Some("default") {
             last.insert(point.series(), point.value.unwrap_or(0.0));
@@ -179,10 +179,11 @@ fn contiguous(points: &[Point]) -> Result<()> {
     Ok(())
 }
 
-/// The agent's count of queued points equals the received ones, except for collections after the count.
+/// The agent's count of queued points equals the received ones, except for collections after the count; the last one is of
+/// the ends of all series.
 fn queued(seen: &Seen) -> Result<()> {
     let count = total(&seen.received, "agent.export.points", Some("queued"));
-    let arrived = seen.received.len() as f64;
+    let arrived = seen.received.iter().filter(|point| !point.is_end()).count() as f64;
     let collections = heartbeats(&seen.received).len() as f64;
     let late = arrived - count;
     ensure!(
