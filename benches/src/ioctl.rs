@@ -48,6 +48,7 @@ impl Programs {
             quota,
             shares: RECORDS / 4,
             files_type: cast.map_or(0, |(_, files)| files),
+            verify: 0,
         };
         let mut programs = EbpfLoader::new()
             .override_global("SETTINGS", &Plain(settings), true)
