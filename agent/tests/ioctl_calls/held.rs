@@ -29,17 +29,28 @@ pub(crate) fn path_alone() {
         holder
     };
     // Before the agent, so that its first walk meets all of them.
-    let (_path, _path_too) = (holding(PATH), holding(PATH | 0o2_000_000));
-    let _control = holding(CONTROL);
+    let (mut path, _path_too) = (holding(PATH), holding(PATH | 0o2_000_000));
+    let mut control = holding(CONTROL);
     let Some(agent) = Agent::start(&[]) else { return };
     let executable = executable();
     let own = [("process.executable.name", executable.as_str())];
     wait_for(&agent, 1.0, &own);
+    for _ in 0..3 {
+        path.send();
+        path.says(&rustix::io::Errno::BADF.raw_os_error().to_string());
+    }
+    control.call(2);
     let mut caller = Paced::new(Path::new("/dev/full"), "");
     caller.call(1);
     wait_for(&agent, 2.0, &own);
+    agent.wait("their calls", |agent| (agent.sum(CALLS, &own) >= 3.0).then_some(()));
     agent.readings(2);
     assert_eq!(agent.sum(HOLDERS, &own), 2.0);
+    assert_eq!(
+        agent.sum(CALLS, &own),
+        3.0,
+        "what no driver has seen is no call of a device"
+    );
 }
 
 pub(crate) fn closed() {
