@@ -115,7 +115,9 @@ pub(crate) fn long_names() {
     let removed = [b"long-".as_slice(), &[b'r'; 80]].concat();
     let mut all: Vec<_> = [ascii, wide, bytes, removed].iter().map(|name| start(name)).collect();
     std::fs::remove_file(&all[3].0).unwrap();
-    all.iter_mut().for_each(|(_, caller)| caller.call(2));
+    for (_, caller) in &mut all {
+        caller.call(2);
+    }
     let names = |name: &str| -> Vec<String> {
         let lines = agent.all(name);
         let live = lines.iter().filter(|line| !line["value"].is_null());

@@ -98,15 +98,19 @@ impl LiveKernel {
             missing.retain(|(feature, _)| *feature != Feature::CgroupMade);
         }
         let lacks = |feature| missing.iter().any(|(missing, _)| *missing == feature);
-        let v1 = hierarchy::find(&proc, types.btf.as_ref()).filter(|_| !lacks(Feature::CgroupV1));
+        let v1 = if lacks(Feature::CgroupV1) {
+            0
+        } else {
+            hierarchy::find(&proc, types.btf.as_ref())
+        };
         let can_report_cgroups = !lacks(Feature::CgroupMade);
         // Needs ids of the running kernel, which those in a file need not be.
         let cast = types.btf.as_ref().filter(|_| types.own).and_then(CastIds::find);
         drop(types.btf);
         let mut settings = agent_ebpf::Settings {
             offsets,
-            v1_subsystem: v1.as_ref().map_or(0, |v1| v1.subsystem),
-            v1: v1.is_some().into(),
+            v1_subsystem: v1,
+            v1: (v1 != 0).into(),
             per_process: self.per_process.into(),
             agent: own_pid(),
             quota: QUOTA,
@@ -122,7 +126,6 @@ impl LiveKernel {
         let selector = HookSelector::new(programs, self.allowed(), resolvable);
         let memory = object.memory;
         let maps = Maps::new(object.maps)?;
-        self.report.v1 = v1;
         // If no offset is known at all, an obstacle is reported already.
         let any = types_known;
         for (feature, field) in missing.iter().filter(|_| any) {
