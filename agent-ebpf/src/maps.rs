@@ -13,6 +13,8 @@ pub const SLOTS: u32 = 4096;
 pub const SLOT_PROBES: u32 = 4;
 /// Bounds of the duration's buckets: 1 µs, 4 µs, … 4^11 µs; one bucket more than bounds.
 pub const BUCKETS: usize = 13;
+/// Processors whose variable with the current task is kept ([`crate::cast`]); the others find it by a helper.
+pub const PROCESSORS: u32 = 1024;
 /// Places in `COUNTERS`.
 pub const COUNTERS: u32 = 16;
 /// Longest name of an executable, with its terminating zero: file systems have none with more than 255 bytes.

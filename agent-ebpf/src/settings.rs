@@ -2,6 +2,8 @@
 
 //! What the agent writes into the programs' read-only data before they are loaded.
 
+use crate::cast::Current;
+
 /// The programs' global `SETTINGS`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Settings {
     /// The number of `struct files_struct` in the kernel's BTF where [`crate::cast::patch`] was applied to the programs; else
     /// 0, and the direct programs copy the file's fields instead of loading them.
     pub files_type: u32,
+    /// Known where `cast::patch` was applied likewise; else unknown, and the current task is found by a helper.
+    pub current: Current,
     /// 1: this kernel skips programs now and then, so direct programs make sure which call it is whose return they see
     /// (`bpf_task_pt_regs`, Linux 5.15).
     pub verify: u32,
@@ -63,6 +67,7 @@ impl Settings {
         shares: 0,
         files_type: 0,
         verify: 0,
+        current: Current::UNKNOWN,
     };
 }
 

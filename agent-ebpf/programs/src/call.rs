@@ -12,7 +12,7 @@ use crate::{
     caller,
     flight::Flight,
     hailo,
-    kernel::Kernel,
+    kernel::{Kernel, processor},
     maps::{ERRORS, RECORDS},
     nvidia, record,
 };
@@ -46,7 +46,8 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
         return;
     }
     let (place, before) = (reserved.place, reserved.before);
-    let number = record::number(&mut key, F::hint(place));
+    let processor = processor();
+    let number = record::number(&mut key, F::hint(place), processor);
     let Some(record) = RECORDS.get_ptr_mut(number) else {
         return F::release(place);
     };
@@ -54,14 +55,14 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     let now = unsafe { generated::bpf_ktime_get_ns() };
     // SAFETY: an aligned field of a map's value.
     add(unsafe { &raw mut (*record).entered }, 1);
-    record::take_turn(record, number, now);
+    record::take_turn(record, number, processor, now);
     let (finish, argument) = match watched.arguments {
         0 | NVIDIA => (FINISH_NOTHING, argument),
         hailo => hailo::enter(hailo, command, argument, record),
     };
     let call = Slot {
         owner,
-        began: if before.record == number && before.argument == argument {
+        began: if before.argument == argument && record::is_of(before.record, &key) {
             before.began
         } else {
             now
@@ -80,8 +81,7 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
 /// [`Slot::passed`] has to be, where that is known: else it is another call, whose entry was not seen.
 #[inline(always)]
 pub(crate) fn leave<F: Flight>(result: i64, level: u32, passed: Option<u64>) {
-    // SAFETY: has no preconditions.
-    let owner = unsafe { generated::bpf_get_current_pid_tgid() };
+    let owner = F::caller();
     let code = -result;
     if (ERESTARTSYS..=ERESTART_RESTARTBLOCK).contains(&code) && code != ENOIOCTLCMD {
         return F::interrupt(owner, level, code as u32);

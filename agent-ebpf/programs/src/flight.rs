@@ -7,6 +7,7 @@ use aya_ebpf::bindings::BPF_ANY;
 
 use crate::{
     atomic::{add, claim, load, note, store},
+    kernel::{Direct, Kernel, Probed},
     maps::{COUNTERS, OVERFLOW, RECORDS, SLOTS},
     record,
 };
@@ -17,6 +18,8 @@ const RESTART_BLOCK: u32 = 516;
 /// A way to keep a thread's call. `owner` is the process id and, in the lower half, the thread id. Programs of a lower
 /// level than that of a call ([`agent_ebpf::level_of`]) neither end nor interrupt it.
 pub(crate) trait Flight {
+    /// Process id (upper half) and thread id of the current task.
+    fn caller() -> u64;
     /// Finds a place for a call that begins. `within` says whether it is only a part of a call that the thread has not
     /// ended.
     fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Reserved;
@@ -119,6 +122,11 @@ fn mark(slot: *mut Slot, level: u32, code: u32) {
 }
 
 impl Flight for InSlots {
+    #[inline(always)]
+    fn caller() -> u64 {
+        Direct::caller()
+    }
+
     #[inline(always)]
     fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Reserved {
         let places = places(owner);
@@ -257,6 +265,11 @@ impl InTable {
 }
 
 impl Flight for InTable {
+    #[inline(always)]
+    fn caller() -> u64 {
+        Probed::pid_tgid(0)
+    }
+
     #[inline(always)]
     fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Reserved {
         let mut reserved = Reserved {

@@ -102,11 +102,9 @@ impl Hierarchies {
     /// there the group is at the end of it.
     pub(super) fn look(&mut self, id: CgroupId, path: &str) -> Look {
         let found = self.found();
-        let mount = match id.hierarchy {
-            Hierarchy::Unified => &found.unified,
-            Hierarchy::Legacy => &found.legacy,
+        let Some(mount) = found.mount(id.hierarchy) else {
+            return Look::Missing;
         };
-        let Some(mount) = mount else { return Look::Missing };
         let path = path.trim_start_matches('/');
         let ends = path.match_indices('/').map(|(at, _)| &path[at + 1..]);
         let ends = ends.take(if found.see_all { 0 } else { MAX_DEPTH });
@@ -138,15 +136,8 @@ impl Hierarchies {
     }
 
     fn directory(&self, hierarchy: Hierarchy, path: &str) -> Option<PathBuf> {
-        let found = self.found.as_ref()?;
-        let mount = match hierarchy {
-            Hierarchy::Unified => found.unified.as_ref(),
-            v1 => {
-                let mut legacy = found.legacy.iter();
-                legacy.find(|(one, _)| one.hierarchy() == v1)?.1.as_ref()
-            }
-        };
-        mount.map(|mount| mount.join(path.trim_start_matches('/')))
+        let mount = self.found.as_ref()?.mount(hierarchy)?;
+        Some(mount.join(path.trim_start_matches('/')))
     }
 
     fn found(&mut self) -> &Found {
@@ -175,6 +166,14 @@ impl Found {
             unified,
             legacy,
         }
+    }
+
+    fn mount(&self, hierarchy: Hierarchy) -> Option<&PathBuf> {
+        if hierarchy == Hierarchy::Unified {
+            return self.unified.as_ref();
+        }
+        let mut legacy = self.legacy.iter();
+        legacy.find(|(v1, _)| v1.hierarchy() == hierarchy)?.1.as_ref()
     }
 }
 

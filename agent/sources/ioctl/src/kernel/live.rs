@@ -2,15 +2,17 @@
 
 use std::os::fd::OwnedFd;
 
+use agent_ebpf::cast::Current;
 use agent_ebpf::{DEVICES, HOOK_DRIVER, HOOK_SYSCALL, Offsets, Watched};
 
 use super::budget::Machine;
+use super::cast_ids;
 use super::drivers;
 use super::environment::Environment;
 use super::hierarchy;
 use super::hooks::HookError;
 use super::interface::Counts;
-use super::load::{CastIds, LoadError, load, own_pid, raise_memlock};
+use super::load::{LoadError, load, own_pid, raise_memlock};
 use super::losses::Losses;
 use super::maps::Maps;
 use super::offsets::{self, Feature};
@@ -105,7 +107,7 @@ impl LiveKernel {
         };
         let can_report_cgroups = !lacks(Feature::CgroupMade);
         // Needs ids of the running kernel, which those in a file need not be.
-        let cast = types.btf.as_ref().filter(|_| types.own).and_then(CastIds::find);
+        let cast = types.btf.as_ref().filter(|_| types.own).and_then(cast_ids::find);
         drop(types.btf);
         let mut settings = agent_ebpf::Settings {
             offsets,
@@ -117,6 +119,7 @@ impl LiveKernel {
             shares: 0,
             files_type: 0,
             verify: self.environment.verifies().into(),
+            current: Current::UNKNOWN,
         };
         let (object, programs) = load(&mut settings, cast, machine, &directory, self.direct)?;
         let resolvable = Resolvable {

@@ -4,6 +4,7 @@
 pub mod btf;
 pub mod budget;
 mod calibrate;
+pub mod cast_ids;
 mod drivers;
 mod environment;
 mod event;
