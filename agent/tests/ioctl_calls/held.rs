@@ -98,8 +98,8 @@ pub(crate) fn further_processes() {
     assert!(took < Duration::from_secs(15), "sooner than the next walk: {took:?}");
 }
 
-/// Names longer than the programs keep: of ASCII, of characters of several bytes that are cut in two, of a file that is
-/// removed while it runs, and of bytes that are no text.
+/// Names of more than 63 bytes, up to the longest: of ASCII, of characters of several bytes, of a file that is removed while
+/// it runs, and of bytes that are no text.
 pub(crate) fn long_names() {
     let Some(agent) = Agent::start(&[]) else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -109,8 +109,8 @@ pub(crate) fn long_names() {
         let caller = Paced::by(&program, &["paced", "/dev/full", ""]);
         (program, caller)
     };
-    let ascii = [b"long-".as_slice(), &[b'a'; 80]].concat();
-    let wide = [b"long-".as_slice(), "ä".repeat(40).as_bytes()].concat();
+    let ascii = [b"long-".as_slice(), &[b'a'; 250]].concat();
+    let wide = [b"long-".as_slice(), "ä".repeat(125).as_bytes()].concat();
     let bytes = [b"long-".as_slice(), &[b'b'; 50], &[0xff; 20]].concat();
     let removed = [b"long-".as_slice(), &[b'r'; 80]].concat();
     let mut all: Vec<_> = [ascii, wide, bytes, removed].iter().map(|name| start(name)).collect();
