@@ -129,6 +129,8 @@ pub struct Offsets {
     /// What tells of a task that its system call is a 32-bit program's: on `x86_64` `thread_info.status`, on arm64
     /// `thread_info.flags`, within `task_struct`
     pub task_compat: u32,
+    /// `file.f_mode`
+    pub file_mode: u32,
 }
 
 impl Offsets {
@@ -162,6 +164,7 @@ impl Offsets {
             task_tgid: u,
             files_fd_array: u,
             task_compat: u,
+            file_mode: u,
         }
     };
 }

@@ -16,6 +16,9 @@ pub(crate) const ANY_HOOK: u32 = u32::MAX;
 const FORMAT: u16 = 0o170_000;
 const CHARACTER: u16 = 0o020_000;
 
+/// Of `linux/fs.h`: opened with `O_PATH`.
+const FMODE_PATH: u32 = 1 << 14;
+
 /// Every table has at least as many entries as those that each `files_struct` has in itself: `NR_OPEN_DEFAULT` of
 /// `linux/fdtable.h`, the bits of a long; `alloc_fdtable` of `fs/file.c` makes only larger ones.
 const ALWAYS: u32 = 64;
@@ -34,11 +37,18 @@ pub(crate) fn behind<K: Kernel>(task: u64, descriptor: u32, hook: u32) -> Option
     }
     let entry = entries + u64::from(descriptor) * 8;
     if K::TYPED && setting!(files_type) != 0 && setting!(offsets.files_fd_array) != UNKNOWN {
-        device::<Direct>(typed(entry), hook)
+        opened::<Direct>(typed(entry), hook)
     } else {
         // A plain address, also for direct programs: no typed pointer leads through the table.
-        device::<Probed>(Probed::word(entry, 0), hook)
+        opened::<Probed>(Probed::word(entry, 0), hook)
     }
+}
+
+/// The watched device that a file stands for, unless the file is of the path alone: no call through it reaches a driver.
+#[inline(always)]
+fn opened<K: Kernel>(file: u64, hook: u32) -> Option<Watched> {
+    let watched = device::<K>(file, hook)?;
+    (K::half(file, setting!(offsets.file_mode)) & FMODE_PATH == 0).then_some(watched)
 }
 
 /// The file at an entry of a table of descriptors, as a typed pointer: the entry is taken for the first of those that

@@ -12,7 +12,7 @@ pub(crate) const DEVICE: &str = "/dev/full";
 /// `call GROUPS THREADS GOOD BAD`: joins the control groups (paths separated by commas) and makes that many calls on
 /// each of its threads. `park THREADS SHORT`: that many calls that do not return before a line arrives, and that many
 /// short ones; `leave THREADS SHORT`: the same with the descriptor closed meanwhile. `hold FLAGS`: opens the device with these
-/// flags of open(2), and makes no call. `paced DEVICE GROUPS`: a call, and a line when it was made, for each line that arrives. `crowd PREFIX COUNT`: one
+/// flags of open(2), and makes a call for each line that arrives. `paced DEVICE GROUPS`: a call, and a line when it was made, for each line that arrives. `crowd PREFIX COUNT`: one
 /// call in each of that many control groups, which are made and removed.
 /// `twice GROUP CALLS`: that many good calls, and as many again after a line has arrived; prints a line after each.
 /// `command NUMBER CALLS`: calls with that command.
@@ -50,9 +50,13 @@ fn hold(flags: u32) {
     let flags = rustix::fs::OFlags::from_bits_retain(flags);
     let device = rustix::fs::open(DEVICE, flags, rustix::fs::Mode::empty()).unwrap();
     println!("held");
-    std::io::stdout().flush().unwrap();
-    std::io::stdin().read_exact(&mut [0]).unwrap();
-    drop(device);
+    for line in std::io::stdin().lines() {
+        line.unwrap();
+        match rustix::io::ioctl_fioclex(&device) {
+            Ok(()) => println!("made"),
+            Err(error) => println!("{}", error.raw_os_error()),
+        }
+    }
 }
 
 fn paced(device: &Path) {

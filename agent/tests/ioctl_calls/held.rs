@@ -29,17 +29,28 @@ pub(crate) fn path_alone() {
         holder
     };
     // Before the agent, so that its first walk meets all of them.
-    let (_path, _path_too) = (holding(PATH), holding(PATH | 0o2_000_000));
-    let _control = holding(CONTROL);
+    let (mut path, _path_too) = (holding(PATH), holding(PATH | 0o2_000_000));
+    let mut control = holding(CONTROL);
     let Some(agent) = Agent::start(&[]) else { return };
     let executable = executable();
     let own = [("process.executable.name", executable.as_str())];
     wait_for(&agent, 1.0, &own);
+    for _ in 0..3 {
+        path.send();
+        path.says(&rustix::io::Errno::BADF.raw_os_error().to_string());
+    }
+    control.call(2);
     let mut caller = Paced::new(Path::new("/dev/full"), "");
     caller.call(1);
     wait_for(&agent, 2.0, &own);
+    agent.wait("their calls", |agent| (agent.sum(CALLS, &own) >= 3.0).then_some(()));
     agent.readings(2);
     assert_eq!(agent.sum(HOLDERS, &own), 2.0);
+    assert_eq!(
+        agent.sum(CALLS, &own),
+        3.0,
+        "what no driver has seen is no call of a device"
+    );
 }
 
 pub(crate) fn closed() {
@@ -87,8 +98,8 @@ pub(crate) fn further_processes() {
     assert!(took < Duration::from_secs(15), "sooner than the next walk: {took:?}");
 }
 
-/// Names longer than the programs keep: of ASCII, of characters of several bytes that are cut in two, of a file that is
-/// removed while it runs, and of bytes that are no text.
+/// Names of more than 63 bytes, up to the longest: of ASCII, of characters of several bytes, of a file that is removed while
+/// it runs, and of bytes that are no text.
 pub(crate) fn long_names() {
     let Some(agent) = Agent::start(&[]) else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -98,13 +109,15 @@ pub(crate) fn long_names() {
         let caller = Paced::by(&program, &["paced", "/dev/full", ""]);
         (program, caller)
     };
-    let ascii = [b"long-".as_slice(), &[b'a'; 80]].concat();
-    let wide = [b"long-".as_slice(), "ä".repeat(40).as_bytes()].concat();
+    let ascii = [b"long-".as_slice(), &[b'a'; 250]].concat();
+    let wide = [b"long-".as_slice(), "ä".repeat(125).as_bytes()].concat();
     let bytes = [b"long-".as_slice(), &[b'b'; 50], &[0xff; 20]].concat();
     let removed = [b"long-".as_slice(), &[b'r'; 80]].concat();
     let mut all: Vec<_> = [ascii, wide, bytes, removed].iter().map(|name| start(name)).collect();
     std::fs::remove_file(&all[3].0).unwrap();
-    all.iter_mut().for_each(|(_, caller)| caller.call(2));
+    for (_, caller) in &mut all {
+        caller.call(2);
+    }
     let names = |name: &str| -> Vec<String> {
         let lines = agent.all(name);
         let live = lines.iter().filter(|line| !line["value"].is_null());

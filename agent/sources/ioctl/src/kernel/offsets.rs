@@ -87,6 +87,8 @@ const ROWS: &[Row] = rows! {
     task_pid = task_struct.pid => [];
     task_tgid = task_struct.tgid => [];
     files_fd_array = files_struct.fd_array => [];
+    // Optional: without it, calls through descriptors of the path alone (`O_PATH`), which fail, are taken for a device's.
+    file_mode = file.f_mode => [];
     #[cfg(target_arch = "x86_64")] task_compat = task_struct.thread_info.status => [];
     #[cfg(target_arch = "aarch64")] task_compat = task_struct.thread_info.flags => [];
 };

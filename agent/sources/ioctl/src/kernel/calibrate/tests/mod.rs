@@ -88,6 +88,7 @@ fn truth() -> Offsets {
         task_tgid: 704,
         files_fd_array: 136,
         task_compat: u32::MAX,
+        file_mode: u32::MAX,
     }
 }
 
