@@ -157,6 +157,14 @@ pub struct Slot {
     pub finish: u32,
     /// The argument, an address in the caller's memory; or what was read there at entry, as [`Self::finish`] says.
     pub argument: u64,
+    /// Command (upper half) and argument as the caller passed them.
+    pub passed: u64,
+}
+
+/// [`Slot::passed`].
+#[inline]
+pub const fn passed(command: u32, argument: u64) -> u64 {
+    (command as u64) << 32 | argument & 0xffff_ffff
 }
 
 /// Nothing but duration and error.
@@ -170,9 +178,9 @@ pub const FINISH_HAILO_SWITCH: u32 = 3;
 
 /// The bits of [`Slot::finish`] with what the return program has to look at.
 pub const FINISH: u32 = 0xff;
-/// The hook on a driver's own function for 64-bit callers, which the hooks of higher levels may enclose.
+/// The hook on a driver's own function, which those of higher levels may enclose.
 pub const LEVEL_FUNCTION: u32 = 0;
-/// The hook on a driver's function for 32-bit callers (`compat_ioctl`), which may call the other.
+/// The hook on the kernel's function for ioctl(2) of 32-bit programs.
 pub const LEVEL_COMPAT: u32 = 1;
 /// The hooks on the system call.
 pub const LEVEL_SYSCALL: u32 = 2;

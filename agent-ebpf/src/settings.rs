@@ -28,6 +28,9 @@ pub struct Settings {
     pub files_type: u32,
     /// Likewise; else unknown, and the current task is found by a helper.
     pub current: Current,
+    /// 1: this kernel skips programs now and then, so direct programs make sure which call it is whose return they see
+    /// (`bpf_task_pt_regs`, Linux 5.15).
+    pub verify: u32,
 }
 
 impl Default for Settings {
@@ -48,6 +51,7 @@ impl Settings {
         shares: 0,
         files_type: 0,
         current: Current::UNKNOWN,
+        verify: 0,
     };
 }
 

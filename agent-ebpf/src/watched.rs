@@ -11,11 +11,10 @@ pub const DEVICES: u32 = 256;
 /// [`Watched::number`] of a place whose device is watched no longer; the search goes on behind it.
 pub const WATCHED_GONE: u32 = u32::MAX;
 
-/// A bit of [`Watched::hook`]: covered by the system call's hooks.
-pub const HOOK_SYSCALL: u32 = 1;
-/// A bit of [`Watched::hook`]: covered by hooks on its driver's own function. With both bits, a call that the system call's
-/// hooks have seen is not counted again: so one hook takes over from another without losing a call.
-pub const HOOK_DRIVER: u32 = 2;
+/// Covered by the system call's hooks.
+pub const HOOK_SYSCALL: u32 = 0;
+/// Covered by hooks on its driver's own function.
+pub const HOOK_DRIVER: u32 = 1;
 
 /// [`Watched::arguments`] of NVIDIA's control and GPU nodes: the argument of [`crate::NVIDIA_TRANSFER`] holds the command.
 pub const NVIDIA: u32 = u32::MAX;
@@ -33,7 +32,7 @@ pub struct Watched {
     /// What its calls' arguments tell: which Hailo layouts apply (the first half of [`crate::HailoKey`]), [`NVIDIA`], or
     /// nothing (0).
     pub arguments: u32,
-    /// Which hooks cover it: the bits [`HOOK_SYSCALL`] and [`HOOK_DRIVER`]; programs of another pass its calls by.
+    /// Which hook covers it: [`HOOK_SYSCALL`] or [`HOOK_DRIVER`]; programs of the other pass its calls by.
     pub hook: u32,
 }
 

@@ -3,7 +3,7 @@
 //! A call's entry and return, whatever hook tells them.
 
 use agent_ebpf::{
-    BUCKETS, ErrorKey, FINISH, FINISH_NOTHING, LEVEL_COMPAT, NVIDIA, Slot, Watched, at_level, counter, level_of,
+    BUCKETS, ErrorKey, FINISH, FINISH_NOTHING, LEVEL_COMPAT, NVIDIA, Slot, Watched, at_level, counter, level_of, passed,
 };
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated};
 
@@ -29,6 +29,7 @@ const ENOTTY: i64 = 25;
 /// A call to a watched device begins, as seen by a hook of this level ([`agent_ebpf::level_of`]).
 #[inline(always)]
 pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command: u32, argument: u64, level: u32) {
+    let passed = passed(command, argument);
     let command = if watched.arguments == NVIDIA {
         nvidia::command(command, argument)
     } else {
@@ -71,19 +72,26 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
         command,
         finish: finish | at_level(level),
         argument,
+        passed,
     };
     F::put(place, &call);
 }
 
-/// The current thread's call returns, if it was one that counts; as seen by a hook of this level.
+/// The current thread's call returns, if it was one that counts; as seen by a hook of this level. `passed` is what
+/// [`Slot::passed`] has to be, where that is known: else it is another call, whose entry was not seen.
 #[inline(always)]
-pub(crate) fn leave<F: Flight>(result: i64, level: u32) {
+pub(crate) fn leave<F: Flight>(result: i64, level: u32, passed: Option<u64>) {
     let owner = F::caller();
     let code = -result;
     if (ERESTARTSYS..=ERESTART_RESTARTBLOCK).contains(&code) && code != ENOIOCTLCMD {
         return F::interrupt(owner, level, code as u32);
     }
     if let Some(call) = F::take(owner, level) {
+        if let Some(passed) = passed
+            && call.passed != passed
+        {
+            return note(counter::RETURN_MISSED);
+        }
         end(&call, if code == ENOIOCTLCMD { -ENOTTY } else { result });
     }
 }

@@ -186,6 +186,7 @@ impl Flight for InSlots {
             (*place).command = call.command;
             (*place).finish = call.finish;
             (*place).argument = call.argument;
+            (*place).passed = call.passed;
             core::ptr::write_volatile(&raw mut (*place).began, call.began);
         }
     }

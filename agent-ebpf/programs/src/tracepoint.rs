@@ -10,7 +10,7 @@ use crate::{
     call,
     flight::{Flight, InSlots, InTable},
     kernel::{Direct, Kernel, Probed},
-    watched,
+    registers, watched,
 };
 
 /// Places in the records, the same on every 64-bit kernel (`/sys/kernel/tracing/events/syscalls/sys_enter_ioctl/format`).
@@ -35,9 +35,9 @@ fn enter<K: Kernel, F: Flight>(context: &TracePointContext) -> u32 {
 }
 
 #[inline(always)]
-fn leave<F: Flight>(context: &TracePointContext) -> u32 {
+fn leave<K: Kernel, F: Flight>(context: &TracePointContext) -> u32 {
     if let Ok(result) = read::<i64>(context, RESULT) {
-        call::leave::<F>(result, LEVEL_SYSCALL);
+        call::leave::<F>(result, LEVEL_SYSCALL, registers::passed::<K>());
     }
     0
 }
@@ -57,7 +57,7 @@ fn ioctl_enter_direct(context: TracePointContext) -> u32 {
 
 #[tracepoint]
 fn ioctl_exit_direct(context: TracePointContext) -> u32 {
-    leave::<InSlots>(&context)
+    leave::<Direct, InSlots>(&context)
 }
 
 #[tracepoint]
@@ -67,5 +67,5 @@ fn ioctl_enter_probed(context: TracePointContext) -> u32 {
 
 #[tracepoint]
 fn ioctl_exit_probed(context: TracePointContext) -> u32 {
-    leave::<InTable>(&context)
+    leave::<Probed, InTable>(&context)
 }

@@ -9,6 +9,9 @@ use crate::{
     maps::{WATCHED, setting},
 };
 
+/// Stands for all hooks.
+pub(crate) const ANY_HOOK: u32 = u32::MAX;
+
 /// `S_IFMT` and `S_IFCHR` of `linux/stat.h`.
 const FORMAT: u16 = 0o170_000;
 const CHARACTER: u16 = 0o020_000;
@@ -57,7 +60,7 @@ pub(crate) fn device<K: Kernel>(file: u64, hook: u32) -> Option<Watched> {
     let watched = find(number)?;
     // Block devices have numbers of their own.
     let character = K::quarter(inode, setting!(offsets.inode_mode)) & FORMAT == CHARACTER;
-    (watched.hook & hook != 0 && character).then_some(watched)
+    ((hook == ANY_HOOK || watched.hook == hook) && character).then_some(watched)
 }
 
 #[inline(always)]

@@ -11,7 +11,8 @@ pub(crate) const DEVICE: &str = "/dev/full";
 
 /// `call GROUPS THREADS GOOD BAD`: joins the control groups (paths separated by commas) and makes that many calls on
 /// each of its threads. `park THREADS SHORT`: that many calls that do not return before a line arrives, and that many
-/// short ones. `paced DEVICE GROUPS`: a call, and a line when it was made, for each line that arrives. `crowd PREFIX COUNT`: one
+/// short ones; `leave THREADS SHORT`: the same with the descriptor closed meanwhile. `hold FLAGS`: opens the device with these
+/// flags of open(2), and makes no call. `paced DEVICE GROUPS`: a call, and a line when it was made, for each line that arrives. `crowd PREFIX COUNT`: one
 /// call in each of that many control groups, which are made and removed.
 /// `twice GROUP CALLS`: that many good calls, and as many again after a line has arrived; prints a line after each.
 /// `command NUMBER CALLS`: calls with that command.
@@ -26,7 +27,9 @@ pub(crate) fn play(role: &str, arguments: &[String]) {
             twice(calls.parse().unwrap());
         }
         ("command", [number, calls]) => command(number.parse().unwrap(), calls.parse().unwrap()),
-        ("park", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap()),
+        ("park", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap(), false),
+        ("leave", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap(), true),
+        ("hold", [flags]) => hold(flags.parse().unwrap()),
         ("paced", [device, groups]) => {
             join(groups);
             paced(Path::new(device));
@@ -41,6 +44,15 @@ fn join(groups: &str) {
     for group in groups.split(',').filter(|group| !group.is_empty()) {
         std::fs::write(Path::new(group).join("cgroup.procs"), "0").unwrap();
     }
+}
+
+fn hold(flags: u32) {
+    let flags = rustix::fs::OFlags::from_bits_retain(flags);
+    let device = rustix::fs::open(DEVICE, flags, rustix::fs::Mode::empty()).unwrap();
+    println!("held");
+    std::io::stdout().flush().unwrap();
+    std::io::stdin().read_exact(&mut [0]).unwrap();
+    drop(device);
 }
 
 fn paced(device: &Path) {
@@ -135,14 +147,20 @@ fn command(number: u32, calls: u64) {
 }
 
 /// Calls with an argument that the kernel cannot read until its page is filled.
-fn park(threads: usize, short: u64) {
+fn park(threads: usize, short: u64, leaves: bool) {
     let page = held_page::HeldPage::new();
-    let device = File::open(DEVICE).unwrap();
+    let device = std::mem::ManuallyDrop::new(File::open(DEVICE).unwrap());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| page.call(&device));
         }
         (0..short).for_each(|_| good(&device));
+        if leaves {
+            while page.waiting() < threads {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            held_page::close(&device);
+        }
         println!("parked");
         std::io::stdout().flush().unwrap();
         std::io::stdin().read_exact(&mut [0]).unwrap();
@@ -156,6 +174,13 @@ mod held_page {
     use std::ffi::c_void;
     use std::fs::File;
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Closes the descriptor of a file that is not used any more.
+    pub(super) fn close(device: &File) {
+        // SAFETY: a number that the kernel checks; the file is not dropped.
+        assert_eq!(unsafe { libc::close(device.as_raw_fd()) }, 0);
+    }
 
     /// `include/uapi/linux/userfaultfd.h`, Linux 4.3.
     const UFFDIO_API: libc::c_ulong = 0xc018_aa3f;
@@ -165,6 +190,7 @@ mod held_page {
 
     /// A page that cannot be read before it is filled.
     pub(super) struct HeldPage {
+        begun: AtomicUsize,
         faults: OwnedFd,
         address: usize,
         length: usize,
@@ -189,6 +215,7 @@ mod held_page {
                 let mut register = [address as u64, length as u64, REGISTER_MISSING, 0];
                 assert_eq!(libc::ioctl(faults.as_raw_fd(), UFFDIO_REGISTER, &raw mut register), 0);
                 Self {
+                    begun: AtomicUsize::new(0),
                     faults,
                     address,
                     length,
@@ -196,7 +223,13 @@ mod held_page {
             }
         }
 
+        /// Number of calls that have begun, and most likely wait.
+        pub(super) fn waiting(&self) -> usize {
+            self.begun.load(Ordering::SeqCst)
+        }
+
         pub(super) fn call(&self, device: &File) {
+            self.begun.fetch_add(1, Ordering::SeqCst);
             // SAFETY: the kernel reads an `int` at the start of the page, which lives as long as the process.
             let result = unsafe { libc::ioctl(device.as_raw_fd(), libc::FIONBIO, self.address as *const c_void) };
             assert_eq!(result, 0);

@@ -2,7 +2,6 @@
 
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 
 use crate::caller::DEVICE;
 use crate::seen::Agent;
@@ -13,7 +12,13 @@ const EACH: u32 = 50;
 const LARGE: u32 = 0x8765_4321;
 
 pub(crate) fn seen() {
-    let Some(agent) = Agent::start(&["--set", "ioctl.hooks=raw_tracepoint"]) else {
+    for hook in ["ioctl.hooks=raw_tracepoint", "ioctl.hooks=tracepoint"] {
+        seen_by(hook);
+    }
+}
+
+fn seen_by(hook: &str) {
+    let Some(agent) = Agent::start(&["--set", hook]) else {
         return;
     };
     let status = caller(&["foreign"]).status().unwrap();
@@ -49,22 +54,6 @@ pub(crate) fn seen() {
     );
     assert_eq!(agent.sum("accel.ioctl.inflight", &[own]), 0.0);
     assert!(agent.all("agent.ioctl.lost").is_empty());
-}
-
-pub(crate) fn said() {
-    let doctor = |hook: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
-        let sets = ["--set", "ioctl.extra_devices=/dev/full=other", "--set", hook];
-        let output = command.arg("doctor").args(sets).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let text = doctor("ioctl.hooks=tracepoint");
-    if !text.contains("counted by tracepoint") {
-        return skip("ebpf", &text);
-    }
-    assert!(text.contains("calls of 32-bit programs are not seen"), "{text}");
-    let text = doctor("ioctl.hooks=raw_tracepoint");
-    assert!(!text.contains("32-bit programs are not seen"), "{text}");
 }
 
 #[cfg(target_arch = "x86_64")]

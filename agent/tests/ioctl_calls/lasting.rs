@@ -73,26 +73,38 @@ fn watching(nodes: &[&Node]) -> Option<Agent> {
     Some(agent)
 }
 
-/// A process that makes calls on demand. Killed when the test ends.
-struct Paced {
+/// A process that does something for each line that it gets. Killed when the test ends.
+pub(crate) struct Paced {
     child: Child,
     said: BufReader<ChildStdout>,
 }
 
 impl Paced {
-    fn new(device: &Path, groups: &str) -> Self {
-        let mut child = caller(&["paced", device.to_str().unwrap(), groups]).spawn().unwrap();
+    pub(crate) fn new(device: &Path, groups: &str) -> Self {
+        Self::of(&["paced", device.to_str().unwrap(), groups])
+    }
+
+    pub(crate) fn of(arguments: &[&str]) -> Self {
+        let mut child = caller(arguments).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         Self { child, said }
     }
 
-    fn call(&mut self, times: usize) {
+    pub(crate) fn call(&mut self, times: usize) {
         for _ in 0..times {
-            self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-            let mut line = String::new();
-            self.said.read_line(&mut line).unwrap();
-            assert_eq!(line, "made\n");
+            self.send();
+            self.says("made");
         }
+    }
+
+    pub(crate) fn send(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    pub(crate) fn says(&mut self, expected: &str) {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), expected);
     }
 }
 

@@ -15,6 +15,7 @@ mod ends;
 mod executables;
 mod foreign;
 mod groups;
+mod held;
 mod lasting;
 mod pods;
 mod seen;
@@ -25,7 +26,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        Some((role @ ("call" | "park" | "twice" | "command" | "paced" | "crowd"), rest)) => {
+        Some((role @ ("call" | "park" | "leave" | "hold" | "twice" | "command" | "paced" | "crowd"), rest)) => {
             return caller::play(role, rest);
         }
         Some((role @ ("session" | "background"), rest)) => return ends::play(role, rest),
@@ -50,7 +51,6 @@ fn main() {
             "calls_by_other_tables_are_seen_and_no_other_is_taken_for_one",
             foreign::seen,
         ),
-        ("doctor_says_which_hook_does_not_see_32_bit_programs", foreign::said),
         ("calls_after_a_quiet_time_are_shown_within_the_period", tests::quiet),
         (
             "the_last_device_lingers_when_its_node_goes_and_goes_on_when_it_is_made_again",
@@ -60,6 +60,15 @@ fn main() {
         (
             "a_container_that_lives_keeps_its_series_beside_thousands_that_come_and_go",
             lasting::crowd,
+        ),
+        ("a_descriptor_of_the_path_alone_holds_no_device", held::path_alone),
+        (
+            "a_call_in_flight_holds_the_device_when_its_descriptor_is_closed",
+            held::closed,
+        ),
+        (
+            "further_processes_of_a_container_are_holders_soon",
+            held::further_processes,
         ),
         ("one_reading_watches_for_a_while", tests::once),
         (

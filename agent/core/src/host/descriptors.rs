@@ -1,24 +1,60 @@
 //! Devices that processes hold open, from `/proc/<pid>/fd`.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, StatxFlags};
 
+use super::bounded::read_bounded;
 use super::process::Processes;
+
+/// Limit of bytes read of what the kernel tells of a descriptor.
+const MAX_INFORMATION: usize = 4096;
 
 /// Limit of descriptors read of one process.
 const MAX_DESCRIPTORS: usize = 16_384;
 
-/// Numbers of the character devices that a process holds open, one for each descriptor. A walk takes about 5 µs per
-/// descriptor (unoptimised, Linux 6.18 on a small virtual machine).
+/// Numbers of the `wanted` character devices that a process holds open, one for each descriptor. A descriptor of the path
+/// alone (`O_PATH`) does not open the device. A walk takes about 5 µs per descriptor (unoptimised, Linux 6.18 on a small
+/// virtual machine).
 ///
 /// Fails if the process has ended or access is denied (needs `CAP_SYS_PTRACE`).
-pub fn char_devices(processes: &Processes, pid: u32) -> io::Result<impl Iterator<Item = u64>> {
+pub fn char_devices(
+    processes: &Processes,
+    pid: u32,
+    wanted: impl Fn(u64) -> bool,
+) -> io::Result<impl Iterator<Item = u64>> {
     let descriptors = std::fs::read_dir(processes.path(pid, "fd"))?;
-    let paths = descriptors.take(MAX_DESCRIPTORS).flatten().map(|entry| entry.path());
-    Ok(paths.filter_map(|path| char_device(&path)))
+    let flags = processes.path(pid, "fdinfo");
+    let entries = descriptors.take(MAX_DESCRIPTORS).flatten();
+    Ok(entries.filter_map(move |entry| {
+        let path = entry.path();
+        let number = char_device(&path).filter(|number| wanted(*number))?;
+        opens(&path, || flags.join(entry.file_name())).then_some(number)
+    }))
+}
+
+/// Whether a descriptor opens its file; also where that cannot be known. `information` is its path in `fdinfo`.
+fn opens(descriptor: &Path, information: impl FnOnce() -> PathBuf) -> bool {
+    // The link of one that reads or writes is readable or writable (`tid_fd_update_inode` of fs/proc/fd.c).
+    let link = rustix::fs::statx(
+        CWD,
+        descriptor,
+        AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC,
+        StatxFlags::MODE,
+    );
+    if link.is_ok_and(|link| link.stx_mode & 0o600 != 0) {
+        return true;
+    }
+    // One that does neither may still be for ioctl(2): access mode 3 of open(2).
+    let Ok(text) = read_bounded(&information(), MAX_INFORMATION) else {
+        return true;
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    flags.is_none_or(|flags| flags & OFlags::PATH.bits() == 0)
 }
 
 /// Device number of a descriptor, without opening the device, and without a request to a file server that may not
@@ -87,13 +123,33 @@ mod tests {
         let processes = Processes::new(&HostRoots::new("/"));
         let full = rustix::fs::makedev(1, 7);
         let count = || {
-            let open = char_devices(&processes, std::process::id()).unwrap();
-            open.filter(|number| *number == full).count()
+            let open = char_devices(&processes, std::process::id(), |number| number == full);
+            open.unwrap().count()
         };
         let before = count();
         let files = [0; 3].map(|_| std::fs::File::open("/dev/full").unwrap());
         assert_eq!(count(), before + 3);
         drop(files);
+    }
+
+    #[test]
+    fn a_descriptor_of_the_path_alone_does_not_open_the_device() {
+        let processes = Processes::new(&HostRoots::new("/"));
+        let zero = rustix::fs::makedev(1, 5);
+        let count = || {
+            let open = char_devices(&processes, std::process::id(), |number| number == zero);
+            open.unwrap().count()
+        };
+        let open = |flags| rustix::fs::open("/dev/zero", flags, rustix::fs::Mode::empty()).unwrap();
+        let before = count();
+        let path = open(OFlags::PATH | OFlags::CLOEXEC);
+        assert_eq!(count(), before);
+        // For ioctl(2) alone.
+        let control = open(OFlags::from_bits_retain(3) | OFlags::CLOEXEC);
+        assert_eq!(count(), before + 1);
+        let write = open(OFlags::WRONLY | OFlags::CLOEXEC);
+        assert_eq!(count(), before + 2);
+        drop((path, control, write));
     }
 
     #[test]

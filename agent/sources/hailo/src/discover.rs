@@ -44,12 +44,9 @@ pub(super) fn holders(processes: &Processes, numbers: &BTreeSet<u64>) -> io::Res
 }
 
 fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Holder> {
-    if !char_devices(processes, pid)
+    char_devices(processes, pid, |number| numbers.contains(&number))
         .ok()?
-        .any(|number| numbers.contains(&number))
-    {
-        return None;
-    }
+        .next()?;
     let root = std::fs::metadata(processes.path(pid, "root")).ok()?;
     Some(Holder {
         process: processes.key(pid).ok()?,

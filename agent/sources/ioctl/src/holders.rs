@@ -1,7 +1,9 @@
 //! Which processes hold each device open.
 //!
-//! One walk through `/proc/*/fd` at the start; then a process that is seen to call ioctl(2) on a device is added, the
-//! descriptors of the known holders are read again, and a whole walk now and then finds the holders that make no call.
+//! One walk through `/proc/*/fd` at the start; then a process that is seen to call ioctl(2) on a device is added, as are those
+//! in its control group that hold one, the descriptors of the known holders are read again, and a whole walk now and then
+//! finds the holders that make no call. A process whose call is in flight holds the device even if it has closed the
+//! descriptor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,6 +18,12 @@ use accelscope_core::metric::ProcessKey;
 const WALK: Duration = Duration::from_secs(1);
 /// The same with events.
 const WALK_WITH_EVENTS: Duration = Duration::from_secs(30);
+/// The same where the drivers' reference counts tell that a device was opened or closed.
+const WALK_AFTER_CHANGE: Duration = Duration::from_secs(2);
+/// Shortest and longest time between two looks at what runs beside the callers, and between them as a multiple of the last
+/// one's time.
+const BESIDE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+const BESIDE_REST: u32 = 1000;
 /// Shortest time between two readings of the known holders' descriptors.
 const CHECK: Duration = Duration::from_secs(1);
 /// Most processes that are kept.
@@ -30,15 +38,29 @@ pub enum Discovery {
     Walks,
 }
 
+/// Numbers of devices by the process that holds them.
+type Held = BTreeMap<ProcessKey, BTreeSet<u64>>;
+
+fn has(held: &Held, process: &ProcessKey, number: u64) -> bool {
+    held.get(process).is_some_and(|devices| devices.contains(&number))
+}
+
 /// The holders of the watched devices.
 #[derive(Debug)]
 pub struct Holders {
     processes: Processes,
     numbers: BTreeSet<u64>,
-    held: BTreeMap<ProcessKey, BTreeSet<u64>>,
+    /// By their descriptors.
+    held: Held,
+    /// By their calls in flight.
+    calling: Held,
     changed: bool,
     pace: Pace,
+    /// The drivers' reference counts at the last walk.
+    references: Option<u64>,
     checked: Option<Instant>,
+    /// When to look again beside the callers.
+    beside: Option<Instant>,
     hidden: usize,
     dropped: u64,
     lost_one: bool,
@@ -50,10 +72,13 @@ impl Holders {
         Self {
             processes: Processes::new(roots),
             numbers: BTreeSet::new(),
-            held: BTreeMap::new(),
+            held: Held::new(),
+            calling: Held::new(),
             changed: false,
             pace: Pace::default(),
+            references: None,
             checked: None,
+            beside: None,
             hidden: 0,
             dropped: 0,
             lost_one: false,
@@ -85,9 +110,11 @@ impl Holders {
     pub fn update(&mut self, discovery: Discovery, references: Option<u64>, now: Instant) -> io::Result<()> {
         if self.numbers.is_empty() {
             self.held.clear();
+            self.calling.clear();
             return Ok(());
         }
         let soonest = match discovery {
+            Discovery::Events if references.is_some() && references != self.references => WALK_AFTER_CHANGE,
             Discovery::Events => WALK_WITH_EVENTS,
             Discovery::Walks => WALK,
         };
@@ -113,13 +140,68 @@ impl Holders {
         self.changed |= self.held.entry(process).or_default().insert(number);
     }
 
+    /// Sets the processes with calls in flight, and the devices' numbers.
+    pub fn calling(&mut self, calls: impl IntoIterator<Item = (u32, u64)>) {
+        let mut calling = Held::new();
+        let mut last = None;
+        for (pid, number) in calls.into_iter().filter(|(_, number)| self.numbers.contains(number)) {
+            // Several devices of one process follow each other.
+            let known = last.filter(|key: &ProcessKey| key.pid == pid);
+            let Some(process) = known.or_else(|| self.processes.key(pid).ok()) else {
+                continue;
+            };
+            last = Some(process);
+            if calling.len() < MAX_PROCESSES || calling.contains_key(&process) {
+                calling.entry(process).or_default().insert(number);
+            }
+        }
+        // What its descriptor tells of a process, no call adds to.
+        let more = |these: &Held, than: &Held| {
+            let mut these = these.iter();
+            these.any(|(key, devices)| {
+                devices
+                    .iter()
+                    .any(|one| !has(than, key, *one) && !has(&self.held, key, *one))
+            })
+        };
+        self.changed |= more(&calling, &self.calling) || more(&self.calling, &calling);
+        self.calling = calling;
+    }
+
+    /// Whether it is time to [`look_beside`](Self::look_beside) again: it costs a thousandth of a processor at most.
+    pub fn may_look_beside(&self, now: Instant) -> bool {
+        self.pace.walked_at().is_some() && self.beside.is_none_or(|due| now >= due)
+    }
+
+    /// Adds those of these processes that hold a device.
+    pub fn look_beside(&mut self, pids: impl IntoIterator<Item = u32>, now: Instant) {
+        let begun = Instant::now();
+        let known: BTreeSet<u32> = self.held.keys().map(|key| key.pid).collect();
+        let pids: BTreeSet<u32> = pids.into_iter().filter(|pid| !known.contains(pid)).collect();
+        for pid in pids {
+            match devices_of(&self.processes, &self.numbers, pid) {
+                Ok(Some(_)) if self.held.len() >= MAX_PROCESSES => self.dropped += 1,
+                Ok(Some((process, devices))) => {
+                    self.changed = true;
+                    self.held.insert(process, devices);
+                }
+                Ok(None) | Err(_) => {}
+            }
+        }
+        let [shortest, longest] = BESIDE;
+        self.beside = Some(now + (begun.elapsed() * BESIDE_REST).clamp(shortest, longest));
+    }
+
     /// The holders of a device.
     pub fn of(&self, number: u64) -> impl Iterator<Item = ProcessKey> {
-        let holds = move |held: &BTreeSet<u64>| held.contains(&number);
-        self.held
+        let holds = move |(_, held): &(&ProcessKey, &BTreeSet<u64>)| held.contains(&number);
+        // Each once.
+        let by_call = self
+            .calling
             .iter()
-            .filter(move |(_, held)| holds(held))
-            .map(|(key, _)| *key)
+            .filter(move |(key, _)| !has(&self.held, key, number));
+        let all = self.held.iter().chain(by_call);
+        all.filter(holds).map(|(key, _)| *key)
     }
 
     /// Whether there were other holders at the last call.
@@ -159,6 +241,7 @@ impl Holders {
             Ok::<_, io::Error>((held, hidden, dropped))
         });
         self.checked = Some(now);
+        self.references = references;
         self.lost_one = false;
         let (held, hidden, dropped) = walked?;
         self.changed |= held != self.held;
@@ -196,8 +279,8 @@ fn devices_of(
     numbers: &BTreeSet<u64>,
     pid: u32,
 ) -> io::Result<Option<(ProcessKey, BTreeSet<u64>)>> {
-    let open = char_devices(processes, pid)?;
-    let devices: BTreeSet<u64> = open.filter(|number| numbers.contains(number)).collect();
+    let open = char_devices(processes, pid, |number| numbers.contains(&number))?;
+    let devices: BTreeSet<u64> = open.collect();
     if devices.is_empty() {
         return Ok(None);
     }

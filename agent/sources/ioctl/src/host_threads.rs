@@ -21,6 +21,11 @@ impl HostThreads {
         }
     }
 
+    /// Whether the programs' ids of processes are those of this `/proc`.
+    pub(super) fn are_numbered_alike(&self) -> bool {
+        self.initial
+    }
+
     /// Whether a thread of a process exists; `true` where that cannot be known.
     pub(super) fn exists(&self, process: u32, thread: u32) -> bool {
         let path = self.processes.path(process, "task").join(thread.to_string());

@@ -253,6 +253,7 @@ impl Sampler {
         if let Some(kernel) = &mut self.kernel {
             self.metrics.count(kernel.take_losses());
         }
+        self.find_holders(now.instant);
         let held = self
             .holders
             .update(self.discovery(), self.devices.references(), now.instant);
@@ -266,6 +267,23 @@ impl Sampler {
             out.push(self.batch(now));
         }
         held
+    }
+
+    /// Who calls holds the device open, and those that run beside a caller may do so, too: only the first process with the
+    /// same executable makes a key, and so an event.
+    fn find_holders(&mut self, now: Instant) {
+        if self.threads.are_numbered_alike() {
+            let device = |(process, index)| Some((process, self.table.device(index)?.number));
+            self.holders
+                .calling(self.drain.callers().into_iter().filter_map(device));
+        }
+        if self.holders.may_look_beside(now) {
+            let groups = self.drain.growing();
+            let beside = groups
+                .into_iter()
+                .flat_map(|group| self.context.cgroups.processes(group));
+            self.holders.look_beside(beside, now);
+        }
     }
 
     fn discovery(&self) -> Discovery {

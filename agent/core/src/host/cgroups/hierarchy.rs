@@ -13,6 +13,9 @@ use crate::host::HostRoots;
 /// Limit in bytes of `/proc/cgroups`: one line for each of some fifteen controllers.
 const MAX_TABLE_BYTES: usize = 16 * 1024;
 
+/// Limit in bytes of a group's list of processes: some thousands.
+const MAX_LIST_BYTES: u64 = 32 * 1024;
+
 /// Limit of groups of one hierarchy in one scan. A node with 110 pods has about a thousand.
 const MAX_GROUPS: usize = 16_384;
 
@@ -54,6 +57,23 @@ impl Hierarchies {
 
     pub(super) fn see_all(&self) -> bool {
         self.found.as_ref().is_some_and(|found| found.see_all)
+    }
+
+    pub(super) fn processes(&self, id: CgroupId, path: &str) -> Vec<u32> {
+        let mount = self.found.as_ref().and_then(|found| match id.hierarchy {
+            Hierarchy::Unified => found.unified.as_ref(),
+            Hierarchy::Legacy => found.legacy.as_ref(),
+        });
+        let Some(directory) = mount.map(|mount| mount.join(path.trim_start_matches('/'))) else {
+            return Vec::new();
+        };
+        let is_it = directory.metadata().is_ok_and(|metadata| metadata.ino() == id.id);
+        let mut text = String::new();
+        let list = File::open(directory.join("cgroup.procs")).map(|list| list.take(MAX_LIST_BYTES));
+        // A part is enough: more are read at another time.
+        drop(list.and_then(|mut list| list.read_to_string(&mut text)));
+        let pids = text.lines().filter_map(|line| line.parse().ok());
+        pids.filter(|pid| is_it && *pid != 0).collect()
     }
 
     /// Ids and paths of all groups, within the limits.

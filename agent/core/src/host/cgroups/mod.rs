@@ -76,6 +76,14 @@ impl Cgroups {
         self.lock().state(id)
     }
 
+    /// Ids of processes in the group itself, a bounded number of them, in the reader's PID namespace. Nothing where that
+    /// cannot be known.
+    pub fn processes(&self, id: CgroupId) -> Vec<u32> {
+        let cache = self.lock();
+        let path = cache.peek(id);
+        path.map_or_else(Vec::new, |path| cache.hierarchies.processes(id, &path))
+    }
+
     /// Whether the file systems show all groups, and not only those below the reader's own.
     pub fn see_all(&self) -> bool {
         self.lock().hierarchies.see_all()

@@ -18,6 +18,8 @@ pub(crate) type Exists<'a> = dyn Fn(u32, u32) -> bool + 'a;
 /// A call in flight.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
+    /// Id of its process in the initial PID namespace.
+    pub(super) process: u32,
     pub(super) record: u32,
     pub(super) device: u32,
     pub(super) command: u32,
@@ -67,6 +69,7 @@ impl InFlight {
                 *self.old.entry(slot.record).or_default() += 1;
             }
             self.calls.push(Call {
+                process: (slot.owner >> 32) as u32,
                 record: slot.record,
                 device: slot.device,
                 command: slot.command,

@@ -10,7 +10,7 @@ mod retire;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use agent_ebpf::{COUNTERS, Ident, Record, counter};
@@ -24,6 +24,7 @@ use self::in_flight::{Exists, InFlight};
 use self::record::RecordState;
 use super::device_table::DeviceTable;
 use super::kernel::Counts;
+use accelscope_core::host::cgroups::CgroupId;
 use accelscope_core::metric::{Moment, Timestamp};
 
 /// How long the totals of an owner that has ended are still shown: a receiver may pull rarely.
@@ -117,6 +118,20 @@ impl Drain {
     /// All totals, in no order.
     pub(super) fn activities(&self) -> impl Iterator<Item = (&ActivityKey, &Activity)> {
         self.activities.iter()
+    }
+
+    /// The process and the device's index of each call in flight.
+    pub(super) fn callers(&self) -> BTreeSet<(u32, u32)> {
+        self.in_flight.iter().map(|call| (call.process, call.device)).collect()
+    }
+
+    /// Control groups whose calls have grown in number since the drain before, those of single processes left out.
+    pub(super) fn growing(&self) -> BTreeSet<CgroupId> {
+        let growing = self.records.values().filter(|record| record.idle == 0);
+        let owners = growing
+            .map(|record| &record.activity.owner)
+            .filter(|owner| !owner.alone);
+        owners.flat_map(|owner| owner::groups(owner)).collect()
     }
 
     /// Whether no record is in use, so that no call is in flight and the next one makes a key, which is an event.

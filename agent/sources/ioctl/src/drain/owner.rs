@@ -5,6 +5,7 @@ use std::sync::Arc;
 use agent_ebpf::Ident;
 
 use crate::device_table::OTHER;
+use accelscope_core::host::cgroups::{CgroupId, Hierarchy};
 use accelscope_core::metric::{CgroupOwner, ProcessKey};
 
 /// Ids up to this are the root of a hierarchy, which identifies no owner.
@@ -44,6 +45,13 @@ pub(super) fn others() -> Arc<CgroupOwner> {
 /// Whether an owner is [`others`].
 pub(crate) fn is_others(owner: &CgroupOwner) -> bool {
     owner.unified == 0 && owner.legacy == 0 && &*owner.executable == OTHER
+}
+
+/// The control groups that an owner is, without the hierarchies' roots.
+pub(super) fn groups(owner: &CgroupOwner) -> impl Iterator<Item = CgroupId> + use<> {
+    let ids = [(Hierarchy::Unified, owner.unified), (Hierarchy::Legacy, owner.legacy)];
+    let ids = ids.into_iter().filter(|(_, id)| *id > ROOT);
+    ids.map(|(hierarchy, id)| CgroupId { hierarchy, id })
 }
 
 /// The process that made the key, where its start is known.

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::owner::ROOT;
-use super::{Drain, KEEP, LINGER};
+use super::{Drain, KEEP, LINGER, owner};
 use crate::device_table::DeviceTable;
 use crate::kernel::Counts;
-use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy, State};
+use accelscope_core::host::cgroups::{Cgroups, State};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::CgroupOwner;
 
@@ -46,11 +45,7 @@ impl OwnerState {
                 Self::Ended
             };
         }
-        let ids = [(Hierarchy::Unified, owner.unified), (Hierarchy::Legacy, owner.legacy)];
-        let ids = ids.into_iter().filter(|(_, id)| *id > ROOT);
-        let states: Vec<State> = ids
-            .map(|(hierarchy, id)| cgroups.state(CgroupId { hierarchy, id }))
-            .collect();
+        let states: Vec<State> = owner::groups(owner).map(|id| cgroups.state(id)).collect();
         let (populated, empty) = (states.contains(&State::Populated), states.contains(&State::Empty));
         if states.contains(&State::Gone) {
             Self::Ended

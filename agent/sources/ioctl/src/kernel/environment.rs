@@ -30,7 +30,7 @@ pub(super) struct Environment {
 }
 
 /// Options of the kernel that the programs need or that they depend on.
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 15] = [
     "CONFIG_BPF_SYSCALL",
     "CONFIG_BPF_EVENTS",
     "CONFIG_FTRACE_SYSCALLS",
@@ -41,6 +41,7 @@ const OPTIONS: [&str; 14] = [
     "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
     "CONFIG_PERF_EVENTS",
     "CONFIG_COMPAT",
+    "CONFIG_IA32_EMULATION",
     "CONFIG_PREEMPT_NONE",
     "CONFIG_PREEMPT_VOLUNTARY",
     "CONFIG_PREEMPT",
@@ -84,6 +85,17 @@ impl Environment {
     /// Whether the kernel is at least of that version; false if not known.
     pub(super) fn is_from(&self, major: u32, minor: u32) -> bool {
         self.version().is_some_and(|version| version >= (major, minor))
+    }
+
+    /// Whether programs are skipped here, and can look at the registers of the system call to make sure which call it is
+    /// whose return they see (`bpf_task_pt_regs`, Linux 5.15).
+    pub(super) fn verifies(&self) -> bool {
+        self.preemption.skips(self) && self.is_from(5, 15)
+    }
+
+    /// Whether the kernel runs 32-bit programs; true if not known.
+    pub(super) fn runs_compat(&self) -> bool {
+        !self.lacks("CONFIG_COMPAT") && (cfg!(not(target_arch = "x86_64")) || !self.lacks("CONFIG_IA32_EMULATION"))
     }
 
     /// Whether an option is not set; false if not known.

@@ -61,34 +61,17 @@ impl HookError {
     }
 }
 
-/// Whose calls a driver's function takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
-    /// `unlocked_ioctl`.
-    Own,
-    /// `compat_ioctl`: those of 32-bit programs.
-    Compat,
-}
-
-impl Side {
-    /// Prefix of the names of its programs.
-    pub(super) fn prefix(self) -> &'static str {
-        match self {
-            Self::Own => "hook",
-            Self::Compat => "compat",
-        }
-    }
-}
-
 /// Attaches programs. A trait, so that the selection can be tested without a kernel that has all kinds of hooks.
 pub(super) trait Hooks {
     /// Keeps a pair of programs attached.
     type Attached;
 
     /// `fentry` and `fexit` on a function of a module, or of the kernel itself where the module is built in.
-    fn fentry(&mut self, module: &str, symbol: &str, side: Side) -> Result<Self::Attached, HookError>;
+    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Self::Attached, HookError>;
     /// A kprobe and a kretprobe on a function.
-    fn kprobe(&mut self, symbol: &str, side: Side) -> Result<Self::Attached, HookError>;
+    fn kprobe(&mut self, symbol: &str) -> Result<Self::Attached, HookError>;
+    /// A kprobe and a kretprobe on the kernel's function for ioctl(2) of 32-bit programs.
+    fn compat(&mut self) -> Result<Self::Attached, HookError>;
     /// `syscalls:sys_enter_ioctl` and `sys_exit_ioctl`.
     fn tracepoints(&mut self) -> Result<Self::Attached, HookError>;
     /// The raw tracepoints of all system calls, typed where the kernel has type information.

@@ -115,6 +115,7 @@ impl LiveKernel {
             shares: 0,
             files_type: 0,
             current: Current::UNKNOWN,
+            verify: self.environment.verifies().into(),
         };
         let (object, programs) = load(&mut settings, cast, machine, &directory, self.direct)?;
         let resolvable = Resolvable {
@@ -149,9 +150,8 @@ impl LiveKernel {
     /// The kinds of hooks to try on this kernel, the best first.
     fn allowed(&self) -> Vec<HookKind> {
         let hooks = &self.configuration.hooks;
-        let interfered = self.losses.interfered();
         let preemption = &self.environment.preemption;
-        preemption.order(&hooks.allowed(), *hooks != Hooks::Auto, interfered, &self.environment)
+        preemption.order(&hooks.allowed(), *hooks != Hooks::Auto, &self.environment)
     }
 
     /// Loads programs and maps unless they are loaded. Errors are reported.
@@ -207,16 +207,10 @@ impl Loaded {
     /// Watched devices with a hook, as the programs look them up; describes their arguments to the programs.
     fn entries(&mut self, selections: &[Selection<'_>], wanted: &[(u32, Device)]) -> Vec<Watched> {
         let mut entries = Vec::new();
-        // Hooks that are being replaced see calls until those are seen by the others too.
-        let left_over = if self.selector.has_left_over(selections) {
-            HOOK_DRIVER
-        } else {
-            0
-        };
         for selection in selections {
             let hook = match selection.driver.hook {
                 HookKind::Fentry | HookKind::Kprobe => HOOK_DRIVER,
-                HookKind::Tracepoint | HookKind::RawTracepoint => HOOK_SYSCALL | left_over,
+                HookKind::Tracepoint | HookKind::RawTracepoint => HOOK_SYSCALL,
                 HookKind::Scan => continue,
             };
             for (place, device) in selection.devices.iter().filter_map(|index| wanted.get(*index)) {
@@ -260,12 +254,10 @@ impl LiveKernel {
         }
         let former = std::mem::replace(&mut self.watched, wanted.clone());
         let environment = self.environment.clone();
-        let allowed = self.allowed();
         let Some(loaded) = self.loaded() else {
             self.report.drivers = unhooked(&wanted);
             return;
         };
-        loaded.selector.allow(allowed);
         let refused = loaded.report_cgroups(!wanted.is_empty());
         let uninterrupted = loaded.end_interrupted(!wanted.is_empty());
         let every: Vec<_> = wanted.iter().map(|(_, device)| device).collect();
@@ -302,11 +294,7 @@ impl LiveKernel {
     pub(crate) fn take_losses(&mut self) -> Vec<(&'static str, u64)> {
         if let Some(loaded) = &mut self.loaded {
             let skipped = loaded.selector.hooks().take_skipped();
-            let can_change = self.configuration.hooks == Hooks::Auto
-                && loaded
-                    .selector
-                    .uses(|kind| matches!(kind, HookKind::Kprobe | HookKind::Tracepoint));
-            self.losses.skip(skipped, can_change);
+            self.losses.skip(skipped);
         }
         self.losses.take()
     }

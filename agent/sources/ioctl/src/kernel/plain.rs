@@ -38,7 +38,7 @@ const _: () = assert!(
     size_of::<Key>() == 3 * 8 + 4 * 4
         && size_of::<Record>() == 24 * 8
         && size_of::<Ident>() == size_of::<Key>() + 2 * 4 + 2 * 8 + agent_ebpf::NAME
-        && size_of::<Slot>() == 2 * 8 + 4 * 4 + 8
+        && size_of::<Slot>() == 2 * 8 + 4 * 4 + 2 * 8
         && size_of::<Watched>() == 4 * 4
         && size_of::<Peek>() == 2 * 8 + 2 * 4 + 4 * 8 + agent_ebpf::PEEK_BYTES
 );

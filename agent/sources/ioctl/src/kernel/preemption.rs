@@ -64,29 +64,19 @@ impl Preemption {
     }
 
     /// The kinds of hooks to try, the best first: where programs are skipped, those that lose the least. A kind of which
-    /// the kernel does not count what it skips is only used if the user has named it. `interfered`: operations on maps have
-    /// made kprobes lose calls.
-    pub(super) fn order(
-        &self,
-        allowed: &[HookKind],
-        named: bool,
-        interfered: bool,
-        environment: &Environment,
-    ) -> Vec<HookKind> {
+    /// the kernel does not count what it skips is only used if the user has named it.
+    pub(super) fn order(&self, allowed: &[HookKind], named: bool, environment: &Environment) -> Vec<HookKind> {
         if !self.skips(environment) {
             return allowed.to_vec();
         }
         let counts_all = environment.is_from(6, 7);
         let mut kinds = vec![
-            (HookKind::Kprobe, counts_all),
             // Even if the user has not named it: the only one that loses nothing is worth what it costs.
             (HookKind::RawTracepoint, true),
+            (HookKind::Kprobe, counts_all),
             (HookKind::Tracepoint, counts_all),
             (HookKind::Fentry, true),
         ];
-        if interfered {
-            kinds.swap(0, 1);
-        }
         kinds.retain(|(kind, counted)| if named { allowed.contains(kind) } else { *counted });
         kinds.sort_by_key(|(_, counted)| !counted);
         let scan = allowed.iter().copied().filter(|kind| *kind == HookKind::Scan);
@@ -94,7 +84,7 @@ impl Preemption {
     }
 
     /// Whether programs are skipped because tasks are preempted.
-    fn skips(&self, environment: &Environment) -> bool {
+    pub(super) fn skips(&self, environment: &Environment) -> bool {
         match self {
             Self::None => false,
             Self::Possible(_) => environment.version().is_none_or(|version| version >= (5, 11)),

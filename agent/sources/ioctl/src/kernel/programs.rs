@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 
 use super::btf::{Btf, KIND_FUNC, KIND_TYPEDEF};
-use super::hooks::{HookError, Hooks, Side};
+use super::hooks::{HookError, Hooks};
 use super::object::Program;
 use super::sys::{self, Load};
 use super::tracefs::Tracefs;
@@ -20,6 +20,12 @@ use super::tracefs::Tracefs;
 const GROUP: &str = "accelscope";
 /// Limit of calls of one function in flight with a visible return (`maxactive`). The kernel's maximum.
 const MAX_ACTIVE: u32 = 4096;
+/// The function for ioctl(2) of 32-bit programs.
+const COMPAT_IOCTL: &str = if cfg!(target_arch = "aarch64") {
+    "__arm64_compat_sys_ioctl"
+} else {
+    "__ia32_compat_sys_ioctl"
+};
 /// Directories of modules.
 const MODULES: &str = "/sys/module";
 /// Directory that describes kprobes as perf events.
@@ -205,6 +211,33 @@ impl Programs {
         sys::perf_tracepoint(id, program.as_fd()).map_err(HookError::attach(format!("tracepoint {event}")))
     }
 
+    /// A kprobe and a kretprobe with programs of these names on a function.
+    fn probe(&mut self, names: [&str; 2], symbol: &str) -> Result<Attached, HookError> {
+        let kind = std::fs::read_to_string(Path::new(KPROBE).join("type"))
+            .and_then(|text| text.trim().parse().map_err(io::Error::other))
+            .map_err(HookError::attach(KPROBE))?;
+        let [program, exit] = self.pair(names, bpf_prog_type::BPF_PROG_TYPE_KPROBE)?;
+        // Only tracefs takes `maxactive`; the default of a perf event is too low for drivers with blocking calls.
+        let tracefs = self.tracefs()?;
+        self.probes += 1;
+        let name = format!("r{}_{}", std::process::id(), self.probes);
+        tracefs
+            .probe(&format!("r{MAX_ACTIVE}:{GROUP}/{name} {symbol}"))
+            .map_err(HookError::attach(format!("kretprobe on {symbol}")))?;
+        let probe = Probe {
+            tracefs,
+            name: name.clone(),
+        };
+        let exit = self.tracepoint(&format!("{GROUP}/{name}"), &exit)?;
+        let symbol_name = CString::new(symbol).map_err(|error| HookError::attach(symbol)(io::Error::other(error)))?;
+        let entry = sys::perf_kprobe(kind, &symbol_name, program.as_fd())
+            .map_err(HookError::attach(format!("kprobe on {symbol}")))?;
+        Ok(Attached {
+            _probe: Some(probe),
+            ..self.attached(&program, entry, exit)
+        })
+    }
+
     fn typed_raw_tracepoints(&mut self) -> Result<Attached, HookError> {
         let kernel = self.kernel_types()?;
         let attach = |program: &str, point: &str| {
@@ -252,7 +285,7 @@ impl Programs {
 impl Hooks for Programs {
     type Attached = Attached;
 
-    fn fentry(&mut self, module: &str, symbol: &str, side: Side) -> Result<Attached, HookError> {
+    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Attached, HookError> {
         let path = self.types.join(module);
         let missing = || {
             HookError::NoTypes(format!(
@@ -281,44 +314,21 @@ impl Hooks for Programs {
         drop(kernel);
         let function = Some((id, types.as_ref().map(AsFd::as_fd)));
         let attach = |program: &str, at: bpf_attach_type| {
-            let program = format!("{}_{program}", side.prefix());
-            let program = self.load(&program, bpf_prog_type::BPF_PROG_TYPE_TRACING, at as u32, function)?;
+            let program = self.load(program, bpf_prog_type::BPF_PROG_TYPE_TRACING, at as u32, function)?;
             let link = sys::raw_tracepoint(program.as_fd(), None).map_err(HookError::attach(symbol))?;
             Ok((link, program))
         };
-        let (exit, _) = attach("fexit", bpf_attach_type::BPF_TRACE_FEXIT)?;
-        let (entry, program) = attach("fentry", bpf_attach_type::BPF_TRACE_FENTRY)?;
+        let (exit, _) = attach("hook_fexit", bpf_attach_type::BPF_TRACE_FEXIT)?;
+        let (entry, program) = attach("hook_fentry", bpf_attach_type::BPF_TRACE_FENTRY)?;
         Ok(self.attached(&Arc::new(program), entry, exit))
     }
 
-    fn kprobe(&mut self, symbol: &str, side: Side) -> Result<Attached, HookError> {
-        let kind = std::fs::read_to_string(Path::new(KPROBE).join("type"))
-            .and_then(|text| text.trim().parse().map_err(io::Error::other))
-            .map_err(HookError::attach(KPROBE))?;
-        let names = ["kprobe", "kretprobe"].map(|name| format!("{}_{name}", side.prefix()));
-        let [program, exit] = self.pair(
-            names.each_ref().map(String::as_str),
-            bpf_prog_type::BPF_PROG_TYPE_KPROBE,
-        )?;
-        // Only tracefs takes `maxactive`; the default of a perf event is too low for drivers with blocking calls.
-        let tracefs = self.tracefs()?;
-        self.probes += 1;
-        let name = format!("r{}_{}", std::process::id(), self.probes);
-        tracefs
-            .probe(&format!("r{MAX_ACTIVE}:{GROUP}/{name} {symbol}"))
-            .map_err(HookError::attach(format!("kretprobe on {symbol}")))?;
-        let probe = Probe {
-            tracefs,
-            name: name.clone(),
-        };
-        let exit = self.tracepoint(&format!("{GROUP}/{name}"), &exit)?;
-        let symbol_name = CString::new(symbol).map_err(|error| HookError::attach(symbol)(io::Error::other(error)))?;
-        let entry = sys::perf_kprobe(kind, &symbol_name, program.as_fd())
-            .map_err(HookError::attach(format!("kprobe on {symbol}")))?;
-        Ok(Attached {
-            _probe: Some(probe),
-            ..self.attached(&program, entry, exit)
-        })
+    fn kprobe(&mut self, symbol: &str) -> Result<Attached, HookError> {
+        self.probe(["hook_kprobe", "hook_kretprobe"], symbol)
+    }
+
+    fn compat(&mut self) -> Result<Attached, HookError> {
+        self.probe(["compat_kprobe", "compat_kretprobe"], COMPAT_IOCTL)
     }
 
     fn tracepoints(&mut self) -> Result<Attached, HookError> {

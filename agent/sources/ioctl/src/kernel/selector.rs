@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::drivers;
 use super::environment::Environment;
-use super::hooks::{HookError, Hooks, Side};
+use super::hooks::{HookError, Hooks};
 use super::refusal;
 use super::report::Driver;
 use crate::Device;
@@ -31,15 +31,6 @@ struct Function {
     loading: Option<u64>,
 }
 
-/// A driver's function that is hooked.
-#[derive(Debug)]
-struct Hooked<A> {
-    kind: HookKind,
-    _own: A,
-    /// On the function for 32-bit programs, where that is another; or why it is not hooked.
-    compat: Option<Result<A, String>>,
-}
-
 /// The hooks in use.
 #[derive(Debug)]
 pub(super) struct HookSelector<H: Hooks> {
@@ -47,10 +38,10 @@ pub(super) struct HookSelector<H: Hooks> {
     /// The kinds that may be used, the best first.
     allowed: Vec<HookKind>,
     resolvable: Resolvable,
-    functions: BTreeMap<Function, Hooked<H::Attached>>,
+    functions: BTreeMap<Function, (HookKind, H::Attached)>,
     syscall: Option<(HookKind, H::Attached)>,
-    /// The next selection leaves hooks on functions attached that are no longer needed.
-    hand_over: bool,
+    /// On the calls of 32-bit programs, where the others need it; or why it is not attached.
+    compat: Option<Result<H::Attached, String>>,
 }
 
 /// The devices of one driver, and the hook that counts their calls.
@@ -71,27 +62,12 @@ impl<H: Hooks> HookSelector<H> {
             resolvable,
             functions: BTreeMap::new(),
             syscall: None,
-            hand_over: false,
+            compat: None,
         }
     }
 
     pub(super) fn hooks(&mut self) -> &mut H {
         &mut self.hooks
-    }
-
-    /// Whether one of the hooks in use is of such a kind.
-    pub(super) fn uses(&self, is_such: impl Fn(HookKind) -> bool) -> bool {
-        let functions = self.functions.values().map(|hooked| hooked.kind);
-        functions.chain(self.syscall.iter().map(|(kind, _)| *kind)).any(is_such)
-    }
-
-    /// Changes the kinds that may be used. At the next selection the hooks in use stay attached beside the new ones, which
-    /// take over the calls that begin from then on; at the one after that, hooks that are no longer needed are detached.
-    pub(super) fn allow(&mut self, allowed: Vec<HookKind>) {
-        if self.allowed != allowed {
-            self.allowed = allowed;
-            self.hand_over = true;
-        }
     }
 
     /// Attaches the hooks that these devices need and detaches all others. A hook that is needed further stays attached
@@ -135,22 +111,12 @@ impl<H: Hooks> HookSelector<H> {
                 HookKind::Scan => {}
             }
         }
-        if !std::mem::take(&mut self.hand_over) {
-            self.functions.retain(|function, _| used.contains(function));
-        }
+        self.functions.retain(|function, _| used.contains(function));
         if !syscalls {
             self.syscall = None;
         }
+        self.see_compat(&mut selections, environment);
         selections
-    }
-
-    /// Whether functions are hooked that are used no longer.
-    pub(super) fn has_left_over(&self, selections: &[Selection<'_>]) -> bool {
-        self.functions.keys().any(|function| {
-            selections
-                .iter()
-                .all(|selection| selection.driver.symbol.as_deref() != Some(function.symbol))
-        })
     }
 
     /// The functions to try, in order: those of loaded modules. If none of the modules is loaded, the driver is built in,
@@ -193,7 +159,6 @@ impl<H: Hooks> HookSelector<H> {
                 Ok(symbol) => {
                     driver.hook = hook;
                     driver.symbol = symbol.map(str::to_owned);
-                    driver.unseen.extend(self.unseen(hook, symbol, environment));
                     driver.unseen.extend(environment.preemption.loss(hook, environment));
                     return;
                 }
@@ -202,42 +167,29 @@ impl<H: Hooks> HookSelector<H> {
         }
     }
 
-    /// Why calls of 32-bit programs are not seen, where that is so.
-    fn unseen(&self, hook: HookKind, symbol: Option<&str>, environment: &Environment) -> Option<String> {
-        let why = match hook {
-            HookKind::Fentry | HookKind::Kprobe => {
-                let mut hooked = self.functions.iter().filter(|(of, _)| Some(of.symbol) == symbol);
-                match hooked.find_map(|(_, hooked)| hooked.compat.as_ref())? {
-                    Ok(_) => return None,
-                    Err(why) => why.as_str(),
-                }
-            }
-            HookKind::Tracepoint if !environment.lacks("CONFIG_COMPAT") => {
-                "the tracepoints of ioctl(2) do not fire for them; raw_tracepoint in ioctl.hooks does"
-            }
-            _ => return None,
-        };
-        Some(format!("calls of 32-bit programs are not seen ({why})"))
-    }
-
-    /// Hooks the function for 32-bit programs, where that is another.
-    fn on_compat(
-        &mut self,
-        hook: HookKind,
-        function: &Function,
-        environment: &Environment,
-    ) -> Option<Result<H::Attached, String>> {
-        let symbol = drivers::compat_function(function.symbol).filter(|_| !environment.lacks("CONFIG_COMPAT"))?;
-        let attached = match hook {
-            HookKind::Fentry => self.hooks.fentry(function.module, symbol, Side::Compat),
-            _ => self.hooks.kprobe(symbol, Side::Compat),
-        };
-        match attached {
-            Ok(attached) => Some(Ok(attached)),
-            // The kernel's configuration is not known, and it runs no 32-bit programs.
-            Err(HookError::NoTypes(_)) if environment.options.is_empty() => None,
-            Err(error) if error.errno() == Some(libc::ENOENT) && environment.options.is_empty() => None,
-            Err(error) => Some(Err(format!("{symbol}: {error}"))),
+    /// Attaches the hook on the calls of 32-bit programs if one of the others does not see them all.
+    fn see_compat(&mut self, selections: &mut [Selection<'_>], environment: &Environment) {
+        let blind =
+            |selection: &&mut Selection<'_>| !matches!(selection.driver.hook, HookKind::RawTracepoint | HookKind::Scan);
+        if !environment.runs_compat() || !selections.iter_mut().any(|selection| blind(&selection)) {
+            self.compat = None;
+            return;
+        }
+        if !matches!(self.compat, Some(Ok(_))) {
+            self.compat = match self.hooks.compat() {
+                Ok(attached) => Some(Ok(attached)),
+                // The kernel's configuration is not known, and it runs no 32-bit programs.
+                Err(error) if error.errno() == Some(libc::ENOENT) && environment.options.is_empty() => None,
+                Err(error) => Some(Err(refusal(HookKind::Kprobe, &error, environment).what)),
+            };
+        }
+        let Some(Err(why)) = &self.compat else { return };
+        for selection in selections.iter_mut().filter(blind) {
+            let unseen = match selection.driver.hook {
+                HookKind::Tracepoint => "calls of 32-bit programs are not seen",
+                _ => "calls of 32-bit programs are seen only where they pass this function",
+            };
+            selection.driver.unseen.push(format!("{unseen}: {why}"));
         }
     }
 
@@ -253,21 +205,16 @@ impl<H: Hooks> HookSelector<H> {
         }
         let mut refused = None;
         for function in functions {
-            if self.functions.get(function).is_some_and(|known| known.kind == hook) {
+            if self.functions.get(function).is_some_and(|(known, _)| *known == hook) {
                 return Ok(Some(function.symbol));
             }
             let attached = match hook {
-                HookKind::Fentry => self.hooks.fentry(function.module, function.symbol, Side::Own),
-                _ => self.hooks.kprobe(function.symbol, Side::Own),
+                HookKind::Fentry => self.hooks.fentry(function.module, function.symbol),
+                _ => self.hooks.kprobe(function.symbol),
             };
             match attached {
-                Ok(own) => {
-                    let hooked = Hooked {
-                        kind: hook,
-                        _own: own,
-                        compat: self.on_compat(hook, function, environment),
-                    };
-                    self.functions.insert(*function, hooked);
+                Ok(attached) => {
+                    self.functions.insert(*function, (hook, attached));
                     return Ok(Some(function.symbol));
                 }
                 // The first candidate is the most likely, so its error is reported.

@@ -24,22 +24,6 @@ const SHARED_FUNCTIONS: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Drivers' functions for calls of 32-bit programs (`compat_ioctl`), by those for other calls. All of them handle some calls
-/// and pass others on. The functions that are not listed take both kinds, or their drivers none of 32-bit programs.
-const COMPAT_FUNCTIONS: [(&str, &str); 5] = [
-    ("drm_ioctl", "drm_compat_ioctl"),
-    ("amdgpu_drm_ioctl", "amdgpu_kms_compat_ioctl"),
-    ("radeon_drm_ioctl", "radeon_kms_compat_ioctl"),
-    ("nouveau_drm_ioctl", "nouveau_compat_ioctl"),
-    ("xe_drm_ioctl", "xe_drm_compat_ioctl"),
-];
-
-/// The function of the same module for calls of 32-bit programs, where it is another.
-pub(super) fn compat_function(function: &str) -> Option<&'static str> {
-    let compat = COMPAT_FUNCTIONS.iter().find(|(own, _)| *own == function);
-    compat.map(|(_, compat)| *compat)
-}
-
 /// [`agent_ebpf::Watched::arguments`] of a device: 0 if the programs do not read its calls' arguments.
 pub(super) fn arguments(device: &Device) -> u32 {
     if (device.family.wraps_commands)(&device.name) {

@@ -101,33 +101,27 @@ fn on(release: &str) -> Environment {
 fn on_a_kernel_that_preempts_the_best_hook_is_the_one_that_loses_least() {
     let auto = crate::Hooks::Auto.allowed();
     let full = Preemption::Possible("preempt=full".to_owned());
-    let order = |preemption: &Preemption, release, interfered| preemption.order(&auto, false, interfered, &on(release));
+    let order = |preemption: &Preemption, release| preemption.order(&auto, false, &on(release));
     for release in ["5.10.0-28-amd64", "6.1.0", "6.18.44"] {
-        assert_eq!(order(&Preemption::None, release, false), auto, "{release}");
+        assert_eq!(order(&Preemption::None, release), auto, "{release}");
     }
-    let counted = [Kprobe, RawTracepoint, Tracepoint, Fentry, Scan];
-    assert_eq!(order(&full, "6.12.73+deb12-amd64", false), counted);
-    assert_eq!(order(&full, "6.7.0-rc1", false), counted);
-    assert_eq!(order(&Preemption::RealTime, "6.12.0-rt", false), counted);
-    let interfered = [RawTracepoint, Kprobe, Tracepoint, Fentry, Scan];
-    assert_eq!(order(&full, "6.12.73", true), interfered);
+    let counted = [RawTracepoint, Kprobe, Tracepoint, Fentry, Scan];
+    assert_eq!(order(&full, "6.12.73+deb12-amd64"), counted);
+    assert_eq!(order(&full, "6.7.0-rc1"), counted);
+    assert_eq!(order(&Preemption::RealTime, "6.12.0-rt"), counted);
     // Before 6.7 nobody knows how many calls a kprobe has lost.
-    for release in ["6.6.51+rpt-rpi-2712", "6.1.0", "5.15.0-rt", "5.11.0"] {
-        assert_eq!(order(&full, release, false), [RawTracepoint, Fentry, Scan], "{release}");
+    for release in ["6.6.51+rpt-rpi-2712", "6.1.0", "5.15.0-rt", "5.11.0", "strange"] {
+        assert_eq!(order(&full, release), [RawTracepoint, Fentry, Scan], "{release}");
     }
-    assert_eq!(order(&full, "strange", false), [RawTracepoint, Fentry, Scan]);
     // Map operations forbid preemption there, and fentry has no such mark.
-    assert_eq!(order(&full, "5.10.0", false), auto);
-    assert_eq!(
-        order(&Preemption::RealTime, "5.10.0-rt", false),
-        [RawTracepoint, Fentry, Scan]
-    );
+    assert_eq!(order(&full, "5.10.0"), auto);
+    assert_eq!(order(&Preemption::RealTime, "5.10.0-rt"), [RawTracepoint, Fentry, Scan]);
 }
 
 #[test]
 fn hooks_that_the_user_names_are_used_and_their_loss_is_said() {
     let full = Preemption::Possible("preempt=full".to_owned());
-    let named = |kinds: &[HookKind], release| full.order(kinds, true, false, &on(release));
+    let named = |kinds: &[HookKind], release| full.order(kinds, true, &on(release));
     assert_eq!(named(&[Fentry], "6.12.1"), [Fentry]);
     assert_eq!(named(&[Tracepoint], "6.1.0"), [Tracepoint]);
     assert_eq!(named(&[Fentry, Kprobe], "6.12.1"), [Kprobe, Fentry]);

@@ -9,6 +9,7 @@ use std::rc::Rc;
 struct Fake {
     fentry: bool,
     kprobe: bool,
+    compat: bool,
     modules: Rc<RefCell<BTreeMap<&'static str, u64>>>,
     symbols: Vec<&'static str>,
     attached: Rc<RefCell<Vec<String>>>,
@@ -39,18 +40,22 @@ impl Fake {
 impl Hooks for Fake {
     type Attached = Held;
 
-    fn fentry(&mut self, module: &str, symbol: &str, _: Side) -> Result<Held, HookError> {
+    fn fentry(&mut self, module: &str, symbol: &str) -> Result<Held, HookError> {
         self.attach(
             self.fentry && self.symbols.contains(&symbol),
             format!("fentry {module} {symbol}"),
         )
     }
 
-    fn kprobe(&mut self, symbol: &str, _: Side) -> Result<Held, HookError> {
+    fn kprobe(&mut self, symbol: &str) -> Result<Held, HookError> {
         self.attach(
             self.kprobe && self.symbols.contains(&symbol),
             format!("kprobe {symbol}"),
         )
+    }
+
+    fn compat(&mut self) -> Result<Held, HookError> {
+        self.attach(self.compat, "compat".into())
     }
 
     fn tracepoints(&mut self) -> Result<Held, HookError> {
@@ -207,5 +212,50 @@ fn what_is_forced_is_used_and_else_nothing() {
             .as_ref()
             .unwrap()
             .contains("ioctl.btf")
+    );
+}
+
+#[test]
+fn calls_of_32_bit_programs_are_hooked_beside_hooks_that_do_not_see_them() {
+    let hailo = device(&accelscope_hailo::FAMILY, "hailo0", None);
+    let full = device(&crate::families::OTHER, "full", None);
+    let fake = || Fake {
+        kprobe: true,
+        compat: true,
+        symbols: vec!["hailo_pcie_fops_unlockedioctl"],
+        ..Fake::default()
+    };
+    let mut runs_none = Environment::default();
+    runs_none.options.insert("CONFIG_COMPAT", 'n');
+    let cases: [(HookKind, &Device, bool); 3] = [
+        (HookKind::Kprobe, &hailo, true),
+        (HookKind::Tracepoint, &full, true),
+        (HookKind::RawTracepoint, &full, false),
+    ];
+    for (hook, device, needed) in cases {
+        let fake = fake();
+        let attached = Rc::clone(&fake.attached);
+        let mut selector = HookSelector::new(fake, vec![hook], RESOLVABLE);
+        for _ in 0..2 {
+            let selections = selector.select(&[device], &Environment::default());
+            assert_eq!(attached.borrow().contains(&"compat".to_owned()), needed, "{hook}");
+            assert_eq!(selections[0].driver.unseen, [""; 0]);
+        }
+        selector.select(&[device], &runs_none);
+        assert!(!attached.borrow().contains(&"compat".to_owned()), "{hook}");
+        selector.select(&[], &Environment::default());
+        assert_eq!(*attached.borrow(), [""; 0]);
+    }
+    let blind = Fake {
+        compat: false,
+        ..fake()
+    };
+    let mut known = Environment::default();
+    known.options.insert("CONFIG_COMPAT", 'y');
+    let selections = HookSelector::new(blind, vec![HookKind::Tracepoint], RESOLVABLE).select(&[&full], &known);
+    let unseen = &selections[0].driver.unseen;
+    assert!(
+        unseen[0].contains("32-bit programs are not seen: no kprobe"),
+        "{unseen:?}"
     );
 }

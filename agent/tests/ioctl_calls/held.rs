@@ -1,0 +1,86 @@
+//! Processes that hold a device open, as `accel.device.processes` counts them.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::lasting::Paced;
+use crate::pods::{Pod, Version};
+use crate::seen::Agent;
+use crate::tests::{CALLS, executable, skip};
+
+const HOLDERS: &str = "accel.device.processes";
+
+/// Flags of open(2): of the path alone, and for nothing but ioctl(2) (`fs/open.c`: access mode 3).
+const PATH: u32 = 0o10_000_000;
+const CONTROL: u32 = 3;
+
+fn wait_for(agent: &Agent, holders: f64, of: &[(&str, &str)]) {
+    agent.wait(&format!("{holders} holders"), |agent| {
+        (agent.sum(HOLDERS, of) == holders).then_some(())
+    });
+}
+
+pub(crate) fn path_alone() {
+    let holding = |flags: u32| {
+        let mut holder = Paced::of(&["hold", &flags.to_string()]);
+        holder.says("held");
+        holder
+    };
+    // Before the agent, so that its first walk meets all of them.
+    let (_path, _path_too) = (holding(PATH), holding(PATH | 0o2_000_000));
+    let _control = holding(CONTROL);
+    let Some(agent) = Agent::start(&[]) else { return };
+    let executable = executable();
+    let own = [("process.executable.name", executable.as_str())];
+    wait_for(&agent, 1.0, &own);
+    let mut caller = Paced::new(Path::new("/dev/full"), "");
+    caller.call(1);
+    wait_for(&agent, 2.0, &own);
+    agent.readings(2);
+    assert_eq!(agent.sum(HOLDERS, &own), 2.0);
+}
+
+pub(crate) fn closed() {
+    let Some(agent) = Agent::start(&[]) else { return };
+    let mut caller = Paced::of(&["leave", "4", "10"]);
+    caller.says("parked");
+    let executable = executable();
+    let own = [("process.executable.name", executable.as_str())];
+    agent.wait("4 calls in flight", |agent| {
+        (agent.sum("accel.ioctl.inflight", &own) == 4.0).then_some(())
+    });
+    wait_for(&agent, 1.0, &own);
+    // The descriptors are read again once a second.
+    agent.readings(4);
+    assert_eq!(agent.sum(HOLDERS, &own), 1.0);
+    let ended = agent.ended(HOLDERS, &own);
+    assert!(ended.is_empty(), "it was a holder all the time: {ended:?}");
+    caller.send();
+    caller.says("done");
+    wait_for(&agent, 0.0, &own);
+    assert_eq!(agent.sum(CALLS, &own), 14.0);
+}
+
+pub(crate) fn further_processes() {
+    let Some(agent) = Agent::start(&[]) else { return };
+    let Some(pod) = [Version::Two, Version::One].into_iter().find_map(Pod::new) else {
+        return skip("cgroups", "this machine has no control groups");
+    };
+    let of_pod = [("k8s.pod.name", pod.name.as_str())];
+    let group = pod.group.to_str().unwrap();
+    let another = || {
+        let mut process = Paced::new(Path::new("/dev/full"), group);
+        process.call(1);
+        process
+    };
+    let mut first = another();
+    wait_for(&agent, 1.0, &of_pod);
+    let begun = Instant::now();
+    let _second = another();
+    first.call(1);
+    wait_for(&agent, 2.0, &of_pod);
+    let (_third, _fourth) = (another(), another());
+    wait_for(&agent, 4.0, &of_pod);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(15), "sooner than the next walk: {took:?}");
+}
