@@ -38,7 +38,8 @@ pub const HASHED_TEXT: u64 = 1 << 63;
 pub struct Key {
     /// Id of the task's control group in the unified hierarchy (`bpf_get_current_cgroup_id`).
     pub cgroup_v2: u64,
-    /// The kernfs id of its control group in the v1 hierarchy that [`crate::Settings::v1_subsystem`] names; 0 if there is none.
+    /// The kernfs id of its control group in the first of the v1 hierarchies that [`crate::Settings::v1_subsystem`] names in
+    /// which that is not the root, with [`crate::V1_PLACE`] and [`crate::V1_SET`] above it; the root's if there is none.
     pub cgroup_v1: u64,
     /// The name by which the executable was run, as a number: hash and length from the directory's entry
     /// (`mm->exe_file->f_path.dentry->d_name`), where the kernel has computed it over the name and the address of the

@@ -49,8 +49,8 @@ impl Programs {
             quota,
             shares: RECORDS / 4,
             files_type: ids.map_or(0, |ids| ids.files),
-            current: ids.map_or(cast::Current::UNKNOWN, |ids| ids.current),
             verify: 0,
+            current: ids.map_or(cast::Current::UNKNOWN, |ids| ids.current),
         };
         let mut programs = EbpfLoader::new()
             .override_global("SETTINGS", &Plain(settings), true)

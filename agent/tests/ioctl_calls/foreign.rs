@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use crate::caller::DEVICE;
 use crate::seen::Agent;
@@ -12,9 +13,20 @@ const EACH: u32 = 50;
 const LARGE: u32 = 0x8765_4321;
 
 pub(crate) fn seen() {
-    for hook in ["ioctl.hooks=raw_tracepoint", "ioctl.hooks=tracepoint"] {
-        seen_by(hook);
+    seen_by("ioctl.hooks=raw_tracepoint");
+    // The other hooks need a kprobe for them.
+    let unseen = |hook| {
+        let sets = ["--set", "ioctl.extra_devices=/dev/full=other", "--set", hook];
+        let mut doctor = Command::new(env!("CARGO_BIN_EXE_agent"));
+        let output = doctor.arg("doctor").args(sets).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.contains("calls of 32-bit programs are not seen: no kprobe")
+    };
+    assert!(!unseen("ioctl.hooks=raw_tracepoint"));
+    if unseen("ioctl.hooks=tracepoint") {
+        return skip("kprobe", "doctor says that 32-bit calls are not seen by tracepoints");
     }
+    seen_by("ioctl.hooks=tracepoint");
 }
 
 fn seen_by(hook: &str) {

@@ -12,7 +12,7 @@ pub enum HookKind {
     /// The tracepoints `syscalls:sys_enter_ioctl` and `sys_exit_ioctl`.
     Tracepoint,
     /// The raw tracepoints `sys_enter` and `sys_exit`, which slow down every system call of the machine. Only used if
-    /// the configuration names it.
+    /// the configuration names it, or on a kernel where the others lose calls.
     RawTracepoint,
     /// No hook: only the holders of devices are known, from `/proc`; calls are not counted.
     Scan,

@@ -26,7 +26,7 @@ fn hook(word: &str) -> Result<HookKind, String> {
 }
 
 impl Hooks {
-    /// The kinds that may be used, the best first; raw tracepoints only if they are named.
+    /// The kinds that may be used, the best first for a kernel that loses no calls; raw tracepoints only if they are named.
     pub(super) fn allowed(&self) -> Vec<HookKind> {
         let is_allowed = |kind: &HookKind| match self {
             Self::Auto => *kind != HookKind::RawTracepoint,
