@@ -36,6 +36,8 @@ pub struct Ids {
 pub struct Current {
     /// The number of a struct whose first member is the address of a `task_struct`; 0: not known.
     pub holder: u32,
+    /// The number of `struct task_struct`.
+    pub task: u32,
     /// Offset of `task_struct.se.cfs_rq`.
     pub task_queue: u32,
     /// Offset of `cfs_rq.rq`.
@@ -48,6 +50,7 @@ impl Current {
     /// The current task is found by a helper.
     pub const UNKNOWN: Self = Self {
         holder: 0,
+        task: 0,
         task_queue: 0,
         queue_processors: 0,
         distance: 0,

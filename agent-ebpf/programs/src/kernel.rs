@@ -63,8 +63,9 @@ impl Kernel for Direct {
     #[inline(always)]
     fn task() -> u64 {
         match loaded_task() {
-            // SAFETY: has no preconditions.
-            0 => unsafe { generated::bpf_get_current_task_btf() as u64 },
+            // Of the same type as a loaded one, so that the verifier looks only once at what follows.
+            0 if setting!(current.holder) != 0 => read_only_cast(trusted_task(), setting!(current.task)),
+            0 => trusted_task(),
             task => task,
         }
     }
@@ -106,6 +107,13 @@ impl Direct {
             task => Self::pid_tgid(task),
         }
     }
+}
+
+/// The current task as helpers take it: one that was loaded may be any address to the verifier.
+#[inline(always)]
+pub(crate) fn trusted_task() -> u64 {
+    // SAFETY: has no preconditions.
+    unsafe { generated::bpf_get_current_task_btf() as u64 }
 }
 
 /// The current task from the processor's variable; 0 where that is not known, or not yet ([`cast`]).

@@ -22,8 +22,6 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// Processors take turns often if they do so more than [`OFTEN`] times in this time, ns.
 const WINDOW: u64 = 10_000_000;
 const OFTEN: u32 = 100;
-/// How often a name is read again that changed while it was read.
-const NAME_READS: usize = 3;
 
 /// The number of a key's record; made where the key is new. [`NONE`] where there is no room. A thread mostly does again
 /// what it did before: the hint, a number of any age, saves the lookup where it still is that key's.
@@ -129,7 +127,8 @@ pub(crate) fn take_turn(record: *mut Record, number: u32, processor: u32, now: u
     }
 }
 
-#[inline(always)]
+#[inline(never)]
+#[unsafe(no_mangle)]
 fn turn(record: *mut Record, number: u32, now: u64, processor: u64, turns: u32) {
     // SAFETY: aligned fields of a map's value: plain loads and stores, for which any of several writers will do.
     unsafe {
@@ -138,7 +137,7 @@ fn turn(record: *mut Record, number: u32, now: u64, processor: u64, turns: u32) 
             core::ptr::write_volatile(&raw mut (*record).turns, processor | 1);
             return;
         }
-        core::ptr::write_volatile(&raw mut (*record).turns, processor | u64::from(turns.saturating_add(1)));
+        core::ptr::write_volatile(&raw mut (*record).turns, processor | u64::from(turns.wrapping_add(1)));
     }
     if turns >= OFTEN && has_room() {
         set_shared(number, 1);
@@ -204,9 +203,10 @@ fn make(key: &mut Key) -> u32 {
     }
 }
 
-/// Writes whose record it is, then shows the key to everybody.
-#[inline(always)]
-fn describe(key: &mut Key, number: u32) -> Result<(), ()> {
+/// Writes whose record it is, then shows the key to everybody. Not inlined, so that it is there once.
+#[inline(never)]
+#[unsafe(no_mangle)]
+fn describe(key: &Key, number: u32) -> Result<(), ()> {
     let Some(ident) = IDENTS.get_ptr_mut(number) else {
         return Err(());
     };
@@ -241,31 +241,23 @@ fn describe(key: &mut Key, number: u32) -> Result<(), ()> {
     Ok(())
 }
 
-/// The name that is shown for the key's executable. A file may be renamed meanwhile: then the key follows its name, and
-/// the name stays empty where that does not help.
+/// The name that is shown for the key's executable. It stays empty where the file was renamed meanwhile: a name of another
+/// key would be wrong for as long as this one lives.
 #[inline(always)]
-fn name(task: u64, key: &mut Key, name: &mut [u8; agent_ebpf::NAME]) {
+fn name(task: u64, key: &Key, name: &mut [u8; agent_ebpf::NAME]) {
     name[0] = 0;
-    if key.variant & OTHER_EXECUTABLES != 0 {
+    let from = caller::shown::<Probed>(task, caller::entry::<Probed>(task));
+    if from == 0 || key.variant & OTHER_EXECUTABLES != 0 {
         return;
     }
-    for _ in 0..NAME_READS {
-        let from = caller::shown::<Probed>(task, caller::entry::<Probed>(task));
-        if from == 0 {
-            return;
-        }
-        // SAFETY: the helper checks the address, and writes at most the length of the slice, zero included.
-        if unsafe { bpf_probe_read_kernel_str_bytes(from as *const u8, name) }.is_err() {
-            note(counter::READ_FAILED);
-            break;
-        }
-        let executable = caller::executable::<Probed>(task);
-        if executable == key.executable {
-            return;
-        }
-        key.executable = executable;
+    // SAFETY: the helper checks the address, and writes at most the length of the slice, zero included.
+    if unsafe { bpf_probe_read_kernel_str_bytes(from as *const u8, name) }.is_err() {
+        name[0] = 0;
+        return note(counter::READ_FAILED);
     }
-    name[0] = 0;
+    if caller::executable::<Probed>(task) != key.executable {
+        name[0] = 0;
+    }
 }
 
 /// One key more for a control group.

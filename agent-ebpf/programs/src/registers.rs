@@ -4,7 +4,10 @@
 
 use aya_ebpf::helpers::generated;
 
-use crate::{kernel::Kernel, maps::setting};
+use crate::{
+    kernel::{Kernel, trusted_task},
+    maps::setting,
+};
 
 /// Numbers of ioctl(2), and where the `pt_regs` of a system call keep what is asked for here.
 #[cfg(bpf_target_arch = "x86_64")]
@@ -86,7 +89,7 @@ pub(crate) fn passed<K: Kernel>() -> Option<u64> {
     if !K::TYPED || setting!(verify) != 1 {
         return None;
     }
-    let task = K::task();
+    let task = trusted_task();
     // SAFETY: the task is the current one, whose type the verifier knows.
     let registers = unsafe { generated::bpf_task_pt_regs(task as *mut _) } as u64;
     let (_, command, argument) = table::<K>(task).arguments::<K>(registers);

@@ -36,6 +36,7 @@ fn current(btf: &Btf) -> Option<Current> {
     })?;
     Some(Current {
         holder,
+        task: btf.id(KIND_STRUCT, "task_struct")?,
         task_queue: member("task_struct", &["se", "cfs_rq"])?,
         queue_processors: member("cfs_rq", &["rq"])?,
         distance: variable.wrapping_sub(btf.processors_variable("runqueues")?),
