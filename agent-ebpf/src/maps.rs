@@ -13,6 +13,8 @@ pub const SLOTS: u32 = 4096;
 pub const SLOT_PROBES: u32 = 4;
 /// Bounds of the duration's buckets: 1 µs, 4 µs, … 4^11 µs; one bucket more than bounds.
 pub const BUCKETS: usize = 13;
+/// Processors whose variable with the current task is kept ([`crate::cast`]); the others find it by a helper.
+pub const PROCESSORS: u32 = 1024;
 /// Places in `COUNTERS`.
 pub const COUNTERS: u32 = 16;
 /// Longest name of an executable, with its terminating zero: file systems have none with more than 255 bytes.
@@ -36,7 +38,8 @@ pub const HASHED_TEXT: u64 = 1 << 63;
 pub struct Key {
     /// Id of the task's control group in the unified hierarchy (`bpf_get_current_cgroup_id`).
     pub cgroup_v2: u64,
-    /// The kernfs id of its control group in the v1 hierarchy that [`crate::Settings::v1_subsystem`] names; 0 if there is none.
+    /// The kernfs id of its control group in the first of the v1 hierarchies that [`crate::Settings::v1_subsystem`] names in
+    /// which that is not the root, with [`crate::V1_PLACE`] and [`crate::V1_SET`] above it; the root's if there is none.
     pub cgroup_v1: u64,
     /// The name by which the executable was run, as a number: hash and length from the directory's entry
     /// (`mm->exe_file->f_path.dentry->d_name`), where the kernel has computed it over the name and the address of the

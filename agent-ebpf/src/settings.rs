@@ -2,13 +2,16 @@
 
 //! What the agent writes into the programs' read-only data before they are loaded.
 
+use crate::cast::Current;
+
 /// The programs' global `SETTINGS`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// Offsets of the kernel's structures.
     pub offsets: Offsets,
-    /// Number of the v1 controller (`pids_cgrp_id`, else `memory_cgrp_id`) whose control group is captured.
+    /// The v1 hierarchies whose control group is captured: a byte for each, the one that is tried first in the lowest byte,
+    /// 0 behind the last. [`v1_hierarchy`] makes them.
     pub v1_subsystem: u32,
     /// 1: capture it.
     pub v1: u32,
@@ -24,10 +27,27 @@ pub struct Settings {
     /// The number of `struct files_struct` in the kernel's BTF where [`crate::cast::patch`] was applied to the programs; else
     /// 0, and the direct programs copy the file's fields instead of loading them.
     pub files_type: u32,
+    /// Known where `cast::patch` was applied likewise; else unknown, and the current task is found by a helper.
+    pub current: Current,
     /// 1: this kernel skips programs now and then, so direct programs make sure which call it is whose return they see
     /// (`bpf_task_pt_regs`, Linux 5.15).
     pub verify: u32,
 }
+
+/// One of the bytes in [`Settings::v1_subsystem`]: the number of one of its controllers in the kernel (`enum
+/// cgroup_subsys_id`), and `place`, by which the agent knows it (at most 7), behind which a bit keeps it from being 0.
+pub const fn v1_hierarchy(place: u32, subsystem: u32) -> u32 {
+    0x80 | (place & 7) << 4 | subsystem & 0xf
+}
+
+/// In [`crate::Key::cgroup_v1`]: the bit from which on the place of the hierarchy is, of the group whose id is in the lowest
+/// bits. Ids are numbers of 32 bits with a generation above, which grows when those have all been used.
+pub const V1_PLACE: u32 = 60;
+/// The bit from which on the set of all control groups is, by a hash: processes in one group of that hierarchy may be in
+/// different ones of another. 0 for [`V1_FREEZER`].
+pub const V1_SET: u32 = 40;
+/// The place of the freezer, in which nothing but containers and jobs has a group.
+pub const V1_FREEZER: u32 = 1;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -47,6 +67,7 @@ impl Settings {
         shares: 0,
         files_type: 0,
         verify: 0,
+        current: Current::UNKNOWN,
     };
 }
 

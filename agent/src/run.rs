@@ -82,21 +82,33 @@ fn end_in_time() -> anyhow::Result<()> {
 }
 
 async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<u8> {
-    let Loaded { config, warnings } = loaded;
+    let Loaded {
+        mut config,
+        warnings,
+        file,
+    } = loaded;
     let terminal = std::io::stdout().is_terminal();
     let usual = if terminal { Format::Table } else { Format::Json };
     let format = run.stdout.then(|| run.format.unwrap_or(usual));
-    let resource = resource::build(&config, &config.host_roots());
+    let mut resource = resource::build(&config, &config.host_roots());
+    if run.demo {
+        resource::mark_demo(&mut resource);
+        config.http.resource_labels.push(resource::DEMO.into());
+    }
     let logs = own_logs(&config, run, &resource)?;
     // Log lines would disturb a live table, which shows the failures itself.
     if format != Some(Format::Table) || !terminal {
         runtime::log::start(&config.log, logs.as_ref());
+    }
+    if format.is_none() {
+        runtime::log_start(file.as_deref(), run.demo);
     }
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
     // Must come first: instruments created earlier record nothing.
     let own = OwnMetrics::install(cli::BUILD);
+    runtime::count_suppressed(0);
     let code = measure(config, sources, own, resource, format, run.once).await;
     if let Some(logs) = logs {
         logs.flush().await;

@@ -76,10 +76,10 @@ impl Tool {
 }
 
 #[track_caller]
-fn both_say(tool: &Tool, line: &str, remedy: &str) {
-    for (whence, text) in [("doctor", tool.doctor()), ("the log", tool.log())] {
-        assert!(text.contains(line), "{whence} does not quote {line:?}: {text}");
-        assert!(text.contains(remedy), "{whence} does not say {remedy:?}: {text}");
+fn both_have(tool: &Tool, line: &str, remedy: &str) {
+    for (place, text) in [("doctor", tool.doctor()), ("the log", tool.log())] {
+        assert!(text.contains(line), "{place} does not quote {line:?}: {text}");
+        assert!(text.contains(remedy), "{place} lacks {remedy:?}: {text}");
     }
 }
 
@@ -142,24 +142,24 @@ fn what_keeps_the_tool_from_starting_is_quoted_with_its_remedy() {
     for (line, status, remedy) in cases {
         for stream in ["1", "2"] {
             let tool = Tool::script(&format!("cat >&{stream} <<'END'\n{line}\nEND\nexit {status}"));
-            both_say(&tool, line, remedy);
+            both_have(&tool, line, remedy);
         }
     }
     let used = "dcmi model initialized failed, because the device is used. ret is -8020";
     let tool = Tool::script(&format!(
         "echo 'DrvMngGetConsoleLogLevel failed. (ret=4)'; echo '{used}'; exit 172"
     ));
-    both_say(&tool, used, "run the agent's container privileged");
+    both_have(&tool, used, "run the agent's container privileged");
 }
 
 #[test]
 fn a_file_that_the_kernel_does_not_start_is_named_with_the_reason() {
     let foreign = Tool::file(b"\x7fELF\x02\x01\x01 and no more", 0o755);
-    both_say(&foreign, "Exec format error", "the host's own npu-smi");
+    both_have(&foreign, "Exec format error", "the host's own npu-smi");
     let plain = Tool::file(b"#!/bin/sh\n", 0o644);
-    both_say(&plain, "Permission denied", "chmod a+rx");
+    both_have(&plain, "Permission denied", "chmod a+rx");
     let elsewhere = Tool::file(b"#!/nonexistent/interpreter\n", 0o755);
-    both_say(&elsewhere, "No such file or directory", "an image with glibc");
+    both_have(&elsewhere, "No such file or directory", "an image with glibc");
 }
 
 #[test]

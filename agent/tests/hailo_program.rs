@@ -85,6 +85,35 @@ fn values_stay_while_the_next_write_of_a_living_process_is_not_overdue() {
 }
 
 #[test]
+fn a_seldom_writer_that_cannot_be_looked_into_is_named_with_the_age_of_its_file() {
+    if !is_root("a_seldom_writer_that_cannot_be_looked_into_is_named_with_the_age_of_its_file") {
+        return;
+    }
+    let writer = Writer::of_user(OTHER, Some("15000"));
+    let started = Instant::now();
+    wait_for("the writer to be older than its file", || {
+        (started.elapsed() > SELDOM).then_some(())
+    });
+    let host = Host::new();
+    let path = host.dir().join(writer.name());
+    put(&path, &message(writer.pid(), 57.0).encode_to_vec(), SELDOM);
+    let blind = ["setpriv", "--bounding-set=-sys_ptrace"];
+    let look = ["--stdout", "--once", "--set", "hailo.enabled=true"];
+    let log = one_line(&host.command(&blind, &look).output().unwrap().stderr);
+    assert!(log.contains(&format!("{} was last written", path.display())), "{log}");
+    assert!(!log.contains("no monitor file found"), "{log}");
+    let doctor = one_line(&host.command(&blind, &["doctor"]).output().unwrap().stdout);
+    let what = format!("{} was last written", path.display());
+    assert!(
+        doctor.contains(&what) && doctor.contains("its interval is not known"),
+        "{doctor}"
+    );
+    // Its interval is in its environment, which may be read here.
+    let points = host.look();
+    assert_eq!(active(&points), Some(1), "{points:?}");
+}
+
+#[test]
 fn between_two_writes_a_running_agent_keeps_a_seldom_writer_active() {
     let host = Host::new();
     let dir = host.dir().display().to_string();

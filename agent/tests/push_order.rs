@@ -14,14 +14,18 @@ use receiver_support::{Pushed, Receiver, assert_ordered};
 use serde_json::json;
 
 fn agent(fake: &Fake, receiver: &Receiver) -> Running {
+    agent_with(fake, receiver, &["http.enabled=false".to_owned()])
+}
+
+fn agent_with(fake: &Fake, receiver: &Receiver, more: &[String]) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
     command.env_clear().stdin(Stdio::null());
     let mut settings = receiver.settings();
     settings.extend([
         format!("nvidia.library={}", fake.library().display()),
         "nvidia.period=1s".to_owned(),
-        "http.enabled=false".to_owned(),
     ]);
+    settings.extend(more.iter().cloned());
     settings.extend(["hailo", "ascend", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
     for setting in settings {
         command.args(["--set", &setting]);
@@ -94,5 +98,36 @@ fn a_series_that_ends_and_comes_back_is_in_the_order_of_time() {
     wait_for("its return", || {
         of_second().last().is_some_and(|last| !last.is_end).then_some(())
     });
+    assert_ordered(&receiver.points());
+}
+
+/// A counter of rare events that is first pushed as 1 has never increased, and no alert sees the event.
+#[test]
+fn counters_of_the_agent_begin_at_zero_on_both_ways() {
+    let (fake, receiver, address) = (Fake::new(vec![h100(0)]), Receiver::start(), free_port::free_address());
+    let _agent = agent_with(&fake, &receiver, &[format!("http.listen={address}")]);
+    let page = wait_for("the page", || {
+        program_support::get(address, "/metrics").map(|answer| answer.body)
+    });
+    for born in [
+        "agent_sampler_runs_total{agent_outcome=\"retry\",agent_sampler=\"nvidia\"} 0",
+        "agent_export_dropped_total{agent_reason=\"queue_full\",destination=\"default\"} 0",
+        "agent_export_requests_total{agent_outcome=\"rejected\",destination=\"default\"} 0",
+        "agent_series_forgotten_total 0",
+        "agent_log_suppressed_total 0",
+    ] {
+        assert!(page.lines().any(|line| line == born), "{born} is missing in\n{page}");
+    }
+    // Not known before it happens: a path of the listener.
+    let path = [("http.route", "/healthz")];
+    assert!(!receiver.of("agent.http.requests").iter().any(|point| point.has(&path)));
+    program_support::get(address, "/healthz").unwrap();
+    let points = wait_for("its requests", || {
+        let mut points = receiver.of("agent.http.requests");
+        points.retain(|point| point.has(&path));
+        (points.len() >= 3).then_some(points)
+    });
+    let values: Vec<_> = points.iter().map(|point| point.value.unwrap()).collect();
+    assert_eq!(values[..3], [0.0, 1.0, 1.0]);
     assert_ordered(&receiver.points());
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use accelscope_ioctl::kernel::btf::{Btf, KIND_FUNC, KIND_STRUCT};
-use accelscope_ioctl::kernel::offsets;
+use accelscope_ioctl::kernel::btf::Btf;
+use accelscope_ioctl::kernel::{cast_ids, offsets};
 use agent_ebpf::{
     COUNTERS, ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, RECORDS, Record, SLOTS, Settings, Slot,
     WATCHED_PLACES, WATCHED_PROBES, Watched, cast, watched_place,
@@ -32,12 +32,13 @@ impl Programs {
     /// as in [`Settings::quota`]. Fails if the kernel has no BTF or refuses the maps.
     pub fn load(v1: Option<u32>, quota: u32) -> Result<Self> {
         let btf = Btf::read(Path::new("/sys/kernel/btf/vmlinux"))?;
-        let cast = btf
-            .id(KIND_FUNC, "bpf_rdonly_cast")
-            .zip(btf.id(KIND_STRUCT, "files_struct"));
+        let ids = cast_ids::find(&btf);
         let mut object = agent_ebpf::OBJECT.to_vec();
-        if let Some((function, _)) = cast {
-            ensure!(cast::patch(&mut object, function) > 0, "no placeholder in the object");
+        if let Some(ids) = ids {
+            ensure!(
+                cast::patch(&mut object, ids.function) > 0,
+                "no placeholder in the object"
+            );
         }
         let settings = Settings {
             offsets: offsets::from_btf(&btf),
@@ -47,8 +48,9 @@ impl Programs {
             agent: 0,
             quota,
             shares: RECORDS / 4,
-            files_type: cast.map_or(0, |(_, files)| files),
+            files_type: ids.map_or(0, |ids| ids.files),
             verify: 0,
+            current: ids.map_or(cast::Current::UNKNOWN, |ids| ids.current),
         };
         let mut programs = EbpfLoader::new()
             .override_global("SETTINGS", &Plain(settings), true)

@@ -12,7 +12,7 @@ use crate::{
     caller,
     flight::Flight,
     hailo,
-    kernel::Kernel,
+    kernel::{Kernel, processor},
     maps::{ERRORS, RECORDS},
     nvidia, record,
 };
@@ -38,7 +38,8 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     let owner = K::pid_tgid(task);
     let mut key = caller::key::<K>(task, (owner >> 32) as u32, watched, command);
     // Before the place is found, for the verifier follows the long way of a new key once for each way to here.
-    let number = record::number(&mut key, F::hint(owner));
+    let processor = processor();
+    let number = record::number(&mut key, F::hint(owner), processor);
     let Some(record) = RECORDS.get_ptr_mut(number) else {
         return;
     };
@@ -52,7 +53,7 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     let now = unsafe { generated::bpf_ktime_get_ns() };
     // SAFETY: an aligned field of a map's value.
     add(unsafe { &raw mut (*record).entered }, 1);
-    record::take_turn(record, number, now);
+    record::take_turn(record, number, processor, now);
     let (finish, argument) = match watched.arguments {
         0 | NVIDIA => (FINISH_NOTHING, argument),
         hailo => hailo::enter(hailo, command, argument, record),
@@ -74,8 +75,7 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
 /// [`Slot::passed`] has to be, where that is known: else it is another call, whose entry was not seen.
 #[inline(always)]
 pub(crate) fn leave<F: Flight>(result: i64, level: u32, passed: Option<u64>) {
-    // SAFETY: has no preconditions.
-    let owner = unsafe { generated::bpf_get_current_pid_tgid() };
+    let owner = F::caller();
     let code = -result;
     if (ERESTARTSYS..=ERESTART_RESTARTBLOCK).contains(&code) && code != ENOIOCTLCMD {
         return F::interrupt(owner, level, code as u32);

@@ -2,7 +2,7 @@
 
 //! Who calls: the part of the key that does not depend on the call.
 
-use agent_ebpf::{HASHED_TEXT, Key, Watched};
+use agent_ebpf::{HASHED_TEXT, Key, V1_FREEZER, V1_PLACE, V1_SET, Watched};
 use aya_ebpf::helpers::generated;
 
 use crate::{
@@ -34,6 +34,8 @@ pub(crate) fn key<K: Kernel>(task: u64, tgid: u32, watched: &Watched, command: u
     }
 }
 
+/// The control group in the first hierarchy in which that is not the root, as [`Key::cgroup_v1`] has it. A process may be in
+/// a container in some of them only, and processes of different containers in one group of others.
 #[inline(always)]
 fn cgroup_v1<K: Kernel>(task: u64) -> u64 {
     let at = setting!(offsets.css_set_subsys);
@@ -41,10 +43,35 @@ fn cgroup_v1<K: Kernel>(task: u64) -> u64 {
         return 0;
     }
     let set = K::word(task, setting!(offsets.task_cgroups));
-    let state = K::word(set, at + 8 * setting!(v1_subsystem));
-    let cgroup = K::word(state, setting!(offsets.css_cgroup));
-    let node = K::word(cgroup, setting!(offsets.cgroup_kn));
-    K::word(node, setting!(offsets.kn_id))
+    let mut hierarchies = setting!(v1_subsystem);
+    let mut id = 0;
+    for _ in 0..size_of::<u32>() {
+        let state = K::word(set, at + 8 * (hierarchies & 0xf));
+        let cgroup = K::word(state, setting!(offsets.css_cgroup));
+        let node = K::word(cgroup, setting!(offsets.cgroup_kn));
+        id = K::word(node, setting!(offsets.kn_id));
+        if id > ROOT {
+            let place = hierarchies >> 4 & 7;
+            let others = if place == V1_FREEZER {
+                0
+            } else {
+                hash(set.wrapping_sub(cgroup))
+            };
+            return id & ((1 << V1_SET) - 1) | u64::from(others) << V1_SET | u64::from(place) << V1_PLACE;
+        }
+        hierarchies >>= 8;
+        if hierarchies == 0 {
+            break;
+        }
+    }
+    id
+}
+
+/// 20 bits that depend on the set of control groups, of which the kernel has one for all processes in the same groups of all
+/// hierarchies: of the distance between that and one of the groups, since the verifier only lets an address be subtracted.
+#[inline(always)]
+fn hash(distance: u64) -> u32 {
+    (distance as u32).wrapping_mul(0x9e37_79b1) >> 12
 }
 
 /// The name by which the current program was run, as a number: [`Key::executable`].

@@ -7,6 +7,7 @@ use aya_ebpf::bindings::BPF_ANY;
 
 use crate::{
     atomic::{add, claim, load, note, store},
+    kernel::{Direct, Kernel, Probed},
     maps::{COUNTERS, OVERFLOW, RECORDS, SLOTS},
     record,
 };
@@ -17,6 +18,8 @@ const RESTART_BLOCK: u32 = 516;
 /// A way to keep a thread's call. `owner` is the process id and, in the lower half, the thread id. Programs of a lower
 /// level than that of a call ([`agent_ebpf::level_of`]) neither end nor interrupt it.
 pub(crate) trait Flight {
+    /// Process id (upper half) and thread id of the current task.
+    fn caller() -> u64;
     /// Finds a place for a call that begins; null where this way has none. Nothing where it is only a part of a call that
     /// the thread has not ended, as `within` says.
     fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Option<*mut Slot>;
@@ -107,6 +110,11 @@ fn mark(slot: *mut Slot, level: u32, code: u32) {
 
 impl Flight for InSlots {
     #[inline(always)]
+    fn caller() -> u64 {
+        Direct::caller()
+    }
+
+    #[inline(always)]
     fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Option<*mut Slot> {
         let own = own(owner);
         if own != NOWHERE {
@@ -143,7 +151,7 @@ impl Flight for InSlots {
         // SAFETY: the place is claimed by this thread, which is in the kernel and so nowhere else; the agent heeds the
         // fields only where `began`, written last, is not 0.
         unsafe {
-            let restarted = (*place).began != 0 && (*place).record == call.record && (*place).passed == call.passed;
+            let restarted = (*place).began != 0 && (*place).device == call.device && (*place).passed == call.passed;
             let began = if restarted { (*place).began } else { call.began };
             (*place).record = call.record;
             (*place).device = call.device;
@@ -209,6 +217,11 @@ impl InTable {
 }
 
 impl Flight for InTable {
+    #[inline(always)]
+    fn caller() -> u64 {
+        Probed::pid_tgid(0)
+    }
+
     #[inline(always)]
     fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Option<*mut Slot> {
         let none = Some(core::ptr::null_mut());

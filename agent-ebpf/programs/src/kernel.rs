@@ -2,9 +2,13 @@
 
 //! Reading the kernel's structures, in two ways.
 
+use agent_ebpf::{PROCESSORS, cast};
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 
-use crate::maps::setting;
+use crate::{
+    atomic::{load, store},
+    maps::{CURRENT, setting},
+};
 
 /// A way to follow the kernel's pointers. Addresses are plain numbers; 0 is no address, and reading through it or at an
 /// unknown offset gives 0.
@@ -58,8 +62,11 @@ impl Kernel for Direct {
     const TYPED: bool = true;
     #[inline(always)]
     fn task() -> u64 {
-        // SAFETY: has no preconditions.
-        unsafe { generated::bpf_get_current_task_btf() as u64 }
+        match loaded_task() {
+            // SAFETY: has no preconditions.
+            0 => unsafe { generated::bpf_get_current_task_btf() as u64 },
+            task => task,
+        }
     }
     #[inline(always)]
     fn pid_tgid(task: u64) -> u64 {
@@ -87,6 +94,71 @@ impl Kernel for Direct {
         // offset, else the program does not load; the kernel handles a fault of such a load.
         unsafe { core::ptr::read_volatile((base + u64::from(offset)) as *const T) }
     }
+}
+
+impl Direct {
+    /// Process id (upper half) and thread id of the current task.
+    #[inline(always)]
+    pub(crate) fn caller() -> u64 {
+        match loaded_task() {
+            // SAFETY: has no preconditions.
+            0 => unsafe { generated::bpf_get_current_pid_tgid() },
+            task => Self::pid_tgid(task),
+        }
+    }
+}
+
+/// The current task from the processor's variable; 0 where that is not known, or not yet ([`cast`]).
+#[inline(always)]
+fn loaded_task() -> u64 {
+    if setting!(current.holder) == 0 {
+        return 0;
+    }
+    let processor = processor();
+    if processor >= PROCESSORS {
+        return 0;
+    }
+    let known = CURRENT.at(processor);
+    let address = load(known);
+    if address > NOT_THERE {
+        return Direct::word(read_only_cast(address, setting!(current.holder)), 0);
+    }
+    if address == 0 {
+        learn(known);
+    }
+    0
+}
+
+/// Instead of an address: the variable is not where it should be.
+const NOT_THERE: u64 = 1;
+
+/// Not inlined: it is rare. Its own name, because the compiler's would hold a hash of the folder in which this was built.
+#[inline(never)]
+#[unsafe(no_mangle)]
+fn learn(known: *mut u64) {
+    let task = Probed::task();
+    let queue = Probed::word(task, setting!(current.task_queue));
+    let processors = Probed::word(queue, setting!(current.queue_processors));
+    let address = processors.wrapping_add(setting!(current.distance) as i32 as u64);
+    let is_there = processors != 0 && Probed::word(address, 0) == task;
+    store(known, if is_there { address } else { NOT_THERE });
+}
+
+/// The current processor. No program leaves it before its end.
+#[inline(always)]
+pub(crate) fn processor() -> u32 {
+    // SAFETY: has no preconditions.
+    unsafe { generated::bpf_get_smp_processor_id() }
+}
+
+/// Gives an address a type for the verifier, by its number in the kernel's BTF.
+#[inline(always)]
+pub(crate) fn read_only_cast(address: u64, of: u32) -> u64 {
+    // SAFETY: no helper has this number; it stands for `bpf_rdonly_cast`, which takes any address and reads nothing. Where
+    // it was not replaced, the verifier drops the branch.
+    let function: extern "C" fn(u64, u32) -> u64 =
+        unsafe { core::mem::transmute::<usize, extern "C" fn(u64, u32) -> u64>(cast::PLACEHOLDER as usize) };
+    function(address, of)
 }
 
 /// Copies by a helper that checks every address.

@@ -6,7 +6,7 @@
 use core::{cell::UnsafeCell, mem::MaybeUninit};
 
 use agent_ebpf::{
-    COUNTERS as COUNTERS_LEN, ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, Key, Peek, QuotaKey,
+    COUNTERS as COUNTERS_LEN, ChannelKey, ErrorKey, HailoCommand, HailoKey, Ident, Key, PROCESSORS, Peek, QuotaKey,
     RECORDS as RECORDS_LEN, Record, SLOTS as SLOTS_LEN, Settings, Slot, WATCHED_PLACES, Watched,
 };
 use aya_ebpf::{
@@ -84,6 +84,10 @@ pub(crate) static SLOTS: Global<Slot, { SLOTS_LEN as usize }> = Global::ZERO;
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.WATCHED")]
 pub(crate) static WATCHED: Global<Watched, { WATCHED_PLACES as usize }> = Global::ZERO;
+/// Addresses of the processors' variables with their current task, or 0.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.CURRENT")]
+pub(crate) static CURRENT: Global<u64, { PROCESSORS as usize }> = Global::ZERO;
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".bss.COUNTERS")]
 pub(crate) static COUNTERS: Global<u64, { COUNTERS_LEN as usize }> = Global::ZERO;

@@ -28,8 +28,8 @@ const NAME_READS: usize = 3;
 /// The number of a key's record; made where the key is new. [`NONE`] where there is no room. A thread mostly does again
 /// what it did before: the hint, a number of any age, saves the lookup where it still is that key's.
 #[inline(always)]
-pub(crate) fn number(key: &mut Key, hint: u32) -> u32 {
-    let share = share();
+pub(crate) fn number(key: &mut Key, hint: u32, processor: u32) -> u32 {
+    let share = share(processor);
     if let Some(ident) = IDENTS.get(hint)
         && ident.valid == 1
         && is_same(&ident.key, key)
@@ -58,21 +58,14 @@ fn is_same(one: &Key, other: &Key) -> bool {
         && one.command == other.command
 }
 
-/// The current processor's share in a key's variant; 0 where keys are not shared.
+/// A processor's share in a key's variant; 0 where keys are not shared.
 #[inline(always)]
-fn share() -> u32 {
+fn share(processor: u32) -> u32 {
     if setting!(shares) == 0 {
         0
     } else {
-        (processor() & (SHARES - 1)) + 1
+        (processor & (SHARES - 1)) + 1
     }
-}
-
-/// The current processor.
-#[inline(always)]
-fn processor() -> u32 {
-    // SAFETY: has no preconditions.
-    unsafe { generated::bpf_get_smp_processor_id() }
 }
 
 #[inline(always)]
@@ -119,11 +112,10 @@ fn has_room() -> bool {
 /// Notes that the current processor counts in a record. Where several take turns often, the record is shared from then on:
 /// what two of them change by turns costs each of them more than all else here.
 #[inline(always)]
-pub(crate) fn take_turn(record: *mut Record, number: u32, now: u64) {
+pub(crate) fn take_turn(record: *mut Record, number: u32, processor: u32, now: u64) {
     if setting!(shares) == 0 {
         return;
     }
-    let processor = processor();
     // SAFETY: an aligned field of a map's value, as in `turn`.
     let turns = unsafe { core::ptr::read_volatile(&raw const (*record).turns) };
     if (turns >> 32) as u32 != processor {

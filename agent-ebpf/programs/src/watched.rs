@@ -2,10 +2,10 @@
 
 //! From a descriptor or a file to a watched device.
 
-use agent_ebpf::{WATCHED_PROBES, Watched, cast, watched_place};
+use agent_ebpf::{WATCHED_PROBES, Watched, watched_place};
 
 use crate::{
-    kernel::{Direct, Kernel, Probed, UNKNOWN},
+    kernel::{Direct, Kernel, Probed, UNKNOWN, read_only_cast},
     maps::{WATCHED, setting},
 };
 
@@ -46,10 +46,6 @@ pub(crate) fn behind<K: Kernel>(task: u64, descriptor: u32, hook: u32) -> Option
 #[inline(always)]
 fn typed(entry: u64) -> u64 {
     let first = setting!(offsets.files_fd_array);
-    // SAFETY: no helper has this number; it stands for `bpf_rdonly_cast`, which takes any address and reads nothing. Where
-    // it was not replaced, the verifier drops this branch.
-    let read_only_cast: extern "C" fn(u64, u32) -> u64 =
-        unsafe { core::mem::transmute::<usize, extern "C" fn(u64, u32) -> u64>(cast::PLACEHOLDER as usize) };
     Direct::word(read_only_cast(entry - u64::from(first), setting!(files_type)), first)
 }
 

@@ -22,4 +22,5 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     npu_smi::processes(&text, 0).ok();
+    npu_smi::mapping(&text).ok();
 });

@@ -22,5 +22,5 @@ mod test_support;
 
 pub use registry::SeriesRegistry;
 pub use start::Started;
-pub use status::{Report, Status};
+pub use status::{Found, Report, Status};
 pub use store::{Limits, Observer, Store};

@@ -113,6 +113,7 @@ impl Pipeline {
             self.attribution.evict(now);
             self.aggregator.evict(now, |process| self.attribution.is_alive(process));
         }
+        run.status.find(&run.batches);
         let batches: Vec<Batch> = run
             .batches
             .into_iter()

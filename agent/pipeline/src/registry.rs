@@ -47,6 +47,13 @@ impl SeriesRegistry {
         self.lock().store.collect()
     }
 
+    /// The end of every series, and before it what changed since the last collection.
+    pub fn collect_ends(&self) -> Vec<Series> {
+        let store = &mut self.lock().store;
+        store.end(|_| true, Timestamp::now());
+        store.collect()
+    }
+
     /// All live series, without an update of the agent's own metrics.
     pub fn live(&self) -> Vec<Series> {
         self.lock().store.live().cloned().collect()

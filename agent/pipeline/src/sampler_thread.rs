@@ -74,10 +74,19 @@ struct Recorder {
 
 impl Recorder {
     fn new(sampler: &'static str) -> Self {
+        let runs = telemetry::counter(&catalogue::agent::SAMPLER_RUNS);
+        // A counter starts at a visible 0: otherwise the first failure is no increase to an alert.
+        for outcome in ["retry", "deadline"] {
+            let labels = [
+                telemetry::label(key::AGENT_SAMPLER, sampler),
+                telemetry::label(key::AGENT_OUTCOME, outcome),
+            ];
+            runs.add(0, &labels);
+        }
         Self {
             sampler,
             duration: telemetry::histogram(&catalogue::agent::SAMPLER_DURATION),
-            runs: telemetry::counter(&catalogue::agent::SAMPLER_RUNS),
+            runs,
             logged: None,
         }
     }

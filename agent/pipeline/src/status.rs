@@ -1,9 +1,11 @@
 //! How each sampler's runs ended: for readiness, the table, `--once` and the agent's own metrics.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use accelscope_core::chain;
+use accelscope_core::metric::{Batch, key};
 use accelscope_core::sampler::{Descriptor, Outcome};
 
 /// One sampler's state, shared by its thread, the pipeline and its readers.
@@ -18,7 +20,33 @@ pub struct Status {
 struct State {
     running_since: Option<Instant>,
     last: Option<Report>,
+    found: Option<Found>,
     reported_stuck: bool,
+}
+
+/// What the first run found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Devices that readings are of.
+    pub devices: usize,
+    /// Readings.
+    pub readings: usize,
+}
+
+impl Found {
+    fn of(batches: &[Batch]) -> Self {
+        let points = || batches.iter().flat_map(|batch| &batch.points);
+        let devices: HashSet<_> = points()
+            .filter_map(|point| {
+                let name = [key::HW_ID, key::ACCEL_DEVICE_NAME].into_iter();
+                name.into_iter().find_map(|key| point.attributes.get(key))
+            })
+            .collect();
+        Self {
+            devices: devices.len(),
+            readings: points().count(),
+        }
+    }
 }
 
 /// How the last run ended.
@@ -69,6 +97,19 @@ impl Status {
     /// How the last run ended that the pipeline has processed; nothing before the first.
     pub fn last(&self) -> Option<Report> {
         self.lock().last.clone()
+    }
+
+    /// What the first run found; nothing before its end.
+    pub fn found(&self) -> Option<Found> {
+        self.lock().found
+    }
+
+    /// The readings of a run, of which the first one counts.
+    pub(super) fn find(&self, batches: &[Batch]) {
+        let mut state = self.lock();
+        if state.found.is_none() {
+            state.found = Some(Found::of(batches));
+        }
     }
 
     /// How long the current run has been over its deadline.

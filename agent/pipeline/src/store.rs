@@ -7,11 +7,14 @@ use super::ends::Ends;
 use super::overflow::Overflow;
 use super::owner::Owner;
 use super::share::{Newcomer, Shares, Warnings};
-use accelscope_core::metric::{Batch, Part, Point, Series, SeriesKey, Timestamp, catalogue, key};
+use accelscope_core::metric::{Batch, Kind, Part, Point, Series, SeriesKey, Timestamp, Value, catalogue, key};
 use accelscope_core::telemetry;
 
 /// The wall clock was set if it shows a time that is so much earlier than before.
 const SET_BACK: Duration = Duration::from_secs(1);
+
+/// Least time between the birth of a counter and its first count: the resolution of time of Prometheus, twice.
+const BIRTH: Duration = Duration::from_millis(2);
 
 /// How many series there may be (`[limits]`).
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +43,8 @@ pub struct Store {
     now: u64,
     /// Number of the newest run that was collected.
     collected: u64,
+    /// When that was.
+    collected_at: Option<Timestamp>,
     /// How many series there have been.
     admitted: u64,
     /// The newest time by the wall clock, and how often that was set back.
@@ -65,10 +70,40 @@ struct Entry {
     number: u64,
     /// How often the clock had been set back when it was read.
     set_back: u32,
+    was_collected: bool,
+    /// The start as it was read.
+    start: Option<Timestamp>,
+}
+
+impl Entry {
+    /// The zero from which a counter of the agent's own events has grown: without it the first event, often the only one,
+    /// would be no increase to a receiver. When nothing was counted yet, at the last collection or the start of the count.
+    fn birth(&self, collected_at: Option<Timestamp>) -> Option<Series> {
+        let start = self.series.start?;
+        let time = collected_at.map_or(start, |last| last.max(start));
+        let value = match self.series.value {
+            Some(Value::Int(count)) if count > 0 => Value::Int(0),
+            Some(Value::Double(sum)) if sum > 0.0 => Value::Double(0.0),
+            _ => return None,
+        };
+        let is_own = self.owner == Some(Owner::Agent) && self.series.instrument.kind == Kind::Counter;
+        (is_own && self.series.time.since(time) >= BIRTH).then(|| Series {
+            value: Some(value),
+            time,
+            ..self.series.clone()
+        })
+    }
 }
 
 /// Series to be given up by these owners; of all instruments where there is none.
 type Surplus = HashMap<(Option<&'static str>, Owner), usize>;
+
+/// Start of a count. A clock that was set back gives times before it: the count began no later than it is read, nor than
+/// it was said to before (`earliest`), so that it does not seem to begin anew with each reading.
+fn start(point: &Point, earliest: Option<Timestamp>) -> Option<Timestamp> {
+    let start = point.start?.min(point.time);
+    Some(earliest.map_or(start, |earliest| earliest.min(start)))
+}
 
 impl Store {
     /// Without series. With `collecting`, series that end are kept until [`collect`](Self::collect) takes them.
@@ -85,6 +120,7 @@ impl Store {
             ends: Ends::new(collecting, limits.series.saturating_mul(2)),
             now: 0,
             collected: 0,
+            collected_at: None,
             admitted: 0,
             clock: Timestamp::from_unix_nanos(0),
             set_back: 0,
@@ -132,13 +168,14 @@ impl Store {
     /// with a value that was never collected, then without one. A series that lived only between two calls is not lost.
     pub fn collect(&mut self) -> Vec<Series> {
         let mut changed = self.ends.take();
-        changed.extend(
-            self.live
-                .values()
-                .filter(|entry| entry.changed > self.collected)
-                .map(|entry| entry.series.clone()),
-        );
+        for entry in self.live.values_mut().filter(|entry| entry.changed > self.collected) {
+            if !std::mem::replace(&mut entry.was_collected, true) {
+                changed.extend(entry.birth(self.collected_at));
+            }
+            changed.push(entry.series.clone());
+        }
         self.collected = self.now;
+        self.collected_at = Some(self.clock);
         changed
     }
 
@@ -149,6 +186,7 @@ impl Store {
             self.ends.forget_times();
             for entry in self.live.values_mut() {
                 entry.series.time = entry.series.time.min(time);
+                entry.series.start = entry.series.start.map(|start| start.min(time));
             }
         }
         self.clock = time;
@@ -172,9 +210,11 @@ impl Store {
             }
             entry.set_back = self.set_back;
             entry.changed = self.now;
+            let earliest = entry.series.start.filter(|_| entry.start == point.start);
+            entry.series.start = start(&point, earliest);
+            entry.start = point.start;
             entry.series.value = Some(point.value);
             entry.series.time = point.time;
-            entry.series.start = point.start;
             notify(&mut self.observer, &entry.series);
         }
     }
@@ -311,6 +351,10 @@ impl Store {
             if let Some(before) = self.live.get(&key) {
                 // Its parts are read at different times.
                 point.time = point.time.max(before.series.time);
+                point.start = point
+                    .start
+                    .zip(before.series.start)
+                    .map(|(this, before)| this.min(before));
             } else if self.ends.refuses(&key, &point) {
                 continue;
             }
@@ -327,11 +371,11 @@ impl Store {
             shares.add(owner.clone());
         }
         let series = Series {
+            start: start(&point, None),
             instrument: point.instrument,
             attributes: point.attributes,
             value: Some(point.value),
             time: point.time,
-            start: point.start,
         };
         notify(&mut self.observer, &series);
         self.admitted += 1;
@@ -343,6 +387,8 @@ impl Store {
             changed: self.now,
             number: self.admitted,
             set_back: self.set_back,
+            was_collected: false,
+            start: point.start,
         };
         // Two parts had it, or it is called as an overflow series.
         if let Some(replaced) = self.live.insert(key, entry) {

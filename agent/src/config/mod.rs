@@ -79,6 +79,8 @@ pub struct Loaded {
     pub config: Config,
     /// Valid settings that are probably mistakes, one line each, to be logged when the log is set up.
     pub warnings: Vec<String>,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
 }
 
 /// Reads all sources and merges them. The error contains all faults, not just the first.
@@ -118,7 +120,8 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
     validation.run(&config);
 
     if errors.is_empty() {
-        return Ok(Loaded { config, warnings });
+        let file = file.map(Path::to_owned);
+        return Ok(Loaded { config, warnings, file });
     }
     Err(ConfigErrors(errors))
 }

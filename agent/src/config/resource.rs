@@ -13,6 +13,9 @@ pub const K8S_NODE_NAME: &str = "k8s.node.name";
 /// Name of the cluster.
 pub const K8S_CLUSTER_NAME: &str = "k8s.cluster.name";
 
+/// Whether the accelerators are made up.
+pub const DEMO: &str = "accelscope.demo";
+
 const PRODUCT: &str = "accelscope";
 /// Namespace that the conventions fix for instance ids made of other identifiers (semantic conventions,
 /// `service.instance.id`).
@@ -49,6 +52,16 @@ pub fn build(config: &Config, roots: &HostRoots) -> Resource {
         }
     }
     resource
+}
+
+/// Marks the resource of an agent that measures made-up accelerators: receivers must not take them for the host's, nor the
+/// agent for the one that measures those.
+pub fn mark_demo(resource: &mut Resource) {
+    let real = resource.get("service.instance.id").map(ToString::to_string);
+    let name = format!("{PRODUCT}\0demo\0{}", real.unwrap_or_default());
+    let id = Uuid::new_v5(&INSTANCE_NAMESPACE, name.as_bytes());
+    resource.set("service.instance.id", id.to_string());
+    resource.set(DEMO, true);
 }
 
 fn text(config: &Config, key: &str) -> Option<String> {

@@ -9,6 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::readiness::AllReported;
 use super::signals::TerminationSignals;
+use super::start_log;
+use super::succession::Succession;
 use crate::config::Config;
 use accelscope_core::metric::{MetricsSource, Timestamp};
 use accelscope_export::compat::textfile::TextFile;
@@ -35,6 +37,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyh
         tokio::spawn(listener.serve(std::future::pending()));
     }
     tokio::spawn(return_memory());
+    start_log::spawn(started);
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
     if destinations.is_empty() {
@@ -42,15 +45,25 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyh
         writers.stop().await;
         return Ok(());
     }
+    for destination in &destinations {
+        tracing::info!(
+            destination = destination.name,
+            endpoint = %destination.endpoint,
+            interval = ?config.otlp.interval,
+            "pushing"
+        );
+    }
+    let succession = Succession::announce(&config.host_roots(), started.registry.resource(), &destinations);
+    let succession = succession
+        .inspect_err(|error| tracing::debug!(%error, "other agents on this node are not seen"))
+        .ok();
     let exporter = Exporter::new(destinations)?;
     let sending = exporter.clone();
     tokio::spawn(async move { sending.run().await });
     let mut encoder = Encoder::new(started.registry.resource());
     let mut collect = || {
         let changed = started.registry.collect();
-        if !changed.is_empty() {
-            exporter.push(&encoder.encode(&changed, Timestamp::now()));
-        }
+        exporter.push(&encoder.encode(&changed, Timestamp::now()));
     };
     let mut ticks = tokio::time::interval(config.otlp.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -61,6 +74,11 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyh
         }
     }
     collect();
+    // What this agent will not continue ends here, unless another agent continues it.
+    let ends = encoder.encode(&started.registry.collect_ends(), Timestamp::now());
+    exporter.push_to(&ends, |destination| {
+        !succession.as_ref().is_some_and(|others| others.has_other(destination))
+    });
     let (undelivered, ()) = tokio::join!(exporter.flush(Instant::now() + SHUTDOWN), writers.stop());
     for state in undelivered {
         tracing::warn!(

@@ -41,6 +41,14 @@ impl<K: Eq + Hash> CallsiteLimit<K> {
     }
 }
 
+/// Counts lines that were not written; none makes the counter visible. The agent's meter provider must be installed.
+pub fn count_suppressed(lines: u64) {
+    static SUPPRESSED: OnceLock<Counter<u64>> = OnceLock::new();
+    SUPPRESSED
+        .get_or_init(|| telemetry::counter(&catalogue::agent::LOG_SUPPRESSED))
+        .add(lines, &[]);
+}
+
 impl<S: Subscriber> Filter<S> for CallsiteLimit {
     fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         true
@@ -49,10 +57,7 @@ impl<S: Subscriber> Filter<S> for CallsiteLimit {
     fn event_enabled(&self, event: &tracing::Event<'_>, _: &Context<'_, S>) -> bool {
         let admitted = self.admits(event.metadata().callsite(), Instant::now());
         if !admitted {
-            static SUPPRESSED: OnceLock<Counter<u64>> = OnceLock::new();
-            SUPPRESSED
-                .get_or_init(|| telemetry::counter(&catalogue::agent::LOG_SUPPRESSED))
-                .add(1, &[]);
+            count_suppressed(1);
         }
         admitted
     }

@@ -9,10 +9,14 @@ mod print;
 mod readiness;
 mod samplers;
 mod signals;
+mod start_log;
+mod succession;
 
 pub use daemon::run as run_daemon;
 pub use explain::Explain;
+pub use log_limit::count_suppressed;
 pub use own_logs::OwnLogs;
 pub use print::{Printer, rates};
 pub use samplers::samplers;
 pub use signals::terminated;
+pub use start_log::log_start;

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
@@ -111,8 +112,15 @@ pub(crate) struct Writer(pub(crate) Child);
 
 impl Writer {
     pub(crate) fn new(interval: Option<&str>) -> Self {
+        Self::of_user(rustix::process::geteuid().as_raw(), interval)
+    }
+
+    pub(crate) fn of_user(user: u32, interval: Option<&str>) -> Self {
         let mut command = Command::new("sleep");
         command.arg("600").env_clear().env("HAILO_MONITOR", "1");
+        if user != rustix::process::geteuid().as_raw() {
+            command.uid(user);
+        }
         command.envs(interval.map(|interval| ("HAILO_MONITOR_TIME_INTERVAL", interval)));
         let writer = Self(command.stdin(File::open("/dev/full").unwrap()).spawn().unwrap());
         // Until its exec it has the environment of this test.

@@ -1,5 +1,7 @@
 //! Processes that hold a device open, as `accel.device.processes` counts them.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -83,4 +85,37 @@ pub(crate) fn further_processes() {
     wait_for(&agent, 4.0, &of_pod);
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(15), "sooner than the next walk: {took:?}");
+}
+
+/// Names longer than the programs keep: of ASCII, of characters of several bytes that are cut in two, of a file that is
+/// removed while it runs, and of bytes that are no text.
+pub(crate) fn long_names() {
+    let Some(agent) = Agent::start(&[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let start = |name: &[u8]| {
+        let program = folder.path().join(OsStr::from_bytes(name));
+        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let caller = Paced::by(&program, &["paced", "/dev/full", ""]);
+        (program, caller)
+    };
+    let ascii = [b"long-".as_slice(), &[b'a'; 80]].concat();
+    let wide = [b"long-".as_slice(), "ä".repeat(40).as_bytes()].concat();
+    let bytes = [b"long-".as_slice(), &[b'b'; 50], &[0xff; 20]].concat();
+    let removed = [b"long-".as_slice(), &[b'r'; 80]].concat();
+    let mut all: Vec<_> = [ascii, wide, bytes, removed].iter().map(|name| start(name)).collect();
+    std::fs::remove_file(&all[3].0).unwrap();
+    all.iter_mut().for_each(|(_, caller)| caller.call(2));
+    let names = |name: &str| -> Vec<String> {
+        let lines = agent.all(name);
+        let live = lines.iter().filter(|line| !line["value"].is_null());
+        let names = live.filter_map(|line| line["attributes"]["process.executable.name"].as_str());
+        let mut names: Vec<String> = names
+            .filter(|name| name.starts_with("long-"))
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        names
+    };
+    agent.wait("the four", |_| (names(CALLS).len() == 4).then_some(()));
+    agent.wait("the same names", |_| (names(HOLDERS) == names(CALLS)).then_some(()));
 }

@@ -1,8 +1,9 @@
 //! What stays when device nodes go, and when more containers come than can have series.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use serde_json::Value;
@@ -56,7 +57,11 @@ impl Drop for Node {
 
 /// An agent that watches these nodes and no other.
 fn watching(nodes: &[&Node]) -> Option<Agent> {
-    let extra: Vec<&str> = nodes.iter().map(|node| node.0.to_str().unwrap()).collect();
+    let extra: Vec<String> = nodes.iter().map(|node| node.0.display().to_string()).collect();
+    watching_paths(&extra)
+}
+
+fn watching_paths(extra: &[String]) -> Option<Agent> {
     let mut command = command(env!("CARGO_BIN_EXE_agent"), &[]);
     command.args(["--set", &format!("ioctl.extra_devices={}", extra.join(","))]);
     let agent = Agent::of(command);
@@ -64,7 +69,13 @@ fn watching(nodes: &[&Node]) -> Option<Agent> {
         agent
             .all("agent.ioctl.devices")
             .iter()
-            .find_map(|line| Some(line["attributes"]["agent.ioctl.hook"].as_str()? != "scan"))
+            .map(|line| {
+                line["attributes"]["agent.ioctl.hook"]
+                    .as_str()
+                    .map(|hook| hook != "scan")
+            })
+            .reduce(|one, other| Some(one? || other?))
+            .flatten()
     });
     if !hooked {
         skip("ebpf", &agent.errors().join("\n"));
@@ -85,7 +96,19 @@ impl Paced {
     }
 
     pub(crate) fn of(arguments: &[&str]) -> Self {
-        let mut child = caller(arguments).spawn().unwrap();
+        Self::by(&std::env::current_exe().unwrap(), arguments)
+    }
+
+    /// By a copy of this program.
+    pub(crate) fn by(program: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program)
+            // Its own name need not be text.
+            .arg0("caller")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         Self { child, said }
     }
@@ -244,4 +267,58 @@ pub(crate) fn crowd() {
     let log = agent.errors();
     let told = log.iter().filter(|line| line.contains("owner_folded"));
     assert_eq!(told.count(), 1, "{log:#?}");
+}
+
+/// More devices than the programs have room for.
+pub(crate) fn too_many() {
+    /// What they have room for, and those that are beyond.
+    const ROOM: u32 = 256;
+    const BEYOND: u32 = 45;
+    let folder = PathBuf::from(format!("/dev/accelscope-many-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let nodes: Vec<Node> = (0..ROOM + BEYOND)
+        .map(|number| Node(folder.join(format!("unit{number}"))))
+        .collect();
+    let numbers = std::iter::once(FULL).chain((1_000..).map(|minor| (1, minor)));
+    let made = nodes
+        .iter()
+        .zip(numbers)
+        .try_for_each(|(node, number)| node.make(number));
+    let agent = match made {
+        Ok(()) => watching_paths(
+            &nodes
+                .iter()
+                .map(|node| node.0.display().to_string())
+                .collect::<Vec<_>>(),
+        ),
+        Err(error) => {
+            skip("mknod", &error.to_string());
+            None
+        }
+    };
+    let told = |agent: &Agent| -> Vec<String> {
+        let log = agent.errors();
+        log.into_iter().filter(|line| line.contains("45 of 301")).collect()
+    };
+    if let Some(agent) = &agent {
+        let watched = |scan: bool| -> f64 {
+            let lines = agent.all("agent.ioctl.devices");
+            let by = lines
+                .iter()
+                .filter(|line| (line["attributes"]["agent.ioctl.hook"] == "scan") == scan);
+            by.filter_map(|line| line["value"].as_f64()).sum()
+        };
+        assert_eq!((watched(false), watched(true)), (256.0, 45.0));
+        Paced::new(&nodes[0].0, "").call(3);
+        calls(agent, &nodes[0], 3.0);
+        agent.readings(2);
+        let told = told(agent);
+        assert_eq!(told.len(), 1, "{:#?}", agent.errors());
+        assert!(told[0].contains("ioctl.extra_devices"), "what can be done: {}", told[0]);
+        // One fewer is news, and again one line.
+        nodes[300].remove();
+        agent.wait("one fewer", |_| (watched(true) == 44.0).then_some(()));
+    }
+    drop((agent, nodes));
+    std::fs::remove_dir(&folder).unwrap();
 }

@@ -61,6 +61,11 @@ fn main() {
             "a_container_that_lives_keeps_its_series_beside_thousands_that_come_and_go",
             lasting::crowd,
         ),
+        (
+            "devices_beyond_what_can_be_watched_are_counted_and_told_once",
+            lasting::too_many,
+        ),
+        ("long_names_of_executables_are_the_same_everywhere", held::long_names),
         ("a_descriptor_of_the_path_alone_holds_no_device", held::path_alone),
         (
             "a_call_in_flight_holds_the_device_when_its_descriptor_is_closed",

@@ -102,7 +102,8 @@ pub(super) const KERNELS: &[Kernel] = &[
         flavour: "rt-",
         architecture: Architecture::X86_64,
         driver: Driver::Vgem,
-        parameters: "",
+        // Threads of interrupts let the emulated serial port look stuck, and the kernel says so in the midst of the files.
+        parameters: "noirqdebug",
         by_default: true,
         fentry: true,
     },
@@ -132,7 +133,8 @@ pub(super) const KERNELS: &[Kernel] = &[
         flavour: "rt-",
         architecture: Architecture::X86_64,
         driver: Driver::Vgem,
-        parameters: "",
+        // Threads of interrupts let the emulated serial port look stuck, and the kernel says so in the midst of the files.
+        parameters: "noirqdebug",
         by_default: false,
         fentry: true,
     },

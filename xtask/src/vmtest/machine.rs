@@ -61,6 +61,8 @@ pub(super) fn run(work: &Path, kernel: &Kernel, image: &Path, initramfs: &Path) 
             Ok(line) => line,
             Err(RecvTimeoutError::Disconnected) => {
                 let complaint = std::fs::read_to_string(work.join("emulator.err")).unwrap_or_default();
+                // What is no part of the archive is the kernel's.
+                said.extend(sent.lines().filter(|line| line.contains(' ')).map(str::to_owned));
                 bail!("the machine ended early:\n{}\n{complaint}", tail(&said));
             }
             Err(RecvTimeoutError::Timeout) => bail!("not done after {} s:\n{}", LIMIT.as_secs(), tail(&said)),

@@ -127,6 +127,7 @@ impl Left {
             "insmod-failed",
             "rmmod-failed",
             "no-node",
+            "no-clock",
             "no-truth",
             "play-failed",
             "burst-failed",

@@ -10,6 +10,9 @@ use serde_json::Value;
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Point {
     pub(super) time: jiff::Timestamp,
+    /// Of cumulative ones.
+    #[serde(default)]
+    pub(super) start_time: Option<jiff::Timestamp>,
     pub(super) name: String,
     attributes: BTreeMap<String, Value>,
     /// Null for a series that has ended.

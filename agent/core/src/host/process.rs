@@ -16,6 +16,9 @@ const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Limit in bytes of `/proc/<pid>/{cmdline,environ}`, which the kernel bounds by the stack's limit alone.
 const MAX_LIST_BYTES: usize = 256 * 1024;
 
+/// Longest name of an executable (`agent_ebpf::NAME`, which counts the terminating zero).
+const MAX_NAME_BYTES: usize = 63;
+
 /// Suffix of the kernel for the path of an executable that has been replaced or removed (`d_path`, fs/d_path.c).
 const DELETED: &[u8] = b" (deleted)";
 
@@ -84,7 +87,8 @@ impl Processes {
         ))
     }
 
-    /// Base name of its executable, without the kernel's suffix for a replaced file.
+    /// Base name of its executable, without the kernel's suffix for a replaced file. At most 63 bytes, since the eBPF programs
+    /// keep no more: of a process that ended long ago no more is known, and a name is the same everywhere.
     ///
     /// Fails for a kernel thread, and if the reader may not trace the process.
     pub fn executable_name(&self, pid: u32) -> io::Result<String> {
@@ -93,6 +97,7 @@ impl Processes {
         let path = path.as_os_str().as_bytes();
         let path = path.strip_suffix(DELETED).unwrap_or(path);
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+        let name = &name[..name.len().min(MAX_NAME_BYTES)];
         Ok(String::from_utf8_lossy(name).into_owned())
     }
 

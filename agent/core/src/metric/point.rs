@@ -122,7 +122,8 @@ pub enum Owner {
 pub struct CgroupOwner {
     /// Id of its control group in the unified hierarchy; 0 if there is none.
     pub unified: u64,
-    /// Id of its control group in the v1 hierarchy of `pids`, else `memory`; 0 if there is none.
+    /// Its control group in the first v1 hierarchy in which that is not the root, as
+    /// [`CgroupId::captured`](crate::host::cgroups::CgroupId::captured) has it; 0 if there is none.
     pub legacy: u64,
     /// Base name of its executable.
     pub executable: Arc<str>,

@@ -52,7 +52,12 @@ impl Exporter {
 
     /// Queues the records for every destination. Never blocks; the bytes are shared.
     pub fn push(&self, records: &[Record]) {
-        for sender in self.senders.iter() {
+        self.push_to(records, |_| true);
+    }
+
+    /// Queues the records for the destinations with these names.
+    pub fn push_to(&self, records: &[Record], wanted: impl Fn(&str) -> bool) {
+        for sender in self.senders.iter().filter(|sender| wanted(&sender.state().name)) {
             sender.push(records);
         }
     }

@@ -43,6 +43,12 @@ impl Metrics {
         for outcome in ["queued", "sent", "dropped"] {
             metrics.count(outcome, 0);
         }
+        for reason in ["queue_full", "too_large", "partial_success"] {
+            metrics.dropped.add(0, &metrics.with(AGENT_REASON, reason));
+        }
+        for outcome in ["accepted", "partial", "retry", "refused", "rejected"] {
+            metrics.requests.add(0, &metrics.with(AGENT_OUTCOME, outcome));
+        }
         metrics.bytes.add(0, own);
         metrics.queue_bytes.add(0, own);
         metrics.queue_points.add(0, own);

@@ -8,7 +8,7 @@ use super::containers::{ContainerCache, Names};
 use super::resolution::{OwnerAttributes, Resolution};
 use accelscope_core::cgroup::{self, Cgroup};
 use accelscope_core::evict_oldest;
-use accelscope_core::host::cgroups::{CgroupId, Cgroups, Hierarchy};
+use accelscope_core::host::cgroups::{CgroupId, Cgroups};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::agent::ATTRIBUTION_UNKNOWN;
 use accelscope_core::metric::{CgroupOwner, ProcessKey};
@@ -122,9 +122,8 @@ impl CgroupOwners {
     /// The innermost container that any of the owner's groups names, those of the hierarchies that the kernel did not capture
     /// included while the process lives; nothing while an inner one may still be found, but for the `last` attempt.
     fn find(&mut self, owner: &CgroupOwner, processes: &Processes, last: bool) -> Option<Cgroup> {
-        let ids = [(Hierarchy::Unified, owner.unified), (Hierarchy::Legacy, owner.legacy)];
-        let ids = ids.into_iter().filter(|(_, id)| *id != 0);
-        let ids: Vec<CgroupId> = ids.map(|(hierarchy, id)| CgroupId { hierarchy, id }).collect();
+        let ids = [CgroupId::unified(owner.unified), CgroupId::captured(owner.legacy)];
+        let ids: Vec<CgroupId> = ids.into_iter().filter(|id| id.id != 0).collect();
         let mut captured: Vec<Option<Arc<str>>> = ids.iter().map(|id| self.cgroups.path(*id)).collect();
         // The scan for the second may have found the first one.
         for (path, id) in captured.iter_mut().zip(&ids).filter(|(path, _)| path.is_none()) {

@@ -98,3 +98,64 @@ fn a_clock_that_is_set_back_does_not_silence_a_series() {
     apply(&mut store, "a", vec![point(&RATE, "x", 3.0, 15)], 16);
     assert_eq!(collect(&mut store), [("x".to_owned(), Some(3.0), 15)]);
 }
+
+/// The first loss, often the only one, must be an increase to a receiver.
+#[test]
+fn a_counter_of_the_agent_itself_is_born_at_zero() {
+    let mut store = Store::new(LIMITS, true, None);
+    let own = |name: &str, value: i64, time| Point {
+        start: Some(at(1)),
+        ..point(&FRAMES, name, value, time)
+    };
+    let mut pushed = |points: Vec<Point>, time| {
+        store.apply(vec![Batch::whole(telemetry::SCOPE, points)], |_| false, at(time));
+        let mut pushed = collect(&mut store);
+        pushed.sort_by(|a, b| (&a.0, a.2).cmp(&(&b.0, b.2)));
+        pushed
+    };
+    let x = |value, time| ("x".to_owned(), Some(value), time);
+    let y = |value, time| ("y".to_owned(), Some(value), time);
+    assert_eq!(pushed(vec![own("x", 2, 10)], 11), [x(0.0, 1), x(2.0, 10)]);
+    assert_eq!(
+        pushed(vec![own("x", 2, 20), own("y", 1, 20)], 21),
+        [x(2.0, 20), y(0.0, 11), y(1.0, 20)]
+    );
+    assert_eq!(
+        pushed(vec![own("x", 3, 30), own("y", 1, 30)], 31),
+        [x(3.0, 30), y(1.0, 30)]
+    );
+    // Those of others may have been counting before.
+    apply(&mut store, "p", vec![own("z", 5, 40)], 41);
+    assert_eq!(collect(&mut store).len(), 1);
+}
+
+/// Start and time of the only series.
+fn span(store: &Store) -> (u64, u64) {
+    let series = store.live().next().unwrap();
+    let start = series.start.unwrap();
+    (start.unix_nanos() / 1_000_000, series.time.unix_nanos() / 1_000_000)
+}
+
+#[test]
+fn a_count_never_starts_after_it_is_read_and_keeps_its_start() {
+    let mut store = Store::new(LIMITS, true, None);
+    let read = |store: &mut Store, start: u64, time: u64| {
+        let point = Point {
+            start: Some(at(start)),
+            ..point(&FRAMES, "x", 7, time)
+        };
+        apply(store, "a", vec![point], time);
+        span(store)
+    };
+    assert_eq!(read(&mut store, 5_000_000, 6_000_000), (5_000_000, 6_000_000));
+    // The clock is set back by an hour; the source has noted the start before.
+    assert_eq!(read(&mut store, 5_000_000, 2_400_000), (2_400_000, 2_400_000));
+    assert_eq!(read(&mut store, 5_000_000, 2_410_000), (2_400_000, 2_410_000));
+    // It catches up with the start that was noted: still the same count.
+    assert_eq!(read(&mut store, 5_000_000, 5_100_000), (2_400_000, 5_100_000));
+    // Another count.
+    assert_eq!(read(&mut store, 5_150_000, 5_200_000), (5_150_000, 5_200_000));
+    // Its end is no earlier than its start, either.
+    store.apply(Vec::new(), |_| false, at(1_000_000));
+    assert_eq!(span(&store), (1_000_000, 1_000_000));
+}

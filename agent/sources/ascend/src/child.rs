@@ -46,7 +46,7 @@ pub(super) enum ChildError {
     },
     /// The tool did not end in time.
     #[error("npu-smi did not end within {:.1} s and was killed{}: the driver is overloaded or hangs (see `dmesg`, and who \
-             else asks it); ascend.timeout sets how long it may take", .after.as_secs_f64(), said(.printed.as_deref()))]
+             else asks it); ascend.timeout sets how long it may take", .after.as_secs_f64(), quotation(.printed.as_deref()))]
     Deadline {
         /// How long it took until then.
         after: Duration,
@@ -65,7 +65,7 @@ pub(super) enum ChildError {
     Pipe(#[source] io::Error),
 }
 
-fn said(line: Option<&str>) -> String {
+fn quotation(line: Option<&str>) -> String {
     line.map_or_else(String::new, |line| format!(" (the last that it printed: {line})"))
 }
 

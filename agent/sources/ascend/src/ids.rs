@@ -156,7 +156,7 @@ mod tests {
             (2, vec![Some(11), Some(14), Some(15)])
         );
         assert_eq!(ask(&[1], Err(NoAnswer(false))), (3, vec![None]));
-        assert_eq!(ask(&[1], both(&[1])), (3, vec![None]), "it has said that it cannot");
+        assert_eq!(ask(&[1], both(&[1])), (3, vec![None]), "it cannot");
         assert_eq!(ask(&[4], Err(NoAnswer(true))), (4, vec![None]));
         assert_eq!(ask(&[4], both(&[4])), (4, vec![None]), "not at once");
     }

@@ -122,9 +122,9 @@ impl Reader {
                 Ok(table)
             }
             Err(ParseError::NoTable { line }) => {
-                let said = last_line(&finished.stderr).or_else(|| last_line(&finished.stdout));
-                let failed = printed_error(&finished).or_else(|| exit_error(&finished, said));
-                let line = line.or_else(|| said.map(quoted));
+                let printed = last_line(&finished.stderr).or_else(|| last_line(&finished.stdout));
+                let failed = printed_error(&finished).or_else(|| exit_error(&finished, printed));
+                let line = line.or_else(|| printed.map(quoted));
                 Err(failed.map_or_else(|| ParseError::NoTable { line }.into(), ReadError::from))
             }
             // Without a return code it may be the message of what starts the tool.
@@ -189,7 +189,7 @@ fn printed_error(finished: &Finished) -> Option<ToolError> {
 }
 
 /// The error that an exit status stands for, with a line that was printed.
-fn exit_error(finished: &Finished, said: Option<&str>) -> Option<ToolError> {
+fn exit_error(finished: &Finished, printed: Option<&str>) -> Option<ToolError> {
     if finished.status.success() {
         return None;
     }
@@ -203,8 +203,8 @@ fn exit_error(finished: &Finished, said: Option<&str>) -> Option<ToolError> {
         _ => Cause::Other,
     };
     let known = code.map_or_else(String::new, |code| format!(" (return code {code})"));
-    let said = said.map_or_else(String::new, |line| format!("{}; ", quoted(line)));
-    let line = format!("{said}{}{known}", finished.status);
+    let printed = printed.map_or_else(String::new, |line| format!("{}; ", quoted(line)));
+    let line = format!("{printed}{}{known}", finished.status);
     Some(ToolError { cause, code, line })
 }
 

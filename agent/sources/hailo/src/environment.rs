@@ -1,4 +1,4 @@
-//! What HailoRT's variables in a process' environment say: whether it writes a monitor file, and how often.
+//! HailoRT's variables in a process' environment: whether it writes a monitor file, and how often.
 
 use std::fmt;
 use std::fs::File;

@@ -252,3 +252,6 @@ fn parse(bytes: &[u8], name: &OsStr, file: &mut File, skipped: &mut Skipped) -> 
     }
     reading
 }
+
+#[cfg(test)]
+mod tests;

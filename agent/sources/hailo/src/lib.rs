@@ -36,8 +36,8 @@ mod source;
 mod sources;
 mod state;
 mod table;
-mod told;
 mod trouble;
+mod unshown;
 mod values;
 mod watch;
 

@@ -57,7 +57,7 @@ impl Living {
         pids.into_iter().any(|pid| self.user(pid) == Some(user))
     }
 
-    /// The effective user of a process; root for one whose memory may not be dumped.
+    /// The effective user of a process; root for one that may not be dumped.
     pub(super) fn user(&self, pid: u32) -> Option<u32> {
         let status = std::fs::metadata(self.processes.path(pid, "status")).ok()?;
         Some(status.uid())

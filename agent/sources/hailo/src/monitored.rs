@@ -13,7 +13,7 @@ use super::files::Files;
 use super::listing::Listing;
 use super::living::Living;
 use super::skipped::Skipped;
-use super::told::Told;
+use super::unshown::Reported;
 use super::watch::{self, Watch};
 use accelscope_core::metric::Moment;
 
@@ -24,6 +24,9 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// Time between two scans of a directory that is filled with more files than are looked at.
 const CROWDED: Duration = Duration::from_secs(15);
+
+/// Most surplus files of a directory without events that is scanned as often as others.
+const MAX_UNWATCHED: usize = 16 * MAX_FILES;
 
 /// A file that a scan finds modified less than this ago may still be being written.
 pub(super) const WRITE_TIME: Duration = Duration::from_millis(20);
@@ -38,8 +41,8 @@ pub(super) struct Monitored {
     pub(super) files: Files,
     /// What has the name of a monitor file and is no file, with its type.
     pub(super) others: Vec<(OsString, &'static str)>,
-    /// Files of which the log has said that they are not shown, and why, or versions that need no word.
-    pub(super) told: Told,
+    /// What was reported of files that are not shown.
+    pub(super) reported: Reported,
     /// Names with an event since the last update.
     changed: BTreeSet<OsString>,
     /// Changed files that the last scan found before their event, which may still arrive.
@@ -63,7 +66,7 @@ impl Monitored {
             watch: None,
             files: Files::default(),
             others: Vec::new(),
-            told: Told::default(),
+            reported: Reported::default(),
             changed: BTreeSet::new(),
             without_event: BTreeSet::new(),
             before_watch: BTreeSet::new(),
@@ -138,6 +141,8 @@ impl Monitored {
         for _ in 0..left_out {
             skipped.add("too_many_files");
         }
+        // Others may be looked at now than before, although nothing has changed.
+        let is_crowded = left_out > 0 || self.warned_of_crowd;
         self.warn_of_crowd(left_out);
         let (directory, files) = (&self.directory, &mut self.files);
         // A file with an event may be beyond the entries that are listed.
@@ -166,17 +171,18 @@ impl Monitored {
                 }
                 continue;
             }
-            if !was_before_watch && !files.has_refused(&name, stamp) {
+            if !was_before_watch && !is_crowded && !files.has_refused(&name, stamp) {
                 self.without_event.insert(name.clone());
             }
             changed |= files.refresh(directory, &name, now, skipped);
         }
         let scans_often = self.lacks_events || self.watch.is_none() || !self.without_event.is_empty();
         let rest = match (self.is_incomplete, scans_often) {
-            (true, _) => WRITE_TIME * 2,
-            (false, true) if left_out == 0 => UNWATCHED,
-            (false, false) if left_out == 0 => WATCHED,
-            (false, _) => CROWDED,
+            // Among many files there may always be one that is just being written.
+            (true, _) if left_out == 0 => WRITE_TIME * 2,
+            (_, true) if left_out <= MAX_UNWATCHED => UNWATCHED,
+            (_, false) if left_out == 0 => WATCHED,
+            _ => CROWDED,
         };
         self.scan_at = Some(now.instant + rest);
         Ok(changed)

@@ -169,11 +169,11 @@ impl Sampler {
     }
 
     /// Logs the files of living processes that are not shown, and gives the reason of an empty batch.
-    fn tell(&mut self, now: Moment) {
+    fn report_unshown(&mut self, now: Moment) {
         let (max_age, mut words) = (self.settings.max_age, Vec::new());
         let living = self.owners.living();
         for monitored in self.sources.all_mut() {
-            monitored.tell(max_age, now, living);
+            monitored.report_unshown(max_age, now, living);
             if self.nothing {
                 words.extend(monitored.unshown_in_words(max_age, now.instant, living));
             }
@@ -204,7 +204,7 @@ impl Sampler {
             self.count_ambiguous
                 .add(0, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
         }
-        self.tell(now);
+        self.report_unshown(now);
         out.push(Batch {
             part: Part::whole(NAME),
             points,
@@ -235,9 +235,7 @@ impl sampler::Sampler for Sampler {
             Ok(()) if self.nothing && self.unshown.is_empty() => Outcome::NothingHere(self.reason.clone()),
             Ok(()) if self.nothing => {
                 let unshown = self.unshown.join("; ");
-                Outcome::NothingHere(format!(
-                    "no monitor file can be shown: {unshown}; `agent doctor` says more"
-                ))
+                Outcome::NothingHere(format!("no monitor file can be shown: {unshown}; see `agent doctor`"))
             }
             Ok(()) => Outcome::Sampled,
             Err(error) => Outcome::Retry(error.into()),

@@ -16,7 +16,8 @@ use super::host_threads::HostThreads;
 use super::kernel::{Event, HookKind, LiveKernel};
 use super::self_metrics::SelfMetrics;
 use super::{holder_points, points};
-use accelscope_core::host::cgroups::{CgroupId, Hierarchy};
+use accelscope_core::cgroup::Cgroup;
+use accelscope_core::host::cgroups::CgroupId;
 use accelscope_core::host::poll;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::{Batch, Moment, Part};
@@ -225,17 +226,18 @@ impl Sampler {
     /// A process has made the first call of a key.
     fn add_key(&mut self, ident: &Ident, pid: u32) {
         let key = &ident.key;
-        let ids = [(Hierarchy::Unified, key.cgroup_v2), (Hierarchy::Legacy, key.cgroup_v1)];
-        let mut in_root = true;
-        for (hierarchy, id) in ids.into_iter().filter(|(_, id)| *id > ROOT) {
-            self.context.cgroups.announce(CgroupId { hierarchy, id });
-            in_root = false;
+        let ids = [CgroupId::unified(key.cgroup_v2), CgroupId::captured(key.cgroup_v1)];
+        let mut paths = Vec::new();
+        for id in ids.into_iter().filter(|id| id.id > ROOT) {
+            self.context.cgroups.announce(id);
+            paths.extend(self.context.cgroups.path(id));
         }
+        let in_container = Cgroup::of_paths(paths.iter().map(|path| &**path)).is_contained();
         if let Some(device) = self.table.device(key.device) {
             self.holders.opened_by(pid, device.number);
         }
-        // Its owner can only be resolved while the process lives.
-        self.urgent |= in_root;
+        // Its container may have a group in other hierarchies only, which are known while the process lives.
+        self.urgent |= !in_container;
     }
 
     fn drain(&mut self, devices_changed: bool, out: &mut Vec<Batch>) -> std::io::Result<()> {

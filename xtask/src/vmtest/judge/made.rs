@@ -87,13 +87,24 @@ pub(super) fn judge(left: &Left, rung: Option<Rung>, phase: Phase) -> Result<Str
             wrong(&format!("{count} of {command} {end}, and {real} did"))
         );
     }
+    let doctor = left.file("doctor.json")?;
+    let says = doctor.contains("32-bit");
+    // The tracepoints of the system call do not run for 32-bit calls: enough if doctor says so, and none is mistaken.
+    if phase == Phase::Compat && rung == Some(Rung::Tracepoint) && says && missing == 0 {
+        let fences = left.noted("made").filter(|line| *line == "fence").count() as i64;
+        ensure!(
+            seen <= fences,
+            wrong("some of the calls that doctor calls unseen were counted")
+        );
+        let unseen = grouped(all - seen);
+        return Ok(format!("{line} + unseen {unseen}, as doctor says"));
+    }
     ensure!(
         all == seen + missing,
         wrong(&format!("{} calls are nowhere", grouped(all - seen - missing)))
     );
     if phase == Phase::Compat && missing > 0 {
-        let doctor = left.file("doctor.json")?;
-        ensure!(doctor.contains("32-bit"), wrong("and doctor does not say so"));
+        ensure!(says, wrong("and doctor does not say so"));
     }
     if rung.is_none() {
         ensure!(

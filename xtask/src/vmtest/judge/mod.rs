@@ -1,6 +1,7 @@
 //! Checks after each scenario of `xtask/vm/init`.
 
 mod attributed;
+mod clock;
 mod cost;
 mod hang;
 mod known;
@@ -91,6 +92,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "hang",
         "a call that takes 10 s is seen while it does, and counted when it ends",
         hang::judge,
+    ),
+    stub(
+        "clock",
+        "the clock is set back by an hour: no count starts after it is read",
+        clock::judge,
     ),
     stub(
         "reload",

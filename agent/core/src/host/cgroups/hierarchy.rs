@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::controllers::{Controllers, V1};
 use super::id::{CgroupId, Hierarchy, State};
 use crate::host::HostRoots;
 
@@ -25,6 +26,18 @@ const MAX_TIME: Duration = Duration::from_secs(1);
 /// Inode number of the root in every hierarchy (`kernfs_create_root`).
 const ROOT: u64 = 1;
 
+/// Most groups of a path that may be above the file system's root.
+const MAX_DEPTH: usize = 32;
+
+/// What the file systems have of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    Found(State),
+    /// It is not there.
+    Missing,
+    Unreadable,
+}
+
 #[derive(Debug)]
 pub(super) struct Hierarchies {
     roots: HostRoots,
@@ -34,9 +47,8 @@ pub(super) struct Hierarchies {
 #[derive(Debug, Default)]
 struct Found {
     unified: Option<PathBuf>,
-    legacy: Option<PathBuf>,
-    /// The v1 hierarchy's number.
-    legacy_number: Option<u32>,
+    /// Those of v1 that are captured; nothing where one is not visible.
+    legacy: Vec<(V1, Option<PathBuf>)>,
     see_all: bool,
 }
 
@@ -52,7 +64,8 @@ impl Hierarchies {
         if number == 0 {
             return Some(Hierarchy::Unified);
         }
-        (self.found().legacy_number == Some(number)).then_some(Hierarchy::Legacy)
+        let mut legacy = self.found().legacy.iter().map(|(v1, _)| v1);
+        Some(legacy.find(|v1| v1.number == number)?.hierarchy())
     }
 
     pub(super) fn see_all(&self) -> bool {
@@ -60,11 +73,7 @@ impl Hierarchies {
     }
 
     pub(super) fn processes(&self, id: CgroupId, path: &str) -> Vec<u32> {
-        let mount = self.found.as_ref().and_then(|found| match id.hierarchy {
-            Hierarchy::Unified => found.unified.as_ref(),
-            Hierarchy::Legacy => found.legacy.as_ref(),
-        });
-        let Some(directory) = mount.map(|mount| mount.join(path.trim_start_matches('/'))) else {
+        let Some(directory) = self.directory(id.hierarchy, path) else {
             return Vec::new();
         };
         let is_it = directory.metadata().is_ok_and(|metadata| metadata.ino() == id.id);
@@ -81,28 +90,35 @@ impl Hierarchies {
         // Mounts change: a hierarchy may have been mounted since.
         self.found = None;
         let found = self.found();
-        for (hierarchy, mount) in [(Hierarchy::Unified, &found.unified), (Hierarchy::Legacy, &found.legacy)] {
-            if let Some(mount) = mount {
-                walk(mount, |id, path| learn(CgroupId { hierarchy, id }, path.into()));
-            }
+        let unified = found.unified.iter().map(|mount| (Hierarchy::Unified, mount));
+        let legacy = found.legacy.iter();
+        let legacy = legacy.filter_map(|(v1, mount)| Some((v1.hierarchy(), mount.as_ref()?)));
+        for (hierarchy, mount) in unified.chain(legacy) {
+            walk(mount, |id, path| learn(CgroupId { hierarchy, id }, path.into()));
         }
     }
 
-    pub(super) fn state(&self, id: CgroupId, path: &str) -> State {
-        let Some(found) = &self.found else {
-            return State::Unknown;
+    /// Looks for the group at its path. In a private namespace the path of the kernel begins above the file system's root:
+    /// there the group is at the end of it.
+    pub(super) fn look(&mut self, id: CgroupId, path: &str) -> Look {
+        let found = self.found();
+        let Some(mount) = found.mount(id.hierarchy) else {
+            return Look::Missing;
         };
-        let Some(directory) = self.directory(id.hierarchy, path) else {
-            return State::Unknown;
-        };
-        match directory.metadata() {
-            Ok(metadata) if metadata.ino() == id.id => is_populated(&directory),
-            // Another group of the same name.
-            Ok(_) => State::Gone,
-            // Otherwise it may exist outside of a private namespace, where it is not visible.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && found.see_all => State::Gone,
-            Err(_) => State::Unknown,
+        let path = path.trim_start_matches('/');
+        let ends = path.match_indices('/').map(|(at, _)| &path[at + 1..]);
+        let ends = ends.take(if found.see_all { 0 } else { MAX_DEPTH });
+        for end in std::iter::once(path).chain(ends) {
+            let directory = mount.join(end);
+            match directory.metadata() {
+                Ok(metadata) if metadata.ino() == id.id => return Look::Found(is_populated(&directory)),
+                // Another group of the same name.
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => return Look::Unreadable,
+            }
         }
+        Look::Missing
     }
 
     /// Whether the group is at that path.
@@ -120,12 +136,8 @@ impl Hierarchies {
     }
 
     fn directory(&self, hierarchy: Hierarchy, path: &str) -> Option<PathBuf> {
-        let found = self.found.as_ref()?;
-        let mount = match hierarchy {
-            Hierarchy::Unified => &found.unified,
-            Hierarchy::Legacy => &found.legacy,
-        };
-        mount.as_ref().map(|mount| mount.join(path.trim_start_matches('/')))
+        let mount = self.found.as_ref()?.mount(hierarchy)?;
+        Some(mount.join(path.trim_start_matches('/')))
     }
 
     fn found(&mut self) -> &Found {
@@ -136,35 +148,33 @@ impl Hierarchies {
 impl Found {
     fn new(roots: &HostRoots) -> Self {
         let table = roots.read("/proc/cgroups", MAX_TABLE_BYTES).unwrap_or_default();
-        let table = String::from_utf8_lossy(&table).into_owned();
-        let mounted = |controller: &&str| number(&table, controller).is_some();
-        // The same choice as in the eBPF programs.
-        let controller = ["pids", "memory"].into_iter().find(mounted);
+        // The same choice as for the eBPF programs.
+        let captured = Controllers::parse(&String::from_utf8_lossy(&table)).captured();
         let top = roots.path("/sys/fs/cgroup");
         let unified = [top.clone(), top.join("unified")]
             .into_iter()
             .find(|mount| mount.join("cgroup.controllers").exists());
-        let legacy = controller.and_then(|controller| legacy(&top, controller));
-        let is_whole = |mount: &Option<PathBuf>| {
-            let number = |mount: &PathBuf| mount.metadata().map_or(0, |metadata| metadata.ino());
-            mount.as_ref().is_none_or(|mount| number(mount) == ROOT)
-        };
+        let legacy = captured.into_iter().map(|v1| (v1, legacy(&top, v1.controller)));
+        let legacy: Vec<(V1, Option<PathBuf>)> = legacy.collect();
+        let mut mounts = unified
+            .iter()
+            .chain(legacy.iter().filter_map(|(_, mount)| mount.as_ref()));
+        let is_whole = |mount: &PathBuf| mount.metadata().is_ok_and(|metadata| metadata.ino() == ROOT);
+        let any = mounts.clone().next().is_some();
         Self {
-            see_all: (unified.is_some() || legacy.is_some()) && is_whole(&unified) && is_whole(&legacy),
+            see_all: any && mounts.all(is_whole),
             unified,
             legacy,
-            legacy_number: controller.and_then(|controller| number(&table, controller)),
         }
     }
-}
 
-/// Number of the v1 hierarchy of the controller; `None` if it belongs to cgroup v2 or is disabled.
-fn number(table: &str, controller: &str) -> Option<u32> {
-    let mut lines = table
-        .lines()
-        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    let line = lines.find(|line| line.first() == Some(&controller))?;
-    line.get(1)?.parse().ok().filter(|number| *number != 0)
+    fn mount(&self, hierarchy: Hierarchy) -> Option<&PathBuf> {
+        if hierarchy == Hierarchy::Unified {
+            return self.unified.as_ref();
+        }
+        let mut legacy = self.legacy.iter();
+        legacy.find(|(v1, _)| v1.hierarchy() == hierarchy)?.1.as_ref()
+    }
 }
 
 /// Mount point of the controller, alone or with others (`cpu,cpuacct`).

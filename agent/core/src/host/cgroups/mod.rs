@@ -2,13 +2,16 @@
 //!
 //! Paths are kept after the group was removed: a process may have ended long before its activity is read.
 
+mod controllers;
 mod hierarchy;
 mod id;
+mod members;
 mod paths;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+pub use controllers::{Controllers, V1};
 pub use id::{CgroupId, Hierarchy, State};
 
 use super::HostRoots;

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::hierarchy::Hierarchies;
+use super::hierarchy::{Hierarchies, Look};
 use super::id::{CgroupId, Hierarchy, State};
+use super::members::Members;
 use crate::evict_oldest;
 use crate::host::HostRoots;
 
@@ -27,6 +28,7 @@ const RESCAN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct PathCache {
     pub(super) hierarchies: Hierarchies,
+    members: Members,
     paths: HashMap<CgroupId, Entry>,
     /// Ids that were searched for after their creation, and not found.
     missing: HashSet<CgroupId>,
@@ -39,12 +41,15 @@ pub(super) struct PathCache {
 struct Entry {
     path: Arc<str>,
     used: Instant,
+    /// Whether the file systems had it once.
+    is_seen: bool,
 }
 
 impl PathCache {
     pub(super) fn new(roots: &HostRoots) -> Self {
         Self {
             hierarchies: Hierarchies::new(roots),
+            members: Members::new(roots),
             paths: HashMap::new(),
             missing: HashSet::new(),
             new: Vec::new(),
@@ -62,7 +67,13 @@ impl PathCache {
         }
         evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
         self.missing.remove(&id);
-        self.paths.insert(id, Entry { path, used: now });
+        let is_seen = !self.hierarchies.see_all() && matches!(self.hierarchies.look(id, &path), Look::Found(_));
+        let entry = Entry {
+            path,
+            used: now,
+            is_seen,
+        };
+        self.paths.insert(id, entry);
         self.add_new(id);
     }
 
@@ -82,12 +93,19 @@ impl PathCache {
             let Some(path) = self.peek(id) else {
                 return State::Unknown;
             };
-            let state = self.hierarchies.state(id, &path);
-            if id.hierarchy != Hierarchy::Legacy || !matches!(state, State::Gone | State::Unknown) {
-                return state;
+            match self.hierarchies.look(id, &path) {
+                Look::Found(state) => {
+                    self.see(id);
+                    return state;
+                }
+                Look::Unreadable => return State::Unknown,
+                Look::Missing => {}
+            }
+            if id.hierarchy == Hierarchy::Unified {
+                return self.missing_state(id, &path);
             }
             let Some((former, renamed)) = self.renamed(id, &path) else {
-                return state;
+                return self.missing_state(id, &path);
             };
             let hierarchies = &self.hierarchies;
             let moved = |id, path: &str| !hierarchies.is_at(id, path);
@@ -95,6 +113,27 @@ impl PathCache {
             self.renamings += 1;
         }
         State::Unknown
+    }
+
+    /// State of a group that the file systems do not have. It is gone if they had it, or would have it: otherwise it may be
+    /// outside of a private namespace, and as long as a process is in it, it is.
+    fn missing_state(&mut self, id: CgroupId, path: &str) -> State {
+        let was_seen = self.paths.get(&id).is_some_and(|entry| entry.is_seen);
+        if was_seen || self.hierarchies.see_all() {
+            return State::Gone;
+        }
+        match self.members.has_any(path, Instant::now()) {
+            Some(true) => State::Populated,
+            Some(false) => State::Gone,
+            None => State::Unknown,
+        }
+    }
+
+    /// The file systems have the group.
+    fn see(&mut self, id: CgroupId) {
+        if let Some(entry) = self.paths.get_mut(&id) {
+            entry.is_seen = true;
+        }
     }
 
     /// The former and the present path of the outermost group of a path that has another name now.
@@ -123,7 +162,12 @@ impl PathCache {
         self.hierarchies.read(|id, path| {
             evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
             // The path in the event of the creation is complete; one from a scan may start at the reader's own group.
-            self.paths.entry(id).or_insert(Entry { path, used: now });
+            let entry = self.paths.entry(id).or_insert(Entry {
+                path,
+                used: now,
+                is_seen: true,
+            });
+            entry.is_seen = true;
         });
     }
 

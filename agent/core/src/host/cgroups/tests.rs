@@ -35,6 +35,7 @@ impl Host {
         let mount = match hierarchy {
             Hierarchy::Unified => "/sys/fs/cgroup/unified",
             Hierarchy::Legacy => "/sys/fs/cgroup/pids",
+            Hierarchy::Further(_) => "/sys/fs/cgroup/memory",
         };
         self.write(&format!("{mount}{path}/cgroup.procs"), "");
         let id = self.roots().path(mount).join(&path[1..]).metadata().unwrap().ino();
@@ -60,14 +61,37 @@ fn a_created_group_is_known_although_it_was_never_scanned() {
     let cgroups = Cgroups::new(&host.roots());
     cgroups.add_created(8, 77, "/kubepods/pod1");
     cgroups.add_created(0, 77, "/system.slice");
-    cgroups.add_created(4, 78, "/of/another/controller");
+    cgroups.add_created(4, 77, "/of/memory");
+    cgroups.add_created(7, 78, "/of/another/hierarchy");
     let path = |hierarchy, id| cgroups.path(CgroupId { hierarchy, id });
     assert_eq!(path(Hierarchy::Legacy, 77).as_deref(), Some("/kubepods/pod1"));
     assert_eq!(path(Hierarchy::Unified, 77).as_deref(), Some("/system.slice"));
+    assert_eq!(
+        cgroups.path(CgroupId::captured(0x2fed_cb00_0000_004d)).as_deref(),
+        Some("/of/memory")
+    );
     assert_eq!(path(Hierarchy::Legacy, 78), None);
     let new: Vec<_> = cgroups.take_new().into_iter().map(|(id, _)| id.hierarchy).collect();
-    assert_eq!(new, [Hierarchy::Legacy, Hierarchy::Unified]);
+    assert_eq!(new, [Hierarchy::Legacy, Hierarchy::Unified, Hierarchy::Further(2)]);
     assert!(cgroups.take_new().is_empty());
+}
+
+#[test]
+fn the_hierarchies_are_known_by_places_that_do_not_depend_on_others() {
+    let of = |table: &str| {
+        let captured = Controllers::parse(table).captured();
+        captured.iter().map(|v1| (v1.controller, v1.place)).collect::<Vec<_>>()
+    };
+    let all = "#subsys_name hierarchy\ncpuset 3\ncpu 1\nmemory 4\ndevices 5\nfreezer 6\npids 8\n";
+    assert_eq!(of(all), [("freezer", 1), ("pids", 0), ("memory", 2), ("cpuset", 3)]);
+    assert_eq!(of("memory 4\npids 0\n"), [("memory", 0)]);
+    assert_eq!(
+        of("pids 4\nmemory 4\ncpu 1\n"),
+        [("pids", 0), ("cpu", 5)],
+        "mounted together"
+    );
+    assert_eq!(of("pids 0\nmemory 0\ncpu 0\n"), []);
+    assert_eq!(of("devices 9\n"), [("devices", 4)]);
 }
 
 #[test]
@@ -94,14 +118,87 @@ fn a_group_is_populated_or_empty_or_gone_and_not_another_of_its_name() {
     assert_eq!(cgroups.state(id), State::Empty);
     host.write("/sys/fs/cgroup/unified/a/cgroup.procs", "1\n");
     assert_eq!(cgroups.state(id), State::Populated);
-    cgroups.add_created(0, 5, "/a");
-    let other = CgroupId { id: 5, ..id };
-    assert_eq!(cgroups.state(other), State::Gone, "its path is another group's now");
+    std::fs::rename(
+        host.roots().path("/sys/fs/cgroup/unified/a"),
+        host.roots().path("/sys/fs/cgroup/unified/b"),
+    )
+    .unwrap();
+    let other = host.group(Hierarchy::Unified, "/a");
+    cgroups.add_created(0, other.id, "/a");
+    assert_eq!(cgroups.state(id), State::Gone, "its path is another group's now");
+    assert_eq!(cgroups.state(other), State::Empty);
     std::fs::remove_dir_all(host.roots().path("/sys/fs/cgroup/unified/a")).unwrap();
+    assert_eq!(cgroups.state(other), State::Gone);
+}
+
+/// In a private namespace the directory is no hierarchy's root, and the kernel's paths begin above it.
+#[test]
+fn a_group_below_a_private_root_is_found_by_the_path_of_the_kernel_and_seen_to_go() {
+    for hierarchy in [Hierarchy::Unified, Hierarchy::Legacy] {
+        let host = Host::new();
+        let number = if hierarchy == Hierarchy::Unified { 0 } else { 8 };
+        let cgroups = Cgroups::new(&host.roots());
+        cgroups.scan();
+        let id = host.group(hierarchy, "/kubelet.slice/pod1/c1");
+        cgroups.add_created(number, id.id, "/docker/0a1b/kubelet.slice/pod1/c1");
+        assert_eq!(cgroups.state(id), State::Empty);
+        // It ends before anything is asked of it.
+        let short = host.group(hierarchy, "/kubelet.slice/pod1/c2");
+        cgroups.add_created(number, short.id, "/docker/0a1b/kubelet.slice/pod1/c2");
+        let mount = if number == 0 { "unified" } else { "pids" };
+        let pod = host.roots().path(format!("/sys/fs/cgroup/{mount}/kubelet.slice/pod1"));
+        std::fs::remove_dir_all(pod).unwrap();
+        assert_eq!(cgroups.state(id), State::Gone);
+        assert_eq!(cgroups.state(short), State::Gone);
+        assert_eq!(cgroups.path(id).as_deref(), Some("/docker/0a1b/kubelet.slice/pod1/c1"));
+    }
+}
+
+/// The file systems show none of these groups, or only one of the same path.
+#[test]
+fn a_group_outside_of_the_private_root_lives_while_a_process_names_it() {
+    let host = Host::new();
+    let inside = host.group(Hierarchy::Unified, "/system.slice/cron.service");
+    host.write("/proc/1/cgroup", "0::/init.scope\n");
+    host.write("/proc/70/cgroup", "0::/../../system.slice/cron.service\n");
+    host.write("/proc/71/cgroup", "8:pids:/kubepods/pod2/c3\n0::/\n");
+    let cgroups = Cgroups::new(&host.roots());
+    cgroups.scan();
+    let state = |number, id, path| {
+        cgroups.add_created(number, id, path);
+        let hierarchy = if number == 0 {
+            Hierarchy::Unified
+        } else {
+            Hierarchy::Legacy
+        };
+        cgroups.state(CgroupId { hierarchy, id })
+    };
+    assert_eq!(state(0, u64::MAX, "/system.slice/cron.service"), State::Populated);
     assert_eq!(
-        cgroups.state(id),
-        State::Unknown,
-        "the directory is no hierarchy's root, so that what it does not show may exist"
+        state(8, u64::MAX - 1, "/docker/0a1b/kubepods/pod2/c3"),
+        State::Populated
+    );
+    assert_eq!(state(0, u64::MAX - 2, "/system.slice/ended.service"), State::Gone);
+    assert_eq!(cgroups.state(inside), State::Empty);
+}
+
+/// Without the host's process namespace nothing can be concluded from what is not seen.
+#[test]
+fn a_group_outside_is_unknown_where_only_the_own_processes_are_visible() {
+    let host = Host::new();
+    for pid in [1, 2, 3] {
+        host.write(&format!("/proc/{pid}/cgroup"), "0::/\n");
+    }
+    let cgroups = Cgroups::new(&host.roots());
+    cgroups.scan();
+    cgroups.add_created(0, u64::MAX, "/system.slice/x.service");
+    let hierarchy = Hierarchy::Unified;
+    assert_eq!(
+        cgroups.state(CgroupId {
+            hierarchy,
+            id: u64::MAX
+        }),
+        State::Unknown
     );
 }
 

@@ -50,7 +50,7 @@ const MESSAGES: &[(&[&str], Cause)] = &[
 impl ToolError {
     /// The error in what was printed instead of a table: the tool's own, else that of what starts it.
     ///
-    /// `printed` are both streams, the one with more to say first.
+    /// `printed` are both streams, standard error first.
     pub fn at_start<'a>(printed: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let lines: Vec<&str> = printed.into_iter().flat_map(str::lines).collect();
         // Another program's library that is preloaded everywhere: the loader goes on without it.

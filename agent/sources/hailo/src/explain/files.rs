@@ -24,9 +24,9 @@ use crate::trouble::Trouble;
 const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
     just ended";
 
-/// Age limit of a file whose writer is not known.
+/// Age up to which a file without a writer was written just now.
 const STALE: Duration = Duration::from_secs(10);
-/// A file that is younger needs no word about its age.
+/// Age above which a finding has it.
 const YOUNG: Duration = Duration::from_secs(5);
 /// Most findings about single files, and most names in one finding.
 const MAX_FINDINGS: usize = 16;
@@ -39,7 +39,7 @@ pub(super) struct Files<'a> {
     /// Process ids of the fresh files, in the writers' PID namespaces.
     pub(super) fresh: Vec<u32>,
     pub(super) stale: usize,
-    /// Processes of which a finding, or a fresh file, says what they write.
+    /// Processes with a finding, or with a fresh file.
     pub(super) explained: BTreeSet<u32>,
     /// Files without a living process, in words.
     left: Vec<String>,
@@ -119,7 +119,7 @@ impl<'a> Files<'a> {
         true
     }
 
-    /// The files that nobody writes, in one finding.
+    /// The files without a living writer, in one finding.
     pub(super) fn left_behind(&self) -> Option<Finding> {
         let named = self.left.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join("; ");
         let more = match self.left.len() {
@@ -162,6 +162,7 @@ impl<'a> Files<'a> {
             written: file.stamp.modified,
         };
         let limit = self.settings.max_age.unwrap_or(STALE);
+        let of_unknown = self.settings.max_age.unwrap_or_else(|| max_age(None));
         let name = &file.path;
         match living.find(&hint) {
             Ok(Writer::One(process)) => self.of_process(file, process, living, found),
@@ -179,8 +180,8 @@ impl<'a> Files<'a> {
                         .push(format!("{name} was last written {seconds} s ago, and {why}"));
                 }
             }
-            Ok(Writer::Several(_)) if file.age > limit => self.stale += 1,
-            Err(error) if file.age > limit => {
+            Ok(Writer::Several(_)) if file.age > of_unknown => self.stale += 1,
+            Err(error) if file.age > of_unknown => {
                 self.stale += 1;
                 let seconds = file.age.as_secs_f64();
                 let what = format!(
@@ -212,7 +213,7 @@ impl<'a> Files<'a> {
         let interval = environment.as_ref().and_then(Environment::interval);
         let limit = self.settings.max_age.unwrap_or_else(|| max_age(interval));
         let who = format!("{} of {}", file.path, living.name(process.pid));
-        let told = match (&environment, interval) {
+        let source = match (&environment, interval) {
             (Some(environment), _) if environment.sets_interval() => format!(" ({environment})"),
             (None, _) => "; its environment cannot be read".to_owned(),
             _ => " (the default: it was started without HAILO_MONITOR_TIME_INTERVAL)".to_owned(),
@@ -220,7 +221,7 @@ impl<'a> Files<'a> {
         if file.age > limit {
             self.stale += 1;
             let Trouble { what, remedy } = Trouble::overdue(file.age, interval);
-            return self.find(warn(format!("{who} {what}{told}"), remedy), found);
+            return self.find(warn(format!("{who} {what}{source}"), remedy), found);
         }
         self.fresh.push(file.pid);
         if file.age > YOUNG || interval.is_none_or(|interval| interval > YOUNG) {
@@ -229,7 +230,7 @@ impl<'a> Files<'a> {
                 |interval| format!("every {:.1} s", interval.as_secs_f64()),
             );
             let what = format!(
-                "{who} was written {:.1} s ago, and is {every}{told}",
+                "{who} was written {:.1} s ago, and is {every}{source}",
                 file.age.as_secs_f64()
             );
             self.find(Finding::ok(NAME, what), found);

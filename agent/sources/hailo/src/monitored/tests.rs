@@ -134,6 +134,30 @@ fn a_file_written_just_before_its_directory_was_watched_is_no_lack_of_events() {
 }
 
 #[test]
+fn files_that_take_the_place_of_others_are_no_lack_of_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = |nth: usize| dir.path().join(format!("{}abcdef", 4_194_400 + nth));
+    for nth in 0..MAX_FILES + 50 {
+        std::fs::write(name(nth), message(1.0)).unwrap();
+    }
+    let watch = Watch::new().unwrap();
+    let mut monitored = monitored(dir.path(), Some(&watch));
+    monitored
+        .update(later(100), &mut living(), &mut Skipped::default())
+        .unwrap();
+    for nth in 0..100 {
+        std::fs::remove_file(name(nth)).unwrap();
+    }
+    for at in [16_000, 17_500, 40_000] {
+        monitored
+            .update(later(at), &mut living(), &mut Skipped::default())
+            .unwrap();
+    }
+    assert_eq!(monitored.files.all().len(), MAX_FILES - 50);
+    assert!(!monitored.lacks_events);
+}
+
+#[test]
 fn a_directory_that_gives_an_event_after_all_is_not_polled_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let watch = Watch::new().unwrap();

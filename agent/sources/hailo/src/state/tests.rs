@@ -170,7 +170,7 @@ fn a_seldom_writer_s_values_stay_while_its_next_write_is_not_overdue() {
 }
 
 #[test]
-fn the_past_writes_count_where_the_environment_says_nothing_or_less() {
+fn the_past_writes_count_where_the_environment_gives_none_or_a_shorter_one() {
     let process = |pid| ProcessKey { pid, start_ticks: 1 };
     let mut writer = Writer::new();
     writer.write(0, 0, Some(30.0));

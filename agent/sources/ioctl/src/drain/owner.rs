@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agent_ebpf::Ident;
 
 use crate::device_table::OTHER;
-use accelscope_core::host::cgroups::{CgroupId, Hierarchy};
+use accelscope_core::host::cgroups::CgroupId;
 use accelscope_core::metric::{CgroupOwner, ProcessKey};
 
 /// Ids up to this are the root of a hierarchy, which identifies no owner.
@@ -49,9 +49,8 @@ pub(crate) fn is_others(owner: &CgroupOwner) -> bool {
 
 /// The control groups that an owner is, without the hierarchies' roots.
 pub(super) fn groups(owner: &CgroupOwner) -> impl Iterator<Item = CgroupId> + use<> {
-    let ids = [(Hierarchy::Unified, owner.unified), (Hierarchy::Legacy, owner.legacy)];
-    let ids = ids.into_iter().filter(|(_, id)| *id > ROOT);
-    ids.map(|(hierarchy, id)| CgroupId { hierarchy, id })
+    let ids = [CgroupId::unified(owner.unified), CgroupId::captured(owner.legacy)];
+    ids.into_iter().filter(|id| id.id > ROOT)
 }
 
 /// The process that made the key, where its start is known.

@@ -54,6 +54,9 @@ impl OwnerState {
         } else if populated || (empty && states.iter().all(|state| *state == State::Empty)) {
             // Of two groups one may be shared with other owners: the empty one is decisive.
             Self::Empty
+        } else if owner.process.is_some_and(|process| !processes.is_alive(process)) {
+            // Nothing is visible of its groups. If it has another process, that one's next call brings it back.
+            Self::Ended
         } else {
             Self::Unknown
         }

@@ -27,6 +27,10 @@ const KIND_CONST: u32 = 10;
 const KIND_RESTRICT: u32 = 11;
 /// The kind of functions.
 pub const KIND_FUNC: u32 = 12;
+const KIND_VAR: u32 = 14;
+const KIND_SECTION: u32 = 15;
+/// The section of the variables that each processor has for itself.
+const PROCESSORS: &str = ".data..percpu";
 const KIND_TYPE_TAG: u32 = 18;
 
 /// Type information could not be read.
@@ -195,6 +199,16 @@ impl Btf {
         })
     }
 
+    /// Offset of a variable among those that each processor has for itself.
+    pub fn processors_variable(&self, name: &str) -> Option<u32> {
+        let variable = self.id(KIND_VAR, name)?;
+        let (_, section) = self.named(PROCESSORS, &[KIND_SECTION]).next()?;
+        // The variable, its offset, its size.
+        let mut all = section.entries.chunks_exact(12);
+        all.find(|entry| word(entry, 0) == Some(variable))
+            .and_then(|entry| word(entry, 4))
+    }
+
     /// Offset of a string.
     fn string_offset(&self, text: &str) -> Option<u32> {
         let mut at = 0;
@@ -292,7 +306,7 @@ fn entries_len(info: u32) -> Option<usize> {
         // Array.
         3 => 12,
         // 15 is a data section, 19 a 64-bit enumeration.
-        KIND_STRUCT | KIND_UNION | 15 | 19 => count * 12,
+        KIND_STRUCT | KIND_UNION | KIND_SECTION | 19 => count * 12,
         // 13 is a function prototype.
         KIND_ENUM | 13 => count * 8,
         KIND_PTR | 7..=KIND_FUNC | 16 | KIND_TYPE_TAG => 0,

@@ -1,31 +1,22 @@
-//! The v1 hierarchy of control groups that the programs read.
+//! The v1 hierarchies of control groups that the programs read.
 
 use std::path::Path;
 
+use agent_ebpf::v1_hierarchy;
 use procfs::{CGroupControllers, FromRead};
 
 use super::btf::Btf;
+use accelscope_core::host::cgroups::{Controllers, V1};
 
-/// A controller of a v1 hierarchy in which each container has a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct V1 {
-    /// `pids`, else `memory`.
-    pub controller: &'static str,
-    /// Id of its hierarchy, as in `/proc/<pid>/cgroup`.
-    pub hierarchy: u32,
-    /// Number of the controller in the kernel (`enum cgroup_subsys_id`).
-    pub(super) subsystem: u32,
-}
-
-/// `pids` first: every container runtime creates a group for it, while those of `cpu` may be merged with the parent's.
-const CONTROLLERS: [&str; 2] = ["pids", "memory"];
-
-/// Reads `/proc/cgroups`. Nothing where all controllers are in the unified hierarchy.
-pub(super) fn find(proc: &Path, btf: Option<&Btf>) -> Option<V1> {
-    choose(
-        &CGroupControllers::from_file(proc.join("cgroups")).ok()?,
-        |controller| btf?.enumerator("cgroup_subsys_id", &format!("{controller}_cgrp_id")),
-    )
+/// What the programs are told of them ([`agent_ebpf::Settings::v1_subsystem`]), in the order in which they are tried. 0 where
+/// all controllers are in the unified hierarchy.
+pub(super) fn find(proc: &Path, btf: Option<&Btf>) -> u32 {
+    let Ok(all) = CGroupControllers::from_file(proc.join("cgroups")) else {
+        return 0;
+    };
+    choose(&all, |controller| {
+        btf?.enumerator("cgroup_subsys_id", &format!("{controller}_cgrp_id"))
+    })
 }
 
 /// Whether the unified hierarchy is the only one.
@@ -33,25 +24,24 @@ pub(super) fn is_single(proc: &Path) -> bool {
     std::fs::read_to_string(proc.join("self/cgroup")).is_ok_and(|text| text.lines().all(|line| line.starts_with("0::")))
 }
 
-fn choose(CGroupControllers(all): &CGroupControllers, number: impl Fn(&str) -> Option<u32>) -> Option<V1> {
-    CONTROLLERS.into_iter().find_map(|controller| {
+fn choose(CGroupControllers(all): &CGroupControllers, number: impl Fn(&str) -> Option<u32>) -> u32 {
+    let table = Controllers::new(all.iter().map(|one| (one.name.as_str(), one.hierarchy)));
+    let byte = |v1: &V1| {
         // The kernel lists them in the order of their numbers (`proc_cgroupstats_show`).
-        let index = all.iter().position(|one| one.name == controller)?;
-        let hierarchy = all[index].hierarchy;
-        let subsystem = number(controller).unwrap_or(index as u32);
-        (hierarchy != 0).then_some(V1 {
-            controller,
-            hierarchy,
-            subsystem,
-        })
-    })
+        let index = all.iter().position(|one| one.name == v1.controller)?;
+        let subsystem = number(v1.controller).unwrap_or(index as u32);
+        (subsystem < 16).then(|| v1_hierarchy(v1.place.into(), subsystem))
+    };
+    let captured = table.captured();
+    let bytes = captured.iter().filter_map(byte).take(size_of::<u32>());
+    bytes.enumerate().fold(0, |all, (at, byte)| all | byte << (8 * at))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(table: &str, number: impl Fn(&str) -> Option<u32>) -> Option<V1> {
+    fn of(table: &str, number: impl Fn(&str) -> Option<u32>) -> u32 {
         choose(&CGroupControllers::from_read(table.as_bytes()).unwrap(), number)
     }
 
@@ -70,21 +60,19 @@ mod tests {
     }
 
     #[test]
-    fn the_hierarchy_that_distinguishes_containers_is_found() {
-        let found = of(HYBRID, |_| None).unwrap();
-        assert_eq!((found.controller, found.hierarchy, found.subsystem), ("pids", 8, 2));
+    fn the_hierarchies_that_distinguish_containers_are_tried_in_order() {
+        assert_eq!(of(HYBRID, |_| None), 0x00b0_a182, "pids, memory, cpuset");
+        let number = |controller: &str| (controller == "pids").then_some(11);
+        assert_eq!(of(HYBRID, number), 0x00b0_a18b, "the kernel's types know better");
+        let freezer = "cpu\t1\t1\t1\nfreezer\t6\t1\t1\nmemory\t4\t38\t1\npids\t8\t1\t1\ndevices\t5\t1\t1\n";
+        assert_eq!(of(freezer, |_| None), 0xc4a2_8391, "freezer, pids, memory, devices");
+        assert_eq!(of("memory\t4\t38\t1\npids\t0\t1\t1\n", |_| None), 0x80, "memory alone");
         assert_eq!(
-            of(HYBRID, |_| Some(11)).unwrap().subsystem,
-            11,
-            "the kernel's types know better"
+            of("cpu\t1\t1\t1\ncpuacct\t1\t1\t1\n", |_| None),
+            0xd0,
+            "mounted together"
         );
-        let memory = of("memory\t4\t38\t1\npids\t0\t1\t1\n", |_| None).unwrap();
-        assert_eq!((memory.controller, memory.subsystem), ("memory", 0));
-        assert_eq!(
-            of("memory\t0\t38\t1\npids\t0\t1\t1\n", |_| None),
-            None,
-            "all are unified"
-        );
-        assert_eq!(of("", |_| None), None);
+        assert_eq!(of("memory\t0\t38\t1\npids\t0\t1\t1\n", |_| None), 0, "all are unified");
+        assert_eq!(of("", |_| None), 0);
     }
 }

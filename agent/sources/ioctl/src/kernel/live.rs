@@ -2,15 +2,17 @@
 
 use std::os::fd::OwnedFd;
 
+use agent_ebpf::cast::Current;
 use agent_ebpf::{DEVICES, HOOK_DRIVER, HOOK_SYSCALL, Offsets, Watched};
 
 use super::budget::Machine;
+use super::cast_ids;
 use super::drivers;
 use super::environment::Environment;
 use super::hierarchy;
 use super::hooks::HookError;
 use super::interface::Counts;
-use super::load::{CastIds, LoadError, load, own_pid, raise_memlock};
+use super::load::{LoadError, load, own_pid, raise_memlock};
 use super::losses::Losses;
 use super::maps::Maps;
 use super::offsets::{self, Feature};
@@ -98,21 +100,26 @@ impl LiveKernel {
             missing.retain(|(feature, _)| *feature != Feature::CgroupMade);
         }
         let lacks = |feature| missing.iter().any(|(missing, _)| *missing == feature);
-        let v1 = hierarchy::find(&proc, types.btf.as_ref()).filter(|_| !lacks(Feature::CgroupV1));
+        let v1 = if lacks(Feature::CgroupV1) {
+            0
+        } else {
+            hierarchy::find(&proc, types.btf.as_ref())
+        };
         let can_report_cgroups = !lacks(Feature::CgroupMade);
         // Needs ids of the running kernel, which those in a file need not be.
-        let cast = types.btf.as_ref().filter(|_| types.own).and_then(CastIds::find);
+        let cast = types.btf.as_ref().filter(|_| types.own).and_then(cast_ids::find);
         drop(types.btf);
         let mut settings = agent_ebpf::Settings {
             offsets,
-            v1_subsystem: v1.as_ref().map_or(0, |v1| v1.subsystem),
-            v1: v1.is_some().into(),
+            v1_subsystem: v1,
+            v1: (v1 != 0).into(),
             per_process: self.per_process.into(),
             agent: own_pid(),
             quota: QUOTA,
             shares: 0,
             files_type: 0,
             verify: self.environment.verifies().into(),
+            current: Current::UNKNOWN,
         };
         let (object, programs) = load(&mut settings, cast, machine, &directory, self.direct)?;
         let resolvable = Resolvable {
@@ -122,7 +129,6 @@ impl LiveKernel {
         let selector = HookSelector::new(programs, self.allowed(), resolvable);
         let memory = object.memory;
         let maps = Maps::new(object.maps)?;
-        self.report.v1 = v1;
         // If no offset is known at all, an obstacle is reported already.
         let any = types_known;
         for (feature, field) in missing.iter().filter(|_| any) {
@@ -235,23 +241,27 @@ impl LiveKernel {
     /// loaded or unloaded. The number of a device in keys, slots and events is not used for another one as long as a record
     /// refers to it.
     pub(crate) fn watch(&mut self, devices: &[(u32, &Device)]) {
-        let wanted: Vec<_> = devices
+        let mut wanted: Vec<_> = devices
             .iter()
-            .take(DEVICES as usize)
             .map(|(place, device)| (*place, (*device).clone()))
             .collect();
+        // Where there are too many, nodes without a function of their own come last: those of single capabilities.
+        wanted.sort_by_key(|(_, device)| !device.extra && device.hooks().is_empty());
+        let mut beyond = wanted.split_off(wanted.len().min(DEVICES as usize));
         if wanted.is_empty() && self.loaded.is_none() {
             self.watched.clear();
             self.report.drivers.clear();
             return;
         }
         if self.configuration.hooks == Hooks::Only(vec![HookKind::Scan]) {
+            wanted.append(&mut beyond);
             self.report.drivers = unhooked(&wanted);
             return;
         }
         let former = std::mem::replace(&mut self.watched, wanted.clone());
         let environment = self.environment.clone();
         let Some(loaded) = self.loaded() else {
+            wanted.append(&mut beyond);
             self.report.drivers = unhooked(&wanted);
             return;
         };
@@ -267,6 +277,13 @@ impl LiveKernel {
             self.losses.abandon(abandoned);
         }
         self.report.drivers = selections.into_iter().map(|selection| selection.driver).collect();
+        for driver in &mut self.report.drivers {
+            let has_room = |name: &String| {
+                let mut known = wanted.iter().filter(|(_, device)| device.name == *name);
+                known.all(|(_, device)| !left_out.contains(&device.kernel_number()))
+            };
+            driver.devices.retain(has_room);
+        }
         if let Some(error) = refused {
             let loss = Feature::CgroupMade.loss();
             self.add(refusal::explain_cgroups(&error, loss, &self.environment));
@@ -275,13 +292,9 @@ impl LiveKernel {
             let loss = "calls that a signal ends with EINTR are not counted";
             self.add(refusal::explain_cgroups(&error, loss, &self.environment));
         }
-        if devices.len() > DEVICES as usize || !left_out.is_empty() {
-            let count = left_out.len() + devices.len().saturating_sub(DEVICES as usize);
-            self.add(
-                Finding::warn(NAME, format!("{count} devices are more than can be watched at a time"))
-                    .with_remedy(format!("name fewer than {DEVICES} in ioctl.extra_devices")),
-            );
-        }
+        let no_room = |(_, device): &&(u32, Device)| left_out.contains(&device.kernel_number());
+        beyond.extend(wanted.iter().filter(no_room).cloned());
+        self.report.drivers.extend(too_many(&beyond, devices.len()));
         // Much is read to load and attach programs, and little of it is kept.
         heap::trim();
     }
@@ -305,6 +318,23 @@ impl LiveKernel {
     pub(crate) fn memory(&self) -> u64 {
         self.loaded.as_ref().map_or(0, |loaded| loaded.memory)
     }
+}
+
+/// Reports devices for which the programs have no room, of so many in all.
+fn too_many(devices: &[(u32, Device)], all: usize) -> Vec<Driver> {
+    let mut drivers = unhooked(devices);
+    let what = format!(
+        "{} of {all} devices are more than the {DEVICES} of which calls can be counted",
+        devices.len()
+    );
+    let obstacle = Finding::warn(NAME, what).with_remedy(
+        "leave nodes that no accelerator's work goes through out of ioctl.extra_devices, and remove those of devices that are \
+         gone and of capabilities that nothing uses (/dev/nvidia-caps)",
+    );
+    for driver in &mut drivers {
+        driver.obstacles.push(obstacle.clone());
+    }
+    drivers
 }
 
 /// Reports all devices as without a hook.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use agent_ebpf::Offsets;
+use agent_ebpf::cast::{self, Current};
 
-use super::btf::{Btf, KIND_FUNC, KIND_STRUCT};
 use super::budget::Machine;
 use super::calibrate::{self, KernelReader};
 use super::hooks::HookError;
@@ -25,34 +25,18 @@ pub(super) enum LoadError {
     Calibration(#[source] std::io::Error),
 }
 
-/// Ids in the kernel's type information for programs that give addresses a type ([`agent_ebpf::cast`]).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CastIds {
-    function: u32,
-    files_type: u32,
-}
-
-impl CastIds {
-    /// Nothing before Linux 6.2.
-    pub(super) fn find(btf: &Btf) -> Option<Self> {
-        Some(Self {
-            function: btf.id(KIND_FUNC, "bpf_rdonly_cast")?,
-            files_type: btf.id(KIND_STRUCT, "files_struct")?,
-        })
-    }
-}
-
 /// Creates the maps and prepares the programs: those that cast if the kernel accepts them. `types` is the directory with
 /// the kernel's type information; `direct` permits programs with typed pointers.
 pub(super) fn load(
     settings: &mut agent_ebpf::Settings,
-    cast: Option<CastIds>,
+    cast: Option<cast::Ids>,
     machine: Machine,
     types: &Path,
     direct: bool,
 ) -> Result<(object::Loaded, Programs), LoadError> {
-    let mut with = |cast: Option<CastIds>| -> Result<_, LoadError> {
-        settings.files_type = cast.map_or(0, |cast| cast.files_type);
+    let mut with = |cast: Option<cast::Ids>| -> Result<_, LoadError> {
+        settings.files_type = cast.map_or(0, |cast| cast.files);
+        settings.current = cast.map_or(Current::UNKNOWN, |cast| cast.current);
         let mut loaded = object::load(settings, machine, cast.map(|cast| cast.function))?;
         if !direct {
             loaded.programs.retain(|name, _| !name.ends_with("_direct"));

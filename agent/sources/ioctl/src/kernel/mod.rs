@@ -4,6 +4,7 @@
 pub mod btf;
 pub mod budget;
 mod calibrate;
+pub mod cast_ids;
 mod drivers;
 mod environment;
 mod event;
@@ -35,7 +36,6 @@ mod watch_table;
 
 pub use self::event::Event;
 pub use self::explain::explain_hooks;
-pub use self::hierarchy::V1;
 pub(crate) use self::interface::Counts;
 pub(crate) use self::live::LiveKernel;
 pub use self::report::{Driver, Report};

@@ -30,7 +30,7 @@ unsafe impl Plain for QuotaKey {}
 unsafe impl Plain for ChannelKey {}
 // SAFETY: `repr(C)`, two numbers of 8 bytes, two of 4, four of 8, and 1024 bytes.
 unsafe impl Plain for Peek {}
-// SAFETY: `repr(C)`, numbers of 4 bytes only.
+// SAFETY: `repr(C)`, numbers of 4 bytes only, those of its parts too.
 unsafe impl Plain for Settings {}
 
 // No padding: the sizes are the sums of the fields' sizes.

@@ -1,6 +1,5 @@
 //! The hooks in use, and what the kernel refused.
 
-use super::hierarchy::V1;
 use crate::Device;
 use crate::HookKind;
 use accelscope_core::sampler::Finding;
@@ -50,6 +49,4 @@ pub struct Report {
     pub obstacles: Vec<Finding>,
     /// Source of the offsets of kernel structures: `kernel BTF`, the path of a file, or `calibration`.
     pub offsets: Option<String>,
-    /// The v1 hierarchy of control groups in which keys identify containers; nothing where they are in the unified one.
-    pub v1: Option<V1>,
 }

@@ -1,4 +1,4 @@
-//! Monitor files of living processes that are not shown: said in the log once each, and in the reason of an empty reading.
+//! Monitor files of living processes that are not shown: logged once each, and named in the reason of an empty reading.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -21,9 +21,9 @@ const LINES_IN: Duration = Duration::from_mins(10);
 /// Most files that are named in one reason.
 const MAX_NAMED: usize = 3;
 
-/// What was said about the files of a directory.
+/// What was reported about the files of a directory.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Reported {
     /// The last version that was looked at, and whether it was of a living process: then the log has it.
     files: BTreeMap<OsString, (Option<Stamp>, bool)>,
     /// Lines of late, and since when.
@@ -40,7 +40,7 @@ struct Unshown<'a> {
     kind: Kind,
 }
 
-/// How a file that is not shown is told.
+/// How a file that is not shown is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// It cannot be used: a warning, if it stays so.
@@ -85,25 +85,28 @@ impl Monitored {
     }
 
     /// Logs each file of a living process that is not shown, once.
-    pub(super) fn tell(&mut self, max_age: Option<Duration>, now: Moment, living: &mut Living) {
-        let mut told = std::mem::take(&mut self.told);
-        if told.since.is_none_or(|since| now.instant >= since + LINES_IN) {
-            (told.lines, told.since) = (0, Some(now.instant));
+    pub(super) fn report_unshown(&mut self, max_age: Option<Duration>, now: Moment, living: &mut Living) {
+        let mut reported = std::mem::take(&mut self.reported);
+        if reported.since.is_none_or(|since| now.instant >= since + LINES_IN) {
+            (reported.lines, reported.since) = (0, Some(now.instant));
         }
         // A file that is shown again and then not is no news, one of the same name after it was removed is.
-        told.files
+        reported
+            .files
             .retain(|name, _| self.files.has(name) || self.others.iter().any(|(other, _)| other == name));
         for file in self.unshown(max_age, now.instant) {
-            let is_new = file.kind != Kind::Unseen && file.is_lasting(now.wall) && !told.knows(&file);
-            if !is_new || told.files.len() >= 2 * MAX_FILES {
+            let is_new = file.kind != Kind::Unseen && file.is_lasting(now.wall) && !reported.knows(&file);
+            if !is_new || reported.files.len() >= 2 * MAX_FILES {
                 continue;
             }
             let process = file.process(living);
-            told.files.insert(file.name.to_owned(), (file.stamp, process.is_some()));
-            let Some(process) = process.filter(|_| told.lines < MAX_LINES) else {
+            reported
+                .files
+                .insert(file.name.to_owned(), (file.stamp, process.is_some()));
+            let Some(process) = process.filter(|_| reported.lines < MAX_LINES) else {
                 continue;
             };
-            told.lines += 1;
+            reported.lines += 1;
             let (path, Trouble { what, remedy }) = (self.place.join(file.name), &file.why);
             let path = path.display().to_string();
             let path = path.escape_debug();
@@ -113,7 +116,7 @@ impl Monitored {
                 tracing::warn!(process, "{path} {what}, and is not shown: {remedy}");
             }
         }
-        self.told = told;
+        self.reported = reported;
     }
 
     /// The files that are not shown, in words.
@@ -124,7 +127,7 @@ impl Monitored {
             if words.len() == MAX_NAMED {
                 break;
             }
-            let is_of_living = match self.told.files.get(file.name) {
+            let is_of_living = match self.reported.files.get(file.name) {
                 Some((stamp, is_of_living)) if *stamp == file.stamp || *is_of_living => *is_of_living,
                 _ => file.kind == Kind::Unseen || file.process(living).is_some(),
             };
@@ -137,13 +140,15 @@ impl Monitored {
     }
 }
 
-/// Why a file without current values has none. One that its writer merely does not write any more is told only while the
-/// process lives that was found.
+/// Why a file without current values has none. One that its writer merely does not write any more is reported only while that
+/// may live.
 fn why(file: &File, now: Instant) -> Option<(Kind, Trouble)> {
     if let Some(fault) = &file.fault {
         return Some((Kind::Unusable, fault.clone()));
     }
-    file.owner.process()?;
+    if matches!(file.owner.search, Search::Exited | Search::Claimed(_)) {
+        return None;
+    }
     Some((Kind::Overdue, Trouble::overdue(file.age(now)?, file.interval())))
 }
 
@@ -172,7 +177,7 @@ impl Unshown<'_> {
     }
 }
 
-impl Told {
+impl Reported {
     fn knows(&self, file: &Unshown<'_>) -> bool {
         let known = self.files.get(file.name);
         known.is_some_and(|(stamp, is_of_living)| *is_of_living || *stamp == file.stamp)

@@ -1,0 +1,66 @@
+//! What the log of a service begins with: the program, its configuration, and what it found.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli;
+use crate::config::DEFAULT_FILE;
+use accelscope_pipeline::{Found, Started, Status};
+
+/// Time between two looks whether all samplers have reported, and the longest time to wait for them.
+const LOOK: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Program and configuration.
+pub fn log_start(file: Option<&Path>, is_demo: bool) {
+    let (version, revision) = (env!("CARGO_PKG_VERSION"), cli::BUILD.revision);
+    tracing::info!(version, revision, "accelscope agent");
+    if let Some(file) = file {
+        tracing::info!(file = %file.display(), "configuration read");
+    } else {
+        tracing::info!(
+            "no configuration file: defaults, the environment and --set apply; {DEFAULT_FILE} is read where it exists"
+        );
+    }
+    if is_demo {
+        tracing::warn!(
+            "--demo: the accelerators are made up; what is pushed and served has the resource attribute accelscope.demo and \
+             an instance id of its own"
+        );
+    }
+}
+
+/// What each sampler found, once all have reported.
+pub(super) async fn log_found(statuses: Vec<Arc<Status>>, started: impl Fn() -> bool) {
+    let wait = async {
+        while !started() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.ok();
+    for status in &statuses {
+        let name = status.descriptor.name;
+        match (status.last(), status.found()) {
+            (None, _) => tracing::warn!("{name}: has not reported within {PATIENCE:?}; `agent doctor` says more"),
+            (Some(report), Some(Found { devices, readings })) if report.detail.is_empty() => {
+                tracing::info!(devices, readings, "{name}: found");
+            }
+            (Some(report), _) if report.is_failure() => {
+                tracing::warn!("{name}: nothing could be read: {}", report.detail);
+            }
+            (Some(report), _) => tracing::info!("{name}: nothing found: {}", report.detail),
+        }
+    }
+}
+
+/// As [`log_found`], in the background.
+pub(super) fn spawn(started: &Started) {
+    let statuses = started.statuses.clone();
+    let all = statuses.clone();
+    let have_reported = move || {
+        all.iter()
+            .all(|status| status.last().is_some() || status.stuck().is_some())
+    };
+    tokio::spawn(log_found(statuses, have_reported));
+}

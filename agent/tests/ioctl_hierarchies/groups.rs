@@ -1,0 +1,67 @@
+//! Control groups of one process, in several hierarchies.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Removed at the end, those that this made.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    joined: Vec<PathBuf>,
+    made: Vec<PathBuf>,
+}
+
+/// An id that no other container of these tests has.
+pub(crate) fn new_id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{:048x}{:08x}{number:08x}", 0x1e7a_u32, std::process::id())
+}
+
+impl Groups {
+    /// Adds a group of that hierarchy, if groups can be made in it.
+    pub(crate) fn add(&mut self, hierarchy: &str, path: &str) -> bool {
+        let mut group = Path::new("/sys/fs/cgroup").join(hierarchy);
+        if !group.join("cgroup.procs").exists() {
+            return false;
+        }
+        // Not the machine's own groups of those names, nor another test's.
+        let top = format!("accelscope-test-{}", std::process::id());
+        for name in [&*top].into_iter().chain(path.split('/')) {
+            group.push(name);
+            match std::fs::create_dir(&group) {
+                Ok(()) => self.made.push(group.clone()),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(_) => return false,
+            }
+            if hierarchy == "cpuset" {
+                // A new group has no processors, and takes no process.
+                for file in ["cpuset.cpus", "cpuset.mems"] {
+                    let above = std::fs::read(group.with_file_name(file)).unwrap_or_default();
+                    std::fs::write(group.join(file), above).ok();
+                }
+            }
+        }
+        self.joined.push(group);
+        true
+    }
+
+    /// All that the process is to join.
+    pub(crate) fn all(&self) -> &[PathBuf] {
+        &self.joined
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        // A group is busy for a moment after its last process was waited for.
+        let until = Instant::now() + Duration::from_secs(5);
+        for group in self.made.iter().rev() {
+            while std::fs::remove_dir(group).is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
+                && Instant::now() < until
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A stopping agent ends the series that nobody continues.
+#![cfg(feature = "nvidia")]
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod nvml_support;
+mod program_support;
+mod receiver_support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nvml_support::{Fake, h100};
+use program_support::{Running, wait_for};
+use receiver_support::{Pushed, Receiver, assert_ordered};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A root directory of a host, with the processes and devices of this machine.
+fn host() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["proc", "sys"] {
+        std::os::unix::fs::symlink(Path::new("/").join(name), root.path().join(name)).unwrap();
+    }
+    root
+}
+
+/// An agent of the host at `root`; `label` is a resource attribute of the operator's.
+fn agent(root: &Path, fake: &Fake, receiver: &Receiver, label: &str) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    command.env_clear().stdin(Stdio::null());
+    let mut settings = receiver.settings();
+    settings.extend([
+        format!("host.root={}", root.display()),
+        format!("nvidia.library={}", fake.library().display()),
+        "nvidia.period=1s".to_owned(),
+        "http.enabled=false".to_owned(),
+        format!("resource.deployment.environment.name={label}"),
+    ]);
+    settings.extend(["hailo", "ascend", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
+    for setting in settings {
+        command.args(["--set", &setting]);
+    }
+    Running::start(command)
+}
+
+/// Waits until power of a GPU was pushed `count` times with this label.
+fn wait_for_power(receiver: &Receiver, label: &str, count: usize) {
+    wait_for("power of the GPU", || {
+        let mut power = receiver.of("hw.power");
+        power.retain(|point| is_of(point, label) && !point.is_end);
+        (power.len() >= count).then_some(())
+    });
+}
+
+fn is_of(point: &Pushed, label: &str) -> bool {
+    point
+        .resource
+        .get("deployment.environment.name")
+        .is_some_and(|found| found == label)
+}
+
+/// The points of each series with this label.
+fn series(receiver: &Receiver, label: &str) -> BTreeMap<String, Vec<Pushed>> {
+    let mut all: BTreeMap<String, Vec<Pushed>> = BTreeMap::new();
+    for point in receiver.points().into_iter().filter(|point| is_of(point, label)) {
+        all.entry(point.series()).or_default().push(point);
+    }
+    all
+}
+
+#[test]
+fn a_signal_ends_every_series_once_after_its_last_value() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (root, fake, receiver) = (
+            tempfile::tempdir().unwrap(),
+            Fake::new(vec![h100(0)]),
+            Receiver::start(),
+        );
+        let mut agent = agent(root.path(), &fake, &receiver, "lab");
+        wait_for_power(&receiver, "lab", 2);
+        let pid = Pid::from_raw(agent.0.id().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+        assert_eq!(agent.exit_code(), Some(0));
+        let all = series(&receiver, "lab");
+        let mut histograms = 0;
+        for (name, points) in &all {
+            let (last, before) = points.split_last().unwrap();
+            assert!(last.is_end, "{name} goes on: {last:?}");
+            assert!(before.iter().all(|point| !point.is_end), "{name} ended twice");
+            if let (Some(end), Some(value)) = (&last.buckets, before.last().and_then(|last| last.buckets.as_ref())) {
+                histograms += 1;
+                assert_eq!(end.0, value.0, "bounds of {name}");
+                assert_eq!((end.1.len(), end.2), (value.1.len(), Some(0.0)), "{name}");
+            }
+        }
+        assert!(all.len() > 50 && histograms > 0, "{} series", all.len());
+        assert_ordered(&receiver.points());
+    }
+}
+
+/// As in a rolling update with a surge: the new one runs before the old one stops.
+#[test]
+fn series_that_another_agent_on_the_node_continues_do_not_end() {
+    let (root, fake, receiver) = (
+        tempfile::tempdir().unwrap(),
+        Fake::new(vec![h100(0)]),
+        Receiver::start(),
+    );
+    let mut old = agent(root.path(), &fake, &receiver, "lab");
+    wait_for_power(&receiver, "lab", 2);
+    let mut new = agent(root.path(), &fake, &receiver, "lab");
+    wait_for_power(&receiver, "lab", 6);
+    old.terminate();
+    assert_eq!(old.exit_code(), Some(0));
+    let power = receiver.of("hw.power").len();
+    wait_for_power(&receiver, "lab", power + 2);
+    let ended = receiver.points().into_iter().find(|point| point.is_end);
+    assert!(ended.is_none(), "{ended:?}");
+    new.terminate();
+    assert_eq!(new.exit_code(), Some(0));
+    let is_whole = series(&receiver, "lab")
+        .values()
+        .all(|points| points.last().unwrap().is_end);
+    assert!(is_whole, "the last one ends them");
+}
+
+/// The other one's series have another label, another receiver, or are of another node.
+#[test]
+fn series_that_another_agent_has_under_another_label_end() {
+    let (root, fake, receiver) = (
+        tempfile::tempdir().unwrap(),
+        Fake::new(vec![h100(0)]),
+        Receiver::start(),
+    );
+    let (elsewhere, other_root) = (Receiver::start(), host());
+    let mut old = agent(root.path(), &fake, &receiver, "old");
+    let _labelled = agent(root.path(), &fake, &receiver, "new");
+    let _of_other_receiver = agent(root.path(), &fake, &elsewhere, "old");
+    let _of_other_node = agent(other_root.path(), &fake, &elsewhere, "old");
+    wait_for_power(&receiver, "old", 2);
+    wait_for_power(&receiver, "new", 2);
+    wait_for_power(&elsewhere, "old", 4);
+    old.terminate();
+    assert_eq!(old.exit_code(), Some(0));
+    let all = series(&receiver, "old");
+    let live: Vec<_> = all
+        .iter()
+        .filter(|(_, points)| !points.last().unwrap().is_end)
+        .collect();
+    assert!(live.is_empty(), "{live:?}");
+    let others = receiver.points().into_iter().chain(elsewhere.points());
+    let ended = others.filter(|point| point.is_end).find(|point| !is_of(point, "old"));
+    assert!(ended.is_none(), "{ended:?}");
+}
