@@ -37,20 +37,18 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     };
     let owner = K::pid_tgid(task);
     let mut key = caller::key::<K>(task, (owner >> 32) as u32, watched, command);
-    let reserved = F::reserve(owner, |former| {
+    // Before the place is found, for the verifier follows the long way of a new key once for each way to here.
+    let processor = processor();
+    let number = record::number(&mut key, F::hint(owner), processor);
+    let Some(record) = RECORDS.get_ptr_mut(number) else {
+        return;
+    };
+    let place = F::reserve(owner, |former| {
         let outer = level_of(former.finish);
         // A thread that is in no call of a 32-bit program has left that one unseen.
         outer > level && former.device == watched.device && (outer != LEVEL_COMPAT || K::compat(task))
     });
-    if reserved.within {
-        return;
-    }
-    let (place, before) = (reserved.place, reserved.before);
-    let processor = processor();
-    let number = record::number(&mut key, F::hint(place), processor);
-    let Some(record) = RECORDS.get_ptr_mut(number) else {
-        return F::release(place);
-    };
+    let Some(place) = place else { return };
     // SAFETY: has no preconditions.
     let now = unsafe { generated::bpf_ktime_get_ns() };
     // SAFETY: an aligned field of a map's value.
@@ -62,11 +60,7 @@ pub(crate) fn enter<K: Kernel, F: Flight>(task: u64, watched: &Watched, command:
     };
     let call = Slot {
         owner,
-        began: if before.argument == argument && record::is_of(before.record, &key) {
-            before.began
-        } else {
-            now
-        },
+        began: now,
         record: number,
         device: watched.device,
         command,

@@ -20,45 +20,17 @@ const RESTART_BLOCK: u32 = 516;
 pub(crate) trait Flight {
     /// Process id (upper half) and thread id of the current task.
     fn caller() -> u64;
-    /// Finds a place for a call that begins. `within` says whether it is only a part of a call that the thread has not
-    /// ended.
-    fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Reserved;
-    /// The number of the record that the place's last call had, or [`record::NONE`].
-    fn hint(place: *mut Slot) -> u32;
+    /// Finds a place for a call that begins; null where this way has none. Nothing where it is only a part of a call that
+    /// the thread has not ended, as `within` says.
+    fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Option<*mut Slot>;
+    /// The number of the record that the last call at the thread's first place had, or [`record::NONE`].
+    fn hint(owner: u64) -> u32;
     /// Puts a call down at its place.
     fn put(place: *mut Slot, call: &Slot);
-    /// Gives a place back.
-    fn release(place: *mut Slot);
     /// Takes up what the thread put down.
     fn take(owner: u64, level: u32) -> Option<Slot>;
     /// What the thread put down was interrupted, and is restarted or not.
     fn interrupt(owner: u64, level: u32, code: u32);
-}
-
-/// A place for a call.
-pub(crate) struct Reserved {
-    /// Null where there is none.
-    pub(crate) place: *mut Slot,
-    /// The call is part of another, which is counted already.
-    pub(crate) within: bool,
-    /// The interrupted call that this one may be the restart of.
-    pub(crate) before: Before,
-}
-
-/// An interrupted call: its record (none: [`record::NONE`]), argument and begin.
-#[derive(Clone, Copy)]
-pub(crate) struct Before {
-    pub(crate) record: u32,
-    pub(crate) argument: u64,
-    pub(crate) began: u64,
-}
-
-impl Before {
-    const NONE: Self = Self {
-        record: record::NONE,
-        argument: 0,
-        began: 0,
-    };
 }
 
 /// In the array, found by the thread's id; in the hash map where all its places are taken.
@@ -66,12 +38,6 @@ pub(crate) struct InSlots;
 
 /// In the hash map only.
 pub(crate) struct InTable;
-
-#[inline(always)]
-fn places(owner: u64) -> *mut Slot {
-    // Thread ids count up, so neighbours get places of their own.
-    SLOTS.at((owner as u32 & (SLOTS_LEN / SLOT_PROBES - 1)) * SLOT_PROBES)
-}
 
 #[inline(always)]
 fn owner_of(slot: *mut Slot) -> *mut u64 {
@@ -86,27 +52,48 @@ fn clear(slot: *mut Slot) {
     unsafe { core::ptr::write_volatile(&raw mut (*slot).began, 0) };
 }
 
-/// Settles a call whose return was not seen when its thread, or another that was given its id, begins one.
+/// Settles a call whose return was not seen when its thread, or another that was given its id, begins one; whether the new
+/// one may be its restart.
 #[inline(always)]
-fn settle(former: &Slot, owner: u64) -> Before {
-    if former.began == 0 {
-        return Before::NONE;
+fn settle(former: *const Slot, owner: u64) -> bool {
+    // SAFETY: aligned fields of a map's value that no other thread writes.
+    let (began, finish, of, number) = unsafe { ((*former).began, (*former).finish, (*former).owner, (*former).record) };
+    if began == 0 {
+        return false;
     }
-    let interrupted = former.finish & INTERRUPTED != 0 && restart_code(former.finish) != RESTART_BLOCK;
-    if !interrupted || former.owner != owner {
+    let interrupted = finish & INTERRUPTED != 0 && restart_code(finish) != RESTART_BLOCK;
+    if !interrupted || of != owner {
         note(counter::RETURN_MISSED);
-        return Before::NONE;
+        return false;
     }
     // No signal handler has ended it, so the kernel restarts it: now, or after what a handler does. One call, entered twice.
-    if let Some(record) = RECORDS.get_ptr_mut(former.record) {
+    if let Some(record) = RECORDS.get_ptr_mut(number) {
         // SAFETY: an aligned field of a map's value.
         add(unsafe { &raw mut (*record).entered }, 1_u64.wrapping_neg());
     }
-    Before {
-        record: former.record,
-        argument: former.argument,
-        began: former.began,
+    true
+}
+
+/// The number of the first of the thread's places that is as wanted, [`NOWHERE`] where there is none. Any number is possible
+/// for any of them, so the verifier need not follow all that comes after once for each.
+#[inline(always)]
+fn find(owner: u64, wanted: impl Fn(*mut u64) -> bool) -> u32 {
+    // Thread ids count up, so neighbours get places of their own.
+    for probe in 0..SLOT_PROBES {
+        let number = (owner as u32).wrapping_add(probe) & (SLOTS_LEN - 1);
+        if wanted(owner_of(SLOTS.at(number))) {
+            return number;
+        }
     }
+    NOWHERE
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+/// The number of the place that holds the thread's call.
+#[inline(always)]
+fn own(owner: u64) -> u32 {
+    find(owner, |place| load(place) == owner)
 }
 
 /// Notes in a slot of this thread that its call was interrupted.
@@ -128,49 +115,32 @@ impl Flight for InSlots {
     }
 
     #[inline(always)]
-    fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Reserved {
-        let places = places(owner);
-        for place in 0..SLOT_PROBES as usize {
-            let slot = places.wrapping_add(place);
-            if load(owner_of(slot)) == owner {
-                // SAFETY: this thread's own place, as in `put`.
-                let former = unsafe { *slot };
-                let within = within(&former);
-                let before = if within { Before::NONE } else { settle(&former, owner) };
-                if !within {
-                    clear(slot);
-                }
-                return Reserved {
-                    place: slot,
-                    within,
-                    before,
-                };
+    fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Option<*mut Slot> {
+        let own = own(owner);
+        if own != NOWHERE {
+            let slot = SLOTS.at(own);
+            // SAFETY: this thread's own place, as in `put`.
+            if within(unsafe { &*slot }) {
+                return None;
             }
-        }
-        let reserved = InTable::reserve(owner, within);
-        if reserved.within {
-            return reserved;
-        }
-        for place in 0..SLOT_PROBES as usize {
-            let slot = places.wrapping_add(place);
-            if load(owner_of(slot)) == 0 && claim(owner_of(slot), owner) {
-                return Reserved {
-                    place: slot,
-                    ..reserved
-                };
+            // What a restart goes on with stays: `put` looks at it.
+            if !settle(slot, owner) {
+                clear(slot);
             }
+            return Some(slot);
         }
-        reserved
+        InTable::reserve(owner, within)?;
+        let free = find(owner, |place| load(place) == 0 && claim(place, owner));
+        if free == NOWHERE {
+            return Some(core::ptr::null_mut());
+        }
+        Some(SLOTS.at(free))
     }
 
     #[inline(always)]
-    fn hint(place: *mut Slot) -> u32 {
-        // SAFETY: an aligned field of a map's value that this thread has claimed.
-        if place.is_null() {
-            record::NONE
-        } else {
-            unsafe { (*place).record }
-        }
+    fn hint(owner: u64) -> u32 {
+        // SAFETY: an aligned field of a map's value; any number will do.
+        unsafe { core::ptr::read_volatile(&raw const (*SLOTS.at(owner as u32)).record) }
     }
 
     #[inline(always)]
@@ -181,52 +151,41 @@ impl Flight for InSlots {
         // SAFETY: the place is claimed by this thread, which is in the kernel and so nowhere else; the agent heeds the
         // fields only where `began`, written last, is not 0.
         unsafe {
+            let restarted = (*place).began != 0 && (*place).device == call.device && (*place).passed == call.passed;
+            let began = if restarted { (*place).began } else { call.began };
             (*place).record = call.record;
             (*place).device = call.device;
             (*place).command = call.command;
             (*place).finish = call.finish;
             (*place).argument = call.argument;
             (*place).passed = call.passed;
-            core::ptr::write_volatile(&raw mut (*place).began, call.began);
-        }
-    }
-
-    #[inline(always)]
-    fn release(place: *mut Slot) {
-        if !place.is_null() {
-            store(owner_of(place), 0);
+            core::ptr::write_volatile(&raw mut (*place).began, began);
         }
     }
 
     #[inline(always)]
     fn take(owner: u64, level: u32) -> Option<Slot> {
-        let places = places(owner);
-        for place in 0..SLOT_PROBES as usize {
-            let slot = places.wrapping_add(place);
-            if load(owner_of(slot)) == owner {
-                // SAFETY: this thread's own place, as in `put`.
-                let call = unsafe { *slot };
-                if level_of(call.finish) > level {
-                    return None;
-                }
-                clear(slot);
-                store(owner_of(slot), 0);
-                return Some(call);
-            }
+        let own = own(owner);
+        if own == NOWHERE {
+            return InTable::take(owner, level);
         }
-        InTable::take(owner, level)
+        let slot = SLOTS.at(own);
+        // SAFETY: this thread's own place, as in `put`.
+        let call = unsafe { *slot };
+        if level_of(call.finish) > level {
+            return None;
+        }
+        clear(slot);
+        store(owner_of(slot), 0);
+        Some(call)
     }
 
     #[inline(always)]
     fn interrupt(owner: u64, level: u32, code: u32) {
-        let places = places(owner);
-        for place in 0..SLOT_PROBES as usize {
-            let slot = places.wrapping_add(place);
-            if load(owner_of(slot)) == owner {
-                return mark(slot, level, code);
-            }
+        match own(owner) {
+            NOWHERE => InTable::interrupt(owner, level, code),
+            own => mark(SLOTS.at(own), level, code),
         }
-        InTable::interrupt(owner, level, code);
     }
 }
 
@@ -234,19 +193,12 @@ impl InSlots {
     /// What the thread's interrupted call returned; nothing where it has none.
     #[inline(always)]
     pub(crate) fn interrupted(owner: u64) -> Option<u32> {
-        let places = places(owner);
-        for place in 0..SLOT_PROBES as usize {
-            let slot = places.wrapping_add(place);
-            if load(owner_of(slot)) == owner {
-                // SAFETY: this thread's own place, as in `put`.
-                let finish = unsafe { (*slot).finish };
-                return (finish & INTERRUPTED != 0).then_some(restart_code(finish));
-            }
-        }
-        let finish = InTable::of(owner).map(|slot| {
-            // SAFETY: only this thread changes its own entry.
-            unsafe { (*slot).finish }
-        })?;
+        let slot = match own(owner) {
+            NOWHERE => InTable::of(owner)?,
+            own => SLOTS.at(own),
+        };
+        // SAFETY: only this thread changes its own call.
+        let finish = unsafe { (*slot).finish };
         (finish & INTERRUPTED != 0).then_some(restart_code(finish))
     }
 }
@@ -271,33 +223,28 @@ impl Flight for InTable {
     }
 
     #[inline(always)]
-    fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Reserved {
-        let mut reserved = Reserved {
-            place: core::ptr::null_mut(),
-            within: false,
-            before: Before::NONE,
-        };
+    fn reserve(owner: u64, within: impl Fn(&Slot) -> bool) -> Option<*mut Slot> {
+        let none = Some(core::ptr::null_mut());
         if load(COUNTERS.at(counter::OVERFLOWING)) == 0 {
-            return reserved;
+            return none;
         }
         let thread = owner as u32;
-        // SAFETY: only this thread changes its own entry; one of a thread that had this id before is changed no more.
-        let Some(former) = (unsafe { OVERFLOW.get(&thread) }).copied() else {
-            return reserved;
+        let Some(former) = OVERFLOW.get_ptr(&thread) else {
+            return none;
         };
-        if former.owner == owner && within(&former) {
-            reserved.within = true;
-            return reserved;
+        // SAFETY: only this thread changes its own entry; one of a thread that had this id before is changed no more.
+        if unsafe { (*former).owner == owner && within(&*former) } {
+            return None;
         }
-        reserved.before = settle(&former, owner);
+        settle(former, owner);
         if OVERFLOW.remove(&thread).is_ok() {
             add(COUNTERS.at(counter::OVERFLOWING), 1_u64.wrapping_neg());
         }
-        reserved
+        none
     }
 
     #[inline(always)]
-    fn hint(_: *mut Slot) -> u32 {
+    fn hint(_: u64) -> u32 {
         record::NONE
     }
 
@@ -312,9 +259,6 @@ impl Flight for InTable {
             add(inside, 1_u64.wrapping_neg());
         }
     }
-
-    #[inline(always)]
-    fn release(_: *mut Slot) {}
 
     #[inline(always)]
     fn take(owner: u64, level: u32) -> Option<Slot> {

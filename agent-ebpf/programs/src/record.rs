@@ -45,12 +45,6 @@ pub(crate) fn number(key: &mut Key, hint: u32, processor: u32) -> u32 {
     }
 }
 
-/// Whether a record is of a key's calls, whatever processor counts them.
-#[inline(always)]
-pub(crate) fn is_of(number: u32, key: &Key) -> bool {
-    IDENTS.get(number).is_some_and(|ident| is_same(&ident.key, key))
-}
-
 /// Whether both are of the same calls, whatever processor counts them.
 #[inline(always)]
 fn is_same(one: &Key, other: &Key) -> bool {

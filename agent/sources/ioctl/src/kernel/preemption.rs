@@ -10,11 +10,11 @@
 //! - Raw tracepoints run with preemption disabled and heed only their own mark: they lose nothing.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use accelscope_core::host::HostRoots;
 
 use super::environment::Environment;
+use super::tracefs::read_debugfs;
 use crate::HookKind;
 
 /// Whether tasks are preempted within the kernel.
@@ -35,9 +35,8 @@ const WITHOUT: [&str; 2] = ["none", "voluntary"];
 impl Preemption {
     /// `version` is that of uname(2), which names how the kernel was built: `#1 SMP PREEMPT_DYNAMIC Debian 6.12.73-1`.
     pub(super) fn read(roots: &HostRoots, version: &str, options: &HashMap<&'static str, char>) -> Self {
-        let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-        let now = text(&roots.sys().join("kernel/debug/sched/preempt"));
-        let command_line = text(&roots.proc().join("cmdline"));
+        let now = read_debugfs(&roots.sys().join("kernel"), "sched/preempt").unwrap_or_default();
+        let command_line = std::fs::read_to_string(roots.proc().join("cmdline")).unwrap_or_default();
         Self::of(version, &now, &command_line, options)
     }
 

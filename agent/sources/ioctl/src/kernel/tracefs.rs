@@ -36,14 +36,9 @@ impl Tracefs {
                 return Ok(Self { root });
             }
         }
-        let context = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_create(context.as_fd())?;
-        let root = fsmount(
-            context.as_fd(),
-            FsMountFlags::FSMOUNT_CLOEXEC,
-            MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-        )?;
-        Ok(Self { root })
+        Ok(Self {
+            root: mount("tracefs")?,
+        })
     }
 
     /// The number of a tracepoint such as `syscalls/sys_enter_ioctl`.
@@ -75,6 +70,29 @@ impl Tracefs {
             .filter(|name| !name.starts_with('.') && name != "enable" && name != "filter")
             .collect()
     }
+}
+
+/// A detached mount, which ends with the descriptor.
+fn mount(kind: &str) -> io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(context.as_fd())?;
+    let root = fsmount(
+        context.as_fd(),
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+    )?;
+    Ok(root)
+}
+
+/// A file of debugfs; `host` is the host's `/sys/kernel`. Needs the privileges of [`Tracefs::open`].
+pub(super) fn read_debugfs(host: &Path, name: &str) -> io::Result<String> {
+    if let Ok(text) = std::fs::read_to_string(host.join("debug").join(name)) {
+        return Ok(text);
+    }
+    let mut text = String::new();
+    let file = open_at(mount("debugfs")?, name, OFlags::RDONLY)?;
+    File::from(file).take(4096).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn open_at(root: impl AsFd, path: impl Arg, flags: OFlags) -> rustix::io::Result<OwnedFd> {
