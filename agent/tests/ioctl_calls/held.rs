@@ -64,7 +64,7 @@ pub(crate) fn closed() {
     });
     wait_for(&agent, 1.0, &own);
     // The descriptors are read again once a second.
-    agent.readings(4);
+    agent.readings(10);
     assert_eq!(agent.sum(HOLDERS, &own), 1.0);
     let ended = agent.ended(HOLDERS, &own);
     assert!(ended.is_empty(), "it was a holder all the time: {ended:?}");

@@ -24,7 +24,9 @@ pub(crate) struct Agent {
 /// The agent's command without its output format; only the ioctl sampler runs.
 pub(crate) fn command(program: &str, more: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("NO_COLOR", "1").arg("--stdout").args(more);
+    command.env_clear().env("NO_COLOR", "1").arg("--stdout");
+    // A reading a second at the least.
+    command.args(["--set", "ioctl.period=200ms"]).args(more);
     for set in [
         "hailo.enabled=false",
         "ascend.enabled=false",

@@ -282,7 +282,9 @@ pub(crate) fn killed() {
 }
 
 pub(crate) fn quiet() {
-    let Some(agent) = Agent::start(&[]) else { return };
+    let Some(agent) = Agent::start(&["--set", "ioctl.period=1s"]) else {
+        return;
+    };
     let executable = executable();
     let own = &[("process.executable.name", executable.as_str())];
     let calls = |agent: &Agent| agent.sum(CALLS, own);

@@ -26,7 +26,9 @@ use accelscope_core::source::Context;
 
 pub(super) const NAME: &str = "ioctl";
 
-/// Time between two batches while nothing changes, and between two drains while no call is made.
+/// Time between two batches while nothing changes, and between two drains while no call is made: so many periods, and no
+/// more than this where the period is no longer itself.
+const IDLE_PERIODS: u32 = 5;
 const IDLE_PERIOD: Duration = Duration::from_secs(5);
 /// Time from the last change until drains follow at the idle period.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
@@ -139,7 +141,8 @@ impl Sampler {
     }
 
     fn longest_period(&self) -> Duration {
-        self.configuration.period.max(IDLE_PERIOD)
+        let period = self.configuration.period;
+        period.max(IDLE_PERIOD.min(period * IDLE_PERIODS))
     }
 
     fn watch(&mut self, now: Instant, devices_changed: bool) {
@@ -264,7 +267,7 @@ impl Sampler {
         if changed {
             self.changed = Some(now.instant);
         }
-        if changed || self.emitted.is_none_or(|last| now.instant >= last + IDLE_PERIOD) {
+        if changed || self.emitted.is_none_or(|last| now.instant >= last + self.longest_period()) {
             self.emitted = Some(now.instant);
             out.push(self.batch(now));
         }
@@ -280,11 +283,13 @@ impl Sampler {
                 .calling(self.drain.callers().into_iter().filter_map(device));
         }
         if self.holders.may_look_beside(now) {
-            let groups = self.drain.growing();
-            let beside = groups
-                .into_iter()
-                .flat_map(|group| self.context.cgroups.processes(group));
-            self.holders.look_beside(beside, now);
+            // Who runs beside a caller is in each of its groups: the one with the fewest is enough.
+            let fewest = |groups: Vec<CgroupId>| {
+                let all = groups.into_iter().map(|group| self.context.cgroups.processes(group));
+                all.filter(|pids| !pids.is_empty()).min_by_key(Vec::len)
+            };
+            let beside: Vec<_> = self.drain.growing().into_iter().filter_map(fewest).collect();
+            self.holders.look_beside(beside.into_iter().flatten(), now);
         }
     }
 

@@ -125,13 +125,14 @@ impl Drain {
         self.in_flight.iter().map(|call| (call.process, call.device)).collect()
     }
 
-    /// Control groups whose calls have grown in number since the drain before, those of single processes left out.
-    pub(super) fn growing(&self) -> BTreeSet<CgroupId> {
+    /// The control groups of those whose calls have grown in number since the drain before, single processes left out: each
+    /// with its groups in the several hierarchies.
+    pub(super) fn growing(&self) -> BTreeSet<Vec<CgroupId>> {
         let growing = self.records.values().filter(|record| record.idle == 0);
         let owners = growing
             .map(|record| &record.activity.owner)
             .filter(|owner| !owner.alone);
-        owners.flat_map(|owner| owner::groups(owner)).collect()
+        owners.map(|owner| owner::groups(owner).collect()).collect()
     }
 
     /// Whether no record is in use, so that no call is in flight and the next one makes a key, which is an event.
