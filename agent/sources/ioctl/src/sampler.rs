@@ -1,5 +1,6 @@
 //! The sampler: finds the devices, has their calls counted, and turns the counts into points.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use agent_ebpf::Ident;
@@ -56,6 +57,9 @@ pub struct Sampler {
     drain: Drain,
     attributes: AttributeCache,
     holders: Holders,
+    /// Control groups of callers, each with its groups in the several hierarchies, in which holders are still to be looked
+    /// for.
+    callers_groups: BTreeSet<Vec<CgroupId>>,
     owners: DeviceOwners,
     metrics: SelfMetrics,
     /// How long the first run counts calls before it emits anything.
@@ -77,6 +81,7 @@ impl Sampler {
             processes: Processes::new(roots),
             threads: HostThreads::new(roots),
             holders: Holders::new(roots),
+            callers_groups: BTreeSet::new(),
             devices: Devices::new(configuration, context),
             table: DeviceTable::default(),
             drain: Drain::new(context.per_process),
@@ -267,7 +272,11 @@ impl Sampler {
         if changed {
             self.changed = Some(now.instant);
         }
-        if changed || self.emitted.is_none_or(|last| now.instant >= last + self.longest_period()) {
+        if changed
+            || self
+                .emitted
+                .is_none_or(|last| now.instant >= last + self.longest_period())
+        {
             self.emitted = Some(now.instant);
             out.push(self.batch(now));
         }
@@ -282,13 +291,16 @@ impl Sampler {
             self.holders
                 .calling(self.drain.callers().into_iter().filter_map(device));
         }
+        let growing = self.drain.growing();
+        self.callers_groups.extend(growing);
         if self.holders.may_look_beside(now) {
+            let groups = std::mem::take(&mut self.callers_groups);
             // Who runs beside a caller is in each of its groups: the one with the fewest is enough.
             let fewest = |groups: Vec<CgroupId>| {
                 let all = groups.into_iter().map(|group| self.context.cgroups.processes(group));
                 all.filter(|pids| !pids.is_empty()).min_by_key(Vec::len)
             };
-            let beside: Vec<_> = self.drain.growing().into_iter().filter_map(fewest).collect();
+            let beside: Vec<_> = groups.into_iter().filter_map(fewest).collect();
             self.holders.look_beside(beside.into_iter().flatten(), now);
         }
     }

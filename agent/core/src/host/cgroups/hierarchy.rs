@@ -72,7 +72,8 @@ impl Hierarchies {
         self.found.as_ref().is_some_and(|found| found.see_all)
     }
 
-    pub(super) fn processes(&self, id: CgroupId, path: &str) -> Vec<u32> {
+    pub(super) fn processes(&mut self, id: CgroupId, path: &str) -> Vec<u32> {
+        self.found();
         let Some(directory) = self.directory(id.hierarchy, path) else {
             return Vec::new();
         };

@@ -82,7 +82,7 @@ impl Cgroups {
     /// Ids of processes in the group itself, a bounded number of them, in the reader's PID namespace. Nothing where that
     /// cannot be known.
     pub fn processes(&self, id: CgroupId) -> Vec<u32> {
-        let cache = self.lock();
+        let mut cache = self.lock();
         let path = cache.peek(id);
         path.map_or_else(Vec::new, |path| cache.hierarchies.processes(id, &path))
     }
