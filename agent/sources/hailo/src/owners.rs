@@ -1,4 +1,4 @@
-//! Owners of all monitor files: searches for the writers of the fresh ones.
+//! Owners of all monitor files: searches for the writers of the fresh ones, and of those that may be written seldom.
 
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ impl Owners {
         &mut self.searcher.living
     }
 
-    /// Searches for the owners of the fresh files. `shown` becomes a digest of the files that are shown and their owners.
+    /// Searches for the owners of the files. `shown` becomes a digest of the files that are shown and their owners.
     pub(super) fn update<'a>(
         &mut self,
         directories: impl Iterator<Item = &'a mut Monitored>,
