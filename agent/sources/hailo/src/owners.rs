@@ -3,7 +3,6 @@
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use super::environment::Environment;
 use super::living::Living;
 use super::monitored::Monitored;
 use super::owner::{Search, Searcher};
@@ -89,11 +88,8 @@ impl Owners {
             if let Search::Found(process) = file.owner.search
                 && !file.is_expected_of(process)
             {
-                let environ = self.searcher.living.processes.path(process.pid, "environ");
-                file.expect(
-                    process,
-                    Environment::read(&environ).and_then(|environment| environment.interval()),
-                );
+                let environment = self.searcher.living.environment(process.pid);
+                file.expect(process, environment.and_then(|environment| environment.interval()));
             }
             match found {
                 _ if !is_fresh => {}
