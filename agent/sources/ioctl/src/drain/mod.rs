@@ -23,7 +23,7 @@ use self::activities::Activities;
 use self::in_flight::{Exists, InFlight};
 use self::record::RecordState;
 use super::device_table::DeviceTable;
-use super::kernel::Counts;
+use super::kernel::{Counts, Losses};
 use accelscope_core::host::cgroups::CgroupId;
 use accelscope_core::metric::{Moment, Timestamp};
 
@@ -32,9 +32,6 @@ const LINGER: Duration = Duration::from_mins(5);
 
 /// How long an owner that cannot be seen to have ended is kept without a call.
 const KEEP: Duration = Duration::from_hours(1);
-
-/// Reasons for calls and events that were not counted, and their number since the last drain.
-pub(super) type Losses = Vec<(&'static str, u64)>;
 
 /// The reason of calls that were counted for [`ActivityKey::of_others`].
 pub(super) const OWNER_FOLDED: &str = "owner_folded";
