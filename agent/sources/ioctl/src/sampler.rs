@@ -300,8 +300,8 @@ impl Sampler {
                 let all = groups.into_iter().map(|group| self.context.cgroups.processes(group));
                 all.filter(|pids| !pids.is_empty()).min_by_key(Vec::len)
             };
-            let beside: Vec<_> = groups.into_iter().filter_map(fewest).collect();
-            self.holders.look_beside(beside.into_iter().flatten(), now);
+            self.holders
+                .look_beside(groups.into_iter().filter_map(fewest).flatten(), now);
         }
     }
 
