@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use agent_ebpf::{COUNTERS, Ident, Record, counter};
 
 pub(super) use self::activity::{Activity, ActivityKey};
-pub(super) use self::owner::{ROOT, is_others};
+pub(super) use self::owner::{groups, is_others};
 pub(super) use self::retire::OwnerState;
 
 use self::activities::Activities;
@@ -129,7 +129,9 @@ impl Drain {
         let owners = growing
             .map(|record| &record.activity.owner)
             .filter(|owner| !owner.alone);
-        owners.map(|owner| owner::groups(owner).collect()).collect()
+        owners
+            .map(|owner| groups(owner.unified, owner.legacy).collect())
+            .collect()
     }
 
     /// Whether no record is in use, so that no call is in flight and the next one makes a key, which is an event.
