@@ -51,7 +51,7 @@ fn opens(descriptor: &Path, information: impl FnOnce() -> PathBuf) -> bool {
     let Ok(text) = read_bounded(&information(), MAX_INFORMATION) else {
         return true;
     };
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let text = String::from_utf8_lossy(&text);
     let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
     flags.is_none_or(|flags| flags & OFlags::PATH.bits() == 0)
@@ -84,12 +84,17 @@ impl Pace {
     /// changed either.
     pub fn due(&self, now: Instant, soonest: Duration, references: Option<u64>, lost_one: bool) -> Instant {
         let Some((at, took)) = self.walked else { return now };
-        let same = references.is_some() && references == self.references && !lost_one;
+        let same = references.is_some() && !self.is_changed(references) && !lost_one;
         at + if same {
             LATEST
         } else {
             (took * REST).clamp(soonest, LATEST)
         }
+    }
+
+    /// Whether the reference count is known, and another one than at the last walk.
+    pub fn is_changed(&self, references: Option<u64>) -> bool {
+        references.is_some() && references != self.references
     }
 
     /// Start of the last walk.
@@ -108,7 +113,7 @@ impl Pace {
 }
 
 /// CPU time of this thread: on a busy machine a walk takes longer, but costs the same.
-fn cpu_time() -> Duration {
+pub fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }

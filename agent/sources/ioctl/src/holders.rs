@@ -10,7 +10,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::descriptors::{Pace, char_devices};
+use accelscope_core::host::descriptors::{Pace, char_devices, cpu_time};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::ProcessKey;
 
@@ -21,7 +21,7 @@ const WALK_WITH_EVENTS: Duration = Duration::from_secs(30);
 /// The same where the drivers' reference counts tell that a device was opened or closed.
 const WALK_AFTER_CHANGE: Duration = Duration::from_secs(2);
 /// Shortest and longest time between two looks at what runs beside the callers, and between them as a multiple of the last
-/// one's time.
+/// one's CPU time.
 const BESIDE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 const BESIDE_REST: u32 = 1000;
 /// Shortest time between two readings of the known holders' descriptors.
@@ -56,8 +56,6 @@ pub struct Holders {
     calling: Held,
     changed: bool,
     pace: Pace,
-    /// The drivers' reference counts at the last walk.
-    references: Option<u64>,
     checked: Option<Instant>,
     /// When to look again beside the callers.
     beside: Option<Instant>,
@@ -76,7 +74,6 @@ impl Holders {
             calling: Held::new(),
             changed: false,
             pace: Pace::default(),
-            references: None,
             checked: None,
             beside: None,
             hidden: 0,
@@ -114,7 +111,7 @@ impl Holders {
             return Ok(());
         }
         let soonest = match discovery {
-            Discovery::Events if references.is_some() && references != self.references => WALK_AFTER_CHANGE,
+            Discovery::Events if self.pace.is_changed(references) => WALK_AFTER_CHANGE,
             Discovery::Events => WALK_WITH_EVENTS,
             Discovery::Walks => WALK,
         };
@@ -173,9 +170,9 @@ impl Holders {
         self.pace.walked_at().is_some() && self.beside.is_none_or(|due| now >= due)
     }
 
-    /// Adds those of these processes that hold a device.
+    /// Adds those of these processes that hold a device. To list them may be a part of what it costs.
     pub fn look_beside(&mut self, pids: impl IntoIterator<Item = u32>, now: Instant) {
-        let begun = Instant::now();
+        let begun = cpu_time();
         let known: BTreeSet<u32> = self.held.keys().map(|key| key.pid).collect();
         let pids: BTreeSet<u32> = pids.into_iter().filter(|pid| !known.contains(pid)).collect();
         for pid in pids {
@@ -189,7 +186,7 @@ impl Holders {
             }
         }
         let [shortest, longest] = BESIDE;
-        self.beside = Some(now + (begun.elapsed() * BESIDE_REST).clamp(shortest, longest));
+        self.beside = Some(now + (cpu_time().saturating_sub(begun) * BESIDE_REST).clamp(shortest, longest));
     }
 
     /// The holders of a device.
@@ -241,7 +238,6 @@ impl Holders {
             Ok::<_, io::Error>((held, hidden, dropped))
         });
         self.checked = Some(now);
-        self.references = references;
         self.lost_one = false;
         let (held, hidden, dropped) = walked?;
         self.changed |= held != self.held;

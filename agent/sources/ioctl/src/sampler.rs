@@ -11,7 +11,7 @@ use super::configuration::Configuration;
 use super::device_owners::DeviceOwners;
 use super::device_table::DeviceTable;
 use super::devices::Devices;
-use super::drain::{Drain, OwnerState, ROOT};
+use super::drain::{self, Drain, OwnerState};
 use super::holders::{Discovery, Holders};
 use super::host_threads::HostThreads;
 use super::kernel::{Event, HookKind, LiveKernel};
@@ -147,7 +147,7 @@ impl Sampler {
 
     fn longest_period(&self) -> Duration {
         let period = self.configuration.period;
-        period.max(IDLE_PERIOD.min(period * IDLE_PERIODS))
+        IDLE_PERIOD.clamp(period, period * IDLE_PERIODS)
     }
 
     fn watch(&mut self, now: Instant, devices_changed: bool) {
@@ -234,9 +234,8 @@ impl Sampler {
     /// A process has made the first call of a key.
     fn add_key(&mut self, ident: &Ident, pid: u32) {
         let key = &ident.key;
-        let ids = [CgroupId::unified(key.cgroup_v2), CgroupId::captured(key.cgroup_v1)];
         let mut paths = Vec::new();
-        for id in ids.into_iter().filter(|id| id.id > ROOT) {
+        for id in drain::groups(key.cgroup_v2, key.cgroup_v1) {
             self.context.cgroups.announce(id);
             paths.extend(self.context.cgroups.path(id));
         }
@@ -291,8 +290,7 @@ impl Sampler {
             self.holders
                 .calling(self.drain.callers().into_iter().filter_map(device));
         }
-        let growing = self.drain.growing();
-        self.callers_groups.extend(growing);
+        self.callers_groups.extend(self.drain.growing());
         if self.holders.may_look_beside(now) {
             let groups = std::mem::take(&mut self.callers_groups);
             // Who runs beside a caller is in each of its groups: the one with the fewest is enough.
@@ -300,8 +298,8 @@ impl Sampler {
                 let all = groups.into_iter().map(|group| self.context.cgroups.processes(group));
                 all.filter(|pids| !pids.is_empty()).min_by_key(Vec::len)
             };
-            let beside: Vec<_> = groups.into_iter().filter_map(fewest).collect();
-            self.holders.look_beside(beside.into_iter().flatten(), now);
+            self.holders
+                .look_beside(groups.into_iter().filter_map(fewest).flatten(), now);
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use opentelemetry::metrics::Counter;
 
-use super::drain::{Losses, OWNER_FOLDED};
-use super::kernel::{HookKind, LiveKernel, Report};
+use super::drain::OWNER_FOLDED;
+use super::kernel::{HookKind, LiveKernel, Losses, Report};
 use accelscope_core::metric::catalogue::agent;
 use accelscope_core::metric::{Attributes, Instrument, Point, Timestamp, Value, key};
 use accelscope_core::telemetry;

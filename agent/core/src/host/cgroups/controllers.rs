@@ -48,21 +48,19 @@ impl V1 {
 pub struct Controllers(Vec<(String, u32)>);
 
 impl Controllers {
-    /// From names and numbers.
-    pub fn new<'a>(all: impl IntoIterator<Item = (&'a str, u32)>) -> Self {
-        Self(
-            all.into_iter()
-                .map(|(name, number)| (name.to_owned(), number))
-                .collect(),
-        )
-    }
-
     /// From the text of `/proc/cgroups`.
     pub fn parse(table: &str) -> Self {
-        Self::new(table.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let lines = table.lines().filter(|line| !line.starts_with('#'));
+        let fields = lines.filter_map(|line| {
             let mut fields = line.split_ascii_whitespace();
-            Some((fields.next()?, fields.next()?.parse().ok()?))
-        }))
+            Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+        });
+        Self(fields.collect())
+    }
+
+    /// Place of the controller in the table.
+    pub fn position(&self, controller: &str) -> Option<usize> {
+        self.0.iter().position(|(name, _)| name == controller)
     }
 
     /// The hierarchies that are captured, in the order in which they are tried.

@@ -73,17 +73,15 @@ impl Hierarchies {
     }
 
     pub(super) fn processes(&mut self, id: CgroupId, path: &str) -> Vec<u32> {
-        self.found();
-        let Some(directory) = self.directory(id.hierarchy, path) else {
+        let Ok(Some(directory)) = self.locate(id, path) else {
             return Vec::new();
         };
-        let is_it = directory.metadata().is_ok_and(|metadata| metadata.ino() == id.id);
         let mut text = String::new();
         let list = File::open(directory.join("cgroup.procs")).map(|list| list.take(MAX_LIST_BYTES));
         // A part is enough: more are read at another time.
         drop(list.and_then(|mut list| list.read_to_string(&mut text)));
         let pids = text.lines().filter_map(|line| line.parse().ok());
-        pids.filter(|pid| is_it && *pid != 0).collect()
+        pids.filter(|pid| *pid != 0).collect()
     }
 
     /// Ids and paths of all groups, within the limits.
@@ -99,12 +97,21 @@ impl Hierarchies {
         }
     }
 
-    /// Looks for the group at its path. In a private namespace the path of the kernel begins above the file system's root:
-    /// there the group is at the end of it.
+    /// Looks for the group at its path.
     pub(super) fn look(&mut self, id: CgroupId, path: &str) -> Look {
+        match self.locate(id, path) {
+            Ok(Some(directory)) => Look::Found(is_populated(&directory)),
+            Ok(None) => Look::Missing,
+            Err(_) => Look::Unreadable,
+        }
+    }
+
+    /// The directory of the group with that path; nothing where it is not there. In a private namespace the path of the
+    /// kernel begins above the file system's root: there the group is at the end of it.
+    pub(super) fn locate(&mut self, id: CgroupId, path: &str) -> io::Result<Option<PathBuf>> {
         let found = self.found();
         let Some(mount) = found.mount(id.hierarchy) else {
-            return Look::Missing;
+            return Ok(None);
         };
         let path = path.trim_start_matches('/');
         let ends = path.match_indices('/').map(|(at, _)| &path[at + 1..]);
@@ -112,14 +119,14 @@ impl Hierarchies {
         for end in std::iter::once(path).chain(ends) {
             let directory = mount.join(end);
             match directory.metadata() {
-                Ok(metadata) if metadata.ino() == id.id => return Look::Found(is_populated(&directory)),
+                Ok(metadata) if metadata.ino() == id.id => return Ok(Some(directory)),
                 // Another group of the same name.
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(_) => return Look::Unreadable,
+                Err(error) => return Err(error),
             }
         }
-        Look::Missing
+        Ok(None)
     }
 
     /// Whether the group is at that path.

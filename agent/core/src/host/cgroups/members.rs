@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use crate::cgroup;
 use crate::host::HostRoots;
 use crate::host::process::Processes;
 
@@ -59,10 +60,8 @@ impl Members {
         {
             // One that has ended in between has no groups.
             let Ok(text) = self.processes.cgroup(pid) else { continue };
-            for line in text.lines() {
-                if let Some(name) = line.splitn(3, ':').nth(2).and_then(name)
-                    && !self.names.contains(name)
-                {
+            for name in cgroup::paths(&text).filter_map(name) {
+                if !self.names.contains(name) {
                     self.names.insert(name.into());
                 }
             }

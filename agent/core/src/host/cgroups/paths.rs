@@ -67,7 +67,7 @@ impl PathCache {
         }
         evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
         self.missing.remove(&id);
-        let is_seen = !self.hierarchies.see_all() && matches!(self.hierarchies.look(id, &path), Look::Found(_));
+        let is_seen = !self.hierarchies.see_all() && matches!(self.hierarchies.locate(id, &path), Ok(Some(_)));
         let entry = Entry {
             path,
             used: now,

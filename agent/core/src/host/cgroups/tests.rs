@@ -142,10 +142,15 @@ fn a_group_below_a_private_root_is_found_by_the_path_of_the_kernel_and_seen_to_g
         let id = host.group(hierarchy, "/kubelet.slice/pod1/c1");
         cgroups.add_created(number, id.id, "/docker/0a1b/kubelet.slice/pod1/c1");
         assert_eq!(cgroups.state(id), State::Empty);
+        let mount = if number == 0 { "unified" } else { "pids" };
+        host.write(
+            &format!("/sys/fs/cgroup/{mount}/kubelet.slice/pod1/c1/cgroup.procs"),
+            "7\n0\n",
+        );
+        assert_eq!(cgroups.processes(id), [7], "0 is of another process namespace");
         // It ends before anything is asked of it.
         let short = host.group(hierarchy, "/kubelet.slice/pod1/c2");
         cgroups.add_created(number, short.id, "/docker/0a1b/kubelet.slice/pod1/c2");
-        let mount = if number == 0 { "unified" } else { "pids" };
         let pod = host.roots().path(format!("/sys/fs/cgroup/{mount}/kubelet.slice/pod1"));
         std::fs::remove_dir_all(pod).unwrap();
         assert_eq!(cgroups.state(id), State::Gone);

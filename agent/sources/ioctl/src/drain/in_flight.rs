@@ -88,6 +88,11 @@ impl InFlight {
         self.calls.iter()
     }
 
+    /// Numbers of the records with calls in flight.
+    pub(super) fn records(&self) -> HashSet<u32> {
+        self.calls.iter().map(|call| call.record).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }

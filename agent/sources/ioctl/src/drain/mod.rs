@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 use agent_ebpf::{COUNTERS, Ident, Record, counter};
 
 pub(super) use self::activity::{Activity, ActivityKey};
-pub(super) use self::owner::{ROOT, is_others};
+pub(super) use self::owner::{groups, is_others};
 pub(super) use self::retire::OwnerState;
 
 use self::activities::Activities;
 use self::in_flight::{Exists, InFlight};
 use self::record::RecordState;
 use super::device_table::DeviceTable;
-use super::kernel::Counts;
+use super::kernel::{Counts, Losses};
 use accelscope_core::host::cgroups::CgroupId;
 use accelscope_core::metric::{Moment, Timestamp};
 
@@ -32,9 +32,6 @@ const LINGER: Duration = Duration::from_mins(5);
 
 /// How long an owner that cannot be seen to have ended is kept without a call.
 const KEEP: Duration = Duration::from_hours(1);
-
-/// Reasons for calls and events that were not counted, and their number since the last drain.
-pub(super) type Losses = Vec<(&'static str, u64)>;
 
 /// The reason of calls that were counted for [`ActivityKey::of_others`].
 pub(super) const OWNER_FOLDED: &str = "owner_folded";
@@ -132,7 +129,9 @@ impl Drain {
         let owners = growing
             .map(|record| &record.activity.owner)
             .filter(|owner| !owner.alone);
-        owners.map(|owner| owner::groups(owner).collect()).collect()
+        owners
+            .map(|owner| groups(owner.unified, owner.legacy).collect())
+            .collect()
     }
 
     /// Whether no record is in use, so that no call is in flight and the next one makes a key, which is an event.

@@ -9,7 +9,7 @@ use accelscope_core::host::cgroups::CgroupId;
 use accelscope_core::metric::{CgroupOwner, ProcessKey};
 
 /// Ids up to this are the root of a hierarchy, which identifies no owner.
-pub(crate) const ROOT: u64 = 1;
+const ROOT: u64 = 1;
 
 /// `ticks` is the number of clock ticks a second.
 pub(super) fn of(ident: &Ident, per_process: bool, ticks: u64) -> Arc<CgroupOwner> {
@@ -47,9 +47,9 @@ pub(crate) fn is_others(owner: &CgroupOwner) -> bool {
     owner.unified == 0 && owner.legacy == 0 && &*owner.executable == OTHER
 }
 
-/// The control groups that an owner is, without the hierarchies' roots.
-pub(super) fn groups(owner: &CgroupOwner) -> impl Iterator<Item = CgroupId> + use<> {
-    let ids = [CgroupId::unified(owner.unified), CgroupId::captured(owner.legacy)];
+/// The control groups of an owner by what a program captured, without the hierarchies' roots.
+pub(crate) fn groups(unified: u64, legacy: u64) -> impl Iterator<Item = CgroupId> {
+    let ids = [CgroupId::unified(unified), CgroupId::captured(legacy)];
     ids.into_iter().filter(|id| id.id > ROOT)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::{Drain, KEEP, LINGER, owner};
+use super::{ActivityKey, Drain, KEEP, LINGER, owner};
 use crate::device_table::DeviceTable;
 use crate::kernel::Counts;
 use accelscope_core::host::cgroups::{Cgroups, State};
@@ -45,7 +45,9 @@ impl OwnerState {
                 Self::Ended
             };
         }
-        let states: Vec<State> = owner::groups(owner).map(|id| cgroups.state(id)).collect();
+        let states: Vec<State> = owner::groups(owner.unified, owner.legacy)
+            .map(|id| cgroups.state(id))
+            .collect();
         let (populated, empty) = (states.contains(&State::Populated), states.contains(&State::Empty));
         if states.contains(&State::Gone) {
             Self::Ended
@@ -109,39 +111,39 @@ impl Drain {
                 forgotten.insert(key.clone());
             }
         }
-        if !unused.is_empty() {
-            let in_flight: HashSet<u32> = self.in_flight.iter().map(|call| call.record).collect();
-            for (number, record) in &mut self.records {
-                let goes = record.idle >= IDLE && !record.retired && unused.contains(&record.activity);
-                if goes && !in_flight.contains(number) {
-                    record.retired = true;
-                    counts.retire(*number);
-                }
-            }
-        }
-        self.retire_crowded_out(counts, state);
+        self.retire_records(counts, &unused, state);
         for key in &forgotten {
             self.activities.remove(key);
         }
         !forgotten.is_empty()
     }
 
-    /// Gives up the keys of owners without totals of their own, of whom the activity that they share tells nothing.
-    fn retire_crowded_out(&mut self, counts: &mut dyn Counts, state: &dyn Fn(&CgroupOwner) -> OwnerState) {
-        if self.crowded_out.is_empty() {
+    /// Gives up the keys of these activities, and those of owners without totals of their own that have ended or make no
+    /// call: of them the activity that they share tells nothing.
+    fn retire_records(
+        &mut self,
+        counts: &mut dyn Counts,
+        unused: &HashSet<ActivityKey>,
+        state: &dyn Fn(&CgroupOwner) -> OwnerState,
+    ) {
+        if unused.is_empty() && self.crowded_out.is_empty() {
             return;
         }
-        let in_flight: HashSet<u32> = self.in_flight.iter().map(|call| call.record).collect();
+        let in_flight = self.in_flight.records();
+        let crowded_out = &self.crowded_out;
         let mut checks = 0;
-        for (number, wanted) in &self.crowded_out {
-            let Some(record) = self.records.get_mut(number) else {
-                continue;
-            };
-            if record.idle < IDLE || record.retired || in_flight.contains(number) || checks >= MAX_CHECKS {
+        for (number, record) in &mut self.records {
+            if record.idle < IDLE || record.retired || in_flight.contains(number) {
                 continue;
             }
-            checks += 1;
-            if record.idle >= UNUSED_DRAINS || matches!(state(&wanted.owner), OwnerState::Ended | OwnerState::Empty) {
+            let goes = unused.contains(&record.activity)
+                || crowded_out.get(number).is_some_and(|wanted| {
+                    checks += 1;
+                    checks <= MAX_CHECKS
+                        && (record.idle >= UNUSED_DRAINS
+                            || matches!(state(&wanted.owner), OwnerState::Ended | OwnerState::Empty))
+                });
+            if goes {
                 record.retired = true;
                 counts.retire(*number);
             }

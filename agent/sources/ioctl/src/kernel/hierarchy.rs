@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use agent_ebpf::v1_hierarchy;
-use procfs::{CGroupControllers, FromRead};
 
 use super::btf::Btf;
 use accelscope_core::host::cgroups::{Controllers, V1};
@@ -11,10 +10,8 @@ use accelscope_core::host::cgroups::{Controllers, V1};
 /// What the programs are told of them ([`agent_ebpf::Settings::v1_subsystem`]), in the order in which they are tried. 0 where
 /// all controllers are in the unified hierarchy.
 pub(super) fn find(proc: &Path, btf: Option<&Btf>) -> u32 {
-    let Ok(all) = CGroupControllers::from_file(proc.join("cgroups")) else {
-        return 0;
-    };
-    choose(&all, |controller| {
+    let table = std::fs::read_to_string(proc.join("cgroups")).unwrap_or_default();
+    choose(&Controllers::parse(&table), |controller| {
         btf?.enumerator("cgroup_subsys_id", &format!("{controller}_cgrp_id"))
     })
 }
@@ -24,11 +21,10 @@ pub(super) fn is_single(proc: &Path) -> bool {
     std::fs::read_to_string(proc.join("self/cgroup")).is_ok_and(|text| text.lines().all(|line| line.starts_with("0::")))
 }
 
-fn choose(CGroupControllers(all): &CGroupControllers, number: impl Fn(&str) -> Option<u32>) -> u32 {
-    let table = Controllers::new(all.iter().map(|one| (one.name.as_str(), one.hierarchy)));
+fn choose(table: &Controllers, number: impl Fn(&str) -> Option<u32>) -> u32 {
     let byte = |v1: &V1| {
         // The kernel lists them in the order of their numbers (`proc_cgroupstats_show`).
-        let index = all.iter().position(|one| one.name == v1.controller)?;
+        let index = table.position(v1.controller)?;
         let subsystem = number(v1.controller).unwrap_or(index as u32);
         (subsystem < 16).then(|| v1_hierarchy(v1.place.into(), subsystem))
     };
@@ -42,7 +38,7 @@ mod tests {
     use super::*;
 
     fn of(table: &str, number: impl Fn(&str) -> Option<u32>) -> u32 {
-        choose(&CGroupControllers::from_read(table.as_bytes()).unwrap(), number)
+        choose(&Controllers::parse(table), number)
     }
 
     const HYBRID: &str =

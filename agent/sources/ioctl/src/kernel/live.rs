@@ -11,9 +11,8 @@ use super::drivers;
 use super::environment::Environment;
 use super::hierarchy;
 use super::hooks::HookError;
-use super::interface::Counts;
+use super::interface::{Counts, Losses};
 use super::load::{LoadError, load, own_pid, raise_memlock};
-use super::losses::Losses;
 use super::maps::Maps;
 use super::offsets::{self, Feature};
 use super::programs::Programs;
@@ -43,16 +42,18 @@ pub(crate) struct LiveKernel {
     report: Report,
     /// Whether programs with typed pointers may be used; false in tests.
     direct: bool,
-    losses: Losses,
+    /// Calls in flight since the last look at the losses whose hooks were detached.
+    unhooked: u64,
 }
 
 struct Loaded {
     selector: HookSelector<Programs>,
     maps: Maps,
     watch_table: WatchTable,
-    /// Keeps the programs attached that report new and renamed control groups.
+    /// Keeps the programs attached that report new and renamed control groups. Without them, only those are known that exist
+    /// at a look.
     cgroups: Option<[OwnedFd; 2]>,
-    /// Keeps the program attached that ends interrupted calls.
+    /// Keeps the program attached that ends interrupted calls. Without it, those that end with `EINTR` are not counted.
     signals: Option<OwnedFd>,
     /// Whether the offsets are known that this program needs.
     can_report_cgroups: bool,
@@ -71,7 +72,7 @@ impl LiveKernel {
             watched: Vec::new(),
             report: Report::default(),
             direct: true,
-            losses: Losses::default(),
+            unhooked: 0,
         }
     }
 
@@ -130,8 +131,7 @@ impl LiveKernel {
         let memory = object.memory;
         let maps = Maps::new(object.maps)?;
         // If no offset is known at all, an obstacle is reported already.
-        let any = types_known;
-        for (feature, field) in missing.iter().filter(|_| any) {
+        for (feature, field) in missing.iter().filter(|_| types_known) {
             let what = format!("it is not known where this kernel keeps {field}: {}", feature.loss());
             self.report
                 .obstacles
@@ -180,31 +180,15 @@ impl LiveKernel {
 }
 
 impl Loaded {
-    /// Attaches or detaches the programs that report new and renamed control groups. Without them, only those are known
-    /// that exist at a look.
-    fn report_cgroups(&mut self, wanted: bool) -> Option<HookError> {
-        if !wanted || !self.can_report_cgroups {
-            self.cgroups = None;
-        } else if self.cgroups.is_none() {
-            match self.selector.hooks().cgroups() {
-                Ok(links) => self.cgroups = Some(links),
-                Err(error) => return Some(error),
-            }
-        }
-        None
-    }
-
-    /// Attaches the program that ends interrupted calls. Without it, those that end with `EINTR` are not counted.
-    fn end_interrupted(&mut self, wanted: bool) -> Option<HookError> {
-        if !wanted {
-            self.signals = None;
-        } else if self.signals.is_none() {
-            match self.selector.hooks().signals() {
-                Ok(link) => self.signals = Some(link),
-                Err(error) => return Some(error),
-            }
-        }
-        None
+    /// Attaches or detaches the programs that no device needs for itself. Returns what the kernel refused, each with what is
+    /// lost without it.
+    fn attach_common(&mut self, wanted: bool) -> Vec<(HookError, &'static str)> {
+        let hooks = self.selector.hooks();
+        let cgroups = keep(&mut self.cgroups, wanted && self.can_report_cgroups, || hooks.cgroups());
+        let signals = keep(&mut self.signals, wanted, || hooks.signals());
+        let cgroups = cgroups.map(|error| (error, Feature::CgroupMade.loss()));
+        let signals = signals.map(|error| (error, "calls that a signal ends with EINTR are not counted"));
+        cgroups.into_iter().chain(signals).collect()
     }
 
     /// Watched devices with a hook, as the programs look them up; describes their arguments to the programs.
@@ -265,16 +249,14 @@ impl LiveKernel {
             self.report.drivers = unhooked(&wanted);
             return;
         };
-        let refused = loaded.report_cgroups(!wanted.is_empty());
-        let uninterrupted = loaded.end_interrupted(!wanted.is_empty());
+        let refused = loaded.attach_common(!wanted.is_empty());
         let every: Vec<_> = wanted.iter().map(|(_, device)| device).collect();
         let selections = loaded.selector.select(&every, &environment);
         let entries = loaded.entries(&selections, &wanted);
         let left_out = loaded.watch_table.apply(loaded.maps.watched(), &entries);
         let gone = |place: u32| !entries.iter().any(|watched| watched.device == place);
         if former.iter().any(|(place, _)| gone(*place)) {
-            let abandoned = loaded.maps.abandon(&gone);
-            self.losses.abandon(abandoned);
+            self.unhooked += loaded.maps.abandon(&gone);
         }
         self.report.drivers = selections.into_iter().map(|selection| selection.driver).collect();
         for driver in &mut self.report.drivers {
@@ -284,13 +266,8 @@ impl LiveKernel {
             };
             driver.devices.retain(has_room);
         }
-        if let Some(error) = refused {
-            let loss = Feature::CgroupMade.loss();
-            self.add(refusal::explain_cgroups(&error, loss, &self.environment));
-        }
-        if let Some(error) = uninterrupted {
-            let loss = "calls that a signal ends with EINTR are not counted";
-            self.add(refusal::explain_cgroups(&error, loss, &self.environment));
+        for (error, loss) in refused {
+            self.add(refusal::explain_common(&error, loss, &self.environment));
         }
         let no_room = |(_, device): &&(u32, Device)| left_out.contains(&device.kernel_number());
         beyond.extend(wanted.iter().filter(no_room).cloned());
@@ -301,12 +278,15 @@ impl LiveKernel {
 
     /// Calls since the last time that are not counted, or whose end is not known, because of how programs are run:
     /// reasons and numbers.
-    pub(crate) fn take_losses(&mut self) -> Vec<(&'static str, u64)> {
-        if let Some(loaded) = &mut self.loaded {
-            let skipped = loaded.selector.hooks().take_skipped();
-            self.losses.skip(skipped);
-        }
-        self.losses.take()
+    pub(crate) fn take_losses(&mut self) -> Losses {
+        let skipped = self
+            .loaded
+            .as_mut()
+            .map(|loaded| loaded.selector.hooks().take_skipped());
+        let unhooked = std::mem::take(&mut self.unhooked);
+        let mut losses = vec![("skipped", skipped.unwrap_or_default()), ("unhooked", unhooked)];
+        losses.retain(|(_, count)| *count > 0);
+        losses
     }
 
     /// The hooks in use for each driver, and what the kernel refused.
@@ -318,6 +298,19 @@ impl LiveKernel {
     pub(crate) fn memory(&self) -> u64 {
         self.loaded.as_ref().map_or(0, |loaded| loaded.memory)
     }
+}
+
+/// Attaches programs unless they are attached, or detaches them.
+fn keep<T>(attached: &mut Option<T>, wanted: bool, attach: impl FnOnce() -> Result<T, HookError>) -> Option<HookError> {
+    if !wanted {
+        *attached = None;
+    } else if attached.is_none() {
+        match attach() {
+            Ok(links) => *attached = Some(links),
+            Err(error) => return Some(error),
+        }
+    }
+    None
 }
 
 /// Reports devices for which the programs have no room, of so many in all.

@@ -14,7 +14,6 @@ mod hooks;
 mod interface;
 mod live;
 mod load;
-mod losses;
 #[expect(unsafe_code, reason = "memory that is shared with the kernel")]
 mod mapped;
 mod maps;
@@ -36,7 +35,7 @@ mod watch_table;
 
 pub use self::event::Event;
 pub use self::explain::explain_hooks;
-pub(crate) use self::interface::Counts;
+pub(crate) use self::interface::{Counts, Losses};
 pub(crate) use self::live::LiveKernel;
 pub use self::report::{Driver, Report};
 pub use crate::HookKind;

@@ -38,8 +38,8 @@ pub(super) fn explain(hook: HookKind, error: &HookError, environment: &Environme
     Finding::warn(NAME, format!("no {hook}: {error}: {why}")).with_remedy(remedy)
 }
 
-/// Why new control groups are not reported, and what is lost.
-pub(super) fn explain_cgroups(error: &HookError, loss: &str, environment: &Environment) -> Finding {
+/// Why a program that no device needs for itself is not attached, and what is lost without it.
+pub(super) fn explain_common(error: &HookError, loss: &str, environment: &Environment) -> Finding {
     let (why, remedy) = why(HookKind::RawTracepoint, error, environment);
     Finding::warn(NAME, format!("{error}: {why}: {loss}")).with_remedy(remedy)
 }
