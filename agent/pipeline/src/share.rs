@@ -51,13 +51,10 @@ impl Shares {
     /// One more series of this owner; returns the owner as it is kept.
     pub(crate) fn add(&mut self, owner: Owner) -> Owner {
         self.total += 1;
-        if let Some((known, _)) = self.owners.get_key_value(&owner) {
-            let known = known.clone();
-            self.owners.entry(owner).and_modify(|count| *count += 1);
-            return known;
-        }
-        self.owners.insert(owner.clone(), 1);
-        owner
+        let entry = self.owners.entry(owner);
+        let known = entry.key().clone();
+        *entry.or_default() += 1;
+        known
     }
 
     /// The owner with the most series, and how many.

@@ -95,9 +95,6 @@ impl Entry {
     }
 }
 
-/// Series to be given up by these owners; of all instruments where there is none.
-type Surplus = HashMap<(Option<&'static str>, Owner), usize>;
-
 /// Start of a count. A clock that was set back gives times before it: the count began no later than it is read, nor than
 /// it was said to before (`earliest`), so that it does not seem to begin anew with each reading.
 fn start(point: &Point, earliest: Option<Timestamp>) -> Option<Timestamp> {
@@ -283,41 +280,36 @@ impl Store {
             let instrument = newcomer.point.instrument.name;
             by_instrument.entry(instrument).or_default().push(newcomer);
         }
-        let (mut admitted, mut refused, mut surplus) = (Vec::new(), Vec::new(), Surplus::new());
+        let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         for (instrument, newcomers) in by_instrument {
             let shares = self.instruments.entry(instrument).or_default();
             let division = shares.divide(newcomers, self.limits.series_per_instrument, time);
             admitted.extend(division.admitted);
             refused.extend(division.refused);
-            let of_instrument = division.surplus.into_iter();
-            surplus.extend(of_instrument.map(|(owner, count)| ((Some(instrument), owner), count)));
+            self.give_up(Some(instrument), division.surplus, time);
         }
-        self.give_up(surplus, time);
         let division = self.all.divide(admitted, self.limits.series, time);
         refused.extend(division.refused);
-        let of_all = division.surplus.into_iter();
-        self.give_up(of_all.map(|(owner, count)| ((None, owner), count)).collect(), time);
+        self.give_up(None, division.surplus, time);
         (division.admitted, refused)
     }
 
-    /// Ends so many series of these owners, the newest first. What they counted goes into the overflow series.
-    fn give_up(&mut self, mut surplus: Surplus, time: Timestamp) {
+    /// Ends so many series of these owners, of one instrument or of all, the newest first. What they counted goes into the
+    /// overflow series.
+    fn give_up(&mut self, instrument: Option<&'static str>, mut surplus: HashMap<Owner, usize>, time: Timestamp) {
         if surplus.is_empty() {
             return;
         }
-        let is_of_all = surplus.keys().any(|(instrument, _)| instrument.is_none());
-        let place = |entry: &Entry| {
-            let instrument = (!is_of_all).then_some(entry.series.instrument.name);
-            Some((instrument, entry.owner.clone()?))
-        };
-        let concerned = self.live.iter().filter_map(|(key, entry)| {
-            let place = place(entry).filter(|place| surplus.contains_key(place))?;
-            Some((entry.number, key.clone(), place))
+        let of_instrument = |key: &SeriesKey| instrument.is_none_or(|name| name == key.0.name);
+        let concerned = self.live.iter().filter(|(key, _)| of_instrument(key));
+        let concerned = concerned.filter_map(|(key, entry)| {
+            let owner = entry.owner.clone().filter(|owner| surplus.contains_key(owner))?;
+            Some((entry.number, key.clone(), owner))
         });
         let mut concerned: Vec<_> = concerned.collect();
         concerned.sort_unstable_by_key(|(number, ..)| std::cmp::Reverse(*number));
-        for (_, key, place) in concerned {
-            let Some(left) = surplus.get_mut(&place).filter(|left| **left > 0) else {
+        for (_, key, owner) in concerned {
+            let Some(left) = surplus.get_mut(&owner).filter(|left| **left > 0) else {
                 continue;
             };
             *left -= 1;
