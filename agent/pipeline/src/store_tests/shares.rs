@@ -160,3 +160,35 @@ fn histograms_that_have_no_room_are_added_up() {
     all.sort_unstable();
     assert_eq!(all, [3, 3, 6]);
 }
+
+#[test]
+fn jobs_that_run_in_one_unit_have_shares_of_their_own() {
+    for job in [
+        key::SLURM_JOB_ID,
+        key::PBS_JOB_ID,
+        key::LSF_JOB_ID,
+        key::HTCONDOR_SLOT_NAME,
+    ] {
+        let of = |id: &str, label: u64| {
+            let attributes = Attributes::new([
+                (key::SYSTEMD_UNIT, "slurmstepd.scope".into()),
+                (job, id.into()),
+                (key::PROCESS_EXECUTABLE_NAME, label.to_string().into()),
+            ]);
+            Point {
+                attributes: Arc::new(attributes),
+                ..point(&FRAMES, "", 1, 1)
+            }
+        };
+        let mut store = Store::new(TEN, true, None);
+        let flood = (0..100).map(|label| of("17", label));
+        apply(
+            &mut store,
+            "p",
+            flood.chain((0..3).map(|label| of("18", label))).collect(),
+            1,
+        );
+        let of_small = store.live().filter(|series| series.attributes.text(job) == Some("18"));
+        assert_eq!(of_small.count(), 3, "{job}");
+    }
+}
