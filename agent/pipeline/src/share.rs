@@ -12,9 +12,6 @@ use accelscope_core::metric::{Part, Point, Timestamp};
 /// beside it do not make its own ones come and go.
 const REST: Duration = Duration::from_mins(5);
 
-/// Time between two warnings about a metric.
-const REMINDER: Duration = Duration::from_hours(1);
-
 /// A point that has no series yet.
 pub(crate) struct Newcomer {
     pub(crate) part: Part,
@@ -154,37 +151,20 @@ fn by_rank(demands: HashMap<Owner, Demand>, capacity: usize) -> HashMap<Owner, u
     limits
 }
 
-/// Says which owner has the most series where there are too many: once for each metric in a while.
-#[derive(Debug, Default)]
-pub(crate) struct Warnings(HashMap<&'static str, Timestamp>);
-
-impl Warnings {
-    /// A point of this instrument goes into its overflow series.
-    pub(crate) fn overflow(
-        &mut self,
-        instrument: &'static str,
-        shares: &Shares,
-        all: &Shares,
-        limits: Limits,
-        now: Timestamp,
-    ) {
-        if self.0.get(instrument).is_some_and(|last| now.since(*last) < REMINDER) {
-            return;
-        }
-        self.0.insert(instrument, now);
-        let (setting, limit, shares) = if shares.total >= limits.series_per_instrument {
-            ("limits.series_per_instrument", limits.series_per_instrument, shares)
-        } else {
-            ("limits.series", limits.series, all)
-        };
-        let (owner, most) = shares.largest().map_or(("", 0), |(owner, count)| (owner.name(), count));
-        tracing::warn!(
-            metric = instrument,
-            limit,
-            owner,
-            series = most,
-            "more series than {setting} allows: what is beyond is in the series with otel.metric.overflow; this owner has the \
-             most, look at its labels, or raise {setting}",
-        );
-    }
+/// Logs that a point of this instrument goes into its overflow series, and which owner has the most series.
+pub(crate) fn warn(instrument: &'static str, shares: &Shares, all: &Shares, limits: Limits) {
+    let (setting, limit, shares) = if shares.total >= limits.series_per_instrument {
+        ("limits.series_per_instrument", limits.series_per_instrument, shares)
+    } else {
+        ("limits.series", limits.series, all)
+    };
+    let (owner, most) = shares.largest().map_or(("", 0), |(owner, count)| (owner.name(), count));
+    tracing::warn!(
+        metric = instrument,
+        limit,
+        owner,
+        series = most,
+        "more series than {setting} allows: what is beyond is in the series with otel.metric.overflow; this owner has the \
+         most, look at its labels, or raise {setting}",
+    );
 }

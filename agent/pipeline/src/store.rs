@@ -6,15 +6,18 @@ use std::time::Duration;
 use super::ends::Ends;
 use super::overflow::Overflow;
 use super::owner::Owner;
-use super::share::{Newcomer, Shares, Warnings};
+use super::share::{self, Newcomer, Shares};
 use accelscope_core::metric::{Batch, Kind, Part, Point, Series, SeriesKey, Timestamp, Value, catalogue, key};
-use accelscope_core::telemetry;
+use accelscope_core::{LogLimiter, telemetry};
 
 /// The wall clock was set if it shows a time that is so much earlier than before.
 const SET_BACK: Duration = Duration::from_secs(1);
 
 /// Least time between the birth of a counter and its first count: the resolution of time of Prometheus, twice.
 const BIRTH: Duration = Duration::from_millis(2);
+
+/// Time between two warnings that a metric has too many series.
+const REMINDER: Duration = Duration::from_hours(1);
 
 /// How many series there may be (`[limits]`).
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +53,7 @@ pub struct Store {
     /// The newest time by the wall clock, and how often that was set back.
     clock: Timestamp,
     set_back: u32,
-    warnings: Warnings,
+    warnings: LogLimiter,
     observer: Option<Observer>,
     forgotten: opentelemetry::metrics::Counter<u64>,
     skipped: opentelemetry::metrics::Counter<u64>,
@@ -121,7 +124,7 @@ impl Store {
             admitted: 0,
             clock: Timestamp::from_unix_nanos(0),
             set_back: 0,
-            warnings: Warnings::default(),
+            warnings: LogLimiter::new(REMINDER),
             observer,
             forgotten,
             skipped: telemetry::counter(&catalogue::agent::SAMPLER_SKIPPED),
@@ -265,8 +268,10 @@ impl Store {
         }
         for Newcomer { part, point, .. } in refused {
             let instrument = point.instrument.name;
-            if let Some(shares) = self.instruments.get(instrument) {
-                self.warnings.overflow(instrument, shares, &self.all, self.limits, time);
+            if let Some(shares) = self.instruments.get(instrument)
+                && self.warnings.admit(instrument).is_some()
+            {
+                share::warn(instrument, shares, &self.all, self.limits);
             }
             self.overflow.add(&part, point);
         }
