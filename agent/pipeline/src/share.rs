@@ -73,7 +73,9 @@ impl Shares {
 
     /// Divides newcomers into those for which `capacity` has room and those for which it has not.
     pub(crate) fn divide(&mut self, newcomers: Vec<Newcomer>, capacity: usize, now: Timestamp) -> Division {
-        self.cut.retain(|_, (_, since)| now.since(*since) < REST);
+        // A time to come is from before the clock was set back.
+        self.cut
+            .retain(|_, (_, since)| *since <= now && now.since(*since) < REST);
         let mut division = Division::default();
         if newcomers.is_empty() || self.total + newcomers.len() <= capacity && self.cut.is_empty() {
             division.admitted = newcomers;
