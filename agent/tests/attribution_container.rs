@@ -7,11 +7,12 @@
 )]
 
 use std::os::unix::fs::symlink;
+use std::time::Instant;
 
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::host::HostRoots;
+use accelscope_pipeline::attribution::Engines;
 use accelscope_pipeline::attribution::container::Container;
-use accelscope_pipeline::attribution::find_container;
 
 const ID: &str = "3f1c9a5b7e2d4860a1b2c3d4e5f60718293a4b5c6d7e8f901a2b3c4d5e6f7081";
 const UID: &str = "1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9";
@@ -35,7 +36,11 @@ impl Node {
     }
 
     fn look_up(&self, cgroup: &str) -> Container {
-        find_container(&HostRoots::new(self.directory.path()), &Cgroup::parse(cgroup))
+        self.find(&Cgroup::parse(cgroup))
+    }
+
+    fn find(&self, cgroup: &Cgroup) -> Container {
+        Engines::new(&HostRoots::new(self.directory.path()), &[]).find(cgroup, Instant::now())
     }
 }
 
@@ -226,7 +231,7 @@ fn an_id_that_leads_elsewhere_is_not_followed() {
         container_id: text(".."),
         ..Cgroup::default()
     };
-    let found = find_container(&HostRoots::new(node.directory.path()), &cgroup);
+    let found = node.find(&cgroup);
     assert_eq!(found.pod_name, None);
 }
 

@@ -13,18 +13,7 @@ pub fn evict_oldest<K: Eq + Hash, V, S: BuildHasher>(
     most: usize,
     used: impl Fn(&V) -> Instant,
 ) {
-    if map.len() < most {
-        return;
-    }
-    let mut times: Vec<Instant> = map.values().map(&used).collect();
-    times.sort_unstable();
-    let mut surplus = map.len() - most + most.div_ceil(4);
-    let newest_to_go = times[surplus - 1];
-    map.retain(|_, value| {
-        let goes = surplus > 0 && used(value) <= newest_to_go;
-        surplus -= usize::from(goes);
-        !goes
-    });
+    evict_fairly(map, most, |_, _| Some(()), used);
 }
 
 /// Makes room as [`evict_oldest`] does among the entries that have an owner: each owner loses only what it has beyond its

@@ -17,12 +17,12 @@ pub struct Demand {
 /// What each may have of `capacity`; only those that may have less than they want.
 ///
 /// Where the division leaves a remainder, those that have more keep it, so that nothing moves while the demands stay.
-pub fn limits<K: Clone + Eq + Hash + Ord>(
+pub fn limits<K: Eq + Hash + Ord>(
     demands: impl IntoIterator<Item = (K, Demand)>,
     capacity: usize,
 ) -> HashMap<K, usize> {
     let mut demands: Vec<(K, Demand)> = demands.into_iter().collect();
-    demands.sort_by(|(a, x), (b, y)| (x.wants, Reverse(x.has), a).cmp(&(y.wants, Reverse(y.has), b)));
+    demands.sort_unstable_by_key(|(_, demand)| demand.wants);
     let mut left = capacity;
     for at in 0..demands.len() {
         let sharing = demands.len() - at;

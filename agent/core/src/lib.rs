@@ -11,6 +11,7 @@ mod eviction;
 pub mod fair;
 mod finding;
 pub mod host;
+mod log_limiter;
 pub mod metric;
 mod percent;
 pub mod sampler;
@@ -23,4 +24,5 @@ pub mod worker;
 
 pub use chain::chain;
 pub use eviction::{evict_fairly, evict_oldest};
+pub use log_limiter::LogLimiter;
 pub use percent::percent;

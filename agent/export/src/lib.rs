@@ -6,7 +6,6 @@ mod backoff;
 mod client;
 pub mod compat;
 pub mod http;
-mod log_limiter;
 pub mod otlp;
 pub mod prometheus;
 pub mod stdout;

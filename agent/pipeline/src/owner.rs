@@ -5,6 +5,14 @@ use std::sync::Arc;
 use accelscope_core::metric::{AttributeValue, Attributes, Instrument, key};
 use accelscope_core::telemetry;
 
+/// What names a batch job.
+const JOBS: [&str; 4] = [
+    key::SLURM_JOB_ID,
+    key::PBS_JOB_ID,
+    key::LSF_JOB_ID,
+    key::HTCONDOR_SLOT_NAME,
+];
+
 /// Those that share the room for series. The first in this order do not give up theirs for those that follow when all
 /// series together are too many.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,8 +26,8 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    /// Owner of a series: its container as Kubernetes or the runtime names it, else its systemd unit; without a process,
-    /// its device.
+    /// Owner of a series: its container as Kubernetes or the runtime names it, else its batch job, of which one unit may have
+    /// many, else its systemd unit; without a process, its device.
     pub(crate) fn of(sampler: &'static str, instrument: &Instrument, attributes: &Attributes) -> Self {
         if sampler == telemetry::SCOPE {
             return Self::Agent;
@@ -33,8 +41,15 @@ impl Owner {
             Some(AttributeValue::Str(text)) => Some(text.clone()),
             _ => None,
         };
-        let mut workloads = [key::CONTAINER_ID, key::K8S_POD_UID, key::SYSTEMD_UNIT].into_iter();
-        if let Some(name) = workloads.find_map(text) {
+        let mut containers = [key::CONTAINER_ID, key::K8S_POD_UID].into_iter();
+        if let Some(name) = containers.find_map(text) {
+            return Self::Workload(name);
+        }
+        let mut jobs = JOBS.iter().filter_map(|key| attributes.text(key));
+        if let Some(id) = jobs.next() {
+            return Self::Workload(format!("job {id}").into());
+        }
+        if let Some(name) = text(key::SYSTEMD_UNIT) {
             return Self::Workload(name);
         }
         if instrument.owned {

@@ -113,7 +113,9 @@ impl Pipeline {
             self.attribution.evict(now);
             self.aggregator.evict(now, |process| self.attribution.is_alive(process));
         }
-        run.status.find(&run.batches);
+        if run.report.detail.is_empty() {
+            run.status.find(&run.batches);
+        }
         let batches: Vec<Batch> = run
             .batches
             .into_iter()
@@ -138,12 +140,8 @@ impl Pipeline {
             .apply(batches, |part| ends_others && part.sampler == sampler);
         self.stuck.record(0.0, &[telemetry::label(key::AGENT_SAMPLER, sampler)]);
         // Once the others have reported too, so that one line is of all of them.
-        let is_over = |other: &Arc<Status>| other.last().is_some() || other.stuck().is_some();
-        if self
-            .statuses
-            .iter()
-            .all(|other| Arc::ptr_eq(other, &run.status) || is_over(other))
-        {
+        let mut others = self.statuses.iter().filter(|other| !Arc::ptr_eq(other, &run.status));
+        if others.all(|other| other.has_reported()) {
             self.attribution.log_nameless(Instant::now());
         }
         run.status.report(run.report);

@@ -12,9 +12,6 @@ use accelscope_core::metric::{Part, Point, Timestamp};
 /// beside it do not make its own ones come and go.
 const REST: Duration = Duration::from_mins(5);
 
-/// Time between two warnings about a metric.
-const REMINDER: Duration = Duration::from_hours(1);
-
 /// A point that has no series yet.
 pub(crate) struct Newcomer {
     pub(crate) part: Part,
@@ -51,13 +48,10 @@ impl Shares {
     /// One more series of this owner; returns the owner as it is kept.
     pub(crate) fn add(&mut self, owner: Owner) -> Owner {
         self.total += 1;
-        if let Some((known, _)) = self.owners.get_key_value(&owner) {
-            let known = known.clone();
-            self.owners.entry(owner).and_modify(|count| *count += 1);
-            return known;
-        }
-        self.owners.insert(owner.clone(), 1);
-        owner
+        let entry = self.owners.entry(owner);
+        let known = entry.key().clone();
+        *entry.or_default() += 1;
+        known
     }
 
     /// The owner with the most series, and how many.
@@ -79,7 +73,9 @@ impl Shares {
 
     /// Divides newcomers into those for which `capacity` has room and those for which it has not.
     pub(crate) fn divide(&mut self, newcomers: Vec<Newcomer>, capacity: usize, now: Timestamp) -> Division {
-        self.cut.retain(|_, (_, since)| now.since(*since) < REST);
+        // A time to come is from before the clock was set back.
+        self.cut
+            .retain(|_, (_, since)| *since <= now && now.since(*since) < REST);
         let mut division = Division::default();
         if newcomers.is_empty() || self.total + newcomers.len() <= capacity && self.cut.is_empty() {
             division.admitted = newcomers;
@@ -157,37 +153,20 @@ fn by_rank(demands: HashMap<Owner, Demand>, capacity: usize) -> HashMap<Owner, u
     limits
 }
 
-/// Says which owner has the most series where there are too many: once for each metric in a while.
-#[derive(Debug, Default)]
-pub(crate) struct Warnings(HashMap<&'static str, Timestamp>);
-
-impl Warnings {
-    /// A point of this instrument goes into its overflow series.
-    pub(crate) fn overflow(
-        &mut self,
-        instrument: &'static str,
-        shares: &Shares,
-        all: &Shares,
-        limits: Limits,
-        now: Timestamp,
-    ) {
-        if self.0.get(instrument).is_some_and(|last| now.since(*last) < REMINDER) {
-            return;
-        }
-        self.0.insert(instrument, now);
-        let (setting, limit, shares) = if shares.total >= limits.series_per_instrument {
-            ("limits.series_per_instrument", limits.series_per_instrument, shares)
-        } else {
-            ("limits.series", limits.series, all)
-        };
-        let (owner, most) = shares.largest().map_or(("", 0), |(owner, count)| (owner.name(), count));
-        tracing::warn!(
-            metric = instrument,
-            limit,
-            owner,
-            series = most,
-            "more series than {setting} allows: what is beyond is in the series with otel.metric.overflow; this owner has the \
-             most, look at its labels, or raise {setting}",
-        );
-    }
+/// Logs that a point of this instrument goes into its overflow series, and which owner has the most series.
+pub(crate) fn warn(instrument: &'static str, shares: &Shares, all: &Shares, limits: Limits) {
+    let (setting, limit, shares) = if shares.total >= limits.series_per_instrument {
+        ("limits.series_per_instrument", limits.series_per_instrument, shares)
+    } else {
+        ("limits.series", limits.series, all)
+    };
+    let (owner, most) = shares.largest().map_or(("", 0), |(owner, count)| (owner.name(), count));
+    tracing::warn!(
+        metric = instrument,
+        limit,
+        owner,
+        series = most,
+        "more series than {setting} allows: what is beyond is in the series with otel.metric.overflow; this owner has the \
+         most, look at its labels, or raise {setting}",
+    );
 }

@@ -48,8 +48,6 @@ impl Started {
 
     /// Whether every sampler's first run is over, in one way or another.
     pub fn all_reported(&self) -> bool {
-        self.statuses
-            .iter()
-            .all(|status| status.last().is_some() || status.stuck().is_some())
+        self.statuses.iter().all(|status| status.has_reported())
     }
 }

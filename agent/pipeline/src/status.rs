@@ -24,7 +24,7 @@ struct State {
     reported_stuck: bool,
 }
 
-/// What the first run found.
+/// What the first run with readings found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     /// Devices that readings are of.
@@ -38,8 +38,8 @@ impl Found {
         let points = || batches.iter().flat_map(|batch| &batch.points);
         let devices: HashSet<_> = points()
             .filter_map(|point| {
-                let name = [key::HW_ID, key::ACCEL_DEVICE_NAME].into_iter();
-                name.into_iter().find_map(|key| point.attributes.get(key))
+                let mut keys = [key::HW_ID, key::ACCEL_DEVICE_NAME].into_iter();
+                keys.find_map(|key| point.attributes.get(key))
             })
             .collect();
         Self {
@@ -99,12 +99,18 @@ impl Status {
         self.lock().last.clone()
     }
 
-    /// What the first run found; nothing before its end.
+    /// Whether its first run is over, in one way or another.
+    pub fn has_reported(&self) -> bool {
+        let is_over = self.lock().last.is_some();
+        is_over || self.stuck().is_some()
+    }
+
+    /// What the first run with readings found; nothing before its end.
     pub fn found(&self) -> Option<Found> {
         self.lock().found
     }
 
-    /// The readings of a run, of which the first one counts.
+    /// The readings of a run that had some, of which the first one counts.
     pub(super) fn find(&self, batches: &[Batch]) {
         let mut state = self.lock();
         if state.found.is_none() {

@@ -6,15 +6,18 @@ use std::time::Duration;
 use super::ends::Ends;
 use super::overflow::Overflow;
 use super::owner::Owner;
-use super::share::{Newcomer, Shares, Warnings};
+use super::share::{self, Newcomer, Shares};
 use accelscope_core::metric::{Batch, Kind, Part, Point, Series, SeriesKey, Timestamp, Value, catalogue, key};
-use accelscope_core::telemetry;
+use accelscope_core::{LogLimiter, telemetry};
 
 /// The wall clock was set if it shows a time that is so much earlier than before.
 const SET_BACK: Duration = Duration::from_secs(1);
 
 /// Least time between the birth of a counter and its first count: the resolution of time of Prometheus, twice.
 const BIRTH: Duration = Duration::from_millis(2);
+
+/// Time between two warnings that a metric has too many series.
+const REMINDER: Duration = Duration::from_hours(1);
 
 /// How many series there may be (`[limits]`).
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +53,7 @@ pub struct Store {
     /// The newest time by the wall clock, and how often that was set back.
     clock: Timestamp,
     set_back: u32,
-    warnings: Warnings,
+    warnings: LogLimiter,
     observer: Option<Observer>,
     forgotten: opentelemetry::metrics::Counter<u64>,
     skipped: opentelemetry::metrics::Counter<u64>,
@@ -95,9 +98,6 @@ impl Entry {
     }
 }
 
-/// Series to be given up by these owners; of all instruments where there is none.
-type Surplus = HashMap<(Option<&'static str>, Owner), usize>;
-
 /// Start of a count. A clock that was set back gives times before it: the count began no later than it is read, nor than
 /// it was said to before (`earliest`), so that it does not seem to begin anew with each reading.
 fn start(point: &Point, earliest: Option<Timestamp>) -> Option<Timestamp> {
@@ -124,7 +124,7 @@ impl Store {
             admitted: 0,
             clock: Timestamp::from_unix_nanos(0),
             set_back: 0,
-            warnings: Warnings::default(),
+            warnings: LogLimiter::new(REMINDER),
             observer,
             forgotten,
             skipped: telemetry::counter(&catalogue::agent::SAMPLER_SKIPPED),
@@ -268,8 +268,10 @@ impl Store {
         }
         for Newcomer { part, point, .. } in refused {
             let instrument = point.instrument.name;
-            if let Some(shares) = self.instruments.get(instrument) {
-                self.warnings.overflow(instrument, shares, &self.all, self.limits, time);
+            if let Some(shares) = self.instruments.get(instrument)
+                && self.warnings.admit(instrument).is_some()
+            {
+                share::warn(instrument, shares, &self.all, self.limits);
             }
             self.overflow.add(&part, point);
         }
@@ -283,41 +285,36 @@ impl Store {
             let instrument = newcomer.point.instrument.name;
             by_instrument.entry(instrument).or_default().push(newcomer);
         }
-        let (mut admitted, mut refused, mut surplus) = (Vec::new(), Vec::new(), Surplus::new());
+        let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         for (instrument, newcomers) in by_instrument {
             let shares = self.instruments.entry(instrument).or_default();
             let division = shares.divide(newcomers, self.limits.series_per_instrument, time);
             admitted.extend(division.admitted);
             refused.extend(division.refused);
-            let of_instrument = division.surplus.into_iter();
-            surplus.extend(of_instrument.map(|(owner, count)| ((Some(instrument), owner), count)));
+            self.give_up(Some(instrument), division.surplus, time);
         }
-        self.give_up(surplus, time);
         let division = self.all.divide(admitted, self.limits.series, time);
         refused.extend(division.refused);
-        let of_all = division.surplus.into_iter();
-        self.give_up(of_all.map(|(owner, count)| ((None, owner), count)).collect(), time);
+        self.give_up(None, division.surplus, time);
         (division.admitted, refused)
     }
 
-    /// Ends so many series of these owners, the newest first. What they counted goes into the overflow series.
-    fn give_up(&mut self, mut surplus: Surplus, time: Timestamp) {
+    /// Ends so many series of these owners, of one instrument or of all, the newest first. What they counted goes into the
+    /// overflow series.
+    fn give_up(&mut self, instrument: Option<&'static str>, mut surplus: HashMap<Owner, usize>, time: Timestamp) {
         if surplus.is_empty() {
             return;
         }
-        let is_of_all = surplus.keys().any(|(instrument, _)| instrument.is_none());
-        let place = |entry: &Entry| {
-            let instrument = (!is_of_all).then_some(entry.series.instrument.name);
-            Some((instrument, entry.owner.clone()?))
-        };
-        let concerned = self.live.iter().filter_map(|(key, entry)| {
-            let place = place(entry).filter(|place| surplus.contains_key(place))?;
-            Some((entry.number, key.clone(), place))
+        let of_instrument = |key: &SeriesKey| instrument.is_none_or(|name| name == key.0.name);
+        let concerned = self.live.iter().filter(|(key, _)| of_instrument(key));
+        let concerned = concerned.filter_map(|(key, entry)| {
+            let owner = entry.owner.clone().filter(|owner| surplus.contains_key(owner))?;
+            Some((entry.number, key.clone(), owner))
         });
         let mut concerned: Vec<_> = concerned.collect();
         concerned.sort_unstable_by_key(|(number, ..)| std::cmp::Reverse(*number));
-        for (_, key, place) in concerned {
-            let Some(left) = surplus.get_mut(&place).filter(|left| **left > 0) else {
+        for (_, key, owner) in concerned {
+            let Some(left) = surplus.get_mut(&owner).filter(|left| **left > 0) else {
                 continue;
             };
             *left -= 1;

@@ -51,8 +51,8 @@ settings! {
         /// Whom activity is given to.
         #[table(Section(Attribution))]
         pub attribution: Attribution = Attribution::default(),
-        /// Bounds of what a flood of names may cost, shared fairly among containers, units and devices; what exceeds them goes
-        /// into a series marked otel.metric.overflow="true".
+        /// Bounds of what a flood of names may cost, shared fairly among containers, jobs, units and devices; what exceeds them
+        /// goes into a series marked otel.metric.overflow="true".
         #[table(Section(Limits))]
         pub limits: Limits = Limits::default(),
         /// What stands in for other exporters, with their names and labels.

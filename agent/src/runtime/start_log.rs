@@ -32,9 +32,9 @@ pub fn log_start(file: Option<&Path>, is_demo: bool) {
 }
 
 /// What each sampler found, once all have reported.
-pub(super) async fn log_found(statuses: Vec<Arc<Status>>, started: impl Fn() -> bool) {
+async fn log_found(statuses: Vec<Arc<Status>>) {
     let wait = async {
-        while !started() {
+        while !statuses.iter().all(|status| status.has_reported()) {
             tokio::time::sleep(LOOK).await;
         }
     };
@@ -56,11 +56,5 @@ pub(super) async fn log_found(statuses: Vec<Arc<Status>>, started: impl Fn() -> 
 
 /// As [`log_found`], in the background.
 pub(super) fn spawn(started: &Started) {
-    let statuses = started.statuses.clone();
-    let all = statuses.clone();
-    let have_reported = move || {
-        all.iter()
-            .all(|status| status.last().is_some() || status.stuck().is_some())
-    };
-    tokio::spawn(log_found(statuses, have_reported));
+    tokio::spawn(log_found(started.statuses.clone()));
 }

@@ -14,7 +14,7 @@ use super::error::BuildError;
 use super::record::Record;
 use super::transport::{Client, ClientOptions};
 use crate::backoff::{Backoff, RetryPolicy};
-use crate::log_limiter::LogLimiter;
+use accelscope_core::LogLimiter;
 use accelscope_core::chain;
 
 /// Largest request in bytes, before compression: below the 4 MiB that a gRPC server accepts by default.

@@ -96,13 +96,12 @@ impl ContainerCache {
     /// Writes one line to the log for all containers that turned out to have no name, when that is due. Where there is only
     /// one reading, that is at once.
     pub(super) fn log_nameless(&mut self, now: Instant) {
-        if self.nameless.due().is_some() {
+        if self.nameless.is_due(self.timeout.is_zero(), now) {
             let without = self
                 .entries
                 .values()
                 .filter(|entry| entry.counted && !entry.container.is_named());
-            let (without, at_once) = (without.count(), self.timeout.is_zero());
-            self.nameless.log(&mut self.engines, without, at_once, now);
+            self.nameless.log(&mut self.engines, without.count(), now);
         }
     }
 

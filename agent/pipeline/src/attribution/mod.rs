@@ -9,6 +9,6 @@ mod nameless;
 mod resolution;
 mod resolve;
 
-pub use engines::{Engines, find_container};
+pub use engines::Engines;
 pub use resolution::Resolution;
 pub use resolve::{Attribution, Settings};

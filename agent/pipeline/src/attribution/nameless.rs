@@ -34,18 +34,16 @@ impl Nameless {
         }
     }
 
-    /// When the next line is due.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let gathered = self.since? + GATHER;
-        Some(self.logged.map_or(gathered, |logged| gathered.max(logged + PAUSE)))
+    /// Whether there is a line to write now; with `at_once` as soon as there is anything to write.
+    pub(super) fn is_due(&self, at_once: bool, now: Instant) -> bool {
+        self.since.is_some_and(|since| {
+            let is_over = |begun, time| now.duration_since(begun) >= time;
+            at_once || (is_over(since, GATHER) && self.logged.is_none_or(|logged| is_over(logged, PAUSE)))
+        })
     }
 
-    /// One line for all that were added since the last one, if it is due or `at_once`. `without` is the number of all
-    /// containers that have no name now.
-    pub(super) fn log(&mut self, engines: &mut Engines, without: usize, at_once: bool, now: Instant) {
-        if self.due().is_none_or(|due| !at_once && now < due) {
-            return;
-        }
+    /// One line for all that were added since the last one. `without` is the number of all containers that have no name now.
+    pub(super) fn log(&mut self, engines: &mut Engines, without: usize, now: Instant) {
         let (mut looked, mut closed) = (Vec::new(), Vec::new());
         for (path, is_readable) in engines.directories(now) {
             if is_readable { &mut looked } else { &mut closed }.push(path);

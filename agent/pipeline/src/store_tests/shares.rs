@@ -110,6 +110,24 @@ fn series_that_come_and_go_beside_a_flood_do_not_make_its_own_come_and_go() {
 }
 
 #[test]
+fn who_gave_up_series_gets_them_again_after_the_clock_was_set_back() {
+    let mut store = Store::new(TEN, true, None);
+    let flood = |time| (0..10).map(move |label| of("flood", &RATE, label, 1, time));
+    let (hour, minute) = (3_600_000, 60_000);
+    apply(&mut store, "p", flood(hour).collect(), hour);
+    let visitor = of("visitor", &RATE, 0, 1, hour + 1);
+    apply(&mut store, "p", flood(hour + 1).chain([visitor]).collect(), hour + 1);
+    assert_eq!(
+        shares(&store).0,
+        counts(&[("flood", 9), ("overflow", 1), ("visitor", 1)])
+    );
+    for time in [minute, 8 * minute] {
+        apply(&mut store, "p", flood(time).collect(), time);
+    }
+    assert_eq!(shares(&store).0, counts(&[("flood", 10)]));
+}
+
+#[test]
 fn the_hardware_keeps_its_series_when_there_are_too_many_workloads() {
     let mut store = Store::new(FIFTEEN, false, None);
     let device = |time| (0..6).map(move |number| point(&ACTIVE, &format!("gpu-{number}"), 1, time));
@@ -159,4 +177,36 @@ fn histograms_that_have_no_room_are_added_up() {
     let mut all: Vec<_> = all.collect();
     all.sort_unstable();
     assert_eq!(all, [3, 3, 6]);
+}
+
+#[test]
+fn jobs_that_run_in_one_unit_have_shares_of_their_own() {
+    for job in [
+        key::SLURM_JOB_ID,
+        key::PBS_JOB_ID,
+        key::LSF_JOB_ID,
+        key::HTCONDOR_SLOT_NAME,
+    ] {
+        let of = |id: &str, label: u64| {
+            let attributes = Attributes::new([
+                (key::SYSTEMD_UNIT, "slurmstepd.scope".into()),
+                (job, id.into()),
+                (key::PROCESS_EXECUTABLE_NAME, label.to_string().into()),
+            ]);
+            Point {
+                attributes: Arc::new(attributes),
+                ..point(&FRAMES, "", 1, 1)
+            }
+        };
+        let mut store = Store::new(TEN, true, None);
+        let flood = (0..100).map(|label| of("17", label));
+        apply(
+            &mut store,
+            "p",
+            flood.chain((0..3).map(|label| of("18", label))).collect(),
+            1,
+        );
+        let of_small = store.live().filter(|series| series.attributes.text(job) == Some("18"));
+        assert_eq!(of_small.count(), 3, "{job}");
+    }
 }

@@ -136,11 +136,6 @@ impl Engines {
     }
 }
 
-/// Looks on the node for the names of the container in `cgroup`, once.
-pub fn find_container(roots: &HostRoots, cgroup: &Cgroup) -> Container {
-    Engines::new(roots, &[]).find(cgroup, Instant::now())
-}
-
 fn fill(container: &mut Container, id: &str, places: &[Place], cgroup: &Cgroup) {
     for place in places {
         if container.is_complete() {
