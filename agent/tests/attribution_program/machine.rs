@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use skip_test::skip;
 
 /// Ends with all of its processes and groups.
 pub(crate) struct Machine {
@@ -19,16 +20,6 @@ pub(crate) struct Machine {
     /// Above all groups of this host, so that others do not remove them.
     top: String,
     groups: Vec<PathBuf>,
-}
-
-/// Prints that a test was skipped; fails if skipping is forbidden.
-pub(crate) fn skip(feature: &str, why: &str) {
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|one| one == feature),
-        "ACCELSCOPE_REQUIRE asks for {feature}: {why}"
-    );
-    println!("SKIPPED: {feature} is missing: {why} (ACCELSCOPE_REQUIRE={feature} makes this a failure)");
 }
 
 /// An id that no other container of these tests has.

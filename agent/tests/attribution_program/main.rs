@@ -1,11 +1,7 @@
 //! What the program says of containers, pods, units and jobs: real processes in real control groups, beside the files of
 //! their engines.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test program, which says when it is skipped"
-)]
+#![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod machine;
 mod nameless;

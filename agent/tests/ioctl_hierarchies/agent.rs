@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use skip_test::skip;
 
 pub(crate) const CALLS: &str = "accel.ioctl.calls";
 pub(crate) const HOLDERS: &str = "accel.device.processes";
@@ -19,16 +20,6 @@ type Series = BTreeMap<(String, String), Value>;
 pub(crate) struct Agent {
     child: Child,
     series: Arc<Mutex<Series>>,
-}
-
-/// Prints that a test was skipped; fails if skipping is forbidden.
-pub(crate) fn skip(feature: &str, why: &str) {
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|one| one == feature),
-        "ACCELSCOPE_REQUIRE asks for {feature}: {why}"
-    );
-    println!("SKIPPED: {feature} is missing: {why} (ACCELSCOPE_REQUIRE={feature} makes this a failure)");
 }
 
 impl Agent {

@@ -18,8 +18,9 @@ use std::process::{Child, Command, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use agent::{Agent, CALLS, HOLDERS, skip};
+use agent::{Agent, CALLS, HOLDERS};
 use groups::Groups;
+use skip_test::skip;
 
 const SERVICE: &str = "system.slice/ecs-agent.service";
 
