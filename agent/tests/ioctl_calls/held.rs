@@ -10,7 +10,7 @@ use crate::pods::Pod;
 use crate::seen::Agent;
 use crate::tests::{CALLS, executable};
 
-const HOLDERS: &str = "accel.device.processes";
+pub(crate) const HOLDERS: &str = "accel.device.processes";
 
 /// Flags of open(2): of the path alone, and for nothing but ioctl(2) (`fs/open.c`: access mode 3).
 const PATH: u32 = 0o10_000_000;
