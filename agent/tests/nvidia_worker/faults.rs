@@ -35,6 +35,22 @@ fn a_gpu_that_falls_off_the_bus_has_failed_and_the_others_go_on_until_it_is_back
 }
 
 #[test]
+fn a_gpu_whose_handle_is_that_of_another_by_now_is_not_read_through_it() {
+    let mut fake = Fake::new(vec![h100(0), h100(1)]);
+    let mut worker = worker(&fake, LONG);
+    sampled(&mut worker);
+    fake.change(|state| {
+        let device = &mut state["devices"][1];
+        device["values"]["nvmlDeviceGetUUID"] = json!(uuid(2));
+        device["fail"] = json!({"nvmlDeviceGetHandleByIndex_v2": 999});
+    });
+    let points = sampled(&mut worker);
+    close(value(&points, "hw.status", 1, &[("hw.state", "failed")]), 1.0);
+    assert_eq!(value(&points, "hw.power", 1, &[]), None, "it is that of another");
+    close(value(&points, "hw.power", 0, &[]), 250.0);
+}
+
+#[test]
 fn a_gpu_that_was_lost_before_the_start_is_named_by_what_the_kernel_lists() {
     let mut fake = Fake::new(vec![h100(0), h100(1)]);
     fake.change(|state| state["devices"][1]["lost"] = json!(true));

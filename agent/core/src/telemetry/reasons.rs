@@ -20,6 +20,11 @@ impl ReasonCounter {
         Self { counter, sampler }
     }
 
+    /// Begins the counts of these reasons at a visible 0: otherwise the first occurrence of each is no increase to an alert.
+    pub fn begin<R: Into<Value>>(&self, reasons: impl IntoIterator<Item = R>) {
+        reasons.into_iter().for_each(|reason| self.add(0, reason));
+    }
+
     /// Counts `number` for `reason`.
     pub fn add(&self, number: u64, reason: impl Into<Value>) {
         let labels = [

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::backoff::Backoff;
 use super::config;
 use super::handover::HandoverMemory;
-use super::process::{ended_within, kill_group, set_nonblocking};
+use super::process::{ended_within, kill_group, last_line, set_nonblocking};
 use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, RenewalReason, Reply, Request, body, frame};
 use crate::host::poll;
 
@@ -39,7 +39,7 @@ pub enum WorkerError {
     #[error("the worker gave no answer within {:.1} s and was killed", .0.as_secs_f64())]
     Deadline(Duration),
     /// It ended.
-    #[error("the worker ended with {status}{}", last_line(.stderr))]
+    #[error("the worker ended with {status}{}", quotation(.stderr))]
     Exited {
         /// Its exit status.
         status: ExitStatus,
@@ -54,9 +54,9 @@ pub enum WorkerError {
     Pipe(#[source] io::Error),
 }
 
-fn last_line(stderr: &str) -> String {
-    let last = stderr.lines().rev().find(|line| !line.trim().is_empty());
-    last.map(|line| format!("; it said: {}", line.trim()))
+fn quotation(stderr: &str) -> String {
+    last_line(stderr)
+        .map(|line| format!("; it said: {}", line.trim()))
         .unwrap_or_default()
 }
 

@@ -33,6 +33,11 @@ pub fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus>
     }
 }
 
+/// The last line of what a child printed that is not blank.
+pub fn last_line(text: &str) -> Option<&str> {
+    text.lines().rev().find(|line| !line.trim().is_empty())
+}
+
 /// Makes reads and writes of a pipe return at once.
 pub fn set_nonblocking(pipe: &impl AsFd) -> io::Result<()> {
     Ok(fcntl_setfl(pipe, fcntl_getfl(pipe)? | OFlags::NONBLOCK)?)

@@ -65,15 +65,10 @@ struct Recorders {
 }
 
 impl Recorders {
-    /// Rare events are counted from 0: a counter that appears with its first event hides that event from a rate.
     fn begin(&self) {
         let renewals = RenewalReason::ALL.into_iter().map(RenewalReason::as_str);
-        for reason in WorkerError::REPLACES.into_iter().chain(renewals) {
-            self.restarts.add(0, reason);
-        }
-        for reason in REJECTIONS {
-            self.rejected.add(0, reason);
-        }
+        self.restarts.begin(WorkerError::REPLACES.into_iter().chain(renewals));
+        self.rejected.begin(REJECTIONS);
     }
 }
 
@@ -246,7 +241,7 @@ impl Sampler for WorkerSampler {
             recorders.restarts.add(1, reason.as_str());
         }
         answer.unwrap_or_else(|error| {
-            if !matches!(error, WorkerError::BackingOff(_) | WorkerError::Stuck(_)) {
+            if WorkerError::REPLACES.contains(&error.reason()) {
                 recorders.restarts.add(1, error.reason());
             }
             Outcome::Retry(Box::new(error))

@@ -12,7 +12,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::npu_smi::{MAX_BYTES, quoted};
 use accelscope_core::host::poll;
-use accelscope_core::worker::process::{ended_within, kill_group, pid, set_nonblocking};
+use accelscope_core::worker::process::{ended_within, kill_group, last_line, pid, set_nonblocking};
 
 /// Longest wait for the exit of a killed tool; after that it stays behind unreaped.
 const KILL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -102,20 +102,14 @@ impl Child {
             self.left_behind = Some((child, Instant::now()));
         }
         let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let deadline = || ChildError::Deadline {
-            after: timeout,
-            printed: last_line(&stderr).or_else(|| last_line(&stdout)).map(quoted),
-        };
         match (ended?, status) {
             (Ended::Exited, Some(status)) => Ok(Finished { stdout, stderr, status }),
-            _ => Err(deadline()),
+            _ => Err(ChildError::Deadline {
+                after: timeout,
+                printed: last_line(&stderr).or_else(|| last_line(&stdout)).map(quoted),
+            }),
         }
     }
-}
-
-/// The last line that is not blank.
-pub(super) fn last_line(text: &str) -> Option<&str> {
-    text.lines().rev().find(|line| !line.trim().is_empty())
 }
 
 struct Running {

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use super::child::{Child, ChildError, Finished, last_line};
+use super::child::{Child, ChildError, Finished};
 use super::ids::{IsTransient, KnownIds};
 use super::npu_smi::{self, Cause, ParseError, Process, Skipped, Table, ToolError, quoted};
 use super::tool::Tool;
 use accelscope_core::host::HostRoots;
+use accelscope_core::worker::process::last_line;
 
 /// Statuses of a shell for a command that it cannot execute or find (POSIX, XCU 2.8.2).
 const CANNOT_EXECUTE: i32 = 126;

@@ -15,8 +15,7 @@ use accelscope_core::metric::{Attributes, Batch, Moment, Point, Timestamp};
 use accelscope_core::sampler::{Descriptor, Outcome};
 use accelscope_core::telemetry::ReasonCounter;
 
-/// Reasons for a reading without a point, beside those of the columns. The counter of each starts at a visible 0:
-/// otherwise its first occurrence is no increase to an alert.
+/// Reasons for a reading without a point, beside those of the columns.
 const REASONS: &[&str] = &[
     "card_without_chip",
     "chip_twice",
@@ -98,8 +97,7 @@ impl Sampler {
         }
         let points = self.points.build(&table, now, &mut skipped);
         if !table.chips.is_empty() && !std::mem::replace(&mut self.counts, true) {
-            let reasons = REASONS.iter().chain(COLUMNS);
-            reasons.for_each(|reason| self.count_skipped.add(0, *reason));
+            self.count_skipped.begin(REASONS.iter().chain(COLUMNS).copied());
         }
         for (reason, count) in skipped {
             self.count_skipped.add(count.into(), reason);

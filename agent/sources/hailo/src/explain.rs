@@ -123,7 +123,7 @@ fn examine_user(
     if files.explained.contains(&pid) || files.fresh.contains(&ids.last().copied().unwrap_or(pid)) {
         return;
     }
-    let environment = Environment::read(&processes.path(pid, "environ"));
+    let environment = living.environment(pid);
     if let Some(first) = environment
         .as_ref()
         .and_then(|environment| first_write(processes, user, environment))

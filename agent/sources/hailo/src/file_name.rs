@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Length of what `mkstemp` appends, digits among it.
 const SUFFIX: usize = 6;
@@ -39,6 +40,11 @@ pub(super) fn claimed_pid(written: &str, file_name: &str) -> Option<u32> {
         );
     }
     written.or(named)
+}
+
+/// Path of a file for messages: anybody may have chosen the name, and a terminal's commands in it are escaped.
+pub(super) fn path_in_words(place: &Path, name: &OsStr) -> String {
+    place.join(name).display().to_string().escape_debug().to_string()
 }
 
 #[cfg(test)]

@@ -45,11 +45,11 @@ impl Files {
         self.by_name.iter_mut()
     }
 
-    /// Files without values within their age limit.
+    /// Files without values within their age limit, but for those of which the present version is refused.
     pub(super) fn stale(&self, max_age: Option<Duration>, now: Instant) -> impl Iterator<Item = (&OsString, &File)> {
         self.by_name
             .iter()
-            .filter(move |(_, file)| !file.is_fresh(max_age, now))
+            .filter(move |(name, file)| !file.is_fresh(max_age, now) && !self.refused.contains_key(*name))
     }
 
     /// Files that are not kept.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use super::environment::Environment;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::host::writer::{self, Writer, WriterHint};
@@ -61,6 +62,11 @@ impl Living {
     pub(super) fn user(&self, pid: u32) -> Option<u32> {
         let status = std::fs::metadata(self.processes.path(pid, "status")).ok()?;
         Some(status.uid())
+    }
+
+    /// HailoRT's variables in the environment of a process.
+    pub(super) fn environment(&self, pid: u32) -> Option<Environment> {
+        Environment::read(&self.processes.path(pid, "environ"))
     }
 
     /// A process in words, such as "process 7 (detect)".

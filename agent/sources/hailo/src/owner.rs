@@ -1,4 +1,4 @@
-//! The process that writes a monitor file. Searches are rare: each walks through all of `/proc`.
+//! The process that writes a monitor file. Searches are rare: the first of a run walks through all of `/proc`.
 
 use std::io;
 use std::path::PathBuf;

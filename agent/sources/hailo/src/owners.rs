@@ -1,9 +1,8 @@
-//! Owners of all monitor files: searches for the writers of the fresh ones.
+//! Owners of all monitor files: searches for the writers of the fresh ones, and of those that may be written seldom.
 
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use super::environment::Environment;
 use super::living::Living;
 use super::monitored::Monitored;
 use super::owner::{Search, Searcher};
@@ -49,7 +48,7 @@ impl Owners {
         &mut self.searcher.living
     }
 
-    /// Searches for the owners of the fresh files. `shown` becomes a digest of the files that are shown and their owners.
+    /// Searches for the owners of the files. `shown` becomes a digest of the files that are shown and their owners.
     pub(super) fn update<'a>(
         &mut self,
         directories: impl Iterator<Item = &'a mut Monitored>,
@@ -89,11 +88,8 @@ impl Owners {
             if let Search::Found(process) = file.owner.search
                 && !file.is_expected_of(process)
             {
-                let environ = self.searcher.living.processes.path(process.pid, "environ");
-                file.expect(
-                    process,
-                    Environment::read(&environ).and_then(|environment| environment.interval()),
-                );
+                let environment = self.searcher.living.environment(process.pid);
+                file.expect(process, environment.and_then(|environment| environment.interval()));
             }
             match found {
                 _ if !is_fresh => {}

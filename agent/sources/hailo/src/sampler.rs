@@ -51,7 +51,7 @@ pub struct Sampler {
     /// Whether the last batch was empty, and why.
     nothing: bool,
     reason: String,
-    /// Files that are not shown, of which the last batch was empty.
+    /// The files that are not shown, in words, if the last batch was empty.
     unshown: Vec<String>,
     skipped: Skipped,
     /// Whether the counters of rare events have begun, which they do when there is something to read.
@@ -198,9 +198,7 @@ impl Sampler {
         let points = self.points.build(&self.devices, live, now.wall);
         self.nothing = points.is_empty();
         if !self.nothing && !std::mem::replace(&mut self.counts, true) {
-            for reason in skipped::ALL {
-                self.count_skipped.add(0, reason);
-            }
+            self.count_skipped.begin(skipped::ALL);
             self.count_ambiguous
                 .add(0, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
         }

@@ -14,7 +14,7 @@ pub(super) const UNNAMED: Reason = "unnamed";
 /// The name occurs again in the same file; its values were combined.
 pub(super) const REPEATED: Reason = "repeated_name";
 
-/// All reasons. A counter of each starts at a visible 0: otherwise its first occurrence is no increase to an alert.
+/// All reasons.
 pub(super) const ALL: [Reason; 13] = [
     NO_SAMPLE,
     IMPLAUSIBLE,

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
 use super::directory::{MAX_FILES, Stamp};
-use super::file_name::named_pid;
+use super::file_name::{named_pid, path_in_words};
 use super::living::Living;
 use super::monitored::Monitored;
 use super::owner::Search;
@@ -107,9 +107,7 @@ impl Monitored {
                 continue;
             };
             reported.lines += 1;
-            let (path, Trouble { what, remedy }) = (self.place.join(file.name), &file.why);
-            let path = path.display().to_string();
-            let path = path.escape_debug();
+            let (path, Trouble { what, remedy }) = (path_in_words(&self.place, file.name), &file.why);
             if file.kind == Kind::Overdue {
                 tracing::info!(process, "{path} {what}, and is not shown: {remedy}");
             } else {
@@ -132,8 +130,7 @@ impl Monitored {
                 _ => file.kind == Kind::Unseen || file.process(living).is_some(),
             };
             if is_of_living {
-                let path = self.place.join(file.name).display().to_string();
-                words.push(format!("{} {}", path.escape_debug(), file.why.what));
+                words.push(format!("{} {}", path_in_words(&self.place, file.name), file.why.what));
             }
         }
         words

@@ -17,7 +17,7 @@ const MAX_POINTS: usize = 10_000;
 /// some, such as mebibytes of memory, and are one point. The largest machines have 16 accelerators, or 128 cores.
 const MAX_DEVICES: usize = 128;
 
-/// What is between a device's id and the number of its part: `GPU-…::3` (time slicing and MPS of NVIDIA's plugin),
+/// What is between a device's id and the number of its part: `GPU-…::3` (time slicing and MPS),
 /// `GPU-…-_-17` (the memory of Alibaba's and Volcano's plugins).
 const BEFORE_PARTS: [&str; 2] = ["::", "-_-"];
 

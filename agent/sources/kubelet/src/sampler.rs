@@ -31,8 +31,7 @@ impl Sampler {
     /// attributes.
     pub fn new(settings: Settings, roots: HostRoots, vendors: Vec<AllocatedDevice>) -> Self {
         let skipped = ReasonCounter::new(&agent::SAMPLER_SKIPPED, NAME);
-        // A counter starts at a visible 0: otherwise the first loss is no increase to an alert.
-        skipped.add(0, "too_many");
+        skipped.begin(["too_many"]);
         Self {
             client: Client::new(roots.clone(), settings.socket()),
             roots,

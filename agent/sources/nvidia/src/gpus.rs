@@ -77,10 +77,15 @@ impl Gpus {
                         code => Fault::of_lost(code),
                     };
                     match (self.by_index.get_mut(&index), fault) {
-                        (Some(gpu), fault) => gpu.health = Health::of_lost(fault.unwrap_or(Fault::Inaccessible)),
+                        (Some(gpu), fault) => {
+                            // A handle that it has is another GPU's by now.
+                            gpu.device = None;
+                            gpu.health = Health::of_lost(fault.unwrap_or(Fault::Inaccessible));
+                        }
                         (None, Some(fault)) => self.lost.push((index, Health::of_lost(fault))),
                         (None, None) => {}
                     }
+                    return Ok(());
                 }
             }
         }
@@ -176,7 +181,7 @@ impl Gpus {
         }
         let mut unknown = unknown.into_iter();
         for (index, health) in lost {
-            let gpu = match unknown.next() {
+            let mut gpu = match unknown.next() {
                 Some(one) => {
                     let mut gpu = Gpu::new(index, None, &one.uuid);
                     gpu.reported = Some(one.uuid.as_str().into());
@@ -186,7 +191,8 @@ impl Gpus {
                 }
                 None => Gpu::new(index, None, &self.derived(&at_index(index))),
             };
-            self.by_index.entry(index).insert_entry(gpu).get_mut().health = health;
+            gpu.health = health;
+            self.by_index.insert(index, gpu);
         }
     }
 
@@ -210,18 +216,7 @@ fn is_still(gpu: &Gpu) -> bool {
 }
 
 fn begin(gpu: &mut Gpu, recorder: &mut Recorder) {
-    let before = std::mem::take(&mut gpu.health);
-    if gpu.device.is_none() {
-        // What the attempt to get a handle showed.
-        let is_lost = before.lost && !before.faults.is_empty();
-        gpu.health = if is_lost {
-            before
-        } else {
-            Health::of_lost(Fault::Inaccessible)
-        };
-        return;
-    }
-    let was_lost = before.lost;
+    let was_lost = std::mem::take(&mut gpu.health).lost;
     let is_mig = gpu
         .ask("mig_mode", recorder, Device::mig_mode)
         .is_some_and(|(now, _)| now == 1);

@@ -151,7 +151,7 @@ impl Replies for DcmiReplies {
         if let End::Hung(hang) = &end {
             count(format!("{}_hung", hang.unit.task), 1);
         }
-        let (outcome, reason, renews) = self.outcome(&end, &readings, thread);
+        let (outcome, reason, renewal) = self.outcome(&end, &readings, thread);
         let parts = if readings.is_empty() && outcome == WireOutcome::Retry {
             // The last readings may still be valid: a failed pass does not end them.
             Vec::new()
@@ -161,38 +161,36 @@ impl Replies for DcmiReplies {
         Reply {
             parts,
             skipped,
-            renewal: renews.then(|| thread.config.to_json()).flatten(),
-            renewal_reason: end.renewal_reason().or(renews.then_some(RenewalReason::Silent)),
+            renewal: renewal.and_then(|_| thread.config.to_json()),
+            renewal_reason: renewal,
             ..Reply::empty(0, outcome, reason)
         }
     }
 }
 
 impl DcmiReplies {
-    /// Result of the run, its reason, and whether the process must be replaced: only a new process can initialise the
-    /// library again, and end a thread that hangs in it.
+    /// Result of the run, its reason, and why the process must be replaced, if it must: only a new process can initialise
+    /// the library again, and end a thread that hangs in it.
     fn outcome(
         &self,
         end: &End<Driver>,
         readings: &[ChipReading],
         thread: &LibraryThread<Driver>,
-    ) -> (WireOutcome, String, bool) {
-        let retry = |reason: String, renews| (WireOutcome::Retry, reason, renews);
+    ) -> (WireOutcome, String, Option<RenewalReason>) {
+        let renewal = end.renewal_reason();
+        let retry = |reason: String| (WireOutcome::Retry, reason, renewal);
         match end {
             End::Done(()) => done(readings, thread.suspended()),
-            End::Hung(hang) => retry(format!("libdcmi {hang}; look at `dmesg` for a stuck chip"), true),
-            End::Slow | End::Starting { .. } => retry(
-                format!(
-                    "the Ascend driver answered for {} of {} chips within {:.1} s: set a longer ascend.timeout, or let \
-                     fewer others ask it",
-                    readings.len(),
-                    self.about.chips,
-                    thread.config.patience.as_secs_f64()
-                ),
-                false,
-            ),
-            End::Failed { error, renews } => (outcome_of(error), chain(&**error), *renews),
-            End::Gone(reason) => retry(reason.clone(), true),
+            End::Hung(hang) => retry(format!("libdcmi {hang}; look at `dmesg` for a stuck chip")),
+            End::Slow | End::Starting { .. } => retry(format!(
+                "the Ascend driver answered for {} of {} chips within {:.1} s: set a longer ascend.timeout, or let fewer \
+                 others ask it",
+                readings.len(),
+                self.about.chips,
+                thread.config.patience.as_secs_f64()
+            )),
+            End::Failed { error, .. } => (outcome_of(error), chain(&**error), renewal),
+            End::Gone(reason) => retry(reason.clone()),
         }
     }
 
@@ -219,16 +217,16 @@ impl DcmiReplies {
     }
 }
 
-fn done(readings: &[ChipReading], suspended: &Suspended) -> (WireOutcome, String, bool) {
+fn done(readings: &[ChipReading], suspended: &Suspended) -> (WireOutcome, String, Option<RenewalReason>) {
     if readings.is_empty() {
         let reason = "no card reports how many chips it has; look at `dmesg`";
-        return (WireOutcome::Retry, reason.to_owned(), true);
+        return (WireOutcome::Retry, reason.to_owned(), Some(RenewalReason::Silent));
     }
     let mut read = readings.iter().filter(|reading| !reading.suspended).peekable();
     let is_any_read = read.peek().is_some();
     if is_any_read && read.all(|reading| !reading.answered) {
         let reason = "no chip answers libdcmi any more, which is started anew; if that lasts, look at `dmesg`";
-        return (WireOutcome::Retry, reason.to_owned(), true);
+        return (WireOutcome::Retry, reason.to_owned(), Some(RenewalReason::Silent));
     }
     let reason = if suspended.is_empty() {
         String::new()
@@ -240,7 +238,7 @@ fn done(readings: &[ChipReading], suspended: &Suspended) -> (WireOutcome, String
     } else {
         WireOutcome::Retry
     };
-    (outcome, reason, false)
+    (outcome, reason, None)
 }
 
 const fn outcome_of(error: &OpenError) -> WireOutcome {

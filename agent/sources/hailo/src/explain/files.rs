@@ -13,7 +13,7 @@ use super::warn;
 use crate::decode::{NotYet, decode};
 use crate::directory::{Directory, DirectoryId, MAX_FILES, ReadError, Stamp};
 use crate::environment::Environment;
-use crate::file_name::{claimed_pid, named_pid};
+use crate::file_name::{claimed_pid, named_pid, path_in_words};
 use crate::listing::Listing;
 use crate::living::Living;
 use crate::monitored::WRITE_TIME;
@@ -104,7 +104,7 @@ impl<'a> Files<'a> {
             match read(directory, name) {
                 Ok(Some((pid, stamp))) => {
                     let written = Written {
-                        path: path(place, name),
+                        path: path_in_words(place, name),
                         name,
                         pid,
                         stamp,
@@ -135,7 +135,7 @@ impl<'a> Files<'a> {
     /// A file that cannot be used.
     fn trouble(&mut self, place: &Path, name: &OsStr, why: &Trouble, living: &mut Living, found: &mut Vec<Finding>) {
         self.stale += 1;
-        let path = path(place, name);
+        let path = path_in_words(place, name);
         let pids = named_pid(name)
             .and_then(|pid| living.with_id(pid).ok())
             .unwrap_or_default();
@@ -209,7 +209,7 @@ impl<'a> Files<'a> {
 
     fn of_process(&mut self, file: &Written<'_>, process: ProcessKey, living: &Living, found: &mut Vec<Finding>) {
         self.explained.insert(process.pid);
-        let environment = Environment::read(&living.processes.path(process.pid, "environ"));
+        let environment = living.environment(process.pid);
         let interval = environment.as_ref().and_then(Environment::interval);
         let limit = self.settings.max_age.unwrap_or_else(|| max_age(interval));
         let who = format!("{} of {}", file.path, living.name(process.pid));
@@ -243,10 +243,6 @@ impl<'a> Files<'a> {
             );
         }
     }
-}
-
-fn path(place: &Path, name: &OsStr) -> String {
-    place.join(name).display().to_string().escape_debug().to_string()
 }
 
 /// Process id and version of a file, `None` where it is gone. A file that is just being written is read again.

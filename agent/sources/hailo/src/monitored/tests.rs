@@ -44,6 +44,11 @@ fn living() -> Living {
     Living::new(&HostRoots::new("/"))
 }
 
+/// Returns whether any value changed. What is left out is not counted.
+fn update(monitored: &mut Monitored, now: Moment) -> bool {
+    monitored.update(now, &mut living(), &mut Skipped::default()).unwrap()
+}
+
 fn rate(monitored: &Monitored, name: &str) -> Option<f64> {
     monitored.files.all().get(OsStr::new(name))?.latest()?.reading.networks["n"].frame_rate
 }
@@ -80,7 +85,7 @@ fn a_file_that_is_just_being_written_is_looked_at_again_soon() {
         instant: Instant::now(),
         wall,
     };
-    assert!(!monitored.update(now, &mut living(), &mut Skipped::default()).unwrap());
+    assert!(!update(&mut monitored, now));
     assert!(monitored.due().unwrap() - now.instant < Duration::from_millis(100));
 }
 
@@ -91,18 +96,12 @@ fn a_file_system_without_events_is_noticed() {
     let watch = Watch::new().unwrap();
     let mut monitored = monitored(dir.path(), Some(&watch));
     monitored.watch = Some(watch.add(elsewhere.path()).unwrap());
-    monitored
-        .update(later(0), &mut living(), &mut Skipped::default())
-        .unwrap();
+    update(&mut monitored, later(0));
     std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
-    monitored
-        .update(later(5_100), &mut living(), &mut Skipped::default())
-        .unwrap();
+    update(&mut monitored, later(5_100));
     assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
     assert!(!monitored.lacks_events, "its event may be on its way");
-    monitored
-        .update(later(6_200), &mut living(), &mut Skipped::default())
-        .unwrap();
+    update(&mut monitored, later(6_200));
     assert!(monitored.lacks_events);
 }
 
@@ -123,9 +122,7 @@ fn a_file_written_just_before_its_directory_was_watched_is_no_lack_of_events() {
             wall: Timestamp::from_unix_nanos(wall + ms * 1_000_000),
         };
         for ms in [1, 10, 60, 1_100, 2_200, 5_000] {
-            monitored
-                .update(at(ms), &mut living(), &mut Skipped::default())
-                .unwrap();
+            update(&mut monitored, at(ms));
         }
         assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
         assert!(!monitored.lacks_events);
@@ -142,16 +139,12 @@ fn files_that_take_the_place_of_others_are_no_lack_of_events() {
     }
     let watch = Watch::new().unwrap();
     let mut monitored = monitored(dir.path(), Some(&watch));
-    monitored
-        .update(later(100), &mut living(), &mut Skipped::default())
-        .unwrap();
+    update(&mut monitored, later(100));
     for nth in 0..100 {
         std::fs::remove_file(name(nth)).unwrap();
     }
     for at in [16_000, 17_500, 40_000] {
-        monitored
-            .update(later(at), &mut living(), &mut Skipped::default())
-            .unwrap();
+        update(&mut monitored, later(at));
     }
     assert_eq!(monitored.files.all().len(), MAX_FILES - 50);
     assert!(!monitored.lacks_events);
@@ -162,23 +155,15 @@ fn a_directory_that_gives_an_event_after_all_is_not_polled_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let watch = Watch::new().unwrap();
     let mut monitored = monitored(dir.path(), Some(&watch));
-    monitored
-        .update(later(0), &mut living(), &mut Skipped::default())
-        .unwrap();
+    update(&mut monitored, later(0));
     // As a tool does that sets the time of a file that it has copied: there is no event for that.
     std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
-    monitored
-        .update(later(5_100), &mut living(), &mut Skipped::default())
-        .unwrap();
-    monitored
-        .update(later(6_200), &mut living(), &mut Skipped::default())
-        .unwrap();
+    update(&mut monitored, later(5_100));
+    update(&mut monitored, later(6_200));
     assert!(monitored.lacks_events);
     std::fs::write(dir.path().join("7abcdef"), message(2.0)).unwrap();
     monitored.on_event("7abcdef".into());
-    monitored
-        .update(later(7_300), &mut living(), &mut Skipped::default())
-        .unwrap();
+    update(&mut monitored, later(7_300));
     assert!(!monitored.lacks_events);
 }
 
@@ -187,18 +172,14 @@ fn a_file_that_cannot_be_read_or_a_late_event_does_not_mean_that_there_are_none(
     let dir = tempfile::tempdir().unwrap();
     let watch = Watch::new().unwrap();
     let mut monitored = monitored(dir.path(), Some(&watch));
-    monitored
-        .update(later(0), &mut living(), &mut Skipped::default())
-        .unwrap();
+    update(&mut monitored, later(0));
     let huge = std::fs::File::create(dir.path().join("8abcdef")).unwrap();
     huge.set_len(1 << 40).unwrap();
     std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
     monitored.on_event("8abcdef".into());
     let mut at = 5_100;
     for _ in 0..4 {
-        monitored
-            .update(later(at), &mut living(), &mut Skipped::default())
-            .unwrap();
+        update(&mut monitored, later(at));
         monitored.on_event("7abcdef".into());
         at += 5_100;
     }
@@ -265,9 +246,7 @@ fn files_left_behind_make_room_for_one_that_is_written() {
     for pid in 1..=MAX_FILES {
         std::fs::write(dir.path().join(format!("{pid}abcdef")), message(1.0)).unwrap();
     }
-    monitored
-        .update(later(60_000), &mut living(), &mut Skipped::default())
-        .unwrap();
+    update(&mut monitored, later(60_000));
     assert_eq!(monitored.files.all().len(), MAX_FILES);
     let live = dir.path().join("live");
     std::fs::write(&live, message(22.0)).unwrap();
@@ -293,4 +272,23 @@ fn what_is_no_monitor_file_is_counted_and_not_shown() {
     monitored.update(later(100), &mut living(), &mut skipped).unwrap();
     assert_eq!(skipped.0, BTreeMap::from([("malformed", 1), ("no_pid", 1)]));
     assert!(monitored.files.all().values().all(|file| file.latest().is_none()));
+}
+
+#[test]
+fn a_file_that_becomes_unreadable_is_named_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut monitored = monitored(dir.path(), None);
+    let path = dir.path().join(format!("{}abcdef", std::process::id()));
+    let ours = ProtoMon {
+        pid: std::process::id().to_string(),
+        ..ProtoMon::default()
+    };
+    std::fs::write(&path, ours.encode_to_vec()).unwrap();
+    update(&mut monitored, later(100));
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(decode::MAX_BYTES + 1).unwrap();
+    let now = later(60_000);
+    update(&mut monitored, now);
+    let words = monitored.unshown_in_words(None, now.instant, &mut living());
+    assert!(words.len() == 1 && words[0].contains("more than the"), "{words:?}");
 }

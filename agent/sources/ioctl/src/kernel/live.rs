@@ -329,7 +329,7 @@ fn too_many(devices: &[(u32, Device)], all: usize) -> Vec<Driver> {
     );
     let obstacle = Finding::warn(NAME, what).with_remedy(
         "leave nodes that no accelerator's work goes through out of ioctl.extra_devices, and remove those of devices that are \
-         gone and of capabilities that nothing uses (/dev/nvidia-caps)",
+         gone and of capabilities that nothing uses, such as those of MIG instances",
     );
     for driver in &mut drivers {
         driver.obstacles.push(obstacle.clone());

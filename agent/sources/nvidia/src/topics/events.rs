@@ -156,13 +156,9 @@ impl Events {
             let kind = [(key::HW_TYPE, "gpu".into()), (key::ERROR_TYPE, "xid".into())];
             recorder.since(watched.since, &hw::ERRORS, label.with(kind), count);
         };
-        let (first, last) = (i64::MIN, i64::MAX);
-        let (from, to) = (
-            (Arc::clone(uuid), first, None, None),
-            (Arc::clone(uuid), last, None, None),
-        );
+        let from = |xid| (Arc::clone(uuid), xid, None, None);
         let mut without_events: BTreeSet<i64> = COMMON.into();
-        for ((_, xid, gpu, compute), total) in self.totals.range(from..=to) {
+        for ((_, xid, gpu, compute), total) in self.totals.range(from(i64::MIN)..=from(i64::MAX)) {
             let label = of_gpu.with(mig::ids(*gpu, *compute).chain([(key::NVIDIA_XID, (*xid).into())]));
             counted(&label, total.count, recorder);
             let seconds = total.last.unix_nanos() as f64 / 1e9;

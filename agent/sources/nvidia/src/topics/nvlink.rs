@@ -105,13 +105,10 @@ impl NvLink {
             }
             // Some drivers have counters of links that do not exist.
             let links = existing(read.iter().map(|(link, kind, value, _)| (*link, *kind, *value)));
-            read.retain(|(link, ..)| links.contains(link));
-            known.extend(read.iter().map(|(link, kind, _, field)| (*link, *kind, *field)));
-            let read: Vec<_> = read
-                .into_iter()
-                .map(|(link, kind, value, _)| (link, kind, value))
-                .collect();
-            record_links(gpu, &read, recorder);
+            for (link, kind, value, field) in read.into_iter().filter(|(link, ..)| links.contains(link)) {
+                known.push((link, kind, field));
+                record(gpu, link, kind, value, recorder);
+            }
         }
         if known.is_empty() && !gpu.health.lost {
             gpu.refuse("nvlink");
