@@ -328,9 +328,5 @@ fn a_real_process_in_real_cgroups_named_like_a_pods() {
             "{hierarchy}: {found}"
         );
     }
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    assert!(
-        tried > 0 || !required.split(',').any(|feature| feature == "cgroups"),
-        "cgroups are required"
-    );
+    assert!(tried > 0 || !skip_test::is_required("cgroups"), "cgroups are required");
 }

@@ -1,6 +1,6 @@
 //! The Hailo sampler and containers: writers with a `/tmp` and process ids of their own. Needs root and unshare(1).
 
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
 mod hailo_support;
 
@@ -85,14 +85,8 @@ fn can_run(test: &str) -> bool {
     if rustix::process::geteuid().is_root() {
         return true;
     }
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    assert!(
-        !required
-            .split(',')
-            .any(|feature| ["root", "namespaces"].contains(&feature)),
-        "{test} needs root, which ACCELSCOPE_REQUIRE asks for"
-    );
-    eprintln!("SKIPPED: {test} needs root");
+    let is_required = skip_test::is_required("namespaces");
+    skip_test::skip(if is_required { "namespaces" } else { "root" }, test);
     false
 }
 

@@ -11,9 +11,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use free_port::free_address;
-use hailo_host::{Host, OTHER, Writer, active, is_root, message, named, one_line, put};
+use hailo_host::{Host, OTHER, Writer, is_root, message, named, put};
 use program_support::{Running, get, wait_for};
 use prost::Message;
+use serde_json::Value;
 
 /// Makes a file; the bytes are those of a whole one.
 type Make = fn(&Path, &[u8]);
@@ -22,6 +23,19 @@ const WEAK: [&str; 2] = ["setpriv", "--bounding-set=-dac_override,-dac_read_sear
 
 /// Age of the files below: more than the least age limit.
 const SELDOM: Duration = Duration::from_millis(6500);
+
+fn one_line(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn doctor(host: &Host) -> String {
+    one_line(&host.output(&["doctor"]).stdout)
+}
+
+fn active(points: &[Value]) -> Option<i64> {
+    named(points, "hailo.monitor.active").first()?["value"].as_i64()
+}
 
 #[test]
 fn values_stay_while_the_next_write_of_a_living_process_is_not_overdue() {
@@ -44,13 +58,9 @@ fn values_stay_while_the_next_write_of_a_living_process_is_not_overdue() {
     });
     for (writer, interval) in writers.iter_mut().zip(&cases) {
         let host = Host::new().with_device();
-        put(
-            &host.dir().join(writer.name()),
-            &message(writer.pid(), 57.0).encode_to_vec(),
-            SELDOM,
-        );
+        host.file_of(writer, SELDOM);
         let points = host.look();
-        let doctor = host.doctor();
+        let doctor = doctor(&host);
         assert!(
             doctor.contains(&format!("{} of process {} (sleep)", writer.name(), writer.pid())),
             "{doctor}"
@@ -95,8 +105,7 @@ fn a_seldom_writer_that_cannot_be_looked_into_is_named_with_the_age_of_its_file(
         (started.elapsed() > SELDOM).then_some(())
     });
     let host = Host::new();
-    let path = host.dir().join(writer.name());
-    put(&path, &message(writer.pid(), 57.0).encode_to_vec(), SELDOM);
+    let path = host.file_of(&writer, SELDOM);
     let blind = ["setpriv", "--bounding-set=-sys_ptrace"];
     let look = ["--stdout", "--once", "--set", "hailo.enabled=true"];
     let log = one_line(&host.command(&blind, &look).output().unwrap().stderr);
@@ -170,7 +179,7 @@ fn a_file_of_a_living_process_that_cannot_be_shown_is_named_with_the_reason() {
         let path = host.dir().join(writer.name());
         make(&path, &whole);
         let what = format!("{} of process {} (sleep) {reason}", path.display(), writer.pid());
-        let doctor = host.doctor();
+        let doctor = doctor(&host);
         assert!(doctor.contains(&what), "{what}: {doctor}");
         let log = one_line(&host.output(&["--stdout", "--once"]).stderr);
         let line = format!("{} {reason}", path.display());
@@ -191,12 +200,7 @@ fn a_file_that_may_not_be_read_is_named_with_its_owner() {
     }
     let host = Host::new();
     let writer = Writer::new(None);
-    let path = host.dir().join(writer.name());
-    put(
-        &path,
-        &message(writer.pid(), 57.0).encode_to_vec(),
-        Duration::from_secs(3),
-    );
+    let path = host.file_of(&writer, Duration::from_secs(3));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     chown(&path, Some(OTHER), None).unwrap();
     let reason = format!("cannot be read (mode 600, owned by user {OTHER}): Permission denied");
@@ -219,12 +223,7 @@ fn a_directory_that_may_not_be_searched_is_named() {
     }
     let host = Host::new();
     let writer = Writer::new(None);
-    let path = host.dir().join(writer.name());
-    put(
-        &path,
-        &message(writer.pid(), 57.0).encode_to_vec(),
-        Duration::from_secs(3),
-    );
+    host.file_of(&writer, Duration::from_secs(3));
     fs::set_permissions(host.dir(), fs::Permissions::from_mode(0o744)).unwrap();
     chown(host.dir(), Some(OTHER), None).unwrap();
     for arguments in [&["doctor"][..], &["--stdout", "--once"]] {
@@ -247,7 +246,7 @@ fn a_file_of_a_process_that_does_not_fit_is_not_called_absent() {
         let log = one_line(&required.stderr);
         assert!(log.contains(&format!("{} was written", path.display())), "{log}");
         assert!(log.contains("by a process that has ended or cannot be seen"), "{log}");
-        let doctor = host.doctor();
+        let doctor = doctor(&host);
         assert!(
             doctor.contains(&format!(
                 "{} was written just now, by a process that is not there",
@@ -264,14 +263,10 @@ fn a_file_that_a_process_left_behind_is_no_finding_about_a_living_one() {
     let host = Host::new();
     let pid = {
         let writer = Writer::new(None);
-        put(
-            &host.dir().join(writer.name()),
-            &message(writer.pid(), 57.0).encode_to_vec(),
-            Duration::from_secs(60),
-        );
+        host.file_of(&writer, Duration::from_secs(60));
         writer.pid()
     };
-    let doctor = host.doctor();
+    let doctor = doctor(&host);
     assert!(
         doctor.contains(&format!(
             "{pid}aB3dEf was last written 60 s ago, and no process with its id {pid}"

@@ -36,11 +36,7 @@ fn no_user_pushes_the_file_of_another_out() {
     ];
     for (what, name) in floods {
         let host = Host::new().with_device();
-        put(
-            &host.dir().join(writer.name()),
-            &message(writer.pid(), 57.0).encode_to_vec(),
-            Duration::from_secs(1),
-        );
+        host.file_of(&writer, Duration::from_secs(1));
         for nth in 0..600 {
             let path = host.dir().join(name(nth, writer.pid()));
             fs::write(&path, message(writer.pid(), 99.0).encode_to_vec()).unwrap();
@@ -55,11 +51,7 @@ fn no_user_pushes_the_file_of_another_out() {
             .ok();
         }
         // The age limit would pass while a slow machine made the files.
-        put(
-            &host.dir().join(writer.name()),
-            &message(writer.pid(), 57.0).encode_to_vec(),
-            Duration::from_secs(1),
-        );
+        host.file_of(&writer, Duration::from_secs(1));
         let points = host.look();
         let shown = named(&points, "hailo.process.utilization");
         assert_eq!(shown.len(), 1, "{what}: {shown:?}");

@@ -3,9 +3,8 @@
 #![cfg(feature = "nvidia")]
 #![allow(
     clippy::unwrap_used,
-    clippy::print_stdout,
     clippy::float_cmp,
-    reason = "a test that fails says where, one that is skipped says so, and whole percents come out exactly"
+    reason = "a test that fails says where, and whole percents come out exactly"
 )]
 
 mod nvml_support;
@@ -16,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use skip_test::skip;
 
 const MIB: f64 = 1_048_576.0;
 const UID: &str = "1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9";
@@ -25,17 +25,14 @@ const BUNDLE: &str = r#"{"ociVersion":"1.2.0","annotations":{
     "io.kubernetes.cri.image-name":"registry.example/train:3","io.kubernetes.cri.sandbox-name":"train-7d9f",
     "io.kubernetes.cri.sandbox-namespace":"ml","io.kubernetes.cri.sandbox-uid":"1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9"}}"#;
 
-fn is_required(feature: &str) -> bool {
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    required.split(',').any(|one| one == feature)
-}
-
 /// The library, if it exists.
 fn library() -> Option<PathBuf> {
     let library = std::env::var_os("ACCELSCOPE_PCP_NVML").map(PathBuf::from);
     if library.is_none() {
-        println!("SKIPPED: ACCELSCOPE_PCP_NVML names no library; `cargo xtask tools` fetches it");
-        assert!(!is_required("pcp-nvml"), "pcp-nvml is required");
+        skip(
+            "pcp-nvml",
+            "ACCELSCOPE_PCP_NVML names no library; `cargo xtask tools` fetches it",
+        );
     }
     library
 }
@@ -72,8 +69,7 @@ impl Group {
             is_hierarchy.then(|| Self::new(&path).ok()).flatten()
         });
         if group.is_none() {
-            println!("SKIPPED: no cgroup can be made: nothing to join processes with");
-            assert!(!is_required("cgroups"), "cgroups are required");
+            skip("cgroups", "none can be made: nothing to join processes with");
         }
         group
     }

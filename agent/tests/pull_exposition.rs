@@ -17,6 +17,7 @@ use accelscope_core::metric::{
 use accelscope_core::source::{attribute_keys, instruments};
 use accelscope_export::prometheus::{Format, Renderer};
 use proptest::prelude::*;
+use skip_test::skip;
 
 const FORMATS: [Format; 2] = [Format::Text, Format::OpenMetrics];
 
@@ -401,14 +402,4 @@ fn feed(command: &mut Command, input: &str) -> (bool, String) {
     });
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(said).unwrap())
-}
-
-#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
-fn skip(feature: &str, remedy: &str) {
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|name| name.trim() == feature),
-        "{feature} is required and missing: {remedy}"
-    );
-    println!("SKIPPED: {feature} is missing; {remedy}");
 }

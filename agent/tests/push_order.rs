@@ -1,4 +1,5 @@
 //! What is pushed of a series is in the order of time, and it ends only when it has ended.
+#![cfg(feature = "nvidia")]
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod nvml_support;
@@ -21,12 +22,8 @@ fn agent_with(fake: &Fake, receiver: &Receiver, more: &[String]) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
     command.env_clear().stdin(Stdio::null());
     let mut settings = receiver.settings();
-    settings.extend([
-        format!("nvidia.library={}", fake.library().display()),
-        "nvidia.period=1s".to_owned(),
-    ]);
+    settings.extend(fake.settings());
     settings.extend(more.iter().cloned());
-    settings.extend(["hailo", "ascend", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
     for setting in settings {
         command.args(["--set", &setting]);
     }

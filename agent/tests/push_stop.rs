@@ -29,14 +29,12 @@ fn agent(root: &Path, fake: &Fake, receiver: &Receiver, label: &str) -> Running 
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
     command.env_clear().stdin(Stdio::null());
     let mut settings = receiver.settings();
+    settings.extend(fake.settings());
     settings.extend([
         format!("host.root={}", root.display()),
-        format!("nvidia.library={}", fake.library().display()),
-        "nvidia.period=1s".to_owned(),
         "http.enabled=false".to_owned(),
         format!("resource.deployment.environment.name={label}"),
     ]);
-    settings.extend(["hailo", "ascend", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
     for setting in settings {
         command.args(["--set", &setting]);
     }

@@ -66,13 +66,11 @@ fn uses(pids: impl IntoIterator<Item = u32>) -> Vec<Value> {
 fn agent(host: &Path, fake: &Fake, more: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
     command.env_clear().stdin(Stdio::null());
-    let mut settings = vec![
+    let mut settings = fake.settings();
+    settings.extend([
         format!("host.root={}", host.display()),
-        format!("nvidia.library={}", fake.library().display()),
-        "nvidia.period=1s".to_owned(),
         format!("limits.series_per_instrument={LIMIT}"),
-    ];
-    settings.extend(["hailo", "ascend", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
+    ]);
     settings.extend(more.iter().cloned());
     for setting in settings {
         command.args(["--set", &setting]);

@@ -198,15 +198,6 @@ fn parent(pid: u32) -> u32 {
         .unwrap()
 }
 
-fn missing(feature: &str, why: &str) {
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|name| name == feature),
-        "{feature} is required: {why}"
-    );
-    eprintln!("SKIPPED: {feature}: {why}");
-}
-
 fn python(arguments: &[&Path]) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/read_hmon.py");
     let output = Command::new("python3")
@@ -223,7 +214,7 @@ fn python(arguments: &[&Path]) -> Result<String, String> {
 
 fn google_s_protobuf_reads_what_is_written() {
     if let Err(why) = python(&[Path::new("--probe")]) {
-        return missing("python-protobuf", &why);
+        return skip_test::skip("python-protobuf", &why);
     }
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/proto/scheduler_mon.proto");
     for write_mode in [WriteMode::InPlace, WriteMode::Rename] {

@@ -58,8 +58,7 @@ fn library_sources() -> Result<()> {
 
 /// Prints why the check was skipped; an error if `ACCELSCOPE_REQUIRE` demands it.
 fn skip(why: &str) -> Result<()> {
-    let demanded = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    if demanded.split(',').any(|feature| feature == "aarch64") {
+    if skip_test::is_required("aarch64") {
         bail!("the agent cannot be checked for {TARGET}, and ACCELSCOPE_REQUIRE demands it: {why}");
     }
     eprintln!("SKIPPED: the agent was not checked for {TARGET}: {why}");

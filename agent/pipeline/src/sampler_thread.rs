@@ -32,15 +32,16 @@ pub(super) fn spawn(sampler: Box<dyn Sampler>, runs: SyncSender<Run>) -> io::Res
     let status = Status::new(sampler.descriptor());
     let name = format!("sampler-{}", status.descriptor.name);
     let shared = status.clone();
+    // Here, not in the thread: its counters are there before anybody asks for them.
+    let recorder = Recorder::new(status.descriptor.name);
     std::thread::Builder::new()
         .name(name)
         .stack_size(STACK)
-        .spawn(move || run(sampler, &shared, &runs))?;
+        .spawn(move || run(sampler, recorder, &shared, &runs))?;
     Ok(status)
 }
 
-fn run(mut sampler: Box<dyn Sampler>, status: &Arc<Status>, runs: &SyncSender<Run>) {
-    let mut recorder = Recorder::new(status.descriptor.name);
+fn run(mut sampler: Box<dyn Sampler>, mut recorder: Recorder, status: &Arc<Status>, runs: &SyncSender<Run>) {
     loop {
         let started = Instant::now();
         let mut batches = Vec::new();

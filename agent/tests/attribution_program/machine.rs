@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use skip_test::skip;
+
+use crate::group_support::{self, new_id};
 
 /// Ends with all of its processes and groups.
 pub(crate) struct Machine {
@@ -19,23 +20,6 @@ pub(crate) struct Machine {
     /// Above all groups of this host, so that others do not remove them.
     top: String,
     groups: Vec<PathBuf>,
-}
-
-/// Prints that a test was skipped; fails if skipping is forbidden.
-pub(crate) fn skip(feature: &str, why: &str) {
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|one| one == feature),
-        "ACCELSCOPE_REQUIRE asks for {feature}: {why}"
-    );
-    println!("SKIPPED: {feature} is missing: {why} (ACCELSCOPE_REQUIRE={feature} makes this a failure)");
-}
-
-/// An id that no other container of these tests has.
-pub(crate) fn new_id() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{:048x}{:08x}{number:08x}", 0xa77_u32, std::process::id())
 }
 
 impl Machine {
@@ -223,14 +207,6 @@ impl Drop for Machine {
         for child in &mut self.children {
             child.wait().ok();
         }
-        // A group is busy for a moment after its last process was waited for.
-        let until = Instant::now() + Duration::from_secs(5);
-        for group in self.groups.iter().rev() {
-            while std::fs::remove_dir(group).is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
-                && Instant::now() < until
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
+        group_support::remove(&self.groups);
     }
 }

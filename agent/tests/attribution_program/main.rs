@@ -1,19 +1,18 @@
 //! What the program says of containers, pods, units and jobs: real processes in real control groups, beside the files of
 //! their engines.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test program, which says when it is skipped"
-)]
+#![allow(clippy::unwrap_used, reason = "a test program")]
 
+#[path = "../group_support/mod.rs"]
+mod group_support;
 mod machine;
 mod nameless;
 mod names;
 
 use std::collections::BTreeMap;
 
-use machine::{Machine, new_id};
+use group_support::new_id;
+use machine::Machine;
 use serde_json::Value;
 
 /// The attributes of what holds the device in the container with that id.

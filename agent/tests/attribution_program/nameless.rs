@@ -1,8 +1,8 @@
 //! What the log says of containers without a name.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::{Machine, new_id};
@@ -12,6 +12,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn about_names(errors: &str) -> Vec<&str> {
     let is_one = |line: &&str| line.contains("WARN") && line.contains("name");
     errors.lines().filter(is_one).collect()
+}
+
+/// The lines of it as they come.
+fn lines(of: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, lines) = channel();
+    let mut all = BufReader::new(of).lines().map_while(Result::ok);
+    std::thread::spawn(move || all.try_for_each(|line| send.send(line)));
+    lines
 }
 
 #[test]
@@ -56,12 +64,7 @@ fn those_that_come_later_are_not_a_line_each() {
     }
     let mut agent = machine.agent("--stdout --format json");
     let mut agent = agent.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (send, errors) = channel();
-    let lines = BufReader::new(agent.stderr.take().unwrap()).lines();
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(send.send(line))));
-    let (send, output) = channel();
-    let lines = BufReader::new(agent.stdout.take().unwrap()).lines();
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(send.send(line))));
+    let (errors, output) = (lines(agent.stderr.take().unwrap()), lines(agent.stdout.take().unwrap()));
     let until = Instant::now() + PATIENCE;
     let mut log = Vec::new();
     while !log.iter().any(|line: &String| line.contains("containers=3")) {

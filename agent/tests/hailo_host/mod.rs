@@ -1,7 +1,6 @@
 //! A host with a Hailo, the program on it, and processes that could have written monitor files.
 
-#![allow(dead_code, reason = "each test binary uses its part of it")]
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use accelscope_proto::hailo::{ProtoMon, ProtoMonDeviceInfo, ProtoMonInfo};
+use prost::Message;
 use serde_json::Value;
 
 use crate::program_support::wait_for;
@@ -89,22 +89,16 @@ impl Host {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    pub(crate) fn doctor(&self) -> String {
-        one_line(&self.output(&["doctor"]).stdout)
+    /// The file that the process wrote so long ago; 57% are used.
+    pub(crate) fn file_of(&self, writer: &Writer, age: Duration) -> PathBuf {
+        let path = self.dir().join(writer.name());
+        put(&path, &message(writer.pid(), 57.0).encode_to_vec(), age);
+        path
     }
-}
-
-pub(crate) fn one_line(output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn named<'a>(points: &'a [Value], name: &'a str) -> Vec<&'a Value> {
     points.iter().filter(|point| point["name"] == name).collect()
-}
-
-pub(crate) fn active(points: &[Value]) -> Option<i64> {
-    named(points, "hailo.monitor.active").first()?["value"].as_i64()
 }
 
 /// A process that holds the device and could have written a monitor file.
@@ -174,12 +168,7 @@ pub(crate) fn put(path: &Path, bytes: &[u8], age: Duration) {
 pub(crate) fn is_root(test: &str) -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-        assert!(
-            !required.split(',').any(|feature| feature == "root"),
-            "{test} needs root"
-        );
-        eprintln!("SKIPPED: {test} needs root");
+        skip_test::skip("root", test);
     }
     is_root
 }

@@ -12,8 +12,9 @@ pub(crate) const DEVICE: &str = "/dev/full";
 /// `call GROUPS THREADS GOOD BAD`: joins the control groups (paths separated by commas) and makes that many calls on
 /// each of its threads. `park THREADS SHORT`: that many calls that do not return before a line arrives, and that many
 /// short ones; `leave THREADS SHORT`: the same with the descriptor closed meanwhile. `hold FLAGS`: opens the device with these
-/// flags of open(2), and makes a call for each line that arrives. `paced DEVICE GROUPS`: a call, and a line when it was made, for each line that arrives. `crowd PREFIX COUNT`: one
-/// call in each of that many control groups, which are made and removed.
+/// flags of open(2), and makes a call for each line that arrives. `paced DEVICE GROUPS`: a call, and a line when it was
+/// made, for each line that arrives. `crowd PREFIX COUNT`: one call in each of that many control groups, which are made and
+/// removed.
 /// `twice GROUP CALLS`: that many good calls, and as many again after a line has arrived; prints a line after each.
 /// `command NUMBER CALLS`: calls with that command.
 pub(crate) fn play(role: &str, arguments: &[String]) {
@@ -23,7 +24,7 @@ pub(crate) fn play(role: &str, arguments: &[String]) {
             call(threads.parse().unwrap(), good.parse().unwrap(), bad.parse().unwrap());
         }
         ("twice", [group, calls]) => {
-            std::fs::write(Path::new(group).join("cgroup.procs"), "0").unwrap();
+            join(group);
             twice(calls.parse().unwrap());
         }
         ("command", [number, calls]) => command(number.parse().unwrap(), calls.parse().unwrap()),

@@ -60,12 +60,7 @@ pub(crate) fn crowded() {
 fn in_background(handler: &str) -> Option<(Agent, f64, f64)> {
     let mut agent = command(env!("CARGO_BIN_EXE_agent"), &[]);
     agent.args(["--set", "ioctl.extra_devices=/dev/full=other,/dev/tty=other"]);
-    let agent = Agent::of(agent);
-    let hook = agent.wait("the agent to watch", |agent| agent.all("agent.ioctl.devices").pop());
-    if hook["attributes"]["agent.ioctl.hook"] == "scan" {
-        crate::tests::skip("ebpf", &agent.errors().join("\n"));
-        return None;
-    }
+    let agent = Agent::watching(agent)?;
     agent.readings(1);
     let output = caller(&["session", handler]).output().unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -5,19 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use rustix::mount::{MountFlags, UnmountFlags};
+use skip_test::skip;
 
-use crate::pods::{Pod, Version};
+use crate::lasting::Paced;
+use crate::pods::Pod;
 use crate::seen::Agent;
-use crate::tests::skip;
-
-const CALLS: &str = "accel.ioctl.calls";
+use crate::tests::{CALLS, call_by};
 
 pub(crate) const TESTS: [(&str, fn()); 8] = [
     ("names_of_one_file_are_told_apart", links),
@@ -39,10 +38,7 @@ struct Scene {
 impl Scene {
     fn new() -> Option<Self> {
         let agent = Agent::start(&[])?;
-        let Some(pod) = Pod::new(Version::Two).or_else(|| Pod::new(Version::One)) else {
-            skip("cgroups", "no hierarchy of control groups can be written");
-            return None;
-        };
+        let pod = Pod::any()?;
         let folder = tempfile::tempdir().unwrap();
         Some(Self { agent, pod, folder })
     }
@@ -61,10 +57,14 @@ impl Scene {
     }
 
     fn run(&self, program: &Path, calls: u32) {
-        let mut command = Command::new(program);
-        command.args(["call", self.group(), "1", &calls.to_string(), "0"]);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
+        call_by(program, self.group(), calls);
+    }
+
+    /// A process that makes that many calls, and as many again.
+    fn twice(&self, program: &Path, calls: &str) -> Paced {
+        let mut caller = Paced::by(program, &["twice", self.group(), calls]);
+        caller.says(calls);
+        caller
     }
 
     /// Waits for all calls of the pod, and compares them by executable.
@@ -130,25 +130,14 @@ fn links() {
 fn renamed() {
     let Some(scene) = Scene::new() else { return };
     let before = scene.copy("before");
-    let mut child = Command::new(&before)
-        .args(["twice", scene.group(), "40"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (mut input, mut lines) = (
-        child.stdin.take().unwrap(),
-        BufReader::new(child.stdout.take().unwrap()).lines(),
-    );
-    let mut next = || assert_eq!(lines.next().unwrap().unwrap(), "40");
-    next();
+    let mut caller = scene.twice(&before, "40");
     std::fs::rename(&before, scene.path("after")).unwrap();
     // Another program gets the name that is free now.
     let other = scene.copy("before");
-    input.write_all(b"\n").unwrap();
-    next();
-    input.write_all(b"\n").unwrap();
-    assert!(child.wait().unwrap().success());
+    caller.send();
+    caller.says("40");
+    caller.send();
+    caller.end();
     scene.run(&other, 3);
     scene.expect(&[("after", 40), ("before", 43)]);
 }
@@ -175,24 +164,14 @@ fn replaced() {
     scene.run(&scene.path("beta"), 20);
     // One that runs without its file, and another in its place.
     let gone = scene.copy("gone");
-    let mut child = Command::new(&gone)
-        .args(["twice", scene.group(), "7"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (mut input, mut lines) = (
-        child.stdin.take().unwrap(),
-        BufReader::new(child.stdout.take().unwrap()).lines(),
-    );
-    lines.next().unwrap().unwrap();
+    let mut caller = scene.twice(&gone, "7");
     std::fs::remove_file(&gone).unwrap();
     let gamma = scene.copy("gamma");
-    input.write_all(b"\n").unwrap();
-    lines.next().unwrap().unwrap();
+    caller.send();
+    caller.says("7");
     scene.run(&gamma, 30);
-    input.write_all(b"\n").unwrap();
-    assert!(child.wait().unwrap().success());
+    caller.send();
+    caller.end();
     scene.expect(&[("alpha", 10), ("beta", 20), ("gamma", 30), ("gone", 14)]);
 }
 

@@ -4,9 +4,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
+use skip_test::skip;
+
 use crate::caller::DEVICE;
 use crate::seen::Agent;
-use crate::tests::{CALLS, caller, executable, skip};
+use crate::tests::{CALLS, caller, executable};
 
 /// Calls of each kind.
 const EACH: u32 = 50;

@@ -1,14 +1,13 @@
 //! Calls stand under the control group in which they were made, whatever its path is or becomes; and under the command that
 //! was passed.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use crate::pods::{Pod, Version};
+use skip_test::skip;
+
+use crate::pods::Pod;
 use crate::seen::Agent;
-use crate::tests::skip;
-
-const CALLS: &str = "accel.ioctl.calls";
+use crate::tests::{CALLS, call_by, caller};
 
 pub(crate) const TESTS: [(&str, fn()); 4] = [
     ("a_container_deep_inside_another_is_not_taken_for_it", deep),
@@ -83,30 +82,15 @@ impl Inner {
 }
 
 fn call(group: &str, calls: u32) {
-    call_as(&std::env::current_exe().unwrap(), group, calls);
-}
-
-fn call_as(program: &Path, group: &str, calls: u32) {
-    let mut command = Command::new(program);
-    command.args(["call", group, "1", &calls.to_string(), "0"]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    call_by(&std::env::current_exe().unwrap(), group, calls);
 }
 
 /// Lengths of paths around the longest that the programs report, and around that of the kernel's own buffer.
 const LENGTHS: [usize; 7] = [400, 510, 511, 512, 700, 1023, 1100];
 
-fn pod() -> Option<Pod> {
-    let pod = Pod::new(Version::Two).or_else(|| Pod::new(Version::One));
-    if pod.is_none() {
-        skip("cgroups", "no hierarchy of control groups can be written");
-    }
-    pod
-}
-
 fn deep() {
     let Some(agent) = Agent::start(&[]) else { return };
-    let Some(pod) = pod() else { return };
+    let Some(pod) = Pod::any() else { return };
     let inner: Vec<Inner> = (0..)
         .zip(LENGTHS)
         .map(|(number, length)| Inner::new(&pod, number, length))
@@ -126,20 +110,20 @@ fn deep() {
 
 fn deep_and_gone() {
     let Some(agent) = Agent::start(&[]) else { return };
-    let Some(pod) = pod() else { return };
+    let Some(pod) = Pod::any() else { return };
     // A name that no other program on this machine has.
     let folder = tempfile::tempdir().unwrap();
     let name = format!("deep-{}", std::process::id());
     let program = folder.path().join(&name);
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    call_as(&program, pod.group.to_str().unwrap(), 1);
+    call_by(&program, pod.group.to_str().unwrap(), 1);
     let of_pod = [("k8s.pod.name", pod.name.as_str())];
     agent.wait("the pod's own call", |agent| {
         (agent.sum(CALLS, &of_pod) >= 1.0).then_some(())
     });
     for (number, length) in (100..).zip(LENGTHS) {
         let inner = Inner::new(&pod, number, length);
-        call_as(&program, inner.group(), 5);
+        call_by(&program, inner.group(), 5);
     }
     let own = [("process.executable.name", name.as_str())];
     let all = 1.0 + 5.0 * LENGTHS.len() as f64;
@@ -198,9 +182,7 @@ fn any_command() {
     // The largest number, its neighbour, and none at all.
     let commands = [(u32::MAX, 7), (u32::MAX - 1, 5), (0, 3)];
     for (command, calls) in commands {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        let output = child
-            .args(["command", &command.to_string(), &calls.to_string()])
+        let output = caller(&["command", &command.to_string(), &calls.to_string()])
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");

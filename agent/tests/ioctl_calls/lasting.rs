@@ -7,10 +7,11 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use serde_json::Value;
+use skip_test::skip;
 
-use crate::pods::{Pod, Version};
+use crate::pods::Pod;
 use crate::seen::{Agent, command};
-use crate::tests::{CALLS, caller, executable, skip};
+use crate::tests::{CALLS, caller, executable};
 
 /// A node of a device that every machine has, under another name. Removed when the test ends.
 struct Node(PathBuf);
@@ -64,24 +65,7 @@ fn watching(nodes: &[&Node]) -> Option<Agent> {
 fn watching_paths(extra: &[String]) -> Option<Agent> {
     let mut command = command(env!("CARGO_BIN_EXE_agent"), &[]);
     command.args(["--set", &format!("ioctl.extra_devices={}", extra.join(","))]);
-    let agent = Agent::of(command);
-    let hooked = agent.wait("the agent to watch", |agent| {
-        agent
-            .all("agent.ioctl.devices")
-            .iter()
-            .map(|line| {
-                line["attributes"]["agent.ioctl.hook"]
-                    .as_str()
-                    .map(|hook| hook != "scan")
-            })
-            .reduce(|one, other| Some(one? || other?))
-            .flatten()
-    });
-    if !hooked {
-        skip("ebpf", &agent.errors().join("\n"));
-        return None;
-    }
-    Some(agent)
+    Agent::watching(command)
 }
 
 /// A process that does something for each line that it gets. Killed when the test ends.
@@ -128,6 +112,11 @@ impl Paced {
         let mut line = String::new();
         self.said.read_line(&mut line).unwrap();
         assert_eq!(line.trim(), expected);
+    }
+
+    /// Waits for its own end.
+    pub(crate) fn end(mut self) {
+        assert!(self.child.wait().unwrap().success());
     }
 }
 
@@ -218,9 +207,7 @@ pub(crate) fn crowd() {
     let Some(agent) = Agent::start(&["--set", "ioctl.period=200ms", "--set", "otlp.interval=1s"]) else {
         return;
     };
-    let Some(pod) = [Version::Two, Version::One].into_iter().find_map(Pod::new) else {
-        return skip("cgroups", "this machine has no control groups");
-    };
+    let Some(pod) = Pod::any() else { return };
     let of_pod = [("k8s.pod.name", pod.name.as_str())];
     let mut lasting = Paced::new(Path::new("/dev/full"), pod.group.to_str().unwrap());
     lasting.call(7);

@@ -14,8 +14,12 @@ mod caller;
 mod ends;
 mod executables;
 mod foreign;
+#[path = "../group_support/mod.rs"]
+mod group_support;
 mod groups;
 mod held;
+mod hierarchies;
+mod joined;
 mod lasting;
 mod pods;
 mod seen;
@@ -81,7 +85,11 @@ fn main() {
             tests::unprivileged,
         ),
     ];
-    let tests = tests.into_iter().chain(executables::TESTS).chain(groups::TESTS);
+    let tests = tests
+        .into_iter()
+        .chain(executables::TESTS)
+        .chain(groups::TESTS)
+        .chain(hierarchies::TESTS);
     let mut options = Arguments::from_args();
     // The tests watch the same device.
     options.test_threads = Some(1);

@@ -41,16 +41,22 @@ pub(crate) fn command(program: &str, more: &[&str]) -> Command {
 impl Agent {
     /// Starts the agent and waits until it watches the device. `None` if this machine does not allow tracing.
     pub(crate) fn start(more: &[&str]) -> Option<Self> {
-        let agent = Self::of(command(env!("CARGO_BIN_EXE_agent"), more));
-        let watches = |hook: &Value| {
-            let hook = hook["attributes"]["agent.ioctl.hook"].as_str()?;
-            Some(hook != "scan")
-        };
-        let sees = agent.wait("the agent to watch", |agent| {
-            agent.all("agent.ioctl.devices").iter().find_map(watches)
+        Self::watching(command(env!("CARGO_BIN_EXE_agent"), more))
+    }
+
+    /// The same with the devices of that command.
+    pub(crate) fn watching(command: Command) -> Option<Self> {
+        let agent = Self::of(command);
+        let is_hooked = agent.wait("the agent to watch", |agent| {
+            let lines = agent.all("agent.ioctl.devices");
+            let hooks = lines.iter().map(|line| line["attributes"]["agent.ioctl.hook"].as_str());
+            hooks
+                .map(|hook| Some(hook? != "scan"))
+                .reduce(|one, other| Some(one? || other?))
+                .flatten()
         });
-        if !sees {
-            crate::tests::skip("ebpf", &agent.errors().join("\n"));
+        if !is_hooked {
+            skip_test::skip("ebpf", &agent.errors().join("\n"));
             return None;
         }
         Some(agent)

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use skip_test::skip;
 
 use crate::pods::{Pod, Version};
 use crate::seen::{Agent, command};
@@ -15,20 +17,18 @@ use crate::seen::{Agent, command};
 pub(crate) const CALLS: &str = "accel.ioctl.calls";
 pub(crate) const DURATION: &str = "accel.ioctl.duration";
 
-/// Prints that a test was skipped; fails if skipping is forbidden.
-pub(crate) fn skip(feature: &str, why: &str) {
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|one| one == feature),
-        "ACCELSCOPE_REQUIRE asks for {feature}: {why}"
-    );
-    println!("SKIPPED: {feature} is missing: {why} (ACCELSCOPE_REQUIRE={feature} makes this a failure)");
-}
-
 pub(crate) fn caller(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(arguments).stdout(Stdio::piped()).stdin(Stdio::piped());
     command
+}
+
+/// Runs a copy of this program to its end, which makes good calls.
+pub(crate) fn call_by(program: &Path, group: &str, calls: u32) {
+    let mut command = Command::new(program);
+    command.args(["call", group, "1", &calls.to_string(), "0"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// Runs a caller to its end. Returns the numbers of calls that it reports: good and bad ones.

@@ -106,10 +106,10 @@ fn an_allocation_has_the_uid_of_its_pod_and_not_that_of_an_earlier_one_of_its_na
     directory("team_not-a-pod");
     directory("team__x");
     let started = std::time::SystemTime::now();
-    wait_until("the clock of the file system moves", || {
+    wait_for("the clock of the file system to move", || {
         let file = host.path().join("clock");
         std::fs::write(&file, "").unwrap();
-        std::fs::metadata(file).unwrap().modified().unwrap() > started
+        (std::fs::metadata(file).unwrap().modified().unwrap() > started).then_some(())
     });
     // Recreated under its name, as of a StatefulSet; the kubelet removes the old directory later, and changes it before.
     directory("team_second_f00c1a52-3c0b-4f3e-9a34-2f1f5d0c7b11");
@@ -130,12 +130,4 @@ fn an_allocation_has_the_uid_of_its_pod_and_not_that_of_an_earlier_one_of_its_na
             ("third".to_owned(), None),
         ])
     );
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < until, "waited for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

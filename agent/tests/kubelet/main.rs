@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod allocations;
+#[path = "../program_support/mod.rs"]
+mod program_support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -14,13 +16,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use accelscope_proto::pod_resources::{
     ClaimResource, ContainerDevices, ContainerResources, DynamicResource, ListPodResourcesRequest,
     ListPodResourcesResponse, PodResources,
 };
 use futures_util::future::BoxFuture;
+use program_support::{PATIENCE, wait_for};
 use serde_json::Value;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
@@ -29,7 +31,6 @@ use tonic::codegen::http::{Request, Response};
 use tonic::transport::Server;
 use tonic_prost::ProstCodec;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const SOCKET: &str = "pod-resources/kubelet.sock";
 const ROOT: &str = "var/lib/kubelet";
 
@@ -122,11 +123,9 @@ impl Kubelet {
 
     /// Waits until that many requests have been answered, or are about to be.
     fn wait_for_questions(&self, number: usize) {
-        let until = Instant::now() + PATIENCE;
-        while self.questions.load(Ordering::Relaxed) < number {
-            assert!(Instant::now() < until, "nobody asks");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_for("questions", || {
+            (self.questions.load(Ordering::Relaxed) >= number).then_some(())
+        });
     }
 
     fn say(&self, answer: Option<ListPodResourcesResponse>) {

@@ -29,15 +29,8 @@ fn command(fake: &Fake, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
     command.env_clear().env("K8S_NODE_NAME", "node-1").stdin(Stdio::null());
     command.args(arguments);
-    for set in [
-        "otlp.enabled=false".to_owned(),
-        "hailo.enabled=false".to_owned(),
-        "ascend.enabled=false".to_owned(),
-        "kubelet.enabled=false".to_owned(),
-        "ioctl.enabled=false".to_owned(),
-        "nvidia.period=1s".to_owned(),
-        format!("nvidia.library={}", fake.library().display()),
-    ] {
+    command.args(["--set", "otlp.enabled=false"]);
+    for set in fake.settings() {
         command.args(["--set", &set]);
     }
     command

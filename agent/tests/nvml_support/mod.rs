@@ -53,6 +53,16 @@ impl Fake {
         self.directory.path().join("libnvidia-ml.so.1")
     }
 
+    /// Settings with which an agent reads it once a second, and nothing else.
+    pub(crate) fn settings(&self) -> Vec<String> {
+        let mut settings = vec![
+            format!("nvidia.library={}", self.library().display()),
+            "nvidia.period=1s".to_owned(),
+        ];
+        settings.extend(["hailo", "ascend", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
+        settings
+    }
+
     /// A folder for the test's own files.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()

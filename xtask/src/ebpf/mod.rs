@@ -81,8 +81,7 @@ fn rebuild(committed: &Provenance) -> Result<()> {
 
 /// Prints why there is no comparison; an error if one is required.
 fn skip(why: &str) -> Result<()> {
-    let demanded = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    if demanded.split(',').any(|feature| feature == "ebpf-toolchain") {
+    if skip_test::is_required("ebpf-toolchain") {
         bail!("the eBPF objects cannot be rebuilt for comparison, and ACCELSCOPE_REQUIRE demands it: {why}");
     }
     eprintln!("SKIPPED: the eBPF objects were not rebuilt for comparison: {why}");

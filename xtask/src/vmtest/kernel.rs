@@ -63,112 +63,69 @@ pub(super) struct Kernel {
     fentry: bool,
 }
 
+const BACKPORTS: &str = "bookworm-backports";
+
 /// Each kernel is from one suite of the archive, because the programs of 6.12's kbuild in trixie need a newer C library
 /// than bookworm has.
 pub(super) const KERNELS: &[Kernel] = &[
+    cloud("6.1", "bookworm").by_default(),
+    cloud("6.12", BACKPORTS).by_default(),
+    vgem("6.12-preempt", BACKPORTS, "", "preempt=full").by_default(),
+    vgem("6.12-rt", BACKPORTS, "rt-", RT).by_default(),
+    vgem("6.12-voluntary", BACKPORTS, "", "preempt=voluntary"),
+    vgem("6.1-preempt", "bookworm", "", "preempt=full"),
+    vgem("6.1-rt", "bookworm", "rt-", RT),
     Kernel {
-        name: "6.1",
-        suite: "bookworm",
-        flavour: "cloud-",
-        architecture: Architecture::X86_64,
-        driver: Driver::Stub,
-        parameters: "",
-        by_default: true,
-        fentry: true,
-    },
-    Kernel {
-        name: "6.12",
-        suite: "bookworm-backports",
-        flavour: "cloud-",
-        architecture: Architecture::X86_64,
-        driver: Driver::Stub,
-        parameters: "",
-        by_default: true,
-        fentry: true,
-    },
-    Kernel {
-        name: "6.12-preempt",
-        suite: "bookworm-backports",
-        flavour: "",
-        architecture: Architecture::X86_64,
-        driver: Driver::Vgem,
-        parameters: "preempt=full",
-        by_default: true,
-        fentry: true,
-    },
-    Kernel {
-        name: "6.12-rt",
-        suite: "bookworm-backports",
-        flavour: "rt-",
-        architecture: Architecture::X86_64,
-        driver: Driver::Vgem,
-        // Threads of interrupts let the emulated serial port look stuck, and the kernel says so in the midst of the files.
-        parameters: "noirqdebug",
-        by_default: true,
-        fentry: true,
-    },
-    Kernel {
-        name: "6.12-voluntary",
-        suite: "bookworm-backports",
-        flavour: "",
-        architecture: Architecture::X86_64,
-        driver: Driver::Vgem,
-        parameters: "preempt=voluntary",
-        by_default: false,
-        fentry: true,
-    },
-    Kernel {
-        name: "6.1-preempt",
-        suite: "bookworm",
-        flavour: "",
-        architecture: Architecture::X86_64,
-        driver: Driver::Vgem,
-        parameters: "preempt=full",
-        by_default: false,
-        fentry: true,
-    },
-    Kernel {
-        name: "6.1-rt",
-        suite: "bookworm",
-        flavour: "rt-",
-        architecture: Architecture::X86_64,
-        driver: Driver::Vgem,
-        // Threads of interrupts let the emulated serial port look stuck, and the kernel says so in the midst of the files.
-        parameters: "noirqdebug",
-        by_default: false,
-        fentry: true,
-    },
-    Kernel {
-        name: "5.10",
-        suite: "bullseye",
-        flavour: "cloud-",
-        architecture: Architecture::X86_64,
-        driver: Driver::Stub,
-        parameters: "",
-        by_default: false,
         fentry: false,
+        ..cloud("5.10", "bullseye")
     },
     Kernel {
-        name: "arm64-6.1",
-        suite: "bookworm",
-        flavour: "cloud-",
         architecture: Architecture::Aarch64,
-        driver: Driver::Stub,
-        parameters: "",
-        by_default: false,
         fentry: false,
+        ..cloud("arm64-6.1", "bookworm")
     },
     Kernel {
-        name: "arm64-6.12",
-        suite: "bookworm-backports",
-        flavour: "cloud-",
         architecture: Architecture::Aarch64,
-        driver: Driver::Stub,
-        parameters: "",
-        by_default: false,
-        fentry: true,
+        ..cloud("arm64-6.12", BACKPORTS)
     },
 ];
+
+/// Parameters of RT kernels. Threads of interrupts let the emulated serial port look stuck, and the kernel says so in the
+/// midst of the files.
+const RT: &str = "noirqdebug";
+
+/// The smallest kernel, with the stub.
+const fn cloud(name: &'static str, suite: &'static str) -> Kernel {
+    Kernel {
+        name,
+        suite,
+        flavour: "cloud-",
+        architecture: Architecture::X86_64,
+        driver: Driver::Stub,
+        parameters: "",
+        by_default: false,
+        fentry: true,
+    }
+}
+
+/// A kernel that has `vgem`.
+const fn vgem(name: &'static str, suite: &'static str, flavour: &'static str, parameters: &'static str) -> Kernel {
+    Kernel {
+        flavour,
+        driver: Driver::Vgem,
+        parameters,
+        ..cloud(name, suite)
+    }
+}
+
+impl Kernel {
+    const fn by_default(self) -> Self {
+        Self {
+            by_default: true,
+            ..self
+        }
+    }
+}
 
 impl fmt::Display for Kernel {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

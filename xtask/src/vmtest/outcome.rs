@@ -48,6 +48,14 @@ pub(super) struct Program {
     pub(super) runs: u64,
 }
 
+impl Program {
+    /// Whether it is run for calls: the program that ends interrupted ones is attached beside every kind of hook, and runs
+    /// at each signal.
+    pub(super) fn is_hook(&self) -> bool {
+        self.name != "signal_deliver"
+    }
+}
+
 /// The stub's figures, or differences of them.
 pub(super) type Truth = BTreeMap<String, i64>;
 

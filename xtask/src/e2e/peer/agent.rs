@@ -68,6 +68,15 @@ impl Agent {
         Ok(Self { process, url })
     }
 
+    /// Starts one that pushes by that configuration file, with the pull endpoint at `port`.
+    pub(crate) fn start_pushing(bench: &Bench<'_>, config: &str, port: u16) -> Result<Self> {
+        let path = bench.path("agent.toml");
+        std::fs::write(&path, config)?;
+        let mut command = bound(bench.agent);
+        command.arg("--config").arg(path);
+        Self::start_at(bench, "agent", command, &[("otlp.enabled", "true".to_owned())], port)
+    }
+
     /// Its exposition in text 0.0.4.
     pub(crate) fn exposition(&self) -> Result<String> {
         get(&format!("{}/metrics", self.url), &[])

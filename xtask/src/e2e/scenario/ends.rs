@@ -5,10 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
-use super::{Verdict, known, signals};
+use super::{Verdict, known, prometheus, signals};
 use crate::e2e::bench::Bench;
-use crate::e2e::peer::{Agent, Collector, Prometheus};
-use crate::e2e::process::bound;
+use crate::e2e::peer::{Collector, Prometheus};
 use crate::e2e::wait;
 
 /// Long before a receiver gives up a series by itself, which takes five minutes.
@@ -48,20 +47,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
     let writer = known::writer(bench, "rename", Duration::from_secs(1))?;
     let prometheus = Prometheus::start(bench, "127.0.0.1:9")?;
     let collector = Collector::start(bench, "collector", Some(prometheus.remote_write_url()))?;
-    let config = bench.path("agent.toml");
-    std::fs::write(
-        &config,
-        format!(
-            "[otlp]\nendpoint = {:?}\ninterval = \"1s\"\n\n\
-             [otlp.destinations.prometheus]\nendpoint = {:?}\nprotocol = \"http/protobuf\"\n",
-            collector.grpc_url(),
-            prometheus.otlp_url(),
-        ),
-    )?;
-    let mut command = bound(bench.agent);
-    command.arg("--config").arg(&config);
-    let settings = [("otlp.enabled", "true".to_owned())];
-    let mut agent = Agent::start_at(bench, "agent", command, &settings, free_port::free_port())?;
+    let mut agent = prometheus::agent(bench, &collector, &prometheus, free_port::free_port())?;
     let mut receivers = Receivers { collector, prometheus };
     let of_networks = |name: &String| name.starts_with("hailo_network_") || name.starts_with("hailo_stream_");
     wait::until("several series of one metric, and histograms", SOON, || {

@@ -145,8 +145,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 /// Verdict if `feature` is missing: skipped, or an error if `ACCELSCOPE_REQUIRE` contains it.
 fn without(feature: &str, why: &str) -> Result<Verdict> {
-    let required = std::env::var("ACCELSCOPE_REQUIRE").unwrap_or_default();
-    if required.split(',').any(|name| name.trim() == feature) {
+    if skip_test::is_required(feature) {
         bail!("{why}, and ACCELSCOPE_REQUIRE asks for {feature}");
     }
     Ok(Verdict::Skipped(format!(

@@ -9,7 +9,6 @@ use super::signals::terminate;
 use super::{Verdict, known};
 use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Collector};
-use crate::e2e::process::bound;
 use crate::e2e::reading::Point;
 use crate::e2e::wait;
 
@@ -66,20 +65,13 @@ fn run(bench: &Bench<'_>, queue: &str) -> Result<Seen> {
     let _writer = known::writer(bench, "rename", Duration::from_millis(250))?;
     let witness = Collector::start(bench, "witness", None)?;
     let mut collector = Collector::start(bench, "collector", None)?;
-    let config = bench.path("agent.toml");
-    std::fs::write(
-        &config,
-        format!(
-            "[hailo]\nmin_interval = \"250ms\"\n\n[otlp]\nendpoint = {:?}\ninterval = \"1s\"\nqueue_bytes = {queue:?}\n\n\
-             [otlp.destinations.witness]\nendpoint = {:?}\nqueue_bytes = \"16MiB\"\n",
-            collector.grpc_url(),
-            witness.grpc_url(),
-        ),
-    )?;
-    let mut command = bound(bench.agent);
-    command.arg("--config").arg(&config);
-    let settings = [("otlp.enabled", "true".to_owned())];
-    let mut agent = Agent::start_at(bench, "agent", command, &settings, free_port::free_port())?;
+    let config = format!(
+        "[hailo]\nmin_interval = \"250ms\"\n\n[otlp]\nendpoint = {:?}\ninterval = \"1s\"\nqueue_bytes = {queue:?}\n\n\
+         [otlp.destinations.witness]\nendpoint = {:?}\nqueue_bytes = \"16MiB\"\n",
+        collector.grpc_url(),
+        witness.grpc_url(),
+    );
+    let mut agent = Agent::start_pushing(bench, &config, free_port::free_port())?;
     let arrives = |collector: &Collector, count: usize, limit: u64| {
         wait::until_true("collections to arrive", Duration::from_secs(limit), || {
             Ok(heartbeats(&collector.points(bench)?).len() >= count)

@@ -8,29 +8,26 @@ use anyhow::{Context as _, Result, ensure};
 use super::{Verdict, known};
 use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Collector, Prometheus};
-use crate::e2e::process::bound;
 use crate::e2e::reading::comparable;
 use crate::e2e::wait;
+
+/// Starts an agent that pushes to both each second.
+pub(super) fn agent(bench: &Bench<'_>, collector: &Collector, prometheus: &Prometheus, port: u16) -> Result<Agent> {
+    let config = format!(
+        "[otlp]\nendpoint = {:?}\ninterval = \"1s\"\n\n\
+         [otlp.destinations.prometheus]\nendpoint = {:?}\nprotocol = \"http/protobuf\"\n",
+        collector.grpc_url(),
+        prometheus.otlp_url(),
+    );
+    Agent::start_pushing(bench, &config, port)
+}
 
 pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
     let _writer = known::writer(bench, "rename", Duration::from_secs(1))?;
     let port = free_port::free_port();
     let mut prometheus = Prometheus::start(bench, &format!("127.0.0.1:{port}"))?;
     let collector = Collector::start(bench, "collector", Some(prometheus.remote_write_url()))?;
-    let config = bench.path("agent.toml");
-    std::fs::write(
-        &config,
-        format!(
-            "[otlp]\nendpoint = {:?}\ninterval = \"1s\"\n\n\
-             [otlp.destinations.prometheus]\nendpoint = {:?}\nprotocol = \"http/protobuf\"\n",
-            collector.grpc_url(),
-            prometheus.otlp_url(),
-        ),
-    )?;
-    let mut command = bound(bench.agent);
-    command.arg("--config").arg(&config);
-    let settings = [("otlp.enabled", "true".to_owned())];
-    let mut agent = Agent::start_at(bench, "agent", command, &settings, port)?;
+    let mut agent = agent(bench, &collector, &prometheus, port)?;
     // `via` marks the remote write exporter's series; those over OTLP have neither it nor the scrape's job.
     let ways = [
         ("the scrape", r#"{job="scraped"}"#),

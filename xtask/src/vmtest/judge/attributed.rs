@@ -31,8 +31,7 @@ pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
 /// Checks the kind of hook, in the kernel's list of executed programs and in the agent's log.
 fn rung_is(left: &Left, rung: Rung) -> Result<()> {
     let programs = left.programs("null-before")?;
-    // What ends interrupted calls is attached beside every kind of hook, and runs at each signal.
-    let hooks = programs.values().filter(|program| program.name != "signal_deliver");
+    let hooks = programs.values().filter(|program| program.is_hook());
     let ran: Vec<_> = hooks.filter(|program| program.runs > 0).collect();
     ensure!(!ran.is_empty(), "none of the programs was run: {programs:?}");
     ensure!(

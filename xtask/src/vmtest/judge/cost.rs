@@ -13,8 +13,7 @@ pub(super) fn judge(left: &Left, rung: Rung) -> Result<String> {
     ensure!(!before.is_empty(), "the kernel has no program of the agent");
     let mut runs = 0;
     let mut names = Vec::new();
-    // What ends interrupted calls runs for signals, of which the calls make none.
-    for (id, program) in after.iter().filter(|(_, program)| program.name != "signal_deliver") {
+    for (id, program) in after.iter().filter(|(_, program)| program.is_hook()) {
         let more = program.runs - before.get(id).map_or(0, |before| before.runs);
         if more > 0 {
             names.push(format!("{} {more}", program.name));

@@ -1,21 +1,14 @@
 //! Control groups of one process, in several hierarchies.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+
+use crate::group_support;
 
 /// Removed at the end, those that this made.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     joined: Vec<PathBuf>,
     made: Vec<PathBuf>,
-}
-
-/// An id that no other container of these tests has.
-pub(crate) fn new_id() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{:048x}{:08x}{number:08x}", 0x1e7a_u32, std::process::id())
 }
 
 impl Groups {
@@ -46,23 +39,16 @@ impl Groups {
         true
     }
 
-    /// All that the process is to join.
-    pub(crate) fn all(&self) -> &[PathBuf] {
-        &self.joined
+    /// All that the process is to join, separated by commas.
+    pub(crate) fn list(&self) -> String {
+        let paths: Vec<_> = self.joined.iter().map(|group| group.to_str().unwrap()).collect();
+        paths.join(",")
     }
 }
 
 impl Drop for Groups {
     fn drop(&mut self) {
-        // A group is busy for a moment after its last process was waited for.
-        let until = Instant::now() + Duration::from_secs(5);
-        for group in self.made.iter().rev() {
-            while std::fs::remove_dir(group).is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
-                && Instant::now() < until
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
+        group_support::remove(&self.made);
         // Those above that another one made, and left because this was in them.
         for group in self.joined.iter().flat_map(|group| group.ancestors()) {
             if group.to_string_lossy().contains("accelscope-test-") {
