@@ -8,6 +8,7 @@
 
 mod births;
 mod counts;
+mod crowd;
 mod doctor;
 mod links;
 #[path = "../nvml_support/mod.rs"]
@@ -48,8 +49,12 @@ struct Agent {
 
 impl Agent {
     fn start(fake: &Fake) -> Self {
+        Self::with(fake, &[])
+    }
+
+    fn with(fake: &Fake, arguments: &[&str]) -> Self {
         let (metrics, processes, node) = (free_address(), free_address(), free_address());
-        let mut command = command(fake, &[]);
+        let mut command = command(fake, arguments);
         for set in [
             format!("http.listen={metrics}"),
             format!("compat.gpu_process_exporter.listen={processes}"),

@@ -12,6 +12,7 @@ mod attribute_cache;
 mod backoff;
 mod child;
 mod config;
+mod fit;
 mod handover;
 mod library;
 pub mod process;

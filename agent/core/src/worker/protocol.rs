@@ -13,6 +13,9 @@ use crate::metric::{Histogram, Owner, Point, ProcessKey, Timestamp, Value};
 /// Limit of a message in bytes. Longer ones are refused before they are read.
 pub const MAX_FRAME_BYTES: usize = 4 << 20;
 
+/// Limit of the readings of one reply.
+pub(super) const MAX_POINTS: usize = 20_000;
+
 /// Limit of [`Reply::renewal`] and [`Reply::successor`] in bytes; the kernel's limit for one variable is 128 KiB.
 pub(super) const MAX_RENEWAL_BYTES: usize = 64 << 10;
 

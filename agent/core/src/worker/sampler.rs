@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::attribute_cache::AttributeCache;
 use super::child::{Worker, WorkerError};
-use super::protocol::{RenewalReason, Reply, WireOutcome, WirePoint};
+use super::fit::TOO_MANY;
+use super::protocol::{MAX_POINTS, RenewalReason, Reply, WireOutcome, WirePoint};
 use crate::metric::catalogue::agent;
 use crate::metric::{Batch, CounterStarts, Instrument, Owner, Point, Timestamp, key};
 use crate::sampler::{Descriptor, Outcome, Sampler};
@@ -15,8 +16,6 @@ use crate::telemetry::{self, ReasonCounter};
 
 /// Time that a run may take beyond its request's deadline.
 const KILLING: Duration = Duration::from_secs(1);
-/// Limit of readings accepted from one reply.
-const MAX_POINTS: usize = 20_000;
 /// Limits of the reasons counted from one reply: number, and length in bytes.
 const MAX_REASONS: usize = 64;
 const MAX_REASON_BYTES: usize = 64;
@@ -29,7 +28,7 @@ const REJECTIONS: [&str; 8] = [
     "value",
     "owner",
     "start",
-    "too_many",
+    TOO_MANY,
 ];
 
 /// A sampler behind a worker process.
@@ -69,6 +68,7 @@ impl Recorders {
         let renewals = RenewalReason::ALL.into_iter().map(RenewalReason::as_str);
         self.restarts.begin(WorkerError::REPLACES.into_iter().chain(renewals));
         self.rejected.begin(REJECTIONS);
+        self.skipped.begin([TOO_MANY]);
     }
 }
 
@@ -164,7 +164,7 @@ impl Reader {
         for (part, name) in reply.parts.into_iter().zip(names) {
             let mut points = Vec::with_capacity(part.points.len().min(left));
             for wire in part.points {
-                let checked = if left == 0 { Err("too_many") } else { self.check(wire) };
+                let checked = if left == 0 { Err(TOO_MANY) } else { self.check(wire) };
                 match checked {
                     Ok(mut point) => {
                         left -= 1;

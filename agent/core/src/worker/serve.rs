@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::protocol::{Reply, Request, frame, read_frame};
+use super::fit::fitting;
+use super::protocol::{Reply, Request, read_frame};
 
 /// Answers after which all that is done once has been done, and its memory is returned to the kernel.
 const FIRST_RELEASE: u64 = 2;
@@ -24,7 +25,7 @@ pub fn serve(mut sample: impl FnMut(u64) -> Reply<'static>) -> io::Result<()> {
     let mut answers = 0_u64;
     while let Some(body) = read_frame(&mut input)? {
         let request: Request = serde_json::from_slice(&body)?;
-        output.write_all(&frame(&sample(request.id))?)?;
+        output.write_all(&fitting(&mut sample(request.id))?)?;
         output.flush()?;
         answers += 1;
         if answers == FIRST_RELEASE || answers.is_multiple_of(RELEASE_INTERVAL) {
