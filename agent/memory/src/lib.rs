@@ -1,6 +1,6 @@
 //! Returns memory to the kernel that only the start of a process needed.
 //!
-//! Most of what is resident of an idle agent is its own program: code that reads the configuration, loads eBPF programs or
+//! Most of what is resident of an idle agent is its own program and the C library: code that reads the configuration, loads eBPF programs or
 //! connects runs once, and its pages stay mapped until the machine is short of memory. Here they are unmapped. They
 //! stay in the kernel's page cache as long as it has room, and return with a minor page fault when they are used again.
 
@@ -24,21 +24,23 @@ pub enum ReleaseError {
     Advice(#[source] io::Error),
 }
 
-/// Returns free pages of the heap, and unmaps the resident pages of the program's code and constants.
+/// Returns free pages of the heap, and unmaps the resident pages of the code and constants of the program and its libraries.
 pub fn release() -> Result<(), ReleaseError> {
     heap::trim();
+    let mut refused = Ok(());
     for mapping in unmodified_mappings()? {
-        unmap_pages(&mapping).map_err(|error| ReleaseError::Advice(error.into()))?;
+        // The others all the same.
+        refused = refused.and(unmap_pages(&mapping));
     }
-    Ok(())
+    refused.map_err(|error| ReleaseError::Advice(error.into()))
 }
 
-/// The mappings of the program's file that hold nothing else.
+/// The mappings of the program's file and its libraries' that hold nothing else.
 fn unmodified_mappings() -> procfs::ProcResult<impl Iterator<Item = MemoryMap>> {
-    let own = Process::myself()?;
-    let program = MMapPath::Path(own.exe()?);
-    let mappings = own.smaps()?.into_iter();
-    Ok(mappings.filter(move |mapping| mapping.pathname == program && is_unmodified(mapping)))
+    let mappings = Process::myself()?.smaps()?.into_iter();
+    // Not the memory of a device, which a vendor's library may map.
+    let is_file = |mapping: &MemoryMap| matches!(&mapping.pathname, MMapPath::Path(path) if !path.starts_with("/dev"));
+    Ok(mappings.filter(move |mapping| is_file(mapping) && is_unmodified(mapping)))
 }
 
 /// Whether all pages of a mapping that are in use are those of its file. Others would be lost: relocated data, or code in
@@ -56,7 +58,7 @@ fn unmap_pages(mapping: &MemoryMap) -> rustix::io::Result<()> {
     let (start, end) = mapping.address;
     let length = (end - start) as usize;
     let start = ptr::with_exposed_provenance_mut::<c_void>(start as usize);
-    // SAFETY: the range is a private, read-only mapping of the program's file, which exists as long as the process,
+    // SAFETY: the range is a private, read-only mapping of a file, which exists as long as it is mapped,
     // and has no page that differs from the file: whoever reads it next gets the same bytes from the file.
     unsafe { madvise(start, length, Advice::LinuxDontNeed) }
 }
