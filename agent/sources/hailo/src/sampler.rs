@@ -219,9 +219,12 @@ impl sampler::Sampler for Sampler {
         }
     }
 
-    fn wait(&mut self, until: Instant) {
-        let pending = self.emitted_at.filter(|_| self.pending);
-        let mut until = pending.map_or(until, |last| until.min(last + self.settings.min_interval));
+    fn wait(&mut self, mut until: Instant) {
+        if let Some(emitted_at) = self.emitted_at.filter(|_| self.pending) {
+            // With the next write, if that comes soon: from then on, what is written is emitted at once.
+            let rest = self.sources.longest_rest(Instant::now());
+            until = until.min(emitted_at + self.settings.min_interval + rest);
+        }
         if self.owners.is_behind() {
             until = until.min(Instant::now() + NEXT_SEARCHES);
         }

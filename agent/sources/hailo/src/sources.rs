@@ -209,7 +209,7 @@ impl Sources {
     }
 
     /// How long changes may be collected without missing a write: half of the shortest interval between two.
-    fn longest_rest(&self, now: Instant) -> Duration {
+    pub(super) fn longest_rest(&self, now: Instant) -> Duration {
         let files = self.all().flat_map(|monitored| monitored.files.fresh(None, now));
         let shortest = files.map(|(_, file)| file.shortest_interval()).min();
         shortest.unwrap_or_default() / 2
