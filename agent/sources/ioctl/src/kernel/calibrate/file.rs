@@ -3,7 +3,7 @@
 use agent_ebpf::Offsets;
 
 use super::cache::MemoryCache;
-use super::reference::{Reference, ReferenceFile};
+use super::reference::{OPENED, Reference, ReferenceFile};
 use super::search::{TASK, behind_pointers, followed, nearest_to_start, unique};
 
 /// Bytes that are searched of a `struct file`, an `inode`, a `dentry` and an `mm_struct`.
@@ -17,6 +17,14 @@ pub(super) fn find(cache: &mut MemoryCache<'_>, reference: &Reference, files: &[
     let simple: Vec<_> = all.iter().copied().filter(|(file, _)| file.simple).collect();
     if simple.is_empty() {
         return;
+    }
+    let mut modes = (0..FILE).step_by(4).filter(|place| {
+        each(&all, |file, address| {
+            cache.u32_at(address + place).map(|mode| mode & OPENED) == Some(file.opened)
+        })
+    });
+    if let Some(mode) = unique(&mut modes) {
+        offsets.file_mode = mode as u32;
     }
     let mut inodes = Vec::new();
     for at in (0..FILE).step_by(8) {

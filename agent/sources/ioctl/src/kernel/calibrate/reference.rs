@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use procfs::process::{MountInfos, Stat};
@@ -22,9 +22,17 @@ pub(in super::super) struct ReferenceFile {
     pub(super) number: u64,
     /// The last component of its path.
     pub(super) name: Vec<u8>,
+    /// How it was opened: bits of [`OPENED`].
+    pub(super) opened: u32,
     /// Whether stat(2) returns the inode's own numbers. Some file systems return others.
     pub(super) simple: bool,
 }
+
+/// The bits of `file.f_mode` (`linux/fs.h`) that tell how a file was opened: `FMODE_READ`, `FMODE_WRITE`, `FMODE_PATH`.
+pub(super) const OPENED: u32 = READ | WRITE | PATH;
+const READ: u32 = 1;
+const WRITE: u32 = 1 << 1;
+const PATH: u32 = 1 << 14;
 
 /// A controller of control groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,9 +69,15 @@ pub(in super::super) struct Reference {
 }
 
 /// Device nodes that exist on every machine and that any process may open. Their drivers do nothing on opening.
-const NODES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/urandom"];
+const NODES: [(&str, u32); 5] = [
+    ("/dev/null", READ | WRITE),
+    ("/dev/zero", READ),
+    ("/dev/full", WRITE),
+    ("/dev/full", PATH),
+    ("/dev/urandom", READ),
+];
 /// Files on other simple file systems.
-const OTHERS: [&str; 3] = ["/proc/uptime", "/proc/self/stat", "/sys/kernel"];
+const OTHERS: [(&str, u32); 3] = [("/proc/uptime", READ), ("/proc/self/stat", READ), ("/sys/kernel", READ)];
 
 /// Waits until a new thread starts some ticks later than the process did, so that the two times differ.
 pub(in super::super) fn wait_for_ticks() {
@@ -85,8 +99,8 @@ pub(in super::super) fn wait_for_ticks() {
 pub(in super::super) fn gather(task: u64, pid_tgid: u64, cgroup: u64) -> (Reference, Vec<OwnedFd>) {
     let mut open: Vec<OwnedFd> = Vec::new();
     let mut files = Vec::new();
-    for path in NODES.into_iter().chain(OTHERS) {
-        let Some((file, reference)) = open_file(Path::new(path), true) else {
+    for (path, opened) in NODES.into_iter().chain(OTHERS) {
+        let Some((file, reference)) = open_file(Path::new(path), opened, true) else {
             continue;
         };
         // A duplicate of the descriptor, which refers to the same `struct file`.
@@ -100,7 +114,7 @@ pub(in super::super) fn gather(task: u64, pid_tgid: u64, cgroup: u64) -> (Refere
             open.extend([file.into(), copy.into()]);
         }
     }
-    let executable = open_file(Path::new("/proc/self/exe"), false).map(|(file, reference)| {
+    let executable = open_file(Path::new("/proc/self/exe"), READ, false).map(|(file, reference)| {
         open.push(file.into());
         files.push(reference);
         files.len() - 1
@@ -126,8 +140,13 @@ pub(in super::super) fn gather(task: u64, pid_tgid: u64, cgroup: u64) -> (Refere
     (reference, open)
 }
 
-fn open_file(path: &Path, simple: bool) -> Option<(File, ReferenceFile)> {
-    let file = File::open(path).ok()?;
+fn open_file(path: &Path, opened: u32, simple: bool) -> Option<(File, ReferenceFile)> {
+    let mut options = File::options();
+    options.read(opened != WRITE).write(opened & WRITE != 0);
+    if opened == PATH {
+        options.custom_flags(libc::O_PATH);
+    }
+    let file = options.open(path).ok()?;
     let metadata = file.metadata().ok()?;
     if path.starts_with("/dev") && !metadata.file_type().is_char_device() {
         return None;
@@ -140,6 +159,7 @@ fn open_file(path: &Path, simple: bool) -> Option<(File, ReferenceFile)> {
         mode: metadata.mode() as u16,
         number: metadata.ino(),
         name: path.file_name()?.as_encoded_bytes().to_vec(),
+        opened,
         simple,
     };
     Some((file, reference))

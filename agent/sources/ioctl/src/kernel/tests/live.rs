@@ -213,6 +213,23 @@ fn without_types_the_report_says_what_is_used_instead() {
     assert!(loaded.contains(&"ioctl_exit_probed"), "{loaded:?}");
 }
 
+#[test]
+fn without_types_a_call_by_the_path_alone_is_no_call_of_the_device() {
+    use std::os::unix::fs::OpenOptionsExt;
+    let _alone = ALONE.lock();
+    let (_root, mut live) = untyped();
+    if !watching(&mut live, &device("/dev/full")) {
+        return;
+    }
+    let path = File::options().read(true).custom_flags(libc::O_PATH).open("/dev/full");
+    let path = path.unwrap();
+    (0..5).for_each(|_| call(&path, COMMAND));
+    call(&File::open("/dev/full").unwrap(), COMMAND);
+    let records = drained(&mut live, 1);
+    let entered: u64 = records.values().map(|(_, record)| record.entered).sum();
+    assert_eq!(entered, 1, "{records:?}");
+}
+
 /// A user's file with the running kernel's type information, modified; nothing where the kernel has none.
 fn file_of_types(change: impl FnOnce(&mut Vec<u8>)) -> Option<tempfile::NamedTempFile> {
     let Ok(mut types) = std::fs::read("/sys/kernel/btf/vmlinux") else {
@@ -469,6 +486,11 @@ fn calibration_finds_what_the_kernels_types_describe() {
     }
     let missing = offsets::missing(&found);
     assert!(missing.is_empty(), "{missing:?}");
+    assert_ne!(
+        found.file_mode,
+        u32::MAX,
+        "descriptors of the path alone are not told apart"
+    );
 }
 
 #[test]

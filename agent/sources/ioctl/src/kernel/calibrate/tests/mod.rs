@@ -55,6 +55,7 @@ fn file(descriptor: u32, name: &str, device: u32) -> ReferenceFile {
         mode: if device == 0 { 0o100_444 } else { 0o020_666 },
         number: 100 + u64::from(descriptor),
         name: name.into(),
+        opened: 1,
         simple: true,
     }
 }
@@ -88,7 +89,7 @@ fn truth() -> Offsets {
         task_tgid: 704,
         files_fd_array: 136,
         task_compat: u32::MAX,
-        file_mode: u32::MAX,
+        file_mode: 20,
     }
 }
 
@@ -118,6 +119,7 @@ fn machine() -> (Kernel, Reference) {
         file(7, "agent", 0),
     ];
     files[4].simple = false;
+    (files[0].opened, files[1].opened) = (3, 1 << 14);
     let table = kernel.make(1024);
     kernel.word(of(task, at.task_files), table);
     // As in a real one, preceded by an empty list, which points to itself.
@@ -128,6 +130,8 @@ fn machine() -> (Kernel, Reference) {
     for known in &files {
         let (file, inode, entry) = (kernel.make(256), kernel.make(512), kernel.make(192));
         kernel.word(of(table, at.files_fd_array) + 8 * u64::from(known.descriptor), file);
+        // With bits that tell something else.
+        kernel.half(of(file, at.file_mode), known.opened | 0x0a_8018);
         kernel.word(of(file, at.file_inode), inode);
         kernel.put(of(inode, at.inode_mode), &known.mode.to_ne_bytes());
         kernel.half(of(inode, at.inode_rdev), known.device);
