@@ -11,6 +11,7 @@
 )]
 
 mod caller;
+mod earlier;
 mod ends;
 mod executables;
 mod foreign;
@@ -87,6 +88,7 @@ fn main() {
     ];
     let tests = tests
         .into_iter()
+        .chain(earlier::TESTS)
         .chain(executables::TESTS)
         .chain(groups::TESTS)
         .chain(hierarchies::TESTS);

@@ -11,6 +11,7 @@ mod device_owners;
 mod device_table;
 pub mod devices;
 mod drain;
+mod earlier_calls;
 mod explain;
 pub mod families;
 mod holder_points;

@@ -1,6 +1,6 @@
 //! The sampler: finds the devices, has their calls counted, and turns the counts into points.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use agent_ebpf::Ident;
@@ -12,6 +12,7 @@ use super::device_owners::DeviceOwners;
 use super::device_table::DeviceTable;
 use super::devices::Devices;
 use super::drain::{self, Drain, OwnerState};
+use super::earlier_calls::EarlierCalls;
 use super::holders::{Discovery, Holders};
 use super::host_threads::HostThreads;
 use super::kernel::{Event, HookKind, LiveKernel};
@@ -57,6 +58,9 @@ pub struct Sampler {
     drain: Drain,
     attributes: AttributeCache,
     holders: Holders,
+    earlier: EarlierCalls,
+    /// The devices whose calls are counted, by number, with their indices; where they may be others since the last look.
+    newly_counted: Option<BTreeMap<u64, u32>>,
     /// Control groups of callers, each with its groups in the several hierarchies, in which holders are still to be looked
     /// for.
     callers_groups: BTreeSet<Vec<CgroupId>>,
@@ -81,6 +85,8 @@ impl Sampler {
             processes: Processes::new(roots),
             threads: HostThreads::new(roots),
             holders: Holders::new(roots),
+            earlier: EarlierCalls::new(roots),
+            newly_counted: None,
             callers_groups: BTreeSet::new(),
             devices: Devices::new(configuration, context),
             table: DeviceTable::default(),
@@ -135,7 +141,8 @@ impl Sampler {
     /// change.
     fn drain_due(&self) -> Option<Instant> {
         let last = self.drained?;
-        let idle = self.drain.is_idle() && self.changed.is_none_or(|changed| last >= changed + IDLE_AFTER);
+        let nothing_runs = self.drain.is_idle() && self.earlier.is_empty();
+        let idle = nothing_runs && self.changed.is_none_or(|changed| last >= changed + IDLE_AFTER);
         Some(
             last + if idle {
                 self.longest_period()
@@ -171,7 +178,10 @@ impl Sampler {
             self.drain.begin(Moment::now().wall);
         }
         kernel.watch(&watches);
-        self.metrics.log(kernel.report());
+        let report = kernel.report();
+        self.metrics.log(report);
+        let counted = watches.iter().filter(|(_, device)| report.counts(&device.name));
+        self.newly_counted = Some(counted.map(|(index, device)| (device.number, *index)).collect());
         if first {
             // After the programs report new groups, so that none is missed in between.
             self.context.cgroups.scan();
@@ -266,6 +276,7 @@ impl Sampler {
         let held = self
             .holders
             .update(self.discovery(), self.devices.references(), now.instant);
+        changed |= self.find_earlier_calls(now.instant);
         changed |= self.owners.update(&self.processes, &self.holders, &self.table);
         changed |= self.holders.take_changed();
         if changed {
@@ -286,9 +297,10 @@ impl Sampler {
     /// same executable makes a key, and so an event.
     fn find_holders(&mut self, now: Instant) {
         if self.threads.are_numbered_alike() {
+            let mut callers = self.drain.callers();
+            callers.extend(self.earlier.callers());
             let device = |(process, index)| Some((process, self.table.device(index)?.number));
-            self.holders
-                .calling(self.drain.callers().into_iter().filter_map(device));
+            self.holders.calling(callers.into_iter().filter_map(device));
         }
         self.callers_groups.extend(self.drain.growing());
         if self.holders.may_look_beside(now) {
@@ -301,6 +313,30 @@ impl Sampler {
             self.holders
                 .look_beside(groups.into_iter().filter_map(fewest).flatten(), now);
         }
+    }
+
+    /// Calls of devices that are hooked now, and began before they were. Returns whether there are, or were, any.
+    fn find_earlier_calls(&mut self, now: Instant) -> bool {
+        if !self.threads.are_numbered_alike() {
+            return false;
+        }
+        let Some(kernel) = &mut self.kernel else { return false };
+        let had = !self.earlier.is_empty();
+        if let Some(counted) = self.newly_counted.take() {
+            self.earlier.look(&counted, &self.holders, now);
+        }
+        if self.earlier.is_empty() {
+            return false;
+        }
+        let mut known = BTreeSet::new();
+        if let Some(counts) = kernel.counts() {
+            counts.slots(&mut |slot| {
+                known.insert(slot.owner);
+            });
+        }
+        self.earlier.check(&known);
+        self.metrics.count(vec![("entry_missed", self.earlier.take_ended())]);
+        had || !self.earlier.is_empty()
     }
 
     fn discovery(&self) -> Discovery {
@@ -328,6 +364,7 @@ impl Sampler {
             &self.holders,
             now.wall,
         ));
+        points.extend(self.earlier.points(attributes, table, now));
         points.extend(self.owners.points(attributes, table, now.wall));
         if let Some(kernel) = &self.kernel {
             points.extend(SelfMetrics::points(kernel, self.drain.records(), now.wall));

@@ -1,5 +1,6 @@
 //! Metrics and log lines about the sampler itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use opentelemetry::metrics::Counter;
@@ -14,6 +15,8 @@ use accelscope_core::telemetry;
 #[derive(Debug)]
 pub(super) struct SelfMetrics {
     lost: Counter<u64>,
+    /// The reasons whose counts have begun: at 0, so that the first loss is an increase.
+    begun: BTreeSet<&'static str>,
     logged: Option<Report>,
     warned_of_crowd: bool,
 }
@@ -22,6 +25,7 @@ impl Default for SelfMetrics {
     fn default() -> Self {
         Self {
             lost: telemetry::counter(&agent::IOCTL_LOST),
+            begun: BTreeSet::new(),
             logged: None,
             warned_of_crowd: false,
         }
@@ -31,7 +35,10 @@ impl Default for SelfMetrics {
 impl SelfMetrics {
     pub(super) fn count(&mut self, losses: Losses) {
         for (reason, count) in losses {
-            if reason == OWNER_FOLDED && !std::mem::replace(&mut self.warned_of_crowd, true) {
+            if count == 0 && !self.begun.insert(reason) {
+                continue;
+            }
+            if count > 0 && reason == OWNER_FOLDED && !std::mem::replace(&mut self.warned_of_crowd, true) {
                 tracing::warn!(
                     "more control groups call devices within five minutes than have series of their own: the calls of \
                      further ones are shown together, with process.executable.name=\"_OTHER\", and counted in \

@@ -68,8 +68,8 @@ instruments! {
     IOCTL_LOST = instrument(
         "agent.ioctl.lost", "{occurrence}", Counter, &[AGENT_REASON],
         "What the programs in the kernel did not record of calls and events, by reason. Calls that are missing from \
-         accel.ioctl.calls: skipped (the kernel did not run the program), key_full, and with an unknown end slot_full, \
-         return_missed, thread_gone and unhooked.",
+         accel.ioctl.calls: skipped (the kernel did not run a program that may have counted it), entry_missed (it began \
+         before the agent), key_full, and with an unknown end slot_full, return_missed, thread_gone and unhooked.",
     );
     IOCTL_DEVICES = instrument(
         "agent.ioctl.devices", "{device}", UpDownCounter, &[AGENT_IOCTL_DRIVER, AGENT_IOCTL_HOOK],

@@ -144,7 +144,7 @@ impl Drain {
         self.records.len()
     }
 
-    /// What was lost since the last call.
+    /// What was lost since the last call, by every reason.
     pub(super) fn losses(&mut self, counts: &dyn Counts) -> Losses {
         const REASONS: [(u32, &str); 9] = [
             (counter::KEY_FULL, "key_full"),
@@ -167,7 +167,6 @@ impl Drain {
         losses.push(("implausible", std::mem::take(&mut self.implausible)));
         losses.push((OWNER_FOLDED, std::mem::take(&mut self.folded)));
         losses.push(("thread_gone", self.in_flight.take_orphaned()));
-        losses.retain(|(_, count)| *count > 0);
         losses
     }
 

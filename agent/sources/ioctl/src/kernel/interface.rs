@@ -7,7 +7,7 @@ use agent_ebpf::{ChannelKey, ErrorKey, Ident, Record, Slot};
 
 use super::event::Event;
 
-/// Reasons for calls and events that were not counted, and their number since the last drain.
+/// Reasons for calls and events that were not counted, and their number since the last drain, which may be 0.
 pub(crate) type Losses = Vec<(&'static str, u64)>;
 
 /// The values that the programs count. One drain calls, in this order, [`events`](Self::events), [`slots`](Self::slots),

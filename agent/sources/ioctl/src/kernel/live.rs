@@ -279,14 +279,13 @@ impl LiveKernel {
     /// Calls since the last time that are not counted, or whose end is not known, because of how programs are run:
     /// reasons and numbers.
     pub(crate) fn take_losses(&mut self) -> Losses {
-        let skipped = self
-            .loaded
-            .as_mut()
-            .map(|loaded| loaded.selector.hooks().take_skipped());
-        let unhooked = std::mem::take(&mut self.unhooked);
-        let mut losses = vec![("skipped", skipped.unwrap_or_default()), ("unhooked", unhooked)];
-        losses.retain(|(_, count)| *count > 0);
-        losses
+        let Some(loaded) = &mut self.loaded else {
+            return Losses::new();
+        };
+        vec![
+            ("skipped", loaded.selector.hooks().take_skipped()),
+            ("unhooked", std::mem::take(&mut self.unhooked)),
+        ]
     }
 
     /// The hooks in use for each driver, and what the kernel refused.

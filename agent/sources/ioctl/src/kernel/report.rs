@@ -50,3 +50,11 @@ pub struct Report {
     /// Source of the offsets of kernel structures: `kernel BTF`, the path of a file, or `calibration`.
     pub offsets: Option<String>,
 }
+
+impl Report {
+    /// Whether calls of the device of this name are counted.
+    pub(crate) fn counts(&self, device: &str) -> bool {
+        let mut hooked = self.drivers.iter().filter(|driver| driver.hook != HookKind::Scan);
+        hooked.any(|driver| driver.devices.iter().any(|name| name == device))
+    }
+}
