@@ -33,7 +33,7 @@ pub(super) const NAME: &str = "ioctl";
 const IDLE_PERIODS: u32 = 5;
 const IDLE_PERIOD: Duration = Duration::from_secs(5);
 /// Time from the last change until drains follow at the idle period.
-const IDLE_AFTER: Duration = Duration::from_secs(30);
+const IDLE_AFTER: Duration = Duration::from_secs(5);
 /// Shortest time between two readings of events: the first event is read at once, those that follow together.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 /// Longest run: in the first one the kernel verifies the programs, which takes seconds on a small board.
