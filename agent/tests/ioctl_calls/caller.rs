@@ -15,6 +15,7 @@ pub(crate) const DEVICE: &str = "/dev/full";
 /// flags of open(2), and makes a call for each line that arrives. `paced DEVICE GROUPS`: a call, and a line when it was
 /// made, for each line that arrives. `crowd PREFIX COUNT`: one call in each of that many control groups, which are made and
 /// removed.
+/// `headless THREADS`: as many calls that do not return before a line arrives, while the first thread has ended.
 /// `twice GROUP CALLS`: that many good calls, and as many again after a line has arrived; prints a line after each.
 /// `command NUMBER CALLS`: calls with that command.
 pub(crate) fn play(role: &str, arguments: &[String]) {
@@ -30,6 +31,7 @@ pub(crate) fn play(role: &str, arguments: &[String]) {
         ("command", [number, calls]) => command(number.parse().unwrap(), calls.parse().unwrap()),
         ("park", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap(), false),
         ("leave", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap(), true),
+        ("headless", [threads]) => headless(threads.parse().unwrap()),
         ("hold", [flags]) => hold(flags.parse().unwrap()),
         ("paced", [device, groups]) => {
             join(groups);
@@ -172,6 +174,17 @@ fn park(threads: usize, short: u64, leaves: bool) {
         page.fill();
     });
     println!("done");
+}
+
+#[allow(unsafe_code, reason = "the end of the first thread alone")]
+fn headless(threads: usize) -> ! {
+    std::thread::spawn(move || {
+        park(threads, 0, false);
+        std::process::exit(0);
+    });
+    // SAFETY: ends this thread, of which nothing is used by others.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("the thread has ended");
 }
 
 #[allow(unsafe_code, reason = "userfaultfd(2) has no safe interface")]

@@ -5,15 +5,20 @@ use std::io::{BufRead, Write};
 use crate::lasting::Paced;
 use crate::pods::Pod;
 use crate::seen::Agent;
-use crate::tests::{CALLS, executable, park};
+use crate::tests::{CALLS, Parked, caller, executable, park};
 
-pub(crate) const TESTS: [(&str, fn()); 3] = [
+pub(crate) const TESTS: [(&str, fn()); 5] = [
     ("calls_that_began_before_the_agent_are_in_flight_until_they_end", ended),
     ("another_agent_goes_on_with_the_calls_in_flight", restarted),
     (
         "the_death_of_its_process_ends_a_call_that_began_before_the_agent",
         killed,
     ),
+    (
+        "a_process_whose_first_thread_has_ended_holds_the_device_and_has_calls",
+        headless,
+    ),
+    ("a_stopped_process_has_no_calls_that_have_returned", stopped),
 ];
 
 const IN_FLIGHT: &str = "accel.ioctl.inflight";
@@ -88,4 +93,42 @@ fn killed() {
     wait_for(&agent, 0.0, &own);
     agent.wait("as many as not counted", |agent| (missed(agent) == 3.0).then_some(()));
     assert_eq!(agent.sum(CALLS, &own), 0.0);
+}
+
+fn headless() {
+    let executable = executable();
+    let own = [("process.executable.name", executable.as_str())];
+    let mut caller = Paced::of(&["headless", "3"]);
+    caller.says("parked");
+    let Some(agent) = Agent::start(&[]) else { return };
+    wait_for(&agent, 3.0, &own);
+    agent.wait("the holder", |agent| (agent.sum(HOLDERS, &own) == 1.0).then_some(()));
+    agent.readings(10);
+    assert_eq!((agent.sum(IN_FLIGHT, &own), agent.sum(HOLDERS, &own)), (3.0, 1.0));
+    caller.send();
+    caller.says("done");
+    wait_for(&agent, 0.0, &own);
+    agent.wait("as many as not counted", |agent| (missed(agent) == 3.0).then_some(()));
+}
+
+/// Its threads still show the system call from which they are on their way back.
+fn stopped() {
+    let executable = executable();
+    let own = [("process.executable.name", executable.as_str())];
+    let child = caller(&["call", "", "16", "0", "0"]).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let child = Parked(child);
+    // Within the four seconds for which it calls.
+    let threads = format!("/proc/{}/task", child.0.id());
+    while std::fs::read_dir(&threads).unwrap().count() < 17 {
+        std::thread::yield_now();
+    }
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let Some(agent) = Agent::start(&[]) else { return };
+    agent.wait("the holder", |agent| (agent.sum(HOLDERS, &own) == 1.0).then_some(()));
+    agent.readings(10);
+    assert_eq!(agent.sum(IN_FLIGHT, &own), 0.0);
+    drop(child);
+    agent.wait("its end", |agent| (agent.sum(HOLDERS, &own) == 0.0).then_some(()));
+    assert_eq!(missed(&agent), 0.0);
 }

@@ -31,7 +31,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        Some((role @ ("call" | "park" | "leave" | "hold" | "twice" | "command" | "paced" | "crowd"), rest)) => {
+        Some((
+            role @ ("call" | "park" | "leave" | "headless" | "hold" | "twice" | "command" | "paced" | "crowd"),
+            rest,
+        )) => {
             return caller::play(role, rest);
         }
         Some((role @ ("session" | "background"), rest)) => return ends::play(role, rest),
