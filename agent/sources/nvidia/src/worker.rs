@@ -159,10 +159,10 @@ impl Latest {
         }
         let pass = thread.passes();
         self.0.retain(|_, of_gpu| of_gpu.pass == pass);
-        let (gpus, lost) = (summary.gpus, summary.lost.len());
+        let (gpus, lost, forbidden) = (summary.gpus, summary.lost.len(), summary.forbidden.len());
         // If all GPUs are lost to a process, or the driver was reloaded, its handles are invalid, and it may prevent a
         // reset of the GPUs.
-        let is_silent = gpus > summary.suspended && summary.answered == 0;
+        let is_silent = gpus > summary.suspended + forbidden && summary.answered == 0;
         let renews = is_silent && (lost == 0 || thread.age() > RENEW);
         let (outcome, reason) = if gpus == 0 {
             (WireOutcome::NothingHere, "NVML lists no GPU".to_owned())
@@ -185,11 +185,19 @@ impl Latest {
 /// What is missing from the readings of a successful run or is wrong with them, with the reasons.
 fn missing(summary: &Summary, suspended: &Suspended) -> String {
     let Summary {
-        gpus, lost, duplicates, ..
+        gpus,
+        lost,
+        forbidden,
+        duplicates,
+        ..
     } = summary;
     let lost = (!lost.is_empty()).then(|| {
-        let (count, names) = (lost.len(), lost.join(", "));
+        let (count, names) = (lost.len(), lost.join("; "));
         format!("{count} of {gpus} GPUs are lost ({names}): look at `dmesg` for `NVRM: Xid` lines")
+    });
+    let forbidden = (!forbidden.is_empty()).then(|| {
+        let (count, names) = (forbidden.len(), forbidden.join(", "));
+        format!("{count} of {gpus} GPUs are not read, since that is not permitted ({names}): give the agent all GPUs")
     });
     let duplicates = (!duplicates.is_empty()).then(|| {
         let names = duplicates.join(", ");
@@ -197,7 +205,12 @@ fn missing(summary: &Summary, suspended: &Suspended) -> String {
     });
     let suspended = (!suspended.is_empty())
         .then(|| format!("left alone, since the driver hung or crashed: {suspended}; look at `dmesg` for NVRM lines"));
-    let all: Vec<String> = lost.into_iter().chain(duplicates).chain(suspended).collect();
+    let all: Vec<String> = lost
+        .into_iter()
+        .chain(forbidden)
+        .chain(duplicates)
+        .chain(suspended)
+        .collect();
     all.join("; ")
 }
 
