@@ -83,7 +83,7 @@ impl Replies for Latest {
         } = self.result(end, thread);
         let next = || thread.config.to_json();
         Reply {
-            parts: self.parts(thread.config.period.saturating_mul(3)),
+            parts: self.parts(shown_for(thread.config.period, thread.config.patience)),
             skipped,
             renewal: renewal.and_then(|_| next()),
             renewal_reason: renewal,
@@ -180,6 +180,13 @@ impl Latest {
             renewal: renews.then_some(RenewalReason::Silent),
         }
     }
+}
+
+/// For how long a GPU's readings are shown after they were read: a call of another GPU may hang for the whole time limit of
+/// the next pass.
+fn shown_for(period: Duration, patience: Duration) -> Duration {
+    let two = period.saturating_mul(2);
+    two.saturating_add(period.max(patience))
 }
 
 /// What is missing from the readings of a successful run or is wrong with them, with the reasons.
