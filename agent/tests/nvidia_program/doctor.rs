@@ -167,6 +167,45 @@ fn a_gpu_that_hangs_whatever_it_is_asked_is_named_and_the_others_are_read() {
 }
 
 #[test]
+fn a_gpu_in_which_two_readings_crash_or_hang_is_named_and_the_others_are_read() {
+    let ways = [
+        ("crash", "segv", "crashed"),
+        ("crash", "abort", "crashed"),
+        ("hang", "forever", "hung"),
+    ];
+    for (way, kind, word) in ways {
+        let mut fake = Fake::new((0..3).map(h100).collect());
+        fake.change(|state| {
+            state["devices"][1][way] = json!({"nvmlDeviceGetPowerUsage": kind, "nvmlDeviceGetTemperature": kind});
+        });
+        let (lines, code) = doctor(&fake);
+        assert_line(&lines, "warn", &["2 of 3 GPU(s) work"]);
+        assert_line(
+            &lines,
+            "FAIL",
+            &["GPU 1 (", &uuid(1), "suspended", word, "drain the node"],
+        );
+        assert_eq!((lines.len(), code), (2, Some(1)), "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_driver_that_hangs_or_crashes_has_the_remedy_of_that() {
+    let states: [fn(&mut Value); 3] = [
+        |state| state["hang"] = json!({"nvmlDeviceGetCount_v2": "forever"}),
+        |state| state["crash"] = json!({"nvmlDeviceGetCount_v2": "segv"}),
+        |state| state["crash"] = json!({"nvmlInit_v2": "abort"}),
+    ];
+    for change in states {
+        let mut fake = Fake::new(vec![h100(0)]);
+        fake.change(change);
+        let (lines, _) = doctor(&fake);
+        assert_line(&lines, "FAIL", &["NVML gives nothing", "drain the node"]);
+        assert!(!lines[0].contains("runtime mount it"), "{lines:#?}");
+    }
+}
+
+#[test]
 fn a_lost_gpu_that_the_kernel_lists_is_named_by_it() {
     let mut fake = Fake::new((0..2).map(h100).collect());
     fake.change(|state| state["devices"][1]["lost"] = json!(true));
