@@ -73,7 +73,7 @@ pub(super) struct Summary {
     pub(super) answered: usize,
     /// Number of GPUs that are suspended as a whole.
     pub(super) suspended: usize,
-    /// Error after which every call fails, if any.
+    /// Error after which nothing could be read, if any.
     pub(super) fatal: Option<NvmlError>,
 }
 
@@ -147,7 +147,7 @@ impl worker::Library for Reader {
             }
         }
         self.send_all(pass)?;
-        summary.fatal = self.recorder.fatal();
+        summary.fatal = self.recorder.take_fatal();
         Ok(summary)
     }
 }

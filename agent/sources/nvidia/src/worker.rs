@@ -149,6 +149,14 @@ impl Latest {
     }
 
     fn done(&mut self, summary: &Summary, thread: &LibraryThread<Reader>) -> RunResult {
+        if let Some(error) = summary.fatal.filter(|error| !error.code.ends_process()) {
+            // The list of GPUs failed, perhaps for a moment.
+            return RunResult {
+                outcome: WireOutcome::Retry,
+                reason: format!("{error}; look at `dmesg` for NVRM lines"),
+                renewal: (thread.age() > RENEW).then_some(RenewalReason::Silent),
+            };
+        }
         if let Some(error) = summary.fatal {
             self.0.clear();
             return RunResult {
