@@ -240,6 +240,7 @@ hw_gpu_power_limit_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_
 #[test]
 fn a_gpu_of_which_nothing_is_known_is_not_idle() {
     let mut all = gpu("GPU-a", 0, "NVIDIA A100");
+    all.push(lists("GPU-a", 0.0));
     let is_told = |all: &[Series]| {
         let text = gpu_process_exporter::render(all, &resource(), PidFormat::Raw);
         (
@@ -251,6 +252,51 @@ fn a_gpu_of_which_nothing_is_known_is_not_idle() {
     // Lost or hanging: the driver still reports that it exists.
     all.retain(|series| series.instrument.name == nvidia::DEVICE_INFO.name);
     assert_eq!(is_told(&all), (false, false));
+}
+
+/// The counts of both views: `gpu_process_count` of each GPU, `gpu_total_processes`, and `hw_gpu_used_count`.
+fn counts(all: &[Series]) -> Vec<String> {
+    let text = gpu_process_exporter::render(all, &resource(), PidFormat::Raw);
+    let text = text + &system_info_exporter::render(all, &resource());
+    let names = ["gpu_process_count{", "gpu_total_processes ", "hw_gpu_used_count{"];
+    let is_count = |line: &&str| names.iter().any(|name| line.starts_with(name)) || line.contains("idle");
+    text.lines().filter(is_count).map(str::to_owned).collect()
+}
+
+fn lists(uuid: &str, processes: f64) -> Series {
+    series(&nvidia_parts::PROCESSES, &[(key::HW_ID, uuid.into())], processes)
+}
+
+#[test]
+fn processes_without_series_are_counted() {
+    let mut all = [gpu("GPU-a", 0, "NVIDIA A100"), gpu("GPU-b", 1, "NVIDIA A100")].concat();
+    all.extend([lists("GPU-a", 600.0), lists("GPU-b", 3.0)]);
+    all.extend(process("GPU-a", 4711, &[], Some(GIB), None));
+    let expected = [
+        r#"gpu_process_count{gpu="0",gi_id="none",ci_id="none"} 600"#,
+        r#"gpu_process_count{gpu="1",gi_id="none",ci_id="none"} 3"#,
+        "gpu_total_processes 603",
+        r#"hw_gpu_used_count{node="node-1"} 2"#,
+    ];
+    assert_eq!(counts(&all), expected);
+    // Where some only render, the others' number is unknown.
+    let draws = [
+        (key::HW_ID, "GPU-b".into()),
+        (key::PROCESS_PID, 6i64.into()),
+        (accelscope_nvidia::key::NVIDIA_PROCESS_TYPE, "graphics".into()),
+    ];
+    all.push(series(&nvidia_parts::PROCESS_INFO, &draws, 1.0));
+    assert_eq!(counts(&all), expected[..1]);
+}
+
+#[test]
+fn processes_without_series_are_on_no_instance_in_particular() {
+    let mut all = gpu("GPU-a", 0, "NVIDIA A100");
+    all.push(lists("GPU-a", 600.0));
+    let instance = [(accelscope_nvidia::key::NVIDIA_GPU_INSTANCE, 7i64.into())];
+    all.extend(process("GPU-a", 1, &instance, Some(GIB), None));
+    let expected = ["gpu_total_processes 600", r#"hw_gpu_used_count{node="node-1"} 1"#];
+    assert_eq!(counts(&all), expected);
 }
 
 #[test]

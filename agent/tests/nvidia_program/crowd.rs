@@ -3,10 +3,46 @@
 use serde_json::{Value, json};
 
 use super::nvml_support::{Fake, GIB, h100, uuid};
-use super::{Agent, samples};
+use super::program_support::wait_for;
+use super::{Agent, body, samples};
 
 /// No process has such an id: the kernel's highest is 4194304.
 const STRANGER: u32 = 900_000_000;
+
+/// So many processes that the node does not show, of the GPU with that index.
+fn strangers(gpu: u32, count: u32) -> Value {
+    let first = STRANGER + gpu * 100_000;
+    let all = (first..first + count).map(|pid| json!({"pid": pid, "memory": 1 << 20}));
+    all.collect::<Vec<Value>>().into()
+}
+
+#[test]
+fn the_views_count_processes_that_have_no_series() {
+    let mut gpus: Vec<Value> = (0..8).map(h100).collect();
+    for gpu in 0..7 {
+        gpus[gpu as usize]["compute"] = strangers(gpu, 600);
+    }
+    gpus[7]["compute"] = strangers(7, 3);
+    let crowd = (Fake::new(gpus), vec![600.0; 7], 3.0);
+    let mut gpus = vec![h100(0), h100(1)];
+    // More than one reading can tell.
+    gpus[0]["compute"] = strangers(0, 15_000);
+    let flood = (Fake::new(gpus), vec![15_000.0], 0.0);
+    for (fake, crowds, last) in [crowd, flood] {
+        let agent = Agent::start(&fake);
+        let expected = [crowds.clone(), vec![last]].concat();
+        wait_for(&format!("{expected:?}"), || {
+            (samples(&body(agent.processes), "gpu_process_count", &[]) == expected).then_some(())
+        });
+        let text = body(agent.processes) + &body(agent.node);
+        let value = |name| samples(&text, name, &[]);
+        assert_eq!(value("gpu_total_processes"), [expected.iter().sum::<f64>()]);
+        let used = expected.iter().filter(|count| **count > 0.0).count();
+        assert_eq!(value("hw_gpu_used_count"), [used as f64]);
+        let idle = samples(&text, "gpu_process_info", &[("status", "idle")]);
+        assert_eq!(idle.len(), expected.len() - used);
+    }
+}
 
 #[test]
 fn a_crowd_on_one_gpu_leaves_the_others_and_the_count_of_its_processes() {

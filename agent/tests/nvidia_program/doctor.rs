@@ -71,6 +71,84 @@ fn gpus_that_do_not_work_are_named_with_reason_and_remedy() {
 }
 
 #[test]
+fn gpus_without_a_handle_are_named_with_reason_and_remedy() {
+    let faults = [
+        (8, "insufficient_power", "power cables"),
+        (11, "irq_issue", "interrupt"),
+        (14, "corrupted_inforom", "exchange the board"),
+        (6, "gpu_not_found", "dmesg"),
+        // In use, no resources, a code of the future.
+        (19, "inaccessible", "dmesg"),
+        (23, "inaccessible", "dmesg"),
+        (77, "inaccessible", "dmesg"),
+    ];
+    for (number, fault, remedy) in faults {
+        let mut fake = Fake::new((0..3).map(h100).collect());
+        fake.change(|state| state["devices"][1]["fail"] = json!({"nvmlDeviceGetHandleByIndex_v2": number}));
+        let (lines, code) = doctor(&fake);
+        assert_line(&lines, "warn", &["2 of 3 GPU(s) work"]);
+        assert_line(&lines, "FAIL", &["GPU 1 (", fault, remedy]);
+        assert_eq!((lines.len(), code), (2, Some(1)), "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_gpu_that_the_agent_may_not_use_is_named_and_has_not_failed() {
+    let mut fake = Fake::new((0..3).map(h100).collect());
+    fake.change(|state| state["devices"][1]["fail"] = json!({"nvmlDeviceGetHandleByIndex_v2": 4}));
+    let (lines, _) = doctor(&fake);
+    assert_line(&lines, "warn", &["2 of 3 GPU(s) work"]);
+    assert_line(
+        &lines,
+        "warn",
+        &["GPU 1 (", "not permitted", "NVIDIA_VISIBLE_DEVICES=all"],
+    );
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+}
+
+#[test]
+fn a_running_agent_reports_gpus_without_a_handle() {
+    let mut fake = Fake::new((0..4).map(h100).collect());
+    let refuse = |state: &mut Value, gpu: usize, code: i64| {
+        state["devices"][gpu]["fail"] = json!({"nvmlDeviceGetHandleByIndex_v2": code});
+    };
+    fake.change(|state| {
+        refuse(state, 1, 8);
+        refuse(state, 2, 4);
+    });
+    let address = free_address();
+    let mut command = command(&fake, &[]);
+    command
+        .args(["--set", &format!("http.listen={address}")])
+        .stderr(Stdio::piped());
+    let mut agent = Running::start(command);
+    let text = wait_for("the faults", || {
+        let text = get(address, "/metrics")?.body;
+        (samples(&text, "nvidia_device_fault", &[]).len() == 2).then_some(text)
+    });
+    let of = |fault| samples(&text, "nvidia_device_fault", &[("error_type", fault)]);
+    assert_eq!((of("insufficient_power"), of("no_permission")), (vec![1.0], vec![1.0]));
+    let failed = samples(&text, "hw_status", &[("hw_state", "failed")]);
+    assert_eq!(failed.len(), 3, "the state of one that may not be used is unknown");
+    assert_eq!(failed.iter().sum::<f64>(), 1.0);
+    assert_eq!(samples(&text, "nvidia_device_info", &[]).len(), 4);
+    agent.terminate();
+    agent.exit_code();
+    let mut log = String::new();
+    agent.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    let line = log.lines().find(|line| line.contains("1 of 4 GPUs are lost (1: "));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    for words in [
+        "WARN",
+        "insufficient_power",
+        "1 of 4 GPUs are not read",
+        "not permitted",
+    ] {
+        assert!(line.contains(words), "{words}: {line}");
+    }
+}
+
+#[test]
 fn gpus_that_all_work_are_ok() {
     let (lines, _) = doctor(&Fake::new(vec![h100(0), h100(1)]));
     assert_line(&lines, "ok", &["NVML reports 2 GPU(s)"]);
@@ -86,6 +164,45 @@ fn a_gpu_that_hangs_whatever_it_is_asked_is_named_and_the_others_are_read() {
     assert_line(&lines, "warn", &["2 of 3 GPU(s) work"]);
     assert_line(&lines, "FAIL", &["GPU 1 (", "suspended", "hung", "drain the node"]);
     assert_eq!((lines.len(), code), (2, Some(1)), "{lines:#?}");
+}
+
+#[test]
+fn a_gpu_in_which_two_readings_crash_or_hang_is_named_and_the_others_are_read() {
+    let ways = [
+        ("crash", "segv", "crashed"),
+        ("crash", "abort", "crashed"),
+        ("hang", "forever", "hung"),
+    ];
+    for (way, kind, word) in ways {
+        let mut fake = Fake::new((0..3).map(h100).collect());
+        fake.change(|state| {
+            state["devices"][1][way] = json!({"nvmlDeviceGetPowerUsage": kind, "nvmlDeviceGetTemperature": kind});
+        });
+        let (lines, code) = doctor(&fake);
+        assert_line(&lines, "warn", &["2 of 3 GPU(s) work"]);
+        assert_line(
+            &lines,
+            "FAIL",
+            &["GPU 1 (", &uuid(1), "suspended", word, "drain the node"],
+        );
+        assert_eq!((lines.len(), code), (2, Some(1)), "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_driver_that_hangs_or_crashes_has_the_remedy_of_that() {
+    let states: [fn(&mut Value); 3] = [
+        |state| state["hang"] = json!({"nvmlDeviceGetCount_v2": "forever"}),
+        |state| state["crash"] = json!({"nvmlDeviceGetCount_v2": "segv"}),
+        |state| state["crash"] = json!({"nvmlInit_v2": "abort"}),
+    ];
+    for change in states {
+        let mut fake = Fake::new(vec![h100(0)]);
+        fake.change(change);
+        let (lines, _) = doctor(&fake);
+        assert_line(&lines, "FAIL", &["NVML gives nothing", "drain the node"]);
+        assert!(!lines[0].contains("runtime mount it"), "{lines:#?}");
+    }
 }
 
 #[test]

@@ -54,3 +54,43 @@ fn links_have_counters_while_their_state_is_reported() {
     let text = agent.until("the end of a link", |text| errors(text, "3").is_empty());
     assert_eq!(errors(&text, "0"), [0.0; 3]);
 }
+
+#[test]
+fn links_whose_fields_fail_at_first_are_read_later() {
+    let mut fake = Fake::new((0..3).map(t4).collect());
+    let state = |returned: i64| json!({"type": 1, "value": 1, "return": returned});
+    let counter = |returned: i64| json!({"type": 3, "value": 7, "return": returned});
+    fake.change(|all| {
+        for (gpu, failing) in [(0, vec![1]), (1, vec![0, 1, 2, 3]), (2, vec![])] {
+            let fields = &mut all["devices"][gpu]["fields"];
+            for link in 0..4 {
+                let code = if failing.contains(&link) { 999 } else { 0 };
+                fields[&format!("165/{link}")] = state(code);
+            }
+        }
+        // A counter of a link, where its state is known.
+        all["devices"][2]["fields"]["161/2"] = counter(10);
+    });
+    let agent = Agent::start(&fake);
+    let up = |text: &str, gpu: usize| samples(text, "nvidia_nvlink_up", &[("hw_id", &uuid(gpu))]).len();
+    agent.until("the other links", |text| {
+        [0, 1, 2].map(|gpu| up(text, gpu)) == [3, 0, 4] && samples(text, "hw_power_watts", &[]).len() == 3
+    });
+    fake.change(|all| {
+        for gpu in 0..3 {
+            for link in 0..4 {
+                all["devices"][gpu]["fields"][&format!("165/{link}")] = state(0);
+            }
+        }
+        all["devices"][2]["fields"]["161/2"] = counter(0);
+    });
+    let text = agent.until("all links", |text| [0, 1, 2].map(|gpu| up(text, gpu)) == [4; 3]);
+    for gpu in 0..2 {
+        let errors = samples(&text, "nvidia_nvlink_errors_total", &[("hw_id", &uuid(gpu))]);
+        assert_eq!(errors, [0.0; 12], "GPU {gpu}");
+    }
+    agent.until("the counter", |text| {
+        let of = [("hw_id", &*uuid(2)), ("nvidia_nvlink_link", "2")];
+        samples(text, "nvidia_nvlink_errors_total", &of).contains(&7.0)
+    });
+}

@@ -10,6 +10,7 @@ mod births;
 mod counts;
 mod crowd;
 mod doctor;
+mod hangs;
 mod links;
 #[path = "../nvml_support/mod.rs"]
 mod nvml_support;

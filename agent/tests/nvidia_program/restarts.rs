@@ -62,6 +62,25 @@ fn a_worker_that_is_killed_or_has_another_driver_is_counted() {
 }
 
 #[test]
+fn a_list_of_gpus_that_fails_is_no_new_driver() {
+    let codes = [999, 10];
+    let agents = codes.map(|code| {
+        let mut fake = Fake::new(vec![h100(0), h100(1)]);
+        let agent = started(&fake);
+        fake.change(|state| state["fail"] = json!({"nvmlDeviceGetCount_v2": code}));
+        (fake, agent)
+    });
+    for (mut fake, agent) in agents {
+        // While it lasts, the library is started anew now and then.
+        let silent = |text: &str| samples(text, "agent_worker_restarts_total", &of("silent"))[0];
+        let text = agent.until("the restart", |text| silent(text) > 0.0);
+        assert_eq!(restarts(&text), silent(&text), "for no other reason");
+        fake.change(|state| state["fail"] = json!({}));
+        until_read(&agent, 2);
+    }
+}
+
+#[test]
 fn a_library_that_cannot_start_is_started_anew_and_that_is_counted() {
     let mut fake = Fake::new(vec![h100(0)]);
     fake.change(|state| state["init"] = json!(9));

@@ -37,6 +37,7 @@ pub struct WorkerSampler {
     deadline: Duration,
     worker: Worker,
     reader: Reader,
+    renewed: Option<RenewalReason>,
 }
 
 /// Converts replies to batches.
@@ -107,7 +108,13 @@ impl WorkerSampler {
                 starts: CounterStarts::default(),
                 remark: String::new(),
             },
+            renewed: None,
         }
+    }
+
+    /// Why the last run ended with the process being replaced at its own request, if it did.
+    pub const fn renewed(&self) -> Option<RenewalReason> {
+        self.renewed
     }
 
     /// Sampler that replaces another one; `starts` is the result of its [`into_starts`](Self::into_starts).
@@ -237,7 +244,8 @@ impl Sampler for WorkerSampler {
         let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
         recorders.age.record(seconds(self.worker.age()), &sampler);
         recorders.stuck.record(seconds(self.worker.stuck()), &sampler);
-        if let Some(reason) = self.worker.take_renewed() {
+        self.renewed = self.worker.take_renewed();
+        if let Some(reason) = self.renewed {
             recorders.restarts.add(1, reason.as_str());
         }
         answer.unwrap_or_else(|error| {

@@ -4,9 +4,9 @@
 //! Names, labels and their order are the script's. Values differ where the script's were wrong: the total is not always 0,
 //! an idle GPU has its node, pods and containers have their names, and a utilization that the driver does not report is
 //! absent, where the script wrote a `-` for which node-exporter refused the whole file. `command` is the executable's base
-//! name. While the processes of one GPU are unknown, there is no total. `gpu_process_start_time_seconds`, which the script declared without samples, has samples.
+//! name. While the number of processes of one GPU is unknown, there is no total. Processes that a limit leaves without series
+//! are counted. `gpu_process_start_time_seconds`, which the script declared without samples, has samples.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::exposition::{Exposition, metrics_route, rounded};
@@ -46,7 +46,8 @@ pub fn render(series: &[Series], resource: &Resource, format: PidFormat) -> Stri
             "gpu_total_processes",
             "Processes on all GPUs; one on two GPUs counts twice.",
         );
-        out.sample(&[], rows.len() as f64);
+        let total: usize = gpus.all.iter().filter_map(Gpu::process_count).sum();
+        out.sample(&[], total as f64);
     }
     infos(&mut out, &gpus.all, &rows, &node);
     for (name, help, value) in PER_PROCESS {
@@ -85,16 +86,9 @@ const PER_PROCESS: [PerProcess; 3] = [
 fn counts(out: &mut Exposition, gpus: &[Gpu<'_>]) {
     out.gauge("gpu_process_count", "Processes on the GPU.");
     for gpu in gpus {
-        let mut counts = BTreeMap::new();
-        for process in &gpu.processes {
-            *counts.entry(process.instance).or_insert(0u32) += 1;
-        }
-        if counts.is_empty() && gpu.is_listed {
-            counts.insert((None, None), 0);
-        }
-        for ((gi, ci), count) in counts {
+        for ((gi, ci), count) in gpu.process_counts() {
             let (index, gi, ci) = (gpu.index.to_string(), id(gi), id(ci));
-            out.sample(&[("gpu", &index), ("gi_id", &gi), ("ci_id", &ci)], f64::from(count));
+            out.sample(&[("gpu", &index), ("gi_id", &gi), ("ci_id", &ci)], count as f64);
         }
     }
 }
@@ -107,7 +101,7 @@ fn infos(out: &mut Exposition, gpus: &[Gpu<'_>], rows: &[Row], node: &str) {
     for row in rows {
         out.sample(&row.labels(Some("active")), 1.0);
     }
-    for gpu in gpus.iter().filter(|gpu| gpu.is_listed && gpu.processes.is_empty()) {
+    for gpu in gpus.iter().filter(|gpu| gpu.process_count() == Some(0)) {
         let index = gpu.index.to_string();
         let labels = [
             ("node", node),

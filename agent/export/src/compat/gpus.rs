@@ -1,6 +1,6 @@
 //! NVIDIA GPUs and their processes, collected from the series.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::names::{attribute, instrument};
 use accelscope_core::metric::{Attributes, Series, Value, key};
@@ -28,8 +28,11 @@ pub(super) struct Gpu<'a> {
     pub(super) power_limit: Option<f64>,
     /// Whether it has a reading: one that is lost or hangs is described only.
     is_read: bool,
-    /// Whether the driver lists its processes: without a list a GPU is not known to be idle.
-    pub(super) is_listed: bool,
+    /// Number of processes that the driver lists, of any kind: without it a GPU is not known to be idle.
+    listed: Option<usize>,
+    /// Ids of those that have series: a limit may leave the others out.
+    described: HashSet<i64>,
+    has_graphics: bool,
     /// Bytes of each GPU instance, by its id.
     instance_memory: HashMap<i64, f64>,
     /// Compute processes, MPS clients included, ordered by id: the replaced tools queried `nvidia-smi` for compute
@@ -54,6 +57,8 @@ pub(super) struct Process<'a> {
     /// Seconds since the Unix epoch.
     pub(super) start: Option<f64>,
     is_graphics: bool,
+    /// Whether the driver lists it: one that has a utilization only is not part of the driver's count.
+    is_listed: bool,
 }
 
 /// The GPUs of a node.
@@ -79,7 +84,7 @@ impl Gpus<'_> {
 
     /// Whether the processes of every GPU are known: otherwise their total is not.
     pub(super) fn have_processes(&self) -> bool {
-        self.are_complete() && self.all.iter().all(|gpu| gpu.is_listed)
+        self.are_complete() && self.all.iter().all(|gpu| gpu.process_count().is_some())
     }
 }
 
@@ -115,10 +120,13 @@ pub(super) fn gpus(series: &[Series]) -> Gpus<'_> {
         }
     }
     for ((uuid, ..), process) in processes {
-        if process.is_graphics {
-            continue;
+        let Some(gpu) = found.get_mut(uuid) else { continue };
+        if process.is_listed {
+            gpu.described.insert(process.pid);
         }
-        if let Some(gpu) = found.get_mut(uuid) {
+        if process.is_graphics {
+            gpu.has_graphics = true;
+        } else {
             gpu.processes.push(process);
         }
     }
@@ -136,13 +144,47 @@ impl Gpu<'_> {
         }
     }
 
+    /// Number of processes on it; `None` while that is unknown. Where some have no series, the driver's count decides, unless
+    /// it includes processes that only render.
+    pub(super) fn process_count(&self) -> Option<usize> {
+        match self.listed? {
+            _ if self.has_all_processes() => Some(self.processes.len()),
+            _ if self.has_graphics => None,
+            listed => Some(listed),
+        }
+    }
+
+    /// Number of processes on each of its instances that have any, or on the GPU.
+    pub(super) fn process_counts(&self) -> BTreeMap<(Option<i64>, Option<i64>), usize> {
+        let mut counts = BTreeMap::new();
+        let has_instances = !self.instance_memory.is_empty() || self.processes.iter().any(Process::is_of_instance);
+        match self.process_count() {
+            // Those without series may be on any instance.
+            Some(_) if has_instances && !self.has_all_processes() => {}
+            Some(_) if has_instances && !self.processes.is_empty() => {
+                for process in &self.processes {
+                    *counts.entry(process.instance).or_default() += 1;
+                }
+            }
+            Some(count) => {
+                counts.insert((None, None), count);
+            }
+            None => {}
+        }
+        counts
+    }
+
+    fn has_all_processes(&self) -> bool {
+        self.listed.is_some_and(|listed| self.described.len() >= listed)
+    }
+
     fn add(&mut self, series: &Series, number: f64) {
         let attributes = &*series.attributes;
         let is = |key, wanted| attributes.text(key) == Some(wanted);
         match series.instrument.name {
             instrument::GPU_MEMORY_USAGE => self.memory_used = Some(number),
             instrument::GPU_MEMORY_LIMIT => self.memory_total = Some(number),
-            instrument::NVIDIA_PROCESSES => self.is_listed = true,
+            instrument::NVIDIA_PROCESSES => self.listed = Some(number as usize),
             instrument::NVIDIA_MEMORY_RESERVED => self.memory_reserved = Some(number),
             instrument::NVIDIA_MIG_MEMORY_LIMIT => {
                 let instance = attributes.int(attribute::NVIDIA_GPU_INSTANCE);
@@ -160,6 +202,12 @@ impl Gpu<'_> {
             _ => return,
         }
         self.is_read = true;
+    }
+}
+
+impl Process<'_> {
+    fn is_of_instance(&self) -> bool {
+        self.instance.0.is_some()
     }
 }
 
@@ -192,6 +240,7 @@ fn add_process<'a>(
         container: attributes.text(key::K8S_CONTAINER_NAME),
         ..Process::default()
     });
+    process.is_listed |= series.instrument.name != instrument::PROCESS_UTILIZATION;
     match series.instrument.name {
         instrument::NVIDIA_PROCESS_INFO => {
             process.is_graphics = attributes.text(attribute::NVIDIA_PROCESS_TYPE) == Some("graphics");

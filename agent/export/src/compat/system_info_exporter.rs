@@ -73,7 +73,7 @@ pub fn render(series: &[Series], resource: &Resource) -> String {
     }
     if gpus.have_processes() {
         out.gauge("hw_gpu_used_count", "GPUs of the node that have at least one process.");
-        let used = gpus.all.iter().filter(|gpu| !gpu.processes.is_empty());
+        let used = gpus.all.iter().filter(|gpu| gpu.process_count() > Some(0));
         out.sample(&[("node", &node)], used.count() as f64);
     }
     out.gauge("hw_gpu_type_count", "GPUs of the node by model.");

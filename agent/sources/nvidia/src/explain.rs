@@ -1,6 +1,6 @@
 //! Findings for `agent doctor`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::explain_gpus::{HUNG_REMEDY, SeenGpus};
 use super::presence::{self, Presence};
@@ -11,13 +11,17 @@ use super::{NAME, library};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Batch, key};
 use accelscope_core::sampler::{Finding, Outcome, Sampler};
-use accelscope_core::worker::{WorkerError, WorkerSampler};
+use accelscope_core::worker::{RenewalReason, WorkerError, WorkerSampler};
 use accelscope_core::{chain, trust};
 
-/// Time after which a worker that crashed may be started again.
+/// Time after which a worker that crashed once may be started again. The time after the second crash is twice as long.
 const PAUSE: Duration = Duration::from_millis(1100);
+/// Number of attempts to read all GPUs: after the second call that hangs or crashes, a GPU is left out as a whole.
+const ATTEMPTS: u32 = 3;
+/// Time after which no further attempt begins.
+const LONGEST: Duration = Duration::from_secs(25);
 
-/// Explains the NVIDIA GPUs of this host. It reads them in a worker, which takes at most half a minute.
+/// Explains the NVIDIA GPUs of this host. It reads them in a worker, which takes at most three quarters of a minute.
 pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     if settings.library.is_none() {
         match presence::look(roots) {
@@ -53,13 +57,13 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     found
 }
 
-/// Reads all GPUs; again if the first attempt ended with a call that hung or crashed, which the second one leaves out.
+/// Reads all GPUs and explains what it found.
 fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Vec<Finding> {
     let mut batches: Vec<Batch> = Vec::new();
     let launched = Launch::new(settings, roots, "").and_then(sampler);
-    let outcome = match launched {
+    let (outcome, is_hung) = match launched {
         Ok(mut worker) => read(&mut worker, &mut batches),
-        Err(error) => Outcome::Retry(error.into()),
+        Err(error) => (Outcome::Retry(error.into()), false),
     };
     let gpus = SeenGpus::of(&batches);
     let reported = batches
@@ -92,25 +96,39 @@ fn look(roots: &HostRoots, settings: &Settings, driver: Option<&str>) -> Vec<Fin
         }
         Outcome::Retry(error) => {
             let what = format!("NVML gives nothing (driver {driver}): {}", chain(error.as_ref()));
-            Finding::fail(NAME, what).with_remedy(library::REMEDY)
+            Finding::fail(NAME, what).with_remedy(if is_hung { HUNG_REMEDY } else { library::REMEDY })
         }
     };
     std::iter::once(summary).chain(gpus.findings()).collect()
 }
 
-fn read(worker: &mut WorkerSampler, batches: &mut Vec<Batch>) -> Outcome {
+/// Reads all GPUs; again if an attempt ended with a call that hung or crashed, which the next one leaves out. Also returns
+/// whether the first attempt did.
+fn read(worker: &mut WorkerSampler, batches: &mut Vec<Batch>) -> (Outcome, bool) {
+    let begun = Instant::now();
     let first = worker.sample(batches);
-    let Outcome::Retry(error) = &first else { return first };
-    if matches!(error.downcast_ref(), Some(WorkerError::Exited { .. })) {
-        // A worker that crashed is started again after a pause.
-        std::thread::sleep(PAUSE);
-    }
-    let mut again: Vec<Batch> = Vec::new();
-    match worker.sample(&mut again) {
-        Outcome::Retry(_) => first,
-        other => {
-            *batches = again;
-            other
+    let Outcome::Retry(error) = &first else {
+        return (first, false);
+    };
+    let error = error.downcast_ref();
+    let is_hung = matches!(worker.renewed(), Some(RenewalReason::Hung | RenewalReason::StartHung))
+        || matches!(error, Some(WorkerError::Exited { .. } | WorkerError::Deadline(_)));
+    let mut has_crashed = matches!(error, Some(WorkerError::Exited { .. }));
+    for attempt in 1..ATTEMPTS {
+        if has_crashed {
+            std::thread::sleep(PAUSE * attempt);
+        }
+        if begun.elapsed() > LONGEST {
+            break;
+        }
+        let mut again: Vec<Batch> = Vec::new();
+        match worker.sample(&mut again) {
+            Outcome::Retry(error) => has_crashed = matches!(error.downcast_ref(), Some(WorkerError::Exited { .. })),
+            other => {
+                *batches = again;
+                return (other, is_hung);
+            }
         }
     }
+    (first, is_hung)
 }

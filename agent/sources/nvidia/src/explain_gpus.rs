@@ -15,7 +15,11 @@ pub(super) const HUNG_REMEDY: &str = "what hangs is left alone by the running ag
 
 /// The GPUs of one reading.
 #[derive(Debug, Default)]
-pub(super) struct SeenGpus(BTreeMap<String, Seen>);
+pub(super) struct SeenGpus {
+    by_id: BTreeMap<String, Seen>,
+    /// Number of GPUs that the driver lists.
+    listed: usize,
+}
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -32,27 +36,31 @@ impl SeenGpus {
     pub(super) fn of(batches: &[Batch]) -> Self {
         let mut all = Self::default();
         for point in batches.iter().flat_map(|batch| &batch.points) {
+            if let (true, Value::Int(count)) = (point.instrument.name == nvidia::DEVICES.name, &point.value) {
+                all.listed = usize::try_from(*count).unwrap_or_default();
+            }
             if let Some(id) = point.attributes.text(key::HW_ID) {
-                all.0.entry(id.to_owned()).or_default().add(point);
+                all.by_id.entry(id.to_owned()).or_default().add(point);
             }
         }
         // Counters of a GPU that is no longer there.
-        all.0.retain(|_, gpu| gpu.index.is_some());
+        all.by_id.retain(|_, gpu| gpu.index.is_some());
         all
     }
 
     pub(super) fn count(&self) -> usize {
-        self.0.len()
+        self.listed.max(self.by_id.len())
     }
 
-    /// Number of GPUs that do not work.
+    /// Number of GPUs that do not work or are not read.
     pub(super) fn failed(&self) -> usize {
-        self.0.values().filter(|gpu| gpu.has_failed).count()
+        let works = |gpu: &&Seen| !gpu.has_failed && !gpu.faults.contains(&Fault::NoPermission);
+        self.count() - self.by_id.values().filter(works).count()
     }
 
     /// One for each fault, in the order of the GPUs' indices.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let mut gpus: Vec<_> = self.0.iter().collect();
+        let mut gpus: Vec<_> = self.by_id.iter().collect();
         gpus.sort_by_key(|(_, gpu)| gpu.index);
         gpus.into_iter().flat_map(|(id, gpu)| gpu.findings(id)).collect()
     }

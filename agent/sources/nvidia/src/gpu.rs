@@ -14,7 +14,7 @@ use accelscope_core::metric::{Attributes, key};
 pub(super) struct Health {
     /// It has answered at least one call.
     pub(super) answered: bool,
-    /// It no longer answers, or must be reset.
+    /// It no longer answers, must be reset, or may not be used by this process.
     pub(super) lost: bool,
     /// Every call for it hangs or crashes, and it is suspended.
     pub(super) suspended: bool,
@@ -41,12 +41,18 @@ impl Health {
         }
     }
 
+    /// Whether this process may not use the GPU: then nothing is known of it.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.faults.contains(&Fault::NoPermission)
+    }
+
     /// The worst finding; `None` if the GPU did not answer, and nothing is known of it.
     pub(super) fn severity(&self) -> Option<Severity> {
         let worst = self.faults.iter().map(|fault| fault.severity()).max();
         let worst = worst.unwrap_or(Severity::None);
         Some(match self {
-            Self { lost: true, .. } | Self { suspended: true, .. } => Severity::Failed,
+            Self { suspended: true, .. } => Severity::Failed,
+            Self { lost: true, .. } if !self.is_forbidden() => Severity::Failed,
             _ if worst == Severity::Failed => worst,
             Self { answered: false, .. } => return None,
             Self { slowed: true, .. } => worst.max(Severity::Degraded),

@@ -7,7 +7,7 @@ use uuid::{Uuid, uuid};
 use super::duplicates;
 use super::fault::Fault;
 use super::gpu::{Gpu, Health};
-use super::nvml::{Code, Device, Nvml, NvmlError};
+use super::nvml::{Device, Nvml, NvmlError};
 use super::presence;
 use super::recorder::Recorder;
 use accelscope_core::host::HostRoots;
@@ -72,18 +72,14 @@ impl Gpus {
                     if error.code.ends_process() {
                         return Err(error);
                     }
-                    let fault = match error.code {
-                        Code::Unknown => Some(Fault::Inaccessible),
-                        code => Fault::of_lost(code),
-                    };
-                    match (self.by_index.get_mut(&index), fault) {
-                        (Some(gpu), fault) => {
+                    let health = Health::of_lost(Fault::of_handle(error.code));
+                    match self.by_index.get_mut(&index) {
+                        Some(gpu) => {
                             // A handle that it has is another GPU's by now.
                             gpu.device = None;
-                            gpu.health = Health::of_lost(fault.unwrap_or(Fault::Inaccessible));
+                            gpu.health = health;
                         }
-                        (None, Some(fault)) => self.lost.push((index, Health::of_lost(fault))),
-                        (None, None) => {}
+                        None => self.lost.push((index, health)),
                     }
                     return Ok(());
                 }

@@ -63,15 +63,17 @@ pub(super) enum Reading {
 pub(super) struct Summary {
     /// Number of GPUs.
     pub(super) gpus: usize,
-    /// GPUs that do not answer: index and id.
+    /// GPUs that do not answer: index, id and reason.
     pub(super) lost: Vec<String>,
+    /// GPUs that this process may not use: index and id.
+    pub(super) forbidden: Vec<String>,
     /// GPUs that report the UUID of another one: index and id.
     pub(super) duplicates: Vec<String>,
     /// Number of GPUs that have answered at least one call.
     pub(super) answered: usize,
     /// Number of GPUs that are suspended as a whole.
     pub(super) suspended: usize,
-    /// Error after which every call fails, if any.
+    /// Error after which nothing could be read, if any.
     pub(super) fatal: Option<NvmlError>,
 }
 
@@ -145,7 +147,7 @@ impl worker::Library for Reader {
             }
         }
         self.send_all(pass)?;
-        summary.fatal = self.recorder.fatal();
+        summary.fatal = self.recorder.take_fatal();
         Ok(summary)
     }
 }
@@ -269,7 +271,12 @@ impl Reader {
         if !has_more {
             summary.gpus += 1;
             let name = || format!("{index}: {uuid}");
-            summary.lost.extend(gpu.health.lost.then(name));
+            if gpu.health.is_forbidden() {
+                summary.forbidden.push(name());
+            } else if gpu.health.lost {
+                let reasons = gpu.health.faults.iter().map(|fault| format!(", {}", fault.as_str()));
+                summary.lost.push(name() + &reasons.collect::<String>());
+            }
             let is_duplicate = gpu.health.faults.contains(&Fault::DuplicateUuid);
             summary.duplicates.extend(is_duplicate.then(name));
             summary.suspended += usize::from(gpu.health.suspended);

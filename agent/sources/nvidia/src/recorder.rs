@@ -111,13 +111,14 @@ impl Recorder {
         *self.skipped.entry(reason.into()).or_default() += 1;
     }
 
-    /// Records an error after which every call fails in this process.
+    /// Records an error after which nothing can be read in this pass.
     pub(super) fn fail(&mut self, error: NvmlError) {
         self.fatal.get_or_insert(error);
     }
 
-    pub(super) const fn fatal(&self) -> Option<NvmlError> {
-        self.fatal
+    /// Takes the error of this pass.
+    pub(super) const fn take_fatal(&mut self) -> Option<NvmlError> {
+        self.fatal.take()
     }
 
     /// Takes everything recorded since the last call.

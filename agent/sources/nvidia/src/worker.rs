@@ -83,7 +83,7 @@ impl Replies for Latest {
         } = self.result(end, thread);
         let next = || thread.config.to_json();
         Reply {
-            parts: self.parts(thread.config.period.saturating_mul(3)),
+            parts: self.parts(shown_for(thread.config.period, thread.config.patience)),
             skipped,
             renewal: renewal.and_then(|_| next()),
             renewal_reason: renewal,
@@ -149,6 +149,14 @@ impl Latest {
     }
 
     fn done(&mut self, summary: &Summary, thread: &LibraryThread<Reader>) -> RunResult {
+        if let Some(error) = summary.fatal.filter(|error| !error.code.ends_process()) {
+            // The list of GPUs failed, perhaps for a moment.
+            return RunResult {
+                outcome: WireOutcome::Retry,
+                reason: format!("{error}; look at `dmesg` for NVRM lines"),
+                renewal: (thread.age() > RENEW).then_some(RenewalReason::Silent),
+            };
+        }
         if let Some(error) = summary.fatal {
             self.0.clear();
             return RunResult {
@@ -159,10 +167,10 @@ impl Latest {
         }
         let pass = thread.passes();
         self.0.retain(|_, of_gpu| of_gpu.pass == pass);
-        let (gpus, lost) = (summary.gpus, summary.lost.len());
+        let (gpus, lost, forbidden) = (summary.gpus, summary.lost.len(), summary.forbidden.len());
         // If all GPUs are lost to a process, or the driver was reloaded, its handles are invalid, and it may prevent a
         // reset of the GPUs.
-        let is_silent = gpus > summary.suspended && summary.answered == 0;
+        let is_silent = gpus > summary.suspended + forbidden && summary.answered == 0;
         let renews = is_silent && (lost == 0 || thread.age() > RENEW);
         let (outcome, reason) = if gpus == 0 {
             (WireOutcome::NothingHere, "NVML lists no GPU".to_owned())
@@ -182,14 +190,29 @@ impl Latest {
     }
 }
 
+/// For how long a GPU's readings are shown after they were read: a call of another GPU may hang for the whole time limit of
+/// the next pass.
+fn shown_for(period: Duration, patience: Duration) -> Duration {
+    let two = period.saturating_mul(2);
+    two.saturating_add(period.max(patience))
+}
+
 /// What is missing from the readings of a successful run or is wrong with them, with the reasons.
 fn missing(summary: &Summary, suspended: &Suspended) -> String {
     let Summary {
-        gpus, lost, duplicates, ..
+        gpus,
+        lost,
+        forbidden,
+        duplicates,
+        ..
     } = summary;
     let lost = (!lost.is_empty()).then(|| {
-        let (count, names) = (lost.len(), lost.join(", "));
+        let (count, names) = (lost.len(), lost.join("; "));
         format!("{count} of {gpus} GPUs are lost ({names}): look at `dmesg` for `NVRM: Xid` lines")
+    });
+    let forbidden = (!forbidden.is_empty()).then(|| {
+        let (count, names) = (forbidden.len(), forbidden.join(", "));
+        format!("{count} of {gpus} GPUs are not read, since that is not permitted ({names}): give the agent all GPUs")
     });
     let duplicates = (!duplicates.is_empty()).then(|| {
         let names = duplicates.join(", ");
@@ -197,7 +220,12 @@ fn missing(summary: &Summary, suspended: &Suspended) -> String {
     });
     let suspended = (!suspended.is_empty())
         .then(|| format!("left alone, since the driver hung or crashed: {suspended}; look at `dmesg` for NVRM lines"));
-    let all: Vec<String> = lost.into_iter().chain(duplicates).chain(suspended).collect();
+    let all: Vec<String> = lost
+        .into_iter()
+        .chain(forbidden)
+        .chain(duplicates)
+        .chain(suspended)
+        .collect();
     all.join("; ")
 }
 

@@ -45,8 +45,9 @@ instruments! {
     );
     DEVICE_FAULT = instrument(
         "nvidia.device.fault", "", Gauge, &[HW_ID, ERROR_TYPE],
-        "1 while the GPU has this fault: gpu_is_lost, gpu_not_found, inaccessible, reset_required or reboot_required (it \
-         does not work), remapping_failed, remapping_pending or retirement_pending (of faulty memory), drain_required, \
+        "1 while the GPU has this fault: gpu_is_lost, gpu_not_found, inaccessible, insufficient_power, irq_issue, \
+         corrupted_inforom, reset_required or reboot_required (it does not work), no_permission (the agent may not use it, \
+         and its state is unknown), remapping_failed, remapping_pending or retirement_pending (of faulty memory), drain_required, \
          duplicate_uuid (of two GPUs, which have their address in hw.id). Absent without it.",
     );
     GPU_UTILIZATION_DISTRIBUTION = instrument(

@@ -93,6 +93,11 @@ impl Code {
         )
     }
 
+    /// Whether a field that is or is not supported may have failed with it: the same call may return a value later.
+    pub(crate) const fn may_pass(self) -> bool {
+        !self.is_for_good() && !matches!(self, Self::InvalidArgument | Self::NotFound)
+    }
+
     /// Whether the device does not answer until it is reset or comes back.
     pub(crate) const fn is_lost(self) -> bool {
         matches!(self, Self::GpuIsLost | Self::ResetRequired | Self::GpuNotFound)

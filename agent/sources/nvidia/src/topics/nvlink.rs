@@ -30,10 +30,42 @@ const ERRORS: [(&str, u32); 6] = [
     ),
 ];
 
+/// Most passes until the fields of a GPU are tried again.
+const LONGEST_WAIT: u32 = 64;
+
 /// Supported fields and links of each GPU.
 #[derive(Default)]
 pub(super) struct NvLink {
-    of_gpus: HashMap<Arc<str>, Vec<(u32, Kind, Field)>>,
+    of_gpus: HashMap<Arc<str>, Links>,
+}
+
+/// Supported fields and links of a GPU.
+#[derive(Debug, Default)]
+struct Links {
+    fields: Vec<(u32, Kind, Field)>,
+    again: Option<Again>,
+}
+
+/// When all fields are tried again, since some failed with an error that may be temporary. Some drivers return such an error
+/// for links that do not exist: the wait doubles each time.
+#[derive(Debug)]
+struct Again {
+    /// Passes between the last attempt and the next one.
+    wait: u32,
+    left: u32,
+}
+
+impl Again {
+    fn after(before: Option<&Self>) -> Self {
+        let wait = before.map_or(1, |before| (before.wait * 2).min(LONGEST_WAIT));
+        Self { wait, left: wait }
+    }
+
+    /// Counts a pass; whether the next attempt is due.
+    const fn is_due(&mut self) -> bool {
+        self.left = self.left.saturating_sub(1);
+        self.left == 0
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +83,22 @@ impl Topic for NvLink {
         if !gpu.refuses("nvlink") {
             self.links(gpu, recorder);
         }
-        let has_links = self.of_gpus.get(&gpu.uuid).is_some_and(|fields| !fields.is_empty());
+        let has_links = self
+            .of_gpus
+            .get(&gpu.uuid)
+            .is_some_and(|links| !links.fields.is_empty());
         bytes(gpu, has_links, recorder);
     }
 }
 
 impl NvLink {
     fn links(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
-        let Some(fields) = self.of_gpus.get(&gpu.uuid) else {
+        let is_due = |links: &mut Links| links.again.as_mut().is_some_and(Again::is_due);
+        if self.of_gpus.get_mut(&gpu.uuid).is_none_or(is_due) {
             self.probe(gpu, recorder);
+            return;
+        }
+        let Some(Links { fields, .. }) = self.of_gpus.get(&gpu.uuid) else {
             return;
         };
         let wanted: Vec<Field> = fields.iter().map(|(.., field)| *field).collect();
@@ -74,9 +113,10 @@ impl NvLink {
         record_links(gpu, &read, recorder);
     }
 
-    /// Tries all fields of all links once: most GPUs have none, and each generation counts other errors.
+    /// Tries all fields of all links: most GPUs have none, and each generation counts other errors.
     fn probe(&mut self, gpu: &mut Gpu, recorder: &mut Recorder) {
         let mut known = Vec::new();
+        let mut is_doubtful = false;
         for (name, links) in LINKS {
             let states = links
                 .clone()
@@ -100,7 +140,10 @@ impl NvLink {
                     Ok(value) => read.push((link, kind, value, field)),
                     // A field of another generation, or a link that does not exist; drivers differ in the code for
                     // either.
-                    Err(error) => gpu.health.note(error.code),
+                    Err(error) => {
+                        gpu.health.note(error.code);
+                        is_doubtful |= error.code.may_pass();
+                    }
                 }
             }
             // Some drivers have counters of links that do not exist.
@@ -110,11 +153,17 @@ impl NvLink {
                 record(gpu, link, kind, value, recorder);
             }
         }
-        if known.is_empty() && !gpu.health.lost {
-            gpu.refuse("nvlink");
-        } else if !gpu.health.lost {
-            self.of_gpus.insert(Arc::clone(&gpu.uuid), known);
+        if gpu.health.lost {
+            return;
         }
+        let mut links = self.of_gpus.remove(&gpu.uuid).unwrap_or_default();
+        links.fields.retain(|field| !known.contains(field));
+        links.fields.extend(known);
+        links.again = is_doubtful.then(|| Again::after(links.again.as_ref()));
+        if links.fields.is_empty() && !is_doubtful {
+            gpu.refuse("nvlink");
+        }
+        self.of_gpus.insert(Arc::clone(&gpu.uuid), links);
     }
 }
 
