@@ -107,7 +107,12 @@ impl Processes {
     /// Fails for a kernel thread, and if the reader may not trace the process.
     pub fn executable_name(&self, pid: u32) -> io::Result<String> {
         use std::os::unix::ffi::OsStrExt;
-        let path = std::fs::read_link(self.path(pid, "exe"))?;
+        let path = std::fs::read_link(self.path(pid, "exe")).or_else(|error| {
+            // The first thread may have ended: the others have it still.
+            let mut others = self.threads(pid).into_iter().filter(|thread| *thread != pid);
+            let exe = |thread| std::fs::read_link(self.path(pid, &format!("task/{thread}/exe"))).ok();
+            others.find_map(exe).ok_or(error)
+        })?;
         let path = path.as_os_str().as_bytes();
         let path = path.strip_suffix(DELETED).unwrap_or(path);
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
