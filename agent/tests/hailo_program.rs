@@ -4,11 +4,12 @@
 mod hailo_host;
 mod program_support;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use free_port::free_address;
 use hailo_host::{Host, OTHER, Writer, is_root, message, named, put};
@@ -120,6 +121,40 @@ fn a_seldom_writer_that_cannot_be_looked_into_is_named_with_the_age_of_its_file(
     // Its interval is in its environment, which may be read here.
     let points = host.look();
     assert_eq!(active(&points), Some(1), "{points:?}");
+}
+
+#[test]
+fn a_file_that_is_being_written_at_the_start_is_shown_beside_any_number_of_others() {
+    let writer = Writer::new(Some("15000"));
+    for others in [0, 257, 300, 5_000] {
+        let host = Host::new().with_device();
+        for nth in 0..others {
+            let path = host.dir().join(format!("{}aaaaaa", 4_194_400 + nth));
+            File::create(&path).unwrap();
+            // Without the right to that they are all of one user.
+            chown(&path, Some(OTHER), None).ok();
+        }
+        let live = File::options().append(true).open(host.file_of(&writer, Duration::ZERO));
+        let live = live.unwrap();
+        let mut command = host.command(&[], &["--stdout", "--once", "--format", "json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut agent = Running::start(command);
+        let descriptors = format!("/proc/{}/fd", agent.0.id());
+        // Modified without an event until the agent watches the directory, so that its look is just after a write.
+        wait_for("the agent to look", || {
+            let written = SystemTime::now() - Duration::from_millis(15);
+            live.set_modified(written).unwrap();
+            let mut open = fs::read_dir(&descriptors).into_iter().flatten().flatten();
+            let watches =
+                open.any(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.ends_with("anon_inode:inotify")));
+            (watches || agent.0.try_wait().unwrap().is_some()).then_some(())
+        });
+        let mut text = String::new();
+        agent.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        let points: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(active(&points), Some(1), "beside {others}");
+        assert_eq!(named(&points, "hailo.process.utilization").len(), 1, "beside {others}");
+    }
 }
 
 #[test]

@@ -30,8 +30,6 @@ const DEVICES: Duration = Duration::from_secs(5);
 const REPEAT: Duration = Duration::from_secs(5);
 /// Longest time to the next run while there are files whose owners have not been searched for.
 const NEXT_SEARCHES: Duration = Duration::from_millis(200);
-/// How often the first run waits for files that may still be being written.
-const ATTEMPTS: u32 = 4;
 
 /// The sampler `hailo`.
 #[derive(Debug)]
@@ -133,8 +131,8 @@ impl Sampler {
 
     /// Waits for files that may still be being written, because `--once` runs only once. Returns the time afterwards.
     fn read_incomplete_files(&mut self, mut now: Moment, failed: &mut Option<io::Error>) -> Moment {
-        for _ in 0..ATTEMPTS {
-            if !self.sources.all().any(|monitored| monitored.is_incomplete) {
+        for _ in 0..monitored::ATTEMPTS {
+            if !self.sources.all().any(|monitored| monitored.is_incomplete()) {
                 break;
             }
             std::thread::sleep(monitored::WRITE_TIME * 2);
