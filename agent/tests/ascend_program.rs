@@ -237,6 +237,50 @@ fn the_physical_ids_come_from_the_mapping_where_the_table_has_none() {
 }
 
 #[test]
+fn the_physical_ids_are_asked_for_again_where_the_first_answer_may_not_last() {
+    let both = "NPU ID Chip ID Chip Logic ID Chip Phy-ID Chip Name\n0 0 0 6 Ascend910\n1 0 1 4 Ascend910";
+    let transient = [
+        "echo 'Failed to execute npu-smi info -m. ret is -8012'; exit 180",
+        "echo 'dcmi module initialize failed. ret is -8005' >&2; exit 187",
+        "echo 'npu-smi: error while loading shared libraries: libdcmi.so: cannot allocate memory' >&2; exit 127",
+        "exit 186",
+        "kill -9 $$",
+        "head -n 2 both",
+        "sed '3s/1 4/- -/' both",
+    ];
+    let lasting = [
+        "echo 'Error parameter of -m'",
+        "echo 'This device does not support querying.'",
+    ];
+    let start = |first: &&'static str| {
+        let table = fake_npu_smi::table(&fake_npu_smi::Options::default(), 0);
+        let tool = Tool::script(&format!(
+            "cd \"$(dirname \"$0\")\"\ncase \"$*\" in\ninfo) cat table;;\n'info -m') echo >>asked\n[ \"$(wc -l <asked)\" -gt 1 ] \
+             && exec cat both\n{first};;\n*) exit 1;;\nesac"
+        ));
+        std::fs::write(tool.0.path().join("table"), table).unwrap();
+        std::fs::write(tool.0.path().join("both"), both).unwrap();
+        let printed = std::fs::File::create(tool.0.path().join("printed")).unwrap();
+        let mut command = tool.agent(&["--stdout", "--format", "json", "--set", "ascend.period=1s"]);
+        command.stdout(printed).stderr(Stdio::null());
+        (tool, Running::start(command), *first)
+    };
+    let agents: Vec<_> = transient.iter().map(start).collect();
+    let others: Vec<_> = lasting.iter().map(start).collect();
+    for (tool, _agent, first) in agents {
+        wait_for(first, || {
+            let printed = std::fs::read_to_string(tool.0.path().join("printed")).ok()?;
+            let id = |id| printed.contains(&format!("\"ascend.physical.id\":{id},"));
+            (id(6) && id(4)).then_some(())
+        });
+    }
+    for (tool, _agent, first) in others {
+        let asked = std::fs::read_to_string(tool.0.path().join("asked")).unwrap();
+        assert_eq!(asked.lines().count(), 1, "{first}");
+    }
+}
+
+#[test]
 fn the_tool_is_called_as_often_as_the_collector_s_interval() {
     let tool = with_mapping(fake_npu_smi::Family::A3, "");
     let calls = tool.0.path().join("calls");
