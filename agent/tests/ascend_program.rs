@@ -138,12 +138,42 @@ fn what_keeps_the_tool_from_starting_is_quoted_with_its_remedy() {
             5,
             "run `npu-smi info` yourself",
         ),
+        (
+            "dlopen failed: libdrvdsmi_host.so: cannot open shared object file: No such file or directory",
+            1,
+            driver,
+        ),
+        (
+            "Error: unable to open shared object /usr/local/dcmi/libdcmi.so",
+            255,
+            driver,
+        ),
+        (
+            "/usr/local/dcmi/libdcmi.so: failed to map segment from shared object",
+            1,
+            "without noexec",
+        ),
+        (
+            "Inconsistency detected by ld.so: dl-version.c: 205: _dl_check_map_versions: Assertion needed != NULL failed!",
+            127,
+            "run `npu-smi info` yourself",
+        ),
+        ("FATAL: kernel too old", 127, "run `npu-smi info` yourself"),
+        (
+            "bash: /usr/local/sbin/npu-smi: Argument list too long",
+            126,
+            "run `npu-smi info` yourself",
+        ),
     ];
     for (line, status, remedy) in cases {
         for stream in ["1", "2"] {
             let tool = Tool::script(&format!("cat >&{stream} <<'END'\n{line}\nEND\nexit {status}"));
             both_have(&tool, line, remedy);
         }
+    }
+    for (status, remedy) in [(126, "chmod a+rx"), (127, "by its full path")] {
+        let tool = Tool::script(&format!("exit {status}"));
+        both_have(&tool, &format!("exit status: {status}"), remedy);
     }
     let used = "dcmi model initialized failed, because the device is used. ret is -8020";
     let tool = Tool::script(&format!(

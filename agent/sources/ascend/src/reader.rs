@@ -207,6 +207,8 @@ fn exit_error(finished: &Finished, printed: Option<&str>) -> Option<ToolError> {
     let code = finished.status.code().and_then(npu_smi::code_of_exit);
     let cause = match (code, finished.status.code(), finished.status.signal()) {
         (Some(code), ..) => Cause::of_code(code),
+        // What was printed is another reason, which is not known: a shell prints that it cannot find the tool.
+        (None, Some(CANNOT_EXECUTE | NOT_FOUND), _) if printed.is_some() => Cause::Other,
         (None, Some(CANNOT_EXECUTE), _) => Cause::NotExecutable,
         (None, Some(NOT_FOUND), _) => Cause::NotThere,
         (None, None, Some(KILL)) => Cause::NoResources,
