@@ -252,6 +252,55 @@ fn a_file_that_may_not_be_read_is_named_with_its_owner() {
 }
 
 #[test]
+fn whether_a_device_is_monitored_is_absent_where_it_cannot_be_known() {
+    if !is_root("whether_a_device_is_monitored_is_absent_where_it_cannot_be_known") {
+        return;
+    }
+    let looked = |host: &Host| {
+        let look = ["--stdout", "--once", "--format", "json"];
+        let output = host.command(&WEAK, &look).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let points: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(named(&points, "hailo.device.info").len(), 1, "{text}");
+        active(&points)
+    };
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let host = Host::new().with_device();
+    assert_eq!(looked(&host), Some(0), "an empty directory");
+    let mut writer = Writer::new(Some("15000"));
+    let path = host.file_of(&writer, Duration::ZERO);
+    let whole = message(writer.pid(), 57.0).encode_to_vec();
+    assert_eq!(looked(&host), Some(1));
+    mode(&path, 0o000);
+    assert_eq!(looked(&host), None, "a file that may not be read");
+    put(&path, &whole, Duration::from_secs(30));
+    assert_eq!(looked(&host), None, "and is not overdue");
+    put(&path, &whole, Duration::from_secs(60));
+    assert_eq!(looked(&host), Some(0), "it is not written any more");
+    put(&path, &whole, Duration::ZERO);
+    chown(&path, Some(OTHER), None).unwrap();
+    assert_eq!(looked(&host), Some(0), "another user's file is not the process'");
+    mode(&path, 0o644);
+    chown(&path, Some(0), None).unwrap();
+    for (place, closed) in [(host.dir(), 0o700), (host.dir(), 0o744), (host.dir().join(".."), 0o700)] {
+        chown(&place, Some(OTHER), None).unwrap();
+        mode(&place, closed);
+        assert_eq!(looked(&host), None, "{} with mode {closed:o}", place.display());
+        mode(&place, 0o755);
+    }
+    assert_eq!(looked(&host), Some(1));
+    put(&path, &whole[..=whole.len() / 2], Duration::from_secs(3));
+    assert_eq!(looked(&host), None, "a file that is cut off");
+    mode(&path, 0o000);
+    writer.0.kill().unwrap();
+    writer.0.wait().unwrap();
+    assert_eq!(looked(&host), Some(0), "its process has ended");
+    fs::remove_file(&path).unwrap();
+    fs::remove_dir(host.dir()).unwrap();
+    assert_eq!(looked(&host), Some(0), "no directory");
+}
+
+#[test]
 fn a_directory_that_may_not_be_searched_is_named() {
     if !is_root("a_directory_that_may_not_be_searched_is_named") {
         return;

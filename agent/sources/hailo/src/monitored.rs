@@ -10,6 +10,7 @@ use inotify::WatchDescriptor;
 use super::directory::{Directory, MAX_FILES};
 use super::file_name::is_monitor_file;
 use super::files::Files;
+use super::hidden::Hidden;
 use super::listing::Listing;
 use super::living::Living;
 use super::skipped::Skipped;
@@ -45,6 +46,10 @@ pub(super) struct Monitored {
     pub(super) others: Vec<(OsString, &'static str)>,
     /// What was reported of files that are not shown.
     pub(super) reported: Reported,
+    /// The writers of files that cannot be used.
+    pub(super) hidden: Hidden,
+    /// Whether the last attempt to list it failed.
+    pub(super) is_unlisted: bool,
     /// Names with an event since the last update.
     changed: BTreeSet<OsString>,
     /// Changed files that the last scan found before their event, which may still arrive.
@@ -70,6 +75,8 @@ impl Monitored {
             files: Files::default(),
             others: Vec::new(),
             reported: Reported::default(),
+            hidden: Hidden::default(),
+            is_unlisted: false,
             changed: BTreeSet::new(),
             without_event: BTreeSet::new(),
             young: BTreeMap::new(),
@@ -152,11 +159,13 @@ impl Monitored {
         let first = self.scan_at.is_none();
         self.check_events();
         self.scan_at = Some(now.instant + UNWATCHED);
+        let listing = Listing::of(&self.directory, living);
+        self.is_unlisted = listing.is_err();
         let Listing {
             names,
             others,
             more: left_out,
-        } = Listing::of(&self.directory, living).map_err(|error| {
+        } = listing.map_err(|error| {
             let place = self.place.display();
             let remedy = "run the agent as root, or as a user that may list the directory";
             std::io::Error::new(error.kind(), format!("{place} cannot be listed: {error}; {remedy}"))

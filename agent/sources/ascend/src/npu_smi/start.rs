@@ -95,6 +95,18 @@ fn starting(line: &str) -> Option<ToolError> {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn have_their_causes(cases: &[(String, Cause)]) {
+        for (line, cause) in cases {
+            let noise = "ERROR: ld.so: object 'x.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file): \
+                         ignored.";
+            for printed in [line.clone(), format!("{noise}\n{line}\n"), format!("{line}\n{noise}")] {
+                let error = ToolError::at_start(["", &printed]).unwrap();
+                assert_eq!((error.cause, error.line.as_str()), (*cause, line.as_str()), "{printed}");
+            }
+        }
+    }
+
     #[test]
     fn each_message_has_the_cause_that_its_remedy_cures() {
         let loading = "/usr/local/sbin/npu-smi: error while loading shared libraries:";
@@ -138,6 +150,48 @@ mod tests {
                 Cause::Mismatch,
             ),
             (
+                "nsenter: reassociate to namespace 'ns/mnt' failed: Operation not permitted".to_owned(),
+                Cause::NoNamespace,
+            ),
+            (
+                "nsenter: cannot open /proc/1/ns/mnt: Permission denied".to_owned(),
+                Cause::NoNamespace,
+            ),
+            (
+                "nsenter: failed to execute npu-smi: No such file or directory".to_owned(),
+                Cause::NotThere,
+            ),
+            (
+                "chroot: cannot change root directory to '/host': Operation not permitted".to_owned(),
+                Cause::NoNamespace,
+            ),
+            ("/bin/sh: 1: npu-smi: not found".to_owned(), Cause::NotThere),
+            (
+                "sh: 1: /usr/local/sbin/npu-smi: Permission denied".to_owned(),
+                Cause::NotExecutable,
+            ),
+            ("sh: 1: npu-smi: Exec format error".to_owned(), Cause::OtherArchitecture),
+            (
+                "bash: line 1: npu-smi: cannot execute: required file not found".to_owned(),
+                Cause::NoLoader,
+            ),
+            (
+                "dcmi model initialized failed, because the device is used. ret is -8020".to_owned(),
+                Cause::DeviceInUse,
+            ),
+        ];
+        have_their_causes(&cases);
+        assert_eq!(
+            ToolError::at_start(["\n", "DrvMngGetConsoleLogLevel failed. (ret=4)"]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_library_that_a_program_loads_itself_has_the_cause_that_the_loader_s_message_has() {
+        let loading = "/usr/local/sbin/npu-smi: error while loading shared libraries:";
+        have_their_causes(&[
+            (
                 "npu-smi: relocation error: npu-smi: symbol memcpy_s version X not defined in file libc_sec.so"
                     .to_owned(),
                 Cause::Mismatch,
@@ -176,49 +230,7 @@ mod tests {
                     .to_owned(),
                 Cause::NoLoader,
             ),
-            (
-                "nsenter: reassociate to namespace 'ns/mnt' failed: Operation not permitted".to_owned(),
-                Cause::NoNamespace,
-            ),
-            (
-                "nsenter: cannot open /proc/1/ns/mnt: Permission denied".to_owned(),
-                Cause::NoNamespace,
-            ),
-            (
-                "nsenter: failed to execute npu-smi: No such file or directory".to_owned(),
-                Cause::NotThere,
-            ),
-            (
-                "chroot: cannot change root directory to '/host': Operation not permitted".to_owned(),
-                Cause::NoNamespace,
-            ),
-            ("/bin/sh: 1: npu-smi: not found".to_owned(), Cause::NotThere),
-            (
-                "sh: 1: /usr/local/sbin/npu-smi: Permission denied".to_owned(),
-                Cause::NotExecutable,
-            ),
-            ("sh: 1: npu-smi: Exec format error".to_owned(), Cause::OtherArchitecture),
-            (
-                "bash: line 1: npu-smi: cannot execute: required file not found".to_owned(),
-                Cause::NoLoader,
-            ),
-            (
-                "dcmi model initialized failed, because the device is used. ret is -8020".to_owned(),
-                Cause::DeviceInUse,
-            ),
-        ];
-        for (line, cause) in &cases {
-            let noise = "ERROR: ld.so: object 'x.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file): \
-                         ignored.";
-            for printed in [line.clone(), format!("{noise}\n{line}\n"), format!("{line}\n{noise}")] {
-                let error = ToolError::at_start(["", &printed]).unwrap();
-                assert_eq!((error.cause, error.line.as_str()), (*cause, line.as_str()), "{printed}");
-            }
-        }
-        assert_eq!(
-            ToolError::at_start(["\n", "DrvMngGetConsoleLogLevel failed. (ret=4)"]),
-            None
-        );
+        ]);
     }
 
     #[test]
