@@ -342,6 +342,30 @@ fn the_tool_is_called_as_often_as_the_collector_s_interval() {
     );
 }
 
+#[test]
+fn the_log_says_why_the_collector_s_interval_has_no_effect() {
+    let tool = with_mapping(fake_npu_smi::Family::A3, "");
+    let log = |seconds: &str, arguments: &[&str]| {
+        let mut command = tool.agent(&["--stdout", "--once"]);
+        let output = command
+            .args(arguments)
+            .env("COLLECT_INTERVAL", seconds)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for seconds in ["3", "5", "60"] {
+        let log = log(seconds, &[]);
+        let reason = "environment variable COLLECT_INTERVAL: compat.k8s_monitor.interval: the annotation is off";
+        assert!(
+            log.contains(reason) && log.contains("the chips are read every 10s"),
+            "{log}"
+        );
+    }
+    let log = log("3", &["--set", "ascend.period=3s"]);
+    assert!(!log.contains("COLLECT_INTERVAL"), "{log}");
+}
+
 fn read_times(path: &Path) -> Vec<f64> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
