@@ -301,6 +301,33 @@ fn whether_a_device_is_monitored_is_absent_where_it_cannot_be_known() {
 }
 
 #[test]
+fn a_device_of_a_writer_that_cannot_be_seen_is_not_called_unmonitored() {
+    let host = Host::new().with_device();
+    let pull = free_address();
+    let mut command = host.command(&[], &[]);
+    command.args(["--set", &format!("http.listen={pull}"), "--set", "otlp.enabled=false"]);
+    command.stderr(Stdio::null());
+    let _agent = Running::start(command);
+    let active = || {
+        let body = get(pull, "/metrics")?.body;
+        body.contains("hailo_device_info{").then_some(())?;
+        let line = body.lines().find(|line| line.starts_with("hailo_monitor_active{"));
+        Some(line.map(|line| line.ends_with(" 1")))
+    };
+    let path = host.dir().join("4194400aB3dEf");
+    let write = || put(&path, &message(4_194_400, 57.0).encode_to_vec(), Duration::ZERO);
+    write();
+    wait_for("a file of a process that has ended", || {
+        (active()? == Some(false)).then_some(())
+    });
+    wait_for("a file that is still written", || {
+        write();
+        active()?.is_none().then_some(())
+    });
+    wait_for("a file that is not", || (active()? == Some(false)).then_some(()));
+}
+
+#[test]
 fn a_directory_that_may_not_be_searched_is_named() {
     if !is_root("a_directory_that_may_not_be_searched_is_named") {
         return;

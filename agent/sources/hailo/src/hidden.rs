@@ -1,4 +1,4 @@
-//! Living processes that may write what cannot be read: of them it is not known which device they use.
+//! Living processes that may write what cannot be read, or that cannot be seen: of them it is not known which device they use.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -29,7 +29,8 @@ struct Known {
 impl Monitored {
     /// Whether a living process may write here what cannot be read.
     pub(super) fn may_hide_a_writer(&mut self, max_age: Option<Duration>, now: Moment, living: &mut Living) -> bool {
-        if self.is_unlisted {
+        let mut fresh = self.files.fresh(max_age, now.instant);
+        if self.is_unlisted || fresh.any(|(_, file)| file.owner.is_unseen) {
             return true;
         }
         let mut hidden = std::mem::take(&mut self.hidden);
