@@ -138,12 +138,42 @@ fn what_keeps_the_tool_from_starting_is_quoted_with_its_remedy() {
             5,
             "run `npu-smi info` yourself",
         ),
+        (
+            "dlopen failed: libdrvdsmi_host.so: cannot open shared object file: No such file or directory",
+            1,
+            driver,
+        ),
+        (
+            "Error: unable to open shared object /usr/local/dcmi/libdcmi.so",
+            255,
+            driver,
+        ),
+        (
+            "/usr/local/dcmi/libdcmi.so: failed to map segment from shared object",
+            1,
+            "without noexec",
+        ),
+        (
+            "Inconsistency detected by ld.so: dl-version.c: 205: _dl_check_map_versions: Assertion needed != NULL failed!",
+            127,
+            "run `npu-smi info` yourself",
+        ),
+        ("FATAL: kernel too old", 127, "run `npu-smi info` yourself"),
+        (
+            "bash: /usr/local/sbin/npu-smi: Argument list too long",
+            126,
+            "run `npu-smi info` yourself",
+        ),
     ];
     for (line, status, remedy) in cases {
         for stream in ["1", "2"] {
             let tool = Tool::script(&format!("cat >&{stream} <<'END'\n{line}\nEND\nexit {status}"));
             both_have(&tool, line, remedy);
         }
+    }
+    for (status, remedy) in [(126, "chmod a+rx"), (127, "by its full path")] {
+        let tool = Tool::script(&format!("exit {status}"));
+        both_have(&tool, &format!("exit status: {status}"), remedy);
     }
     let used = "dcmi model initialized failed, because the device is used. ret is -8020";
     let tool = Tool::script(&format!(
@@ -237,6 +267,50 @@ fn the_physical_ids_come_from_the_mapping_where_the_table_has_none() {
 }
 
 #[test]
+fn the_physical_ids_are_asked_for_again_where_the_first_answer_may_not_last() {
+    let both = "NPU ID Chip ID Chip Logic ID Chip Phy-ID Chip Name\n0 0 0 6 Ascend910\n1 0 1 4 Ascend910";
+    let transient = [
+        "echo 'Failed to execute npu-smi info -m. ret is -8012'; exit 180",
+        "echo 'dcmi module initialize failed. ret is -8005' >&2; exit 187",
+        "echo 'npu-smi: error while loading shared libraries: libdcmi.so: cannot allocate memory' >&2; exit 127",
+        "exit 186",
+        "kill -9 $$",
+        "head -n 2 both",
+        "sed '3s/1 4/- -/' both",
+    ];
+    let lasting = [
+        "echo 'Error parameter of -m'",
+        "echo 'This device does not support querying.'",
+    ];
+    let start = |first: &&'static str| {
+        let table = fake_npu_smi::table(&fake_npu_smi::Options::default(), 0);
+        let tool = Tool::script(&format!(
+            "cd \"$(dirname \"$0\")\"\ncase \"$*\" in\ninfo) cat table;;\n'info -m') echo >>asked\n[ \"$(wc -l <asked)\" -gt 1 ] \
+             && exec cat both\n{first};;\n*) exit 1;;\nesac"
+        ));
+        std::fs::write(tool.0.path().join("table"), table).unwrap();
+        std::fs::write(tool.0.path().join("both"), both).unwrap();
+        let printed = std::fs::File::create(tool.0.path().join("printed")).unwrap();
+        let mut command = tool.agent(&["--stdout", "--format", "json", "--set", "ascend.period=1s"]);
+        command.stdout(printed).stderr(Stdio::null());
+        (tool, Running::start(command), *first)
+    };
+    let agents: Vec<_> = transient.iter().map(start).collect();
+    let others: Vec<_> = lasting.iter().map(start).collect();
+    for (tool, _agent, first) in agents {
+        wait_for(first, || {
+            let printed = std::fs::read_to_string(tool.0.path().join("printed")).ok()?;
+            let id = |id| printed.contains(&format!("\"ascend.physical.id\":{id},"));
+            (id(6) && id(4)).then_some(())
+        });
+    }
+    for (tool, _agent, first) in others {
+        let asked = std::fs::read_to_string(tool.0.path().join("asked")).unwrap();
+        assert_eq!(asked.lines().count(), 1, "{first}");
+    }
+}
+
+#[test]
 fn the_tool_is_called_as_often_as_the_collector_s_interval() {
     let tool = with_mapping(fake_npu_smi::Family::A3, "");
     let calls = tool.0.path().join("calls");
@@ -266,6 +340,30 @@ fn the_tool_is_called_as_often_as_the_collector_s_interval() {
         "{gap} s between two calls, {:?} after the start",
         begun.elapsed()
     );
+}
+
+#[test]
+fn the_log_says_why_the_collector_s_interval_has_no_effect() {
+    let tool = with_mapping(fake_npu_smi::Family::A3, "");
+    let log = |seconds: &str, arguments: &[&str]| {
+        let mut command = tool.agent(&["--stdout", "--once"]);
+        let output = command
+            .args(arguments)
+            .env("COLLECT_INTERVAL", seconds)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for seconds in ["3", "5", "60"] {
+        let log = log(seconds, &[]);
+        let reason = "environment variable COLLECT_INTERVAL: compat.k8s_monitor.interval: the annotation is off";
+        assert!(
+            log.contains(reason) && log.contains("the chips are read every 10s"),
+            "{log}"
+        );
+    }
+    let log = log("3", &["--set", "ascend.period=3s"]);
+    assert!(!log.contains("COLLECT_INTERVAL"), "{log}");
 }
 
 fn read_times(path: &Path) -> Vec<f64> {

@@ -4,11 +4,12 @@
 mod hailo_host;
 mod program_support;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use free_port::free_address;
 use hailo_host::{Host, OTHER, Writer, is_root, message, named, put};
@@ -123,6 +124,40 @@ fn a_seldom_writer_that_cannot_be_looked_into_is_named_with_the_age_of_its_file(
 }
 
 #[test]
+fn a_file_that_is_being_written_at_the_start_is_shown_beside_any_number_of_others() {
+    let writer = Writer::new(Some("15000"));
+    for others in [0, 257, 300, 5_000] {
+        let host = Host::new().with_device();
+        for nth in 0..others {
+            let path = host.dir().join(format!("{}aaaaaa", 4_194_400 + nth));
+            File::create(&path).unwrap();
+            // Without the right to that they are all of one user.
+            chown(&path, Some(OTHER), None).ok();
+        }
+        let live = File::options().append(true).open(host.file_of(&writer, Duration::ZERO));
+        let live = live.unwrap();
+        let mut command = host.command(&[], &["--stdout", "--once", "--format", "json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut agent = Running::start(command);
+        let descriptors = format!("/proc/{}/fd", agent.0.id());
+        // Modified without an event until the agent watches the directory, so that its look is just after a write.
+        wait_for("the agent to look", || {
+            let written = SystemTime::now() - Duration::from_millis(15);
+            live.set_modified(written).unwrap();
+            let mut open = fs::read_dir(&descriptors).into_iter().flatten().flatten();
+            let watches =
+                open.any(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.ends_with("anon_inode:inotify")));
+            (watches || agent.0.try_wait().unwrap().is_some()).then_some(())
+        });
+        let mut text = String::new();
+        agent.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        let points: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(active(&points), Some(1), "beside {others}");
+        assert_eq!(named(&points, "hailo.process.utilization").len(), 1, "beside {others}");
+    }
+}
+
+#[test]
 fn between_two_writes_a_running_agent_keeps_a_seldom_writer_active() {
     let host = Host::new();
     let dir = host.dir().display().to_string();
@@ -214,6 +249,82 @@ fn a_file_that_may_not_be_read_is_named_with_its_owner() {
         log.contains(&format!("{} {reason}", path.display())) && log.contains("CAP_DAC_READ_SEARCH"),
         "{log}"
     );
+}
+
+#[test]
+fn whether_a_device_is_monitored_is_absent_where_it_cannot_be_known() {
+    if !is_root("whether_a_device_is_monitored_is_absent_where_it_cannot_be_known") {
+        return;
+    }
+    let looked = |host: &Host| {
+        let look = ["--stdout", "--once", "--format", "json"];
+        let output = host.command(&WEAK, &look).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let points: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(named(&points, "hailo.device.info").len(), 1, "{text}");
+        active(&points)
+    };
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let host = Host::new().with_device();
+    assert_eq!(looked(&host), Some(0), "an empty directory");
+    let mut writer = Writer::new(Some("15000"));
+    let path = host.file_of(&writer, Duration::ZERO);
+    let whole = message(writer.pid(), 57.0).encode_to_vec();
+    assert_eq!(looked(&host), Some(1));
+    mode(&path, 0o000);
+    assert_eq!(looked(&host), None, "a file that may not be read");
+    put(&path, &whole, Duration::from_secs(30));
+    assert_eq!(looked(&host), None, "and is not overdue");
+    put(&path, &whole, Duration::from_secs(60));
+    assert_eq!(looked(&host), Some(0), "it is not written any more");
+    put(&path, &whole, Duration::ZERO);
+    chown(&path, Some(OTHER), None).unwrap();
+    assert_eq!(looked(&host), Some(0), "another user's file is not the process'");
+    mode(&path, 0o644);
+    chown(&path, Some(0), None).unwrap();
+    for (place, closed) in [(host.dir(), 0o700), (host.dir(), 0o744), (host.dir().join(".."), 0o700)] {
+        chown(&place, Some(OTHER), None).unwrap();
+        mode(&place, closed);
+        assert_eq!(looked(&host), None, "{} with mode {closed:o}", place.display());
+        mode(&place, 0o755);
+    }
+    assert_eq!(looked(&host), Some(1));
+    put(&path, &whole[..=whole.len() / 2], Duration::from_secs(3));
+    assert_eq!(looked(&host), None, "a file that is cut off");
+    mode(&path, 0o000);
+    writer.0.kill().unwrap();
+    writer.0.wait().unwrap();
+    assert_eq!(looked(&host), Some(0), "its process has ended");
+    fs::remove_file(&path).unwrap();
+    fs::remove_dir(host.dir()).unwrap();
+    assert_eq!(looked(&host), Some(0), "no directory");
+}
+
+#[test]
+fn a_device_of_a_writer_that_cannot_be_seen_is_not_called_unmonitored() {
+    let host = Host::new().with_device();
+    let pull = free_address();
+    let mut command = host.command(&[], &[]);
+    command.args(["--set", &format!("http.listen={pull}"), "--set", "otlp.enabled=false"]);
+    command.stderr(Stdio::null());
+    let _agent = Running::start(command);
+    let active = || {
+        let body = get(pull, "/metrics")?.body;
+        body.contains("hailo_device_info{").then_some(())?;
+        let line = body.lines().find(|line| line.starts_with("hailo_monitor_active{"));
+        Some(line.map(|line| line.ends_with(" 1")))
+    };
+    let path = host.dir().join("4194400aB3dEf");
+    let write = || put(&path, &message(4_194_400, 57.0).encode_to_vec(), Duration::ZERO);
+    write();
+    wait_for("a file of a process that has ended", || {
+        (active()? == Some(false)).then_some(())
+    });
+    wait_for("a file that is still written", || {
+        write();
+        active()?.is_none().then_some(())
+    });
+    wait_for("a file that is not", || (active()? == Some(false)).then_some(()));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use accelscope_core::settings::AnySettings;
 use accelscope_core::settings::textual::Textual;
+use accelscope_core::settings::{AnySettings, Enabled};
 use accelscope_core::source::{Descriptor, Sources};
 
 use super::layers::{Leaf, Merged, Raw};
@@ -31,11 +31,22 @@ pub(super) fn follow(merged: &mut Merged, annotation: &K8sMonitor, sources: Sour
     }
 }
 
-/// Why the annotation cannot change as often as is configured.
-pub(super) fn doubt(config: &Config, sources: Sources) -> Option<String> {
+/// Why the annotation cannot change as often as is configured. `is_set`: the interval is not the default.
+pub(super) fn doubt(config: &Config, is_set: bool, sources: Sources) -> Option<String> {
     let annotation = &config.compat.k8s_monitor;
-    let period = period(&*config.sources.of(source(sources)?))?;
-    (annotation.annotation && annotation.interval < period).then(|| {
+    let settings = config.sources.of(source(sources)?);
+    let period = period(&*settings)?;
+    if !annotation.annotation {
+        let is_expected = is_set && annotation.interval != period && settings.enabled() != Enabled::False;
+        return is_expected.then(|| {
+            format!(
+                "the annotation is off, so that nothing is written and the chips are read every {} all the same; set \
+                 {SOURCE}.{PERIOD} to read them as often, or compat.k8s_monitor.annotation = true",
+                period.show()
+            )
+        });
+    }
+    (annotation.interval < period).then(|| {
         format!(
             "the chips are read every {} only, so that the annotation cannot change every {}; leave {SOURCE}.{PERIOD} out, \
              and it follows",

@@ -32,7 +32,8 @@ impl Validation<'_> {
         for (name, destination) in &config.otlp.destinations {
             self.section(&["otlp", "destinations", name], |check| destination.validate(check));
         }
-        if let Some(doubt) = collector::doubt(config, self.sources) {
+        let is_set = self.merged.origin(&collector::INTERVAL) != Origin::Default;
+        if let Some(doubt) = collector::doubt(config, is_set, self.sources) {
             self.warn(&collector::INTERVAL, &doubt);
         }
         self.listeners(config);

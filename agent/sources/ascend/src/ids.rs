@@ -1,13 +1,15 @@
-//! The physical id of each chip, where the table has none: asked for once, and again when the set of chips changes.
+//! The physical id of each chip, where the table has none: asked for once, and again when the set of chips changes or while
+//! the answer may still become another one.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::npu_smi::{Mapping, Table};
+use super::npu_smi::{Ids, Mapping, Table};
 use accelscope_core::host::HostRoots;
 
-/// Time before another attempt where the tool did not answer.
-const AGAIN: Duration = Duration::from_mins(10);
+/// Time before another attempt where the tool failed or left out a chip: at first, and doubled each time up to the last.
+const SOONEST: Duration = Duration::from_secs(10);
+const LATEST: Duration = Duration::from_mins(10);
 
 /// Most entries of `/dev` that are looked at.
 const MAX_NODES: usize = 16_384;
@@ -18,6 +20,7 @@ pub(super) struct KnownIds {
     chips: Option<Vec<(u32, u32)>>,
     mapping: Mapping,
     again: Option<Instant>,
+    rest: Duration,
 }
 
 impl KnownIds {
@@ -33,13 +36,22 @@ impl KnownIds {
         chips.sort_unstable();
         let is_due = self.again.is_some_and(|again| Instant::now() >= again);
         if self.chips.as_ref() != Some(&chips) || is_due {
-            let answer = ask();
-            let is_transient = answer.as_ref().is_err_and(IsTransient::is_transient);
-            self.again = is_transient.then(|| Instant::now() + AGAIN);
-            self.mapping = answer.unwrap_or_else(|error| {
-                tracing::debug!(%error, "the physical ids of the chips are not known");
-                Mapping::new()
-            });
+            if self.chips.as_ref() != Some(&chips) {
+                *self = Self::default();
+            }
+            let may_change = match ask() {
+                Ok(answer) => {
+                    let known = answer.into_iter().filter(|(_, ids)| *ids != Ids::default());
+                    self.mapping.extend(known);
+                    chips.iter().any(|place| !self.mapping.contains_key(place))
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the physical ids of the chips are not known");
+                    error.is_transient()
+                }
+            };
+            self.rest = (self.rest * 2).clamp(SOONEST, LATEST);
+            self.again = may_change.then(|| Instant::now() + self.rest);
             self.add_nodes(table, roots);
             self.chips = Some(chips);
         }

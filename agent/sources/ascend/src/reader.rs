@@ -47,7 +47,12 @@ impl ReadError {
 
 impl IsTransient for ReadError {
     fn is_transient(&self) -> bool {
-        matches!(self, Self::Child(_))
+        match self {
+            Self::Child(_) => true,
+            // Whatever else it reports may be over soon: a device that starts, is reset or is used, or a lack of memory.
+            Self::Parse(ParseError::Tool(error)) => !matches!(error.cause, Cause::NotSupported | Cause::BadArgument),
+            Self::Parse(_) => false,
+        }
     }
 }
 
@@ -76,7 +81,7 @@ impl Reader {
         self.ids.add(&mut table, roots, || {
             let left = until.saturating_duration_since(Instant::now());
             let finished = call(child, tool, &["info", "-m"], left)?;
-            Ok::<_, ReadError>(npu_smi::mapping(&finished.stdout)?)
+            npu_smi::mapping(&finished.stdout).map_err(|error| explained(error, &finished))
         });
         for npu in truncated_npus(&table) {
             let left = until.saturating_duration_since(Instant::now());
@@ -122,17 +127,7 @@ impl Reader {
                     .or_else(|| exit_error(&finished, last_line(&finished.stderr)));
                 Ok(table)
             }
-            Err(ParseError::NoTable { line }) => {
-                let printed = last_line(&finished.stderr).or_else(|| last_line(&finished.stdout));
-                let failed = printed_error(&finished).or_else(|| exit_error(&finished, printed));
-                let line = line.or_else(|| printed.map(quoted));
-                Err(failed.map_or_else(|| ParseError::NoTable { line }.into(), ReadError::from))
-            }
-            // Without a return code it may be the message of what starts the tool.
-            Err(ParseError::Tool(error)) if error.code.is_none() => {
-                Err(printed_error(&finished).unwrap_or(error).into())
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(explained(error, &finished)),
         }
     }
 
@@ -147,6 +142,21 @@ fn call(child: &mut Child, tool: &Tool, arguments: &[&str], timeout: Duration) -
     let environment = [("LD_LIBRARY_PATH", tool.libraries.as_str())];
     let finished = child.run(&tool.path, arguments, &environment, timeout);
     finished.map_err(|error| start_error(tool, &error).map_or_else(|| error.into(), ReadError::from))
+}
+
+/// Why the output has no table, by all that was printed and by the exit status.
+fn explained(error: ParseError, finished: &Finished) -> ReadError {
+    match error {
+        ParseError::NoTable { line } => {
+            let printed = last_line(&finished.stderr).or_else(|| last_line(&finished.stdout));
+            let failed = printed_error(finished).or_else(|| exit_error(finished, printed));
+            let line = line.or_else(|| printed.map(quoted));
+            failed.map_or_else(|| ParseError::NoTable { line }.into(), ReadError::from)
+        }
+        // Without a return code it may be the message of what starts the tool.
+        ParseError::Tool(error) if error.code.is_none() => printed_error(finished).unwrap_or(error).into(),
+        error => error.into(),
+    }
 }
 
 /// Whether two lines differ in numbers alone.
@@ -197,6 +207,8 @@ fn exit_error(finished: &Finished, printed: Option<&str>) -> Option<ToolError> {
     let code = finished.status.code().and_then(npu_smi::code_of_exit);
     let cause = match (code, finished.status.code(), finished.status.signal()) {
         (Some(code), ..) => Cause::of_code(code),
+        // What was printed is another reason, which is not known: a shell prints that it cannot find the tool.
+        (None, Some(CANNOT_EXECUTE | NOT_FOUND), _) if printed.is_some() => Cause::Other,
         (None, Some(CANNOT_EXECUTE), _) => Cause::NotExecutable,
         (None, Some(NOT_FOUND), _) => Cause::NotThere,
         (None, None, Some(KILL)) => Cause::NoResources,

@@ -20,7 +20,8 @@ instruments! {
     );
     MONITOR_ACTIVE = instrument(
         "hailo.monitor.active", "", Gauge, &[HW_ID],
-        "1 while at least one live process writes HailoRT monitor data for the device, else 0.",
+        "1 while at least one live process writes HailoRT monitor data for the device, 0 while none does, \
+         absent where that cannot be read.",
     );
     PROCESS_UTILIZATION = owned(instrument(
         "hailo.process.utilization", "1", Gauge, &[HW_ID],

@@ -62,6 +62,11 @@ impl Files {
         self.by_name.iter().filter(move |(_, file)| file.is_fresh(max_age, now))
     }
 
+    /// A file that is kept.
+    pub(super) fn get(&self, name: &OsStr) -> Option<&File> {
+        self.by_name.get(name)
+    }
+
     /// Whether there is such a file, kept or not.
     pub(super) fn has(&self, name: &OsStr) -> bool {
         self.by_name.contains_key(name) || self.refused.contains_key(name)

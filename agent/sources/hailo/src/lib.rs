@@ -17,6 +17,7 @@ mod environment;
 mod explain;
 mod file_name;
 mod files;
+mod hidden;
 mod identity;
 mod ioctl;
 mod ioctl_catalogue;

@@ -1,6 +1,6 @@
 //! One monitor directory, updated from inotify events and, where there are none, by scanning it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use inotify::WatchDescriptor;
 use super::directory::{Directory, MAX_FILES};
 use super::file_name::is_monitor_file;
 use super::files::Files;
+use super::hidden::Hidden;
 use super::listing::Listing;
 use super::living::Living;
 use super::skipped::Skipped;
@@ -30,6 +31,8 @@ const MAX_UNWATCHED: usize = 16 * MAX_FILES;
 
 /// A file that a scan finds modified less than this ago may still be being written.
 pub(super) const WRITE_TIME: Duration = Duration::from_millis(20);
+/// How often such a file is looked at again before it is read all the same.
+pub(super) const ATTEMPTS: u32 = 4;
 
 /// A directory and the state of its files.
 #[derive(Debug)]
@@ -43,17 +46,22 @@ pub(super) struct Monitored {
     pub(super) others: Vec<(OsString, &'static str)>,
     /// What was reported of files that are not shown.
     pub(super) reported: Reported,
+    /// The writers of files that cannot be used.
+    pub(super) hidden: Hidden,
+    /// Whether the last attempt to list it failed.
+    pub(super) is_unlisted: bool,
     /// Names with an event since the last update.
     changed: BTreeSet<OsString>,
     /// Changed files that the last scan found before their event, which may still arrive.
     without_event: BTreeSet<OsString>,
-    /// Files that the first scan left out because they were just being written: that write may have been before the watch.
-    before_watch: BTreeSet<OsString>,
+    /// Files that were left out because they were just being written, and whether that may have been before the watch.
+    young: BTreeMap<OsString, bool>,
+    /// When these are looked at again, and how often they have been since the last scan.
+    recheck_at: Instant,
+    rechecks: u32,
     /// Whether changes give no events: so on a network file system, or as observed.
     lacks_events: bool,
     scan_at: Option<Instant>,
-    /// Whether the last scan left out a file that may still be being written.
-    pub(super) is_incomplete: bool,
     warned_of_crowd: bool,
 }
 
@@ -67,10 +75,13 @@ impl Monitored {
             files: Files::default(),
             others: Vec::new(),
             reported: Reported::default(),
+            hidden: Hidden::default(),
+            is_unlisted: false,
             changed: BTreeSet::new(),
             without_event: BTreeSet::new(),
-            before_watch: BTreeSet::new(),
-            is_incomplete: false,
+            young: BTreeMap::new(),
+            recheck_at: Instant::now(),
+            rechecks: 0,
             warned_of_crowd: false,
             scan_at: None,
         };
@@ -93,7 +104,7 @@ impl Monitored {
     pub(super) fn on_event(&mut self, name: OsString) {
         if is_monitor_file(&name) {
             self.without_event.remove(&name);
-            self.before_watch.remove(&name);
+            self.young.remove(&name);
             // One event shows that there are events, whatever was concluded from the lack of another.
             self.lacks_events = self.directory.is_remote();
             self.changed.insert(name);
@@ -103,13 +114,19 @@ impl Monitored {
     /// Records that events were lost.
     pub(super) fn rescan(&mut self) {
         self.without_event.clear();
-        self.before_watch.clear();
+        self.young.clear();
         self.scan_at = None;
     }
 
-    /// Time of the next scan.
+    /// Time of the next look.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.scan_at
+        let recheck_at = self.is_incomplete().then_some(self.recheck_at);
+        self.scan_at.map(|at| recheck_at.map_or(at, |recheck| recheck.min(at)))
+    }
+
+    /// Whether files were left out that may still be being written.
+    pub(super) fn is_incomplete(&self) -> bool {
+        !self.young.is_empty()
     }
 
     /// Reads the changed files. Returns whether any value changed.
@@ -120,19 +137,35 @@ impl Monitored {
         }
         if self.scan_at.is_none_or(|at| now.instant >= at) {
             changed |= self.scan(now, living, skipped)?;
+        } else if self.is_incomplete() && now.instant >= self.recheck_at {
+            changed |= self.recheck(now, skipped);
         }
         Ok(changed)
+    }
+
+    /// Looks again at the files that were just being written: a whole scan is too much for that in a crowd.
+    fn recheck(&mut self, now: Moment, skipped: &mut Skipped) -> bool {
+        self.rechecks += 1;
+        let young = std::mem::take(&mut self.young);
+        let changed = self.look_at(young, self.warned_of_crowd, now, skipped);
+        if !self.without_event.is_empty() {
+            let soon = now.instant + UNWATCHED;
+            self.scan_at = self.scan_at.map(|at| at.min(soon));
+        }
+        changed
     }
 
     fn scan(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> std::io::Result<bool> {
         let first = self.scan_at.is_none();
         self.check_events();
         self.scan_at = Some(now.instant + UNWATCHED);
+        let listing = Listing::of(&self.directory, living);
+        self.is_unlisted = listing.is_err();
         let Listing {
             names,
             others,
             more: left_out,
-        } = Listing::of(&self.directory, living).map_err(|error| {
+        } = listing.map_err(|error| {
             let place = self.place.display();
             let remedy = "run the agent as root, or as a user that may list the directory";
             std::io::Error::new(error.kind(), format!("{place} cannot be listed: {error}; {remedy}"))
@@ -144,14 +177,39 @@ impl Monitored {
         // Others may be looked at now than before, although nothing has changed.
         let is_crowded = left_out > 0 || self.warned_of_crowd;
         self.warn_of_crowd(left_out);
-        let (directory, files) = (&self.directory, &mut self.files);
+        let directory = &self.directory;
         // A file with an event may be beyond the entries that are listed.
-        let mut changed = files.retain(&names, |name, file| {
+        let mut changed = self.files.retain(&names, |name, file| {
             left_out > 0 && file.is_fresh(None, now.instant) && directory.stamp(name).is_ok()
         });
-        self.is_incomplete = false;
-        let mut before_watch = std::mem::take(&mut self.before_watch);
-        for name in names {
+        let young = std::mem::take(&mut self.young);
+        let names = names.into_iter().map(|name| {
+            let was_before_watch = first || young.get(&name).copied().unwrap_or_default();
+            (name, was_before_watch)
+        });
+        self.rechecks = 0;
+        changed |= self.look_at(names, is_crowded, now, skipped);
+        let scans_often = self.lacks_events || self.watch.is_none() || !self.without_event.is_empty();
+        let rest = match left_out {
+            0 if !scans_often => WATCHED,
+            0..=MAX_UNWATCHED if scans_often => UNWATCHED,
+            _ => CROWDED,
+        };
+        self.scan_at = Some(now.instant + rest);
+        Ok(changed)
+    }
+
+    /// Reads those of the files that have changed. With each name: whether its write may have been before the watch.
+    fn look_at(
+        &mut self,
+        names: impl IntoIterator<Item = (OsString, bool)>,
+        is_crowded: bool,
+        now: Moment,
+        skipped: &mut Skipped,
+    ) -> bool {
+        let (directory, files) = (&self.directory, &mut self.files);
+        let mut changed = false;
+        for (name, was_before_watch) in names {
             let stamp = match directory.stamp(&name) {
                 Ok(stamp) => stamp,
                 Err(error) => {
@@ -162,30 +220,18 @@ impl Monitored {
             if files.has_seen(&name, stamp) {
                 continue;
             }
-            let age = now.wall.since(stamp.modified);
-            let was_before_watch = first || before_watch.remove(&name);
-            if stamp.modified <= now.wall && age < WRITE_TIME {
-                self.is_incomplete = true;
-                if was_before_watch {
-                    self.before_watch.insert(name);
-                }
+            let is_young = stamp.modified <= now.wall && now.wall.since(stamp.modified) < WRITE_TIME;
+            if is_young && self.rechecks < ATTEMPTS {
+                self.young.insert(name, was_before_watch);
                 continue;
             }
-            if !was_before_watch && !is_crowded && !files.has_refused(&name, stamp) {
+            if !was_before_watch && !is_young && !is_crowded && !files.has_refused(&name, stamp) {
                 self.without_event.insert(name.clone());
             }
             changed |= files.refresh(directory, &name, now, skipped);
         }
-        let scans_often = self.lacks_events || self.watch.is_none() || !self.without_event.is_empty();
-        let rest = match (self.is_incomplete, scans_often) {
-            // Among many files there may always be one that is just being written.
-            (true, _) if left_out == 0 => WRITE_TIME * 2,
-            (_, true) if left_out <= MAX_UNWATCHED => UNWATCHED,
-            (_, false) if left_out == 0 => WATCHED,
-            _ => CROWDED,
-        };
-        self.scan_at = Some(now.instant + rest);
-        Ok(changed)
+        self.recheck_at = now.instant + WRITE_TIME * 2;
+        changed
     }
 
     /// If a change since the last scan caused no event, concludes that the directory has none.

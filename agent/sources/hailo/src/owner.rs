@@ -35,6 +35,8 @@ pub(super) enum Search {
 #[derive(Debug, Default)]
 pub(super) struct Owner {
     pub(super) search: Search,
+    /// Whether the file was written since its writer was not found, which lives therefore and cannot be seen.
+    pub(super) is_unseen: bool,
     last: Option<Last>,
 }
 
@@ -94,6 +96,7 @@ impl Owner {
         }
         let due = self.last.as_ref().is_none_or(|last| now >= last.again);
         let written_since = self.last.as_ref().is_none_or(|last| last.written != written);
+        let had_exited = self.search == Search::Exited;
         let search = match self.search {
             Search::Pending => true,
             Search::Found(process) if searcher.living.processes.is_alive(process) => false,
@@ -121,6 +124,7 @@ impl Owner {
             Ok(Writer::Several(candidates)) => Search::Ambiguous(candidates),
             Err(_) => Search::Denied,
         };
+        self.is_unseen = had_exited && self.search == Search::Exited;
         let rest = match (&self.search, &self.last) {
             (Search::Found(_), _) | (_, None) => SOONEST,
             (_, Some(last)) => (last.rest * 2).min(LATEST),
@@ -175,12 +179,14 @@ mod tests {
         child.wait().unwrap();
         assert!(owner.update(child.id(), written, id, now, &mut searcher).is_none());
         assert_eq!(owner.search, Search::Exited);
+        assert!(!owner.is_unseen);
         let later = Timestamp::from_unix_nanos(written.unix_nanos() + 1);
         owner
             .update(child.id(), later, id, now + SOONEST, &mut searcher)
             .unwrap()
             .unwrap();
         assert_eq!(owner.search, Search::Exited, "no process can have written it");
+        assert!(owner.is_unseen);
         assert!(
             owner
                 .update(child.id(), later, id, now + LATEST, &mut searcher)

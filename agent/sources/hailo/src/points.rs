@@ -17,6 +17,8 @@ pub(super) struct Points {
     devices: Identities,
     /// Frame counters of files without a known process: one series for all that share a name.
     unowned: HashMap<Arc<Attributes>, Total>,
+    /// Whether a living process may write what cannot be read.
+    pub(super) may_miss_a_writer: bool,
 }
 
 /// Values of a device over all live files.
@@ -32,6 +34,7 @@ impl Points {
         Self {
             devices: Identities::new(machine_id, node_name),
             unowned: HashMap::new(),
+            may_miss_a_writer: false,
         }
     }
 
@@ -67,8 +70,10 @@ impl Points {
             return;
         };
         to.push(point(&hailo::DEVICE_INFO, &identity.info, None, 1i64, now));
-        let active = i64::from(device.read.is_some());
-        to.push(point(&hailo::MONITOR_ACTIVE, &identity.label, None, active, now));
+        if device.read.is_some() || !self.may_miss_a_writer {
+            let active = i64::from(device.read.is_some());
+            to.push(point(&hailo::MONITOR_ACTIVE, &identity.label, None, active, now));
+        }
         if let (Some(percent), Some(read)) = (device.percent, device.read) {
             to.push(point(
                 &hw::NPU_UTILIZATION,

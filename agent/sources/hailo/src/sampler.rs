@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use opentelemetry::metrics::Counter;
 
 use super::device::Device;
+use super::monitored::Monitored;
 use super::owner::Search;
 use super::owners::Owners;
 use super::points::Points;
@@ -30,8 +31,6 @@ const DEVICES: Duration = Duration::from_secs(5);
 const REPEAT: Duration = Duration::from_secs(5);
 /// Longest time to the next run while there are files whose owners have not been searched for.
 const NEXT_SEARCHES: Duration = Duration::from_millis(200);
-/// How often the first run waits for files that may still be being written.
-const ATTEMPTS: u32 = 4;
 
 /// The sampler `hailo`.
 #[derive(Debug)]
@@ -133,8 +132,8 @@ impl Sampler {
 
     /// Waits for files that may still be being written, because `--once` runs only once. Returns the time afterwards.
     fn read_incomplete_files(&mut self, mut now: Moment, failed: &mut Option<io::Error>) -> Moment {
-        for _ in 0..ATTEMPTS {
-            if !self.sources.all().any(|monitored| monitored.is_incomplete) {
+        for _ in 0..monitored::ATTEMPTS {
+            if !self.sources.all().any(Monitored::is_incomplete) {
                 break;
             }
             std::thread::sleep(monitored::WRITE_TIME * 2);
@@ -181,9 +180,19 @@ impl Sampler {
         self.unshown = words;
     }
 
+    fn may_miss_a_writer(&mut self, now: Moment) -> bool {
+        let (max_age, living) = (self.settings.max_age, self.owners.living());
+        !self.sources.are_open()
+            || self
+                .sources
+                .all_mut()
+                .any(|monitored| monitored.may_hide_a_writer(max_age, now, living))
+    }
+
     fn emit(&mut self, now: Moment, out: &mut Vec<Batch>) {
         self.emitted_at = Some(now.instant);
         self.pending = false;
+        let may_miss_a_writer = self.may_miss_a_writer(now);
         let mut live = Vec::new();
         for (_, file) in self.sources.all_mut().flat_map(|monitored| monitored.files.all_mut()) {
             if !file.owner.is_shown() || !file.is_fresh(self.settings.max_age, now.instant) {
@@ -195,6 +204,7 @@ impl Sampler {
             }
             live.push(file);
         }
+        self.points.may_miss_a_writer = may_miss_a_writer;
         let points = self.points.build(&self.devices, live, now.wall);
         self.nothing = points.is_empty();
         if !self.nothing && !std::mem::replace(&mut self.counts, true) {

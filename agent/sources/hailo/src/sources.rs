@@ -38,6 +38,8 @@ pub(super) struct Sources {
     /// By view; the configured one has none.
     directories: BTreeMap<Option<View>, Monitored>,
     discovery: Discovery,
+    /// Whether the configured directory, or one in the view of a device's user, is there and could not be opened.
+    is_any_closed: bool,
     warned_watch: bool,
     warned_deleted: bool,
     deleted_since: Option<Instant>,
@@ -52,6 +54,11 @@ impl Sources {
         self.directories.values_mut()
     }
 
+    /// Whether each directory that is there could be opened.
+    pub(super) const fn are_open(&self) -> bool {
+        !self.is_any_closed
+    }
+
     /// Opens new directories, closes removed ones, and passes on events of their files.
     pub(super) fn update(
         &mut self,
@@ -62,6 +69,7 @@ impl Sources {
     ) -> io::Result<()> {
         self.open_watch(now);
         let configured = self.find_configured(roots, &settings.dir, now);
+        self.is_any_closed = configured.is_err();
         if settings.discover {
             self.find_namespaces(roots, devices, now);
         }
@@ -87,8 +95,15 @@ impl Sources {
     }
 
     fn find_configured(&mut self, roots: &HostRoots, dir: &Path, now: Instant) -> io::Result<()> {
-        let there = std::fs::symlink_metadata(roots.path(dir));
-        let there = there.ok().map(|metadata| directory::identity(&metadata));
+        let failed = |error: io::Error| {
+            let what = format!("hailo.dir {}: {error}{}", dir.display(), remedy(&error));
+            io::Error::new(error.kind(), what)
+        };
+        let there = match std::fs::symlink_metadata(roots.path(dir)) {
+            Ok(metadata) => Some(directory::identity(&metadata)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(failed(error)),
+            Err(_) => None,
+        };
         let held = self.directories.get(&None).filter(|held| !held.directory.is_deleted());
         if held.is_some_and(|held| Some(held.directory.id) == there) {
             return Ok(());
@@ -127,10 +142,7 @@ impl Sources {
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => {
-                let what = format!("hailo.dir {}: {error}{}", dir.display(), remedy(&error));
-                Err(io::Error::new(error.kind(), what))
-            }
+            Err(error) => Err(failed(error)),
         }
     }
 
@@ -160,7 +172,9 @@ impl Sources {
             if self.directories.contains_key(&Some(view)) {
                 continue;
             }
-            if let Some((directory, place)) = open_in_view(processes, &holders)
+            let opened = open_in_view(processes, &holders);
+            self.is_any_closed |= opened.is_err();
+            if let Ok(Some((directory, place))) = opened
                 && self.all().all(|known| known.directory.id != directory.id)
             {
                 self.monitor(Some(view), directory, place);
@@ -239,16 +253,23 @@ impl Sources {
     }
 }
 
-fn open_in_view(processes: &Processes, holders: &[ProcessKey]) -> Option<(Directory, PathBuf)> {
-    holders.iter().find_map(|holder| {
+/// The directory in a view, if there is one.
+fn open_in_view(processes: &Processes, holders: &[ProcessKey]) -> io::Result<Option<(Directory, PathBuf)>> {
+    let mut failed = None;
+    for holder in holders {
         let root = processes.path(holder.pid, "root");
-        let opened = Directory::in_namespace(&root);
-        let opened = opened.inspect_err(|error| {
-            tracing::trace!(pid = holder.pid, %error, "no monitor files in the view of a device's user");
-        });
-        let directory = opened.ok().filter(|directory| !directory.is_deleted())?;
-        Some((directory, root.join(directory::IN_ROOT)))
-    })
+        match Directory::in_namespace(&root) {
+            Ok(directory) if directory.is_deleted() => {}
+            Ok(directory) => return Ok(Some((directory, root.join(directory::IN_ROOT)))),
+            Err(error) => {
+                tracing::trace!(pid = holder.pid, %error, "no monitor files in the view of a device's user");
+                // Without the directory, or after the end of the process, there are none.
+                let is_none = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+                failed = failed.or(Some(error).filter(|_| !is_none));
+            }
+        }
+    }
+    failed.map_or(Ok(None), Err)
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -257,5 +278,33 @@ fn remedy(error: &io::Error) -> &'static str {
         Some(Errno::NOTDIR) => " (no directory: set hailo.dir to the one in which HailoRT writes)",
         Some(Errno::ACCESS) => " (run the agent as root or as the owner of the files)",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_view_without_the_directory_has_no_files_and_one_that_cannot_be_opened_may() {
+        let host = tempfile::tempdir().unwrap();
+        let processes = Processes::new(&HostRoots::new(host.path()));
+        let holder = |pid| ProcessKey { pid, start_ticks: 1 };
+        let root = |pid: u32| host.path().join(format!("proc/{pid}/root"));
+        for (pid, directory) in [(7, "tmp/hmon_files"), (8, "tmp"), (9, "real/hmon_files")] {
+            std::fs::create_dir_all(root(pid).join(directory)).unwrap();
+        }
+        symlink("real", root(9).join("tmp")).unwrap();
+        let opened = |pids: &[u32]| {
+            let holders: Vec<_> = pids.iter().copied().map(holder).collect();
+            open_in_view(&processes, &holders).map(|found| found.map(|(_, place)| place))
+        };
+        let found = root(7).join("tmp/hmon_files");
+        assert_eq!(opened(&[7]).unwrap(), Some(found.clone()));
+        assert_eq!(opened(&[8, 10]).unwrap(), None);
+        assert!(opened(&[9, 8]).is_err());
+        assert_eq!(opened(&[9, 7]).unwrap(), Some(found));
     }
 }

@@ -84,6 +84,17 @@ impl Monitored {
         others.chain(refused).chain(stale).chain(fresh).collect()
     }
 
+    /// The files that cannot be used and have no current values of an earlier version, with the process that they name.
+    pub(super) fn unusable(&self, max_age: Option<Duration>, now: Instant) -> Vec<(&OsStr, u32, Stamp)> {
+        let unusable = self.unshown(max_age, now).into_iter().filter(|file| {
+            let kept = self.files.get(file.name);
+            file.kind == Kind::Unusable && kept.is_none_or(|kept| !kept.is_fresh(max_age, now))
+        });
+        unusable
+            .filter_map(|file| Some((file.name, file.pid?, file.stamp?)))
+            .collect()
+    }
+
     /// Logs each file of a living process that is not shown, once.
     pub(super) fn report_unshown(&mut self, max_age: Option<Duration>, now: Moment, living: &mut Living) {
         let mut reported = std::mem::take(&mut self.reported);

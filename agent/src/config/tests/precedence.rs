@@ -121,6 +121,20 @@ fn the_chips_are_read_as_often_as_the_annotation_is_written() {
     assert_eq!(period(&given(&collector, &[]).config), 10, "nothing is written");
     assert_eq!(period(&given(&[], &[on, "compat.k8s_monitor.interval=5s"]).config), 5);
     assert_eq!(period(&given(&collector, &[on, "ascend.period=2s"]).config), 2);
+    let doubts = |env: &[(&str, &str)], sets: &[&str]| {
+        let warnings = given(env, sets).warnings;
+        warnings
+            .iter()
+            .filter(|line| line.contains("the annotation is off"))
+            .count()
+    };
+    assert_eq!(doubts(&collector, &[]), 1, "and that is no secret");
+    assert_eq!(doubts(&[("COLLECT_INTERVAL", "60")], &[]), 1);
+    assert_eq!(doubts(&[], &["compat.k8s_monitor.interval=5s", "ascend.period=20s"]), 1);
+    assert_eq!(doubts(&[], &["ascend.period=60s"]), 0, "nothing is expected");
+    assert_eq!(doubts(&collector, &["ascend.period=3s"]), 0, "as often");
+    assert_eq!(doubts(&collector, &["ascend.enabled=false"]), 0);
+    assert_eq!(doubts(&collector, &[on]), 0);
     let slower = given(&collector, &[on, "ascend.period=20s"]);
     assert_eq!(period(&slower.config), 20, "what is set stays");
     let why = slower.warnings.iter().find(|line| line.contains("every 20s only"));

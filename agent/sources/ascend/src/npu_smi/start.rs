@@ -16,16 +16,34 @@ const MESSAGES: &[(&[&str], Cause)] = &[
     (&["version `", "' not found"], Cause::OldRuntime),
     (&["libstdc++", "cannot open shared object file"], Cause::OldRuntime),
     (&["libgcc_s", "cannot open shared object file"], Cause::OldRuntime),
+    (&["libc.so.6", "shared", "no such file"], Cause::NoLoader),
+    (&["libm.so.6", "shared", "no such file"], Cause::NoLoader),
+    (&["libdl.so.2", "shared", "no such file"], Cause::NoLoader),
+    (&["libpthread.so.0", "shared", "no such file"], Cause::NoLoader),
+    (&["static tls block"], Cause::Other),
+    // With and without "error while loading shared libraries:": a program that loads it itself prints dlerror's text.
+    (
+        &["cannot open shared object file", "no such file"],
+        Cause::MissingLibrary,
+    ),
     (
         &["error while loading shared libraries", "no such file"],
         Cause::MissingLibrary,
     ),
+    (&["unable to open shared object"], Cause::MissingLibrary),
+    (&["shared object", "cannot allocate memory"], Cause::NoResources),
     (
         &["error while loading shared libraries", "cannot allocate memory"],
         Cause::NoResources,
     ),
     (&["error while loading shared libraries"], Cause::BadLibrary),
-    (&["error loading shared library ld-linux"], Cause::NoLoader),
+    (&["shared object"], Cause::BadLibrary),
+    (&["invalid elf header"], Cause::BadLibrary),
+    (&["wrong elf class"], Cause::BadLibrary),
+    (&[".so", "file too short"], Cause::BadLibrary),
+    (&["elf load command"], Cause::BadLibrary),
+    (&["relocation error"], Cause::Mismatch),
+    (&["ld-linux", "no such file"], Cause::NoLoader),
     (&["error loading shared library", "no such file"], Cause::MissingLibrary),
     (&["error loading shared library"], Cause::BadLibrary),
     (&["error relocating"], Cause::NoLoader),
@@ -76,6 +94,18 @@ fn starting(line: &str) -> Option<ToolError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[track_caller]
+    fn have_their_causes(cases: &[(String, Cause)]) {
+        for (line, cause) in cases {
+            let noise = "ERROR: ld.so: object 'x.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file): \
+                         ignored.";
+            for printed in [line.clone(), format!("{noise}\n{line}\n"), format!("{line}\n{noise}")] {
+                let error = ToolError::at_start(["", &printed]).unwrap();
+                assert_eq!((error.cause, error.line.as_str()), (*cause, line.as_str()), "{printed}");
+            }
+        }
+    }
 
     #[test]
     fn each_message_has_the_cause_that_its_remedy_cures() {
@@ -150,18 +180,57 @@ mod tests {
                 Cause::DeviceInUse,
             ),
         ];
-        for (line, cause) in &cases {
-            let noise = "ERROR: ld.so: object 'x.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file): \
-                         ignored.";
-            for printed in [line.clone(), format!("{noise}\n{line}\n"), format!("{line}\n{noise}")] {
-                let error = ToolError::at_start(["", &printed]).unwrap();
-                assert_eq!((error.cause, error.line.as_str()), (*cause, line.as_str()), "{printed}");
-            }
-        }
+        have_their_causes(&cases);
         assert_eq!(
             ToolError::at_start(["\n", "DrvMngGetConsoleLogLevel failed. (ret=4)"]),
             None
         );
+    }
+
+    #[test]
+    fn a_library_that_a_program_loads_itself_has_the_cause_that_the_loader_s_message_has() {
+        let loading = "/usr/local/sbin/npu-smi: error while loading shared libraries:";
+        have_their_causes(&[
+            (
+                "npu-smi: relocation error: npu-smi: symbol memcpy_s version X not defined in file libc_sec.so"
+                    .to_owned(),
+                Cause::Mismatch,
+            ),
+            (
+                "dlopen failed: libdrvdsmi_host.so: cannot open shared object file: No such file or directory"
+                    .to_owned(),
+                Cause::MissingLibrary,
+            ),
+            (
+                "libdcmi.so: cannot open shared object file: Permission denied".to_owned(),
+                Cause::BadLibrary,
+            ),
+            (
+                "dlopen: /usr/local/dcmi/libdcmi.so: failed to map segment from shared object".to_owned(),
+                Cause::BadLibrary,
+            ),
+            (
+                "/usr/local/dcmi/libdcmi.so: file too short".to_owned(),
+                Cause::BadLibrary,
+            ),
+            (
+                "libdcmi.so: failed to map segment from shared object: Cannot allocate memory".to_owned(),
+                Cause::NoResources,
+            ),
+            (
+                format!("{loading} libgomp.so.1: cannot allocate memory in static TLS block"),
+                Cause::Other,
+            ),
+            (
+                format!("{loading} libm.so.6: cannot open shared object file: No such file or directory"),
+                Cause::NoLoader,
+            ),
+            (
+                "qemu-aarch64-static: Could not open '/lib/ld-linux-aarch64.so.1': No such file or directory"
+                    .to_owned(),
+                Cause::NoLoader,
+            ),
+        ]);
     }
 
     #[test]

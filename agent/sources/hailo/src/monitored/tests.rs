@@ -90,6 +90,58 @@ fn a_file_that_is_just_being_written_is_looked_at_again_soon() {
 }
 
 #[test]
+fn a_file_that_is_just_being_written_in_a_crowd_is_looked_at_again_soon() {
+    for watched in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        for nth in 0..MAX_FILES + 50 {
+            std::fs::write(dir.path().join(format!("{}abcdef", 4_194_400 + nth)), message(1.0)).unwrap();
+        }
+        let live = format!("{}abcdef", std::process::id());
+        std::fs::write(dir.path().join(&live), message(22.0)).unwrap();
+        let written = rustix::fs::stat(dir.path().join(&live)).unwrap();
+        let wall = written.st_mtime as u64 * 1_000_000_000 + written.st_mtime_nsec;
+        let begun = Instant::now();
+        let at = |ms: u64| Moment {
+            instant: begun + Duration::from_millis(ms),
+            wall: Timestamp::from_unix_nanos(wall + ms * 1_000_000),
+        };
+        let watch = Watch::new().unwrap();
+        let mut monitored = monitored(dir.path(), watched.then_some(&watch));
+        update(&mut monitored, at(1));
+        assert_eq!(rate(&monitored, &live), None);
+        assert!(monitored.due().unwrap() <= begun + Duration::from_millis(100));
+        assert!(update(&mut monitored, at(60)));
+        assert_eq!(rate(&monitored, &live), Some(22.0));
+        assert!(!monitored.lacks_events && !monitored.is_incomplete());
+        assert!(
+            monitored.due().unwrap() >= begun + UNWATCHED,
+            "the crowd is not looked at again"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_always_just_being_written_is_read_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut monitored = monitored(dir.path(), None);
+    let path = dir.path().join("7abcdef");
+    std::fs::write(&path, message(22.0)).unwrap();
+    let (begun, wall) = (Instant::now(), Timestamp::now().unix_nanos());
+    for ms in (0..=u64::from(ATTEMPTS)).map(|nth| nth * 50) {
+        assert_eq!(rate(&monitored, "7abcdef"), None, "{ms}");
+        let file = std::fs::File::options().append(true).open(&path).unwrap();
+        let written = std::time::UNIX_EPOCH + Duration::from_nanos(wall + ms * 1_000_000);
+        file.set_modified(written).unwrap();
+        let now = Moment {
+            instant: begun + Duration::from_millis(ms),
+            wall: Timestamp::from_unix_nanos(wall + ms * 1_000_000 + 1),
+        };
+        update(&mut monitored, now);
+    }
+    assert_eq!(rate(&monitored, "7abcdef"), Some(22.0));
+}
+
+#[test]
 fn a_file_system_without_events_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
