@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::owner::Owner;
+use super::owner::{Group, Owner};
 use super::store::Limits;
 use accelscope_core::fair::{self, Demand};
 use accelscope_core::metric::{Part, Point, Timestamp};
@@ -54,10 +54,20 @@ impl Shares {
         known
     }
 
-    /// The owner with the most series, and how many.
-    pub(crate) fn largest(&self) -> Option<(&Owner, usize)> {
-        let all = self.owners.iter().map(|(owner, count)| (owner, *count));
-        all.max_by(|(a, x), (b, y)| (x, b).cmp(&(y, a)))
+    /// The group of owners with the most series, with the largest of them, and how many the group has.
+    pub(crate) fn largest(&self) -> Option<(String, usize)> {
+        let mut groups: HashMap<Group, (usize, (usize, &Owner))> = HashMap::new();
+        for (owner, count) in &self.owners {
+            let (sum, largest) = groups.entry(owner.group()).or_insert((0, (0, owner)));
+            *sum += count;
+            *largest = (*count, owner).max(*largest);
+        }
+        let (group, (sum, (_, owner))) = groups.into_iter().max_by(|(a, x), (b, y)| (x, b).cmp(&(y, a)))?;
+        let name = match owner {
+            Owner::Workload { name, .. } if *name != group => format!("{group}, e.g. {name}"),
+            _ => group.to_string(),
+        };
+        Some((name, sum))
     }
 
     /// One less.
@@ -147,7 +157,10 @@ fn by_rank(demands: HashMap<Owner, Demand>, capacity: usize) -> HashMap<Owner, u
     let (mut left, mut limits) = (capacity, HashMap::new());
     for demands in ranks {
         let wanted: usize = demands.iter().map(|(_, demand)| demand.wants).sum();
-        limits.extend(fair::limits(demands, left));
+        let demands = demands
+            .into_iter()
+            .map(|(owner, demand)| (owner.group(), owner, demand));
+        limits.extend(fair::grouped_limits(demands, left));
         left = left.saturating_sub(wanted);
     }
     limits
@@ -160,7 +173,8 @@ pub(crate) fn warn(instrument: &'static str, shares: &Shares, all: &Shares, limi
     } else {
         ("limits.series", limits.series, all)
     };
-    let (owner, most) = shares.largest().map_or(("", 0), |(owner, count)| (owner.name(), count));
+    let largest = shares.largest();
+    let (owner, most) = largest.as_ref().map_or(("", 0), |(owner, count)| (owner, *count));
     tracing::warn!(
         metric = instrument,
         limit,

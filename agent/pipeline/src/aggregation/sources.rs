@@ -104,7 +104,7 @@ impl Sources {
             Some(Owner::Cgroup(_)) | None => now.duration_since(source.read) < RETENTION,
         });
         let absent_owner = |key: &Key, source: &Source| {
-            let owner = || Room::of("", key.instrument, &source.series);
+            let owner = || Room::of("", key.instrument, &source.series).group();
             (source.batch != batch).then(owner)
         };
         evict_fairly(&mut self.entries, MAX_ABSENT, absent_owner, |source| source.read);

@@ -308,3 +308,43 @@ fn a_counter_with_a_series_again_begins_anew_and_ends_before() {
         (Some(Value::Int(3)), Some(at(12 * MINUTE)))
     );
 }
+
+/// A pod gets no more room for having many containers, named or not, nor does a batch job.
+#[test]
+fn a_pod_or_job_of_many_containers_takes_no_series_of_another() {
+    type Owner = Vec<(&'static str, String)>;
+    let names = |pod: &str, container: String| -> Owner {
+        vec![
+            (key::K8S_NAMESPACE_NAME, "edge".to_owned()),
+            (key::K8S_POD_NAME, pod.to_owned()),
+            (key::K8S_CONTAINER_NAME, container),
+        ]
+    };
+    let in_pod = |pod: &str, id: String| -> Owner { vec![(key::K8S_POD_UID, pod.to_owned()), (key::CONTAINER_ID, id)] };
+    let in_job =
+        |job: &str, id: String| -> Owner { vec![(key::SLURM_JOB_ID, job.to_owned()), (key::CONTAINER_ID, id)] };
+    let floods: [fn(&str, String) -> Owner; 3] = [names, in_pod, in_job];
+    for of in floods {
+        let point = |owner: Owner, label: u64, time| {
+            let label = (key::PROCESS_EXECUTABLE_NAME, label.to_string());
+            let attributes = owner.into_iter().chain([label]);
+            let attributes = Attributes::new(attributes.map(|(key, text)| (key, text.into())));
+            Point {
+                attributes: Arc::new(attributes),
+                ..point(&FRAMES, "", 1, time)
+            }
+        };
+        let mut store = Store::new(TEN, true, None);
+        for time in 1..4 {
+            let small = (0..4).map(|label| point(of("small", "one".into()), label, time));
+            let flood = (0..60).map(|nth| point(of("flood", format!("nested-{nth}")), 0, time));
+            apply(&mut store, "p", small.chain(flood.filter(|_| time > 1)).collect(), time);
+            let of_small = store.live().filter(|series| {
+                let mut texts = series.attributes.iter().map(|(_, value)| value.to_string());
+                texts.any(|text| text == "small")
+            });
+            assert_eq!(of_small.count(), 4, "at {time}");
+            assert_eq!(store.live().len(), if time > 1 { 11 } else { 4 });
+        }
+    }
+}
