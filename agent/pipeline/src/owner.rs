@@ -30,14 +30,19 @@ pub(crate) enum Owner {
     },
 }
 
-/// What owners are in together: a pod, a batch job, or an owner by itself. Room is shared among these first, so that one
+/// What owners are in together: a pod, a batch job, a container or user around them, or an owner by itself. Room is shared among these first, so that one
 /// gets no more room for having many containers.
 pub(crate) type Group = Arc<str>;
 
 impl Owner {
     /// Owner of a series: its container as Kubernetes or the runtime names it, else its batch job, of which one unit may have
-    /// many, else its systemd unit; without a process, its device.
-    pub(crate) fn of(sampler: &'static str, instrument: &Instrument, attributes: &Attributes) -> Self {
+    /// many, else its systemd unit; without a process, its device. `outermost` is what its process is in, where that is known.
+    pub(crate) fn of(
+        sampler: &'static str,
+        instrument: &Instrument,
+        attributes: &Attributes,
+        outermost: Option<&Group>,
+    ) -> Self {
         if sampler == telemetry::SCOPE {
             return Self::Agent;
         }
@@ -63,8 +68,9 @@ impl Owner {
             let mut devices = [key::HW_ID, key::HW_NAME, key::ACCEL_DEVICE_NAME].into_iter();
             return Self::Device(devices.find_map(text).unwrap_or_else(|| sampler.into()));
         };
-        let group = uid
-            .map(|uid| format!("pod {uid}").into())
+        let group = outermost.cloned();
+        let group = group
+            .or_else(|| Some(format!("pod {}", uid?).into()))
             .or_else(|| pod.map(|(namespace, pod)| format!("pod {namespace}/{pod}").into()))
             .or(job)
             .unwrap_or_else(|| name.clone());

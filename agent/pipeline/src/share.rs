@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::owner::{Group, Owner};
 use super::store::Limits;
 use accelscope_core::fair::{self, Demand};
-use accelscope_core::metric::{Part, Point, Timestamp};
+use accelscope_core::metric::{self, Part, Point, Timestamp};
 
 /// For how long an owner that had to give up series gets no more than it was left with, so that series which come and go
 /// beside it do not make its own ones come and go.
@@ -21,7 +21,11 @@ pub(crate) struct Newcomer {
 
 impl Newcomer {
     pub(crate) fn new(part: Part, point: Point) -> Self {
-        let owner = Owner::of(part.sampler, point.instrument, &point.attributes);
+        let outermost = match &point.owner {
+            Some(metric::Owner::Outermost(name)) => Some(name),
+            _ => None,
+        };
+        let owner = Owner::of(part.sampler, point.instrument, &point.attributes, outermost);
         Self { part, point, owner }
     }
 }
