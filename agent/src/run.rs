@@ -46,7 +46,8 @@ pub(crate) fn agent(run: &Run, sources: Sources) -> anyhow::Result<u8> {
     };
     if !run.once {
         end_in_time()?;
-    } else if let Some(demo) = &demo {
+    }
+    if let Some(demo) = &demo {
         simulate::wait_for_files(demo);
     }
     to_end(new_runtime()?, perform(loaded, run, sources))

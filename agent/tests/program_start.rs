@@ -89,6 +89,16 @@ fn the_log_says_where_a_configuration_would_be_and_how_many_devices_there_are() 
     wait_for_line(&log, &["hailo: "]);
 }
 
+/// The simulator writes its first files a second after its start.
+#[test]
+fn a_demonstration_is_found_from_its_start() {
+    let (_demo, log) = logged(agent(&["--demo"], &["http.enabled=false".to_owned()]));
+    wait_for_line(&log, &["hailo: "]);
+    let log = log.lock().unwrap().clone();
+    assert!(!log.contains("hailo: nothing found"), "{log}");
+    assert!(log.contains("hailo: found devices=2"), "{log}");
+}
+
 /// The instance id of the resource, and whether it is marked.
 fn pushed(arguments: &[&str]) -> (String, Option<String>) {
     let receiver = Receiver::start();

@@ -94,7 +94,8 @@ fn is_closed(processes: &Processes, pid: u32) -> bool {
 }
 
 fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {
-    let directories = Engines::new(roots, configured).directories(Instant::now());
+    let mut engines = Engines::new(roots, configured);
+    let directories = engines.directories(Instant::now());
     let (readable, closed): (Vec<_>, Vec<_>) = directories.iter().partition(|(_, is_readable)| *is_readable);
     let shown = |directories: &[&(PathBuf, bool)]| {
         let paths = directories.iter().map(|(path, _)| path.display().to_string());
@@ -110,6 +111,15 @@ fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {
         findings.push(Finding::warn("attribution", what).with_remedy("run as root or with CAP_DAC_READ_SEARCH"));
     }
     let is_absent = |path: &&PathBuf| directories.iter().all(|(found, _)| found != *path);
+    for (path, reason) in engines.unusable() {
+        if !configured.contains(&path) || !is_absent(&&path) {
+            let what = format!(
+                "{} cannot be used for containers' names: {reason}",
+                path.to_string_lossy().escape_debug()
+            );
+            findings.push(Finding::warn("attribution", what).with_remedy("correct it"));
+        }
+    }
     for path in configured.iter().filter(is_absent) {
         let what = format!(
             "attribution.engine_directories names {}, which does not exist",

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 pub use accelscope_simulate::{WRITER_ARGS, writer_main};
 
-/// How long `--demo --once` waits for the simulator's first files, which appear after a second.
+/// How long `--demo` waits for the simulator's first files, which appear after a second.
 const FIRST_FILES: Duration = Duration::from_secs(10);
 
 /// What to simulate.

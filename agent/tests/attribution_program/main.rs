@@ -5,6 +5,7 @@
 
 #[path = "../group_support/mod.rs"]
 mod group_support;
+mod lenient;
 mod machine;
 mod nameless;
 mod names;

@@ -9,7 +9,7 @@ use super::{Machine, new_id};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn about_names(errors: &str) -> Vec<&str> {
+pub(crate) fn about_names(errors: &str) -> Vec<&str> {
     let is_one = |line: &&str| line.contains("WARN") && line.contains("name");
     errors.lines().filter(is_one).collect()
 }

@@ -81,6 +81,21 @@ pub fn paths(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| line.splitn(3, ':').nth(2))
 }
 
+/// Where in a path the name of the innermost group begins that is a container's or pod's own.
+pub fn start_of_container(path: &str) -> Option<usize> {
+    let (mut above, mut at, mut found) = (Vec::new(), 0, None);
+    for text in path.split('/') {
+        if !matches!(text, "" | "." | "..") {
+            if segment::parse(text, &above).is_some() {
+                found = Some(at);
+            }
+            above.push(text);
+        }
+        at += text.len() + 1;
+    }
+    found
+}
+
 impl Ranked {
     fn from_path(path: &str) -> Self {
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);

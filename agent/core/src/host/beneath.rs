@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
@@ -13,6 +13,28 @@ use super::bounded::bounded;
 
 /// A directory as the start of a path, or for `fstat`.
 pub const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// File systems whose files are the kernel's (`include/uapi/linux/magic.h`).
+const KERNELS_OWN: &[u32] = &[
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x7472_6163, // tracefs
+    0x6462_6720, // debugfs
+    0x7363_6673, // securityfs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0xcafe_4a11, // bpf
+    0x6265_6570, // configfs
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0xf97c_ff8c, // selinuxfs
+    0x5a3c_69f0, // apparmorfs
+    0x1cd1,      // devpts
+    0x1980_0202, // mqueue
+    0x6573_5543, // fusectl
+    0x4249_4e4d, // binfmt_misc
+    0x6e73_6673, // nsfs
+];
 
 /// Opens `path` below `root`, with links resolved as for a process with the root directory `root`. Before Linux 5.6,
 /// which cannot do that, no link is followed at all.
@@ -69,6 +91,29 @@ impl HostRoots {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         bounded(File::from(file), most)
+    }
+
+    /// The host's regular file `absolute`, where it is stored: the kernel's own file systems are refused, in which a reading
+    /// may take away what is read (`/proc/kmsg`). Nothing else is opened.
+    pub fn open_stored(&self, absolute: impl AsRef<Path>) -> io::Result<File> {
+        let refused = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        let found = self.open(absolute.as_ref(), OFlags::PATH)?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) != FileType::RegularFile {
+            return refused("not a regular file");
+        }
+        let kind = rustix::fs::fstatfs(&found)?.f_type;
+        // The type is of 32 bits, and signed on some architectures.
+        if KERNELS_OWN.contains(&(kind as u32)) {
+            return refused("a file of the kernel");
+        }
+        let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::open(again, flags, Mode::empty())?))
+    }
+
+    /// The content of such a file, at most `most` bytes long.
+    pub fn read_stored(&self, absolute: impl AsRef<Path>, most: usize) -> io::Result<Vec<u8>> {
+        bounded(self.open_stored(absolute)?, most)
     }
 
     /// The names in the host's directory `absolute`, the first `most` of them. Names that are not UTF-8 are left out.
@@ -139,6 +184,26 @@ mod tests {
             roots.read("/pipe", 100).unwrap_err().kind(),
             io::ErrorKind::InvalidInput
         );
+    }
+
+    #[test]
+    fn of_stored_files_only_regular_ones_are_opened_and_none_of_the_kernel() {
+        let (_directory, roots) = host();
+        std::fs::write(roots.path("/plain"), "text").unwrap();
+        assert_eq!(roots.read_stored("/plain", 100).unwrap(), b"text");
+        rustix::fs::mkfifoat(rustix::fs::CWD, roots.path("/pipe"), Mode::RWXU).unwrap();
+        let machine = HostRoots::new("/");
+        for (roots, path) in [
+            (&roots, "/pipe"),
+            (&roots, "/var"),
+            (&machine, "/dev/null"),
+            (&machine, "/proc/version"),
+            (&machine, "/proc/self/status"),
+            (&machine, "/sys/kernel/uevent_seqnum"),
+        ] {
+            let refused = roots.open_stored(path).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{path}: {refused}");
+        }
     }
 
     #[test]

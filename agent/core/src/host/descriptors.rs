@@ -25,8 +25,19 @@ pub fn char_devices(
     pid: u32,
     wanted: impl Fn(u64) -> bool,
 ) -> io::Result<impl Iterator<Item = u64>> {
-    let descriptors = std::fs::read_dir(processes.path(pid, "fd"))?;
-    let flags = processes.path(pid, "fdinfo");
+    let mut of = String::new();
+    let mut descriptors = std::fs::read_dir(processes.path(pid, "fd"))?.peekable();
+    if descriptors.peek().is_none() {
+        // The first thread may have ended: what the others have open is listed at them.
+        for thread in processes.threads(pid).into_iter().filter(|thread| *thread != pid) {
+            of = format!("task/{thread}/");
+            descriptors = std::fs::read_dir(processes.path(pid, &format!("{of}fd")))?.peekable();
+            if descriptors.peek().is_some() {
+                break;
+            }
+        }
+    }
+    let flags = processes.path(pid, &format!("{of}fdinfo"));
     let entries = descriptors.take(MAX_DESCRIPTORS).flatten();
     Ok(entries.filter_map(move |entry| {
         let path = entry.path();

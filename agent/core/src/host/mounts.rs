@@ -1,6 +1,8 @@
 //! Mounted file systems.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
 
 use super::HostRoots;
 use super::process::Processes;
@@ -30,15 +32,23 @@ const REMOTE: &[&str] = &[
     "wekafs",
 ];
 
-/// Mount points of the host, each with whether what is mounted there is remote. Empty where they cannot be read.
+/// Most links that one path is followed through, as in the kernel.
+const MAX_LINKS: usize = 40;
+
+/// Mount points, each with whether what is mounted there is remote. Empty where they cannot be read.
 #[derive(Debug, Default)]
-pub struct Mounts(Vec<(PathBuf, bool)>);
+pub struct Mounts(HashMap<PathBuf, bool>);
 
 impl Mounts {
     /// As the host's first process sees them.
     pub fn of_host(roots: &HostRoots) -> Self {
-        let mounts = Processes::new(roots).mounts(1).unwrap_or_default();
-        let is_remote = |kind: &str| REMOTE.contains(&kind) || kind.starts_with("fuse.");
+        Self::of_process(&Processes::new(roots), 1)
+    }
+
+    /// As that process sees them.
+    pub fn of_process(processes: &Processes, pid: u32) -> Self {
+        let mounts = processes.mounts(pid).unwrap_or_default();
+        // Of two mounts at one point the later one is seen.
         Self(
             mounts
                 .into_iter()
@@ -47,13 +57,63 @@ impl Mounts {
         )
     }
 
-    /// Whether the file system of `path` is remote, or that of a directory above it.
-    pub fn is_remote(&self, path: &Path) -> bool {
-        let on = self.0.iter().filter(|(point, _)| path.starts_with(point));
-        // Of two mounts at one point the later one is seen.
-        let deepest = on.max_by_key(|(point, _)| point.components().count());
-        deepest.is_some_and(|(_, is_remote)| *is_remote)
+    /// Whether the file system of `path` is remote, or that of a directory above it, or where a link in it leads to. Nothing
+    /// remote is asked for that. `roots` is where the mount points begin.
+    pub fn leads_to_remote(&self, roots: &HostRoots, path: &Path) -> bool {
+        if !self.0.values().any(|is_remote| *is_remote) {
+            return false;
+        }
+        let mut at = PathBuf::from("/");
+        let mut rest: Vec<OsString> = names(path);
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            at.push(name);
+            if self.is_remote(&at) {
+                return true;
+            }
+            let Ok(target) = std::fs::read_link(roots.path(&at)) else {
+                continue;
+            };
+            links += 1;
+            if links > MAX_LINKS {
+                return false;
+            }
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            } else {
+                at.pop();
+            }
+            rest.extend(names(&target));
+        }
+        self.is_remote(&at)
     }
+
+    /// The same of a path without links.
+    fn is_remote(&self, path: &Path) -> bool {
+        let mounted = path.ancestors().find_map(|point| self.0.get(point));
+        mounted.copied().unwrap_or_default()
+    }
+}
+
+fn is_remote(kind: &str) -> bool {
+    // Of any process that serves one: `fuse`, `fuse.sshfs`, `fuseblk`.
+    REMOTE.contains(&kind) || (kind.starts_with("fuse") && kind != "fusectl")
+}
+
+/// The names in a path, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    });
+    let mut names: Vec<_> = names.collect();
+    names.reverse();
+    names
 }
 
 #[cfg(test)]
@@ -62,13 +122,15 @@ mod tests {
 
     #[test]
     fn a_path_is_as_remote_as_what_is_mounted_deepest_above_it() {
-        let mounts = Mounts(vec![
-            ("/".into(), false),
-            ("/home".into(), true),
-            ("/home/local".into(), false),
-            ("/srv".into(), false),
-            ("/srv".into(), true),
-        ]);
+        let mounts = [
+            ("/", "ext4"),
+            ("/home", "nfs4"),
+            ("/home/local", "xfs"),
+            ("/srv", "ext4"),
+            ("/srv", "fuse"),
+        ];
+        let mounts = mounts.map(|(point, kind)| (point.into(), is_remote(kind)));
+        let mounts = Mounts(HashMap::from(mounts));
         for (path, is_remote) in [
             ("/var/lib/docker", false),
             ("/home/edge", true),
@@ -77,6 +139,43 @@ mod tests {
             ("/srv/docker", true),
         ] {
             assert_eq!(mounts.is_remote(Path::new(path)), is_remote, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_as_remote_as_what_it_leads_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let roots = HostRoots::new(directory.path());
+        std::fs::create_dir_all(roots.path("/home/bob/.local/share")).unwrap();
+        let point = |kind| HashMap::from([("/mnt/far".into(), is_remote(kind))]);
+        for (at, to) in [
+            ("/home/bob/.local/share/containers", "/mnt/far/bob"),
+            ("/home/bob/relative", "../../mnt/far"),
+            ("/home/bob/twice", "relative/x"),
+            ("/home/bob/circle", "circle"),
+            ("/home/bob/near", "/home/bob/.local"),
+        ] {
+            std::os::unix::fs::symlink(to, roots.path(at)).unwrap();
+        }
+        for (path, is_far) in [
+            ("/home/bob/.local/share/containers/storage", true),
+            ("/home/bob/relative/docker", true),
+            ("/home/bob/twice", true),
+            ("/home/bob/near/share/containers/storage", true),
+            ("/home/bob/circle/x", false),
+            ("/home/bob/near/share/docker", false),
+        ] {
+            for kind in ["fuse", "fuse.sshfs", "fuseblk", "cifs"] {
+                assert_eq!(
+                    Mounts(point(kind)).leads_to_remote(&roots, Path::new(path)),
+                    is_far,
+                    "{path}: {kind}"
+                );
+            }
+            assert!(
+                !Mounts(point("ext4")).leads_to_remote(&roots, Path::new(path)),
+                "{path}"
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use procfs::FromRead;
 use procfs::process::{Process, Stat, StatFlags};
 
 use super::HostRoots;
@@ -63,10 +64,27 @@ impl Processes {
         }))
     }
 
-    /// Whether the same process still exists and is no zombie.
+    /// Whether the same process still exists and is no zombie. One whose first thread alone has ended is none.
     pub fn is_alive(&self, key: ProcessKey) -> bool {
+        let runs = |stat: &Stat| !matches!(stat.state, 'Z' | 'X') || stat.num_threads > 1;
         self.stat(key.pid)
-            .is_ok_and(|stat| stat.starttime == key.start_ticks && !matches!(stat.state, 'Z' | 'X'))
+            .is_ok_and(|stat| stat.starttime == key.start_ticks && runs(&stat))
+    }
+
+    /// Ids of its threads, itself included; none if it has ended.
+    pub fn threads(&self, pid: u32) -> Vec<u32> {
+        let entries = std::fs::read_dir(self.path(pid, "task"));
+        let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| name.to_str()?.parse().ok()).collect()
+    }
+
+    /// What a thread of it is doing: the state of `/proc/<pid>/task/<tid>/stat`, and the kernel's function in which it waits,
+    /// where that is shown.
+    pub fn thread_state(&self, pid: u32, thread: u32) -> io::Result<(char, String)> {
+        let stat = Stat::from_file(self.path(pid, &format!("task/{thread}/stat"))).map_err(into_io)?;
+        let waits = read_bounded(&self.path(pid, &format!("task/{thread}/wchan")), MAX_TEXT_BYTES);
+        let waits = String::from_utf8_lossy(&waits.unwrap_or_default()).into_owned();
+        Ok((stat.state, waits))
     }
 
     /// Its ids from the outermost PID namespace that `/proc` shows to its own (`NSpid` of `/proc/<pid>/status`, Linux 4.1).

@@ -1,6 +1,6 @@
 //! Names of a container.
 
-use std::collections::HashMap;
+use serde_json::Value;
 
 /// What is known of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,8 +26,12 @@ impl Container {
     ///
     /// containerd: `internal/cri/annotations/annotations.go` (v2.1); CRI-O: `pkg/annotations/internal.go` (v1.33), which
     /// adds Kubernetes' labels as they are; nerdctl: `pkg/labels/labels.go` (v2.1).
-    pub(super) fn labelled(labels: &HashMap<String, String>) -> Self {
-        let first = |keys: &[&str]| keys.iter().find_map(|key| labels.get(*key)).cloned();
+    pub(super) fn labelled(labels: Option<&Value>) -> Self {
+        let first = |keys: &[&str]| {
+            keys.iter()
+                .find_map(|key| labels?.get(key)?.as_str())
+                .map(str::to_owned)
+        };
         Self {
             id: None,
             name: first(&["nerdctl/name"]),

@@ -14,6 +14,8 @@ const PAUSE: Duration = Duration::from_mins(10);
 const SHOWN: usize = 3;
 /// Most directories in a line.
 const DIRECTORIES: usize = 12;
+/// Most unusable files in a line.
+const FILES: usize = 4;
 
 /// Containers without a name that were not logged yet.
 #[derive(Debug, Default)]
@@ -48,13 +50,14 @@ impl Nameless {
         for (path, is_readable) in engines.directories(now) {
             if is_readable { &mut looked } else { &mut closed }.push(path);
         }
+        let unusable = engines.unusable();
         tracing::warn!(
             containers = without.max(self.new),
             new = self.new,
             such_as = %self.shown.join(", "),
             looked_in = %shown(&looked),
             "containers have no name on this node: their readings go out with their ids alone; {}",
-            remedy(&closed),
+            remedy(&closed, &unusable, engines.is_configured()),
         );
         *self = Self {
             logged: Some(now),
@@ -81,22 +84,35 @@ fn shown(paths: &[PathBuf]) -> String {
     shown.join(", ") + &more
 }
 
-fn remedy(closed: &[PathBuf]) -> String {
+fn remedy(closed: &[PathBuf], unusable: &[(PathBuf, String)], is_configured: bool) -> String {
+    let mut known = Vec::new();
     if !closed.is_empty() {
-        return format!(
-            "{} cannot be read: run as root or with CAP_DAC_READ_SEARCH",
-            shown(closed)
-        );
+        let closed = shown(closed);
+        known.push(format!(
+            "{closed} cannot be read: run as root or with CAP_DAC_READ_SEARCH"
+        ));
     }
-    let name = "name the data directory of their engine (Docker's data-root, Podman's graphroot, containerd's state) in \
-                attribution.engine_directories";
+    if !unusable.is_empty() {
+        let files = unusable.iter().take(FILES);
+        let files = files.map(|(path, reason)| format!("{} ({reason})", path.to_string_lossy().escape_debug()));
+        let files: Vec<_> = files.collect();
+        known.push(format!("correct what could not be used: {}", files.join("; ")));
+    }
+    if !known.is_empty() {
+        return known.join("; ");
+    }
+    let further = if is_configured { "also " } else { "" };
+    let name = format!(
+        "{further}name the data directory of their engine (Docker's data-root, Podman's graphroot, containerd's state) in \
+         attribution.engine_directories, unless looked_in has it"
+    );
     if is_in_pod() {
         return format!(
             "mount the host's root, or its /run/containerd (or the engine's data) and /var/log, read-only under host.root; \
              if the engine keeps its data elsewhere, {name}"
         );
     }
-    name.to_owned()
+    name
 }
 
 /// Whether the agent runs in a pod: Kubernetes sets this variable in every container.

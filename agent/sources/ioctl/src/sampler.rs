@@ -12,7 +12,7 @@ use super::device_owners::DeviceOwners;
 use super::device_table::DeviceTable;
 use super::devices::Devices;
 use super::drain::{self, Drain, OwnerState};
-use super::earlier_calls::EarlierCalls;
+use super::earlier_calls::{Counted, EarlierCalls};
 use super::holders::{Discovery, Holders};
 use super::host_threads::HostThreads;
 use super::kernel::{Event, HookKind, LiveKernel};
@@ -60,7 +60,7 @@ pub struct Sampler {
     holders: Holders,
     earlier: EarlierCalls,
     /// The devices whose calls are counted, by number, with their indices; where they may be others since the last look.
-    newly_counted: Option<BTreeMap<u64, u32>>,
+    newly_counted: Option<BTreeMap<u64, Counted>>,
     /// Control groups of callers, each with its groups in the several hierarchies, in which holders are still to be looked
     /// for.
     callers_groups: BTreeSet<Vec<CgroupId>>,
@@ -180,12 +180,26 @@ impl Sampler {
         kernel.watch(&watches);
         let report = kernel.report();
         self.metrics.log(report);
-        let counted = watches.iter().filter(|(_, device)| report.counts(&device.name));
-        self.newly_counted = Some(counted.map(|(index, device)| (device.number, *index)).collect());
+        let counted = watches.iter().filter_map(|(index, device)| {
+            let driver = report.counting(&device.name)?;
+            let counted = Counted {
+                device: *index,
+                compat: driver.sees_compat,
+            };
+            Some((device.number, counted))
+        });
+        self.newly_counted = Some(counted.collect());
+        self.earlier.note_abandoned(kernel.take_abandoned());
         if first {
             // After the programs report new groups, so that none is missed in between.
             self.context.cgroups.scan();
         }
+        // Soon, for those that end are seen no more. A walk that fails is repeated when it is drained.
+        let walked = self.holders.update(self.discovery(), self.devices.references(), now);
+        if let Err(error) = walked {
+            tracing::debug!(%error, "the holders of devices could not be looked for");
+        }
+        self.find_earlier_calls(now);
     }
 
     /// Lets calls be counted for a while, and reads events meanwhile.
@@ -315,17 +329,16 @@ impl Sampler {
         }
     }
 
-    /// Calls of devices that are hooked now, and began before they were. Returns whether there are, or were, any.
+    /// Calls of devices that are hooked now, and began before they were. Returns whether there may be others than before.
     fn find_earlier_calls(&mut self, now: Instant) -> bool {
         if !self.threads.are_numbered_alike() {
             return false;
         }
         let Some(kernel) = &mut self.kernel else { return false };
-        let had = !self.earlier.is_empty();
         if let Some(counted) = self.newly_counted.take() {
             self.earlier.look(&counted, &self.holders, now);
         }
-        if self.earlier.is_empty() {
+        if !self.earlier.is_due(now) {
             return false;
         }
         let mut known = BTreeSet::new();
@@ -334,9 +347,9 @@ impl Sampler {
                 known.insert(slot.owner);
             });
         }
-        self.earlier.check(&known);
-        self.metrics.count(vec![("entry_missed", self.earlier.take_ended())]);
-        had || !self.earlier.is_empty()
+        self.earlier.check(&known, now);
+        self.metrics.count(vec![("entry_missed", self.earlier.take_missed())]);
+        true
     }
 
     fn discovery(&self) -> Discovery {

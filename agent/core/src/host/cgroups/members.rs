@@ -17,11 +17,12 @@ const REST: u32 = 1000;
 /// Most processes that are looked at.
 const MAX_PROCESSES: usize = 32_768;
 
-/// Names of the groups of all processes that are visible.
+/// Groups of all processes that are visible.
 #[derive(Debug)]
 pub(super) struct Members {
     processes: Processes,
-    names: HashSet<Box<str>>,
+    /// Their paths, without what leads from the reader's own group to one above it.
+    ends: HashSet<Box<str>>,
     /// Whether processes of more than one group are visible: in a process namespace of its own the reader sees only those
     /// of its container, and knows nothing of the others.
     is_whole: bool,
@@ -32,7 +33,7 @@ impl Members {
     pub(super) fn new(roots: &HostRoots) -> Self {
         Self {
             processes: Processes::new(roots),
-            names: HashSet::new(),
+            ends: HashSet::new(),
             is_whole: false,
             due: None,
         }
@@ -40,16 +41,18 @@ impl Members {
 
     /// Whether the group with that path has a process; `None` where that cannot be known from here.
     pub(super) fn has_any(&mut self, path: &str, now: Instant) -> Option<bool> {
-        let name = name(path)?;
+        if end(path).is_empty() {
+            return None;
+        }
         if self.due.is_none_or(|due| now >= due) {
             self.walk(now);
         }
-        self.is_whole.then(|| self.names.contains(name))
+        self.is_whole.then(|| ends_of(path).any(|end| self.ends.contains(end)))
     }
 
     fn walk(&mut self, now: Instant) {
         let begun = Instant::now();
-        self.names.clear();
+        self.ends.clear();
         let mut groups: HashSet<String> = HashSet::new();
         for pid in self
             .processes
@@ -60,9 +63,9 @@ impl Members {
         {
             // One that has ended in between has no groups.
             let Ok(text) = self.processes.cgroup(pid) else { continue };
-            for name in cgroup::paths(&text).filter_map(name) {
-                if !self.names.contains(name) {
-                    self.names.insert(name.into());
+            for end in cgroup::paths(&text).map(end).filter(|end| !end.is_empty()) {
+                if !self.ends.contains(end) {
+                    self.ends.insert(end.into());
                 }
             }
             if groups.len() < 2 {
@@ -74,8 +77,27 @@ impl Members {
     }
 }
 
-/// The last part of a group's path; none of a root.
-fn name(path: &str) -> Option<&str> {
-    let name = path.trim_end_matches('/').rsplit('/').next()?;
-    (!name.is_empty() && name != "..").then_some(name)
+/// A path from the first group that it names.
+fn end(path: &str) -> &str {
+    let mut rest = path.trim_matches('/');
+    while let Some(inner) = rest
+        .strip_prefix("..")
+        .filter(|inner| inner.is_empty() || inner.starts_with('/'))
+    {
+        rest = inner.trim_start_matches('/');
+    }
+    rest
+}
+
+/// The ends of a path that name the same group seen from elsewhere. Those behind its container are left out: runtimes give the
+/// groups in all of their containers the same names.
+fn ends_of(path: &str) -> impl Iterator<Item = &str> {
+    let path = end(path);
+    let last = cgroup::start_of_container(path).or_else(|| path.rfind('/').map(|at| at + 1));
+    let last = last.unwrap_or(0);
+    let starts = path.match_indices('/').map(|(at, _)| at + 1);
+    std::iter::once(0)
+        .chain(starts)
+        .take_while(move |start| *start <= last)
+        .map(|start| &path[start..])
 }

@@ -187,6 +187,51 @@ fn a_group_outside_of_the_private_root_lives_while_a_process_names_it() {
     assert_eq!(cgroups.state(inside), State::Empty);
 }
 
+/// Runtimes name the groups in their containers alike (crun's `container`, systemd's `init.scope`), and batch systems those in
+/// their jobs.
+#[test]
+fn a_group_outside_ends_although_another_has_the_same_last_name() {
+    let host = Host::new();
+    let [ended, lives] = ["a", "b"].map(|digit| digit.repeat(64));
+    let pairs = [
+        (
+            format!("/system.slice/crio-{ended}.scope/container"),
+            format!("/system.slice/crio-{lives}.scope/container"),
+        ),
+        (
+            format!("/machine.slice/libpod-{ended}.scope/container"),
+            format!("/machine.slice/libpod-{lives}.scope/container"),
+        ),
+        (
+            format!("/docker/{ended}/init.scope"),
+            format!("/docker/{lives}/init.scope"),
+        ),
+        (
+            "/slurm/uid_1000/job_1/step_0/task_0".to_owned(),
+            "/slurm/uid_1000/job_2/step_0/task_0".to_owned(),
+        ),
+    ];
+    // The reader's own one is called the same too.
+    host.write("/proc/1/cgroup", "0::/container\n");
+    host.write("/proc/2/cgroup", "0::/../..\n");
+    for (pid, (_, lives)) in pairs.iter().enumerate() {
+        host.write(&format!("/proc/{}/cgroup", 70 + pid), &format!("0::/../..{lives}\n"));
+    }
+    let cgroups = Cgroups::new(&host.roots());
+    cgroups.scan();
+    let mut number = u64::MAX;
+    let mut state = |path: &str| {
+        number -= 1;
+        cgroups.add_created(0, number, path);
+        let hierarchy = Hierarchy::Unified;
+        cgroups.state(CgroupId { hierarchy, id: number })
+    };
+    for (ended, lives) in &pairs {
+        assert_eq!(state(ended), State::Gone, "{ended}");
+        assert_eq!(state(lives), State::Populated, "{lives}");
+    }
+}
+
 /// Without the host's process namespace nothing can be concluded from what is not seen.
 #[test]
 fn a_group_outside_is_unknown_where_only_the_own_processes_are_visible() {

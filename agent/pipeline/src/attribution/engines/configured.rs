@@ -2,10 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use super::files;
-use accelscope_core::host::HostRoots;
+use super::files::{Files, text};
 
 /// Defaults: containerd's state (its own, k3s and RKE2, k0s, `MicroK8s`), containers/storage (CRI-O, Podman), Docker (its own
 /// package's, the snap's, balenaEngine's) and iSulad.
@@ -52,22 +49,6 @@ const TOML_DIRECTORIES: &[&str] = &[
 /// Most files that are read of one such directory.
 const MAX_FILES: usize = 64;
 
-#[derive(Deserialize)]
-struct Daemon {
-    #[serde(rename = "data-root")]
-    data_root: Option<PathBuf>,
-    /// Docker until 17.05; iSulad.
-    graph: Option<PathBuf>,
-}
-
-#[derive(Deserialize, Default)]
-struct Settings {
-    storage: Option<toml::Value>,
-    crio: Option<toml::Value>,
-    /// containerd.
-    state: Option<PathBuf>,
-}
-
 /// What a file names: directories, and the pattern for those of users.
 #[derive(Debug, Default)]
 pub(super) struct Named {
@@ -77,48 +58,56 @@ pub(super) struct Named {
 }
 
 /// What the system's configuration files name.
-pub(super) fn system(roots: &HostRoots) -> Named {
+pub(super) fn system(files: &Files) -> Named {
     let mut named = Named::default();
     for path in JSON {
-        named.directories.extend(daemon(roots, Path::new(path)));
+        named.directories.extend(daemon(files, Path::new(path)));
     }
     let listed = TOML_DIRECTORIES.iter().flat_map(|directory| {
-        let names = roots.names(directory, MAX_FILES).unwrap_or_default();
+        let names = files.names(Path::new(directory), MAX_FILES);
         names.into_iter().map(|name| Path::new(directory).join(name))
     });
     for path in TOML.iter().map(PathBuf::from).chain(listed) {
-        named.add(settings(roots, &path));
+        named.add(settings(files, &path));
     }
     named
 }
 
 /// The directory that a `daemon.json` names.
-pub(super) fn daemon(roots: &HostRoots, path: &Path) -> Option<PathBuf> {
-    let daemon: Daemon = files::json(roots, path)?;
-    daemon.data_root.or(daemon.graph).filter(|path| path.is_absolute())
+pub(super) fn daemon(files: &Files, path: &Path) -> Option<PathBuf> {
+    // `graph`: Docker until 17.05; iSulad.
+    let keys = ["data-root", "graph"];
+    let daemon = files.json(path, &keys)?;
+    let named = keys.iter().find_map(|key| text(daemon.get(*key), &[]));
+    named.map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 /// What a file of containers/storage, CRI-O or containerd names.
-pub(super) fn settings(roots: &HostRoots, path: &Path) -> Named {
-    let settings: Settings = files::toml(roots, path).unwrap_or_default();
-    let text = |section: &Option<toml::Value>, key: &str| {
-        let value = section.as_ref()?.get(key)?.as_str()?;
+pub(super) fn settings(files: &Files, path: &Path) -> Named {
+    let settings = files.toml(path).unwrap_or_default();
+    let text = |section: &str, key: &str| {
+        let value = settings.get(section)?.get(key)?.as_str()?;
         (!value.is_empty()).then(|| value.to_owned())
     };
-    let Settings { storage, crio, state } = &settings;
+    // containerd's.
+    let state = settings.get("state").and_then(toml::Value::as_str);
     // A user's file may have the same variables in all of its paths.
     let paths = [
-        text(storage, "graphroot"),
-        text(storage, "runroot"),
-        text(crio, "root"),
-        text(crio, "runroot"),
+        text("storage", "graphroot"),
+        text("storage", "runroot"),
+        text("crio", "root"),
+        text("crio", "runroot"),
     ];
     let (of_users, plain): (Vec<_>, Vec<_>) = paths.into_iter().flatten().partition(|path| path.contains('$'));
     let mut named = Named {
-        directories: plain.into_iter().map(PathBuf::from).chain(state.clone()).collect(),
+        directories: plain
+            .into_iter()
+            .chain(state.map(str::to_owned))
+            .map(PathBuf::from)
+            .collect(),
         of_users,
     };
-    named.of_users.extend(text(storage, "rootless_storage_path"));
+    named.of_users.extend(text("storage", "rootless_storage_path"));
     named.directories.retain(|path| path.is_absolute());
     named
 }

@@ -9,10 +9,14 @@ mod running;
 mod state;
 mod users;
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::configured::DEFAULTS;
+use self::files::Files;
 use self::place::Place;
 use super::container::Container;
 use super::logs;
@@ -31,7 +35,9 @@ const LATEST: Duration = Duration::from_mins(1);
 /// Where the engines keep what they know of their containers.
 #[derive(Debug)]
 pub struct Engines {
-    roots: HostRoots,
+    files: Files,
+    /// `attribution.engine_directories`.
+    configured: Vec<PathBuf>,
     /// The configured ones, then the defaults.
     fixed: Vec<Place>,
     /// By the engines' own configuration, users' homes and running processes.
@@ -42,10 +48,12 @@ pub struct Engines {
 impl Engines {
     /// Of the host. `configured` are further directories (`attribution.engine_directories`).
     pub fn new(roots: &HostRoots, configured: &[PathBuf]) -> Self {
+        let files = Files::new(roots);
         let fixed = configured.iter().cloned().chain(DEFAULTS.iter().map(PathBuf::from));
         Self {
-            roots: roots.clone(),
-            fixed: fixed.map(|path| Place::new(roots, path)).collect(),
+            fixed: fixed.map(|path| Place::new(&files, path)).collect(),
+            files,
+            configured: configured.to_vec(),
             found: Vec::new(),
             next_search: None,
         }
@@ -65,7 +73,7 @@ impl Engines {
         if let Some(id) = cgroup.container_id.as_deref().filter(|id| is_plain(id)) {
             fill(&mut container, id, &self.fixed, cgroup);
             if !container.is_complete()
-                && let Some(found) = logs::link(&self.roots, id).filter(|found| !container.contradicts(found))
+                && let Some(found) = logs::link(&self.files.roots, id).filter(|found| !container.contradicts(found))
             {
                 container.fill(found);
             }
@@ -83,7 +91,7 @@ impl Engines {
             }
         }
         if let (None, Some(uid)) = (&container.pod_name, &container.pod_uid)
-            && let Some(found) = logs::pod(&self.roots, uid)
+            && let Some(found) = logs::pod(&self.files.roots, uid)
         {
             container.fill(found);
         }
@@ -98,7 +106,7 @@ impl Engines {
         if self.next_search.is_none() {
             self.search(now);
         }
-        let logs = [logs::LINKS, logs::PODS].map(|path| Place::new(&self.roots, path));
+        let logs = [logs::LINKS, logs::PODS].map(|path| Place::new(&self.files, path));
         let all = self
             .fixed
             .iter()
@@ -106,28 +114,43 @@ impl Engines {
             .filter(|place| place.within.is_none());
         all.chain(&logs)
             .filter(|place| place.exists())
-            .map(|place| (place.path.clone(), place.roots.names(&place.path, 1).is_ok()))
+            .map(|place| {
+                let names = place.files.roots.names(&place.path, 1);
+                let is_denied = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+                (place.path.clone(), !names.is_err_and(is_denied))
+            })
             .collect()
+    }
+
+    /// Files and configured directories that could not be used, with the reasons.
+    pub fn unusable(&self) -> Vec<(PathBuf, String)> {
+        let configured = self.configured.iter().filter_map(|path| {
+            let error = self.files.roots.names(path, 1).err()?;
+            Some((path.clone(), format!("in attribution.engine_directories: {error}")))
+        });
+        configured.chain(self.files.unusable()).collect()
+    }
+
+    pub(super) fn is_configured(&self) -> bool {
+        !self.configured.is_empty()
     }
 
     /// Searches the engines' configuration, the users' homes and the running processes.
     fn search(&mut self, now: Instant) {
         let begun = Instant::now();
-        let mounts = Mounts::of_host(&self.roots);
-        let is_remote = |path: &Path| mounts.is_remote(path);
-        let system = configured::system(&self.roots);
+        let files = self.files.local(Arc::new(Mounts::of_host(&self.files.roots)));
+        let system = configured::system(&self.files);
         let mut paths = system.directories;
-        for user in users::all(&self.roots, &is_remote) {
+        for user in users::all(&files) {
             let (data, config) = users::usual(&user.home);
-            paths.extend(users::directories(&self.roots, &user, &data, &config, &system.of_users));
+            paths.extend(users::directories(&files, &user, &data, &config, &system.of_users));
         }
-        paths.retain(|path| !is_remote(path));
-        let paths = paths.into_iter().map(|path| Place::new(&self.roots, path));
-        let running = running::places(&self.roots, &system.of_users, &is_remote);
+        let paths = paths.into_iter().map(|path| Place::new(&files, path));
+        let running = running::places(&files, &system.of_users);
+        let mut known: HashSet<_> = self.fixed.iter().map(Place::key).collect();
         self.found.clear();
         for place in paths.chain(running) {
-            let known = self.fixed.iter().chain(&self.found).any(|other| other.is_same(&place));
-            if !known && self.found.len() < MAX_PLACES && place.exists() {
+            if self.found.len() < MAX_PLACES && known.insert(place.key()) && place.exists() {
                 self.found.push(place);
             }
         }

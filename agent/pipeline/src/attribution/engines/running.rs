@@ -1,14 +1,16 @@
 //! Directories of engines by their running processes: what the command line and the environment say, and the files of an
 //! engine that has another view of the file systems than the host.
 
+use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::configured::{self, DEFAULTS};
+use super::files::Files;
 use super::place::Place;
 use super::users::{self, User};
 use accelscope_core::cgroup::Cgroup;
-use accelscope_core::host::HostRoots;
+use accelscope_core::host::mounts::Mounts;
 use accelscope_core::host::process::Processes;
 
 /// Names of engines' processes, as the kernel cuts them.
@@ -30,10 +32,17 @@ const FILES: &[&str] = &["config-file", "config", "c"];
 /// Flags of conmon that name a container's bundle: `<root>/<driver>-containers/<id>/userdata`.
 const BUNDLES: &[&str] = &["b", "bundle"];
 
-/// The directories of all engines that run. The paths that `is_remote` are left out.
-pub(super) fn places(roots: &HostRoots, of_users: &[String], is_remote: &dyn Fn(&Path) -> bool) -> Vec<Place> {
-    let processes = Processes::new(roots);
+/// Most directories and files that are taken from one process' command line.
+const MAX_OF_PROCESS: usize = 32;
+/// Most directories of the engines in one container, or of one user: the others' have their place too.
+const MAX_OF_OWNER: usize = 16;
+
+/// The directories of all engines that run. What is remote is left out.
+pub(super) fn places(files: &Files, of_users: &[String]) -> Vec<Place> {
+    let processes = Processes::new(&files.roots);
     let mut places: Vec<Place> = Vec::new();
+    let mut known = HashSet::new();
+    let mut owners: HashMap<(Option<String>, u32), usize> = HashMap::new();
     let hosts = processes.mount_namespace(1).ok();
     for pid in processes.pids().unwrap_or_default() {
         let is_engine = |name: String| ENGINES.contains(&name.as_str());
@@ -43,33 +52,36 @@ pub(super) fn places(roots: &HostRoots, of_users: &[String], is_remote: &dyn Fn(
         let engine = Engine::read(&processes, pid);
         let within = processes.cgroup(pid).ok();
         let within = within.and_then(|text| Cgroup::parse(&text).container().map(str::to_owned));
+        let owner = (within.clone(), if within.is_none() { engine.uid } else { 0 });
+        let owned = owners.entry(owner).or_default();
+        if *owned >= MAX_OF_OWNER {
+            continue;
+        }
         let own = processes
             .mount_namespace(pid)
             .ok()
             .filter(|own| Some(own) != hosts.as_ref());
-        let own = own.map(|_| HostRoots::new(processes.path(pid, "root")));
+        let view = own.map(|_| files.of_process(processes.path(pid, "root"), Mounts::of_process(&processes, pid)));
+        // What it names comes first: that there are enough of others does not hide it.
         let mut found = Vec::new();
-        if let Some(root) = &own {
-            let system = configured::system(root).directories;
-            let all = DEFAULTS.iter().map(PathBuf::from).chain(system);
-            found.extend(all.chain(engine.directories(root, &[])).map(|path| (root, path)));
+        if let Some(view) = &view {
+            let system = configured::system(view).directories;
+            let named = engine.directories(view, &[]).into_iter().chain(system);
+            let all = named.chain(DEFAULTS.iter().map(PathBuf::from));
+            found.extend(all.map(|path| (view, own, path)));
         }
         // An engine of a user has a view of its own, in which its data is where the host has it.
         if within.is_none() {
-            let named = engine.directories(roots, of_users);
-            found.extend(
-                named
-                    .into_iter()
-                    .filter(|path| !is_remote(path))
-                    .map(|path| (roots, path)),
-            );
+            let named = engine.directories(files, of_users);
+            found.extend(named.into_iter().map(|path| (files, None, path)));
         }
-        for (root, path) in found {
+        for (files, view, path) in found {
             let place = Place {
                 within: within.clone(),
-                ..Place::new(root, path)
+                ..Place::new(files, path)
             };
-            if !places.iter().any(|other| other.is_same(&place)) && place.exists() {
+            if *owned < MAX_OF_OWNER && known.insert((view, place.path.clone(), within.clone())) && place.exists() {
+                *owned += 1;
                 places.push(place);
             }
         }
@@ -94,17 +106,17 @@ impl Engine {
     }
 
     /// What it was told to use, and what it uses by itself as a user's.
-    fn directories(&self, roots: &HostRoots, of_users: &[String]) -> Vec<PathBuf> {
+    fn directories(&self, files: &Files, of_users: &[String]) -> Vec<PathBuf> {
         let mut found = self.values(DIRECTORIES);
         for file in self.values(FILES) {
-            found.extend(configured::daemon(roots, &file));
-            found.extend(configured::settings(roots, &file).directories);
+            found.extend(configured::daemon(files, &file));
+            found.extend(configured::settings(files, &file).directories);
         }
         let bundles = self.values(BUNDLES);
         let root = |bundle: &PathBuf| Some(bundle.ancestors().nth(3)?.to_owned());
         found.extend(bundles.iter().filter_map(root));
         if let Some(file) = self.variable("CONTAINERS_STORAGE_CONF") {
-            found.extend(configured::settings(roots, Path::new(file)).directories);
+            found.extend(configured::settings(files, Path::new(file)).directories);
         }
         if let Some(home) = self.variable("HOME").filter(|_| self.uid != 0) {
             let user = User {
@@ -115,7 +127,7 @@ impl Engine {
             let (data, config) = users::usual(&user.home);
             let data = self.variable("XDG_DATA_HOME").map_or(data, PathBuf::from);
             let config = self.variable("XDG_CONFIG_HOME").map_or(config, PathBuf::from);
-            found.extend(users::directories(roots, &user, &data, &config, of_users));
+            found.extend(users::directories(files, &user, &data, &config, of_users));
         }
         found.retain(|path| path.is_absolute());
         found
@@ -139,7 +151,8 @@ impl Engine {
             };
             flags.contains(&name).then(|| PathBuf::from(value))
         };
-        arguments.iter().enumerate().skip(1).filter_map(value).collect()
+        let values = arguments.iter().enumerate().skip(1).filter_map(value);
+        values.take(MAX_OF_PROCESS).collect()
     }
 
     fn variable(&self, name: &str) -> Option<&str> {

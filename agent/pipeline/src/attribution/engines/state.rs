@@ -1,13 +1,11 @@
 //! The state files of Docker, Podman and iSulad.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde_json::Value;
 
-use super::files;
+use super::files::{Files, text};
 use crate::attribution::container::Container;
-use accelscope_core::host::HostRoots;
 
 /// Most directories of one kind below an engine's.
 const MAX_DIRECTORIES: usize = 64;
@@ -16,64 +14,20 @@ const MAX_DIRECTORIES: usize = 64;
 /// `transient_store`.
 const LISTS: &[&str] = &["containers.json", "volatile-containers.json"];
 
-/// Moby's `container/container.go`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Docker {
-    name: Option<String>,
-    config: Option<Inner>,
-}
-
-/// iSulad's `container_config_v2`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Isulad {
-    common_config: Common,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Common {
-    name: Option<String>,
-    image: Option<String>,
-    config: Option<Inner>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase")]
-struct Inner {
-    image: Option<String>,
-    /// With Kubernetes' own, which cri-dockerd and iSulad set.
-    labels: Option<HashMap<String, String>>,
-}
-
-/// containers/storage's `containers.go`.
-#[derive(Deserialize)]
-struct Stored {
-    id: String,
-    names: Option<Vec<String>>,
-    /// JSON in a string, by the engine that made the container.
-    metadata: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    #[serde(rename = "image-name")]
-    image: Option<String>,
-}
-
-/// Docker's `config.v2.json`, which is in a directory of its own for each range of users with `userns-remap`.
-pub(super) fn docker(roots: &HostRoots, data: &Path, id: &str) -> Option<Container> {
-    let read = |data: &Path| files::json::<Docker>(roots, &data.join("containers").join(id).join("config.v2.json"));
+/// Docker's `config.v2.json` (Moby's `container/container.go`), which is in a directory of its own for each range of users with `userns-remap`.
+pub(super) fn docker(files: &Files, data: &Path, id: &str) -> Option<Container> {
+    let read = |data: &Path| {
+        let path = data.join("containers").join(id).join("config.v2.json");
+        files.json(&path, &["Name", "Config"])
+    };
     let config = read(data).or_else(|| {
-        let names = roots.names(data, MAX_DIRECTORIES).ok()?;
+        let names = files.names(data, MAX_DIRECTORIES);
         names
             .iter()
             .filter(|name| is_range(name))
             .find_map(|name| read(&data.join(name)))
     })?;
-    let inner = config.config.unwrap_or_default();
-    Some(of(config.name, None, inner))
+    Some(of(text(config.get("Name"), &[]), None, config.get("Config")))
 }
 
 /// `<uid>.<gid>`.
@@ -84,45 +38,50 @@ fn is_range(name: &str) -> bool {
 }
 
 /// iSulad's `config.v2.json`, below the name of the runtime.
-pub(super) fn isulad(roots: &HostRoots, data: &Path, id: &str) -> Option<Container> {
+pub(super) fn isulad(files: &Files, data: &Path, id: &str) -> Option<Container> {
     let engines = data.join("engines");
-    let names = roots.names(&engines, MAX_DIRECTORIES).ok()?;
-    let config: Isulad = names
-        .iter()
-        .find_map(|name| files::json(roots, &engines.join(name).join(id).join("config.v2.json")))?;
-    let common = config.common_config;
+    let names = files.names(&engines, MAX_DIRECTORIES);
+    let config = names.iter().find_map(|name| {
+        let path = engines.join(name).join(id).join("config.v2.json");
+        files.json(&path, &["CommonConfig"])
+    })?;
+    let common = config.get("CommonConfig");
     // It writes "none" of a container that was made from a root file system.
-    let image = common.image.filter(|image| image != "none");
-    Some(of(common.name, image, common.config.unwrap_or_default()))
+    let image = text(common, &["Image"]).filter(|image| image != "none");
+    let inner = common.and_then(|common| common.get("Config"));
+    Some(of(text(common, &["Name"]), image, inner))
 }
 
-fn of(name: Option<String>, image: Option<String>, inner: Inner) -> Container {
+/// With the labels, among which are Kubernetes' own, which cri-dockerd and iSulad set.
+fn of(name: Option<String>, image: Option<String>, inner: Option<&Value>) -> Container {
     Container {
         name: name.map(|name| name.trim_start_matches('/').to_owned()),
-        image: image.or(inner.image),
-        ..Container::labelled(&inner.labels.unwrap_or_default())
+        image: image.or_else(|| text(inner, &["Image"])),
+        ..Container::labelled(inner.and_then(|inner| inner.get("Labels")))
     }
 }
 
 /// The directories in which containers/storage has its containers, one for each storage driver: `overlay-containers`,
 /// `vfs-containers` and the like.
-pub(super) fn drivers(roots: &HostRoots, data: &Path) -> Vec<PathBuf> {
-    let names = roots.names(data, MAX_DIRECTORIES).unwrap_or_default();
+pub(super) fn drivers(files: &Files, data: &Path) -> Vec<PathBuf> {
+    let names = files.names(data, MAX_DIRECTORIES);
     let drivers = names.iter().filter(|name| name.ends_with("-containers"));
     drivers.map(|name| data.join(name)).collect()
 }
 
-/// The entry in the lists of containers/storage, which hold Podman's names.
-pub(super) fn listed(roots: &HostRoots, drivers: &Path, id: &str) -> Option<Container> {
+/// The entry in the lists of containers/storage (its `containers.go`), which hold Podman's names.
+pub(super) fn listed(files: &Files, drivers: &Path, id: &str) -> Option<Container> {
     LISTS.iter().find_map(|list| {
-        let stored: Vec<Stored> = files::json(roots, &drivers.join(list))?;
-        let stored = stored.into_iter().find(|stored| stored.id == id)?;
-        let metadata = stored
-            .metadata
-            .and_then(|text| serde_json::from_str::<Metadata>(&text).ok());
+        let is_wanted = |stored: &Value| stored.get("id").and_then(Value::as_str) == Some(id);
+        let stored = files.listed(&drivers.join(list), is_wanted)?;
+        // JSON in a string, by the engine that made the container.
+        let metadata = text(Some(&stored), &["metadata"]);
+        let metadata = metadata.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        let names = stored.get("names").and_then(Value::as_array);
+        let name = names.and_then(|names| names.iter().find_map(|name| text(Some(name), &[])));
         Some(Container {
-            name: stored.names.unwrap_or_default().into_iter().next(),
-            image: metadata.and_then(|metadata| metadata.image),
+            name,
+            image: text(metadata.as_ref(), &["image-name"]),
             ..Container::default()
         })
     })

@@ -1,10 +1,11 @@
 //! Directories of engines that users run without root.
 
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::configured::{self, Named};
-use accelscope_core::host::HostRoots;
+use super::files::Files;
 
 /// Longest `/etc/passwd` that is read.
 const MAX_BYTES: usize = 1 << 20;
@@ -23,15 +24,9 @@ pub(super) struct User {
 
 /// What the engines of a user know of their own configuration. `data` and `config` are the user's, by default
 /// `~/.local/share` and `~/.config`; `of_users` are patterns of the system's configuration.
-pub(super) fn directories(
-    roots: &HostRoots,
-    user: &User,
-    data: &Path,
-    config: &Path,
-    of_users: &[String],
-) -> Vec<PathBuf> {
-    let own: Named = configured::settings(roots, &config.join("containers/storage.conf"));
-    let mut found: Vec<PathBuf> = configured::daemon(roots, &config.join("docker/daemon.json"))
+pub(super) fn directories(files: &Files, user: &User, data: &Path, config: &Path, of_users: &[String]) -> Vec<PathBuf> {
+    let own: Named = configured::settings(files, &config.join("containers/storage.conf"));
+    let mut found: Vec<PathBuf> = configured::daemon(files, &config.join("docker/daemon.json"))
         .into_iter()
         .collect();
     found.extend(own.directories);
@@ -65,18 +60,19 @@ fn expand(pattern: &str, user: &User) -> PathBuf {
     }
 }
 
-/// Users with a home of their own, those of `/etc/passwd` first. Homes that `is_remote` are left out: their file server may
-/// not answer.
-pub(super) fn all(roots: &HostRoots, is_remote: &dyn Fn(&Path) -> bool) -> Vec<User> {
-    let passwd = roots.read("/etc/passwd", MAX_BYTES).unwrap_or_default();
+/// Users with a home of their own, those of `/etc/passwd` first. Homes that are remote are left out: their file server may not
+/// answer.
+pub(super) fn all(files: &Files) -> Vec<User> {
+    let passwd = files.roots.read_stored("/etc/passwd", MAX_BYTES).unwrap_or_default();
     let passwd = String::from_utf8_lossy(&passwd).into_owned();
     let mut users: Vec<User> = passwd.lines().filter_map(of_line).collect();
-    users.retain(|user| !is_remote(&user.home));
-    for homes in HOMES.iter().map(Path::new).filter(|homes| !is_remote(homes)) {
-        for name in roots.names(homes, MAX_USERS).unwrap_or_default() {
-            let home = homes.join(&name);
-            if !is_remote(&home) && users.iter().all(|user| user.home != home) {
-                let uid = roots.path(&home).metadata().map_or(0, |metadata| metadata.uid());
+    users.retain(|user| !files.is_remote(&user.home));
+    let mut homes: HashSet<PathBuf> = users.iter().map(|user| user.home.clone()).collect();
+    for parent in HOMES.iter().map(Path::new) {
+        for name in files.names(parent, MAX_USERS) {
+            let home = parent.join(&name);
+            if !files.is_remote(&home) && homes.insert(home.clone()) {
+                let uid = files.roots.path(&home).metadata().map_or(0, |metadata| metadata.uid());
                 users.push(User { name, uid, home });
             }
         }

@@ -93,6 +93,7 @@ mod tests {
             symbol: symbol.map(str::to_owned),
             obstacles,
             unseen: Vec::new(),
+            sees_compat: true,
         }
     }
 

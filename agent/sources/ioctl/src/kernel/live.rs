@@ -42,8 +42,10 @@ pub(crate) struct LiveKernel {
     report: Report,
     /// Whether programs with typed pointers may be used; false in tests.
     direct: bool,
-    /// Calls in flight since the last look at the losses whose hooks were detached.
+    /// Calls in flight whose hooks were detached since the last look at the losses, and the owners of those since the last
+    /// look at them.
     unhooked: u64,
+    abandoned: Vec<u64>,
 }
 
 struct Loaded {
@@ -73,6 +75,7 @@ impl LiveKernel {
             report: Report::default(),
             direct: true,
             unhooked: 0,
+            abandoned: Vec::new(),
         }
     }
 
@@ -256,7 +259,9 @@ impl LiveKernel {
         let left_out = loaded.watch_table.apply(loaded.maps.watched(), &entries);
         let gone = |place: u32| !entries.iter().any(|watched| watched.device == place);
         if former.iter().any(|(place, _)| gone(*place)) {
-            self.unhooked += loaded.maps.abandon(&gone);
+            let abandoned = loaded.maps.abandon(&gone);
+            self.unhooked += abandoned.len() as u64;
+            self.abandoned.extend(abandoned);
         }
         self.report.drivers = selections.into_iter().map(|selection| selection.driver).collect();
         for driver in &mut self.report.drivers {
@@ -286,6 +291,12 @@ impl LiveKernel {
             ("skipped", loaded.selector.hooks().take_skipped()),
             ("unhooked", std::mem::take(&mut self.unhooked)),
         ]
+    }
+
+    /// Process id (upper half) and thread id of the calls since the last time that were in flight when their hooks were
+    /// detached.
+    pub(crate) fn take_abandoned(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.abandoned)
     }
 
     /// The hooks in use for each driver, and what the kernel refused.

@@ -177,28 +177,28 @@ impl Maps {
         Some(())
     }
 
-    /// Removes the calls in flight of devices that are no longer hooked: their returns will not be seen. Returns how many
-    /// there were.
-    pub(super) fn abandon(&mut self, gone: &dyn Fn(u32) -> bool) -> u64 {
+    /// Removes the calls in flight of devices that are no longer hooked: their returns will not be seen. Returns their
+    /// owners.
+    pub(super) fn abandon(&mut self, gone: &dyn Fn(u32) -> bool) -> Vec<u64> {
         self.clear_slots(&|slot| gone(slot.device))
     }
 
-    /// Returns how many calls were removed.
-    fn clear_slots(&mut self, is_gone: &dyn Fn(&Slot) -> bool) -> u64 {
-        let mut cleared = 0;
+    /// Returns the owners of the calls that were removed.
+    fn clear_slots(&mut self, is_gone: &dyn Fn(&Slot) -> bool) -> Vec<u64> {
+        let mut cleared = Vec::new();
         if let Some(slots) = logged("SLOTS", self.slots.all()) {
             for place in 0..self.slots.len() {
-                if slots.get(place).is_some_and(|slot| slot.owner != 0 && is_gone(&slot)) {
+                if let Some(slot) = slots.get(place).filter(|slot| slot.owner != 0 && is_gone(slot)) {
                     slots.clear(place);
-                    cleared += 1;
+                    cleared.push(slot.owner);
                 }
             }
         }
         // A call that returns at the same time is removed by its program.
         let counters = &self.counters;
-        let removed = || {
+        let removed = |slot: &Slot| {
             counters.decrement(counter::OVERFLOWING);
-            cleared += 1;
+            cleared.push(slot.owner);
         };
         logged("OVERFLOW", self.overflow.remove_where(|_, slot| is_gone(slot), removed));
         cleared
@@ -349,9 +349,9 @@ impl Counts for Maps {
         ) else {
             return;
         };
-        let errors = self.errors.remove_where(|key, _| free.contains(&key.record), || {});
+        let errors = self.errors.remove_where(|key, _| free.contains(&key.record), |_| {});
         logged("ERRORS", errors);
-        let channels = self.channels.remove_where(|key, _| free.contains(&key.record), || {});
+        let channels = self.channels.remove_where(|key, _| free.contains(&key.record), |_| {});
         logged("CHANNELS", channels);
         for number in free {
             self.retired.remove(&number);

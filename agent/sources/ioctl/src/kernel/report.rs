@@ -19,6 +19,8 @@ pub struct Driver {
     pub obstacles: Vec<Finding>,
     /// Calls that the hook does not see or may lose, and why.
     pub unseen: Vec<String>,
+    /// Whether calls of 32-bit programs are seen.
+    pub sees_compat: bool,
 }
 
 impl Driver {
@@ -31,6 +33,7 @@ impl Driver {
             symbol: None,
             obstacles: Vec::new(),
             unseen: Vec::new(),
+            sees_compat: true,
         }
     }
 }
@@ -52,9 +55,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether calls of the device of this name are counted.
-    pub(crate) fn counts(&self, device: &str) -> bool {
+    /// The driver by which calls of the device of this name are counted; none where they are not.
+    pub(crate) fn counting(&self, device: &str) -> Option<&Driver> {
         let mut hooked = self.drivers.iter().filter(|driver| driver.hook != HookKind::Scan);
-        hooked.any(|driver| driver.devices.iter().any(|name| name == device))
+        hooked.find(|driver| driver.devices.iter().any(|name| name == device))
     }
 }

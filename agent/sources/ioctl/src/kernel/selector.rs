@@ -185,6 +185,7 @@ impl<H: Hooks> HookSelector<H> {
         }
         let Some(Err(why)) = &self.compat else { return };
         for selection in selections.iter_mut().filter(blind) {
+            selection.driver.sees_compat = selection.driver.hook != HookKind::Tracepoint;
             let unseen = match selection.driver.hook {
                 HookKind::Tracepoint => "calls of 32-bit programs are not seen",
                 _ => "calls of 32-bit programs are seen only where they pass this function",

@@ -87,17 +87,17 @@ impl<K: Plain, V: Plain> Table<K, V> {
     pub(super) fn remove_where(
         &mut self,
         matches: impl Fn(&K, &V) -> bool,
-        mut removed: impl FnMut(),
+        mut removed: impl FnMut(&V),
     ) -> io::Result<()> {
-        let mut keys = Vec::new();
+        let mut matching = Vec::new();
         self.for_each(&mut |key, value| {
             if matches(key, value) {
-                keys.push(*key);
+                matching.push((*key, *value));
             }
         })?;
-        for key in &keys {
+        for (key, value) in &matching {
             if self.remove(key)? {
-                removed();
+                removed(value);
             }
         }
         Ok(())
