@@ -26,6 +26,10 @@ fn host() -> tempfile::TempDir {
 
 /// An agent of the host at `root`; `label` is a resource attribute of the operator's.
 fn agent(root: &Path, fake: &Fake, receiver: &Receiver, label: &str) -> Running {
+    agent_with(root, fake, receiver, label, &[])
+}
+
+fn agent_with(root: &Path, fake: &Fake, receiver: &Receiver, label: &str, more: &[String]) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
     command.env_clear().stdin(Stdio::null());
     let mut settings = receiver.settings();
@@ -35,6 +39,7 @@ fn agent(root: &Path, fake: &Fake, receiver: &Receiver, label: &str) -> Running 
         "http.enabled=false".to_owned(),
         format!("resource.deployment.environment.name={label}"),
     ]);
+    settings.extend_from_slice(more);
     for setting in settings {
         command.args(["--set", &setting]);
     }
@@ -96,7 +101,7 @@ fn a_signal_ends_every_series_once_after_its_last_value() {
     }
 }
 
-/// As in a rolling update with a surge: the new one runs before the old one stops.
+/// As in a rolling restart with a surge: the new one runs before the old one stops.
 #[test]
 fn series_that_another_agent_on_the_node_continues_do_not_end() {
     let (root, fake, receiver) = (
@@ -149,4 +154,38 @@ fn series_that_another_agent_has_under_another_label_end() {
     let others = receiver.points().into_iter().chain(elsewhere.points());
     let ended = others.filter(|point| point.is_end).find(|point| !is_of(point, "old"));
     assert!(ended.is_none(), "{ended:?}");
+}
+
+/// The other one is of another version or has settings by which it may lack some series, which nobody else would end.
+#[test]
+fn series_end_where_the_other_agent_may_not_have_the_same_ones() {
+    let differences = [
+        "nvidia.enabled=false",
+        "ioctl.enabled=true",
+        "kubelet.root=/var/lib/other",
+        "attribution.per_process=true",
+        "attribution.engine_directories=[\"/mnt/docker\"]",
+        "limits.series=100",
+        "resource.service.version=0.0.1",
+    ];
+    for difference in differences {
+        let (root, fake) = (tempfile::tempdir().unwrap(), Fake::new(vec![h100(0)]));
+        let (receiver, also) = (Receiver::start(), Receiver::start());
+        let mut old = agent(root.path(), &fake, &receiver, "lab");
+        wait_for_power(&receiver, "lab", 2);
+        // A second destination shows that the new one pushes.
+        let edge = format!("otlp.destinations.also.endpoint=http://{}", also.address);
+        let more = [edge, difference.to_owned()];
+        let _new = agent_with(root.path(), &fake, &receiver, "lab", &more);
+        wait_for("the other agent", || (!also.points().is_empty()).then_some(()));
+        old.terminate();
+        assert_eq!(old.exit_code(), Some(0), "{difference}");
+        let all = series(&receiver, "lab");
+        let of_gpu: Vec<_> = all.iter().filter(|(name, _)| name.starts_with("hw.")).collect();
+        assert!(of_gpu.len() > 10, "{difference}: {} series", of_gpu.len());
+        for (name, points) in of_gpu {
+            let ends = points.iter().filter(|point| point.is_end).count();
+            assert_eq!(ends, 1, "{name} with {difference}");
+        }
+    }
 }

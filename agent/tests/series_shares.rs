@@ -200,3 +200,40 @@ fn the_first_reading_shows_every_container_in_every_metric() {
         "the log names who has the most: {said}"
     );
 }
+
+/// Whoever may start units, containers or pods within its own gets no more room for that.
+#[test]
+fn what_one_user_container_or_pod_has_within_it_takes_no_series_of_another() {
+    let user = "/user.slice/user-1000.slice/user@1000.service";
+    let (pod, id) = ("11111111-2222-3333-4444-555555555555", container('a'));
+    let floods: [&dyn Fn(u32) -> String; 6] = [
+        &|nth| format!("{user}/app.slice/run-u{nth}.service"),
+        &|nth| format!("{user}/user.slice/libpod-{nth:064x}.scope/container"),
+        &|nth| format!("/system.slice/docker-{id}.scope/docker/{nth:064x}"),
+        &|nth| format!("/lxc.payload.builder/docker/{nth:064x}"),
+        &|nth| format!("/kubepods/pod{pod}/{id}/{nth:064x}"),
+        &|nth| format!("/kubepods/pod{pod}/{id}/kubepods/pod{nth:08x}-2222-3333-4444-555555555555/{nth:064x}"),
+    ];
+    for flood in floods {
+        let host = host();
+        for pid in 1000..1300 {
+            process(host.path(), pid, &format!("0::{}\n", flood(pid)));
+        }
+        fill(host.path(), 5000..5100, 'b');
+        let mut fake = Fake::new(vec![h100(0)]);
+        fake.change(|state| state["devices"][0]["compute"] = uses((1000..1300).chain(5000..5100)).into());
+        let output = agent(host.path(), &fake, &[])
+            .args(["--stdout", "--once", "--format", "json"])
+            .output()
+            .unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let points = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let memory = points.filter(|point| point["name"] == "accel.process.memory.usage");
+        let (mut own, mut all) = (0, 0);
+        for point in memory {
+            own += usize::from(point["attributes"]["container.id"] == container('b'));
+            all += 1;
+        }
+        assert_eq!((own, all), (LIMIT / 2, LIMIT + 1), "beside {}", flood(1000));
+    }
+}

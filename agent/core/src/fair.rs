@@ -46,6 +46,30 @@ pub fn limits<K: Eq + Hash + Ord>(
     HashMap::new()
 }
 
+/// As [`limits`], first among groups, then within each among its members: a group does not get more for having many.
+pub fn grouped_limits<G: Eq + Hash + Ord, K: Eq + Hash + Ord>(
+    demands: impl IntoIterator<Item = (G, K, Demand)>,
+    capacity: usize,
+) -> HashMap<K, usize> {
+    let mut groups: HashMap<G, (Demand, Vec<(K, Demand)>)> = HashMap::new();
+    for (group, key, demand) in demands {
+        let (whole, members) = groups.entry(group).or_default();
+        whole.has += demand.has;
+        whole.wants += demand.wants;
+        members.push((key, demand));
+    }
+    let of_groups = limits(groups.iter().map(|(group, (whole, _))| (group, *whole)), capacity);
+    let of_groups: Vec<usize> = groups
+        .keys()
+        .map(|group| of_groups.get(group).copied().unwrap_or(usize::MAX))
+        .collect();
+    let members = groups.into_values().map(|(_, members)| members);
+    members
+        .zip(of_groups)
+        .flat_map(|(members, limit)| limits(members, limit))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +107,16 @@ mod tests {
         is(&[("a", 2, 9), ("b", 3, 9)], 5, &[("a", 2), ("b", 3)]);
         is(&[("a", 3, 9), ("b", 2, 9)], 5, &[("a", 3), ("b", 2)]);
         is(&[("a", 0, 3), ("b", 0, 2)], 4, &[("a", 2)]);
+    }
+
+    #[test]
+    fn a_group_of_many_has_the_share_of_one() {
+        let all = |members: usize, wants| (0..members).map(move |nth| ("many", nth, Demand { has: 0, wants }));
+        let small = ("small", 1000, Demand { has: 0, wants: 10 });
+        let found = grouped_limits(all(60, 1).chain([small]), 50);
+        assert_eq!(found.get(&1000), None);
+        let shown: usize = (0..60).map(|nth| found.get(&nth).copied().unwrap_or(1)).sum();
+        assert_eq!(shown, 40);
+        assert_eq!(grouped_limits(all(4, 10).chain([small]), 50), HashMap::new());
     }
 }

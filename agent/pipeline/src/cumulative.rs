@@ -41,10 +41,7 @@ impl CumulativeToDelta {
                 since: point.start.unwrap_or(point.time),
             },
             Some(last) => {
-                // A start after the last reading is another count, whatever its value. An earlier one that differs is
-                // the same count under a clock that was set.
-                let restarted = point.start > last.start && point.start.is_some_and(|start| start >= last.time);
-                let before = (!restarted).then_some(&last.value);
+                let before = (!last.is_restarted_by(point)).then_some(&last.value);
                 Delta {
                     value: growth(before, &point.value),
                     since: last.time,
@@ -59,9 +56,22 @@ impl CumulativeToDelta {
         delta
     }
 
+    /// Whether this is a reading of another count than the last one was.
+    pub(crate) fn is_restarted_by(&self, point: &Point) -> bool {
+        self.last.as_ref().is_some_and(|last| last.is_restarted_by(point))
+    }
+
     /// Time of the last reading.
     pub(crate) fn last_read(&self) -> Option<Timestamp> {
         self.last.as_ref().map(|last| last.time)
+    }
+}
+
+impl Reading {
+    /// A start after the last reading is another count, whatever its value. An earlier one that differs is the same count
+    /// under a clock that was set.
+    fn is_restarted_by(&self, point: &Point) -> bool {
+        point.start > self.start && point.start.is_some_and(|start| start >= self.time)
     }
 }
 

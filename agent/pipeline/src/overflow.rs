@@ -8,7 +8,7 @@ use std::time::Duration;
 use opentelemetry::metrics::Counter;
 
 use super::arithmetic::merge;
-use super::cumulative::{CumulativeToDelta, DeltaToCumulative, RETENTION};
+use super::cumulative::{CumulativeToDelta, Delta, DeltaToCumulative, RETENTION};
 use accelscope_core::metric::{Attributes, Instrument, Part, Point, Timestamp, catalogue, key};
 use accelscope_core::telemetry;
 
@@ -24,9 +24,19 @@ pub(super) struct Overflow {
     most: usize,
     /// Counters and histograms that have no series of their own, by a hash of their identity.
     counters: HashMap<u64, CumulativeToDelta>,
+    /// Those that got a series of their own again, likewise.
+    returned: HashMap<u64, Returned>,
     evicted: Option<Timestamp>,
     totals: HashMap<&'static str, DeltaToCumulative>,
     current: HashMap<&'static Instrument, Current>,
+}
+
+/// A counter or histogram that has a series of its own again. What it counted before stays in the overflow series, so that
+/// its own one begins with what it counts from there on.
+#[derive(Debug)]
+struct Returned {
+    read: CumulativeToDelta,
+    total: DeltaToCumulative,
 }
 
 /// An overflow series.
@@ -40,23 +50,66 @@ struct Current {
 }
 
 impl Overflow {
-    /// Keeps the state of at most `most` counters; the growth of more is lost, but counted.
+    /// Keeps the state of at most `most` counters, and of as many that returned; the growth of more is lost, but counted.
     pub(super) fn new(most: usize) -> Self {
         let attributes = Arc::new(Attributes::new([(key::OTEL_METRIC_OVERFLOW, true.into())]));
         Self {
             attributes,
             most,
             counters: HashMap::new(),
+            returned: HashMap::new(),
             evicted: None,
             totals: HashMap::new(),
             current: HashMap::new(),
         }
     }
 
-    /// Whether this counter's past is already in the overflow series, so that it must stay there: with a series of its
-    /// own it would be counted twice.
+    /// Whether the growth of this counter goes into the overflow series.
     pub(super) fn holds(&self, point: &Point) -> bool {
         !self.counters.is_empty() && self.counters.contains_key(&identity(point))
+    }
+
+    /// Whether one more counter can get a series of its own again.
+    pub(super) fn can_return(&mut self, now: Timestamp) -> bool {
+        if self.returned.len() >= self.most {
+            self.evict(now);
+        }
+        self.returned.len() < self.most
+    }
+
+    /// Takes from a reading for a series of its own what is in the overflow series: with it, it would be counted twice.
+    pub(super) fn rebase(&mut self, point: &mut Point) {
+        if self.counters.is_empty() && self.returned.is_empty() || !point.instrument.kind.is_cumulative() {
+            return;
+        }
+        let identity = identity(point);
+        if let Some(read) = self.counters.remove(&identity) {
+            let total = DeltaToCumulative::default();
+            self.returned.insert(identity, Returned { read, total });
+        }
+        match self.returned.get_mut(&identity) {
+            // Nothing of a count that began anew is in the overflow series.
+            Some(Returned { read, .. }) if read.is_restarted_by(point) => drop(self.returned.remove(&identity)),
+            Some(Returned { read, total }) => {
+                let delta = read.next(point);
+                total.add(delta, point);
+            }
+            None => {}
+        }
+    }
+
+    /// Takes over a series that is given up, with all that it shows.
+    pub(super) fn take_over(&mut self, part: &Part, point: Point) {
+        let identity = identity(&point);
+        match self.returned.remove(&identity) {
+            Some(Returned { read, .. }) => {
+                count(point.instrument);
+                let all = CumulativeToDelta::default().next(&point);
+                self.counters.insert(identity, read);
+                self.sum(part, point, all);
+            }
+            None => self.add(part, point),
+        }
     }
 
     /// What these parts had of the overflow series has ended.
@@ -89,12 +142,19 @@ impl Overflow {
         changed
     }
 
-    fn grow(&mut self, part: &Part, mut point: Point) {
+    fn grow(&mut self, part: &Part, point: Point) {
         let identity = identity(&point);
+        if let Some(Returned { read, .. }) = self.returned.remove(&identity) {
+            self.counters.insert(identity, read);
+        }
         if !self.counters.contains_key(&identity) && !self.has_room(point.time) {
             return;
         }
         let delta = self.counters.entry(identity).or_default().next(&point);
+        self.sum(part, point, delta);
+    }
+
+    fn sum(&mut self, part: &Part, mut point: Point, delta: Delta) {
         let total = self.totals.entry(point.instrument.name).or_default();
         total.add(delta, &mut point);
         self.put(part, point);
@@ -102,14 +162,23 @@ impl Overflow {
 
     /// Whether one more counter can be kept, if need be in place of those that were read longest ago.
     fn has_room(&mut self, now: Timestamp) -> bool {
-        let due = |evicted| now.since(evicted) >= EVICTION_INTERVAL;
-        if self.counters.len() >= self.most && self.evicted.is_none_or(due) {
-            self.evicted = Some(now);
-            let recent = |time| now.since(time) < RETENTION;
-            self.counters
-                .retain(|_, counter| counter.last_read().is_some_and(recent));
+        if self.counters.len() >= self.most {
+            self.evict(now);
         }
         self.counters.len() < self.most
+    }
+
+    /// Forgets the counters that were read long ago, if it is due.
+    fn evict(&mut self, now: Timestamp) {
+        if self.evicted.is_none_or(|last| now.since(last) >= EVICTION_INTERVAL) {
+            self.evicted = Some(now);
+            let is_recent = |counter: &CumulativeToDelta| {
+                let last = counter.last_read();
+                last.is_some_and(|time| now.since(time) < RETENTION)
+            };
+            self.counters.retain(|_, counter| is_recent(counter));
+            self.returned.retain(|_, counter| is_recent(&counter.read));
+        }
     }
 
     fn combine(&mut self, part: &Part, mut point: Point) {

@@ -22,41 +22,59 @@ pub(crate) enum Owner {
     /// The hardware: readings of no process.
     Device(Arc<str>),
     /// What runs on the node.
-    Workload(Arc<str>),
+    Workload {
+        /// With which others it shares the room of one.
+        group: Group,
+        /// Its name.
+        name: Arc<str>,
+    },
 }
+
+/// What owners are in together: a pod, a batch job, a container or user around them, or an owner by itself. Room is shared among these first, so that one
+/// gets no more room for having many containers.
+pub(crate) type Group = Arc<str>;
 
 impl Owner {
     /// Owner of a series: its container as Kubernetes or the runtime names it, else its batch job, of which one unit may have
-    /// many, else its systemd unit; without a process, its device.
-    pub(crate) fn of(sampler: &'static str, instrument: &Instrument, attributes: &Attributes) -> Self {
+    /// many, else its systemd unit; without a process, its device. `outermost` is what its process is in, where that is known.
+    pub(crate) fn of(
+        sampler: &'static str,
+        instrument: &Instrument,
+        attributes: &Attributes,
+        outermost: Option<&Group>,
+    ) -> Self {
         if sampler == telemetry::SCOPE {
             return Self::Agent;
-        }
-        let [namespace, pod, container] =
-            [key::K8S_NAMESPACE_NAME, key::K8S_POD_NAME, key::K8S_CONTAINER_NAME].map(|key| attributes.text(key));
-        if let (Some(namespace), Some(pod), Some(container)) = (namespace, pod, container) {
-            return Self::Workload(format!("container {namespace}/{pod}/{container}").into());
         }
         let text = |key| match attributes.get(key) {
             Some(AttributeValue::Str(text)) => Some(text.clone()),
             _ => None,
         };
-        let mut containers = [key::CONTAINER_ID, key::K8S_POD_UID].into_iter();
-        if let Some(name) = containers.find_map(text) {
-            return Self::Workload(name);
-        }
-        let mut jobs = JOBS.iter().filter_map(|key| attributes.text(key));
-        if let Some(id) = jobs.next() {
-            return Self::Workload(format!("job {id}").into());
-        }
-        if let Some(name) = text(key::SYSTEMD_UNIT) {
-            return Self::Workload(name);
-        }
-        if instrument.owned {
-            return Self::Workload("processes of no container or unit".into());
-        }
-        let mut devices = [key::HW_ID, key::HW_NAME, key::ACCEL_DEVICE_NAME].into_iter();
-        Self::Device(devices.find_map(text).unwrap_or_else(|| sampler.into()))
+        let [namespace, pod, container] =
+            [key::K8S_NAMESPACE_NAME, key::K8S_POD_NAME, key::K8S_CONTAINER_NAME].map(|key| attributes.text(key));
+        let pod = namespace.zip(pod);
+        let job = JOBS.iter().find_map(|key| attributes.text(key));
+        let job = job.map(|id| Arc::<str>::from(format!("job {id}")));
+        let uid = text(key::K8S_POD_UID);
+        let named = pod.zip(container);
+        let name = named
+            .map(|((namespace, pod), container)| format!("container {namespace}/{pod}/{container}").into())
+            .or_else(|| text(key::CONTAINER_ID))
+            .or_else(|| uid.clone())
+            .or_else(|| job.clone())
+            .or_else(|| text(key::SYSTEMD_UNIT))
+            .or_else(|| instrument.owned.then(|| "processes of no container or unit".into()));
+        let Some(name) = name else {
+            let mut devices = [key::HW_ID, key::HW_NAME, key::ACCEL_DEVICE_NAME].into_iter();
+            return Self::Device(devices.find_map(text).unwrap_or_else(|| sampler.into()));
+        };
+        let group = outermost.cloned();
+        let group = group
+            .or_else(|| Some(format!("pod {}", uid?).into()))
+            .or_else(|| pod.map(|(namespace, pod)| format!("pod {namespace}/{pod}").into()))
+            .or(job)
+            .unwrap_or_else(|| name.clone());
+        Self::Workload { group, name }
     }
 
     /// Its place in the order in which room is given.
@@ -64,15 +82,16 @@ impl Owner {
         match self {
             Self::Agent => 0,
             Self::Device(_) => 1,
-            Self::Workload(_) => 2,
+            Self::Workload { .. } => 2,
         }
     }
 
-    /// For people.
-    pub(crate) fn name(&self) -> &str {
+    /// Among which room is shared first.
+    pub(crate) fn group(&self) -> Group {
         match self {
-            Self::Agent => "the agent",
-            Self::Device(name) | Self::Workload(name) => name,
+            Self::Agent => "the agent".into(),
+            Self::Device(name) => name.clone(),
+            Self::Workload { group, .. } => group.clone(),
         }
     }
 }

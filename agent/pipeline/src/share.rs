@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::owner::Owner;
+use super::owner::{Group, Owner};
 use super::store::Limits;
 use accelscope_core::fair::{self, Demand};
-use accelscope_core::metric::{Part, Point, Timestamp};
+use accelscope_core::metric::{self, Part, Point, Timestamp};
 
 /// For how long an owner that had to give up series gets no more than it was left with, so that series which come and go
 /// beside it do not make its own ones come and go.
@@ -21,7 +21,11 @@ pub(crate) struct Newcomer {
 
 impl Newcomer {
     pub(crate) fn new(part: Part, point: Point) -> Self {
-        let owner = Owner::of(part.sampler, point.instrument, &point.attributes);
+        let outermost = match &point.owner {
+            Some(metric::Owner::Outermost(name)) => Some(name),
+            _ => None,
+        };
+        let owner = Owner::of(part.sampler, point.instrument, &point.attributes, outermost);
         Self { part, point, owner }
     }
 }
@@ -54,10 +58,20 @@ impl Shares {
         known
     }
 
-    /// The owner with the most series, and how many.
-    pub(crate) fn largest(&self) -> Option<(&Owner, usize)> {
-        let all = self.owners.iter().map(|(owner, count)| (owner, *count));
-        all.max_by(|(a, x), (b, y)| (x, b).cmp(&(y, a)))
+    /// The group of owners with the most series, with the largest of them, and how many the group has.
+    pub(crate) fn largest(&self) -> Option<(String, usize)> {
+        let mut groups: HashMap<Group, (usize, (usize, &Owner))> = HashMap::new();
+        for (owner, count) in &self.owners {
+            let (sum, largest) = groups.entry(owner.group()).or_insert((0, (0, owner)));
+            *sum += count;
+            *largest = (*count, owner).max(*largest);
+        }
+        let (group, (sum, (_, owner))) = groups.into_iter().max_by(|(a, x), (b, y)| (x, b).cmp(&(y, a)))?;
+        let name = match owner {
+            Owner::Workload { name, .. } if *name != group => format!("{group}, e.g. {name}"),
+            _ => group.to_string(),
+        };
+        Some((name, sum))
     }
 
     /// One less.
@@ -147,7 +161,10 @@ fn by_rank(demands: HashMap<Owner, Demand>, capacity: usize) -> HashMap<Owner, u
     let (mut left, mut limits) = (capacity, HashMap::new());
     for demands in ranks {
         let wanted: usize = demands.iter().map(|(_, demand)| demand.wants).sum();
-        limits.extend(fair::limits(demands, left));
+        let demands = demands
+            .into_iter()
+            .map(|(owner, demand)| (owner.group(), owner, demand));
+        limits.extend(fair::grouped_limits(demands, left));
         left = left.saturating_sub(wanted);
     }
     limits
@@ -160,7 +177,8 @@ pub(crate) fn warn(instrument: &'static str, shares: &Shares, all: &Shares, limi
     } else {
         ("limits.series", limits.series, all)
     };
-    let (owner, most) = shares.largest().map_or(("", 0), |(owner, count)| (owner.name(), count));
+    let largest = shares.largest();
+    let (owner, most) = largest.as_ref().map_or(("", 0), |(owner, count)| (owner, *count));
     tracing::warn!(
         metric = instrument,
         limit,

@@ -194,7 +194,7 @@ impl Store {
 
     /// Updates live series, and adds the points of all others to `unknown`.
     fn update_live(&mut self, part: &Part, points: Vec<Point>, unknown: &mut Vec<(Part, Point)>) {
-        for point in points {
+        for mut point in points {
             let key = (point.instrument, point.attributes.clone());
             let Some(entry) = self.live.get_mut(&key) else {
                 unknown.push((part.clone(), point));
@@ -208,6 +208,7 @@ impl Store {
                 skip(&self.skipped, part);
                 continue;
             }
+            self.overflow.rebase(&mut point);
             entry.set_back = self.set_back;
             entry.changed = self.now;
             let earliest = entry.series.start.filter(|_| entry.start == point.start);
@@ -254,16 +255,18 @@ impl Store {
         let mut newcomers = Vec::with_capacity(unknown.len());
         for (part, point) in unknown {
             let key = (point.instrument, point.attributes.clone());
-            if self.overflow.holds(&point) {
+            let (is_held, is_late) = (self.overflow.holds(&point), self.ends.refuses(&key, &point));
+            if is_held && (is_late || !self.overflow.can_return(time)) {
                 self.overflow.add(&part, point);
-            } else if self.ends.refuses(&key, &point) {
+            } else if is_late {
                 skip(&self.skipped, &part);
             } else {
                 newcomers.push(Newcomer::new(part, point));
             }
         }
         let (admitted, refused) = self.admit(newcomers, time);
-        for Newcomer { part, point, owner } in admitted {
+        for Newcomer { part, mut point, owner } in admitted {
+            self.overflow.rebase(&mut point);
             self.put(part, point, Some(owner));
         }
         for Newcomer { part, point, .. } in refused {
@@ -330,7 +333,7 @@ impl Store {
                     time: entry.series.time,
                     start: entry.series.start,
                 };
-                self.overflow.add(&entry.part, point);
+                self.overflow.take_over(&entry.part, point);
             }
         }
     }

@@ -53,7 +53,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyh
             "pushing"
         );
     }
-    let succession = Succession::announce(&config.host_roots(), started.registry.resource(), &destinations);
+    let succession = Succession::announce(config, started.registry.resource(), &destinations);
     let succession = succession
         .inspect_err(|error| tracing::debug!(%error, "other agents on this node are not seen"))
         .ok();

@@ -1,13 +1,14 @@
 //! Whether another agent on this node has the same series, and so takes them over when this one stops.
 //!
 //! Agents have no directory that all of them may write to, but all read the host's root directory. Each holds a shared lock
-//! on it, one byte for each of its destinations, which the kernel removes however the agent ends. The byte stands for what
-//! distinguishes the agent's series at that destination.
+//! on it, one byte for each of its destinations, which the kernel removes however the agent ends. The byte stands for
+//! everything that decides which series the agent has at that destination.
 
 use std::fs::File;
 use std::io;
 
-use accelscope_core::host::HostRoots;
+use crate::cli::BUILD;
+use crate::config::Config;
 use accelscope_core::metric::Resource;
 use accelscope_export::otlp::Destination;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -25,12 +26,13 @@ pub(super) struct Succession {
 
 impl Succession {
     /// Announces the agent. Without the locks, which some file systems lack, it is as if it were alone.
-    pub(super) fn announce(roots: &HostRoots, resource: &Resource, destinations: &[Destination]) -> io::Result<Self> {
-        let root = File::open(roots.path("/"))?;
+    pub(super) fn announce(config: &Config, resource: &Resource, destinations: &[Destination]) -> io::Result<Self> {
+        let root = File::open(config.host_roots().path("/"))?;
+        let identity = identity(config, resource);
         let destinations = destinations.iter();
         let succession = Self {
             destinations: destinations
-                .map(|destination| (destination.name.clone(), byte(resource, destination)))
+                .map(|destination| (destination.name.clone(), byte(&identity, destination)))
                 .collect(),
             root,
         };
@@ -51,13 +53,20 @@ impl Succession {
     }
 }
 
-/// Agents of other versions have the same series.
-fn byte(resource: &Resource, destination: &Destination) -> i64 {
-    let attributes = resource.iter().filter(|(key, _)| *key != "service.version");
-    let mut name = destination.endpoint.to_string();
-    for (key, value) in attributes {
-        name.push_str(&format!("\0{key}={value}"));
+/// What decides which series an agent has: its resource, its build, which may name them otherwise, and the settings by
+/// which series exist and have their labels. An agent that differs in any of them may lack some series of this one, and
+/// nothing would ever end those; the ones that both have only pause until the other's next push.
+fn identity(config: &Config, resource: &Resource) -> String {
+    let settings = (&config.sources, &config.attribution, &config.limits);
+    let mut identity = format!("{BUILD:?}\0{settings:?}");
+    for (key, value) in resource.iter() {
+        identity.push_str(&format!("\0{key}={value}"));
     }
+    identity
+}
+
+fn byte(identity: &str, destination: &Destination) -> i64 {
+    let name = format!("{}\0{identity}", destination.endpoint);
     let id = Uuid::new_v5(&NAMESPACE, name.as_bytes());
     // Positive, so that the byte after it is a valid offset.
     (id.as_u64_pair().0 >> 2).cast_signed()

@@ -19,6 +19,9 @@ pub struct Cgroup {
     pub pod_uid: Option<String>,
     /// Id or name of the container in which the engine of the innermost one runs, where that is in one itself.
     pub outer_container: Option<String>,
+    /// What surrounds all of this and cannot be had in any number by what is in it: `pod <uid>` of the outermost pod, else
+    /// the outermost container or the user's slice, whichever is around the other.
+    pub outermost: Option<String>,
     /// The systemd unit of a process outside any container, or in the container that the unit consists of. Login sessions
     /// have numbers, so that theirs is the user's slice.
     pub unit: Option<String>,
@@ -101,10 +104,16 @@ impl Ranked {
             .filter(|segment| !matches!(*segment, "" | "." | ".."))
             .collect();
         let (mut found, mut containers) = (Cgroup::default(), Vec::new());
+        let (mut pod, mut outermost) = (None, None);
         for (at, text) in segments.iter().enumerate() {
             let Some(inner) = segment::parse(text, &segments[..at]) else {
+                if outermost.is_none() && unit::is_user(text) {
+                    outermost = Some((*text).to_owned());
+                }
                 continue;
             };
+            pod = pod.or_else(|| Some(format!("pod {}", inner.pod_uid.as_deref()?)));
+            outermost = outermost.or_else(|| inner.container().map(str::to_owned));
             // Runtimes make groups with the same id in each other.
             let another = inner
                 .container()
@@ -124,6 +133,7 @@ impl Ranked {
         }
         let around = containers.len() - usize::from(found.container().is_some());
         found.outer_container = around.checked_sub(1).map(|at| containers[at].clone());
+        found.outermost = pod.or(outermost);
         found.job = job::find(&segments);
         Self {
             cgroup: found,

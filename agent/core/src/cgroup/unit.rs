@@ -12,6 +12,11 @@ pub(super) fn innermost(segments: &[&str]) -> Option<String> {
     Some(unit.to_owned())
 }
 
+/// Whether it is the slice of one user, such as `user-1000.slice`.
+pub(super) fn is_user(segment: &str) -> bool {
+    segment.starts_with("user-") && is_unit(segment, "slice")
+}
+
 fn is_unit(segment: &str, kind: &str) -> bool {
     segment
         .rsplit_once('.')

@@ -113,6 +113,8 @@ pub enum Owner {
     },
     /// A process as the kernel captured it when it made a call; it may have ended long ago.
     Cgroup(Arc<CgroupOwner>),
+    /// After attribution: what the process is in at the outermost, if room for series is shared by it.
+    Outermost(Arc<str>),
 }
 
 /// An owner as the kernel captured it.

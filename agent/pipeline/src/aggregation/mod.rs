@@ -62,11 +62,12 @@ impl Aggregator {
                 Resolution::Unknown => None,
                 Resolution::Wait => continue,
             };
+            let outermost = owner.as_ref().and_then(|owner| owner.outermost.clone());
             let (attributes, delta) = state.sources.read(&point, owner, now);
             let series = (point.instrument, attributes.clone());
             let mut named = Point {
                 attributes,
-                owner: None,
+                owner: outermost.map(Owner::Outermost),
                 ..point
             };
             if let Some(delta) = delta {

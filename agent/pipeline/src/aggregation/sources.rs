@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::attribution::Resolved;
 use crate::cumulative::{CumulativeToDelta, Delta, RETENTION};
 use crate::owner::Owner as Room;
 use accelscope_core::evict_fairly;
-use accelscope_core::metric::{Attribute, Attributes, Instrument, Owner, Point, ProcessKey};
+use accelscope_core::metric::{Attributes, Instrument, Owner, Point, ProcessKey};
 
 /// Most sources that are kept although their newest batch lacks them; beyond, owners with more than their share lose those
 /// read longest ago.
@@ -26,7 +27,7 @@ struct Key {
 #[derive(Debug)]
 struct Source {
     /// What the series' attributes were made of, to notice a name that came late.
-    owner: Option<Arc<Vec<Attribute>>>,
+    owner: Option<Arc<Resolved>>,
     series: Arc<Attributes>,
     counter: CumulativeToDelta,
     /// Number of the batch that it was last in.
@@ -57,7 +58,7 @@ impl Sources {
     pub(super) fn read(
         &mut self,
         point: &Point,
-        owner: Option<Arc<Vec<Attribute>>>,
+        owner: Option<Arc<Resolved>>,
         now: Instant,
     ) -> (Arc<Attributes>, Option<Delta>) {
         let mut key = Key {
@@ -71,7 +72,7 @@ impl Sources {
             first.others += 1;
             key.ordinal = first.others;
         }
-        let named = |owner: &Option<Arc<Vec<Attribute>>>| match owner {
+        let named = |owner: &Option<Arc<Resolved>>| match owner {
             Some(more) => Arc::new(point.attributes.with(more.iter().cloned())),
             None => point.attributes.clone(),
         };
@@ -101,10 +102,11 @@ impl Sources {
         self.entries.retain(|key, source| match &key.owner {
             _ if source.batch == batch && now.duration_since(source.read) < RETENTION => true,
             Some(Owner::Process { process, .. }) => *alive.entry(*process).or_insert_with(|| is_alive(*process)),
-            Some(Owner::Cgroup(_)) | None => now.duration_since(source.read) < RETENTION,
+            Some(Owner::Cgroup(_) | Owner::Outermost(_)) | None => now.duration_since(source.read) < RETENTION,
         });
         let absent_owner = |key: &Key, source: &Source| {
-            let owner = || Room::of("", key.instrument, &source.series);
+            let outermost = source.owner.as_ref().and_then(|owner| owner.outermost.as_ref());
+            let owner = || Room::of("", key.instrument, &source.series, outermost).group();
             (source.batch != batch).then(owner)
         };
         evict_fairly(&mut self.entries, MAX_ABSENT, absent_owner, |source| source.read);

@@ -3,20 +3,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::attribution::Resolved;
 use crate::test_support::{ACTIVE, FRAMES, QUEUE_MAX, QUEUE_MIN, UTILIZATION, WAITS};
-use accelscope_core::metric::{Attribute, Attributes, Histogram, Instrument, Timestamp, Value, key};
+use accelscope_core::metric::{Attributes, Histogram, Instrument, Timestamp, Value, key};
 
 /// Processes in containers, as a test wants them.
 #[derive(Default)]
 struct World {
-    containers: HashMap<u32, Arc<Vec<Attribute>>>,
+    containers: HashMap<u32, Arc<Resolved>>,
     waiting: HashSet<u32>,
     dead: HashSet<u32>,
 }
 
 impl World {
     fn with(mut self, pids: &[u32], container: &str) -> Self {
-        let attributes = Arc::new(vec![(key::CONTAINER_ID, container.into())]);
+        let attributes = Arc::new(Resolved::from(vec![(key::CONTAINER_ID, container.into())]));
         self.containers
             .extend(pids.iter().map(|pid| (*pid, attributes.clone())));
         self
@@ -33,8 +34,9 @@ impl World {
             },
             Owner::Cgroup(owner) => {
                 let attributes = vec![(key::PROCESS_EXECUTABLE_NAME, owner.executable.clone().into())];
-                Resolution::Known(Arc::new(attributes))
+                Resolution::Known(Arc::new(attributes.into()))
             }
+            Owner::Outermost(_) => Resolution::Unknown,
         }
     }
 }

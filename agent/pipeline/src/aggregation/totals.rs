@@ -52,7 +52,7 @@ impl Totals {
             .retain(|series, total| recent(total) || container(series).is_some_and(|id| live.contains(&id)));
         let newest = self.entries.values().map(|total| total.used).max();
         let idle_owner = |(instrument, attributes): &SeriesKey, total: &Total| {
-            let owner = || Room::of("", instrument, attributes);
+            let owner = || Room::of("", instrument, attributes, None).group();
             (Some(total.used) != newest).then(owner)
         };
         evict_fairly(&mut self.entries, MAX_IDLE, idle_owner, |total| total.used);

@@ -10,5 +10,5 @@ mod resolution;
 mod resolve;
 
 pub use engines::Engines;
-pub use resolution::Resolution;
+pub use resolution::{Resolution, Resolved};
 pub use resolve::{Attribution, Settings};

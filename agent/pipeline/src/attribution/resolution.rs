@@ -1,5 +1,6 @@
 //! Attributes of the process, container and pod that a reading belongs to.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::container::Container;
@@ -10,18 +11,43 @@ use accelscope_core::metric::{Attribute, key};
 #[derive(Debug, Clone)]
 pub enum Resolution {
     /// The owner's attributes.
-    Known(Arc<Vec<Attribute>>),
+    Known(Arc<Resolved>),
     /// Its container's names are still looked for, for 5 s at most.
     Wait,
     /// It was gone before anything about it could be read.
     Unknown,
 }
 
+/// Attributes of an owner.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resolved {
+    attributes: Vec<Attribute>,
+    /// What its process is in at the outermost, where the attributes do not name it.
+    pub outermost: Option<Arc<str>>,
+}
+
+impl From<Vec<Attribute>> for Resolved {
+    fn from(attributes: Vec<Attribute>) -> Self {
+        Self {
+            attributes,
+            outermost: None,
+        }
+    }
+}
+
+impl Deref for Resolved {
+    type Target = [Attribute];
+
+    fn deref(&self) -> &[Attribute] {
+        &self.attributes
+    }
+}
+
 /// An owner's attributes, made anew only when its container's names have changed.
 #[derive(Debug, Default)]
 pub(super) struct OwnerAttributes {
     container: Option<Arc<Container>>,
-    list: Option<Arc<Vec<Attribute>>>,
+    list: Option<Arc<Resolved>>,
 }
 
 impl OwnerAttributes {
@@ -32,7 +58,7 @@ impl OwnerAttributes {
         cgroup: &Cgroup,
         container: Option<Arc<Container>>,
         pid: Option<u32>,
-    ) -> Arc<Vec<Attribute>> {
+    ) -> Arc<Resolved> {
         let same = match (&self.container, &container) {
             (Some(before), Some(now)) => Arc::ptr_eq(before, now),
             (before, now) => before.is_none() && now.is_none(),
@@ -42,9 +68,20 @@ impl OwnerAttributes {
         }
         let container = self.container.as_deref();
         self.list
-            .get_or_insert_with(|| Arc::new(list(executable, cgroup, container, pid)))
+            .get_or_insert_with(|| {
+                Arc::new(Resolved {
+                    attributes: list(executable, cgroup, container, pid),
+                    outermost: outermost(cgroup),
+                })
+            })
             .clone()
     }
+}
+
+/// A batch job outside a pod is in nothing else, whatever it runs its processes in.
+fn outermost(cgroup: &Cgroup) -> Option<Arc<str>> {
+    let is_job = cgroup.job.is_some() && cgroup.pod_uid.is_none();
+    cgroup.outermost.as_deref().filter(|_| !is_job).map(Arc::from)
 }
 
 fn list(executable: &str, cgroup: &Cgroup, container: Option<&Container>, pid: Option<u32>) -> Vec<Attribute> {

@@ -90,6 +90,7 @@ impl Attribution {
                 self.resolve_process(*process, with_pid, now)
             }
             Owner::Cgroup(owner) => self.owners.resolve(owner, &self.processes, &mut self.containers, now),
+            Owner::Outermost(_) => Resolution::Unknown,
         }
     }
 

@@ -210,3 +210,141 @@ fn jobs_that_run_in_one_unit_have_shares_of_their_own() {
         assert_eq!(of_small.count(), 3, "{job}");
     }
 }
+
+const MINUTE: u64 = 60_000;
+
+/// One owner of twelve counters, and others that come for a while: where there is room again counters return to it as
+/// gauges do, and whatever moves there and back is counted once.
+#[test]
+fn counters_get_their_series_again_when_there_is_room() {
+    let mut store = Store::new(TEN, true, None);
+    let mut own_counts = Vec::new();
+    for minute in 1..100 {
+        let time = minute * MINUTE;
+        let has_visitors = minute % 30 < 10;
+        let read = |instrument| {
+            let value = i64::try_from(minute * minute).unwrap();
+            let stays = (0..12).map(move |label| of("stays", instrument, label, value, time));
+            let visitors = (0..if has_visitors { 4 } else { 0 }).map(move |number| {
+                // One after the other, so that each visit is of new ones.
+                of(&format!("visitor-{}-{number}", minute / 30), instrument, 0, value, time)
+            });
+            stays.chain(visitors).collect::<Vec<_>>()
+        };
+        let (counters, gauges) = (read(&FRAMES), read(&RATE));
+        let sum: i64 = counters
+            .iter()
+            .filter_map(|point| Some(point.value.as_f64()? as i64))
+            .sum();
+        apply(&mut store, "counters", counters, time);
+        apply(&mut store, "gauges", gauges, time);
+        let of_kind = |instrument: &'static Instrument| {
+            let series = store.live().filter(move |series| series.instrument == instrument);
+            series.filter(|series| series.attributes.text(key::CONTAINER_ID) == Some("stays"))
+        };
+        let shown = store.live().filter(|series| series.instrument == &FRAMES);
+        let shown: i64 = shown
+            .filter_map(|series| Some(series.value.as_ref()?.as_f64()? as i64))
+            .sum();
+        assert_eq!(shown, sum, "what was counted is counted once, in minute {minute}");
+        assert_eq!(of_kind(&FRAMES).count(), of_kind(&RATE).count(), "in minute {minute}");
+        own_counts.push(of_kind(&FRAMES).count());
+        assert!(collect(&mut store).len() < 80);
+    }
+    let after = |minute: usize| own_counts[minute - 1];
+    assert_eq!(
+        [after(9), after(29), after(39), after(59), after(69), after(89)],
+        [6, 10, 6, 10, 6, 10]
+    );
+}
+
+#[test]
+fn a_counter_with_a_series_again_begins_anew_and_ends_before() {
+    let mut store = Store::new(TEN, true, None);
+    let own = |value, time| (0..10).map(move |label| of("own", &FRAMES, label, value, time));
+    let visitor = |time| of("visitor", &FRAMES, 0, 1, time);
+    apply(&mut store, "p", own(100, MINUTE).collect(), MINUTE);
+    let both = own(110, 2 * MINUTE).chain([visitor(2 * MINUTE)]);
+    apply(&mut store, "p", both.collect(), 2 * MINUTE);
+    store.collect();
+    // The tenth is in the overflow series until its owner may have more again.
+    apply(&mut store, "p", own(130, 3 * MINUTE).collect(), 3 * MINUTE);
+    store.collect();
+    apply(&mut store, "p", own(170, 8 * MINUTE).collect(), 8 * MINUTE);
+    let back: Vec<_> = store
+        .collect()
+        .into_iter()
+        .filter(|series| series.value == Some(Value::Int(40)))
+        .collect();
+    let [back] = &back[..] else { panic!("{back:?}") };
+    assert_eq!(back.start, Some(at(3 * MINUTE)), "{back:?}");
+    apply(&mut store, "p", own(175, 9 * MINUTE).collect(), 9 * MINUTE);
+    let again = store
+        .live()
+        .find(|series| series.attributes == back.attributes)
+        .unwrap();
+    assert_eq!(again.value, Some(Value::Int(45)));
+    assert_eq!(again.start, back.start);
+    // Where a reading lacks it, it goes on from there.
+    apply(&mut store, "p", own(180, 10 * MINUTE).take(9).collect(), 10 * MINUTE);
+    apply(&mut store, "p", own(185, 11 * MINUTE).collect(), 11 * MINUTE);
+    let again = store
+        .live()
+        .find(|series| series.attributes == back.attributes)
+        .unwrap();
+    assert_eq!((again.value.clone(), again.start), (Some(Value::Int(55)), back.start));
+    // A count that begins anew is shown whole.
+    let anew = own(3, 13 * MINUTE).map(|point| Point {
+        start: Some(at(12 * MINUTE)),
+        ..point
+    });
+    apply(&mut store, "p", anew.collect(), 13 * MINUTE);
+    let again = store
+        .live()
+        .find(|series| series.attributes == back.attributes)
+        .unwrap();
+    assert_eq!(
+        (again.value.clone(), again.start),
+        (Some(Value::Int(3)), Some(at(12 * MINUTE)))
+    );
+}
+
+/// A pod gets no more room for having many containers, named or not, nor does a batch job.
+#[test]
+fn a_pod_or_job_of_many_containers_takes_no_series_of_another() {
+    type Owner = Vec<(&'static str, String)>;
+    let names = |pod: &str, container: String| -> Owner {
+        vec![
+            (key::K8S_NAMESPACE_NAME, "edge".to_owned()),
+            (key::K8S_POD_NAME, pod.to_owned()),
+            (key::K8S_CONTAINER_NAME, container),
+        ]
+    };
+    let in_pod = |pod: &str, id: String| -> Owner { vec![(key::K8S_POD_UID, pod.to_owned()), (key::CONTAINER_ID, id)] };
+    let in_job =
+        |job: &str, id: String| -> Owner { vec![(key::SLURM_JOB_ID, job.to_owned()), (key::CONTAINER_ID, id)] };
+    let floods: [fn(&str, String) -> Owner; 3] = [names, in_pod, in_job];
+    for of in floods {
+        let point = |owner: Owner, label: u64, time| {
+            let label = (key::PROCESS_EXECUTABLE_NAME, label.to_string());
+            let attributes = owner.into_iter().chain([label]);
+            let attributes = Attributes::new(attributes.map(|(key, text)| (key, text.into())));
+            Point {
+                attributes: Arc::new(attributes),
+                ..point(&FRAMES, "", 1, time)
+            }
+        };
+        let mut store = Store::new(TEN, true, None);
+        for time in 1..4 {
+            let small = (0..4).map(|label| point(of("small", "one".into()), label, time));
+            let flood = (0..60).map(|nth| point(of("flood", format!("nested-{nth}")), 0, time));
+            apply(&mut store, "p", small.chain(flood.filter(|_| time > 1)).collect(), time);
+            let of_small = store.live().filter(|series| {
+                let mut texts = series.attributes.iter().map(|(_, value)| value.to_string());
+                texts.any(|text| text == "small")
+            });
+            assert_eq!(of_small.count(), 4, "at {time}");
+            assert_eq!(store.live().len(), if time > 1 { 11 } else { 4 });
+        }
+    }
+}

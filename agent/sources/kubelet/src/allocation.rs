@@ -21,8 +21,8 @@ const MAX_DEVICES: usize = 128;
 /// `GPU-…-_-17` (the memory of Alibaba's and Volcano's plugins).
 const BEFORE_PARTS: [&str; 2] = ["::", "-_-"];
 
-/// One point for each device allocated to a container, and the number of those beyond [`MAX_POINTS`]. Then containers with
-/// many have fewer, and the others all.
+/// One point for each device allocated to a container, and the number of those beyond [`MAX_POINTS`]. Then pods with many,
+/// and of those the containers with many, have fewer, and the others all.
 pub(super) fn points(
     response: &ListPodResourcesResponse,
     vendors: &[AllocatedDevice],
@@ -40,9 +40,10 @@ pub(super) fn points(
     }
     let demands = containers.iter().map(|(names, devices)| {
         let wants = devices.len();
-        (*names, Demand { has: 0, wants })
+        let [namespace, pod, _] = *names;
+        ([namespace, pod], *names, Demand { has: 0, wants })
     });
-    let limits: HashMap<_, _> = fair::limits(demands, MAX_POINTS);
+    let limits: HashMap<_, _> = fair::grouped_limits(demands, MAX_POINTS);
     let (mut points, mut skipped) = (Vec::new(), 0);
     for (names, devices) in containers {
         let limit = limits.get(&names).copied().unwrap_or(usize::MAX);
