@@ -30,8 +30,8 @@ pub(crate) enum Owner {
     },
 }
 
-/// What owners are in together: a pod, a batch job, a container or user around them, or an owner by itself. Room is shared among these first, so that one
-/// gets no more room for having many containers.
+/// What owners are in together: a pod, a batch job, a container or user around them, or an owner by itself. Room is shared
+/// among these first, so that one gets no more room for having many containers.
 pub(crate) type Group = Arc<str>;
 
 impl Owner {
