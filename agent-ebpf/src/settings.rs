@@ -44,10 +44,8 @@ pub const fn v1_hierarchy(place: u32, subsystem: u32) -> u32 {
 /// bits. Ids are numbers of 32 bits with a generation above, which grows when those have all been used.
 pub const V1_PLACE: u32 = 60;
 /// The bit from which on the set of all control groups is, by a hash: processes in one group of that hierarchy may be in
-/// different ones of another. 0 for [`V1_FREEZER`].
+/// different ones of another.
 pub const V1_SET: u32 = 40;
-/// The place of the freezer, in which nothing but containers and jobs has a group.
-pub const V1_FREEZER: u32 = 1;
 
 impl Default for Settings {
     fn default() -> Self {

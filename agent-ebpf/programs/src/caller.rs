@@ -2,7 +2,7 @@
 
 //! Who calls: the part of the key that does not depend on the call.
 
-use agent_ebpf::{HASHED_TEXT, Key, V1_FREEZER, V1_PLACE, V1_SET, Watched};
+use agent_ebpf::{HASHED_TEXT, Key, V1_PLACE, V1_SET, Watched};
 use aya_ebpf::helpers::generated;
 
 use crate::{
@@ -52,11 +52,7 @@ fn cgroup_v1<K: Kernel>(task: u64) -> u64 {
         id = K::word(node, setting!(offsets.kn_id));
         if id > ROOT {
             let place = hierarchies >> 4 & 7;
-            let others = if place == V1_FREEZER {
-                0
-            } else {
-                hash(set.wrapping_sub(cgroup))
-            };
+            let others = hash(set.wrapping_sub(cgroup));
             return id & ((1 << V1_SET) - 1) | u64::from(others) << V1_SET | u64::from(place) << V1_PLACE;
         }
         hierarchies >>= 8;

@@ -129,16 +129,21 @@ fn short_lived() {
     }
 }
 
-/// The kernel is to tell them apart although `pids` and `memory` do not.
+/// The kernel is to tell them apart although `pids` and `memory` do not, nor `freezer`.
 fn shared() {
     let Some(agent) = agent() else { return };
+    shared_in(&agent, &["pids", "memory", "unified"]);
+    shared_in(&agent, &["pids", "memory", "unified", "freezer"]);
+}
+
+fn shared_in(agent: &Agent, by_all: &[&str]) {
     let ids = [new_id(), new_id()];
     // Callers end before their groups.
     let mut all = Vec::new();
     let mut callers = Vec::new();
     for (id, calls) in ids.iter().zip([100, 230]) {
         let mut groups = Groups::default();
-        for hierarchy in ["pids", "memory", "unified"] {
+        for hierarchy in by_all {
             groups.add(hierarchy, SERVICE);
         }
         if !groups.add("systemd", &format!("docker/{id}")) {
@@ -147,7 +152,7 @@ fn shared() {
         callers.push(caller(calls, &groups));
         all.push(groups);
     }
-    both_name(&agent, &ids[0], 100.0);
-    both_name(&agent, &ids[1], 230.0);
+    both_name(agent, &ids[0], 100.0);
+    both_name(agent, &ids[1], 230.0);
     drop(callers);
 }
