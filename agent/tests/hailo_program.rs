@@ -6,6 +6,7 @@ mod program_support;
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -157,6 +158,15 @@ fn a_file_that_is_being_written_at_the_start_is_shown_beside_any_number_of_other
     }
 }
 
+/// An agent that is pulled, and where from.
+fn pulled(host: &Host) -> (Running, SocketAddr) {
+    let pull = free_address();
+    let mut command = host.command(&[], &[]);
+    command.args(["--set", &format!("http.listen={pull}"), "--set", "otlp.enabled=false"]);
+    command.stderr(Stdio::null());
+    (Running::start(command), pull)
+}
+
 #[test]
 fn between_two_writes_a_running_agent_keeps_a_seldom_writer_active() {
     let host = Host::new();
@@ -164,11 +174,7 @@ fn between_two_writes_a_running_agent_keeps_a_seldom_writer_active() {
     let mut simulator = Command::new(env!("CARGO_BIN_EXE_agent"));
     simulator.args(["simulate", "hailo", "--dir", &dir, "--interval", "7s"]);
     let simulator = Running::start(simulator);
-    let pull = free_address();
-    let mut command = host.command(&[], &[]);
-    command.args(["--set", &format!("http.listen={pull}"), "--set", "otlp.enabled=false"]);
-    command.stderr(Stdio::null());
-    let _agent = Running::start(command);
+    let (_agent, pull) = pulled(&host);
     let active = || {
         let body = get(pull, "/metrics")?.body;
         let line = body.lines().find(|line| line.starts_with("hailo_monitor_active{"))?;
@@ -303,11 +309,7 @@ fn whether_a_device_is_monitored_is_absent_where_it_cannot_be_known() {
 #[test]
 fn a_device_of_a_writer_that_cannot_be_seen_is_not_called_unmonitored() {
     let host = Host::new().with_device();
-    let pull = free_address();
-    let mut command = host.command(&[], &[]);
-    command.args(["--set", &format!("http.listen={pull}"), "--set", "otlp.enabled=false"]);
-    command.stderr(Stdio::null());
-    let _agent = Running::start(command);
+    let (_agent, pull) = pulled(&host);
     let active = || {
         let body = get(pull, "/metrics")?.body;
         body.contains("hailo_device_info{").then_some(())?;

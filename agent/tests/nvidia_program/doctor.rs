@@ -1,6 +1,7 @@
 //! What the doctor and the log report of single GPUs.
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use free_port::free_address;
@@ -116,12 +117,7 @@ fn a_running_agent_reports_gpus_without_a_handle() {
         refuse(state, 1, 8);
         refuse(state, 2, 4);
     });
-    let address = free_address();
-    let mut command = command(&fake, &[]);
-    command
-        .args(["--set", &format!("http.listen={address}")])
-        .stderr(Stdio::piped());
-    let mut agent = Running::start(command);
+    let (mut agent, address) = logged(&fake);
     let text = wait_for("the faults", || {
         let text = get(address, "/metrics")?.body;
         (samples(&text, "nvidia_device_fault", &[]).len() == 2).then_some(text)
@@ -223,6 +219,16 @@ fn a_lost_gpu_that_the_kernel_lists_is_named_by_it() {
     assert_line(&lines, "FAIL", &[&["GPU 1 (", id.as_str()], &words[..]].concat());
 }
 
+/// An agent whose log is kept, and where it is pulled from.
+fn logged(fake: &Fake) -> (Running, SocketAddr) {
+    let address = free_address();
+    let mut command = command(fake, &[]);
+    command
+        .args(["--set", &format!("http.listen={address}")])
+        .stderr(Stdio::piped());
+    (Running::start(command), address)
+}
+
 /// Three GPUs, of which two report the same UUID.
 fn clones() -> Fake {
     let mut gpus: Vec<Value> = (0..3).map(h100).collect();
@@ -243,12 +249,7 @@ fn gpus_with_the_same_uuid_are_reported() {
 #[test]
 fn gpus_with_the_same_uuid_have_series_of_their_own_and_the_log_names_them() {
     let fake = clones();
-    let address = free_address();
-    let mut command = command(&fake, &[]);
-    command
-        .args(["--set", &format!("http.listen={address}")])
-        .stderr(Stdio::piped());
-    let mut agent = Running::start(command);
+    let (mut agent, address) = logged(&fake);
     let text = wait_for("all GPUs", || {
         let text = get(address, "/metrics")?.body;
         (samples(&text, "hw_power_watts", &[]).len() == 3).then_some(text)

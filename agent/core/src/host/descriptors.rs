@@ -29,7 +29,7 @@ pub fn char_devices(
     let mut descriptors = std::fs::read_dir(processes.path(pid, "fd"))?.peekable();
     if descriptors.peek().is_none() {
         // The first thread may have ended: what the others have open is listed at them.
-        for thread in processes.threads(pid).into_iter().filter(|thread| *thread != pid) {
+        for thread in processes.other_threads(pid) {
             of = format!("task/{thread}/");
             descriptors = std::fs::read_dir(processes.path(pid, &format!("{of}fd")))?.peekable();
             if descriptors.peek().is_some() {

@@ -78,6 +78,11 @@ impl Processes {
         names.filter_map(|name| name.to_str()?.parse().ok()).collect()
     }
 
+    /// Those that it has beside its first one, which may have ended before them.
+    pub fn other_threads(&self, pid: u32) -> impl Iterator<Item = u32> {
+        self.threads(pid).into_iter().filter(move |thread| *thread != pid)
+    }
+
     /// What a thread of it is doing: the state of `/proc/<pid>/task/<tid>/stat`, and the kernel's function in which it waits,
     /// where that is shown.
     pub fn thread_state(&self, pid: u32, thread: u32) -> io::Result<(char, String)> {
@@ -109,7 +114,7 @@ impl Processes {
         use std::os::unix::ffi::OsStrExt;
         let path = std::fs::read_link(self.path(pid, "exe")).or_else(|error| {
             // The first thread may have ended: the others have it still.
-            let mut others = self.threads(pid).into_iter().filter(|thread| *thread != pid);
+            let mut others = self.other_threads(pid);
             let exe = |thread| std::fs::read_link(self.path(pid, &format!("task/{thread}/exe"))).ok();
             others.find_map(exe).ok_or(error)
         })?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::protocol::{MAX_FRAME_BYTES, MAX_POINTS, Reply, frame};
+use crate::fair::{self, Demand};
 
 /// Reason of the readings that are left out (`agent.sampler.skipped`).
 pub(super) const TOO_MANY: &str = "too_many";
@@ -30,52 +31,67 @@ fn limit(reply: &mut Reply<'_>, most: usize) {
     if all <= most {
         return;
     }
-    let mut counts = HashMap::<(usize, String), usize>::new();
+    let mut demands = HashMap::<(usize, String), Demand>::new();
     for (at, part) in reply.parts.iter().enumerate() {
         for point in &part.points {
-            *counts.entry((at, point.name.to_string())).or_default() += 1;
+            demands.entry((at, point.name.to_string())).or_default().wants += 1;
         }
     }
-    let share = equal_share(counts.into_values().collect(), most);
+    let mut limits = fair::limits(demands, most);
     let mut left = 0;
-    for part in &mut reply.parts {
-        let mut kept = HashMap::new();
+    for (at, part) in reply.parts.iter_mut().enumerate() {
         part.points.retain(|point| {
-            let kept = kept.entry(point.name.clone()).or_insert(0);
-            *kept += 1;
-            *kept <= share
+            let Some(room) = limits.get_mut(&(at, point.name.to_string())) else {
+                return true;
+            };
+            let has_room = *room > 0;
+            *room -= usize::from(has_room);
+            has_room
         });
         left += part.points.len();
     }
     *reply.skipped.entry(TOO_MANY.to_owned()).or_default() += (all - left) as u64;
 }
 
-/// How many each may keep of these numbers, so that all together are at most `most`: those that need less leave the rest to the
-/// others.
-fn equal_share(mut counts: Vec<usize>, most: usize) -> usize {
-    counts.sort_unstable();
-    let (mut left, mut sharing) = (most, counts.len());
-    for count in counts {
-        let share = left / sharing;
-        if count > share {
-            return share;
-        }
-        left -= count;
-        sharing -= 1;
-    }
-    usize::MAX
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::{WireOutcome, WirePart, WirePoint};
     use super::*;
+    use crate::metric::{Timestamp, Value};
+
+    /// How many readings of each instrument are left of so many.
+    fn left(counts: &[usize], most: usize) -> Vec<usize> {
+        let names: Vec<String> = (0..counts.len()).map(|nth| format!("of {nth}")).collect();
+        let points = names.iter().zip(counts).flat_map(|(name, count)| {
+            std::iter::repeat_n(name.as_str(), *count).map(|name| WirePoint {
+                name: name.into(),
+                attributes: None,
+                owner: None,
+                time: Timestamp::from_unix_nanos(0),
+                start: None,
+                value: Value::Int(1),
+            })
+        });
+        let mut reply = Reply::empty(0, WireOutcome::Sampled, String::new());
+        reply.parts = vec![WirePart {
+            name: "".into(),
+            points: points.collect(),
+        }];
+        limit(&mut reply, most);
+        let kept = |name: &String| reply.parts[0].points.iter().filter(|point| point.name == *name).count();
+        let left: Vec<usize> = names.iter().map(kept).collect();
+        let skipped = counts.iter().sum::<usize>() - left.iter().sum::<usize>();
+        let counted = reply.skipped.get(TOO_MANY).copied().unwrap_or_default();
+        assert_eq!(counted, skipped as u64);
+        left
+    }
 
     #[test]
     fn who_needs_less_leaves_the_rest_to_others() {
-        assert_eq!(equal_share(vec![1, 2, 3], 6), usize::MAX);
-        assert_eq!(equal_share(vec![1, 100, 100], 101), 50);
-        assert_eq!(equal_share(vec![10, 10, 10], 5), 1);
-        assert_eq!(equal_share(vec![10, 10], 1), 0);
-        assert_eq!(equal_share(Vec::new(), 0), usize::MAX);
+        assert_eq!(left(&[1, 2, 3], 6), [1, 2, 3]);
+        assert_eq!(left(&[1, 100, 100], 101), [1, 50, 50]);
+        assert_eq!(left(&[10, 10, 10], 5).iter().sum::<usize>(), 5);
+        assert_eq!(left(&[10, 10], 0), [0, 0]);
+        assert_eq!(left(&[], 0), [0; 0]);
     }
 }
