@@ -1,113 +1,139 @@
 //! Returns memory to the kernel that only the start of a process needed.
 //!
-//! Most of what is resident of an idle agent is its own program and the C library: code that reads the configuration, loads eBPF programs or
-//! connects runs once, and its pages stay mapped until the machine is short of memory. Here they are unmapped. They
-//! stay in the kernel's page cache as long as it has room, and return with a minor page fault when they are used again.
+//! Most of what is resident of an idle agent is its own program and the C library: code that reads the configuration,
+//! loads eBPF programs or connects runs once, and its pages stay mapped until the machine is short of memory. Here they
+//! are unmapped. They stay in the kernel's page cache as long as it has room, and return with a minor page fault when
+//! they are used again.
 
 pub mod heap;
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
+use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::ptr;
 
 use libc::{PF_W, PT_LOAD, dl_iterate_phdr, dl_phdr_info};
-use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
 use rustix::mm::{Advice, madvise};
+use rustix::param::page_size;
+
+/// State of each page of this process: 64 bits in the machine's byte order (Documentation/admin-guide/mm/pagemap.rst).
+const PAGE_MAP: &str = "/proc/self/pagemap";
+const PRESENT: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
+/// Of a file, or shared. A page without it holds something of this process's own: relocated data, or code in which a
+/// debugger or a uprobe has set a breakpoint.
+const OF_A_FILE: u64 = 1 << 61;
+
+/// Bytes of a mapping after the split. Each mapping takes the kernel some 200 bytes (`vm_area_struct`).
+const PART: usize = 16 << 10;
 
 /// Why nothing could be returned.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
-    /// The process's own mappings cannot be read.
-    #[error("/proc/self/smaps cannot be used")]
-    Mappings(#[from] procfs::ProcError),
+    /// The state of the process's pages cannot be read.
+    #[error("cannot read {PAGE_MAP}")]
+    Pages(#[source] io::Error),
     /// The kernel refuses the advice, e.g. because the pages are locked.
-    #[error("madvise(MADV_DONTNEED)")]
-    Advice(#[source] io::Error),
+    #[error("madvise({0})")]
+    Advice(&'static str, #[source] io::Error),
 }
 
 /// Returns free pages of the heap, and unmaps the resident pages of the code and constants of the program and its libraries.
 pub fn release() -> Result<(), ReleaseError> {
     heap::trim();
+    let page_map = File::open(PAGE_MAP).map_err(ReleaseError::Pages)?;
     let mut refused = Ok(());
-    for_each_unmodified(&mut |mapping| {
-        let unmapped = unmap_pages(mapping).map_err(|error| ReleaseError::Advice(error.into()));
+    for_each_constant_segment(&mut |segment| {
+        let released = split(&segment).and_then(|()| release_pages(&page_map, &segment));
         // The others all the same.
-        refused = std::mem::replace(&mut refused, Ok(())).and(unmapped);
-    })?;
+        refused = std::mem::replace(&mut refused, Ok(())).and(released);
+    });
     refused
 }
 
-/// What is done with each mapping.
-type Visit<'a> = dyn FnMut(&MemoryMap) + 'a;
+/// What is done with each segment, whose pages stay mapped meanwhile.
+type Visit<'a> = dyn FnMut(Range<usize>) + 'a;
 
-/// A walk through the objects of which this process consists: the program and its libraries.
-struct Walk<'a, 'b> {
-    /// Read when the walk has begun.
-    mappings: Option<procfs::ProcResult<Vec<MemoryMap>>>,
-    visit: &'a mut Visit<'b>,
-}
-
-/// Visits the mappings of code and constants that hold nothing but what is in their file. No object is unloaded meanwhile, as
-/// the loader holds its lock, so that the addresses stay theirs.
+/// Visits the code and constants of the program and its libraries, in whole pages. No object is unloaded meanwhile, as the
+/// loader holds its lock, so that the addresses stay theirs.
 #[expect(unsafe_code, reason = "dl_iterate_phdr(3)")]
-fn for_each_unmodified(visit: &mut Visit<'_>) -> procfs::ProcResult<()> {
-    let mut walk = Walk { mappings: None, visit };
-    // SAFETY: the function is of the required type, and the walk outlives the call.
-    unsafe { dl_iterate_phdr(Some(visit_object), (&raw mut walk).cast()) };
-    walk.mappings.map_or(Ok(()), |mappings| mappings.map(drop))
+fn for_each_constant_segment(mut visit: &mut Visit<'_>) {
+    // SAFETY: the function is of the required type, and what it gets outlives the call.
+    unsafe { dl_iterate_phdr(Some(visit_object), (&raw mut visit).cast()) };
 }
 
 #[expect(unsafe_code, reason = "called by dl_iterate_phdr(3)")]
-extern "C" fn visit_object(object: *mut dl_phdr_info, _: usize, walk: *mut c_void) -> c_int {
-    // SAFETY: `for_each_unmodified` passes a walk that nothing else uses during the call.
-    let walk = unsafe { &mut *walk.cast::<Walk<'_, '_>>() };
-    let read = || Ok(Process::myself()?.smaps()?.into_iter().collect());
-    let Ok(mappings) = walk.mappings.get_or_insert_with(read) else {
-        return 1;
-    };
-    // SAFETY: the loader describes an object, with an array of as many headers as it says.
+extern "C" fn visit_object(object: *mut dl_phdr_info, _: usize, visit: *mut c_void) -> c_int {
+    // SAFETY: `for_each_constant_segment` passes one that nothing else uses during the call.
+    let visit = unsafe { &mut *visit.cast::<&mut Visit<'_>>() };
+    // SAFETY: the loader describes an object, with a text and an array of as many headers as it says.
     let (base, headers) = unsafe {
         let object = &*object;
-        if object.dlpi_phdr.is_null() {
+        let is_kernels = !object.dlpi_name.is_null() && CStr::from_ptr(object.dlpi_name) == c"linux-vdso.so.1";
+        if object.dlpi_phdr.is_null() || is_kernels {
             return 0;
         }
         let headers = std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into());
-        (object.dlpi_addr, headers)
+        (object.dlpi_addr as usize, headers)
     };
-    let constant = headers
-        .iter()
-        .filter(|header| header.p_type == PT_LOAD && header.p_flags & PF_W == 0);
-    for segment in constant {
-        let start = base.wrapping_add(segment.p_vaddr);
-        let end = start.saturating_add(segment.p_memsz);
-        // Of whole pages.
-        let is_part = |mapping: &&MemoryMap| mapping.address.0 < end && mapping.address.1 > start;
-        for mapping in mappings.iter().filter(is_part).filter(|mapping| is_unmodified(mapping)) {
-            (walk.visit)(mapping);
+    for header in headers {
+        if header.p_type == PT_LOAD && header.p_flags & PF_W == 0 {
+            let start = base.wrapping_add(header.p_vaddr as usize);
+            let end = start.saturating_add(header.p_memsz as usize);
+            visit(start / page_size() * page_size()..end.next_multiple_of(page_size()));
         }
     }
     0
 }
 
-/// Whether all pages of a mapping that are in use are those of its file. Others would be lost: relocated data, or code in
-/// which a debugger or a uprobe has set a breakpoint.
-fn is_unmodified(mapping: &MemoryMap) -> bool {
-    let has_none = |field| mapping.extension.map.get(field).is_some_and(|bytes| *bytes == 0);
-    matches!(mapping.pathname, MMapPath::Path(_))
-        && mapping.perms.contains(MMPermissions::PRIVATE)
-        && !mapping.perms.contains(MMPermissions::WRITE)
-        && has_none("Anonymous")
-        && has_none("Swap")
+/// Makes every second part of a segment a mapping of its own. With a page that is used the kernel maps those around it, up to
+/// 64 KiB, but none beyond the mapping (`do_fault_around`, mm/memory.c), and less than half of them are used. The advice that
+/// tells the parts apart has no other effect: pages of files are in no core dump unless that is asked for (core(5)).
+fn split(segment: &Range<usize>) -> Result<(), ReleaseError> {
+    for start in segment.clone().step_by(2 * PART) {
+        advise(&(start..segment.end.min(start + PART)), Advice::LinuxDontDump)
+            .map_err(|error| ReleaseError::Advice("MADV_DONTDUMP", error.into()))?;
+    }
+    Ok(())
+}
+
+/// Unmaps the pages that hold nothing but what is in the file.
+fn release_pages(page_map: &File, segment: &Range<usize>) -> Result<(), ReleaseError> {
+    let states = states(page_map, segment).map_err(ReleaseError::Pages)?;
+    let mut page = segment.start;
+    for run in states.chunk_by(|one, other| is_unmodified(*one) == is_unmodified(*other)) {
+        let end = page + run.len() * page_size();
+        if is_unmodified(run[0]) {
+            advise(&(page..end), Advice::LinuxDontNeed)
+                .map_err(|error| ReleaseError::Advice("MADV_DONTNEED", error.into()))?;
+        }
+        page = end;
+    }
+    Ok(())
+}
+
+/// Whether a page is absent, or mapped from the file alone.
+const fn is_unmodified(state: u64) -> bool {
+    state & (PRESENT | SWAPPED) == 0 || state & (PRESENT | OF_A_FILE) == PRESENT | OF_A_FILE
+}
+
+fn states(page_map: &File, segment: &Range<usize>) -> io::Result<Vec<u64>> {
+    const BYTES: usize = size_of::<u64>();
+    let mut bytes = vec![0; segment.len() / page_size() * BYTES];
+    page_map.read_exact_at(&mut bytes, (segment.start / page_size() * BYTES) as u64)?;
+    let (states, _) = bytes.as_chunks::<BYTES>();
+    Ok(states.iter().map(|state| u64::from_ne_bytes(*state)).collect())
 }
 
 #[expect(unsafe_code, reason = "madvise(2) on mapped memory")]
-fn unmap_pages(mapping: &MemoryMap) -> rustix::io::Result<()> {
-    let (start, end) = mapping.address;
-    let length = (end - start) as usize;
-    let start = ptr::with_exposed_provenance_mut::<c_void>(start as usize);
-    // SAFETY: the range is a private, read-only mapping of an object's file, which stays as long as the loader's lock is
-    // held, and has no page that differs from the file: whoever reads it next gets the same bytes from the file.
-    unsafe { madvise(start, length, Advice::LinuxDontNeed) }
+fn advise(range: &Range<usize>, advice: Advice) -> rustix::io::Result<()> {
+    let start = ptr::with_exposed_provenance_mut::<c_void>(range.start);
+    // SAFETY: the range belongs to an object's constant segment, which stays mapped as long as the loader's lock is held,
+    // and both kinds of advice leave its content: pages are unmapped only where they do not differ from the file, so that
+    // whoever reads one next gets the same bytes from the file.
+    unsafe { madvise(start, range.len(), advice) }
 }
 
 #[cfg(test)]
@@ -119,11 +145,14 @@ mod tests {
     /// Held by each test: both change what is resident of this program.
     static ALONE: Mutex<()> = Mutex::new(());
 
-    /// Resident bytes of the file mappings of this program that are not written to.
-    fn resident() -> u64 {
-        let mut sum = 0;
-        for_each_unmodified(&mut |mapping| sum += mapping.extension.map["Rss"]).unwrap();
-        sum
+    /// Resident bytes of the code and constants of this program.
+    fn resident() -> usize {
+        let (page_map, mut pages) = (File::open(PAGE_MAP).unwrap(), 0);
+        for_each_constant_segment(&mut |segment| {
+            let states = states(&page_map, &segment).unwrap();
+            pages += states.iter().filter(|state| **state & PRESENT != 0).count();
+        });
+        pages * page_size()
     }
 
     /// 1 MiB of constants: each word is its index.
@@ -151,6 +180,37 @@ mod tests {
         );
         assert_eq!(sum(), before);
         assert!(resident() >= released + (512 << 10));
+    }
+
+    #[test]
+    fn around_a_page_that_is_used_few_others_are_mapped() {
+        let _alone = ALONE.lock();
+        let touch = |word: usize| std::hint::black_box(&CONSTANTS)[word];
+        release().unwrap();
+        let before = resident();
+        // One word of each 64 KiB.
+        let sum: u64 = (0..CONSTANTS.len()).step_by((64 << 10) / 8).map(touch).sum();
+        assert!(sum > 0);
+        let mapped = resident().saturating_sub(before);
+        assert!(mapped <= CONSTANTS.len() * 8 / 2, "{mapped} bytes more are resident");
+    }
+
+    #[test]
+    fn what_a_debugger_has_changed_stays() {
+        static MARK: [u8; 8] = *b"original";
+        let _alone = ALONE.lock();
+        // As a breakpoint is set.
+        let memory = File::options().read(true).write(true).open("/proc/self/mem").unwrap();
+        let at = (&raw const MARK).expose_provenance() as u64;
+        if let Err(error) = memory.write_all_at(b"modified", at) {
+            eprintln!("SKIPPED: the kernel protects constants from debuggers: {error}");
+            return;
+        }
+        release().unwrap();
+        let mut found = [0; 8];
+        memory.read_exact_at(&mut found, at).unwrap();
+        assert_eq!(found, *b"modified");
+        memory.write_all_at(b"original", at).unwrap();
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! prometheus-node-exporter in the same run.
 //!
 //! Each program runs alone for a minute (`ACCELSCOPE_COST_SECONDS`) after a warm-up, and is scraped every 10 s. The
-//! agent is built first, unless `ACCELSCOPE_COST_AGENT` names a binary. Measured values:
+//! agent is built first, unless `ACCELSCOPE_COST_AGENT` names a binary. With an argument, such as in
+//! `cargo bench -p benches --bench cost -- "hailo and ioctl"`, only the choice of features with that name is measured.
+//! Measured values:
 //!
 //! - resident memory at the end: pages of files, which are mostly the program's code, and anonymous pages; for the
 //!   agent also the kernel's memory of the eBPF maps, as the agent reports it;
@@ -84,8 +86,12 @@ fn main() -> Result<()> {
         WARM_UP.as_secs(),
         PERIOD.as_secs()
     );
-    let mut rows = vec![node_exporter(window)?];
+    let only = chosen()?;
+    let mut rows = vec![if only.is_none() { node_exporter(window)? } else { None }];
     for (name, on) in CHOICES {
+        if only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
         for push in [false, true] {
             let mut command = Command::new(&agent);
             configure(&mut command, folder.path(), &sources, on)?;
@@ -122,6 +128,20 @@ fn main() -> Result<()> {
     }
     print(&rows);
     Ok(())
+}
+
+/// The choice that the arguments name. Cargo adds `--bench`.
+fn chosen() -> Result<Option<String>> {
+    let chosen = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if let Some(name) = &chosen {
+        let names = CHOICES.map(|(name, _)| name);
+        ensure!(
+            names.contains(&name.as_str()),
+            "{name:?} is none of the choices: {}",
+            names.join(", ")
+        );
+    }
+    Ok(chosen)
 }
 
 fn window() -> Result<Duration> {

@@ -1,10 +1,12 @@
 //! Devices that processes hold open, from `/proc/<pid>/fd`.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags, Statx, StatxFlags};
 
 use super::bounded::read_bounded;
 use super::process::Processes;
@@ -25,55 +27,82 @@ pub fn char_devices(
     pid: u32,
     wanted: impl Fn(u64) -> bool,
 ) -> io::Result<impl Iterator<Item = u64>> {
-    let mut of = String::new();
-    let mut descriptors = std::fs::read_dir(processes.path(pid, "fd"))?.peekable();
-    if descriptors.peek().is_none() {
+    let mut descriptors = Descriptors::of(&processes.path(pid, ""))?;
+    if descriptors.next.is_none() {
         // The first thread may have ended: what the others have open is listed at them.
         for thread in processes.other_threads(pid) {
-            of = format!("task/{thread}/");
-            descriptors = std::fs::read_dir(processes.path(pid, &format!("{of}fd")))?.peekable();
-            if descriptors.peek().is_some() {
+            descriptors = Descriptors::of(&processes.path(pid, &format!("task/{thread}")))?;
+            if descriptors.next.is_some() {
                 break;
             }
         }
     }
-    let flags = processes.path(pid, &format!("{of}fdinfo"));
-    let entries = descriptors.take(MAX_DESCRIPTORS).flatten();
-    Ok(entries.filter_map(move |entry| {
-        let path = entry.path();
-        let number = char_device(&path).filter(|number| wanted(*number))?;
-        opens(&path, || flags.join(entry.file_name())).then_some(number)
-    }))
+    let numbers = std::iter::from_fn(move || {
+        let descriptor = descriptors.next.take()?;
+        descriptors.next = descriptors.read();
+        let number = descriptors.char_device(&descriptor).filter(|number| wanted(*number));
+        Some(number.filter(|_| descriptors.opens(&descriptor)))
+    });
+    Ok(numbers.take(MAX_DESCRIPTORS).flatten())
 }
 
-/// Whether a descriptor opens its file; also where that cannot be known. `information` is its path in `fdinfo`.
-fn opens(descriptor: &Path, information: impl FnOnce() -> PathBuf) -> bool {
-    // The link of one that reads or writes is readable or writable (`tid_fd_update_inode` of fs/proc/fd.c).
-    let link = rustix::fs::statx(
-        CWD,
-        descriptor,
-        AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC,
-        StatxFlags::MODE,
-    );
-    if link.is_ok_and(|link| link.stx_mode & 0o600 != 0) {
-        return true;
+/// The descriptors of a process or a thread.
+struct Descriptors {
+    folder: Dir,
+    /// What the kernel tells of each (`fdinfo`).
+    information: PathBuf,
+    next: Option<DirEntry>,
+}
+
+impl Descriptors {
+    /// `path` is that of the process or the thread.
+    fn of(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path.join("fd"), flags, Mode::empty())?;
+        let mut found = Self {
+            folder: Dir::new(folder)?,
+            information: path.join("fdinfo"),
+            next: None,
+        };
+        found.next = found.read();
+        Ok(found)
     }
-    // One that does neither may still be for ioctl(2): access mode 3 of open(2).
-    let Ok(text) = read_bounded(&information(), MAX_INFORMATION) else {
-        return true;
-    };
-    let text = String::from_utf8_lossy(&text);
-    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-    flags.is_none_or(|flags| flags & OFlags::PATH.bits() == 0)
-}
 
-/// Device number of a descriptor, without opening the device, and without a request to a file server that may not
-/// answer.
-fn char_device(descriptor: &Path) -> Option<u64> {
-    let found = rustix::fs::statx(CWD, descriptor, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE).ok()?;
-    let is_device = FileType::from_raw_mode(found.stx_mode.into()) == FileType::CharacterDevice;
-    is_device.then(|| rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor))
+    fn read(&mut self) -> Option<DirEntry> {
+        let is_number = |entry: &DirEntry| entry.file_name().to_bytes().first() != Some(&b'.');
+        self.folder.by_ref().flatten().find(is_number)
+    }
+
+    /// Device number of a descriptor, without opening the device, and without a request to a file server that may not
+    /// answer. Each is looked up from the open folder: half of the cost of the whole path.
+    fn char_device(&self, descriptor: &DirEntry) -> Option<u64> {
+        let found = self.statx(descriptor, AtFlags::empty(), StatxFlags::TYPE)?;
+        let is_device = FileType::from_raw_mode(found.stx_mode.into()) == FileType::CharacterDevice;
+        is_device.then(|| rustix::fs::makedev(found.stx_rdev_major, found.stx_rdev_minor))
+    }
+
+    /// Whether a descriptor opens its file; also where that cannot be known.
+    fn opens(&self, descriptor: &DirEntry) -> bool {
+        // The link of one that reads or writes is readable or writable (`tid_fd_update_inode` of fs/proc/fd.c).
+        let link = self.statx(descriptor, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MODE);
+        if link.is_some_and(|link| link.stx_mode & 0o600 != 0) {
+            return true;
+        }
+        // One that does neither may still be for ioctl(2): access mode 3 of open(2).
+        let name = OsStr::from_bytes(descriptor.file_name().to_bytes());
+        let Ok(text) = read_bounded(&self.information.join(name), MAX_INFORMATION) else {
+            return true;
+        };
+        let text = String::from_utf8_lossy(&text);
+        let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+        flags.is_none_or(|flags| flags & OFlags::PATH.bits() == 0)
+    }
+
+    fn statx(&self, descriptor: &DirEntry, flags: AtFlags, wanted: StatxFlags) -> Option<Statx> {
+        let flags = flags | AtFlags::STATX_DONT_SYNC;
+        rustix::fs::statx(self.folder.fd().ok()?, descriptor.file_name(), flags, wanted).ok()
+    }
 }
 
 /// Schedule of the walks through all processes' descriptors, which bounds their share of a core.

@@ -1,6 +1,8 @@
 //! Processes in `/proc`.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use procfs::FromRead;
@@ -80,7 +82,12 @@ impl Processes {
 
     /// Those that it has beside its first one, which may have ended before them.
     pub fn other_threads(&self, pid: u32) -> impl Iterator<Item = u32> {
-        self.threads(pid).into_iter().filter(move |thread| *thread != pid)
+        // The folder has two links and one for each thread (`proc_task_getattr`, fs/proc/base.c). Most processes without
+        // descriptors are the kernel's, which have one thread.
+        let task = std::fs::metadata(self.path(pid, "task"));
+        let is_alone = task.is_ok_and(|task| task.nlink() == 3);
+        let all = if is_alone { Vec::new() } else { self.threads(pid) };
+        all.into_iter().filter(move |thread| *thread != pid)
     }
 
     /// What a thread of it is doing: the state of `/proc/<pid>/task/<tid>/stat`, and the kernel's function in which it waits,
@@ -182,7 +189,9 @@ impl Processes {
     }
 
     fn stat(&self, pid: u32) -> io::Result<Stat> {
-        self.open(pid)?.stat().map_err(into_io)
+        // Bounded for another reason than its length: a whole file is asked for its size first.
+        let file = File::open(self.path(pid, "stat"))?.take(MAX_TEXT_BYTES as u64);
+        Stat::from_read(file).map_err(into_io)
     }
 
     fn open(&self, pid: u32) -> io::Result<Process> {

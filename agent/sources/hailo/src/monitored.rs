@@ -68,7 +68,7 @@ pub(super) struct Monitored {
 impl Monitored {
     pub(super) fn new(directory: Directory, place: PathBuf, watch: Option<&Watch>, warned: &mut bool) -> Self {
         let mut new = Self {
-            lacks_events: directory.is_remote(),
+            lacks_events: directory.is_remote,
             directory,
             place,
             watch: None,
@@ -106,7 +106,7 @@ impl Monitored {
             self.without_event.remove(&name);
             self.young.remove(&name);
             // One event shows that there are events, whatever was concluded from the lack of another.
-            self.lacks_events = self.directory.is_remote();
+            self.lacks_events = self.directory.is_remote;
             self.changed.insert(name);
         }
     }

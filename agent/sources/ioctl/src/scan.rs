@@ -133,18 +133,23 @@ impl Scanner {
     }
 
     fn device(&self, number: u64, candidate: Candidate, majors: Option<&Majors>) -> Option<Device> {
+        let mut signs = Signs {
+            class: candidate.class,
+            drivers: majors.map(|majors| majors.drivers(rustix::fs::major(number))),
+            node: candidate.node.as_deref(),
+            vendor: None,
+            driver: None,
+        };
+        if !self.families.may_include(&signs) {
+            return None;
+        }
         let directory = candidate.directory.or_else(|| sysfs::directory(&self.roots, number));
         let driver = directory
             .as_ref()
             .and_then(|path| sysfs::link(&path.join("device/driver")));
         let vendor = self.vendor(directory.as_deref(), candidate.node.as_deref());
-        let signs = Signs {
-            class: candidate.class,
-            drivers: majors.map(|majors| majors.drivers(rustix::fs::major(number))),
-            node: candidate.node.as_deref(),
-            vendor: vendor.as_deref(),
-            driver: driver.as_deref(),
-        };
+        signs.vendor = vendor.as_deref();
+        signs.driver = driver.as_deref();
         let family = self.families.family(&signs)?;
         let name = candidate.class_name.or_else(|| candidate.node.as_deref().map(short))?;
         let is_display = *family == families::DRM && name.starts_with("card");

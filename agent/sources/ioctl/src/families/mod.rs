@@ -70,6 +70,13 @@ impl Families {
         self.kinds().any(|(_, kind)| kind.has_node(node))
     }
 
+    /// Whether a node can be of any family, whatever that requires of its device: what there is to read of the device is
+    /// read for few of the nodes of a machine.
+    pub(super) fn may_include(&self, signs: &Signs<'_>) -> bool {
+        self.kinds()
+            .any(|(_, kind)| signs.identify(kind) || signs.is_named_as(kind))
+    }
+
     /// The family of a node. Its class or its driver's name decides; its own name only where no known driver has its
     /// number, because a node may be older than the driver that has that number now.
     pub(super) fn family(&self, signs: &Signs<'_>) -> Option<Family> {
@@ -80,7 +87,7 @@ impl Families {
         if self.is_of_another_driver(signs) {
             return None;
         }
-        let named = kinds.find(|(_, kind)| signs.node.is_some_and(|node| kind.has_node(node)));
+        let named = kinds.find(|(_, kind)| signs.is_named_as(kind));
         named.map(|(family, _)| family)
     }
 
@@ -119,6 +126,10 @@ impl Signs<'_> {
 
     fn identify(&self, kind: &NodeKind) -> bool {
         self.class.is_some_and(|class| kind.classes.contains(&class)) || self.has_driver_of(kind)
+    }
+
+    fn is_named_as(&self, kind: &NodeKind) -> bool {
+        self.node.is_some_and(|node| kind.has_node(node))
     }
 
     fn has_driver_of(&self, kind: &NodeKind) -> bool {
