@@ -7,7 +7,7 @@
 
 pub mod heap;
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -26,14 +26,18 @@ const SWAPPED: u64 = 1 << 62;
 /// debugger or a uprobe has set a breakpoint.
 const OF_A_FILE: u64 = 1 << 61;
 
-/// Bytes of a mapping after the split. Each mapping takes the kernel some 200 bytes (`vm_area_struct`).
+/// Bytes that the kernel maps at once by default (`fault_around_bytes`, mm/memory.c).
+const FAULT_AROUND: usize = 64 << 10;
+/// Bytes of a mapping after the split, where pages are not larger. Each mapping takes the kernel some 200 bytes
+/// (`vm_area_struct`).
 const PART: usize = 16 << 10;
 
 /// Why nothing could be returned.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
-    /// The state of the process's pages cannot be read.
-    #[error("cannot read {PAGE_MAP}")]
+    /// The state of the process's pages cannot be read, e.g. because the program's file grants capabilities (setcap(8)),
+    /// so that what `/proc` tells of the process belongs to root (proc_pid(5)).
+    #[error("cannot read {PAGE_MAP}, which may need CAP_DAC_READ_SEARCH")]
     Pages(#[source] io::Error),
     /// The kernel refuses the advice, e.g. because the pages are locked.
     #[error("madvise({0})")]
@@ -43,60 +47,88 @@ pub enum ReleaseError {
 /// Returns free pages of the heap, and unmaps the resident pages of the code and constants of the program and its libraries.
 pub fn release() -> Result<(), ReleaseError> {
     heap::trim();
+    let split = for_each_constant_segment(split);
     let page_map = File::open(PAGE_MAP).map_err(ReleaseError::Pages)?;
-    let mut refused = Ok(());
-    for_each_constant_segment(&mut |segment| {
-        let released = split(&segment).and_then(|()| release_pages(&page_map, &segment));
-        // The others all the same.
-        refused = std::mem::replace(&mut refused, Ok(())).and(released);
-    });
-    refused
+    for_each_constant_segment(|segment| release_pages(&page_map, segment)).and(split)
 }
 
 /// What is done with each segment, whose pages stay mapped meanwhile.
-type Visit<'a> = dyn FnMut(Range<usize>) + 'a;
+type Visit<'a> = dyn FnMut(&Range<usize>) + 'a;
 
 /// Visits the code and constants of the program and its libraries, in whole pages. No object is unloaded meanwhile, as the
-/// loader holds its lock, so that the addresses stay theirs.
+/// loader holds its lock, so that the addresses stay theirs. A failure does not keep it from the others.
 #[expect(unsafe_code, reason = "dl_iterate_phdr(3)")]
-fn for_each_constant_segment(mut visit: &mut Visit<'_>) {
+fn for_each_constant_segment(
+    mut visit: impl FnMut(&Range<usize>) -> Result<(), ReleaseError>,
+) -> Result<(), ReleaseError> {
+    let mut first = Ok(());
+    let mut visit: &mut Visit<'_> = &mut |segment| {
+        let done = visit(segment);
+        if first.is_ok() {
+            first = done;
+        }
+    };
     // SAFETY: the function is of the required type, and what it gets outlives the call.
     unsafe { dl_iterate_phdr(Some(visit_object), (&raw mut visit).cast()) };
+    first
 }
 
 #[expect(unsafe_code, reason = "called by dl_iterate_phdr(3)")]
 extern "C" fn visit_object(object: *mut dl_phdr_info, _: usize, visit: *mut c_void) -> c_int {
     // SAFETY: `for_each_constant_segment` passes one that nothing else uses during the call.
     let visit = unsafe { &mut *visit.cast::<&mut Visit<'_>>() };
-    // SAFETY: the loader describes an object, with a text and an array of as many headers as it says.
+    // SAFETY: the loader describes an object, with an array of as many headers as it says.
     let (base, headers) = unsafe {
         let object = &*object;
-        let is_kernels = !object.dlpi_name.is_null() && CStr::from_ptr(object.dlpi_name) == c"linux-vdso.so.1";
-        if object.dlpi_phdr.is_null() || is_kernels {
+        if object.dlpi_phdr.is_null() {
             return 0;
         }
         let headers = std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into());
         (object.dlpi_addr as usize, headers)
     };
+    let kernels = address_of_vdso();
     for header in headers {
         if header.p_type == PT_LOAD && header.p_flags & PF_W == 0 {
             let start = base.wrapping_add(header.p_vaddr as usize);
             let end = start.saturating_add(header.p_memsz as usize);
-            visit(start / page_size() * page_size()..end.next_multiple_of(page_size()));
+            let segment = start / page_size() * page_size()..end.next_multiple_of(page_size());
+            if !segment.contains(&kernels) {
+                visit(&segment);
+            }
         }
     }
     0
 }
 
-/// Makes every second part of a segment a mapping of its own. With a page that is used the kernel maps those around it, up to
-/// 64 KiB, but none beyond the mapping (`do_fault_around`, mm/memory.c), and less than half of them are used. The advice that
-/// tells the parts apart has no other effect: pages of files are in no core dump unless that is asked for (core(5)).
+/// Where the kernel's own object lies, which has no file (vdso(7)); 0 if there is none.
+#[expect(unsafe_code, reason = "getauxval(3)")]
+fn address_of_vdso() -> usize {
+    // SAFETY: it takes a number and has no other conditions.
+    unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) as usize }
+}
+
+/// Makes every second part of a segment a mapping of its own. With a page that is used the kernel maps those around it, but
+/// none beyond the mapping (`do_fault_around`, mm/memory.c), and less than half of them are used.
+///
+/// The advice that tells the parts apart keeps them out of core dumps, which have no pages of files anyway unless that is
+/// asked for (core(5)), or a debugger has changed them. The first part, whose headers and build ID are in each dump, is left.
 fn split(segment: &Range<usize>) -> Result<(), ReleaseError> {
-    for start in segment.clone().step_by(2 * PART) {
-        advise(&(start..segment.end.min(start + PART)), Advice::LinuxDontDump)
-            .map_err(|error| ReleaseError::Advice("MADV_DONTDUMP", error.into()))?;
+    for part in every_second_part(segment, page_size()) {
+        advise(&part, Advice::LinuxDontDump).map_err(|error| ReleaseError::Advice("MADV_DONTDUMP", error.into()))?;
     }
     Ok(())
+}
+
+/// `page` is the bytes of a page: 4 KiB, and on arm64 also 16 or 64 KiB.
+fn every_second_part(segment: &Range<usize>, page: usize) -> impl Iterator<Item = Range<usize>> {
+    let (part, end) = (PART.max(page), segment.end);
+    // No others are mapped with so large a page.
+    let parts = if page < FAULT_AROUND {
+        segment.start + part..end
+    } else {
+        0..0
+    };
+    parts.step_by(2 * part).map(move |start| start..end.min(start + part))
 }
 
 /// Unmaps the pages that hold nothing but what is in the file.
@@ -132,7 +164,8 @@ fn advise(range: &Range<usize>, advice: Advice) -> rustix::io::Result<()> {
     let start = ptr::with_exposed_provenance_mut::<c_void>(range.start);
     // SAFETY: the range belongs to an object's constant segment, which stays mapped as long as the loader's lock is held,
     // and both kinds of advice leave its content: pages are unmapped only where they do not differ from the file, so that
-    // whoever reads one next gets the same bytes from the file.
+    // whoever reads one next gets the same bytes from the file. A page could differ only since its state was read, some
+    // microseconds ago, by another thread that just relocates a library's code (DT_TEXTREL), or by a debugger.
     unsafe { madvise(start, range.len(), advice) }
 }
 
@@ -148,10 +181,12 @@ mod tests {
     /// Resident bytes of the code and constants of this program.
     fn resident() -> usize {
         let (page_map, mut pages) = (File::open(PAGE_MAP).unwrap(), 0);
-        for_each_constant_segment(&mut |segment| {
-            let states = states(&page_map, &segment).unwrap();
+        let counted = for_each_constant_segment(|segment| {
+            let states = states(&page_map, segment).map_err(ReleaseError::Pages)?;
             pages += states.iter().filter(|state| **state & PRESENT != 0).count();
+            Ok(())
         });
+        counted.unwrap();
         pages * page_size()
     }
 
@@ -188,11 +223,31 @@ mod tests {
         let touch = |word: usize| std::hint::black_box(&CONSTANTS)[word];
         release().unwrap();
         let before = resident();
-        // One word of each 64 KiB.
-        let sum: u64 = (0..CONSTANTS.len()).step_by((64 << 10) / 8).map(touch).sum();
+        // One word of each 64 KiB, or of each four pages that are larger than parts.
+        let apart = (4 * page_size()).max(64 << 10) / 8;
+        let sum: u64 = (0..CONSTANTS.len()).step_by(apart).map(touch).sum();
         assert!(sum > 0);
         let mapped = resident().saturating_sub(before);
         assert!(mapped <= CONSTANTS.len() * 8 / 2, "{mapped} bytes more are resident");
+    }
+
+    #[test]
+    fn parts_are_whole_pages_of_every_size() {
+        for (page, expected) in [(4 << 10, 32), (16 << 10, 32), (64 << 10, 0)] {
+            let segment = 5 * page..5 * page + (1 << 20) + page;
+            let parts: Vec<_> = every_second_part(&segment, page).collect();
+            assert_eq!(parts.len(), expected, "pages of {page} bytes");
+            let aligned = |part: &Range<usize>| part.start % page == 0 && part.end % page == 0 && !part.is_empty();
+            assert!(parts.iter().all(aligned), "pages of {page} bytes: {parts:x?}");
+            // Two that touched would be one mapping.
+            assert!(parts.windows(2).all(|pair| pair[0].end < pair[1].start));
+            // The page with the object's headers stays in core dumps.
+            assert!(
+                parts
+                    .iter()
+                    .all(|part| part.start >= segment.start + page && part.end <= segment.end)
+            );
+        }
     }
 
     #[test]
