@@ -30,12 +30,12 @@ pub fn char_devices(
     let mut descriptors = Descriptors::of(&processes.path(pid, ""))?;
     if descriptors.next.is_none() {
         // The first thread may have ended: what the others have open is listed at them.
-        for thread in processes.other_threads(pid) {
-            descriptors = Descriptors::of(&processes.path(pid, &format!("task/{thread}")))?;
-            if descriptors.next.is_some() {
-                break;
-            }
-        }
+        // One that ends meanwhile has nothing open any more.
+        let paths = processes
+            .other_threads(pid)
+            .map(|thread| processes.path(pid, &format!("task/{thread}")));
+        let mut opened = paths.filter_map(|path| Descriptors::of(&path).ok());
+        descriptors = opened.find(|of| of.next.is_some()).unwrap_or(descriptors);
     }
     let numbers = std::iter::from_fn(move || {
         let descriptor = descriptors.next.take()?;
