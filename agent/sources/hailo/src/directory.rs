@@ -47,8 +47,6 @@ const REMOTE: [u32; 8] = [
 pub(super) struct Directory {
     file: File,
     pub(super) id: DirectoryId,
-    /// Whether it is on a network file system: changes by other machines cause no inotify event there.
-    pub(super) is_remote: bool,
 }
 
 /// `st_dev` and `st_ino`.
@@ -123,8 +121,7 @@ impl Directory {
     fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let file = File::from(fd);
         let id = identity(&file.metadata()?);
-        let is_remote = rustix::fs::fstatfs(&file).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)));
-        Ok(Self { file, id, is_remote })
+        Ok(Self { file, id })
     }
 
     /// A path of the open directory, even after it was renamed.
@@ -135,6 +132,11 @@ impl Directory {
     /// Whether it was removed: a bind mount of a removed directory remains, empty.
     pub(super) fn is_deleted(&self) -> bool {
         self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+
+    /// Whether it is on a network file system: changes by other machines cause no inotify event there.
+    pub(super) fn is_remote(&self) -> bool {
+        rustix::fs::fstatfs(&self.file).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
     }
 
     /// Its entries, one after the other.

@@ -59,16 +59,26 @@ pub(super) struct Monitored {
     /// When these are looked at again, and how often they have been since the last scan.
     recheck_at: Instant,
     rechecks: u32,
-    /// Whether changes give no events: so on a network file system, or as observed.
-    lacks_events: bool,
+    events: Events,
     scan_at: Option<Instant>,
     warned_of_crowd: bool,
 }
 
+/// Which changes give inotify events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Events {
+    All,
+    /// Those by other machines give none: a network file system.
+    OfThisMachine,
+    /// A change without one was observed.
+    Missed,
+}
+
 impl Monitored {
     pub(super) fn new(directory: Directory, place: PathBuf, watch: Option<&Watch>, warned: &mut bool) -> Self {
+        let is_remote = directory.is_remote();
         let mut new = Self {
-            lacks_events: directory.is_remote,
+            events: if is_remote { Events::OfThisMachine } else { Events::All },
             directory,
             place,
             watch: None,
@@ -106,9 +116,15 @@ impl Monitored {
             self.without_event.remove(&name);
             self.young.remove(&name);
             // One event shows that there are events, whatever was concluded from the lack of another.
-            self.lacks_events = self.directory.is_remote;
+            if self.events == Events::Missed {
+                self.events = Events::All;
+            }
             self.changed.insert(name);
         }
+    }
+
+    fn lacks_events(&self) -> bool {
+        self.events != Events::All
     }
 
     /// Records that events were lost.
@@ -189,7 +205,7 @@ impl Monitored {
         });
         self.rechecks = 0;
         changed |= self.look_at(names, is_crowded, now, skipped);
-        let scans_often = self.lacks_events || self.watch.is_none() || !self.without_event.is_empty();
+        let scans_often = self.lacks_events() || self.watch.is_none() || !self.without_event.is_empty();
         let rest = match left_out {
             0 if !scans_often => WATCHED,
             0..=MAX_UNWATCHED if scans_often => UNWATCHED,
@@ -239,13 +255,13 @@ impl Monitored {
         let without_event = std::mem::take(&mut self.without_event);
         if let Some(name) = without_event
             .first()
-            .filter(|_| !self.lacks_events && self.watch.is_some())
+            .filter(|_| !self.lacks_events() && self.watch.is_some())
         {
             tracing::info!(
                 file = %name.display(),
                 "a monitor file changed without an event: its directory is looked at every second from now on"
             );
-            self.lacks_events = true;
+            self.events = Events::Missed;
         }
     }
 

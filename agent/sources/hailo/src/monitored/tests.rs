@@ -112,7 +112,7 @@ fn a_file_that_is_just_being_written_in_a_crowd_is_looked_at_again_soon() {
         assert!(monitored.due().unwrap() <= begun + Duration::from_millis(100));
         assert!(update(&mut monitored, at(60)));
         assert_eq!(rate(&monitored, &live), Some(22.0));
-        assert!(!monitored.lacks_events && !monitored.is_incomplete());
+        assert!(!monitored.lacks_events() && !monitored.is_incomplete());
         assert!(
             monitored.due().unwrap() >= begun + UNWATCHED,
             "the crowd is not looked at again"
@@ -152,9 +152,9 @@ fn a_file_system_without_events_is_noticed() {
     std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
     update(&mut monitored, later(5_100));
     assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
-    assert!(!monitored.lacks_events, "its event may be on its way");
+    assert!(!monitored.lacks_events(), "its event may be on its way");
     update(&mut monitored, later(6_200));
-    assert!(monitored.lacks_events);
+    assert!(monitored.lacks_events());
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_file_written_just_before_its_directory_was_watched_is_no_lack_of_events() {
             update(&mut monitored, at(ms));
         }
         assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
-        assert!(!monitored.lacks_events);
+        assert!(!monitored.lacks_events());
         assert!(monitored.due().unwrap() >= begun + Duration::from_secs(5), "not polled");
     }
 }
@@ -199,7 +199,7 @@ fn files_that_take_the_place_of_others_are_no_lack_of_events() {
         update(&mut monitored, later(at));
     }
     assert_eq!(monitored.files.all().len(), MAX_FILES - 50);
-    assert!(!monitored.lacks_events);
+    assert!(!monitored.lacks_events());
 }
 
 #[test]
@@ -212,11 +212,11 @@ fn a_directory_that_gives_an_event_after_all_is_not_polled_for_ever() {
     std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
     update(&mut monitored, later(5_100));
     update(&mut monitored, later(6_200));
-    assert!(monitored.lacks_events);
+    assert!(monitored.lacks_events());
     std::fs::write(dir.path().join("7abcdef"), message(2.0)).unwrap();
     monitored.on_event("7abcdef".into());
     update(&mut monitored, later(7_300));
-    assert!(!monitored.lacks_events);
+    assert!(!monitored.lacks_events());
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn a_file_that_cannot_be_read_or_a_late_event_does_not_mean_that_there_are_none(
         at += 5_100;
     }
     assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
-    assert!(!monitored.lacks_events);
+    assert!(!monitored.lacks_events());
 }
 
 #[test]
