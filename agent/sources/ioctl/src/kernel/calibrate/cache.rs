@@ -1,11 +1,16 @@
 //! Cached reads of kernel memory.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Bytes that are read at once; never more than a page.
 pub(in super::super) const BLOCK: u64 = 1024;
 /// Most blocks that one search reads, so that it ends.
 const MAX_BLOCKS: usize = 400_000;
+
+/// All 64-bit kernels use the upper end, but not the last 2 MiB: they are a hole on x86-64
+/// (Documentation/arch/x86/x86_64/mm.rst) and hold no structure that is searched on arm64, and error numbers are there.
+const ADDRESSES: Range<u64> = 0xff00_0000_0000_0000..0xffff_ffff_ffe0_0000;
 
 /// Kernel memory.
 pub(in super::super) trait Memory {
@@ -66,11 +71,14 @@ impl<'a> MemoryCache<'a> {
         self.bytes(address).map(u16::from_ne_bytes)
     }
 
-    /// A value that may be the address of a kernel structure.
+    /// A value that may be the address of a kernel structure, which is aligned.
     pub(super) fn pointer(&mut self, address: u64) -> Option<u64> {
-        // All 64-bit kernels use the upper end; the last page is for error numbers, and structures are aligned.
-        self.u64_at(address)
-            .filter(|value| (0xff00_0000_0000_0000..0xffff_ffff_ffff_f000).contains(value) && value % 8 == 0)
+        self.unaligned_pointer(address).filter(|value| value % 8 == 0)
+    }
+
+    /// A value that may be an address in the kernel, from which any structure is within the address space.
+    pub(super) fn unaligned_pointer(&mut self, address: u64) -> Option<u64> {
+        self.u64_at(address).filter(|value| ADDRESSES.contains(value))
     }
 
     /// Whether an address holds this string with its terminating zero.

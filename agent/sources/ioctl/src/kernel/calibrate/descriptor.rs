@@ -56,7 +56,7 @@ pub(super) fn find(cache: &mut MemoryCache<'_>, reference: &Reference, offsets: 
 fn open(cache: &mut MemoryCache<'_>, reference: &Reference, entries: u64) -> Option<Vec<u64>> {
     let mut files = Vec::new();
     for file in &reference.files {
-        files.push(cache.pointer(entries + 8 * u64::from(file.descriptor))?);
+        files.push(cache.pointer(entries.checked_add(8 * u64::from(file.descriptor))?)?);
     }
     let plain = reference
         .files

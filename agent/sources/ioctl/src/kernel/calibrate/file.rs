@@ -99,8 +99,8 @@ fn name(cache: &mut MemoryCache<'_>, files: &[(&ReferenceFile, u64)], offsets: &
     // A name need not be aligned, as `pointer` requires.
     let found = behind_pointers(cache, files, FILE, (DENTRY, 8), |cache, file, name| {
         cache
-            .u64_at(name)
-            .is_some_and(|text| text > 0xff << 56 && cache.has_string(text, &file.name))
+            .unaligned_pointer(name)
+            .is_some_and(|text| cache.has_string(text, &file.name))
     });
     if let Some((at, place)) = unique(found) {
         offsets.file_dentry = at as u32;
