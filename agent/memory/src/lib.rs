@@ -237,7 +237,8 @@ mod tests {
             let segment = 5 * page..5 * page + (1 << 20) + page;
             let parts: Vec<_> = every_second_part(&segment, page).collect();
             assert_eq!(parts.len(), expected, "pages of {page} bytes");
-            let aligned = |part: &Range<usize>| part.start % page == 0 && part.end % page == 0 && !part.is_empty();
+            let is_page = |address: &usize| address.is_multiple_of(page);
+            let aligned = |part: &Range<usize>| is_page(&part.start) && is_page(&part.end) && !part.is_empty();
             assert!(parts.iter().all(aligned), "pages of {page} bytes: {parts:x?}");
             // Two that touched would be one mapping.
             assert!(parts.windows(2).all(|pair| pair[0].end < pair[1].start));
