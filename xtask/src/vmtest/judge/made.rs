@@ -29,6 +29,8 @@ const DETAILS: &[&str] = &[
     "folded",
     "implausible",
 ];
+/// Reasons of losses while a program of the processor is preempted: the entry was skipped, or the return.
+const SKIPS: &[&str] = &["skipped", "return_missed"];
 /// Most lost calls with the hook that the agent chooses, of a thousand.
 const MOST_LOST: i64 = 10;
 
@@ -110,9 +112,20 @@ pub(super) fn judge(left: &Left, rung: Option<Rung>, phase: Phase) -> Result<Str
         (0..=skipped).contains(&beyond),
         wrong(&format!("{} calls are nowhere", grouped(-beyond)))
     );
-    if phase == Phase::Compat && seen < all {
-        ensure!(says, wrong("and doctor does not say so"));
-    }
+    // What is lost because a program was skipped is no matter of 32-bit calls, and doctor says so in other words.
+    let by_preemption: i64 = lost
+        .iter()
+        .filter(|((reason, _), _)| SKIPS.contains(&reason.as_str()))
+        .map(|(_, count)| count)
+        .sum();
+    ensure!(
+        rung.is_none() || by_preemption == 0 || doctor.contains("tasks are preempted"),
+        wrong("and doctor does not say that programs are skipped")
+    );
+    ensure!(
+        phase == Phase::Load || seen + by_preemption >= all || says,
+        wrong("and doctor does not say that 32-bit calls are missed")
+    );
     if rung.is_none() {
         ensure!(
             missing * 1000 <= all * MOST_LOST,
