@@ -29,8 +29,8 @@ pub fn char_devices(
 ) -> io::Result<impl Iterator<Item = u64>> {
     let mut descriptors = Descriptors::of(&processes.path(pid, ""))?;
     if descriptors.next.is_none() {
-        // The first thread may have ended: what the others have open is listed at them.
-        // One that ends meanwhile has nothing open any more.
+        // The first thread may have ended: what the others have open is listed at them. One that ends meanwhile has nothing
+        // open any more.
         let paths = processes
             .other_threads(pid)
             .map(|thread| processes.path(pid, &format!("task/{thread}")));
