@@ -2,6 +2,7 @@
 
 mod agent;
 mod cgroup;
+mod chaos;
 mod collector;
 mod host_view;
 mod prometheus;
@@ -9,6 +10,7 @@ mod writer;
 
 pub(crate) use agent::{Agent, JsonLines, once};
 pub(crate) use cgroup::Cgroup;
+pub(crate) use chaos::{Chaos, PortState};
 pub(crate) use collector::Collector;
 pub(crate) use host_view::{DEVICE_NODE, HostView};
 pub(crate) use prometheus::{Instant, Prometheus};

@@ -1,10 +1,12 @@
 //! Scenarios: requirements on the agent with real peers.
 
+mod chaos;
 mod collector;
 mod containers;
 mod ends;
 mod formats;
 mod known;
+mod loss;
 mod outage;
 mod prometheus;
 mod promtool;
@@ -89,6 +91,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "outage-bounded",
         "what a queue too small loses is counted exactly",
         outage::bounded,
+    ),
+    scenario(
+        "chaos",
+        "two minutes of receivers that misbehave in every way: each point arrives or is counted",
+        chaos::run,
     ),
     scenario(
         "writers-stopped",
