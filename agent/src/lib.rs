@@ -12,6 +12,7 @@ mod run;
 pub mod runtime;
 pub mod simulate;
 mod sources;
+mod status;
 
 pub use program::main;
 pub use sources::SOURCES;

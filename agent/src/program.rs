@@ -52,7 +52,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<u8> {
             let text = if json {
                 serde_json::to_string_pretty(&findings)? + "\n"
             } else {
-                findings.iter().map(|finding| format!("{finding}\n")).collect()
+                doctor::text(&findings)
             };
             say(
                 &text,

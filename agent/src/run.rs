@@ -1,6 +1,7 @@
 //! The main job: from the configuration to running samplers and exporters.
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,7 +111,7 @@ async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<
     // Must come first: instruments created earlier record nothing.
     let own = OwnMetrics::install(cli::BUILD);
     runtime::count_suppressed(0);
-    let code = measure(config, sources, own, resource, format, run.once).await;
+    let code = measure(config, file, sources, own, resource, format, run.once).await;
     if let Some(logs) = logs {
         logs.flush().await;
     }
@@ -129,6 +130,7 @@ fn own_logs(config: &Config, run: &Run, resource: &Resource) -> anyhow::Result<O
 /// Runs the samplers; pushes and serves what they read, or prints it in this format.
 async fn measure(
     config: Config,
+    file: Option<PathBuf>,
     sources: Sources,
     own: OwnMetrics,
     resource: Resource,
@@ -171,7 +173,7 @@ async fn measure(
         ..Renderer::default()
     };
     let Some(format) = format else {
-        runtime::run_daemon(&config, &started, renderer).await?;
+        runtime::run_daemon(&config, file, &started, renderer).await?;
         return Ok(EXIT_OK);
     };
     let interval = config.otlp.interval;

@@ -35,6 +35,12 @@ pub trait Sampler: Send {
     /// A bad field loses only itself and a bad device only itself: what could be read is pushed, and what could not is
     /// counted (`agent.sampler.skipped`).
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome;
+
+    /// What it found out about how it reads, where that is other than at the last call. `agent doctor` shows it in place of
+    /// what [`explain`](crate::source::Source::explain) finds out, since rights and kernel are those of the running agent.
+    fn new_findings(&mut self) -> Option<Vec<Finding>> {
+        None
+    }
 }
 
 /// How a run ended.

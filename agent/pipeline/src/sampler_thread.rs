@@ -49,6 +49,9 @@ fn run(mut sampler: Box<dyn Sampler>, mut recorder: Recorder, status: &Arc<Statu
         let outcome = catch_unwind(AssertUnwindSafe(|| sampler.sample(&mut batches))).unwrap_or_else(|_| {
             Outcome::Retry("the sampler panicked; this is a fault of the agent, please report it".into())
         });
+        if let Some(findings) = sampler.new_findings() {
+            status.set_findings(findings);
+        }
         status.stop();
         recorder.record(&outcome, started.elapsed());
         let gone = matches!(outcome, Outcome::Gone(_));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::chain;
 use accelscope_core::metric::{Batch, key};
-use accelscope_core::sampler::{Descriptor, Outcome};
+use accelscope_core::sampler::{Descriptor, Finding, Outcome};
 
 /// One sampler's state, shared by its thread, the pipeline and its readers.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ struct State {
     running_since: Option<Instant>,
     last: Option<Report>,
     found: Option<Found>,
+    findings: Vec<Finding>,
     reported_stuck: bool,
 }
 
@@ -116,6 +117,15 @@ impl Status {
         if state.found.is_none() {
             state.found = Some(Found::of(batches));
         }
+    }
+
+    /// What the sampler itself last found out about how it reads.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.lock().findings.clone()
+    }
+
+    pub(super) fn set_findings(&self, findings: Vec<Finding>) {
+        self.lock().findings = findings;
     }
 
     /// How long the current run has been over its deadline.

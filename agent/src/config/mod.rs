@@ -33,7 +33,9 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use origin::Origin;
 pub use otlp::Otlp;
-pub use sections::{Attribution, Compat, CompatView, Config, GpuProcessExporter, Host, Http, K8sMonitor, Limits, Log};
+pub use sections::{
+    Attribution, Compat, CompatView, Config, GpuProcessExporter, Host, Http, K8sMonitor, Limits, Log, Status,
+};
 pub use source_settings::SourceSettings;
 
 use std::path::{Path, PathBuf};

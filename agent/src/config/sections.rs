@@ -10,6 +10,7 @@ use super::otlp::Otlp;
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::source_settings::SourceSettings;
 use super::values::attributes;
+use crate::status::DEFAULT_DIRECTORY;
 use accelscope_core::metric::AttributeValue;
 use accelscope_core::settings;
 use accelscope_core::settings::Check;
@@ -55,6 +56,9 @@ settings! {
         /// goes into a series marked otel.metric.overflow="true".
         #[table(Section(Limits))]
         pub limits: Limits = Limits::default(),
+        /// What `agent doctor` asks the running agent.
+        #[table(Section(Status))]
+        pub status: Status = Status::default(),
         /// What stands in for other exporters, with their names and labels.
         #[table(Section(Compat))]
         pub compat: Compat = Compat::default(),
@@ -103,6 +107,25 @@ settings! {
         pub listen: SocketAddr = (Ipv4Addr::LOCALHOST, 9464).into(),
         /// List of text: resource attributes that stand as labels on every series of /metrics. All of them are in target_info.
         pub resource_labels: Vec<String> = vec![K8S_NODE_NAME.to_owned(), K8S_CLUSTER_NAME.to_owned()],
+    }
+}
+
+settings! {
+    /// What `agent doctor` asks the running agent.
+    pub struct Status {
+        /// Path, as this process sees it: a directory in which the agent has a socket, agent-PID.sock, that tells `agent
+        /// doctor` its rights, hooks, queues and errors. It is made if it does not exist. A user who may not write to the default
+        /// one gets $XDG_RUNTIME_DIR/accelscope. "" means none.
+        #[serde(with = "optional")]
+        pub directory: Option<PathBuf> = Some(DEFAULT_DIRECTORY.into()),
+    }
+}
+
+impl Status {
+    pub(super) fn validate(&self, check: &mut Check) {
+        if let Some(path) = &self.directory {
+            check.absolute("directory", path);
+        }
     }
 }
 

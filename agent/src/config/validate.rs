@@ -25,6 +25,7 @@ impl Validation<'_> {
             self.section(&[source.name], |check| config.sources.of(source).validate(check));
         }
         self.section(&["host"], |check| config.host.validate(check));
+        self.section(&["status"], |check| config.status.validate(check));
         self.section(&["attribution"], |check| config.attribution.validate(check));
         self.section(&["limits"], |check| config.limits.validate(check));
         self.section(&["compat"], |check| config.compat.validate(check));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::Access;
 
 use super::accelerators::accelerators;
+use super::running::Running;
 use crate::config::Config;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
@@ -25,11 +26,18 @@ const MOST_ADDRESSES: usize = 4;
 /// Checks everything that the configuration requires.
 pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
     let roots = &context.roots;
-    let mut findings = vec![host(roots), processes(roots)];
+    let running = Running::find(config);
+    let mut findings = running.about(config);
+    findings.extend([host(roots), processes(roots)]);
     findings.extend(containers(roots, &config.attribution.engine_directories));
-    findings.extend(accelerators(config, context));
-    findings.extend(config.destinations().iter().map(destination));
-    findings.extend(listeners(config));
+    findings.extend(accelerators(config, context, &running));
+    findings.extend(
+        config
+            .destinations()
+            .iter()
+            .map(|to| running.destination(&to.name).unwrap_or_else(|| destination(to))),
+    );
+    findings.extend(listeners(config, &running));
     findings.extend(config.compat.textfile.as_deref().map(textfile));
     if config.destinations().is_empty() && !config.http.enabled {
         findings.push(
@@ -165,12 +173,16 @@ fn connect(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<TcpSt
     Err(failed)
 }
 
-fn listeners(config: &Config) -> Vec<Finding> {
+fn listeners(config: &Config, running: &Running) -> Vec<Finding> {
     let check = |(key, address)| match TcpListener::bind(address) {
         Ok(_) => Finding::ok("http", format!("{key} = {address} is free")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && running.is_found() => {
+            Finding::ok("http", format!("{key} = {address} is the running agent's"))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Finding::warn("http", format!("{key} = {address} is in use"))
-                .with_remedy("that is right where an agent runs already; else choose another")
+            Finding::warn("http", format!("{key} = {address} is in use")).with_remedy(format!(
+                "set {key} to another address, or stop what listens there (ss -ltnp names it)"
+            ))
         }
         Err(error) => Finding::fail("http", format!("{key} = {address} cannot be had: {error}"))
             .with_remedy(format!("correct {key}")),

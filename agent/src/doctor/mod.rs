@@ -2,9 +2,12 @@
 
 mod accelerators;
 mod checks;
+mod running;
+mod wrapped;
 
 pub use accelerators::{explains_while_running, while_running};
 pub use checks::examine;
+pub use wrapped::text;
 
 use accelscope_core::sampler::{Finding, Level};
 

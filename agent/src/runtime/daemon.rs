@@ -1,5 +1,6 @@
 //! `agent` without `--stdout`: pushes, and serves pulls, until a signal ends it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::signals::TerminationSignals;
 use super::start_log;
 use super::succession::Succession;
 use crate::config::Config;
+use crate::status::Socket;
 use accelscope_core::metric::{MetricsSource, Timestamp};
 use accelscope_export::compat::textfile::TextFile;
 use accelscope_export::compat::{gpu_process_exporter, hailo_exporter, system_info_exporter};
@@ -31,7 +33,7 @@ const AFTER_START: Duration = Duration::from_secs(10);
 const RETURN_INTERVAL: Duration = Duration::from_mins(10);
 
 /// Runs until SIGTERM, SIGINT or SIGHUP, then sends the rest.
-pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyhow::Result<()> {
+pub async fn run(config: &Config, file: Option<PathBuf>, started: &Started, renderer: Renderer) -> anyhow::Result<()> {
     let mut signals = TerminationSignals::watch()?;
     for listener in listeners(config, started, &renderer)? {
         tokio::spawn(listener.serve(std::future::pending()));
@@ -41,6 +43,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyh
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
     if destinations.is_empty() {
+        answer_doctor(config, file, started, None);
         signals.received().await;
         writers.stop().await;
         return Ok(());
@@ -58,6 +61,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyh
         .inspect_err(|error| tracing::debug!(%error, "other agents on this node are not seen"))
         .ok();
     let exporter = Exporter::new(destinations)?;
+    answer_doctor(config, file, started, Some(exporter.clone()));
     let sending = exporter.clone();
     tokio::spawn(async move { sending.run().await });
     let mut encoder = Encoder::new(started.registry.resource());
@@ -89,6 +93,20 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer) -> anyh
         );
     }
     Ok(())
+}
+
+/// Lets `agent doctor` ask this agent. Without the socket the agent does all else.
+fn answer_doctor(config: &Config, file: Option<PathBuf>, started: &Started, exporter: Option<Exporter>) {
+    match Socket::open(config, file) {
+        Ok(Some(socket)) => {
+            tokio::spawn(socket.serve(started.statuses.clone(), exporter));
+        }
+        Ok(None) => {}
+        Err(error) => tracing::info!(
+            %error,
+            "`agent doctor` cannot ask this agent; set status.directory to a directory that it may write to, or to \"\""
+        ),
+    }
 }
 
 /// Returns memory to the kernel that only the start needed, and later what only rare events need.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::config::Config;
 use accelscope_core::metric::Batch;
-use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
+use accelscope_core::sampler::{Descriptor, Finding, Outcome, Sampler};
 use accelscope_core::settings::Enabled;
 use accelscope_core::source::Context;
 
@@ -32,6 +32,10 @@ impl Sampler for Required {
 
     fn wait(&mut self, until: Instant) {
         self.0.wait(until);
+    }
+
+    fn new_findings(&mut self) -> Option<Vec<Finding>> {
+        self.0.new_findings()
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {

@@ -445,7 +445,8 @@ fn where_there_is_no_kubelet_that_is_no_fault_unless_there_should_be_one() {
 /// The doctor's line about the kubelet.
 fn doctor(host: &Path, arguments: &[&str]) -> String {
     let output = agent(host, &[&["doctor"], arguments].concat()).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    // A finding may take several lines.
+    let text = String::from_utf8(output.stdout).unwrap().replace("\n      ", " ");
     let line = text.lines().find(|line| line.contains("kubelet:"));
     line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
         .to_owned()

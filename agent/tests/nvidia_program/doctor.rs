@@ -11,7 +11,7 @@ use super::nvml_support::{Fake, h100, uuid};
 use super::program_support::{Running, get, wait_for};
 use super::{command, samples};
 
-/// Lines of the doctor about NVIDIA, and its exit code.
+/// Findings of the doctor about NVIDIA, and its exit code.
 fn doctor(fake: &Fake) -> (Vec<String>, Option<i32>) {
     doctor_with(fake, &[])
 }
@@ -22,7 +22,8 @@ fn doctor_with(fake: &Fake, sets: &[&str]) -> (Vec<String>, Option<i32>) {
         command.args(["--set", set]);
     }
     let seen = command.output().unwrap();
-    let text = String::from_utf8(seen.stdout).unwrap();
+    // A finding may take several lines.
+    let text = String::from_utf8(seen.stdout).unwrap().replace("\n      ", " ");
     let lines = text
         .lines()
         .filter(|line| line.contains("  nvidia: "))

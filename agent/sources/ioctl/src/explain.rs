@@ -17,6 +17,13 @@ const MOST_NAMES: usize = 8;
 pub fn explain_devices(configuration: &Configuration, context: &Context) -> Vec<Finding> {
     let mut devices = Devices::quiet(configuration, context);
     devices.update(Instant::now());
+    let mut found = of_devices(&devices);
+    found.extend(holders(&context.roots, &devices));
+    found
+}
+
+/// The device nodes.
+pub(super) fn of_devices(devices: &Devices) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut drivers = BTreeMap::<(Family, String), Vec<&Device>>::new();
     for device in devices.all().values() {
@@ -41,7 +48,6 @@ pub fn explain_devices(configuration: &Configuration, context: &Context) -> Vec<
         ));
     }
     found.extend(devices.warnings().iter().cloned());
-    found.extend(holders(&context.roots, &devices));
     found
 }
 
@@ -55,7 +61,11 @@ fn holders(roots: &HostRoots, devices: &Devices) -> Option<Finding> {
         let what = format!("who holds the devices is not seen: /proc cannot be read: {error}");
         return Some(Finding::warn(NAME, what).with_remedy("mount the host's /proc below host.root"));
     }
-    let hidden = holders.hidden();
+    of_hidden(holders.hidden())
+}
+
+/// The processes whose descriptors may not be read.
+pub(super) fn of_hidden(hidden: usize) -> Option<Finding> {
     (hidden > 0).then(|| {
         let what = format!("{hidden} processes may not be looked into: they may hold a device unseen");
         Finding::warn(NAME, what).with_remedy("run the agent as root with CAP_SYS_PTRACE")

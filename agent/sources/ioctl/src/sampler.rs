@@ -17,13 +17,13 @@ use super::holders::{Discovery, Holders};
 use super::host_threads::HostThreads;
 use super::kernel::{Event, HookKind, LiveKernel};
 use super::self_metrics::SelfMetrics;
-use super::{holder_points, points};
+use super::{explain, holder_points, kernel, points};
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::host::cgroups::CgroupId;
 use accelscope_core::host::poll;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::{Batch, Moment, Part};
-use accelscope_core::sampler::{Descriptor, Outcome};
+use accelscope_core::sampler::{Descriptor, Finding, Outcome};
 use accelscope_core::source::Context;
 
 pub(super) const NAME: &str = "ioctl";
@@ -75,6 +75,8 @@ pub struct Sampler {
     last_event: Option<Instant>,
     /// To be drained before the period's end.
     urgent: bool,
+    /// What was found out since it was last asked for.
+    findings: Option<Vec<Finding>>,
 }
 
 impl Sampler {
@@ -101,6 +103,7 @@ impl Sampler {
             changed: None,
             last_event: None,
             urgent: false,
+            findings: None,
             window: context.once.then_some(WINDOW),
             configuration: configuration.clone(),
             context: context.clone(),
@@ -200,6 +203,16 @@ impl Sampler {
             tracing::debug!(%error, "the holders of devices could not be looked for");
         }
         self.find_earlier_calls(now);
+        self.find_out();
+    }
+
+    /// Notes how devices and calls are seen, for `agent doctor`.
+    fn find_out(&mut self) {
+        let Some(kernel) = &self.kernel else { return };
+        let mut findings = explain::of_devices(&self.devices);
+        findings.extend(explain::of_hidden(self.holders.hidden()));
+        findings.extend(kernel::findings(kernel.report(), kernel.memory()));
+        self.findings = Some(findings);
     }
 
     /// Lets calls be counted for a while, and reads events meanwhile.
@@ -411,6 +424,10 @@ impl accelscope_core::sampler::Sampler for Sampler {
             period: self.longest_period(),
             deadline: DEADLINE + self.window.unwrap_or_default(),
         }
+    }
+
+    fn new_findings(&mut self) -> Option<Vec<Finding>> {
+        self.findings.take()
     }
 
     fn wait(&mut self, until: Instant) {

@@ -24,7 +24,8 @@ pub fn explain_hooks(configuration: &Configuration, context: &Context) -> Vec<Fi
     findings(live.report(), live.memory())
 }
 
-fn findings(report: &Report, memory: u64) -> Vec<Finding> {
+/// The same of what is hooked already.
+pub fn findings(report: &Report, memory: u64) -> Vec<Finding> {
     let mut findings: Vec<_> = report.drivers.iter().map(|found| driver(found, report)).collect();
     // If no driver has a hook, the reason is part of the finding of each driver.
     let hooked = report.drivers.iter().any(|driver| driver.hook != HookKind::Scan);

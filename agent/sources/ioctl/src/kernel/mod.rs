@@ -34,7 +34,7 @@ mod types;
 mod watch_table;
 
 pub use self::event::Event;
-pub use self::explain::explain_hooks;
+pub use self::explain::{explain_hooks, findings};
 pub(crate) use self::interface::{Counts, Losses};
 pub(crate) use self::live::LiveKernel;
 pub use self::report::{Driver, Report};

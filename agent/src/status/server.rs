@@ -1,0 +1,114 @@
+//! The socket of a running agent.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixListener;
+
+use super::answer::{Answer, DestinationState, SourceState};
+use super::directories;
+use crate::config::Config;
+use accelscope_export::otlp::Exporter;
+use accelscope_pipeline::Status;
+
+/// Time for a client to read an answer; the next one waits.
+const WRITING: Duration = Duration::from_secs(2);
+/// Pause after the kernel refused a connection, for want of descriptors mostly.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A socket that answers. Its file is removed when it is dropped.
+pub(crate) struct Socket {
+    path: PathBuf,
+    listener: UnixListener,
+    answer: Answer,
+}
+
+impl Socket {
+    /// In the first directory of `status.directory` that permits it. The directory is made if it does not exist.
+    pub(crate) fn open(config: &Config, file: Option<PathBuf>) -> io::Result<Option<Self>> {
+        let mut refused = None;
+        for directory in directories(config.status.directory.as_deref()) {
+            match bind(&directory) {
+                Ok((path, listener)) => {
+                    return Ok(Some(Self {
+                        path,
+                        listener,
+                        answer: Answer::of_this_process(config, file),
+                    }));
+                }
+                Err(error) => refused = refused.or(Some(io::Error::new(error.kind(), named(&directory, &error)))),
+            }
+        }
+        refused.map_or(Ok(None), Err)
+    }
+
+    /// Answers until it is dropped.
+    pub(crate) async fn serve(self, statuses: Vec<Arc<Status>>, exporter: Option<Exporter>) {
+        loop {
+            let Ok((mut stream, _)) = self.listener.accept().await else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            let answer = Answer {
+                sources: statuses.iter().map(|status| SourceState::of(status)).collect(),
+                destinations: exporter
+                    .iter()
+                    .flat_map(Exporter::states)
+                    .map(DestinationState::of)
+                    .collect(),
+                ..self.answer.clone()
+            };
+            // Texts and numbers can always be serialized.
+            let Ok(bytes) = serde_json::to_vec(&answer) else {
+                continue;
+            };
+            // A client that went away or does not read wants no answer.
+            tokio::time::timeout(WRITING, stream.write_all(&bytes)).await.ok();
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Gone already, or the next agent's cleaning removes it.
+        fs::remove_file(&self.path).ok();
+    }
+}
+
+fn named(directory: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", directory.display())
+}
+
+fn bind(directory: &Path) -> io::Result<(PathBuf, UnixListener)> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+    remove_abandoned(directory);
+    let path = directory.join(format!("agent-{}.sock", std::process::id()));
+    // Of an earlier process with this id: in a container it is mostly 1.
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    Ok((path, listener))
+}
+
+/// Removes the sockets of processes that no longer exist: those that were killed.
+fn remove_abandoned(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("agent-")?.strip_suffix(".sock")?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // Another agent may have been faster, and one of another user's is left.
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+}
