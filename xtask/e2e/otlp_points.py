@@ -1,10 +1,12 @@
-"""Reads OTLP-JSON, one request a line, from the named files; prints one JSON object a point.
+"""Reads OTLP-JSON, one request a line, or protobuf (*.pb, each request after its length in four bytes, the highest first),
+from the named files; prints one JSON object a point.
 
 The decoder is Python's opentelemetry-proto; its parser refuses unknown fields. What the OTLP specification demands
 beyond protobuf JSON (lowerCamelCase names, 64-bit numbers as decimal strings or numbers) is checked here.
 """
 
 import json
+import struct
 import sys
 
 from google.protobuf import json_format
@@ -67,15 +69,26 @@ def value(point, kind):
     return {"value": getattr(point, number), "integer": number == "as_int"}
 
 
+def json_requests(path):
+    # A receiver that was killed may leave a torn last line; an acknowledged point is never in it.
+    for number, line in enumerate(open(path, encoding="utf-8"), 1):
+        if not line.endswith("\n"):
+            break
+        check_names(json.loads(line), f"{path}:{number}")
+        yield json_format.Parse(line, ExportMetricsServiceRequest())
+
+
+def protobuf_requests(path):
+    with open(path, "rb") as file:
+        while len(head := file.read(4)) == 4:
+            yield ExportMetricsServiceRequest.FromString(file.read(struct.unpack(">I", head)[0]))
+
+
 def main():
     for path in sys.argv[1:]:
-        # A receiver that was killed may leave a torn last line; an acknowledged point is never in it.
-        for number, line in enumerate(open(path, encoding="utf-8"), 1):
+        requests = protobuf_requests if path.endswith(".pb") else json_requests
+        for number, request in enumerate(requests(path), 1):
             place = f"{path}:{number}"
-            if not line.endswith("\n"):
-                break
-            check_names(json.loads(line), place)
-            request = json_format.Parse(line, ExportMetricsServiceRequest())
             for resource in request.resource_metrics:
                 for scope in resource.scope_metrics:
                     for metric in scope.metrics:

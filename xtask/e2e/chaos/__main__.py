@@ -4,8 +4,8 @@ usage: python chaos --seconds S --seed N --out FOLDER PORT=NAME...
 
 A NAME is `http-` or `grpc-`, and `poison`, `small` (see book.py) or something else. The other ports share the behaviours of
 their protocol: each request of a port meets the next one of that port's list, in random order, and every other request is
-taken as it should be. Once each was met and the seconds have passed, a port behaves. FOLDER/NAME.jsonl has the requests that
-a port took, as OTLP-JSON lines. FOLDER/state.json is replaced every half second: for each port its name, the number of
+taken as it should be. Once each was met and the seconds have passed, a port behaves. FOLDER/NAME.pb has the requests that
+a port took (see book.py). FOLDER/state.json is replaced every half second: for each port its name, the number of
 requests by behaviour, whether it behaves, and how many requests it took since then.
 """
 
@@ -26,7 +26,7 @@ class Server:
 
     def __init__(self, port, name, module, behaviours, options):
         self.name, self.port, self.module = name, port, module
-        self.book = Book(os.path.join(options.out, f"{name}.jsonl"))
+        self.book = Book(os.path.join(options.out, f"{name}.pb"))
         self.behaviours = behaviours
         self.pending = []
         self.met = set()

@@ -84,7 +84,7 @@ impl Chaos {
 
     /// All points that a port took.
     pub(crate) fn points(&self, bench: &Bench<'_>, name: &str) -> Result<Vec<Point>> {
-        let file = self.folder.join(format!("{name}.jsonl"));
+        let file = self.folder.join(format!("{name}.pb"));
         bench
             .otlp_points(&[file])
             .with_context(|| format!("what {name} took is not OTLP"))
