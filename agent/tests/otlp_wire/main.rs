@@ -6,4 +6,5 @@ mod grpc;
 mod http;
 mod outage;
 mod peer;
+mod proxy;
 mod tls;

@@ -13,13 +13,13 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use crate::peer::{destination, drained, grpc, http, record, start, until};
 
-fn pem(name: &str) -> PathBuf {
+pub(crate) fn pem(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/otlp_wire/pem")
         .join(name)
 }
 
-fn tls_destination(protocol: Protocol, address: &str) -> Destination {
+pub(crate) fn tls_destination(protocol: Protocol, address: &str) -> Destination {
     let mut to = destination("d", protocol, address);
     to.endpoint.set_scheme("https").unwrap();
     to.tls.ca_file = Some(pem("ca.pem"));
@@ -27,7 +27,7 @@ fn tls_destination(protocol: Protocol, address: &str) -> Destination {
 }
 
 /// Both receivers behind TLS that asks for a client certificate.
-fn serve(grpc: &grpc::Peer, http: &http::Peer) -> String {
+pub(crate) fn serve(grpc: &grpc::Peer, http: &http::Peer) -> String {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = incoming.local_addr().unwrap().to_string();
     let read = |name| std::fs::read(pem(name)).unwrap();
@@ -128,12 +128,28 @@ fn settings_that_cannot_work_are_refused_with_what_to_mend() {
     );
     let header = refuse(&|to| to.headers = vec![("x-key".to_owned(), secret("hunter2\n"))]);
     assert!(header.contains("x-key") && !header.contains("hunter2"), "{header}");
-    assert!(refuse(&|to| to.headers = vec![("x key".to_owned(), secret("v"))]).contains("x key"));
+    // A name that is none may be the value: name and value swapped.
+    for (name, value) in [("hunter2 x", "v"), ("hunter2", "Authorization")] {
+        let swapped = refuse(&|to| to.headers = vec![(name.to_owned(), secret(value))]);
+        assert!(
+            swapped.contains("number 1 of headers") && !swapped.contains("hunter2"),
+            "{swapped}"
+        );
+    }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("headers");
-    std::fs::write(&file, "a: b\nhunter2\n").unwrap();
-    let line = refuse(&|to| to.headers_file = Some(file.clone()));
-    assert!(line.contains("line 2") && !line.contains("hunter2"), "{line}");
+    for second in [
+        "hunter2",
+        "Bearer hunter2: Authorization",
+        "hunter2: Authorization",
+        "hunter2 x: v",
+        "x-key: hunter2\u{1}",
+    ] {
+        std::fs::write(&file, format!("a: b\n{second}\n")).unwrap();
+        let line = refuse(&|to| to.headers_file = Some(file.clone()));
+        let place = format!("{} line 2", file.display());
+        assert!(line.contains(&place) && !line.contains("hunter2"), "{line}");
+    }
     let twice = destination("lab", Protocol::Grpc, "127.0.0.1:1");
     assert!(
         Exporter::new(vec![twice.clone(), twice])

@@ -100,7 +100,9 @@ impl Answer {
 /// Remedy for an error of the connection, found by the words of rustls 0.23, h2 0.4 and hyper 1: these libraries name the
 /// symptom, not the setting that is wrong.
 pub(super) fn remedy_of_retry(message: &str) -> &'static str {
-    const REMEDIES: [(&str, &str); 5] = [
+    const REMEDIES: [(&str, &str); 6] = [
+        // The message holds the remedy.
+        ("the proxy http", "trying again"),
         (
             "InvalidContentType",
             "trying again; what listens there speaks no TLS: write http:// before the host, or set \

@@ -31,6 +31,9 @@ pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
         Err(error) => return Answer::unreachable(&error),
     };
     let (parts, incoming) = response.into_parts();
+    if let Some(answer) = client.refused_by_proxy(parts.status) {
+        return answer;
+    }
     match Limited::new(incoming, MAX_RESPONSE_BYTES).collect().await {
         Ok(body) => classify::http(parts.status, &parts.headers, body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Answer::too_large(),

@@ -24,7 +24,7 @@ mod wire;
 
 pub use crate::backoff::{MAX_RETRY_AFTER, RetryPolicy};
 pub use delivery::{DestinationState, Totals};
-pub use destination::{Compression, Destination, Protocol, Secret, TlsFiles};
+pub use destination::{Compression, Destination, Protocol, Secret, TlsFiles, shown};
 pub use encode::{Encoder, SCHEMA_URL, SCOPE_NAME};
 pub use error::BuildError;
 pub use exporter::Exporter;

@@ -26,6 +26,10 @@ const FLUSH_PAUSE: Duration = Duration::from_millis(100);
 /// Sender of one destination.
 pub(super) struct Sender {
     destination: Destination,
+    /// The destination's newest settings, where they were changed.
+    revised: Mutex<Option<Destination>>,
+    /// Notified when they were.
+    revision: Notify,
     policy: RetryPolicy,
     delivery: Mutex<Delivery>,
     /// Notified when records are queued.
@@ -50,6 +54,8 @@ impl Sender {
         Self {
             delivery: Mutex::new(Delivery::new(&destination)),
             destination,
+            revised: Mutex::default(),
+            revision: Notify::new(),
             policy,
             arrived: Notify::new(),
             flush: watch::Sender::new(None),
@@ -60,6 +66,18 @@ impl Sender {
 
     fn delivery(&self) -> MutexGuard<'_, Delivery> {
         self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects anew with these settings, at once.
+    pub(super) fn revise(&self, destination: Destination) {
+        *self.revised.lock().unwrap_or_else(PoisonError::into_inner) = Some(destination);
+        self.revision.notify_one();
+    }
+
+    /// The settings of the next connection.
+    fn current(&self) -> Destination {
+        let revised = self.revised.lock().unwrap_or_else(PoisonError::into_inner);
+        revised.as_ref().unwrap_or(&self.destination).clone()
     }
 
     pub(super) fn push(&self, records: &[Record]) {
@@ -94,7 +112,10 @@ impl Sender {
             let batch = self.take(&mut state);
             if batch.is_empty() {
                 self.end_flush();
-                self.arrived.notified().await;
+                tokio::select! {
+                    () = self.arrived.notified() => {}
+                    () = self.revision.notified() => state.client = None,
+                }
                 continue;
             }
             let started = Instant::now();
@@ -103,8 +124,14 @@ impl Sender {
                 state.client = None;
             }
             let wait = self.conclude(&mut state, &batch, answer, started.elapsed());
-            if let Some(wait) = wait {
-                self.sleep(&mut flush, wait).await;
+            tokio::select! {
+                biased;
+                () = self.revision.notified() => {
+                    state.client = None;
+                    state.backoff.reset();
+                }
+                () = self.sleep(&mut flush, wait.unwrap_or_default()), if wait.is_some() => {}
+                () = std::future::ready(()), if wait.is_none() => {}
             }
         }
     }
@@ -140,11 +167,12 @@ impl Sender {
     }
 
     async fn connect(&self) -> Result<Client, BuildError> {
-        let destination = self.destination.clone();
+        let destination = self.current();
+        let for_client = destination.clone();
         // Blocking: certificates are in many files, secrets possibly on a network file system.
         let loaded = tokio::task::spawn_blocking(move || ClientOptions::load(&destination)).await;
-        let options = loaded.unwrap_or_else(|_| ClientOptions::load(&self.destination))?;
-        Client::new(&self.destination, options)
+        let options = loaded.unwrap_or_else(|_| ClientOptions::load(&for_client))?;
+        Client::new(&for_client, options)
     }
 
     /// Applies the answer to the queue; returns the wait before the next attempt.
@@ -262,10 +290,9 @@ impl Sender {
     fn log_failed(&self, reason: &'static str, waiting: u64, message: &str, remedy: &str) {
         if let Some(suppressed) = self.limiter.admit(reason) {
             self.failure_logged.store(true, Ordering::Relaxed);
-            let Destination { name, endpoint, .. } = &self.destination;
             tracing::warn!(
-                destination = name,
-                %endpoint,
+                destination = self.destination.name,
+                endpoint = self.current().shown_endpoint(),
                 reason,
                 suppressed,
                 points = waiting,

@@ -43,7 +43,7 @@ fn a_wrong_key_names_its_place_and_the_nearest_known_one() {
     );
     let far = sets(&["qqq.zzz=1"]).errors();
     assert!(
-        far.contains("nearest known key") && far.contains("attribution, ") && far.contains(", otlp, resource"),
+        !far.contains("nearest") && far.contains("attribution, ") && far.contains(", otlp, resource"),
         "{far}"
     );
 }
@@ -205,11 +205,11 @@ fn files_that_cannot_be_configurations() {
         error(&missing),
         format!("{}: no such file; give the right path", missing.display())
     );
-    assert!(error(dir.path()).contains("cannot be read"));
+    assert!(error(dir.path()).contains("is a directory; name a regular file"));
     let binary = dir.path().join("binary");
     std::fs::write(&binary, [0xff, 0xfe]).expect("a file");
     assert!(error(&binary).contains("is not UTF-8 text"));
-    assert!(error(Path::new("/dev/zero")).contains("larger than 1 MiB"));
+    assert!(error(Path::new("/dev/zero")).contains("is a device; name a regular file"));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 pub(crate) mod grpc;
 pub(crate) mod http;
+pub(crate) mod proxy;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -38,6 +39,7 @@ pub(crate) fn destination(name: &str, protocol: Protocol, address: &str) -> Dest
         timeout: Duration::from_secs(5),
         queue_bytes: 16 * 1024 * 1024,
         tls: TlsFiles::default(),
+        proxy: None,
     }
 }
 
