@@ -72,7 +72,7 @@ impl Proxied {
         })?;
         let is_plain = destination.scheme_str() == Some("http");
         if is_plain && !self.tunnels_plain {
-            return Ok(Stream::Forwarded(stream));
+            return Ok(Stream::Forwarded(Box::new(stream)));
         }
         let host = destination.host().unwrap_or_default();
         let port = destination.port_u16().unwrap_or(if is_plain { 80 } else { 443 });
@@ -92,13 +92,11 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {
-        match self.proxied.clone() {
-            Some(proxied) => Box::pin(proxied.connect(destination)),
-            None => {
-                let connection = self.tcp.call(destination);
-                Box::pin(async { Ok(Stream::Direct(connection.await?)) })
-            }
+        if let Some(proxied) = self.proxied.clone() {
+            return Box::pin(proxied.connect(destination));
         }
+        let connection = self.tcp.call(destination);
+        Box::pin(async { Ok(Stream::Direct(connection.await?)) })
     }
 }
 
@@ -107,7 +105,7 @@ pub(crate) enum Stream {
     /// To the destination.
     Direct(TokioIo<TcpStream>),
     /// To a proxy that reads each request and sends it on.
-    Forwarded(MaybeHttpsStream<TokioIo<TcpStream>>),
+    Forwarded(Box<MaybeHttpsStream<TokioIo<TcpStream>>>),
     /// To the destination, through a proxy that passes on bytes.
     Tunnel(hyper::upgrade::Upgraded),
 }
