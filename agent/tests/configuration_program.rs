@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use program_support::{Running, wait_for};
+use free_port::free_address;
+use program_support::{Running, get, wait_for};
 use receiver_support::Receiver;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -359,4 +360,38 @@ fn a_hangup_frees_what_waits_for_new_credentials() {
     logged.hang_up();
     logged.wait_for("destination accepts points again");
     assert_eq!(seen.lock().unwrap()[..2], [401, 200], "without an attempt in between");
+}
+
+#[test]
+fn a_label_that_is_named_twice_stands_once_and_a_wrong_path_is_answered_with_the_right_ones() {
+    let (http, view) = (free_address(), free_address());
+    let mut command = agent(&[]);
+    let settings = [
+        format!("http.listen={http}"),
+        format!("compat.hailo_exporter.listen={view}"),
+        "http.resource_labels=host.name,host.name".to_owned(),
+        "resource.host.name=vm".to_owned(),
+        "otlp.enabled=false".to_owned(),
+    ];
+    set(&mut command, &settings.each_ref().map(String::as_str));
+    let logged = Logged::start(command);
+    let metrics = wait_for("metrics", || {
+        get(http, "/metrics").filter(|answer| answer.body.contains("host_name=\"vm"))
+    });
+    assert!(!metrics.body.contains("vm;vm"), "{}", metrics.body);
+    logged.wait_for("http.resource_labels: names host.name more than once");
+    for address in [http, view] {
+        let missing = get(address, "/no/such/path").unwrap();
+        assert_eq!(missing.status, 404);
+        let (_, listed) = missing
+            .body
+            .trim_end()
+            .trim_end_matches('.')
+            .split_once("there is ")
+            .unwrap();
+        for path in listed.split(", ") {
+            assert_ne!(get(address, path).unwrap().status, 404, "{path} of {}", missing.body);
+        }
+        assert!(listed.contains("/metrics"), "{}", missing.body);
+    }
 }

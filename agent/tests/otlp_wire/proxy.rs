@@ -7,7 +7,7 @@ use accelscope_export::Proxy;
 use accelscope_export::otlp::{Destination, Exporter, Protocol};
 
 use crate::peer::proxy::{Conduct, Peer, refuses};
-use crate::peer::{destination, drained, grpc, http, record, start, until};
+use crate::peer::{destination, drained, grpc, http, pem, record, start, until};
 use crate::tls::{serve, tls_destination};
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
@@ -74,8 +74,8 @@ async fn with_tls_both_protocols_are_tunnelled_to_the_receiver_whose_certificate
         let address: SocketAddr = serve(&grpc, &http).parse().unwrap();
         let proxy = Peer::start(address, [], is_tls).await;
         let mut to = tls_destination(protocol, &format!("localhost:{}", address.port()));
-        to.tls.cert_file = Some(crate::tls::pem("client.pem"));
-        to.tls.key_file = Some(crate::tls::pem("client.key"));
+        to.tls.cert_file = Some(pem("client.pem"));
+        to.tls.key_file = Some(pem("client.key"));
         let scheme = if is_tls { "https" } else { "http" };
         to.proxy = Some(Proxy::parse("HTTPS_PROXY", &format!("{scheme}://{}", proxy.address)).unwrap());
         let exporter = start(vec![to]);

@@ -2,8 +2,6 @@
 //!
 //! The certificates under `pem/` are valid for a hundred years and used only here.
 
-use std::path::{Path, PathBuf};
-
 use accelscope_export::otlp::{BuildError, Destination, Exporter, Protocol, TlsFiles};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
 use tonic::codec::CompressionEncoding;
@@ -11,13 +9,7 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-use crate::peer::{destination, drained, grpc, http, record, start, until};
-
-pub(crate) fn pem(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/otlp_wire/pem")
-        .join(name)
-}
+use crate::peer::{destination, drained, grpc, http, pem, record, start, until};
 
 pub(crate) fn tls_destination(protocol: Protocol, address: &str) -> Destination {
     let mut to = destination("d", protocol, address);

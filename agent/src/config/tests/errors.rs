@@ -41,6 +41,11 @@ fn a_wrong_key_names_its_place_and_the_nearest_known_one() {
         "--set otlp.destinations.a.endpiont: otlp.destinations.a.endpiont: unknown key; did you mean \
          otlp.destinations.a.endpoint?"
     );
+    let other = file("[server]\nlisten = '0.0.0.0:9464'").errors();
+    assert!(
+        other.starts_with("agent.toml:1:2: server: unknown key; sections: ") && !other.contains("did you mean"),
+        "{other}"
+    );
     let far = sets(&["qqq.zzz=1"]).errors();
     assert!(
         !far.contains("nearest") && far.contains("attribution, ") && far.contains(", otlp, resource"),

@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod proxy;
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,13 @@ use accelscope_export::otlp::{
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+
+/// A file of the certificates that the tests use.
+pub(crate) fn pem(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/otlp_wire/pem")
+        .join(name)
+}
 
 /// Short retry delays, so that an outage in a test takes milliseconds.
 pub(crate) fn retry_policy() -> RetryPolicy {

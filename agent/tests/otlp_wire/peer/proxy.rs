@@ -9,8 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirec
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::{Script, Seen};
-use crate::tls::pem;
+use super::{Script, Seen, pem};
 
 /// What it does with a connection; without a script it passes everything on.
 #[derive(Clone)]
