@@ -351,14 +351,17 @@ fn a_hangup_frees_what_waits_for_new_credentials() {
         format!("otlp.endpoint=http://{address}"),
         format!("otlp.headers_file={}", headers.display()),
         "otlp.protocol=http/protobuf".to_owned(),
+        "otlp.interval=200ms".to_owned(),
         "http.enabled=false".to_owned(),
     ];
     set(&mut command, &settings.each_ref().map(String::as_str));
-    let logged = Logged::start(command);
+    let mut logged = Logged::start(command);
     logged.wait_for("http_401");
     std::fs::write(&headers, "authorization: Bearer new-token\n").unwrap();
     logged.hang_up();
+    logged.wait_for("reloaded: configuration and credentials were read again");
     logged.wait_for("destination accepts points again");
+    assert_eq!(logged.running.0.try_wait().unwrap(), None, "it goes on");
     assert_eq!(seen.lock().unwrap()[..2], [401, 200], "without an attempt in between");
 }
 

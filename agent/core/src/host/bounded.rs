@@ -13,16 +13,21 @@ pub fn read_bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     bounded(File::open(path)?, most)
 }
 
-/// As [`read_bounded`], of a file that a person names: anything but a regular file, or a link to one, is an error at once,
-/// since a FIFO, a device or a socket may never answer. The error says what it is and what to do.
+/// As [`read_bounded`], of a file that a person names.
 pub fn read_regular(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    bounded(open_regular(path)?, most)
+}
+
+/// Opens a file that a person names, for reading. Anything but a regular file, or a link to one, is an error at once, since a
+/// FIFO, a device or a socket may never answer. The error says what it is and what to do.
+pub fn open_regular(path: &Path) -> io::Result<File> {
     // Before it is opened, since that alone may change a device's state.
     must_be_regular(&std::fs::metadata(path)?)?;
     // The name may have passed to a FIFO meanwhile.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     must_be_regular(&file.metadata()?)?;
-    bounded(file, most)
+    Ok(file)
 }
 
 fn must_be_regular(metadata: &Metadata) -> io::Result<()> {
