@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::source::{Context, Sources};
+use accelscope_export::otlp::BuildError;
 use anyhow::Context as _;
 
 use crate::cli::{self, Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE};
@@ -102,7 +103,10 @@ fn report(result: anyhow::Result<u8>) -> ExitCode {
     let code = result.unwrap_or_else(|error| {
         // Standard error may be closed; the exit code still reports the failure.
         writeln!(std::io::stderr(), "agent: {error:#}").ok();
-        EXIT_FAILED
+        match error.downcast_ref::<BuildError>() {
+            Some(error) if error.is_lasting() => EXIT_USAGE,
+            _ => EXIT_FAILED,
+        }
     });
     code.into()
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Format, Run};
-use crate::config::{Config, Environment, Loaded, load, resource};
-use crate::runtime::{self, Explain, OwnLogs, Printer};
+use crate::config::{Config, Environment, Inputs, Loaded, load, resource};
+use crate::runtime::{self, Explain, Hangup, OwnLogs, Printer, Reload};
 use crate::simulate;
 use accelscope_core::metric::{Resource, Series};
 use accelscope_core::source::{Context, Sources};
@@ -45,13 +45,20 @@ pub(crate) fn agent(run: &Run, sources: Sources) -> anyhow::Result<u8> {
             return Ok(EXIT_USAGE);
         }
     };
+    if !run.stdout
+        && let Err(problem) = loaded.config.has_output()
+    {
+        writeln!(std::io::stderr(), "{problem}, or start it with --stdout")
+            .context("standard error cannot be written")?;
+        return Ok(EXIT_USAGE);
+    }
     if !run.once {
-        end_in_time()?;
+        end_in_time(if run.stdout { Hangup::Ends } else { Hangup::Reloads })?;
     }
     if let Some(demo) = &demo {
         simulate::wait_for_files(demo);
     }
-    to_end(new_runtime()?, perform(loaded, run, sources))
+    to_end(new_runtime()?, perform(loaded, inputs, run, sources))
 }
 
 fn new_runtime() -> anyhow::Result<Runtime> {
@@ -67,10 +74,10 @@ fn to_end<T>(runtime: Runtime, job: impl Future<Output = T>) -> T {
 }
 
 /// Ensures that a signal ends the agent even if its main thread is blocked, e.g. on a pipe that is not read.
-fn end_in_time() -> anyhow::Result<()> {
+fn end_in_time(hangup: Hangup) -> anyhow::Result<()> {
     let runtime = new_runtime()?;
-    let wait = async {
-        if runtime::terminated().await.is_ok() {
+    let wait = async move {
+        if runtime::terminated(hangup).await.is_ok() {
             tokio::time::sleep(LAST_RESORT).await;
             std::process::exit(EXIT_OK.into());
         }
@@ -83,12 +90,13 @@ fn end_in_time() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<u8> {
+async fn perform(loaded: Loaded, inputs: Inputs, run: &Run, sources: Sources) -> anyhow::Result<u8> {
     let Loaded {
         mut config,
         warnings,
         file,
     } = loaded;
+    let reload = Reload::new(inputs, sources, config.clone(), file.clone());
     let terminal = std::io::stdout().is_terminal();
     let usual = if terminal { Format::Table } else { Format::Json };
     let format = run.stdout.then(|| run.format.unwrap_or(usual));
@@ -111,7 +119,7 @@ async fn perform(loaded: Loaded, run: &Run, sources: Sources) -> anyhow::Result<
     // Must come first: instruments created earlier record nothing.
     let own = OwnMetrics::install(cli::BUILD);
     runtime::count_suppressed(0);
-    let code = measure(config, file, sources, own, resource, format, run.once).await;
+    let code = measure(config, reload, sources, own, resource, format, run.once).await;
     if let Some(logs) = logs {
         logs.flush().await;
     }
@@ -130,7 +138,7 @@ fn own_logs(config: &Config, run: &Run, resource: &Resource) -> anyhow::Result<O
 /// Runs the samplers; pushes and serves what they read, or prints it in this format.
 async fn measure(
     config: Config,
-    file: Option<PathBuf>,
+    reload: Reload,
     sources: Sources,
     own: OwnMetrics,
     resource: Resource,
@@ -173,7 +181,7 @@ async fn measure(
         ..Renderer::default()
     };
     let Some(format) = format else {
-        runtime::run_daemon(&config, file, &started, renderer).await?;
+        runtime::run_daemon(&config, &started, renderer, reload).await?;
         return Ok(EXIT_OK);
     };
     let interval = config.otlp.interval;

@@ -440,3 +440,46 @@ fn a_resource_of_every_type_survives() {
         [any_value::Value::IntValue(-1), any_value::Value::BoolValue(true)]
     );
 }
+
+#[test]
+fn no_point_is_older_than_its_start_after_the_clock_was_set_back() {
+    let histogram = Histogram {
+        count: 1,
+        sum: 1.0,
+        buckets: [1, 0, 0].into(),
+    };
+    let late = [
+        series(&COUNTER, 1, Some(Value::Int(1))),
+        series(&UP_DOWN, 2, Some(Value::Int(2))),
+        series(&HISTOGRAM, 3, Some(Value::Histogram(Arc::new(histogram)))),
+        series(&COUNTER, 4, None),
+    ];
+    let late = late.map(|series| Series {
+        start: Some(Timestamp::from_unix_nanos(TIME + 60_000_000_000)),
+        ..series
+    });
+    let records = Encoder::new(&resource()).encode(&late, Timestamp::from_unix_nanos(9));
+    let request = decode(&records[0]);
+    let metrics = &request.resource_metrics[0].scope_metrics[0].metrics;
+    let times: Vec<_> = metrics
+        .iter()
+        .flat_map(|metric| match metric.data.as_ref().unwrap() {
+            Data::Sum(sum) => times(&sum.data_points),
+            Data::Histogram(histogram) => {
+                let points = histogram.data_points.iter();
+                points.map(|p| (p.start_time_unix_nano, p.time_unix_nano)).collect()
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(times.len(), 4);
+    assert!(times.iter().all(|(start, time)| start <= time), "{times:?}");
+}
+
+/// Start and time of each.
+fn times(points: &[NumberDataPoint]) -> Vec<(u64, u64)> {
+    points
+        .iter()
+        .map(|point| (point.start_time_unix_nano, point.time_unix_nano))
+        .collect()
+}

@@ -11,20 +11,39 @@ use rustls::client::WantsClientCert;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tonic::body::Body;
 
+use crate::proxy::{Connector, Proxy};
+
 /// Connections to one host, made with the first request and kept.
-pub(crate) type Connections = legacy::Client<HttpsConnector<HttpConnector>, Body>;
+pub(crate) type Connections = legacy::Client<HttpsConnector<Connector>, Body>;
+
+/// The way to the host through a proxy.
+pub(crate) struct Through<'a> {
+    pub(crate) proxy: &'a Proxy,
+    /// For a proxy that is spoken to over TLS.
+    pub(crate) tls: ClientConfig,
+}
 
 /// Does not connect yet; must be called in a tokio runtime.
-pub(crate) fn connections(tls: ClientConfig, http2_only: bool, connect_timeout: Duration) -> Connections {
+pub(crate) fn connections(
+    tls: ClientConfig,
+    http2_only: bool,
+    connect_timeout: Duration,
+    through: Option<Through<'_>>,
+) -> Connections {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(connect_timeout));
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    let connector = match through {
+        // HTTP/2 without TLS cannot be forwarded by a proxy of HTTP/1.1.
+        Some(Through { proxy, tls }) => Connector::through(tcp, proxy, tls, http2_only),
+        None => Connector::direct(tcp),
+    };
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     let connector = if http2_only {
-        connector.enable_http2().wrap_connector(tcp)
+        https.enable_http2().wrap_connector(connector)
     } else {
-        connector.enable_all_versions().wrap_connector(tcp)
+        https.enable_all_versions().wrap_connector(connector)
     };
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())

@@ -8,7 +8,10 @@ pub mod compat;
 pub mod http;
 pub mod otlp;
 pub mod prometheus;
+mod proxy;
 pub mod stdout;
+
+pub use proxy::Proxy;
 
 #[cfg(feature = "k8s-annotation")]
 pub use compat::node_annotation;

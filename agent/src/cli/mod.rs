@@ -65,7 +65,9 @@ pub fn exit_code(stop: &clap::Error) -> u8 {
 pub fn check_config(file: &Path, sources: Sources) -> (String, u8) {
     match Config::check_file(file, sources) {
         Ok(loaded) => {
-            let warnings = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+            let no_output = loaded.config.has_output().err();
+            let warnings = loaded.warnings.iter().chain(&no_output);
+            let warnings = warnings.map(|warning| format!("warning: {warning}\n"));
             let text: String = warnings.collect();
             (format!("{text}{}: ok\n", file.display()), EXIT_OK)
         }

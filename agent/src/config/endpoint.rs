@@ -1,15 +1,17 @@
 //! OTLP endpoints as configured.
 
+use std::fmt;
+
 use url::Url;
 
 use accelscope_core::settings::textual::Textual;
-use accelscope_export::otlp::Protocol;
+use accelscope_export::otlp::{Protocol, shown};
 
 /// Path of metrics over HTTP (OTLP specification, "OTLP/HTTP Request").
 const METRICS_PATH: &str = "/v1/metrics";
 
 /// An OTLP endpoint before protocol and security are known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     http: Url,
     https: Url,
@@ -34,9 +36,9 @@ impl Endpoint {
         self.scheme.is_some()
     }
 
-    /// Whether the URL has a path, which gRPC does not use.
+    /// Whether the URL has a path or a query, which gRPC does not use.
     pub(super) fn has_path(&self) -> bool {
-        self.http.path() != "/"
+        self.http.path() != "/" || self.http.query().is_some()
     }
 
     /// URL of the requests. `insecure` applies only if no scheme was given.
@@ -61,19 +63,32 @@ impl Endpoint {
     }
 }
 
+impl fmt::Debug for Endpoint {
+    /// Without the query, which may hold a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(if self.scheme == Some("http") {
+            &self.http
+        } else {
+            &self.https
+        }))
+    }
+}
+
 impl Textual for Endpoint {
     const EXPECTED: &'static str = "an endpoint such as \"http://localhost:4317\"";
 
     // The value is not repeated: it may contain a password.
     fn parse(text: &str) -> Result<Self, String> {
         let (scheme, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (Some("http"), rest),
-            Some(("https", rest)) => (Some("https"), rest),
-            Some((other, _)) => {
+            // RFC 3986, "Scheme": in any case.
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Some("http"), rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Some("https"), rest),
+            Some((other, _)) if other.chars().all(|c| c.is_ascii_alphabetic()) => {
                 return Err(format!(
                     "{other:?} is no scheme of OTLP; write http:// or https://, host and port"
                 ));
             }
+            Some(_) => return Err("has no scheme of OTLP; write http:// or https://, host and port".to_owned()),
             None => (None, text),
         };
         let parse = |scheme: &str| {

@@ -1,10 +1,10 @@
 //! Errors in a configuration, with their place and their remedy.
 
-use super::Origin;
+use super::{Origin, headers};
 
 /// One error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{origin}: {key}{}{problem}", if key.is_empty() { "" } else { ": " })]
+#[error("{origin}: {}{}{problem}", headers::shown(key), if key.is_empty() { "" } else { ": " })]
 pub struct ConfigError {
     /// Place of the value.
     pub origin: Origin,

@@ -1,10 +1,10 @@
 //! The configuration file: TOML with the position of each value.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use accelscope_core::host::bounded::{read_bounded, read_regular};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -13,10 +13,14 @@ use super::schema::Shape;
 use super::{ConfigError, Origin};
 
 /// Size limit in bytes: a configuration has a few kilobytes, and a wrong path may name a disk image.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// Path that stands for standard input.
 const STANDARD_INPUT: &str = "-";
+
+/// Names of a descriptor that this process was given, such as that of `<(command)` in a shell. It may be a pipe: whoever
+/// gives it one waits for its end.
+const DESCRIPTORS: [&str; 3] = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"];
 
 /// Reads `path`. Parts that cannot be parsed are errors, and the rest is returned nevertheless.
 pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {
@@ -31,6 +35,9 @@ pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) ->
             errors.push(whole(match error.kind() {
                 io::ErrorKind::NotFound => "no such file; give the right path".to_owned(),
                 io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
+                io::ErrorKind::FileTooLarge => "is larger than 1 MiB, so it is no configuration".to_owned(),
+                // What it is instead of a file, and the remedy.
+                io::ErrorKind::InvalidInput => error.to_string(),
                 _ => format!("cannot be read: {error}"),
             }));
             Layer::new()
@@ -39,17 +46,22 @@ pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) ->
 }
 
 fn content(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let source: Box<dyn Read> = if path == Path::new(STANDARD_INPUT) {
-        Box::new(io::stdin())
+    let is_given = path
+        .to_str()
+        .is_some_and(|path| DESCRIPTORS.iter().any(|given| path.starts_with(given)));
+    let bytes = if path == Path::new(STANDARD_INPUT) {
+        let mut bytes = Vec::new();
+        io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        bytes
+    } else if is_given {
+        read_bounded(path, MAX_BYTES)?
     } else {
-        Box::new(File::open(path)?)
+        read_regular(path, MAX_BYTES)?
     };
-    source.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other("larger than 1 MiB, so it is no configuration"));
+    if bytes.len() > MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 fn parse(path: &Path, text: &str, shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use http::HeaderName;
 use percent_encoding::percent_decode_str;
 
 use super::Origin;
@@ -20,6 +21,14 @@ pub(super) fn put(layer: &mut Layer, path: KeyPath, text: &str, origin: &Origin)
     for (name, value) in pairs_of(text).flatten() {
         let path = [path.as_slice(), &[name.to_ascii_lowercase()]].concat();
         layer.push((path, Leaf::new(Raw::Text(value), origin.clone())));
+    }
+}
+
+/// A key as it may be shown. What stands in the place of a header's name and is none may be the header's value.
+pub(super) fn shown(key: &str) -> String {
+    match key.split_once("headers.") {
+        Some((before, name)) if HeaderName::try_from(name).is_err() => format!("{before}headers.…"),
+        _ => key.to_owned(),
     }
 }
 

@@ -16,6 +16,7 @@ mod layers;
 mod origin;
 mod otel;
 mod otlp;
+mod proxy;
 pub mod resource;
 mod schema;
 mod sections;
@@ -24,6 +25,7 @@ mod source_settings;
 mod tests;
 mod text_layers;
 mod tree;
+mod unknown_variables;
 mod validate;
 mod values;
 
@@ -33,6 +35,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use origin::Origin;
 pub use otlp::Otlp;
+pub use proxy::{Proxies, Route};
 pub use sections::{
     Attribution, Compat, CompatView, Config, GpuProcessExporter, Host, Http, K8sMonitor, Limits, Log, Status,
 };
@@ -103,6 +106,7 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
         merged.lay(shape.check(layer, &mut errors));
     }
     otel::refuse(&inputs.env, &mut errors);
+    unknown_variables::find(&inputs.env, &shape, &mut errors, &mut warnings);
     merged.lay(otel::general(&inputs.env, &mut warnings));
     merged.lay(otel::metrics(&inputs.env, &mut warnings));
     let layer = text_layers::variables(&inputs.env, &shape, &merged);
@@ -113,6 +117,11 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
 
     let mut config = typed(&mut merged, sources, &mut errors);
     config.otlp.stopped_by = otel::stopped_by(&inputs.env, &mut warnings);
+    if let Some(doubt) = config.http.remove_repeated_labels() {
+        let origin = merged.origin(&["http", "resource_labels"]);
+        warnings.push(format!("{origin}: http.resource_labels: {doubt}"));
+    }
+    config.proxies = Proxies::of(&inputs.env, &mut warnings);
     let mut validation = validate::Validation {
         merged: &merged,
         sources,
@@ -223,6 +232,23 @@ impl Config {
             sources: SourceSettings::defaults(sources),
             ..Self::default()
         }
+    }
+
+    /// Whether anybody gets what the agent measures: by push, pull, a view or a writer. The error says what to do.
+    pub fn has_output(&self) -> Result<(), String> {
+        let compat = &self.compat;
+        if !self.destinations().is_empty()
+            || !self.listeners().is_empty()
+            || compat.textfile.is_some()
+            || compat.k8s_monitor.annotation
+        {
+            return Ok(());
+        }
+        let stopped = self.otlp.stopped_by.as_ref();
+        let unset = stopped.map_or_else(String::new, |variable| format!(", and unset {variable}"));
+        Err(format!(
+            "neither push nor pull is on: nobody gets what the agent sees; set otlp.enabled or http.enabled to true{unset}"
+        ))
     }
 
     /// Mount points of the host's file systems.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::headers;
+
 /// The place at which a value is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -46,7 +48,7 @@ impl fmt::Display for Origin {
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::WholeFile(path) => write!(f, "{}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
-            Self::Flag(key) => write!(f, "--set {key}"),
+            Self::Flag(key) => write!(f, "--set {}", headers::shown(key)),
         }
     }
 }

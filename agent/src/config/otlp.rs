@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 use super::Config;
 use super::endpoint::Endpoint;
 use super::layers::{Layer, Leaf, Merged, Raw};
+use super::proxy::Route;
 use super::values::secrets;
 use accelscope_core::settings;
 use accelscope_core::settings::Check;
@@ -122,7 +123,14 @@ impl Config {
             return Vec::new();
         }
         let enabled = self.otlp.all().filter(|(_, otlp)| otlp.enabled);
-        enabled.map(|(name, otlp)| otlp.destination(name)).collect()
+        let resolved = enabled.map(|(name, otlp)| {
+            let mut destination = otlp.destination(name);
+            if let Route::Through(proxy) = self.proxies.route(&destination.endpoint) {
+                destination.proxy = Some(proxy.clone());
+            }
+            destination
+        });
+        resolved.collect()
     }
 }
 
@@ -154,6 +162,7 @@ impl Otlp {
                 cert_file: self.cert_file.clone(),
                 key_file: self.key_file.clone(),
             },
+            proxy: None,
         }
     }
 
@@ -177,7 +186,7 @@ impl Otlp {
             let key = format!("headers.{name}");
             let lower = name.to_ascii_lowercase();
             if HeaderName::from_bytes(lower.as_bytes()).is_err() || OWN_HEADERS.contains(&lower.as_str()) {
-                check.error(&key, "is not the name of a header that may be set");
+                check.error(&key, "is not the name of a header that may be set; write the name before the value: authorization = \"Bearer ...\"");
             }
             if HeaderValue::from_str(value.reveal()).is_err() {
                 check.error(
@@ -212,7 +221,7 @@ impl Otlp {
             ),
             (Protocol::Grpc, _) if endpoint.has_path() => check.warn(
                 "endpoint",
-                "gRPC has no use for a path; for OTLP over HTTP write protocol = \"http/protobuf\"",
+                "gRPC has no use for a path or a query; for OTLP over HTTP write protocol = \"http/protobuf\"",
             ),
             (Protocol::Grpc, None) if url.scheme() == "http" => check.warn(
                 "endpoint",

@@ -176,6 +176,7 @@ impl Shape {
         }
         let near = nearest(&path.join("."), keys.iter().map(String::as_str));
         let near = near
+            .filter(|(score, _)| *score >= ALIKE)
             .map(|(_, key)| format!("; the nearest known key is {key}"))
             .unwrap_or_default();
         let place = if above.is_empty() {

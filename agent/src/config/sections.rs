@@ -1,12 +1,13 @@
 //! Sections of the configuration: keys with their defaults, documentation and validation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::choice::{LogFormat, LogLevel};
 use super::otlp::Otlp;
+use super::proxy::Proxies;
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::source_settings::SourceSettings;
 use super::values::attributes;
@@ -36,6 +37,9 @@ settings! {
         pub http: Http = Http::default(),
         /// Push over OTLP. This section is the destination "default".
         /// OTEL_SDK_DISABLED=true and OTEL_METRICS_EXPORTER=none stop all push; pull goes on.
+        /// HTTPS_PROXY, HTTP_PROXY (by the endpoint's scheme), ALL_PROXY and NO_PROXY, or the same in lower case, which comes first,
+        /// are honoured as by curl and Go: NO_PROXY has hosts with all below them, host:port, addresses, networks (10.0.0.0/8) or
+        /// "*"; this machine is always reached directly. gRPC and https:// go through CONNECT. `agent doctor` shows the way.
         #[table(Section(Otlp))]
         pub otlp: Otlp = Otlp::default(),
         /// Resource attributes (text, whole number or bool) that replace or join those that are found out: service.name,
@@ -66,6 +70,10 @@ settings! {
         #[internal]
         /// Sections of the sources.
         pub sources: SourceSettings,
+
+        #[internal]
+        /// Proxies of the environment.
+        pub proxies: Proxies,
     }
 }
 
@@ -107,6 +115,22 @@ settings! {
         pub listen: SocketAddr = (Ipv4Addr::LOCALHOST, 9464).into(),
         /// List of text: resource attributes that stand as labels on every series of /metrics. All of them are in target_info.
         pub resource_labels: Vec<String> = vec![K8S_NODE_NAME.to_owned(), K8S_CLUSTER_NAME.to_owned()],
+    }
+}
+
+impl Http {
+    /// Leaves each label once: twice, its values would be joined. The result says which stood there twice.
+    pub(super) fn remove_repeated_labels(&mut self) -> Option<String> {
+        let mut repeated = Vec::new();
+        let mut seen = BTreeSet::new();
+        self.resource_labels.retain(|label| {
+            let is_first = seen.insert(label.clone());
+            if !is_first {
+                repeated.push(label.clone());
+            }
+            is_first
+        });
+        (!repeated.is_empty()).then(|| format!("names {} more than once; once is enough", repeated.join(", ")))
     }
 }
 

@@ -6,25 +6,37 @@ use super::schema::Shape;
 use super::{ConfigError, Environment, Origin};
 
 /// Two underscores follow, so that variables of a Kubernetes Service named `accelscope` never match.
-const PREFIX: &str = "ACCELSCOPE__";
+pub(super) const PREFIX: &str = "ACCELSCOPE__";
 
 /// The layer of `--set SECTION.KEY=VALUE`.
 pub(super) fn flags(sets: &[String], shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {
     let mut layer = Layer::new();
     for set in sets {
         let (key, value) = set.split_once('=').unwrap_or((set, ""));
+        if key.len() == set.len() {
+            // Without "=" it may be a value, or "name: value".
+            let is_key = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            let end = key.find(|c| !is_key(c)).unwrap_or(key.len());
+            let rest = if end < key.len() { "…" } else { "" };
+            errors.push(malformed(Origin::Flag(format!("{}{rest}", &key[..end]).into())));
+            continue;
+        }
         let origin = Origin::Flag(key.into());
-        if key.len() == set.len() || !key.contains('.') {
-            errors.push(ConfigError {
-                origin,
-                key: String::new(),
-                problem: "is not of the form SECTION.KEY=VALUE, such as --set otlp.interval=5s".to_owned(),
-            });
+        if !key.contains('.') {
+            errors.push(malformed(origin));
             continue;
         }
         put(&mut layer, shape, shape.split(key), value, origin);
     }
     layer
+}
+
+fn malformed(origin: Origin) -> ConfigError {
+    ConfigError {
+        origin,
+        key: String::new(),
+        problem: "is not of the form SECTION.KEY=VALUE, such as --set otlp.interval=5s".to_owned(),
+    }
 }
 
 /// The layer of `ACCELSCOPE__SECTION__KEY`; names from lower layers match in upper or lower case.

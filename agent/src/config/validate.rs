@@ -8,7 +8,7 @@ use accelscope_export::otlp::Destination;
 
 use super::layers::Merged;
 use super::otlp::DEFAULT;
-use super::{Config, ConfigError, Origin, collector};
+use super::{Config, ConfigError, Origin, Route, collector};
 
 /// Collects errors and warnings with the origin of the key concerned.
 pub(super) struct Validation<'a> {
@@ -40,6 +40,7 @@ impl Validation<'_> {
         self.listeners(config);
         self.resource(config);
         self.destinations(config);
+        self.proxies(config);
     }
 
     /// What `validate` finds in the section `at`.
@@ -93,6 +94,22 @@ impl Validation<'_> {
         let misplaced = |c: char| c.is_whitespace() || c.is_control();
         for key in config.resource.keys().filter(|key| key.contains(misplaced)) {
             self.error(&["resource", key], "an attribute's key holds no spaces");
+        }
+    }
+
+    /// A proxy that cannot be used is an error only where a destination would need it: the variables are those of all programs.
+    fn proxies(&mut self, config: &Config) {
+        for destination in config.destinations() {
+            if let Route::Unusable { variable, problem } = config.proxies.route(&destination.endpoint) {
+                let error = ConfigError {
+                    origin: Origin::Variable(variable.into()),
+                    key: String::new(),
+                    problem: problem.to_owned(),
+                };
+                if !self.errors.contains(&error) {
+                    self.errors.push(error);
+                }
+            }
         }
     }
 

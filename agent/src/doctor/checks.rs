@@ -8,7 +8,7 @@ use rustix::fs::Access;
 
 use super::accelerators::accelerators;
 use super::running::Running;
-use crate::config::Config;
+use crate::config::{Config, Proxies, Route};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::sampler::Finding;
@@ -31,19 +31,21 @@ pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
     findings.extend([host(roots), processes(roots)]);
     findings.extend(containers(roots, &config.attribution.engine_directories));
     findings.extend(accelerators(config, context, &running));
-    findings.extend(
-        config
-            .destinations()
-            .iter()
-            .map(|to| running.destination(&to.name).unwrap_or_else(|| destination(to))),
-    );
+    findings.extend(config.destinations().iter().map(|to| {
+        let Some(mut state) = running.destination(&to.name) else {
+            return destination(to, &config.proxies);
+        };
+        let way = way(to, &config.proxies);
+        if !way.is_empty() {
+            state.what.push_str(&format!("; it is reached{way}"));
+        }
+        state
+    }));
     findings.extend(listeners(config, &running));
     findings.extend(config.compat.textfile.as_deref().map(textfile));
-    if config.destinations().is_empty() && !config.http.enabled {
-        findings.push(
-            Finding::fail("config", "neither push nor pull is on: nobody gets what the agent sees")
-                .with_remedy("set otlp.enabled or http.enabled to true, and unset OTEL_SDK_DISABLED"),
-        );
+    if let Err(problem) = config.has_output() {
+        let (what, remedy) = problem.split_once("; ").unwrap_or((&problem, ""));
+        findings.push(Finding::fail("config", what).with_remedy(remedy));
     }
     findings
 }
@@ -141,23 +143,43 @@ fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {
     findings
 }
 
-fn destination(destination: &Destination) -> Finding {
-    let url = &destination.endpoint;
+/// How the environment's proxies matter to a destination; nothing where they do not.
+fn way(destination: &Destination, proxies: &Proxies) -> String {
+    match (&destination.proxy, proxies.route(&destination.endpoint)) {
+        (Some(proxy), _) => format!(" through the proxy {proxy}"),
+        (None, Route::Excepted(why)) => format!(" directly ({why})"),
+        _ => String::new(),
+    }
+}
+
+fn destination(destination: &Destination, proxies: &Proxies) -> Finding {
+    let Destination { name, endpoint, .. } = destination;
+    let shown = destination.shown_endpoint();
+    let way = way(destination, proxies);
+    let (url, subject, remedy) = match &destination.proxy {
+        Some(proxy) => (
+            proxy.url(),
+            format!("{shown} is reached{way}, which"),
+            format!("start the proxy, correct {}, or name the host in NO_PROXY", proxy.variable()),
+        ),
+        None => (
+            endpoint,
+            format!("{shown}{way}"),
+            "start the receiver or correct otlp.endpoint".to_owned(),
+        ),
+    };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(4317);
     let reached = (host, port).to_socket_addrs().and_then(connect);
     match reached {
-        Ok(_) => Finding::ok(
-            "otlp",
-            format!("destination {}: {url} accepts connections", destination.name),
-        ),
+        Ok(_) => Finding::ok("otlp", format!("destination {name}: {subject} accepts connections")),
         Err(error) => Finding::warn(
             "otlp",
-            format!("destination {}: {url} cannot be reached: {error}", destination.name),
+            format!("destination {name}: {subject} cannot be reached: {error}"),
         )
-        .with_remedy(
-            "start the receiver or correct otlp.endpoint; until then points wait in the queue (otlp.queue_bytes)",
-        ),
+        .with_remedy(format!(
+            "{remedy}; until then points wait in the queue (otlp.queue_bytes)"
+        )),
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::readiness::AllReported;
-use super::signals::TerminationSignals;
+use super::reload::Reload;
+use super::signals::{Hangup, Request, Signals};
 use super::start_log;
 use super::succession::Succession;
 use crate::config::Config;
@@ -32,9 +33,9 @@ const AFTER_START: Duration = Duration::from_secs(10);
 /// Time between two returns of memory. Each costs about a hundred page faults of a few microseconds.
 const RETURN_INTERVAL: Duration = Duration::from_mins(10);
 
-/// Runs until SIGTERM, SIGINT or SIGHUP, then sends the rest.
-pub async fn run(config: &Config, file: Option<PathBuf>, started: &Started, renderer: Renderer) -> anyhow::Result<()> {
-    let mut signals = TerminationSignals::watch()?;
+/// Runs until SIGTERM or SIGINT, then sends the rest. SIGHUP has it read its configuration again.
+pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut reload: Reload) -> anyhow::Result<()> {
+    let mut signals = Signals::watch(Hangup::Reloads)?;
     for listener in listeners(config, started, &renderer)? {
         tokio::spawn(listener.serve(std::future::pending()));
     }
@@ -43,15 +44,18 @@ pub async fn run(config: &Config, file: Option<PathBuf>, started: &Started, rend
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
     if destinations.is_empty() {
-        answer_doctor(config, file, started, None);
-        signals.received().await;
+        answer_doctor(config, reload.file(), started, None);
+        while signals.received().await == Request::Reload {
+            reload.apply(None).await;
+        }
         writers.stop().await;
         return Ok(());
     }
     for destination in &destinations {
         tracing::info!(
             destination = destination.name,
-            endpoint = %destination.endpoint,
+            endpoint = destination.shown_endpoint(),
+            proxy = destination.proxy.as_ref().map(tracing::field::display),
             interval = ?config.otlp.interval,
             "pushing"
         );
@@ -61,7 +65,7 @@ pub async fn run(config: &Config, file: Option<PathBuf>, started: &Started, rend
         .inspect_err(|error| tracing::debug!(%error, "other agents on this node are not seen"))
         .ok();
     let exporter = Exporter::new(destinations)?;
-    answer_doctor(config, file, started, Some(exporter.clone()));
+    answer_doctor(config, reload.file(), started, Some(exporter.clone()));
     let sending = exporter.clone();
     tokio::spawn(async move { sending.run().await });
     let mut encoder = Encoder::new(started.registry.resource());
@@ -69,11 +73,19 @@ pub async fn run(config: &Config, file: Option<PathBuf>, started: &Started, rend
         let changed = started.registry.collect();
         exporter.push(&encoder.encode(&changed, Timestamp::now()));
     };
-    let mut ticks = tokio::time::interval(config.otlp.interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut ticks = every(config.otlp.interval);
     loop {
         tokio::select! {
-            () = signals.received() => break,
+            request = signals.received() => match request {
+                Request::End => break,
+                Request::Reload => {
+                    if let Some(new) = reload.apply(Some(&exporter)).await
+                        && new.otlp.interval != ticks.period()
+                    {
+                        ticks = every(new.otlp.interval);
+                    }
+                }
+            },
             _ = ticks.tick() => collect(),
         }
     }
@@ -107,6 +119,13 @@ fn answer_doctor(config: &Config, file: Option<PathBuf>, started: &Started, expo
             "`agent doctor` cannot ask this agent; set status.directory to a directory that it may write to, or to \"\""
         ),
     }
+}
+
+/// Ticks of this period, the first at once.
+fn every(period: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
 }
 
 /// Returns memory to the kernel that only the start needed, and later what only rare events need.

@@ -1,20 +1,37 @@
 //! The agent's log: rate-limited lines on standard error, and OTLP where OpenTelemetry's variables ask for it.
 
+use std::sync::OnceLock;
+
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use super::log_limit::CallsiteLimit;
 use super::own_logs::OwnLogs;
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, LogLevel};
 use accelscope_core::settings::Textual;
+
+/// The level of the log, which may change while the agent runs.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
+/// Sets the least severity that is written, if there is a log.
+pub(super) fn set_level(level: LogLevel) {
+    if let Some(handle) = LEVEL.get() {
+        handle.reload(filter(level)).ok();
+    }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    // `tracing` has the same names.
+    level.show().parse().unwrap_or(LevelFilter::INFO)
+}
 
 /// Installs the subscriber and the panic hook; logs go to OTLP too if `exported` is given. A second call changes
 /// nothing: tests may have a subscriber of their own.
 pub fn start(log: &Log, exported: Option<&OwnLogs>) {
-    // `tracing` has the same names.
-    let level = log.level.show().parse().unwrap_or(LevelFilter::INFO);
+    let (level, handle) = reload::Layer::new(filter(log.level));
+    LEVEL.set(handle).ok();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match log.format {
         LogFormat::Text => {

@@ -8,7 +8,7 @@ use rustix::termios::{isatty, tcgetwinsize};
 use tokio::sync::mpsc;
 
 use super::explain::Explain;
-use super::signals::TerminationSignals;
+use super::signals::{Hangup, Signals};
 use crate::cli::Format;
 use crate::doctor;
 use accelscope_core::metric::{Resource, Series, Timestamp};
@@ -74,11 +74,11 @@ impl Printer<'_> {
     /// Prints until a signal arrives or the output is closed. JSON lines are printed by the registry's observer, whose
     /// errors come by `failure`.
     pub async fn stream(&mut self, every: Duration, mut failure: mpsc::Receiver<io::Error>) -> anyhow::Result<()> {
-        let mut signals = TerminationSignals::watch()?;
+        let mut signals = Signals::watch(Hangup::Ends)?;
         let live = self.format == Format::Table && isatty(io::stdout()) && can_move_the_cursor();
         while !self.started.all_reported() {
             tokio::select! {
-                () = signals.received() => return Ok(()),
+                _ = signals.received() => return Ok(()),
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
         }
@@ -98,7 +98,7 @@ impl Printer<'_> {
                 return Ok(());
             }
             tokio::select! {
-                () = signals.received() => return Ok(()),
+                _ = signals.received() => return Ok(()),
                 Some(error) = failure.recv() => return swallow_closed(Err(error)).map(drop),
                 () = tokio::time::sleep_until(next.into()) => {}
             }

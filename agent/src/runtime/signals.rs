@@ -1,5 +1,6 @@
-//! Signals that end the agent.
+//! Signals that end the agent, and the one that makes it read its configuration again.
 
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
@@ -8,37 +9,75 @@ use accelscope_core::host::is_hangup_ignored;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for SIGTERM or SIGINT, or for SIGHUP unless it is ignored. From the first call on these signals no longer end the
+/// What SIGHUP means. Where it is ignored, as under `nohup`, it stays so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// The terminal was closed: the agent ends.
+    Ends,
+    /// The configuration is to be read again, unless the terminal from which the agent was started was closed.
+    Reloads,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Request {
+    End,
+    Reload,
+}
+
+/// Waits for SIGTERM or SIGINT, or for SIGHUP if it ends the agent. From the first call on these signals no longer end the
 /// process by themselves.
-pub async fn terminated() -> anyhow::Result<()> {
-    TerminationSignals::watch()?.received().await;
+pub async fn terminated(hangup: Hangup) -> anyhow::Result<()> {
+    let mut signals = Signals::watch(hangup)?;
+    while signals.received().await == Request::Reload {}
     Ok(())
 }
 
 /// SIGTERM, SIGINT and SIGHUP.
-pub(super) struct TerminationSignals(Vec<Signal>);
+pub(super) struct Signals {
+    end: Vec<Signal>,
+    hangup: Option<Signal>,
+    meaning: Hangup,
+    has_terminal: bool,
+}
 
-impl TerminationSignals {
-    pub(super) fn watch() -> anyhow::Result<Self> {
-        let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
-        // Sent when the terminal is closed; ignored under `nohup`.
-        if !is_hangup_ignored() {
-            kinds.push(SignalKind::hangup());
-        }
-        let signals: io::Result<_> = kinds.into_iter().map(signal).collect();
-        Ok(Self(
-            signals.context("the signals that end the agent cannot be watched")?,
-        ))
-    }
-
-    pub(super) async fn received(&mut self) {
-        poll_fn(|context| {
-            let mut signals = self.0.iter_mut();
-            if signals.any(|signal| signal.poll_recv(context).is_ready()) {
-                return Poll::Ready(());
-            }
-            Poll::Pending
+impl Signals {
+    pub(super) fn watch(meaning: Hangup) -> anyhow::Result<Self> {
+        let end: io::Result<_> = [SignalKind::terminate(), SignalKind::interrupt()]
+            .into_iter()
+            .map(signal)
+            .collect();
+        let hangup = (!is_hangup_ignored()).then(|| signal(SignalKind::hangup())).transpose();
+        let context = "the signals of the agent cannot be watched";
+        Ok(Self {
+            end: end.context(context)?,
+            hangup: hangup.context(context)?,
+            meaning,
+            has_terminal: has_terminal(),
         })
-        .await;
     }
+
+    pub(super) async fn received(&mut self) -> Request {
+        poll_fn(|context| {
+            if self.end.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+                return Poll::Ready(Request::End);
+            }
+            let hangup = self.hangup.as_mut().map(|signal| signal.poll_recv(context));
+            if !matches!(hangup, Some(Poll::Ready(_))) {
+                return Poll::Pending;
+            }
+            let was_closed = self.has_terminal && !has_terminal();
+            Poll::Ready(if self.meaning == Hangup::Ends || was_closed {
+                Request::End
+            } else {
+                Request::Reload
+            })
+        })
+        .await
+    }
+}
+
+/// Whether this process has a terminal that is open: a closed one is no longer that of any process.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
 }

@@ -2,8 +2,6 @@
 //!
 //! The certificates under `pem/` are valid for a hundred years and used only here.
 
-use std::path::{Path, PathBuf};
-
 use accelscope_export::otlp::{BuildError, Destination, Exporter, Protocol, TlsFiles};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
 use tonic::codec::CompressionEncoding;
@@ -11,15 +9,9 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-use crate::peer::{destination, drained, grpc, http, record, start, until};
+use crate::peer::{destination, drained, grpc, http, pem, record, start, until};
 
-fn pem(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/otlp_wire/pem")
-        .join(name)
-}
-
-fn tls_destination(protocol: Protocol, address: &str) -> Destination {
+pub(crate) fn tls_destination(protocol: Protocol, address: &str) -> Destination {
     let mut to = destination("d", protocol, address);
     to.endpoint.set_scheme("https").unwrap();
     to.tls.ca_file = Some(pem("ca.pem"));
@@ -27,12 +19,24 @@ fn tls_destination(protocol: Protocol, address: &str) -> Destination {
 }
 
 /// Both receivers behind TLS that asks for a client certificate.
-fn serve(grpc: &grpc::Peer, http: &http::Peer) -> String {
+pub(crate) fn serve(grpc: &grpc::Peer, http: &http::Peer) -> String {
+    serve_with(grpc, http, "server")
+}
+
+/// The same with the certificate of this name; of one from `dated-ca.pem` the key is `dated.key`.
+pub(crate) fn serve_with(grpc: &grpc::Peer, http: &http::Peer, certificate: &str) -> String {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = incoming.local_addr().unwrap().to_string();
-    let read = |name| std::fs::read(pem(name)).unwrap();
+    let read = |name: &str| std::fs::read(pem(name)).unwrap();
     let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(read("server.pem"), read("server.key")))
+        .identity(Identity::from_pem(
+            read(&format!("{certificate}.pem")),
+            read(if certificate == "server" {
+                "server.key"
+            } else {
+                "dated.key"
+            }),
+        ))
         .client_ca_root(Certificate::from_pem(read("ca.pem")));
     let service = MetricsServiceServer::new(grpc.clone()).accept_compressed(CompressionEncoding::Gzip);
     let routes = Routes::from(http.router()).add_service(service);
@@ -120,6 +124,16 @@ fn settings_that_cannot_work_are_refused_with_what_to_mend() {
         error
     };
     let secret = accelscope_export::otlp::Secret::new;
+    for (endpoint, variable) in [
+        ("http://$(HOST_IP):4318/v1/metrics", "$(host_ip)"),
+        ("http://${NODE_IP}:4318/", "${node_ip}"),
+        ("http://gateway/${TENANT}/v1/metrics", "${TENANT}"),
+    ] {
+        let error = refuse(&|to| to.endpoint = endpoint.parse().unwrap());
+        assert!(error.contains(variable) && error.contains("in a pod"), "{error}");
+    }
+    let token = refuse(&|to| to.headers = vec![("x-key".to_owned(), secret("hunter2 $(TOKEN)"))]);
+    assert!(token.contains("$(TOKEN)") && !token.contains("hunter2"), "{token}");
     assert!(refuse(&|to| to.endpoint = "ftp://x/".parse().unwrap()).contains("use http or https"));
     let password = refuse(&|to| to.endpoint = "http://me:hunter2@x/".parse().unwrap());
     assert!(
@@ -128,12 +142,28 @@ fn settings_that_cannot_work_are_refused_with_what_to_mend() {
     );
     let header = refuse(&|to| to.headers = vec![("x-key".to_owned(), secret("hunter2\n"))]);
     assert!(header.contains("x-key") && !header.contains("hunter2"), "{header}");
-    assert!(refuse(&|to| to.headers = vec![("x key".to_owned(), secret("v"))]).contains("x key"));
+    // A name that is none may be the value: name and value swapped.
+    for (name, value) in [("hunter2 x", "v"), ("hunter2", "Authorization")] {
+        let swapped = refuse(&|to| to.headers = vec![(name.to_owned(), secret(value))]);
+        assert!(
+            swapped.contains("number 1 of headers") && !swapped.contains("hunter2"),
+            "{swapped}"
+        );
+    }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("headers");
-    std::fs::write(&file, "a: b\nhunter2\n").unwrap();
-    let line = refuse(&|to| to.headers_file = Some(file.clone()));
-    assert!(line.contains("line 2") && !line.contains("hunter2"), "{line}");
+    for second in [
+        "hunter2",
+        "Bearer hunter2: Authorization",
+        "hunter2: Authorization",
+        "hunter2 x: v",
+        "x-key: hunter2\u{1}",
+    ] {
+        std::fs::write(&file, format!("a: b\n{second}\n")).unwrap();
+        let line = refuse(&|to| to.headers_file = Some(file.clone()));
+        let place = format!("{} line 2", file.display());
+        assert!(line.contains(&place) && !line.contains("hunter2"), "{line}");
+    }
     let twice = destination("lab", Protocol::Grpc, "127.0.0.1:1");
     assert!(
         Exporter::new(vec![twice.clone(), twice])

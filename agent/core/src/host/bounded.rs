@@ -1,12 +1,52 @@
 //! Reads files of unknown size under a limit.
 
-use std::fs::File;
+use std::fs::{File, FileType, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-/// The whole file, or an error of kind [`io::ErrorKind::FileTooLarge`] if it is longer than `most` bytes.
+use rustix::fs::{Mode, OFlags};
+
+/// The whole file, or an error of kind [`io::ErrorKind::FileTooLarge`] if it is longer than `most` bytes. For files of the
+/// kernel; one that a person names is read by [`read_regular`].
 pub fn read_bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     bounded(File::open(path)?, most)
+}
+
+/// As [`read_bounded`], of a file that a person names.
+pub fn read_regular(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    bounded(open_regular(path)?, most)
+}
+
+/// Opens a file that a person names, for reading. Anything but a regular file, or a link to one, is an error at once, since a
+/// FIFO, a device or a socket may never answer. The error says what it is and what to do.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // Before it is opened, since that alone may change a device's state.
+    must_be_regular(&std::fs::metadata(path)?)?;
+    // The name may have passed to a FIFO meanwhile.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    must_be_regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn must_be_regular(metadata: &Metadata) -> io::Result<()> {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    let problem = format!("is {}; name a regular file", name(kind));
+    Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+}
+
+fn name(kind: FileType) -> &'static str {
+    match kind {
+        _ if kind.is_dir() => "a directory",
+        _ if kind.is_fifo() => "a FIFO (named pipe)",
+        _ if kind.is_socket() => "a socket",
+        _ if kind.is_block_device() || kind.is_char_device() => "a device",
+        _ => "no file",
+    }
 }
 
 /// The rest of an open file, under the same limit.
@@ -39,5 +79,36 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"0123456789").unwrap();
         assert_eq!(read_bounded(file.path(), 10).unwrap(), b"0123456789");
+        assert_eq!(read_regular(file.path(), 10).unwrap(), b"0123456789");
+        assert_eq!(
+            read_regular(file.path(), 9).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
+    }
+
+    #[test]
+    fn what_may_never_answer_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), Mode::RUSR).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        for (path, expected) in [
+            (at("fifo"), "is a FIFO (named pipe); name a regular file"),
+            (at("socket"), "is a socket; name a regular file"),
+            (at(""), "is a directory; name a regular file"),
+            ("/dev/zero".into(), "is a device; name a regular file"),
+        ] {
+            assert_eq!(read_regular(&path, 10).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_file_is_followed_as_in_a_projected_volume() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("..2026")).unwrap();
+        std::fs::write(folder.path().join("..2026/token"), b"t").unwrap();
+        std::os::unix::fs::symlink("..2026", folder.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/token", folder.path().join("token")).unwrap();
+        assert_eq!(read_regular(&folder.path().join("token"), 10).unwrap(), b"t");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use accelscope_core::host::bounded::read_bounded;
+use accelscope_core::host::bounded::read_regular;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -116,7 +116,7 @@ fn warn_unreadable(file: &Path, error: &io::Error) {
 }
 
 fn secret(file: &Path) -> io::Result<Vec<u8>> {
-    let text = read_bounded(file, MAX_SECRET_BYTES)?;
+    let text = read_regular(file, MAX_SECRET_BYTES)?;
     let secret = text.strip_suffix(b"\n").unwrap_or(&text);
     let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
     if secret.is_empty() {

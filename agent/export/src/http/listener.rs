@@ -122,6 +122,9 @@ fn assemble(key: &'static str, mut routes: Vec<Route>, auth: Auth) -> Result<Rou
         let text: Arc<str> = format!("accelscope\n\n{}", lines.collect::<String>()).into();
         routes.push(Route::get("/", "this list", async move || text.to_string()));
     }
+    let mut listed: Vec<&str> = routes.iter().map(|route| route.path).collect();
+    listed.sort_unstable();
+    let not_found: Arc<str> = format!("404: nothing is here; there is {}.\n", listed.join(", ")).into();
     let guard = from_fn_with_state(Arc::new(auth), guard);
     let mut app = Router::new();
     for route in routes {
@@ -139,7 +142,7 @@ fn assemble(key: &'static str, mut routes: Vec<Route>, auth: Auth) -> Result<Rou
                 "405: not this way; the Allow header names the methods of this path.\n",
             )
         })
-        .fallback(async || (StatusCode::NOT_FOUND, "404: nothing is here; / lists what is.\n"))
+        .fallback(async move || (StatusCode::NOT_FOUND, not_found.to_string()))
         // CPU time matters more than size on a small board.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(from_fn_with_state(counter(), count)))

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use accelscope_core::host::bounded::read_bounded;
+use accelscope_core::host::bounded::read_regular;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::destination::Destination;
@@ -19,11 +19,22 @@ pub(super) const USER_AGENT: &str = concat!(
 /// Upper bound of a headers or PEM file; a larger one is a mistake in the configuration.
 const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 
+/// Values that are the names of headers: name and value were swapped, and the secret would be sent as a name.
+const NAMES: [&str; 4] = ["authorization", "proxy-authorization", "x-api-key", "api-key"];
+
 /// Headers of the configuration and of the headers file; the latter take precedence.
 pub(super) fn headers(destination: &Destination) -> Result<HeaderMap, BuildError> {
     let mut headers = HeaderMap::new();
-    for (name, value) in &destination.headers {
-        insert(&mut headers, destination, name, value.reveal())?;
+    for (nth, (name, value)) in destination.headers.iter().enumerate() {
+        let (name, value) = header(name, value.reveal()).map_err(|problem| {
+            // The name is shown only where it is one: else it may be a secret.
+            let which = match problem {
+                Problem::Value => format!("header \"{name}\""),
+                _ => format!("number {} of headers", nth + 1),
+            };
+            BuildError::invalid(destination, format!("{which} {problem}"))
+        })?;
+        headers.insert(name, value);
     }
     if let Some(path) = &destination.headers_file {
         let text = read(destination, "headers_file", path)?;
@@ -33,33 +44,44 @@ pub(super) fn headers(destination: &Destination) -> Result<HeaderMap, BuildError
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let Some((name, value)) = line.split_once(':') else {
-                let problem = format!("{} line {}: expected `name: value`", path.display(), at + 1);
-                return Err(BuildError::invalid(destination, problem));
-            };
-            insert(&mut headers, destination, name.trim(), value.trim())?;
+            let pair = line.split_once(':').ok_or(Problem::NoPair);
+            let pair = pair.and_then(|(name, value)| header(name.trim(), value.trim()));
+            let (name, value) = pair.map_err(|problem| {
+                let place = format!("headers_file {} line {}", path.display(), at + 1);
+                BuildError::invalid(destination, format!("{place} {problem}"))
+            })?;
+            headers.insert(name, value);
         }
     }
     Ok(headers)
 }
 
-fn insert(headers: &mut HeaderMap, destination: &Destination, name: &str, value: &str) -> Result<(), BuildError> {
-    let invalid = |what| {
-        BuildError::invalid(
-            destination,
-            format!("header \"{name}\" has a {what} that HTTP does not allow"),
-        )
-    };
-    let key = HeaderName::try_from(name).map_err(|_| invalid("name"))?;
-    let mut value = HeaderValue::try_from(value).map_err(|_| invalid("value"))?;
+/// What is wrong with a header. Neither its name nor its value is part of it: either may be the secret.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+enum Problem {
+    #[error("is not of the form `name: value`")]
+    NoPair,
+    #[error("has a name that HTTP does not allow; write `name: value`, such as `authorization: Bearer ...`")]
+    Name,
+    #[error("has a value that HTTP does not allow; it may hold no control character")]
+    Value,
+    #[error("has a header's name as its value; write the name before the value: `authorization: Bearer ...`")]
+    Swapped,
+}
+
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Problem> {
+    if NAMES.contains(&value.trim().to_ascii_lowercase().as_str()) {
+        return Err(Problem::Swapped);
+    }
+    let name = HeaderName::try_from(name).map_err(|_| Problem::Name)?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| Problem::Value)?;
     value.set_sensitive(true);
-    headers.insert(key, value);
-    Ok(())
+    Ok((name, value))
 }
 
 /// Content of a file of at most [`MAX_FILE_BYTES`]. `what` is the configuration key that names it.
 pub(super) fn read(destination: &Destination, what: &'static str, path: &Path) -> Result<Vec<u8>, BuildError> {
-    read_bounded(path, MAX_FILE_BYTES).map_err(|source| BuildError::File {
+    read_regular(path, MAX_FILE_BYTES).map_err(|source| BuildError::File {
         destination: destination.name.clone(),
         what,
         path: path.to_owned(),

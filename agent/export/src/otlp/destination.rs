@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use accelscope_core::words;
+use url::Url;
+
+use crate::Proxy;
 
 /// One receiver of OTLP metrics.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Destination {
     /// Its name: `default` for `[otlp]` itself.
     pub name: String,
     /// The URL that requests go to: for gRPC scheme, host and port; for HTTP the whole path.
-    pub endpoint: url::Url,
+    pub endpoint: Url,
     /// Transport and encoding.
     pub protocol: Protocol,
     /// Sent with each request, in order.
@@ -27,6 +30,43 @@ pub struct Destination {
     pub queue_bytes: u64,
     /// Files for TLS, in PEM.
     pub tls: TlsFiles,
+    /// The proxy through which it is reached, if any.
+    pub proxy: Option<Proxy>,
+}
+
+impl Destination {
+    /// The endpoint as a person may see it: without its query, which may hold a key, and without user and password.
+    pub fn shown_endpoint(&self) -> String {
+        shown(&self.endpoint)
+    }
+
+    /// Whether a proxy reads its requests and sends them on, instead of passing on bytes.
+    pub(super) fn is_forwarded(&self) -> bool {
+        self.proxy.is_some() && self.protocol == Protocol::HttpProtobuf && self.endpoint.scheme() == "http"
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Destination")
+            .field("name", &self.name)
+            .field("endpoint", &self.shown_endpoint())
+            .field("protocol", &self.protocol)
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A URL without what may be secret in it: user, password and query.
+pub fn shown(url: &Url) -> String {
+    let mut shown = url.clone();
+    // Only a URL without a host refuses these, and it has neither.
+    shown.set_username("").ok();
+    shown.set_password(None).ok();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    let hidden = if url.query().is_some() { "?…" } else { "" };
+    format!("{shown}{hidden}")
 }
 
 /// Transports of OTLP.

@@ -194,6 +194,8 @@ impl Encoder {
 fn encode_point(series: &Series, buf: &mut Vec<u8>) {
     let kind = series.instrument.kind;
     if let Some(start) = series.start.filter(|_| kind != Kind::Gauge) {
+        // After the wall clock was set back; a receiver refuses a point that is older than its start.
+        let start = start.min(series.time);
         fixed64::encode(2, &start.unix_nanos(), buf);
     }
     fixed64::encode(3, &series.time.unix_nanos(), buf);

@@ -40,6 +40,16 @@ pub enum BuildError {
 }
 
 impl BuildError {
+    /// Whether it stays until somebody changes the configuration: a file that is absent may be mounted later.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::DuplicateName { .. } | Self::Invalid { .. } => true,
+            Self::File { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge)
+            }
+        }
+    }
+
     pub(super) fn invalid(destination: &Destination, problem: impl Into<String>) -> Self {
         Self::Invalid {
             destination: destination.name.clone(),

@@ -50,6 +50,21 @@ impl Exporter {
         })
     }
 
+    /// Gives the destinations of these names new settings, but for the bound of the queue, and reads their files again. What
+    /// waits stays. On an error none is changed.
+    pub fn revise(&self, destinations: &[Destination]) -> Result<(), BuildError> {
+        for destination in destinations {
+            ClientOptions::load(destination)?;
+        }
+        for sender in self.senders.iter() {
+            let name = sender.state().name;
+            if let Some(destination) = destinations.iter().find(|destination| destination.name == name) {
+                sender.revise(destination.clone());
+            }
+        }
+        Ok(())
+    }
+
     /// Queues the records for every destination. Never blocks; the bytes are shared.
     pub fn push(&self, records: &[Record]) {
         self.push_to(records, |_| true);

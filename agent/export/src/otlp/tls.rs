@@ -1,8 +1,9 @@
 //! TLS configuration from PEM files.
 
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use super::credentials::read;
 use super::destination::Destination;
@@ -11,9 +12,7 @@ use crate::client;
 
 /// Reads the destination's files; where the scheme of its endpoint is not `https`, nothing is read or trusted.
 pub(super) fn load(destination: &Destination) -> Result<ClientConfig, BuildError> {
-    let trusting = |roots| {
-        client::tls(roots).map_err(|error| BuildError::caused_by(error, destination, "no TLS version is usable"))
-    };
+    let trusting = |roots| trusting(destination, roots);
     if destination.endpoint.scheme() != "https" {
         return Ok(trusting(RootCertStore::empty())?.with_no_client_auth());
     }
@@ -35,6 +34,31 @@ pub(super) fn load(destination: &Destination) -> Result<ClientConfig, BuildError
             Err(BuildError::invalid(destination, problem))
         }
     }
+}
+
+/// For the destination's proxy: trusts the system's certificates and those of `ca_file`. Where its URL is not `https`, nothing
+/// is read or trusted.
+pub(super) fn for_proxy(destination: &Destination) -> Result<ClientConfig, BuildError> {
+    let mut trusted = RootCertStore::empty();
+    if destination
+        .proxy
+        .as_ref()
+        .is_some_and(|proxy| proxy.url().scheme() == "https")
+    {
+        trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(path) = &destination.tls.ca_file {
+            let ca = read(destination, "ca_file", path)?;
+            trusted.extend(roots(destination, Some(ca))?.roots);
+        }
+    }
+    Ok(trusting(destination, trusted)?.with_no_client_auth())
+}
+
+fn trusting(
+    destination: &Destination,
+    roots: RootCertStore,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, BuildError> {
+    client::tls(roots).map_err(|error| BuildError::caused_by(error, destination, "no TLS version is usable"))
 }
 
 fn roots(destination: &Destination, ca: Option<Vec<u8>>) -> Result<RootCertStore, BuildError> {

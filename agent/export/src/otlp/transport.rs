@@ -5,20 +5,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use rustls::ClientConfig;
 
-use super::classify::Answer;
+use super::classify::{Answer, Asked, Verdict};
 use super::credentials::{self, USER_AGENT};
 use super::destination::{Compression, Destination, Protocol};
 use super::error::BuildError;
 use super::{grpc, http as post, tls};
-use crate::client::{Connections, connections};
+use crate::client::{Connections, Through, connections};
+use crate::proxy::{self, Proxy};
+
+/// Shortest text that is taken for a secret: shorter ones stand in messages by chance.
+const MIN_SECRET_BYTES: usize = 6;
 
 /// What a client needs from the configuration and its files; loading it may block.
 pub(super) struct ClientOptions {
     headers: HeaderMap,
     tls: ClientConfig,
+    /// For the proxy.
+    proxy_tls: ClientConfig,
 }
 
 impl ClientOptions {
@@ -36,11 +42,52 @@ impl ClientOptions {
         if !endpoint.username().is_empty() || endpoint.password().is_some() {
             return invalid("holds a user or password; use headers or headers_file instead");
         }
+        let parts = [endpoint.host_str().unwrap_or_default(), endpoint.path()];
+        if let Some(variable) = parts.into_iter().find_map(unexpanded) {
+            let problem = format!(
+                "holds the variable {variable} as it is written; set it: in a pod, declare it in env above the one that uses it"
+            );
+            return invalid(&problem);
+        }
+        let unexpanded = destination
+            .headers
+            .iter()
+            .find_map(|(name, value)| Some((name, unexpanded(value.reveal())?)));
+        if let Some((header, variable)) = unexpanded {
+            let problem = format!(
+                "header \"{header}\" holds the variable {variable} as it is written; set it: in a pod, declare it in env above \
+                 the one that uses it"
+            );
+            return Err(BuildError::invalid(destination, problem));
+        }
         Ok(Self {
             headers: credentials::headers(destination)?,
             tls: tls::load(destination)?,
+            proxy_tls: tls::for_proxy(destination)?,
         })
     }
+}
+
+/// A variable of a shell (`${HOST}`), of Kubernetes (`$(HOST)`) or of a template (`{{host}}`) that nobody replaced. A
+/// URL holds braces encoded.
+fn unexpanded(text: &str) -> Option<String> {
+    let text = text.replace("%7B", "{").replace("%7D", "}");
+    for (open, close) in [("$(", ")"), ("${", "}"), ("{{", "}}")] {
+        if let Some((_, after)) = text.split_once(open)
+            && let Some((name, _)) = after.split_once(close)
+            && is_name(name.trim())
+        {
+            return Some(format!("{open}{name}{close}"));
+        }
+    }
+    None
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
 }
 
 /// A pool of connections, and what each request has.
@@ -49,26 +96,58 @@ pub(super) struct Client {
     pub(super) endpoint: Uri,
     pub(super) headers: HeaderMap,
     pub(super) compression: Compression,
+    pub(super) asked: Asked,
     protocol: Protocol,
     timeout: Duration,
+    proxy: Option<Proxy>,
+    /// What no message may show, though the receiver repeats it.
+    secrets: Vec<String>,
 }
 
 impl Client {
     /// Does not connect yet; must be called in a tokio runtime.
     pub(super) fn new(destination: &Destination, options: ClientOptions) -> Result<Self, BuildError> {
-        let ClientOptions { mut headers, tls } = options;
+        let ClientOptions {
+            mut headers,
+            tls,
+            proxy_tls,
+        } = options;
+        let secrets = secrets(destination, &headers);
         headers
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(USER_AGENT));
+        let is_grpc = destination.protocol == Protocol::Grpc;
+        let through = destination
+            .proxy
+            .as_ref()
+            .map(|proxy| Through { proxy, tls: proxy_tls });
+        if let Some(authorization) = destination.proxy.as_ref().and_then(Proxy::authorization)
+            && destination.is_forwarded()
+        {
+            headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
         Ok(Self {
-            connections: connections(tls, destination.protocol == Protocol::Grpc, destination.timeout),
+            connections: connections(tls, is_grpc, destination.timeout, through),
             endpoint: Uri::try_from(destination.endpoint.as_str())
                 .map_err(|error| BuildError::caused_by(error, destination, "endpoint cannot be used"))?,
             headers,
             compression: destination.compression,
+            asked: Asked::of(destination),
             protocol: destination.protocol,
             timeout: destination.timeout,
+            proxy: destination.proxy.clone(),
+            secrets,
         })
+    }
+
+    /// The answer if its status shows that a proxy made it and not the receiver.
+    pub(super) fn refused_by_proxy(&self, status: StatusCode) -> Option<Answer> {
+        let proxy = self
+            .proxy
+            .as_ref()
+            .filter(|_| status == StatusCode::PROXY_AUTHENTICATION_REQUIRED)?;
+        let verdict = Verdict::Retry { retry_after: None };
+        Some(Answer::new(verdict, proxy::wants_credentials(proxy)).because("proxy", "trying again"))
     }
 
     /// Sends one request and waits for its response, up to the destination's timeout.
@@ -82,10 +161,43 @@ impl Client {
         let sent = tokio::time::timeout(self.timeout, sent);
         // tonic 0.14 panics on a `grpc-status-details-bin` that is not base64 (`Status::from_header_map`); a remote header
         // must not stop the sender.
-        match AssertUnwindSafe(sent).catch_unwind().await {
+        let answer = match AssertUnwindSafe(sent).catch_unwind().await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Answer::timed_out(self.timeout),
             Err(_) => Answer::unreadable(),
-        }
+        };
+        self.named_proxy(self.without_secrets(answer))
     }
+
+    fn without_secrets(&self, mut answer: Answer) -> Answer {
+        for secret in &self.secrets {
+            if answer.message.contains(secret) {
+                answer.message = answer.message.replace(secret, "…");
+            }
+        }
+        answer
+    }
+
+    /// Names the proxy in the message of a failure, which may be its own.
+    fn named_proxy(&self, mut answer: Answer) -> Answer {
+        if let Some(proxy) = &self.proxy
+            && !matches!(answer.verdict, Verdict::Accepted { .. })
+        {
+            let named = proxy.to_string();
+            if !answer.message.contains(&named) {
+                answer.message.push_str(&format!(", through {named}"));
+            }
+        }
+        answer
+    }
+}
+
+/// The endpoint's query and the values of its headers, where they are long enough to be secrets.
+fn secrets(destination: &Destination, headers: &HeaderMap) -> Vec<String> {
+    let query = destination.endpoint.query().map(str::to_owned);
+    let values = headers.values().filter_map(|value| value.to_str().ok());
+    // Of "Bearer x" or "Basic x" the latter alone may be repeated too.
+    let values = values.flat_map(|value| [Some(value), value.split_once(' ').map(|(_, value)| value)]);
+    let all = query.into_iter().chain(values.flatten().map(str::to_owned));
+    all.filter(|text| text.len() >= MIN_SECRET_BYTES).collect()
 }

@@ -28,7 +28,8 @@ settings! {
         /// "auto": for each driver the best hook that the kernel allows. Or a list, of which the best is taken: "fentry" and
         /// "kprobe" see the driver's own function, "tracepoint" every ioctl, "raw_tracepoint" every system call; "scan"
         /// attaches nothing, and calls are not seen. On kernels that preempt their own tasks, all but "raw_tracepoint" lose
-        /// calls, so that it is the best there.
+        /// calls, so that it is the best there; and "auto" takes it where kernel.perf_event_paranoid above 2 (Debian) keeps the
+        /// agent's capabilities from attaching another.
         pub hooks: Hooks = Hooks::Auto,
         /// Path: a file with the kernel's BTF (bpftool, btfhub), for kernels that have none in /sys/kernel/btf/vmlinux. ""
         /// means none.

@@ -199,3 +199,14 @@ fn a_path_is_no_number_and_no_truth_value() {
         assert!(errors.contains("expected a path"), "{errors}");
     }
 }
+
+#[test]
+fn a_scheme_may_be_in_capitals() {
+    let given = sets(&[
+        "otlp.endpoint=HTTP://Collector:4317",
+        "otlp.destinations.b.endpoint=HttpS://b",
+    ]);
+    let all = given.config().destinations();
+    assert_eq!(all[0].endpoint.as_str(), "http://collector:4317/");
+    assert_eq!(all[1].endpoint.scheme(), "https");
+}

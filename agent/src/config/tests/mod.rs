@@ -5,6 +5,7 @@ mod ioctl;
 mod otel;
 mod precedence;
 mod resource;
+mod secrets;
 
 use std::path::PathBuf;
 

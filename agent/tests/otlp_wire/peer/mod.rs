@@ -4,8 +4,10 @@
 
 pub(crate) mod grpc;
 pub(crate) mod http;
+pub(crate) mod proxy;
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,13 @@ use accelscope_export::otlp::{
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+
+/// A file of the certificates that the tests use.
+pub(crate) fn pem(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/otlp_wire/pem")
+        .join(name)
+}
 
 /// Short retry delays, so that an outage in a test takes milliseconds.
 pub(crate) fn retry_policy() -> RetryPolicy {
@@ -38,6 +47,7 @@ pub(crate) fn destination(name: &str, protocol: Protocol, address: &str) -> Dest
         timeout: Duration::from_secs(5),
         queue_bytes: 16 * 1024 * 1024,
         tls: TlsFiles::default(),
+        proxy: None,
     }
 }
 
@@ -61,6 +71,21 @@ pub(crate) fn record(id: i64) -> Record {
     let mut records = Encoder::new(&Resource::default()).encode(&[series], Timestamp::now());
     assert_eq!(records.len(), 1);
     records.remove(0)
+}
+
+/// A record of points with these values.
+pub(crate) fn record_of(ids: std::ops::RangeInclusive<i64>) -> Record {
+    let series = |id: i64| Series {
+        instrument: &catalogue::agent::MEMORY_USAGE,
+        attributes: Arc::new(Attributes::empty()),
+        value: Some(Value::Int(id)),
+        time: Timestamp::from_unix_nanos(id as u64),
+        start: None,
+    };
+    let series: Vec<_> = ids.map(series).collect();
+    Encoder::new(&Resource::default())
+        .encode(&series, Timestamp::now())
+        .remove(0)
 }
 
 /// A record of one point with the value `id`, enlarged to about `size` bytes by its resource.
@@ -136,6 +161,10 @@ impl<R> Script<R> {
         Self {
             replies: Arc::new(Mutex::new(replies.into_iter().collect())),
         }
+    }
+
+    pub(crate) fn add(&self, reply: R) {
+        self.replies.lock().unwrap().push_back(reply);
     }
 
     pub(crate) fn next(&self) -> Option<R> {

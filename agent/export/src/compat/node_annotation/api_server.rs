@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use accelscope_core::host::bounded::read_bounded;
+use accelscope_core::host::bounded::read_regular;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -95,7 +95,7 @@ fn authorization(server: &ApiServer) -> Result<Option<HeaderValue>> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    read_bounded(path, MAX_FILE).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+    read_regular(path, MAX_FILE).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
 }
 
 fn client(certificates: &[u8], server: &ApiServer) -> Result<client::Connections> {
@@ -112,5 +112,7 @@ fn client(certificates: &[u8], server: &ApiServer) -> Result<client::Connections
         client::tls(roots)?.with_no_client_auth(),
         false,
         DEADLINE,
+        // The API server is in the cluster, as the agent is.
+        None,
     ))
 }

@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use accelscope_core::host::bounded::open_regular;
+
 /// Bytes that are read at most; all kernels have less.
 const MAX_BYTES: u64 = 64 << 20;
 const MAGIC: u16 = 0xeb9f;
@@ -96,7 +98,7 @@ impl Btf {
     fn read_with(path: &Path, base: (u32, u32)) -> Result<Self, BtfError> {
         use std::io::Read;
         let mut bytes = Vec::new();
-        std::fs::File::open(path)
+        open_regular(path)
             .and_then(|file| {
                 bytes.reserve_exact(file.metadata()?.len().min(MAX_BYTES) as usize);
                 file.take(MAX_BYTES).read_to_end(&mut bytes)

@@ -141,20 +141,8 @@ impl Environment {
                     .to_owned(),
             );
         }
-        // Values above 2 are patches of distributions: Debian's (tried with 6.1) and, until late 2025, Ubuntu's (Launchpad
-        // 2131046) require CAP_SYS_ADMIN in any case.
-        if let Some(value @ 3..) = self.perf_event_paranoid
-            && !self.has(CapabilitySet::SYS_ADMIN)
-        {
-            return (
-                format!(
-                    "the agent has CAP_BPF and CAP_PERFMON, but a seccomp filter forbids it, or this kernel lets only \
-                     CAP_SYS_ADMIN do so while kernel.perf_event_paranoid is {value}"
-                ),
-                "set kernel.perf_event_paranoid=2 on the host (sysctl), give the agent CAP_SYS_ADMIN, or add \
-                 raw_tracepoint to ioctl.hooks"
-                    .to_owned(),
-            );
+        if let Some(refused) = self.refused_for_paranoia() {
+            return refused;
         }
         (
             "the agent has the capabilities, so a security module, a seccomp filter or the kernel itself forbids it"
@@ -163,6 +151,25 @@ impl Environment {
              profiles that allow bpf(2) and perf_event_open(2) (Unconfined; CRI-O's own allows them with CAP_SYS_ADMIN)"
                 .to_owned(),
         )
+    }
+
+    /// As [`refused`](Self::refused), where `kernel.perf_event_paranoid` is the likely cause: the agent has what mainline wants.
+    pub(super) fn refused_for_paranoia(&self) -> Option<(String, String)> {
+        // Values above 2 are patches of distributions: Debian's (tried with 6.1) and, until late 2025, Ubuntu's (Launchpad
+        // 2131046) require CAP_SYS_ADMIN in any case.
+        let value = self.perf_event_paranoid.filter(|value| *value > 2)?;
+        let has_least = self.has(CapabilitySet::BPF) && self.has(CapabilitySet::PERFMON);
+        (has_least && self.lockdown.is_none() && !self.has(CapabilitySet::SYS_ADMIN)).then(|| {
+            (
+                format!(
+                    "the agent has CAP_BPF and CAP_PERFMON, but a seccomp filter forbids it, or this kernel lets only \
+                     CAP_SYS_ADMIN do so while kernel.perf_event_paranoid is {value}"
+                ),
+                "set kernel.perf_event_paranoid=2 on the host (sysctl), give the agent CAP_SYS_ADMIN, or add \
+                 raw_tracepoint to ioctl.hooks"
+                    .to_owned(),
+            )
+        })
     }
 }
 

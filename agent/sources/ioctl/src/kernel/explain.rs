@@ -51,10 +51,15 @@ fn driver(driver: &Driver, report: &Report) -> Finding {
         let why: Vec<&Finding> = report.obstacles.iter().chain(&driver.obstacles).collect();
         let what: Vec<_> = why.iter().map(|obstacle| obstacle.what.as_str()).collect();
         let only = format!("{devices}: only who holds them is seen, no calls");
-        // The kind that was tried last has the fewest requirements.
-        return match why.last() {
-            Some(last) => Finding {
-                remedy: last.remedy.clone(),
+        // A setting of the agent is easier to change than the kernel; else the kind that was tried last has the fewest
+        // requirements.
+        let names_setting = |obstacle: &&&Finding| {
+            let remedy = obstacle.remedy.as_deref();
+            remedy.is_some_and(|remedy| remedy.contains("ioctl.hooks"))
+        };
+        return match why.iter().rev().find(names_setting).or(why.last()) {
+            Some(best) => Finding {
+                remedy: best.remedy.clone(),
                 ..Finding::warn(NAME, format!("{only}: {}", what.join("; ")))
             },
             None => Finding::ok(NAME, format!("{only}, as ioctl.hooks has it")),
@@ -144,6 +149,13 @@ mod tests {
         assert_eq!(found[0].level, Level::Warn);
         assert!(found[0].what.contains("no calls: the agent lacks CAP_BPF"), "{found:?}");
         assert_eq!(found[0].remedy.as_deref(), Some("avoid the agent lacks CAP_BPF"));
+        let setting = Finding::warn(NAME, "refused").with_remedy("add raw_tracepoint to ioctl.hooks");
+        let option = Finding::warn(NAME, "no such hook").with_remedy("use a kernel that has CONFIG_FTRACE_SYSCALLS");
+        let settable = Report {
+            drivers: vec![driver_of(HookKind::Scan, None, vec![setting.clone(), option])],
+            ..Report::default()
+        };
+        assert_eq!(findings(&settable, 0)[0].remedy, setting.remedy);
         let wanted = Report {
             drivers: vec![driver_of(HookKind::Scan, None, Vec::new())],
             ..Report::default()

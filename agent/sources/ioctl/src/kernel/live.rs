@@ -155,9 +155,7 @@ impl LiveKernel {
 
     /// The kinds of hooks to try on this kernel, the best first.
     fn allowed(&self) -> Vec<HookKind> {
-        let hooks = &self.configuration.hooks;
-        let preemption = &self.environment.preemption;
-        preemption.order(&hooks.allowed(), *hooks != Hooks::Auto, &self.environment)
+        kinds(&self.configuration.hooks, &self.environment)
     }
 
     /// Loads programs and maps unless they are loaded. Errors are reported.
@@ -308,6 +306,18 @@ impl LiveKernel {
     pub(crate) fn memory(&self) -> u64 {
         self.loaded.as_ref().map_or(0, |loaded| loaded.memory)
     }
+}
+
+/// The kinds of hooks to try on a kernel, the best first.
+fn kinds(hooks: &Hooks, environment: &Environment) -> Vec<HookKind> {
+    let is_auto = *hooks == Hooks::Auto;
+    let mut allowed = hooks.allowed();
+    // The capabilities of the DaemonSet and of the systemd unit attach nothing else there, and no call would be counted.
+    if is_auto && environment.refused_for_paranoia().is_some() {
+        allowed.push(HookKind::RawTracepoint);
+        allowed.sort_unstable();
+    }
+    environment.preemption.order(&allowed, !is_auto, environment)
 }
 
 /// Attaches programs unless they are attached, or detaches them.

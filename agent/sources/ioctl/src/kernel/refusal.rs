@@ -84,6 +84,12 @@ fn no_bpf() -> (String, String) {
 }
 
 fn why(hook: HookKind, error: &HookError, environment: &Environment) -> (String, String) {
+    // A setting is easier to change than the kernel, and the kernel refuses before it looks for what it was built without.
+    if let (Some(libc::EPERM | libc::EACCES), HookError::Attach { .. }) = (error.errno(), error)
+        && let Some(refused) = environment.refused_for_paranoia()
+    {
+        return refused;
+    }
     if let Some(missing) = environment.missing_option(needs(hook)) {
         let remedy = format!("use a kernel that has {}", needs(hook).join(", "));
         return (missing, remedy);
@@ -170,6 +176,25 @@ mod tests {
             !explained.what.contains("CONFIG_KPROBES"),
             "tracepoints do not need it: {explained:?}"
         );
+    }
+
+    #[test]
+    fn what_perf_event_paranoid_forbids_is_no_matter_of_the_kernels_options() {
+        let mut environment = Environment {
+            capabilities: Some(CapabilitySet::BPF | CapabilitySet::PERFMON),
+            perf_event_paranoid: Some(3),
+            ..Environment::default()
+        };
+        environment.options.insert("CONFIG_FTRACE_SYSCALLS", 'n');
+        environment.options.insert("CONFIG_KPROBE_EVENTS", 'n');
+        for hook in [HookKind::Kprobe, HookKind::Tracepoint] {
+            let remedy = explain(hook, &attach(libc::EACCES), &environment).remedy.unwrap();
+            assert!(
+                remedy.contains("kernel.perf_event_paranoid=2") && remedy.contains("raw_tracepoint to ioctl.hooks"),
+                "{remedy}"
+            );
+            assert!(!remedy.contains("CONFIG_"), "{remedy}");
+        }
     }
 
     #[test]

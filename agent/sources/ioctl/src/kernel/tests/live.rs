@@ -501,3 +501,24 @@ fn a_scan_that_was_asked_for_loads_nothing() {
     assert_eq!((live.memory(), live.report().drivers[0].hook), (0, HookKind::Scan));
     assert_eq!(live.report().obstacles, []);
 }
+
+#[test]
+fn raw_tracepoints_are_tried_last_where_perf_event_paranoid_forbids_the_others() {
+    use HookKind::{Fentry, Kprobe, RawTracepoint, Scan, Tracepoint};
+    use rustix::thread::CapabilitySet;
+    let of = |paranoid, capabilities| {
+        kinds(
+            &Hooks::Auto,
+            &Environment {
+                capabilities: Some(capabilities),
+                perf_event_paranoid: Some(paranoid),
+                ..Environment::default()
+            },
+        )
+    };
+    let least = CapabilitySet::BPF | CapabilitySet::PERFMON;
+    assert_eq!(of(3, least), [Fentry, Kprobe, Tracepoint, RawTracepoint, Scan]);
+    for others in [of(2, least), of(3, CapabilitySet::all()), of(3, CapabilitySet::empty())] {
+        assert_eq!(others, [Fentry, Kprobe, Tracepoint, Scan]);
+    }
+}
