@@ -63,7 +63,7 @@ impl Tool {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization={SECRET}"))
-            .env("ACCELSCOPE__HOST__NAME", "n1")
+            .env("ACCELSCOPE__NVIDIA__ENABLED", "false")
             .env("LD_PRELOAD", "")
             .args(arguments)
             .args(["--set", &format!("ascend.npu_smi={}", self.path().display())])
