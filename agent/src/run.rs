@@ -1,7 +1,6 @@
 //! The main job: from the configuration to running samplers and exporters.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
