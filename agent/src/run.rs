@@ -1,7 +1,6 @@
 //! The main job: from the configuration to running samplers and exporters.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +114,17 @@ async fn perform(loaded: Loaded, inputs: Inputs, run: &Run, sources: Sources) ->
     }
     for warning in &warnings {
         tracing::warn!("{warning}");
+    }
+    if logs.is_some()
+        && config
+            .destinations()
+            .iter()
+            .any(|destination| destination.proxy.is_some())
+    {
+        tracing::warn!(
+            "OTEL_LOGS_EXPORTER=otlp: the log is exported without the environment's proxies; name a receiver that is reached \
+             directly in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, or unset OTEL_LOGS_EXPORTER"
+        );
     }
     // Must come first: instruments created earlier record nothing.
     let own = OwnMetrics::install(cli::BUILD);

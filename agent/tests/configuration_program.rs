@@ -118,8 +118,12 @@ fn the_proxy_of_the_environment_is_used_and_its_password_shown_nowhere() {
     let receiver = Receiver::start();
     let (address, heads) = proxy(receiver.address);
     let variable = format!("http://me:hunter2@{address}");
+    let folder = tempfile::tempdir().unwrap();
+    let sockets = folder.path().to_str().unwrap();
+    let directory = format!("status.directory={sockets}");
     let mut command = agent(&[]);
     let settings = [
+        directory.as_str(),
         "otlp.endpoint=http://collector.invalid:4318",
         "otlp.protocol=http/protobuf",
         "otlp.interval=100ms",
@@ -146,25 +150,36 @@ fn the_proxy_of_the_environment_is_used_and_its_password_shown_nowhere() {
     logged.wait_for(&named);
     assert!(!logged.log().contains("hunter2"), "{}", logged.log());
 
-    let doctor = |no_proxy: &str, endpoint: &str| {
-        let mut doctor = agent(&["doctor"]);
+    let doctor = |asks: &str, no_proxy: &str, endpoint: &str| {
+        let mut doctor = agent(&["doctor", "--json"]);
         let endpoint = format!("otlp.endpoint={endpoint}");
+        let directory = format!("status.directory={asks}");
         set(
             &mut doctor,
-            &["http.enabled=false", "otlp.protocol=http/protobuf", &endpoint],
+            &[
+                "http.enabled=false",
+                "otlp.protocol=http/protobuf",
+                &endpoint,
+                &directory,
+            ],
         );
         doctor.env("HTTP_PROXY", &variable).env("NO_PROXY", no_proxy);
         let (_, text) = output(doctor);
         assert!(!text.contains("hunter2"), "{text}");
         text
     };
-    let through = doctor("", "http://collector.invalid:4318/?key=hunter2");
+    let through = doctor("", "", "http://collector.invalid:4318/?key=hunter2");
     assert!(
         through.contains(&format!("through the proxy {named}, which accepts connections")) && through.contains("?…"),
         "{through}"
     );
-    let excepted = doctor("invalid", "http://collector.invalid:4318");
+    let excepted = doctor("", "invalid", "http://collector.invalid:4318");
     assert!(excepted.contains("directly (NO_PROXY names it)"), "{excepted}");
+    let asked = doctor(sockets, "", "http://collector.invalid:4318");
+    assert!(
+        asked.contains(&format!("; it is reached through the proxy {named}")),
+        "{asked}"
+    );
 }
 
 #[test]
