@@ -94,7 +94,7 @@ async fn every_point_is_accounted_for() {
         assert_eq!(before.get(&name), Some(&0), "{before:?}");
     }
 
-    // Three records where two fit: one is dropped at once; a 400 then drops the next.
+    // Three records where two fit: one is dropped at once; a 400 then makes the request smaller.
     exporter.push(&[record(1), record(2), record(3)]);
     until("it is blocked", || exporter.state("d").unwrap().blocked.is_some()).await;
     let blocked = collect();

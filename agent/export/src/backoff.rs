@@ -24,6 +24,11 @@ impl RetryPolicy {
         valid.then_some(Self { initial, max, probe })
     }
 
+    /// The first wait.
+    pub(crate) const fn initial(self) -> Duration {
+        self.initial
+    }
+
     /// Wait between attempts at a destination that refuses everything.
     pub(crate) const fn probe(self) -> Duration {
         self.probe

@@ -39,24 +39,23 @@ async fn retryable_codes_are_tried_again_until_the_records_arrive() {
 }
 
 #[tokio::test]
-async fn codes_that_speak_of_the_data_drop_the_record_and_let_the_next_one_through() {
+async fn codes_that_speak_of_the_data_drop_what_was_refused_twice_and_let_the_next_through() {
     let codes = [
         Code::Unknown,
         Code::InvalidArgument,
-        Code::NotFound,
         Code::AlreadyExists,
         Code::FailedPrecondition,
         Code::Internal,
         Code::ResourceExhausted,
     ];
     for code in codes {
-        let running = Peer::new([fail(code)]).start();
+        let running = Peer::new([fail(code), fail(code)]).start();
         let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
         exporter.push(&[record(1)]);
         assert_eq!(drained(&exporter, "d").await.dropped, 1, "{code:?}");
         exporter.push(&[record(2)]);
         assert_eq!(drained(&exporter, "d").await.sent, 1, "{code:?}");
-        assert_eq!(running.peer.seen.len(), 2, "{code:?} was sent again");
+        assert_eq!(running.peer.seen.len(), 3, "{code:?} was not sent twice");
         let said = exporter.state("d").unwrap().last_error.unwrap();
         assert!(said.contains("scripted"), "{said}");
     }
@@ -68,6 +67,7 @@ async fn codes_that_speak_of_the_configuration_hold_everything_until_they_are_me
         (Code::Unauthenticated, "unauthenticated"),
         (Code::PermissionDenied, "permission_denied"),
         (Code::Unimplemented, "unimplemented"),
+        (Code::NotFound, "not_found"),
     ] {
         let running = Peer::new([fail(code), fail(code)]).start();
         let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
@@ -106,9 +106,9 @@ async fn a_joined_request_that_is_too_much_goes_in_pieces_and_only_the_poison_is
     assert_eq!((totals.sent, totals.dropped), (8, 0));
     assert_eq!(running.peer.accepted(), [1, 2, 3, 4, 5, 6, 7, 8]);
 
-    // One record of three points cannot be split further.
+    // All three, the first, and the first again.
     let refused = || Status::invalid_argument("point 3 is poison");
-    let running = Peer::new([Reply::AtMost(0, refused()), Reply::AtMost(0, refused())]).start();
+    let running = Peer::new([(); 3].map(|()| Reply::AtMost(0, refused()))).start();
     let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
     exporter.push(&[record(1), record(2), record(3)]);
     let totals = drained(&exporter, "d").await;

@@ -14,23 +14,26 @@ fn to(running: &Running) -> Destination {
 
 #[tokio::test]
 async fn retryable_statuses_are_tried_again_until_the_records_arrive() {
-    let running = Peer::new([429, 502, 503, 504].map(status)).start().await;
+    let running = Peer::new([408, 425, 429, 499, 502, 503, 504, 507, 522].map(status))
+        .start()
+        .await;
     let exporter = start(vec![to(&running)]);
     exporter.push(&[record(1)]);
     assert_eq!(drained(&exporter, "d").await.sent, 1);
-    assert_eq!(running.peer.seen.len(), 5);
+    assert_eq!(running.peer.seen.len(), 10);
 }
 
 #[tokio::test]
-async fn statuses_that_speak_of_the_data_drop_the_record_and_let_the_next_one_through() {
-    for code in [400, 402, 405, 413, 415, 418, 500, 501, 505] {
-        let running = Peer::new([status(code).body("bad points\nreally")]).start().await;
+async fn statuses_that_speak_of_the_data_drop_what_was_refused_twice_and_let_the_next_through() {
+    for code in [400, 409, 413, 418, 422, 500, 506] {
+        let bad = status(code).body("bad points\nreally");
+        let running = Peer::new([bad.clone(), bad]).start().await;
         let exporter = start(vec![to(&running)]);
         exporter.push(&[record(1)]);
         assert_eq!(drained(&exporter, "d").await.dropped, 1, "{code}");
         exporter.push(&[record(2)]);
         assert_eq!(drained(&exporter, "d").await.sent, 1, "{code}");
-        assert_eq!(running.peer.seen.len(), 2, "{code} was sent again");
+        assert_eq!(running.peer.seen.len(), 3, "{code} was not sent twice");
         let said = exporter.state("d").unwrap().last_error.unwrap();
         assert!(said.contains("bad points really"), "{said}");
     }
@@ -45,7 +48,15 @@ async fn statuses_that_speak_of_the_configuration_hold_everything_until_they_are
     for (reply, reason) in [
         (status(401), "http_401"),
         (status(403), "http_403"),
+        (status(402), "http_402"),
         (status(404), "http_404"),
+        (status(405), "http_405"),
+        (status(410), "http_410"),
+        (status(415), "http_415"),
+        (status(431), "http_431"),
+        (status(501), "http_501"),
+        (status(505), "http_505"),
+        (status(511), "http_511"),
         (moved, "redirect"),
         (page, "not_otlp"),
     ] {
@@ -61,8 +72,10 @@ async fn statuses_that_speak_of_the_configuration_hold_everything_until_they_are
 
 #[tokio::test]
 async fn retry_after_is_waited_for_in_both_forms() {
-    let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3));
-    for (asked, least) in [("1".to_owned(), 1000), (date, 1000)] {
+    let date = || httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(4));
+    let forms: [&dyn Fn() -> String; 2] = [&|| "1".to_owned(), &date];
+    for asked in forms {
+        let (asked, least) = (asked(), 1000);
         let running = Peer::new([status(503).header("retry-after", asked.clone())])
             .start()
             .await;

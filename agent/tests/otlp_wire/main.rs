@@ -4,7 +4,15 @@
 
 mod grpc;
 mod http;
+mod logs;
 mod outage;
+mod parts;
 mod peer;
+mod proxied;
 mod proxy;
+mod refusals;
+mod remedies;
+mod slow_link;
+mod states;
+mod success;
 mod tls;

@@ -20,11 +20,23 @@ pub(crate) fn tls_destination(protocol: Protocol, address: &str) -> Destination 
 
 /// Both receivers behind TLS that asks for a client certificate.
 pub(crate) fn serve(grpc: &grpc::Peer, http: &http::Peer) -> String {
+    serve_with(grpc, http, "server")
+}
+
+/// The same with the certificate of this name; of one from `dated-ca.pem` the key is `dated.key`.
+pub(crate) fn serve_with(grpc: &grpc::Peer, http: &http::Peer, certificate: &str) -> String {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = incoming.local_addr().unwrap().to_string();
-    let read = |name| std::fs::read(pem(name)).unwrap();
+    let read = |name: &str| std::fs::read(pem(name)).unwrap();
     let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(read("server.pem"), read("server.key")))
+        .identity(Identity::from_pem(
+            read(&format!("{certificate}.pem")),
+            read(if certificate == "server" {
+                "server.key"
+            } else {
+                "dated.key"
+            }),
+        ))
         .client_ca_root(Certificate::from_pem(read("ca.pem")));
     let service = MetricsServiceServer::new(grpc.clone()).accept_compressed(CompressionEncoding::Gzip);
     let routes = Routes::from(http.router()).add_service(service);
@@ -112,6 +124,16 @@ fn settings_that_cannot_work_are_refused_with_what_to_mend() {
         error
     };
     let secret = accelscope_export::otlp::Secret::new;
+    for (endpoint, variable) in [
+        ("http://$(HOST_IP):4318/v1/metrics", "$(host_ip)"),
+        ("http://${NODE_IP}:4318/", "${node_ip}"),
+        ("http://gateway/${TENANT}/v1/metrics", "${TENANT}"),
+    ] {
+        let error = refuse(&|to| to.endpoint = endpoint.parse().unwrap());
+        assert!(error.contains(variable) && error.contains("in a pod"), "{error}");
+    }
+    let token = refuse(&|to| to.headers = vec![("x-key".to_owned(), secret("hunter2 $(TOKEN)"))]);
+    assert!(token.contains("$(TOKEN)") && !token.contains("hunter2"), "{token}");
     assert!(refuse(&|to| to.endpoint = "ftp://x/".parse().unwrap()).contains("use http or https"));
     let password = refuse(&|to| to.endpoint = "http://me:hunter2@x/".parse().unwrap());
     assert!(

@@ -4,7 +4,7 @@
 
 use super::destination::Destination;
 use super::metrics::Metrics;
-use super::queue::{Lost, Queue, Usage};
+use super::queue::{Lost, Queue, Request, Usage};
 use super::record::Record;
 
 /// Number of points by outcome. `queued` is the sum of the other two and of the waiting ones.
@@ -68,25 +68,22 @@ impl Delivery {
         self.state.totals.dropped - before
     }
 
-    /// The records in flight, `batch`, arrived, except `rejected` of their points.
-    pub(super) fn sent(&mut self, batch: &[Record], rejected: u64) {
-        let points = points(batch);
-        let rejected = rejected.min(points);
-        self.state.totals.sent += points - rejected;
-        self.metrics
-            .sent(points - rejected, batch.iter().map(Record::size).sum());
+    /// What is in flight, `request`, arrived, except `rejected` of its points.
+    pub(super) fn sent(&mut self, request: &Request, rejected: u64) {
+        let rejected = rejected.min(request.points);
+        let sent = request.points - rejected;
+        self.state.totals.sent += sent;
+        self.metrics.sent(sent, request.bytes());
         if rejected > 0 {
             self.drop_points(rejected, "partial_success");
         }
         self.acknowledge();
     }
 
-    /// The records in flight, `batch`, will never be accepted; returns the number of their points.
-    pub(super) fn refused(&mut self, batch: &[Record], reason: &'static str) -> u64 {
-        let points = points(batch);
-        self.drop_points(points, reason);
+    /// What is in flight, `request`, will never be accepted.
+    pub(super) fn refused(&mut self, request: &Request, reason: &'static str) {
+        self.drop_points(request.points, reason);
         self.acknowledge();
-        points
     }
 
     fn acknowledge(&mut self) {
@@ -94,7 +91,7 @@ impl Delivery {
         self.show_usage();
     }
 
-    /// The records in flight wait again.
+    /// What is in flight waits again.
     pub(super) fn release(&mut self) {
         let lost = self.queue.release();
         self.count_lost(lost);
@@ -102,8 +99,8 @@ impl Delivery {
     }
 
     fn count_lost(&mut self, lost: Vec<Lost>) {
-        for (record, reason) in lost {
-            self.drop_points(record.points, reason);
+        for (points, reason) in lost {
+            self.drop_points(points, reason);
         }
     }
 
@@ -130,8 +127,4 @@ impl Delivery {
             self.metrics.blocked(new, true);
         }
     }
-}
-
-fn points(batch: &[Record]) -> u64 {
-    batch.iter().map(|record| record.points).sum()
 }

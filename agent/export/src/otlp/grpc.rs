@@ -10,11 +10,12 @@ use tonic::{Extensions, Request, Status};
 use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
 use super::destination::Compression;
 use super::transport::Client;
+use super::unary::{Failure, Unary};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
 pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
-    let mut grpc = Grpc::with_origin(client.connections.clone(), client.endpoint.clone())
+    let mut grpc = Grpc::with_origin(Unary(client.connections.clone()), client.endpoint.clone())
         .max_decoding_message_size(MAX_RESPONSE_BYTES)
         .accept_compressed(CompressionEncoding::Gzip);
     if client.compression == Compression::Gzip {
@@ -23,8 +24,14 @@ pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
     let metadata = MetadataMap::from_headers(client.headers.clone());
     let request = Request::from_parts(metadata, Extensions::default(), records);
     match grpc.unary(request, PathAndQuery::from_static(EXPORT), Raw).await {
-        Ok(response) => classify::accepted(response.into_inner()),
-        Err(status) => classify::grpc(&status),
+        Ok(response) => classify::grpc_answered(&response.into_inner()),
+        Err(status) => {
+            let failure = std::error::Error::source(&status).and_then(|cause| cause.downcast_ref::<Failure>());
+            match failure {
+                Some(failure) => failure.answer(&client.asked),
+                None => classify::grpc_unreadable(&status),
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tonic::body::Body;
 use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
 use super::destination::Compression;
 use super::transport::Client;
+use super::unary::{explanation, unanswered};
 
 pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
     let mut headers = client.headers.clone();
@@ -28,16 +29,29 @@ pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
     *request.headers_mut() = headers;
     let response = match client.connections.request(request).await {
         Ok(response) => response,
-        Err(error) => return Answer::unreachable(&error),
+        Err(error) => return unanswered(&error),
     };
     let (parts, incoming) = response.into_parts();
     if let Some(answer) = client.refused_by_proxy(parts.status) {
         return answer;
     }
+    if !parts.status.is_success() {
+        let body = explanation(incoming).await;
+        return classify::http_answered(parts.status, &parts.headers, &body, &client.asked);
+    }
     match Limited::new(incoming, MAX_RESPONSE_BYTES).collect().await {
-        Ok(body) => classify::http(parts.status, &parts.headers, body.to_bytes()),
+        Ok(body) => classify::http_answered(parts.status, &parts.headers, &body.to_bytes(), &client.asked),
+        // Of what is no OTLP by its type, no more has to be known.
+        Err(error) if error.is::<LengthLimitError>() && classify::is_foreign(&parts.headers) => {
+            classify::http_answered(
+                parts.status,
+                &parts.headers,
+                &Bytes::from_static(b"(long)"),
+                &client.asked,
+            )
+        }
         Err(error) if error.is::<LengthLimitError>() => Answer::too_large(),
-        Err(error) => Answer::unreachable(&*error),
+        Err(error) => Answer::interrupted(&*error),
     }
 }
 

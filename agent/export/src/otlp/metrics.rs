@@ -5,6 +5,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, UpDownCounter};
 
+use super::classify::DROPS;
 use super::queue::Usage;
 use accelscope_core::metric::catalogue::agent as catalogue;
 use accelscope_core::metric::key::{AGENT_OUTCOME, AGENT_REASON, DESTINATION};
@@ -43,7 +44,7 @@ impl Metrics {
         for outcome in ["queued", "sent", "dropped"] {
             metrics.count(outcome, 0);
         }
-        for reason in ["queue_full", "too_large", "partial_success"] {
+        for reason in ["queue_full", "too_large", "partial_success"].iter().chain(&DROPS) {
             metrics.dropped.add(0, &metrics.with(AGENT_REASON, reason));
         }
         for outcome in ["accepted", "partial", "retry", "refused", "rejected"] {

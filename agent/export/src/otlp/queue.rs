@@ -1,33 +1,64 @@
-//! Bounded queue of one destination that reports each record it drops.
+//! Bounded queue of one destination that reports each point it drops.
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use super::record::Record;
 
-/// Content of a queue, records in flight included.
+/// Content of a queue, what is in flight included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Records.
     pub records: usize,
-    /// Data points of the records.
+    /// Data points that wait; of a record that was sent in part, the rest.
     pub points: u64,
     /// Bytes of the records, uncompressed.
     pub bytes: u64,
 }
 
-/// A dropped record, and the reason: `queue_full` if it was the oldest when the bound was reached, `too_large` if it alone
-/// exceeds the bound.
-pub(super) type Lost = (Record, &'static str);
+/// Number of dropped points, and the reason: `queue_full` if they were the oldest when the bound was reached, `too_large` if
+/// their record alone exceeds the bound.
+pub(super) type Lost = (u64, &'static str);
+
+/// What a request may carry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) bytes: u64,
+    pub(super) points: u64,
+    pub(super) records: usize,
+}
+
+/// What one request carries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Request {
+    /// Messages that are one when concatenated.
+    pub(super) bodies: Vec<Bytes>,
+    pub(super) points: u64,
+}
+
+impl Request {
+    /// Uncompressed.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bodies.iter().map(|body| body.len() as u64).sum()
+    }
+}
 
 /// Records that wait for a destination; their bytes are shared with the queues of other destinations.
 ///
-/// The records returned by [`take`](Self::take) are *in flight* until [`acknowledge`](Self::acknowledge) or
-/// [`release`](Self::release); they are not dropped in between.
+/// What [`take`](Self::take) returned is *in flight* until [`acknowledge`](Self::acknowledge) or
+/// [`release`](Self::release); its records are not dropped in between.
 #[derive(Debug)]
 pub(super) struct Queue {
     limit: u64,
     records: VecDeque<Record>,
+    /// Points of the oldest record that are done with: they were sent, or dropped as refused.
+    done: u64,
     in_flight: usize,
+    /// Points in flight, where these are a part of the oldest record.
+    part: Option<u64>,
+    /// Grows when the oldest point becomes another one.
+    front: u64,
     usage: Usage,
 }
 
@@ -38,15 +69,18 @@ impl Queue {
         Self {
             limit,
             records: VecDeque::new(),
+            done: 0,
             in_flight: 0,
+            part: None,
+            front: 0,
             usage: Usage::default(),
         }
     }
 
-    /// Appends a record. Returns those that are dropped for it, which may be the record itself.
+    /// Appends a record. Returns what is dropped for it, which may be the record itself.
     pub(super) fn push(&mut self, record: Record) -> Vec<Lost> {
         if record.size() > self.limit {
-            return vec![(record, "too_large")];
+            return vec![(record.points, "too_large")];
         }
         self.usage.records += 1;
         self.usage.points += record.points;
@@ -55,49 +89,86 @@ impl Queue {
         self.shrink()
     }
 
-    /// Puts the oldest records in flight, as many as `max_bytes` and `max_records` allow and at least one unless the queue
-    /// is empty. No record may be in flight already.
-    pub(super) fn take(&mut self, max_bytes: u64, max_records: usize) -> Vec<Record> {
-        let mut bytes = 0;
-        let fitting = self.records.iter().take(max_records.max(1)).take_while(|record| {
+    /// Puts the oldest points in flight: whole records, as many as the limits allow, or a part of the oldest one if that is
+    /// more than they allow or was sent in part. At least one point, unless the queue is empty. Nothing may be in flight
+    /// already.
+    pub(super) fn take(&mut self, limits: Limits) -> Request {
+        let Some(oldest) = self.records.front() else {
+            return Request::default();
+        };
+        let left = oldest.points - self.done;
+        let is_more = left > 1 && (left > limits.points || oldest.size() > limits.bytes);
+        if (self.done > 0 || is_more)
+            && let Some((body, points)) = oldest.part(self.done, limits.points, limits.bytes)
+        {
+            (self.in_flight, self.part) = (1, Some(points));
+            return Request {
+                bodies: vec![body],
+                points,
+            };
+        }
+        let (mut bytes, mut points) = (0, 0);
+        let fitting = self.records.iter().take(limits.records.max(1)).take_while(|record| {
             bytes += record.size();
-            bytes <= max_bytes
+            points += record.points;
+            bytes <= limits.bytes && points <= limits.points
         });
-        self.in_flight = fitting.count().max(1).min(self.records.len());
-        self.records.iter().take(self.in_flight).cloned().collect()
+        (self.in_flight, self.part) = (fitting.count().max(1), None);
+        let taken = self.records.iter().take(self.in_flight);
+        Request {
+            bodies: taken.clone().map(|record| record.bytes.clone()).collect(),
+            points: taken.map(|record| record.points).sum::<u64>() - self.done,
+        }
     }
 
-    /// Removes the records in flight, delivered or not.
+    /// Removes what is in flight, delivered or not.
     pub(super) fn acknowledge(&mut self) {
-        for _ in 0..std::mem::take(&mut self.in_flight) {
+        let records = std::mem::take(&mut self.in_flight);
+        self.front += 1;
+        if let Some(points) = self.part.take() {
+            self.done += points;
+            self.usage.points -= points;
+            if self.records.front().is_some_and(|oldest| oldest.points > self.done) {
+                return;
+            }
+        }
+        for _ in 0..records {
             self.remove(0);
         }
     }
 
-    /// Returns the records in flight to their old place. Returns those that are dropped because they exceed the bound.
+    /// Returns what is in flight to its old place. Returns what is dropped because it exceeds the bound.
     pub(super) fn release(&mut self) -> Vec<Lost> {
-        self.in_flight = 0;
+        (self.in_flight, self.part) = (0, None);
         self.shrink()
     }
 
-    /// Content, records in flight included.
+    /// Content, what is in flight included.
     pub(super) const fn usage(&self) -> Usage {
         self.usage
     }
 
-    fn remove(&mut self, at: usize) -> Option<Record> {
+    /// A number that stays as long as the oldest point is the same.
+    pub(super) const fn front(&self) -> u64 {
+        self.front
+    }
+
+    /// Returns the number of points that the record still had.
+    fn remove(&mut self, at: usize) -> Option<u64> {
         let record = self.records.remove(at)?;
+        let done = if at == 0 { std::mem::take(&mut self.done) } else { 0 };
+        self.front += u64::from(at == 0);
         self.usage.records -= 1;
-        self.usage.points -= record.points;
+        self.usage.points -= record.points - done;
         self.usage.bytes -= record.size();
-        Some(record)
+        Some(record.points - done)
     }
 
     /// Drops the oldest records that are not in flight until the bound holds; the newest stays.
     fn shrink(&mut self) -> Vec<Lost> {
         let mut lost = Vec::new();
         while self.usage.bytes > self.limit && self.records.len() > self.in_flight + 1 {
-            lost.extend(self.remove(self.in_flight).map(|record| (record, "queue_full")));
+            lost.extend(self.remove(self.in_flight).map(|points| (points, "queue_full")));
         }
         lost
     }
@@ -107,32 +178,75 @@ impl Queue {
 mod tests {
     use std::collections::VecDeque;
 
-    use bytes::Bytes;
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics};
     use proptest::prelude::*;
+    use prost::Message;
 
     use super::*;
     use accelscope_core::metric::Timestamp;
 
-    fn record(id: u64, size: usize) -> Record {
+    /// A record of points with these times, enlarged by `filler` bytes.
+    fn record(times: std::ops::Range<u64>, filler: usize) -> Record {
+        let points = times.end - times.start;
+        let point = |time_unix_nano| NumberDataPoint {
+            time_unix_nano,
+            ..NumberDataPoint::default()
+        };
+        let metric = Metric {
+            name: "m".repeat(filler + 1),
+            data: Some(Data::Gauge(Gauge {
+                data_points: times.map(point).collect(),
+            })),
+            ..Metric::default()
+        };
+        let scope = ScopeMetrics {
+            metrics: vec![metric],
+            ..ScopeMetrics::default()
+        };
+        let resource = ResourceMetrics {
+            scope_metrics: vec![scope],
+            ..ResourceMetrics::default()
+        };
+        let request = ExportMetricsServiceRequest {
+            resource_metrics: vec![resource],
+        };
         Record {
-            bytes: Bytes::from(vec![0; size]),
-            points: id % 7 + 1,
-            time: Timestamp::from_unix_nanos(id),
+            bytes: Bytes::from(request.encode_to_vec()),
+            points,
+            time: Timestamp::from_unix_nanos(0),
         }
+    }
+
+    /// The times of the points of a request.
+    fn times(request: &Request) -> Vec<u64> {
+        let message = ExportMetricsServiceRequest::decode(&*request.bodies.concat()).unwrap();
+        let metrics = message
+            .resource_metrics
+            .iter()
+            .flat_map(|resource| &resource.scope_metrics);
+        let points = metrics
+            .flat_map(|scope| &scope.metrics)
+            .flat_map(|metric| match &metric.data {
+                Some(Data::Gauge(gauge)) => gauge.data_points.clone(),
+                other => panic!("{other:?}"),
+            });
+        points.map(|point| point.time_unix_nano).collect()
     }
 
     #[derive(Debug, Clone)]
     enum Step {
-        Push(usize),
-        Take(u64, usize),
+        Push(u64, usize),
+        Take(u64, u64, usize),
         Acknowledge,
         Release,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            4 => (1usize..140).prop_map(Step::Push),
-            2 => (1u64..250, 0usize..6).prop_map(|(bytes, records)| Step::Take(bytes, records)),
+            4 => (1u64..9, 0usize..60).prop_map(|(points, filler)| Step::Push(points, filler)),
+            2 => (1u64..250, 1u64..20, 0usize..6).prop_map(|(bytes, points, records)| Step::Take(bytes, points, records)),
             1 => Just(Step::Acknowledge),
             1 => Just(Step::Release),
         ];
@@ -143,68 +257,109 @@ mod tests {
         /// Each queued point is sent, reported as lost, or still queued; in order and within the bound.
         #[test]
         fn nothing_is_lost_without_a_report(steps in steps()) {
-            const LIMIT: u64 = 300;
+            const LIMIT: u64 = 400;
             let mut queue = Queue::new(LIMIT);
             let (mut next, mut queued, mut sent, mut dropped) = (0u64, 0u64, 0u64, 0u64);
-            let mut flight: Vec<Record> = Vec::new();
-            let mut model: VecDeque<Record> = VecDeque::new();
+            let mut flight = Request::default();
+            // The times of the points that wait, oldest first.
+            let mut model: VecDeque<u64> = VecDeque::new();
             for step in steps {
                 let mut lost = Vec::new();
                 match step {
-                    Step::Push(size) => {
-                        // Every fifth is beyond the limit by itself.
-                        let size = if next % 5 == 4 { 301 + size } else { size };
-                        let new = record(next, size);
-                        next += 1;
-                        queued += new.points;
-                        model.push_back(new.clone());
+                    Step::Push(points, filler) => {
+                        // Every seventh is beyond the limit by itself.
+                        let filler = if next % 7 == 6 { 400 } else { filler };
+                        let new = record(next..next + points, filler);
+                        model.extend(next..next + points);
+                        next += points;
+                        queued += points;
                         lost = queue.push(new);
                     }
-                    Step::Take(..) if !flight.is_empty() => {}
-                    Step::Take(bytes, records) => {
-                        flight = queue.take(bytes, records);
-                        prop_assert_eq!(flight.is_empty(), model.is_empty());
-                        prop_assert!(flight.iter().eq(model.iter().take(flight.len())), "not the oldest, in order");
-                        prop_assert!(flight.len() <= 1 || flight.iter().map(Record::size).sum::<u64>() <= bytes);
-                        prop_assert!(flight.len() <= records.max(1));
+                    Step::Take(..) if flight.points > 0 => {}
+                    Step::Take(bytes, points, records) => {
+                        flight = queue.take(Limits { bytes, points, records });
+                        let taken = times(&flight);
+                        prop_assert_eq!(taken.is_empty(), model.is_empty());
+                        prop_assert_eq!(taken.len() as u64, flight.points);
+                        prop_assert!(taken.iter().eq(model.iter().take(taken.len())), "not the oldest, in order");
+                        prop_assert!(flight.points <= points.max(1));
+                        prop_assert!(flight.points <= 1 || flight.bytes() <= bytes);
+                        prop_assert!(flight.bodies.len() <= records.max(1));
                     }
                     Step::Acknowledge => {
+                        let front = queue.front();
                         queue.acknowledge();
-                        for done in flight.drain(..) {
-                            prop_assert_eq!(model.pop_front(), Some(done.clone()));
-                            sent += done.points;
-                        }
+                        prop_assert!(queue.front() > front);
+                        let taken = std::mem::take(&mut flight);
+                        sent += taken.points;
+                        model.drain(..taken.points as usize);
                     }
                     Step::Release => {
                         lost = queue.release();
-                        flight.clear();
+                        flight = Request::default();
                     }
                 }
                 for (gone, why) in lost {
-                    prop_assert!(!flight.contains(&gone), "dropped while in flight");
-                    dropped += gone.points;
-                    let at = match why {
-                        "queue_full" => flight.len(),
-                        _ => model.len() - 1,
-                    };
-                    prop_assert_eq!(model.remove(at), Some(gone), "not the oldest that waited");
+                    dropped += gone;
+                    let gone = gone as usize;
+                    match why {
+                        "too_large" => drop(model.drain(model.len() - gone..)),
+                        // Behind the record in flight, of which the rest of a part may not be in flight.
+                        _ if flight.points > 0 => {
+                            let rest = queue.part.map_or(0, |part| queue.records[0].points - queue.done - part);
+                            let at = (flight.points + rest) as usize;
+                            drop(model.drain(at..at + gone));
+                        }
+                        _ => drop(model.drain(..gone)),
+                    }
                 }
                 let usage = queue.usage();
                 prop_assert_eq!(queued, sent + dropped + usage.points);
-                prop_assert_eq!(usage.records, model.len());
-                prop_assert_eq!(usage.bytes, model.iter().map(Record::size).sum::<u64>());
-                let in_flight: u64 = flight.iter().map(Record::size).sum();
+                prop_assert_eq!(usage.points, model.len() as u64);
+                prop_assert_eq!(usage.records, queue.records.len());
+                prop_assert_eq!(usage.bytes, queue.records.iter().map(Record::size).sum::<u64>());
+                let in_flight: u64 = queue.records.iter().take(queue.in_flight).map(Record::size).sum();
                 prop_assert!(usage.bytes <= LIMIT + in_flight);
-                prop_assert!(!flight.is_empty() || usage.bytes <= LIMIT);
+                prop_assert!(flight.points > 0 || usage.bytes <= LIMIT);
             }
         }
     }
 
     #[test]
     fn a_record_larger_than_the_bound_is_refused_and_disturbs_no_other() {
-        let mut queue = Queue::new(10);
-        assert_eq!(queue.push(record(1, 8)), []);
-        assert_eq!(queue.push(record(2, 11)), [(record(2, 11), "too_large")]);
-        assert_eq!(queue.take(100, 9), [record(1, 8)]);
+        let small = record(0..1, 0);
+        let mut queue = Queue::new(small.size());
+        assert_eq!(queue.push(small.clone()), []);
+        assert_eq!(queue.push(record(1..3, 9)), [(2, "too_large")]);
+        let all = Limits {
+            bytes: 999,
+            points: 9,
+            records: 9,
+        };
+        assert_eq!(queue.take(all).bodies, [small.bytes]);
+    }
+
+    /// A record that is not what it claims goes whole, once: nothing waits for ever.
+    #[test]
+    fn a_record_that_cannot_be_divided_goes_whole() {
+        let mut queue = Queue::new(100);
+        let odd = Record {
+            bytes: Bytes::from_static(b"not a message"),
+            points: 5,
+            time: Timestamp::from_unix_nanos(0),
+        };
+        assert_eq!(queue.push(odd), []);
+        assert_eq!(
+            queue
+                .take(Limits {
+                    bytes: 4,
+                    points: 1,
+                    records: 9
+                })
+                .points,
+            5
+        );
+        queue.acknowledge();
+        assert_eq!(queue.usage(), Usage::default());
     }
 }

@@ -1,24 +1,23 @@
 //! Sender of one destination: oldest records first, one request in flight, retried until it is accepted or refused.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::classify::{self, Answer, Verdict};
+use super::classify::{Answer, Verdict};
 use super::delivery::{Delivery, DestinationState};
 use super::destination::Destination;
 use super::error::BuildError;
+use super::queue::Request;
 use super::record::Record;
+use super::sizing::{Fault, Identity, Refusal, Sizing};
+use super::state_log::{Failure, Line, StateLog};
 use super::transport::{Client, ClientOptions};
 use crate::backoff::{Backoff, RetryPolicy};
 use accelscope_core::LogLimiter;
 use accelscope_core::chain;
-
-/// Largest request in bytes, before compression: below the 4 MiB that a gRPC server accepts by default.
-pub const MAX_REQUEST_BYTES: u64 = 3_670_016;
 
 /// Wait between attempts while flushing, instead of backoff.
 const FLUSH_PAUSE: Duration = Duration::from_millis(100);
@@ -37,16 +36,16 @@ pub(super) struct Sender {
     /// Deadline of the running flush.
     flush: watch::Sender<Option<Instant>>,
     limiter: LogLimiter,
-    /// Whether a failure was logged and the recovery from it was not.
-    failure_logged: AtomicBool,
 }
 
 /// State of the task between requests.
 struct RequestState {
     client: Option<Client>,
     backoff: Backoff,
-    /// Sizes, in records, of the parts that a refused request was split into; the last is sent next.
-    pieces: Vec<usize>,
+    sizing: Sizing,
+    log: StateLog,
+    /// Points that were dropped until the destination failed last.
+    dropped_before: u64,
 }
 
 impl Sender {
@@ -60,7 +59,6 @@ impl Sender {
             arrived: Notify::new(),
             flush: watch::Sender::new(None),
             limiter: LogLimiter::default(),
-            failure_logged: AtomicBool::new(false),
         }
     }
 
@@ -106,64 +104,64 @@ impl Sender {
         let mut state = RequestState {
             client: None,
             backoff: Backoff::new(self.policy),
-            pieces: Vec::new(),
+            sizing: Sizing::new(),
+            log: StateLog::new(Instant::now()),
+            dropped_before: 0,
         };
         loop {
-            let batch = self.take(&mut state);
-            if batch.is_empty() {
+            let (request, identity) = self.take(&state.sizing);
+            if request.bodies.is_empty() {
                 self.end_flush();
-                tokio::select! {
-                    () = self.arrived.notified() => {}
-                    () = self.revision.notified() => state.client = None,
+                let is_revised = self.wait(&mut state, self.arrived.notified()).await;
+                if is_revised {
+                    state.client = None;
                 }
                 continue;
             }
             let started = Instant::now();
-            let answer = self.attempt(&mut state, &batch).await;
+            let answer = self.attempt(&mut state, &request).await;
             if answer.reconnect {
                 state.client = None;
             }
-            let wait = self.conclude(&mut state, &batch, answer, started.elapsed());
-            tokio::select! {
-                biased;
-                () = self.revision.notified() => {
-                    state.client = None;
-                    state.backoff.reset();
+            let wait = self.conclude(&mut state, &request, identity, answer, started.elapsed());
+            self.log_state(&mut state);
+            let pause = async {
+                if let Some(wait) = wait {
+                    self.sleep(&mut flush, wait).await;
                 }
-                () = self.sleep(&mut flush, wait.unwrap_or_default()), if wait.is_some() => {}
-                () = std::future::ready(()), if wait.is_none() => {}
+            };
+            if self.wait(&mut state, pause).await {
+                state.client = None;
+                state.backoff.reset();
             }
         }
     }
 
-    fn take(&self, state: &mut RequestState) -> Vec<Record> {
+    fn take(&self, sizing: &Sizing) -> (Request, Identity) {
         let mut delivery = self.delivery();
-        if delivery.state.waiting.records == 0 {
-            state.pieces.clear();
-        }
         // One record suffices to find out whether the destination still refuses everything.
-        let max_records = if delivery.state.blocked.is_some() {
+        let records = if delivery.state.blocked.is_some() {
             1
         } else {
-            state.pieces.pop().unwrap_or(usize::MAX)
+            usize::MAX
         };
-        delivery.queue.take(MAX_REQUEST_BYTES, max_records)
+        let request = delivery.queue.take(sizing.limits(records));
+        let identity = (delivery.queue.front(), request.points);
+        (request, identity)
     }
 
-    async fn attempt(&self, state: &mut RequestState, batch: &[Record]) -> Answer {
+    async fn attempt(&self, state: &mut RequestState, request: &Request) -> Answer {
         let client = match &mut state.client {
             Some(client) => client,
             none => match self.connect().await {
                 Ok(client) => none.insert(client),
                 Err(error) => {
                     let remedy = "correct the file or setting that the message names";
-                    return Answer::new(Verdict::hold("configuration", remedy), chain(&error));
+                    return Answer::new(Verdict::Hold, chain(&error)).because("configuration", remedy);
                 }
             },
         };
-        client
-            .send(batch.iter().map(|record| record.bytes.clone()).collect())
-            .await
+        client.send(request.bodies.clone()).await
     }
 
     async fn connect(&self) -> Result<Client, BuildError> {
@@ -176,54 +174,121 @@ impl Sender {
     }
 
     /// Applies the answer to the queue; returns the wait before the next attempt.
-    fn conclude(&self, state: &mut RequestState, batch: &[Record], answer: Answer, took: Duration) -> Option<Duration> {
-        let Answer { verdict, message, .. } = answer;
+    fn conclude(
+        &self,
+        state: &mut RequestState,
+        request: &Request,
+        identity: Identity,
+        answer: Answer,
+        took: Duration,
+    ) -> Option<Duration> {
+        let Answer {
+            verdict,
+            cause,
+            message,
+            is_slow,
+            ..
+        } = answer;
+        let bytes = request.bytes();
         let mut delivery = self.delivery();
-        if !matches!(verdict, Verdict::Accepted { .. }) {
+        let is_accepted = matches!(verdict, Verdict::Accepted { .. });
+        if !is_accepted {
             delivery.state.last_error = Some(message.clone());
         }
-        if !matches!(verdict, Verdict::Hold { .. }) {
+        if verdict != Verdict::Hold {
             delivery.block(None);
         }
+        if is_slow {
+            state.sizing.too_slow(bytes);
+        }
+        let failure = || Failure {
+            reason: cause.reason,
+            message: message.clone(),
+            remedy: cause.remedy,
+        };
         match verdict {
             Verdict::Accepted { rejected } => {
-                delivery
-                    .metrics
-                    .request(if rejected > 0 { "partial" } else { "accepted" }, took);
-                delivery.sent(batch, rejected);
+                let outcome = if rejected > 0 { "partial" } else { "accepted" };
+                delivery.metrics.request(outcome, took);
+                delivery.sent(request, rejected);
                 state.backoff.reset();
+                state
+                    .sizing
+                    .accepted(request.points, bytes, took, self.current().timeout);
+                Self::observe(state, None, &delivery);
                 self.log_accepted(rejected, &message);
                 None
             }
             Verdict::Retry { retry_after } => {
                 delivery.metrics.request("retry", took);
                 delivery.release();
-                state.pieces.push(batch.len());
-                let remedy = classify::remedy_of_retry(&message);
-                self.log_failed("retry", delivery.state.waiting.points, &message, remedy);
+                Self::observe(state, Some(failure()), &delivery);
                 let wait = state.backoff.next(retry_after);
                 Some(self.flush_wait(retry_after).unwrap_or(wait))
             }
-            Verdict::Hold { reason, remedy } => {
+            Verdict::Hold => {
                 delivery.metrics.request("refused", took);
-                delivery.block(Some(reason));
+                delivery.block(Some(cause.reason));
                 delivery.release();
                 // The next client reads headers and certificates again.
                 state.client = None;
-                self.log_failed(reason, delivery.state.waiting.points, &message, remedy);
+                Self::observe(state, Some(failure()), &delivery);
                 self.end_flush();
                 Some(self.policy.probe())
             }
-            Verdict::Drop { reason, split } => {
+            Verdict::TooLarge => {
                 delivery.metrics.request("rejected", took);
-                if split && batch.len() > 1 {
-                    delivery.release();
-                    let half = batch.len() / 2;
-                    state.pieces.extend([batch.len() - half, half]);
+                let refusal = state.sizing.too_large(identity, bytes);
+                if refusal == Refusal::Divide {
+                    self.log_size(bytes, &message, cause.remedy);
                 } else {
-                    let points = delivery.refused(batch, reason);
-                    self.log_dropped(reason, points, &message);
+                    Self::observe(state, Some(failure()), &delivery);
                 }
+                self.refuse(state, delivery, request, refusal, Duration::ZERO, &failure())
+            }
+            Verdict::Refused(fault) => {
+                delivery.metrics.request("rejected", took);
+                Self::observe(state, Some(failure()), &delivery);
+                let refusal = state.sizing.refused(identity, fault);
+                // A receiver that fails is not asked more often than one that is away.
+                let pause = match fault {
+                    Fault::Data => Duration::ZERO,
+                    Fault::Receiver => self.policy.initial(),
+                };
+                self.refuse(state, delivery, request, refusal, pause, &failure())
+            }
+            Verdict::Lost => {
+                delivery.metrics.request("rejected", took);
+                delivery.refused(request, cause.reason);
+                self.log_dropped(cause.reason, request.points, &message);
+                None
+            }
+        }
+    }
+
+    /// Drops a refused request if it was refused twice; `pause` is the wait before smaller ones follow.
+    fn refuse(
+        &self,
+        state: &mut RequestState,
+        mut delivery: MutexGuard<'_, Delivery>,
+        request: &Request,
+        refusal: Refusal,
+        pause: Duration,
+        failure: &Failure,
+    ) -> Option<Duration> {
+        match refusal {
+            Refusal::Divide => {
+                delivery.release();
+                (!pause.is_zero()).then(|| self.flush_wait(None).unwrap_or(pause))
+            }
+            Refusal::Confirm => {
+                delivery.release();
+                let wait = state.backoff.next(None);
+                Some(self.flush_wait(None).unwrap_or(wait))
+            }
+            Refusal::Final => {
+                delivery.refused(request, failure.reason);
+                self.log_dropped(failure.reason, request.points, &failure.message);
                 None
             }
         }
@@ -269,34 +334,98 @@ impl Sender {
         self.end_flush();
     }
 
-    fn log_accepted(&self, rejected: u64, message: &str) {
-        let destination = &self.destination.name;
-        if self.failure_logged.swap(false, Ordering::Relaxed) {
-            tracing::info!(destination, "destination accepts points again");
+    /// Waits for `event`, or until the settings are changed; returns whether they were. Meanwhile logs what is due.
+    async fn wait(&self, state: &mut RequestState, event: impl Future<Output = ()>) -> bool {
+        let mut event = std::pin::pin!(event);
+        loop {
+            let due = state.log.due();
+            let due = async move {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    // Nothing wakes for a line that is not there.
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.revision.notified() => return true,
+                () = &mut event => return false,
+                () = due => self.log_state(state),
+            }
         }
+    }
+
+    fn observe(state: &mut RequestState, failure: Option<Failure>, delivery: &Delivery) {
+        if state.log.is_working() && failure.is_some() {
+            state.dropped_before = delivery.state.totals.dropped;
+        }
+        state.log.observe(failure, Instant::now());
+    }
+
+    fn log_state(&self, state: &mut RequestState) {
+        let Some(Line {
+            failure,
+            changes,
+            lasted,
+        }) = state.log.line(Instant::now())
+        else {
+            return;
+        };
+        let (waiting, dropped) = {
+            let state = &self.delivery().state;
+            (state.waiting.points, state.totals.dropped)
+        };
+        let name = &self.destination.name;
+        let endpoint = self.current().shown_endpoint();
+        let lasted = humantime::format_duration(Duration::from_secs(lasted.as_secs()));
+        let dropped = dropped - state.dropped_before;
+        if let Some(Failure {
+            reason,
+            message,
+            remedy,
+        }) = failure
+        {
+            tracing::warn!(
+                destination = name,
+                endpoint,
+                reason,
+                changes,
+                points = waiting,
+                dropped,
+                "points wait in the queue, destination failed: {message}; {remedy}"
+            );
+        } else {
+            tracing::info!(
+                destination = name,
+                changes,
+                points = waiting,
+                dropped,
+                "destination accepts points again, after {lasted}"
+            );
+        }
+    }
+
+    fn log_accepted(&self, rejected: u64, message: &str) {
         if rejected > 0 {
             self.log_dropped("partial_success", rejected, message);
         } else if !message.is_empty()
             && let Some(suppressed) = self.limiter.admit("warning")
         {
             tracing::warn!(
-                destination,
+                destination = self.destination.name,
                 suppressed,
                 "destination accepted the points with a warning: {message}"
             );
         }
     }
 
-    fn log_failed(&self, reason: &'static str, waiting: u64, message: &str, remedy: &str) {
-        if let Some(suppressed) = self.limiter.admit(reason) {
-            self.failure_logged.store(true, Ordering::Relaxed);
+    fn log_size(&self, bytes: u64, message: &str, remedy: &str) {
+        if let Some(suppressed) = self.limiter.admit("request_size") {
             tracing::warn!(
                 destination = self.destination.name,
-                endpoint = self.current().shown_endpoint(),
-                reason,
+                bytes,
                 suppressed,
-                points = waiting,
-                "points wait in the queue, destination failed: {message}; {remedy}"
+                "a request is larger than the destination takes: {message}; {remedy}"
             );
         }
     }

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use rustls::ClientConfig;
 
-use super::classify::{Answer, Verdict};
+use super::classify::{Answer, Asked, Verdict};
 use super::credentials::{self, USER_AGENT};
 use super::destination::{Compression, Destination, Protocol};
 use super::error::BuildError;
@@ -42,6 +42,24 @@ impl ClientOptions {
         if !endpoint.username().is_empty() || endpoint.password().is_some() {
             return invalid("holds a user or password; use headers or headers_file instead");
         }
+        let parts = [endpoint.host_str().unwrap_or_default(), endpoint.path()];
+        if let Some(variable) = parts.into_iter().find_map(unexpanded) {
+            let problem = format!(
+                "holds the variable {variable} as it is written; set it: in a pod, declare it in env above the one that uses it"
+            );
+            return invalid(&problem);
+        }
+        let unexpanded = destination
+            .headers
+            .iter()
+            .find_map(|(name, value)| Some((name, unexpanded(value.reveal())?)));
+        if let Some((header, variable)) = unexpanded {
+            let problem = format!(
+                "header \"{header}\" holds the variable {variable} as it is written; set it: in a pod, declare it in env above \
+                 the one that uses it"
+            );
+            return Err(BuildError::invalid(destination, problem));
+        }
         Ok(Self {
             headers: credentials::headers(destination)?,
             tls: tls::load(destination)?,
@@ -50,12 +68,35 @@ impl ClientOptions {
     }
 }
 
+/// A variable of a shell (`${HOST}`), of Kubernetes (`$(HOST)`) or of a template (`{{host}}`) that nobody replaced. A
+/// URL holds braces encoded.
+fn unexpanded(text: &str) -> Option<String> {
+    let text = text.replace("%7B", "{").replace("%7D", "}");
+    for (open, close) in [("$(", ")"), ("${", "}"), ("{{", "}}")] {
+        if let Some((_, after)) = text.split_once(open)
+            && let Some((name, _)) = after.split_once(close)
+            && is_name(name.trim())
+        {
+            return Some(format!("{open}{name}{close}"));
+        }
+    }
+    None
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+}
+
 /// A pool of connections, and what each request has.
 pub(super) struct Client {
     pub(super) connections: Connections,
     pub(super) endpoint: Uri,
     pub(super) headers: HeaderMap,
     pub(super) compression: Compression,
+    pub(super) asked: Asked,
     protocol: Protocol,
     timeout: Duration,
     proxy: Option<Proxy>,
@@ -91,6 +132,7 @@ impl Client {
                 .map_err(|error| BuildError::caused_by(error, destination, "endpoint cannot be used"))?,
             headers,
             compression: destination.compression,
+            asked: Asked::of(destination),
             protocol: destination.protocol,
             timeout: destination.timeout,
             proxy: destination.proxy.clone(),
@@ -104,10 +146,8 @@ impl Client {
             .proxy
             .as_ref()
             .filter(|_| status == StatusCode::PROXY_AUTHENTICATION_REQUIRED)?;
-        Some(Answer::new(
-            Verdict::Retry { retry_after: None },
-            proxy::wants_credentials(proxy),
-        ))
+        let verdict = Verdict::Retry { retry_after: None };
+        Some(Answer::new(verdict, proxy::wants_credentials(proxy)).because("proxy", "trying again"))
     }
 
     /// Sends one request and waits for its response, up to the destination's timeout.

@@ -10,10 +10,14 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::any;
 use flate2::read::GzDecoder;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http_body_util::{BodyExt, Full};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 use tokio::net::TcpListener;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use super::{Script, Seen, ids};
 
@@ -70,6 +74,8 @@ pub(crate) struct Peer {
     pub(crate) seen: Seen<Attempt>,
     /// The `authorization` that requests must have, if any.
     pub(crate) token: Option<&'static str>,
+    /// Refuses requests that have one of these points, with this status.
+    pub(crate) poison: (Vec<i64>, u16),
 }
 
 pub(crate) struct Running {
@@ -83,6 +89,7 @@ impl Peer {
             script: Script::new(script),
             seen: Seen::default(),
             token: None,
+            poison: (Vec::new(), 400),
         }
     }
 
@@ -91,6 +98,17 @@ impl Peer {
         let address = listener.local_addr().unwrap();
         let app = self.router();
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Running { peer: self, address }
+    }
+
+    /// As [`start`](Self::start), over HTTP/2 too: a proxy before a receiver of gRPC.
+    pub(crate) fn start_for_grpc(self) -> Running {
+        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = incoming.local_addr().unwrap();
+        let server = Server::builder()
+            .accept_http1(true)
+            .add_routes(Routes::from(self.router()));
+        tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
         Running { peer: self, address }
     }
 
@@ -116,10 +134,14 @@ impl Peer {
 }
 
 async fn answer(State(peer): State<Peer>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let mut plain = body.to_vec();
-    if headers.get("content-encoding").is_some_and(|value| value == "gzip") {
+    let is = |name, text| headers.get(name).is_some_and(|value| value == text);
+    let is_grpc = is("content-type", "application/grpc");
+    // A message of gRPC has a flag and its length before it.
+    let message = if is_grpc { body.slice(5..) } else { body.clone() };
+    let mut plain = message.to_vec();
+    if is("content-encoding", "gzip") || is("grpc-encoding", "gzip") {
         plain.clear();
-        GzDecoder::new(&*body).read_to_end(&mut plain).unwrap();
+        GzDecoder::new(&*message).read_to_end(&mut plain).unwrap();
     }
     let ids = ids(&ExportMetricsServiceRequest::decode(&*plain).unwrap());
     let allowed = peer
@@ -133,7 +155,11 @@ async fn answer(State(peer): State<Peer>, method: Method, uri: Uri, headers: Hea
     if ids.len() <= reply.above {
         reply = status(200);
     }
-    let accepted = reply.status < 300;
+    if ids.iter().any(|id| peer.poison.0.contains(id)) {
+        reply = status(peer.poison.1).body("a bad point");
+    }
+    let is_plain = reply.headers.is_empty() && reply.body.is_empty();
+    let accepted = reply.status < 300 && (is_plain || !reply.body.starts_with(b"no OTLP"));
     let path = uri.path().to_owned();
     peer.seen.add(Attempt {
         at: Instant::now(),
@@ -144,6 +170,12 @@ async fn answer(State(peer): State<Peer>, method: Method, uri: Uri, headers: Hea
         ids,
         accepted,
     });
+    if is_grpc && is_plain && accepted {
+        let status = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
+        let message = Full::new(Bytes::from_static(&[0; 5])).with_trailers(async { Some(Ok(status)) });
+        let response = Response::builder().header("content-type", "application/grpc");
+        return response.body(Body::new(message)).unwrap();
+    }
     let mut response = Response::builder().status(reply.status);
     for (name, value) in reply.headers {
         response = response.header(name, value);

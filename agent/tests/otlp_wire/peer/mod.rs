@@ -73,6 +73,21 @@ pub(crate) fn record(id: i64) -> Record {
     records.remove(0)
 }
 
+/// A record of points with these values.
+pub(crate) fn record_of(ids: std::ops::RangeInclusive<i64>) -> Record {
+    let series = |id: i64| Series {
+        instrument: &catalogue::agent::MEMORY_USAGE,
+        attributes: Arc::new(Attributes::empty()),
+        value: Some(Value::Int(id)),
+        time: Timestamp::from_unix_nanos(id as u64),
+        start: None,
+    };
+    let series: Vec<_> = ids.map(series).collect();
+    Encoder::new(&Resource::default())
+        .encode(&series, Timestamp::now())
+        .remove(0)
+}
+
 /// A record of one point with the value `id`, enlarged to about `size` bytes by its resource.
 pub(crate) fn large_record(id: i64, size: usize) -> Record {
     let mut resource = Resource::default();
@@ -146,6 +161,10 @@ impl<R> Script<R> {
         Self {
             replies: Arc::new(Mutex::new(replies.into_iter().collect())),
         }
+    }
+
+    pub(crate) fn add(&self, reply: R) {
+        self.replies.lock().unwrap().push_back(reply);
     }
 
     pub(crate) fn next(&self) -> Option<R> {

@@ -1,0 +1,274 @@
+//! How much the next request carries.
+//!
+//! Three things make requests smaller, and each has its own memory:
+//!
+//! - a *slow link*: a request that did not pass within the timeout is halved, and doubled again as soon as requests pass
+//!   within a quarter of the timeout, so that a steady link sees no further timeouts;
+//! - a *limit of the receiver* (413): halved too, but the learnt size is kept for many requests before a larger one is
+//!   tried, and for twice as many after each such try that fails;
+//! - a *refusal*: what was refused is halved until the smallest piece that is refused is found.
+
+use std::time::Duration;
+
+use super::queue::Limits;
+
+/// Largest request in bytes, before compression: below the 4 MiB that a gRPC server accepts by default.
+pub const MAX_REQUEST_BYTES: u64 = 3_670_016;
+
+/// Requests of the learnt size that pass before a larger one is tried: at first, and at most.
+const PATIENCE: std::ops::RangeInclusive<u32> = 32..=4096;
+
+/// Pieces that are dropped one point at a time, before more are dropped together.
+const SINGLE_DROPS: u32 = 4;
+
+/// Whom a refusal speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The points: sending them again is of no use.
+    Data,
+    /// The receiver, which may recover.
+    Receiver,
+}
+
+/// What to do with a request that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Send smaller ones.
+    Divide,
+    /// It cannot be divided; send it again after a pause.
+    Confirm,
+    /// It was sent twice and refused twice.
+    Final,
+}
+
+/// The request that was refused: the queue's [`front`](super::queue::Queue::front) and its number of points.
+pub(super) type Identity = (u64, u64);
+
+#[derive(Debug)]
+pub(super) struct Sizing {
+    /// Bytes that the link carries within the timeout.
+    link: u64,
+    /// Bytes that the receiver takes.
+    learnt: u64,
+    /// Requests of the learnt size that pass before a larger one is tried, and those that passed.
+    patience: u32,
+    passed: u32,
+    /// Whether a larger size than the learnt one is tried.
+    is_trying: bool,
+    /// Points of a request, after a refusal.
+    points: u64,
+    /// Points at the queue's front among which the receiver refused one.
+    suspect: u64,
+    /// Pieces that were dropped without a success in between.
+    dropped: u32,
+    refused: Option<Identity>,
+}
+
+impl Sizing {
+    pub(super) const fn new() -> Self {
+        Self {
+            link: MAX_REQUEST_BYTES,
+            learnt: MAX_REQUEST_BYTES,
+            patience: *PATIENCE.start(),
+            passed: 0,
+            is_trying: false,
+            points: u64::MAX,
+            suspect: 0,
+            dropped: 0,
+            refused: None,
+        }
+    }
+
+    pub(super) fn limits(&self, records: usize) -> Limits {
+        let half = match self.suspect {
+            0 => u64::MAX,
+            suspect => suspect / 2,
+        };
+        Limits {
+            bytes: self.link.min(self.learnt),
+            points: self.points.min(half).max(self.grain()),
+            records,
+        }
+    }
+
+    /// Points that are dropped together.
+    fn grain(&self) -> u64 {
+        1 << self.dropped.saturating_sub(SINGLE_DROPS).min(62)
+    }
+
+    /// A request of this size did not pass in time.
+    pub(super) fn too_slow(&mut self, bytes: u64) {
+        self.link = (bytes / 2).max(1);
+    }
+
+    /// A request of this size is more than the receiver takes. One of a single point cannot get smaller.
+    pub(super) fn too_large(&mut self, request: Identity, bytes: u64) -> Refusal {
+        let (_, points) = request;
+        if points <= 1 {
+            return self.confirm(request);
+        }
+        if std::mem::take(&mut self.is_trying) {
+            self.patience = (self.patience * 2).min(*PATIENCE.end());
+        }
+        self.learnt = (bytes / 2).max(1);
+        self.passed = 0;
+        Refusal::Divide
+    }
+
+    /// A request was refused.
+    ///
+    /// Where the data is at fault, more is dropped at once the more was dropped without a success in between: a receiver
+    /// that refuses everything must not keep the newest points waiting behind the oldest for ever.
+    pub(super) fn refused(&mut self, request: Identity, fault: Fault) -> Refusal {
+        let (_, points) = request;
+        if points > self.grain() {
+            self.suspect = points;
+            self.points = points / 2;
+            return Refusal::Divide;
+        }
+        let refusal = self.confirm(request);
+        if refusal == Refusal::Final {
+            self.suspect = 0;
+            self.dropped += u32::from(fault == Fault::Data);
+            self.points = self.grain();
+        }
+        refusal
+    }
+
+    fn confirm(&mut self, request: Identity) -> Refusal {
+        if self.refused.take() == Some(request) {
+            return Refusal::Final;
+        }
+        self.refused = Some(request);
+        Refusal::Confirm
+    }
+
+    /// A request of this size passed; `took` of `timeout`.
+    pub(super) fn accepted(&mut self, points: u64, bytes: u64, took: Duration, timeout: Duration) {
+        self.refused = None;
+        self.dropped = 0;
+        self.suspect = self.suspect.saturating_sub(points);
+        if self.suspect == 0 {
+            self.points = self.points.max(points).saturating_mul(2);
+        }
+        if bytes > self.link / 2 && took <= timeout / 4 {
+            self.link = self.link.max(bytes).saturating_mul(2).min(MAX_REQUEST_BYTES);
+        }
+        if self.learnt == MAX_REQUEST_BYTES || bytes <= self.learnt / 2 {
+            return;
+        }
+        if std::mem::take(&mut self.is_trying) {
+            self.patience = *PATIENCE.start();
+        }
+        self.passed += 1;
+        if self.passed >= self.patience {
+            self.passed = 0;
+            self.is_trying = true;
+            self.learnt = self.learnt.saturating_mul(2).min(MAX_REQUEST_BYTES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Sends `points` to a receiver that refuses the ones at `poison`, and returns the points that were dropped and the
+    /// number of requests.
+    fn search(points: u64, poison: &[u64], fault: Fault) -> (Vec<u64>, usize) {
+        let (mut sizing, mut at, mut front, mut requests) = (Sizing::new(), 0, 0, 0);
+        let mut dropped = Vec::new();
+        while at < points {
+            let sent = sizing.limits(usize::MAX).points.min(points - at);
+            assert!(sent > 0);
+            requests += 1;
+            let is_refused = poison.iter().any(|bad| (at..at + sent).contains(bad));
+            if !is_refused {
+                sizing.accepted(sent, sent, Duration::ZERO, TIMEOUT);
+            } else if sizing.refused((front, sent), fault) == Refusal::Final {
+                dropped.extend(at..at + sent);
+            } else {
+                continue;
+            }
+            (at, front) = (at + sent, front + 1);
+        }
+        (dropped, requests)
+    }
+
+    proptest! {
+        /// Of a receiver that refuses some points only those are dropped, and they are found in few requests.
+        #[test]
+        fn only_what_is_refused_is_dropped(points in 1u64..3000, poison in prop::collection::btree_set(0u64..3000, 0..4)) {
+            let poison: Vec<_> = poison.into_iter().filter(|bad| *bad < points).collect();
+            for fault in [Fault::Data, Fault::Receiver] {
+                let (dropped, requests) = search(points, &poison, fault);
+                prop_assert_eq!(&dropped, &poison);
+                prop_assert!(requests <= 3 + poison.len() * 60, "{requests}");
+            }
+        }
+
+        /// Whatever the receiver's limit is, a size below it is found and kept.
+        #[test]
+        fn a_limit_of_the_receiver_is_learnt(limit in 1u64..MAX_REQUEST_BYTES) {
+            let (mut sizing, mut refused) = (Sizing::new(), 0);
+            for request in 0..2000 {
+                let bytes = sizing.limits(9).bytes;
+                if bytes > limit {
+                    refused += 1;
+                    sizing.too_large((request, 9), bytes);
+                } else {
+                    sizing.accepted(9, bytes, Duration::ZERO, TIMEOUT);
+                    prop_assert!(bytes * 2 >= limit, "{bytes} of {limit}");
+                }
+            }
+            prop_assert!(refused <= 30, "{refused} of 2000");
+        }
+    }
+
+    #[test]
+    fn a_receiver_that_refuses_everything_costs_a_point_each_pause_or_in_the_end_twice_as_many_each_time() {
+        let all: Vec<_> = (0..1000).collect();
+        for (fault, pauses) in [(Fault::Data, 14), (Fault::Receiver, 1000)] {
+            let (mut sizing, mut left, mut seen, mut front) = (Sizing::new(), all.len() as u64, 0, 0);
+            while left > 0 {
+                let sent = sizing.limits(9).points.min(left);
+                match sizing.refused((front, sent), fault) {
+                    Refusal::Divide => {}
+                    Refusal::Confirm => seen += 1,
+                    Refusal::Final => (left, front) = (left - sent, front + 1),
+                }
+            }
+            assert_eq!(seen, pauses, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn on_a_steady_link_requests_shrink_until_they_pass_and_stay() {
+        // 12 kB a second.
+        let took = |bytes: u64| Duration::from_millis(bytes / 12);
+        let (mut sizing, mut late) = (Sizing::new(), 0);
+        for _ in 0..200 {
+            let bytes = sizing.limits(9).bytes;
+            if took(bytes) > TIMEOUT {
+                late += 1;
+                sizing.too_slow(bytes);
+            } else {
+                sizing.accepted(9, bytes, took(bytes), TIMEOUT);
+            }
+        }
+        assert_eq!(late, 5);
+        assert!(
+            took(sizing.limits(9).bytes) > TIMEOUT / 4,
+            "smaller than the link allows"
+        );
+        // The link is good again.
+        for _ in 0..9 {
+            sizing.accepted(9, sizing.limits(9).bytes, Duration::ZERO, TIMEOUT);
+        }
+        assert_eq!(sizing.limits(9).bytes, MAX_REQUEST_BYTES);
+    }
+}

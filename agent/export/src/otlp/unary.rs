@@ -1,0 +1,142 @@
+//! Reads a response of gRPC whole, before tonic does.
+//!
+//! tonic takes any response for gRPC: the page of a proxy before a dead receiver becomes "invalid compression flag", and the
+//! HTTP status, with which the proxy says what is wrong, is lost.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use hyper_util::client::legacy;
+use tonic::Status;
+use tonic::body::Body;
+use tower::Service;
+
+use super::classify::{self, Answer, Asked, MAX_RESPONSE_BYTES};
+use crate::client::Connections;
+
+/// Bytes of a response that only explains a failure.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Time for it: the status alone says what to do.
+const MESSAGE_TIME: Duration = Duration::from_secs(1);
+
+/// A response that is not a success of gRPC.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// There was no response.
+    #[error("request failed")]
+    Request(#[source] legacy::Error),
+    /// It ended early.
+    #[error("response failed")]
+    Response(#[source] Box<dyn Error + Send + Sync>),
+    /// It is no gRPC.
+    #[error("{status} without gRPC")]
+    NotGrpc {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+    },
+    /// It has no status of gRPC.
+    #[error("no gRPC status")]
+    NoStatus { status: StatusCode, headers: HeaderMap },
+    /// Its status is not OK. Not a source: tonic would take it for its own.
+    #[error("gRPC status {0}")]
+    Status(Status),
+    /// It exceeds [`MAX_RESPONSE_BYTES`].
+    #[error("response too large")]
+    TooLarge,
+}
+
+impl Failure {
+    pub(super) fn answer(&self, asked: &Asked) -> Answer {
+        match self {
+            Self::Request(error) => unanswered(error),
+            Self::Response(error) => Answer::interrupted(&**error),
+            Self::NotGrpc { status, headers, body } => classify::not_grpc(*status, headers, body, asked),
+            Self::NoStatus { status, .. } if *status == StatusCode::OK => classify::grpc_without_status(*status),
+            Self::NoStatus { status, headers } => classify::not_grpc(*status, headers, &Bytes::new(), asked),
+            Self::Status(status) => classify::grpc_status(status, asked),
+            Self::TooLarge => Answer::too_large(),
+        }
+    }
+}
+
+/// The answer where there was no response.
+pub(super) fn unanswered(error: &legacy::Error) -> Answer {
+    if error.is_connect() {
+        Answer::unreachable(error)
+    } else {
+        Answer::interrupted(error)
+    }
+}
+
+/// Body of a response that failed, as far as it explains: nothing if it is long or does not arrive.
+pub(super) async fn explanation(body: hyper::body::Incoming) -> Bytes {
+    let body = Limited::new(body, MAX_MESSAGE_BYTES).collect();
+    match tokio::time::timeout(MESSAGE_TIME, body).await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    }
+}
+
+/// A service that answers with successes of gRPC only.
+#[derive(Clone)]
+pub(super) struct Unary(pub(super) Connections);
+
+impl Service<Request<Body>> for Unary {
+    type Response = Response<Collected<Bytes>>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        // The client has no bound of its own.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let response = self.0.request(request);
+        Box::pin(async move {
+            let (head, body) = response.await.map_err(Failure::Request)?.into_parts();
+            if !is_grpc(&head.headers) {
+                // A success that is no gRPC is refused whatever its body is, so that little of it suffices.
+                let body = explanation(body).await;
+                let (status, headers) = (head.status, head.headers);
+                return Err(Failure::NotGrpc { status, headers, body });
+            }
+            let collected = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
+            let collected = collected.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    Failure::TooLarge
+                } else {
+                    Failure::Response(error)
+                }
+            })?;
+            let status = Status::from_header_map(&head.headers)
+                .or_else(|| collected.trailers().and_then(Status::from_header_map));
+            match status {
+                None => Err(Failure::NoStatus {
+                    status: head.status,
+                    headers: head.headers,
+                }),
+                Some(status) if status.code() != tonic::Code::Ok => Err(Failure::Status(status)),
+                Some(_) => Ok(Response::from_parts(head, collected)),
+            }
+        })
+    }
+}
+
+/// By its content type; a response of headers only may lack it.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+        return headers.contains_key("grpc-status");
+    };
+    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
+    kind.strip_prefix("application/grpc")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([';', '+', ' ']))
+}

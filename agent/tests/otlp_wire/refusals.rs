@@ -1,0 +1,62 @@
+//! Only what the receiver refused twice is dropped, and no more than the smallest piece.
+
+use crate::peer::http::{Peer, status};
+use crate::peer::{destination, drained, grpc, record, record_of, start};
+use accelscope_export::otlp::Protocol;
+use tonic::{Code, Status};
+
+/// A receiver that comes back and fails for a second: the backlog is halved seven times and waits.
+#[tokio::test]
+async fn a_receiver_that_fails_for_a_moment_costs_nothing() {
+    let records: Vec<_> = (1..=110).map(record).collect();
+    for code in [400, 500] {
+        let running = Peer::new([(); 7].map(|()| status(code))).start().await;
+        let to = destination("d", Protocol::HttpProtobuf, &running.address.to_string());
+        let exporter = start(vec![to]);
+        exporter.push(&records);
+        let totals = drained(&exporter, "d").await;
+        assert_eq!((totals.sent, totals.dropped), (110, 0), "{code}");
+        assert_eq!(running.peer.accepted(), (1..=110).collect::<Vec<_>>());
+    }
+    for code in [
+        Code::Internal,
+        Code::Unknown,
+        Code::FailedPrecondition,
+        Code::ResourceExhausted,
+    ] {
+        let replies = [(); 7].map(|()| grpc::Reply::Fail(Status::new(code, "scripted")));
+        let running = grpc::Peer::new(replies).start();
+        let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
+        exporter.push(&records);
+        let totals = drained(&exporter, "d").await;
+        assert_eq!((totals.sent, totals.dropped), (110, 0), "{code:?}");
+    }
+}
+
+/// For longer it costs a point for each two requests, with a pause before the second.
+#[tokio::test]
+async fn a_receiver_that_fails_for_long_costs_little() {
+    let running = Peer::new([(); 16].map(|()| status(500))).start().await;
+    let to = destination("d", Protocol::HttpProtobuf, &running.address.to_string());
+    let exporter = start(vec![to]);
+    exporter.push(&[record_of(1..=60), record_of(61..=110)]);
+    let totals = drained(&exporter, "d").await;
+    assert_eq!((totals.sent, totals.dropped), (105, 5));
+    assert_eq!(running.peer.accepted(), (6..=110).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn of_a_poisoned_collection_only_the_refused_points_are_dropped() {
+    for code in [400, 422, 500] {
+        let mut peer = Peer::new([]);
+        peer.poison = (vec![37, 38, 151], code);
+        let running = peer.start().await;
+        let to = destination("d", Protocol::HttpProtobuf, &running.address.to_string());
+        let exporter = start(vec![to]);
+        exporter.push(&[record_of(1..=100), record_of(101..=200)]);
+        let totals = drained(&exporter, "d").await;
+        assert_eq!((totals.sent, totals.dropped), (197, 3), "{code}");
+        let expected: Vec<_> = (1..=200).filter(|id| ![37, 38, 151].contains(id)).collect();
+        assert_eq!(running.peer.accepted(), expected, "{code}");
+    }
+}
