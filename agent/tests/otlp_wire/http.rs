@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::peer::http::{Peer, Reply, Running, status};
 use crate::peer::{destination, drained, record, start, until};
-use accelscope_export::otlp::{Compression, Destination, Protocol};
+use accelscope_export::otlp::{Compression, Destination, Protocol, Secret};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message;
 
@@ -228,4 +228,33 @@ async fn a_headers_file_that_is_gone_holds_the_queue_and_names_the_file() {
     assert!(said.contains(file.to_str().unwrap()), "{said}");
     std::fs::write(&file, "authorization: Bearer new\n").unwrap();
     assert_eq!(drained(&exporter, "d").await.sent, 1);
+}
+
+#[tokio::test]
+async fn what_a_receiver_repeats_of_keys_and_tokens_is_in_no_message() {
+    let moved = status(308).header("location", "https://elsewhere.example/v1/metrics?key=hunter2");
+    let told = status(400).body("no such key: key=hunter2, and Bearer hunter3 (hunter3) is expired");
+    let running = Peer::new([moved, told]).start().await;
+    let mut to = to(&running);
+    to.endpoint.set_query(Some("key=hunter2"));
+    to.headers = vec![("authorization".to_owned(), Secret::new("Bearer hunter3"))];
+    let exporter = start(vec![to]);
+    let said = |what: &'static str| {
+        let exporter = exporter.clone();
+        async move {
+            until(what, || {
+                let error = exporter.state("d").unwrap().last_error;
+                error.is_some_and(|error| error.contains(what))
+            })
+            .await;
+            exporter.state("d").unwrap().last_error.unwrap()
+        }
+    };
+    exporter.push(&[record(1)]);
+    let redirected = said("elsewhere.example").await;
+    let refused = said("no such key").await;
+    for message in [redirected, refused] {
+        assert!(!message.contains("hunter") && message.contains('…'), "{message}");
+    }
+    assert_eq!(running.peer.seen.map(|attempt| attempt.path.clone())[0], "/v1/metrics");
 }

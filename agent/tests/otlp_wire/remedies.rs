@@ -124,6 +124,11 @@ async fn statuses() {
         to.compression = compression;
         assert_advised(to, reason, remedy).await;
     }
+}
+
+#[tokio::test]
+async fn statuses_over_grpc() {
+    let page = |code| status(code).header("content-type", "text/html").body("<html>");
     for (at, (reply, remedy)) in [
         (page(404), "no OTLP metrics service"),
         (page(415), "compression = \"none\""),

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Passes on what it gets for `to`, at 10 bytes a millisecond for each connection.
-async fn slow_link(to: SocketAddr) -> SocketAddr {
+fn slow_link(to: SocketAddr) -> SocketAddr {
     let socket = TcpSocket::new_v4().unwrap();
     // What the system holds has passed for the sender.
     socket.set_recv_buffer_size(4096).unwrap();
@@ -41,7 +41,7 @@ async fn slow_link(to: SocketAddr) -> SocketAddr {
 #[tokio::test]
 async fn a_backlog_that_no_request_can_carry_in_time_drains_oldest_first() {
     let running = Peer::new([]).start().await;
-    let link = slow_link(running.address).await;
+    let link = slow_link(running.address);
     let mut to = destination("d", Protocol::HttpProtobuf, &link.to_string());
     to.compression = Compression::None;
     to.timeout = Duration::from_millis(800);
