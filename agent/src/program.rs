@@ -13,6 +13,8 @@ use crate::{doctor, run, simulate};
 
 /// Runs the agent with these sources.
 pub fn main(sources: Sources) -> ExitCode {
+    // What was inherited from a careless parent is nothing to a vendor's tool or library.
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     // The simulator starts this program again for each writer; this command is not for users.
     if std::env::args().skip(1).eq(simulate::WRITER_ARGS) {
         return report(simulate::writer_main().map(|()| EXIT_OK).map_err(Into::into));

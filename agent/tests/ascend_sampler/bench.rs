@@ -56,7 +56,8 @@ impl Bench {
     }
 
     pub(crate) fn sampler(&self) -> Sampler {
-        Sampler::new(self.settings.clone(), HostRoots::new("/"), "node".to_owned())
+        let sampler = Sampler::new(self.settings.clone(), HostRoots::new("/"), "node".to_owned());
+        sampler.supervised_by(std::env::current_exe().unwrap())
     }
 }
 

@@ -30,6 +30,10 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("npu-smi") {
         return fake_npu_smi::main(std::env::args_os().skip(2)).into();
     }
+    // The supervisor of the tool.
+    if std::env::args().skip(1).eq(["worker", "ascend"]) {
+        return accelscope_ascend::dcmi::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     let tests: Vec<(&str, Test)> = vec![
         ("each_chip_becomes_its_series", chips),
         ("health_is_a_set_of_states", health),

@@ -11,8 +11,9 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::backoff::Backoff;
 use super::config;
+use super::environment;
 use super::handover::HandoverMemory;
-use super::process::{ended_within, kill_group, last_line, set_nonblocking};
+use super::process::{ended_within, kill_group, last_line, set_nonblocking, wait_for_end};
 use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, RenewalReason, Reply, Request, body, frame};
 use crate::host::poll;
 
@@ -105,8 +106,10 @@ struct Running {
 }
 
 impl Worker {
-    /// Creates a worker without a process; the first request starts one with this program, arguments and environment.
-    pub fn new(command: Command) -> Self {
+    /// Creates a worker without a process; the first request starts one with this program and these arguments, and with the
+    /// variables that `command` sets, but none of this process's own.
+    pub fn new(mut command: Command) -> Self {
+        environment::clear(&mut command);
         Self {
             command,
             running: None,
@@ -207,17 +210,26 @@ impl Worker {
         error
     }
 
-    /// Kills the child and its descendants. An unexpected end of the pipe becomes the exit status that explains it.
+    /// Ends the child and its descendants. An unexpected end of the pipe becomes the exit status that explains it.
     fn discard(&mut self, mut running: Running, error: WorkerError) -> WorkerError {
         running.drain_errors();
-        let ended = matches!(&error, WorkerError::Pipe(_))
-            .then(|| ended_within(&mut running.child, KILL_PATIENCE))
-            .flatten();
-        kill_group(&running.child);
-        let stderr = String::from_utf8_lossy(&running.stderr).into_owned();
-        if ended_within(&mut running.child, KILL_PATIENCE).is_none() {
-            self.left_behind.push((running.child, Instant::now()));
+        let Running {
+            mut child,
+            input,
+            stderr,
+            ..
+        } = running;
+        let has_crashed = matches!(&error, WorkerError::Pipe(_)) && wait_for_end(&child, KILL_PATIENCE);
+        // Without its input a worker ends with all that it has started, daemons included, unless its process is broken.
+        drop(input);
+        wait_for_end(&child, KILL_PATIENCE);
+        kill_group(&child);
+        let status = ended_within(&mut child, KILL_PATIENCE);
+        if status.is_none() {
+            self.left_behind.push((child, Instant::now()));
         }
+        let ended = status.filter(|_| has_crashed);
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
         match ended {
             Some(status) => WorkerError::Exited { status, stderr },
             None => error,
@@ -237,7 +249,6 @@ impl Running {
     fn start(command: &mut Command, memory: Option<&HandoverMemory>) -> io::Result<Self> {
         let mut child = command
             .envs(memory.map(HandoverMemory::variable))
-            .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

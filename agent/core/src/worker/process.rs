@@ -6,7 +6,7 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// Id of a child, which is that of its process group.
 pub fn pid(child: &Child) -> Option<Pid> {
@@ -31,6 +31,26 @@ pub fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus>
             _ => std::thread::sleep(Duration::from_millis(5)),
         }
     }
+}
+
+/// Waits for the end of a child without reaping it: until then its id, which names the process group, is not another's.
+/// Returns whether it has ended.
+pub fn wait_for_end(child: &Child, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    while !has_ended(child) {
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    true
+}
+
+/// Whether a child has ended, without reaping it.
+pub fn has_ended(child: &Child) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let state = pid(child).and_then(|pid| waitid(WaitId::Pid(pid), options).transpose());
+    matches!(state, Some(Ok(_)))
 }
 
 /// The last line of what a child printed that is not blank.

@@ -18,7 +18,13 @@ const MAX_FAILURES: u32 = 3;
 
 /// The sampler `ascend` with the configured backend.
 pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
-    let tool = ToolSampler::new(settings.clone(), roots.clone(), node_name.to_owned());
+    let mut tool = ToolSampler::new(settings.clone(), roots.clone(), node_name.to_owned());
+    match std::env::current_exe() {
+        Ok(program) => tool = tool.supervised_by(program),
+        Err(error) => {
+            tracing::warn!(%error, "npu-smi runs without a supervisor, since the agent's own program is unknown")
+        }
+    }
     // If neither is permitted, the tool's sampler reports that.
     if !uses_library(settings, roots) {
         return Box::new(tool);

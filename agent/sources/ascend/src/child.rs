@@ -1,21 +1,21 @@
 //! Runs the tool with a deadline and a limit on its output, and kills it with its descendants.
 
-use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{ChildStderr, ChildStdout, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::npu_smi::{MAX_BYTES, quoted};
+use super::settings::NAME;
 use accelscope_core::host::poll;
-use accelscope_core::worker::process::{ended_within, kill_group, last_line, pid, set_nonblocking};
+use accelscope_core::worker::process::{ended_within, has_ended, kill_group, last_line, set_nonblocking};
+use accelscope_core::worker::{Lifeline, ProgramEnd, Supervised, environment};
 
 /// Longest wait for the exit of a killed tool; after that it stays behind unreaped.
-const KILL_TIMEOUT: Duration = Duration::from_millis(200);
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Most bytes of standard error that are kept: half of them the first, half of them the last.
 const MAX_ERRORS: usize = 8 << 10;
 /// Interval of checks for the tool's exit while a descendant of it keeps the pipe open.
@@ -72,28 +72,38 @@ fn quotation(line: Option<&str>) -> String {
 /// Runs one process at a time.
 #[derive(Debug, Default)]
 pub(super) struct Child {
+    /// The agent's own program, as the supervisor of the tool. Without one, what leaves the tool's process group, and the tool
+    /// of an agent that is killed, live on.
+    supervisor: Option<PathBuf>,
     left_behind: Option<(std::process::Child, Instant)>,
 }
 
 impl Child {
-    /// Runs `program` to its end, and kills what is left of its process group. Returns at the latest after `timeout`
-    /// and the time that killing takes.
-    pub(super) fn run(
-        &mut self,
-        program: &Path,
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-        timeout: Duration,
-    ) -> Result<Finished, ChildError> {
+    /// With the agent's own program as the supervisor.
+    pub(super) fn supervised_by(program: PathBuf) -> Self {
+        Self {
+            supervisor: Some(program),
+            left_behind: None,
+        }
+    }
+
+    /// Runs `tool` to its end, and kills what it leaves behind. Returns at the latest after `timeout` and the time that
+    /// killing takes.
+    pub(super) fn run(&mut self, tool: &Supervised, timeout: Duration) -> Result<Finished, ChildError> {
         if let Some((child, killed)) = &mut self.left_behind {
             if matches!(child.try_wait(), Ok(None)) {
                 return Err(ChildError::StillThere(killed.elapsed()));
             }
             self.left_behind = None;
         }
-        let mut running = Running::start(program, arguments, environment)?;
+        let mut running = Running::start(self.supervisor.as_ref(), tool)?;
         let ended = running.read_until_exit(timeout);
-        kill_group(&running.child);
+        let reported = running.reported.take();
+        match running.lifeline.take() {
+            // The supervisor kills all that the tool has started, and ends.
+            Some(lifeline) => drop(lifeline),
+            None => kill_group(&running.child),
+        }
         let status = ended_within(&mut running.child, KILL_TIMEOUT);
         let Running {
             child, stdout, stderr, ..
@@ -101,6 +111,11 @@ impl Child {
         if status.is_none() {
             self.left_behind = Some((child, Instant::now()));
         }
+        let status = match reported {
+            Some(ProgramEnd::NotStarted(source)) => return Err(not_started(tool, source)),
+            Some(ProgramEnd::Exited(status)) => Some(status),
+            None => status,
+        };
         let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         match (ended?, status) {
             (Ended::Exited, Some(status)) => Ok(Finished { stdout, stderr, status }),
@@ -112,8 +127,19 @@ impl Child {
     }
 }
 
+fn not_started(tool: &Supervised, source: io::Error) -> ChildError {
+    ChildError::Spawn {
+        program: tool.program.display().to_string(),
+        source,
+    }
+}
+
 struct Running {
+    /// The supervisor, or the tool itself.
     child: std::process::Child,
+    lifeline: Option<Lifeline>,
+    /// What the supervisor has said of the tool's end.
+    reported: Option<ProgramEnd>,
     /// Closed at its end.
     pipe: Option<ChildStdout>,
     stdout: Vec<u8>,
@@ -129,25 +155,21 @@ enum Ended {
 }
 
 impl Running {
-    fn start(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Self, ChildError> {
-        let mut child = std::process::Command::new(program)
-            .args(arguments.iter().map(OsStr::new))
-            .env("LC_ALL", "C")
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|source| ChildError::Spawn {
-                program: program.display().to_string(),
-                source,
-            })?;
+    fn start(supervisor: Option<&PathBuf>, tool: &Supervised) -> Result<Self, ChildError> {
+        let started = match supervisor {
+            Some(supervisor) => tool
+                .start(supervisor, NAME)
+                .map(|(child, lifeline)| (child, Some(lifeline))),
+            None => alone(tool).map(|child| (child, None)),
+        };
+        let (mut child, lifeline) = started.map_err(|source| not_started(tool, source))?;
         // Built before anything can fail, because from here on the child must be killed and reaped.
         let running = Self {
             pipe: child.stdout.take(),
             error_pipe: child.stderr.take(),
             child,
+            lifeline,
+            reported: None,
             stdout: Vec::new(),
             stderr: Vec::new(),
         };
@@ -236,11 +258,29 @@ impl Running {
     }
 
     /// Whether the tool has exited. Does not reap it: until then its id, which names the process group, is not reused.
-    fn has_exited(&self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let state = pid(&self.child).and_then(|pid| waitid(WaitId::Pid(pid), options).transpose());
-        matches!(state, Some(Ok(_)))
+    fn has_exited(&mut self) -> bool {
+        // In this order: the report comes before the supervisor's end.
+        let has_ended = has_ended(&self.child);
+        if let (None, Some(lifeline)) = (&self.reported, &mut self.lifeline) {
+            self.reported = lifeline.end();
+        }
+        has_ended || self.reported.is_some()
     }
+}
+
+/// Starts the tool without a supervisor.
+fn alone(tool: &Supervised) -> io::Result<std::process::Child> {
+    let mut command = Command::new(&tool.program);
+    command
+        .args(&tool.arguments)
+        .envs(tool.environment.iter().map(|(name, value)| (name, value)));
+    environment::clear(&mut command);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
 }
 
 #[cfg(test)]

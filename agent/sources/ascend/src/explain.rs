@@ -83,7 +83,8 @@ fn tool(roots: &HostRoots, settings: &Settings, found: &mut Vec<Finding>) {
 fn table(roots: &HostRoots, settings: &Settings, tool: &Tool, found: &mut Vec<Finding>) {
     let started = Instant::now();
     let path = tool.path.display();
-    let table = match Reader::default().table(tool, settings.timeout) {
+    let mut reader = std::env::current_exe().map_or_else(|_| Reader::default(), Reader::supervised_by);
+    let table = match reader.table(tool, settings.timeout) {
         Ok(table) => table,
         Err(error) => {
             found.push(failure(roots, tool, &error));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -12,6 +13,8 @@ use super::ids::{IsTransient, KnownIds};
 use super::npu_smi::{self, Cause, ParseError, Process, Skipped, Table, ToolError, quoted};
 use super::tool::Tool;
 use accelscope_core::host::HostRoots;
+use accelscope_core::trust::{self, Refused};
+use accelscope_core::worker::Supervised;
 use accelscope_core::worker::process::last_line;
 
 /// Statuses of a shell for a command that it cannot execute or find (POSIX, XCU 2.8.2).
@@ -27,6 +30,9 @@ pub(super) enum ReadError {
     Child(#[from] ChildError),
     #[error(transparent)]
     Parse(#[from] ParseError),
+    /// Others can change the tool.
+    #[error("npu-smi is not run as the agent: name another with ascend.npu_smi, or mend that")]
+    Refused(#[from] Refused),
 }
 
 impl From<ToolError> for ReadError {
@@ -40,7 +46,7 @@ impl ReadError {
     pub(super) const fn tool(&self) -> Option<&ToolError> {
         match self {
             Self::Parse(ParseError::Tool(error)) => Some(error),
-            Self::Parse(_) | Self::Child(_) => None,
+            Self::Parse(_) | Self::Child(_) | Self::Refused(_) => None,
         }
     }
 }
@@ -48,7 +54,7 @@ impl ReadError {
 impl IsTransient for ReadError {
     fn is_transient(&self) -> bool {
         match self {
-            Self::Child(_) => true,
+            Self::Child(_) | Self::Refused(_) => true,
             // Whatever else it reports may be over soon: a device that starts, is reset or is used, or a lack of memory.
             Self::Parse(ParseError::Tool(error)) => !matches!(error.cause, Cause::NotSupported | Cause::BadArgument),
             Self::Parse(_) => false,
@@ -66,6 +72,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// With the agent's own program as the supervisor of the tool.
+    pub(super) fn supervised_by(program: PathBuf) -> Self {
+        Self {
+            child: Child::supervised_by(program),
+            ..Self::default()
+        }
+    }
+
     /// The table with all processes. If a list of processes cannot be completed, that is counted in `skipped` and the
     /// list is as `npu-smi info` printed it. All calls together take at most `timeout`.
     pub(super) fn read(
@@ -139,8 +153,17 @@ impl Reader {
 }
 
 fn call(child: &mut Child, tool: &Tool, arguments: &[&str], timeout: Duration) -> Result<Finished, ReadError> {
-    let environment = [("LD_LIBRARY_PATH", tool.libraries.as_str())];
-    let finished = child.run(&tool.path, arguments, &environment, timeout);
+    // A tool that is not there is reported by its start.
+    if tool.path.symlink_metadata().is_ok() {
+        trust::check(&tool.path, &tool.libraries.directories)?;
+    }
+    let libraries = PathBuf::from(&tool.libraries.value);
+    let run = Supervised {
+        program: tool.path.clone(),
+        arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+        environment: vec![("LD_LIBRARY_PATH".to_owned(), libraries)],
+    };
+    let finished = child.run(&run, timeout);
     finished.map_err(|error| start_error(tool, &error).map_or_else(|| error.into(), ReadError::from))
 }
 

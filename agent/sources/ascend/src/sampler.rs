@@ -1,5 +1,6 @@
 //! Sampler that calls `npu-smi`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,14 @@ impl Sampler {
             settings,
             roots,
         }
+    }
+
+    /// With the agent's own program as the supervisor of the tool: nothing of a call then outlives it, nor the agent. Without
+    /// one, what leaves the tool's process group does.
+    #[must_use]
+    pub fn supervised_by(mut self, program: PathBuf) -> Self {
+        self.reader = Reader::supervised_by(program);
+        self
     }
 
     /// Calls a slow tool less often, because each call adds load to the driver.

@@ -1,9 +1,11 @@
 //! Locations of the tool, its libraries and the devices.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::settings::Settings;
 use accelscope_core::host::{HostRoots, sysfs};
+use accelscope_core::trust;
 
 /// Paths of the tool in the driver's package and in its container mounts.
 const PATHS: [&str; 4] = [
@@ -31,7 +33,7 @@ const VENDOR: &str = "0x19e5";
 pub(super) struct Tool {
     pub(super) path: PathBuf,
     /// Its `LD_LIBRARY_PATH`.
-    pub(super) libraries: String,
+    pub(super) libraries: LibraryPath,
 }
 
 /// Finds the tool: the configured path, or the first that exists.
@@ -56,12 +58,19 @@ pub(super) fn find(roots: &HostRoots, settings: &Settings) -> Option<Tool> {
     })
 }
 
-/// `LD_LIBRARY_PATH` for the vendor's programs: the agent's own, then the driver's directories as `locate` maps them.
-pub(super) fn libraries(locate: impl Fn(&str) -> PathBuf) -> String {
-    let given = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
-    let ours = LIBRARIES.iter().map(|path| locate(path).display().to_string());
-    let all = std::iter::once(given).filter(|path| !path.is_empty()).chain(ours);
-    all.collect::<Vec<_>>().join(":")
+/// Where the vendor's programs look for libraries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct LibraryPath {
+    /// Value of `LD_LIBRARY_PATH`.
+    pub(super) value: OsString,
+    pub(super) directories: Vec<PathBuf>,
+}
+
+/// `LD_LIBRARY_PATH` for the vendor's programs: the agent's own, then the driver's directories as `locate` maps them, each of
+/// which exists and nobody else can change.
+pub(super) fn libraries(locate: impl Fn(&str) -> PathBuf) -> LibraryPath {
+    let (value, directories) = trust::library_path(LIBRARIES.iter().map(|path| locate(path)));
+    LibraryPath { value, directories }
 }
 
 /// PCI addresses of the host's Ascend chips.
@@ -93,15 +102,12 @@ mod tests {
         let place = host.path().join("usr/local/sbin/npu-smi");
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         std::fs::write(&place, "").unwrap();
+        let libraries = host.path().join("usr/local/Ascend/driver/lib64/common");
+        std::fs::create_dir_all(&libraries).unwrap();
         let roots = HostRoots::new(host.path());
         let found = find(&roots, &Settings::default()).unwrap();
         assert_eq!(found.path, place);
-        let libraries = host.path().join("usr/local/Ascend/driver/lib64/common");
-        assert!(
-            found.libraries.contains(libraries.to_str().unwrap()),
-            "{}",
-            found.libraries
-        );
+        assert!(found.libraries.directories.contains(&libraries), "{found:?}");
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         found.push(Finding::warn(NAME, what).with_remedy(library::REMEDY));
     }
     found.extend(libraries.first().and_then(|library| {
-        let error = trust::check(library).err()?;
+        let error = trust::check(library, &trust::library_path([]).1).err()?;
         Some(Finding::fail(NAME, chain(&error)).with_remedy("name another with nvidia.library"))
     }));
     found.extend(look(roots, settings, driver.as_deref()));

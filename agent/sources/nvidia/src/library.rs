@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use accelscope_core::host::HostRoots;
 
-const NAME: &str = "libnvidia-ml.so.1";
+/// Name for the loader.
+pub(super) const NAME: &str = "libnvidia-ml.so.1";
 
 /// Directories used by distributions, NVIDIA's container toolkit and installer, and WSL.
 const DIRECTORIES: [&str; 9] = [

@@ -2,7 +2,7 @@
 
 use crate::key;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -289,9 +289,11 @@ impl Reader {
 
 /// The first library that works; the first error if none does.
 fn open(libraries: &[PathBuf]) -> Result<Nvml, StartError> {
+    // As the agent has set it, for the loader too.
+    let (_, directories) = trust::library_path([]);
     let mut first = None;
     for path in libraries {
-        let opened = trust::check(path)
+        let opened = trust::check(path, &directories)
             .map_err(StartError::from)
             .and_then(|()| Ok(Nvml::open(path)?));
         match opened {
@@ -303,7 +305,9 @@ fn open(libraries: &[PathBuf]) -> Result<Nvml, StartError> {
         return Err(error);
     }
     // The loader may find one.
-    Nvml::open(Path::new("libnvidia-ml.so.1")).map_err(|error| match error {
+    let path = trust::find_library(library::NAME, &directories).ok_or(StartError::NotFound)?;
+    trust::check(&path, &directories)?;
+    Nvml::open(&path).map_err(|error| match error {
         OpenError::Load { .. } => StartError::NotFound,
         error => error.into(),
     })

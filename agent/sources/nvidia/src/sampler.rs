@@ -11,6 +11,7 @@ use super::{NAME, catalogue, library, reader};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Batch, CounterStarts};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
+use accelscope_core::trust;
 use accelscope_core::worker::{Suspensions, Worker, WorkerConfig, WorkerSampler};
 
 /// Time limit of a reading in the worker, and the additional time that the agent waits for the worker.
@@ -80,7 +81,12 @@ pub fn sampler(launch: Launch) -> io::Result<WorkerSampler> {
             carried: std::collections::BTreeMap::new(),
         },
     };
-    let worker = Worker::new(config.command(&launch.program, NAME)?);
+    let mut command = config.command(&launch.program, NAME)?;
+    let (libraries, directories) = trust::library_path([]);
+    if !directories.is_empty() {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    let worker = Worker::new(command);
     Ok(WorkerSampler::new(
         descriptor,
         catalogue::EMITTED,

@@ -1,9 +1,19 @@
+use std::path::Path;
+
 use super::*;
 
 const SHELL: &str = "/bin/sh";
 
 fn run(child: &mut Child, script: &str, timeout: Duration) -> Result<Finished, ChildError> {
-    child.run(Path::new(SHELL), &["-c", script], &[("EXTRA", "e")], timeout)
+    child.run(&tool(SHELL, script), timeout)
+}
+
+fn tool(program: &str, script: &str) -> Supervised {
+    Supervised {
+        program: program.into(),
+        arguments: vec!["-c".to_owned(), script.to_owned()],
+        environment: vec![("EXTRA".to_owned(), "e".into())],
+    }
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -88,6 +98,7 @@ fn no_second_one_is_started_beside_one_that_cannot_be_killed() {
     // A process that was not killed takes the place of one that cannot be.
     let stuck = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
     let mut child = Child {
+        supervisor: None,
         left_behind: Some((stuck, Instant::now())),
     };
     let error = run(&mut child, "echo table", LONG).unwrap_err();
@@ -101,7 +112,7 @@ fn no_second_one_is_started_beside_one_that_cannot_be_killed() {
 #[test]
 fn a_tool_that_is_not_there_is_named() {
     let error = Child::default()
-        .run(Path::new("/nonexistent/npu-smi"), &[], &[], LONG)
+        .run(&tool("/nonexistent/npu-smi", ""), LONG)
         .unwrap_err();
     assert!(error.to_string().contains("/nonexistent/npu-smi"), "{error}");
 }

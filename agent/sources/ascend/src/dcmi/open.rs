@@ -18,7 +18,7 @@ pub(super) enum OpenError {
     #[error(transparent)]
     Refused(#[from] Refused),
     #[error("no libdcmi.so found: mount the driver's /usr/local/Ascend/driver and /usr/local/dcmi")]
-    NotFound(#[source] libloading::Error),
+    NotFound,
     #[error("{} cannot be loaded: mount all of the driver's /usr/local/Ascend/driver beside it", .path.display())]
     Load {
         path: PathBuf,
@@ -91,15 +91,10 @@ impl ChipState {
 
 /// Loads the library, initialises it and lists its chips.
 pub(super) fn open(file: Option<PathBuf>) -> Result<Driver, OpenError> {
-    let is_named = file.is_some();
-    let path = place::checked(file)?;
+    let path = place::checked(file)?.ok_or(OpenError::NotFound)?;
     let library = Library::open(&path).map_err(|error| {
         let path = path.clone();
-        if is_named {
-            OpenError::Load { path, error }
-        } else {
-            OpenError::NotFound(error)
-        }
+        OpenError::Load { path, error }
     })?;
     if !library.is_dcmi() {
         return Err(OpenError::Foreign(path));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::tool;
+use crate::tool::{self, LibraryPath};
 use accelscope_core::host::HostRoots;
 use accelscope_core::trust::{self, Refused};
 
@@ -13,16 +13,16 @@ const PLACES: [&str; 2] = [
 ];
 
 /// Name for the loader, which has it in its cache on an installed host.
-const BARE: &str = "libdcmi.so";
+const NAME: &str = "libdcmi.so";
 
 /// A library and the path of its dependencies.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Path of the file; `None` if only the loader may find one.
+    /// Path of the file; `None` if only the loader's directories may have one.
     pub(super) file: Option<PathBuf>,
     /// `LD_LIBRARY_PATH` for it: a host has the driver's libraries in its loader's cache, a container that mounts them
     /// does not.
-    pub(super) libraries: String,
+    pub(super) libraries: LibraryPath,
 }
 
 /// The configured library, or the first existing one here or in the host's root.
@@ -42,13 +42,16 @@ pub(super) fn find(roots: &HostRoots, named: Option<&Path>) -> Place {
     }
 }
 
-/// Argument for the loader, which may find the library even if no file is known.
-pub(super) fn checked(file: Option<PathBuf>) -> Result<PathBuf, Refused> {
-    let Some(file) = file else {
-        return Ok(BARE.into());
-    };
-    trust::check(&file)?;
-    Ok(file)
+/// The library to load, with all that it needs checked: the given one, or the one that the loader finds by its name. `None` if
+/// there is none.
+pub(super) fn checked(file: Option<PathBuf>) -> Result<Option<PathBuf>, Refused> {
+    // As the agent has set it, for the loader too.
+    let (_, directories) = trust::library_path([]);
+    let found = file.or_else(|| trust::find_library(NAME, &directories));
+    if let Some(file) = &found {
+        trust::check(file, &directories)?;
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -61,11 +64,12 @@ mod tests {
         let place = host.path().join("usr/local/dcmi/libdcmi.so");
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         std::fs::write(&place, "").unwrap();
+        let beside = host.path().join("usr/local/Ascend/driver/lib64/common");
+        std::fs::create_dir_all(&beside).unwrap();
         let roots = HostRoots::new(host.path());
         let of_host = find(&roots, None);
         assert_eq!(of_host.file, Some(place));
-        let beside = host.path().join("usr/local/Ascend/driver/lib64/common");
-        assert!(of_host.libraries.contains(beside.to_str().unwrap()), "{of_host:?}");
+        assert!(of_host.libraries.directories.contains(&beside), "{of_host:?}");
         let named = Path::new("/opt/other.so");
         assert_eq!(find(&roots, Some(named)).file.as_deref(), Some(named));
     }

@@ -19,8 +19,8 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Moment;
 use accelscope_core::sampler::Descriptor;
 use accelscope_core::worker::{
-    End, LibraryThread, RenewalReason, Replies, Reply, Suspended, Suspensions, WireOutcome, WirePart, WirePoint,
-    Worker, WorkerConfig, WorkerSampler, serve_library,
+    End, LibraryThread, RenewalReason, Replies, Reply, Supervised, Suspended, Suspensions, WireOutcome, WirePart,
+    WirePoint, Worker, WorkerConfig, WorkerSampler, serve_library,
 };
 
 /// Duration of the first suspension of a query that hung or crashed: each attempt costs a whole reading.
@@ -94,12 +94,15 @@ pub fn command(launch: Launch) -> io::Result<Command> {
     };
     // The loader reads the variable at the start of a process; the library depends on others of the driver's.
     let mut command = config.command(&launch.program, NAME)?;
-    command.env("LD_LIBRARY_PATH", libraries);
+    command.env("LD_LIBRARY_PATH", libraries.value);
     Ok(command)
 }
 
-/// `agent worker ascend`.
+/// `agent worker ascend`: the library's, or the supervisor of the tool.
 pub fn serve() -> io::Result<()> {
+    if let Some(run) = Supervised::requested() {
+        return run?.supervise();
+    }
     serve_library::<DcmiReplies>()
 }
 
@@ -243,7 +246,7 @@ fn done(readings: &[ChipReading], suspended: &Suspended) -> (WireOutcome, String
 
 const fn outcome_of(error: &OpenError) -> WireOutcome {
     match error {
-        OpenError::NotFound(_) | OpenError::NoChip => WireOutcome::NothingHere,
+        OpenError::NotFound | OpenError::NoChip => WireOutcome::NothingHere,
         _ => WireOutcome::Retry,
     }
 }

@@ -1,0 +1,304 @@
+//! What the program's children may see, may be, and how long they live: the tool `npu-smi`, and the worker.
+#![allow(clippy::unwrap_used, clippy::zombie_processes, reason = "a test program")]
+
+mod program_support;
+
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use program_support::{Running, wait_for};
+use skip_test::skip;
+
+const SECRET: &str = "hush-7d1f";
+
+/// A folder with a script as the tool, and processes that it leaves behind.
+struct Tool {
+    folder: tempfile::TempDir,
+    /// An argument of each process that the script leaves behind.
+    mark: String,
+}
+
+impl Tool {
+    fn script(body: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let tool = Self {
+            folder,
+            mark: format!("mark-{name}"),
+        };
+        // `sh -c` keeps its further arguments, by which the process is known.
+        let stay = format!("sh -c 'sleep 10000; true' {}", tool.mark);
+        let body = body
+            .replace("MARK", &tool.mark)
+            .replace("STAY", &stay)
+            .replace("HERE", &tool.folder.path().display().to_string());
+        std::fs::write(tool.folder.path().join("mark"), &tool.mark).unwrap();
+        let new = tool.folder.path().join("new");
+        std::fs::write(&new, format!("#!/bin/sh\n{body}\n")).unwrap();
+        std::fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
+        // A file that another thread's child still holds open for writing cannot be started.
+        let copied = Command::new("cp")
+            .arg("-p")
+            .args([&new, &tool.path()])
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        tool
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("npu-smi")
+    }
+
+    fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    fn agent(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+        command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization={SECRET}"))
+            .env("ACCELSCOPE__NVIDIA__ENABLED", "false")
+            .env("LD_PRELOAD", "")
+            .args(arguments)
+            .args(["--set", &format!("ascend.npu_smi={}", self.path().display())])
+            .args(["--set", "ascend.require_admin=false", "--set", "ascend.backend=npu-smi"])
+            .args(["--set", "ascend.period=1s"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// An agent that runs until it is stopped.
+    fn run(&self) -> Running {
+        Running::start(self.agent(&["--stdout", "--format", "json"]))
+    }
+
+    fn doctor(&self) -> String {
+        let output = self.agent(&["doctor"]).stdout(Stdio::piped()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Processes that the tool has left behind.
+    fn left(&self) -> Vec<String> {
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let marked = processes.filter(|process| {
+            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|word| word == self.mark.as_bytes())
+        });
+        marked
+            .map(|process| process.file_name().to_string_lossy().into_owned())
+            .collect()
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        for pid in self.left() {
+            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+        }
+    }
+}
+
+/// How a process leaves the tool's: in its session, in one of its own, as a daemon.
+const WAYS: [&str; 3] = ["STAY &", "setsid STAY &", "(setsid sh -c '(STAY2 &)' &)"];
+
+fn ways() -> impl Iterator<Item = String> {
+    // A shell within a shell: the quotes of the inner one are doubled.
+    WAYS.iter()
+        .map(|way| way.replace("STAY2", "exec sh -c \"sleep 10000; true\" MARK"))
+}
+
+fn leaving(way: &str, rest: &str) -> Tool {
+    Tool::script(&format!("{way}\n{rest}"))
+}
+
+#[test]
+fn nothing_of_a_sample_outlives_it() {
+    for way in ways() {
+        // Each call counts what earlier ones have left.
+        let count = "grep -lsaf HERE/mark /proc/[0-9]*/cmdline | wc -l >> HERE/log";
+        let tool = leaving(
+            &format!("{count}\n{way}"),
+            "while ! grep -qsaf HERE/mark /proc/[0-9]*/cmdline; do :; done",
+        );
+        let agent = tool.run();
+        wait_for("three calls of the tool", || {
+            (tool.text("log").lines().count() >= 3).then_some(())
+        });
+        drop(agent);
+        let counts = tool.text("log");
+        assert!(counts.lines().all(|count| count == "0"), "{way}: {counts}");
+    }
+}
+
+#[test]
+fn nothing_of_a_call_outlives_the_agent_however_it_ends() {
+    for way in ways().chain(["exec STAY".to_owned()]) {
+        for is_killed in [true, false] {
+            let tool = leaving(&way, "sleep 10000");
+            let mut agent = tool.run();
+            wait_for("what the tool leaves behind", || {
+                (!tool.left().is_empty()).then_some(())
+            });
+            if is_killed {
+                agent.0.kill().unwrap();
+            } else {
+                agent.terminate();
+            }
+            agent.0.wait().unwrap();
+            wait_for("all to end", || tool.left().is_empty().then_some(()));
+        }
+    }
+}
+
+#[test]
+fn the_tool_sees_no_secret_and_no_variable_for_the_loader() {
+    let tool = Tool::script(
+        "env > HERE/env.new; cat /proc/$PPID/environ > HERE/parent; ls /proc/self/fd > HERE/fds\nmv HERE/env.new HERE/env",
+    );
+    let agent = tool.run();
+    let seen = wait_for("a call of the tool", || {
+        Some(tool.text("env")).filter(|text| !text.is_empty())
+    });
+    drop(agent);
+    let names: Vec<&str> = seen.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let known = [
+        "PATH",
+        "LANG",
+        "LC_ALL",
+        "LD_LIBRARY_PATH",
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+        "_",
+    ];
+    let others: Vec<&&str> = names.iter().filter(|name| !known.contains(name)).collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert!(names.contains(&"PATH"), "{seen}");
+    for text in [seen, tool.text("parent")] {
+        assert!(!text.contains(SECRET) && !text.contains("ACCELSCOPE__"), "{text}");
+    }
+    // Its own, and the one of the directory that ls reads.
+    let fds = tool.text("fds");
+    assert_eq!(
+        fds.split_whitespace()
+            .filter(|fd| fd.parse::<u32>().unwrap() > 3)
+            .count(),
+        0,
+        "{fds}"
+    );
+}
+
+#[test]
+fn a_tool_that_others_can_change_is_not_run() {
+    let tool = Tool::script("echo ran > HERE/ran");
+    let file = tool.path();
+    let folder = tool.folder.path().to_owned();
+    let refusals: Vec<(&Path, u32)> = vec![(&file, 0o777), (&file, 0o775), (&folder, 0o777)];
+    for (path, mode) in refusals {
+        let before = std::fs::metadata(path).unwrap().permissions();
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let text = tool.doctor();
+        std::fs::set_permissions(path, before).unwrap();
+        assert!(text.contains("can be written by others"), "{text}");
+        assert!(text.contains("chmod go-w"), "{text}");
+        assert_eq!(tool.text("ran"), "", "it was run");
+    }
+    tool.doctor();
+    assert_eq!(tool.text("ran"), "ran\n", "it is not run when all is well");
+}
+
+#[test]
+fn a_tool_below_another_users_directory_is_not_run() {
+    let tool = Tool::script("echo ran > HERE/ran");
+    let outer = tempfile::tempdir().unwrap();
+    let theirs = outer.path().join("theirs");
+    let inner = theirs.join("bin");
+    std::fs::create_dir_all(&inner).unwrap();
+    for path in [&theirs, &inner, &outer.path().to_owned()] {
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    if std::os::unix::fs::chown(&theirs, Some(65534), None).is_err() {
+        skip("root", "needs to give a directory to another user");
+        return;
+    }
+    let path = inner.join("npu-smi");
+    std::fs::copy(tool.path(), &path).unwrap();
+    let set = format!("ascend.npu_smi={}", path.display());
+    // The last setting counts.
+    let output = tool
+        .agent(&["doctor"])
+        .args(["--set", &set])
+        .stdout(Stdio::piped())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(text.contains("belongs to user 65534"), "{text}");
+    assert_eq!(tool.text("ran"), "", "it was run");
+}
+
+#[test]
+fn a_program_is_not_run_for_a_library_that_others_can_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::set_permissions(root, Permissions::from_mode(0o755)).unwrap();
+    std::fs::create_dir(root.join("lib")).unwrap();
+    let library = root.join("lib/libneeded.so");
+    let source = |name: &str, text: &str| {
+        let path = root.join(name);
+        std::fs::File::create(&path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        path
+    };
+    let ran = root.join("ran");
+    let needed = source(
+        "needed.c",
+        &format!(
+            "#include <fcntl.h>\n__attribute__((constructor)) static void f(void) {{ open(\"{}\", O_CREAT, 0600); }}\n\
+             int needed(void) {{ return 0; }}\n",
+            ran.display()
+        ),
+    );
+    let main = source("main.c", "int needed(void);\nint main(void) { return needed(); }\n");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &needed])
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        skip("cc", "needs a C compiler");
+        return;
+    }
+    let tool = Tool::script("");
+    std::fs::remove_file(tool.path()).unwrap();
+    let linked = Command::new("cc")
+        .arg("-o")
+        .args([&tool.path(), &main, &library])
+        .arg(format!("-Wl,-rpath,{}", root.join("lib").display()))
+        .status()
+        .unwrap();
+    assert!(linked.success());
+    std::fs::set_permissions(&library, Permissions::from_mode(0o777)).unwrap();
+    let text = tool.doctor();
+    assert!(
+        text.contains("can be written by others") && text.contains("libneeded.so"),
+        "{text}"
+    );
+    assert!(!ran.exists(), "its code was run");
+    std::fs::set_permissions(&library, Permissions::from_mode(0o755)).unwrap();
+    tool.doctor();
+    assert!(ran.exists(), "it is not run when all is well");
+}
