@@ -162,6 +162,16 @@ impl Machine {
         group.join("cgroup.procs")
     }
 
+    /// The control group `path`, given to another user. `None` where that is not possible.
+    pub(crate) fn given(&mut self, path: &str, user: u32) -> Option<String> {
+        let group = self.group(path);
+        if std::os::unix::fs::chown(group.parent()?, Some(user), None).is_err() {
+            skip("cgroups", "no control group can be given to another user");
+            return None;
+        }
+        Some(path.to_owned())
+    }
+
     /// The attributes of the holders of `/dev/full`, by the id of their container.
     pub(crate) fn holders(&self, arguments: &str) -> (Vec<Value>, String) {
         let output = self

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
+mod claims;
 #[path = "../group_support/mod.rs"]
 mod group_support;
 mod lenient;

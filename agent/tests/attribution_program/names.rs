@@ -193,10 +193,14 @@ fn podman_with_split_groups_has_container_name_image_and_unit() {
     let stored = ids
         .clone()
         .map(|id| format!(r#"{{"id":"{id}","names":["infer"],"metadata":"{{\"image-name\":\"infer:2\"}}"}}"#));
-    machine.write(
-        "/var/lib/containers/storage/overlay-containers/containers.json",
-        &format!("[{}]", stored.join(",")),
-    );
+    let (of_root, of_user) = stored.split_at(2);
+    for (storage, list) in [
+        ("/var/lib/containers/storage", of_root),
+        ("/home/edge/.local/share/containers/storage", of_user),
+    ] {
+        let path = format!("{storage}/overlay-containers/containers.json");
+        machine.write(&path, &format!("[{}]", list.join(",")));
+    }
     for (case, id) in cases.iter().zip(&ids) {
         machine.holder(&case.replace("ID", id));
     }

@@ -2,6 +2,7 @@
 //! such a path looks like.
 
 mod job;
+mod kubelet;
 mod segment;
 mod unit;
 
@@ -10,15 +11,18 @@ pub use job::{Job, Scheduler};
 /// Content of a `/proc/<pid>/cgroup`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Cgroup {
-    /// Of the innermost container.
+    /// Of the innermost container; in a pod, of the pod's own one.
     pub container_id: Option<String>,
     /// Of a container that has a name besides its id, or instead of one (LXC, systemd-nspawn).
     pub container_name: Option<String>,
-    /// Of the innermost pod, as it stands in the path: for a static pod the hash of its manifest, which is not the
+    /// Of its pod, as it stands in the path: for a static pod the hash of its manifest, which is not the
     /// `metadata.uid` that the API server shows.
     pub pod_uid: Option<String>,
     /// Id or name of the container in which the engine of the innermost one runs, where that is in one itself.
     pub outer_container: Option<String>,
+    /// The user who could name the container's group as he liked, where that was not root: of a rootless engine, or of any
+    /// program that has been given a group to divide.
+    pub user: Option<u32>,
     /// What surrounds all of this and cannot be had in any number by what is in it: `pod <uid>` of the outermost pod, else
     /// the outermost container or the user's slice, whichever is around the other.
     pub outermost: Option<String>,
@@ -47,9 +51,17 @@ impl Cgroup {
     /// The innermost container that any of these paths of one process names. On a host with cgroup v1 each hierarchy has
     /// its own, and containers may exist in some of them only.
     pub fn of_paths<'a>(paths: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of_owned(paths.into_iter().map(|path| (path, None)))
+    }
+
+    /// The same of paths of which it is known what root has not made.
+    pub fn of_owned<'a>(paths: impl IntoIterator<Item = (&'a str, Option<Delegated>)>) -> Self {
         let mut best = Ranked::default();
         let mut job: Option<Job> = None;
-        for found in paths.into_iter().map(Ranked::from_path) {
+        for found in paths
+            .into_iter()
+            .map(|(path, delegated)| Ranked::from_path(path, delegated))
+        {
             job = job.max(found.cgroup.job.clone());
             if found.rank() > best.rank() {
                 best = found;
@@ -72,8 +84,27 @@ impl Cgroup {
     ///
     /// A path from outside the reader's own cgroup namespace begins with `..`, and only its end is known.
     pub fn from_path(path: &str) -> Self {
-        Ranked::from_path(path).cgroup
+        Ranked::from_path(path, None).cgroup
     }
+
+    /// Whether the names of the container or pod are claims of others than root.
+    pub fn is_claimed(&self) -> bool {
+        self.user.is_some() || self.outer_container.is_some()
+    }
+}
+
+/// A group that another user than root has been given: what is below it is named as he likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delegated {
+    /// Number of the names in the path from the root to that group.
+    pub depth: usize,
+    /// The user.
+    pub user: u32,
+}
+
+/// The names in a path, without those that lead out of the reader's namespace.
+pub fn names(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|name| !matches!(*name, "" | "." | ".."))
 }
 
 /// The paths in the text of `/proc/<pid>/cgroup`.
@@ -97,21 +128,41 @@ pub fn start_of_container(path: &str) -> Option<usize> {
 }
 
 impl Ranked {
-    fn from_path(path: &str) -> Self {
+    fn from_path(path: &str, delegated: Option<Delegated>) -> Self {
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-        let segments: Vec<&str> = path
-            .split('/')
-            .filter(|segment| !matches!(*segment, "" | "." | ".."))
-            .collect();
+        let segments: Vec<&str> = names(path).collect();
+        let delegated = delegated.or_else(|| unit::delegated(&segments));
+        // What is made of a name below it is of that user.
+        let user_at = |at: usize| {
+            delegated
+                .filter(|delegated| at >= delegated.depth)
+                .map(|delegated| delegated.user)
+        };
         let (mut found, mut containers) = (Cgroup::default(), Vec::new());
         let (mut pod, mut outermost) = (None, None);
+        // Where the innermost container's own groups begin, and the outermost's.
+        let (mut within, mut contained) = (0, None);
         for (at, text) in segments.iter().enumerate() {
-            let Some(inner) = segment::parse(text, &segments[..at]) else {
+            let Some(mut inner) = segment::parse(text, &segments[..at]) else {
                 if outermost.is_none() && unit::is_user(text) {
                     outermost = Some((*text).to_owned());
                 }
                 continue;
             };
+            // What a container of a pod makes within itself stays that container's.
+            if found.pod_uid.is_some() && (found.container().is_some() || inner.container().is_none()) {
+                break;
+            }
+            if user_at(at).is_some() || !kubelet::makes(text, &segments[within..at], path.starts_with("/..")) {
+                inner.pod_uid = None;
+            }
+            if !inner.is_contained() {
+                continue;
+            }
+            if inner.container().is_some() {
+                within = at + 1;
+                contained.get_or_insert(at);
+            }
             pod = pod.or_else(|| Some(format!("pod {}", inner.pod_uid.as_deref()?)));
             outermost = outermost.or_else(|| inner.container().map(str::to_owned));
             // Runtimes make groups with the same id in each other.
@@ -119,12 +170,13 @@ impl Ranked {
                 .container()
                 .filter(|own| containers.last().is_none_or(|last| last != own));
             containers.extend(another.map(str::to_owned));
-            // A container that a container of a pod has made still is that pod's.
-            let outer = found.pod_uid.filter(|_| inner.container_id.is_some());
+            // The pod's own container.
+            let outer = found.pod_uid.filter(|_| inner.container().is_some());
             let unit = segment::is_units_own(text).then(|| unit::innermost(&segments[..at]));
             found = Cgroup {
                 pod_uid: inner.pod_uid.or(outer),
                 unit: unit.flatten(),
+                user: user_at(at),
                 ..inner
             };
         }
@@ -134,23 +186,27 @@ impl Ranked {
         let around = containers.len() - usize::from(found.container().is_some());
         found.outer_container = around.checked_sub(1).map(|at| containers[at].clone());
         found.outermost = pod.or(outermost);
-        found.job = job::find(&segments);
+        // Jobs are around containers, and no user's to make.
+        let ends = [contained, delegated.map(|delegated| delegated.depth)];
+        let end = ends.into_iter().flatten().min().unwrap_or(segments.len());
+        found.job = job::find(&segments[..end]);
         Self {
             cgroup: found,
             depth: containers.len(),
         }
     }
 
-    /// More containers around the process first, then what tells more of it. The texts only make the choice independent of
-    /// the order of the paths.
-    fn rank(&self) -> (usize, [bool; 4], [&Option<String>; 4]) {
+    /// What root has made first, then more containers around the process, then what tells more of it. The texts only make the
+    /// choice independent of the order of the paths.
+    fn rank(&self) -> (bool, usize, [bool; 4], [&Option<String>; 4]) {
         let cgroup = &self.cgroup;
+        let is_roots = cgroup.is_contained() && cgroup.user.is_none();
         let told = [
             &cgroup.pod_uid,
             &cgroup.container_id,
             &cgroup.container_name,
             &cgroup.unit,
         ];
-        (self.depth, told.map(Option::is_some), told)
+        (is_roots, self.depth, told.map(Option::is_some), told)
     }
 }

@@ -1,5 +1,7 @@
 //! systemd's units in a cgroup path.
 
+use super::Delegated;
+
 /// The innermost service, else the innermost scope.
 pub(super) fn innermost(segments: &[&str]) -> Option<String> {
     let innermost = |kind: &str| segments.iter().rposition(|segment| is_unit(segment, kind));
@@ -15,6 +17,16 @@ pub(super) fn innermost(segments: &[&str]) -> Option<String> {
 /// Whether it is the slice of one user, such as `user-1000.slice`.
 pub(super) fn is_user(segment: &str) -> bool {
     segment.starts_with("user-") && is_unit(segment, "slice")
+}
+
+/// The group that systemd gives to a user's own manager.
+pub(super) fn delegated(segments: &[&str]) -> Option<Delegated> {
+    segments.iter().enumerate().find_map(|(at, segment)| {
+        let user = segment.strip_prefix("user@")?.strip_suffix(".service")?;
+        let user = user.parse().ok().filter(|user| *user != 0)?;
+        let depth = at + 1;
+        Some(Delegated { depth, user })
+    })
 }
 
 fn is_unit(segment: &str, kind: &str) -> bool {

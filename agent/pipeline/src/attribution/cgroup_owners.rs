@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::containers::{ContainerCache, Names};
 use super::resolution::{OwnerAttributes, Resolution};
-use accelscope_core::cgroup::{self, Cgroup};
+use accelscope_core::cgroup::Cgroup;
 use accelscope_core::evict_oldest;
 use accelscope_core::host::cgroups::{CgroupId, Cgroups};
 use accelscope_core::host::process::Processes;
@@ -68,7 +68,10 @@ impl CgroupOwners {
             self.entries.clear();
         }
         let new = self.cgroups.take_new();
-        let new = new.iter().map(|(_, path)| Cgroup::from_path(path));
+        let new = new.iter().filter_map(|(id, _)| {
+            let path = self.cgroups.path_within(*id)?;
+            Some(Cgroup::of_owned([(&*path, self.cgroups.delegated(*id, &path))]))
+        });
         let contained = new.filter(|cgroup| cgroup.container_id.is_some() || cgroup.container_name.is_some());
         self.prefetched.extend(contained.map(Arc::new));
         self.prefetched.retain(|cgroup| !containers.prefetch(cgroup, now));
@@ -124,14 +127,19 @@ impl CgroupOwners {
     fn find(&mut self, owner: &CgroupOwner, processes: &Processes, last: bool) -> Option<Cgroup> {
         let ids = [CgroupId::unified(owner.unified), CgroupId::captured(owner.legacy)];
         let ids: Vec<CgroupId> = ids.into_iter().filter(|id| id.id != 0).collect();
-        let mut captured: Vec<Option<Arc<str>>> = ids.iter().map(|id| self.cgroups.path(*id)).collect();
+        let mut captured: Vec<Option<Arc<str>>> = ids.iter().map(|id| self.cgroups.path_within(*id)).collect();
         // The scan for the second may have found the first one.
         for (path, id) in captured.iter_mut().zip(&ids).filter(|(path, _)| path.is_none()) {
-            *path = self.cgroups.path(*id);
+            *path = self.cgroups.path_within(*id);
         }
         let current = owner.process.and_then(|process| groups_of(process, processes));
-        let paths = captured.iter().flatten().map(|path| &**path);
-        let best = Cgroup::of_paths(paths.chain(cgroup::paths(current.as_deref().unwrap_or_default())));
+        let known = captured
+            .iter()
+            .zip(&ids)
+            .filter_map(|(path, id)| Some((path.as_deref()?, *id)));
+        let paths = known.map(|(path, id)| (path, self.cgroups.delegated(id, path)));
+        let current_paths = self.cgroups.owned(current.as_deref().unwrap_or_default());
+        let best = Cgroup::of_owned(paths.chain(current_paths));
         let is_complete = captured.iter().all(Option::is_some) && !ids.is_empty();
         if current.is_some() || best.is_contained() || is_complete {
             return Some(best);

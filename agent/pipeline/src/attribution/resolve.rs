@@ -177,7 +177,7 @@ impl Attribution {
             .processes
             .executable_name(pid)
             .or_else(|_| self.processes.command_name(pid))?;
-        let cgroup = Cgroup::parse(&self.processes.cgroup(pid)?);
+        let cgroup = self.owners.cgroups().parse(&self.processes.cgroup(pid)?);
         // Last, so that all of the above is of that process: a reused pid has a later start. A zombie keeps its pid, but
         // has lost its executable and its cgroup.
         if self.processes.is_alive(process) {

@@ -60,6 +60,15 @@ impl Hierarchies {
         }
     }
 
+    pub(super) fn roots(&self) -> &HostRoots {
+        &self.roots
+    }
+
+    /// Mount point of the hierarchy.
+    pub(super) fn mount(&mut self, hierarchy: Hierarchy) -> Option<PathBuf> {
+        self.found().mount(hierarchy).cloned()
+    }
+
     pub(super) fn of_number(&mut self, number: u32) -> Option<Hierarchy> {
         if number == 0 {
             return Some(Hierarchy::Unified);

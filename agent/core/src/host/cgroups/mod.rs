@@ -3,6 +3,7 @@
 //! Paths are kept after the group was removed: a process may have ended long before its activity is read.
 
 mod controllers;
+mod delegation;
 mod hierarchy;
 mod id;
 mod members;
@@ -15,6 +16,7 @@ pub use controllers::{Controllers, V1};
 pub use id::{CgroupId, Hierarchy, State};
 
 use super::HostRoots;
+use crate::cgroup::{Cgroup, Delegated};
 use paths::PathCache;
 
 /// Paths of the host's control groups, from its file systems and from events of their creation. Clones share one cache.
@@ -62,6 +64,46 @@ impl Cgroups {
     /// Path from the root of its hierarchy. An unknown id triggers a scan, at most one per second.
     pub fn path(&self, id: CgroupId) -> Option<Arc<str>> {
         self.lock().get(id, Instant::now())
+    }
+
+    /// The same below the reader's root, where that is known to be a group that is no pod's: a node's that is a container.
+    pub fn path_within(&self, id: CgroupId) -> Option<Arc<str>> {
+        let mut cache = self.lock();
+        let path = cache.get(id, Instant::now())?;
+        let within = cache.within(id.hierarchy, &path).map(Arc::from);
+        Some(within.unwrap_or(path))
+    }
+
+    /// The group on the way to that path, as [`path_within`](Self::path_within) has it, that root has given to another user.
+    pub fn delegated(&self, id: CgroupId, path: &str) -> Option<Delegated> {
+        // What names no container needs no evidence.
+        if !Cgroup::from_path(path).is_contained() {
+            return None;
+        }
+        let mount = self.lock().hierarchies.mount(id.hierarchy)?;
+        delegation::below(&mount, path)
+    }
+
+    /// What the text of a `/proc/<pid>/cgroup` says, with the groups that root has given to other users.
+    pub fn parse(&self, text: &str) -> Cgroup {
+        Cgroup::of_owned(self.owned(text))
+    }
+
+    /// The paths in such a text.
+    pub fn owned<'a>(&self, text: &'a str) -> Vec<(&'a str, Option<Delegated>)> {
+        let roots = self.lock().hierarchies.roots().clone();
+        let parts = text.lines().filter_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            Some((parts.next()?, parts.next()?))
+        });
+        let owned = parts.map(|(controllers, path)| {
+            // What names no container needs no evidence.
+            let delegated = Cgroup::from_path(path)
+                .is_contained()
+                .then(|| delegation::below(&delegation::mount(&roots, controllers), path));
+            (path, delegated.flatten())
+        });
+        owned.collect()
     }
 
     /// Whether it was searched for and not found.

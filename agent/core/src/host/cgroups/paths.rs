@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::hierarchy::{Hierarchies, Look};
 use super::id::{CgroupId, Hierarchy, State};
 use super::members::Members;
+use crate::cgroup::Cgroup;
 use crate::evict_oldest;
 use crate::host::HostRoots;
 
@@ -35,6 +36,8 @@ pub(super) struct PathCache {
     new: Vec<CgroupId>,
     scanned: Option<Instant>,
     pub(super) renamings: u64,
+    /// The path of the reader's root in a hierarchy, where a group has shown it.
+    around: HashMap<Hierarchy, String>,
 }
 
 #[derive(Debug)]
@@ -55,6 +58,7 @@ impl PathCache {
             new: Vec::new(),
             scanned: None,
             renamings: 0,
+            around: HashMap::new(),
         }
     }
 
@@ -67,7 +71,7 @@ impl PathCache {
         }
         evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
         self.missing.remove(&id);
-        let is_seen = !self.hierarchies.see_all() && matches!(self.hierarchies.locate(id, &path), Ok(Some(_)));
+        let is_seen = !self.hierarchies.see_all() && self.locate(id, &path);
         let entry = Entry {
             path,
             used: now,
@@ -75,6 +79,31 @@ impl PathCache {
         };
         self.paths.insert(id, entry);
         self.add_new(id);
+    }
+
+    /// Whether the file systems have the group, with what its path tells of the reader's root.
+    fn locate(&mut self, id: CgroupId, path: &str) -> bool {
+        let Ok(Some(directory)) = self.hierarchies.locate(id, path) else {
+            return false;
+        };
+        let mount = self.hierarchies.mount(id.hierarchy);
+        let end = mount
+            .as_deref()
+            .and_then(|mount| directory.strip_prefix(mount).ok()?.to_str());
+        let around = end.and_then(|end| path.strip_suffix(end)?.strip_suffix('/'));
+        if let Some(around) = around.filter(|around| !around.is_empty()) {
+            // In a pod it tells whose all groups are that are seen.
+            if Cgroup::from_path(around).pod_uid.is_none() {
+                self.around.insert(id.hierarchy, around.to_owned());
+            }
+        }
+        true
+    }
+
+    /// The path below the reader's root, if it is below.
+    pub(super) fn within<'a>(&self, hierarchy: Hierarchy, path: &'a str) -> Option<&'a str> {
+        let within = path.strip_prefix(self.around.get(&hierarchy)?.as_str())?;
+        within.starts_with('/').then_some(within)
     }
 
     /// Adds a created or renamed group by its path in the file systems.

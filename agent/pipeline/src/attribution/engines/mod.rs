@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 
 use self::configured::DEFAULTS;
 use self::files::Files;
-use self::place::Place;
+use self::place::{Owner, Place};
 use super::container::Container;
 use super::logs;
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::mounts::Mounts;
+use accelscope_core::host::process::Processes;
 
 /// Most directories that are kept.
 const MAX_PLACES: usize = 256;
@@ -43,6 +44,8 @@ pub struct Engines {
     /// By the engines' own configuration, users' homes and running processes.
     found: Vec<Place>,
     next_search: Option<Instant>,
+    /// The container that this node is, by the groups of its first process.
+    own: Option<String>,
 }
 
 impl Engines {
@@ -56,6 +59,7 @@ impl Engines {
             configured: configured.to_vec(),
             found: Vec::new(),
             next_search: None,
+            own: own_container(roots),
         }
     }
 
@@ -63,7 +67,18 @@ impl Engines {
     /// `/var/log/containers` and of the directories in `/var/log/pods`.
     ///
     /// Every source may be missing; each fills in what those before it left open.
+    ///
+    /// A container or pod in a group that root has not made is a claim: only the engine of that user, or in that container,
+    /// speaks for it, and one that an engine of this node has is not believed.
     pub fn find(&mut self, cgroup: &Cgroup, now: Instant) -> Container {
+        let outer = cgroup
+            .outer_container
+            .as_ref()
+            .filter(|outer| Some(*outer) != self.own.as_ref());
+        let is_claim = cgroup.user.is_some() || outer.is_some();
+        if is_claim && self.is_anothers(cgroup) {
+            return around(cgroup);
+        }
         let mut container = Container {
             id: cgroup.container_id.clone(),
             name: cgroup.container_name.clone(),
@@ -71,18 +86,19 @@ impl Engines {
             ..Container::default()
         };
         if let Some(id) = cgroup.container_id.as_deref().filter(|id| is_plain(id)) {
-            fill(&mut container, id, &self.fixed, cgroup);
+            fill(&mut container, id, &self.fixed, cgroup, self.own.as_deref());
             if !container.is_complete()
+                && !is_claim
                 && let Some(found) = logs::link(&self.files.roots, id).filter(|found| !container.contradicts(found))
             {
                 container.fill(found);
             }
             // Ids of another shape are not in the files of these engines.
             if !container.is_complete() && id.len() == 64 {
-                fill(&mut container, id, &self.found, cgroup);
+                fill(&mut container, id, &self.found, cgroup, self.own.as_deref());
                 if !container.is_complete() && self.next_search.is_none_or(|next| now >= next) {
                     self.search(now);
-                    fill(&mut container, id, &self.found, cgroup);
+                    fill(&mut container, id, &self.found, cgroup, self.own.as_deref());
                 }
             }
             // An id of another shape was chosen by the container's user, or has a name in it.
@@ -90,7 +106,17 @@ impl Engines {
                 container.name.get_or_insert_with(|| id.to_owned());
             }
         }
+        if cgroup.pod_uid.is_none() && is_claim {
+            // No user and no container makes a pod by saying so in a file.
+            container = Container {
+                id: container.id,
+                name: container.name,
+                image: container.image,
+                ..Container::default()
+            };
+        }
         if let (None, Some(uid)) = (&container.pod_name, &container.pod_uid)
+            && !is_claim
             && let Some(found) = logs::pod(&self.files.roots, uid)
         {
             container.fill(found);
@@ -99,6 +125,23 @@ impl Engines {
             container.name = None;
         }
         container
+    }
+
+    /// Whether an engine of this node has a container of that id, or its kubelet the pod.
+    fn is_anothers(&self, cgroup: &Cgroup) -> bool {
+        let roots = &self.files.roots;
+        let is_known = |id: &str| {
+            let mut places = self.fixed.iter().chain(&self.found).filter(|place| place.is_nodes());
+            let names = |place: &Place| {
+                let mut container = Container::default();
+                place.fill(&mut container, id);
+                container != Container::default()
+            };
+            places.any(names) || logs::link(roots, id).is_some()
+        };
+        let id = cgroup.container_id.as_deref().filter(|id| is_plain(id));
+        let pod = cgroup.pod_uid.as_deref().filter(|uid| is_plain(uid));
+        id.is_some_and(is_known) || pod.is_some_and(|uid| logs::pod(roots, uid).is_some())
     }
 
     /// The directories that exist, with whether they can be read; for the log and `agent doctor`.
@@ -140,12 +183,21 @@ impl Engines {
         let begun = Instant::now();
         let files = self.files.local(Arc::new(Mounts::of_host(&self.files.roots)));
         let system = configured::system(&self.files);
-        let mut paths = system.directories;
+        let mut of_users = Vec::new();
         for user in users::all(&files) {
             let (data, config) = users::usual(&user.home);
-            paths.extend(users::directories(&files, &user, &data, &config, &system.of_users));
+            let directories = users::directories(&files, &user, &data, &config, &system.of_users);
+            of_users.extend(directories.into_iter().map(|path| (path, user.owner())));
         }
-        let paths = paths.into_iter().map(|path| Place::new(&files, path));
+        let paths = system
+            .directories
+            .into_iter()
+            .map(|path| (path, Owner::Root))
+            .chain(of_users);
+        let paths = paths.map(|(path, owner)| Place {
+            owner,
+            ..Place::new(&files, path)
+        });
         let running = running::places(&files, &system.of_users);
         let mut known: HashSet<_> = self.fixed.iter().map(Place::key).collect();
         self.found.clear();
@@ -159,15 +211,37 @@ impl Engines {
     }
 }
 
-fn fill(container: &mut Container, id: &str, places: &[Place], cgroup: &Cgroup) {
+fn fill(container: &mut Container, id: &str, places: &[Place], cgroup: &Cgroup, own: Option<&str>) {
     for place in places {
         if container.is_complete() {
             return;
         }
-        if place.within.is_none() || place.within == cgroup.outer_container {
+        if place.speaks_for(cgroup, own) {
             place.fill(container, id);
         }
     }
+}
+
+/// The outermost container around a container, if there is one: nobody in it has chosen that.
+fn around(cgroup: &Cgroup) -> Container {
+    let outermost = cgroup.outermost.clone().filter(|_| cgroup.outer_container.is_some());
+    let (id, name) = match outermost {
+        Some(outermost) if outermost.len() == 64 => (Some(outermost), None),
+        // A user's slice is no container.
+        Some(outermost) if !outermost.ends_with(".slice") => (None, Some(outermost)),
+        _ => (None, None),
+    };
+    Container {
+        id,
+        name,
+        ..Container::default()
+    }
+}
+
+/// The container of the host's first process.
+fn own_container(roots: &HostRoots) -> Option<String> {
+    let text = Processes::new(roots).cgroup(1).ok()?;
+    Cgroup::parse(&text).container().map(str::to_owned)
 }
 
 /// Whether it can be part of a path: an id may come from a cgroup that a container made itself.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::configured::{self, DEFAULTS};
 use super::files::Files;
-use super::place::Place;
+use super::place::{Owner, Place};
 use super::users::{self, User};
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::host::mounts::Mounts;
@@ -50,8 +50,14 @@ pub(super) fn places(files: &Files, of_users: &[String]) -> Vec<Place> {
             continue;
         }
         let engine = Engine::read(&processes, pid);
-        let within = processes.cgroup(pid).ok();
-        let within = within.and_then(|text| Cgroup::parse(&text).container().map(str::to_owned));
+        let cgroup = processes
+            .cgroup(pid)
+            .map(|text| Cgroup::parse(&text))
+            .unwrap_or_default();
+        // A user's group that is named like a container is none that an engine could run in.
+        let within = cgroup.container().filter(|_| cgroup.user.is_none()).map(str::to_owned);
+        let user = if within.is_some() { 0 } else { engine.uid };
+        let of_group = Owner::of(cgroup.user.unwrap_or(user));
         let owner = (within.clone(), if within.is_none() { engine.uid } else { 0 });
         let owned = owners.entry(owner).or_default();
         if *owned >= MAX_OF_OWNER {
@@ -78,6 +84,7 @@ pub(super) fn places(files: &Files, of_users: &[String]) -> Vec<Place> {
         for (files, view, path) in found {
             let place = Place {
                 within: within.clone(),
+                owner: of_group,
                 ..Place::new(files, path)
             };
             if *owned < MAX_OF_OWNER && known.insert((view, place.path.clone(), within.clone())) && place.exists() {

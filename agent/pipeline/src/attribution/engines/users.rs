@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::configured::{self, Named};
 use super::files::Files;
+use super::place::Owner;
 
 /// Longest `/etc/passwd` that is read.
 const MAX_BYTES: usize = 1 << 20;
@@ -20,6 +21,17 @@ pub(super) struct User {
     pub(super) name: String,
     pub(super) uid: u32,
     pub(super) home: PathBuf,
+}
+
+impl User {
+    /// Whose engines are in the home.
+    pub(super) fn owner(&self) -> Owner {
+        let is_home = HOMES.iter().any(|parent| self.home.starts_with(parent));
+        match Owner::of(self.uid) {
+            Owner::Root if is_home => Owner::SomeUser,
+            owner => owner,
+        }
+    }
 }
 
 /// What the engines of a user know of their own configuration. `data` and `config` are the user's, by default
