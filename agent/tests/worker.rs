@@ -11,8 +11,8 @@
 )]
 
 use std::borrow::Cow;
-use std::io::{Read, Write};
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ fn main() {
         ("a_worker_that_answers_another_request_is_killed", answers_another),
         ("what_a_worker_may_not_say_is_refused_and_the_rest_believed", lies),
         ("a_device_that_a_worker_no_longer_names_ends", forgets),
+        ("a_worker_takes_the_daemons_that_it_has_made_along", daemons),
+        ("a_worker_has_no_variable_of_the_agents", environment),
         ("a_killed_worker_takes_its_descendants_along", descendants),
         ("a_hanging_worker_costs_no_other_sampler_its_period", neighbours),
         ("a_worker_that_failed_is_not_started_again_at_once", backs_off),
@@ -121,6 +123,23 @@ fn play(behaviour: &str) {
                 });
             }
             reply
+        }),
+        "daemon" => answer(|id| {
+            // Forks twice, in a session of its own.
+            let script = "(setsid sh -c 'sleep 3600 & echo $!')";
+            let output = Command::new("sh")
+                .args(["-c", script])
+                .stderr(Stdio::null())
+                .stdin(Stdio::null());
+            let mut child = output.stdout(Stdio::piped()).spawn().unwrap();
+            let mut pid = String::new();
+            BufReader::new(child.stdout.take().unwrap())
+                .read_line(&mut pid)
+                .unwrap();
+            Reply {
+                reason: format!("{} {}", pid.trim(), std::env::vars_os().count()),
+                ..reply(id, vec![])
+            }
         }),
         "descend" => {
             let child = Command::new("sleep").arg("3600").spawn().unwrap();
@@ -325,6 +344,32 @@ impl Sampler for Ticker {
         });
         Outcome::Sampled
     }
+}
+
+fn daemons() -> Result<(), Failed> {
+    let mut worker = worker("daemon");
+    let reason = worker.request(PATIENCE, |reply| reply.reason)?;
+    let pid = reason.split(' ').next().unwrap().to_owned();
+    let has_ended = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        stat.map_or(true, |stat| stat.contains(") Z "))
+    };
+    assert!(!has_ended(), "{reason}");
+    drop(worker);
+    let until = Instant::now() + PATIENCE;
+    while !has_ended() {
+        assert!(Instant::now() < until, "the daemon {pid} lives on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn environment() -> Result<(), Failed> {
+    let mut worker = worker("daemon");
+    let reason = worker.request(PATIENCE, |reply| reply.reason)?;
+    // PATH, LANG, LC_ALL and the memory that is handed over.
+    assert_eq!(reason.split(' ').nth(1), Some("4"), "{reason}");
+    Ok(())
 }
 
 struct Panics;

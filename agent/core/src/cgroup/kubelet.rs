@@ -32,10 +32,7 @@ pub(super) fn makes(text: &str, above: &[&str], is_cut: bool) -> bool {
     } else {
         above
     };
-    let is_foreign = |name: &&str| {
-        name.ends_with(".service") || name.ends_with(".scope") || *name == "user.slice" || name.starts_with("user-")
-    };
-    if around.iter().any(|name| is_foreign(name)) {
+    if around.iter().any(|name| is_others(name)) {
         return false;
     }
     if let Some(slice) = slice.strip_suffix(".slice") {
@@ -54,4 +51,9 @@ pub(super) fn makes(text: &str, above: &[&str], is_cut: bool) -> bool {
         parent => parent,
     };
     parent.map_or(is_cut, |parent| *parent == NODE)
+}
+
+fn is_others(name: &str) -> bool {
+    let is_unit = matches!(name.rsplit_once('.'), Some((_, "service" | "scope")));
+    is_unit || name == "user.slice" || name.starts_with("user-")
 }

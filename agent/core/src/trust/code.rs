@@ -79,7 +79,7 @@ impl Check<'_> {
         if let Some(interpreter) = &names.interpreter {
             self.add(interpreter)?;
         }
-        let directories = self.directories_of(&names, path, found)?;
+        let directories = directories_of(&names, path, found)?;
         for name in &names.needed {
             if name.as_os_str().as_bytes().contains(&b'/') {
                 self.add_if_there(name)?;
@@ -123,24 +123,24 @@ impl Check<'_> {
             walk::Found::Here(_) => self.add(file),
         }
     }
+}
 
-    /// The directories in which the file has its libraries looked for, each of which exists and is trusted.
-    fn directories_of(&self, names: &Names, path: &Path, found: &Trusted) -> Result<Vec<PathBuf>, Refused> {
-        // The loader takes the path of a library as it was given, and that of a program without links.
-        let origins = [path, &found.path].map(|path| path.parent().unwrap_or(Path::new("/")).to_owned());
-        let mut directories = Vec::new();
-        for pattern in &names.directories {
-            for directory in expand(pattern, &origins) {
-                if let walk::Found::Here(found) = walk::look(&directory)?
-                    && found.is_directory()
-                    && !directories.contains(&directory)
-                {
-                    directories.push(directory);
-                }
+/// The directories in which the file has its libraries looked for, each of which exists and is trusted.
+fn directories_of(names: &Names, path: &Path, found: &Trusted) -> Result<Vec<PathBuf>, Refused> {
+    // The loader takes the path of a library as it was given, and that of a program without links.
+    let origins = [path, &found.path].map(|path| path.parent().unwrap_or(Path::new("/")).to_owned());
+    let mut directories = Vec::new();
+    for pattern in &names.directories {
+        for directory in expand(pattern, &origins) {
+            if let walk::Found::Here(found) = walk::look(&directory)?
+                && found.is_directory()
+                && !directories.contains(&directory)
+            {
+                directories.push(directory);
             }
         }
-        Ok(directories)
     }
+    Ok(directories)
 }
 
 /// The directories for which a path with the loader's variables may stand (ld.so(8)).

@@ -174,10 +174,8 @@ fn mounted_by(handle: impl AsFd) -> Option<u32> {
     let mount = about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let line = mounts.lines().find(|line| line.split(' ').next() == Some(mount))?;
-    let options = line.rsplit(' ').next()?.split(',');
-    options
-        .filter_map(|option| option.strip_prefix("user_id=")?.parse().ok())
-        .next()
+    let mut options = line.rsplit(' ').next()?.split(',');
+    options.find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
 }
 
 #[cfg(test)]
