@@ -127,11 +127,9 @@ fn play(behaviour: &str) {
         "daemon" => answer(|id| {
             // Forks twice, in a session of its own.
             let script = "(setsid sh -c 'sleep 3600 & echo $!')";
-            let output = Command::new("sh")
-                .args(["-c", script])
-                .stderr(Stdio::null())
-                .stdin(Stdio::null());
-            let mut child = output.stdout(Stdio::piped()).spawn().unwrap();
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).stderr(Stdio::null()).stdin(Stdio::null());
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
             let mut pid = String::new();
             BufReader::new(child.stdout.take().unwrap())
                 .read_line(&mut pid)

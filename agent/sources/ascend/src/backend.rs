@@ -22,7 +22,7 @@ pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn
     match std::env::current_exe() {
         Ok(program) => tool = tool.supervised_by(program),
         Err(error) => {
-            tracing::warn!(%error, "npu-smi runs without a supervisor, since the agent's own program is unknown")
+            tracing::warn!(%error, "npu-smi runs without a supervisor, since the agent's own program is unknown");
         }
     }
     // If neither is permitted, the tool's sampler reports that.

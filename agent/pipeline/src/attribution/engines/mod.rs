@@ -228,7 +228,7 @@ fn around(cgroup: &Cgroup) -> Container {
     let (id, name) = match outermost {
         Some(outermost) if outermost.len() == 64 => (Some(outermost), None),
         // A user's slice is no container.
-        Some(outermost) if !outermost.ends_with(".slice") => (None, Some(outermost)),
+        Some(outermost) if outermost.strip_suffix(".slice").is_none() => (None, Some(outermost)),
         _ => (None, None),
     };
     Container {
