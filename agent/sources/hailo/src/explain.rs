@@ -166,7 +166,7 @@ fn first_write(processes: &Processes, user: Holder, environment: &Environment) -
 
 fn examine_devices(devices: &[Device], files: &Files<'_>, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
     let dir = settings.dir.display();
-    let (fresh, stale) = (files.fresh.len(), files.stale);
+    let (fresh, stale) = (files.fresh.len() + files.foreign, files.stale);
     let left = if stale > 0 {
         format!(" ({stale} left behind or no longer written)")
     } else {

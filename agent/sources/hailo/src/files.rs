@@ -1,18 +1,20 @@
 //! The files of one monitor directory and the state of each, within bounds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::decode::decode;
+use super::budget::{Budget, User};
+use super::decode::{MAX_BYTES, decode};
 use super::directory::{Directory, MAX_FILES, ReadError, Stamp};
 use super::file_name::named_pid;
-use super::living::Living;
+use super::owner::Rivals;
 use super::reading::Reading;
-use super::skipped::Skipped;
+use super::skipped::{DEFERRED, Skipped, TOO_MANY_NEW};
 use super::state::File;
 use super::trouble::Trouble;
-use accelscope_core::metric::{Moment, ProcessKey};
+use accelscope_core::metric::Moment;
 
 /// A new file modified less than this ago replaces one that is no longer written.
 const YOUNG: Duration = Duration::from_secs(5);
@@ -26,6 +28,9 @@ pub(super) struct Files {
     by_name: BTreeMap<OsString, File>,
     /// Versions of files that could not be read, or were beyond the bounds.
     refused: BTreeMap<OsString, Refused>,
+    /// Files of users who have read too much of late.
+    deferred: BTreeSet<OsString>,
+    pub(super) budget: Arc<Mutex<Budget>>,
 }
 
 /// A version of a file that is not kept, and why.
@@ -50,6 +55,13 @@ impl Files {
         self.by_name
             .iter()
             .filter(move |(name, file)| !file.is_fresh(max_age, now) && !self.refused.contains_key(*name))
+    }
+
+    /// Sets what other files of the directory claim of the process of this one.
+    pub(super) fn set_rivals(&mut self, name: &OsStr, rivals: Rivals) {
+        if let Some(file) = self.by_name.get_mut(name) {
+            file.owner.rivals = rivals;
+        }
     }
 
     /// Files that are not kept.
@@ -93,10 +105,12 @@ impl Files {
 
     /// Reads a file. Returns whether the values of the directory changed.
     pub(super) fn refresh(&mut self, directory: &Directory, name: &OsStr, now: Moment, skipped: &mut Skipped) -> bool {
-        let (bytes, stamp) = match directory.read(name) {
-            Ok(read) => read,
+        let (bytes, stamp) = match self.read(directory, name, now.instant, skipped) {
+            Ok(Some(read)) => read,
+            Ok(None) => return false,
             Err(ReadError::Gone) => {
                 self.refused.remove(name);
+                self.deferred.remove(name);
                 return self.by_name.remove(name).is_some();
             }
             Err(error) => {
@@ -118,8 +132,19 @@ impl Files {
             return false;
         }
         self.refused.remove(name);
+        if self
+            .by_name
+            .get(name)
+            .is_some_and(|file| file.user() != Some(stamp.user))
+        {
+            // Another user's file took its place.
+            self.by_name.remove(name);
+        }
         let file = self.by_name.entry(name.to_owned()).or_default();
-        let reading = parse(&bytes, name, file, skipped);
+        let mut reading = parse(&bytes, name, file, skipped);
+        if let Some(reading) = &mut reading {
+            self.charge((directory.id, stamp.user), name, reading, now.instant, skipped);
+        }
         // The file may have grown since it was admitted.
         let fits = reading
             .as_ref()
@@ -135,6 +160,70 @@ impl Files {
         }
         file.record(stamp, reading, now);
         has_values
+    }
+
+    /// Reads a file, unless its present version was processed, or its user has read too much of late: then it is read later.
+    fn read(
+        &mut self,
+        directory: &Directory,
+        name: &OsStr,
+        now: Instant,
+        skipped: &mut Skipped,
+    ) -> Result<Option<(Vec<u8>, Stamp)>, ReadError> {
+        let stamp = directory.stamp(name)?;
+        if self.has_seen(name, stamp) {
+            self.refused.remove(name);
+            self.deferred.remove(name);
+            return Ok(None);
+        }
+        let user = (directory.id, stamp.user);
+        let is_too_large = stamp.size > MAX_BYTES;
+        if !is_too_large && !self.budget().admits_read(user, stamp.size, now) {
+            skipped.add(DEFERRED);
+            if self.deferred.len() < MAX_FILES {
+                self.deferred.insert(name.to_owned());
+            }
+            return Ok(None);
+        }
+        self.deferred.remove(name);
+        let (bytes, read) = directory.read(name)?;
+        self.budget()
+            .charge(user, 0, (bytes.len() as u64).saturating_sub(stamp.size), now);
+        Ok(Some((bytes, read)))
+    }
+
+    /// Charges a user for the elements of a reading, and leaves out those with new names that are too many.
+    fn charge(&self, user: User, name: &OsStr, reading: &mut Reading, now: Instant, skipped: &mut Skipped) {
+        let file = self.by_name.get(name);
+        let none = Reading::default();
+        let before = file.and_then(File::latest).map_or(&none, |latest| &latest.reading);
+        let is_known = |network: &str| file.is_some_and(|file| file.counts(network));
+        let mut budget = self.budget();
+        budget.charge(user, reading.elements(), 0, now);
+        let new = reading.new_names(before, is_known);
+        let admitted = budget.admit_names(user, new, now);
+        if admitted < new {
+            skipped.add_many(TOO_MANY_NEW, reading.leave_out(before, is_known, admitted));
+        }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files that are to be read later.
+    pub(super) fn take_deferred(&mut self) -> BTreeSet<OsString> {
+        std::mem::take(&mut self.deferred)
+    }
+
+    /// Whether a file is to be read later.
+    pub(super) fn is_deferred(&self, name: &OsStr) -> bool {
+        self.deferred.contains(name)
+    }
+
+    /// Whether any is.
+    pub(super) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
     }
 
     /// Records that not even the version of a file can be read, such as in a directory that may only be listed.
@@ -200,41 +289,6 @@ impl Files {
             let of_crowd = self.by_name.values_mut().filter(|file| file.user() == *crowd);
             if let Some(largest) = of_crowd.max_by_key(|file| file.elements()) {
                 largest.drop_values(Trouble::beyond_bounds());
-            }
-        }
-    }
-
-    /// Makes the owner of fresh files ambiguous where one process seems to own several: a process writes only one. Of two
-    /// containers that share the directory and had writers with the same id, one may have been killed; the other must
-    /// not be shown with the values of both. But the process' own user and its id in the name make a file the likelier,
-    /// and the others are then not shown: anybody can write a file that claims any process.
-    pub(super) fn doubt_shared_owners(&mut self, max_age: Option<Duration>, now: Instant, living: &Living) {
-        let mut claims = HashMap::<ProcessKey, Vec<(OsString, bool, bool)>>::new();
-        for (name, file) in self.fresh(max_age, now) {
-            if let Some(process) = file.owner.process() {
-                let pid = file.latest().map(|latest| latest.reading.pid);
-                let is_named = pid.is_some() && named_pid(name) == pid;
-                claims.entry(process).or_default().push((name.clone(), false, is_named));
-            }
-        }
-        for (process, mut files) in claims.into_iter().filter(|(_, files)| files.len() > 1) {
-            let user = living.user(process.pid);
-            for (name, is_of_user, _) in &mut files {
-                let owner = self.by_name.get(name).and_then(File::user);
-                *is_of_user = owner.is_some() && owner == user;
-            }
-            let likelihood = |(_, is_of_user, is_named): &(OsString, bool, bool)| (*is_of_user, *is_named);
-            let best = files.iter().map(likelihood).max().unwrap_or_default();
-            let count = files.iter().filter(|file| likelihood(file) == best).count();
-            for claim in &files {
-                let Some(file) = self.by_name.get_mut(&claim.0) else {
-                    continue;
-                };
-                if likelihood(claim) < best {
-                    file.owner.reject(process);
-                } else if count > 1 {
-                    file.owner.doubt(count);
-                }
             }
         }
     }

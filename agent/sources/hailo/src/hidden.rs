@@ -78,7 +78,7 @@ impl Hidden {
 
 fn search(pid: u32, stamp: Stamp, living: &mut Living) -> std::io::Result<Option<(ProcessKey, Duration)>> {
     let pids = living.with_id(pid)?.to_vec();
-    let writes = |pid: &u32| stamp == Stamp::UNKNOWN || living.user(*pid) == Some(stamp.user);
+    let writes = |pid: &u32| stamp == Stamp::UNKNOWN || living.is_of_user(*pid, stamp.user);
     let found = pids.into_iter().find(writes);
     let found = found.and_then(|pid| Some((pid, living.processes.key(pid).ok()?)));
     Ok(found.map(|(pid, process)| {

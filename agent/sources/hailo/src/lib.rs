@@ -7,6 +7,7 @@
 
 mod address;
 mod allocation;
+mod budget;
 pub mod catalogue;
 mod combine;
 mod decode;
@@ -30,6 +31,7 @@ mod owner;
 mod owners;
 mod points;
 mod reading;
+mod rivals;
 mod sampler;
 mod settings;
 mod skipped;

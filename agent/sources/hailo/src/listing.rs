@@ -264,6 +264,7 @@ mod tests {
                 size: 1,
                 modified: Timestamp::from_unix_nanos(seconds * 1_000_000_000),
                 user,
+                is_open: false,
             },
             name: format!("{}user{user:02}", 1000 + nth).into(),
         };

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 
 use super::environment::Environment;
 use accelscope_core::host::HostRoots;
@@ -55,13 +54,12 @@ impl Living {
     /// Whether a process of this user has that id in its own PID namespace.
     pub(super) fn has_of_user(&mut self, id: u32, user: u32) -> bool {
         let pids = self.with_id(id).unwrap_or_default().to_vec();
-        pids.into_iter().any(|pid| self.user(pid) == Some(user))
+        pids.into_iter().any(|pid| self.is_of_user(pid, user))
     }
 
-    /// The effective user of a process; root for one that may not be dumped.
-    pub(super) fn user(&self, pid: u32) -> Option<u32> {
-        let status = std::fs::metadata(self.processes.path(pid, "status")).ok()?;
-        Some(status.uid())
+    /// Whether a process is of this user.
+    pub(super) fn is_of_user(&self, pid: u32, user: u32) -> bool {
+        self.processes.users(pid).is_ok_and(|users| users.contains(&user))
     }
 
     /// HailoRT's variables in the environment of a process.

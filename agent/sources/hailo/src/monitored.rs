@@ -40,6 +40,8 @@ pub(super) struct Monitored {
     pub(super) directory: Directory,
     /// Its path, for messages.
     pub(super) place: PathBuf,
+    /// Whether it is the directory of the host, which all its users have.
+    pub(super) is_shared: bool,
     pub(super) watch: Option<WatchDescriptor>,
     pub(super) files: Files,
     /// What has the name of a monitor file and is no file, with its type.
@@ -61,6 +63,8 @@ pub(super) struct Monitored {
     rechecks: u32,
     events: Events,
     scan_at: Option<Instant>,
+    /// When files are looked at whose users had read too much.
+    retry_at: Instant,
     warned_of_crowd: bool,
 }
 
@@ -81,6 +85,7 @@ impl Monitored {
             events: if is_remote { Events::OfThisMachine } else { Events::All },
             directory,
             place,
+            is_shared: true,
             watch: None,
             files: Files::default(),
             others: Vec::new(),
@@ -94,6 +99,7 @@ impl Monitored {
             rechecks: 0,
             warned_of_crowd: false,
             scan_at: None,
+            retry_at: Instant::now(),
         };
         if let Some(watch) = watch {
             new.watch_with(watch, warned);
@@ -137,7 +143,9 @@ impl Monitored {
     /// Time of the next look.
     pub(super) fn due(&self) -> Option<Instant> {
         let recheck_at = self.is_incomplete().then_some(self.recheck_at);
-        self.scan_at.map(|at| recheck_at.map_or(at, |recheck| recheck.min(at)))
+        let retry_at = self.files.has_deferred().then_some(self.retry_at);
+        let sooner = recheck_at.into_iter().chain(retry_at).min();
+        self.scan_at.map(|at| sooner.map_or(at, |sooner| sooner.min(at)))
     }
 
     /// Whether files were left out that may still be being written.
@@ -148,7 +156,12 @@ impl Monitored {
     /// Reads the changed files. Returns whether any value changed.
     pub(super) fn update(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> std::io::Result<bool> {
         let mut changed = false;
-        for name in std::mem::take(&mut self.changed) {
+        let mut names = std::mem::take(&mut self.changed);
+        if now.instant >= self.retry_at {
+            self.retry_at = now.instant + UNWATCHED;
+            names.append(&mut self.files.take_deferred());
+        }
+        for name in names {
             changed |= self.files.refresh(&self.directory, &name, now, skipped);
         }
         if self.scan_at.is_none_or(|at| now.instant >= at) {
@@ -239,6 +252,9 @@ impl Monitored {
             let is_young = stamp.modified <= now.wall && now.wall.since(stamp.modified) < WRITE_TIME;
             if is_young && self.rechecks < ATTEMPTS {
                 self.young.insert(name, was_before_watch);
+                continue;
+            }
+            if files.is_deferred(&name) {
                 continue;
             }
             if !was_before_watch && !is_young && !is_crowded && !files.has_refused(&name, stamp) {

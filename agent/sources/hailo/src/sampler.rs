@@ -9,7 +9,6 @@ use opentelemetry::metrics::Counter;
 
 use super::device::Device;
 use super::monitored::Monitored;
-use super::owner::Search;
 use super::owners::Owners;
 use super::points::Points;
 use super::settings::{NAME, Settings};
@@ -198,7 +197,7 @@ impl Sampler {
             if !file.owner.is_shown() || !file.is_fresh(self.settings.max_age, now.instant) {
                 continue;
             }
-            if let Search::Ambiguous(_) = file.owner.search {
+            if file.owner.is_ambiguous() {
                 self.count_ambiguous
                     .add(1, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
             }

@@ -183,7 +183,8 @@ impl Sources {
     }
 
     fn monitor(&mut self, view: Option<View>, directory: Directory, place: PathBuf) {
-        let monitored = Monitored::new(directory, place, self.watch.as_ref(), &mut self.warned_watch);
+        let mut monitored = Monitored::new(directory, place, self.watch.as_ref(), &mut self.warned_watch);
+        monitored.is_shared = view.is_none();
         self.directories.insert(view, monitored);
     }
 

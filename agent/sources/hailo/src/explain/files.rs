@@ -38,6 +38,8 @@ pub(super) struct Files<'a> {
     directories: BTreeSet<DirectoryId>,
     /// Process ids of the fresh files, in the writers' PID namespaces.
     pub(super) fresh: Vec<u32>,
+    /// Number of fresh files that are not of the process that they claim.
+    pub(super) foreign: usize,
     pub(super) stale: usize,
     /// Processes with a finding, or with a fresh file.
     pub(super) explained: BTreeSet<u32>,
@@ -53,6 +55,8 @@ struct Written<'a> {
     pid: u32,
     stamp: Stamp,
     age: Duration,
+    /// Whether it is in the directory of the host, which all its users have.
+    is_shared: bool,
 }
 
 impl<'a> Files<'a> {
@@ -61,6 +65,7 @@ impl<'a> Files<'a> {
             settings,
             directories: BTreeSet::new(),
             fresh: Vec::new(),
+            foreign: 0,
             stale: 0,
             explained: BTreeSet::new(),
             left: Vec::new(),
@@ -109,6 +114,7 @@ impl<'a> Files<'a> {
                         pid,
                         stamp,
                         age: Timestamp::now().since(stamp.modified),
+                        is_shared: place == self.settings.dir,
                     };
                     self.written(&written, directory, living, found);
                 }
@@ -155,11 +161,14 @@ impl<'a> Files<'a> {
     }
 
     fn written(&mut self, file: &Written<'_>, directory: &Directory, living: &mut Living, found: &mut Vec<Finding>) {
+        let is_evidence = directory.has_real_owners() && !(file.is_shared && file.stamp.is_open);
         let hint = WriterHint {
             pid: file.pid,
             directory: directory.id,
             seen_as: self.settings.seen_as(),
             written: file.stamp.modified,
+            user: is_evidence.then_some(file.stamp.user),
+            file: (file.name.to_owned(), file.stamp.inode),
         };
         let limit = self.settings.max_age.unwrap_or(STALE);
         let of_unknown = self.settings.max_age.unwrap_or_else(|| max_age(None));
@@ -179,6 +188,12 @@ impl<'a> Files<'a> {
                     self.left
                         .push(format!("{name} was last written {seconds} s ago, and {why}"));
                 }
+            }
+            Ok(Writer::Foreign(_)) if file.age > of_unknown => self.stale += 1,
+            Ok(Writer::Foreign(process)) => {
+                self.foreign += 1;
+                let Trouble { what, remedy } = Trouble::foreign(process.pid, file.stamp, directory.has_real_owners());
+                self.find(warn(format!("{name} {what}; shown without it"), remedy), found);
             }
             Ok(Writer::Several(_)) if file.age > of_unknown => self.stale += 1,
             Err(error) if file.age > of_unknown => {
