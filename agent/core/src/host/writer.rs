@@ -8,12 +8,15 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
 
 use super::beneath::{self, DIRECTORY};
 use super::bounded::read_bounded;
+use super::callers::Callers;
 use super::process::Processes;
 use crate::metric::{ProcessKey, Timestamp};
 
@@ -25,6 +28,10 @@ const CLOCK_SLACK: Duration = Duration::from_millis(50);
 const MAX_MAP_BYTES: usize = 64 * 1024;
 /// Default of `kernel.overflowuid`.
 const OVERFLOW_USER: u32 = 65_534;
+
+/// Time for a file system to open a directory of a process, and the most that have not answered at one time.
+const PATIENCE: Duration = Duration::from_millis(300);
+const MAX_HUNG: usize = 8;
 
 /// Known facts about a file's writer.
 #[derive(Debug, Clone)]
@@ -147,11 +154,23 @@ fn is_machines_init(processes: &Processes) -> bool {
 /// The directory of the file as the process has it, if it sees it.
 fn seen(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option<OwnedFd>> {
     let root = rustix::fs::open(processes.path(pid, "root"), DIRECTORY, Mode::empty())?;
-    let mut opened = hint
-        .seen_as
-        .iter()
-        .filter_map(|path| beneath::open(&root, path, DIRECTORY).ok());
+    let mut opened = hint.seen_as.iter().filter_map(|path| open_as_seen(&root, path));
     Ok(opened.find(|directory| identity(directory).is_ok_and(|(found, _)| found == hint.directory)))
+}
+
+/// The directory at that path of a process, which may have mounted there what does not answer. The directory of the file is in
+/// the kernel's memory, and so are all above it, since the caller has it open; a network file system may be asked all the same.
+fn open_as_seen(root: &OwnedFd, path: &Path) -> Option<OwnedFd> {
+    static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::new("writers", MAX_HUNG));
+    match beneath::open_cached(root, path, DIRECTORY) {
+        Err(Errno::AGAIN) => {}
+        other => return other.ok(),
+    }
+    let (root, path) = (root.try_clone().ok()?, path.to_owned());
+    let call = CALLERS
+        .start(move || beneath::open(&root, &path, DIRECTORY).ok())
+        .ok()?;
+    call.wait(Instant::now() + PATIENCE).flatten()
 }
 
 /// The owner of the file where the process sees it: a volume of a pod with a user namespace is mounted there with other users
@@ -164,13 +183,12 @@ fn owner_as_seen(directory: &OwnedFd, hint: &WriterHint) -> Option<u32> {
     (found == *inode).then_some(user)
 }
 
-/// `st_dev` and `st_ino`, and the owner.
+/// `st_dev` and `st_ino`, and the owner, as the kernel has them in memory.
 fn identity(file: &OwnedFd) -> io::Result<((u64, u64), u32)> {
-    let stat = rustix::fs::fstat(file)?;
-    // The widths differ between architectures.
-    #[allow(clippy::useless_conversion, reason = "no conversion on 64-bit targets")]
-    let id = (u64::from(stat.st_dev), u64::from(stat.st_ino));
-    Ok((id, stat.st_uid))
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(file, "", flags, StatxFlags::INO | StatxFlags::UID)?;
+    let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+    Ok(((device, stat.stx_ino), stat.stx_uid))
 }
 
 /// Whether a user is one, and not the stand-in for all those that this process's user namespace does not have

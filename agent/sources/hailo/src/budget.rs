@@ -141,14 +141,14 @@ impl Ledger {
         amount
     }
 
-    /// Takes the amount, first of what is sure; what is not there is owed.
+    /// Takes the amount of what all have, else of what is sure; what is not there is owed.
     fn charge(&mut self, user: User, amount: f64, now: Instant) {
+        let all = self.all.get_or_insert(Left::full(self.tariff.all, now));
+        let is_of_all = all.amount >= amount;
+        all.amount -= if is_of_all { amount } else { 0.0 };
         let allowance = self.allowance(user, now);
         allowance.user.amount -= amount;
-        let sure = amount.min(allowance.sure.amount.max(0.0));
-        allowance.sure.amount -= sure;
-        let all = self.all.get_or_insert(Left::full(self.tariff.all, now));
-        all.amount -= amount - sure;
+        allowance.sure.amount -= if is_of_all { 0.0 } else { amount };
     }
 
     fn allowance(&mut self, user: User, now: Instant) -> &mut Allowance {

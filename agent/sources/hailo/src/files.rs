@@ -19,7 +19,8 @@ use accelscope_core::metric::Moment;
 /// A new file modified less than this ago replaces one that is no longer written.
 const YOUNG: Duration = Duration::from_secs(5);
 
-/// Limit of networks and streams of one directory: more than any node runs, and a bounded load.
+/// Limit of networks and streams of all directories, of which each has an equal part if the others want theirs: more than any
+/// node runs, and a bounded load.
 pub(super) const MAX_ELEMENTS: usize = 5_000;
 
 /// Files by name.
@@ -30,7 +31,24 @@ pub(super) struct Files {
     refused: BTreeMap<OsString, Refused>,
     /// Files of users who have read too much of late.
     deferred: BTreeSet<OsString>,
-    pub(super) budget: Arc<Mutex<Budget>>,
+    budget: Arc<Mutex<Budget>>,
+    pub(super) limits: Limits,
+}
+
+/// What is kept of one directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) files: usize,
+    elements: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            files: MAX_FILES,
+            elements: MAX_ELEMENTS,
+        }
+    }
 }
 
 /// A version of a file that is not kept, and why.
@@ -41,6 +59,14 @@ pub(super) struct Refused {
 }
 
 impl Files {
+    /// With the allowances that all directories share.
+    pub(super) fn new(budget: Arc<Mutex<Budget>>) -> Self {
+        Self {
+            budget,
+            ..Self::default()
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn all(&self) -> &BTreeMap<OsString, File> {
         &self.by_name
@@ -239,10 +265,52 @@ impl Files {
         }
     }
 
+    /// Its files and elements.
+    pub(super) fn used(&self) -> (usize, usize) {
+        (self.by_name.len(), self.by_name.values().map(File::elements).sum())
+    }
+
+    /// Sets its limits, where `count` directories have so many files and elements beside its own.
+    pub(super) fn limit(&mut self, other_files: usize, other_elements: usize, count: usize) {
+        let left = |most: usize, others: usize| most.saturating_sub(others).max(most / count.max(1));
+        self.limits = Limits {
+            files: left(MAX_FILES, other_files),
+            elements: left(MAX_ELEMENTS, other_elements),
+        };
+    }
+
+    /// Gives up files and values beyond the limits, those of the user who has the most first. Returns whether there were any.
+    pub(super) fn keep_limits(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            let (files, elements) = self.used();
+            let (too_many, too_large) = (files > self.limits.files, elements > self.limits.elements);
+            if !(too_many || too_large) {
+                return any;
+            }
+            any = true;
+            let mut of_users = BTreeMap::<_, usize>::new();
+            for file in self.by_name.values() {
+                *of_users.entry(file.user()).or_default() += if too_many { 1 } else { file.elements() };
+            }
+            let crowd = of_users.into_iter().max_by_key(|(_, many)| *many).map(|(user, _)| user);
+            let of_crowd = self.by_name.iter_mut().filter(|(_, file)| Some(file.user()) == crowd);
+            let Some((name, file)) = of_crowd.max_by_key(|(_, file)| file.elements()) else {
+                return any;
+            };
+            if too_many {
+                let name = name.clone();
+                self.by_name.remove(&name);
+            } else {
+                file.drop_values(Trouble::beyond_bounds());
+            }
+        }
+    }
+
     /// Makes room for another file: a young one replaces one that is no longer written, else the likeliest to be none of
     /// the runtime's of a user who has more files than its own.
     fn make_room(&mut self, name: &OsStr, stamp: Stamp, now: Moment) -> bool {
-        if self.by_name.len() < MAX_FILES {
+        if self.by_name.len() < self.limits.files {
             return true;
         }
         if now.wall.since(stamp.modified) >= YOUNG {
@@ -278,7 +346,7 @@ impl Files {
             for (_, file) in self.by_name.iter().filter(|(other, _)| *other != name) {
                 *of_users.entry(file.user()).or_default() += file.elements();
             }
-            if of_users.values().sum::<usize>() + reading.elements() <= MAX_ELEMENTS {
+            if of_users.values().sum::<usize>() + reading.elements() <= self.limits.elements {
                 return true;
             }
             let own = of_users.get(&Some(user)).copied().unwrap_or_default() + reading.elements();

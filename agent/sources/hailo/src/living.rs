@@ -2,11 +2,18 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use super::environment::Environment;
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::callers::Callers;
 use accelscope_core::host::process::Processes;
 use accelscope_core::host::writer::{self, Writer, WriterHint};
+
+/// Time for the environment of a process to be read, and the most that were not at one time.
+const PATIENCE: Duration = Duration::from_millis(300);
+const MAX_HUNG: usize = 8;
 
 /// The processes, listed at most once between two calls of [`forget`](Self::forget).
 #[derive(Debug)]
@@ -63,8 +70,14 @@ impl Living {
     }
 
     /// HailoRT's variables in the environment of a process.
+    ///
+    /// A process can map a file there whose file system does not answer: it is waited for a moment, and its environment is
+    /// unknown then.
     pub(super) fn environment(&self, pid: u32) -> Option<Environment> {
-        Environment::read(&self.processes.path(pid, "environ"))
+        static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::new("environments", MAX_HUNG));
+        let path = self.processes.path(pid, "environ");
+        let call = CALLERS.start(move || Environment::read(&path)).ok()?;
+        call.wait(Instant::now() + PATIENCE).flatten()
     }
 
     /// A process in words, such as "process 7 (detect)".

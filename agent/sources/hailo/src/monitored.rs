@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use inotify::WatchDescriptor;
+use inotify::{WatchDescriptor, Watches};
 
+use super::budget::Budget;
 use super::directory::{Directory, MAX_FILES};
 use super::file_name::is_monitor_file;
 use super::files::Files;
@@ -15,7 +18,7 @@ use super::listing::Listing;
 use super::living::Living;
 use super::skipped::Skipped;
 use super::unshown::Reported;
-use super::watch::{self, Watch};
+use super::watch;
 use accelscope_core::metric::Moment;
 
 /// Time between two scans of a directory with events, in case one is lost.
@@ -28,6 +31,12 @@ const CROWDED: Duration = Duration::from_secs(15);
 
 /// Most surplus files of a directory without events that is scanned as often as others.
 const MAX_UNWATCHED: usize = 16 * MAX_FILES;
+
+/// Most events of a directory in a second: those of 256 writers with an interval of 250 ms each.
+const STORM: usize = 4096;
+/// How long a directory with more is not watched, and one that could not be.
+const CALM: Duration = Duration::from_secs(30);
+const WATCH_AGAIN: Duration = Duration::from_mins(1);
 
 /// A file that a scan finds modified less than this ago may still be being written.
 pub(super) const WRITE_TIME: Duration = Duration::from_millis(20);
@@ -43,6 +52,12 @@ pub(super) struct Monitored {
     /// Whether it is the directory of the host, which all its users have.
     pub(super) is_shared: bool,
     pub(super) watch: Option<WatchDescriptor>,
+    /// When a watch may be added, where there is none, and why it could not be.
+    watch_at: Option<Instant>,
+    pub(super) watch_error: Option<io::Error>,
+    storm: Storm,
+    /// Whether it was removed when it was last looked at.
+    pub(super) is_deleted: bool,
     pub(super) files: Files,
     /// What has the name of a monitor file and is no file, with its type.
     pub(super) others: Vec<(OsString, &'static str)>,
@@ -68,6 +83,26 @@ pub(super) struct Monitored {
     warned_of_crowd: bool,
 }
 
+/// Events of one directory in the second since its first.
+#[derive(Debug, Default)]
+struct Storm {
+    since: Option<Instant>,
+    events: usize,
+}
+
+impl Storm {
+    fn breaks_out(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now >= since + Duration::from_secs(1)) {
+            *self = Self {
+                since: Some(now),
+                events: 0,
+            };
+        }
+        self.events += 1;
+        self.events > STORM
+    }
+}
+
 /// Which changes give inotify events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Events {
@@ -79,15 +114,19 @@ enum Events {
 }
 
 impl Monitored {
-    pub(super) fn new(directory: Directory, place: PathBuf, watch: Option<&Watch>, warned: &mut bool) -> Self {
+    pub(super) fn new(directory: Directory, place: PathBuf, is_shared: bool, budget: Arc<Mutex<Budget>>) -> Self {
         let is_remote = directory.is_remote();
-        let mut new = Self {
+        Self {
             events: if is_remote { Events::OfThisMachine } else { Events::All },
             directory,
             place,
-            is_shared: true,
+            is_shared,
             watch: None,
-            files: Files::default(),
+            watch_at: None,
+            watch_error: None,
+            storm: Storm::default(),
+            is_deleted: false,
+            files: Files::new(budget),
             others: Vec::new(),
             reported: Reported::default(),
             hidden: Hidden::default(),
@@ -100,20 +139,52 @@ impl Monitored {
             warned_of_crowd: false,
             scan_at: None,
             retry_at: Instant::now(),
-        };
-        if let Some(watch) = watch {
-            new.watch_with(watch, warned);
         }
-        new
     }
 
-    /// Adds an inotify watch. The next update scans, because changes before it gave no event.
-    pub(super) fn watch_with(&mut self, watch: &Watch, warned: &mut bool) {
-        match watch.add(self.directory.own_path()) {
+    /// Adds an inotify watch, unless there is one or there is to be none now. The next update scans, because changes before it
+    /// gave no event.
+    pub(super) fn watch_with(&mut self, watches: &Watches, now: Instant) {
+        if !self.wants_watch(now) {
+            return;
+        }
+        match watch::add(watches, self.directory.own_path()) {
             Ok(descriptor) => self.watch = Some(descriptor),
-            Err(error) => warn_once(warned, &error),
+            Err(error) => {
+                self.watch_at = Some(now + WATCH_AGAIN);
+                self.watch_error = Some(error);
+            }
         }
         self.scan_at = None;
+    }
+
+    /// Lets the next update add one.
+    pub(super) const fn watch_again(&mut self, now: Instant) {
+        self.watch_at = Some(now);
+    }
+
+    fn wants_watch(&self, now: Instant) -> bool {
+        self.watch.is_none() && self.watch_at.is_none_or(|at| now >= at)
+    }
+
+    /// Whether an update would do anything.
+    pub(super) fn has_work(&self, now: Instant, can_watch: bool) -> bool {
+        !self.changed.is_empty() || self.due().is_none_or(|due| now >= due) || (can_watch && self.wants_watch(now))
+    }
+
+    /// Counts an event. Whether there were so many in the last second that the directory is better looked at every second, for
+    /// a while: its events would delay those of others.
+    pub(super) fn is_storm(&mut self, now: Instant) -> bool {
+        if !self.storm.breaks_out(now) {
+            return false;
+        }
+        tracing::info!(
+            dir = %self.place.display(),
+            "more than {STORM} changes of monitor files in a second: the directory is looked at every second for a while"
+        );
+        self.watch_at = Some(now + CALM);
+        self.scan_at = self.scan_at.map(|at| at.min(now + UNWATCHED));
+        true
     }
 
     /// Records an event for this name.
@@ -154,8 +225,8 @@ impl Monitored {
     }
 
     /// Reads the changed files. Returns whether any value changed.
-    pub(super) fn update(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> std::io::Result<bool> {
-        let mut changed = false;
+    pub(super) fn update(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> io::Result<bool> {
+        let mut changed = self.files.keep_limits();
         let mut names = std::mem::take(&mut self.changed);
         if now.instant >= self.retry_at {
             self.retry_at = now.instant + UNWATCHED;
@@ -184,11 +255,12 @@ impl Monitored {
         changed
     }
 
-    fn scan(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> std::io::Result<bool> {
+    fn scan(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> io::Result<bool> {
         let first = self.scan_at.is_none();
+        self.is_deleted = self.directory.is_deleted();
         self.check_events();
         self.scan_at = Some(now.instant + UNWATCHED);
-        let listing = Listing::of(&self.directory, living);
+        let listing = Listing::of(&self.directory, living, self.files.limits.files);
         self.is_unlisted = listing.is_err();
         let Listing {
             names,
@@ -197,7 +269,7 @@ impl Monitored {
         } = listing.map_err(|error| {
             let place = self.place.display();
             let remedy = "run the agent as root, or as a user that may list the directory";
-            std::io::Error::new(error.kind(), format!("{place} cannot be listed: {error}; {remedy}"))
+            io::Error::new(error.kind(), format!("{place} cannot be listed: {error}; {remedy}"))
         })?;
         self.others = others;
         for _ in 0..left_out {
@@ -296,7 +368,7 @@ impl Monitored {
 }
 
 /// Warns once of a watch that could not be added.
-pub(super) fn warn_once(warned: &mut bool, error: &std::io::Error) {
+pub(super) fn warn_once(warned: &mut bool, error: &io::Error) {
     if !std::mem::replace(warned, true) {
         let remedy = watch::remedy(error);
         tracing::warn!(%error, remedy, "cannot watch for monitor files: they are looked for every second instead");

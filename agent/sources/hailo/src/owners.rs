@@ -18,11 +18,15 @@ const SEARCHES: u32 = 32;
 /// Limit of searches in the first run, so that its result is complete.
 const FIRST_SEARCHES: u32 = 256;
 
+/// Most runs in a row that come sooner because the last one has left searches.
+const HURRIES: u32 = 16;
+
 /// Searches for owners.
 #[derive(Debug)]
 pub(super) struct Owners {
     searcher: Searcher,
     max_age: Option<Duration>,
+    hurries: u32,
     warned_denied: bool,
     warned_unseen: bool,
     warned_foreign: bool,
@@ -37,15 +41,17 @@ impl Owners {
                 left: SEARCHES,
             },
             max_age: settings.max_age,
+            hurries: HURRIES,
             warned_denied: false,
             warned_unseen: false,
             warned_foreign: false,
         }
     }
 
-    /// Whether the latest run may have left searches to the next one.
+    /// Whether the latest run may have left searches to the next one, which is to come soon: not for ever, since each run that
+    /// searches walks through `/proc`.
     pub(super) fn is_behind(&self) -> bool {
-        self.searcher.left == 0
+        self.searcher.left == 0 && self.hurries > 0
     }
 
     /// The living processes, as they were at the start of the run.
@@ -62,6 +68,11 @@ impl Owners {
         skipped: &mut Skipped,
         shown: &mut impl Hasher,
     ) {
+        self.hurries = if self.searcher.left > 0 {
+            HURRIES
+        } else {
+            self.hurries.saturating_sub(1)
+        };
         self.searcher.left = if first_run { FIRST_SEARCHES } else { SEARCHES };
         for monitored in directories {
             self.search(monitored, now, skipped);

@@ -220,9 +220,11 @@ fn has_extremes(stream: &ProtoMonStreamFramesInfo) -> bool {
         || stream.avg_pending_frames_count.to_bits() != 0
 }
 
-/// Truncated as the attribute's value will be, so that names with the same first bytes become one element.
+/// Truncated as the attribute's value will be, so that names with the same first bytes become one element. Of a name of
+/// megabytes no more memory is kept.
 fn capped(mut name: String) -> String {
     name.truncate(name.floor_char_boundary(MAX_VALUE_BYTES));
+    name.shrink_to_fit();
     name
 }
 
@@ -367,5 +369,15 @@ mod tests {
             ..message()
         });
         assert_eq!(reading.networks.len(), 1);
+    }
+
+    #[test]
+    fn of_a_long_name_no_more_memory_is_kept_than_of_its_part() {
+        let reading = read(ProtoMon {
+            networks_infos: vec![network(&"x".repeat(4 << 20), 1.0, 1.0)],
+            ..message()
+        });
+        let name = reading.networks.keys().next().unwrap();
+        assert!(name.capacity() <= 2 * MAX_VALUE_BYTES, "{}", name.capacity());
     }
 }

@@ -56,6 +56,13 @@ impl Skipped {
         }
     }
 
+    /// Adds what another has counted.
+    pub(super) fn append(&mut self, other: Self) {
+        for (reason, count) in other.0 {
+            *self.0.entry(reason).or_default() += count;
+        }
+    }
+
     /// The value, or `None` after counting why there is none.
     pub(super) fn keep<T>(&mut self, value: Result<T, Reason>) -> Option<T> {
         value.map_err(|reason| self.add(reason)).ok()

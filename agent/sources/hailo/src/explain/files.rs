@@ -33,8 +33,9 @@ const MAX_FINDINGS: usize = 16;
 const MAX_NAMED: usize = 4;
 
 /// What is known of the monitor files of all directories.
-pub(super) struct Files<'a> {
-    settings: &'a Settings,
+#[derive(Clone)]
+pub(super) struct Files {
+    settings: Settings,
     directories: BTreeSet<DirectoryId>,
     /// Process ids of the fresh files, in the writers' PID namespaces.
     pub(super) fresh: Vec<u32>,
@@ -59,10 +60,10 @@ struct Written<'a> {
     is_shared: bool,
 }
 
-impl<'a> Files<'a> {
-    pub(super) const fn new(settings: &'a Settings) -> Self {
+impl Files {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            settings,
+            settings: settings.clone(),
             directories: BTreeSet::new(),
             fresh: Vec::new(),
             foreign: 0,
@@ -84,7 +85,7 @@ impl<'a> Files<'a> {
         if !self.directories.insert(directory.id) {
             return false;
         }
-        let listing = match Listing::of(directory, living) {
+        let listing = match Listing::of(directory, living, MAX_FILES) {
             Ok(listing) => listing,
             Err(error) => {
                 let remedy = "run the agent as root, or as a user that may list the directory";
