@@ -220,7 +220,7 @@ mod tests {
         let now = Instant::now();
         let taken = read(&mut budget, 1..2, now, 100);
         assert!(taken <= (2 * 100 + 8) << 20, "{taken}");
-        assert!(taken >= 2 * 90 << 20, "{taken}");
+        assert!(taken >= (2 * 90) << 20, "{taken}");
         let now = now + Duration::from_secs(100);
         assert!((0..50).all(|nth| budget.admits_read(user(2), 20_000, now + Duration::from_millis(nth * 20))));
     }

@@ -30,7 +30,7 @@ impl Monitored {
     /// Whether a living process may write here what cannot be read.
     pub(super) fn may_hide_a_writer(&mut self, max_age: Option<Duration>, now: Moment, living: &mut Living) -> bool {
         let mut fresh = self.files.fresh(max_age, now.instant);
-        if self.is_unlisted || fresh.any(|(_, file)| file.owner.is_unseen) {
+        if self.state.is_unlisted || fresh.any(|(_, file)| file.owner.is_unseen) {
             return true;
         }
         let mut hidden = std::mem::take(&mut self.hidden);

@@ -56,8 +56,7 @@ pub(super) struct Monitored {
     watch_at: Option<Instant>,
     pub(super) watch_error: Option<io::Error>,
     storm: Storm,
-    /// Whether it was removed when it was last looked at.
-    pub(super) is_deleted: bool,
+    pub(super) state: State,
     pub(super) files: Files,
     /// What has the name of a monitor file and is no file, with its type.
     pub(super) others: Vec<(OsString, &'static str)>,
@@ -65,8 +64,6 @@ pub(super) struct Monitored {
     pub(super) reported: Reported,
     /// The writers of files that cannot be used.
     pub(super) hidden: Hidden,
-    /// Whether the last attempt to list it failed.
-    pub(super) is_unlisted: bool,
     /// Names with an event since the last update.
     changed: BTreeSet<OsString>,
     /// Changed files that the last scan found before their event, which may still arrive.
@@ -81,6 +78,15 @@ pub(super) struct Monitored {
     /// When files are looked at whose users had read too much.
     retry_at: Instant,
     warned_of_crowd: bool,
+}
+
+/// How it was when it was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Whether it was removed.
+    pub(super) is_deleted: bool,
+    /// Whether the attempt to list it failed.
+    pub(super) is_unlisted: bool,
 }
 
 /// Events of one directory in the second since its first.
@@ -125,12 +131,11 @@ impl Monitored {
             watch_at: None,
             watch_error: None,
             storm: Storm::default(),
-            is_deleted: false,
+            state: State::default(),
             files: Files::new(budget),
             others: Vec::new(),
             reported: Reported::default(),
             hidden: Hidden::default(),
-            is_unlisted: false,
             changed: BTreeSet::new(),
             without_event: BTreeSet::new(),
             young: BTreeMap::new(),
@@ -257,11 +262,11 @@ impl Monitored {
 
     fn scan(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> io::Result<bool> {
         let first = self.scan_at.is_none();
-        self.is_deleted = self.directory.is_deleted();
+        self.state.is_deleted = self.directory.is_deleted();
         self.check_events();
         self.scan_at = Some(now.instant + UNWATCHED);
         let listing = Listing::of(&self.directory, living, self.files.limits.files);
-        self.is_unlisted = listing.is_err();
+        self.state.is_unlisted = listing.is_err();
         let Listing {
             names,
             others,

@@ -66,11 +66,19 @@ pub(super) struct Sources {
     /// Whether the configured directory, or one in the view of a device's user, is there and could not be opened.
     is_configured_closed: bool,
     is_view_closed: bool,
-    warned_watch: bool,
-    warned_deleted: bool,
+    warned: Warned,
     deleted_since: Option<Instant>,
     hung: LogLimiter,
     patience: Duration,
+}
+
+/// What was warned of.
+#[derive(Debug, Default)]
+struct Warned {
+    /// There is no watch.
+    watch: bool,
+    /// The directory of a mount was removed.
+    deleted: bool,
 }
 
 impl Default for Sources {
@@ -88,8 +96,7 @@ impl Default for Sources {
             budget: Arc::default(),
             is_configured_closed: false,
             is_view_closed: false,
-            warned_watch: false,
-            warned_deleted: false,
+            warned: Warned::default(),
             deleted_since: None,
             hung: LogLimiter::default(),
             patience: FIRST_PATIENCE,
@@ -201,7 +208,7 @@ impl Sources {
             } => {
                 skipped.append(more);
                 if let Some(error) = monitored.watch_error.take() {
-                    warn_once(&mut self.warned_watch, &error);
+                    warn_once(&mut self.warned.watch, &error);
                 }
                 self.directories.insert(view, Slot::Here(monitored));
                 changed.unwrap_or_else(|error| {
@@ -241,7 +248,7 @@ impl Sources {
                 self.all_mut().for_each(|here| here.watch_again(now));
                 self.watch = Some(watch);
             }
-            Err(error) => warn_once(&mut self.warned_watch, &error),
+            Err(error) => warn_once(&mut self.warned.watch, &error),
         }
     }
 
@@ -304,7 +311,7 @@ impl Sources {
                 // A directory that is being removed keeps its name for a moment.
                 let since = *self.deleted_since.get_or_insert(now);
                 let lasts = now.saturating_duration_since(since) >= DELETED_LASTS;
-                if lasts && !std::mem::replace(&mut self.warned_deleted, true) {
+                if lasts && !std::mem::replace(&mut self.warned.deleted, true) {
                     tracing::warn!(
                         dir = %dir.display(),
                         "the mounted directory was removed on the host, and its mount shows it empty for ever: mount the \
@@ -317,7 +324,7 @@ impl Sources {
                 if let (Some(parent), Some(watch)) = (self.parent.take(), &self.watch) {
                     watch.remove(parent);
                 }
-                self.warned_deleted = false;
+                self.warned.deleted = false;
                 self.deleted_since = None;
                 self.directories
                     .retain(|_, slot| slot.here().is_none_or(|here| here.directory.id != directory.id));
@@ -337,7 +344,7 @@ impl Sources {
         let views = self.discovery.views();
         // An open directory would keep the namespace's mounts alive.
         let lost = self.directories.extract_if(.., |view, slot| {
-            view.is_some_and(|view| !views.contains_key(&view) || slot.here().is_some_and(|here| here.is_deleted))
+            view.is_some_and(|view| !views.contains_key(&view) || slot.here().is_some_and(|here| here.state.is_deleted))
         });
         for (_, lost) in lost.collect::<Vec<_>>() {
             if let Slot::Here(lost) = lost {

@@ -190,13 +190,12 @@ impl Files {
                         .push(format!("{name} was last written {seconds} s ago, and {why}"));
                 }
             }
-            Ok(Writer::Foreign(_)) if file.age > of_unknown => self.stale += 1,
+            Ok(Writer::Foreign(_) | Writer::Several(_)) if file.age > of_unknown => self.stale += 1,
             Ok(Writer::Foreign(process)) => {
                 self.foreign += 1;
                 let Trouble { what, remedy } = Trouble::foreign(process.pid, file.stamp, directory.has_real_owners());
                 self.find(warn(format!("{name} {what}; shown without it"), remedy), found);
             }
-            Ok(Writer::Several(_)) if file.age > of_unknown => self.stale += 1,
             Err(error) if file.age > of_unknown => {
                 self.stale += 1;
                 let seconds = file.age.as_secs_f64();

@@ -13,8 +13,8 @@ use accelscope_core::host::callers::Callers;
 use accelscope_core::sampler::Finding;
 
 /// Time for each directory, for all that do not answer, and for each when that is over.
-const PATIENCE: Duration = Duration::from_secs(8);
-const ALL_PATIENCE: Duration = Duration::from_secs(16);
+const PATIENCE: Duration = Duration::from_secs(5);
+const ALL_PATIENCE: Duration = Duration::from_secs(10);
 const LEAST_PATIENCE: Duration = Duration::from_millis(200);
 /// Most directories that do not answer.
 const MAX_HUNG: usize = 256;

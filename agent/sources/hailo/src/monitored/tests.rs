@@ -384,7 +384,11 @@ fn a_directory_gives_up_what_another_one_needs() {
     assert_eq!(monitored.files.used(), (100, 100));
     monitored.files.limit(240, MAX_ELEMENTS - 50, 4);
     update(&mut monitored, later(200));
-    assert_eq!(monitored.files.used(), (MAX_FILES / 4, MAX_FILES / 4), "its equal part of the files");
+    assert_eq!(
+        monitored.files.used(),
+        (MAX_FILES / 4, MAX_FILES / 4),
+        "its equal part of the files"
+    );
     monitored.files.limit(0, MAX_ELEMENTS - 50, MAX_ELEMENTS / 40);
     update(&mut monitored, later(300));
     assert_eq!(monitored.files.used().1, 50, "and what is left of the elements");
