@@ -294,6 +294,12 @@ impl Files {
                 *of_users.entry(file.user()).or_default() += if too_many { 1 } else { file.elements() };
             }
             let crowd = of_users.into_iter().max_by_key(|(_, many)| *many).map(|(user, _)| user);
+            if too_large {
+                let mut of_crowd = self.by_name.values_mut().filter(|file| Some(file.user()) == crowd);
+                if of_crowd.any(File::forget_absent) {
+                    continue;
+                }
+            }
             let of_crowd = self.by_name.iter_mut().filter(|(_, file)| Some(file.user()) == crowd);
             let Some((name, file)) = of_crowd.max_by_key(|(_, file)| file.elements()) else {
                 return any;

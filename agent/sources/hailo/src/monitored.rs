@@ -231,7 +231,7 @@ impl Monitored {
 
     /// Reads the changed files. Returns whether any value changed.
     pub(super) fn update(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> io::Result<bool> {
-        let mut changed = self.files.keep_limits();
+        let mut changed = false;
         let mut names = std::mem::take(&mut self.changed);
         if now.instant >= self.retry_at {
             self.retry_at = now.instant + UNWATCHED;
@@ -245,6 +245,7 @@ impl Monitored {
         } else if self.is_incomplete() && now.instant >= self.recheck_at {
             changed |= self.recheck(now, skipped);
         }
+        changed |= self.files.keep_limits();
         Ok(changed)
     }
 

@@ -149,6 +149,16 @@ impl File {
         self.fault = Some(why);
     }
 
+    /// Gives up the counters of networks that it no longer has. Returns whether there were any.
+    pub(super) fn forget_absent(&mut self) -> bool {
+        let before = self.totals.len();
+        let networks = self.latest.as_ref().map(|latest| &latest.reading.networks);
+        self.totals
+            .retain(|name, _| networks.is_some_and(|networks| networks.contains_key(name)));
+        self.elements = self.latest.as_ref().map_or(0, |latest| latest.reading.elements());
+        self.totals.len() < before
+    }
+
     fn count(&mut self, reading: &Reading, interval: Duration, now: Timestamp) {
         for (name, network) in &reading.networks {
             let Some(rate) = network.frame_rate else { continue };
