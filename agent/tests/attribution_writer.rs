@@ -199,7 +199,7 @@ fn a_volume_with_other_users_in_the_container_than_on_the_host_has_the_container
         .unwrap();
     if !can.status.success() {
         skip_test::skip(
-            "id-mapped mounts",
+            "idmap",
             &format!("mount(8) 2.39 makes them: {}", String::from_utf8_lossy(&can.stderr)),
         );
         return;

@@ -24,12 +24,14 @@ struct Job {
 /// What the threads share.
 #[derive(Debug, Default)]
 struct Shared {
+    /// Whether a thread stays for the next call.
+    keeps: bool,
     /// The free thread.
     idle: Mutex<Option<Sender<Job>>>,
     busy: AtomicUsize,
 }
 
-/// The threads. There is one as long as each call returns before the next.
+/// The threads. There is one at most as long as each call returns before the next.
 #[derive(Debug)]
 pub struct Callers {
     name: &'static str,
@@ -46,10 +48,23 @@ pub struct Call<T> {
 impl Callers {
     /// With at most `most` calls that have not returned.
     pub fn new(name: &'static str, most: usize) -> Self {
+        Self::keeping(true, name, most)
+    }
+
+    /// The same for rare calls: no thread waits for the next one.
+    pub fn rare(name: &'static str, most: usize) -> Self {
+        Self::keeping(false, name, most)
+    }
+
+    fn keeping(keeps: bool, name: &'static str, most: usize) -> Self {
+        let shared = Shared {
+            keeps,
+            ..Shared::default()
+        };
         Self {
             name,
             most,
-            shared: Arc::default(),
+            shared: Arc::new(shared),
         }
     }
 
@@ -103,8 +118,10 @@ fn run(jobs: &Receiver<Job>, shared: &Weak<Shared>) {
         if let Some(shared) = shared.upgrade() {
             shared.busy.fetch_sub(1, Ordering::Relaxed);
             let mut idle = lock(&shared.idle);
-            is_needed = idle.is_none();
-            idle.get_or_insert(thread);
+            is_needed = shared.keeps && idle.is_none();
+            if is_needed {
+                *idle = Some(thread);
+            }
         }
         deliver();
         if !is_needed {

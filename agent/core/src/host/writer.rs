@@ -161,7 +161,7 @@ fn seen(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option
 /// The directory at that path of a process, which may have mounted there what does not answer. The directory of the file is in
 /// the kernel's memory, and so are all above it, since the caller has it open; a network file system may be asked all the same.
 fn open_as_seen(root: &OwnedFd, path: &Path) -> Option<OwnedFd> {
-    static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::new("writers", MAX_HUNG));
+    static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::rare("writers", MAX_HUNG));
     match beneath::open_cached(root, path, DIRECTORY) {
         Err(Errno::AGAIN) => {}
         other => return other.ok(),

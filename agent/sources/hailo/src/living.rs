@@ -74,7 +74,7 @@ impl Living {
     /// A process can map a file there whose file system does not answer: it is waited for a moment, and its environment is
     /// unknown then.
     pub(super) fn environment(&self, pid: u32) -> Option<Environment> {
-        static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::new("environments", MAX_HUNG));
+        static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::rare("environments", MAX_HUNG));
         let path = self.processes.path(pid, "environ");
         let call = CALLERS.start(move || Environment::read(&path)).ok()?;
         call.wait(Instant::now() + PATIENCE).flatten()
