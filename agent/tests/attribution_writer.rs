@@ -20,6 +20,8 @@ use accelscope_core::metric::Timestamp;
 
 /// Where every container of these tests sees its files.
 const SEEN_AS: &str = "/tmp/hmon_files";
+/// Another user of the machine.
+const OTHER: u32 = 12_345;
 
 /// A process that is 1 in its own PID namespace, in its own mount namespace, and has written a file.
 struct Container {
@@ -31,7 +33,12 @@ struct Container {
 impl Container {
     /// Mounts with `mount` (a shell command; the directory is `$1`), writes `$1/1` as its process 1 and stays.
     fn start(mount: &str) -> Self {
-        let script = format!("{mount} && echo x > {SEEN_AS}/1 && echo ready && exec sleep 1000");
+        Self::staying(mount, "sleep 1000")
+    }
+
+    /// The same, and stays as this command.
+    fn staying(mount: &str, command: &str) -> Self {
+        let script = format!("{mount} && echo x > {SEEN_AS}/1 && echo ready && exec {command}");
         let mut unshare = Command::new("unshare")
             .args(["--pid", "--fork", "--mount", "--kill-child", "sh", "-ec", &script])
             .stdout(Stdio::piped())
@@ -61,10 +68,7 @@ impl Container {
 
     /// A container with the host's directory for its files.
     fn sharing(directory: &Path) -> Self {
-        let directory = directory.display();
-        Self::start(&format!(
-            "mount --bind {directory} /mnt && mount -t tmpfs none /tmp && mkdir {SEEN_AS} && mount --move /mnt {SEEN_AS}"
-        ))
+        Self::start(&shared(directory, ""))
     }
 
     fn files(&self) -> PathBuf {
@@ -76,12 +80,14 @@ impl Container {
     /// Facts that a reader of the file has.
     fn hint(&self) -> WriterHint {
         let directory = std::fs::metadata(self.files()).unwrap();
-        let written = std::fs::metadata(self.files().join("1")).unwrap().modified().unwrap();
+        let file = std::fs::metadata(self.files().join("1")).unwrap();
         WriterHint {
             pid: 1,
             directory: (directory.dev(), directory.ino()),
             seen_as: vec!["/elsewhere".into(), SEEN_AS.into()],
-            written: written.into(),
+            written: file.modified().unwrap().into(),
+            user: Some(file.uid()),
+            file: ("1".into(), file.ino()),
         }
     }
 
@@ -98,6 +104,14 @@ impl Drop for Container {
         }
         self.unshare.wait().ok();
     }
+}
+
+/// A command that mounts a directory of the host for the files, with these options.
+fn shared(directory: &Path, options: &str) -> String {
+    let directory = directory.display();
+    format!(
+        "mount --bind {options} {directory} /mnt && mount -t tmpfs none /tmp && mkdir {SEEN_AS} && mount --move /mnt {SEEN_AS}"
+    )
 }
 
 /// Whether namespaces can be created here; if not, prints the reason.
@@ -142,6 +156,76 @@ fn two_processes_1_that_share_the_directory_cannot_be_distinguished() {
     assert_eq!(a.find(&a.hint()), Writer::Several(2));
     drop(b);
     assert_eq!(a.find(&a.hint()), Writer::One(a.processes.key(a.init).unwrap()));
+}
+
+#[test]
+fn of_two_processes_1_that_share_the_directory_the_file_s_owner_is_the_writer() {
+    if !namespaces() {
+        return;
+    }
+    let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+    let other = format!("setpriv --reuid={OTHER} --clear-groups sleep 1000");
+    let a = Container::sharing(directory.path());
+    let b = Container::staying(&shared(directory.path(), ""), &other);
+    let users = |container: &Container| container.processes.users(container.init).unwrap();
+    while users(&b) != [OTHER; 4] {
+        std::thread::yield_now();
+    }
+    let of = |user| WriterHint {
+        user,
+        file: ("other".into(), 0),
+        ..a.hint()
+    };
+    let key = |container: &Container| container.processes.key(container.init).unwrap();
+    assert_eq!(a.find(&of(Some(0))), Writer::One(key(&a)));
+    assert_eq!(a.find(&of(Some(OTHER))), Writer::One(key(&b)));
+    for nobody in [Some(OTHER + 1), None] {
+        assert!(matches!(a.find(&of(nobody)), Writer::Foreign(_)), "{nobody:?}");
+    }
+}
+
+#[test]
+fn a_volume_with_other_users_in_the_container_than_on_the_host_has_the_container_s() {
+    if !namespaces() {
+        return;
+    }
+    let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+    let mapped = shared(directory.path(), &format!("-o X-mount.idmap=b:0:{OTHER}:1"));
+    // mount(8) before 2.39 passes over the option.
+    let check = format!("{mapped} && test $(stat -c %u {SEEN_AS}) = {OTHER}");
+    let can = Command::new("unshare")
+        .args(["--mount", "sh", "-ec", &check])
+        .output()
+        .unwrap();
+    if !can.status.success() {
+        skip_test::skip(
+            "idmap",
+            &format!("mount(8) 2.39 makes them: {}", String::from_utf8_lossy(&can.stderr)),
+        );
+        return;
+    }
+    // As containers with a user namespace have it: its root is another user of the host, and the files on the disk are root's.
+    let script = format!("{mapped} && chmod 777 {SEEN_AS} && cd {SEEN_AS} && touch /tmp/ready");
+    let stay = format!("setpriv --reuid={OTHER} --clear-groups sh -c 'echo x >{SEEN_AS}/2; exec sleep 1000'");
+    std::fs::write(directory.path().join("1"), "").unwrap();
+    let container = Container::staying(&format!("{script} && mkdir -p /tmp/x"), &stay);
+    let on_disk = loop {
+        if let Ok(found) = std::fs::metadata(directory.path().join("2"))
+            && found.len() > 0
+        {
+            break found;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(on_disk.uid(), 0);
+    let hint = WriterHint {
+        written: on_disk.modified().unwrap().into(),
+        user: Some(on_disk.uid()),
+        file: ("2".into(), on_disk.ino()),
+        ..container.hint()
+    };
+    let key = container.processes.key(container.init).unwrap();
+    assert_eq!(container.find(&hint), Writer::One(key));
 }
 
 #[test]
@@ -194,6 +278,8 @@ fn a_link_inside_the_container_stays_inside() {
         directory: (inside.dev(), inside.ino()),
         seen_as: vec![SEEN_AS.into()],
         written: Timestamp::now(),
+        user: Some(0),
+        file: ("1".into(), 1),
     };
     assert_eq!(
         container.find(&hint),
@@ -218,6 +304,8 @@ fn a_kernel_thread_is_no_writer_although_it_sees_the_hosts_directories() {
         directory: (root.dev(), root.ino()),
         seen_as: vec!["/tmp".into()],
         written: Timestamp::now(),
+        user: Some(0),
+        file: ("1".into(), 1),
     };
     assert_eq!(writer::find(&processes, &hint).unwrap(), Writer::None);
 }

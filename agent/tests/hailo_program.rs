@@ -81,8 +81,8 @@ fn values_stay_while_the_next_write_of_a_living_process_is_not_overdue() {
                 "{variable}"
             );
             assert!(doctor.contains("was written") && doctor.contains(&variable), "{doctor}");
-            writer.0.kill().unwrap();
-            writer.0.wait().unwrap();
+            writer.child.kill().unwrap();
+            writer.child.wait().unwrap();
             let points = host.look();
             assert_eq!(
                 (active(&points), named(&points, "hailo.process.utilization").len()),
@@ -298,8 +298,8 @@ fn whether_a_device_is_monitored_is_absent_where_it_cannot_be_known() {
     put(&path, &whole[..=whole.len() / 2], Duration::from_secs(3));
     assert_eq!(looked(&host), None, "a file that is cut off");
     mode(&path, 0o000);
-    writer.0.kill().unwrap();
-    writer.0.wait().unwrap();
+    writer.child.kill().unwrap();
+    writer.child.wait().unwrap();
     assert_eq!(looked(&host), Some(0), "its process has ended");
     fs::remove_file(&path).unwrap();
     fs::remove_dir(host.dir()).unwrap();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -93,6 +93,9 @@ impl Host {
     pub(crate) fn file_of(&self, writer: &Writer, age: Duration) -> PathBuf {
         let path = self.dir().join(writer.name());
         put(&path, &message(writer.pid(), 57.0).encode_to_vec(), age);
+        if rustix::process::geteuid().as_raw() != writer.user {
+            chown(&path, Some(writer.user), None).unwrap();
+        }
         path
     }
 }
@@ -102,7 +105,10 @@ pub(crate) fn named<'a>(points: &'a [Value], name: &'a str) -> Vec<&'a Value> {
 }
 
 /// A process that holds the device and could have written a monitor file.
-pub(crate) struct Writer(pub(crate) Child);
+pub(crate) struct Writer {
+    pub(crate) child: Child,
+    user: u32,
+}
 
 impl Writer {
     pub(crate) fn new(interval: Option<&str>) -> Self {
@@ -116,7 +122,8 @@ impl Writer {
             command.uid(user);
         }
         command.envs(interval.map(|interval| ("HAILO_MONITOR_TIME_INTERVAL", interval)));
-        let writer = Self(command.stdin(File::open("/dev/full").unwrap()).spawn().unwrap());
+        let child = command.stdin(File::open("/dev/full").unwrap()).spawn().unwrap();
+        let writer = Self { child, user };
         // Until its exec it has the environment of this test.
         wait_for("the writer to start", || {
             let name = fs::read_to_string(format!("/proc/{}/comm", writer.pid())).ok()?;
@@ -127,7 +134,7 @@ impl Writer {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     pub(crate) fn name(&self) -> String {
@@ -137,8 +144,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 

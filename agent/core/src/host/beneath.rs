@@ -14,6 +14,9 @@ use super::bounded::bounded;
 /// A directory as the start of a path, or for `fstat`.
 pub const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// Attempts to open what is in memory while directories are renamed.
+const CACHED_ATTEMPTS: usize = 8;
+
 /// File systems whose files are the kernel's (`include/uapi/linux/magic.h`).
 const KERNELS_OWN: &[u32] = &[
     0x9fa0,      // proc
@@ -47,6 +50,22 @@ pub(super) fn open(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::R
         path
     };
     resolve(root, path, flags, ResolveFlags::IN_ROOT)
+}
+
+/// As [`open`], of what the kernel has in memory alone, so that no file system is asked (Linux 5.12). Before that it may be.
+pub(super) fn open_cached(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let path = path.strip_prefix("/").unwrap_or(path);
+    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let opened = |how| rustix::fs::openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), how);
+    for _ in 0..CACHED_ATTEMPTS {
+        match opened(how | ResolveFlags::CACHED) {
+            // Something on the way was just renamed, or it is not in memory.
+            Err(Errno::AGAIN) => {}
+            Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => return open(root, path, flags),
+            other => return other,
+        }
+    }
+    Err(Errno::AGAIN)
 }
 
 /// Opens `path` below `root` without following a link in any of its components.

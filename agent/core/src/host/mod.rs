@@ -6,6 +6,7 @@
 pub mod beneath;
 mod boot;
 pub mod bounded;
+pub mod callers;
 pub mod cgroups;
 pub mod descriptors;
 mod machine;

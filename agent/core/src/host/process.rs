@@ -102,16 +102,28 @@ impl Processes {
     /// Its ids from the outermost PID namespace that `/proc` shows to its own (`NSpid` of `/proc/<pid>/status`, Linux 4.1).
     /// Before that, the outermost alone.
     pub fn ns_pids(&self, pid: u32) -> io::Result<Vec<u32>> {
+        Ok(self.numbers(pid, b"NSpid:")?.unwrap_or_else(|| vec![pid]))
+    }
+
+    /// Its real, effective, saved and file system user (`Uid` of `/proc/<pid>/status`), as the user namespace of this process
+    /// has them. Unlike the owner of its files in `/proc`, they are not root's where it may not be dumped.
+    pub fn users(&self, pid: u32) -> io::Result<Vec<u32>> {
+        Ok(self.numbers(pid, b"Uid:")?.unwrap_or_default())
+    }
+
+    /// The numbers in a line of its status; `None` without that line.
+    fn numbers(&self, pid: u32, name: &[u8]) -> io::Result<Option<Vec<u32>>> {
         // procfs' own reader of `status` fails on a name that is not UTF-8, and any process can set such a name.
         let status = read_bounded(&self.path(pid, "status"), MAX_TEXT_BYTES)?;
-        let line = status
-            .split(|&byte| byte == b'\n')
-            .find_map(|line| line.strip_prefix(b"NSpid:"));
-        let ids = line.map(String::from_utf8_lossy);
-        Ok(ids.map_or_else(
-            || vec![pid],
-            |ids| ids.split_whitespace().filter_map(|id| id.parse().ok()).collect(),
-        ))
+        let mut lines = status.split(|&byte| byte == b'\n');
+        let line = lines
+            .find_map(|line| line.strip_prefix(name))
+            .map(String::from_utf8_lossy);
+        Ok(line.map(|line| {
+            line.split_whitespace()
+                .filter_map(|number| number.parse().ok())
+                .collect()
+        }))
     }
 
     /// Base name of its executable, without the kernel's suffix for a replaced file.

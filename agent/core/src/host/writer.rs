@@ -1,22 +1,37 @@
 //! Search for the process that wrote a file which names its writer only by the id in the writer's own PID namespace.
 //!
 //! Every container has a process 1, so that such an id is only a hint. A candidate must have it as its innermost id,
-//! see the same directory that contains the file, and have started before the file was written.
+//! see the same directory that contains the file, and have started before the file was written. Since anybody can write any
+//! id, it must also be of the user that owns the file: of those that pass all but that, none is the writer.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
-use rustix::fs::Mode;
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
+use rustix::io::Errno;
 
 use super::beneath::{self, DIRECTORY};
+use super::bounded::read_bounded;
+use super::callers::Callers;
 use super::process::Processes;
 use crate::metric::{ProcessKey, Timestamp};
 
 /// Tolerance for a writer's start after the write of its file. The kernel stamps files with a clock that lags by up to
 /// a tick (10 ms at `HZ=100`), and the wall clock is slewed by up to 500 ppm between the two.
 const CLOCK_SLACK: Duration = Duration::from_millis(50);
+
+/// Most bytes of a map of users: 340 lines (`UID_GID_MAP_MAX_EXTENTS`).
+const MAX_MAP_BYTES: usize = 64 * 1024;
+/// Default of `kernel.overflowuid`.
+const OVERFLOW_USER: u32 = 65_534;
+
+/// Time for a file system to open a directory of a process, and the most that have not answered at one time.
+const PATIENCE: Duration = Duration::from_millis(300);
+const MAX_HUNG: usize = 8;
 
 /// Known facts about a file's writer.
 #[derive(Debug, Clone)]
@@ -29,6 +44,11 @@ pub struct WriterHint {
     pub seen_as: Vec<PathBuf>,
     /// Time of the last write (`mtime`).
     pub written: Timestamp,
+    /// Its owner (`st_uid`). `None` where that is no evidence: others may write to the file too, or its file system is a
+    /// user's program, which can name any owner.
+    pub user: Option<u32>,
+    /// Its name in the directory, and its inode.
+    pub file: (OsString, u64),
 }
 
 /// Result of a search for the writer.
@@ -40,6 +60,15 @@ pub enum Writer {
     None,
     /// Several processes match; their number.
     Several(usize),
+    /// This process matches but for its user, which does not own the file: that is of somebody who claims it.
+    Foreign(ProcessKey),
+}
+
+/// The processes that match, and one that does but for its user.
+#[derive(Debug, Default)]
+struct Matches {
+    of_owner: Vec<ProcessKey>,
+    foreign: Option<ProcessKey>,
 }
 
 /// The writer of a file.
@@ -53,24 +82,21 @@ pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
 /// As [`find`], among these processes: for a caller that knows which of them have the hint's id.
 pub fn find_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io::Result<Writer> {
     let found = candidates_among(processes, pids, hint)?;
-    Ok(match found[..] {
-        [] => Writer::None,
+    Ok(match found.of_owner[..] {
+        [] => found.foreign.map_or(Writer::None, Writer::Foreign),
         [one] => Writer::One(one),
-        _ => Writer::Several(found.len()),
+        _ => Writer::Several(found.of_owner.len()),
     })
 }
 
-/// All processes that match, for a caller with more facts about the writer than the hint. Fails as [`find`] does.
-pub fn candidates(processes: &Processes, hint: &WriterHint) -> io::Result<Vec<ProcessKey>> {
-    candidates_among(processes, &processes.pids()?, hint)
-}
-
-fn candidates_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io::Result<Vec<ProcessKey>> {
-    let mut found = Vec::new();
+fn candidates_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io::Result<Matches> {
+    let mut found = Matches::default();
     let mut refused = None;
+    let user = hint.user.filter(|user| is_mapped(*user));
     for &pid in pids {
-        match fits(processes, pid, hint) {
-            Ok(Some(key)) => found.push(key),
+        match fits(processes, pid, user, hint) {
+            Ok(Some((key, true))) => found.of_owner.push(key),
+            Ok(Some((key, false))) => found.foreign = Some(key),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 refused = Some(io::Error::new(
                     error.kind(),
@@ -82,23 +108,40 @@ fn candidates_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> i
         }
     }
     match refused {
-        Some(refused) if found.is_empty() => Err(refused),
+        Some(refused) if found.of_owner.is_empty() => Err(refused),
         _ => Ok(found),
     }
 }
 
-fn fits(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option<ProcessKey>> {
+/// The process with that id, if it matches, and whether it is of the file's owner.
+fn fits(
+    processes: &Processes,
+    pid: u32,
+    user: Option<u32>,
+    hint: &WriterHint,
+) -> io::Result<Option<(ProcessKey, bool)>> {
     if processes.ns_pids(pid)?.last() != Some(&hint.pid) || (pid == 1 && is_machines_init(processes)) {
         return Ok(None);
     }
     let Some(key) = processes.user_key(pid)? else {
         return Ok(None);
     };
-    if processes.started(key)?.since(hint.written) > CLOCK_SLACK || !sees(processes, pid, hint)? {
+    if processes.started(key)?.since(hint.written) > CLOCK_SLACK {
         return Ok(None);
     }
+    let Some(directory) = seen(processes, pid, hint)? else {
+        return Ok(None);
+    };
+    let is_of_owner = match user {
+        // Any of them: a program may have changed its user since it made the file.
+        Some(user) => {
+            let users = processes.users(pid)?;
+            users.contains(&user) || owner_as_seen(&directory, hint).is_some_and(|user| users.contains(&user))
+        }
+        None => false,
+    };
     // The process is not pinned: its id may have been reused between two of the reads.
-    Ok(processes.is_alive(key).then_some(key))
+    Ok(processes.is_alive(key).then_some((key, is_of_owner)))
 }
 
 /// Process 1 beside kernel threads, which are visible in the outermost PID namespace only, is the machine's init. It
@@ -108,17 +151,57 @@ fn is_machines_init(processes: &Processes) -> bool {
     processes.user_key(2).is_ok_and(|key| key.is_none())
 }
 
-fn sees(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<bool> {
+/// The directory of the file as the process has it, if it sees it.
+fn seen(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option<OwnedFd>> {
     let root = rustix::fs::open(processes.path(pid, "root"), DIRECTORY, Mode::empty())?;
-    Ok(hint
-        .seen_as
-        .iter()
-        .any(|path| identity(&root, path).is_ok_and(|identity| identity == hint.directory)))
+    let mut opened = hint.seen_as.iter().filter_map(|path| open_as_seen(&root, path));
+    Ok(opened.find(|directory| identity(directory).is_ok_and(|(found, _)| found == hint.directory)))
 }
 
-fn identity(root: &OwnedFd, path: &Path) -> io::Result<(u64, u64)> {
-    let stat = rustix::fs::fstat(beneath::open(root, path, DIRECTORY)?)?;
-    // The widths differ between architectures.
-    #[allow(clippy::useless_conversion, reason = "no conversion on 64-bit targets")]
-    Ok((u64::from(stat.st_dev), u64::from(stat.st_ino)))
+/// The directory at that path of a process, which may have mounted there what does not answer. The directory of the file is in
+/// the kernel's memory, and so are all above it, since the caller has it open; a network file system may be asked all the same.
+fn open_as_seen(root: &OwnedFd, path: &Path) -> Option<OwnedFd> {
+    static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::rare("writers", MAX_HUNG));
+    match beneath::open_cached(root, path, DIRECTORY) {
+        Err(Errno::AGAIN) => {}
+        other => return other.ok(),
+    }
+    let (root, path) = (root.try_clone().ok()?, path.to_owned());
+    let call = CALLERS
+        .start(move || beneath::open(&root, &path, DIRECTORY).ok())
+        .ok()?;
+    call.wait(Instant::now() + PATIENCE).flatten()
+}
+
+/// The owner of the file where the process sees it: a volume of a pod with a user namespace is mounted there with other users
+/// than the host sees (an id-mapped mount).
+fn owner_as_seen(directory: &OwnedFd, hint: &WriterHint) -> Option<u32> {
+    let (name, inode) = &hint.file;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::empty()).ok()?;
+    let ((_, found), user) = identity(&file).ok()?;
+    (found == *inode).then_some(user)
+}
+
+/// `st_dev` and `st_ino`, and the owner, as the kernel has them in memory.
+fn identity(file: &OwnedFd) -> io::Result<((u64, u64), u32)> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(file, "", flags, StatxFlags::INO | StatxFlags::UID)?;
+    let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+    Ok(((device, stat.stx_ino), stat.stx_uid))
+}
+
+/// Whether a user is one, and not the stand-in for all those that this process's user namespace does not have
+/// (`kernel.overflowuid`).
+fn is_mapped(user: u32) -> bool {
+    let read = |path| read_bounded(Path::new(path), MAX_MAP_BYTES).ok();
+    let has_all = read("/proc/self/uid_map").is_some_and(|map| {
+        let mut fields = map.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+        fields.nth(2) == Some(b"4294967295")
+    });
+    has_all || {
+        let overflow = read("/proc/sys/kernel/overflowuid");
+        let overflow = overflow.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
+        user != overflow.unwrap_or(OVERFLOW_USER)
+    }
 }

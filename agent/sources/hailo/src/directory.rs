@@ -36,17 +36,22 @@ const REMOTE: [u32; 8] = [
     0x5346_414f,
     0x00c3_6400,
     0xff53_4d42,
-    0x6573_5546,
+    FUSE,
     0x6969,
     0x517b,
     0xfe53_4d42,
 ];
+
+/// That of FUSE: its files have the owners that a program of any user gives them.
+const FUSE: u32 = 0x6573_5546;
 
 /// An open directory.
 #[derive(Debug)]
 pub(super) struct Directory {
     file: File,
     pub(super) id: DirectoryId,
+    /// `f_type` of its file system.
+    file_system: u32,
 }
 
 /// `st_dev` and `st_ino`.
@@ -60,6 +65,8 @@ pub(super) struct Stamp {
     pub(super) modified: Timestamp,
     /// The user that owns it.
     pub(super) user: u32,
+    /// Whether every user may write to it.
+    pub(super) is_open: bool,
 }
 
 impl Stamp {
@@ -69,6 +76,7 @@ impl Stamp {
         size: 0,
         modified: Timestamp::from_unix_nanos(0),
         user: u32::MAX,
+        is_open: false,
     };
 }
 
@@ -121,7 +129,9 @@ impl Directory {
     fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let file = File::from(fd);
         let id = identity(&file.metadata()?);
-        Ok(Self { file, id })
+        // The type is of 32 bits, and signed on some architectures.
+        let file_system = rustix::fs::fstatfs(&file).map_or(0, |found| found.f_type as u32);
+        Ok(Self { file, id, file_system })
     }
 
     /// A path of the open directory, even after it was renamed.
@@ -136,7 +146,12 @@ impl Directory {
 
     /// Whether it is on a network file system: changes by other machines cause no inotify event there.
     pub(super) fn is_remote(&self) -> bool {
-        rustix::fs::fstatfs(&self.file).is_ok_and(|found| REMOTE.contains(&(found.f_type as u32)))
+        REMOTE.contains(&self.file_system)
+    }
+
+    /// Whether the kernel vouches for the owners of its files.
+    pub(super) const fn has_real_owners(&self) -> bool {
+        self.file_system != FUSE
     }
 
     /// Its entries, one after the other.
@@ -186,6 +201,7 @@ fn stamp(metadata: io::Result<Metadata>) -> Result<Stamp, ReadError> {
         size: metadata.len(),
         modified: metadata.modified()?.into(),
         user: metadata.uid(),
+        is_open: metadata.mode() & 0o002 != 0,
     })
 }
 

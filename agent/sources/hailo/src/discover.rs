@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
+
 use super::device::Device;
-use super::directory::{DirectoryId, identity};
+use super::directory::DirectoryId;
 use accelscope_core::host::descriptors::{Pace, char_devices};
 use accelscope_core::host::process::Processes;
 use accelscope_core::host::{HostRoots, sysfs};
@@ -47,12 +49,14 @@ fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Ho
     char_devices(processes, pid, |number| numbers.contains(&number))
         .ok()?
         .next()?;
-    let root = std::fs::metadata(processes.path(pid, "root")).ok()?;
+    // Its file system is not asked: it may not answer.
+    let flags = AtFlags::STATX_DONT_SYNC;
+    let root = statx(CWD, processes.path(pid, "root"), flags, StatxFlags::INO).ok()?;
     Some(Holder {
         process: processes.key(pid).ok()?,
         view: View {
             mount_namespace: processes.mount_namespace(pid).ok()?,
-            root: identity(&root),
+            root: (makedev(root.stx_dev_major, root.stx_dev_minor), root.stx_ino),
         },
     })
 }

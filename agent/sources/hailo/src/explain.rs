@@ -1,6 +1,7 @@
 //! Findings of `agent doctor` about Hailo devices, the processes that use them, and their monitor files.
 
 mod files;
+mod guard;
 
 use std::collections::BTreeSet;
 
@@ -15,6 +16,7 @@ use accelscope_core::host::process::Processes;
 use accelscope_core::metric::Timestamp;
 use accelscope_core::sampler::Finding;
 use files::Files;
+use guard::Guard;
 
 const START_WITH: &str = "set HAILO_MONITOR=1 in its environment (SCHEDULER_MONITOR=1 before HailoRT 4.13) and start it \
     again: HailoRT looks at it once, at its start";
@@ -31,22 +33,32 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         }
     };
     found.extend(without_driver(roots));
-    let mut living = Living::new(roots);
-    let mut files = Files::new(settings);
-    match Directory::configured(roots, &settings.dir) {
-        Ok(directory) => {
-            files.add(&directory, &settings.dir, &mut living, &mut found);
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => {
-            let remedy = "run the agent as root, or set hailo.dir to the real directory";
-            found.push(fail(format!("{}: {error}", settings.dir.display()), remedy));
-        }
-    }
-    let users = users(&living.processes, &devices, &mut found);
+    let mut guard = Guard::new(roots, Files::new(settings));
+    let (own, dir) = (roots.clone(), settings.dir.clone());
+    guard.examine(
+        &settings.dir,
+        &mut found,
+        move |files, living, found| match Directory::configured(&own, &dir) {
+            Ok(directory) => {
+                files.add(&directory, &dir, living, found);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let remedy = "run the agent as root, or set hailo.dir to the real directory";
+                found.push(fail(format!("{}: {error}", dir.display()), remedy));
+            }
+        },
+    );
+    let processes = Processes::new(roots);
+    let users = users(&processes, &devices, &mut found);
     for user in &users {
-        examine_user(&mut living, *user, settings, &mut files, &mut found);
+        let (user, own) = (*user, settings.clone());
+        let place = processes.path(user.process.pid, "root").join(IN_ROOT);
+        guard.examine(&place, &mut found, move |files, living, found| {
+            examine_user(living, user, &own, files, found);
+        });
     }
+    let files = guard.files;
     examine_devices(&devices, &files, users.len(), settings, &mut found);
     if devices.is_empty() && files.fresh.is_empty() && found.is_empty() {
         let remedy = "on a machine with a Hailo, load its driver (hailo_pci, hailo1x_pci) and check `lspci -d 1e60:`";
@@ -91,13 +103,7 @@ fn users(processes: &Processes, devices: &[Device], found: &mut Vec<Finding>) ->
 }
 
 /// Examines the monitor files in the mount namespace of a process that holds a device open.
-fn examine_user(
-    living: &mut Living,
-    user: Holder,
-    settings: &Settings,
-    files: &mut Files<'_>,
-    found: &mut Vec<Finding>,
-) {
+fn examine_user(living: &mut Living, user: Holder, settings: &Settings, files: &mut Files, found: &mut Vec<Finding>) {
     let pid = user.process.pid;
     let who = living.name(pid);
     let processes = &living.processes.clone();
@@ -164,9 +170,9 @@ fn first_write(processes: &Processes, user: Holder, environment: &Environment) -
     })
 }
 
-fn examine_devices(devices: &[Device], files: &Files<'_>, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
+fn examine_devices(devices: &[Device], files: &Files, users: usize, settings: &Settings, found: &mut Vec<Finding>) {
     let dir = settings.dir.display();
-    let (fresh, stale) = (files.fresh.len(), files.stale);
+    let (fresh, stale) = (files.fresh.len() + files.foreign, files.stale);
     let left = if stale > 0 {
         format!(" ({stale} left behind or no longer written)")
     } else {

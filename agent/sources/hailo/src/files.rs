@@ -1,23 +1,26 @@
 //! The files of one monitor directory and the state of each, within bounds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::decode::decode;
+use super::budget::{Budget, User};
+use super::decode::{MAX_BYTES, decode};
 use super::directory::{Directory, MAX_FILES, ReadError, Stamp};
 use super::file_name::named_pid;
-use super::living::Living;
+use super::owner::Rivals;
 use super::reading::Reading;
-use super::skipped::Skipped;
+use super::skipped::{DEFERRED, Skipped, TOO_MANY_NEW};
 use super::state::File;
 use super::trouble::Trouble;
-use accelscope_core::metric::{Moment, ProcessKey};
+use accelscope_core::metric::Moment;
 
 /// A new file modified less than this ago replaces one that is no longer written.
 const YOUNG: Duration = Duration::from_secs(5);
 
-/// Limit of networks and streams of one directory: more than any node runs, and a bounded load.
+/// Limit of networks and streams of all directories, of which each has an equal part if the others want theirs: more than any
+/// node runs, and a bounded load.
 pub(super) const MAX_ELEMENTS: usize = 5_000;
 
 /// Files by name.
@@ -26,6 +29,26 @@ pub(super) struct Files {
     by_name: BTreeMap<OsString, File>,
     /// Versions of files that could not be read, or were beyond the bounds.
     refused: BTreeMap<OsString, Refused>,
+    /// Files of users who have read too much of late.
+    deferred: BTreeSet<OsString>,
+    budget: Arc<Mutex<Budget>>,
+    pub(super) limits: Limits,
+}
+
+/// What is kept of one directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) files: usize,
+    elements: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            files: MAX_FILES,
+            elements: MAX_ELEMENTS,
+        }
+    }
 }
 
 /// A version of a file that is not kept, and why.
@@ -36,6 +59,14 @@ pub(super) struct Refused {
 }
 
 impl Files {
+    /// With the allowances that all directories share.
+    pub(super) fn new(budget: Arc<Mutex<Budget>>) -> Self {
+        Self {
+            budget,
+            ..Self::default()
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn all(&self) -> &BTreeMap<OsString, File> {
         &self.by_name
@@ -50,6 +81,13 @@ impl Files {
         self.by_name
             .iter()
             .filter(move |(name, file)| !file.is_fresh(max_age, now) && !self.refused.contains_key(*name))
+    }
+
+    /// Sets what other files of the directory claim of the process of this one.
+    pub(super) fn set_rivals(&mut self, name: &OsStr, rivals: Rivals) {
+        if let Some(file) = self.by_name.get_mut(name) {
+            file.owner.rivals = rivals;
+        }
     }
 
     /// Files that are not kept.
@@ -93,10 +131,12 @@ impl Files {
 
     /// Reads a file. Returns whether the values of the directory changed.
     pub(super) fn refresh(&mut self, directory: &Directory, name: &OsStr, now: Moment, skipped: &mut Skipped) -> bool {
-        let (bytes, stamp) = match directory.read(name) {
-            Ok(read) => read,
+        let (bytes, stamp) = match self.read(directory, name, now.instant, skipped) {
+            Ok(Some(read)) => read,
+            Ok(None) => return false,
             Err(ReadError::Gone) => {
                 self.refused.remove(name);
+                self.deferred.remove(name);
                 return self.by_name.remove(name).is_some();
             }
             Err(error) => {
@@ -118,8 +158,19 @@ impl Files {
             return false;
         }
         self.refused.remove(name);
+        if self
+            .by_name
+            .get(name)
+            .is_some_and(|file| file.user() != Some(stamp.user))
+        {
+            // Another user's file took its place.
+            self.by_name.remove(name);
+        }
         let file = self.by_name.entry(name.to_owned()).or_default();
-        let reading = parse(&bytes, name, file, skipped);
+        let mut reading = parse(&bytes, name, file, skipped);
+        if let Some(reading) = &mut reading {
+            self.charge((directory.id, stamp.user), name, reading, now.instant, skipped);
+        }
         // The file may have grown since it was admitted.
         let fits = reading
             .as_ref()
@@ -137,6 +188,70 @@ impl Files {
         has_values
     }
 
+    /// Reads a file, unless its present version was processed, or its user has read too much of late: then it is read later.
+    fn read(
+        &mut self,
+        directory: &Directory,
+        name: &OsStr,
+        now: Instant,
+        skipped: &mut Skipped,
+    ) -> Result<Option<(Vec<u8>, Stamp)>, ReadError> {
+        let stamp = directory.stamp(name)?;
+        if self.has_seen(name, stamp) {
+            self.refused.remove(name);
+            self.deferred.remove(name);
+            return Ok(None);
+        }
+        let user = (directory.id, stamp.user);
+        let is_too_large = stamp.size > MAX_BYTES;
+        if !is_too_large && !self.budget().admits_read(user, stamp.size, now) {
+            skipped.add(DEFERRED);
+            if self.deferred.len() < MAX_FILES {
+                self.deferred.insert(name.to_owned());
+            }
+            return Ok(None);
+        }
+        self.deferred.remove(name);
+        let (bytes, read) = directory.read(name)?;
+        self.budget()
+            .charge(user, 0, (bytes.len() as u64).saturating_sub(stamp.size), now);
+        Ok(Some((bytes, read)))
+    }
+
+    /// Charges a user for the elements of a reading, and leaves out those with new names that are too many.
+    fn charge(&self, user: User, name: &OsStr, reading: &mut Reading, now: Instant, skipped: &mut Skipped) {
+        let file = self.by_name.get(name);
+        let none = Reading::default();
+        let before = file.and_then(File::latest).map_or(&none, |latest| &latest.reading);
+        let is_known = |network: &str| file.is_some_and(|file| file.counts(network));
+        let mut budget = self.budget();
+        budget.charge(user, reading.elements(), 0, now);
+        let new = reading.new_names(before, is_known);
+        let admitted = budget.admit_names(user, new, now);
+        if admitted < new {
+            skipped.add_many(TOO_MANY_NEW, reading.leave_out(before, is_known, admitted));
+        }
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files that are to be read later.
+    pub(super) fn take_deferred(&mut self) -> BTreeSet<OsString> {
+        std::mem::take(&mut self.deferred)
+    }
+
+    /// Whether a file is to be read later.
+    pub(super) fn is_deferred(&self, name: &OsStr) -> bool {
+        self.deferred.contains(name)
+    }
+
+    /// Whether any is.
+    pub(super) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// Records that not even the version of a file can be read, such as in a directory that may only be listed.
     pub(super) fn note(&mut self, name: &OsStr, error: &ReadError) {
         if !matches!(error, ReadError::Gone) {
@@ -150,10 +265,58 @@ impl Files {
         }
     }
 
+    /// Its files and elements.
+    pub(super) fn used(&self) -> (usize, usize) {
+        (self.by_name.len(), self.by_name.values().map(File::elements).sum())
+    }
+
+    /// Sets its limits, where `count` directories have so many files and elements beside its own.
+    pub(super) fn limit(&mut self, other_files: usize, other_elements: usize, count: usize) {
+        let left = |most: usize, others: usize| most.saturating_sub(others).max(most / count.max(1));
+        self.limits = Limits {
+            files: left(MAX_FILES, other_files),
+            elements: left(MAX_ELEMENTS, other_elements),
+        };
+    }
+
+    /// Gives up files and values beyond the limits, those of the user who has the most first. Returns whether there were any.
+    pub(super) fn keep_limits(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            let (files, elements) = self.used();
+            let (too_many, too_large) = (files > self.limits.files, elements > self.limits.elements);
+            if !(too_many || too_large) {
+                return any;
+            }
+            any = true;
+            let mut of_users = BTreeMap::<_, usize>::new();
+            for file in self.by_name.values() {
+                *of_users.entry(file.user()).or_default() += if too_many { 1 } else { file.elements() };
+            }
+            let crowd = of_users.into_iter().max_by_key(|(_, many)| *many).map(|(user, _)| user);
+            if too_large {
+                let mut of_crowd = self.by_name.values_mut().filter(|file| Some(file.user()) == crowd);
+                if of_crowd.any(File::forget_absent) {
+                    continue;
+                }
+            }
+            let of_crowd = self.by_name.iter_mut().filter(|(_, file)| Some(file.user()) == crowd);
+            let Some((name, file)) = of_crowd.max_by_key(|(_, file)| file.elements()) else {
+                return any;
+            };
+            if too_many {
+                let name = name.clone();
+                self.by_name.remove(&name);
+            } else {
+                file.drop_values(Trouble::beyond_bounds());
+            }
+        }
+    }
+
     /// Makes room for another file: a young one replaces one that is no longer written, else the likeliest to be none of
     /// the runtime's of a user who has more files than its own.
     fn make_room(&mut self, name: &OsStr, stamp: Stamp, now: Moment) -> bool {
-        if self.by_name.len() < MAX_FILES {
+        if self.by_name.len() < self.limits.files {
             return true;
         }
         if now.wall.since(stamp.modified) >= YOUNG {
@@ -189,7 +352,7 @@ impl Files {
             for (_, file) in self.by_name.iter().filter(|(other, _)| *other != name) {
                 *of_users.entry(file.user()).or_default() += file.elements();
             }
-            if of_users.values().sum::<usize>() + reading.elements() <= MAX_ELEMENTS {
+            if of_users.values().sum::<usize>() + reading.elements() <= self.limits.elements {
                 return true;
             }
             let own = of_users.get(&Some(user)).copied().unwrap_or_default() + reading.elements();
@@ -200,41 +363,6 @@ impl Files {
             let of_crowd = self.by_name.values_mut().filter(|file| file.user() == *crowd);
             if let Some(largest) = of_crowd.max_by_key(|file| file.elements()) {
                 largest.drop_values(Trouble::beyond_bounds());
-            }
-        }
-    }
-
-    /// Makes the owner of fresh files ambiguous where one process seems to own several: a process writes only one. Of two
-    /// containers that share the directory and had writers with the same id, one may have been killed; the other must
-    /// not be shown with the values of both. But the process' own user and its id in the name make a file the likelier,
-    /// and the others are then not shown: anybody can write a file that claims any process.
-    pub(super) fn doubt_shared_owners(&mut self, max_age: Option<Duration>, now: Instant, living: &Living) {
-        let mut claims = HashMap::<ProcessKey, Vec<(OsString, bool, bool)>>::new();
-        for (name, file) in self.fresh(max_age, now) {
-            if let Some(process) = file.owner.process() {
-                let pid = file.latest().map(|latest| latest.reading.pid);
-                let is_named = pid.is_some() && named_pid(name) == pid;
-                claims.entry(process).or_default().push((name.clone(), false, is_named));
-            }
-        }
-        for (process, mut files) in claims.into_iter().filter(|(_, files)| files.len() > 1) {
-            let user = living.user(process.pid);
-            for (name, is_of_user, _) in &mut files {
-                let owner = self.by_name.get(name).and_then(File::user);
-                *is_of_user = owner.is_some() && owner == user;
-            }
-            let likelihood = |(_, is_of_user, is_named): &(OsString, bool, bool)| (*is_of_user, *is_named);
-            let best = files.iter().map(likelihood).max().unwrap_or_default();
-            let count = files.iter().filter(|file| likelihood(file) == best).count();
-            for claim in &files {
-                let Some(file) = self.by_name.get_mut(&claim.0) else {
-                    continue;
-                };
-                if likelihood(claim) < best {
-                    file.owner.reject(process);
-                } else if count > 1 {
-                    file.owner.doubt(count);
-                }
             }
         }
     }

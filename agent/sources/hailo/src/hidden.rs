@@ -30,7 +30,7 @@ impl Monitored {
     /// Whether a living process may write here what cannot be read.
     pub(super) fn may_hide_a_writer(&mut self, max_age: Option<Duration>, now: Moment, living: &mut Living) -> bool {
         let mut fresh = self.files.fresh(max_age, now.instant);
-        if self.is_unlisted || fresh.any(|(_, file)| file.owner.is_unseen) {
+        if self.state.is_unlisted || fresh.any(|(_, file)| file.owner.is_unseen) {
             return true;
         }
         let mut hidden = std::mem::take(&mut self.hidden);
@@ -78,7 +78,7 @@ impl Hidden {
 
 fn search(pid: u32, stamp: Stamp, living: &mut Living) -> std::io::Result<Option<(ProcessKey, Duration)>> {
     let pids = living.with_id(pid)?.to_vec();
-    let writes = |pid: &u32| stamp == Stamp::UNKNOWN || living.user(*pid) == Some(stamp.user);
+    let writes = |pid: &u32| stamp == Stamp::UNKNOWN || living.is_of_user(*pid, stamp.user);
     let found = pids.into_iter().find(writes);
     let found = found.and_then(|pid| Some((pid, living.processes.key(pid).ok()?)));
     Ok(found.map(|(pid, process)| {

@@ -7,6 +7,7 @@
 
 mod address;
 mod allocation;
+mod budget;
 pub mod catalogue;
 mod combine;
 mod decode;
@@ -29,10 +30,13 @@ mod monitored;
 mod owner;
 mod owners;
 mod points;
+mod probe;
 mod reading;
+mod rivals;
 mod sampler;
 mod settings;
 mod skipped;
+mod slot;
 mod source;
 mod sources;
 mod state;

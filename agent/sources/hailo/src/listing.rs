@@ -52,7 +52,8 @@ struct Candidate {
 }
 
 impl Listing {
-    pub(super) fn of(directory: &Directory, living: &mut Living) -> io::Result<Self> {
+    /// At most `most` files.
+    pub(super) fn of(directory: &Directory, living: &mut Living, most: usize) -> io::Result<Self> {
         let mut found = Self::default();
         for (nth, entry) in directory.entries()?.enumerate() {
             if nth == MAX_ENTRIES {
@@ -72,9 +73,9 @@ impl Listing {
                 _ => {}
             }
         }
-        if found.names.len() > MAX_FILES {
-            found.more += found.names.len() - MAX_FILES;
-            found.names = chosen(found.names, directory, living);
+        if found.names.len() > most {
+            found.more += found.names.len() - most;
+            found.names = chosen(found.names, directory, living, most);
         }
         found.names.sort_unstable();
         found.others.sort_unstable();
@@ -82,7 +83,7 @@ impl Listing {
     }
 }
 
-fn chosen(names: Vec<OsString>, directory: &Directory, living: &mut Living) -> Vec<OsString> {
+fn chosen(names: Vec<OsString>, directory: &Directory, living: &mut Living, most: usize) -> Vec<OsString> {
     let mut by_likelihood: Vec<_> = names
         .into_iter()
         .map(|name| {
@@ -117,12 +118,12 @@ fn chosen(names: Vec<OsString>, directory: &Directory, living: &mut Living) -> V
             .or_default()
             .push(Candidate { rank, stamp, name });
     }
-    shared_out(of_users, Timestamp::now())
+    shared_out(of_users, Timestamp::now(), most)
 }
 
 /// Shares half of the places equally between the users, and the others by rank: one file of each user in turn, the
 /// likeliest of each first.
-fn shared_out(mut of_users: BTreeMap<u32, Vec<Candidate>>, now: Timestamp) -> Vec<OsString> {
+fn shared_out(mut of_users: BTreeMap<u32, Vec<Candidate>>, now: Timestamp, most: usize) -> Vec<OsString> {
     for files in of_users.values_mut() {
         // A time in the future was set by a tool, or by a clock that was corrected since. The last is taken first.
         let order = |file: &Candidate| {
@@ -139,8 +140,8 @@ fn shared_out(mut of_users: BTreeMap<u32, Vec<Candidate>>, now: Timestamp) -> Ve
         }
         files.sort_by_key(order);
     }
-    let share = MAX_FILES / 2 / of_users.len().max(1);
-    let mut chosen = Vec::with_capacity(MAX_FILES);
+    let share = most / 2 / of_users.len().max(1);
+    let mut chosen = Vec::with_capacity(most);
     for files in of_users.values_mut() {
         let likely = std::iter::from_fn(|| files.pop_if(|file| file.rank < Rank::Other));
         chosen.extend(likely.take(share).map(|file| file.name));
@@ -150,7 +151,7 @@ fn shared_out(mut of_users: BTreeMap<u32, Vec<Candidate>>, now: Timestamp) -> Ve
         while is_left {
             is_left = false;
             for files in of_users.values_mut() {
-                if chosen.len() < MAX_FILES
+                if chosen.len() < most
                     && let Some(file) = files.pop_if(|file| file.rank == rank)
                 {
                     chosen.push(file.name);
@@ -173,7 +174,12 @@ mod tests {
 
     fn list(dir: &Path) -> Listing {
         let roots = HostRoots::new("/");
-        Listing::of(&Directory::configured(&roots, dir).unwrap(), &mut Living::new(&roots)).unwrap()
+        Listing::of(
+            &Directory::configured(&roots, dir).unwrap(),
+            &mut Living::new(&roots),
+            MAX_FILES,
+        )
+        .unwrap()
     }
 
     fn put(dir: &Path, name: &str, age: i64) {
@@ -264,13 +270,14 @@ mod tests {
                 size: 1,
                 modified: Timestamp::from_unix_nanos(seconds * 1_000_000_000),
                 user,
+                is_open: false,
             },
             name: format!("{}user{user:02}", 1000 + nth).into(),
         };
         let flood = (0..5 * MAX_FILES).map(|nth| candidate(Rank::Living, 12, nth, 100));
         let ours = (0..3).map(|nth| candidate(Rank::Named, 34, nth, 10 + nth as u64));
         let of_users = BTreeMap::from([(12, flood.collect()), (34, ours.collect())]);
-        let chosen = shared_out(of_users, Timestamp::from_unix_nanos(u64::MAX));
+        let chosen = shared_out(of_users, Timestamp::from_unix_nanos(u64::MAX), MAX_FILES);
         assert_eq!(chosen.len(), MAX_FILES);
         let ours = chosen.iter().filter(|name| name.to_string_lossy().ends_with("user34"));
         assert_eq!(ours.count(), 3);

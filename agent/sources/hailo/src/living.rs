@@ -2,12 +2,18 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use super::environment::Environment;
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::callers::Callers;
 use accelscope_core::host::process::Processes;
 use accelscope_core::host::writer::{self, Writer, WriterHint};
+
+/// Time for the environment of a process to be read, and the most that were not at one time.
+const PATIENCE: Duration = Duration::from_millis(300);
+const MAX_HUNG: usize = 8;
 
 /// The processes, listed at most once between two calls of [`forget`](Self::forget).
 #[derive(Debug)]
@@ -55,18 +61,23 @@ impl Living {
     /// Whether a process of this user has that id in its own PID namespace.
     pub(super) fn has_of_user(&mut self, id: u32, user: u32) -> bool {
         let pids = self.with_id(id).unwrap_or_default().to_vec();
-        pids.into_iter().any(|pid| self.user(pid) == Some(user))
+        pids.into_iter().any(|pid| self.is_of_user(pid, user))
     }
 
-    /// The effective user of a process; root for one that may not be dumped.
-    pub(super) fn user(&self, pid: u32) -> Option<u32> {
-        let status = std::fs::metadata(self.processes.path(pid, "status")).ok()?;
-        Some(status.uid())
+    /// Whether a process is of this user.
+    pub(super) fn is_of_user(&self, pid: u32, user: u32) -> bool {
+        self.processes.users(pid).is_ok_and(|users| users.contains(&user))
     }
 
     /// HailoRT's variables in the environment of a process.
+    ///
+    /// A process can map a file there whose file system does not answer: it is waited for a moment, and its environment is
+    /// unknown then.
     pub(super) fn environment(&self, pid: u32) -> Option<Environment> {
-        Environment::read(&self.processes.path(pid, "environ"))
+        static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::rare("environments", MAX_HUNG));
+        let path = self.processes.path(pid, "environ");
+        let call = CALLERS.start(move || Environment::read(&path)).ok()?;
+        call.wait(Instant::now() + PATIENCE).flatten()
     }
 
     /// A process in words, such as "process 7 (detect)".

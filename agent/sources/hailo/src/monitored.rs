@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use inotify::WatchDescriptor;
+use inotify::{WatchDescriptor, Watches};
 
+use super::budget::Budget;
 use super::directory::{Directory, MAX_FILES};
 use super::file_name::is_monitor_file;
 use super::files::Files;
@@ -15,7 +18,7 @@ use super::listing::Listing;
 use super::living::Living;
 use super::skipped::Skipped;
 use super::unshown::Reported;
-use super::watch::{self, Watch};
+use super::watch;
 use accelscope_core::metric::Moment;
 
 /// Time between two scans of a directory with events, in case one is lost.
@@ -29,6 +32,12 @@ const CROWDED: Duration = Duration::from_secs(15);
 /// Most surplus files of a directory without events that is scanned as often as others.
 const MAX_UNWATCHED: usize = 16 * MAX_FILES;
 
+/// Most events of a directory in a second: those of 256 writers with an interval of 250 ms each.
+const STORM: usize = 4096;
+/// How long a directory with more is not watched, and one that could not be.
+const CALM: Duration = Duration::from_secs(30);
+const WATCH_AGAIN: Duration = Duration::from_mins(1);
+
 /// A file that a scan finds modified less than this ago may still be being written.
 pub(super) const WRITE_TIME: Duration = Duration::from_millis(20);
 /// How often such a file is looked at again before it is read all the same.
@@ -40,7 +49,14 @@ pub(super) struct Monitored {
     pub(super) directory: Directory,
     /// Its path, for messages.
     pub(super) place: PathBuf,
+    /// Whether it is the directory of the host, which all its users have.
+    pub(super) is_shared: bool,
     pub(super) watch: Option<WatchDescriptor>,
+    /// When a watch may be added, where there is none, and why it could not be.
+    watch_at: Option<Instant>,
+    pub(super) watch_error: Option<io::Error>,
+    storm: Storm,
+    pub(super) state: State,
     pub(super) files: Files,
     /// What has the name of a monitor file and is no file, with its type.
     pub(super) others: Vec<(OsString, &'static str)>,
@@ -48,8 +64,6 @@ pub(super) struct Monitored {
     pub(super) reported: Reported,
     /// The writers of files that cannot be used.
     pub(super) hidden: Hidden,
-    /// Whether the last attempt to list it failed.
-    pub(super) is_unlisted: bool,
     /// Names with an event since the last update.
     changed: BTreeSet<OsString>,
     /// Changed files that the last scan found before their event, which may still arrive.
@@ -61,7 +75,38 @@ pub(super) struct Monitored {
     rechecks: u32,
     events: Events,
     scan_at: Option<Instant>,
+    /// When files are looked at whose users had read too much.
+    retry_at: Instant,
     warned_of_crowd: bool,
+}
+
+/// How it was when it was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Whether it was removed.
+    pub(super) is_deleted: bool,
+    /// Whether the attempt to list it failed.
+    pub(super) is_unlisted: bool,
+}
+
+/// Events of one directory in the second since its first.
+#[derive(Debug, Default)]
+struct Storm {
+    since: Option<Instant>,
+    events: usize,
+}
+
+impl Storm {
+    fn breaks_out(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now >= since + Duration::from_secs(1)) {
+            *self = Self {
+                since: Some(now),
+                events: 0,
+            };
+        }
+        self.events += 1;
+        self.events > STORM
+    }
 }
 
 /// Which changes give inotify events.
@@ -75,18 +120,22 @@ enum Events {
 }
 
 impl Monitored {
-    pub(super) fn new(directory: Directory, place: PathBuf, watch: Option<&Watch>, warned: &mut bool) -> Self {
+    pub(super) fn new(directory: Directory, place: PathBuf, is_shared: bool, budget: Arc<Mutex<Budget>>) -> Self {
         let is_remote = directory.is_remote();
-        let mut new = Self {
+        Self {
             events: if is_remote { Events::OfThisMachine } else { Events::All },
             directory,
             place,
+            is_shared,
             watch: None,
-            files: Files::default(),
+            watch_at: None,
+            watch_error: None,
+            storm: Storm::default(),
+            state: State::default(),
+            files: Files::new(budget),
             others: Vec::new(),
             reported: Reported::default(),
             hidden: Hidden::default(),
-            is_unlisted: false,
             changed: BTreeSet::new(),
             without_event: BTreeSet::new(),
             young: BTreeMap::new(),
@@ -94,20 +143,53 @@ impl Monitored {
             rechecks: 0,
             warned_of_crowd: false,
             scan_at: None,
-        };
-        if let Some(watch) = watch {
-            new.watch_with(watch, warned);
+            retry_at: Instant::now(),
         }
-        new
     }
 
-    /// Adds an inotify watch. The next update scans, because changes before it gave no event.
-    pub(super) fn watch_with(&mut self, watch: &Watch, warned: &mut bool) {
-        match watch.add(self.directory.own_path()) {
+    /// Adds an inotify watch, unless there is one or there is to be none now. The next update scans, because changes before it
+    /// gave no event.
+    pub(super) fn watch_with(&mut self, watches: &Watches, now: Instant) {
+        if !self.wants_watch(now) {
+            return;
+        }
+        match watch::add(watches, self.directory.own_path()) {
             Ok(descriptor) => self.watch = Some(descriptor),
-            Err(error) => warn_once(warned, &error),
+            Err(error) => {
+                self.watch_at = Some(now + WATCH_AGAIN);
+                self.watch_error = Some(error);
+            }
         }
         self.scan_at = None;
+    }
+
+    /// Lets the next update add one.
+    pub(super) const fn watch_again(&mut self, now: Instant) {
+        self.watch_at = Some(now);
+    }
+
+    fn wants_watch(&self, now: Instant) -> bool {
+        self.watch.is_none() && self.watch_at.is_none_or(|at| now >= at)
+    }
+
+    /// Whether an update would do anything.
+    pub(super) fn has_work(&self, now: Instant, can_watch: bool) -> bool {
+        !self.changed.is_empty() || self.due().is_none_or(|due| now >= due) || (can_watch && self.wants_watch(now))
+    }
+
+    /// Counts an event. Whether there were so many in the last second that the directory is better looked at every second, for
+    /// a while: its events would delay those of others.
+    pub(super) fn is_storm(&mut self, now: Instant) -> bool {
+        if !self.storm.breaks_out(now) {
+            return false;
+        }
+        tracing::info!(
+            dir = %self.place.display(),
+            "more than {STORM} changes of monitor files in a second: the directory is looked at every second for a while"
+        );
+        self.watch_at = Some(now + CALM);
+        self.scan_at = self.scan_at.map(|at| at.min(now + UNWATCHED));
+        true
     }
 
     /// Records an event for this name.
@@ -137,7 +219,9 @@ impl Monitored {
     /// Time of the next look.
     pub(super) fn due(&self) -> Option<Instant> {
         let recheck_at = self.is_incomplete().then_some(self.recheck_at);
-        self.scan_at.map(|at| recheck_at.map_or(at, |recheck| recheck.min(at)))
+        let retry_at = self.files.has_deferred().then_some(self.retry_at);
+        let sooner = recheck_at.into_iter().chain(retry_at).min();
+        self.scan_at.map(|at| sooner.map_or(at, |sooner| sooner.min(at)))
     }
 
     /// Whether files were left out that may still be being written.
@@ -146,9 +230,14 @@ impl Monitored {
     }
 
     /// Reads the changed files. Returns whether any value changed.
-    pub(super) fn update(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> std::io::Result<bool> {
+    pub(super) fn update(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> io::Result<bool> {
         let mut changed = false;
-        for name in std::mem::take(&mut self.changed) {
+        let mut names = std::mem::take(&mut self.changed);
+        if now.instant >= self.retry_at {
+            self.retry_at = now.instant + UNWATCHED;
+            names.append(&mut self.files.take_deferred());
+        }
+        for name in names {
             changed |= self.files.refresh(&self.directory, &name, now, skipped);
         }
         if self.scan_at.is_none_or(|at| now.instant >= at) {
@@ -156,6 +245,7 @@ impl Monitored {
         } else if self.is_incomplete() && now.instant >= self.recheck_at {
             changed |= self.recheck(now, skipped);
         }
+        changed |= self.files.keep_limits();
         Ok(changed)
     }
 
@@ -171,12 +261,13 @@ impl Monitored {
         changed
     }
 
-    fn scan(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> std::io::Result<bool> {
+    fn scan(&mut self, now: Moment, living: &mut Living, skipped: &mut Skipped) -> io::Result<bool> {
         let first = self.scan_at.is_none();
+        self.state.is_deleted = self.directory.is_deleted();
         self.check_events();
         self.scan_at = Some(now.instant + UNWATCHED);
-        let listing = Listing::of(&self.directory, living);
-        self.is_unlisted = listing.is_err();
+        let listing = Listing::of(&self.directory, living, self.files.limits.files);
+        self.state.is_unlisted = listing.is_err();
         let Listing {
             names,
             others,
@@ -184,7 +275,7 @@ impl Monitored {
         } = listing.map_err(|error| {
             let place = self.place.display();
             let remedy = "run the agent as root, or as a user that may list the directory";
-            std::io::Error::new(error.kind(), format!("{place} cannot be listed: {error}; {remedy}"))
+            io::Error::new(error.kind(), format!("{place} cannot be listed: {error}; {remedy}"))
         })?;
         self.others = others;
         for _ in 0..left_out {
@@ -241,6 +332,9 @@ impl Monitored {
                 self.young.insert(name, was_before_watch);
                 continue;
             }
+            if files.is_deferred(&name) {
+                continue;
+            }
             if !was_before_watch && !is_young && !is_crowded && !files.has_refused(&name, stamp) {
                 self.without_event.insert(name.clone());
             }
@@ -280,7 +374,7 @@ impl Monitored {
 }
 
 /// Warns once of a watch that could not be added.
-pub(super) fn warn_once(warned: &mut bool, error: &std::io::Error) {
+pub(super) fn warn_once(warned: &mut bool, error: &io::Error) {
     if !std::mem::replace(warned, true) {
         let remedy = watch::remedy(error);
         tracing::warn!(%error, remedy, "cannot watch for monitor files: they are looked for every second instead");

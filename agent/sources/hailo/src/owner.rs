@@ -1,5 +1,6 @@
 //! The process that writes a monitor file. Searches are rare: the first of a run walks through all of `/proc`.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,18 +26,46 @@ pub(super) enum Search {
     Exited,
     /// So many processes may be the writer: the file is shown without one.
     Ambiguous(usize),
+    /// It claims this process, of another user: the file is shown without one.
+    Foreign(ProcessKey),
     /// Processes cannot be inspected: the file is shown without one, by its age alone.
     Denied,
-    /// The process that it claims writes another file: it is not shown.
-    Claimed(ProcessKey),
+}
+
+/// What other files of the same directory claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Rivals {
+    /// None of them its process.
+    #[default]
+    None,
+    /// So many its process, none of which is the likeliest: it is shown without one.
+    Alike(usize),
+    /// The likelier one is another: it is not shown.
+    Likelier,
+}
+
+/// What a version of a file says of its writer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claim<'a> {
+    pub(super) pid: u32,
+    pub(super) written: Timestamp,
+    pub(super) name: &'a OsStr,
+    pub(super) inode: u64,
+    /// Its owner, where that is evidence.
+    pub(super) user: Option<u32>,
+    pub(super) directory: DirectoryId,
 }
 
 /// The owner of one file, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Owner {
     pub(super) search: Search,
+    pub(super) rivals: Rivals,
     /// Whether the file was written since its writer was not found, which lives therefore and cannot be seen.
     pub(super) is_unseen: bool,
+    /// How often it was written since its writer was found.
+    writes: u32,
+    seen: Option<Timestamp>,
     last: Option<Last>,
 }
 
@@ -44,6 +73,7 @@ pub(super) struct Owner {
 #[derive(Debug)]
 struct Last {
     pid: u32,
+    user: Option<u32>,
     written: Timestamp,
     again: Instant,
     rest: Duration,
@@ -61,38 +91,63 @@ pub(super) struct Searcher {
 impl Owner {
     /// Whether the file is shown.
     pub(super) const fn is_shown(&self) -> bool {
-        matches!(self.search, Search::Found(_) | Search::Ambiguous(_) | Search::Denied)
+        match self.search {
+            Search::Found(_) => !matches!(self.rivals, Rivals::Likelier),
+            Search::Ambiguous(_) | Search::Foreign(_) | Search::Denied => true,
+            Search::Pending | Search::Exited => false,
+        }
     }
 
+    /// The process that wrote it and no other file.
     pub(super) const fn process(&self) -> Option<ProcessKey> {
-        match self.search {
-            Search::Found(process) => Some(process),
+        match (self.search, self.rivals) {
+            (Search::Found(process), Rivals::None) => Some(process),
             _ => None,
         }
     }
 
-    /// Makes the owner ambiguous: the process matches that many files.
-    pub(super) const fn doubt(&mut self, files: usize) {
-        self.search = Search::Ambiguous(files);
+    /// The process that it claims, and that writes a likelier file.
+    pub(super) const fn claimed(&self) -> Option<ProcessKey> {
+        match (self.search, self.rivals) {
+            (Search::Found(process), Rivals::Likelier) => Some(process),
+            _ => None,
+        }
     }
 
-    /// The process that it claims and that writes another file.
-    pub(super) const fn reject(&mut self, process: ProcessKey) {
-        self.search = Search::Claimed(process);
+    /// Whether several processes, or a process that seems to write several files, may be its writer.
+    pub(super) const fn is_ambiguous(&self) -> bool {
+        matches!(self.search, Search::Ambiguous(_))
+            || matches!((self.search, self.rivals), (Search::Found(_), Rivals::Alike(_)))
     }
 
-    /// Searches again where something has changed: the process has exited, the file has another process id, or a file
-    /// without a writer was written. Returns `None` if there was no search.
+    /// Whether it is not of the process that it claims.
+    pub(super) const fn is_foreign(&self) -> bool {
+        matches!(self.search, Search::Foreign(_))
+    }
+
+    /// Whether its process has written it again since it was found.
+    pub(super) const fn is_confirmed(&self) -> bool {
+        self.writes > 1
+    }
+
+    /// Searches again where something has changed: the process has exited, the file has another process id or owner, or a
+    /// file without a writer was written. Returns `None` if there was no search.
     pub(super) fn update(
         &mut self,
-        pid: u32,
-        written: Timestamp,
-        directory: DirectoryId,
+        claim: &Claim<'_>,
         now: Instant,
         searcher: &mut Searcher,
     ) -> Option<io::Result<Search>> {
-        if self.last.as_ref().is_none_or(|last| last.pid != pid) {
+        let &Claim { pid, written, user, .. } = claim;
+        if self
+            .last
+            .as_ref()
+            .is_none_or(|last| (last.pid, last.user) != (pid, user))
+        {
             *self = Self::default();
+        }
+        if self.seen.replace(written) != Some(written) {
+            self.writes += 1;
         }
         let due = self.last.as_ref().is_none_or(|last| now >= last.again);
         let written_since = self.last.as_ref().is_none_or(|last| last.written != written);
@@ -105,7 +160,7 @@ impl Owner {
                 written_since
             }
             Search::Exited => written_since && due,
-            Search::Ambiguous(_) | Search::Denied | Search::Claimed(_) => due,
+            Search::Ambiguous(_) | Search::Foreign(_) | Search::Denied => due,
         };
         if !search || searcher.left == 0 {
             return None;
@@ -113,17 +168,21 @@ impl Owner {
         searcher.left -= 1;
         let hint = WriterHint {
             pid,
-            directory,
+            directory: claim.directory,
             seen_as: searcher.seen_as.clone(),
             written,
+            user,
+            file: (claim.name.to_owned(), claim.inode),
         };
         let found = searcher.living.find(&hint);
         self.search = match found {
             Ok(Writer::One(process)) => Search::Found(process),
             Ok(Writer::None) => Search::Exited,
             Ok(Writer::Several(candidates)) => Search::Ambiguous(candidates),
+            Ok(Writer::Foreign(process)) => Search::Foreign(process),
             Err(_) => Search::Denied,
         };
+        self.writes = 1;
         self.is_unseen = had_exited && self.search == Search::Exited;
         let rest = match (&self.search, &self.last) {
             (Search::Found(_), _) | (_, None) => SOONEST,
@@ -131,6 +190,7 @@ impl Owner {
         };
         self.last = Some(Last {
             pid,
+            user,
             written,
             again: now + rest,
             rest,
@@ -157,6 +217,18 @@ mod tests {
         (searcher, identity(&std::fs::metadata(dir).unwrap()))
     }
 
+    /// What a file of ours says.
+    fn claim(pid: u32, written: Timestamp, directory: DirectoryId) -> Claim<'static> {
+        Claim {
+            pid,
+            written,
+            name: OsStr::new("1abcdef"),
+            inode: 1,
+            user: Some(rustix::process::geteuid().as_raw()),
+            directory,
+        }
+    }
+
     #[test]
     fn the_file_of_a_killed_process_has_no_owner_until_it_is_written_again() {
         let dir = tempfile::tempdir().unwrap();
@@ -164,56 +236,49 @@ mod tests {
         let (mut searcher, id) = searcher("/", dir.path());
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let (written, now) = (Timestamp::now(), Instant::now());
+        let first = claim(child.id(), written, id);
         searcher.living.forget();
         let mut owner = Owner::default();
-        let found = owner
-            .update(child.id(), written, id, now, &mut searcher)
-            .unwrap()
-            .unwrap();
+        let found = owner.update(&first, now, &mut searcher).unwrap().unwrap();
         assert_eq!(found, Search::Found(processes.key(child.id()).unwrap()));
         assert!(
-            owner.update(child.id(), written, id, now, &mut searcher).is_none(),
+            owner.update(&first, now, &mut searcher).is_none(),
             "the owner is not searched for again"
         );
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(owner.update(child.id(), written, id, now, &mut searcher).is_none());
+        assert!(owner.update(&first, now, &mut searcher).is_none());
         assert_eq!(owner.search, Search::Exited);
         assert!(!owner.is_unseen);
-        let later = Timestamp::from_unix_nanos(written.unix_nanos() + 1);
-        owner
-            .update(child.id(), later, id, now + SOONEST, &mut searcher)
-            .unwrap()
-            .unwrap();
+        let later = claim(child.id(), Timestamp::from_unix_nanos(written.unix_nanos() + 1), id);
+        owner.update(&later, now + SOONEST, &mut searcher).unwrap().unwrap();
         assert_eq!(owner.search, Search::Exited, "no process can have written it");
         assert!(owner.is_unseen);
         assert!(
-            owner
-                .update(child.id(), later, id, now + LATEST, &mut searcher)
-                .is_none(),
+            owner.update(&later, now + LATEST, &mut searcher).is_none(),
             "nor has any since"
         );
-        let ours = owner
-            .update(std::process::id(), Timestamp::now(), id, now, &mut searcher)
-            .unwrap()
-            .unwrap();
+        let ours = claim(std::process::id(), Timestamp::now(), id);
+        let found = owner.update(&ours, now, &mut searcher).unwrap().unwrap();
         assert_eq!(
-            ours,
+            found,
             Search::Found(processes.key(std::process::id()).unwrap()),
             "another process claims it"
         );
+        let of_another = Claim {
+            user: ours.user.map(|user| user + 1),
+            ..ours
+        };
+        owner.update(&of_another, now, &mut searcher).unwrap().unwrap();
+        assert!(owner.is_foreign() && owner.process().is_none(), "its file was replaced");
     }
 
     #[test]
     fn an_unreadable_proc_hides_the_owner_and_not_the_file() {
         let (mut searcher, id) = searcher("/nonexistent", Path::new("/tmp"));
         let mut owner = Owner::default();
-        assert!(
-            owner
-                .update(7, Timestamp::now(), id, Instant::now(), &mut searcher)
-                .unwrap()
-                .is_err()
-        );
+        let claim = claim(7, Timestamp::now(), id);
+        assert!(owner.update(&claim, Instant::now(), &mut searcher).unwrap().is_err());
         assert_eq!(owner.search, Search::Denied);
     }
 
@@ -222,11 +287,8 @@ mod tests {
         let (mut searcher, id) = searcher("/", Path::new("/tmp"));
         searcher.left = 0;
         let mut owner = Owner::default();
-        assert!(
-            owner
-                .update(7, Timestamp::now(), id, Instant::now(), &mut searcher)
-                .is_none()
-        );
+        let claim = claim(7, Timestamp::now(), id);
+        assert!(owner.update(&claim, Instant::now(), &mut searcher).is_none());
         assert_eq!(owner.search, Search::Pending);
     }
 }

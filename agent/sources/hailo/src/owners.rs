@@ -1,13 +1,16 @@
 //! Owners of all monitor files: searches for the writers of the fresh ones, and of those that may be written seldom.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
+use super::file_name::path_in_words;
 use super::living::Living;
 use super::monitored::Monitored;
-use super::owner::{Search, Searcher};
+use super::owner::{Claim, Search, Searcher};
 use super::settings::Settings;
 use super::skipped::Skipped;
+use super::trouble::Trouble;
 use accelscope_core::host::HostRoots;
 
 /// Most searches in one run. All of them walk through `/proc` once together.
@@ -15,13 +18,18 @@ const SEARCHES: u32 = 32;
 /// Limit of searches in the first run, so that its result is complete.
 const FIRST_SEARCHES: u32 = 256;
 
+/// Most runs in a row that come sooner because the last one has left searches.
+const HURRIES: u32 = 16;
+
 /// Searches for owners.
 #[derive(Debug)]
 pub(super) struct Owners {
     searcher: Searcher,
     max_age: Option<Duration>,
+    hurries: u32,
     warned_denied: bool,
     warned_unseen: bool,
+    warned_foreign: bool,
 }
 
 impl Owners {
@@ -33,14 +41,17 @@ impl Owners {
                 left: SEARCHES,
             },
             max_age: settings.max_age,
+            hurries: HURRIES,
             warned_denied: false,
             warned_unseen: false,
+            warned_foreign: false,
         }
     }
 
-    /// Whether the latest run may have left searches to the next one.
+    /// Whether the latest run may have left searches to the next one, which is to come soon: not for ever, since each run that
+    /// searches walks through `/proc`.
     pub(super) fn is_behind(&self) -> bool {
-        self.searcher.left == 0
+        self.searcher.left == 0 && self.hurries > 0
     }
 
     /// The living processes, as they were at the start of the run.
@@ -57,11 +68,15 @@ impl Owners {
         skipped: &mut Skipped,
         shown: &mut impl Hasher,
     ) {
+        self.hurries = if self.searcher.left > 0 {
+            HURRIES
+        } else {
+            self.hurries.saturating_sub(1)
+        };
         self.searcher.left = if first_run { FIRST_SEARCHES } else { SEARCHES };
         for monitored in directories {
             self.search(monitored, now, skipped);
-            let living = &self.searcher.living;
-            monitored.files.doubt_shared_owners(self.max_age, now, living);
+            monitored.files.compare_rivals(self.max_age, now);
             for (name, file) in monitored.files.fresh(self.max_age, now) {
                 if file.owner.is_shown() {
                     (monitored.directory.id, name, file.owner.process()).hash(shown);
@@ -71,20 +86,39 @@ impl Owners {
     }
 
     fn search(&mut self, monitored: &mut Monitored, now: Instant, skipped: &mut Skipped) {
-        let directory = monitored.directory.id;
-        // The fresh ones first: of the others only those of seldom writers matter.
+        let directory = &monitored.directory;
+        let (id, has_real_owners, is_shared) = (directory.id, directory.has_real_owners(), monitored.is_shared);
+        // The fresh ones first, of the others only those of seldom writers matter; and of each user one in turn.
+        let mut of_user = BTreeMap::<_, usize>::new();
         let mut files: Vec<_> = monitored.files.all_mut().collect();
-        files.sort_by_cached_key(|(_, file)| !file.is_fresh(self.max_age, now));
+        files.sort_by_cached_key(|(_, file)| {
+            let is_fresh = file.is_fresh(self.max_age, now);
+            let nth = of_user.entry((is_fresh, file.user())).or_default();
+            *nth += 1;
+            (!is_fresh, *nth)
+        });
         for (name, file) in files {
             let is_fresh = file.is_fresh(self.max_age, now);
-            let Some(latest) = file.latest() else { continue };
-            let (pid, written) = (latest.reading.pid, latest.written);
+            let (Some(latest), Some(stamp)) = (file.latest(), file.stamp()) else {
+                continue;
+            };
+            let pid = latest.reading.pid;
+            // In the directory of the host every user can reach what every user may write to.
+            let is_evidence = has_real_owners && !(is_shared && stamp.is_open);
+            let claim = Claim {
+                pid,
+                written: latest.written,
+                name,
+                inode: stamp.inode,
+                user: is_evidence.then_some(stamp.user),
+                directory: id,
+            };
             let before = file.owner.search;
             let is_unknown = matches!(before, Search::Pending | Search::Found(_));
             if !(is_fresh || is_unknown && file.may_be_seldom_written(now)) {
                 continue;
             }
-            let found = file.owner.update(pid, written, directory, now, &mut self.searcher);
+            let found = file.owner.update(&claim, now, &mut self.searcher);
             if let Search::Found(process) = file.owner.search
                 && !file.is_expected_of(process)
             {
@@ -110,6 +144,18 @@ impl Owners {
                 }
                 Some(Ok(Search::Ambiguous(candidates))) => {
                     tracing::debug!(file = %name.display(), pid, candidates, "the file's writer is ambiguous");
+                }
+                Some(Ok(Search::Foreign(process))) => {
+                    tracing::debug!(file = %name.display(), pid = process.pid, "the file is not of the process that it claims");
+                    if !std::mem::replace(&mut self.warned_foreign, true) {
+                        let path = path_in_words(&monitored.place, name);
+                        let why = Trouble::foreign(process.pid, stamp, has_real_owners);
+                        tracing::warn!(
+                            "{path} {}: its values are shown without process, container and pod; {}",
+                            why.what,
+                            why.remedy
+                        );
+                    }
                 }
                 Some(Err(error)) if !std::mem::replace(&mut self.warned_denied, true) => {
                     tracing::warn!(

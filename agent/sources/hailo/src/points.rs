@@ -1,6 +1,6 @@
 //! Points of devices and monitor files.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::combine::{combine, sum};
@@ -98,7 +98,8 @@ impl Points {
             to.extend(value.map(|value| point(instrument, attributes, owner, value, read)));
         };
         for (address, device) in &reading.devices {
-            let Some(identity) = self.devices.get(address) else {
+            // What somebody says of another's process is no part of any process.
+            let Some(identity) = self.devices.get(address).filter(|_| !file.owner.is_foreign()) else {
                 continue;
             };
             let utilization = device.percent.map(|percent| percent / 100.0);
@@ -188,8 +189,22 @@ fn total_of_devices<'a>(
         .map(|address| (address.as_str(), Totalled::default()))
         .collect();
     let only = devices.keys().next().filter(|_| devices.len() == 1);
-    for latest in live.iter().filter_map(|file| file.latest()) {
+    // Files of somebody who claims another's process count only where there are no others.
+    let (foreign, believed): (Vec<_>, Vec<_>) = live.iter().partition(|file| file.owner.is_foreign());
+    let has_others: BTreeSet<&str> = believed
+        .iter()
+        .filter_map(|file| file.latest())
+        .flat_map(|latest| latest.reading.devices.keys().map(String::as_str))
+        .collect();
+    let with_foreign = believed
+        .iter()
+        .map(|file| (false, file))
+        .chain(foreign.iter().map(|file| (true, file)));
+    for (is_foreign, latest) in with_foreign.filter_map(|(is_foreign, file)| Some((is_foreign, file.latest()?))) {
         for (address, found) in &latest.reading.devices {
+            if is_foreign && has_others.contains(address.as_str()) {
+                continue;
+            }
             let device = totalled.entry(address).or_default();
             device.read = device.read.max(Some(latest.read));
             device.percent = sum(device.percent, found.percent);

@@ -130,9 +130,46 @@ impl Reading {
         Some(reading)
     }
 
-    /// Number of devices, networks and streams.
+    /// Number of devices, networks and streams. One with a long name counts as several: the memory that it takes.
     pub(super) fn elements(&self) -> usize {
-        self.devices.len() + self.networks.len() + self.streams.len()
+        let devices = self.devices.keys().map(|address| weight(address.len()));
+        let networks = self.networks.keys().map(|name| weight(name.len()));
+        let streams = self
+            .streams
+            .keys()
+            .map(|name| weight(name.network.len() + name.stream.len()));
+        devices.chain(networks).chain(streams).sum()
+    }
+
+    /// Number of names that are neither in the reading before it nor satisfy `is_known`.
+    pub(super) fn new_names(&self, before: &Self, is_known: impl Fn(&str) -> bool) -> usize {
+        let devices = self
+            .devices
+            .keys()
+            .filter(|address| !before.devices.contains_key(*address));
+        let networks = self
+            .networks
+            .keys()
+            .filter(|name| !before.networks.contains_key(*name) && !is_known(name));
+        let streams = self.streams.keys().filter(|name| !before.streams.contains_key(*name));
+        devices.count() + networks.count() + streams.count()
+    }
+
+    /// Leaves out such names beyond the first `admitted`. Returns how many.
+    pub(super) fn leave_out(&mut self, before: &Self, is_known: impl Fn(&str) -> bool, mut admitted: usize) -> usize {
+        let count = |reading: &Self| reading.devices.len() + reading.networks.len() + reading.streams.len();
+        let all = count(self);
+        let mut admits = |is_known: bool| {
+            let is_admitted = is_known || admitted > 0;
+            admitted -= usize::from(!is_known && is_admitted);
+            is_admitted
+        };
+        self.devices
+            .retain(|address, _| admits(before.devices.contains_key(address)));
+        self.networks
+            .retain(|name, _| admits(before.networks.contains_key(name) || is_known(name)));
+        self.streams.retain(|name, _| admits(before.streams.contains_key(name)));
+        all - count(self)
     }
 
     fn add_stream(&mut self, network: &str, stream: ProtoMonStreamFramesInfo, skipped: &mut Skipped) {
@@ -159,6 +196,11 @@ impl Reading {
     }
 }
 
+/// What an element with names of that many bytes counts as. Those of real ones have some 30.
+const fn weight(bytes: usize) -> usize {
+    1 + bytes / 64
+}
+
 /// Inserts an element. One with an existing name is added to the first, and counted.
 fn insert<K: Ord, V>(elements: &mut BTreeMap<K, V>, name: K, found: V, add: fn(&mut V, V), skipped: &mut Skipped) {
     match elements.entry(name) {
@@ -178,9 +220,11 @@ fn has_extremes(stream: &ProtoMonStreamFramesInfo) -> bool {
         || stream.avg_pending_frames_count.to_bits() != 0
 }
 
-/// Truncated as the attribute's value will be, so that names with the same first bytes become one element.
+/// Truncated as the attribute's value will be, so that names with the same first bytes become one element. Of a name of
+/// megabytes no more memory is kept.
 fn capped(mut name: String) -> String {
     name.truncate(name.floor_char_boundary(MAX_VALUE_BYTES));
+    name.shrink_to_fit();
     name
 }
 
@@ -325,5 +369,15 @@ mod tests {
             ..message()
         });
         assert_eq!(reading.networks.len(), 1);
+    }
+
+    #[test]
+    fn of_a_long_name_no_more_memory_is_kept_than_of_its_part() {
+        let reading = read(ProtoMon {
+            networks_infos: vec![network(&"x".repeat(4 << 20), 1.0, 1.0)],
+            ..message()
+        });
+        let name = reading.networks.keys().next().unwrap();
+        assert!(name.capacity() <= 2 * MAX_VALUE_BYTES, "{}", name.capacity());
     }
 }

@@ -9,7 +9,6 @@ use opentelemetry::metrics::Counter;
 
 use super::device::Device;
 use super::monitored::Monitored;
-use super::owner::Search;
 use super::owners::Owners;
 use super::points::Points;
 use super::settings::{NAME, Settings};
@@ -94,6 +93,7 @@ impl Sampler {
         let first = self.emitted_at.is_none();
         if first {
             now = self.read_incomplete_files(now, &mut failed);
+            self.sources.has_begun();
         }
         if self.soonest().is_none_or(|soonest| now.instant >= soonest) {
             let shown = self.update_owners(first, now.instant);
@@ -120,14 +120,7 @@ impl Sampler {
 
     /// Reads the changed files of all directories. Returns whether any value changed, and keeps the first error.
     fn read_files(&mut self, now: Moment, failed: &mut Option<io::Error>) -> bool {
-        let mut changed = false;
-        for monitored in self.sources.all_mut() {
-            match monitored.update(now, self.owners.living(), &mut self.skipped) {
-                Ok(any) => changed |= any,
-                Err(error) => drop(failed.get_or_insert(error)),
-            }
-        }
-        changed
+        self.sources.read(&self.roots, now, &mut self.skipped, failed)
     }
 
     /// Waits for files that may still be being written, because `--once` runs only once. Returns the time afterwards.
@@ -198,7 +191,7 @@ impl Sampler {
             if !file.owner.is_shown() || !file.is_fresh(self.settings.max_age, now.instant) {
                 continue;
             }
-            if let Search::Ambiguous(_) = file.owner.search {
+            if file.owner.is_ambiguous() {
                 self.count_ambiguous
                     .add(1, &[telemetry::label(key::AGENT_SAMPLER, NAME)]);
             }

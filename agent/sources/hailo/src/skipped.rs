@@ -14,8 +14,15 @@ pub(super) const UNNAMED: Reason = "unnamed";
 /// The name occurs again in the same file; its values were combined.
 pub(super) const REPEATED: Reason = "repeated_name";
 
+/// The file's user has used up what may be read of its files now: it is read later.
+pub(super) const DEFERRED: Reason = "deferred";
+/// The name is beyond the new ones of the file's user that are taken now.
+pub(super) const TOO_MANY_NEW: Reason = "too_many_new";
+
 /// All reasons.
-pub(super) const ALL: [Reason; 13] = [
+pub(super) const ALL: [Reason; 15] = [
+    DEFERRED,
+    TOO_MANY_NEW,
     NO_SAMPLE,
     IMPLAUSIBLE,
     UNNAMED,
@@ -38,8 +45,21 @@ pub(super) struct Skipped(pub(super) BTreeMap<Reason, u64>);
 impl Skipped {
     pub(super) fn add(&mut self, reason: impl Into<Option<Reason>>) {
         if let Some(reason) = reason.into() {
-            debug_assert!(ALL.contains(&reason), "{reason} is not in the list");
-            *self.0.entry(reason).or_default() += 1;
+            self.add_many(reason, 1);
+        }
+    }
+
+    pub(super) fn add_many(&mut self, reason: Reason, count: usize) {
+        debug_assert!(ALL.contains(&reason), "{reason} is not in the list");
+        if count > 0 {
+            *self.0.entry(reason).or_default() += count as u64;
+        }
+    }
+
+    /// Adds what another has counted.
+    pub(super) fn append(&mut self, other: Self) {
+        for (reason, count) in other.0 {
+            *self.0.entry(reason).or_default() += count;
         }
     }
 

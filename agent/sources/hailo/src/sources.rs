@@ -1,23 +1,33 @@
 //! The monitor directories: the configured one, and those in the mount namespaces of processes that hold a device.
+//!
+//! A directory may lie on a file system that does not answer. What asks it runs on a thread of its own, which has the directory
+//! meanwhile; the sampler goes on with the others.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use inotify::WatchDescriptor;
 use rustix::io::Errno;
 
+use super::budget::Budget;
 use super::device::Device;
 use super::directory::{self, Directory};
 use super::discover::{Discovery, View};
 use super::monitored::{Monitored, warn_once};
+use super::probe::{self, Probe};
 use super::settings::Settings;
+use super::skipped::Skipped;
+use super::slot::{Away, Returned, Slot};
 use super::watch::{Event, Watch};
+use accelscope_core::LogLimiter;
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::callers::{Call, Callers};
 use accelscope_core::host::process::Processes;
-use accelscope_core::metric::ProcessKey;
+use accelscope_core::metric::Moment;
 
 /// Least time from an event to its read: a write causes several, and a file is decoded at most that often.
 const REST: Duration = Duration::from_millis(50);
@@ -27,36 +37,87 @@ const WATCH_AGAIN: Duration = Duration::from_mins(1);
 const DELETED_LASTS: Duration = Duration::from_secs(2);
 /// Most mount namespaces that are searched.
 const MAX_VIEWS: usize = 128;
+/// Time between two looks whether the configured directory is still the same, and for directories in views without one.
+const LOOK: Duration = Duration::from_secs(1);
+/// Time after which another is looked for in the place of the configured directory, which does not answer.
+const ANOTHER: Duration = Duration::from_secs(5);
+/// Time for all directories together to answer in one run, in the first one, which may be the only one, and for each before
+/// the next is asked.
+const PATIENCE: Duration = Duration::from_millis(1500);
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_millis(5);
 
 /// All directories, and the inotify instance that watches them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sources {
     watch: Option<Watch>,
     watch_at: Option<Instant>,
     /// The watch for the configured directory to appear.
     parent: Option<WatchDescriptor>,
     /// By view; the configured one has none.
-    directories: BTreeMap<Option<View>, Monitored>,
+    directories: BTreeMap<Option<View>, Slot>,
     discovery: Discovery,
+    /// Threads that ask them: at most one for each directory, and one that looks for the configured one.
+    callers: Callers,
+    probe: Option<Call<Probe>>,
+    probe_at: Option<Instant>,
+    views_at: Option<Instant>,
+    budget: Arc<Mutex<Budget>>,
     /// Whether the configured directory, or one in the view of a device's user, is there and could not be opened.
-    is_any_closed: bool,
-    warned_watch: bool,
-    warned_deleted: bool,
+    is_configured_closed: bool,
+    is_view_closed: bool,
+    warned: Warned,
     deleted_since: Option<Instant>,
+    hung: LogLimiter,
+    patience: Duration,
+}
+
+/// What was warned of.
+#[derive(Debug, Default)]
+struct Warned {
+    /// There is no watch.
+    watch: bool,
+    /// The directory of a mount was removed.
+    deleted: bool,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self {
+            watch: None,
+            watch_at: None,
+            parent: None,
+            directories: BTreeMap::new(),
+            discovery: Discovery::default(),
+            callers: Callers::new("hailo-files", MAX_VIEWS + 2),
+            probe: None,
+            probe_at: None,
+            views_at: None,
+            budget: Arc::default(),
+            is_configured_closed: false,
+            is_view_closed: false,
+            warned: Warned::default(),
+            deleted_since: None,
+            hung: LogLimiter::default(),
+            patience: FIRST_PATIENCE,
+        }
+    }
 }
 
 impl Sources {
+    /// Those that answer.
     pub(super) fn all(&self) -> impl Iterator<Item = &Monitored> {
-        self.directories.values()
+        self.directories.values().filter_map(Slot::here)
     }
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Monitored> {
-        self.directories.values_mut()
+        self.directories.values_mut().filter_map(Slot::here_mut)
     }
 
-    /// Whether each directory that is there could be opened.
-    pub(super) const fn are_open(&self) -> bool {
-        !self.is_any_closed
+    /// Whether each directory that is there could be opened, and answers.
+    pub(super) fn are_open(&self) -> bool {
+        !(self.is_configured_closed || self.is_view_closed)
+            && self.directories.values().all(|slot| slot.here().is_some())
     }
 
     /// Opens new directories, closes removed ones, and passes on events of their files.
@@ -69,13 +130,112 @@ impl Sources {
     ) -> io::Result<()> {
         self.open_watch(now);
         let configured = self.find_configured(roots, &settings.dir, now);
-        self.is_any_closed = configured.is_err();
+        self.is_configured_closed = configured.is_err();
         if settings.discover {
             self.find_namespaces(roots, devices, now);
         }
         self.drain(&settings.dir);
-        self.dispatch();
+        self.dispatch(now);
         configured
+    }
+
+    /// Waits no longer than usual from now on.
+    pub(super) const fn has_begun(&mut self) {
+        self.patience = PATIENCE;
+    }
+
+    /// Reads the changed files of all directories. Returns whether any value changed, and keeps the first error.
+    pub(super) fn read(
+        &mut self,
+        roots: &HostRoots,
+        now: Moment,
+        skipped: &mut Skipped,
+        failed: &mut Option<io::Error>,
+    ) -> bool {
+        self.share_out();
+        let watches = self.watch.as_ref().map(Watch::watches);
+        let views: Vec<_> = self.directories.keys().copied().collect();
+        let until = Instant::now() + self.patience;
+        let mut changed = false;
+        for view in &views {
+            let has_work = |slot: &Slot| {
+                slot.here()
+                    .is_some_and(|here| here.has_work(now.instant, watches.is_some()))
+            };
+            if self.directories.get(view).is_some_and(has_work)
+                && let Some(Slot::Here(monitored)) = self.directories.remove(view)
+            {
+                match Away::read(&self.callers, monitored, roots, watches.clone(), now) {
+                    Ok(away) => drop(self.directories.insert(*view, Slot::Away(away))),
+                    Err(error) => drop(failed.get_or_insert(error)),
+                }
+            }
+            changed |= self.take_back(*view, Instant::now() + SOON, skipped, failed);
+        }
+        for view in views {
+            changed |= self.take_back(view, until, skipped, failed);
+        }
+        changed
+    }
+
+    /// Takes a directory back whose call has returned by then. Of calls that already took long, none is waited for.
+    fn take_back(
+        &mut self,
+        view: Option<View>,
+        until: Instant,
+        skipped: &mut Skipped,
+        failed: &mut Option<io::Error>,
+    ) -> bool {
+        let Some(Slot::Away(away)) = self.directories.get_mut(&view) else {
+            return false;
+        };
+        let is_late = away.call.age() >= self.patience;
+        let Some(returned) = away.call.wait(if is_late { Instant::now() } else { until }) else {
+            if is_late || away.call.age() >= self.patience {
+                let error = away.overdue(&self.hung);
+                if view.is_none() {
+                    failed.get_or_insert(error);
+                }
+            }
+            return false;
+        };
+        self.directories.remove(&view);
+        match returned {
+            Returned::Read {
+                mut monitored,
+                changed,
+                skipped: more,
+            } => {
+                skipped.append(more);
+                if let Some(error) = monitored.watch_error.take() {
+                    warn_once(&mut self.warned.watch, &error);
+                }
+                self.directories.insert(view, Slot::Here(monitored));
+                changed.unwrap_or_else(|error| {
+                    failed.get_or_insert(error);
+                    false
+                })
+            }
+            Returned::Opened(opened) => {
+                self.is_view_closed |= opened.is_err();
+                if let Ok(Some((directory, place))) = opened
+                    && self.all().all(|known| known.directory.id != directory.id)
+                {
+                    self.monitor(view, directory, place);
+                }
+                false
+            }
+        }
+    }
+
+    /// Gives each directory what the others leave, and at least an equal part.
+    fn share_out(&mut self) {
+        let used: Vec<_> = self.all().map(|here| here.files.used()).collect();
+        let (files, elements) = used.iter().fold((0, 0), |sum, used| (sum.0 + used.0, sum.1 + used.1));
+        let count = used.len();
+        for (here, used) in self.all_mut().zip(used) {
+            here.files.limit(files - used.0, elements - used.1, count);
+        }
     }
 
     fn open_watch(&mut self, now: Instant) {
@@ -85,12 +245,10 @@ impl Sources {
         self.watch_at = Some(now);
         match Watch::new() {
             Ok(watch) => {
-                for monitored in self.directories.values_mut() {
-                    monitored.watch_with(&watch, &mut self.warned_watch);
-                }
+                self.all_mut().for_each(|here| here.watch_again(now));
                 self.watch = Some(watch);
             }
-            Err(error) => warn_once(&mut self.warned_watch, &error),
+            Err(error) => warn_once(&mut self.warned.watch, &error),
         }
     }
 
@@ -99,29 +257,61 @@ impl Sources {
             let what = format!("hailo.dir {}: {error}{}", dir.display(), remedy(&error));
             io::Error::new(error.kind(), what)
         };
-        let there = match std::fs::symlink_metadata(roots.path(dir)) {
-            Ok(metadata) => Some(directory::identity(&metadata)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(failed(error)),
-            Err(_) => None,
+        let held = match self.directories.get(&None) {
+            // Another may have been mounted in its place.
+            Some(Slot::Away(away)) if away.call.age() < ANOTHER => return Ok(()),
+            slot => slot.and_then(Slot::here).map(|held| held.directory.id),
         };
-        let held = self.directories.get(&None).filter(|held| !held.directory.is_deleted());
-        if held.is_some_and(|held| Some(held.directory.id) == there) {
+        let is_lost = || {
+            let mut events = self.watch.iter().flat_map(|watch| &watch.events);
+            events.any(|event| !matches!(event, Event::Name(..)))
+        };
+        if held.is_some() && self.probe_at.is_some_and(|at| now < at) && self.probe.is_none() && !is_lost() {
             return Ok(());
         }
-        if let Some(lost) = self.directories.remove(&None) {
-            self.forget(lost);
-        }
-        if there.is_none() {
-            self.deleted_since = None;
-            self.watch_parent(roots, dir);
+        self.probe_at = Some(now + LOOK);
+        let is_pending = self.probe.is_some();
+        let call = if let Some(call) = self.probe.take() {
+            call
+        } else {
+            let (roots, dir) = (roots.clone(), dir.to_owned());
+            let watches = self
+                .watch
+                .as_ref()
+                .filter(|_| self.parent.is_none())
+                .map(Watch::watches);
+            self.callers
+                .start(move || probe::look_for(&roots, &dir, held, watches.as_ref()))?
+        };
+        let until = if is_pending {
+            Instant::now()
+        } else {
+            Instant::now() + self.patience
+        };
+        let Some(found) = call.wait(until) else {
+            self.probe = Some(call);
+            return Err(super::slot::overdue(dir, &self.hung));
+        };
+        if matches!(found, Probe::Same) {
             return Ok(());
         }
-        match Directory::configured(roots, dir) {
-            Ok(directory) if directory.is_deleted() => {
+        if !matches!(found, Probe::Closed(_))
+            && let Some(Slot::Here(lost)) = self.directories.remove(&None)
+        {
+            self.forget(*lost);
+        }
+        match found {
+            Probe::Absent(parent) => {
+                self.deleted_since = None;
+                // Without a watch the directory is found at the next period.
+                self.parent = self.parent.take().or(parent);
+                Ok(())
+            }
+            Probe::Deleted => {
                 // A directory that is being removed keeps its name for a moment.
                 let since = *self.deleted_since.get_or_insert(now);
                 let lasts = now.saturating_duration_since(since) >= DELETED_LASTS;
-                if lasts && !std::mem::replace(&mut self.warned_deleted, true) {
+                if lasts && !std::mem::replace(&mut self.warned.deleted, true) {
                     tracing::warn!(
                         dir = %dir.display(),
                         "the mounted directory was removed on the host, and its mount shows it empty for ever: mount the \
@@ -130,61 +320,64 @@ impl Sources {
                 }
                 Ok(())
             }
-            Ok(directory) => {
+            Probe::Opened(directory) => {
                 if let (Some(parent), Some(watch)) = (self.parent.take(), &self.watch) {
                     watch.remove(parent);
                 }
-                self.warned_deleted = false;
+                self.warned.deleted = false;
                 self.deleted_since = None;
                 self.directories
-                    .retain(|_, monitored| monitored.directory.id != directory.id);
+                    .retain(|_, slot| slot.here().is_none_or(|here| here.directory.id != directory.id));
                 self.monitor(None, directory, dir.to_owned());
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    fn watch_parent(&mut self, roots: &HostRoots, dir: &Path) {
-        if self.parent.is_none()
-            && let (Some(watch), Some(parent)) = (&self.watch, dir.parent())
-        {
-            // Without a watch the directory is found at the next period.
-            self.parent = watch.add_parent(roots.path(parent)).ok();
+            Probe::Closed(error) => Err(failed(error)),
+            Probe::Same => Ok(()),
         }
     }
 
     fn find_namespaces(&mut self, roots: &HostRoots, devices: &BTreeMap<String, Device>, now: Instant) {
-        let processes = &Processes::new(roots);
-        if let Err(error) = self.discovery.update(roots, processes, devices, now) {
+        let processes = Processes::new(roots);
+        if let Err(error) = self.discovery.update(roots, &processes, devices, now) {
             tracing::debug!(%error, "cannot look for processes that hold a Hailo device");
         }
         let views = self.discovery.views();
         // An open directory would keep the namespace's mounts alive.
-        let lost = self.directories.extract_if(.., |view, held| {
-            view.is_some_and(|view| !views.contains_key(&view) || held.directory.is_deleted())
+        let lost = self.directories.extract_if(.., |view, slot| {
+            view.is_some_and(|view| !views.contains_key(&view) || slot.here().is_some_and(|here| here.state.is_deleted))
         });
         for (_, lost) in lost.collect::<Vec<_>>() {
-            self.forget(lost);
+            if let Slot::Here(lost) = lost {
+                self.forget(*lost);
+            }
         }
+        if self.views_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.views_at = Some(now + LOOK);
+        self.is_view_closed = false;
         for (view, holders) in views.into_iter().take(MAX_VIEWS) {
-            if self.directories.contains_key(&Some(view)) {
+            let view = Some(view);
+            if self.directories.contains_key(&view) {
                 continue;
             }
-            let opened = open_in_view(processes, &holders);
-            self.is_any_closed |= opened.is_err();
-            if let Ok(Some((directory, place))) = opened
-                && self.all().all(|known| known.directory.id != directory.id)
-            {
-                self.monitor(Some(view), directory, place);
+            let (own, place) = (
+                processes.clone(),
+                processes.path(holders[0].pid, "root").join(directory::IN_ROOT),
+            );
+            let opened = self
+                .callers
+                .start(move || Returned::Opened(probe::open_in_view(&own, &holders)));
+            if let Ok(call) = opened {
+                self.directories.insert(view, Slot::Away(Away::new(call, place)));
+                self.take_back(view, Instant::now() + SOON, &mut Skipped::default(), &mut None);
             }
         }
     }
 
     fn monitor(&mut self, view: Option<View>, directory: Directory, place: PathBuf) {
-        let monitored = Monitored::new(directory, place, self.watch.as_ref(), &mut self.warned_watch);
-        self.directories.insert(view, monitored);
+        let monitored = Monitored::new(directory, place, view.is_none(), Arc::clone(&self.budget));
+        self.directories.insert(view, Slot::Here(Box::new(monitored)));
     }
 
     fn forget(&self, lost: Monitored) {
@@ -193,18 +386,26 @@ impl Sources {
         }
     }
 
-    fn dispatch(&mut self) {
+    fn dispatch(&mut self, now: Instant) {
         let Some(watch) = &mut self.watch else { return };
-        for event in watch.events.drain(..) {
-            let mut all = self.directories.values_mut();
+        for event in std::mem::take(&mut watch.events) {
+            let mut all = self.directories.values_mut().filter_map(Slot::here_mut);
             match event {
                 Event::Name(from, name) => {
-                    if let Some(monitored) = all.find(|monitored| monitored.watch.as_ref() == Some(&from)) {
-                        monitored.on_event(name);
+                    if let Some(here) = all.find(|here| here.watch.as_ref() == Some(&from)) {
+                        here.on_event(name);
+                        if here.is_storm(now) {
+                            here.watch = None;
+                            watch.remove(from);
+                        }
                     }
                 }
                 // The next update checks the directory itself.
-                Event::Lost(_) => {}
+                Event::Lost(from) => {
+                    if let Some(here) = all.find(|here| here.watch.as_ref() == Some(&from)) {
+                        here.rescan();
+                    }
+                }
                 Event::Overflow => all.for_each(Monitored::rescan),
             }
         }
@@ -253,58 +454,11 @@ impl Sources {
     }
 }
 
-/// The directory in a view, if there is one.
-fn open_in_view(processes: &Processes, holders: &[ProcessKey]) -> io::Result<Option<(Directory, PathBuf)>> {
-    let mut failed = None;
-    for holder in holders {
-        let root = processes.path(holder.pid, "root");
-        match Directory::in_namespace(&root) {
-            Ok(directory) if directory.is_deleted() => {}
-            Ok(directory) => return Ok(Some((directory, root.join(directory::IN_ROOT)))),
-            Err(error) => {
-                tracing::trace!(pid = holder.pid, %error, "no monitor files in the view of a device's user");
-                // Without the directory, or after the end of the process, there are none.
-                let is_none = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-                failed = failed.or(Some(error).filter(|_| !is_none));
-            }
-        }
-    }
-    failed.map_or(Ok(None), Err)
-}
-
 fn remedy(error: &io::Error) -> &'static str {
     match Errno::from_io_error(error) {
         Some(Errno::LOOP) => " (a symbolic link, which anybody could have made: set hailo.dir to its target)",
         Some(Errno::NOTDIR) => " (no directory: set hailo.dir to the one in which HailoRT writes)",
         Some(Errno::ACCESS) => " (run the agent as root or as the owner of the files)",
         _ => "",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn a_view_without_the_directory_has_no_files_and_one_that_cannot_be_opened_may() {
-        let host = tempfile::tempdir().unwrap();
-        let processes = Processes::new(&HostRoots::new(host.path()));
-        let holder = |pid| ProcessKey { pid, start_ticks: 1 };
-        let root = |pid: u32| host.path().join(format!("proc/{pid}/root"));
-        for (pid, directory) in [(7, "tmp/hmon_files"), (8, "tmp"), (9, "real/hmon_files")] {
-            std::fs::create_dir_all(root(pid).join(directory)).unwrap();
-        }
-        symlink("real", root(9).join("tmp")).unwrap();
-        let opened = |pids: &[u32]| {
-            let holders: Vec<_> = pids.iter().copied().map(holder).collect();
-            open_in_view(&processes, &holders).map(|found| found.map(|(_, place)| place))
-        };
-        let found = root(7).join("tmp/hmon_files");
-        assert_eq!(opened(&[7]).unwrap(), Some(found.clone()));
-        assert_eq!(opened(&[8, 10]).unwrap(), None);
-        assert!(opened(&[9, 8]).is_err());
-        assert_eq!(opened(&[9, 7]).unwrap(), Some(found));
     }
 }

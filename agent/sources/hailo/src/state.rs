@@ -20,8 +20,8 @@ pub(super) const LONGEST_MAX_AGE: Duration = Duration::from_hours(24);
 /// Where it differs from the monotonic clock by more than this, the monotonic clock is used.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
-/// Limit of networks with counters that are kept although the file no longer has them.
-const MAX_TOTALS: usize = 1024;
+/// Most networks with counters that are kept although the file no longer has them.
+const MAX_ABSENT: usize = 64;
 
 /// One monitor file.
 #[derive(Debug, Default)]
@@ -34,6 +34,7 @@ pub(super) struct File {
     intervals: VecDeque<Duration>,
     /// The process whose environment was looked at, and the interval that it gives.
     expected: Option<(ProcessKey, Option<Duration>)>,
+    elements: usize,
     /// Why the last version has no values.
     pub(super) fault: Option<Trouble>,
     pub(super) totals: BTreeMap<String, Total>,
@@ -106,9 +107,14 @@ impl File {
         self.latest.as_ref()
     }
 
-    /// Number of its devices, networks and streams.
-    pub(super) fn elements(&self) -> usize {
-        self.latest.as_ref().map_or(0, |latest| latest.reading.elements())
+    /// What its devices, networks and streams count as, and the networks whose counters are kept.
+    pub(super) const fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// Whether it has a network's counter.
+    pub(super) fn counts(&self, network: &str) -> bool {
+        self.totals.contains_key(network)
     }
 
     /// Records a new version. Without values (yet), the last ones stay until their age limit.
@@ -137,7 +143,20 @@ impl File {
     /// Gives up the values, for those of another.
     pub(super) fn drop_values(&mut self, why: Trouble) {
         self.latest = None;
+        self.totals.clear();
+        self.labels = Labels::default();
+        self.elements = 0;
         self.fault = Some(why);
+    }
+
+    /// Gives up the counters of networks that it no longer has. Returns whether there were any.
+    pub(super) fn forget_absent(&mut self) -> bool {
+        let before = self.totals.len();
+        let networks = self.latest.as_ref().map(|latest| &latest.reading.networks);
+        self.totals
+            .retain(|name, _| networks.is_some_and(|networks| networks.contains_key(name)));
+        self.elements = self.latest.as_ref().map_or(0, |latest| latest.reading.elements());
+        self.totals.len() < before
     }
 
     fn count(&mut self, reading: &Reading, interval: Duration, now: Timestamp) {
@@ -149,9 +168,13 @@ impl File {
                 self.totals.insert(name.clone(), Total::from(now));
             }
         }
-        if self.totals.len() > MAX_TOTALS {
-            self.totals.retain(|name, _| reading.networks.contains_key(name));
+        let is_absent = |name: &String| !reading.networks.contains_key(name);
+        let mut absent = self.totals.keys().filter(|name| is_absent(name)).count();
+        if absent > MAX_ABSENT {
+            self.totals.retain(|name, _| !is_absent(name));
+            absent = 0;
         }
+        self.elements = reading.elements() + absent;
         self.labels.retain(&reading.networks, &reading.streams);
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::decode::NotYet;
-use super::directory::ReadError;
+use super::directory::{ReadError, Stamp};
 
 const NO_MONITOR_FILE: &str = "if it stays so, remove the file: HailoRT did not write it, or was interrupted (is its file \
     system full? `df`)";
@@ -43,9 +43,34 @@ impl Trouble {
     pub(super) fn claims(pid: u32) -> Self {
         Self {
             what: format!(
-                "claims process {pid}, of which another file is likelier: by its owner, or by the id in its name"
+                "claims process {pid}, of which another file is likelier: by the id in its name, or because it was there before"
             ),
             remedy: REMOVE,
+        }
+    }
+
+    /// Of a file that is not of the process that it claims.
+    pub(super) fn foreign(pid: u32, stamp: Stamp, has_real_owners: bool) -> Self {
+        let (why, remedy) = if !has_real_owners {
+            (
+                "its directory is a FUSE file system, in which files have any owner".to_owned(),
+                "give the application a /tmp of the node's own file systems",
+            )
+        } else if stamp.is_open {
+            (
+                "every user may write to it".to_owned(),
+                "give the application a /tmp of its own: HailoRT 5.3 makes its files so, and other versions where the umask is 0",
+            )
+        } else {
+            (
+                format!("user {} owns it, which that process does not run as", stamp.user),
+                "find who wrote it (`ls -ln`); on a network file system that changes owners (root_squash), give the \
+                 application a /tmp of its own",
+            )
+        };
+        Self {
+            what: format!("names process {pid} as its writer, but {why}"),
+            remedy,
         }
     }
 

@@ -74,9 +74,9 @@ impl Monitored {
             Some(Unshown::of(name, file, kind, why))
         });
         let fresh = self.files.fresh(max_age, now).filter_map(|(name, file)| {
-            let (kind, why) = match file.owner.search {
-                Search::Claimed(process) => (Kind::Claiming, Trouble::claims(process.pid)),
-                Search::Exited => (Kind::Unseen, Trouble::unseen(file.age(now)?)),
+            let (kind, why) = match (file.owner.search, file.owner.claimed()) {
+                (_, Some(process)) => (Kind::Claiming, Trouble::claims(process.pid)),
+                (Search::Exited, _) => (Kind::Unseen, Trouble::unseen(file.age(now)?)),
                 _ => return None,
             };
             Some(Unshown::of(name, file, kind, why))
@@ -154,7 +154,7 @@ fn why(file: &File, now: Instant) -> Option<(Kind, Trouble)> {
     if let Some(fault) = &file.fault {
         return Some((Kind::Unusable, fault.clone()));
     }
-    if matches!(file.owner.search, Search::Exited | Search::Claimed(_)) {
+    if file.owner.search == Search::Exited || file.owner.claimed().is_some() {
         return None;
     }
     Some((Kind::Overdue, Trouble::overdue(file.age(now)?, file.interval())))

@@ -33,11 +33,14 @@ const MAX_FINDINGS: usize = 16;
 const MAX_NAMED: usize = 4;
 
 /// What is known of the monitor files of all directories.
-pub(super) struct Files<'a> {
-    settings: &'a Settings,
+#[derive(Clone)]
+pub(super) struct Files {
+    settings: Settings,
     directories: BTreeSet<DirectoryId>,
     /// Process ids of the fresh files, in the writers' PID namespaces.
     pub(super) fresh: Vec<u32>,
+    /// Number of fresh files that are not of the process that they claim.
+    pub(super) foreign: usize,
     pub(super) stale: usize,
     /// Processes with a finding, or with a fresh file.
     pub(super) explained: BTreeSet<u32>,
@@ -53,14 +56,17 @@ struct Written<'a> {
     pid: u32,
     stamp: Stamp,
     age: Duration,
+    /// Whether it is in the directory of the host, which all its users have.
+    is_shared: bool,
 }
 
-impl<'a> Files<'a> {
-    pub(super) const fn new(settings: &'a Settings) -> Self {
+impl Files {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            settings,
+            settings: settings.clone(),
             directories: BTreeSet::new(),
             fresh: Vec::new(),
+            foreign: 0,
             stale: 0,
             explained: BTreeSet::new(),
             left: Vec::new(),
@@ -79,7 +85,7 @@ impl<'a> Files<'a> {
         if !self.directories.insert(directory.id) {
             return false;
         }
-        let listing = match Listing::of(directory, living) {
+        let listing = match Listing::of(directory, living, MAX_FILES) {
             Ok(listing) => listing,
             Err(error) => {
                 let remedy = "run the agent as root, or as a user that may list the directory";
@@ -109,6 +115,7 @@ impl<'a> Files<'a> {
                         pid,
                         stamp,
                         age: Timestamp::now().since(stamp.modified),
+                        is_shared: place == self.settings.dir,
                     };
                     self.written(&written, directory, living, found);
                 }
@@ -155,11 +162,14 @@ impl<'a> Files<'a> {
     }
 
     fn written(&mut self, file: &Written<'_>, directory: &Directory, living: &mut Living, found: &mut Vec<Finding>) {
+        let is_evidence = directory.has_real_owners() && !(file.is_shared && file.stamp.is_open);
         let hint = WriterHint {
             pid: file.pid,
             directory: directory.id,
             seen_as: self.settings.seen_as(),
             written: file.stamp.modified,
+            user: is_evidence.then_some(file.stamp.user),
+            file: (file.name.to_owned(), file.stamp.inode),
         };
         let limit = self.settings.max_age.unwrap_or(STALE);
         let of_unknown = self.settings.max_age.unwrap_or_else(|| max_age(None));
@@ -180,7 +190,12 @@ impl<'a> Files<'a> {
                         .push(format!("{name} was last written {seconds} s ago, and {why}"));
                 }
             }
-            Ok(Writer::Several(_)) if file.age > of_unknown => self.stale += 1,
+            Ok(Writer::Foreign(_) | Writer::Several(_)) if file.age > of_unknown => self.stale += 1,
+            Ok(Writer::Foreign(process)) => {
+                self.foreign += 1;
+                let Trouble { what, remedy } = Trouble::foreign(process.pid, file.stamp, directory.has_real_owners());
+                self.find(warn(format!("{name} {what}; shown without it"), remedy), found);
+            }
             Err(error) if file.age > of_unknown => {
                 self.stale += 1;
                 let seconds = file.age.as_secs_f64();

@@ -7,6 +7,7 @@ use prost::Message;
 use super::super::decode;
 use super::super::files::MAX_ELEMENTS;
 use super::super::state::File;
+use super::super::watch::Watch;
 use super::*;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Timestamp;
@@ -28,7 +29,11 @@ fn message(fps: f64) -> Vec<u8> {
 
 fn monitored(path: &Path, watch: Option<&Watch>) -> Monitored {
     let directory = Directory::configured(&HostRoots::new("/"), path).unwrap();
-    Monitored::new(directory, path.to_owned(), watch, &mut false)
+    let mut monitored = Monitored::new(directory, path.to_owned(), true, Arc::default());
+    if let Some(watch) = watch {
+        monitored.watch_with(&watch.watches(), Instant::now());
+    }
+    monitored
 }
 
 /// As if all that was written so far lay that far in the past.
@@ -147,7 +152,7 @@ fn a_file_system_without_events_is_noticed() {
     let elsewhere = tempfile::tempdir().unwrap();
     let watch = Watch::new().unwrap();
     let mut monitored = monitored(dir.path(), Some(&watch));
-    monitored.watch = Some(watch.add(elsewhere.path()).unwrap());
+    monitored.watch = Some(watch::add(&watch.watches(), elsewhere.path()).unwrap());
     update(&mut monitored, later(0));
     std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
     update(&mut monitored, later(5_100));
@@ -288,7 +293,8 @@ fn files_that_grow_together_are_bounded_too() {
     }
     assert_eq!(monitored.files.all().len(), files);
     assert!(monitored.files.all().values().map(File::elements).sum::<usize>() <= MAX_ELEMENTS);
-    assert_eq!(skipped.0.get("too_many_elements"), Some(&3));
+    let left_out = skipped.0.get("too_many_new").copied().unwrap_or_default();
+    assert!(left_out > 2 * decode::MAX_ELEMENTS as u64, "{left_out}");
 }
 
 #[test]
@@ -343,4 +349,72 @@ fn a_file_that_becomes_unreadable_is_named_once() {
     update(&mut monitored, now);
     let words = monitored.unshown_in_words(None, now.instant, &mut living());
     assert!(words.len() == 1 && words[0].contains("more than the"), "{words:?}");
+}
+
+#[test]
+fn a_storm_of_events_ends_the_watch_for_a_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let watch = Watch::new().unwrap();
+    let mut monitored = monitored(dir.path(), Some(&watch));
+    let now = Instant::now();
+    update(&mut monitored, later(0));
+    // Often, and no storm.
+    for second in 0..3 {
+        let at = now + Duration::from_secs(second);
+        assert!((0..STORM).all(|_| !monitored.is_storm(at)), "{second}");
+    }
+    assert!(monitored.is_storm(now + Duration::from_secs(2)));
+    monitored.watch = None;
+    let (soon, calm) = (now + Duration::from_secs(4), now + CALM + Duration::from_secs(3));
+    assert!(monitored.has_work(soon, true), "it is looked at");
+    monitored.watch_with(&watch.watches(), soon);
+    assert!(monitored.watch.is_none());
+    monitored.watch_with(&watch.watches(), calm);
+    assert!(monitored.watch.is_some());
+}
+
+#[test]
+fn a_directory_gives_up_what_another_one_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut monitored = monitored(dir.path(), None);
+    for pid in 1..=100 {
+        std::fs::write(dir.path().join(format!("{pid}abcdef")), message(1.0)).unwrap();
+    }
+    update(&mut monitored, later(100));
+    assert_eq!(monitored.files.used(), (100, 100));
+    monitored.files.limit(240, MAX_ELEMENTS - 50, 4);
+    update(&mut monitored, later(200));
+    assert_eq!(
+        monitored.files.used(),
+        (MAX_FILES / 4, MAX_FILES / 4),
+        "its equal part of the files"
+    );
+    monitored.files.limit(0, MAX_ELEMENTS - 50, MAX_ELEMENTS / 40);
+    update(&mut monitored, later(300));
+    assert_eq!(monitored.files.used().1, 50, "and what is left of the elements");
+}
+
+#[test]
+fn a_file_that_is_read_later_is_read_when_its_user_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut monitored = monitored(dir.path(), None);
+    let mut skipped = Skipped::default();
+    let size = 3 << 20;
+    for nth in 0..5 {
+        let file = std::fs::File::create(dir.path().join(format!("{}abcdef", 4_194_400 + nth))).unwrap();
+        file.set_len(size).unwrap();
+    }
+    let live = format!("{}abcdef", 4_194_410);
+    std::fs::write(dir.path().join(&live), message(22.0)).unwrap();
+    monitored.update(later(100), &mut living(), &mut skipped).unwrap();
+    assert_eq!(skipped.0.get("deferred"), Some(&3), "two fit at once");
+    assert_eq!(rate(&monitored, &live), Some(22.0), "and a small one");
+    assert!(!monitored.lacks_events());
+    for second in 1..8 {
+        monitored
+            .update(later(100 + second * 1_000), &mut living(), &mut skipped)
+            .unwrap();
+    }
+    assert_eq!(monitored.files.all().len(), 6);
+    assert!(!monitored.files.has_deferred());
 }

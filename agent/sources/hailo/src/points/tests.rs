@@ -80,6 +80,7 @@ fn write(file: &mut File, second: u64, reading: Reading) {
         size: 1,
         modified: time(second),
         user: 0,
+        is_open: false,
     };
     let zero = *ZERO;
     let instant = zero + std::time::Duration::from_secs(second);

@@ -43,6 +43,7 @@ impl Writer {
             size: 1,
             modified: ms(START + modified),
             user: 0,
+            is_open: false,
         };
         let now = Moment {
             instant: self.at(seen),
