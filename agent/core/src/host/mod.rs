@@ -9,6 +9,7 @@ pub mod bounded;
 pub mod cgroups;
 pub mod descriptors;
 mod machine;
+pub mod memory;
 pub mod mounts;
 mod node;
 pub mod poll;
