@@ -43,10 +43,11 @@ struct Age {
 impl Pipeline {
     /// The deadlines of the samplers with these `statuses` are watched.
     pub(super) fn new(registry: Arc<SeriesRegistry>, attribution: Attribution, statuses: Vec<Arc<Status>>) -> Self {
+        let aggregator = Aggregator::new(registry.budget());
         Self {
             registry,
             attribution,
-            aggregator: Aggregator::default(),
+            aggregator,
             parts: HashMap::new(),
             statuses,
             evicted: Instant::now(),

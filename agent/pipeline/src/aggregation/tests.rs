@@ -174,7 +174,7 @@ fn a_container_that_is_empty_for_a_while_goes_on_counting() {
     assert_eq!(scene.frames(2, &[(1, 10)]), one("a", 10, 1));
     assert_eq!(scene.frames(3, &[]), []);
     scene.world.dead.insert(1);
-    scene.now += Duration::from_mins(30);
+    scene.now += Duration::from_mins(9);
     assert_eq!(scene.frames(4, &[(2, 1)]), one("a", 11, 1));
 }
 
