@@ -5,8 +5,9 @@
 //! error in what is shown, get only what the others leave. So when memory is short, caches shrink first, then new series go
 //! into overflow series, then a queue loses its oldest records; a series that lives stays.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use opentelemetry::metrics::{Counter, UpDownCounter};
 
@@ -93,6 +94,8 @@ struct Inner {
     /// What accounts may hold together.
     available: u64,
     used: [AtomicU64; Purpose::ALL.len()],
+    /// What each queue holds, and how many there have been.
+    queues: Mutex<(BTreeMap<u64, u64>, u64)>,
 }
 
 impl Default for Budget {
@@ -111,6 +114,7 @@ impl Budget {
             // A third is left even where a budget is too small for all that is configured.
             available: limit.saturating_sub(fixed).max(limit / 3),
             used: Default::default(),
+            queues: Mutex::default(),
         }))
     }
 
@@ -121,9 +125,12 @@ impl Budget {
 
     /// An account without anything in it.
     pub fn account(&self, purpose: Purpose) -> Account {
+        let mut queues = self.0.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.1 += 1;
         Account {
             budget: self.clone(),
             purpose,
+            number: queues.1,
             held: AtomicU64::new(0),
         }
     }
@@ -157,6 +164,7 @@ impl Budget {
 pub struct Account {
     budget: Budget,
     purpose: Purpose,
+    number: u64,
     held: AtomicU64,
 }
 
@@ -165,6 +173,17 @@ impl Account {
     pub fn set(&self, bytes: u64) {
         let before = self.held.swap(bytes, Ordering::Relaxed);
         let used = &self.budget.0.used[self.purpose as usize];
+        if self.purpose == Purpose::Queue {
+            let mut queues = self.budget.0.queues.lock().unwrap_or_else(PoisonError::into_inner);
+            if bytes > 0 {
+                queues.0.insert(self.number, bytes);
+            } else {
+                queues.0.remove(&self.number);
+            }
+            // Each has the newest records of the same sequence.
+            used.store(queues.0.values().copied().max().unwrap_or_default(), Ordering::Relaxed);
+            return;
+        }
         if bytes >= before {
             used.fetch_add(bytes - before, Ordering::Relaxed);
         } else {
@@ -293,6 +312,12 @@ mod tests {
         assert!(answers.hold(6 * MIB).is_none());
         assert!(answers.hold(5 * MIB).is_some());
         drop(first);
+        let (long, short) = (budget.account(Purpose::Queue), budget.account(Purpose::Queue));
+        long.set(9 * MIB);
+        short.set(4 * MIB);
+        assert_eq!(budget.used(Purpose::Queue), 9 * MIB);
+        drop(long);
+        assert_eq!(budget.used(Purpose::Queue), 4 * MIB);
         assert_eq!(budget.used(Purpose::Answers), 0);
         assert!(answers.hold(6 * MIB).is_some());
     }

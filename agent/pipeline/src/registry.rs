@@ -90,18 +90,32 @@ impl SeriesRegistry {
             state.counted = count;
         }
         self.budget.record();
-        self.apply(vec![self.own.batch()], |_| false);
+        self.apply(vec![self.own.batch()], |_| false, Timestamp::now());
     }
 
     /// Takes the newest points, with all their attributes, of parts that were read together; ends the series of the others
     /// for which `gone` is true.
-    pub(super) fn apply(&self, batches: Vec<Batch>, gone: impl Fn(&Part) -> bool) {
-        self.lock().store.apply(batches, gone, Timestamp::now());
+    pub(super) fn apply(&self, batches: Vec<Batch>, gone: impl Fn(&Part) -> bool, time: Timestamp) {
+        self.lock().store.apply(batches, gone, time);
     }
 
     /// Ends the series of the parts for which `gone` is true.
     pub(super) fn end(&self, gone: impl Fn(&Part) -> bool) {
         self.lock().store.end(gone, Timestamp::now());
+    }
+
+    /// As [`collect`](Self::collect), without the agent's own metrics.
+    #[cfg(test)]
+    pub(super) fn collect_measured(&self) -> Vec<Series> {
+        self.lock().store.collect()
+    }
+
+    /// How many series, ends, counters of overflow series and owners are kept.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> [usize; 5] {
+        let store = &self.lock().store;
+        let ((pending, remembered), (counters, owners)) = (store.kept_ends(), store.kept_of_overflow());
+        [store.live().len(), pending, remembered, counters, owners]
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,6 +6,7 @@ use super::destination::Destination;
 use super::metrics::Metrics;
 use super::queue::{Lost, Queue, Usage};
 use super::record::Record;
+use accelscope_core::budget::Account;
 
 /// Number of points by outcome. `queued` is the sum of the other two and of the waiting ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,6 +39,10 @@ pub(super) struct Delivery {
     pub(super) queue: Queue,
     pub(super) metrics: Metrics,
     pub(super) state: DestinationState,
+    /// `queue_bytes`, and what of it holds while memory is short.
+    configured: u64,
+    limit: u64,
+    account: Option<Account>,
 }
 
 impl Delivery {
@@ -52,12 +57,30 @@ impl Delivery {
                 last_error: None,
                 blocked: None,
             },
+            configured: destination.queue_bytes,
+            limit: destination.queue_bytes,
+            account: None,
         }
+    }
+
+    /// The queue draws on this account: it is bounded by what is left there, too.
+    pub(super) fn draw_on(&mut self, account: Account) {
+        self.account = Some(account);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        let room = self.account.as_ref().map_or(u64::MAX, Account::room);
+        let limit = self.configured.min(room);
+        self.metrics.limited(self.limit, limit);
+        self.limit = limit;
+        self.queue.set_limit(limit);
     }
 
     /// Queues the records; returns the number of points that were dropped for it.
     pub(super) fn push(&mut self, records: &[Record]) -> u64 {
         let before = self.state.totals.dropped;
+        self.bound();
         for record in records {
             self.state.totals.queued += record.points;
             self.metrics.queued(record.points);
@@ -115,6 +138,9 @@ impl Delivery {
     fn show_usage(&mut self) {
         let before = std::mem::replace(&mut self.state.waiting, self.queue.usage());
         self.metrics.waiting(before, self.state.waiting);
+        if let Some(account) = &self.account {
+            account.set(self.state.waiting.bytes);
+        }
     }
 
     /// Sets the reason for which the destination refuses everything, or that it no longer does.

@@ -15,6 +15,7 @@ use super::record::Record;
 use super::transport::{Client, ClientOptions};
 use crate::backoff::{Backoff, RetryPolicy};
 use accelscope_core::LogLimiter;
+use accelscope_core::budget::{Budget, Purpose};
 use accelscope_core::chain;
 
 /// Largest request in bytes, before compression: below the 4 MiB that a gRPC server accepts by default.
@@ -62,6 +63,10 @@ impl Sender {
         self.delivery.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn draw_on(&self, budget: &Budget) {
+        self.delivery().draw_on(budget.account(Purpose::Queue));
+    }
+
     pub(super) fn push(&self, records: &[Record]) {
         let dropped = self.delivery().push(records);
         self.arrived.notify_one();
@@ -72,7 +77,8 @@ impl Sender {
                 destination = self.destination.name,
                 points = dropped,
                 suppressed,
-                "the queue is full and its oldest points are dropped; restore the destination or raise queue_bytes"
+                "the queue is full and its oldest points are dropped; restore the destination or raise queue_bytes, and limits.memory \
+                 where agent.export.queue.limit is below queue_bytes"
             );
         }
     }
