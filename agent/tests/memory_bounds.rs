@@ -19,8 +19,8 @@ use prost::Message;
 /// what is released.
 const MOST: u64 = 64 << 10;
 /// Networks in one write, and writes with other names.
-const NETWORKS: usize = 4000;
-const WRITES: usize = 40;
+const NETWORKS: usize = 2500;
+const WRITES: usize = 25;
 
 /// Largest resident memory so far, in KiB.
 fn peak(pid: u32) -> u64 {
@@ -71,10 +71,11 @@ fn fresh_names_at_each_write_cost_a_bounded_amount_of_memory_and_none_of_another
             networks_infos: networks.collect(),
             ..message(flooder.pid(), 5.0)
         };
-        write(&host, &flooder, OTHER, &flood);
-        write(&host, &victim, root, &message(victim.pid(), 57.0));
         let fresh = format!("\"flood-{nth}-");
         wait_for("the newest names and the other user's series", || {
+            // A file that is not written again is soon shown no more.
+            write(&host, &flooder, OTHER, &flood);
+            write(&host, &victim, root, &message(victim.pid(), 57.0));
             let page = page(address);
             let own = page
                 .lines()

@@ -145,11 +145,8 @@ impl Budget {
         let others = Purpose::ALL.into_iter().filter(|other| *other != purpose);
         let others: u64 = others.map(|other| self.used(other)).sum();
         let (least, most) = purpose.hundredths();
-        let share = |hundredths: u64| self.0.available / 100 * hundredths;
-        self.0
-            .available
-            .saturating_sub(others)
-            .clamp(share(least), share(most))
+        let share = |hundredths: u64| self.0.available * hundredths / 100;
+        self.0.available.saturating_sub(others).clamp(share(least), share(most))
     }
 
     /// Records limit and use of the budget as metrics.

@@ -261,3 +261,51 @@ impl Ends {
         (self.pending.as_ref().map_or(0, Vec::len), self.recent.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::test_support::RATE;
+    use accelscope_core::budget;
+    use accelscope_core::metric::{Attributes, Value, key};
+
+    fn series(name: String) -> Series {
+        Series {
+            instrument: &RATE,
+            attributes: Arc::new(Attributes::new([(key::HW_NAME, name.into())])),
+            value: Some(Value::Int(1)),
+            time: Timestamp::from_unix_nanos(1),
+            start: None,
+        }
+    }
+
+    #[test]
+    fn a_flood_of_ends_takes_no_end_of_another_and_what_is_lost_is_counted() {
+        // A mebibyte for ends.
+        let budget = Budget::new(budget::FIXED + (10 << 20), 0);
+        let mut ends = Ends::new(true, 100_000, &budget);
+        let (flood, small): (Group, Group) = ("flood".into(), "small".into());
+        let mut forgotten = 0;
+        for nth in 0..20_000 {
+            let now = Timestamp::from_unix_nanos(2 + nth);
+            let flooded = series(format!("flood {nth}"));
+            forgotten += ends.add(&flooded, Some(flood.clone()), true, now).1;
+            if nth % 200 == 199 {
+                let other = series(format!("small {nth}"));
+                forgotten += ends.add(&other, Some(small.clone()), true, now).1;
+            }
+            assert!(budget.used(Purpose::Ends) <= 1 << 20);
+        }
+        let collected = ends.take();
+        let of_small = |series: &&Series| series.attributes.text(key::HW_NAME).unwrap().starts_with("small");
+        let kept = |ended: bool| collected.iter().filter(move |series| series.value.is_none() == ended);
+        assert_eq!(kept(true).filter(of_small).count(), 100);
+        assert_eq!(kept(false).filter(of_small).count(), 100, "the last values too");
+        let kept = kept(true).count();
+        assert!(kept > 1000, "{kept}");
+        assert_eq!(kept as u64 + forgotten, 20_100);
+        assert_eq!(budget.used(Purpose::Ends), 0);
+    }
+}

@@ -177,13 +177,7 @@ fn by_rank(demands: HashMap<Owner, Demand>, capacity: usize) -> HashMap<Owner, u
 }
 
 /// Logs that a point of this instrument goes into its overflow series, and which owner has the most series.
-pub(crate) fn warn(
-    instrument: &'static str,
-    shares: &Shares,
-    all: &Shares,
-    limits: Limits,
-    is_memory_short: bool,
-) {
+pub(crate) fn warn(instrument: &'static str, shares: &Shares, all: &Shares, limits: Limits, is_memory_short: bool) {
     let (setting, limit, shares) = if is_memory_short && all.total < limits.series {
         ("limits.memory", all.total, all)
     } else if shares.total >= limits.series_per_instrument {

@@ -185,7 +185,10 @@ impl Limits {
         if let Some(memory) = self.memory.filter(|memory| memory.0 < budget::LEAST) {
             let least = ByteSize(budget::LEAST).show();
             let shown = memory.show();
-            check.error("memory", format!("{shown} is too little to work with; write {least} or more"));
+            check.error(
+                "memory",
+                format!("{shown} is too little to work with; write {least} or more"),
+            );
         }
     }
 
@@ -213,7 +216,10 @@ impl Limits {
                 );
                 (group / 4 * 3, Some(doubt))
             }
-            (None, group) => (group.map_or(budget::DEFAULT, |group| budget::DEFAULT.min(group / 4 * 3)), None),
+            (None, group) => (
+                group.map_or(budget::DEFAULT, |group| budget::DEFAULT.min(group / 4 * 3)),
+                None,
+            ),
         }
     }
 }

@@ -161,3 +161,50 @@ impl Delivery {
 fn points(batch: &[Record]) -> u64 {
     batch.iter().map(|record| record.points).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::destination::{Compression, Protocol, TlsFiles};
+    use super::*;
+    use accelscope_core::budget::{self, Budget, Purpose};
+    use accelscope_core::metric::Timestamp;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_queue_gives_way_to_series_and_counts_what_it_loses() {
+        let budget = Budget::new(budget::FIXED + budget::PER_DESTINATION + 10 * MIB, 1);
+        let mut delivery = Delivery::new(&Destination {
+            name: "default".to_owned(),
+            endpoint: "http://localhost:4317".parse().unwrap(),
+            protocol: Protocol::Grpc,
+            headers: Vec::new(),
+            headers_file: None,
+            compression: Compression::None,
+            timeout: std::time::Duration::from_secs(1),
+            queue_bytes: 16 * MIB,
+            tls: TlsFiles::default(),
+        });
+        delivery.draw_on(budget.account(Purpose::Queue));
+        let push = |delivery: &mut Delivery, count: usize| {
+            let record = Record {
+                bytes: Bytes::from(vec![0; MIB as usize]),
+                points: 7,
+                time: Timestamp::from_unix_nanos(1),
+            };
+            delivery.push(&vec![record; count]);
+            delivery.state.waiting.bytes / MIB
+        };
+        assert_eq!(push(&mut delivery, 12), 10);
+        let series = budget.account(Purpose::Series);
+        series.set(4 * MIB);
+        assert_eq!(push(&mut delivery, 1), 6);
+        assert_eq!(budget.used(Purpose::Queue), 6 * MIB);
+        let (totals, waiting) = (delivery.state.totals, delivery.state.waiting);
+        assert_eq!(totals.queued, totals.sent + totals.dropped + waiting.points);
+        drop(series);
+        assert_eq!(push(&mut delivery, 3), 9);
+    }
+}

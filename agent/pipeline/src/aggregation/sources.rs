@@ -118,11 +118,17 @@ impl Sources {
         let (batch, before) = (self.batch, self.entries.len());
         let forgotten = &mut self.forgotten;
         let absent_owner = |key: &Key, source: &Source| (source.batch != batch).then(|| source.group(key));
-        evict_fairly_into(&mut self.entries, most, absent_owner, |source| source.read, |key, source| {
-            if let Some(read) = source.counter.last_read() {
-                forgotten.add(key, read, now);
-            }
-        });
+        evict_fairly_into(
+            &mut self.entries,
+            most,
+            absent_owner,
+            |source| source.read,
+            |key, source| {
+                if let Some(read) = source.counter.last_read() {
+                    forgotten.add(key, read, now);
+                }
+            },
+        );
         self.entries.shrink_to(2 * self.entries.len());
         count_forgotten("counter", (before - self.entries.len()) as u64);
     }

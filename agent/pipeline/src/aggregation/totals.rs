@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::cumulative::{Delta, DeltaToCumulative};
-use crate::owner::Owner as Room;
+use crate::owner::{Group, Owner as Room};
 use crate::sizes;
 use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
 use accelscope_core::evict_fairly;
-use accelscope_core::metric::{AttributeValue, Point, SeriesKey, key};
+use accelscope_core::metric::{AttributeValue, Owner, Point, SeriesKey, key};
 
 /// How long a total is kept to which no process adds, and whose container counts nothing else. What comes back later begins
 /// a count with a start of its own.
@@ -38,6 +38,8 @@ struct Total {
     /// Number of the batch that added to it last, and when that was.
     batch: u64,
     used: Instant,
+    /// What the processes are in, where the attributes do not name it.
+    outermost: Option<Group>,
 }
 
 impl Totals {
@@ -71,6 +73,10 @@ impl Totals {
             counter: DeltaToCumulative::default(),
             batch: 0,
             used: now,
+            outermost: match &point.owner {
+                Some(Owner::Outermost(group)) => Some(group.clone()),
+                _ => None,
+            },
         });
         total.counter.add(delta, point);
         self.added += usize::from(total.batch != self.batch);
@@ -99,7 +105,7 @@ impl Totals {
         if idle > most {
             let before = self.entries.len();
             let idle_owner = |(instrument, attributes): &SeriesKey, total: &Total| {
-                let owner = || Room::of("", instrument, attributes, None).group();
+                let owner = || Room::of("", instrument, attributes, total.outermost.as_ref()).group();
                 is_idle(total).then(owner)
             };
             evict_fairly(&mut self.entries, most, idle_owner, |total| total.used);

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::containers::{ContainerCache, Names};
 use super::resolution::{OwnerAttributes, Resolution};
-use accelscope_core::cgroup::{self, Cgroup};
 use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
+use accelscope_core::cgroup::{self, Cgroup};
 use accelscope_core::evict_fairly;
 use accelscope_core::host::cgroups::{CgroupId, Cgroups};
 use accelscope_core::host::process::Processes;
@@ -121,7 +121,11 @@ impl CgroupOwners {
         entry.cgroup = Some(cgroup.clone());
         match containers.names(&cgroup, now) {
             Names::Known(container) => {
-                Resolution::Known(entry.attributes.get(&owner.executable, &cgroup, container, owner.pid, None))
+                Resolution::Known(
+                    entry
+                        .attributes
+                        .get(&owner.executable, &cgroup, container, owner.pid, None),
+                )
             }
             Names::Wait => Resolution::Wait,
         }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::container::Container;
 use super::engines::Engines;
 use super::nameless::Nameless;
-use accelscope_core::cgroup::Cgroup;
 use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
+use accelscope_core::cgroup::Cgroup;
 use accelscope_core::evict_fairly;
 use accelscope_core::metric::catalogue::agent::ATTRIBUTION_UNNAMED;
 use accelscope_core::telemetry;
@@ -134,9 +134,7 @@ impl ContainerCache {
             return;
         }
         let fitting = self.account.room() / CONTAINER;
-        let most = usize::try_from(fitting)
-            .unwrap_or(usize::MAX)
-            .clamp(64, MAX_CONTAINERS);
+        let most = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(64, MAX_CONTAINERS);
         if self.entries.len() >= most {
             let before = self.entries.len();
             let owner = |cgroup: &Arc<Cgroup>, _: &Entry| Some(cgroup.outermost.clone().unwrap_or_default());

@@ -11,8 +11,8 @@ use super::cgroup_owners::CgroupOwners;
 use super::containers::{ContainerCache, NAME_TIMEOUT, Names};
 use super::engines::Engines;
 use super::resolution::{OwnerAttributes, Resolution};
-use accelscope_core::cgroup::Cgroup;
 use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
+use accelscope_core::cgroup::Cgroup;
 use accelscope_core::evict_fairly;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::Cgroups;
@@ -188,7 +188,12 @@ impl Attribution {
         let most = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(64, MAX_PROCESSES);
         if self.entries.len() + more > most {
             let before = self.entries.len();
-            evict_fairly(&mut self.entries, most, |_, entry| Some(entry.group()), |entry| entry.used);
+            evict_fairly(
+                &mut self.entries,
+                most,
+                |_, entry| Some(entry.group()),
+                |entry| entry.used,
+            );
             count_forgotten("process", (before - self.entries.len()) as u64);
         }
         let bytes: usize = self.entries.values().map(Process::size).sum();
