@@ -122,7 +122,7 @@ const MIB: u64 = 1 << 20;
 /// What a pod takes beside the agent's own process, in bytes: eBPF maps; sockets, page tables and files; a worker with the
 /// vendor's library; `agent doctor`.
 const BESIDE: [u64; 4] = [8 * MIB, 8 * MIB, 24 * MIB, DOCTOR];
-const DOCTOR: u64 = 24 * MIB;
+const DOCTOR: u64 = 32 * MIB;
 
 /// The limit of memory in a manifest, in bytes.
 fn memory_limit(manifest: &str) -> Option<u64> {

@@ -17,7 +17,7 @@ fn the_memory_is_what_is_set_or_what_the_control_group_leaves() {
 
     let limits = file("[limits]\nmemory = \"96MiB\"").config().limits;
     assert_eq!(limits.memory_within(None), (96 * MIB, None));
-    assert_eq!(limits.memory_within(Some(112 * MIB)), (96 * MIB, None));
+    assert_eq!(limits.memory_within(Some(120 * MIB)), (96 * MIB, None));
     let (memory, doubt) = limits.memory_within(Some(64 * MIB));
     assert_eq!(memory, 96 * MIB);
     let doubt = doubt.unwrap_or_default();
