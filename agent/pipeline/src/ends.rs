@@ -19,6 +19,8 @@ const MEMORY: Duration = Duration::from_mins(5);
 const TICK: u64 = 1_000_000;
 /// Part of the pending ends that is given up at once when there is no room: searches for who has the most are rare then.
 const QUARTER: u64 = 4;
+/// Least time between two searches for ends that need not be remembered, when there are too many.
+const PAUSE: Duration = Duration::from_secs(10);
 /// Most ends that are remembered, some 150 bytes each.
 const MAX_RECENT: usize = 16_384;
 
@@ -32,6 +34,8 @@ pub(super) struct Ends {
     hasher: RandomState,
     limit: usize,
     pruned: Timestamp,
+    /// When there were last too many to be remembered.
+    crowded: Timestamp,
     account: Account,
     bytes: u64,
     /// Who has most of the room by far, once there is none left: until the next collection it gets no more.
@@ -66,6 +70,7 @@ impl Ends {
             hasher: RandomState::new(),
             limit,
             pruned: Timestamp::from_unix_nanos(0),
+            crowded: Timestamp::from_unix_nanos(0),
             account: budget.account(Purpose::Ends),
             bytes: 0,
             crowded_by: None,
@@ -115,7 +120,8 @@ impl Ends {
             }
             self.account.set(self.bytes);
         }
-        if self.recent.len() >= MAX_RECENT {
+        if self.recent.len() >= MAX_RECENT && time.since(self.crowded) >= PAUSE {
+            self.crowded = time;
             self.prune_to(Duration::from_mins(1), time);
         }
         if self.recent.len() < self.limit.min(MAX_RECENT) {
@@ -253,6 +259,7 @@ impl Ends {
     pub(super) fn forget_times(&mut self) {
         self.recent.clear();
         self.pruned = Timestamp::from_unix_nanos(0);
+        self.crowded = self.pruned;
     }
 
     /// How many ends are kept, pending and remembered.
