@@ -75,8 +75,7 @@ impl Purpose {
     const fn hundredths(self) -> (u64, u64) {
         match self {
             Self::Series => (45, 45),
-            Self::Ends => (10, 10),
-            Self::Totals => (10, 10),
+            Self::Ends | Self::Totals => (10, 10),
             Self::Names => (8, 20),
             Self::Answers => (15, 15),
             Self::Queue => (12, 100),

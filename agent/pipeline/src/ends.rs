@@ -39,7 +39,7 @@ pub(super) struct Ends {
     account: Account,
     bytes: u64,
     /// Who has most of the room by far, once there is none left: until the next collection it gets no more.
-    crowded_by: Option<Option<Group>>,
+    crowded_by: Option<Group>,
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ struct Pending {
     /// Nothing where the series went on, or the end was given up.
     series: Option<Series>,
     /// Whose it was, and what it takes in bytes.
-    group: Option<Group>,
+    group: Group,
     bytes: u64,
 }
 
@@ -80,13 +80,7 @@ impl Ends {
     /// Ends a series of `group` at `time` or just after its last value, whichever is later; `uncollected` if that value has
     /// not been collected. Returns the series without a value, and how many series lost their end for want of room, this one
     /// included.
-    pub(super) fn add(
-        &mut self,
-        series: &Series,
-        group: Option<Group>,
-        uncollected: bool,
-        time: Timestamp,
-    ) -> (Series, u64) {
+    pub(super) fn add(&mut self, series: &Series, group: &Group, uncollected: bool, time: Timestamp) -> (Series, u64) {
         let next_tick = (series.time.unix_nanos() / TICK + 1) * TICK;
         let ended = Series {
             value: None,
@@ -97,7 +91,7 @@ impl Ends {
         if self.pending.is_some() {
             let points = 1 + usize::from(uncollected);
             let bytes = (points * sizes::END + series.attributes.size()) as u64;
-            forgotten += self.make_room(bytes, group.as_ref());
+            forgotten += self.make_room(bytes, group);
             let mut left = self.account.room().saturating_sub(self.bytes);
             if let Some(pending) = &mut self.pending {
                 if pending.len() + points > self.limit {
@@ -139,7 +133,7 @@ impl Ends {
 
     /// Gives up ends of those that have more than their share, if there is no room for so many bytes more of `group`.
     /// Returns of how many series.
-    fn make_room(&mut self, bytes: u64, group: Option<&Group>) -> u64 {
+    fn make_room(&mut self, bytes: u64, group: &Group) -> u64 {
         let (room, Some(pending)) = (self.account.room(), &mut self.pending) else {
             return 0;
         };
@@ -147,10 +141,10 @@ impl Ends {
         if self.bytes + bytes <= room && !is_full {
             return 0;
         }
-        if self.crowded_by.as_ref().is_some_and(|by| by.as_ref() == group) {
+        if self.crowded_by.as_ref() == Some(group) {
             return 0;
         }
-        let mut held: HashMap<Option<Group>, u64> = HashMap::new();
+        let mut held: HashMap<Group, u64> = HashMap::new();
         for end in pending.iter().filter(|end| end.series.is_some()) {
             *held.entry(end.group.clone()).or_default() += end.bytes.max(1);
         }
@@ -162,12 +156,11 @@ impl Ends {
         let target = whole.min(room) - whole.min(room) / QUARTER;
         let limits = fair::limits(demands, usize::try_from(target).unwrap_or(usize::MAX));
         // Whoever has the most by far does not make room for more of the same: what came first stays.
-        let group = group.cloned();
-        if limits.len() == 1 && limits.contains_key(&group) {
-            self.crowded_by = Some(group);
+        if limits.len() == 1 && limits.contains_key(group) {
+            self.crowded_by = Some(group.clone());
             return 0;
         }
-        let mut surplus: HashMap<Option<Group>, u64> = HashMap::new();
+        let mut surplus: HashMap<Group, u64> = HashMap::new();
         for (group, limit) in limits {
             let more = held.get(&group).copied().unwrap_or_default() - limit as u64;
             surplus.insert(group, more);
@@ -298,10 +291,10 @@ mod tests {
         for nth in 0..20_000 {
             let now = Timestamp::from_unix_nanos(2 + nth);
             let flooded = series(format!("flood {nth}"));
-            forgotten += ends.add(&flooded, Some(flood.clone()), true, now).1;
+            forgotten += ends.add(&flooded, &flood, true, now).1;
             if nth % 200 == 199 {
                 let other = series(format!("small {nth}"));
-                forgotten += ends.add(&other, Some(small.clone()), true, now).1;
+                forgotten += ends.add(&other, &small, true, now).1;
             }
             assert!(budget.used(Purpose::Ends) <= 1 << 20);
         }

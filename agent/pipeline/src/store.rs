@@ -272,9 +272,9 @@ impl Store {
     /// Ends a series that is no longer among the live ones.
     fn finish(&mut self, entry: &Entry, time: Timestamp) {
         self.give_back(entry);
-        let group = entry.owner.as_ref().map(Owner::group);
+        let group = entry.owner.as_ref().unwrap_or(&Owner::Agent).group();
         let is_uncollected = entry.changed > self.collected;
-        let (ended, forgotten) = self.ends.add(&entry.series, group, is_uncollected, time);
+        let (ended, forgotten) = self.ends.add(&entry.series, &group, is_uncollected, time);
         notify(&mut self.observer, &ended);
         if forgotten > 0 {
             self.forgotten.add(forgotten, &[]);
