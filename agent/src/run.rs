@@ -8,6 +8,8 @@ use crate::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Format, Run};
 use crate::config::{Config, Environment, Inputs, Loaded, load, resource};
 use crate::runtime::{self, Explain, Hangup, OwnLogs, Printer, Reload};
 use crate::simulate;
+use accelscope_core::budget::Budget;
+use accelscope_core::host::{HostRoots, memory};
 use accelscope_core::metric::{Resource, Series};
 use accelscope_core::source::{Context, Sources};
 use accelscope_core::table::for_terminal;
@@ -28,6 +30,8 @@ const LAST_RESORT: Duration = Duration::from_millis(2800);
 
 /// `agent`, with or without `--stdout`.
 pub(crate) fn agent(run: &Run, sources: Sources) -> anyhow::Result<u8> {
+    accelscope_memory::heap::share_one();
+    accelscope_memory::heap::return_large_blocks();
     let demo = run
         .demo
         .then(Demo::start)
@@ -165,6 +169,11 @@ async fn measure(
         series_per_instrument: config.limits.series_per_instrument,
         series: config.limits.series,
     };
+    let (memory, doubt) = config.limits.memory_within(memory::limit(&HostRoots::new("/")));
+    if let Some(doubt) = doubt {
+        tracing::warn!("{doubt}");
+    }
+    let budget = Budget::new(memory, config.destinations().len());
     let mut settings = Settings {
         per_process: config.attribution.per_process,
         engine_directories: config.attribution.engine_directories.clone(),
@@ -174,7 +183,7 @@ async fn measure(
         settings.name_timeout = Duration::ZERO;
     }
     let roots = config.host_roots();
-    let attribution = Attribution::new(&roots, settings);
+    let attribution = Attribution::within(&budget, &roots, settings);
     let context = Context {
         cgroups: attribution.cgroups(),
         roots,
@@ -183,7 +192,8 @@ async fn measure(
         per_process: config.attribution.per_process,
         sources,
     };
-    let registry = Arc::new(SeriesRegistry::new(own, resource, limits, collecting, observer));
+    let registry = SeriesRegistry::within(&budget, own, resource, limits, collecting, observer);
+    let registry = Arc::new(registry);
     let started = Started::launch(runtime::samplers(&config, &context), registry, attribution)
         .context("a thread cannot be started")?;
     let renderer = Renderer {

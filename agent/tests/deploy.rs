@@ -117,6 +117,69 @@ fn the_component_without_ebpf_leaves_the_scan_and_nothing_to_complain_of() {
     assert_eq!(without, Some(vec!["scan"]));
 }
 
+const MIB: u64 = 1 << 20;
+
+/// What a pod takes beside the agent's own process, in bytes: eBPF maps; sockets, page tables and files; a worker with the
+/// vendor's library; `agent doctor`.
+const BESIDE: [u64; 4] = [8 * MIB, 8 * MIB, 24 * MIB, DOCTOR];
+const DOCTOR: u64 = 32 * MIB;
+
+/// The limit of memory in a manifest, in bytes.
+fn memory_limit(manifest: &str) -> Option<u64> {
+    let text = text(manifest);
+    let (_, limits) = text.split_once("limits:\n")?;
+    let line = limits.lines().find_map(|line| line.trim().strip_prefix("memory: "))?;
+    Some(line.strip_suffix("Mi")?.parse::<u64>().ok()? * MIB)
+}
+
+#[test]
+fn the_pod_s_limit_has_room_for_the_agent_the_maps_a_worker_and_a_doctor() {
+    let beside: u64 = BESIDE.into_iter().sum();
+    let manifests = [
+        DAEMON_SET,
+        "kustomize/components/nvidia/daemon-set.yaml",
+        "kustomize/components/nvidia-privileged/daemon-set.yaml",
+    ];
+    for manifest in manifests {
+        let limit = memory_limit(manifest).unwrap_or_else(|| panic!("{manifest} has no limit"));
+        let (agent, doubt) = loaded(&[DAEMON_SET]).config.limits.memory_within(Some(limit));
+        assert_eq!(doubt, None);
+        assert_eq!(
+            agent,
+            accelscope_core::budget::DEFAULT,
+            "{manifest} leaves the agent less"
+        );
+        assert!(
+            agent + beside <= limit,
+            "{manifest}: {limit} is less than {agent} and {beside}"
+        );
+    }
+    #[cfg(feature = "ioctl")]
+    assert!(accelscope_ioctl::kernel::budget::BUDGET <= BESIDE[0]);
+}
+
+/// Largest resident memory of `agent doctor`, read while it runs.
+#[test]
+fn a_doctor_takes_no_more_than_the_pod_has_for_it() {
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_agent"))
+        .arg("doctor")
+        .env_clear()
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", doctor.id());
+    let mut peak = 0;
+    while doctor.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let now = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        peak = peak.max(now.unwrap_or_default() << 10);
+        std::thread::yield_now();
+    }
+    assert!(peak <= DOCTOR, "{peak} bytes");
+}
+
 /// The names after `CAP_` in the unit's line.
 fn unit_capabilities(setting: &str) -> BTreeSet<String> {
     let unit = text("systemd/accelscope-agent.service");

@@ -24,6 +24,17 @@ pub fn evict_fairly<K: Eq + Hash, V, O: Clone + Eq + Hash + Ord, S: BuildHasher>
     owner: impl Fn(&K, &V) -> Option<O>,
     used: impl Fn(&V) -> Instant,
 ) {
+    evict_fairly_into(map, most, owner, used, |_, _| {});
+}
+
+/// As [`evict_fairly`], passing on what is removed.
+pub fn evict_fairly_into<K: Eq + Hash, V, O: Clone + Eq + Hash + Ord, S: BuildHasher>(
+    map: &mut HashMap<K, V, S>,
+    most: usize,
+    owner: impl Fn(&K, &V) -> Option<O>,
+    used: impl Fn(&V) -> Instant,
+    mut removed: impl FnMut(&K, &V),
+) {
     if map.len() < most {
         return;
     }
@@ -53,6 +64,9 @@ pub fn evict_fairly<K: Eq + Hash, V, O: Clone + Eq + Hash + Ord, S: BuildHasher>
         };
         let goes = *count > 0 && used(value) <= *newest_to_go;
         *count -= usize::from(goes);
+        if goes {
+            removed(key, value);
+        }
         !goes
     });
 }

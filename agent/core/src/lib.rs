@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod allocation;
+pub mod budget;
 pub mod cgroup;
 mod chain;
 pub mod device;
@@ -23,6 +24,6 @@ pub mod trust;
 pub mod worker;
 
 pub use chain::chain;
-pub use eviction::{evict_fairly, evict_oldest};
+pub use eviction::{evict_fairly, evict_fairly_into, evict_oldest};
 pub use log_limiter::LogLimiter;
 pub use percent::percent;

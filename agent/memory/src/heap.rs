@@ -14,6 +14,20 @@ pub fn return_large_blocks() {
     }
 }
 
+/// Has all threads share one heap, to be called before there are others: readings are made by one thread and given up by
+/// another, and of heaps of their own each would keep what it once needed.
+#[cfg_attr(
+    target_env = "gnu",
+    expect(unsafe_code, reason = "no crate has a safe function for it")
+)]
+pub fn share_one() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no memory is affected; heaps that exist already stay.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Returns free memory among small blocks, of all heaps. Other C libraries than glibc do so on their own.
 #[cfg_attr(
     target_env = "gnu",

@@ -14,6 +14,7 @@ mod pipeline;
 mod registry;
 mod sampler_thread;
 mod share;
+mod sizes;
 mod start;
 mod status;
 mod store;

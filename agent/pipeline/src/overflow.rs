@@ -64,6 +64,11 @@ impl Overflow {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.counters.len() + self.returned.len()
+    }
+
     /// Whether the growth of this counter goes into the overflow series.
     pub(super) fn holds(&self, point: &Point) -> bool {
         !self.counters.is_empty() && self.counters.contains_key(&identity(point))

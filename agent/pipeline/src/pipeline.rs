@@ -11,7 +11,7 @@ use super::attribution::Attribution;
 use super::registry::SeriesRegistry;
 use super::sampler_thread::Run;
 use super::status::{Report, Status};
-use accelscope_core::metric::{Batch, Part, catalogue, key};
+use accelscope_core::metric::{Batch, Moment, Part, catalogue, key};
 use accelscope_core::sampler::Outcome;
 use accelscope_core::telemetry;
 
@@ -43,10 +43,11 @@ struct Age {
 impl Pipeline {
     /// The deadlines of the samplers with these `statuses` are watched.
     pub(super) fn new(registry: Arc<SeriesRegistry>, attribution: Attribution, statuses: Vec<Arc<Status>>) -> Self {
+        let aggregator = Aggregator::new(registry.budget());
         Self {
             registry,
             attribution,
-            aggregator: Aggregator::default(),
+            aggregator,
             parts: HashMap::new(),
             statuses,
             evicted: Instant::now(),
@@ -90,23 +91,25 @@ impl Pipeline {
     /// reported as the sampler's failure.
     fn process_or_report(&mut self, run: Run) {
         let status = run.status.clone();
-        if catch_unwind(AssertUnwindSafe(|| self.process(run))).is_err() {
+        let process = || self.process(run, Moment::now());
+        if catch_unwind(AssertUnwindSafe(process)).is_err() {
             let fault = "its readings could not be handled; this is a fault of the agent, please report it";
             tracing::error!(sampler = status.descriptor.name, "{fault}");
             status.report(Report::of(&Outcome::Retry(fault.into())));
         }
     }
 
-    fn process(&mut self, run: Run) {
+    /// Takes a run that has arrived at `moment`.
+    fn process(&mut self, run: Run, moment: Moment) {
+        let now = moment.instant;
         let descriptor = &run.status.descriptor;
         let max = (descriptor.period * 3).max(descriptor.period + descriptor.deadline);
         let sampler = descriptor.name;
         if !run.report.is_failure() {
             // The parts that a run that succeeded leaves out keep their readings.
             let own = self.parts.iter_mut().filter(|(part, _)| part.sampler == sampler);
-            own.for_each(|(_, age)| age.read = Instant::now());
+            own.for_each(|(_, age)| age.read = now);
         }
-        let now = Instant::now();
         self.attribution.prefetch_names(now);
         if now.duration_since(self.evicted) >= EVICTION_INTERVAL {
             self.evicted = now;
@@ -127,17 +130,16 @@ impl Pipeline {
                 Batch { part, points }
             })
             .collect();
-        let read = Instant::now();
         if run.ends_others {
             self.parts.retain(|part, _| part.sampler != sampler);
         }
         for batch in &batches {
-            self.parts.insert(batch.part.clone(), Age { read, max });
+            self.parts.insert(batch.part.clone(), Age { read: now, max });
         }
         let ends_others = run.ends_others;
         // All at once: a series that moves from one part to another does not end.
-        self.registry
-            .apply(batches, |part| ends_others && part.sampler == sampler);
+        let gone = |part: &Part| ends_others && part.sampler == sampler;
+        self.registry.apply(batches, gone, moment.wall);
         self.stuck.record(0.0, &[telemetry::label(key::AGENT_SAMPLER, sampler)]);
         // Once the others have reported too, so that one line is of all of them.
         let mut others = self.statuses.iter().filter(|other| !Arc::ptr_eq(other, &run.status));
@@ -177,3 +179,7 @@ impl Pipeline {
 #[cfg(test)]
 #[path = "pipeline_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "soak_tests.rs"]
+mod soak;

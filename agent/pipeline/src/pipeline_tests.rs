@@ -64,7 +64,7 @@ fn a_part_keeps_its_readings_while_its_sampler_works_and_loses_them_when_it_fail
         for age in pipeline.parts.values_mut() {
             age.read -= age.max * 2;
         }
-        pipeline.process(run(&status, outcome, parts));
+        pipeline.process(run(&status, outcome, parts), Moment::now());
         pipeline.check_overdue();
         registry.live().len()
     };

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{Limits, Observer, Store};
+use accelscope_core::budget::{Budget, count_forgotten};
 use accelscope_core::metric::MetricsSource;
 use accelscope_core::metric::{Batch, Part, Resource, Series, Timestamp, catalogue};
 use accelscope_core::telemetry::{self, OwnMetrics};
@@ -12,6 +13,7 @@ pub struct SeriesRegistry {
     state: Mutex<State>,
     own: OwnMetrics,
     resource: Resource,
+    budget: Budget,
     series_live: opentelemetry::metrics::UpDownCounter<i64>,
 }
 
@@ -22,7 +24,7 @@ struct State {
 }
 
 impl SeriesRegistry {
-    /// With `collecting`, [`collect`](Self::collect) is called regularly.
+    /// Within a budget of the default size. With `collecting`, [`collect`](Self::collect) is called regularly.
     pub fn new(
         own: OwnMetrics,
         resource: Resource,
@@ -30,15 +32,35 @@ impl SeriesRegistry {
         collecting: bool,
         observer: Option<Observer>,
     ) -> Self {
+        Self::within(&Budget::default(), own, resource, limits, collecting, observer)
+    }
+
+    /// As [`new`](Self::new), within this budget.
+    pub fn within(
+        budget: &Budget,
+        own: OwnMetrics,
+        resource: Resource,
+        limits: Limits,
+        collecting: bool,
+        observer: Option<Observer>,
+    ) -> Self {
+        // The counter is there before anything is forgotten.
+        count_forgotten("counter", 0);
         Self {
             state: Mutex::new(State {
-                store: Store::new(limits, collecting, observer),
+                store: Store::within(budget, limits, collecting, observer),
                 counted: 0,
             }),
             own,
             resource,
+            budget: budget.clone(),
             series_live: telemetry::up_down_counter(&catalogue::agent::SERIES_LIVE),
         }
+    }
+
+    /// What its series, and all that is kept for them, may take.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// What changed since the last call, the agent's own metrics included.
@@ -67,18 +89,33 @@ impl SeriesRegistry {
             self.series_live.add(count - state.counted, &[]);
             state.counted = count;
         }
-        self.apply(vec![self.own.batch()], |_| false);
+        self.budget.record();
+        self.apply(vec![self.own.batch()], |_| false, Timestamp::now());
     }
 
     /// Takes the newest points, with all their attributes, of parts that were read together; ends the series of the others
     /// for which `gone` is true.
-    pub(super) fn apply(&self, batches: Vec<Batch>, gone: impl Fn(&Part) -> bool) {
-        self.lock().store.apply(batches, gone, Timestamp::now());
+    pub(super) fn apply(&self, batches: Vec<Batch>, gone: impl Fn(&Part) -> bool, time: Timestamp) {
+        self.lock().store.apply(batches, gone, time);
     }
 
     /// Ends the series of the parts for which `gone` is true.
     pub(super) fn end(&self, gone: impl Fn(&Part) -> bool) {
         self.lock().store.end(gone, Timestamp::now());
+    }
+
+    /// As [`collect`](Self::collect), without the agent's own metrics.
+    #[cfg(test)]
+    pub(super) fn collect_measured(&self) -> Vec<Series> {
+        self.lock().store.collect()
+    }
+
+    /// How many series, ends, counters of overflow series and owners are kept.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> [usize; 5] {
+        let store = &self.lock().store;
+        let ((pending, remembered), (counters, owners)) = (store.kept_ends(), store.kept_of_overflow());
+        [store.live().len(), pending, remembered, counters, owners]
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -116,6 +116,12 @@ impl Shares {
         division
     }
 
+    /// How many owners are remembered that had to give up series.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.cut.len() + self.owners.len()
+    }
+
     fn of(&self, owner: &Owner) -> usize {
         self.owners.get(owner).copied().unwrap_or_default()
     }
@@ -171,8 +177,10 @@ fn by_rank(demands: HashMap<Owner, Demand>, capacity: usize) -> HashMap<Owner, u
 }
 
 /// Logs that a point of this instrument goes into its overflow series, and which owner has the most series.
-pub(crate) fn warn(instrument: &'static str, shares: &Shares, all: &Shares, limits: Limits) {
-    let (setting, limit, shares) = if shares.total >= limits.series_per_instrument {
+pub(crate) fn warn(instrument: &'static str, shares: &Shares, all: &Shares, limits: Limits, is_memory_short: bool) {
+    let (setting, limit, shares) = if is_memory_short && all.total < limits.series {
+        ("limits.memory", all.total, all)
+    } else if shares.total >= limits.series_per_instrument {
         ("limits.series_per_instrument", limits.series_per_instrument, shares)
     } else {
         ("limits.series", limits.series, all)

@@ -11,8 +11,8 @@ use super::sampler_thread;
 use super::status::Status;
 use accelscope_core::sampler::Sampler;
 
-/// Runs that may wait for the pipeline; a sampler waits when there are more.
-const WAITING_RUNS: usize = 16;
+/// Runs that may wait for the pipeline; a sampler waits when there are more. Each may have thousands of readings.
+const WAITING_RUNS: usize = 2;
 
 /// Running samplers. They end with the process: a thread that hangs in the kernel cannot be waited for.
 pub struct Started {

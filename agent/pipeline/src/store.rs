@@ -7,6 +7,8 @@ use super::ends::Ends;
 use super::overflow::Overflow;
 use super::owner::Owner;
 use super::share::{self, Newcomer, Shares};
+use super::sizes;
+use accelscope_core::budget::{Account, Budget, Purpose};
 use accelscope_core::metric::{Batch, Kind, Part, Point, Series, SeriesKey, Timestamp, Value, catalogue, key};
 use accelscope_core::{LogLimiter, telemetry};
 
@@ -15,6 +17,12 @@ const SET_BACK: Duration = Duration::from_secs(1);
 
 /// Least time between the birth of a counter and its first count: the resolution of time of Prometheus, twice.
 const BIRTH: Duration = Duration::from_millis(2);
+
+/// Entries below which the table of series is not made smaller.
+const SPARSE: usize = 256;
+
+/// Memory is short when less than so many bytes are left for series: one more may take as much.
+const MEMORY_MARGIN: u64 = 16 << 10;
 
 /// Time between two warnings that a metric has too many series.
 const REMINDER: Duration = Duration::from_hours(1);
@@ -42,6 +50,9 @@ pub struct Store {
     instruments: HashMap<&'static str, Shares>,
     overflow: Overflow,
     ends: Ends,
+    /// What the live series take, in bytes by [`sizes::of_series`].
+    bytes: u64,
+    account: Account,
     /// Number of the newest run.
     now: u64,
     /// Number of the newest run that was collected.
@@ -65,6 +76,8 @@ struct Entry {
     part: Part,
     /// Owner of its room; none of an overflow series.
     owner: Option<Owner>,
+    /// By [`sizes::of_series`].
+    bytes: u32,
     /// Number of the run that it was last in.
     seen: u64,
     /// Number of the run that changed it last.
@@ -106,8 +119,14 @@ fn start(point: &Point, earliest: Option<Timestamp>) -> Option<Timestamp> {
 }
 
 impl Store {
-    /// Without series. With `collecting`, series that end are kept until [`collect`](Self::collect) takes them.
+    /// Without series, within a budget of the default size. With `collecting`, series that end are kept until
+    /// [`collect`](Self::collect) takes them.
     pub fn new(limits: Limits, collecting: bool, observer: Option<Observer>) -> Self {
+        Self::within(&Budget::default(), limits, collecting, observer)
+    }
+
+    /// As [`new`](Self::new), within this budget.
+    pub fn within(budget: &Budget, limits: Limits, collecting: bool, observer: Option<Observer>) -> Self {
         let forgotten = telemetry::counter(&catalogue::agent::SERIES_FORGOTTEN);
         // A counter starts at a visible 0: otherwise the first loss is no increase to an alert.
         forgotten.add(0, &[]);
@@ -117,7 +136,9 @@ impl Store {
             all: Shares::default(),
             instruments: HashMap::new(),
             overflow: Overflow::new(limits.series),
-            ends: Ends::new(collecting, limits.series.saturating_mul(2)),
+            ends: Ends::new(collecting, limits.series.saturating_mul(2), budget),
+            bytes: 0,
+            account: budget.account(Purpose::Series),
             now: 0,
             collected: 0,
             collected_at: None,
@@ -152,6 +173,23 @@ impl Store {
         );
         self.insert(unknown, time);
         self.update_overflow(time);
+        self.account.set(self.bytes);
+        if self.live.capacity() > 4 * self.live.len().max(SPARSE) {
+            self.live.shrink_to(2 * self.live.len());
+        }
+    }
+
+    /// How many ends of series are kept, those to be collected and those that are remembered.
+    #[cfg(test)]
+    pub(crate) fn kept_ends(&self) -> (usize, usize) {
+        self.ends.kept()
+    }
+
+    /// Counters that the overflow series remember, and owners that had to give up series.
+    #[cfg(test)]
+    pub(crate) fn kept_of_overflow(&self) -> (usize, usize) {
+        let cut = self.instruments.values().chain([&self.all]).map(Shares::kept);
+        (self.overflow.kept(), cut.sum())
     }
 
     /// Ends all series of the parts for which `gone` is true.
@@ -234,14 +272,17 @@ impl Store {
     /// Ends a series that is no longer among the live ones.
     fn finish(&mut self, entry: &Entry, time: Timestamp) {
         self.give_back(entry);
-        let (ended, is_kept) = self.ends.add(&entry.series, entry.changed > self.collected, time);
+        let group = entry.owner.as_ref().unwrap_or(&Owner::Agent).group();
+        let is_uncollected = entry.changed > self.collected;
+        let (ended, forgotten) = self.ends.add(&entry.series, &group, is_uncollected, time);
         notify(&mut self.observer, &ended);
-        if !is_kept {
-            self.forgotten.add(1, &[]);
+        if forgotten > 0 {
+            self.forgotten.add(forgotten, &[]);
         }
     }
 
     fn give_back(&mut self, entry: &Entry) {
+        self.bytes -= u64::from(entry.bytes);
         if let Some(owner) = &entry.owner {
             self.all.remove(owner);
             if let Some(shares) = self.instruments.get_mut(entry.series.instrument.name) {
@@ -274,7 +315,8 @@ impl Store {
             if let Some(shares) = self.instruments.get(instrument)
                 && self.warnings.admit(instrument).is_some()
             {
-                share::warn(instrument, shares, &self.all, self.limits);
+                let is_memory_short = self.bytes + MEMORY_MARGIN >= self.account.room();
+                share::warn(instrument, shares, &self.all, self.limits, is_memory_short);
             }
             self.overflow.add(&part, point);
         }
@@ -296,10 +338,27 @@ impl Store {
             refused.extend(division.refused);
             self.give_up(Some(instrument), division.surplus, time);
         }
-        let division = self.all.divide(admitted, self.limits.series, time);
+        let capacity = self.capacity(&admitted);
+        let division = self.all.divide(admitted, capacity, time);
         refused.extend(division.refused);
         self.give_up(None, division.surplus, time);
         (division.admitted, refused)
+    }
+
+    /// How many series there may be with these newcomers: as many as `limits.series` says, and fewer where memory is short,
+    /// by what they take on average. Live series stay in any case as long as nobody else needs their room.
+    fn capacity(&self, newcomers: &[Newcomer]) -> usize {
+        let sizes = newcomers
+            .iter()
+            .map(|newcomer| sizes::of_series(newcomer.point.instrument, &newcomer.point.attributes) as u64);
+        let bytes = self.bytes + sizes.sum::<u64>();
+        let room = self.account.room();
+        if bytes <= room {
+            return self.limits.series;
+        }
+        let average = bytes / (self.live.len() + newcomers.len()).max(1) as u64;
+        let fitting = usize::try_from(room / average.max(1)).unwrap_or(usize::MAX);
+        fitting.min(self.limits.series)
     }
 
     /// Ends so many series of these owners, of one instrument or of all, the newest first. What they counted goes into the
@@ -379,10 +438,14 @@ impl Store {
         };
         notify(&mut self.observer, &series);
         self.admitted += 1;
+        let bytes = sizes::of_series(series.instrument, &series.attributes);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.bytes += u64::from(bytes);
         let entry = Entry {
             series,
             part,
             owner,
+            bytes,
             seen: self.now,
             changed: self.now,
             number: self.admitted,

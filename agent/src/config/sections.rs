@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use super::choice::{LogFormat, LogLevel};
 use super::otlp::Otlp;
 use super::proxy::Proxies;
@@ -12,10 +14,11 @@ use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
 use super::source_settings::SourceSettings;
 use super::values::attributes;
 use crate::status::DEFAULT_DIRECTORY;
+use accelscope_core::budget;
 use accelscope_core::metric::AttributeValue;
 use accelscope_core::settings;
 use accelscope_core::settings::Check;
-use accelscope_core::settings::textual::{list, optional, text};
+use accelscope_core::settings::textual::{Textual as _, list, optional, text};
 use accelscope_export::compat::gpu_process_exporter::PidFormat;
 
 /// Shortest annotation interval: that of the replaced collector.
@@ -178,8 +181,14 @@ impl Attribution {
 }
 
 settings! {
-    /// Cardinality limits.
+    /// Limits of memory and cardinality.
     pub struct Limits {
+        /// Size, 24MiB at least: memory of the agent process; worker processes, eBPF maps and `agent doctor` come on top. Series,
+        /// what is kept of ended ones, names, answers and queues draw on it (docs/limits.md): when it is short, names are
+        /// forgotten first, then new series go into overflow series, and the queues lose their oldest records. "" means 48MiB,
+        /// or three quarters of the memory limit of the agent's control group where that is less.
+        #[serde(with = "optional")]
+        pub memory: Option<ByteSize> = None,
         /// Whole number: series of one instrument.
         pub series_per_instrument: usize = 2_000,
         /// Whole number: series of all instruments together.
@@ -196,6 +205,45 @@ impl Limits {
             if limit == 0 {
                 check.error(key, "must be at least 1");
             }
+        }
+        if let Some(memory) = self.memory.filter(|memory| memory.0 < budget::LEAST) {
+            let least = ByteSize(budget::LEAST).show();
+            let shown = memory.show();
+            check.error(
+                "memory",
+                format!("{shown} is too little to work with; write {least} or more"),
+            );
+        }
+    }
+
+    /// Memory that the agent process may take, in bytes, and what is doubtful about it; `of_group` is what its control group
+    /// may have.
+    pub fn memory_within(&self, of_group: Option<u64>) -> (u64, Option<String>) {
+        let shown = |bytes: u64| ByteSize(bytes).show();
+        match (self.memory, of_group) {
+            (Some(ByteSize(memory)), Some(group)) if memory > group => {
+                let doubt = format!(
+                    "limits.memory: {} is more than the {} that the agent's control group may have (memory.max): the kernel would \
+                     kill it before; raise that limit, or lower limits.memory to three quarters of it",
+                    shown(memory),
+                    shown(group)
+                );
+                (memory, Some(doubt))
+            }
+            (Some(ByteSize(memory)), _) => (memory, None),
+            (None, Some(group)) if group / 4 * 3 < budget::LEAST => {
+                let doubt = format!(
+                    "limits.memory: the agent's control group may have {} (memory.max), of which too little is left for readings: \
+                     raise that limit to {} or more",
+                    shown(group),
+                    shown(budget::LEAST / 3 * 4)
+                );
+                (group / 4 * 3, Some(doubt))
+            }
+            (None, group) => (
+                group.map_or(budget::DEFAULT, |group| budget::DEFAULT.min(group / 4 * 3)),
+                None,
+            ),
         }
     }
 }

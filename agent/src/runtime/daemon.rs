@@ -64,7 +64,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut rel
     let succession = succession
         .inspect_err(|error| tracing::debug!(%error, "other agents on this node are not seen"))
         .ok();
-    let exporter = Exporter::new(destinations)?;
+    let exporter = Exporter::new(destinations)?.within(started.registry.budget());
     answer_doctor(config, reload.file(), started, Some(exporter.clone()));
     let sending = exporter.clone();
     tokio::spawn(async move { sending.run().await });

@@ -1,5 +1,6 @@
 //! A host with a Hailo, the program on it, and processes that could have written monitor files.
 
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{self, File};

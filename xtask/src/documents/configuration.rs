@@ -11,7 +11,8 @@ pub fn configuration_md(sources: Sources) -> String {
     let example = example_toml(sources);
     let mut page = String::from(
         "# Configuration\n\nGenerated from the settings of the agent and its sources by `cargo xtask bless`; do not edit. \
-         [`deploy/agent.example.toml`](../deploy/agent.example.toml) is the same as a file to start from.\n",
+         [`deploy/agent.example.toml`](../deploy/agent.example.toml) is the same as a file to start from. \
+         [limits.md](limits.md) lists what is bounded, and what happens beyond.\n",
     );
     let mut text: Vec<&str> = Vec::new();
     for line in example.lines() {

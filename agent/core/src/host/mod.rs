@@ -10,6 +10,7 @@ pub mod callers;
 pub mod cgroups;
 pub mod descriptors;
 mod machine;
+pub mod memory;
 pub mod mounts;
 mod node;
 pub mod poll;

@@ -87,6 +87,18 @@ impl Attributes {
         Self::new(self.entries.iter().cloned().chain(more))
     }
 
+    /// Bytes that a shared set takes in memory, by an estimate: all its texts, though some may be shared with other sets.
+    pub fn size(&self) -> usize {
+        /// The counts of an `Arc`.
+        const COUNTS: usize = 2 * size_of::<usize>();
+        let text = |value: &AttributeValue| match value {
+            AttributeValue::Str(text) => allocated(COUNTS + text.len()),
+            AttributeValue::Int(_) | AttributeValue::Bool(_) => 0,
+        };
+        let texts: usize = self.entries.iter().map(|(_, value)| text(value)).sum();
+        allocated(COUNTS + size_of::<Self>()) + allocated(size_of_val(&*self.entries)) + texts
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -176,6 +188,11 @@ impl From<bool> for AttributeValue {
     fn from(truth: bool) -> Self {
         Self::Bool(truth)
     }
+}
+
+/// Bytes that the allocator takes for so many: glibc has 8 of its own for each block, and blocks of multiples of 16.
+const fn allocated(bytes: usize) -> usize {
+    (bytes + 8).next_multiple_of(16)
 }
 
 fn capped(text: &str) -> &str {

@@ -99,6 +99,8 @@ keys! {
     AGENT_OUTCOME = "agent.outcome";
     /// Why something did not happen.
     AGENT_REASON = "agent.reason";
+    /// What memory is held for: `series` (live ones), `ends` (of series, until they are collected), `totals` (counters of what has ended), `names` (of processes and containers), `answers` (to requests) or `queue`.
+    AGENT_MEMORY_PURPOSE = "agent.memory.purpose";
     /// The kernel module of the watched devices, or their family.
     AGENT_IOCTL_DRIVER = "agent.ioctl.driver";
     /// The kind of hook that sees the calls: `fentry`, `kprobe`, `tracepoint`, `raw_tracepoint` or `scan`.

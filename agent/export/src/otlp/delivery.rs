@@ -6,6 +6,7 @@ use super::destination::Destination;
 use super::metrics::Metrics;
 use super::queue::{Lost, Queue, Request, Usage};
 use super::record::Record;
+use accelscope_core::budget::Account;
 
 /// Number of points by outcome. `queued` is the sum of the other two and of the waiting ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,6 +39,10 @@ pub(super) struct Delivery {
     pub(super) queue: Queue,
     pub(super) metrics: Metrics,
     pub(super) state: DestinationState,
+    /// `queue_bytes`, and what of it holds while memory is short.
+    configured: u64,
+    limit: u64,
+    account: Option<Account>,
 }
 
 impl Delivery {
@@ -52,12 +57,30 @@ impl Delivery {
                 last_error: None,
                 blocked: None,
             },
+            configured: destination.queue_bytes,
+            limit: destination.queue_bytes,
+            account: None,
         }
+    }
+
+    /// The queue draws on this account: it is bounded by what is left there, too.
+    pub(super) fn draw_on(&mut self, account: Account) {
+        self.account = Some(account);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        let room = self.account.as_ref().map_or(u64::MAX, Account::room);
+        let limit = self.configured.min(room);
+        self.metrics.limited(self.limit, limit);
+        self.limit = limit;
+        self.queue.set_limit(limit);
     }
 
     /// Queues the records; returns the number of points that were dropped for it.
     pub(super) fn push(&mut self, records: &[Record]) -> u64 {
         let before = self.state.totals.dropped;
+        self.bound();
         for record in records {
             self.state.totals.queued += record.points;
             self.metrics.queued(record.points);
@@ -112,6 +135,9 @@ impl Delivery {
     fn show_usage(&mut self) {
         let before = std::mem::replace(&mut self.state.waiting, self.queue.usage());
         self.metrics.waiting(before, self.state.waiting);
+        if let Some(account) = &self.account {
+            account.set(self.state.waiting.bytes);
+        }
     }
 
     /// Sets the reason for which the destination refuses everything, or that it no longer does.
@@ -126,5 +152,53 @@ impl Delivery {
         if let Some(new) = reason {
             self.metrics.blocked(new, true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::destination::{Compression, Protocol, TlsFiles};
+    use super::*;
+    use accelscope_core::budget::{self, Budget, Purpose};
+    use accelscope_core::metric::Timestamp;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_queue_gives_way_to_series_and_counts_what_it_loses() {
+        let budget = Budget::new(budget::FIXED + budget::PER_DESTINATION + 10 * MIB, 1);
+        let mut delivery = Delivery::new(&Destination {
+            name: "default".to_owned(),
+            endpoint: "http://localhost:4317".parse().unwrap(),
+            protocol: Protocol::Grpc,
+            headers: Vec::new(),
+            headers_file: None,
+            compression: Compression::None,
+            timeout: std::time::Duration::from_secs(1),
+            queue_bytes: 16 * MIB,
+            tls: TlsFiles::default(),
+            proxy: None,
+        });
+        delivery.draw_on(budget.account(Purpose::Queue));
+        let push = |delivery: &mut Delivery, count: usize| {
+            let record = Record {
+                bytes: Bytes::from(vec![0; MIB as usize]),
+                points: 7,
+                time: Timestamp::from_unix_nanos(1),
+            };
+            delivery.push(&vec![record; count]);
+            delivery.state.waiting.bytes / MIB
+        };
+        assert_eq!(push(&mut delivery, 12), 10);
+        let series = budget.account(Purpose::Series);
+        series.set(4 * MIB);
+        assert_eq!(push(&mut delivery, 1), 6);
+        assert_eq!(budget.used(Purpose::Queue), 6 * MIB);
+        let (totals, waiting) = (delivery.state.totals, delivery.state.waiting);
+        assert_eq!(totals.queued, totals.sent + totals.dropped + waiting.points);
+        drop(series);
+        assert_eq!(push(&mut delivery, 3), 9);
     }
 }

@@ -14,6 +14,7 @@ use super::record::Record;
 use super::sender::Sender;
 use super::transport::ClientOptions;
 use crate::backoff::RetryPolicy;
+use accelscope_core::budget::Budget;
 
 /// Wait before a sender that panicked is restarted.
 const RESTART: Duration = Duration::from_secs(5);
@@ -63,6 +64,13 @@ impl Exporter {
             }
         }
         Ok(())
+    }
+
+    /// Its queues draw on this budget.
+    #[must_use]
+    pub fn within(self, budget: &Budget) -> Self {
+        self.senders.iter().for_each(|sender| sender.draw_on(budget));
+        self
     }
 
     /// Queues the records for every destination. Never blocks; the bytes are shared.

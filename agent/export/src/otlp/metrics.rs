@@ -21,6 +21,7 @@ pub(super) struct Metrics {
     duration: Histogram<f64>,
     queue_bytes: UpDownCounter<i64>,
     queue_points: UpDownCounter<i64>,
+    queue_limit: UpDownCounter<i64>,
     blocked: Gauge<i64>,
 }
 
@@ -35,11 +36,12 @@ impl Metrics {
             duration: telemetry::histogram(&catalogue::EXPORT_DURATION),
             queue_bytes: telemetry::up_down_counter(&catalogue::EXPORT_QUEUE_BYTES),
             queue_points: telemetry::up_down_counter(&catalogue::EXPORT_QUEUE_POINTS),
+            queue_limit: telemetry::up_down_counter(&catalogue::EXPORT_QUEUE_LIMIT),
             blocked: telemetry::gauge(&catalogue::EXPORT_BLOCKED),
             destination,
         };
         let own = std::slice::from_ref(&metrics.destination);
-        telemetry::up_down_counter(&catalogue::EXPORT_QUEUE_LIMIT).add(i64::try_from(limit).unwrap_or(i64::MAX), own);
+        metrics.queue_limit.add(signed(limit), own);
         // A counter starts at a visible 0: otherwise the first loss is no increase to an alert.
         for outcome in ["queued", "sent", "dropped"] {
             metrics.count(outcome, 0);
@@ -89,6 +91,12 @@ impl Metrics {
             .record(i64::from(blocked), &self.with(AGENT_REASON, reason));
     }
 
+    /// The bound of the queue has changed.
+    pub(super) fn limited(&self, before: u64, now: u64) {
+        let own = std::slice::from_ref(&self.destination);
+        self.queue_limit.add(signed(now) - signed(before), own);
+    }
+
     pub(super) fn waiting(&self, before: Usage, now: Usage) {
         let own = std::slice::from_ref(&self.destination);
         self.queue_bytes
@@ -96,4 +104,8 @@ impl Metrics {
         self.queue_points
             .add(now.points.cast_signed() - before.points.cast_signed(), own);
     }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

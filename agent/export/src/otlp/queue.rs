@@ -77,6 +77,11 @@ impl Queue {
         }
     }
 
+    /// Sets the bound, which holds from the next record on.
+    pub(super) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     /// Appends a record. Returns what is dropped for it, which may be the record itself.
     pub(super) fn push(&mut self, record: Record) -> Vec<Lost> {
         if record.size() > self.limit {

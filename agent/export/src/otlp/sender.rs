@@ -17,6 +17,7 @@ use super::state_log::{Failure, Line, StateLog};
 use super::transport::{Client, ClientOptions};
 use crate::backoff::{Backoff, RetryPolicy};
 use accelscope_core::LogLimiter;
+use accelscope_core::budget::{Budget, Purpose};
 use accelscope_core::chain;
 
 /// Wait between attempts while flushing, instead of backoff.
@@ -78,6 +79,10 @@ impl Sender {
         revised.as_ref().unwrap_or(&self.destination).clone()
     }
 
+    pub(super) fn draw_on(&self, budget: &Budget) {
+        self.delivery().draw_on(budget.account(Purpose::Queue));
+    }
+
     pub(super) fn push(&self, records: &[Record]) {
         let dropped = self.delivery().push(records);
         self.arrived.notify_one();
@@ -88,7 +93,8 @@ impl Sender {
                 destination = self.destination.name,
                 points = dropped,
                 suppressed,
-                "the queue is full and its oldest points are dropped; restore the destination or raise queue_bytes"
+                "the queue is full and its oldest points are dropped; restore the destination or raise queue_bytes, and limits.memory \
+                 where agent.export.queue.limit is below queue_bytes"
             );
         }
     }

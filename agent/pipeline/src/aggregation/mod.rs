@@ -1,5 +1,6 @@
 //! Readings of several processes of one container become one series.
 
+mod forgotten;
 mod sources;
 mod totals;
 
@@ -11,6 +12,7 @@ use self::sources::Sources;
 use self::totals::Totals;
 use super::arithmetic::merge;
 use super::attribution::Resolution;
+use accelscope_core::budget::Budget;
 use accelscope_core::metric::{Batch, Owner, Part, Point, ProcessKey, SeriesKey};
 
 /// Turns points with owners into points with all their attributes, each series once.
@@ -18,8 +20,8 @@ use accelscope_core::metric::{Batch, Owner, Part, Point, ProcessKey, SeriesKey};
 /// Gauges and up-down counters combine by [`Instrument::merge`](accelscope_core::metric::Instrument::merge). Counters and
 /// histograms add up by growth: what each process added since its last reading goes into its container's total, where it
 /// stays when the process is gone, so that a total never decreases. A series is shown while a process of it is read. Its
-/// total is kept while its container counts anything in the part, and for an hour after; so the counter of a process that
-/// is started again goes on.
+/// total is kept while its container counts anything in the part, and for ten minutes after, where memory allows it; so the
+/// counter of a process that is started again goes on.
 ///
 /// Only readings of one part are combined: a sampler that reads processes apart puts them into one part.
 #[derive(Debug, Default)]
@@ -27,15 +29,33 @@ pub(super) struct Aggregator {
     parts: HashMap<Part, State>,
     /// Where in the output each series of the current batch is; kept for its allocation.
     positions: HashMap<SeriesKey, usize>,
+    budget: Budget,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     sources: Sources,
     totals: Totals,
 }
 
 impl Aggregator {
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self {
+            budget: budget.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// How many readings and totals are kept.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let states = || self.parts.values();
+        (
+            states().map(|state| state.sources.kept()).sum(),
+            states().map(|state| state.totals.kept()).sum(),
+        )
+    }
+
     /// The batch's points as they go out, with the attributes that `resolve` finds for their owners. Those of a container
     /// whose names are still being looked for are withheld; what they count is not lost, since it is part of their next
     /// reading.
@@ -49,8 +69,13 @@ impl Aggregator {
             return batch.points;
         }
         let mut out = Vec::with_capacity(batch.points.len());
-        let state = self.parts.entry(batch.part).or_default();
+        let budget = &self.budget;
+        let state = self.parts.entry(batch.part).or_insert_with(|| State {
+            sources: Sources::new(budget),
+            totals: Totals::new(budget),
+        });
         state.sources.begin();
+        state.totals.begin();
         self.positions.clear();
         for point in batch.points {
             if !point.instrument.owned {
@@ -81,6 +106,13 @@ impl Aggregator {
                 Entry::Occupied(taken) => combine(&mut out[*taken.get()], named),
             }
         }
+        state.sources.end(now);
+        state.totals.end();
+        if self.positions.capacity() > 4 * self.positions.len().max(256) {
+            self.positions.shrink_to(2 * self.positions.len());
+        }
+        // They have the attributes of the series.
+        self.positions.clear();
         out
     }
 

@@ -174,7 +174,7 @@ fn a_container_that_is_empty_for_a_while_goes_on_counting() {
     assert_eq!(scene.frames(2, &[(1, 10)]), one("a", 10, 1));
     assert_eq!(scene.frames(3, &[]), []);
     scene.world.dead.insert(1);
-    scene.now += Duration::from_mins(30);
+    scene.now += Duration::from_mins(9);
     assert_eq!(scene.frames(4, &[(2, 1)]), one("a", 11, 1));
 }
 
@@ -280,4 +280,36 @@ fn ten_thousand_short_lives_are_ten_thousand_frames_and_one_series() {
     let state = format!("{:?}", scene.aggregator.parts);
     assert!(state.matches("Source {").count() <= 61, "the dead are not forgotten");
     assert_eq!(state.matches("Total {").count(), 1);
+}
+
+#[test]
+fn what_was_forgotten_for_want_of_memory_is_not_counted_twice_when_it_comes_back() {
+    let pids: Vec<u32> = (1..=400).collect();
+    let mut scene = Scene::new(World::default().with(&pids, "a"));
+    // Hardly any memory.
+    scene.aggregator = Aggregator::new(&Budget::new(1 << 20, 8));
+    let all = |value| pids.iter().map(|pid| (*pid, value)).collect::<Vec<_>>();
+    assert_eq!(scene.frames(2, &all(10)), one("a", 4000, 1));
+    assert_eq!(scene.frames(3, &[]), []);
+    let (readings, _) = scene.aggregator.kept();
+    assert!(readings < 400, "nothing was forgotten");
+    let again = scene.frames(4, &all(11));
+    assert_eq!(
+        again,
+        one("a", 4000 + readings as i64, 1),
+        "what those counted that are known"
+    );
+    assert_eq!(scene.frames(5, &all(12)), one("a", 4400 + readings as i64, 1));
+}
+
+#[test]
+fn a_total_that_was_forgotten_begins_anew_with_a_new_start() {
+    let mut scene = Scene::new(World::default().with(&[1], "a").with(&[2], "b"));
+    scene.frames(2, &[(1, 10), (2, 1)]);
+    scene.frames(3, &[(2, 1)]);
+    // The process lives, and so its last reading is known.
+    scene.now += Duration::from_mins(11);
+    scene.frames(4, &[(2, 1)]);
+    let after = scene.frames(5, &[(1, 12), (2, 1)]);
+    assert_eq!(after, [one("a", 2, 2), one("b", 1, 1)].concat());
 }

@@ -6,16 +6,21 @@ use std::time::{Duration, Instant};
 
 use super::containers::{ContainerCache, Names};
 use super::resolution::{OwnerAttributes, Resolution};
+use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
 use accelscope_core::cgroup::Cgroup;
-use accelscope_core::evict_oldest;
+use accelscope_core::evict_fairly;
 use accelscope_core::host::cgroups::{CgroupId, Cgroups};
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::catalogue::agent::ATTRIBUTION_UNKNOWN;
 use accelscope_core::metric::{CgroupOwner, ProcessKey};
 use accelscope_core::telemetry;
 
-/// Most owners in the cache; beyond, the least recently used are evicted.
+/// Most owners in the cache, where memory allows it; beyond, pods, containers and users with more than their share lose those
+/// that were used longest ago.
 const MAX_OWNERS: usize = 8192;
+
+/// Bytes of an owner in the cache, without its attributes.
+const OWNER: usize = 700;
 
 /// Most new containers whose names are looked up although no reading belongs to them yet.
 const MAX_PREFETCHED: usize = 1024;
@@ -32,6 +37,7 @@ pub(super) struct CgroupOwners {
     timeout: Duration,
     unknown: opentelemetry::metrics::Counter<u64>,
     warned: bool,
+    account: Account,
 }
 
 #[derive(Debug)]
@@ -45,7 +51,7 @@ struct Entry {
 
 impl CgroupOwners {
     /// A group's path is looked for as long as `timeout`.
-    pub(super) fn new(cgroups: Cgroups, timeout: Duration) -> Self {
+    pub(super) fn new(budget: &Budget, cgroups: Cgroups, timeout: Duration) -> Self {
         Self {
             cgroups,
             entries: HashMap::new(),
@@ -54,7 +60,13 @@ impl CgroupOwners {
             timeout,
             unknown: telemetry::counter(&ATTRIBUTION_UNKNOWN),
             warned: false,
+            account: budget.account(Purpose::Names),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.entries.len() + self.prefetched.len()
     }
 
     pub(super) fn cgroups(&self) -> &Cgroups {
@@ -90,8 +102,9 @@ impl CgroupOwners {
         containers: &mut ContainerCache,
         now: Instant,
     ) -> Resolution {
-        if !self.entries.contains_key(owner) {
-            evict_oldest(&mut self.entries, MAX_OWNERS, |entry| entry.used);
+        let count = self.entries.len();
+        if (count >= MAX_OWNERS || count.is_multiple_of(MAX_OWNERS / 16)) && !self.entries.contains_key(owner) {
+            self.make_room(1);
         }
         let first = self.entries.get(owner).map_or(now, |entry| entry.first);
         let mut cgroup = self.entries.get(owner).and_then(|entry| entry.cgroup.clone());
@@ -111,7 +124,11 @@ impl CgroupOwners {
         entry.cgroup = Some(cgroup.clone());
         match containers.names(&cgroup, now) {
             Names::Known(container) => {
-                Resolution::Known(entry.attributes.get(&owner.executable, &cgroup, container, owner.pid))
+                Resolution::Known(
+                    entry
+                        .attributes
+                        .get(&owner.executable, &cgroup, container, owner.pid, None),
+                )
             }
             Names::Wait => Resolution::Wait,
         }
@@ -120,6 +137,31 @@ impl CgroupOwners {
     /// Removes what was not used since `before`.
     pub(super) fn evict(&mut self, before: Instant) {
         self.entries.retain(|_, entry| entry.used >= before);
+        self.cgroups.evict(before);
+        self.make_room(0);
+        if self.entries.capacity() > 4 * self.entries.len().max(64) {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+    }
+
+    /// Makes room for so many more owners.
+    fn make_room(&mut self, more: usize) {
+        let size = |entries: &HashMap<_, Entry>| -> usize {
+            let sizes = entries.values().map(|entry| OWNER + entry.attributes.size());
+            sizes.sum()
+        };
+        let (bytes, before) = (size(&self.entries), self.entries.len());
+        let fitting = self.account.room() / (bytes / before.max(1)).max(OWNER) as u64;
+        let most = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(64, MAX_OWNERS);
+        if before + more > most {
+            let owner = |owner: &Arc<CgroupOwner>, entry: &Entry| {
+                let outermost = entry.cgroup.as_ref().and_then(|cgroup| cgroup.outermost.clone());
+                Some(outermost.unwrap_or_else(|| format!("{} {}", owner.unified, owner.legacy)))
+            };
+            evict_fairly(&mut self.entries, most, owner, |entry| entry.used);
+            count_forgotten("owner", (before - self.entries.len()) as u64);
+        }
+        self.account.set(size(&self.entries) as u64);
     }
 
     /// The innermost container that any of the owner's groups names, those of the hierarchies that the kernel did not capture

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::container::Container;
 use super::engines::Engines;
 use super::nameless::Nameless;
+use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
 use accelscope_core::cgroup::Cgroup;
-use accelscope_core::evict_oldest;
+use accelscope_core::evict_fairly;
 use accelscope_core::metric::catalogue::agent::ATTRIBUTION_UNNAMED;
 use accelscope_core::telemetry;
 
@@ -25,8 +26,12 @@ const LATE_RETRY: Duration = Duration::from_mins(1);
 /// Most lookups afterwards: an hour's.
 const MAX_LATE_RETRIES: u32 = 6;
 
-/// Most containers in the cache; beyond, the least recently used are evicted. A node has 110 pods by default.
+/// Most containers in the cache, where memory allows it; beyond, pods and outermost containers with more than their share lose
+/// those that were used longest ago. A node has 110 pods by default.
 const MAX_CONTAINERS: usize = 4096;
+
+/// Bytes of a container in the cache: its control group and its names.
+const CONTAINER: u64 = 1400;
 
 /// Names of a process' container.
 pub(super) enum Names {
@@ -44,6 +49,7 @@ pub(super) struct ContainerCache {
     timeout: Duration,
     nameless: Nameless,
     unnamed: opentelemetry::metrics::Counter<u64>,
+    account: Account,
 }
 
 #[derive(Debug)]
@@ -59,14 +65,20 @@ struct Entry {
 
 impl ContainerCache {
     /// Readings wait for names as long as `timeout`.
-    pub(super) fn new(engines: Engines, timeout: Duration) -> Self {
+    pub(super) fn new(budget: &Budget, engines: Engines, timeout: Duration) -> Self {
         Self {
             engines,
             entries: HashMap::new(),
             timeout,
             nameless: Nameless::default(),
             unnamed: telemetry::counter(&ATTRIBUTION_UNNAMED),
+            account: budget.account(Purpose::Names),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.entries.len()
     }
 
     /// The names of the container that `cgroup` is in.
@@ -75,6 +87,7 @@ impl ContainerCache {
             return Names::Known(None);
         }
         let timeout = self.timeout;
+        self.make_room(cgroup);
         let entry = refresh(&mut self.entries, &mut self.engines, cgroup, now);
         if entry.next.is_some() && now.duration_since(entry.first) < timeout {
             return Names::Wait;
@@ -89,6 +102,7 @@ impl ContainerCache {
 
     /// Looks up the names of a container that may be asked for later. Whether no further lookup is needed.
     pub(super) fn prefetch(&mut self, cgroup: &Arc<Cgroup>, now: Instant) -> bool {
+        self.make_room(cgroup);
         let entry = refresh(&mut self.entries, &mut self.engines, cgroup, now);
         entry.next.is_none() || now.duration_since(entry.first) >= NAME_TIMEOUT
     }
@@ -108,6 +122,26 @@ impl ContainerCache {
     /// Removes what was not used since `before`.
     pub(super) fn evict(&mut self, before: Instant) {
         self.entries.retain(|_, entry| entry.used >= before);
+        if self.entries.capacity() > 4 * self.entries.len().max(64) {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+        self.account.set(self.entries.len() as u64 * CONTAINER);
+    }
+
+    /// Makes room for a container that is not in the cache.
+    fn make_room(&mut self, cgroup: &Arc<Cgroup>) {
+        if self.entries.contains_key(cgroup) {
+            return;
+        }
+        let fitting = self.account.room() / CONTAINER;
+        let most = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(64, MAX_CONTAINERS);
+        if self.entries.len() >= most {
+            let before = self.entries.len();
+            let owner = |cgroup: &Arc<Cgroup>, _: &Entry| Some(cgroup.outermost.clone().unwrap_or_default());
+            evict_fairly(&mut self.entries, most, owner, |entry| entry.used);
+            count_forgotten("container", (before - self.entries.len()) as u64);
+        }
+        self.account.set((self.entries.len() as u64 + 1) * CONTAINER);
     }
 }
 
@@ -118,9 +152,6 @@ fn refresh<'a>(
     cgroup: &Arc<Cgroup>,
     now: Instant,
 ) -> &'a mut Entry {
-    if !entries.contains_key(cgroup) {
-        evict_oldest(entries, MAX_CONTAINERS, |entry| entry.used);
-    }
     let entry = entries.entry(cgroup.clone()).or_insert_with(|| Entry {
         container: Arc::default(),
         first: now,

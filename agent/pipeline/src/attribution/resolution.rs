@@ -51,6 +51,13 @@ pub(super) struct OwnerAttributes {
 }
 
 impl OwnerAttributes {
+    /// Bytes that it takes, by an estimate; the container's names are shared.
+    pub(super) fn size(&self) -> usize {
+        /// A pair of key and value, with a short text.
+        const PAIR: usize = 80;
+        self.list.as_ref().map_or(0, |list| 64 + PAIR * list.len())
+    }
+
     /// The same list as last time, unless `container` is another one.
     pub(super) fn get(
         &mut self,
@@ -58,6 +65,7 @@ impl OwnerAttributes {
         cgroup: &Cgroup,
         container: Option<Arc<Container>>,
         pid: Option<u32>,
+        user: Option<u32>,
     ) -> Arc<Resolved> {
         let same = match (&self.container, &container) {
             (Some(before), Some(now)) => Arc::ptr_eq(before, now),
@@ -71,17 +79,20 @@ impl OwnerAttributes {
             .get_or_insert_with(|| {
                 Arc::new(Resolved {
                     attributes: list(executable, cgroup, container, pid),
-                    outermost: outermost(cgroup),
+                    outermost: outermost(cgroup, user),
                 })
             })
             .clone()
     }
 }
 
-/// A batch job outside a pod is in nothing else, whatever it runs its processes in.
-fn outermost(cgroup: &Cgroup) -> Option<Arc<str>> {
+/// A batch job outside a pod is in nothing else, whatever it runs its processes in. What is in nothing at all is its user's.
+fn outermost(cgroup: &Cgroup, user: Option<u32>) -> Option<Arc<str>> {
     let is_job = cgroup.job.is_some() && cgroup.pod_uid.is_none();
-    cgroup.outermost.as_deref().filter(|_| !is_job).map(Arc::from)
+    let is_alone = cgroup.job.is_none() && cgroup.unit.is_none() && !cgroup.is_contained();
+    let user = || Some(format!("user {}", user.filter(|_| is_alone)?).into());
+    let around = cgroup.outermost.as_deref().filter(|_| !is_job).map(Arc::from);
+    around.or_else(user)
 }
 
 fn list(executable: &str, cgroup: &Cgroup, container: Option<&Container>, pid: Option<u32>) -> Vec<Attribute> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,21 +11,26 @@ use super::cgroup_owners::CgroupOwners;
 use super::containers::{ContainerCache, NAME_TIMEOUT, Names};
 use super::engines::Engines;
 use super::resolution::{OwnerAttributes, Resolution};
+use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
 use accelscope_core::cgroup::Cgroup;
-use accelscope_core::evict_oldest;
+use accelscope_core::evict_fairly;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::{Owner, ProcessKey};
 
-/// Most processes in the cache, about 300 bytes each; beyond, the least recently used are evicted.
+/// Most processes in the cache, where memory allows it; beyond, pods, containers and users with more than their share lose
+/// those that were used longest ago.
 const MAX_PROCESSES: usize = 8192;
+
+/// Bytes of a process in the cache, without its attributes.
+const PROCESS: usize = 700;
 
 /// How often a process is read again: it may have become another program, or been moved to another cgroup.
 const REFRESH: Duration = Duration::from_mins(1);
 
 /// How long an unused entry is kept.
-const RETENTION: Duration = Duration::from_mins(15);
+const RETENTION: Duration = Duration::from_mins(5);
 
 /// How processes are shown (`[attribution]`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +64,15 @@ pub struct Attribution {
     entries: HashMap<ProcessKey, Process>,
     containers: ContainerCache,
     owners: CgroupOwners,
+    account: Account,
 }
 
 #[derive(Debug)]
 struct Process {
     executable: String,
     cgroup: Arc<Cgroup>,
+    /// Its user.
+    user: Option<u32>,
     with_pid: OwnerAttributes,
     without_pid: OwnerAttributes,
     read: Instant,
@@ -71,13 +80,20 @@ struct Process {
 }
 
 impl Attribution {
-    /// Of the host.
+    /// Of the host, within a budget of the default size.
     pub fn new(roots: &HostRoots, settings: Settings) -> Self {
+        Self::within(&Budget::default(), roots, settings)
+    }
+
+    /// Of the host, within this budget.
+    pub fn within(budget: &Budget, roots: &HostRoots, settings: Settings) -> Self {
+        let engines = Engines::new(roots, &settings.engine_directories);
         Self {
             processes: Processes::new(roots),
             entries: HashMap::new(),
-            containers: ContainerCache::new(Engines::new(roots, &settings.engine_directories), settings.name_timeout),
-            owners: CgroupOwners::new(Cgroups::new(roots), settings.name_timeout),
+            containers: ContainerCache::new(budget, engines, settings.name_timeout),
+            owners: CgroupOwners::new(budget, Cgroups::new(roots), settings.name_timeout),
+            account: budget.account(Purpose::Names),
             settings,
         }
     }
@@ -115,7 +131,8 @@ impl Attribution {
         } else {
             (&mut entry.without_pid, None)
         };
-        Resolution::Known(attributes.get(&entry.executable, &entry.cgroup, container, pid))
+        let (executable, user) = (&entry.executable, entry.user);
+        Resolution::Known(attributes.get(executable, &entry.cgroup, container, pid, user))
     }
 
     /// The host's control groups, which a sampler that sees them created adds to.
@@ -150,19 +167,55 @@ impl Attribution {
             self.containers.evict(before);
             self.owners.evict(before);
         }
+        self.make_room(0);
+        if self.entries.capacity() > 4 * self.entries.len().max(64) {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+    }
+
+    /// How many processes, owners, containers and control groups are kept.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> [usize; 4] {
+        let groups = self.owners.cgroups().kept();
+        [self.entries.len(), self.owners.kept(), self.containers.kept(), groups]
+    }
+
+    /// Makes room for so many more processes.
+    fn make_room(&mut self, more: usize) {
+        let count = self.entries.len().max(1);
+        let bytes: usize = self.entries.values().map(Process::size).sum();
+        let fitting = self.account.room() / (bytes / count).max(PROCESS) as u64;
+        let most = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(64, MAX_PROCESSES);
+        if self.entries.len() + more > most {
+            let before = self.entries.len();
+            evict_fairly(
+                &mut self.entries,
+                most,
+                |_, entry| Some(entry.group()),
+                |entry| entry.used,
+            );
+            count_forgotten("process", (before - self.entries.len()) as u64);
+        }
+        let bytes: usize = self.entries.values().map(Process::size).sum();
+        self.account.set(bytes as u64);
     }
 
     /// Reads the process; one that has ended stays as it was.
     fn refresh(&mut self, process: ProcessKey, now: Instant) {
-        let read = self.read(process);
+        let read = self.read(process, now);
         match (self.entries.get_mut(&process), read) {
-            (Some(entry), Ok((executable, cgroup))) if entry.executable != executable || *entry.cgroup != cgroup => {
-                *entry = Process::new(executable, cgroup, now);
+            (Some(entry), Ok(new))
+                if (&entry.executable, &*entry.cgroup, entry.user) != (&new.executable, &*new.cgroup, new.user) =>
+            {
+                *entry = new;
             }
             (Some(entry), _) => entry.read = now,
-            (None, Ok((executable, cgroup))) => {
-                evict_oldest(&mut self.entries, MAX_PROCESSES, |entry| entry.used);
-                self.entries.insert(process, Process::new(executable, cgroup, now));
+            (None, Ok(new)) => {
+                // What they take in bytes is looked at once a minute, and whenever a sixteenth more have come.
+                if self.entries.len() >= MAX_PROCESSES || self.entries.len().is_multiple_of(MAX_PROCESSES / 16) {
+                    self.make_room(1);
+                }
+                self.entries.insert(process, new);
             }
             (None, Err(error)) => {
                 tracing::debug!(pid = process.pid, %error, "a process was gone before its reading could be attributed");
@@ -170,7 +223,7 @@ impl Attribution {
         }
     }
 
-    fn read(&self, process: ProcessKey) -> io::Result<(String, Cgroup)> {
+    fn read(&self, process: ProcessKey, now: Instant) -> io::Result<Process> {
         let pid = process.pid;
         // The kernel's name of it only where its executable may not be seen, or where a kernel thread has none.
         let executable = self
@@ -178,10 +231,11 @@ impl Attribution {
             .executable_name(pid)
             .or_else(|_| self.processes.command_name(pid))?;
         let cgroup = self.owners.cgroups().parse(&self.processes.cgroup(pid)?);
+        let user = self.processes.path(pid, "").metadata().map(|metadata| metadata.uid());
         // Last, so that all of the above is of that process: a reused pid has a later start. A zombie keeps its pid, but
         // has lost its executable and its cgroup.
         if self.processes.is_alive(process) {
-            Ok((executable, cgroup))
+            Ok(Process::new(executable, cgroup, user.ok(), now))
         } else {
             Err(io::ErrorKind::NotFound.into())
         }
@@ -189,14 +243,27 @@ impl Attribution {
 }
 
 impl Process {
-    fn new(executable: String, cgroup: Cgroup, now: Instant) -> Self {
+    fn new(executable: String, cgroup: Cgroup, user: Option<u32>, now: Instant) -> Self {
         Self {
             executable,
             cgroup: Arc::new(cgroup),
+            user,
             with_pid: OwnerAttributes::default(),
             without_pid: OwnerAttributes::default(),
             read: now,
             used: now,
         }
+    }
+
+    fn size(&self) -> usize {
+        PROCESS + self.with_pid.size() + self.without_pid.size()
+    }
+
+    /// Among which the room is shared.
+    fn group(&self) -> String {
+        let cgroup = &self.cgroup;
+        let own = || cgroup.container().or(cgroup.unit.as_deref()).map(str::to_owned);
+        let user = || format!("user {}", self.user.unwrap_or_default());
+        cgroup.outermost.clone().or_else(own).unwrap_or_else(user)
     }
 }

@@ -2,6 +2,7 @@ mod destinations;
 mod errors;
 mod example;
 mod ioctl;
+mod limits;
 mod otel;
 mod precedence;
 mod resource;

@@ -116,6 +116,16 @@ impl Cgroups {
         self.lock().take_new()
     }
 
+    /// Forgets the groups that are gone and were not used since `before`.
+    pub fn evict(&self, before: Instant) {
+        self.lock().evict(before, Instant::now());
+    }
+
+    /// How many paths are kept.
+    pub fn kept(&self) -> usize {
+        self.lock().kept()
+    }
+
     /// State of the group.
     pub fn state(&self, id: CgroupId) -> State {
         self.lock().state(id)

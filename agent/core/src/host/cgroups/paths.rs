@@ -8,11 +8,15 @@ use super::hierarchy::{Hierarchies, Look};
 use super::id::{CgroupId, Hierarchy, State};
 use super::members::Members;
 use crate::cgroup::Cgroup;
-use crate::evict_oldest;
+use crate::evict_fairly;
 use crate::host::HostRoots;
 
-/// Limit of paths in the cache, some 200 bytes each; beyond it the least recently used are evicted.
-const MAX_PATHS: usize = 32_768;
+/// Limit of paths in the cache, some 350 bytes each; beyond it pods, containers and users with more than their share lose
+/// those that were used longest ago.
+const MAX_PATHS: usize = 8192;
+
+/// Most groups that are looked for at once to see whether they are gone.
+const MAX_CHECKS: usize = 1024;
 
 /// Limit of ids in the list of missing ones.
 const MAX_MISSING: usize = 4096;
@@ -69,7 +73,7 @@ impl PathCache {
             rename(&mut self.paths, id.hierarchy, (&former, &path), &|_, _| true);
             self.renamings += 1;
         }
-        evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
+        make_room(&mut self.paths);
         self.missing.remove(&id);
         let is_seen = !self.hierarchies.see_all() && self.locate(id, &path);
         let entry = Entry {
@@ -189,7 +193,7 @@ impl PathCache {
     pub(super) fn scan(&mut self, now: Instant) {
         self.scanned = Some(now);
         self.hierarchies.read(|id, path| {
-            evict_oldest(&mut self.paths, MAX_PATHS, |entry| entry.used);
+            make_room(&mut self.paths);
             // The path in the event of the creation is complete; one from a scan may start at the reader's own group.
             let entry = self.paths.entry(id).or_insert(Entry {
                 path,
@@ -198,6 +202,32 @@ impl PathCache {
             });
             entry.is_seen = true;
         });
+    }
+
+    /// Forgets groups that were not used since `before` and that are gone: nothing of theirs is to come any more. A node on
+    /// which containers come and go would otherwise fill the cache with them.
+    pub(super) fn evict(&mut self, before: Instant, now: Instant) {
+        let unused = self.paths.iter().filter(|(_, entry)| entry.used < before);
+        let mut unused: Vec<(Instant, CgroupId)> = unused.map(|(id, entry)| (entry.used, *id)).collect();
+        unused.sort_unstable();
+        for (_, id) in unused.into_iter().take(MAX_CHECKS) {
+            let Some(path) = self.peek(id) else { continue };
+            let is_gone = match self.hierarchies.look(id, &path) {
+                Look::Found(_) | Look::Unreadable => false,
+                // A renaming is an event, by which it would have another path.
+                Look::Missing if self.hierarchies.see_all() => true,
+                Look::Missing => self.missing_state(id, &path) == State::Gone,
+            };
+            if is_gone {
+                self.paths.remove(&id);
+            } else if let Some(entry) = self.paths.get_mut(&id) {
+                // The next ones have their turn first.
+                entry.used = now;
+            }
+        }
+        if self.paths.capacity() > 4 * self.paths.len().max(64) {
+            self.paths.shrink_to(2 * self.paths.len());
+        }
     }
 
     /// The group's path. Scans for one that is not in the cache.
@@ -232,6 +262,10 @@ impl PathCache {
         self.paths.get(&id).map(|entry| entry.path.clone())
     }
 
+    pub(super) fn kept(&self) -> usize {
+        self.paths.len()
+    }
+
     pub(super) fn is_missing(&self, id: CgroupId) -> bool {
         self.missing.contains(&id)
     }
@@ -246,6 +280,14 @@ impl PathCache {
         if self.new.len() < MAX_NEW && self.new.last() != Some(&id) {
             self.new.push(id);
         }
+    }
+}
+
+/// Makes room for one more path.
+fn make_room(paths: &mut HashMap<CgroupId, Entry>) {
+    if paths.len() >= MAX_PATHS {
+        let owner = |_: &CgroupId, entry: &Entry| Some(Cgroup::from_path(&entry.path).outermost.unwrap_or_default());
+        evict_fairly(paths, MAX_PATHS, owner, |entry| entry.used);
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{WORK_SECONDS, instrument, instruments};
 use crate::metric::Kind::{Counter, Gauge, Histogram, UpDownCounter};
 use crate::metric::key::{
-    AGENT_INSTRUMENT, AGENT_IOCTL_DRIVER, AGENT_IOCTL_HOOK, AGENT_OUTCOME, AGENT_REASON, AGENT_RUSTC, AGENT_SAMPLER,
-    DESTINATION, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, SERVICE_VERSION, VCS_REVISION,
+    AGENT_INSTRUMENT, AGENT_IOCTL_DRIVER, AGENT_IOCTL_HOOK, AGENT_MEMORY_PURPOSE, AGENT_OUTCOME, AGENT_REASON,
+    AGENT_RUSTC, AGENT_SAMPLER, DESTINATION, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, SERVICE_VERSION, VCS_REVISION,
 };
 
 instruments! {
@@ -13,6 +13,20 @@ instruments! {
         "Always 1; its attributes describe the agent's build.",
     );
     MEMORY_USAGE = instrument("agent.memory.usage", "By", UpDownCounter, &[], "Resident memory of the agent process.");
+    MEMORY_LIMIT = instrument(
+        "agent.memory.limit", "By", UpDownCounter, &[],
+        "Memory that the agent process may take by `limits.memory`.",
+    );
+    MEMORY_HELD = instrument(
+        "agent.memory.held", "By", UpDownCounter, &[AGENT_MEMORY_PURPOSE],
+        "Memory that what grows with the input holds, by an estimate; the program itself is not in it.",
+    );
+    MEMORY_FORGOTTEN = instrument(
+        "agent.memory.forgotten", "{entry}", Counter, &[AGENT_REASON],
+        "What was given up early for want of memory (`limits.memory`), by what it was: counter (the last reading of one process), \
+         total (of a container whose processes have ended; it would begin anew), process, container, owner (names, which are \
+         read again when they are needed).",
+    );
     CPU_TIME = instrument("agent.cpu.time", "s", Counter, &[], "CPU time of the agent process, user and system.");
     SAMPLER_DURATION = instrument(
         "agent.sampler.duration", "s", Histogram(WORK_SECONDS), &[AGENT_SAMPLER],
@@ -51,7 +65,7 @@ instruments! {
     );
     SERIES_FORGOTTEN = instrument(
         "agent.series.forgotten", "{series}", Counter, &[],
-        "Series whose end was not pushed because too many ended within one export interval.",
+        "Series that ended and whose end, or last value, was not pushed because too many ended within one export interval.",
     );
     ATTRIBUTION_AMBIGUOUS = instrument(
         "agent.attribution.ambiguous", "{reading}", Counter, &[AGENT_SAMPLER],
