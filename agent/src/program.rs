@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use accelscope_core::host::cgroups::Cgroups;
+use accelscope_core::printable::printable;
 use accelscope_core::source::{Context, Sources};
 use anyhow::Context as _;
 
@@ -21,8 +22,12 @@ pub fn main(sources: Sources) -> ExitCode {
         Ok(command) => report(dispatch(command, sources)),
         Err(stop) => {
             // A failure to print the message cannot be reported.
-            stop.print().ok();
-            cli::exit_code(&stop).into()
+            let code = cli::exit_code(&stop);
+            // Errors quote arguments, which whoever starts the agent may have taken from anywhere: printable ones lead to the
+            // same error.
+            let arguments = std::env::args_os().map(|argument| printable(&argument.to_string_lossy()));
+            cli::parse(arguments).err().unwrap_or(stop).print().ok();
+            code.into()
         }
     }
 }
@@ -101,7 +106,7 @@ fn say(text: &str, code: u8) -> anyhow::Result<u8> {
 fn report(result: anyhow::Result<u8>) -> ExitCode {
     let code = result.unwrap_or_else(|error| {
         // Standard error may be closed; the exit code still reports the failure.
-        writeln!(std::io::stderr(), "agent: {error:#}").ok();
+        writeln!(std::io::stderr(), "agent: {}", printable(&format!("{error:#}"))).ok();
         EXIT_FAILED
     });
     code.into()

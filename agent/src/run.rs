@@ -10,8 +10,8 @@ use crate::config::{Config, Environment, Loaded, load, resource};
 use crate::runtime::{self, Explain, OwnLogs, Printer};
 use crate::simulate;
 use accelscope_core::metric::{Resource, Series};
+use accelscope_core::printable::printable_lines;
 use accelscope_core::source::{Context, Sources};
-use accelscope_core::table::for_terminal;
 use accelscope_core::telemetry::OwnMetrics;
 use accelscope_export::prometheus::Renderer;
 use accelscope_export::stdout;
@@ -199,7 +199,7 @@ fn json_lines(failed: mpsc::Sender<std::io::Error>) -> Observer {
     Box::new(move |series: &Series| {
         let mut line = stdout::json_line(series) + "\n";
         if terminal {
-            line = for_terminal(&line);
+            line = printable_lines(&line);
         }
         if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
             // One is enough, and without a reader the agent is ending.

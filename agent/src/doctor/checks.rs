@@ -121,10 +121,7 @@ fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {
     let is_absent = |path: &&PathBuf| directories.iter().all(|(found, _)| found != *path);
     for (path, reason) in engines.unusable() {
         if !configured.contains(&path) || !is_absent(&&path) {
-            let what = format!(
-                "{} cannot be used for containers' names: {reason}",
-                path.to_string_lossy().escape_debug()
-            );
+            let what = format!("{} cannot be used for containers' names: {reason}", path.display());
             findings.push(Finding::warn("attribution", what).with_remedy("correct it"));
         }
     }

@@ -3,6 +3,7 @@
 use std::future::ready;
 use std::sync::Arc;
 
+use accelscope_core::printable::printable_lines;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 
@@ -24,10 +25,11 @@ pub fn routes(source: Arc<dyn MetricsSource>, readiness: Arc<dyn Readiness>, ren
         ready(([(CONTENT_TYPE, content_type)], body))
     };
     let readyz = move || {
-        ready(match readiness.check() {
+        let (status, text) = match readiness.check() {
             Ok(text) => (StatusCode::OK, text),
             Err(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
-        })
+        };
+        ready((status, printable_lines(&text)))
     };
     vec![
         Route::get("/metrics", "all metrics, as Prometheus text or OpenMetrics", metrics),
