@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::printable::printable;
 use accelscope_core::source::{Context, Sources};
+use accelscope_export::http::BindError;
 use anyhow::Context as _;
 
 use crate::cli::{self, Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE};
@@ -105,9 +106,10 @@ fn say(text: &str, code: u8) -> anyhow::Result<u8> {
 
 fn report(result: anyhow::Result<u8>) -> ExitCode {
     let code = result.unwrap_or_else(|error| {
+        let is_usage = matches!(error.downcast_ref(), Some(BindError::File(_)));
         // Standard error may be closed; the exit code still reports the failure.
         writeln!(std::io::stderr(), "agent: {}", printable(&format!("{error:#}"))).ok();
-        EXIT_FAILED
+        if is_usage { EXIT_USAGE } else { EXIT_FAILED }
     });
     code.into()
 }

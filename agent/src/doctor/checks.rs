@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::Access;
 
 use super::accelerators::accelerators;
+use super::access::access;
 use super::running::Running;
 use crate::config::Config;
 use accelscope_core::host::HostRoots;
@@ -38,6 +39,7 @@ pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
             .map(|to| running.destination(&to.name).unwrap_or_else(|| destination(to))),
     );
     findings.extend(listeners(config, &running));
+    findings.extend(access(config));
     findings.extend(config.compat.textfile.as_deref().map(textfile));
     if config.destinations().is_empty() && !config.http.enabled {
         findings.push(
