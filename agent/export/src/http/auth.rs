@@ -55,8 +55,8 @@ impl Auth {
 
     /// Reads the files once.
     pub(super) fn verify(&self) -> Result<(), FileError> {
-        let files = self.tokens.iter().chain(&self.users);
-        files.map(|file| file.get().map(drop)).collect()
+        let mut files = self.tokens.iter().chain(&self.users);
+        files.try_for_each(|file| file.get().map(drop))
     }
 
     pub(super) fn permits(&self, headers: &HeaderMap) -> bool {

@@ -26,17 +26,20 @@ pub struct Route {
 
 #[derive(Debug, Clone)]
 enum Content {
-    Answer(MethodRouter),
+    Answer(Box<MethodRouter>),
     Metrics(Metrics),
 }
 
 /// Format of an answer and its `Content-Type`.
 pub(crate) type Negotiate = fn(&HeaderMap) -> (Format, String);
 
+/// Writes the metrics as they are.
+type Render = dyn Fn(Format, &mut Sink) + Send + Sync;
+
 #[derive(Clone)]
 struct Metrics {
     negotiate: Negotiate,
-    render: Arc<dyn Fn(Format, &mut Sink) + Send + Sync>,
+    render: Arc<Render>,
 }
 
 impl fmt::Debug for Metrics {
@@ -56,7 +59,7 @@ impl Route {
             path,
             about,
             public: false,
-            content: Content::Answer(get(handler)),
+            content: Content::Answer(Box::new(get(handler))),
         }
     }
 
@@ -85,7 +88,7 @@ impl Route {
 
     pub(super) fn into_handler(self, answers: &Answers) -> MethodRouter {
         match self.content {
-            Content::Answer(handler) => handler,
+            Content::Answer(handler) => *handler,
             Content::Metrics(metrics) => {
                 let (answers, slots) = (answers.clone(), Slots::default());
                 get(async move |headers: HeaderMap| answer(&metrics, &answers, &slots, &headers).await)

@@ -32,7 +32,7 @@ pub fn render(view: &View<'_>) -> String {
     for section in view.sections {
         let rows = (section.rows)(&series, view.rates);
         if !rows.is_empty() {
-            screen.push_str(&format!("\n{}\n{}\n", section.title, table(section, rows, view.width)));
+            screen.push_str(&format!("\n{}\n{}\n", section.title, table(section, &rows, view.width)));
         }
     }
     if !view.findings.is_empty() {
@@ -50,7 +50,7 @@ pub fn render(view: &View<'_>) -> String {
     screen
 }
 
-fn table(section: &Section, rows: Vec<Vec<String>>, width: u16) -> String {
+fn table(section: &Section, rows: &[Vec<String>], width: u16) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
