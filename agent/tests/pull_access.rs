@@ -61,7 +61,7 @@ fn plain(address: SocketAddr, request: &str) -> Result<(u16, String), std::io::E
 /// An answer over TLS, and the listener's certificate.
 struct Answer {
     status: u16,
-    answer: String,
+    text: String,
     shown: CertificateDer<'static>,
 }
 
@@ -87,9 +87,9 @@ fn tls(address: SocketAddr, ca: &Path, identity: Option<&str>, request: &str) ->
     let name = address.ip().into();
     let connection = ClientConnection::new(Arc::new(config), rustls::pki_types::ServerName::IpAddress(name)).unwrap();
     let mut stream = StreamOwned::new(connection, connect(address)?);
-    let (status, answer) = ask(&mut stream, request)?;
+    let (status, text) = ask(&mut stream, request)?;
     let shown = stream.conn.peer_certificates().unwrap()[0].clone().into_owned();
-    Ok(Answer { status, answer, shown })
+    Ok(Answer { status, text, shown })
 }
 
 fn request(path: &str, headers: &str) -> String {
@@ -171,15 +171,13 @@ fn with_tls_and_a_token_nothing_else_is_answered_but_probes() {
         let right = wait_for("the listener", || {
             tls(address, &pem("ca.pem"), None, &request("/metrics", BEARER)).ok()
         });
-        assert_eq!(right.status, 200, "{}", right.answer);
+        assert_eq!(right.status, 200, "{}", right.text);
         for wrong in [
             "",
             "Authorization: Bearer sesam\r\n",
             "Authorization: Basic c2VzYW1lOg==\r\n",
         ] {
-            let Answer {
-                status, answer: text, ..
-            } = tls(address, &pem("ca.pem"), None, &request("/metrics", wrong)).unwrap();
+            let Answer { status, text, .. } = tls(address, &pem("ca.pem"), None, &request("/metrics", wrong)).unwrap();
             assert_eq!(status, 401, "{wrong}: {text}");
             assert!(text.to_lowercase().contains("www-authenticate: bearer"), "{text}");
         }
@@ -239,10 +237,8 @@ fn certificates_are_asked_for_and_rotated_without_a_restart() {
     let ca = pem("ca.pem");
     let with = |identity| tls(http, &ca, identity, &request("/metrics", ""));
     let right = wait_for("the listener", || with(Some("client")).ok());
-    assert_eq!(right.status, 200, "{}", right.answer);
-    let Answer {
-        status, answer: text, ..
-    } = with(None).unwrap();
+    assert_eq!(right.status, 200, "{}", right.text);
+    let Answer { status, text, .. } = with(None).unwrap();
     assert!(status == 403 && text.contains("client certificate"), "{text}");
     assert_eq!(
         tls(http, &ca, None, &request("/healthz", "")).unwrap().status,
