@@ -4,7 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use accelscope_core::host::cgroups::Cgroups;
+use accelscope_core::printable::printable;
 use accelscope_core::source::{Context, Sources};
+use accelscope_export::http::BindError;
 use accelscope_export::otlp::BuildError;
 use anyhow::Context as _;
 
@@ -24,8 +26,12 @@ pub fn main(sources: Sources) -> ExitCode {
         Ok(command) => report(dispatch(command, sources)),
         Err(stop) => {
             // A failure to print the message cannot be reported.
-            stop.print().ok();
-            cli::exit_code(&stop).into()
+            let code = cli::exit_code(&stop);
+            // Errors quote arguments, which whoever starts the agent may have taken from anywhere: printable ones lead to the
+            // same error.
+            let arguments = std::env::args_os().map(|argument| printable(&argument.to_string_lossy()));
+            cli::parse(arguments).err().unwrap_or(stop).print().ok();
+            code.into()
         }
     }
 }
@@ -103,12 +109,11 @@ fn say(text: &str, code: u8) -> anyhow::Result<u8> {
 
 fn report(result: anyhow::Result<u8>) -> ExitCode {
     let code = result.unwrap_or_else(|error| {
+        let is_usage = matches!(error.downcast_ref(), Some(BindError::File(_)));
         // Standard error may be closed; the exit code still reports the failure.
-        writeln!(std::io::stderr(), "agent: {error:#}").ok();
-        match error.downcast_ref::<BuildError>() {
-            Some(error) if error.is_lasting() => EXIT_USAGE,
-            _ => EXIT_FAILED,
-        }
+        writeln!(std::io::stderr(), "agent: {}", printable(&format!("{error:#}"))).ok();
+        let is_lasting = error.downcast_ref().is_some_and(BuildError::is_lasting);
+        if is_usage || is_lasting { EXIT_USAGE } else { EXIT_FAILED }
     });
     code.into()
 }

@@ -11,8 +11,8 @@ use crate::simulate;
 use accelscope_core::budget::Budget;
 use accelscope_core::host::{HostRoots, memory};
 use accelscope_core::metric::{Resource, Series};
+use accelscope_core::printable::printable_lines;
 use accelscope_core::source::{Context, Sources};
-use accelscope_core::table::for_terminal;
 use accelscope_core::telemetry::OwnMetrics;
 use accelscope_export::prometheus::Renderer;
 use accelscope_export::stdout;
@@ -227,7 +227,7 @@ fn json_lines(failed: mpsc::Sender<std::io::Error>) -> Observer {
     Box::new(move |series: &Series| {
         let mut line = stdout::json_line(series) + "\n";
         if terminal {
-            line = for_terminal(&line);
+            line = printable_lines(&line);
         }
         if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
             // One is enough, and without a reader the agent is ending.

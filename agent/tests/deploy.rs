@@ -232,7 +232,7 @@ fn systemd_understands_the_unit_and_its_filter_lets_ebpf_through() {
         .filter(|line| line.starts_with("SystemCallFilter="))
         .collect();
     // systemd evaluates them in order: a later line cannot remove what an earlier one has named.
-    assert_eq!(lines.last(), Some(&"SystemCallFilter=bpf perf_event_open"));
+    assert_eq!(lines.last(), Some(&"SystemCallFilter=bpf perf_event_open setpriority"));
 }
 
 #[test]

@@ -9,13 +9,14 @@
 use std::future::{Future, pending};
 use std::io::Read;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use accelscope_core::metric::{Attributes, Resource, Series, Timestamp, catalogue, key};
 use accelscope_export::compat::hailo_exporter;
-use accelscope_export::http::{Auth, BindError, Limits, Listener, Readiness, Route, routes};
+use accelscope_export::http::{Access, AuthFiles, BindError, Limits, Listener, Readiness, Route, routes};
 use accelscope_export::prometheus::{MetricsSource, Renderer};
 use axum::body::Body;
 use bytes::Bytes;
@@ -78,8 +79,18 @@ impl Readiness for Fixture {
     }
 }
 
-fn bind(routes: Vec<Route>, auth: Auth) -> Listener {
-    Listener::bind("http.listen", SocketAddr::from(([127, 0, 0, 1], 0)), routes, auth).unwrap()
+fn bind(routes: Vec<Route>, access: &Access) -> Listener {
+    Listener::bind("http.listen", SocketAddr::from(([127, 0, 0, 1], 0)), routes, access).unwrap()
+}
+
+fn bearer(token_file: PathBuf) -> Access {
+    Access {
+        auth: AuthFiles {
+            bearer_token_file: Some(token_file),
+            basic_users_file: None,
+        },
+        ..Access::default()
+    }
 }
 
 /// Runs the listener for as long as `test` needs it.
@@ -123,7 +134,7 @@ async fn ask(addr: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)
         .await
         .unwrap();
     tokio::spawn(connection);
-    let mut request = Request::builder().method(method).uri(path).header("host", "here");
+    let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -145,7 +156,7 @@ async fn get(addr: SocketAddr, path: &str) -> Reply {
 
 #[test]
 fn a_scraper_gets_the_format_it_asks_for() {
-    with_served(bind(Fixture::new().routes(), Auth::None), async |addr| {
+    with_served(bind(Fixture::new().routes(), &Access::default()), async |addr| {
         let text = get(addr, "/metrics").await;
         assert_eq!(text.status, StatusCode::OK);
         assert_eq!(
@@ -170,7 +181,7 @@ fn a_scraper_gets_the_format_it_asks_for() {
 
 #[test]
 fn gzip_only_for_those_who_take_it() {
-    with_served(bind(Fixture::new().routes(), Auth::None), async |addr| {
+    with_served(bind(Fixture::new().routes(), &Access::default()), async |addr| {
         let plain = get(addr, "/metrics").await;
         assert_eq!(plain.header("content-encoding"), "");
         let refused = ask(addr, "GET", "/metrics", &[("accept-encoding", "gzip;q=0")]).await;
@@ -188,7 +199,7 @@ fn gzip_only_for_those_who_take_it() {
 
 #[test]
 fn head_has_the_headers_alone() {
-    with_served(bind(Fixture::new().routes(), Auth::None), async |addr| {
+    with_served(bind(Fixture::new().routes(), &Access::default()), async |addr| {
         let (full, head) = (get(addr, "/metrics").await, ask(addr, "HEAD", "/metrics", &[]).await);
         assert_eq!(head.status, StatusCode::OK);
         assert_eq!(head.header("content-type"), full.header("content-type"));
@@ -198,7 +209,7 @@ fn head_has_the_headers_alone() {
 
 #[test]
 fn whoever_is_lost_is_told_the_way() {
-    with_served(bind(Fixture::new().routes(), Auth::None), async |addr| {
+    with_served(bind(Fixture::new().routes(), &Access::default()), async |addr| {
         let index = get(addr, "/").await;
         for path in ["/metrics", "/healthz", "/readyz"] {
             assert!(index.text().contains(path), "{}", index.text());
@@ -216,7 +227,7 @@ fn whoever_is_lost_is_told_the_way() {
 #[test]
 fn alive_at_once_and_ready_when_the_samplers_are() {
     let fixture = Fixture::new();
-    with_served(bind(fixture.routes(), Auth::None), async |addr| {
+    with_served(bind(fixture.routes(), &Access::default()), async |addr| {
         assert_eq!(get(addr, "/healthz").await.status, StatusCode::OK);
         let waiting = get(addr, "/readyz").await;
         assert_eq!(waiting.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -232,7 +243,7 @@ fn a_secret_keeps_all_but_the_probes() {
     let dir = tempfile::tempdir().unwrap();
     let token_file = dir.path().join("token");
     std::fs::write(&token_file, "sesame\n").unwrap();
-    let listener = bind(Fixture::new().routes(), Auth::Bearer { token_file });
+    let listener = bind(Fixture::new().routes(), &bearer(token_file));
     with_served(listener, async |addr| {
         for path in ["/metrics", "/"] {
             let refused = get(addr, path).await;
@@ -252,13 +263,16 @@ fn a_secret_keeps_all_but_the_probes() {
 #[test]
 fn a_user_and_password_are_asked_for_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let password_file = dir.path().join("password");
-    std::fs::write(&password_file, "open sesame").unwrap();
-    let auth = Auth::Basic {
-        user: "Aladdin".into(),
-        password_file,
+    let users_file = dir.path().join("users");
+    std::fs::write(&users_file, "Aladdin:open sesame\n").unwrap();
+    let access = Access {
+        auth: AuthFiles {
+            basic_users_file: Some(users_file),
+            bearer_token_file: None,
+        },
+        ..Access::default()
     };
-    with_served(bind(Fixture::new().routes(), auth), async |addr| {
+    with_served(bind(Fixture::new().routes(), &access), async |addr| {
         let refused = get(addr, "/metrics").await;
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
         assert!(refused.header("www-authenticate").starts_with("Basic realm="));
@@ -272,13 +286,14 @@ fn a_user_and_password_are_asked_for_by_name() {
 const IMPATIENT: Limits = Limits {
     connections: 32,
     idle: Duration::from_millis(300),
+    stall: Duration::from_millis(300),
     grace: Duration::from_secs(1),
 };
 
 #[test]
 fn a_slow_stranger_makes_nobody_wait() {
     assert!(Limits::default().idle > DEADLINE, "the stranger must outlast the test");
-    with_served(bind(Fixture::new().routes(), Auth::None), async |addr| {
+    with_served(bind(Fixture::new().routes(), &Access::default()), async |addr| {
         let mut slow = TcpStream::connect(addr).await.unwrap();
         slow.write_all(b"GET /metrics HTTP/1.1\r\nhost:").await.unwrap();
         assert_eq!(get(addr, "/metrics").await.status, StatusCode::OK);
@@ -287,7 +302,7 @@ fn a_slow_stranger_makes_nobody_wait() {
 
 #[test]
 fn a_slow_stranger_is_cut_off() {
-    let listener = bind(Fixture::new().routes(), Auth::None).with_limits(IMPATIENT);
+    let listener = bind(Fixture::new().routes(), &Access::default()).with_limits(IMPATIENT);
     with_served(listener, async |addr| {
         let mut slow = TcpStream::connect(addr).await.unwrap();
         slow.write_all(b"GET /metrics HTTP/1.1\r\nhost:").await.unwrap();
@@ -309,14 +324,17 @@ fn a_reader_who_takes_nothing_is_cut_off() {
         });
         Body::from_stream(chunks)
     });
-    with_served(bind(vec![endless], Auth::None).with_limits(IMPATIENT), async |addr| {
-        let mut stuck = TcpStream::connect(addr).await.unwrap();
-        stuck
-            .write_all(b"GET /endless HTTP/1.1\r\nhost: here\r\n\r\n")
-            .await
-            .unwrap();
-        dropped.await.expect_err("nobody sends on it: it ends with the answer");
-    });
+    with_served(
+        bind(vec![endless], &Access::default()).with_limits(IMPATIENT),
+        async |addr| {
+            let mut stuck = TcpStream::connect(addr).await.unwrap();
+            stuck
+                .write_all(b"GET /endless HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                .await
+                .unwrap();
+            dropped.await.expect_err("nobody sends on it: it ends with the answer");
+        },
+    );
 }
 
 #[test]
@@ -325,7 +343,7 @@ fn strangers_who_hold_every_connection_keep_nobody_out() {
         connections: 4,
         ..Limits::default()
     };
-    let listener = bind(Fixture::new().routes(), Auth::None).with_limits(limits);
+    let listener = bind(Fixture::new().routes(), &Access::default()).with_limits(limits);
     with_served(listener, async |addr| {
         let mut strangers = Vec::new();
         for _ in 0..12 {
@@ -343,10 +361,10 @@ fn strangers_who_hold_every_connection_keep_nobody_out() {
 
 #[test]
 fn headers_without_end_are_refused() {
-    with_served(bind(Fixture::new().routes(), Auth::None), async |addr| {
+    with_served(bind(Fixture::new().routes(), &Access::default()), async |addr| {
         let long = "x".repeat(64 << 10);
         let mut stranger = TcpStream::connect(addr).await.unwrap();
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: here\r\nx-long: {long}\r\n\r\n");
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\nx-long: {long}\r\n\r\n");
         stranger.write_all(request.as_bytes()).await.ok();
         let mut answer = [0; 64];
         let read = stranger.read(&mut answer).await.unwrap_or(0);
@@ -365,9 +383,11 @@ fn headers_without_end_are_refused() {
 
 #[test]
 fn a_port_in_use_names_address_key_and_remedy() {
-    let first = bind(Vec::new(), Auth::None);
+    let first = bind(Vec::new(), &Access::default());
     let addr = first.local_addr();
-    let error = Listener::bind("http.listen", addr, Vec::new(), Auth::None).unwrap_err();
+    let error = Listener::bind("http.listen", addr, Vec::new(), &Access::default())
+        .err()
+        .unwrap();
     let text = error.to_string();
     for part in [&addr.to_string(), "http.listen", "ss -ltnp", "free port"] {
         assert!(text.contains(part), "{part} is missing: {text}");
@@ -377,11 +397,16 @@ fn a_port_in_use_names_address_key_and_remedy() {
 
 #[test]
 fn a_secret_that_cannot_be_read_stops_the_start() {
-    let auth = Auth::Bearer {
-        token_file: "/nonexistent/token".into(),
-    };
-    let error = Listener::bind("http.listen", SocketAddr::from(([127, 0, 0, 1], 0)), Vec::new(), auth).unwrap_err();
-    assert!(matches!(error, BindError::Secret { .. }));
+    let access = bearer("/nonexistent/token".into());
+    let error = Listener::bind(
+        "http.listen",
+        SocketAddr::from(([127, 0, 0, 1], 0)),
+        Vec::new(),
+        &access,
+    )
+    .err()
+    .unwrap();
+    assert!(matches!(error, BindError::File(_)));
     assert!(error.to_string().contains("/nonexistent/token"), "{error}");
 }
 
@@ -389,7 +414,14 @@ fn a_secret_that_cannot_be_read_stops_the_start() {
 fn two_features_cannot_claim_one_route() {
     let route = || Route::get("/x", "x", async || "");
     let routes = vec![route(), route()];
-    let error = Listener::bind("http.listen", SocketAddr::from(([127, 0, 0, 1], 0)), routes, Auth::None).unwrap_err();
+    let error = Listener::bind(
+        "http.listen",
+        SocketAddr::from(([127, 0, 0, 1], 0)),
+        routes,
+        &Access::default(),
+    )
+    .err()
+    .unwrap();
     assert!(error.to_string().contains("GET /x"), "{error}");
 }
 
@@ -404,7 +436,7 @@ fn shutdown_lets_requests_end_and_waits_for_no_stranger() {
         released.await.unwrap();
         "done"
     });
-    let listener = bind(vec![slow], Auth::None);
+    let listener = bind(vec![slow], &Access::default());
     let addr = listener.local_addr();
     block_on(async {
         let (stop, stopped) = oneshot::channel::<()>();
@@ -426,18 +458,21 @@ fn shutdown_lets_requests_end_and_waits_for_no_stranger() {
 #[test]
 fn the_replaced_exporters_scrape_job_works_unchanged() {
     let source: Arc<dyn MetricsSource> = Fixture::new();
-    with_served(bind(hailo_exporter::routes(&source), Auth::None), async |addr| {
-        let accept = [("accept", "application/openmetrics-text;version=1.0.0")];
-        for path in ["/metrics", "/"] {
-            let reply = ask(addr, "GET", path, &accept).await;
-            assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
-            assert!(
-                reply
-                    .text()
-                    .ends_with("\nhailo_NPU_utilization_percent{NPU=\"NPU\"} 50.0\n"),
-                "{}",
-                reply.text()
-            );
-        }
-    });
+    with_served(
+        bind(hailo_exporter::routes(&source), &Access::default()),
+        async |addr| {
+            let accept = [("accept", "application/openmetrics-text;version=1.0.0")];
+            for path in ["/metrics", "/"] {
+                let reply = ask(addr, "GET", path, &accept).await;
+                assert_eq!(reply.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+                assert!(
+                    reply
+                        .text()
+                        .ends_with("\nhailo_NPU_utilization_percent{NPU=\"NPU\"} 50.0\n"),
+                    "{}",
+                    reply.text()
+                );
+            }
+        },
+    );
 }

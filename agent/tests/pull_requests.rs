@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use accelscope_export::http::{Auth, Listener, Route};
+use accelscope_export::http::{Access, Listener, Route};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics};
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
@@ -60,7 +60,13 @@ fn requests_are_counted_by_route_and_status_and_strangers_choose_no_series() {
         .build();
     opentelemetry::global::set_meter_provider(provider.clone());
     let routes = vec![Route::get("/here", "here", async || "here")];
-    let listener = Listener::bind("http.listen", SocketAddr::from(([127, 0, 0, 1], 0)), routes, Auth::None).unwrap();
+    let listener = Listener::bind(
+        "http.listen",
+        SocketAddr::from(([127, 0, 0, 1], 0)),
+        routes,
+        &Access::default(),
+    )
+    .unwrap();
     let addr = listener.local_addr();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -70,7 +76,7 @@ fn requests_are_counted_by_route_and_status_and_strangers_choose_no_series() {
         let server = tokio::spawn(listener.serve(std::future::pending()));
         for request in ["GET /here", "HEAD /here", "PUT /here", "GET /random1", "GET /random2"] {
             let mut stream = TcpStream::connect(addr).await.unwrap();
-            let request = format!("{request} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+            let request = format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             stream.read_to_end(&mut Vec::new()).await.unwrap();
         }

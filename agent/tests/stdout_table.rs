@@ -55,7 +55,7 @@ fn a_row_says_device_process_pod_and_what_is_unknown_is_a_dash() {
     assert_eq!(
         words,
         [
-            "yolo\u{fffd}[2Jv8",
+            "yolo\\u{1b}[2Jv8",
             "hailo0",
             "detect",
             "edge/cam-0",

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::printable;
+
 /// Severity of a [`Finding`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,7 +77,7 @@ impl Finding {
 }
 
 impl fmt::Display for Finding {
-    /// One line of `agent doctor`, without control characters.
+    /// One line of `agent doctor`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.level {
             Level::Ok => "ok  ",
@@ -83,14 +85,10 @@ impl fmt::Display for Finding {
             Level::Warn => "warn",
             Level::Fail => "FAIL",
         };
-        write!(f, "{level}  {}: {}", self.about, one_line(&self.what))?;
+        write!(f, "{level}  {}: {}", self.about, printable(&self.what))?;
         match &self.remedy {
-            Some(remedy) => write!(f, " -> {}", one_line(remedy)),
+            Some(remedy) => write!(f, " -> {}", printable(remedy)),
             None => Ok(()),
         }
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -15,6 +15,7 @@ pub mod host;
 mod log_limiter;
 pub mod metric;
 mod percent;
+pub mod printable;
 pub mod sampler;
 pub mod settings;
 pub mod source;

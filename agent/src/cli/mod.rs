@@ -15,6 +15,7 @@ pub use args::{Command, ConfigSource, Format, Run};
 pub use help::BUILD;
 
 use crate::config::Config;
+use accelscope_core::printable::printable;
 use accelscope_core::source::Sources;
 use args::Arguments;
 
@@ -67,9 +68,9 @@ pub fn check_config(file: &Path, sources: Sources) -> (String, u8) {
         Ok(loaded) => {
             let no_output = loaded.config.has_output().err();
             let warnings = loaded.warnings.iter().chain(&no_output);
-            let warnings = warnings.map(|warning| format!("warning: {warning}\n"));
-            let text: String = warnings.collect();
-            (format!("{text}{}: ok\n", file.display()), EXIT_OK)
+            let warnings = warnings.map(|warning| format!("warning: {warning}"));
+            let lines = warnings.chain([format!("{}: ok", file.display())]);
+            (lines.map(|line| printable(&line) + "\n").collect(), EXIT_OK)
         }
         Err(errors) => (format!("{errors}\n"), EXIT_USAGE),
     }

@@ -1,5 +1,7 @@
 //! Errors in a configuration, with their place and their remedy.
 
+use accelscope_core::printable::printable;
+
 use super::{Origin, headers};
 
 /// One error.
@@ -14,7 +16,7 @@ pub struct ConfigError {
     pub problem: String,
 }
 
-/// All errors, one per line; never empty.
+/// All errors, one per line and each printable; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+#[error("{}", .0.iter().map(|error| printable(&error.to_string())).collect::<Vec<_>>().join("\n"))]
 pub struct ConfigErrors(pub Vec<ConfigError>);

@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod headers;
 mod layers;
+mod listeners;
 mod origin;
 mod otel;
 mod otlp;
@@ -33,6 +34,7 @@ pub use choice::{LogFormat, LogLevel};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
+pub use listeners::{ListenerAuth, ListenerTls};
 pub use origin::Origin;
 pub use otlp::Otlp;
 pub use proxy::{Proxies, Route};
@@ -139,6 +141,7 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
 
 /// The values, converted to the types of their sections.
 fn typed(merged: &mut Merged, sources: Sources, errors: &mut Vec<ConfigError>) -> Config {
+    listeners::inherit(merged);
     let mut config = fitting(merged, &[], errors, Config::default, |node| {
         erased_serde::deserialize(node)
     });

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::choice::{LogFormat, LogLevel};
+use super::listeners::{self, ListenerAuth, ListenerTls};
 use super::otlp::Otlp;
 use super::proxy::Proxies;
 use super::resource::{K8S_CLUSTER_NAME, K8S_NODE_NAME};
@@ -20,6 +21,7 @@ use accelscope_core::settings;
 use accelscope_core::settings::Check;
 use accelscope_core::settings::textual::{Textual as _, list, optional, text};
 use accelscope_export::compat::gpu_process_exporter::PidFormat;
+use accelscope_export::http::HostPattern;
 
 /// Shortest annotation interval: that of the replaced collector.
 const SHORTEST_ANNOTATION: Duration = Duration::from_secs(3);
@@ -118,6 +120,25 @@ settings! {
         pub listen: SocketAddr = (Ipv4Addr::LOCALHOST, 9464).into(),
         /// List of text: resource attributes that stand as labels on every series of /metrics. All of them are in target_info.
         pub resource_labels: Vec<String> = vec![K8S_NODE_NAME.to_owned(), K8S_CLUSTER_NAME.to_owned()],
+        /// List of text: names by which this listener and those of [compat] may be asked, beside addresses, localhost and the names
+        /// of this machine and its node; "*.example.com" for all below it, "*" for every name. A request that names another one
+        /// (its Host header) is refused: a page in a browser could have pointed that name here. Needed behind a proxy that passes
+        /// the name on, and where scrapers use the name of a Service. Prometheus' discovery in Kubernetes uses addresses.
+        /// allowed_hosts = ["accelscope.monitoring.svc", "*.nodes.example.com"]
+        #[serde(with = "list")]
+        pub allowed_hosts: Vec<HostPattern> = Vec::new(),
+        /// TLS of this listener.
+        #[table(Section(ListenerTls))]
+        pub tls: ListenerTls = ListenerTls::default(),
+        /// Authentication of its clients.
+        #[table(Section(ListenerAuth))]
+        pub auth: ListenerAuth = ListenerAuth::default(),
+    }
+}
+
+impl Http {
+    pub(super) fn validate(&self, check: &mut Check) {
+        listeners::validate(&self.tls, &self.auth, self.listen, check);
     }
 }
 
@@ -292,6 +313,12 @@ settings! {
         /// Address and port; "" means off.
         #[serde(with = "optional")]
         pub listen: Option<SocketAddr> = None,
+        /// TLS of this listener; what is not set is as in [http.tls], and "" means none.
+        #[table(Section(ListenerTls))]
+        pub tls: ListenerTls = ListenerTls::default(),
+        /// Authentication of its clients; what is not set is as in [http.auth], and "" means none.
+        #[table(Section(ListenerAuth))]
+        pub auth: ListenerAuth = ListenerAuth::default(),
     }
 }
 
@@ -305,6 +332,12 @@ settings! {
         /// the GPU's index before it, such as gpu0_4711, as its README had it.
         #[serde(with = "text")]
         pub pid_format: PidFormat = PidFormat::default(),
+        /// TLS of this listener; what is not set is as in [http.tls], and "" means none.
+        #[table(Section(ListenerTls))]
+        pub tls: ListenerTls = ListenerTls::default(),
+        /// Authentication of its clients; what is not set is as in [http.auth], and "" means none.
+        #[table(Section(ListenerAuth))]
+        pub auth: ListenerAuth = ListenerAuth::default(),
     }
 }
 

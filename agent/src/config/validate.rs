@@ -8,7 +8,7 @@ use accelscope_export::otlp::Destination;
 
 use super::layers::Merged;
 use super::otlp::DEFAULT;
-use super::{Config, ConfigError, Origin, Route, collector};
+use super::{Config, ConfigError, Origin, Route, collector, listeners};
 
 /// Collects errors and warnings with the origin of the key concerned.
 pub(super) struct Validation<'a> {
@@ -28,7 +28,14 @@ impl Validation<'_> {
         self.section(&["status"], |check| config.status.validate(check));
         self.section(&["attribution"], |check| config.attribution.validate(check));
         self.section(&["limits"], |check| config.limits.validate(check));
+        self.section(&["http"], |check| config.http.validate(check));
         self.section(&["compat"], |check| config.compat.validate(check));
+        for (name, listen, tls, auth) in config.views() {
+            // What is wrong with what it inherits has been said.
+            if let Some(listen) = listen.filter(|_| (tls, auth) != (&config.http.tls, &config.http.auth)) {
+                self.section(&["compat", name], |check| listeners::validate(tls, auth, listen, check));
+            }
+        }
         self.section(&["otlp"], |check| config.otlp.validate(check));
         for (name, destination) in &config.otlp.destinations {
             self.section(&["otlp", "destinations", name], |check| destination.validate(check));

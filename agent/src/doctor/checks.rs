@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::Access;
 
 use super::accelerators::accelerators;
+use super::access::access;
 use super::running::Running;
 use crate::config::{Config, Proxies, Route};
 use accelscope_core::host::HostRoots;
@@ -42,6 +43,7 @@ pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
         state
     }));
     findings.extend(listeners(config, &running));
+    findings.extend(access(config));
     findings.extend(config.compat.textfile.as_deref().map(textfile));
     if let Err(problem) = config.has_output() {
         let (what, remedy) = problem.split_once("; ").unwrap_or((&problem, ""));
@@ -123,10 +125,7 @@ fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {
     let is_absent = |path: &&PathBuf| directories.iter().all(|(found, _)| found != *path);
     for (path, reason) in engines.unusable() {
         if !configured.contains(&path) || !is_absent(&&path) {
-            let what = format!(
-                "{} cannot be used for containers' names: {reason}",
-                path.to_string_lossy().escape_debug()
-            );
+            let what = format!("{} cannot be used for containers' names: {reason}", path.display());
             findings.push(Finding::warn("attribution", what).with_remedy("correct it"));
         }
     }

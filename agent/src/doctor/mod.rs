@@ -1,6 +1,7 @@
 //! `agent doctor`: findings on this machine, with remedies.
 
 mod accelerators;
+mod access;
 mod checks;
 mod running;
 mod wrapped;

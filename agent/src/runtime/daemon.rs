@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use super::own_names::own_names;
 use super::readiness::AllReported;
 use super::reload::Reload;
 use super::signals::{Hangup, Request, Signals};
@@ -18,7 +19,7 @@ use crate::status::Socket;
 use accelscope_core::metric::{MetricsSource, Timestamp};
 use accelscope_export::compat::textfile::TextFile;
 use accelscope_export::compat::{gpu_process_exporter, hailo_exporter, system_info_exporter};
-use accelscope_export::http::{self, Auth, BindError, Listener, Readiness};
+use accelscope_export::http::{self, Answers, BindError, Listener, Readiness};
 #[cfg(feature = "k8s-annotation")]
 use accelscope_export::node_annotation::{self, NodeAnnotation};
 use accelscope_export::otlp::{Encoder, Exporter};
@@ -36,9 +37,7 @@ const RETURN_INTERVAL: Duration = Duration::from_mins(10);
 /// Runs until SIGTERM or SIGINT, then sends the rest. SIGHUP has it read its configuration again.
 pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut reload: Reload) -> anyhow::Result<()> {
     let mut signals = Signals::watch(Hangup::Reloads)?;
-    for listener in listeners(config, started, &renderer)? {
-        tokio::spawn(listener.serve(std::future::pending()));
-    }
+    http::serve_apart(listeners(config, started, &renderer)?)?;
     tokio::spawn(return_memory());
     start_log::spawn(started);
     let writers = Writers::start(config, started)?;
@@ -197,6 +196,8 @@ fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<
     let source: Arc<dyn MetricsSource> = started.registry.clone();
     let readiness = readiness(started);
     let pid_format = config.compat.gpu_process_exporter.pid_format;
+    let hosts = own_names(started.registry.resource());
+    let answers = Answers::default();
     let bind = |(key, address)| {
         let routes = match key {
             "compat.hailo_exporter.listen" => hailo_exporter::routes(&source),
@@ -204,7 +205,8 @@ fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<
             "compat.system_info_exporter.listen" => system_info_exporter::routes(&source),
             _ => http::routes(source.clone(), readiness.clone(), renderer.clone()),
         };
-        Listener::bind(key, address, routes, Auth::None)
+        let listener = Listener::bind(key, address, routes, &config.access(key, &hosts))?;
+        Ok(listener.with_answers(&answers))
     };
     config.listeners().into_iter().map(bind).collect()
 }

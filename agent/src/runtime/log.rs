@@ -3,6 +3,9 @@
 use std::sync::OnceLock;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
@@ -10,6 +13,7 @@ use tracing_subscriber::{Layer, Registry, reload};
 use super::log_limit::CallsiteLimit;
 use super::own_logs::OwnLogs;
 use crate::config::{Log, LogFormat, LogLevel};
+use accelscope_core::printable::Printable;
 use accelscope_core::settings::Textual;
 
 /// The level of the log, which may change while the agent runs.
@@ -37,6 +41,7 @@ pub fn start(log: &Log, exported: Option<&OwnLogs>) {
         LogFormat::Text => {
             let colours = rustix::termios::isatty(std::io::stderr());
             lines
+                .fmt_fields(PrintableFields)
                 .with_ansi(colours)
                 .with_target(false)
                 .with_filter(CallsiteLimit::default())
@@ -61,4 +66,15 @@ pub fn start(log: &Log, exported: Option<&OwnLogs>) {
         let what = panic.payload_as_str().unwrap_or("unknown");
         tracing::error!(place, what, "a fault of the agent; please report it");
     }));
+}
+
+/// The message and the fields of an event in one printable line. Whatever a call site logs passes through here, so that
+/// nothing of it is a line of its own or a command for a terminal.
+struct PrintableFields;
+
+impl<'writer> FormatFields<'writer> for PrintableFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> std::fmt::Result {
+        let mut printable = Printable(writer);
+        DefaultFields::new().format_fields(Writer::new(&mut printable), fields)
+    }
 }

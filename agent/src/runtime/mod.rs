@@ -5,6 +5,7 @@ mod explain;
 pub mod log;
 mod log_limit;
 mod own_logs;
+mod own_names;
 mod print;
 mod readiness;
 mod reload;

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rustix::termios::{isatty, tcgetwinsize};
 use tokio::sync::mpsc;
+use unicode_width::UnicodeWidthStr;
 
 use super::explain::Explain;
 use super::signals::{Hangup, Signals};
 use crate::cli::Format;
 use crate::doctor;
 use accelscope_core::metric::{Resource, Series, Timestamp};
+use accelscope_core::printable::printable_lines;
 use accelscope_core::sampler::Finding;
 use accelscope_core::source::{Context, Sources};
-use accelscope_core::table::{Rates, Section, for_terminal};
+use accelscope_core::table::{Rates, Section};
 use accelscope_export::otlp;
 use accelscope_export::prometheus::{self, MetricsSource, Renderer};
 use accelscope_export::stdout::{self, View};
@@ -154,7 +156,7 @@ impl Printer<'_> {
             Format::Prometheus => self.renderer.render(prometheus::Format::Text, &series, resource),
         };
         if isatty(io::stdout()) {
-            for_terminal(&text)
+            printable_lines(&text)
         } else {
             text
         }
@@ -193,7 +195,7 @@ fn can_move_the_cursor() -> bool {
 
 /// The first lines of `text`, as many as the screen has room for: with more it would scroll and hide the first ones.
 fn fit(text: &str, rows: usize, columns: usize) -> String {
-    let height = |line: &str| line.chars().count().div_ceil(columns).max(1);
+    let height = |line: &str| line.width().div_ceil(columns).max(1);
     // The last line break moves the cursor into a row of its own.
     if text.lines().map(height).sum::<usize>() < rows {
         return text.to_owned();
@@ -261,6 +263,11 @@ mod tests {
             fit("a\nlong line\nc\n", 4, 5),
             format!("a\n{}", more(2)),
             "it takes two rows"
+        );
+        assert_eq!(
+            fit("a\n長い線\nc\n", 4, 5),
+            format!("a\n{}", more(2)),
+            "three characters, six columns"
         );
         assert_eq!(fit(text, 1, 80), more(4));
     }

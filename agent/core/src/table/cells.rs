@@ -1,24 +1,13 @@
 //! Values and names as cells.
 
 use crate::metric::{Attributes, Series, Value, key};
+use crate::printable::printable;
 
-/// The value of an attribute, without what moves a terminal's cursor: names come from anyone who starts a process.
+/// The value of an attribute, as a terminal can be given it: names come from anyone who starts a process.
 pub fn text(of: &Attributes, key: &str) -> String {
     of.get(key)
         .map(|value| printable(&value.to_string()))
         .unwrap_or_default()
-}
-
-/// Control characters replaced.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
-}
-
-/// Lines of a machine-readable format made safe for a terminal: such formats keep the control characters of names.
-pub fn for_terminal(lines: &str) -> String {
-    lines.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// The value of a series as a number.
@@ -80,18 +69,5 @@ pub fn process(attributes: &Attributes) -> String {
         (true, false) => pid,
         (false, true) => executable,
         (false, false) => format!("{executable} ({pid})"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::for_terminal;
-
-    #[test]
-    fn nothing_that_a_terminal_obeys_is_left_but_the_ends_of_lines() {
-        assert_eq!(
-            for_terminal("a{n=\"x\u{1b}]0;title\u{7}\r\u{9b}2J\"} 1\nb 2\n"),
-            "a{n=\"x\u{fffd}]0;title\u{fffd}\u{fffd}\u{fffd}2J\"} 1\nb 2\n"
-        );
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{absent, number, printable, text};
+use super::{absent, number, text};
 use crate::metric::{Attributes, Instrument, Series, key};
+use crate::printable::printable;
 
 /// End of the names of instruments whose attributes describe a device, such as `acme.device.info`.
 const DEVICE_INFO: &str = ".device.info";

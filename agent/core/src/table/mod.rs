@@ -4,7 +4,7 @@ mod cells;
 mod lookup;
 mod rates;
 
-pub use cells::{absent, decimal, for_terminal, number, owner, percent, printable, process, text, whole};
+pub use cells::{absent, decimal, number, owner, percent, process, text, whole};
 pub use lookup::Lookup;
 pub use rates::Rates;
 

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use accelscope_core::metric::{MetricsSource, Resource, Series};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
 
 use crate::http::Route;
-use crate::prometheus::escape_into;
+use crate::prometheus::{Format, escape_into};
 
 /// Content type of the replaced tools.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -20,8 +20,10 @@ pub(super) fn metrics_route(
     render: impl Fn(&[Series], &Resource) -> String + Clone + Send + Sync + 'static,
 ) -> Route {
     let source = Arc::clone(source);
-    Route::get(path, about, async move || {
-        ([(CONTENT_TYPE, TEXT)], render(&source.series(), source.resource()))
+    let negotiate = |_: &HeaderMap| (Format::Text, TEXT.to_owned());
+    Route::metrics(path, about, negotiate, move |_, sink| {
+        // The sink keeps its own error.
+        sink.write_str(&render(&source.series(), source.resource())).ok();
     })
 }
 

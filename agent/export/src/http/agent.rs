@@ -3,11 +3,11 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use accelscope_core::printable::printable_lines;
+use axum::http::StatusCode;
 
-use super::Route;
 use super::negotiate::negotiate;
+use super::{Route, Sink};
 use crate::prometheus::{MetricsSource, Renderer};
 
 /// Source of the agent's readiness.
@@ -18,19 +18,24 @@ pub trait Readiness: Send + Sync {
 
 /// `/metrics`, `/healthz` and `/readyz`.
 pub fn routes(source: Arc<dyn MetricsSource>, readiness: Arc<dyn Readiness>, renderer: Renderer) -> Vec<Route> {
-    let metrics = move |headers: HeaderMap| {
-        let (format, content_type) = negotiate(&headers);
-        let body = renderer.render(format, &source.series(), source.resource());
-        ready(([(CONTENT_TYPE, content_type)], body))
+    let render = move |format, sink: &mut Sink| {
+        // The sink keeps its own error.
+        renderer.write(format, &source.series(), source.resource(), sink).ok();
     };
     let readyz = move || {
-        ready(match readiness.check() {
+        let (status, text) = match readiness.check() {
             Ok(text) => (StatusCode::OK, text),
             Err(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
-        })
+        };
+        ready((status, printable_lines(&text)))
     };
     vec![
-        Route::get("/metrics", "all metrics, as Prometheus text or OpenMetrics", metrics),
+        Route::metrics(
+            "/metrics",
+            "all metrics, as Prometheus text or OpenMetrics",
+            negotiate,
+            render,
+        ),
         Route::get("/healthz", "200 while the process is alive", async || "alive\n").public(),
         Route::get(
             "/readyz",

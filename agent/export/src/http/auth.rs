@@ -1,90 +1,111 @@
-//! Authentication of requests.
+//! Authentication of requests by secrets in files.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use accelscope_core::host::bounded::read_regular;
+use accelscope_core::LogLimiter;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
-/// Upper bound of a secret in bytes.
-const MAX_SECRET_BYTES: usize = 4096;
+use super::watched::{FileError, Named, Watched};
 
-/// Authentication of a listener. Secrets are read from their files at each request, so that a rotated one is effective at
-/// once; while the file cannot be read, every request is refused.
+/// Beginnings of password hashes, of htpasswd(1), crypt(5) and Prometheus' web configuration.
+const HASHES: [&str; 7] = ["$2", "$apr1$", "$1$", "$5$", "$6$", "$y$", "{SHA"];
+
+/// Files of the secrets that a listener accepts; any one of them is enough. They are secrets of machines, long and random, so
+/// that a hash which is slow to compute would protect nothing and cost a node up to a tenth of a second for each scrape: what
+/// protects them is the mode of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Auth {
-    /// No authentication.
-    #[default]
-    None,
-    /// `Authorization: Bearer <token>` (RFC 6750).
-    Bearer {
-        /// File of the token; a final line break is not part of it.
-        token_file: PathBuf,
-    },
-    /// `Authorization: Basic <user:password in base64>` (RFC 7617).
-    Basic {
-        /// The user, without a colon.
-        user: String,
-        /// File of the password; a final line break is not part of it.
-        password_file: PathBuf,
-    },
+pub struct AuthFiles {
+    /// Tokens for `Authorization: Bearer <token>` (RFC 6750), one a line: two while one replaces the other.
+    pub bearer_token_file: Option<PathBuf>,
+    /// `user:password`, one a line, for `Authorization: Basic` (RFC 7617).
+    pub basic_users_file: Option<PathBuf>,
+}
+
+/// Authentication of a listener. While no file can be used every request is refused.
+pub(super) struct Auth {
+    tokens: Option<Watched<Vec<Vec<u8>>>>,
+    users: Option<Watched<Vec<Vec<u8>>>>,
+    unusable: LogLimiter,
 }
 
 impl Auth {
-    /// Reads the secret once; returns its file and the error if that fails.
-    pub(super) fn verify(&self) -> Result<(), (PathBuf, io::Error)> {
-        match self {
-            Self::None => Ok(()),
-            Self::Bearer { token_file: file }
-            | Self::Basic {
-                password_file: file, ..
-            } => match secret(file) {
-                Ok(_) => Ok(()),
-                Err(error) => Err((file.clone(), error)),
-            },
+    /// `prefix` is that of the keys, such as `http`.
+    pub(super) fn new(prefix: &str, files: &AuthFiles) -> Self {
+        let watched = |key: &str, file: &Option<PathBuf>, check: fn(&str) -> Option<&'static str>| {
+            let named = Named {
+                key: format!("{prefix}.auth.{key}"),
+                file: file.clone()?,
+            };
+            Some(Watched::new(vec![named.clone()], move |contents| {
+                entries(&named, &contents[0], check)
+            }))
+        };
+        Self {
+            tokens: watched("bearer_token_file", &files.bearer_token_file, wrong_token),
+            users: watched("basic_users_file", &files.basic_users_file, wrong_user),
+            unusable: LogLimiter::new(Duration::from_mins(1)),
         }
     }
 
+    /// Reads the files once.
+    pub(super) fn verify(&self) -> Result<(), FileError> {
+        let mut files = self.tokens.iter().chain(&self.users);
+        files.try_for_each(|file| file.get().map(drop))
+    }
+
     pub(super) fn permits(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        match self {
-            Self::None => true,
-            Self::Bearer { token_file } => {
-                let token = given.and_then(|value| credentials(value, "bearer"));
-                token.is_some_and(|token| same_as_secret(token, token_file))
-            }
-            Self::Basic { user, password_file } => {
-                let decoded = given
-                    .and_then(|value| credentials(value, "basic"))
-                    .and_then(|encoded| STANDARD.decode(encoded).ok())
-                    .unwrap_or_default();
-                let Some(colon) = decoded.iter().position(|byte| *byte == b':') else {
-                    return false;
-                };
-                let right_user = bool::from(decoded[..colon].ct_eq(user.as_bytes()));
-                let right_password = same_as_secret(&decoded[colon + 1..], password_file);
-                right_user & right_password
+        if self.tokens.is_none() && self.users.is_none() {
+            return true;
+        }
+        let mut all = headers.get_all(AUTHORIZATION).iter();
+        let (Some(given), None) = (all.next(), all.next()) else {
+            return false;
+        };
+        let given = given.as_bytes();
+        let (tokens, users) = (self.tokens.as_ref(), self.users.as_ref());
+        if let (Some(tokens), Some(token)) = (tokens, credentials(given, "bearer")) {
+            return self.has(tokens, token);
+        }
+        let pair = credentials(given, "basic").and_then(|encoded| STANDARD.decode(encoded).ok());
+        users.zip(pair).is_some_and(|(users, pair)| self.has(users, &pair))
+    }
+
+    /// Whether the file has the secret. It takes as long for a wrong secret of the same length, whatever of it is right.
+    fn has(&self, file: &Watched<Vec<Vec<u8>>>, given: &[u8]) -> bool {
+        match file.get() {
+            Ok(secrets) => secrets
+                .iter()
+                .fold(Choice::from(0), |any, secret| any | given.ct_eq(secret))
+                .into(),
+            Err(error) => {
+                // Any client can cause it.
+                if self.unusable.admit("auth").is_some() {
+                    tracing::warn!(%error, "refusing every request, since the listener's secrets cannot be read");
+                }
+                false
             }
         }
     }
 
     pub(super) fn refusal(&self) -> Response {
-        let challenge = match self {
-            Self::Basic { .. } => "Basic realm=\"accelscope\", charset=\"UTF-8\"",
-            _ => "Bearer realm=\"accelscope\"",
-        };
+        let bearer = self
+            .tokens
+            .as_ref()
+            .map(|_| (WWW_AUTHENTICATE, "Bearer realm=\"accelscope\""));
+        let basic = (self.users.as_ref()).map(|_| (WWW_AUTHENTICATE, "Basic realm=\"accelscope\", charset=\"UTF-8\""));
+        let challenges: Vec<_> = bearer.into_iter().chain(basic).collect();
         let help = "401: this listener wants the credentials that the WWW-Authenticate header names.\n";
-        (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, challenge)], help).into_response()
+        (StatusCode::UNAUTHORIZED, AppendHeaders(challenges), help).into_response()
     }
 }
 
+/// What follows the scheme.
 fn credentials<'a>(header: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
     let space = header.iter().position(|byte| *byte == b' ')?;
     header[..space]
@@ -92,37 +113,38 @@ fn credentials<'a>(header: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
         .then(|| header[space..].trim_ascii())
 }
 
-fn same_as_secret(given: &[u8], file: &Path) -> bool {
-    match secret(file) {
-        Ok(secret) => given.ct_eq(&secret).into(),
-        Err(error) => {
-            warn_unreadable(file, &error);
-            false
-        }
+/// The lines of the file that are neither empty nor comments.
+fn entries(named: &Named, content: &[u8], check: fn(&str) -> Option<&'static str>) -> Result<Vec<Vec<u8>>, FileError> {
+    let text = std::str::from_utf8(content).map_err(|_| named.error("is not UTF-8 text"))?;
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let checked = lines.map(|(at, line)| match check(line) {
+        // Not the line itself: it is a secret.
+        Some(problem) => Err(named.error(format!("line {}: {problem}", at + 1))),
+        None => Ok(line.as_bytes().to_vec()),
+    });
+    let secrets: Vec<_> = checked.collect::<Result<_, _>>()?;
+    if secrets.is_empty() {
+        return Err(named.error("holds no secret; write one a line"));
     }
+    Ok(secrets)
 }
 
-/// At most one line a minute: any client can cause it.
-fn warn_unreadable(file: &Path, error: &io::Error) {
-    static WARNED: Mutex<Option<Instant>> = Mutex::new(None);
-    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
-    if warned.is_none_or(|at| at.elapsed() > Duration::from_mins(1)) {
-        *warned = Some(Instant::now());
-        tracing::warn!(
-            file = %file.display(), %error,
-            "refusing everybody: the listener's secret cannot be read; restore the file"
-        );
-    }
+fn wrong_token(line: &str) -> Option<&'static str> {
+    (!line.bytes().all(|byte| byte.is_ascii_graphic()))
+        .then_some("a token has visible ASCII characters and no spaces; write the token alone, without \"Bearer\"")
 }
 
-fn secret(file: &Path) -> io::Result<Vec<u8>> {
-    let text = read_regular(file, MAX_SECRET_BYTES)?;
-    let secret = text.strip_suffix(b"\n").unwrap_or(&text);
-    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
-    if secret.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
+fn wrong_user(line: &str) -> Option<&'static str> {
+    let Some((user, password)) = line.split_once(':') else {
+        return Some("is not user:password");
+    };
+    if user.is_empty() || password.is_empty() {
+        return Some("a user and a password are not empty");
     }
-    Ok(secret.to_vec())
+    HASHES.iter().any(|hash| password.starts_with(hash)).then_some(
+        "holds a hash; write the password itself, long and random, and let only the agent's user read the file",
+    )
 }
 
 #[cfg(test)]
@@ -133,13 +155,19 @@ mod tests {
         HeaderMap::from_iter([(AUTHORIZATION, authorization.parse().unwrap())])
     }
 
+    fn basic(text: &str) -> HeaderMap {
+        headers(&format!("Basic {}", STANDARD.encode(text)))
+    }
+
     #[test]
     fn a_rotated_token_is_effective_at_once_and_without_its_file_every_request_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let token_file = dir.path().join("token");
-        let auth = Auth::Bearer {
-            token_file: token_file.clone(),
+        let files = AuthFiles {
+            bearer_token_file: Some(token_file.clone()),
+            basic_users_file: None,
         };
+        let auth = Auth::new("http", &files);
         std::fs::write(&token_file, "first\n").unwrap();
         assert!(auth.permits(&headers("Bearer first")));
         assert!(auth.permits(&headers("bearer  first")));
@@ -153,30 +181,70 @@ mod tests {
         ] {
             assert!(!auth.permits(&headers(wrong)), "{wrong}");
         }
-        std::fs::write(&token_file, "second").unwrap();
+        let mut twice = headers("Bearer first");
+        twice.append(AUTHORIZATION, "Bearer first".parse().unwrap());
+        assert!(!auth.permits(&twice));
+        std::fs::write(&token_file, "first\nother").unwrap();
+        assert!(auth.permits(&headers("Bearer first")) && auth.permits(&headers("Bearer other")));
+        std::fs::write(&token_file, "third").unwrap();
         assert!(!auth.permits(&headers("Bearer first")));
-        assert!(auth.permits(&headers("Bearer second")));
+        assert!(auth.permits(&headers("Bearer third")));
         std::fs::write(&token_file, "").unwrap();
         assert!(!auth.permits(&headers("Bearer ")));
         std::fs::remove_file(&token_file).unwrap();
-        assert!(!auth.permits(&headers("Bearer second")));
+        assert!(!auth.permits(&headers("Bearer third")));
         assert!(!auth.permits(&HeaderMap::new()));
     }
 
     #[test]
     fn basic_wants_user_and_password_both_right() {
         let dir = tempfile::tempdir().unwrap();
-        let password_file = dir.path().join("password");
-        std::fs::write(&password_file, "a:b\n").unwrap();
-        let auth = Auth::Basic {
-            user: "scraper".into(),
-            password_file,
+        let file = dir.path().join("users");
+        std::fs::write(&file, "# scrapers\nscraper:a:b\nother:c\n").unwrap();
+        let files = AuthFiles {
+            bearer_token_file: None,
+            basic_users_file: Some(file),
         };
-        let basic = |text: &str| headers(&format!("Basic {}", STANDARD.encode(text)));
-        assert!(auth.permits(&basic("scraper:a:b")));
-        for wrong in ["scraper:a", "scraper:", "other:a:b", ":a:b", "scraper", ""] {
+        let auth = Auth::new("http", &files);
+        assert!(auth.permits(&basic("scraper:a:b")) && auth.permits(&basic("other:c")));
+        for wrong in [
+            "scraper:a",
+            "scraper:",
+            "other:a:b",
+            ":a:b",
+            "scraper",
+            "",
+            "# scrapers",
+        ] {
             assert!(!auth.permits(&basic(wrong)), "{wrong}");
         }
         assert!(!auth.permits(&headers("Basic %%%")));
+        assert!(!auth.permits(&headers("Bearer scraper:a:b")));
+    }
+
+    #[test]
+    fn a_file_that_holds_no_secret_is_refused_without_showing_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("users");
+        for (text, part) in [
+            ("", "no secret"),
+            ("scraper", "line 1"),
+            ("a:b\nscraper:$2y$10$hunter2", "line 2: holds a hash"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let files = AuthFiles {
+                bearer_token_file: None,
+                basic_users_file: Some(file.clone()),
+            };
+            let error = Auth::new("compat.x", &files).verify().unwrap_err().to_string();
+            assert!(
+                error.contains(part) && error.contains("compat.x.auth.basic_users_file"),
+                "{error}"
+            );
+            assert!(
+                error.contains(file.to_str().unwrap()) && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
     }
 }

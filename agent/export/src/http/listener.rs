@@ -4,28 +4,30 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
-use tower_http::CompressionLevel;
-use tower_http::compression::CompressionLayer;
+use axum::middleware::from_fn_with_state;
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
-use super::connections::{self, Limits};
+use super::access::{Guard, refuse_foreign, refuse_strangers};
+use super::connections::{self, Limits, Shared};
 use super::count::{count, counter};
-use super::{Auth, Route};
+use super::{Access, Answers, FileError, Route};
+
+/// What the kernel may hold of a connection in each direction, in bytes, of which it makes double for its own use (socket(7)).
+/// By itself it takes up to 4 MiB for a client that does not read, and a control group's limit counts them.
+const SOCKET_BUFFER: usize = 128 << 10;
 
 /// A bound address with its routes.
-#[derive(Debug)]
 pub struct Listener {
     key: &'static str,
     socket: TcpListener,
     addr: SocketAddr,
-    app: Router,
+    routes: Vec<Route>,
+    guard: Arc<Guard>,
+    answers: Answers,
     limits: Limits,
 }
 
@@ -45,17 +47,9 @@ pub enum BindError {
         #[source]
         source: io::Error,
     },
-    /// The secret cannot be read.
-    #[error("{key}: cannot use the secret in {}; put one line into the file and let the agent's user read it", file.display())]
-    Secret {
-        /// The configuration's key.
-        key: &'static str,
-        /// The file.
-        file: PathBuf,
-        /// The error of the file.
-        #[source]
-        source: io::Error,
-    },
+    /// A file of its TLS or its authentication cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Two routes have the same path.
     #[error("{key}: two routes answer GET {path}; this is a fault of the agent, please report it")]
     Duplicate {
@@ -69,10 +63,15 @@ pub enum BindError {
 impl Listener {
     /// Binds the address; [`serve`](Self::serve) answers requests. `key` is the configuration's key of the address, for errors
     /// and logs. `/` lists the routes unless one of them has that path.
-    pub fn bind(key: &'static str, addr: SocketAddr, routes: Vec<Route>, auth: Auth) -> Result<Self, BindError> {
-        auth.verify()
-            .map_err(|(file, source)| BindError::Secret { key, file, source })?;
-        let app = assemble(key, routes, auth)?;
+    pub fn bind(
+        key: &'static str,
+        addr: SocketAddr,
+        mut routes: Vec<Route>,
+        access: &Access,
+    ) -> Result<Self, BindError> {
+        let guard = Guard::new(key, access);
+        guard.verify()?;
+        complete(key, &mut routes)?;
         let address = |source: io::Error| BindError::Address {
             key,
             addr,
@@ -81,13 +80,25 @@ impl Listener {
         };
         let socket = TcpListener::bind(addr).map_err(address)?;
         socket.set_nonblocking(true).map_err(address)?;
+        // Connections inherit them. Without them more is held, and nothing else is different.
+        set_socket_send_buffer_size(&socket, SOCKET_BUFFER).ok();
+        set_socket_recv_buffer_size(&socket, SOCKET_BUFFER).ok();
         Ok(Self {
             key,
             addr: socket.local_addr().map_err(address)?,
             socket,
-            app,
+            routes,
+            guard: Arc::new(guard),
+            answers: Answers::default(),
             limits: Limits::default(),
         })
+    }
+
+    /// Shares the bound of answers with other listeners.
+    #[must_use]
+    pub fn with_answers(mut self, answers: &Answers) -> Self {
+        self.answers = answers.clone();
+        self
     }
 
     /// Replaces the default bounds.
@@ -106,13 +117,21 @@ impl Listener {
     /// and time; fails only if the socket cannot be registered with it.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let socket = tokio::net::TcpListener::from_std(self.socket)?;
-        tracing::info!("serving http://{} ({})", self.addr, self.key);
-        connections::serve(self.key, socket, self.app, self.limits, shutdown).await;
+        let scheme = if self.guard.tls.is_some() { "https" } else { "http" };
+        tracing::info!("serving {scheme}://{} ({})", self.addr, self.key);
+        let shared = Shared {
+            app: assemble(self.routes, &self.guard, &self.answers),
+            guard: self.guard,
+            limits: self.limits,
+            cuts: self.answers.cuts().clone(),
+        };
+        connections::serve(self.key, socket, shared, shutdown).await;
         Ok(())
     }
 }
 
-fn assemble(key: &'static str, mut routes: Vec<Route>, auth: Auth) -> Result<Router, BindError> {
+/// Adds the index, where no route has its path.
+fn complete(key: &'static str, routes: &mut Vec<Route>) -> Result<(), BindError> {
     let mut paths = BTreeSet::new();
     if let Some(again) = routes.iter().find(|route| !paths.insert(route.path)) {
         return Err(BindError::Duplicate { key, path: again.path });
@@ -122,38 +141,36 @@ fn assemble(key: &'static str, mut routes: Vec<Route>, auth: Auth) -> Result<Rou
         let text: Arc<str> = format!("accelscope\n\n{}", lines.collect::<String>()).into();
         routes.push(Route::get("/", "this list", async move || text.to_string()));
     }
+    Ok(())
+}
+
+fn assemble(routes: Vec<Route>, guard: &Arc<Guard>, answers: &Answers) -> Router {
     let mut listed: Vec<&str> = routes.iter().map(|route| route.path).collect();
     listed.sort_unstable();
     let not_found: Arc<str> = format!("404: nothing is here; there is {}.\n", listed.join(", ")).into();
-    let guard = from_fn_with_state(Arc::new(auth), guard);
+    let strangers = from_fn_with_state(Arc::clone(guard), refuse_strangers);
     let mut app = Router::new();
     for route in routes {
-        let handler = if route.public {
-            route.handler
-        } else {
-            route.handler.layer(guard.clone())
-        };
-        app = app.route(route.path, handler);
+        let (path, public) = (route.path, route.public);
+        let handler = route.into_handler(answers);
+        app = app.route(
+            path,
+            if public {
+                handler
+            } else {
+                handler.layer(strangers.clone())
+            },
+        );
     }
-    Ok(app
-        .method_not_allowed_fallback(async || {
-            (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "405: not this way; the Allow header names the methods of this path.\n",
-            )
-        })
-        .fallback(async move || (StatusCode::NOT_FOUND, not_found.to_string()))
-        // CPU time matters more than size on a small board.
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-        .layer(from_fn_with_state(counter(), count)))
-}
-
-async fn guard(State(auth): State<Arc<Auth>>, request: Request, next: Next) -> Response {
-    if auth.permits(request.headers()) {
-        next.run(request).await
-    } else {
-        auth.refusal()
-    }
+    app.method_not_allowed_fallback(async || {
+        (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "405: not this way; the Allow header names the methods of this path.\n",
+        )
+    })
+    .fallback(async move || (StatusCode::NOT_FOUND, not_found.to_string()))
+    .layer(from_fn_with_state(Arc::clone(guard), refuse_foreign))
+    .layer(from_fn_with_state(counter(), count))
 }
 
 fn remedy(key: &str, addr: SocketAddr, error: &io::Error) -> String {

@@ -1,7 +1,7 @@
-//! Negotiation of the text format, as `expfmt.NegotiateIncludingOpenMetrics` of `prometheus/common` 0.66 does it.
+//! Negotiation of the encoding, and of the text format, as `expfmt.NegotiateIncludingOpenMetrics` of `prometheus/common` 0.66 does it.
 
 use axum::http::HeaderMap;
-use axum::http::header::ACCEPT;
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING};
 
 use crate::prometheus::Format;
 
@@ -31,6 +31,30 @@ pub(super) fn negotiate(headers: &HeaderMap) -> (Format, String) {
         .filter(|scheme| ["allow-utf-8", "values"].contains(scheme))
         .unwrap_or("underscores");
     (format, format!("{media_type}; escaping={escaping}"))
+}
+
+/// Whether the client takes gzip, and not rather the text as it is (RFC 9110, section 12.5.3).
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let (mut gzip, mut identity, mut any) = (None, None, None);
+    let all = headers.get_all(ACCEPT_ENCODING).iter();
+    for clause in all
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+    {
+        let (coding, parameters) = clause.split_once(';').unwrap_or((clause, ""));
+        let quality = parameters
+            .trim()
+            .strip_prefix("q=")
+            .map_or(Some(1.0), |q| q.trim().parse::<f32>().ok());
+        match coding.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => gzip = quality,
+            "identity" => identity = quality,
+            "*" => any = quality,
+            _ => {}
+        }
+    }
+    let gzip = gzip.or(any).unwrap_or(0.0);
+    gzip > 0.0 && gzip >= identity.unwrap_or(0.0)
 }
 
 struct Clause<'a> {
@@ -100,6 +124,24 @@ mod tests {
         );
         assert_eq!(answer("Application/OpenMetrics-Text; Version=\"1.0.0\""), OPEN_METRICS);
         assert_eq!(answer("text/plain;escaping=dots"), TEXT);
+    }
+
+    #[test]
+    fn gzip_is_for_those_who_prefer_it() {
+        for (accept, gzip) in [
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("*", true),
+            ("gzip;q=0.5, identity", false),
+            ("gzip; q=0", false),
+            ("*;q=0.1, gzip;q=0", false),
+            ("gzip;q=x", false),
+            ("", false),
+            ("br", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, accept.parse().unwrap())]);
+            assert_eq!(takes_gzip(&headers), gzip, "{accept}");
+        }
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! A metric family: its comments and its samples.
 
+use std::fmt;
+
 use super::labels::{escape_into, put};
 use super::name::unit_of;
 use accelscope_core::metric::{Histogram, Instrument, Kind, Timestamp, Value};
+
+/// Length from which text is passed on, in bytes.
+const PASSED_ON: usize = 16 << 10;
 
 /// The text formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +36,9 @@ pub(super) struct Family<'a> {
 }
 
 impl Family<'_> {
-    /// Appends the comments and all samples. Of samples with the same labels, which a scraper refuses, the last one is kept.
-    pub(super) fn write(&self, out: &mut String, mut samples: Vec<Sample<'_>>) {
+    /// Appends the comments and all samples, and passes on what has come together. Of samples with the same labels, which a
+    /// scraper refuses, the last one is kept.
+    pub(super) fn write(&self, out: &mut String, mut samples: Vec<Sample<'_>>, to: &mut dyn fmt::Write) -> fmt::Result {
         samples.sort_unstable_by(|a, b| a.labels.cmp(&b.labels).then(b.time.cmp(&a.time)));
         samples.dedup_by(|a, b| a.labels == b.labels);
         let (family, kind) = self.typed_name();
@@ -49,6 +55,10 @@ impl Family<'_> {
             self.instrument.description,
         );
         for sample in &samples {
+            if out.len() >= PASSED_ON {
+                to.write_str(out)?;
+                out.clear();
+            }
             match (sample.value, self.instrument.kind) {
                 (Value::Histogram(histogram), Kind::Histogram(bounds)) => {
                     self.write_histogram(out, &sample.labels, histogram, bounds);
@@ -65,6 +75,7 @@ impl Family<'_> {
                 });
             }
         }
+        Ok(())
     }
 
     /// Name and type: a counter's family has no `_total` in OpenMetrics, and an up-down counter is a gauge in both formats.

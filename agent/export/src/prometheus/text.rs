@@ -1,6 +1,7 @@
 //! Renderer of a whole exposition.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::family::{Family, Format, Sample, write_comments, write_line};
 use super::labels::LabelNames;
@@ -25,8 +26,22 @@ pub struct Renderer {
 impl Renderer {
     /// Renders the exposition without ended series and without values that do not fit their instrument.
     pub fn render(&self, format: Format, series: &[Series], resource: &Resource) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        self.write(format, series, resource, &mut text).ok();
+        text
+    }
+
+    /// Writes the exposition of [`render`](Self::render), part after part.
+    pub fn write(
+        &self,
+        format: Format,
+        series: &[Series],
+        resource: &Resource,
+        to: &mut dyn fmt::Write,
+    ) -> fmt::Result {
         let mut names = LabelNames::default();
-        let mut out = String::with_capacity(256 * (series.len() + 8));
+        let mut out = String::new();
         write_target_info(&mut out, format, resource, &mut names);
         let common: Vec<(&str, &AttributeValue)> = self
             .resource_labels
@@ -58,12 +73,12 @@ impl Renderer {
                 format,
                 created: self.created_samples,
             };
-            family.write(&mut out, samples);
+            family.write(&mut out, samples, to)?;
         }
         if format == Format::OpenMetrics {
             out.push_str("# EOF\n");
         }
-        out
+        to.write_str(&out)
     }
 }
 

@@ -4,8 +4,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use accelscope_core::metric::catalogue::agent;
 use accelscope_core::metric::{Series, Timestamp};
+use accelscope_core::printable::printable;
 use accelscope_core::sampler::Finding;
-use accelscope_core::table::{Lookup, Rates, Section, number, printable};
+use accelscope_core::table::{Lookup, Rates, Section, number};
 
 /// Content of the table.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub fn render(view: &View<'_>) -> String {
     for section in view.sections {
         let rows = (section.rows)(&series, view.rates);
         if !rows.is_empty() {
-            screen.push_str(&format!("\n{}\n{}\n", section.title, table(section, rows, view.width)));
+            screen.push_str(&format!("\n{}\n{}\n", section.title, table(section, &rows, view.width)));
         }
     }
     if !view.findings.is_empty() {
@@ -49,7 +50,7 @@ pub fn render(view: &View<'_>) -> String {
     screen
 }
 
-fn table(section: &Section, rows: Vec<Vec<String>>, width: u16) -> String {
+fn table(section: &Section, rows: &[Vec<String>], width: u16) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
@@ -57,7 +58,7 @@ fn table(section: &Section, rows: Vec<Vec<String>>, width: u16) -> String {
         .set_width(width);
     table
         .set_header(section.columns.iter().map(|column| column.title))
-        .add_rows(rows);
+        .add_rows(rows.iter().map(|row| row.iter().map(|cell| printable(cell))));
     for (at, column) in section.columns.iter().enumerate() {
         if column.is_number
             && let Some(column) = table.column_mut(at)
@@ -110,7 +111,7 @@ mod tests {
         let screen = screen(|_, _| Vec::new(), &findings);
         assert!(!screen.contains("CHIPS"), "{screen}");
         assert!(
-            screen.contains("* monitor\u{fffd}[2J is off\n    -> switch it on\n"),
+            screen.contains("* monitor\\u{1b}[2J is off\n    -> switch it on\n"),
             "{screen}"
         );
     }

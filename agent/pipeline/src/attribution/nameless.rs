@@ -94,7 +94,7 @@ fn remedy(closed: &[PathBuf], unusable: &[(PathBuf, String)], is_configured: boo
     }
     if !unusable.is_empty() {
         let files = unusable.iter().take(FILES);
-        let files = files.map(|(path, reason)| format!("{} ({reason})", path.to_string_lossy().escape_debug()));
+        let files = files.map(|(path, reason)| format!("{} ({reason})", path.display()));
         let files: Vec<_> = files.collect();
         known.push(format!("correct what could not be used: {}", files.join("; ")));
     }

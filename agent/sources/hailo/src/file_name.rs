@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use accelscope_core::printable::printable;
+
 /// Length of what `mkstemp` appends, digits among it.
 const SUFFIX: usize = 6;
 
@@ -42,9 +44,9 @@ pub(super) fn claimed_pid(written: &str, file_name: &str) -> Option<u32> {
     written.or(named)
 }
 
-/// Path of a file for messages: anybody may have chosen the name, and a terminal's commands in it are escaped.
+/// Path of a file for messages: anybody may have chosen the name.
 pub(super) fn path_in_words(place: &Path, name: &OsStr) -> String {
-    place.join(name).display().to_string().escape_debug().to_string()
+    printable(&place.join(name).display().to_string())
 }
 
 #[cfg(test)]

@@ -145,4 +145,13 @@ instruments! {
         "agent.http.requests", "{request}", Counter, &[HTTP_ROUTE, HTTP_RESPONSE_STATUS_CODE],
         "Requests to the agent's own listeners.",
     );
+    HTTP_RENDERED = instrument(
+        "agent.http.rendered", "{answer}", Counter, &[],
+        "Answers that were rendered; scrapes of the same moment in the same format share one.",
+    );
+    HTTP_CUT = instrument(
+        "agent.http.cut", "{answer}", Counter, &[AGENT_REASON],
+        "Clients that did not get the whole of an answer, by reason: stalled (took nothing for 10 s), slow (was not done within \
+         35 s), crowded (others needed its connection), superseded (its answer was given up for a newer one).",
+    );
 }

@@ -3,6 +3,8 @@
 //! The tool prints its errors on standard output, in place of a table or beside it. What cannot start it (the loader, a
 //! shell, nsenter) uses standard error.
 
+use accelscope_core::printable::printable;
+
 use super::cause::Cause;
 
 /// Longest output that is parsed. The longest real one, 64 cards of two chips with eight processes each, has 200 KiB.
@@ -60,20 +62,11 @@ pub(super) fn check_length(text: &str) -> Result<(), ParseError> {
     (bytes <= MAX_BYTES).then_some(()).ok_or(ParseError::TooLong { bytes })
 }
 
-/// The line for a message: shortened, with what moves a terminal's cursor or reverses its text escaped.
+/// The line for a message: shortened and printable.
 pub fn quoted(line: &str) -> String {
     let line = line.trim();
     let cut = &line[..line.floor_char_boundary(MAX_QUOTE)];
-    let mut text = String::with_capacity(cut.len());
-    for c in cut.chars() {
-        // Marks and overrides of the direction of text, and of lines.
-        let is_mark = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || is_mark {
-            text.extend(c.escape_default());
-        } else {
-            text.push(c);
-        }
-    }
+    let mut text = printable(cut);
     text.extend((cut.len() < line.len()).then_some('…'));
     text
 }
