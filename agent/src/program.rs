@@ -113,7 +113,11 @@ fn report(result: anyhow::Result<u8>) -> ExitCode {
         // Standard error may be closed; the exit code still reports the failure.
         writeln!(std::io::stderr(), "agent: {}", printable(&format!("{error:#}"))).ok();
         let is_lasting = error.downcast_ref().is_some_and(BuildError::is_lasting);
-        if is_usage || is_lasting { EXIT_USAGE } else { EXIT_FAILED }
+        if is_usage || is_lasting {
+            EXIT_USAGE
+        } else {
+            EXIT_FAILED
+        }
     });
     code.into()
 }

@@ -152,7 +152,7 @@ fn a_destination_that_refuses_is_shown_as_the_agent_sees_it() {
         for stream in receiver.incoming() {
             let mut stream = stream.unwrap();
             // Not all of the request; the answer ends the connection.
-            stream.read(&mut [0; 4096]).ok();
+            let _partial = stream.read(&mut [0; 4096]);
             stream
                 .write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 .ok();

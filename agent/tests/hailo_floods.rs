@@ -2,7 +2,6 @@
 //! As root, with files of two users.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
-#[expect(dead_code, reason = "a part of it is used here")]
 mod hailo_host;
 mod program_support;
 

@@ -1,7 +1,6 @@
 //! The program and monitor directories on a file system that does not answer: FUSE whose server reads no request. As root.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
-#[expect(dead_code, reason = "a part of it is used here")]
 mod hailo_host;
 mod program_support;
 

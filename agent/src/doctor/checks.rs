@@ -159,7 +159,10 @@ fn destination(destination: &Destination, proxies: &Proxies) -> Finding {
         Some(proxy) => (
             proxy.url(),
             format!("{shown} is reached{way}, which"),
-            format!("start the proxy, correct {}, or name the host in NO_PROXY", proxy.variable()),
+            format!(
+                "start the proxy, correct {}, or name the host in NO_PROXY",
+                proxy.variable()
+            ),
         ),
         None => (
             endpoint,

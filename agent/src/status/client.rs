@@ -32,7 +32,7 @@ pub(crate) fn ask(setting: Option<&Path>) -> Asked {
     let entries = directories
         .iter()
         .filter_map(|directory| fs::read_dir(directory).ok())
-        .flat_map(|entries| entries.flatten());
+        .flat_map(Iterator::flatten);
     let is_socket = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "sock");
     for path in entries.map(|entry| entry.path()).filter(is_socket).take(MOST) {
         match answer(&path) {
