@@ -197,7 +197,7 @@ fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<
     let readiness = readiness(started);
     let pid_format = config.compat.gpu_process_exporter.pid_format;
     let hosts = own_names(started.registry.resource());
-    let answers = Answers::default();
+    let answers = Answers::within(started.registry.budget());
     let bind = |(key, address)| {
         let routes = match key {
             "compat.hailo_exporter.listen" => hailo_exporter::routes(&source),

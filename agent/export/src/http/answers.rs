@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::cuts::{Cut, Cuts};
 use super::pieces::Sink;
+use accelscope_core::budget::{Account, Budget, Purpose};
 use accelscope_core::metric::catalogue;
 use accelscope_core::telemetry;
 
@@ -37,6 +38,8 @@ pub struct Answers(Arc<Shared>);
 struct Shared {
     /// Oldest first. Readers have no other hold on an answer, so that what is dropped here is freed.
     held: Mutex<Vec<Arc<Answer>>>,
+    /// What is held, in the budget of the agent's memory.
+    account: Option<Account>,
     rendered: Counter<u64>,
     cuts: Cuts,
 }
@@ -52,8 +55,20 @@ struct Answer {
 
 impl Default for Answers {
     fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Answers {
+    /// Answers that draw on this budget.
+    pub fn within(budget: &Budget) -> Self {
+        Self::new(Some(budget.account(Purpose::Answers)))
+    }
+
+    fn new(account: Option<Account>) -> Self {
         Self(Arc::new(Shared {
             held: Mutex::default(),
+            account,
             rendered: telemetry::counter(&catalogue::agent::HTTP_RENDERED),
             cuts: Cuts::default(),
         }))
@@ -64,14 +79,17 @@ impl Shared {
     /// Gives up the oldest answers until there is room for as many bytes.
     fn make_room(&self, bytes: usize) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = self.account.as_ref().map_or(u64::MAX, Account::room);
+        let most = HELD.min(usize::try_from(room).unwrap_or(usize::MAX));
         let mut total: usize = held.iter().map(|answer| answer.bytes).sum();
         let too_many = held.iter().take_while(|answer| {
-            let is_over = total + bytes > HELD;
+            let is_over = total + bytes > most;
             total -= answer.bytes;
             is_over
         });
         let too_many = too_many.count();
         held.drain(..too_many);
+        self.count(&held);
     }
 
     /// Drops what nobody reads and what is too old for further scrapes.
@@ -79,11 +97,20 @@ impl Shared {
         let now = Instant::now();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|answer| now < answer.fresh_until || answer.readers.load(Ordering::Relaxed) > 0);
+        self.count(&held);
     }
 
     fn keep(&self, answer: Arc<Answer>) {
         self.make_room(answer.bytes);
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push(answer);
+        self.count(&held);
+    }
+
+    fn count(&self, held: &[Arc<Answer>]) {
+        if let Some(account) = &self.account {
+            account.set(held.iter().map(|answer| answer.bytes as u64).sum());
+        }
     }
 }
 
@@ -258,6 +285,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use accelscope_core::budget;
 
     fn held(answers: &Answers) -> usize {
         answers.0.held.lock().unwrap().iter().map(|answer| answer.bytes).sum()
@@ -301,5 +329,23 @@ mod tests {
             2 * HELD,
             "it is served alone"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_draw_on_the_budget_and_give_back_what_is_no_longer_read() {
+        let budget = Budget::new(budget::LEAST, 0);
+        let room = budget.room(Purpose::Answers) as usize;
+        assert!(room < HELD, "{room}");
+        let (answers, slot) = (Answers::within(&budget), Slot::default());
+        let mut stalled = Vec::new();
+        for _ in 0..8 {
+            stalled.push(answers.get(&slot, false, render(room / 2)).await.unwrap());
+            assert_eq!(budget.used(Purpose::Answers) as usize, held(&answers));
+            assert!(held(&answers) <= room);
+            tokio::time::sleep(LONGEST_REUSE).await;
+        }
+        drop(stalled);
+        answers.0.drop_unused();
+        assert_eq!(budget.used(Purpose::Answers), 0);
     }
 }
