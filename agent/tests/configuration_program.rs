@@ -318,12 +318,40 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_one_where_the_new_is
         (!second.points().is_empty()).then_some(())
     });
 
+    // Between an editor's removal of the old file and its new one.
+    std::fs::remove_file(&file).unwrap();
+    logged.hang_up();
+    logged.wait_for("no such file");
+
     write(&second, "[log]\nlevel = \"debug\"\n");
     logged.hang_up();
     logged.wait_for("reloaded: configuration and credentials were read again");
     logged.running.terminate();
     let mut running = logged.running;
     assert_eq!(running.exit_code(), Some(0));
+}
+
+#[test]
+fn a_configuration_from_a_pipe_is_kept_at_a_hangup() {
+    let receiver = Receiver::start();
+    let mut command = agent(&["--config", "-"]);
+    command.stdin(Stdio::piped());
+    let mut logged = Logged::start(command);
+    let mut pipe = logged.running.0.stdin.take().unwrap();
+    write!(
+        pipe,
+        "http.enabled = false\n[otlp]\nendpoint = \"http://{}\"\nprotocol = \"http/protobuf\"\ninterval = \"100ms\"\n",
+        receiver.address
+    )
+    .unwrap();
+    drop(pipe);
+    wait_for("a push", || (!receiver.points().is_empty()).then_some(()));
+    logged.hang_up();
+    logged.wait_for("was read at the start and is empty since");
+    let before = receiver.points().len();
+    wait_for("a push after the signal", || {
+        (receiver.points().len() > before).then_some(())
+    });
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn run(library: &Path, group: Option<&Group>) -> (Vec<Value>, i64) {
     std::fs::write(bundle.join("config.json"), BUNDLE).unwrap();
     let shim = host.path().join("libnvidia-ml.so.1");
     nvml_support::copy_library("libpcp_nvml_shim.so", &[], &shim);
+    std::fs::write(host.path().join("libnvidia-ml.so.1.pcp"), library.to_str().unwrap()).unwrap();
 
     let enter = "[ -z \"$GROUP\" ] || echo $$ > \"$GROUP/cgroup.procs\" || exit 99; exec \"$@\"";
     let mut command = Command::new("sh");
@@ -106,7 +107,6 @@ fn run(library: &Path, group: Option<&Group>) -> (Vec<Value>, i64) {
         .args(["--stdout", "--format", "json", "--once"])
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
-        .env("ACCELSCOPE_PCP_NVML", library)
         .env("ACCELSCOPE__NVIDIA__LIBRARY", &shim)
         .env("ACCELSCOPE__NVIDIA__ENABLED", "true")
         .env("ACCELSCOPE__HOST__ROOT", host.path())

@@ -28,7 +28,7 @@ pub const FIXED: u64 = 14 * MIB;
 
 /// For each destination of OTLP, in bytes: the request that is being sent is in memory beside its records, joined and
 /// compressed.
-pub const PER_DESTINATION: u64 = 2 * MIB;
+pub const PER_DESTINATION: u64 = 4 * MIB;
 
 /// What memory is held for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,9 +142,14 @@ impl Budget {
     /// Most bytes that may be held for this purpose now, what is held for it included.
     pub fn room(&self, purpose: Purpose) -> u64 {
         let others = Purpose::ALL.into_iter().filter(|other| *other != purpose);
-        let others: u64 = others.map(|other| self.used(other)).sum();
-        let (least, most) = purpose.hundredths();
         let share = |hundredths: u64| self.0.available * hundredths / 100;
+        let used = |other| match other {
+            // Names give way to the queue, down to what they have in any case.
+            Purpose::Names if purpose == Purpose::Queue => self.used(other).min(share(other.hundredths().0)),
+            _ => self.used(other),
+        };
+        let others: u64 = others.map(used).sum();
+        let (least, most) = purpose.hundredths();
         self.0.available.saturating_sub(others).clamp(share(least), share(most))
     }
 
@@ -286,9 +291,10 @@ mod tests {
         let [series, names, queue] = [Purpose::Series, Purpose::Names, Purpose::Queue].map(|of| budget.account(of));
         assert_eq!((names.room(), queue.room()), (20 * MIB, 100 * MIB));
         names.set(20 * MIB);
-        assert_eq!(queue.room(), 80 * MIB);
+        assert_eq!(queue.room(), 92 * MIB, "what names hold beyond their part is to be had");
         queue.set(78 * MIB);
         series.set(40 * MIB);
+        assert_eq!(queue.room(), 52 * MIB);
         assert_eq!(names.room(), 8 * MIB, "caches shrink first");
         names.set(8 * MIB);
         assert_eq!(queue.room(), 52 * MIB);

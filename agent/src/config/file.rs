@@ -45,15 +45,22 @@ pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) ->
     }
 }
 
+/// Whether `path` is a pipe or the like, which ends when it has been read.
+pub(crate) fn is_read_once(path: &Path) -> bool {
+    path == Path::new(STANDARD_INPUT) || (is_given(path) && !path.is_file())
+}
+
+fn is_given(path: &Path) -> bool {
+    path.to_str()
+        .is_some_and(|path| DESCRIPTORS.iter().any(|given| path.starts_with(given)))
+}
+
 fn content(path: &Path) -> io::Result<String> {
-    let is_given = path
-        .to_str()
-        .is_some_and(|path| DESCRIPTORS.iter().any(|given| path.starts_with(given)));
     let bytes = if path == Path::new(STANDARD_INPUT) {
         let mut bytes = Vec::new();
         io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
         bytes
-    } else if is_given {
+    } else if is_given(path) {
         read_bounded(path, MAX_BYTES)?
     } else {
         read_regular(path, MAX_BYTES)?

@@ -34,6 +34,7 @@ pub use choice::{LogFormat, LogLevel};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
+pub(crate) use file::is_read_once;
 pub use listeners::{ListenerAuth, ListenerTls};
 pub use origin::Origin;
 pub use otlp::Otlp;

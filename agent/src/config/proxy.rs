@@ -73,7 +73,7 @@ impl Proxies {
             variable.clone_into(&mut proxies.no_proxy_variable);
             let entries = text
                 .unwrap_or_default()
-                .split([',', ' '])
+                .split(|c: char| c == ',' || c.is_whitespace())
                 .filter(|entry| !entry.is_empty());
             for entry in entries {
                 match Exception::parse(&entry.to_ascii_lowercase()) {

@@ -32,8 +32,10 @@ pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
     findings.extend([host(roots), processes(roots)]);
     findings.extend(containers(roots, &config.attribution.engine_directories));
     findings.extend(accelerators(config, context, &running));
+    let outdated = |to: &Destination| running.outdated(&to.name, &to.shown_endpoint());
+    findings.extend(config.destinations().iter().filter_map(outdated));
     findings.extend(config.destinations().iter().map(|to| {
-        let Some(mut state) = running.destination(&to.name) else {
+        let Some(mut state) = running.destination(&to.name, &to.shown_endpoint()) else {
             return destination(to, &config.proxies);
         };
         let way = way(to, &config.proxies);

@@ -119,9 +119,23 @@ impl Running {
     }
 
     /// The state of a destination of the agent.
-    pub(super) fn destination(&self, name: &str) -> Option<Finding> {
+    ///
+    /// Nothing where it pushes elsewhere: its configuration was changed since it read it.
+    pub(super) fn destination(&self, name: &str, endpoint: &str) -> Option<Finding> {
         let mut destinations = self.agent.as_ref()?.destinations.iter();
-        destinations.find(|state| state.name == name).map(destination)
+        let state = destinations.find(|state| state.name == name && state.endpoint == endpoint);
+        state.map(destination)
+    }
+
+    /// The destinations of the agent that are others than the configuration's.
+    pub(super) fn outdated(&self, name: &str, endpoint: &str) -> Option<Finding> {
+        let mut destinations = self.agent.as_ref()?.destinations.iter();
+        let state = destinations.find(|state| state.name == name && state.endpoint != endpoint)?;
+        let what = format!(
+            "destination {name}: the running agent still pushes to {}",
+            state.endpoint
+        );
+        Some(Finding::warn("otlp", what).with_remedy("reload it (SIGHUP, systemctl reload) or restart it"))
     }
 }
 

@@ -28,6 +28,10 @@ fn wrapped(text: &str) -> String {
             end(&mut line, &mut length);
         }
         while length + rest.len() > WIDTH + 1 {
+            if length >= WIDTH {
+                end(&mut line, &mut length);
+                continue;
+            }
             let part = rest.drain(..WIDTH - length);
             line.extend(part);
             end(&mut line, &mut length);
@@ -53,6 +57,14 @@ mod tests {
             let joined: String = wrapped.split_whitespace().collect();
             prop_assert_eq!(joined, text.split_whitespace().collect::<String>());
         }
+    }
+
+    #[test]
+    fn a_long_word_after_a_full_line_is_broken() {
+        let text = format!("warn  {} {}", "a".repeat(WIDTH - 6), "b".repeat(150));
+        let wrapped = wrapped(&text);
+        assert!(wrapped.lines().all(|line| line.chars().count() <= WIDTH), "{wrapped}");
+        assert_eq!(wrapped.matches('b').count(), 150);
     }
 
     #[test]

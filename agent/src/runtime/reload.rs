@@ -9,7 +9,7 @@ use accelscope_export::otlp::{Destination, Exporter};
 use serde_json::Value;
 
 use super::log;
-use crate::config::{Config, Inputs, Loaded, load};
+use crate::config::{Config, ConfigFile, Inputs, Loaded, is_read_once, load};
 
 /// The running configuration, and where it came from.
 pub struct Reload {
@@ -21,7 +21,11 @@ pub struct Reload {
 
 impl Reload {
     /// `running` is what `inputs` gave at the start, with the file that was read.
-    pub fn new(inputs: Inputs, sources: Sources, running: Config, file: Option<PathBuf>) -> Self {
+    pub fn new(mut inputs: Inputs, sources: Sources, running: Config, file: Option<PathBuf>) -> Self {
+        // An editor may be replacing it: without it, all of it would be the defaults.
+        if let Some(path) = &file {
+            inputs.file = ConfigFile::Required(path.clone());
+        }
         Self {
             inputs,
             sources,
@@ -38,6 +42,13 @@ impl Reload {
     /// Reads the configuration and all files of credentials again. The new configuration if it is valid; the old one goes on
     /// otherwise, and the log says why.
     pub(super) async fn apply(&mut self, exporter: Option<&Exporter>) -> Option<&Config> {
+        if let Some(path) = self.file.as_deref().filter(|path| is_read_once(path)) {
+            tracing::error!(
+                "not reloaded, the running configuration is kept: {} was read at the start and is empty since; name a file",
+                path.display()
+            );
+            return None;
+        }
         let (inputs, sources) = (self.inputs.clone(), self.sources);
         let read = tokio::task::spawn_blocking(move || load(&inputs, sources)).await.ok()?;
         let Loaded { config, warnings, .. } = match read {

@@ -65,6 +65,8 @@ pub(crate) struct Remark {
 pub(crate) struct DestinationState {
     /// Its name.
     pub(crate) name: String,
+    /// Where it is, as a person may see it.
+    pub(crate) endpoint: String,
     /// Points that wait.
     pub(crate) waiting_points: u64,
     /// Records that wait.
@@ -140,6 +142,7 @@ impl DestinationState {
     pub(super) fn of(state: otlp::DestinationState) -> Self {
         Self {
             name: state.name,
+            endpoint: state.endpoint,
             waiting_points: state.waiting.points,
             waiting_records: state.waiting.records,
             sent: state.totals.sent,

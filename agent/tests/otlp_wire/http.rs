@@ -258,3 +258,20 @@ async fn what_a_receiver_repeats_of_keys_and_tokens_is_in_no_message() {
     }
     assert_eq!(running.peer.seen.map(|attempt| attempt.path.clone())[0], "/v1/metrics");
 }
+
+/// A token is often longer than what a message shows, and a key is one value of a query.
+#[tokio::test]
+async fn no_part_of_a_long_token_and_no_value_of_a_query_is_in_a_message() {
+    let token = "tok3n".repeat(160);
+    let told = status(401).body(format!("bad token {token} for hunter2%21, that is hunter2!"));
+    let running = Peer::new([told]).start().await;
+    let mut to = to(&running);
+    to.endpoint.set_query(Some("team=ml&key=hunter2%21"));
+    to.headers = vec![("authorization".to_owned(), Secret::new(format!("Bearer {token}")))];
+    let exporter = start(vec![to]);
+    exporter.push(&[record(1)]);
+    until("the refusal", || exporter.state("d").unwrap().last_error.is_some()).await;
+    let message = exporter.state("d").unwrap().last_error.unwrap();
+    assert!(message.contains("bad token …"), "{message}");
+    assert!(!message.contains("tok3n") && !message.contains("hunter"), "{message}");
+}

@@ -131,8 +131,15 @@ fn directories_of(names: &Names, path: &Path, found: &Trusted) -> Result<Vec<Pat
     let origins = [path, &found.path].map(|path| path.parent().unwrap_or(Path::new("/")).to_owned());
     let mut directories = Vec::new();
     for pattern in &names.directories {
+        // An empty one, which builds leave behind, is the working directory: that of children is the root.
+        let pattern = if pattern.is_empty() { "/" } else { pattern.as_str() };
         for directory in expand(pattern, &origins) {
-            if let walk::Found::Here(found) = walk::look(&directory)?
+            // The loader passes over what it cannot look at, with the same rights; what lies above was trusted.
+            let found = match walk::look(&directory) {
+                Err(Refused::Unseen(_, error)) if is_passed_over(&error) => continue,
+                found => found?,
+            };
+            if let walk::Found::Here(found) = found
                 && found.is_directory()
                 && !directories.contains(&directory)
             {
@@ -141,6 +148,11 @@ fn directories_of(names: &Names, path: &Path, found: &Trusted) -> Result<Vec<Pat
         }
     }
     Ok(directories)
+}
+
+fn is_passed_over(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidFilename, NotADirectory, PermissionDenied};
+    matches!(error.kind(), PermissionDenied | NotADirectory | InvalidFilename)
 }
 
 /// The directories for which a path with the loader's variables may stand (ld.so(8)).

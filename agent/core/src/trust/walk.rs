@@ -14,11 +14,17 @@ use super::refused::Refused;
 
 /// Most links on the way to a file, as the kernel has it (`MAXSYMLINKS`).
 const MAX_LINKS: usize = 40;
-/// Bits of a mode: writable by the group or by all, and the directory in which everyone may only remove what is his.
-const OTHERS_WRITE: u32 = 0o022;
+/// Bits of a mode: writable by the group, by all, and the directory in which everyone may only remove what is his.
+const GROUP_WRITES: u32 = 0o020;
+const ALL_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 /// `FUSE_SUPER_MAGIC` (`include/uapi/linux/magic.h`).
 const FUSE: u64 = 0x6573_5546;
+
+/// Whether others than the owner and root's group may write to it.
+fn is_writable(stat: &Stat) -> bool {
+    stat.st_mode & ALL_WRITE != 0 || (stat.st_mode & GROUP_WRITES != 0 && stat.st_gid != 0)
+}
 
 /// A file or directory that nobody but root and this user can change or exchange.
 #[derive(Debug)]
@@ -84,7 +90,7 @@ pub(super) fn look(path: &Path) -> Result<Found, Refused> {
         let handle = match rustix::fs::openat(&directory.handle, &step, flags, Mode::empty()) {
             Ok(handle) => handle,
             // In a directory that everyone may write to, someone else may make it.
-            Err(Errno::NOENT) if directory.stat.st_mode & OTHERS_WRITE == 0 => return Ok(Found::Nothing),
+            Err(Errno::NOENT) if !is_writable(&directory.stat) => return Ok(Found::Nothing),
             Err(Errno::NOENT) => {
                 let (path, of) = (directory.path.clone(), path.to_owned());
                 return Err(Refused::Writable { path, of });
@@ -147,7 +153,7 @@ fn checked(handle: OwnedFd, path: PathBuf, of: &Path) -> Result<Trusted, Refused
     }
     // A link has no mode. What is in a sticky directory is its owner's alone to exchange, and the next step's owner is checked.
     let is_sticky = kind == FileType::Directory && stat.st_mode & STICKY != 0;
-    if kind != FileType::Symlink && stat.st_mode & OTHERS_WRITE != 0 && !is_sticky {
+    if kind != FileType::Symlink && is_writable(&stat) && !is_sticky {
         return Err(Refused::Writable {
             path: named(&path, is_last),
             of: of.to_owned(),

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, set_child_subreaper, waitid};
 
-/// Between two looks at what is left.
+/// Between two looks at what is left, at first; the longer it stays, the longer, up to the second.
 const PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Time after which looks become rarer.
+const HANGING: Duration = Duration::from_millis(500);
 
 /// Makes this process the parent of what its descendants leave behind: what forks twice and calls `setsid` stays below it.
 pub fn adopt() -> io::Result<()> {
@@ -18,7 +22,9 @@ pub fn adopt() -> io::Result<()> {
 /// Only children are killed, since the id of a child cannot be another process's before it is reaped here. What they leave
 /// behind is a child next, for a process that has called [`adopt`].
 pub fn kill_all(patience: Duration) -> bool {
-    let until = Instant::now() + patience;
+    let begun = Instant::now();
+    let until = begun + patience;
+    let mut pause = PAUSE;
     loop {
         reap();
         let children = children();
@@ -32,7 +38,11 @@ pub fn kill_all(patience: Duration) -> bool {
         if Instant::now() >= until {
             return false;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
+        // What does not end within this hangs in the kernel.
+        if begun.elapsed() > HANGING {
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 }
 

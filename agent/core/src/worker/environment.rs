@@ -14,6 +14,8 @@ pub fn clear(command: &mut Command) {
         .collect();
     command
         .env_clear()
+        // Where a program or library names the working directory, nobody else can put anything.
+        .current_dir("/")
         .env("PATH", PATH)
         .env("LANG", "C")
         .env("LC_ALL", "C")

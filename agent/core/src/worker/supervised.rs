@@ -106,7 +106,7 @@ impl Supervised {
             }
             Err(error) => report(input.as_fd(), NOT_STARTED, error.raw_os_error().unwrap_or_default()),
         }
-        while !descendants::kill_all(Duration::from_secs(1)) {}
+        while !descendants::kill_all(Duration::from_hours(1)) {}
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 use super::destination::Destination;
 use super::metrics::Metrics;
 use super::queue::{Lost, Queue, Request, Usage};
-use super::record::Record;
+use super::record::{MAX_RECORD_BYTES, Record};
 use accelscope_core::budget::Account;
 
 /// Number of points by outcome. `queued` is the sum of the other two and of the waiting ones.
@@ -24,6 +24,8 @@ pub struct Totals {
 pub struct DestinationState {
     /// Its name.
     pub name: String,
+    /// Where it is, as a person may see it.
+    pub endpoint: String,
     /// Content of its queue, records in flight included.
     pub waiting: Usage,
     /// Points by outcome, so far.
@@ -52,6 +54,7 @@ impl Delivery {
             metrics: Metrics::new(&destination.name, destination.queue_bytes),
             state: DestinationState {
                 name: destination.name.clone(),
+                endpoint: destination.shown_endpoint(),
                 waiting: Usage::default(),
                 totals: Totals::default(),
                 last_error: None,
@@ -71,7 +74,8 @@ impl Delivery {
 
     fn bound(&mut self) {
         let room = self.account.as_ref().map_or(u64::MAX, Account::room);
-        let limit = self.configured.min(room);
+        // However short memory is, a collection in two records passes.
+        let limit = self.configured.min(room.max(2 * MAX_RECORD_BYTES as u64));
         self.metrics.limited(self.limit, limit);
         self.limit = limit;
         self.queue.set_limit(limit);

@@ -15,7 +15,7 @@ use super::record::Record;
 use super::sizing::{Fault, Identity, Refusal, Sizing};
 use super::state_log::{Failure, Line, StateLog};
 use super::transport::{Client, ClientOptions};
-use crate::backoff::{Backoff, RetryPolicy};
+use crate::backoff::{Backoff, MAX_RETRY_AFTER, RetryPolicy};
 use accelscope_core::LogLimiter;
 use accelscope_core::budget::{Budget, Purpose};
 use accelscope_core::chain;
@@ -69,6 +69,7 @@ impl Sender {
 
     /// Connects anew with these settings, at once.
     pub(super) fn revise(&self, destination: Destination) {
+        self.delivery().state.endpoint = destination.shown_endpoint();
         *self.revised.lock().unwrap_or_else(PoisonError::into_inner) = Some(destination);
         self.revision.notify_one();
     }
@@ -139,6 +140,7 @@ impl Sender {
             if self.wait(&mut state, pause).await {
                 state.client = None;
                 state.backoff.reset();
+                state.sizing = Sizing::new();
             }
         }
     }
@@ -304,7 +306,7 @@ impl Sender {
     /// does not end before the deadline.
     fn flush_wait(&self, retry_after: Option<Duration>) -> Option<Duration> {
         let deadline = (*self.flush.borrow())?;
-        let wait = retry_after.unwrap_or_default().max(FLUSH_PAUSE);
+        let wait = retry_after.unwrap_or_default().clamp(FLUSH_PAUSE, MAX_RETRY_AFTER);
         if Instant::now() + wait >= deadline {
             self.end_flush();
         }

@@ -3,12 +3,14 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use rustls::ClientConfig;
 
-use super::classify::{Answer, Asked, Verdict};
+use super::classify::{self, Answer, Asked, Verdict};
 use super::credentials::{self, USER_AGENT};
 use super::destination::{Compression, Destination, Protocol};
 use super::error::BuildError;
@@ -112,7 +114,6 @@ impl Client {
             tls,
             proxy_tls,
         } = options;
-        let secrets = secrets(destination, &headers);
         headers
             .entry(header::USER_AGENT)
             .or_insert(HeaderValue::from_static(USER_AGENT));
@@ -126,6 +127,7 @@ impl Client {
         {
             headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
         }
+        let secrets = secrets(destination, &headers);
         Ok(Self {
             connections: connections(tls, is_grpc, destination.timeout, through),
             endpoint: Uri::try_from(destination.endpoint.as_str())
@@ -175,6 +177,8 @@ impl Client {
                 answer.message = answer.message.replace(secret, "…");
             }
         }
+        // Not before: of a secret that is cut off nothing would be recognised.
+        answer.message = classify::shortened(answer.message);
         answer
     }
 
@@ -195,9 +199,28 @@ impl Client {
 /// The endpoint's query and the values of its headers, where they are long enough to be secrets.
 fn secrets(destination: &Destination, headers: &HeaderMap) -> Vec<String> {
     let query = destination.endpoint.query().map(str::to_owned);
+    let pairs = query.iter().flat_map(|query| query.split('&'));
+    let pairs = pairs.filter_map(|pair| Some(pair.split_once('=')?.1.to_owned()));
+    let decoded = destination.endpoint.query_pairs().map(|(_, value)| value.into_owned());
+    let query = query.iter().cloned().chain(pairs).chain(decoded).collect::<Vec<_>>();
     let values = headers.values().filter_map(|value| value.to_str().ok());
     // Of "Bearer x" or "Basic x" the latter alone may be repeated too.
     let values = values.flat_map(|value| [Some(value), value.split_once(' ').map(|(_, value)| value)]);
-    let all = query.into_iter().chain(values.flatten().map(str::to_owned));
-    all.filter(|text| text.len() >= MIN_SECRET_BYTES).collect()
+    let values: Vec<String> = values.flatten().map(str::to_owned).collect();
+    // `user:password` of "Basic", and the password alone.
+    let basic = values
+        .iter()
+        .filter_map(|value| String::from_utf8(STANDARD.decode(value).ok()?).ok());
+    let basic: Vec<String> = basic.collect();
+    let passwords = basic.iter().filter_map(|pair| Some(pair.split_once(':')?.1.to_owned()));
+    let all = query
+        .into_iter()
+        .chain(values)
+        .chain(passwords)
+        .chain(basic.iter().cloned());
+    let mut all: Vec<String> = all.filter(|text| text.len() >= MIN_SECRET_BYTES).collect();
+    // What contains another one is replaced first.
+    all.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    all.dedup();
+    all
 }

@@ -47,6 +47,10 @@ impl Proxy {
                 "is not the URL of a proxy over http:// or https://; {EXPECTED}"
             ));
         }
+        let rest = [Some(url.path()), url.query(), url.fragment()];
+        if rest.into_iter().flatten().any(|part| part.contains('@')) {
+            return Err("holds a user or password with #, / or ?; write these as %23, %2F and %3F".to_owned());
+        }
         let authorization = authorization(&url);
         // Only a URL without a host refuses these.
         url.set_username("").ok();

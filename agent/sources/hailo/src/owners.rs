@@ -1,10 +1,12 @@
 //! Owners of all monitor files: searches for the writers of the fresh ones, and of those that may be written seldom.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use super::file_name::path_in_words;
+use super::directory::Stamp;
+use super::file_name::{named_pid, path_in_words};
 use super::living::Living;
 use super::monitored::Monitored;
 use super::owner::{Claim, Search, Searcher};
@@ -103,8 +105,7 @@ impl Owners {
                 continue;
             };
             let pid = latest.reading.pid;
-            // In the directory of the host every user can reach what every user may write to.
-            let is_evidence = has_real_owners && !(is_shared && stamp.is_open);
+            let is_evidence = has_real_owners && is_evidence(is_shared, stamp, name, pid);
             let claim = Claim {
                 pid,
                 written: latest.written,
@@ -169,4 +170,13 @@ impl Owners {
             }
         }
     }
+}
+
+/// Whether the owner of a file says who wrote it.
+///
+/// In the directory of the host every user can reach what every user may write to. HailoRT 5.3 makes its own files so
+/// (`LockedFile::create`, mode 0666), with the process id in their names: who made such a file is still known, though
+/// another user may have changed what is in it.
+pub(super) fn is_evidence(is_shared: bool, stamp: Stamp, name: &OsStr, pid: u32) -> bool {
+    !(is_shared && stamp.is_open) || named_pid(name) == Some(pid)
 }

@@ -59,7 +59,7 @@ impl Trouble {
         } else if stamp.is_open {
             (
                 "every user may write to it".to_owned(),
-                "give the application a /tmp of its own: HailoRT 5.3 makes its files so, and other versions where the umask is 0",
+                "give the application a /tmp of its own, or a umask that keeps others from writing",
             )
         } else {
             (

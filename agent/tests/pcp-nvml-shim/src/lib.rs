@@ -2,7 +2,7 @@
 //!
 //! That library's process entries have 24 bytes, the layout of today's `_v3` and not of the real function without a
 //! version: so `_v3` alone is forwarded to it. Its PCI structure is none that a driver ever had, and is translated.
-//! `ACCELSCOPE_PCP_NVML` is its path; the `libpcp.so.3` that it needs is in the same directory.
+//! Its path is in a file beside this library, with `.pcp` appended to this one's name; the `libpcp.so.3` that it needs is in the same directory.
 #![allow(
     unsafe_code,
     missing_docs,
@@ -23,12 +23,20 @@ use libloading::Library;
 fn library() -> &'static Library {
     static LIBRARY: OnceLock<(Library, Library)> = OnceLock::new();
     let (_, library) = LIBRARY.get_or_init(|| {
-        let path = PathBuf::from(std::env::var_os("ACCELSCOPE_PCP_NVML").expect("ACCELSCOPE_PCP_NVML is set"));
+        let path = PathBuf::from(std::fs::read_to_string(own_path() + ".pcp").expect("the path of PCP's library"));
         // The loader uses an already loaded library for a dependency of the same name.
         let pcp = unsafe { Library::new(path.with_file_name("libpcp.so.3")) }.unwrap();
         (pcp, unsafe { Library::new(path) }.unwrap())
     });
     library
+}
+
+/// Where this library was loaded from. A worker has no variables by which it could be told anything.
+fn own_path() -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mut paths = maps.lines().filter_map(|line| line.split_once('/'));
+    let found = paths.find(|(_, path)| path.ends_with("/libnvidia-ml.so.1"));
+    format!("/{}", found.expect("it is called as NVML is").1)
 }
 
 macro_rules! forwarded {

@@ -162,14 +162,18 @@ impl Answer {
     }
 }
 
-/// A remote message made safe for a log: one line, no control characters, at most 300 characters.
-fn printable(text: &str) -> String {
-    let words = text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty());
-    let line = words.collect::<Vec<_>>().join(" ");
+/// At most 300 characters of a message, for a log.
+pub(super) fn shortened(line: String) -> String {
     match line.char_indices().nth(300) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
+}
+
+/// A remote message made safe for a log: one line, no control characters.
+fn printable(text: &str) -> String {
+    let words = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }

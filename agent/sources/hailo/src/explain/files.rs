@@ -17,6 +17,7 @@ use crate::file_name::{claimed_pid, named_pid, path_in_words};
 use crate::listing::Listing;
 use crate::living::Living;
 use crate::monitored::WRITE_TIME;
+use crate::owners::is_evidence;
 use crate::settings::{NAME, Settings};
 use crate::state::max_age;
 use crate::trouble::Trouble;
@@ -162,7 +163,7 @@ impl Files {
     }
 
     fn written(&mut self, file: &Written<'_>, directory: &Directory, living: &mut Living, found: &mut Vec<Finding>) {
-        let is_evidence = directory.has_real_owners() && !(file.is_shared && file.stamp.is_open);
+        let is_evidence = directory.has_real_owners() && is_evidence(file.is_shared, file.stamp, file.name, file.pid);
         let hint = WriterHint {
             pid: file.pid,
             directory: directory.id,
