@@ -7,7 +7,7 @@
 
 use std::fmt::{self, Write};
 
-/// The text in one line, with what [is not legible](is_legible) escaped as in Rust: `\n`, `\u{1b}`, `\u{202e}`. Applying it
+/// The text in one line, with what is not legible escaped as in Rust: `\n`, `\u{1b}`, `\u{202e}`. Applying it
 /// again changes nothing.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -70,7 +70,7 @@ impl Chaos {
     pub(crate) fn calmed(&mut self, limit: Duration) -> Result<Vec<PortState>> {
         wait::until("every port to behave and to be used", limit, || {
             let states = self.states()?;
-            let waiting: Vec<_> = states.iter().filter(|state| state.calm_taken < 3).collect();
+            let waiting: Vec<_> = states.iter().filter(|state| state.calm_taken < 2).collect();
             ensure!(waiting.is_empty(), "still waiting: {waiting:?}");
             Ok(Some(states))
         })

@@ -59,7 +59,7 @@ fn names() -> Vec<String> {
 
 fn configuration(witness: &Collector, chaos: &Chaos) -> Result<String> {
     let mut text = format!(
-        "[otlp]\nendpoint = {:?}\ninterval = \"2s\"\ntimeout = \"2s\"\n",
+        "[otlp]\nendpoint = {:?}\ninterval = \"4s\"\ntimeout = \"2s\"\n",
         witness.grpc_url()
     );
     for (name, endpoint) in chaos.endpoints() {
