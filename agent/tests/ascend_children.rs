@@ -203,7 +203,7 @@ fn a_tool_that_others_can_change_is_not_run() {
     let tool = Tool::script("echo ran > HERE/ran");
     let file = tool.path();
     let folder = tool.folder.path().to_owned();
-    let refusals: Vec<(&Path, u32)> = vec![(&file, 0o777), (&file, 0o775), (&folder, 0o777)];
+    let refusals: Vec<(&Path, u32)> = vec![(&file, 0o777), (&file, 0o757), (&folder, 0o777)];
     for (path, mode) in refusals {
         let before = std::fs::metadata(path).unwrap().permissions();
         std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();

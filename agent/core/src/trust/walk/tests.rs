@@ -28,11 +28,18 @@ fn what_others_can_write_or_exchange_is_refused_wherever_it_is_on_the_way() {
     assert!(open(&file).is_ok());
     for (at, unsafe_mode) in [("a/b/file", 0o775), ("a/b/file", 0o757), ("a/b", 0o777), ("a", 0o775)] {
         let at = folder.path().join(at);
+        // Another than root's group; who is not root has another anyway.
+        std::os::unix::fs::lchown(&at, None, Some(OTHER)).ok();
         mode(&at, unsafe_mode);
         let error = open(&file).unwrap_err();
         let named = error.to_string().contains(&at.display().to_string());
         assert!(matches!(error, Refused::Writable { .. }) && named, "{error}");
         mode(&at, 0o755);
+    }
+    if std::os::unix::fs::lchown(&file, None, Some(0)).is_ok() {
+        mode(&file, 0o775);
+        assert!(open(&file).is_ok(), "root's group is root's");
+        mode(&file, 0o755);
     }
     mode(&folder.path().join("a"), 0o1777);
     assert!(open(&file).is_ok(), "in a sticky directory nobody removes what is ours");
