@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -12,6 +12,9 @@ use crate::e2e::process::{Process, bound};
 use crate::e2e::reading::Point;
 use crate::e2e::wait;
 use crate::tools::data;
+
+/// Time between two calls of what is done while it calms down.
+const ASKING: Duration = Duration::from_secs(5);
 
 /// Its process, with a port for each destination of the agent.
 pub(crate) struct Chaos {
@@ -66,10 +69,15 @@ impl Chaos {
         Ok(serde_json::from_slice(&text)?)
     }
 
-    /// Waits until each port has shown everything and took requests after that.
-    pub(crate) fn calmed(&mut self, limit: Duration) -> Result<Vec<PortState>> {
+    /// Waits until each port has shown everything and took requests after that; `ask` is called now and then meanwhile.
+    pub(crate) fn calmed(&mut self, limit: Duration, mut ask: impl FnMut() -> Result<()>) -> Result<Vec<PortState>> {
+        let mut asked = Instant::now();
         wait::until("every port to behave and to be used", limit, || {
             let states = self.states()?;
+            if asked.elapsed() >= ASKING {
+                asked = Instant::now();
+                ask()?;
+            }
             let waiting: Vec<_> = states.iter().filter(|state| state.calm_taken < 2).collect();
             ensure!(waiting.is_empty(), "still waiting: {waiting:?}");
             Ok(Some(states))

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 
 use super::signals::terminate;
 use super::{Verdict, known, loss};
@@ -29,8 +30,12 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
     println!("     chaos begins with ACCELSCOPE_SEED={seed}");
     let mut chaos = Chaos::start(bench, &names, LENGTH, seed)?;
     let mut agent = Agent::start_pushing(bench, &configuration(&witness, &chaos)?, free_port::free_port())?;
-    // An answer that only a change of the configuration can cure is asked for again once a minute.
-    let states = chaos.calmed(LENGTH + Duration::from_mins(5))?;
+    // An answer that only a change of the configuration can cure is asked for again once a minute, or after a reload.
+    let begun = Instant::now();
+    let states = chaos.calmed(LENGTH + Duration::from_mins(5), || match begun.elapsed() < LENGTH {
+        true => Ok(()),
+        false => agent.process.signal(Signal::HUP),
+    })?;
     agent.process.check()?;
     terminate(&mut agent)?;
     chaos.stop()?;
