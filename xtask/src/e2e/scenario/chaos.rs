@@ -32,9 +32,11 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
     let mut agent = Agent::start_pushing(bench, &configuration(&witness, &chaos)?, free_port::free_port())?;
     // An answer that only a change of the configuration can cure is asked for again once a minute, or after a reload.
     let begun = Instant::now();
-    let states = chaos.calmed(LENGTH + Duration::from_mins(5), || match begun.elapsed() < LENGTH {
-        true => Ok(()),
-        false => agent.process.signal(Signal::HUP),
+    let states = chaos.calmed(LENGTH + Duration::from_mins(5), || {
+        if begun.elapsed() < LENGTH {
+            return Ok(());
+        }
+        agent.process.signal(Signal::HUP)
     })?;
     agent.process.check()?;
     terminate(&mut agent)?;
