@@ -18,7 +18,12 @@ use prost::Message;
 
 /// A command that mounts what does not answer, as long as the shell or what it becomes lives.
 fn hang(at: &str) -> String {
-    format!("exec 9<>/dev/fuse; mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 hung {at}")
+    hang_as("40000", at)
+}
+
+/// The same with the file type of the mount in octal.
+fn hang_as(mode: &str, at: &str) -> String {
+    format!("exec 9<>/dev/fuse; mount -i -t fuse -o fd=9,rootmode={mode},user_id=0,group_id=0 hung {at}")
 }
 
 /// A process in a mount namespace of its own that holds the device, with this `/tmp/hmon_files`.
@@ -79,7 +84,8 @@ struct Hung<'a> {
 
 impl<'a> Hung<'a> {
     fn new(at: &'a Path) -> Self {
-        let script = format!("{}; exec sleep 600", hang(&at.display().to_string()));
+        let mode = if at.is_dir() { "40000" } else { "100000" };
+        let script = format!("{}; exec sleep 600", hang_as(mode, &at.display().to_string()));
         let mut command = Command::new("sh");
         command.args(["-ec", &script]);
         let server = Running::start(command);
@@ -169,6 +175,43 @@ fn the_configured_directory_that_does_not_answer_costs_nothing_but_itself() {
         host.file_of(&writer, Duration::ZERO);
         container.write(33.0);
         shows(pull, writer.pid(), 57.0).and(shows(pull, container.pid(), 33.0))
+    });
+}
+
+/// fusermount(1) lets users mount on files that are theirs.
+#[test]
+fn a_single_file_that_does_not_answer_costs_nothing_but_itself() {
+    if !can_hang("a_single_file_that_does_not_answer_costs_nothing_but_itself") {
+        return;
+    }
+    let host = Host::new().with_device();
+    let stranger = Writer::new(None);
+    let file = host.dir().join(format!("{}zzzzzz", stranger.pid()));
+    put(&file, &message(stranger.pid(), 3.0).encode_to_vec(), Duration::ZERO);
+    let _hung = Hung::new(&file);
+    let writer = Writer::new(None);
+    host.file_of(&writer, Duration::ZERO);
+    let said = doctor(&host, &[]);
+    assert!(said.contains("is mounted from another file system"), "{said}");
+
+    let pull = free_address();
+    let mut command = host.command(&[], &[]);
+    for setting in [&format!("http.listen={pull}"), "otlp.enabled=false"] {
+        command.args(["--set", setting]);
+    }
+    command.stderr(Stdio::null());
+    let _agent = Running::start(command);
+    for _ in 0..2 {
+        wait_for("the file that answers", || {
+            host.file_of(&writer, Duration::ZERO);
+            shows(pull, writer.pid(), 57.0)
+        });
+    }
+    let other = Writer::new(None);
+    wait_for("another, which comes later", || {
+        host.file_of(&other, Duration::ZERO);
+        host.file_of(&writer, Duration::ZERO);
+        shows(pull, other.pid(), 57.0)
     });
 }
 

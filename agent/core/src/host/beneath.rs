@@ -73,6 +73,12 @@ pub fn open_without_links(root: impl AsFd, path: &Path, flags: OFlags) -> rustix
     resolve(root, path, flags, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
 }
 
+/// The same of what is on the mount of `root`: `EXDEV` beyond it, before its file system is asked. Linux 5.6.
+pub fn open_on_same_mount(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how)
+}
+
 fn resolve(root: impl AsFd, path: &Path, flags: OFlags, how: ResolveFlags) -> rustix::io::Result<OwnedFd> {
     let how = how | ResolveFlags::NO_MAGICLINKS;
     match rustix::fs::openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::decode::MAX_BYTES;
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::beneath::open_without_links;
+use accelscope_core::host::beneath::{open_on_same_mount, open_without_links};
 use accelscope_core::metric::Timestamp;
 
 /// Where HailoRT writes (`SCHEDULER_MON_TMP_DIR`), relative to the root of its mount namespace.
@@ -42,6 +42,9 @@ const REMOTE: [u32; 8] = [
     0xfe53_4d42,
 ];
 
+/// `f_type` of ext2 to ext4, tmpfs, XFS, Btrfs and F2FS: on them a call waits for this machine alone, whoever mounted them.
+const LOCAL: [u32; 5] = [0xef53, 0x0102_1994, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
+
 /// That of FUSE: its files have the owners that a program of any user gives them.
 const FUSE: u32 = 0x6573_5546;
 
@@ -52,6 +55,15 @@ pub(super) struct Directory {
     pub(super) id: DirectoryId,
     /// `f_type` of its file system.
     file_system: u32,
+    is_local: bool,
+}
+
+/// A regular file that was found, and not opened.
+#[derive(Debug)]
+pub(super) struct Found {
+    path: File,
+    metadata: Metadata,
+    pub(super) stamp: Stamp,
 }
 
 /// `st_dev` and `st_ino`.
@@ -87,6 +99,8 @@ pub(super) enum ReadError {
     Gone,
     #[error("is {0} and no regular file, which HailoRT never makes")]
     NotAFile(&'static str),
+    #[error("is mounted from another file system, where HailoRT never writes")]
+    Mounted,
     #[error("has {0} bytes, more than the {MAX_BYTES} that are read")]
     TooLarge(u64),
     #[error("was written while it was read")]
@@ -102,7 +116,7 @@ impl ReadError {
     pub(super) const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Gone | Self::Changing => None,
-            Self::NotAFile(_) => Some("not_a_file"),
+            Self::NotAFile(_) | Self::Mounted => Some("not_a_file"),
             Self::TooLarge(_) => Some("too_large"),
             Self::Denied(..) | Self::Io(_) => Some("unreadable"),
         }
@@ -131,7 +145,14 @@ impl Directory {
         let id = identity(&file.metadata()?);
         // The type is of 32 bits, and signed on some architectures.
         let file_system = rustix::fs::fstatfs(&file).map_or(0, |found| found.f_type as u32);
-        Ok(Self { file, id, file_system })
+        // Linux before 5.6 cannot refuse mounts.
+        let is_local = LOCAL.contains(&file_system) && open_on_same_mount(&file, Path::new("."), DIRECTORY).is_ok();
+        Ok(Self {
+            file,
+            id,
+            file_system,
+            is_local,
+        })
     }
 
     /// A path of the open directory, even after it was renamed.
@@ -149,6 +170,12 @@ impl Directory {
         REMOTE.contains(&self.file_system)
     }
 
+    /// Whether no call to it or its files waits for another machine or process. What is mounted on its files, which its users may
+    /// do with FUSE, is left alone.
+    pub(super) const fn is_local(&self) -> bool {
+        self.is_local
+    }
+
     /// Whether the kernel vouches for the owners of its files.
     pub(super) const fn has_real_owners(&self) -> bool {
         self.file_system != FUSE
@@ -159,40 +186,53 @@ impl Directory {
         Ok(Dir::read_from(&self.file)?)
     }
 
-    /// The present version of a file.
-    pub(super) fn stamp(&self, name: &OsStr) -> Result<Stamp, ReadError> {
-        stamp(std::fs::symlink_metadata(self.own_path().join(name)))
+    /// Finds a file without opening it, so that its type can be checked first.
+    pub(super) fn find(&self, name: &OsStr) -> Result<Found, ReadError> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = if self.is_local {
+            open_on_same_mount(&self.file, Path::new(name), flags)
+        } else {
+            open_without_links(&self.file, Path::new(name), flags)
+        };
+        let path = File::from(opened.map_err(missing)?);
+        let metadata = path.metadata().map_err(missing)?;
+        Ok(Found {
+            stamp: stamp(&metadata)?,
+            path,
+            metadata,
+        })
     }
 
-    /// Reads a whole file, unless it changes meanwhile.
-    pub(super) fn read(&self, name: &OsStr) -> Result<(Vec<u8>, Stamp), ReadError> {
-        // O_PATH does not open the file itself, so that its type can be checked first.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let path = File::from(open_without_links(&self.file, Path::new(name), flags).map_err(missing)?);
-        let metadata = path.metadata();
-        let of = metadata.as_ref().map_or_else(|_| String::new(), permissions);
-        let found = stamp(metadata)?;
+    /// The present version of a file.
+    pub(super) fn stamp(&self, name: &OsStr) -> Result<Stamp, ReadError> {
+        Ok(self.find(name)?.stamp)
+    }
+}
+
+impl Found {
+    /// Reads the whole file, unless it changes meanwhile.
+    pub(super) fn read(&self) -> Result<Vec<u8>, ReadError> {
+        let found = self.stamp;
         if found.size > MAX_BYTES {
             return Err(ReadError::TooLarge(found.size));
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let opened = rustix::fs::open(own_path(&path), flags, Mode::empty());
+        let opened = rustix::fs::open(own_path(&self.path), flags, Mode::empty());
         let mut file = File::from(opened.map_err(|error| match error {
-            Errno::ACCESS | Errno::PERM => ReadError::Denied(error.into(), of),
+            Errno::ACCESS | Errno::PERM => ReadError::Denied(error.into(), permissions(&self.metadata)),
             _ => missing(error),
         })?);
         let mut bytes = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
         (&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-        if stamp(file.metadata())? == found && found.size == bytes.len() as u64 {
-            Ok((bytes, found))
+        if stamp(&file.metadata()?)? == found && found.size == bytes.len() as u64 {
+            Ok(bytes)
         } else {
             Err(ReadError::Changing)
         }
     }
 }
 
-fn stamp(metadata: io::Result<Metadata>) -> Result<Stamp, ReadError> {
-    let metadata = metadata.map_err(missing)?;
+fn stamp(metadata: &Metadata) -> Result<Stamp, ReadError> {
     if !metadata.is_file() {
         return Err(ReadError::NotAFile(kind(FileType::from_raw_mode(metadata.mode()))));
     }
@@ -213,6 +253,7 @@ fn missing(error: impl Into<io::Error>) -> ReadError {
     let error = error.into();
     match Errno::from_io_error(&error) {
         Some(Errno::NOENT) => ReadError::Gone,
+        Some(Errno::XDEV) => ReadError::Mounted,
         Some(Errno::LOOP) => ReadError::NotAFile(kind(FileType::Symlink)),
         Some(Errno::ACCESS | Errno::PERM) => ReadError::Denied(error, String::new()),
         _ => ReadError::Io(error),
@@ -250,7 +291,7 @@ mod tests {
     }
 
     fn read(directory: &Directory, name: &str) -> Result<Vec<u8>, ReadError> {
-        directory.read(OsStr::new(name)).map(|(bytes, _)| bytes)
+        directory.find(OsStr::new(name))?.read()
     }
 
     #[test]

@@ -196,7 +196,8 @@ impl Files {
         now: Instant,
         skipped: &mut Skipped,
     ) -> Result<Option<(Vec<u8>, Stamp)>, ReadError> {
-        let stamp = directory.stamp(name)?;
+        let found = directory.find(name)?;
+        let stamp = found.stamp;
         if self.has_seen(name, stamp) {
             self.refused.remove(name);
             self.deferred.remove(name);
@@ -212,10 +213,7 @@ impl Files {
             return Ok(None);
         }
         self.deferred.remove(name);
-        let (bytes, read) = directory.read(name)?;
-        self.budget()
-            .charge(user, 0, (bytes.len() as u64).saturating_sub(stamp.size), now);
-        Ok(Some((bytes, read)))
+        Ok(Some((found.read()?, stamp)))
     }
 
     /// Charges a user for the elements of a reading, and leaves out those with new names that are too many.

@@ -44,6 +44,32 @@ pub(super) enum Returned {
     Opened(io::Result<Option<(Directory, PathBuf)>>),
 }
 
+/// The call that reads the changed files of a directory.
+pub(super) struct Read {
+    pub(super) monitored: Box<Monitored>,
+    pub(super) roots: HostRoots,
+    /// What a watch is added with, if that is possible.
+    pub(super) watches: Option<Watches>,
+    pub(super) now: Moment,
+}
+
+impl Read {
+    pub(super) fn run(mut self) -> Returned {
+        let mut skipped = Skipped::default();
+        if let Some(watches) = &self.watches {
+            self.monitored.watch_with(watches, self.now.instant);
+        }
+        let changed = self
+            .monitored
+            .update(self.now, &mut Living::new(&self.roots), &mut skipped);
+        Returned::Read {
+            monitored: self.monitored,
+            changed,
+            skipped,
+        }
+    }
+}
+
 impl fmt::Debug for Returned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -78,28 +104,9 @@ impl Away {
         }
     }
 
-    /// Starts to read the changed files of a directory.
-    pub(super) fn read(
-        callers: &Callers,
-        mut monitored: Box<Monitored>,
-        roots: &HostRoots,
-        watches: Option<Watches>,
-        now: Moment,
-    ) -> io::Result<Self> {
-        let (place, roots) = (monitored.place.clone(), roots.clone());
-        let call = callers.start(move || {
-            let mut skipped = Skipped::default();
-            if let Some(watches) = &watches {
-                monitored.watch_with(watches, now.instant);
-            }
-            let changed = monitored.update(now, &mut Living::new(&roots), &mut skipped);
-            Returned::Read {
-                monitored,
-                changed,
-                skipped,
-            }
-        })?;
-        Ok(Self::new(call, place))
+    pub(super) fn start(callers: &Callers, read: Read) -> io::Result<Self> {
+        let place = read.monitored.place.clone();
+        Ok(Self::new(callers.start(move || read.run())?, place))
     }
 
     /// Logs that it takes too long, once.

@@ -1,7 +1,7 @@
 //! The monitor directories: the configured one, and those in the mount namespaces of processes that hold a device.
 //!
-//! A directory may lie on a file system that does not answer. What asks it runs on a thread of its own, which has the directory
-//! meanwhile; the sampler goes on with the others.
+//! A directory may lie on a file system that does not answer. What asks one of other machines or processes runs on a thread of
+//! its own, which has the directory meanwhile; the sampler goes on with the others.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -21,7 +21,7 @@ use super::monitored::{Monitored, warn_once};
 use super::probe::{self, Probe};
 use super::settings::Settings;
 use super::skipped::Skipped;
-use super::slot::{Away, Returned, Slot};
+use super::slot::{Away, Read, Returned, Slot};
 use super::watch::{Event, Watch};
 use accelscope_core::LogLimiter;
 use accelscope_core::host::HostRoots;
@@ -37,8 +37,11 @@ const WATCH_AGAIN: Duration = Duration::from_mins(1);
 const DELETED_LASTS: Duration = Duration::from_secs(2);
 /// Most mount namespaces that are searched.
 const MAX_VIEWS: usize = 128;
-/// Time between two looks whether the configured directory is still the same, and for directories in views without one.
+/// Time between two looks for the configured directory where nothing tells that it appears, and for directories in views
+/// without one.
 const LOOK: Duration = Duration::from_secs(1);
+/// The same where events tell: only a mount in its place, or in that of a directory above it, has none.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Time after which another is looked for in the place of the configured directory, which does not answer.
 const ANOTHER: Duration = Duration::from_secs(5);
 /// Time for all directories together to answer in one run, in the first one, which may be the only one, and for each before
@@ -165,7 +168,17 @@ impl Sources {
             if self.directories.get(view).is_some_and(has_work)
                 && let Some(Slot::Here(monitored)) = self.directories.remove(view)
             {
-                match Away::read(&self.callers, monitored, roots, watches.clone(), now) {
+                let read = Read {
+                    monitored,
+                    roots: roots.clone(),
+                    watches: watches.clone(),
+                    now,
+                };
+                if read.monitored.directory.is_local() {
+                    changed |= self.put_back(*view, read.run(), skipped, failed);
+                    continue;
+                }
+                match Away::start(&self.callers, read) {
                     Ok(away) => drop(self.directories.insert(*view, Slot::Away(away))),
                     Err(error) => drop(failed.get_or_insert(error)),
                 }
@@ -200,6 +213,17 @@ impl Sources {
             return false;
         };
         self.directories.remove(&view);
+        self.put_back(view, returned, skipped, failed)
+    }
+
+    /// Takes what a call returned.
+    fn put_back(
+        &mut self,
+        view: Option<View>,
+        returned: Returned,
+        skipped: &mut Skipped,
+        failed: &mut Option<io::Error>,
+    ) -> bool {
         match returned {
             Returned::Read {
                 mut monitored,
@@ -262,14 +286,17 @@ impl Sources {
             Some(Slot::Away(away)) if away.call.age() < ANOTHER => return Ok(()),
             slot => slot.and_then(Slot::here).map(|held| held.directory.id),
         };
-        let is_lost = || {
-            let mut events = self.watch.iter().flat_map(|watch| &watch.events);
-            events.any(|event| !matches!(event, Event::Name(..)))
-        };
-        if held.is_some() && self.probe_at.is_some_and(|at| now < at) && self.probe.is_none() && !is_lost() {
+        let mut events = self.watch.iter().flat_map(|watch| &watch.events);
+        let has_event =
+            events.any(|event| !matches!(event, Event::Name(from, _) if self.parent.as_ref() != Some(from)));
+        self.forget_lost_parent();
+        let is_known = held.is_some() || self.parent.is_some();
+        if is_known && self.probe_at.is_some_and(|at| now < at) && self.probe.is_none() && !has_event {
             return Ok(());
         }
-        self.probe_at = Some(now + LOOK);
+        let here = self.directories.get(&None).and_then(Slot::here);
+        let is_watched = here.is_none_or(|here| here.watch.is_some()) && is_known;
+        self.probe_at = Some(now + if is_watched { LOOK_AGAIN } else { LOOK });
         let is_pending = self.probe.is_some();
         let call = if let Some(call) = self.probe.take() {
             call
@@ -304,6 +331,10 @@ impl Sources {
             Probe::Absent(parent) => {
                 self.deleted_since = None;
                 // Without a watch the directory is found at the next period.
+                if parent.is_some() {
+                    // What appears before it is watched for has no event.
+                    self.probe_at = Some(now + LOOK);
+                }
                 self.parent = self.parent.take().or(parent);
                 Ok(())
             }
@@ -333,6 +364,18 @@ impl Sources {
             }
             Probe::Closed(error) => Err(failed(error)),
             Probe::Same => Ok(()),
+        }
+    }
+
+    /// Gives up the watch of a directory that was removed or has another name.
+    fn forget_lost_parent(&mut self) {
+        let Some(watch) = &self.watch else { return };
+        let is_lost = |parent: &mut WatchDescriptor| {
+            let mut events = watch.events.iter();
+            events.any(|event| matches!(event, Event::Lost(from) if from == parent))
+        };
+        if let Some(parent) = self.parent.take_if(is_lost) {
+            watch.remove(parent);
         }
     }
 

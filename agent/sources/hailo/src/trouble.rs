@@ -106,6 +106,7 @@ impl From<&ReadError> for Trouble {
                  readable by all unless the application's umask forbids that"
             }
             ReadError::NotAFile(_) | ReadError::TooLarge(_) => REMOVE,
+            ReadError::Mounted => "unmount it (`umount`, or `fusermount3 -u` as the user who mounted it)",
             ReadError::Gone | ReadError::Changing | ReadError::Io(_) => "look at the state of its file system: `dmesg`",
         };
         Self {

@@ -28,6 +28,8 @@ const FILES: WatchMask = WatchMask::CLOSE_WRITE
 /// Events of the parent of a directory that does not exist yet.
 const PARENT: WatchMask = WatchMask::CREATE
     .union(WatchMask::MOVED_TO)
+    .union(WatchMask::DELETE_SELF)
+    .union(WatchMask::MOVE_SELF)
     .union(WatchMask::ONLYDIR)
     .union(WatchMask::MASK_ADD);
 

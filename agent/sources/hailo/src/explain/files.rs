@@ -263,7 +263,7 @@ impl Files {
 
 /// Process id and version of a file, `None` where it is gone. A file that is just being written is read again.
 fn read(directory: &Directory, name: &OsStr) -> Result<Option<(u32, Stamp)>, Trouble> {
-    let once = || match directory.read(name) {
+    let once = || match directory.find(name).and_then(|found| Ok((found.read()?, found.stamp))) {
         Ok((bytes, stamp)) => match decode(&bytes) {
             Ok(message) => match claimed_pid(&message.pid, &name.to_string_lossy()) {
                 Some(pid) => Ok(Some((pid, stamp))),
