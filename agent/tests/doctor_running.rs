@@ -6,6 +6,7 @@ mod program_support;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -83,6 +84,48 @@ fn said(findings: &[Value], about: &str) -> String {
         format!("{} {} -> {}\n", part("level"), part("what"), part("remedy"))
     });
     words.collect()
+}
+
+/// Sockets that are silent, that send a byte now and then, and that accept no connection: their agents hang or are stopped, or
+/// they are somebody else's.
+#[test]
+fn sockets_that_do_not_answer_are_named_in_time_and_hide_no_agent() {
+    let host = Host::new();
+    let agent = host.agent(&[], &[]);
+    let socket = |name: &str| host.folder.path().join("run").join(name);
+    let silent: Vec<_> = (0..4)
+        .map(|nth| UnixListener::bind(socket(&format!("agent-s{nth}.sock"))).unwrap())
+        .collect();
+    let dripping = UnixListener::bind(socket("agent-drips.sock")).unwrap();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let drips = std::thread::spawn(move || {
+        let mut to = dripping.accept().unwrap().0;
+        let second = std::time::Duration::from_secs(1);
+        while stopped.recv_timeout(second) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            to.write_all(b" ").ok();
+        }
+    });
+    let full = UnixListener::bind(socket("agent-full.sock")).unwrap();
+    rustix::net::listen(&full, 0).unwrap();
+    let waiting = UnixStream::connect(socket("agent-full.sock")).unwrap();
+
+    let begun = std::time::Instant::now();
+    let (_, findings) = host.doctor(&[]);
+    let took = begun.elapsed();
+    stop.send(()).ok();
+    drips.join().unwrap();
+    let text = said(&findings, "agent");
+    assert!(text.contains(&format!("as pid {}", agent.0.id())), "{text}");
+    for name in ["agent-s0", "agent-s3", "agent-drips", "agent-full"] {
+        let line = text.lines().find(|line| line.contains(name));
+        assert!(
+            line.is_some_and(|line| line.contains("no answer within 5s")),
+            "{name}: {text}"
+        );
+    }
+    // One after the other they would take six times as long, and the dripping one for ever.
+    assert!(took.as_secs() < 25, "{took:?}");
+    drop((silent, full, waiting));
 }
 
 #[test]

@@ -15,6 +15,9 @@ use super::{ConfigError, Origin};
 /// Size limit in bytes: a configuration has a few kilobytes, and a wrong path may name a disk image.
 const MAX_BYTES: usize = 1 << 20;
 
+/// Bytes of a line from which a column is counted in bytes.
+const LONG_LINE: usize = 4096;
+
 /// Path that stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
@@ -72,10 +75,7 @@ fn content(path: &Path) -> io::Result<String> {
 }
 
 fn parse(path: &Path, text: &str, shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {
-    let place = Place {
-        path: path.into(),
-        text,
-    };
+    let place = Place::new(path, text);
     let (table, faults) = DeTable::parse_recoverable(text);
     for fault in faults {
         // Only the message: the library's own rendering quotes the line, which may contain a secret.
@@ -93,11 +93,36 @@ fn parse(path: &Path, text: &str, shape: &Shape, errors: &mut Vec<ConfigError>) 
 struct Place<'a> {
     path: Arc<Path>,
     text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    fn new(path: &Path, text: &'a str) -> Self {
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            path: path.into(),
+            text,
+            lines: std::iter::once(0).chain(ends).collect(),
+        }
+    }
+
+    /// The position of a byte.
     fn at(&self, offset: usize) -> Origin {
-        Origin::in_file(&self.path, self.text, offset)
+        let line = self.lines.partition_point(|begin| *begin <= offset).max(1);
+        let begin = self.lines[line - 1];
+        let before = &self.text[begin..self.text.floor_char_boundary(offset)];
+        // Of a longer line nobody counts the characters.
+        let column = if before.len() > LONG_LINE {
+            before.len()
+        } else {
+            before.chars().count()
+        };
+        Origin::File {
+            path: Arc::clone(&self.path),
+            line,
+            column: column + 1,
+        }
     }
 
     fn flatten(&self, path: &mut KeyPath, table: &DeTable<'_>, shape: Option<&Shape>, layer: &mut Layer) {

@@ -28,19 +28,6 @@ pub enum Origin {
     Flag(Arc<str>),
 }
 
-impl Origin {
-    /// Origin at byte `offset` of `text`, the content of the file `path`.
-    pub(super) fn in_file(path: &Arc<Path>, text: &str, offset: usize) -> Self {
-        let before = &text[..text.floor_char_boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Self::File {
-            path: Arc::clone(path),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
-    }
-}
-
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -15,7 +15,7 @@ use super::values::secrets;
 use accelscope_core::settings;
 use accelscope_core::settings::Check;
 use accelscope_core::settings::textual::{optional, text};
-use accelscope_export::otlp::{Compression, Destination, Protocol, Secret, TlsFiles};
+use accelscope_export::otlp::{Compression, Destination, Protocol, Secret, TlsFiles, unexpanded};
 
 /// Name of the destination of `[otlp]` itself.
 pub(super) const DEFAULT: &str = "default";
@@ -188,6 +188,9 @@ impl Otlp {
             if HeaderName::from_bytes(lower.as_bytes()).is_err() || OWN_HEADERS.contains(&lower.as_str()) {
                 check.error(&key, "is not the name of a header that may be set; write the name before the value: authorization = \"Bearer ...\"");
             }
+            if let Some(problem) = unexpanded(value.reveal()) {
+                check.error(&key, problem);
+            }
             if HeaderValue::from_str(value.reveal()).is_err() {
                 check.error(
                     &key,
@@ -214,6 +217,10 @@ impl Otlp {
 
     fn validate_endpoint(&self, endpoint: &Endpoint, check: &mut Check) {
         let url = endpoint.resolve(self.protocol, self.insecure);
+        let parts = [url.host_str().unwrap_or_default(), url.path()];
+        if let Some(problem) = parts.into_iter().find_map(unexpanded) {
+            check.error("endpoint", problem);
+        }
         match (self.protocol, url.port()) {
             (Protocol::HttpProtobuf, _) if !endpoint.has_scheme() => check.error(
                 "endpoint",

@@ -136,9 +136,14 @@ fn is_this_machine(host: &Host<&str>) -> bool {
             let name = name.trim_end_matches('.');
             name == "localhost" || name.ends_with(".localhost")
         }
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
+        Host::Ipv4(address) => is_own(IpAddr::V4(*address)),
+        Host::Ipv6(address) => is_own(address.to_canonical()),
     }
+}
+
+/// A connection to the unspecified address is one to this machine.
+const fn is_own(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
 }
 
 /// An entry of `NO_PROXY`.
@@ -251,6 +256,9 @@ mod tests {
             "localhost",
             "LOCALHOST.",
             "otel.localhost",
+            "0.0.0.0",
+            "[::]",
+            "[::ffff:127.0.0.1]",
             "127.0.0.1",
             "127.1.2.3",
             "[::1]",

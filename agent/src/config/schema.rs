@@ -7,6 +7,7 @@ use accelscope_core::source::Sources;
 
 use crate::sources::NAMES;
 
+use super::error::MOST_ERRORS;
 use super::layers::{KeyPath, Layer, Raw};
 use super::{Config, ConfigError};
 
@@ -101,6 +102,10 @@ impl Shape {
         let mut refused: Vec<KeyPath> = Vec::new();
         let mut kept = Layer::new();
         for (path, leaf) in layer {
+            if errors.len() > MOST_ERRORS {
+                // What is shown is full, and to look for the nearest known key takes time.
+                break;
+            }
             match self.place(&path, &leaf.raw) {
                 Ok(()) => kept.push((path, leaf)),
                 Err((depth, problem)) => {

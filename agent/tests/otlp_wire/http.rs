@@ -275,3 +275,36 @@ async fn no_part_of_a_long_token_and_no_value_of_a_query_is_in_a_message() {
     assert!(message.contains("bad token …"), "{message}");
     assert!(!message.contains("tok3n") && !message.contains("hunter"), "{message}");
 }
+
+/// Where the text of the answer is cut, and where the receiver writes it in the encoding of its answer.
+#[tokio::test]
+async fn no_part_of_a_token_is_in_a_message_wherever_and_however_it_is_repeated() {
+    let token = "Abcd1234efgh/Ijkl5678mnop+Qrst9012uvwx";
+    let json = |body: String| status(200).header("content-type", "application/json").body(body);
+    let pad = |length| " ".repeat(length);
+    for told in [
+        json(format!(
+            "{{\"pad\":\"{}\",\"got\":\"Bearer {token}\"}}",
+            "x".repeat(150)
+        )),
+        json(format!("{{\"got\":\"Bearer {}\"}}", token.replace('/', "\\/"))),
+        status(401).body(format!("{}Authorization: Bearer {token}", pad(4060))),
+        status(401).body(format!("{}Authorization: Bearer {token}", pad(64 * 1024 - 40))),
+        status(401).body(format!("bad token {}", token.replace('/', "%2F").replace('+', "%2B"))),
+        status(401).body(format!(
+            "bad token {}",
+            token.replace('/', "&#x2F;").replace('+', "&#43;")
+        )),
+    ] {
+        let running = Peer::new([told]).start().await;
+        let mut to = to(&running);
+        to.headers = vec![("authorization".to_owned(), Secret::new(format!("Bearer {token}")))];
+        let exporter = start(vec![to]);
+        exporter.push(&[record(1)]);
+        until("the refusal", || exporter.state("d").unwrap().last_error.is_some()).await;
+        let message = exporter.state("d").unwrap().last_error.unwrap();
+        for part in ["Abcd", "efgh", "Ijkl", "mnop", "Qrst", "uvwx"] {
+            assert!(!message.contains(part), "{part}: {message}");
+        }
+    }
+}

@@ -38,6 +38,10 @@ async fn what_a_proxy_says_of_the_configuration_holds_everything() {
         (page(415), "http_415"),
         (page(301).header("location", "https://elsewhere.example/"), "redirect"),
         (page(501), "http_501"),
+        (page(400), "http_400"),
+        (status(400).body("bad request"), "http_400"),
+        (page(422), "http_4xx"),
+        (page(431), "http_431"),
         (page(200), "not_otlp"),
         (status(200).header("content-type", "text/plain"), "not_otlp"),
         (status(200).header("content-type", "application/grpc-web"), "not_otlp"),
@@ -86,5 +90,43 @@ async fn an_answer_without_a_status_of_grpc_is_no_success_and_no_refusal() {
         let totals = drained(&exporter, "d").await;
         assert_eq!((totals.sent, totals.dropped), (1, 0));
         assert_eq!(running.peer.seen.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_success_whose_message_has_not_arrived_is_held() {
+    let long = [vec![b'x'; 5], vec![b'y'; 5 << 20]].concat();
+    for body in [b"\0\xff\xff\xff\xffab".to_vec(), b"\0\0\0\0\x09ab".to_vec(), long] {
+        let reply = status(200)
+            .header("content-type", "application/grpc")
+            .header("grpc-status", "0");
+        let running = Peer::new([reply.body(body)]).start_for_grpc();
+        let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
+        exporter.push(&[record(1)]);
+        until("it is blocked", || {
+            exporter.state("d").unwrap().blocked == Some("not_otlp")
+        })
+        .await;
+        let totals = drained(&exporter, "d").await;
+        assert_eq!((totals.sent, totals.dropped), (1, 0));
+    }
+}
+
+/// tonic panics on them.
+#[tokio::test]
+async fn details_that_are_no_base64_leave_the_code() {
+    for details in ["!!!!", "a", "é"] {
+        let reply = status(200)
+            .header("content-type", "application/grpc")
+            .header("grpc-status", "14");
+        let reply = reply
+            .header("grpc-message", "busy")
+            .header("grpc-status-details-bin", details);
+        let running = Peer::new([reply]).start_for_grpc();
+        let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
+        exporter.push(&[record(1)]);
+        assert_eq!(drained(&exporter, "d").await.sent, 1);
+        let said = exporter.state("d").unwrap().last_error.unwrap();
+        assert!(said.contains("Unavailable: busy"), "{said}");
     }
 }

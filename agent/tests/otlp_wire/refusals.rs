@@ -1,7 +1,7 @@
 //! Only what the receiver refused twice is dropped, and no more than the smallest piece.
 
 use crate::peer::http::{Peer, status};
-use crate::peer::{destination, drained, grpc, record, record_of, start};
+use crate::peer::{destination, drained, grpc, record, record_of, start, until};
 use accelscope_export::otlp::Protocol;
 use tonic::{Code, Status};
 
@@ -58,5 +58,39 @@ async fn of_a_poisoned_collection_only_the_refused_points_are_dropped() {
         assert_eq!((totals.sent, totals.dropped), (197, 3), "{code}");
         let expected: Vec<_> = (1..=200).filter(|id| ![37, 38, 151].contains(id)).collect();
         assert_eq!(running.peer.accepted(), expected, "{code}");
+    }
+}
+
+/// A fault of the configuration, or what a proxy says whatever the data is.
+#[tokio::test]
+async fn a_refusal_that_does_not_speak_of_the_data_costs_nothing() {
+    let page = |code, text: &'static str| status(code).header("content-type", "text/html").body(text);
+    for (reply, reason) in [
+        (
+            status(400).body("Client sent an HTTP request to an HTTPS server.\n"),
+            "http_400",
+        ),
+        (
+            page(400, "<h1>400 The plain HTTP request was sent to HTTPS port</h1>"),
+            "http_400",
+        ),
+        (status(400).body("400 No required SSL certificate was sent"), "http_400"),
+        (page(400, "<title>400 Bad Request</title>"), "http_400"),
+        (page(422, "<title>422</title>"), "http_4xx"),
+        (status(411), "http_4xx"),
+        (status(428), "http_4xx"),
+        (status(444), "http_4xx"),
+        (status(494), "http_431"),
+        (status(496), "http_4xx"),
+        (status(497), "http_4xx"),
+    ] {
+        let code = reply.status;
+        let running = Peer::new([reply.clone(), reply]).start().await;
+        let to = destination("d", Protocol::HttpProtobuf, &running.address.to_string());
+        let exporter = start(vec![to]);
+        exporter.push(&[record(1), record(2)]);
+        until("it is blocked", || exporter.state("d").unwrap().blocked == Some(reason)).await;
+        let totals = drained(&exporter, "d").await;
+        assert_eq!((totals.sent, totals.dropped), (2, 0), "{code}");
     }
 }

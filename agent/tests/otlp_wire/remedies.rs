@@ -110,6 +110,27 @@ async fn statuses() {
             "not_otlp",
             "no OTLP receiver",
         ),
+        (
+            status(400).body("Client sent an HTTP request to an HTTPS server."),
+            "/v1/metrics",
+            Compression::Gzip,
+            "http_400",
+            "write https://",
+        ),
+        (
+            status(400).body("No required SSL certificate was sent"),
+            "/v1/metrics",
+            Compression::Gzip,
+            "http_400",
+            "set cert_file and key_file",
+        ),
+        (
+            status(497),
+            "/v1/metrics",
+            Compression::Gzip,
+            "http_4xx",
+            "write https://",
+        ),
     ]
     .into_iter()
     .enumerate()

@@ -101,17 +101,18 @@ fn unusable_files_are_named_before_anything_is_sent() {
         tls.cert_file = Some(pem("client.pem"));
         tls.key_file = Some(pem("client.pem"));
     });
-    assert!(no_key.to_string().contains("key_file holds no private key"), "{no_key}");
+    let named = |what: &str, file: &str| format!("{what} {}", pem(file).display());
+    let expected = named("key_file", "client.pem") + " holds no private key";
+    assert!(no_key.to_string().contains(&expected), "{no_key}");
     let no_certificate = wrong(|tls| tls.ca_file = Some(pem("client.key")));
-    assert!(
-        no_certificate.to_string().contains("ca_file holds no certificate"),
-        "{no_certificate}"
-    );
+    let expected = named("ca_file", "client.key") + " holds no certificate";
+    assert!(no_certificate.to_string().contains(&expected), "{no_certificate}");
     let foreign = wrong(|tls| {
         tls.cert_file = Some(pem("client.pem"));
         tls.key_file = Some(pem("server.key"));
     });
-    assert!(foreign.to_string().contains("do not fit"), "{foreign}");
+    let expected = named("key_file", "server.key") + " does not fit " + &named("cert_file", "client.pem");
+    assert!(foreign.to_string().contains(&expected), "{foreign}");
 }
 
 #[test]

@@ -96,6 +96,14 @@ impl AllowedHosts {
             return false;
         }
         let host = authority.host();
+        // The host of an authority ends with the bracket, whatever follows.
+        let port = &authority.as_str()[host.len()..];
+        let is_port = port
+            .strip_prefix(':')
+            .is_none_or(|digits| digits.chars().all(|c| c.is_ascii_digit()));
+        if !is_port || !(port.is_empty() || port.starts_with(':')) || host.starts_with('.') {
+            return false;
+        }
         let bare = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
@@ -143,6 +151,9 @@ mod tests {
             "127.0.0.1.evil.example",
             "127.0.0.1@evil.example",
             "evil.example@127.0.0.1",
+            "[::1]evil.example",
+            "[::1].evil.example",
+            "..mon.svc",
             "node1/evil",
             "a b",
             "xlocalhost",

@@ -10,7 +10,7 @@ use url::Url;
 use crate::Proxy;
 
 /// One receiver of OTLP metrics.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Destination {
     /// Its name: `default` for `[otlp]` itself.
     pub name: String,

@@ -5,13 +5,13 @@ use std::io::Write;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use http::{HeaderValue, Method, Request, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{Full, LengthLimitError};
 use tonic::body::Body;
 
-use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
+use super::classify::{self, Answer};
 use super::destination::Compression;
 use super::transport::Client;
-use super::unary::{explanation, unanswered};
+use super::unary::{explanation, unanswered, whole};
 
 pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
     let mut headers = client.headers.clone();
@@ -39,18 +39,10 @@ pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
         let body = explanation(incoming).await;
         return classify::http_answered(parts.status, &parts.headers, &body, &client.asked);
     }
-    match Limited::new(incoming, MAX_RESPONSE_BYTES).collect().await {
+    let (body, arrived) = whole(incoming).await;
+    match body {
         Ok(body) => classify::http_answered(parts.status, &parts.headers, &body.to_bytes(), &client.asked),
-        // Of what is no OTLP by its type, no more has to be known.
-        Err(error) if error.is::<LengthLimitError>() && classify::is_foreign(&parts.headers) => {
-            classify::http_answered(
-                parts.status,
-                &parts.headers,
-                &Bytes::from_static(b"(long)"),
-                &client.asked,
-            )
-        }
-        Err(error) if error.is::<LengthLimitError>() => Answer::too_large(),
+        Err(error) if error.is::<LengthLimitError>() => classify::http_too_large(&parts.headers, &arrived.beginning),
         Err(error) => Answer::interrupted(&*error),
     }
 }

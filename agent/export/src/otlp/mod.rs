@@ -36,3 +36,4 @@ pub use json::{JsonError, json_line};
 pub use queue::Usage;
 pub use record::{MAX_RECORD_BYTES, Record};
 pub use sizing::MAX_REQUEST_BYTES;
+pub use transport::unexpanded;

@@ -28,8 +28,10 @@ pub(super) struct Sender {
     destination: Destination,
     /// The destination's newest settings, where they were changed.
     revised: Mutex<Option<Destination>>,
-    /// Notified when they were.
+    /// Notified when they were, or when its files are to be read again.
     revision: Notify,
+    /// Notified when they were, so that the request in flight goes to another place, or in another way.
+    replaced: Notify,
     policy: RetryPolicy,
     delivery: Mutex<Delivery>,
     /// Notified when records are queued.
@@ -49,6 +51,15 @@ struct RequestState {
     dropped_before: u64,
 }
 
+impl RequestState {
+    /// With other settings, or files that are to be read again.
+    fn begin_anew(&mut self) {
+        self.client = None;
+        self.backoff.reset();
+        self.sizing = Sizing::new();
+    }
+}
+
 impl Sender {
     pub(super) fn new(destination: Destination, policy: RetryPolicy) -> Self {
         Self {
@@ -56,6 +67,7 @@ impl Sender {
             destination,
             revised: Mutex::default(),
             revision: Notify::new(),
+            replaced: Notify::new(),
             policy,
             arrived: Notify::new(),
             flush: watch::Sender::new(None),
@@ -70,8 +82,12 @@ impl Sender {
     /// Connects anew with these settings, at once.
     pub(super) fn revise(&self, destination: Destination) {
         self.delivery().state.endpoint = destination.shown_endpoint();
+        let is_other = self.current() != destination;
         *self.revised.lock().unwrap_or_else(PoisonError::into_inner) = Some(destination);
         self.revision.notify_one();
+        if is_other {
+            self.replaced.notify_waiters();
+        }
     }
 
     /// The settings of the next connection.
@@ -126,7 +142,17 @@ impl Sender {
                 continue;
             }
             let started = Instant::now();
-            let answer = self.attempt(&mut state, &request).await;
+            let answer = tokio::select! {
+                biased;
+                () = self.replaced.notified() => None,
+                answer = self.attempt(&mut state, &request) => Some(answer),
+            };
+            let Some(answer) = answer else {
+                // Whether the points arrived is unknown.
+                self.delivery().release();
+                state.begin_anew();
+                continue;
+            };
             if answer.reconnect {
                 state.client = None;
             }
@@ -138,9 +164,7 @@ impl Sender {
                 }
             };
             if self.wait(&mut state, pause).await {
-                state.client = None;
-                state.backoff.reset();
-                state.sizing = Sizing::new();
+                state.begin_anew();
             }
         }
     }
@@ -224,7 +248,7 @@ impl Sender {
                     .sizing
                     .accepted(request.points, bytes, took, self.current().timeout);
                 Self::observe(state, None, &delivery);
-                self.log_accepted(rejected, &message);
+                self.log_accepted(rejected.min(request.points), &message);
                 None
             }
             Verdict::Retry { retry_after } => {

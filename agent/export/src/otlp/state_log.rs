@@ -24,6 +24,26 @@ pub(super) struct Failure {
     pub(super) remedy: &'static str,
 }
 
+/// Reasons of unlike failures, which their messages tell apart.
+const BROAD: [&str; 6] = [
+    "configuration",
+    "http_4xx",
+    "network",
+    "not_otlp",
+    "proxy_refused",
+    "tls_certificate",
+];
+
+impl Failure {
+    /// What tells it from another: the reason, and the words of its message where that is broad. Numbers may be those of a time or
+    /// a request.
+    fn cause(&self) -> (&'static str, String) {
+        let is_broad = BROAD.contains(&self.reason);
+        let words = self.message.chars().filter(|c| is_broad && !c.is_ascii_digit());
+        (self.reason, words.collect())
+    }
+}
+
 /// A line to log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -68,8 +88,8 @@ impl StateLog {
 
     /// The state after a request.
     pub(super) fn observe(&mut self, failure: Option<Failure>, now: Instant) {
-        let reason = |failure: &Option<Failure>| failure.as_ref().map(|failure| failure.reason);
-        if reason(&self.failure) != reason(&failure) {
+        let cause = |failure: &Option<Failure>| failure.as_ref().map(Failure::cause);
+        if cause(&self.failure) != cause(&failure) {
             self.changes += 1;
             if self.failure.is_none() {
                 self.since = now;

@@ -1,5 +1,8 @@
 //! TLS configuration from PEM files.
 
+use std::error::Error;
+use std::path::Path;
+
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,16 +20,19 @@ pub(super) fn load(destination: &Destination) -> Result<ClientConfig, BuildError
         return Ok(trusting(RootCertStore::empty())?.with_no_client_auth());
     }
     let files = &destination.tls;
-    let file = |what, path: &Option<_>| path.as_deref().map(|path| read(destination, what, path)).transpose();
-    let builder = trusting(roots(destination, file("ca_file", &files.ca_file)?)?)?;
-    match (file("cert_file", &files.cert_file)?, file("key_file", &files.key_file)?) {
+    let builder = trusting(roots(destination, files.ca_file.as_deref())?)?;
+    match (&files.cert_file, &files.key_file) {
         (Some(cert), Some(key)) => {
-            let chain = certificates(destination, "cert_file", &cert)?;
-            let key = PrivateKeyDer::from_pem_slice(&key)
-                .map_err(|error| BuildError::caused_by(error, destination, "key_file holds no private key in PEM"))?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| {
-                BuildError::caused_by(error, destination, "cert_file and key_file do not fit together")
-            })
+            let chain = certificates(destination, "cert_file", cert)?;
+            let pem = read(destination, "key_file", key)?;
+            let faulty = |problem: &str, error: Box<dyn Error + Send + Sync>| {
+                let problem = format!("key_file {} {problem}", key.display());
+                BuildError::caused_by(error, destination, problem)
+            };
+            let key = PrivateKeyDer::from_pem_slice(&pem);
+            let key = key.map_err(|error| faulty("holds no private key in PEM", error.into()))?;
+            let with_both = builder.with_client_auth_cert(chain, key);
+            with_both.map_err(|error| faulty(&format!("does not fit cert_file {}", cert.display()), error.into()))
         }
         (None, None) => Ok(builder.with_no_client_auth()),
         _ => {
@@ -47,8 +53,7 @@ pub(super) fn for_proxy(destination: &Destination) -> Result<ClientConfig, Build
     {
         trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = &destination.tls.ca_file {
-            let ca = read(destination, "ca_file", path)?;
-            trusted.extend(roots(destination, Some(ca))?.roots);
+            trusted.extend(roots(destination, Some(path))?.roots);
         }
     }
     Ok(trusting(destination, trusted)?.with_no_client_auth())
@@ -61,13 +66,14 @@ fn trusting(
     client::tls(roots).map_err(|error| BuildError::caused_by(error, destination, "no TLS version is usable"))
 }
 
-fn roots(destination: &Destination, ca: Option<Vec<u8>>) -> Result<RootCertStore, BuildError> {
+fn roots(destination: &Destination, ca: Option<&Path>) -> Result<RootCertStore, BuildError> {
     let mut roots = RootCertStore::empty();
     if let Some(ca) = ca {
-        for certificate in certificates(destination, "ca_file", &ca)? {
-            roots
-                .add(certificate)
-                .map_err(|error| BuildError::caused_by(error, destination, "ca_file holds an unusable certificate"))?;
+        for certificate in certificates(destination, "ca_file", ca)? {
+            roots.add(certificate).map_err(|error| {
+                let problem = format!("ca_file {} holds an unusable certificate", ca.display());
+                BuildError::caused_by(error, destination, problem)
+            })?;
         }
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -79,18 +85,18 @@ fn roots(destination: &Destination, ca: Option<Vec<u8>>) -> Result<RootCertStore
     Ok(roots)
 }
 
-fn certificates(destination: &Destination, what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+/// The certificates in a file; `what` is the configuration key that names it.
+fn certificates(
+    destination: &Destination,
+    what: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let pem = read(destination, what, path)?;
+    let named = |problem| format!("{what} {} {problem}", path.display());
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(BuildError::invalid(
-            destination,
-            format!("{what} holds no certificate in PEM"),
-        )),
-        Err(error) => Err(BuildError::caused_by(
-            error,
-            destination,
-            format!("{what} is no valid PEM"),
-        )),
+        Ok(_) => Err(BuildError::invalid(destination, named("holds no certificate in PEM"))),
+        Err(error) => Err(BuildError::caused_by(error, destination, named("is no valid PEM"))),
     }
 }

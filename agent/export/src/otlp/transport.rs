@@ -21,6 +21,13 @@ use crate::proxy::{self, Proxy};
 /// Shortest text that is taken for a secret: shorter ones stand in messages by chance.
 const MIN_SECRET_BYTES: usize = 6;
 
+/// Shortest beginning of a secret at the end of a text that is taken for one.
+const MIN_PART_BYTES: usize = 4;
+
+/// Shortest run of letters and digits of a secret that is taken for one: a receiver may repeat the rest in another encoding (JSON,
+/// percent, HTML).
+const MIN_RUN_BYTES: usize = 8;
+
 /// What a client needs from the configuration and its files; loading it may block.
 pub(super) struct ClientOptions {
     headers: HeaderMap,
@@ -45,22 +52,18 @@ impl ClientOptions {
             return invalid("holds a user or password; use headers or headers_file instead");
         }
         let parts = [endpoint.host_str().unwrap_or_default(), endpoint.path()];
-        if let Some(variable) = parts.into_iter().find_map(unexpanded) {
-            let problem = format!(
-                "holds the variable {variable} as it is written; set it: in a pod, declare it in env above the one that uses it"
-            );
+        if let Some(problem) = parts.into_iter().find_map(unexpanded) {
             return invalid(&problem);
         }
-        let unexpanded = destination
-            .headers
-            .iter()
-            .find_map(|(name, value)| Some((name, unexpanded(value.reveal())?)));
-        if let Some((header, variable)) = unexpanded {
-            let problem = format!(
-                "header \"{header}\" holds the variable {variable} as it is written; set it: in a pod, declare it in env above \
-                 the one that uses it"
-            );
-            return Err(BuildError::invalid(destination, problem));
+        let headers = destination.headers.iter();
+        if let Some((header, problem)) = headers
+            .filter_map(|(name, value)| Some((name, unexpanded(value.reveal())?)))
+            .next()
+        {
+            return Err(BuildError::invalid(
+                destination,
+                format!("header \"{header}\" {problem}"),
+            ));
         }
         Ok(Self {
             headers: credentials::headers(destination)?,
@@ -70,16 +73,19 @@ impl ClientOptions {
     }
 }
 
-/// A variable of a shell (`${HOST}`), of Kubernetes (`$(HOST)`) or of a template (`{{host}}`) that nobody replaced. A
-/// URL holds braces encoded.
-fn unexpanded(text: &str) -> Option<String> {
+/// What is wrong with a text that holds a variable of a shell (`${HOST}`), of Kubernetes (`$(HOST)`) or of a template
+/// (`{{host}}`) that nobody replaced. A URL holds braces encoded.
+pub fn unexpanded(text: &str) -> Option<String> {
     let text = text.replace("%7B", "{").replace("%7D", "}");
     for (open, close) in [("$(", ")"), ("${", "}"), ("{{", "}}")] {
         if let Some((_, after)) = text.split_once(open)
             && let Some((name, _)) = after.split_once(close)
             && is_name(name.trim())
         {
-            return Some(format!("{open}{name}{close}"));
+            return Some(format!(
+                "holds the variable {open}{name}{close} as it is written; set it: in a pod, declare it in env above the one that \
+                 uses it"
+            ));
         }
     }
     None
@@ -177,9 +183,24 @@ impl Client {
                 answer.message = answer.message.replace(secret, "…");
             }
         }
+        self.cut_beginning_of_secret(&mut answer.message);
         // Not before: of a secret that is cut off nothing would be recognised.
         answer.message = classify::shortened(answer.message);
         answer
+    }
+
+    /// A text may end within a secret, where what was read of it did.
+    fn cut_beginning_of_secret(&self, text: &mut String) {
+        let begins = |secret: &String| {
+            let ends = secret.char_indices().map(|(end, _)| end);
+            ends.filter(|end| *end >= MIN_PART_BYTES)
+                .filter(|end| text.ends_with(&secret[..*end]))
+                .max()
+        };
+        if let Some(length) = self.secrets.iter().filter_map(begins).max() {
+            text.truncate(text.len() - length);
+            text.push('…');
+        }
     }
 
     /// Names the proxy in the message of a failure, which may be its own.
@@ -219,6 +240,14 @@ fn secrets(destination: &Destination, headers: &HeaderMap) -> Vec<String> {
         .chain(passwords)
         .chain(basic.iter().cloned());
     let mut all: Vec<String> = all.filter(|text| text.len() >= MIN_SECRET_BYTES).collect();
+    let runs = all
+        .iter()
+        .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()));
+    let runs: Vec<String> = runs
+        .filter(|run| run.len() >= MIN_RUN_BYTES)
+        .map(str::to_owned)
+        .collect();
+    all.extend(runs);
     // What contains another one is replaced first.
     all.sort_by_key(|text| std::cmp::Reverse(text.len()));
     all.dedup();

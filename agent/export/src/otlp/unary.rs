@@ -9,8 +9,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper_util::client::legacy;
 use tonic::Status;
@@ -23,6 +26,17 @@ use crate::client::Connections;
 /// Bytes of a response that only explains a failure.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// First bytes of a success that are noted, which tell whether it is one of OTLP.
+const BEGINNING: usize = 200;
+
+/// Of binary headers, with and without padding ("Binary headers" of gRPC over HTTP/2).
+const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
 /// Time for it: the status alone says what to do.
 const MESSAGE_TIME: Duration = Duration::from_secs(1);
 
@@ -34,7 +48,7 @@ pub(super) enum Failure {
     Request(#[source] legacy::Error),
     /// It ended early.
     #[error("response failed")]
-    Response(#[source] Box<dyn Error + Send + Sync>),
+    Response(#[source] BoxError),
     /// It is no gRPC.
     #[error("{status} without gRPC")]
     NotGrpc {
@@ -48,9 +62,12 @@ pub(super) enum Failure {
     /// Its status is not OK. Not a source: tonic would take it for its own.
     #[error("gRPC status {0}")]
     Status(Status),
-    /// It exceeds [`MAX_RESPONSE_BYTES`].
+    /// Its status is OK and its body is no message.
+    #[error("no gRPC message")]
+    NoMessage,
+    /// It exceeds [`MAX_RESPONSE_BYTES`], and begins so.
     #[error("response too large")]
-    TooLarge,
+    TooLarge(Vec<u8>),
 }
 
 impl Failure {
@@ -62,7 +79,8 @@ impl Failure {
             Self::NoStatus { status, .. } if *status == StatusCode::OK => classify::grpc_without_status(*status),
             Self::NoStatus { status, headers } => classify::not_grpc(*status, headers, &Bytes::new(), asked),
             Self::Status(status) => classify::grpc_status(status, asked),
-            Self::TooLarge => Answer::too_large(),
+            Self::NoMessage => classify::grpc_no_message(),
+            Self::TooLarge(beginning) => classify::grpc_too_large(beginning),
         }
     }
 }
@@ -83,6 +101,52 @@ pub(super) async fn explanation(body: hyper::body::Incoming) -> Bytes {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(_)) | Err(_) => Bytes::new(),
     }
+}
+
+/// What arrived of a body: its first bytes, and how many there were.
+#[derive(Debug, Default)]
+pub(super) struct Arrived {
+    pub(super) beginning: Vec<u8>,
+    length: u64,
+}
+
+impl Arrived {
+    fn note(&mut self, data: &[u8]) {
+        let room = BEGINNING.saturating_sub(self.beginning.len());
+        self.beginning.extend_from_slice(&data[..data.len().min(room)]);
+        self.length += data.len() as u64;
+    }
+
+    /// Whether a message of gRPC begins that has not arrived.
+    fn lacks_message(&self) -> bool {
+        let arrived = self.length.saturating_sub(classify::GRPC_PREFIX as u64);
+        classify::grpc_message_length(&self.beginning).is_some_and(|length| length > arrived)
+    }
+}
+
+/// The whole body of a success, up to [`MAX_RESPONSE_BYTES`].
+pub(super) async fn whole(body: hyper::body::Incoming) -> (Result<Collected<Bytes>, BoxError>, Arrived) {
+    let mut arrived = Arrived::default();
+    let noted = body.map_frame(|frame| {
+        if let Some(data) = frame.data_ref() {
+            arrived.note(data);
+        }
+        frame
+    });
+    let collected = Limited::new(noted, MAX_RESPONSE_BYTES).collect().await;
+    (collected, arrived)
+}
+
+/// The status of gRPC in headers or trailers. tonic 0.14 panics on details that are not base64, which are left out.
+fn status(headers: &HeaderMap) -> Option<Status> {
+    const DETAILS: &str = "grpc-status-details-bin";
+    let is_readable = |details: &HeaderValue| ANY_PADDING.decode(details.as_bytes()).is_ok();
+    if headers.get(DETAILS).is_none_or(is_readable) {
+        return Status::from_header_map(headers);
+    }
+    let mut readable = headers.clone();
+    readable.remove(DETAILS);
+    Status::from_header_map(&readable)
 }
 
 /// A service that answers with successes of gRPC only.
@@ -109,22 +173,19 @@ impl Service<Request<Body>> for Unary {
                 let (status, headers) = (head.status, head.headers);
                 return Err(Failure::NotGrpc { status, headers, body });
             }
-            let collected = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
-            let collected = collected.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    Failure::TooLarge
-                } else {
-                    Failure::Response(error)
-                }
-            })?;
-            let status = Status::from_header_map(&head.headers)
-                .or_else(|| collected.trailers().and_then(Status::from_header_map));
-            match status {
+            let (collected, arrived) = whole(body).await;
+            let collected = match collected {
+                Ok(collected) => collected,
+                Err(error) if error.is::<LengthLimitError>() => return Err(Failure::TooLarge(arrived.beginning)),
+                Err(error) => return Err(Failure::Response(error)),
+            };
+            match status(&head.headers).or_else(|| collected.trailers().and_then(status)) {
                 None => Err(Failure::NoStatus {
                     status: head.status,
                     headers: head.headers,
                 }),
                 Some(status) if status.code() != tonic::Code::Ok => Err(Failure::Status(status)),
+                Some(_) if arrived.lacks_message() => Err(Failure::NoMessage),
                 Some(_) => Ok(Response::from_parts(head, collected)),
             }
         })

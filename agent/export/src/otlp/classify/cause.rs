@@ -34,8 +34,15 @@ impl Cause {
 type Row = (&'static [&'static str], &'static str, &'static str);
 
 /// The first row counts whose symptom is in the message.
-const CAUSES: [Row; 23] = [
+const CAUSES: [Row; 26] = [
     // The message holds the remedy.
+    (
+        &["answered 407 Proxy Authentication Required to CONNECT"],
+        "proxy_407",
+        "trying again",
+    ),
+    (&[" to CONNECT "], "proxy_refused", "trying again"),
+    (&["did not answer CONNECT"], "proxy_broken", "trying again"),
     (&["the proxy http"], "proxy", "trying again"),
     (
         &["certificate expired", "certificate: Expired"],

@@ -30,6 +30,31 @@ pub(in crate::otlp) fn unreadable(error: &Status) -> Answer {
     Answer::new(Verdict::Hold, message).because("not_otlp", WRONG_SERVICE)
 }
 
+/// Interprets a response of gRPC that exceeds [`MAX_RESPONSE_BYTES`](super::MAX_RESPONSE_BYTES), by the first bytes of it: only
+/// a message that is as long has been made by a receiver, which has processed the points.
+pub(in crate::otlp) fn too_large(beginning: &[u8]) -> Answer {
+    match message_length(beginning) {
+        Some(length) if length > (super::MAX_RESPONSE_BYTES - PREFIX) as u64 => Answer::too_large(),
+        _ => no_message(),
+    }
+}
+
+/// Interprets a response whose status is OK and whose body is no message.
+pub(in crate::otlp) fn no_message() -> Answer {
+    Answer::new(Verdict::Hold, "success, but its body is no message of gRPC").because("not_otlp", WRONG_SERVICE)
+}
+
+/// Bytes before a message: whether it is compressed, and its length ("Length-Prefixed-Message" of gRPC over HTTP/2).
+pub(in crate::otlp) const PREFIX: usize = 5;
+
+/// Length of the message that begins here, as it says.
+pub(in crate::otlp) fn message_length(body: &[u8]) -> Option<u64> {
+    match body {
+        [0 | 1, a, b, c, d, ..] => Some(u32::from_be_bytes([*a, *b, *c, *d]).into()),
+        _ => None,
+    }
+}
+
 /// Interprets a response of gRPC without a status. Whether the points arrived is unknown.
 pub(in crate::otlp) fn without_status(status: StatusCode) -> Answer {
     let verdict = Verdict::Retry { retry_after: None };

@@ -25,6 +25,14 @@ pub(super) const NO_GZIP: &str = "the receiver may not take gzip: set compressio
 const NO_PROTOBUF: &str = "the receiver takes no protobuf: check that it is an OTLP receiver, and the endpoint's path";
 pub(super) const DATA: &str = "smaller requests follow, and what is refused twice is dropped; see the receiver's message and log. \
     If it refuses everything, try compression = \"none\"";
+const USE_HTTPS: &str = "the port is one of TLS: write https:// in the endpoint, and set ca_file where its certificate is not of a public \
+    authority";
+const CLIENT_CERTIFICATE: &str =
+    "the receiver, or a proxy before it, wants a client certificate: set cert_file and key_file";
+const NOT_THE_DATA: &str =
+    "the answer does not speak of the data: see its text, and check the endpoint's host, port and path";
+const WEB_SERVER: &str =
+    "a proxy or web server answered and no OTLP receiver: see its text, and check the endpoint's host, port and path";
 pub(super) const RECEIVER: &str =
     "trying again; see the receiver's log. What it refuses twice is dropped, in pieces of one point";
 pub(super) const RATE: &str = "trying again; the receiver limits what it takes: raise otlp.interval, switch off what is not needed, \
@@ -53,7 +61,7 @@ type Row = (u16, u16, Meaning, &'static str, &'static str);
 
 /// The first row counts that has the status. What a gateway or proxy says is no word of the receiver on the data, so that
 /// more is retried and held than the OTLP specification asks for.
-const STATUSES: [Row; 33] = [
+const STATUSES: [Row; 38] = [
     (
         300,
         399,
@@ -106,7 +114,18 @@ const STATUSES: [Row; 33] = [
     ),
     (451, 451, Meaning::Hold, "http_451", RIGHTS),
     (499, 499, Meaning::Retry, "http_499", GATEWAY),
-    (402, 499, Meaning::Refused(Fault::Data), "http_4xx", DATA),
+    (409, 409, Meaning::Refused(Fault::Data), "http_4xx", DATA),
+    (422, 422, Meaning::Refused(Fault::Data), "http_4xx", DATA),
+    (
+        494,
+        494,
+        Meaning::Hold,
+        "http_431",
+        "the destination's headers are too large for the receiver: shorten them",
+    ),
+    (495, 496, Meaning::Hold, "http_4xx", CLIENT_CERTIFICATE),
+    (497, 497, Meaning::Hold, "http_4xx", USE_HTTPS),
+    (402, 499, Meaning::Hold, "http_4xx", NOT_THE_DATA),
     (500, 500, Meaning::Refused(Fault::Receiver), "http_500", RECEIVER),
     (501, 501, Meaning::Hold, "http_501", NO_POST),
     (502, 502, Meaning::Retry, "http_502", GATEWAY),
@@ -158,6 +177,13 @@ fn failed(status: StatusCode, headers: &HeaderMap, body: &Bytes, asked: &Asked) 
         .iter()
         .find(|(first, last, ..)| (*first..=*last).contains(&code));
     let (_, _, meaning, reason, remedy) = *row.unwrap_or(&other);
+    let said = text(headers, body);
+    let (meaning, remedy) = match meaning {
+        Meaning::Refused(Fault::Data) => {
+            not_of_data(headers, &said, asked).map_or((meaning, remedy), |remedy| (Meaning::Hold, remedy))
+        }
+        _ => (meaning, remedy),
+    };
     let location = headers
         .get(header::LOCATION)
         .and_then(|to| to.to_str().ok())
@@ -177,7 +203,21 @@ fn failed(status: StatusCode, headers: &HeaderMap, body: &Bytes, asked: &Asked) 
     };
     Answer {
         is_slow: matches!(meaning, Meaning::Slow),
-        ..Answer::new(verdict, format!("{status} {location} {}", text(headers, body))).because(reason, remedy)
+        ..Answer::new(verdict, format!("{status} {location} {said}")).because(reason, remedy)
+    }
+}
+
+/// The remedy for a refusal that is not that of a receiver of OTLP/HTTP which has read the data.
+fn not_of_data(headers: &HeaderMap, said: &str, asked: &Asked) -> Option<&'static str> {
+    // Go's net/http and nginx ("plain HTTP request was sent to HTTPS port") on a port of TLS; nginx without a certificate.
+    if said.contains("HTTP request") && said.contains("HTTPS") {
+        Some(USE_HTTPS)
+    } else if said.contains("SSL certificate") {
+        Some(CLIENT_CERTIFICATE)
+    } else if is(headers, "text/html") || asked.protocol == Protocol::Grpc {
+        Some(WEB_SERVER)
+    } else {
+        None
     }
 }
 
@@ -188,5 +228,5 @@ fn text(headers: &HeaderMap, body: &Bytes) -> String {
     {
         return status.message;
     }
-    String::from_utf8_lossy(&body[..body.len().min(4096)]).into_owned()
+    super::text(body).into_owned()
 }

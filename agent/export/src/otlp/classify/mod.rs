@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 mod success;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use accelscope_core::chain;
@@ -21,14 +22,18 @@ use super::sizing::Fault;
 
 pub(super) use cause::Cause;
 pub(super) use grpc::{
-    answered as grpc_answered, status as grpc_status, unreadable as grpc_unreadable,
+    PREFIX as GRPC_PREFIX, answered as grpc_answered, message_length as grpc_message_length,
+    no_message as grpc_no_message, status as grpc_status, too_large as grpc_too_large, unreadable as grpc_unreadable,
     without_status as grpc_without_status,
 };
 pub(super) use http::{answered as http_answered, not_grpc};
-pub(super) use success::is_foreign;
+pub(super) use success::too_large as http_too_large;
 
 /// Largest response that is read, the limit that the OTLP specification asks of a client.
 pub(super) const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of a response that are read as text.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// Reasons for which refused points are dropped.
 pub(super) const DROPS: [&str; 12] = [
@@ -168,6 +173,11 @@ pub(super) fn shortened(line: String) -> String {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }
+}
+
+/// The text of a body, for a message. Longer than what is shown of it, so that a secret in it is recognised before it is cut.
+fn text(body: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(&body[..body.len().min(MAX_TEXT_BYTES)])
 }
 
 /// A remote message made safe for a log: one line, no control characters.

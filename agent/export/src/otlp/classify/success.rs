@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResp
 use prost::Message;
 use serde_json::{Map, Value};
 
-use super::{Answer, Verdict};
+use super::{Answer, MAX_RESPONSE_BYTES, Verdict};
 
 const NOT_OTLP: &str = "what answers is no OTLP receiver: check the endpoint's host, port, path and protocol (a Collector takes \
     /v1/metrics, Prometheus /api/v1/otlp/v1/metrics)";
@@ -112,8 +112,32 @@ fn either<'a>(fields: &'a Map<String, Value>, name: &str, other: &str) -> Option
     fields.get(name).or_else(|| fields.get(other))
 }
 
-fn not_otlp(what: &str, body: &Bytes) -> Answer {
-    let said = String::from_utf8_lossy(&body[..body.len().min(200)]);
+/// Interprets a success whose body exceeds [`MAX_RESPONSE_BYTES`], by the first bytes of it: only a receiver of OTLP has
+/// processed the points.
+pub(in crate::otlp) fn too_large(headers: &HeaderMap, beginning: &[u8]) -> Answer {
+    let text = String::from_utf8_lossy(beginning);
+    let text: String = text.split_whitespace().collect();
+    let is_json = ["{\"partialSuccess\":", "{\"partial_success\":"]
+        .iter()
+        .any(|own| text.starts_with(own));
+    if !is_foreign(headers) && (is_json || is_long_protobuf(beginning)) {
+        Answer::too_large()
+    } else {
+        not_otlp("a long body that is no OTLP", beginning)
+    }
+}
+
+/// Whether a message begins with a `partial_success` (field 1 of `ExportMetricsServiceResponse`) that fills such a body.
+fn is_long_protobuf(beginning: &[u8]) -> bool {
+    let Some((0x0a, rest)) = beginning.split_first() else {
+        return false;
+    };
+    let longest_head = 16;
+    prost::decode_length_delimiter(rest).is_ok_and(|length| length.saturating_add(longest_head) > MAX_RESPONSE_BYTES)
+}
+
+fn not_otlp(what: &str, body: &[u8]) -> Answer {
+    let said = super::text(body);
     Answer::new(Verdict::Hold, format!("success, but with {what}: {said}")).because("not_otlp", NOT_OTLP)
 }
 
