@@ -201,7 +201,7 @@ async fn measure(
         ..Renderer::default()
     };
     let Some(format) = format else {
-        runtime::run_daemon(&config, &started, renderer, reload).await?;
+        runtime::run_daemon(&config, &context, &started, renderer, reload).await?;
         return Ok(EXIT_OK);
     };
     let interval = config.otlp.interval;
