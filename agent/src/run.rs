@@ -192,7 +192,7 @@ async fn measure(
         per_process: config.attribution.per_process,
         sources,
     };
-    let registry = SeriesRegistry::within(&budget, own, resource, limits, collecting, observer);
+    let registry = SeriesRegistry::new(&budget, own, resource, limits, collecting, observer);
     let registry = Arc::new(registry);
     let started = Started::launch(runtime::samplers(&config, &context), registry, attribution)
         .context("a thread cannot be started")?;
@@ -201,7 +201,7 @@ async fn measure(
         ..Renderer::default()
     };
     let Some(format) = format else {
-        runtime::run_daemon(&config, &started, renderer, reload).await?;
+        runtime::run_daemon(&config, &context, &started, renderer, reload).await?;
         return Ok(EXIT_OK);
     };
     let interval = config.otlp.interval;

@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use accelscope_core::budget::Budget;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Attributes, Batch, Instrument, Part, Point, Resource, Timestamp, Value};
@@ -432,6 +433,7 @@ fn neighbours() -> Result<(), Failed> {
         series: 100,
     };
     let registry = Arc::new(SeriesRegistry::new(
+        &Budget::default(),
         OwnMetrics::install(Build::default()),
         Resource::default(),
         limits,

@@ -28,7 +28,8 @@ pub struct Finding {
     pub level: Level,
     /// Subject of the check: a section of the configuration, or the host.
     pub about: &'static str,
-    /// What was found.
+    /// What was found. A process is `process 4711`, by its id in the host's `/proc`, or `process 4711 (python3)`, with the name
+    /// of its executable: `agent doctor` adds that, and its pod or container.
     pub what: String,
     /// What to do about it, where there is something to do.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -115,8 +115,8 @@ pub trait Source {
     const ALLOCATED_DEVICE: Option<AllocatedDevice> = None;
     /// Whether it reads accelerators: without any that does the agent has nothing to watch.
     const READS_ACCELERATORS: bool = true;
-    /// Whether [`explain`](Self::explain) reads nothing but files, so that it may run beside a running agent. A source
-    /// that asks a vendor's tool or library would ask it twice.
+    /// Whether [`explain`](Self::explain) reads nothing but files, so that it may run beside a running agent, and in one that
+    /// `agent doctor` asks. A source that asks a vendor's tool or library would ask it twice.
     const EXPLAINS_FROM_FILES: bool = false;
 
     /// Builds its sampler.

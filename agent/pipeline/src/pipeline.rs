@@ -87,7 +87,7 @@ impl Pipeline {
         first.clamp(checked + CHECK_SOONEST, checked + CHECK_LATEST)
     }
 
-    /// Without this thread nothing would be measured any more: a panic loses only the run that caused it, and is
+    /// Without this thread nothing would be measured: a panic loses only the run that caused it, and is
     /// reported as the sampler's failure.
     fn process_or_report(&mut self, run: Run) {
         let status = run.status.clone();

@@ -2,6 +2,7 @@ use super::*;
 use crate::attribution::Settings;
 use crate::test_support::ACTIVE;
 use crate::{Limits, Observer};
+use accelscope_core::budget::Budget;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Attributes, Point, Resource, Timestamp, key};
 use accelscope_core::sampler::Descriptor;
@@ -31,6 +32,7 @@ fn pipeline(observer: Option<Observer>) -> (Pipeline, Arc<SeriesRegistry>, Arc<S
         series: 10,
     };
     let registry = SeriesRegistry::new(
+        &Budget::default(),
         OwnMetrics::install(Build::default()),
         Resource::default(),
         limits,

@@ -24,19 +24,8 @@ struct State {
 }
 
 impl SeriesRegistry {
-    /// Within a budget of the default size. With `collecting`, [`collect`](Self::collect) is called regularly.
+    /// Within this budget. With `collecting`, [`collect`](Self::collect) is called regularly.
     pub fn new(
-        own: OwnMetrics,
-        resource: Resource,
-        limits: Limits,
-        collecting: bool,
-        observer: Option<Observer>,
-    ) -> Self {
-        Self::within(&Budget::default(), own, resource, limits, collecting, observer)
-    }
-
-    /// As [`new`](Self::new), within this budget.
-    pub fn within(
         budget: &Budget,
         own: OwnMetrics,
         resource: Resource,

@@ -6,6 +6,7 @@
 
 mod choice;
 mod collector;
+mod compared;
 mod downward;
 mod endpoint;
 mod environment;
@@ -31,6 +32,7 @@ mod validate;
 mod values;
 
 pub use choice::{LogFormat, LogLevel};
+pub(crate) use compared::flat;
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};

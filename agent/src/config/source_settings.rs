@@ -23,7 +23,7 @@ impl SourceSettings {
     }
 
     /// Sets the settings of a source.
-    pub(super) fn set(&mut self, source: &Descriptor, settings: Arc<dyn AnySettings>) {
+    pub(crate) fn set(&mut self, source: &Descriptor, settings: Arc<dyn AnySettings>) {
         self.0.insert(source.name, settings);
     }
 

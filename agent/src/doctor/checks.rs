@@ -1,57 +1,76 @@
 //! Checks of the doctor. They change nothing and open no device node.
 
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::Access;
 
-use super::accelerators::accelerators;
+use super::accelerators::{accelerators, while_running};
 use super::access::access;
+use super::destinations::destinations;
+use super::named::Named;
 use super::running::Running;
-use crate::config::{Config, Proxies, Route};
+use crate::config::Config;
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::host::process::Processes;
-use accelscope_core::sampler::Finding;
+use accelscope_core::sampler::{Finding, Level};
 use accelscope_core::source::Context;
 use accelscope_export::compat;
-use accelscope_export::otlp::Destination;
 use accelscope_pipeline::attribution::Engines;
 
 /// Limit of examined processes; more would give the same result.
 const MOST_PROCESSES: usize = 2_000;
-const CONNECT: Duration = Duration::from_secs(2);
-/// Limit of addresses that are tried for one name.
-const MOST_ADDRESSES: usize = 4;
+/// Most processes that are named in one line.
+const MOST_NAMED: usize = 3;
 
 /// Checks everything that the configuration requires.
 pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
-    let roots = &context.roots;
     let running = Running::find(config);
-    let mut findings = running.about(config);
-    findings.extend([host(roots), processes(roots)]);
-    findings.extend(containers(roots, &config.attribution.engine_directories));
-    findings.extend(accelerators(config, context, &running));
-    let outdated = |to: &Destination| running.outdated(&to.name, &to.shown_endpoint());
-    findings.extend(config.destinations().iter().filter_map(outdated));
-    findings.extend(config.destinations().iter().map(|to| {
-        let Some(mut state) = running.destination(&to.name, &to.shown_endpoint()) else {
-            return destination(to, &config.proxies);
-        };
-        let way = way(to, &config.proxies);
-        if !way.is_empty() {
-            state.what.push_str(&format!("; it is reached{way}"));
-        }
-        state
-    }));
+    let mut named = Named::new(&context.roots, &config.attribution.engine_directories);
+    let mut effective = config.clone();
+    running.adopt_settings(&mut effective, context.sources);
+    let mut findings = running.about(config, &effective, context.sources, &mut named);
+    // The rights that count are the running agent's.
+    let mut own = running.own_findings();
+    if own.is_empty() {
+        own = of_host(config, &context.roots);
+        own.extend(of_files(config));
+    }
+    let is_of_host = |finding: &Finding| ["host", "attribution"].contains(&finding.about);
+    let (of_host, of_files): (Vec<_>, Vec<_>) = own.into_iter().partition(is_of_host);
+    findings.extend(of_host);
+    findings.extend(accelerators(&effective, context, &running));
+    findings.extend(destinations(config, &running));
     findings.extend(listeners(config, &running));
-    findings.extend(access(config));
-    findings.extend(config.compat.textfile.as_deref().map(textfile));
+    findings.extend(of_files);
     if let Err(problem) = config.has_output() {
         let (what, remedy) = problem.split_once("; ").unwrap_or((&problem, ""));
         findings.push(Finding::fail("config", what).with_remedy(remedy));
     }
+    named.complete(&mut findings);
     findings
+}
+
+/// What a running agent finds out for `agent doctor`, with its own rights: of the host, of files, and of the sources that can
+/// be examined beside their samplers.
+pub fn of_this_process(config: &Config, context: &Context) -> Vec<Finding> {
+    let mut findings = of_host(config, &context.roots);
+    findings.extend(of_files(config));
+    findings.extend(while_running(config, context, Level::Ok));
+    findings
+}
+
+fn of_host(config: &Config, roots: &HostRoots) -> Vec<Finding> {
+    let mut findings = vec![host(roots), processes(roots)];
+    findings.extend(containers(roots, &config.attribution.engine_directories));
+    findings
+}
+
+fn of_files(config: &Config) -> Vec<Finding> {
+    let textfile = config.compat.textfile.as_deref().map(textfile);
+    access(config).into_iter().chain(textfile).collect()
 }
 
 fn host(roots: &HostRoots) -> Finding {
@@ -78,25 +97,53 @@ fn processes(roots: &HostRoots) -> Finding {
         )
         .with_remedy("run the agent with hostPID: true, else no process can be named");
     }
-    let closed = pids
+    let closed: Vec<u32> = pids
         .iter()
+        .copied()
         .take(MOST_PROCESSES)
-        .filter(|pid| is_closed(&processes, **pid))
-        .count();
-    if closed == 0 {
+        .filter(|pid| is_closed(&processes, *pid))
+        .collect();
+    if closed.is_empty() {
         return Finding::ok("attribution", format!("{} processes can be told apart", pids.len()));
     }
     Finding::warn(
         "attribution",
         format!(
-            "{closed} of {} processes cannot be looked into: what they use is not seen or has no name",
-            pids.len()
+            "{} of {} processes cannot be looked into{}: what they use is not seen or has no name",
+            closed.len(),
+            pids.len(),
+            examples(roots, &processes, &closed),
         ),
     )
     .with_remedy(
         "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; in a container also without an AppArmor profile \
          (appArmorProfile: Unconfined) or SELinux type (spc_t) that forbids it",
     )
+}
+
+/// Some of these processes, those in containers first. Threads of the kernel are none, though they cannot be looked into.
+fn examples(roots: &HostRoots, processes: &Processes, pids: &[u32]) -> String {
+    let cgroups = Cgroups::new(roots);
+    let is_contained = |pid: u32| {
+        processes
+            .cgroup(pid)
+            .is_ok_and(|text| cgroups.parse(&text).is_contained())
+    };
+    let mut named: Vec<u32> = pids
+        .iter()
+        .copied()
+        .filter(|pid| matches!(processes.user_key(*pid), Ok(Some(_))))
+        .collect();
+    named.sort_by_cached_key(|pid| !is_contained(*pid));
+    let named: Vec<String> = named
+        .iter()
+        .take(MOST_NAMED)
+        .map(|pid| format!("process {pid}"))
+        .collect();
+    if named.is_empty() {
+        return String::new();
+    }
+    format!(" (such as {})", named.join(", "))
 }
 
 /// Whether access to its files or its view of the file system is denied. Processes that have ended are not.
@@ -144,61 +191,6 @@ fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {
     findings
 }
 
-/// How the environment's proxies matter to a destination; nothing where they do not.
-fn way(destination: &Destination, proxies: &Proxies) -> String {
-    match (&destination.proxy, proxies.route(&destination.endpoint)) {
-        (Some(proxy), _) => format!(" through the proxy {proxy}"),
-        (None, Route::Excepted(why)) => format!(" directly ({why})"),
-        _ => String::new(),
-    }
-}
-
-fn destination(destination: &Destination, proxies: &Proxies) -> Finding {
-    let Destination { name, endpoint, .. } = destination;
-    let shown = destination.shown_endpoint();
-    let way = way(destination, proxies);
-    let (url, subject, remedy) = match &destination.proxy {
-        Some(proxy) => (
-            proxy.url(),
-            format!("{shown} is reached{way}, which"),
-            format!(
-                "start the proxy, correct {}, or name the host in NO_PROXY",
-                proxy.variable()
-            ),
-        ),
-        None => (
-            endpoint,
-            format!("{shown}{way}"),
-            "start the receiver or correct otlp.endpoint".to_owned(),
-        ),
-    };
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let port = url.port_or_known_default().unwrap_or(4317);
-    let reached = (host, port).to_socket_addrs().and_then(connect);
-    match reached {
-        Ok(_) => Finding::ok("otlp", format!("destination {name}: {subject} accepts connections")),
-        Err(error) => Finding::warn(
-            "otlp",
-            format!("destination {name}: {subject} cannot be reached: {error}"),
-        )
-        .with_remedy(format!(
-            "{remedy}; until then points wait in the queue (otlp.queue_bytes)"
-        )),
-    }
-}
-
-/// Connects to the first address that accepts: `localhost` has two, and a receiver often listens on one of them.
-fn connect(addresses: impl Iterator<Item = SocketAddr>) -> std::io::Result<TcpStream> {
-    let mut failed = std::io::Error::other("the name has no address");
-    for address in addresses.take(MOST_ADDRESSES) {
-        match TcpStream::connect_timeout(&address, CONNECT) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
-}
-
 fn listeners(config: &Config, running: &Running) -> Vec<Finding> {
     let check = |(key, address)| match TcpListener::bind(address) {
         Ok(_) => Finding::ok("http", format!("{key} = {address} is free")),
@@ -229,19 +221,5 @@ fn textfile(setting: &Path) -> Finding {
             format!("compat.textfile: {} cannot be written to: {error}", directory.display()),
         )
         .with_remedy("make that directory, mount it writable and let the agent's user write to it"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_receiver_that_listens_on_one_of_its_names_addresses_is_reached() {
-        let open = TcpListener::bind("127.0.0.1:0").unwrap();
-        let closed = free_port::free_address();
-        let reached = connect([closed, open.local_addr().unwrap()].into_iter()).unwrap();
-        assert_eq!(reached.peer_addr().unwrap(), open.local_addr().unwrap());
-        assert!(connect([closed].into_iter()).is_err() && connect(std::iter::empty()).is_err());
     }
 }

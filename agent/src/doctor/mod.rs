@@ -3,11 +3,13 @@
 mod accelerators;
 mod access;
 mod checks;
+mod destinations;
+mod named;
 mod running;
 mod wrapped;
 
 pub use accelerators::{explains_while_running, while_running};
-pub use checks::examine;
+pub use checks::{examine, of_this_process};
 pub use wrapped::text;
 
 use accelscope_core::sampler::{Finding, Level};

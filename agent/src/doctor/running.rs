@@ -3,9 +3,19 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::config::Config;
-use crate::status::{self, Answer, Asked, DestinationState, SourceState};
+use serde_json::Value;
+
+use super::named::Named;
+use crate::config::{Config, flat};
+use crate::status::{self, Answer, Asked, DestinationState, Rights, SourceState};
 use accelscope_core::sampler::Finding;
+use accelscope_core::settings::Enabled;
+use accelscope_core::source::Sources;
+
+/// Most settings that are named in one line.
+const MOST_NAMED: usize = 6;
+/// Findings of the agent that are not its sources' ([`of_this_process`](super::of_this_process)).
+const SUBJECTS: [&str; 4] = ["host", "attribution", "http", "compat"];
 
 /// What is known of running agents.
 #[derive(Debug, Default)]
@@ -32,10 +42,18 @@ impl Running {
     }
 
     /// The agent itself: its version, rights and configuration.
-    pub(super) fn about(&self, config: &Config) -> Vec<Finding> {
+    ///
+    /// `effective` is `config` with the [agent's own settings](Self::adopt_settings).
+    pub(super) fn about(
+        &self,
+        config: &Config,
+        effective: &Config,
+        sources: Sources,
+        named: &mut Named,
+    ) -> Vec<Finding> {
         let mut findings: Vec<_> = self.others.silent.iter().map(silent).collect();
         let Some(agent) = &self.agent else {
-            findings.push(self.none(config));
+            findings.push(self.none(config, named));
             return findings;
         };
         let started = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(agent.started));
@@ -43,15 +61,11 @@ impl Running {
         findings.push(Finding::ok(
             "agent",
             format!(
-                "{} runs since {} as pid {} of uid {}, {}, by {}",
+                "{} runs since {} as {} of {}, by {}",
                 agent.build,
                 humantime::format_rfc3339_seconds(started),
-                agent.pid,
-                agent.uid,
-                match agent.capabilities.join(", ") {
-                    none if none.is_empty() => "without capabilities".to_owned(),
-                    some => format!("with {some}"),
-                },
+                process(agent, named),
+                agent.rights,
                 match &agent.file {
                     Some(path) => path.display().to_string(),
                     None => "defaults and environment".to_owned(),
@@ -64,10 +78,58 @@ impl Running {
             findings
                 .push(Finding::warn("agent", what).with_remedy("restart the agent, or run the doctor of its build"));
         }
+        findings.extend(settings(agent, config, sources));
+        findings.extend(self.rights(effective, sources));
         findings
     }
 
-    fn none(&self, config: &Config) -> Finding {
+    /// What this doctor has to find out itself, where its rights are not the agent's.
+    fn rights(&self, config: &Config, sources: Sources) -> Option<Finding> {
+        let own = Rights::of_this_process();
+        let agent = self.agent.as_ref().filter(|agent| agent.rights != own)?;
+        let is_asked_here = |name: &&'static str| self.findings(name).is_empty();
+        let enabled = sources
+            .iter()
+            .filter(|source| config.sources.enabled(source) != Enabled::False);
+        let asked_here: Vec<_> = enabled
+            .map(|source| source.name)
+            .filter(|name| is_asked_here(name))
+            .collect();
+        let what = format!(
+            "this doctor has other rights ({own}) and examines with them: {}",
+            asked_here.join(", ")
+        );
+        (!asked_here.is_empty()).then(|| {
+            Finding::nothing("agent", what).with_remedy(format!(
+                "for what the agent may see of these, run the doctor as uid {} with the agent's capabilities",
+                agent.rights.uid
+            ))
+        })
+    }
+
+    /// The agent's own settings of its sources in `config`, by which they are examined.
+    pub(super) fn adopt_settings(&self, config: &mut Config, sources: Sources) {
+        let Some(agent) = &self.agent else { return };
+        for source in sources {
+            let Some(settings) = agent.settings.get(source.name) else {
+                continue;
+            };
+            let mut settings = <dyn erased_serde::Deserializer<'_>>::erase(settings);
+            // Of another build, whose settings cannot be read here.
+            let Ok(settings) = (source.settings.deserialize)(&mut settings) else {
+                continue;
+            };
+            config.sources.set(source, settings);
+        }
+    }
+
+    /// What the agent found out about the host and files; nothing where the doctor has to find it out.
+    pub(super) fn own_findings(&self) -> Vec<Finding> {
+        let remarks = self.agent.iter().flat_map(|agent| &agent.findings);
+        remarks.filter_map(|remark| remark.about_one_of(&SUBJECTS)).collect()
+    }
+
+    fn none(&self, config: &Config, named: &mut Named) -> Finding {
         if config.status.directory.is_none() {
             return Finding::nothing("agent", "a running one cannot be asked: status.directory is empty");
         }
@@ -76,13 +138,12 @@ impl Running {
             None => Finding::nothing("agent", own),
             Some(other) => {
                 let file = other.file.as_ref().map(|path| format!(" --config {}", path.display()));
-                Finding::nothing("agent", format!("{own}; pid {} runs with another one", other.pid)).with_remedy(
-                    format!(
-                        "give the doctor that agent's own arguments and environment:{} --set host.root={}",
-                        file.unwrap_or_default(),
-                        other.host_root.display()
-                    ),
-                )
+                let other_one = process(other, named);
+                Finding::nothing("agent", format!("{own}; {other_one} runs with another one")).with_remedy(format!(
+                    "give the doctor that agent's own arguments and environment:{} --set host.root={}",
+                    file.unwrap_or_default(),
+                    other.host_root.display()
+                ))
             }
         }
     }
@@ -91,7 +152,7 @@ impl Running {
         self.agent.as_ref()?.sources.iter().find(|source| source.name == name)
     }
 
-    /// What a source of the agent found out about how it reads; nothing where the doctor has to find it out.
+    /// What a source of the agent found out; nothing where the doctor has to find it out.
     pub(super) fn findings(&self, source: &'static str) -> Vec<Finding> {
         let remarks = self.source(source).map(|state| state.findings.as_slice());
         remarks
@@ -118,25 +179,45 @@ impl Running {
         })
     }
 
-    /// The state of a destination of the agent.
-    ///
-    /// Nothing where it pushes elsewhere: its configuration was changed since it read it.
-    pub(super) fn destination(&self, name: &str, endpoint: &str) -> Option<Finding> {
-        let mut destinations = self.agent.as_ref()?.destinations.iter();
-        let state = destinations.find(|state| state.name == name && state.endpoint == endpoint);
-        state.map(destination)
+    /// Where the agent pushes to, and how that goes.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &DestinationState> {
+        self.agent.iter().flat_map(|agent| &agent.destinations)
     }
 
-    /// The destinations of the agent that are others than the configuration's.
-    pub(super) fn outdated(&self, name: &str, endpoint: &str) -> Option<Finding> {
-        let mut destinations = self.agent.as_ref()?.destinations.iter();
-        let state = destinations.find(|state| state.name == name && state.endpoint != endpoint)?;
-        let what = format!(
-            "destination {name}: the running agent still pushes to {}",
-            state.endpoint
-        );
-        Some(Finding::warn("otlp", what).with_remedy("reload it (SIGHUP, systemctl reload) or restart it"))
+    /// The same of the destination of that name.
+    pub(super) fn destination(&self, name: &str) -> Option<&DestinationState> {
+        self.destinations().find(|state| state.name == name)
     }
+}
+
+/// Its process id, with command and pod where it is a process of the host's `/proc`.
+fn process(agent: &Answer, named: &mut Named) -> String {
+    let who = agent.start_ticks.and_then(|start| named.who_since(agent.pid, start));
+    let in_brackets = who.map_or_else(String::new, |who| format!(" {}", who.in_brackets()));
+    format!("pid {}{in_brackets}", agent.pid)
+}
+
+/// The settings of an agent that are others than this configuration's.
+fn settings(agent: &Answer, config: &Config, sources: Sources) -> Option<Finding> {
+    let own = config.to_value(sources);
+    let own = flat(&own);
+    let differing = |(key, value): (String, &Value)| {
+        let here = own.get(&key).filter(|here| **here != value)?;
+        Some(format!("{key} = {value} (here {here})"))
+    };
+    let all: Vec<String> = flat(&agent.settings).into_iter().filter_map(differing).collect();
+    let more = match all.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!all.is_empty()).then(|| {
+        let shown = all.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+        let what = format!("the running agent has other settings, which its sources are examined by: {shown}{more}");
+        Finding::warn("agent", what).with_remedy(
+            "restart the agent if they were changed since its start; else give the doctor the agent's own arguments and \
+             environment",
+        )
+    })
 }
 
 fn silent((path, error): &(std::path::PathBuf, std::io::Error)) -> Finding {
@@ -145,41 +226,4 @@ fn silent((path, error): &(std::path::PathBuf, std::io::Error)) -> Finding {
         format!("one runs and cannot be asked at {}: {error}", path.display()),
     )
     .with_remedy("run the doctor as root or as the agent's user; if it does not answer, see the agent's log")
-}
-
-fn destination(state: &DestinationState) -> Finding {
-    let DestinationState {
-        name,
-        waiting_points,
-        sent,
-        dropped,
-        ..
-    } = state;
-    let counts = format!("{sent} points arrived, {waiting_points} wait, {dropped} were dropped");
-    let error = state.last_error.as_deref().unwrap_or("no answer yet");
-    if let Some(reason) = &state.blocked {
-        return Finding::warn(
-            "otlp",
-            format!("destination {name} refuses everything ({reason}): {error}; {counts}"),
-        )
-        .with_remedy(
-            "the agent's log says what to change; nothing is dropped while the queue (otlp.queue_bytes) holds it",
-        );
-    }
-    // One record may be on its way at any time.
-    if state.waiting_records > 1 || (*sent == 0 && state.last_error.is_some()) {
-        return Finding::warn(
-            "otlp",
-            format!("destination {name} does not take what is sent: {error}; {counts}"),
-        )
-        .with_remedy("start the receiver or correct otlp.endpoint; points wait in the queue (otlp.queue_bytes)");
-    }
-    if *dropped > 0 {
-        return Finding::warn(
-            "otlp",
-            format!("destination {name}: {counts}; the last error was: {error}"),
-        )
-        .with_remedy("agent.export.dropped says why, by reason");
-    }
-    Finding::ok("otlp", format!("destination {name}: {counts}"))
 }

@@ -15,8 +15,10 @@ use super::signals::{Hangup, Request, Signals};
 use super::start_log;
 use super::succession::Succession;
 use crate::config::Config;
+use crate::doctor;
 use crate::status::Socket;
 use accelscope_core::metric::{MetricsSource, Timestamp};
+use accelscope_core::source::Context;
 use accelscope_export::compat::textfile::TextFile;
 use accelscope_export::compat::{gpu_process_exporter, hailo_exporter, system_info_exporter};
 use accelscope_export::http::{self, Answers, BindError, Listener, Readiness};
@@ -35,7 +37,13 @@ const AFTER_START: Duration = Duration::from_secs(10);
 const RETURN_INTERVAL: Duration = Duration::from_mins(10);
 
 /// Runs until SIGTERM or SIGINT, then sends the rest. SIGHUP has it read its configuration again.
-pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut reload: Reload) -> anyhow::Result<()> {
+pub async fn run(
+    config: &Config,
+    context: &Context,
+    started: &Started,
+    renderer: Renderer,
+    mut reload: Reload,
+) -> anyhow::Result<()> {
     let mut signals = Signals::watch(Hangup::Reloads)?;
     http::serve_apart(listeners(config, started, &renderer)?)?;
     tokio::spawn(return_memory());
@@ -43,7 +51,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut rel
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
     if destinations.is_empty() {
-        answer_doctor(config, reload.file(), started, None);
+        answer_doctor(config, context, reload.file(), started, None);
         while signals.received().await == Request::Reload {
             reload.apply(None).await;
         }
@@ -64,7 +72,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut rel
         .inspect_err(|error| tracing::debug!(%error, "other agents on this node are not seen"))
         .ok();
     let exporter = Exporter::new(destinations)?.within(started.registry.budget());
-    answer_doctor(config, reload.file(), started, Some(exporter.clone()));
+    answer_doctor(config, context, reload.file(), started, Some(exporter.clone()));
     let sending = exporter.clone();
     tokio::spawn(async move { sending.run().await });
     let mut encoder = Encoder::new(started.registry.resource());
@@ -107,8 +115,16 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut rel
 }
 
 /// Lets `agent doctor` ask this agent. Without the socket the agent does all else.
-fn answer_doctor(config: &Config, file: Option<PathBuf>, started: &Started, exporter: Option<Exporter>) {
-    match Socket::open(config, file) {
+fn answer_doctor(
+    config: &Config,
+    context: &Context,
+    file: Option<PathBuf>,
+    started: &Started,
+    exporter: Option<Exporter>,
+) {
+    let (own, sources) = ((config.clone(), context.clone()), context.sources);
+    let look = Arc::new(move || doctor::of_this_process(&own.0, &own.1));
+    match Socket::open(config, sources, file, look) {
         Ok(Some(socket)) => {
             tokio::spawn(socket.serve(started.statuses.clone(), exporter));
         }

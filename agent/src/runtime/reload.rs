@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use accelscope_core::chain;
 use accelscope_core::source::Sources;
 use accelscope_export::otlp::{Destination, Exporter};
-use serde_json::Value;
 
 use super::log;
-use crate::config::{Config, ConfigFile, Inputs, Loaded, is_read_once, load};
+use crate::config::{Config, ConfigFile, Inputs, Loaded, flat, is_read_once, load};
 
 /// The running configuration, and where it came from.
 pub struct Reload {
@@ -111,29 +110,9 @@ impl Reload {
 
 /// Each key with its value.
 fn values(config: &Config, sources: Sources) -> BTreeSet<(String, String)> {
-    let mut all = BTreeSet::new();
-    let whole = serde_json::to_value(config).unwrap_or_default();
-    flatten(String::new(), &whole, &mut all);
-    for source in sources {
-        flatten(source.name.to_owned(), &config.sources.of(source).to_value(), &mut all);
-    }
-    for (key, value) in &config.resource {
-        all.insert((format!("resource.{key}"), value.to_string()));
-    }
-    all
-}
-
-fn flatten(key: String, value: &Value, all: &mut BTreeSet<(String, String)>) {
-    let Value::Object(children) = value else {
-        all.insert((key, value.to_string()));
-        return;
-    };
-    for (name, child) in children {
-        let below = if key.is_empty() {
-            name.clone()
-        } else {
-            format!("{key}.{name}")
-        };
-        flatten(below, child, all);
-    }
+    let whole = config.to_value(sources);
+    flat(&whole)
+        .into_iter()
+        .map(|(key, value)| (key, value.to_string()))
+        .collect()
 }

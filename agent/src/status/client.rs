@@ -12,8 +12,8 @@ use accelscope_core::host::callers::Callers;
 use super::answer::Answer;
 use super::directories;
 
-/// Time for all running agents to answer: a busy one is in the middle of a collection.
-const ANSWERING: Duration = Duration::from_secs(5);
+/// Time for all running agents to answer: one may be in the middle of a collection, and looks at its host first.
+const ANSWERING: Duration = Duration::from_secs(20);
 /// Longest answer that is read.
 const MAX_BYTES: u64 = 1 << 20;
 /// Most sockets that are asked.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::BUILD;
 
-pub(crate) use answer::{Answer, DestinationState, SourceState};
+pub(crate) use answer::{Answer, DestinationState, Rights, SourceState};
 pub(crate) use client::{Asked, ask};
 pub(crate) use server::Socket;
 

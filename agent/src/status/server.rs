@@ -9,15 +9,20 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
 
-use super::answer::{Answer, DestinationState, SourceState};
+use super::answer::{Answer, DestinationState, Remark, SourceState};
 use super::directories;
 use crate::config::Config;
+use accelscope_core::sampler::Finding;
+use accelscope_core::source::Sources;
 use accelscope_export::otlp::Exporter;
 use accelscope_pipeline::Status;
 
 /// Time for a client to read an answer; the next one waits.
 const WRITING: Duration = Duration::from_secs(2);
+/// Time to find out about the host; what is not found out by then, the doctor finds out itself.
+const LOOKING: Duration = Duration::from_secs(15);
 /// Pause after the kernel refused a connection, for want of descriptors mostly.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -26,11 +31,22 @@ pub(crate) struct Socket {
     path: PathBuf,
     listener: UnixListener,
     answer: Answer,
+    look: Look,
 }
+
+/// Finds out about host and files, with the rights of this process.
+pub(crate) type Look = Arc<dyn Fn() -> Vec<Finding> + Send + Sync>;
 
 impl Socket {
     /// In the first directory of `status.directory` that permits it. The directory is made if it does not exist.
-    pub(crate) fn open(config: &Config, file: Option<PathBuf>) -> io::Result<Option<Self>> {
+    ///
+    /// `look` is called for each answer, on a thread where it may block.
+    pub(crate) fn open(
+        config: &Config,
+        sources: Sources,
+        file: Option<PathBuf>,
+        look: Look,
+    ) -> io::Result<Option<Self>> {
         let mut refused = None;
         for directory in directories(config.status.directory.as_deref()) {
             match bind(&directory) {
@@ -38,7 +54,8 @@ impl Socket {
                     return Ok(Some(Self {
                         path,
                         listener,
-                        answer: Answer::of_this_process(config, file),
+                        answer: Answer::of_this_process(config, sources, file),
+                        look,
                     }));
                 }
                 Err(error) => refused = refused.or(Some(io::Error::new(error.kind(), named(&directory, &error)))),
@@ -49,13 +66,22 @@ impl Socket {
 
     /// Answers until it is dropped.
     pub(crate) async fn serve(self, statuses: Vec<Arc<Status>>, exporter: Option<Exporter>) {
+        let mut looking = None;
         loop {
             let Ok((mut stream, _)) = self.listener.accept().await else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
+            let found = found(&self.look, &mut looking).await;
+            let is_of_source =
+                |finding: &&Finding| statuses.iter().any(|status| status.descriptor.name == finding.about);
             let answer = Answer {
-                sources: statuses.iter().map(|status| SourceState::of(status)).collect(),
+                findings: found
+                    .iter()
+                    .filter(|finding| !is_of_source(finding))
+                    .map(Remark::of)
+                    .collect(),
+                sources: statuses.iter().map(|status| SourceState::of(status, &found)).collect(),
                 destinations: exporter
                     .iter()
                     .flat_map(Exporter::states)
@@ -71,6 +97,19 @@ impl Socket {
             tokio::time::timeout(WRITING, stream.write_all(&bytes)).await.ok();
         }
     }
+}
+
+/// Result of `look`; nothing where it takes too long. Of one that hangs no second is started.
+async fn found(look: &Look, looking: &mut Option<JoinHandle<Vec<Finding>>>) -> Vec<Finding> {
+    let mut started = looking.take().unwrap_or_else(|| {
+        let look = look.clone();
+        tokio::task::spawn_blocking(move || look())
+    });
+    if let Ok(found) = tokio::time::timeout(LOOKING, &mut started).await {
+        return found.unwrap_or_default();
+    }
+    *looking = Some(started);
+    Vec::new()
 }
 
 impl Drop for Socket {

@@ -109,14 +109,29 @@ impl Machine {
         self.shell(&script, &[])
     }
 
-    /// A process in the control group `path`, which holds `/dev/full` open.
-    pub(crate) fn holder(&mut self, path: &str) {
+    /// What the doctor says of the monitor files of this host.
+    #[cfg(feature = "hailo")]
+    pub(crate) fn doctor(&self) -> String {
+        let program = env!("CARGO_BIN_EXE_agent");
+        let root = self.directory.path().display();
+        let others = ["ascend", "nvidia", "kubelet", "ioctl", "otlp", "http"]
+            .map(|other| format!("--set {other}.enabled=false"));
+        let others = others.join(" ");
+        let script = format!("exec {program} doctor --json --set host.root={root} --set status.directory= {others}");
+        let output = self.shell(&script, &[]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A process in the control group `path`, which holds `/dev/full` open; its id on this host.
+    pub(crate) fn holder(&mut self, path: &str) -> u32 {
         let group = self.group(path);
         let script = format!(
             "echo 0 >{} && exec 3</dev/full && echo ready && exec sleep 10000",
             group.display()
         );
         self.start(self.shell(&script, &[]));
+        let outside = self.children.last().unwrap().id();
+        id_on_this_host(outside).unwrap()
     }
 
     /// A process of an engine: a script of that name with these arguments. If `before` is not empty, that runs first, in a
@@ -185,6 +200,14 @@ impl Machine {
         let holders = lines.filter(|line| line["name"] == "accel.device.processes");
         (holders.map(|line| line["attributes"].clone()).collect(), errors)
     }
+}
+
+/// Id in its innermost PID namespace of what nsenter(1) has started.
+fn id_on_this_host(nsenter: u32) -> Option<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{nsenter}/task/{nsenter}/children")).ok()?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", children.trim())).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_whitespace().last()?.parse().ok()
 }
 
 /// Whether the child says that it is ready, and not that it has ended.

@@ -10,6 +10,8 @@ mod lenient;
 mod machine;
 mod nameless;
 mod names;
+#[cfg(feature = "hailo")]
+mod processes;
 
 use std::collections::BTreeMap;
 

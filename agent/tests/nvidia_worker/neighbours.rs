@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use accelscope_core::budget::Budget;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Batch, Resource};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
@@ -73,6 +74,7 @@ fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
         series: 10_000,
     };
     let registry = Arc::new(SeriesRegistry::new(
+        &Budget::default(),
         OwnMetrics::install(Build::default()),
         Resource::default(),
         limits,

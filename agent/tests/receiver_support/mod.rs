@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "no test needs all of it")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -89,6 +89,13 @@ impl Receiver {
     /// All points so far, in the order in which they arrived.
     pub(crate) fn points(&self) -> Vec<Pushed> {
         self.points.lock().unwrap().clone()
+    }
+
+    /// The different times of one metric's points so far, in nanoseconds since 1970.
+    pub(crate) fn times(&self, name: &str) -> BTreeSet<u64> {
+        let points = self.points.lock().unwrap();
+        let of = points.iter().filter(|point| point.name == name);
+        of.map(|point| point.time).collect()
     }
 
     /// Points of one metric so far.

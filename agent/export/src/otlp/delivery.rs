@@ -32,6 +32,12 @@ pub struct DestinationState {
     pub totals: Totals,
     /// Reason of the last request that failed; kept after later successes.
     pub last_error: Option<String>,
+    /// What helps against that.
+    pub last_remedy: Option<&'static str>,
+    /// Whether the last request failed.
+    pub is_failing: bool,
+    /// What the receiver said with its last partial success, or with a success that it warned of; kept after later ones.
+    pub last_warning: Option<String>,
     /// Reason for which the destination refuses everything, while it does.
     pub blocked: Option<&'static str>,
 }
@@ -58,6 +64,9 @@ impl Delivery {
                 waiting: Usage::default(),
                 totals: Totals::default(),
                 last_error: None,
+                last_remedy: None,
+                is_failing: false,
+                last_warning: None,
                 blocked: None,
             },
             configured: destination.queue_bytes,
@@ -144,7 +153,7 @@ impl Delivery {
         }
     }
 
-    /// Sets the reason for which the destination refuses everything, or that it no longer does.
+    /// Sets the reason for which the destination refuses everything, or that it takes points again.
     pub(super) fn block(&mut self, reason: Option<&'static str>) {
         let before = std::mem::replace(&mut self.state.blocked, reason);
         if before == reason {

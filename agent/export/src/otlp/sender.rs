@@ -224,8 +224,10 @@ impl Sender {
         let bytes = request.bytes();
         let mut delivery = self.delivery();
         let is_accepted = matches!(verdict, Verdict::Accepted { .. });
+        delivery.state.is_failing = !is_accepted;
         if !is_accepted {
             delivery.state.last_error = Some(message.clone());
+            delivery.state.last_remedy = Some(cause.remedy).filter(|remedy| !remedy.is_empty());
         }
         if verdict != Verdict::Hold {
             delivery.block(None);
@@ -243,6 +245,9 @@ impl Sender {
                 let outcome = if rejected > 0 { "partial" } else { "accepted" };
                 delivery.metrics.request(outcome, took);
                 delivery.sent(request, rejected);
+                if rejected > 0 || !message.is_empty() {
+                    delivery.state.last_warning = Some(message.clone());
+                }
                 state.backoff.reset();
                 state
                     .sizing

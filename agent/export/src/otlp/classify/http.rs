@@ -45,6 +45,14 @@ pub(super) const SIZE: &str = "smaller requests follow; a larger limit there sav
     max_request_body_size or max_recv_msg_size_mib)";
 const VERSION: &str = "what listens there wants another protocol or version: check port and protocol";
 
+const REDIRECT: &str = "set the endpoint to the address that it redirects to";
+const ACCOUNT: &str = "the account there has no plan or quota for this: see the receiver's message";
+const PROXY_CREDENTIALS: &str = "a proxy on the way wants credentials: set them in the URL of the proxy";
+const REQUEST_TIME: &str = "trying again with smaller requests; the receiver did not get the request in time";
+const HEADERS: &str = "the destination's headers are too large for the receiver: shorten them";
+const ROOM: &str = "trying again; the receiver has no room left: see its storage and log";
+const LOGIN: &str = "the network wants a login before it lets requests through";
+
 /// What a status means.
 #[derive(Clone, Copy)]
 enum Meaning {
@@ -62,40 +70,16 @@ type Row = (u16, u16, Meaning, &'static str, &'static str);
 /// The first row counts that has the status. What a gateway or proxy says is no word of the receiver on the data, so that
 /// more is retried and held than the OTLP specification asks for.
 const STATUSES: [Row; 38] = [
-    (
-        300,
-        399,
-        Meaning::Hold,
-        "redirect",
-        "set the endpoint to the address that it redirects to",
-    ),
+    (300, 399, Meaning::Hold, "redirect", REDIRECT),
     (400, 400, Meaning::Refused(Fault::Data), "http_400", DATA),
     (401, 401, Meaning::Hold, "http_401", CREDENTIALS),
-    (
-        402,
-        402,
-        Meaning::Hold,
-        "http_402",
-        "the account there has no plan or quota for this: see the receiver's message",
-    ),
+    (402, 402, Meaning::Hold, "http_402", ACCOUNT),
     (403, 403, Meaning::Hold, "http_403", RIGHTS),
     (404, 404, Meaning::Hold, "http_404", WRONG_PATH),
     (405, 405, Meaning::Hold, "http_405", NO_POST),
     (406, 406, Meaning::Hold, "http_406", NO_PROTOBUF),
-    (
-        407,
-        407,
-        Meaning::Hold,
-        "http_407",
-        "a proxy on the way wants credentials: set them in the URL of the proxy",
-    ),
-    (
-        408,
-        408,
-        Meaning::Slow,
-        "http_408",
-        "trying again with smaller requests; the receiver did not get the request in time",
-    ),
+    (407, 407, Meaning::Hold, "http_407", PROXY_CREDENTIALS),
+    (408, 408, Meaning::Slow, "http_408", REQUEST_TIME),
     (410, 410, Meaning::Hold, "http_410", WRONG_PATH),
     (412, 412, Meaning::Hold, "http_412", WRONG_PATH),
     (413, 413, Meaning::TooLarge, "http_413", SIZE),
@@ -105,24 +89,12 @@ const STATUSES: [Row; 38] = [
     (423, 425, Meaning::Retry, "http_425", OVERLOADED),
     (426, 426, Meaning::Hold, "http_426", VERSION),
     (429, 429, Meaning::Retry, "http_429", RATE),
-    (
-        431,
-        431,
-        Meaning::Hold,
-        "http_431",
-        "the destination's headers are too large for the receiver: shorten them",
-    ),
+    (431, 431, Meaning::Hold, "http_431", HEADERS),
     (451, 451, Meaning::Hold, "http_451", RIGHTS),
     (499, 499, Meaning::Retry, "http_499", GATEWAY),
     (409, 409, Meaning::Refused(Fault::Data), "http_4xx", DATA),
     (422, 422, Meaning::Refused(Fault::Data), "http_4xx", DATA),
-    (
-        494,
-        494,
-        Meaning::Hold,
-        "http_431",
-        "the destination's headers are too large for the receiver: shorten them",
-    ),
+    (494, 494, Meaning::Hold, "http_431", HEADERS),
     (495, 496, Meaning::Hold, "http_4xx", CLIENT_CERTIFICATE),
     (497, 497, Meaning::Hold, "http_4xx", USE_HTTPS),
     (402, 499, Meaning::Hold, "http_4xx", NOT_THE_DATA),
@@ -132,20 +104,8 @@ const STATUSES: [Row; 38] = [
     (503, 503, Meaning::Retry, "http_503", OVERLOADED),
     (504, 504, Meaning::Slow, "http_504", GATEWAY_TIME),
     (505, 505, Meaning::Hold, "http_505", VERSION),
-    (
-        507,
-        509,
-        Meaning::Retry,
-        "http_507",
-        "trying again; the receiver has no room left: see its storage and log",
-    ),
-    (
-        511,
-        511,
-        Meaning::Hold,
-        "http_511",
-        "the network wants a login before it lets requests through",
-    ),
+    (507, 509, Meaning::Retry, "http_507", ROOM),
+    (511, 511, Meaning::Hold, "http_511", LOGIN),
     (520, 530, Meaning::Retry, "http_52x", GATEWAY),
     (598, 599, Meaning::Slow, "http_59x", GATEWAY_TIME),
 ];

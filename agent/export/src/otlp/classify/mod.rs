@@ -105,7 +105,7 @@ impl Answer {
         Self {
             verdict,
             cause: cause::OTHER,
-            message: printable(message.as_ref()),
+            message: one_line(message.as_ref()),
             reconnect: false,
             is_slow: false,
         }
@@ -180,8 +180,8 @@ fn text(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(&body[..body.len().min(MAX_TEXT_BYTES)])
 }
 
-/// A remote message made safe for a log: one line, no control characters.
-fn printable(text: &str) -> String {
+/// A remote message as one line without control characters. The log and the doctor escape what else is not printable.
+fn one_line(text: &str) -> String {
     let words = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty());
