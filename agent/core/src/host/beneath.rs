@@ -73,6 +73,12 @@ pub fn open_without_links(root: impl AsFd, path: &Path, flags: OFlags) -> rustix
     resolve(root, path, flags, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
 }
 
+/// The same, and of nothing that is mounted in or below `root` (Linux 5.6).
+pub fn open_on_mount(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    resolve(root, path, flags, how)
+}
+
 fn resolve(root: impl AsFd, path: &Path, flags: OFlags, how: ResolveFlags) -> rustix::io::Result<OwnedFd> {
     let how = how | ResolveFlags::NO_MAGICLINKS;
     match rustix::fs::openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {

@@ -16,7 +16,9 @@ use rustix::io::Errno;
 
 use super::decode::MAX_BYTES;
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::beneath::open_without_links;
+use accelscope_core::host::authority::Authority;
+use accelscope_core::host::beneath::{open_on_mount, open_without_links};
+use accelscope_core::host::process::Processes;
 use accelscope_core::metric::Timestamp;
 
 /// Where HailoRT writes (`SCHEDULER_MON_TMP_DIR`), relative to the root of its mount namespace.
@@ -30,20 +32,17 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NONBLOCK);
 
-/// `f_type` of 9P, AFS, Ceph, CIFS, FUSE, NFS, SMB and SMB 2 (statfs(2)).
+/// `f_type` of 9P, AFS, Ceph, CIFS, FUSE and virtiofs, NFS, SMB and SMB 2 (statfs(2)).
 const REMOTE: [u32; 8] = [
     0x0102_1997,
     0x5346_414f,
     0x00c3_6400,
     0xff53_4d42,
-    FUSE,
+    0x6573_5546,
     0x6969,
     0x517b,
     0xfe53_4d42,
 ];
-
-/// That of FUSE: its files have the owners that a program of any user gives them.
-const FUSE: u32 = 0x6573_5546;
 
 /// An open directory.
 #[derive(Debug)]
@@ -52,6 +51,8 @@ pub(super) struct Directory {
     pub(super) id: DirectoryId,
     /// `f_type` of its file system.
     file_system: u32,
+    /// Who says whose its files are.
+    pub(super) authority: Authority,
 }
 
 /// `st_dev` and `st_ino`.
@@ -114,24 +115,38 @@ impl Directory {
     /// every user can write to, and must not be a link.
     pub(super) fn configured(roots: &HostRoots, dir: &Path) -> io::Result<Self> {
         let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
-            return Self::from_fd(rustix::fs::open(roots.path(dir), DIRECTORY, Mode::empty())?);
+            return Self::here(rustix::fs::open(roots.path(dir), DIRECTORY, Mode::empty())?);
         };
         let parent = rustix::fs::open(roots.path(parent), DIRECTORY | OFlags::PATH, Mode::empty())?;
-        Self::from_fd(open_without_links(parent, Path::new(name), DIRECTORY)?)
+        Self::here(open_without_links(parent, Path::new(name), DIRECTORY)?)
     }
 
-    /// Opens the directory in a process' mount namespace; `root` is `/proc/<pid>/root`.
-    pub(super) fn in_namespace(root: &Path) -> io::Result<Self> {
+    fn here(fd: OwnedFd) -> io::Result<Self> {
+        let authority = Authority::of(&fd);
+        Self::from_fd(fd, authority)
+    }
+
+    /// Opens the directory in a process' mount namespace.
+    pub(super) fn in_namespace(processes: &Processes, pid: u32) -> io::Result<Self> {
+        let root = processes.path(pid, "root");
         let root = rustix::fs::open(root, DIRECTORY | OFlags::PATH, Mode::empty())?;
-        Self::from_fd(open_without_links(root, Path::new(IN_ROOT), DIRECTORY)?)
+        let fd = open_without_links(root, Path::new(IN_ROOT), DIRECTORY)?;
+        let authority = Authority::in_view(&fd, processes, pid);
+        Self::from_fd(fd, authority)
     }
 
-    fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+    fn from_fd(fd: OwnedFd, authority: io::Result<Authority>) -> io::Result<Self> {
         let file = File::from(fd);
         let id = identity(&file.metadata()?);
         // The type is of 32 bits, and signed on some architectures.
         let file_system = rustix::fs::fstatfs(&file).map_or(0, |found| found.f_type as u32);
-        Ok(Self { file, id, file_system })
+        Ok(Self {
+            file,
+            id,
+            file_system,
+            // The process may have ended.
+            authority: authority.unwrap_or(Authority::Unknown),
+        })
     }
 
     /// A path of the open directory, even after it was renamed.
@@ -149,11 +164,6 @@ impl Directory {
         REMOTE.contains(&self.file_system)
     }
 
-    /// Whether the kernel vouches for the owners of its files.
-    pub(super) const fn has_real_owners(&self) -> bool {
-        self.file_system != FUSE
-    }
-
     /// Its entries, one after the other.
     pub(super) fn entries(&self) -> io::Result<Dir> {
         Ok(Dir::read_from(&self.file)?)
@@ -168,7 +178,8 @@ impl Directory {
     pub(super) fn read(&self, name: &OsStr) -> Result<(Vec<u8>, Stamp), ReadError> {
         // O_PATH does not open the file itself, so that its type can be checked first.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let path = File::from(open_without_links(&self.file, Path::new(name), flags).map_err(missing)?);
+        // Nor does a file of another file system, mounted here, say whose it is.
+        let path = File::from(open_on_mount(&self.file, Path::new(name), flags).map_err(missing)?);
         let metadata = path.metadata();
         let of = metadata.as_ref().map_or_else(|_| String::new(), permissions);
         let found = stamp(metadata)?;
@@ -214,6 +225,7 @@ fn missing(error: impl Into<io::Error>) -> ReadError {
     match Errno::from_io_error(&error) {
         Some(Errno::NOENT) => ReadError::Gone,
         Some(Errno::LOOP) => ReadError::NotAFile(kind(FileType::Symlink)),
+        Some(Errno::XDEV) => ReadError::NotAFile("a mount"),
         Some(Errno::ACCESS | Errno::PERM) => ReadError::Denied(error, String::new()),
         _ => ReadError::Io(error),
     }
@@ -297,15 +309,15 @@ mod tests {
 
     #[test]
     fn a_root_whose_tmp_is_a_link_is_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let real = root.path().join("real/hmon_files");
-        std::fs::create_dir_all(&real).unwrap();
-        symlink("real", root.path().join("tmp")).unwrap();
-        assert!(Directory::in_namespace(root.path()).is_err());
-        std::fs::rename(root.path().join("real"), root.path().join("x")).unwrap();
-        std::fs::remove_file(root.path().join("tmp")).unwrap();
-        std::fs::rename(root.path().join("x"), root.path().join("tmp")).unwrap();
-        assert!(Directory::in_namespace(root.path()).is_ok());
+        let host = tempfile::tempdir().unwrap();
+        let processes = Processes::new(&HostRoots::new(host.path()));
+        let root = processes.path(7, "root");
+        std::fs::create_dir_all(root.join("real/hmon_files")).unwrap();
+        symlink("real", root.join("tmp")).unwrap();
+        assert!(Directory::in_namespace(&processes, 7).is_err());
+        std::fs::remove_file(root.join("tmp")).unwrap();
+        std::fs::rename(root.join("real"), root.join("tmp")).unwrap();
+        assert!(Directory::in_namespace(&processes, 7).is_ok());
     }
 
     #[test]
