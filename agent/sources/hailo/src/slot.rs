@@ -78,16 +78,20 @@ impl Away {
         }
     }
 
-    /// Starts to read the changed files of a directory.
+    /// Starts to read the changed files of a directory, which is given back where no thread can be had for it.
     pub(super) fn read(
         callers: &Callers,
         mut monitored: Box<Monitored>,
         roots: &HostRoots,
         watches: Option<Watches>,
         now: Moment,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, (io::Error, Box<Monitored>)> {
+        let thread = match callers.reserve() {
+            Ok(thread) => thread,
+            Err(error) => return Err((error, monitored)),
+        };
         let (place, roots) = (monitored.place.clone(), roots.clone());
-        let call = callers.start(move || {
+        let call = thread.start(move || {
             let mut skipped = Skipped::default();
             if let Some(watches) = &watches {
                 monitored.watch_with(watches, now.instant);
@@ -98,7 +102,7 @@ impl Away {
                 changed,
                 skipped,
             }
-        })?;
+        });
         Ok(Self::new(call, place))
     }
 

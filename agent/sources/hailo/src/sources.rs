@@ -165,10 +165,12 @@ impl Sources {
             if self.directories.get(view).is_some_and(has_work)
                 && let Some(Slot::Here(monitored)) = self.directories.remove(view)
             {
-                match Away::read(&self.callers, monitored, roots, watches.clone(), now) {
-                    Ok(away) => drop(self.directories.insert(*view, Slot::Away(away))),
-                    Err(error) => drop(failed.get_or_insert(error)),
-                }
+                let slot = Away::read(&self.callers, monitored, roots, watches.clone(), now);
+                let slot = slot.map(Slot::Away).unwrap_or_else(|(error, here)| {
+                    failed.get_or_insert(error);
+                    Slot::Here(here)
+                });
+                self.directories.insert(*view, slot);
             }
             changed |= self.take_back(*view, Instant::now() + SOON, skipped, failed);
         }
@@ -462,3 +464,6 @@ fn remedy(error: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests;
