@@ -6,6 +6,7 @@
 
 mod choice;
 mod collector;
+mod compat;
 mod downward;
 mod endpoint;
 mod environment;
@@ -31,6 +32,7 @@ mod validate;
 mod values;
 
 pub use choice::{LogFormat, LogLevel};
+pub use compat::{Compat, CompatView, GpuProcessExporter, K8sMonitor, VIEWS, View};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
@@ -39,9 +41,7 @@ pub use listeners::{ListenerAuth, ListenerTls};
 pub use origin::Origin;
 pub use otlp::Otlp;
 pub use proxy::{Proxies, Route};
-pub use sections::{
-    Attribution, Compat, CompatView, Config, GpuProcessExporter, Host, Http, K8sMonitor, Limits, Log, Status,
-};
+pub use sections::{Attribution, Config, Host, Http, Limits, Log, Status};
 pub use source_settings::SourceSettings;
 
 use std::path::{Path, PathBuf};
