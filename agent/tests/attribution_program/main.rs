@@ -10,6 +10,11 @@ mod lenient;
 mod machine;
 mod nameless;
 mod names;
+mod printable;
+#[path = "../program_support/mod.rs"]
+mod program_support;
+#[path = "../receiver_support/mod.rs"]
+mod receiver_support;
 
 use std::collections::BTreeMap;
 
