@@ -62,8 +62,12 @@ impl Refused {
     /// What is at fault.
     pub(super) fn path(&self) -> &Path {
         match self {
-            Self::Unseen(path, _) | Self::NotRegular(path) | Self::TooMany(path) => path,
-            Self::Foreign { path, .. } | Self::Writable { path, .. } | Self::Served { path, .. } => path,
+            Self::Unseen(path, _)
+            | Self::NotRegular(path)
+            | Self::TooMany(path)
+            | Self::Foreign { path, .. }
+            | Self::Writable { path, .. }
+            | Self::Served { path, .. } => path,
             Self::Needed { why, .. } => why.path(),
         }
     }

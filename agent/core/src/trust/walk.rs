@@ -28,7 +28,7 @@ pub(super) struct Trusted {
     pub(super) path: PathBuf,
     pub(super) stat: Stat,
     /// Who else may put something into a directory in which nobody removes what is another's.
-    shared: Option<Writers>,
+    shared: Option<Box<Writers>>,
 }
 
 impl Trusted {
@@ -101,7 +101,7 @@ fn walk(path: &Path, is_strict: bool) -> Result<Found, Refused> {
             Ok(handle) => handle,
             // In a directory that everyone may write to, someone else may make it.
             Err(Errno::NOENT) => {
-                let Some(writers) = directory.shared.clone() else {
+                let Some(writers) = directory.shared.as_deref().cloned() else {
                     return Ok(Found::Nothing);
                 };
                 let (path, of) = (directory.path.clone(), path.to_owned());
@@ -193,7 +193,7 @@ fn checked(handle: OwnedFd, path: PathBuf, of: &Path, is_strict: bool, above: &[
         handle,
         path,
         stat,
-        shared,
+        shared: shared.map(Box::new),
     })
 }
 
