@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::printable::printable;
 use accelscope_core::source::{Context, Sources};
+use accelscope_core::worker::orphans;
 use accelscope_export::http::BindError;
 use accelscope_export::otlp::BuildError;
 use anyhow::Context as _;
@@ -57,6 +58,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<u8> {
                 per_process: loaded.config.attribution.per_process,
                 sources,
             };
+            orphans::adopt().ok();
             let findings = doctor::examine(&loaded.config, &context);
             let text = if json {
                 serde_json::to_string_pretty(&findings)? + "\n"

@@ -14,6 +14,7 @@ use accelscope_core::metric::{Resource, Series};
 use accelscope_core::printable::printable_lines;
 use accelscope_core::source::{Context, Sources};
 use accelscope_core::telemetry::OwnMetrics;
+use accelscope_core::worker::orphans;
 use accelscope_export::prometheus::Renderer;
 use accelscope_export::stdout;
 use accelscope_pipeline::attribution::{Attribution, Settings};
@@ -54,6 +55,10 @@ pub(crate) fn agent(run: &Run, sources: Sources) -> anyhow::Result<u8> {
         writeln!(std::io::stderr(), "{problem}, or start it with --stdout")
             .context("standard error cannot be written")?;
         return Ok(EXIT_USAGE);
+    }
+    if demo.is_none() {
+        // Only on kernels before Linux 3.4 does it fail.
+        orphans::adopt().ok();
     }
     if !run.once {
         end_in_time(if run.stdout { Hangup::Ends } else { Hangup::Reloads })?;

@@ -2,88 +2,43 @@
 #![allow(clippy::unwrap_used, clippy::zombie_processes, reason = "a test program")]
 
 mod program_support;
+mod tool_support;
 
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use program_support::{Running, wait_for};
 use skip_test::skip;
+use tool_support::{Tool, calling, explained};
 
 const SECRET: &str = "hush-7d1f";
 
-/// A folder with a script as the tool, and processes that it leaves behind.
-struct Tool {
-    folder: tempfile::TempDir,
+/// A script as the tool that leaves processes behind.
+struct Leaving {
+    tool: Tool,
     /// An argument of each process that the script leaves behind.
     mark: String,
 }
 
-impl Tool {
+impl Leaving {
+    /// In `body` STAY is a process that stays, and MARK its mark.
     fn script(body: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let name = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let tool = Self {
-            folder,
-            mark: format!("mark-{name}"),
-        };
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mark = format!("mark-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         // `sh -c` keeps its further arguments, by which the process is known.
-        let stay = format!("sh -c 'sleep 10000; true' {}", tool.mark);
-        let body = body
-            .replace("MARK", &tool.mark)
-            .replace("STAY", &stay)
-            .replace("HERE", &tool.folder.path().display().to_string());
-        std::fs::write(tool.folder.path().join("mark"), &tool.mark).unwrap();
-        let new = tool.folder.path().join("new");
-        std::fs::write(&new, format!("#!/bin/sh\n{body}\n")).unwrap();
-        std::fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
-        // A file that another thread's child still holds open for writing cannot be started.
-        let copied = Command::new("cp")
-            .arg("-p")
-            .args([&new, &tool.path()])
-            .status()
-            .unwrap();
-        assert!(copied.success());
-        tool
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("npu-smi")
-    }
-
-    fn text(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
-    }
-
-    fn agent(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
-        command
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization={SECRET}"))
-            .env("ACCELSCOPE__NVIDIA__ENABLED", "false")
-            .env("LD_PRELOAD", "")
-            .args(arguments)
-            .args(["--set", &format!("ascend.npu_smi={}", self.path().display())])
-            .args(["--set", "ascend.require_admin=false", "--set", "ascend.backend=npu-smi"])
-            .args(["--set", "ascend.period=1s"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command
+        let stay = format!("sh -c 'sleep 10000; true' {mark}");
+        let tool = Tool::script(&body.replace("MARK", &mark).replace("STAY", &stay));
+        std::fs::write(tool.folder().join("mark"), &mark).unwrap();
+        Self { tool, mark }
     }
 
     /// An agent that runs until it is stopped.
     fn run(&self) -> Running {
-        Running::start(self.agent(&["--stdout", "--format", "json"]))
-    }
-
-    fn doctor(&self) -> String {
-        let output = self.agent(&["doctor"]).stdout(Stdio::piped()).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
+        run(&self.tool)
     }
 
     /// Processes that the tool has left behind.
@@ -99,13 +54,24 @@ impl Tool {
     }
 }
 
-impl Drop for Tool {
+impl Drop for Leaving {
     fn drop(&mut self) {
         for pid in self.left() {
             let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
         }
     }
+}
+
+/// An agent with a secret in its environment that calls the tool until it is stopped.
+fn run(tool: &Tool) -> Running {
+    let mut command = tool.agent(&["--stdout", "--format", "json", "--set", "ascend.period=1s"]);
+    command
+        .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization={SECRET}"))
+        .env("LD_PRELOAD", "")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Running::start(command)
 }
 
 /// How a process leaves the tool's: in its session, in one of its own, as a daemon.
@@ -117,8 +83,8 @@ fn ways() -> impl Iterator<Item = String> {
         .map(|way| way.replace("STAY2", "exec sh -c \"sleep 10000; true\" MARK"))
 }
 
-fn leaving(way: &str, rest: &str) -> Tool {
-    Tool::script(&format!("{way}\n{rest}"))
+fn leaving(way: &str, rest: &str) -> Leaving {
+    Leaving::script(&format!("{way}\n{rest}"))
 }
 
 #[test]
@@ -132,10 +98,10 @@ fn nothing_of_a_sample_outlives_it() {
         );
         let agent = tool.run();
         wait_for("three calls of the tool", || {
-            (tool.text("log").lines().count() >= 3).then_some(())
+            (tool.tool.text("log").lines().count() >= 3).then_some(())
         });
         drop(agent);
-        let counts = tool.text("log");
+        let counts = tool.tool.text("log");
         assert!(counts.lines().all(|count| count == "0"), "{way}: {counts}");
     }
 }
@@ -160,12 +126,45 @@ fn nothing_of_a_call_outlives_the_agent_however_it_ends() {
     }
 }
 
+/// The agent's child that supervises the tool.
+fn supervisor_of(agent: u32) -> Option<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{agent}/task")).unwrap();
+    let children = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("children")).ok());
+    let children = children.collect::<Vec<_>>().join(" ");
+    let mut children = children.split_whitespace();
+    let child = children.find(|child| {
+        let line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == b"worker")
+    });
+    child?.parse().ok()
+}
+
+#[test]
+fn what_a_killed_supervisor_leaves_behind_ends_with_its_call() {
+    for way in ways() {
+        let tool = leaving(&way, "sleep 10000");
+        let mut agent = tool.run();
+        wait_for("what the tool leaves behind", || {
+            (!tool.left().is_empty()).then_some(())
+        });
+        let supervisor = rustix::process::Pid::from_raw(supervisor_of(agent.0.id()).unwrap()).unwrap();
+        let before = tool.left();
+        rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
+        wait_for("the daemons of that call to end", || {
+            let left = tool.left();
+            before.iter().all(|process| !left.contains(process)).then_some(())
+        });
+        wait_for("the next call", || (!tool.left().is_empty()).then_some(()));
+        assert!(agent.0.try_wait().unwrap().is_none(), "the agent goes on");
+    }
+}
+
 #[test]
 fn the_tool_sees_no_secret_and_no_variable_for_the_loader() {
     let tool = Tool::script(
         "env > HERE/env.new; cat /proc/$PPID/environ > HERE/parent; ls /proc/self/fd > HERE/fds\nmv HERE/env.new HERE/env",
     );
-    let agent = tool.run();
+    let agent = run(&tool);
     let seen = wait_for("a call of the tool", || {
         Some(tool.text("env")).filter(|text| !text.is_empty())
     });
@@ -202,7 +201,7 @@ fn the_tool_sees_no_secret_and_no_variable_for_the_loader() {
 fn a_tool_that_others_can_change_is_not_run() {
     let tool = Tool::script("echo ran > HERE/ran");
     let file = tool.path();
-    let folder = tool.folder.path().to_owned();
+    let folder = tool.folder().to_owned();
     let refusals: Vec<(&Path, u32)> = vec![(&file, 0o777), (&file, 0o757), (&folder, 0o777)];
     for (path, mode) in refusals {
         let before = std::fs::metadata(path).unwrap().permissions();
@@ -233,18 +232,7 @@ fn a_tool_below_another_users_directory_is_not_run() {
     }
     let path = inner.join("npu-smi");
     std::fs::copy(tool.path(), &path).unwrap();
-    let set = format!("ascend.npu_smi={}", path.display());
-    // The last setting counts.
-    let output = tool
-        .agent(&["doctor"])
-        .args(["--set", &set])
-        .stdout(Stdio::piped())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout)
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
+    let text = explained(calling(&path, &["doctor"]));
     assert!(text.contains("belongs to user 65534"), "{text}");
     assert_eq!(tool.text("ran"), "", "it was run");
 }

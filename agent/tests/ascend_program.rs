@@ -2,82 +2,32 @@
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod program_support;
+mod tool_support;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::SystemTime;
 
 use program_support::{Running, wait_for};
 use serde_json::Value;
+use tool_support::Tool;
 
-/// A folder with what stands for the tool.
-struct Tool(tempfile::TempDir);
+/// The log of one look.
+fn log(tool: &Tool) -> String {
+    let output = tool.run(&["--stdout", "--once", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
 
-impl Tool {
-    fn script(body: &str) -> Self {
-        Self::file(format!("#!/bin/sh\n{body}\n").as_bytes(), 0o755)
-    }
-
-    fn file(content: &[u8], mode: u32) -> Self {
-        let tool = Self(tempfile::tempdir().unwrap());
-        // Renamed, because a file that another thread's child still holds open for writing cannot be started.
-        let new = tool.0.path().join("new");
-        std::fs::write(&new, content).unwrap();
-        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mode)).unwrap();
-        let copied = Command::new("cp")
-            .arg("-p")
-            .args([&new, &tool.path()])
-            .status()
-            .unwrap();
-        assert!(copied.success());
-        tool
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("npu-smi")
-    }
-
-    fn agent(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
-        command
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .args(arguments)
-            .args(["--set", &format!("ascend.npu_smi={}", self.path().display())])
-            .args(["--set", "ascend.require_admin=false", "--set", "ascend.backend=npu-smi"])
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.agent(arguments).output().unwrap()
-    }
-
-    /// What `doctor` prints, on one line.
-    fn doctor(&self) -> String {
-        let output = self.run(&["doctor"]);
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    /// The log of one look.
-    fn log(&self) -> String {
-        let output = self.run(&["--stdout", "--once", "--format", "json"]);
-        assert_eq!(output.status.code(), Some(1));
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    fn points(&self) -> Vec<Value> {
-        let output = self.run(&["--stdout", "--once", "--format", "json"]);
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
+fn points(tool: &Tool) -> Vec<Value> {
+    let output = tool.run(&["--stdout", "--once", "--format", "json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[track_caller]
 fn both_have(tool: &Tool, line: &str, remedy: &str) {
-    for (place, text) in [("doctor", tool.doctor()), ("the log", tool.log())] {
+    for (place, text) in [("doctor", tool.doctor()), ("the log", log(tool))] {
         assert!(text.contains(line), "{place} does not quote {line:?}: {text}");
         assert!(text.contains(remedy), "{place} lacks {remedy:?}: {text}");
     }
@@ -203,7 +153,7 @@ fn what_is_quoted_is_short_and_moves_no_cursor() {
         "{text}"
     );
     assert!(text.len() < 20_000 && !text.contains('\u{1b}'), "{} bytes", text.len());
-    let log = tool.log();
+    let log = log(&tool);
     assert!(
         log.len() < 5_000 && !log.trim_end().chars().any(|c| c.is_control() && c != '\n'),
         "{log}"
@@ -238,7 +188,7 @@ fn with_mapping(family: fake_npu_smi::Family, mapping: &str) -> Tool {
 #[test]
 fn the_physical_ids_come_from_the_mapping_where_the_table_has_none() {
     let ids = |tool: &Tool| -> Vec<Value> {
-        let points = tool.points();
+        let points = points(&tool);
         let info = points.iter().filter(|point| point["name"] == "ascend.device.info");
         info.map(|point| point["attributes"]["ascend.physical.id"].clone())
             .collect()
@@ -288,9 +238,9 @@ fn the_physical_ids_are_asked_for_again_where_the_first_answer_may_not_last() {
             "cd \"$(dirname \"$0\")\"\ncase \"$*\" in\ninfo) cat table;;\n'info -m') echo >>asked\n[ \"$(wc -l <asked)\" -gt 1 ] \
              && exec cat both\n{first};;\n*) exit 1;;\nesac"
         ));
-        std::fs::write(tool.0.path().join("table"), table).unwrap();
-        std::fs::write(tool.0.path().join("both"), both).unwrap();
-        let printed = std::fs::File::create(tool.0.path().join("printed")).unwrap();
+        std::fs::write(tool.folder().join("table"), table).unwrap();
+        std::fs::write(tool.folder().join("both"), both).unwrap();
+        let printed = std::fs::File::create(tool.folder().join("printed")).unwrap();
         let mut command = tool.agent(&["--stdout", "--format", "json", "--set", "ascend.period=1s"]);
         command.stdout(printed).stderr(Stdio::null());
         (tool, Running::start(command), *first)
@@ -299,13 +249,13 @@ fn the_physical_ids_are_asked_for_again_where_the_first_answer_may_not_last() {
     let others: Vec<_> = lasting.iter().map(start).collect();
     for (tool, _agent, first) in agents {
         wait_for(first, || {
-            let printed = std::fs::read_to_string(tool.0.path().join("printed")).ok()?;
+            let printed = std::fs::read_to_string(tool.folder().join("printed")).ok()?;
             let id = |id| printed.contains(&format!("\"ascend.physical.id\":{id},"));
             (id(6) && id(4)).then_some(())
         });
     }
     for (tool, _agent, first) in others {
-        let asked = std::fs::read_to_string(tool.0.path().join("asked")).unwrap();
+        let asked = std::fs::read_to_string(tool.folder().join("asked")).unwrap();
         assert_eq!(asked.lines().count(), 1, "{first}");
     }
 }
@@ -313,7 +263,7 @@ fn the_physical_ids_are_asked_for_again_where_the_first_answer_may_not_last() {
 #[test]
 fn the_tool_is_called_as_often_as_the_collector_s_interval() {
     let tool = with_mapping(fake_npu_smi::Family::A3, "");
-    let calls = tool.0.path().join("calls");
+    let calls = tool.folder().join("calls");
     let script = std::fs::read_to_string(tool.path()).unwrap();
     let script = script.replacen('\n', &format!("\ndate +%s.%N >>{}\n", calls.display()), 1);
     let tool = Tool::file(script.as_bytes(), 0o755);

@@ -87,7 +87,7 @@ impl Container {
             seen_as: vec!["/elsewhere".into(), SEEN_AS.into()],
             written: file.modified().unwrap().into(),
             user: Some(file.uid()),
-            file: ("1".into(), file.ino()),
+            file: Some(("1".into(), file.ino())),
         }
     }
 
@@ -173,7 +173,7 @@ fn of_two_processes_1_that_share_the_directory_the_file_s_owner_is_the_writer() 
     }
     let of = |user| WriterHint {
         user,
-        file: ("other".into(), 0),
+        file: Some(("other".into(), 0)),
         ..a.hint()
     };
     let key = |container: &Container| container.processes.key(container.init).unwrap();
@@ -221,7 +221,7 @@ fn a_volume_with_other_users_in_the_container_than_on_the_host_has_the_container
     let hint = WriterHint {
         written: on_disk.modified().unwrap().into(),
         user: Some(on_disk.uid()),
-        file: ("2".into(), on_disk.ino()),
+        file: Some(("2".into(), on_disk.ino())),
         ..container.hint()
     };
     let key = container.processes.key(container.init).unwrap();
@@ -279,7 +279,7 @@ fn a_link_inside_the_container_stays_inside() {
         seen_as: vec![SEEN_AS.into()],
         written: Timestamp::now(),
         user: Some(0),
-        file: ("1".into(), 1),
+        file: Some(("1".into(), 1)),
     };
     assert_eq!(
         container.find(&hint),
@@ -305,7 +305,7 @@ fn a_kernel_thread_is_no_writer_although_it_sees_the_hosts_directories() {
         seen_as: vec!["/tmp".into()],
         written: Timestamp::now(),
         user: Some(0),
-        file: ("1".into(), 1),
+        file: Some(("1".into(), 1)),
     };
     assert_eq!(writer::find(&processes, &hint).unwrap(), Writer::None);
 }

@@ -4,17 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Config;
+use super::compat::VIEWS;
 use super::layers::{Layer, Merged, Raw};
 use accelscope_core::settings;
 use accelscope_core::settings::Check;
 use accelscope_core::settings::textual::optional;
 use accelscope_export::http::{Access, AllowedHosts, AuthFiles, TlsFiles};
-
-/// Section in `[compat]`, address, TLS and authentication of a view.
-type View<'a> = (&'static str, Option<SocketAddr>, &'a ListenerTls, &'a ListenerAuth);
-
-/// Views with listeners, in `[compat]`.
-const VIEWS: [&str; 3] = ["hailo_exporter", "gpu_process_exporter", "system_info_exporter"];
 
 settings! {
     /// TLS of a listener.
@@ -59,8 +54,8 @@ pub(super) fn inherit(merged: &mut Merged) {
         .filter(|(path, leaf)| is_inherited(path, &leaf.raw))
         .map(|(path, leaf)| (path[1..].to_vec(), leaf.clone()))
         .collect();
-    for view in VIEWS {
-        let place = ["compat", view].map(str::to_owned);
+    for view in &VIEWS {
+        let place = ["compat", view.section].map(str::to_owned);
         for (below, leaf) in &of_http {
             merged.add([place.as_slice(), below].concat(), leaf.clone());
         }
@@ -98,29 +93,10 @@ pub(super) fn validate(tls: &ListenerTls, auth: &ListenerAuth, listen: SocketAdd
 }
 
 impl Config {
-    /// The views with listeners.
-    pub(super) fn views(&self) -> [View<'_>; 3] {
-        let compat = &self.compat;
-        let [hailo, gpu, system] = VIEWS;
-        let (of_hailo, of_gpu, of_system) = (
-            &compat.hailo_exporter,
-            &compat.gpu_process_exporter,
-            &compat.system_info_exporter,
-        );
-        [
-            (hailo, of_hailo.listen, &of_hailo.tls, &of_hailo.auth),
-            (gpu, of_gpu.listen, &of_gpu.tls, &of_gpu.auth),
-            (system, of_system.listen, &of_system.tls, &of_system.auth),
-        ]
-    }
-
     /// Access to the listener with this key of its address. `hosts` are the names of this machine.
     pub fn access(&self, key: &str, hosts: &AllowedHosts) -> Access {
-        let view = self
-            .views()
-            .into_iter()
-            .find(|(name, ..)| key == format!("compat.{name}.listen"));
-        let (tls, auth) = view.map_or((&self.http.tls, &self.http.auth), |(_, _, tls, auth)| (tls, auth));
+        let view = VIEWS.iter().find(|view| view.key == key);
+        let (_, tls, auth) = view.map_or((None, &self.http.tls, &self.http.auth), |view| view.of(&self.compat));
         let files = tls.cert_file.clone().zip(tls.key_file.clone());
         Access {
             hosts: AllowedHosts(hosts.0.iter().chain(&self.http.allowed_hosts).cloned().collect()),

@@ -7,6 +7,7 @@
 mod choice;
 mod collector;
 mod compared;
+mod compat;
 mod downward;
 mod endpoint;
 mod environment;
@@ -33,6 +34,7 @@ mod values;
 
 pub use choice::{LogFormat, LogLevel};
 pub(crate) use compared::flat;
+pub use compat::{Compat, CompatView, GpuProcessExporter, K8sMonitor, VIEWS, View};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
@@ -41,9 +43,7 @@ pub use listeners::{ListenerAuth, ListenerTls};
 pub use origin::Origin;
 pub use otlp::Otlp;
 pub use proxy::{Proxies, Route};
-pub use sections::{
-    Attribution, Compat, CompatView, Config, GpuProcessExporter, Host, Http, K8sMonitor, Limits, Log, Status,
-};
+pub use sections::{Attribution, Config, Host, Http, Limits, Log, Status};
 pub use source_settings::SourceSettings;
 
 use std::path::{Path, PathBuf};

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use bytesize::ByteSize;
 
 use super::choice::{LogFormat, LogLevel};
+use super::compat::{Compat, VIEWS};
 use super::listeners::{self, ListenerAuth, ListenerTls};
 use super::otlp::Otlp;
 use super::proxy::Proxies;
@@ -20,13 +20,7 @@ use accelscope_core::metric::AttributeValue;
 use accelscope_core::settings;
 use accelscope_core::settings::Check;
 use accelscope_core::settings::textual::{Textual as _, list, optional, text};
-use accelscope_export::compat::gpu_process_exporter::PidFormat;
 use accelscope_export::http::HostPattern;
-
-/// Shortest annotation interval: that of the replaced collector.
-const SHORTEST_ANNOTATION: Duration = Duration::from_secs(3);
-/// Annotation interval below which many nodes overload an API server.
-const KIND_ANNOTATION: Duration = Duration::from_secs(30);
 
 settings! {
     /// The whole configuration; validated if it was returned by [`load`](super::load).
@@ -269,102 +263,13 @@ impl Limits {
     }
 }
 
-settings! {
-    /// Compatibility views that replace other exporters.
-    pub struct Compat {
-        /// Path, as this process sees it: a directory, or a file ending in .prom, that gets the series of gpu_process_exporter for
-        /// node-exporter's textfile collector every 15 s, replaced at once and removed when the agent stops. "" means none.
-        #[serde(with = "optional")]
-        pub textfile: Option<PathBuf> = None,
-        /// The Hailo exporter, e.g. on "0.0.0.0:9102". Each of these listens on an address of its own.
-        #[table(Section(CompatView))]
-        pub hailo_exporter: CompatView = CompatView::default(),
-        /// AstraGo's GPU Process Exporter, e.g. on "0.0.0.0:9101": gpu_process_* and gpu_total_processes.
-        #[table(Section(GpuProcessExporter))]
-        pub gpu_process_exporter: GpuProcessExporter = GpuProcessExporter::default(),
-        /// system-info-exporter, e.g. on "0.0.0.0:8080": hw_gpu_*, /health, /healthz and /ready.
-        #[table(Section(CompatView))]
-        pub system_info_exporter: CompatView = CompatView::default(),
-        /// The node annotation k8s-monitor.io/npu-metrics of the Ascend collector that this replaces.
-        #[table(Section(K8sMonitor))]
-        pub k8s_monitor: K8sMonitor = K8sMonitor::default(),
-    }
-}
-
-impl Compat {
-    pub(super) fn validate(&self, check: &mut Check) {
-        if let Some(path) = &self.textfile {
-            check.absolute("textfile", path);
-        }
-        let (key, interval) = ("k8s_monitor.interval", self.k8s_monitor.interval);
-        check.between(key, interval, SHORTEST_ANNOTATION, Duration::from_hours(1));
-        if self.k8s_monitor.annotation && interval < KIND_ANNOTATION {
-            check.warn(
-                key,
-                "each write goes to every watcher of nodes: a thousand nodes at 3 s are 300 writes a second; 30s is kinder",
-            );
-        }
-    }
-}
-
-settings! {
-    /// One replaced exporter.
-    pub struct CompatView {
-        /// Address and port; "" means off.
-        #[serde(with = "optional")]
-        pub listen: Option<SocketAddr> = None,
-        /// TLS of this listener; what is not set is as in [http.tls], and "" means none.
-        #[table(Section(ListenerTls))]
-        pub tls: ListenerTls = ListenerTls::default(),
-        /// Authentication of its clients; what is not set is as in [http.auth], and "" means none.
-        #[table(Section(ListenerAuth))]
-        pub auth: ListenerAuth = ListenerAuth::default(),
-    }
-}
-
-settings! {
-    /// The replaced exporter of GPU processes.
-    pub struct GpuProcessExporter {
-        /// Address and port; "" means off.
-        #[serde(with = "optional")]
-        pub listen: Option<SocketAddr> = None,
-        /// The label pid, here and in the text file. "raw": the host's process id, as its scripts wrote it. "gpu_prefixed":
-        /// the GPU's index before it, such as gpu0_4711, as its README had it.
-        #[serde(with = "text")]
-        pub pid_format: PidFormat = PidFormat::default(),
-        /// TLS of this listener; what is not set is as in [http.tls], and "" means none.
-        #[table(Section(ListenerTls))]
-        pub tls: ListenerTls = ListenerTls::default(),
-        /// Authentication of its clients; what is not set is as in [http.auth], and "" means none.
-        #[table(Section(ListenerAuth))]
-        pub auth: ListenerAuth = ListenerAuth::default(),
-    }
-}
-
-settings! {
-    /// Replacement of the Ascend collector that wrote a node annotation.
-    pub struct K8sMonitor {
-        /// Bool: write it, through the Kubernetes API with the pod's service account. NODE_NAME names the node.
-        pub annotation: bool = false,
-        /// Duration: shortest time between two writes of different values. COLLECT_INTERVAL, in seconds, is its older name.
-        /// ascend.period follows it where it is shorter and ascend.period is not set.
-        #[serde(with = "text")]
-        pub interval: Duration = Duration::from_secs(30),
-    }
-}
-
 impl Config {
     /// All addresses of listeners, with their keys.
     pub fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {
-        let compat = &self.compat;
-        let all = [
-            ("http.listen", self.http.enabled.then_some(self.http.listen)),
-            ("compat.hailo_exporter.listen", compat.hailo_exporter.listen),
-            ("compat.gpu_process_exporter.listen", compat.gpu_process_exporter.listen),
-            ("compat.system_info_exporter.listen", compat.system_info_exporter.listen),
-        ];
-        all.into_iter()
-            .filter_map(|(key, address)| Some((key, address?)))
-            .collect()
+        let own = self.http.enabled.then_some(("http.listen", self.http.listen));
+        let views = VIEWS
+            .iter()
+            .filter_map(|view| Some((view.key, view.of(&self.compat).0?)));
+        own.into_iter().chain(views).collect()
     }
 }

@@ -6,6 +6,7 @@ use accelscope_core::settings::Check;
 use accelscope_core::source::Sources;
 use accelscope_export::otlp::Destination;
 
+use super::compat::VIEWS;
 use super::layers::Merged;
 use super::otlp::DEFAULT;
 use super::{Config, ConfigError, Origin, Route, collector, listeners};
@@ -30,10 +31,13 @@ impl Validation<'_> {
         self.section(&["limits"], |check| config.limits.validate(check));
         self.section(&["http"], |check| config.http.validate(check));
         self.section(&["compat"], |check| config.compat.validate(check));
-        for (name, listen, tls, auth) in config.views() {
+        for view in &VIEWS {
+            let (listen, tls, auth) = view.of(&config.compat);
             // What is wrong with what it inherits has been said.
             if let Some(listen) = listen.filter(|_| (tls, auth) != (&config.http.tls, &config.http.auth)) {
-                self.section(&["compat", name], |check| listeners::validate(tls, auth, listen, check));
+                self.section(&["compat", view.section], |check| {
+                    listeners::validate(tls, auth, listen, check)
+                });
             }
         }
         self.section(&["otlp"], |check| config.otlp.validate(check));

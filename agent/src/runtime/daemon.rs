@@ -14,13 +14,12 @@ use super::reload::Reload;
 use super::signals::{Hangup, Request, Signals};
 use super::start_log;
 use super::succession::Succession;
-use crate::config::Config;
+use crate::config::{Config, VIEWS};
 use crate::doctor;
 use crate::status::Socket;
 use accelscope_core::metric::{MetricsSource, Timestamp};
 use accelscope_core::source::Context;
 use accelscope_export::compat::textfile::TextFile;
-use accelscope_export::compat::{gpu_process_exporter, hailo_exporter, system_info_exporter};
 use accelscope_export::http::{self, Answers, BindError, Listener, Readiness};
 #[cfg(feature = "k8s-annotation")]
 use accelscope_export::node_annotation::{self, NodeAnnotation};
@@ -211,15 +210,12 @@ fn annotation(config: &Config, started: &Started) -> Result<NodeAnnotation, node
 fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<Vec<Listener>, BindError> {
     let source: Arc<dyn MetricsSource> = started.registry.clone();
     let readiness = readiness(started);
-    let pid_format = config.compat.gpu_process_exporter.pid_format;
     let hosts = own_names(started.registry.resource());
     let answers = Answers::within(started.registry.budget());
     let bind = |(key, address)| {
-        let routes = match key {
-            "compat.hailo_exporter.listen" => hailo_exporter::routes(&source),
-            "compat.gpu_process_exporter.listen" => gpu_process_exporter::routes(&source, pid_format),
-            "compat.system_info_exporter.listen" => system_info_exporter::routes(&source),
-            _ => http::routes(source.clone(), readiness.clone(), renderer.clone()),
+        let routes = match VIEWS.iter().find(|view| view.key == key) {
+            Some(view) => view.routes(&source, &config.compat),
+            None => http::routes(source.clone(), readiness.clone(), renderer.clone()),
         };
         let listener = Listener::bind(key, address, routes, &config.access(key, &hosts))?;
         Ok(listener.with_answers(&answers))

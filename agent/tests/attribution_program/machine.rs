@@ -124,12 +124,17 @@ impl Machine {
 
     /// A process in the control group `path`, which holds `/dev/full` open; its id on this host.
     pub(crate) fn holder(&mut self, path: &str) -> u32 {
+        self.holder_of(path, Path::new("sleep"))
+    }
+
+    /// The same, as a copy of `sleep` at `program`.
+    pub(crate) fn holder_of(&mut self, path: &str, program: &Path) -> u32 {
         let group = self.group(path);
         let script = format!(
-            "echo 0 >{} && exec 3</dev/full && echo ready && exec sleep 10000",
+            "echo 0 >{} && exec 3</dev/full && echo ready && exec \"$1\" 10000",
             group.display()
         );
-        self.start(self.shell(&script, &[]));
+        self.start(self.shell(&script, &[program.to_str().unwrap()]));
         let outside = self.children.last().unwrap().id();
         id_on_this_host(outside).unwrap()
     }

@@ -10,8 +10,13 @@ mod lenient;
 mod machine;
 mod nameless;
 mod names;
+mod printable;
 #[cfg(feature = "hailo")]
 mod processes;
+#[path = "../program_support/mod.rs"]
+mod program_support;
+#[path = "../receiver_support/mod.rs"]
+mod receiver_support;
 
 use std::collections::BTreeMap;
 

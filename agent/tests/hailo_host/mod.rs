@@ -117,7 +117,12 @@ impl Writer {
     }
 
     pub(crate) fn of_user(user: u32, interval: Option<&str>) -> Self {
-        let mut command = Command::new("sleep");
+        Self::of_program(Path::new("sleep"), user, interval)
+    }
+
+    /// A copy of `sleep` under another name.
+    pub(crate) fn of_program(program: &Path, user: u32, interval: Option<&str>) -> Self {
+        let mut command = Command::new(program);
         command.arg("600").env_clear().env("HAILO_MONITOR", "1");
         if user != rustix::process::geteuid().as_raw() {
             command.uid(user);
@@ -128,8 +133,10 @@ impl Writer {
         // Until its exec it has the environment of this test.
         wait_for("the writer to start", || {
             let name = fs::read_to_string(format!("/proc/{}/comm", writer.pid())).ok()?;
-            (name == "sleep\n" && fs::read(format!("/proc/{}/environ", writer.pid())).is_ok_and(|e| !e.is_empty()))
-                .then_some(())
+            let own = program.file_name().unwrap().to_str().unwrap();
+            (name.strip_suffix('\n') == Some(own)
+                && fs::read(format!("/proc/{}/environ", writer.pid())).is_ok_and(|e| !e.is_empty()))
+            .then_some(())
         });
         writer
     }

@@ -73,10 +73,10 @@ pub fn open_without_links(root: impl AsFd, path: &Path, flags: OFlags) -> rustix
     resolve(root, path, flags, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
 }
 
-/// The same of what is on the mount of `root`: `EXDEV` beyond it, before its file system is asked. Linux 5.6.
-pub fn open_on_same_mount(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how)
+/// The same, and of nothing that is mounted in or below `root` (Linux 5.6).
+pub fn open_on_mount(root: impl AsFd, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    resolve(root, path, flags, how)
 }
 
 fn resolve(root: impl AsFd, path: &Path, flags: OFlags, how: ResolveFlags) -> rustix::io::Result<OwnedFd> {

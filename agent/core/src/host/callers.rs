@@ -39,6 +39,13 @@ pub struct Callers {
     shared: Arc<Shared>,
 }
 
+/// A thread that waits for its call.
+#[derive(Debug)]
+pub struct Free<'a> {
+    shared: &'a Shared,
+    thread: Sender<Job>,
+}
+
 /// A call that was started.
 pub struct Call<T> {
     result: Receiver<std::thread::Result<T>>,
@@ -68,34 +75,27 @@ impl Callers {
         }
     }
 
-    /// Starts a call. Fails if too many have not returned.
+    /// Starts a call. Fails if too many have not returned, or the system gives no thread.
     pub fn start<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> io::Result<Call<T>> {
+        Ok(self.reserve()?.start(call))
+    }
+
+    /// A thread for a call that takes what must not be lost where there is none. Fails as [`start`](Self::start) does.
+    pub fn reserve(&self) -> io::Result<Free<'_>> {
         if self.shared.busy.load(Ordering::Relaxed) >= self.most {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 format!("{} calls of file systems have not returned", self.most),
             ));
         }
-        let (deliver, result) = channel();
-        let call = Box::new(move || {
-            let result = catch_unwind(AssertUnwindSafe(call));
-            // Nobody may wait for it any more.
-            Box::new(move || drop(deliver.send(result))) as Deliver
-        });
         let idle = lock(&self.shared.idle).take();
         let thread = match idle {
             Some(thread) => thread,
             None => self.spawn()?,
         };
-        self.shared.busy.fetch_add(1, Ordering::Relaxed);
-        let job = Job {
-            call,
-            thread: thread.clone(),
-        };
-        thread.send(job).map_err(|_| io::Error::other("the thread has ended"))?;
-        Ok(Call {
-            result,
-            started: Instant::now(),
+        Ok(Free {
+            shared: &self.shared,
+            thread,
         })
     }
 
@@ -107,6 +107,29 @@ impl Callers {
             .stack_size(STACK)
             .spawn(move || run(&jobs, &shared))?;
         Ok(thread)
+    }
+}
+
+impl Free<'_> {
+    /// Starts the call.
+    pub fn start<T: Send + 'static>(self, call: impl FnOnce() -> T + Send + 'static) -> Call<T> {
+        let (deliver, result) = channel();
+        let call = Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(call));
+            // Nobody may wait for it any more.
+            Box::new(move || drop(deliver.send(result))) as Deliver
+        });
+        self.shared.busy.fetch_add(1, Ordering::Relaxed);
+        let job = Job {
+            call,
+            thread: self.thread.clone(),
+        };
+        // It waits for its call as long as there is a way to it, and cannot panic in one.
+        self.thread.send(job).ok();
+        Call {
+            result,
+            started: Instant::now(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
+use super::authority::has_all_users;
 use super::beneath::{self, DIRECTORY};
 use super::bounded::read_bounded;
 use super::callers::Callers;
@@ -26,8 +27,8 @@ const CLOCK_SLACK: Duration = Duration::from_millis(50);
 
 /// Most bytes of a map of users: 340 lines (`UID_GID_MAP_MAX_EXTENTS`).
 const MAX_MAP_BYTES: usize = 64 * 1024;
-/// Default of `kernel.overflowuid`.
-const OVERFLOW_USER: u32 = 65_534;
+/// Default of `kernel.overflowuid`: the owner of files whose owner the user namespace does not have.
+pub const OVERFLOW_USER: u32 = 65_534;
 
 /// Time for a file system to open a directory of a process, and the most that have not answered at one time.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -44,11 +45,11 @@ pub struct WriterHint {
     pub seen_as: Vec<PathBuf>,
     /// Time of the last write (`mtime`).
     pub written: Timestamp,
-    /// Its owner (`st_uid`). `None` where that is no evidence: others may write to the file too, or its file system is a
-    /// user's program, which can name any owner.
+    /// Whose it is: its owner (`st_uid`), or who serves its file system. `None` where nothing tells: others may write to the
+    /// file too, or its file system is a program of somebody, which can name any owner.
     pub user: Option<u32>,
-    /// Its name in the directory, and its inode.
-    pub file: (OsString, u64),
+    /// Its name in the directory and its inode, where the writer may see it with another owner (an id-mapped mount).
+    pub file: Option<(OsString, u64)>,
 }
 
 /// Result of a search for the writer.
@@ -176,7 +177,7 @@ fn open_as_seen(root: &OwnedFd, path: &Path) -> Option<OwnedFd> {
 /// The owner of the file where the process sees it: a volume of a pod with a user namespace is mounted there with other users
 /// than the host sees (an id-mapped mount).
 fn owner_as_seen(directory: &OwnedFd, hint: &WriterHint) -> Option<u32> {
-    let (name, inode) = &hint.file;
+    let (name, inode) = hint.file.as_ref()?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, name, flags, Mode::empty()).ok()?;
     let ((_, found), user) = identity(&file).ok()?;
@@ -195,10 +196,7 @@ fn identity(file: &OwnedFd) -> io::Result<((u64, u64), u32)> {
 /// (`kernel.overflowuid`).
 fn is_mapped(user: u32) -> bool {
     let read = |path| read_bounded(Path::new(path), MAX_MAP_BYTES).ok();
-    let has_all = read("/proc/self/uid_map").is_some_and(|map| {
-        let mut fields = map.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-        fields.nth(2) == Some(b"4294967295")
-    });
+    let has_all = read("/proc/self/uid_map").is_some_and(|map| has_all_users(&map));
     has_all || {
         let overflow = read("/proc/sys/kernel/overflowuid");
         let overflow = overflow.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());

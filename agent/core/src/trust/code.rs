@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::elf::{self, Names};
 use super::refused::Refused;
-use super::search::Search;
+use super::search::{Search, program_path};
 use super::walk::{self, Trusted};
-use crate::worker::environment;
 
 /// Most files that a program needs.
 pub(super) const MAX_FILES: usize = 512;
@@ -110,8 +109,8 @@ impl Check<'_> {
         let Some(program) = words.find(|word| !is_option(word)) else {
             return Ok(());
         };
-        for directory in environment::PATH.split(':') {
-            self.add_if_there(&Path::new(directory).join(OsStr::from_bytes(program)))?;
+        for directory in program_path().1 {
+            self.add_if_there(&directory.join(OsStr::from_bytes(program)))?;
         }
         Ok(())
     }

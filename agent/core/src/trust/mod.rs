@@ -8,10 +8,15 @@
 mod cache;
 mod code;
 mod elf;
+mod groups;
 mod refused;
 mod search;
+mod told;
 mod walk;
+mod writers;
 
 pub use code::check;
 pub use refused::Refused;
-pub use search::{find_library, library_path};
+pub use search::{find_library, library_path, program_path};
+pub use told::explain_refused;
+pub use writers::Writers;

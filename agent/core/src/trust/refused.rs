@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::writers::Writers;
+
 /// Why a file is not run or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -20,12 +22,24 @@ pub enum Refused {
         owner: u32,
     },
     /// Others than the owner may write to it, or to a directory on the way to it.
-    #[error("{}", writable(.path, .of))]
+    #[error("{}", writable(.path, .of, .writers))]
     Writable {
         /// What can be written.
         path: PathBuf,
         /// The file.
         of: PathBuf,
+        /// Who may.
+        writers: Writers,
+    },
+    /// It, or a directory on the way to it, is in a file system that a program of another user serves (FUSE).
+    #[error("{}", served(.path, .of, *.user))]
+    Served {
+        /// What is in it.
+        path: PathBuf,
+        /// The file.
+        of: PathBuf,
+        /// The user, if known.
+        user: Option<u32>,
     },
     /// It is no regular file.
     #[error("{} is no regular file: name another one", .0.display())]
@@ -44,6 +58,21 @@ pub enum Refused {
     TooMany(PathBuf),
 }
 
+impl Refused {
+    /// What is at fault.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Unseen(path, _)
+            | Self::NotRegular(path)
+            | Self::TooMany(path)
+            | Self::Foreign { path, .. }
+            | Self::Writable { path, .. }
+            | Self::Served { path, .. } => path,
+            Self::Needed { why, .. } => why.path(),
+        }
+    }
+}
+
 fn foreign(path: &Path, of: &Path, owner: u32) -> String {
     let (path, of, is_file) = (path.display(), of.display(), path == of);
     if is_file {
@@ -59,14 +88,24 @@ fn foreign(path: &Path, of: &Path, owner: u32) -> String {
     }
 }
 
-fn writable(path: &Path, of: &Path) -> String {
+fn writable(path: &Path, of: &Path, writers: &Writers) -> String {
     let (path, of, is_file) = (path.display(), of.display(), path == of);
+    let remedy = writers.remedy();
     if is_file {
-        format!("{path} can be written by others than its owner: `chmod go-w` it, or name another file")
+        format!("{path} ({writers}) can be written by others than its owner: `{remedy} {path}`, or name another file")
     } else {
         format!(
-            "{path} can be written by others than its owner, who can exchange {of} below it: `chmod go-w` it, or move the \
-             file to where only root can write"
+            "{path} ({writers}) can be written by others than its owner, who can exchange {of} below it: `{remedy} {path}`, or \
+             move the file to where only root can write"
         )
     }
+}
+
+fn served(path: &Path, of: &Path, user: Option<u32>) -> String {
+    let (path, of) = (path.display(), of.display());
+    let whose = user.map_or_else(|| "somebody".to_owned(), |user| format!("user {user}"));
+    format!(
+        "{path} is in a FUSE file system of {whose}, whose program gives out what it likes as {of}: move the file to one of the \
+         machine, or have root mount it"
+    )
 }

@@ -1,11 +1,10 @@
 //! Where the loader looks for libraries.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::cache::Cache;
-use super::refused::Refused;
-use super::walk::{self, Found};
+use super::told::is_usable;
 
 /// Directories that the loader has built in, by distribution.
 const SYSTEM: &[&str] = &[
@@ -21,6 +20,16 @@ const SYSTEM: &[&str] = &[
     "/usr/lib64",
     "/lib",
     "/usr/lib",
+];
+
+/// Where children look for programs.
+const PROGRAMS: &[&str] = &[
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
 ];
 
 /// Directories in one of the loader's, for processors with more instructions.
@@ -76,23 +85,17 @@ pub fn library_path(more: impl IntoIterator<Item = PathBuf>) -> (OsString, Vec<P
     let given = std::env::split_paths(&given)
         .filter(|path| path.is_absolute())
         .collect::<Vec<_>>();
-    let usable = |path: &PathBuf| match walk::look(path) {
-        Ok(Found::Here(found)) => found.is_directory(),
-        Ok(Found::Nothing) => false,
-        Err(error) => {
-            log(path, &error);
-            false
-        }
-    };
-    let directories: Vec<PathBuf> = given.into_iter().chain(more).filter(usable).collect();
+    let all = given.into_iter().chain(more);
+    let directories: Vec<PathBuf> = all.filter(|path| is_usable(path)).collect();
     // Only a colon in a name makes it fail.
     let joined = std::env::join_paths(&directories).unwrap_or_default();
     (joined, directories)
 }
 
-fn log(path: &Path, error: &Refused) {
-    if !matches!(error, Refused::Unseen(..)) {
-        let why = crate::chain(error);
-        tracing::warn!(path = %path.display(), why, "no library is looked for in a directory that others can change");
-    }
+/// The value of `PATH` for a child, and its directories: those of the system that exist and that nobody else can change.
+pub fn program_path() -> (OsString, Vec<PathBuf>) {
+    let programs = PROGRAMS.iter().map(PathBuf::from);
+    let directories: Vec<PathBuf> = programs.filter(|path| is_usable(path)).collect();
+    let joined = std::env::join_paths(&directories).unwrap_or_default();
+    (joined, directories)
 }

@@ -3,28 +3,22 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::groups::Roots;
 use super::refused::Refused;
+use super::writers::{self, Writers};
+use crate::host::authority::Authority;
 
 /// Most links on the way to a file, as the kernel has it (`MAXSYMLINKS`).
 const MAX_LINKS: usize = 40;
-/// Bits of a mode: writable by the group, by all, and the directory in which everyone may only remove what is his.
-const GROUP_WRITES: u32 = 0o020;
-const ALL_WRITE: u32 = 0o002;
+/// Bit of the mode of a directory in which everyone may only remove what is his.
 const STICKY: u32 = 0o1000;
-/// `FUSE_SUPER_MAGIC` (`include/uapi/linux/magic.h`).
-const FUSE: u64 = 0x6573_5546;
-
-/// Whether others than the owner and root's group may write to it.
-fn is_writable(stat: &Stat) -> bool {
-    stat.st_mode & ALL_WRITE != 0 || (stat.st_mode & GROUP_WRITES != 0 && stat.st_gid != 0)
-}
 
 /// A file or directory that nobody but root and this user can change or exchange.
 #[derive(Debug)]
@@ -33,12 +27,19 @@ pub(super) struct Trusted {
     /// Without links.
     pub(super) path: PathBuf,
     pub(super) stat: Stat,
+    /// Who else may put something into a directory in which nobody removes what is another's.
+    shared: Option<Box<Writers>>,
 }
 
 impl Trusted {
     /// Opens that very file for reading.
     pub(super) fn open(&self) -> io::Result<File> {
-        File::open(format!("/proc/self/fd/{}", self.handle.as_raw_fd()))
+        File::open(self.descriptor())
+    }
+
+    /// A path of that very file.
+    pub(super) fn descriptor(&self) -> String {
+        format!("/proc/self/fd/{}", self.handle.as_raw_fd())
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -68,11 +69,20 @@ pub(super) fn open(path: &Path) -> Result<Trusted, Refused> {
 
 /// Whether something is at `path`.
 pub(super) fn look(path: &Path) -> Result<Found, Refused> {
+    walk(path, false)
+}
+
+/// The same, where no group but root's may write, whoever is in it: for what says who is in groups.
+pub(super) fn look_strictly(path: &Path) -> Result<Found, Refused> {
+    walk(path, true)
+}
+
+fn walk(path: &Path, is_strict: bool) -> Result<Found, Refused> {
     let unseen = |at: &Path, error: io::Error| Refused::Unseen(at.to_owned(), error);
     let absolute = std::path::absolute(path).map_err(|error| unseen(path, error))?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let root = rustix::fs::open("/", flags, Mode::empty()).map_err(|error| unseen(path, error.into()))?;
-    let root = checked(root, PathBuf::from("/"), path)?;
+    let root = checked(root, PathBuf::from("/"), path, is_strict, &[])?;
     // From the root to the directory in which the next step is; steps are taken from the end.
     let mut above = vec![root];
     let mut steps = Vec::new();
@@ -90,14 +100,16 @@ pub(super) fn look(path: &Path) -> Result<Found, Refused> {
         let handle = match rustix::fs::openat(&directory.handle, &step, flags, Mode::empty()) {
             Ok(handle) => handle,
             // In a directory that everyone may write to, someone else may make it.
-            Err(Errno::NOENT) if !is_writable(&directory.stat) => return Ok(Found::Nothing),
             Err(Errno::NOENT) => {
+                let Some(writers) = directory.shared.as_deref().cloned() else {
+                    return Ok(Found::Nothing);
+                };
                 let (path, of) = (directory.path.clone(), path.to_owned());
-                return Err(Refused::Writable { path, of });
+                return Err(Refused::Writable { path, of, writers });
             }
             Err(error) => return Err(unseen(&at, error.into())),
         };
-        let next = checked(handle, at, path)?;
+        let next = checked(handle, at, path, is_strict, &above)?;
         if FileType::from_raw_mode(next.stat.st_mode) == FileType::Symlink {
             links += 1;
             let target = rustix::fs::readlinkat(&next.handle, "", Vec::new());
@@ -135,53 +147,59 @@ fn push(steps: &mut Vec<OsString>, path: &Path) {
     steps.extend(names);
 }
 
-/// A step on the way to `of`, if nobody else can change it.
-fn checked(handle: OwnedFd, path: PathBuf, of: &Path) -> Result<Trusted, Refused> {
-    let unseen = |error: Errno| Refused::Unseen(path.clone(), error.into());
-    let stat = rustix::fs::fstat(&handle).map_err(unseen)?;
+/// A step on the way to `of`, below `above`, if nobody else can change it.
+fn checked(handle: OwnedFd, path: PathBuf, of: &Path, is_strict: bool, above: &[Trusted]) -> Result<Trusted, Refused> {
+    let unseen = |error: io::Error| Refused::Unseen(path.clone(), error);
+    let stat = rustix::fs::fstat(&handle).map_err(|error| unseen(error.into()))?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     // Errors name the file as it was given.
     let named = |path: &Path, is_last: bool| if is_last { of.to_owned() } else { path.to_owned() };
     let is_last = kind == FileType::RegularFile;
-    let foreign = |owner| Refused::Foreign {
-        path: named(&path, is_last),
-        of: of.to_owned(),
-        owner,
-    };
+    let (name, of) = (named(&path, is_last), of.to_owned());
     if !is_ours(stat.st_uid) {
-        return Err(foreign(stat.st_uid));
+        let owner = stat.st_uid;
+        return Err(Refused::Foreign { path: name, of, owner });
     }
-    // A link has no mode. What is in a sticky directory is its owner's alone to exchange, and the next step's owner is checked.
-    let is_sticky = kind == FileType::Directory && stat.st_mode & STICKY != 0;
-    if kind != FileType::Symlink && is_writable(&stat) && !is_sticky {
-        return Err(Refused::Writable {
-            path: named(&path, is_last),
-            of: of.to_owned(),
-        });
-    }
-    // Owners and modes in such a file system are what the program of the user says who has mounted it.
-    if kind != FileType::Symlink && rustix::fs::fstatfs(&handle).map_err(unseen)?.f_type as u64 == FUSE {
-        let user = mounted_by(&handle).unwrap_or(u32::MAX);
-        if !is_ours(user) {
-            return Err(foreign(user));
+    // A link has no mode, and the file system of a directory above it was looked at.
+    let mut shared = None;
+    if kind != FileType::Symlink {
+        // A directory that everybody or a group may write to, and what is below that, is no system's root.
+        let roots = above.iter().take_while(|above| !writers::is_groups(&above.stat));
+        let roots = roots
+            .filter(|above| above.shared.is_none())
+            .map(|above| above.path.as_path());
+        let roots = Roots(roots.collect());
+        shared = Writers::of(&handle, &stat, is_strict, &roots).map_err(unseen)?;
+        // What is in a sticky directory is its owner's alone to exchange, and the next step's owner is checked.
+        let is_sticky = kind == FileType::Directory && stat.st_mode & STICKY != 0;
+        if let Some(writers) = shared.take_if(|_| !is_sticky) {
+            return Err(Refused::Writable {
+                path: name,
+                of,
+                writers,
+            });
+        }
+        let user = match Authority::of(&handle).map_err(unseen)? {
+            Authority::Machine => None,
+            Authority::User(user) if is_ours(user) => None,
+            Authority::User(user) => Some(Some(user)),
+            Authority::Namespace | Authority::Unknown => Some(None),
+        };
+        if let Some(user) = user {
+            return Err(Refused::Served { path: name, of, user });
         }
     }
-    Ok(Trusted { handle, path, stat })
+    Ok(Trusted {
+        handle,
+        path,
+        stat,
+        shared: shared.map(Box::new),
+    })
 }
 
-fn is_ours(user: u32) -> bool {
+/// Whether the user is root or this process's own.
+pub(super) fn is_ours(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
-}
-
-/// The user who has mounted the FUSE file system.
-fn mounted_by(handle: impl AsFd) -> Option<u32> {
-    let about = format!("/proc/self/fdinfo/{}", handle.as_fd().as_raw_fd());
-    let about = std::fs::read_to_string(about).ok()?;
-    let mount = about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let line = mounts.lines().find(|line| line.split(' ').next() == Some(mount))?;
-    let mut options = line.rsplit(' ').next()?.split(',');
-    options.find_map(|option| option.strip_prefix("user_id=")?.parse().ok())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::backoff::Backoff;
 use super::config;
 use super::environment;
 use super::handover::HandoverMemory;
+use super::orphans;
 use super::process::{ended_within, kill_group, last_line, set_nonblocking, wait_for_end};
 use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, RenewalReason, Reply, Request, body, frame};
 use crate::host::poll;
@@ -228,6 +229,8 @@ impl Worker {
         if status.is_none() {
             self.left_behind.push((child, Instant::now()));
         }
+        // What it has started, if it could not end that itself.
+        orphans::end();
         let ended = status.filter(|_| has_crashed);
         let stderr = String::from_utf8_lossy(&stderr).into_owned();
         match ended {
@@ -247,13 +250,13 @@ impl Drop for Worker {
 
 impl Running {
     fn start(command: &mut Command, memory: Option<&HandoverMemory>) -> io::Result<Self> {
-        let mut child = command
+        command
             .envs(memory.map(HandoverMemory::variable))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        let mut child = orphans::spawn(command)?;
         let missing = || io::Error::other("a pipe that was asked for is missing");
         let input = child.stdin.take().ok_or_else(missing)?;
         let output = child.stdout.take().ok_or_else(missing)?;

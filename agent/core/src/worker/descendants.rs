@@ -73,7 +73,7 @@ fn reap() {
 }
 
 /// The children of all threads, those that have ended and are not reaped included.
-fn children() -> Vec<Pid> {
+pub(super) fn children() -> Vec<Pid> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
     let lists: Vec<String> = lists.collect();

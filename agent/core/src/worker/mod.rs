@@ -17,6 +17,7 @@ pub mod environment;
 mod fit;
 mod handover;
 mod library;
+pub mod orphans;
 pub mod process;
 mod progress;
 mod protocol;

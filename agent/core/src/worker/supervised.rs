@@ -17,7 +17,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use super::process::{has_ended, pid};
-use super::{descendants, environment};
+use super::{descendants, environment, orphans};
 use crate::host::poll;
 
 /// Name of the supervisor's variable with the program, in JSON.
@@ -70,12 +70,12 @@ impl Supervised {
             .args(["worker", worker])
             .env(VARIABLE, serde_json::to_string(self)?);
         environment::clear(&mut command);
-        let child = command
+        command
             .stdin(OwnedFd::from(input))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
+        let child = orphans::spawn(&mut command)?;
         let received = Vec::new();
         Ok((child, Lifeline { stream, received }))
     }
@@ -92,7 +92,9 @@ impl Supervised {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            // As the agent has found it to be safe.
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         environment::clear(&mut command);
         let input = io::stdin();
         match command.stdin(Stdio::null()).process_group(0).spawn() {

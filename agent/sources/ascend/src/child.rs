@@ -12,7 +12,7 @@ use super::npu_smi::{MAX_BYTES, quoted};
 use super::settings::NAME;
 use accelscope_core::host::poll;
 use accelscope_core::worker::process::{ended_within, has_ended, kill_group, last_line, set_nonblocking};
-use accelscope_core::worker::{Lifeline, ProgramEnd, Supervised, environment};
+use accelscope_core::worker::{Lifeline, ProgramEnd, Supervised, environment, orphans};
 
 /// Longest wait for the exit of a killed tool; after that it stays behind unreaped.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -105,6 +105,10 @@ impl Child {
             None => kill_group(&running.child),
         }
         let status = ended_within(&mut running.child, KILL_TIMEOUT);
+        if reported.is_none() {
+            // The supervisor may have been killed itself.
+            orphans::end();
+        }
         let Running {
             child, stdout, stderr, ..
         } = running;
@@ -279,8 +283,8 @@ fn alone(tool: &Supervised) -> io::Result<std::process::Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
+        .process_group(0);
+    orphans::spawn(&mut command)
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use super::settings::{Backend, NAME, Settings};
 use super::tool::Tool;
 use super::{admin, backend, dcmi, tool};
 use crate::catalogue as ascend;
-use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::{Finding, Level, Outcome, Sampler};
+use accelscope_core::{chain, trust};
 
 /// Longest `/proc/devices` that is read.
 const MAX_BYTES: usize = 1 << 20;
@@ -23,6 +23,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     if found.is_empty() || !(works || settings.backend == Backend::Dcmi) {
         tool(roots, settings, &mut found);
     }
+    found.extend(trust::explain_refused(NAME));
     found
 }
 

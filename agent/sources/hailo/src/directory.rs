@@ -11,12 +11,14 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::decode::MAX_BYTES;
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::beneath::{open_on_same_mount, open_without_links};
+use accelscope_core::host::authority::Authority;
+use accelscope_core::host::beneath::{open_on_mount, open_without_links};
+use accelscope_core::host::process::Processes;
 use accelscope_core::metric::Timestamp;
 
 /// Where HailoRT writes (`SCHEDULER_MON_TMP_DIR`), relative to the root of its mount namespace.
@@ -30,13 +32,13 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NONBLOCK);
 
-/// `f_type` of 9P, AFS, Ceph, CIFS, FUSE, NFS, SMB and SMB 2 (statfs(2)).
+/// `f_type` of 9P, AFS, Ceph, CIFS, FUSE and virtiofs, NFS, SMB and SMB 2 (statfs(2)).
 const REMOTE: [u32; 8] = [
     0x0102_1997,
     0x5346_414f,
     0x00c3_6400,
     0xff53_4d42,
-    FUSE,
+    0x6573_5546,
     0x6969,
     0x517b,
     0xfe53_4d42,
@@ -45,9 +47,6 @@ const REMOTE: [u32; 8] = [
 /// `f_type` of ext2 to ext4, tmpfs, XFS, Btrfs and F2FS: on them a call waits for this machine alone, whoever mounted them.
 const LOCAL: [u32; 5] = [0xef53, 0x0102_1994, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
 
-/// That of FUSE: its files have the owners that a program of any user gives them.
-const FUSE: u32 = 0x6573_5546;
-
 /// An open directory.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -55,7 +54,10 @@ pub(super) struct Directory {
     pub(super) id: DirectoryId,
     /// `f_type` of its file system.
     file_system: u32,
+    /// Whether calls to it and its files wait for this machine alone.
     is_local: bool,
+    /// Who says whose its files are.
+    pub(super) authority: Authority,
 }
 
 /// A regular file that was found, and not opened.
@@ -128,30 +130,42 @@ impl Directory {
     /// every user can write to, and must not be a link.
     pub(super) fn configured(roots: &HostRoots, dir: &Path) -> io::Result<Self> {
         let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
-            return Self::from_fd(rustix::fs::open(roots.path(dir), DIRECTORY, Mode::empty())?);
+            return Self::here(rustix::fs::open(roots.path(dir), DIRECTORY, Mode::empty())?);
         };
         let parent = rustix::fs::open(roots.path(parent), DIRECTORY | OFlags::PATH, Mode::empty())?;
-        Self::from_fd(open_without_links(parent, Path::new(name), DIRECTORY)?)
+        Self::here(open_without_links(parent, Path::new(name), DIRECTORY)?)
     }
 
-    /// Opens the directory in a process' mount namespace; `root` is `/proc/<pid>/root`.
-    pub(super) fn in_namespace(root: &Path) -> io::Result<Self> {
+    fn here(fd: OwnedFd) -> io::Result<Self> {
+        let authority = Authority::of(&fd);
+        Self::from_fd(fd, authority)
+    }
+
+    /// Opens the directory in a process' mount namespace.
+    pub(super) fn in_namespace(processes: &Processes, pid: u32) -> io::Result<Self> {
+        let root = processes.path(pid, "root");
         let root = rustix::fs::open(root, DIRECTORY | OFlags::PATH, Mode::empty())?;
-        Self::from_fd(open_without_links(root, Path::new(IN_ROOT), DIRECTORY)?)
+        let fd = open_without_links(root, Path::new(IN_ROOT), DIRECTORY)?;
+        let authority = Authority::in_view(&fd, processes, pid);
+        Self::from_fd(fd, authority)
     }
 
-    fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+    fn from_fd(fd: OwnedFd, authority: io::Result<Authority>) -> io::Result<Self> {
         let file = File::from(fd);
         let id = identity(&file.metadata()?);
         // The type is of 32 bits, and signed on some architectures.
         let file_system = rustix::fs::fstatfs(&file).map_or(0, |found| found.f_type as u32);
         // Linux before 5.6 cannot refuse mounts.
-        let is_local = LOCAL.contains(&file_system) && open_on_same_mount(&file, Path::new("."), DIRECTORY).is_ok();
+        let refuses_mounts =
+            || rustix::fs::openat2(&file, ".", DIRECTORY, Mode::empty(), ResolveFlags::NO_XDEV).is_ok();
+        let is_local = LOCAL.contains(&file_system) && refuses_mounts();
         Ok(Self {
             file,
             id,
             file_system,
             is_local,
+            // The process may have ended.
+            authority: authority.unwrap_or(Authority::Unknown),
         })
     }
 
@@ -176,11 +190,6 @@ impl Directory {
         self.is_local
     }
 
-    /// Whether the kernel vouches for the owners of its files.
-    pub(super) const fn has_real_owners(&self) -> bool {
-        self.file_system != FUSE
-    }
-
     /// Its entries, one after the other.
     pub(super) fn entries(&self) -> io::Result<Dir> {
         Ok(Dir::read_from(&self.file)?)
@@ -189,12 +198,8 @@ impl Directory {
     /// Finds a file without opening it, so that its type can be checked first.
     pub(super) fn find(&self, name: &OsStr) -> Result<Found, ReadError> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = if self.is_local {
-            open_on_same_mount(&self.file, Path::new(name), flags)
-        } else {
-            open_without_links(&self.file, Path::new(name), flags)
-        };
-        let path = File::from(opened.map_err(missing)?);
+        // Nothing that is mounted here: it may not answer, and its file system may name any owner.
+        let path = File::from(open_on_mount(&self.file, Path::new(name), flags).map_err(missing)?);
         let metadata = path.metadata().map_err(missing)?;
         Ok(Found {
             stamp: stamp(&metadata)?,
@@ -338,15 +343,15 @@ mod tests {
 
     #[test]
     fn a_root_whose_tmp_is_a_link_is_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let real = root.path().join("real/hmon_files");
-        std::fs::create_dir_all(&real).unwrap();
-        symlink("real", root.path().join("tmp")).unwrap();
-        assert!(Directory::in_namespace(root.path()).is_err());
-        std::fs::rename(root.path().join("real"), root.path().join("x")).unwrap();
-        std::fs::remove_file(root.path().join("tmp")).unwrap();
-        std::fs::rename(root.path().join("x"), root.path().join("tmp")).unwrap();
-        assert!(Directory::in_namespace(root.path()).is_ok());
+        let host = tempfile::tempdir().unwrap();
+        let processes = Processes::new(&HostRoots::new(host.path()));
+        let root = processes.path(7, "root");
+        std::fs::create_dir_all(root.join("real/hmon_files")).unwrap();
+        symlink("real", root.join("tmp")).unwrap();
+        assert!(Directory::in_namespace(&processes, 7).is_err());
+        std::fs::remove_file(root.join("tmp")).unwrap();
+        std::fs::rename(root.join("real"), root.join("tmp")).unwrap();
+        assert!(Directory::in_namespace(&processes, 7).is_ok());
     }
 
     #[test]

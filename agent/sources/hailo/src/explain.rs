@@ -113,7 +113,7 @@ fn examine_user(living: &mut Living, user: Holder, settings: &Settings, files: &
         found.push(warn(what, remedy));
     }
     let root = processes.path(pid, "root");
-    let unseen = match Directory::in_namespace(&root) {
+    let unseen = match Directory::in_namespace(processes, pid) {
         Ok(directory) => {
             let is_new = files.add(&directory, &root.join(IN_ROOT), living, found);
             if is_new && !settings.discover {

@@ -50,8 +50,9 @@ pub(super) struct Claim<'a> {
     pub(super) pid: u32,
     pub(super) written: Timestamp,
     pub(super) name: &'a OsStr,
-    pub(super) inode: u64,
-    /// Its owner, where that is evidence.
+    /// Where its writer may see it with another owner.
+    pub(super) inode: Option<u64>,
+    /// Whose it is, where anything tells.
     pub(super) user: Option<u32>,
     pub(super) directory: DirectoryId,
 }
@@ -172,7 +173,7 @@ impl Owner {
             seen_as: searcher.seen_as.clone(),
             written,
             user,
-            file: (claim.name.to_owned(), claim.inode),
+            file: claim.inode.map(|inode| (claim.name.to_owned(), inode)),
         };
         let found = searcher.living.find(&hint);
         self.search = match found {
@@ -223,7 +224,7 @@ mod tests {
             pid,
             written,
             name: OsStr::new("1abcdef"),
-            inode: 1,
+            inode: Some(1),
             user: Some(rustix::process::geteuid().as_raw()),
             directory,
         }

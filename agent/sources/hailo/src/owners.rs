@@ -14,6 +14,8 @@ use super::settings::Settings;
 use super::skipped::Skipped;
 use super::trouble::Trouble;
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::authority::Authority;
+use accelscope_core::host::writer::OVERFLOW_USER;
 
 /// Most searches in one run. All of them walk through `/proc` once together.
 const SEARCHES: u32 = 32;
@@ -89,7 +91,7 @@ impl Owners {
 
     fn search(&mut self, monitored: &mut Monitored, now: Instant, skipped: &mut Skipped) {
         let directory = &monitored.directory;
-        let (id, has_real_owners, is_shared) = (directory.id, directory.has_real_owners(), monitored.is_shared);
+        let (id, authority, is_shared) = (directory.id, directory.authority, monitored.is_shared);
         // The fresh ones first, of the others only those of seldom writers matter; and of each user one in turn.
         let mut of_user = BTreeMap::<_, usize>::new();
         let mut files: Vec<_> = monitored.files.all_mut().collect();
@@ -105,13 +107,13 @@ impl Owners {
                 continue;
             };
             let pid = latest.reading.pid;
-            let is_evidence = has_real_owners && is_evidence(is_shared, stamp, name, pid);
+            let user = evident_user(authority, stamp).filter(|_| is_evidence(is_shared, stamp, name, pid));
             let claim = Claim {
                 pid,
                 written: latest.written,
                 name,
-                inode: stamp.inode,
-                user: is_evidence.then_some(stamp.user),
+                inode: is_kernels(authority).then_some(stamp.inode),
+                user,
                 directory: id,
             };
             let before = file.owner.search;
@@ -150,7 +152,7 @@ impl Owners {
                     tracing::debug!(file = %name.display(), pid = process.pid, "the file is not of the process that it claims");
                     if !std::mem::replace(&mut self.warned_foreign, true) {
                         let path = path_in_words(&monitored.place, name);
-                        let why = Trouble::foreign(process.pid, stamp, has_real_owners);
+                        let why = Trouble::foreign(process.pid, stamp, authority);
                         tracing::warn!(
                             "{path} {}: its values are shown without process, container and pod; {}",
                             why.what,
@@ -179,4 +181,20 @@ impl Owners {
 /// another user may have changed what is in it.
 pub(super) fn is_evidence(is_shared: bool, stamp: Stamp, name: &OsStr, pid: u32) -> bool {
     !(is_shared && stamp.is_open) || named_pid(name) == Some(pid)
+}
+
+/// Whose the file is by what its file system says; `None` where that says nothing.
+pub(super) fn evident_user(authority: Authority, stamp: Stamp) -> Option<u32> {
+    match authority {
+        Authority::Machine => Some(stamp.user),
+        Authority::User(user) => Some(user),
+        // The stand-in for users that the namespace does not have is a user of the machine too.
+        Authority::Namespace => Some(stamp.user).filter(|user| *user != OVERFLOW_USER),
+        Authority::Unknown => None,
+    }
+}
+
+/// Whether nobody else than the machine can give the file another owner where its writer sees it.
+pub(super) fn is_kernels(authority: Authority) -> bool {
+    authority == Authority::Machine
 }

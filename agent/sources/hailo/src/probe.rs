@@ -54,7 +54,7 @@ pub(super) fn open_in_view(processes: &Processes, holders: &[ProcessKey]) -> io:
     let mut failed = None;
     for holder in holders {
         let root = processes.path(holder.pid, "root");
-        match Directory::in_namespace(&root) {
+        match Directory::in_namespace(processes, holder.pid) {
             Ok(directory) if directory.is_deleted() => {}
             Ok(directory) => return Ok(Some((directory, root.join(IN_ROOT)))),
             Err(error) => {

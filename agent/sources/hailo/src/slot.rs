@@ -104,9 +104,13 @@ impl Away {
         }
     }
 
-    pub(super) fn start(callers: &Callers, read: Read) -> io::Result<Self> {
+    /// Starts to read the changed files of a directory, which is given back where no thread can be had for it.
+    pub(super) fn start(callers: &Callers, read: Read) -> Result<Self, (io::Error, Box<Monitored>)> {
         let place = read.monitored.place.clone();
-        Ok(Self::new(callers.start(move || read.run())?, place))
+        match callers.reserve() {
+            Ok(thread) => Ok(Self::new(thread.start(move || read.run()), place)),
+            Err(error) => Err((error, read.monitored)),
+        }
     }
 
     /// Logs that it takes too long, once.

@@ -178,10 +178,12 @@ impl Sources {
                     changed |= self.put_back(*view, read.run(), skipped, failed);
                     continue;
                 }
-                match Away::start(&self.callers, read) {
-                    Ok(away) => drop(self.directories.insert(*view, Slot::Away(away))),
-                    Err(error) => drop(failed.get_or_insert(error)),
-                }
+                let slot = Away::start(&self.callers, read);
+                let slot = slot.map(Slot::Away).unwrap_or_else(|(error, here)| {
+                    failed.get_or_insert(error);
+                    Slot::Here(here)
+                });
+                self.directories.insert(*view, slot);
             }
             changed |= self.take_back(*view, Instant::now() + SOON, skipped, failed);
         }
@@ -505,3 +507,6 @@ fn remedy(error: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests;

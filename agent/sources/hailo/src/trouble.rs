@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::decode::NotYet;
 use super::directory::{ReadError, Stamp};
+use accelscope_core::host::authority::Authority;
 
 const NO_MONITOR_FILE: &str = "if it stays so, remove the file: HailoRT did not write it, or was interrupted (is its file \
     system full? `df`)";
+const OTHER_TMP: &str = "give the application a /tmp of the node's own file systems";
 const REMOVE: &str = "remove it: an application that writes a monitor file makes a new one";
 
 /// Why a file has no values, and what to do about it.
@@ -50,11 +52,16 @@ impl Trouble {
     }
 
     /// Of a file that is not of the process that it claims.
-    pub(super) fn foreign(pid: u32, stamp: Stamp, has_real_owners: bool) -> Self {
-        let (why, remedy) = if !has_real_owners {
+    pub(super) fn foreign(pid: u32, stamp: Stamp, authority: Authority) -> Self {
+        let (why, remedy) = if let Authority::User(user) = authority {
             (
-                "its directory is a FUSE file system, in which files have any owner".to_owned(),
-                "give the application a /tmp of the node's own file systems",
+                format!("its directory is a FUSE file system of user {user}, which that process does not run as"),
+                OTHER_TMP,
+            )
+        } else if authority == Authority::Unknown {
+            (
+                "its directory is a FUSE file system of a user, in which files have any owner".to_owned(),
+                OTHER_TMP,
             )
         } else if stamp.is_open {
             (

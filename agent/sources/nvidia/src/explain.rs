@@ -52,6 +52,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         Some(Finding::fail(NAME, chain(&error)).with_remedy("name another with nvidia.library"))
     }));
     found.extend(look(roots, settings, driver.as_deref()));
+    found.extend(trust::explain_refused(NAME));
     let loss = Namespace::detect(roots).loss();
     found.extend(loss.map(|loss| Finding::warn(NAME, loss).with_remedy(NAMESPACE_REMEDY)));
     found

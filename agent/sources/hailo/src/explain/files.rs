@@ -17,7 +17,7 @@ use crate::file_name::{claimed_pid, named_pid, path_in_words};
 use crate::listing::Listing;
 use crate::living::Living;
 use crate::monitored::WRITE_TIME;
-use crate::owners::is_evidence;
+use crate::owners::{evident_user, is_evidence, is_kernels};
 use crate::settings::{NAME, Settings};
 use crate::state::max_age;
 use crate::trouble::Trouble;
@@ -163,14 +163,15 @@ impl Files {
     }
 
     fn written(&mut self, file: &Written<'_>, directory: &Directory, living: &mut Living, found: &mut Vec<Finding>) {
-        let is_evidence = directory.has_real_owners() && is_evidence(file.is_shared, file.stamp, file.name, file.pid);
+        let (authority, stamp) = (directory.authority, file.stamp);
+        let user = evident_user(authority, stamp).filter(|_| is_evidence(file.is_shared, stamp, file.name, file.pid));
         let hint = WriterHint {
             pid: file.pid,
             directory: directory.id,
             seen_as: self.settings.seen_as(),
-            written: file.stamp.modified,
-            user: is_evidence.then_some(file.stamp.user),
-            file: (file.name.to_owned(), file.stamp.inode),
+            written: stamp.modified,
+            user,
+            file: is_kernels(authority).then(|| (file.name.to_owned(), stamp.inode)),
         };
         let limit = self.settings.max_age.unwrap_or(STALE);
         let of_unknown = self.settings.max_age.unwrap_or_else(|| max_age(None));
@@ -194,7 +195,7 @@ impl Files {
             Ok(Writer::Foreign(_) | Writer::Several(_)) if file.age > of_unknown => self.stale += 1,
             Ok(Writer::Foreign(process)) => {
                 self.foreign += 1;
-                let Trouble { what, remedy } = Trouble::foreign(process.pid, file.stamp, directory.has_real_owners());
+                let Trouble { what, remedy } = Trouble::foreign(process.pid, stamp, authority);
                 self.find(warn(format!("{name} {what}; shown without it"), remedy), found);
             }
             Err(error) if file.age > of_unknown => {
