@@ -44,8 +44,14 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut rel
     let destinations = config.destinations();
     if destinations.is_empty() {
         answer_doctor(config, reload.file(), started, None);
-        while signals.received().await == Request::Reload {
-            reload.apply(None).await;
+        loop {
+            tokio::select! {
+                request = signals.received() => match request {
+                    Request::End => break,
+                    Request::Reload => reload.begin(),
+                },
+                read = reload.done() => drop(reload.apply(read, None)),
+            }
         }
         writers.stop().await;
         return Ok(());
@@ -60,7 +66,7 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut rel
         );
     }
     let succession = Succession::announce(config, started.registry.resource(), &destinations);
-    let succession = succession
+    let mut succession = succession
         .inspect_err(|error| tracing::debug!(%error, "other agents on this node are not seen"))
         .ok();
     let exporter = Exporter::new(destinations)?.within(started.registry.budget());
@@ -77,14 +83,18 @@ pub async fn run(config: &Config, started: &Started, renderer: Renderer, mut rel
         tokio::select! {
             request = signals.received() => match request {
                 Request::End => break,
-                Request::Reload => {
-                    if let Some(new) = reload.apply(Some(&exporter)).await
-                        && new.otlp.interval != ticks.period()
-                    {
+                Request::Reload => reload.begin(),
+            },
+            read = reload.done() => {
+                if let Some((new, destinations)) = reload.apply(read, Some(&exporter)) {
+                    if let Some(succession) = &mut succession {
+                        succession.follow(&destinations);
+                    }
+                    if new.otlp.interval != ticks.period() {
                         ticks = every(new.otlp.interval);
                     }
                 }
-            },
+            }
             _ = ticks.tick() => collect(),
         }
     }

@@ -17,6 +17,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
+use super::begun::Begun;
 use super::classify::{self, Answer, Asked, MAX_RESPONSE_BYTES};
 use crate::client::Connections;
 
@@ -87,7 +88,10 @@ pub(super) async fn explanation(body: hyper::body::Incoming) -> Bytes {
 
 /// A service that answers with successes of gRPC only.
 #[derive(Clone)]
-pub(super) struct Unary(pub(super) Connections);
+pub(super) struct Unary {
+    pub(super) connections: Connections,
+    pub(super) begun: Begun,
+}
 
 impl Service<Request<Body>> for Unary {
     type Response = Response<Collected<Bytes>>;
@@ -100,7 +104,7 @@ impl Service<Request<Body>> for Unary {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = self.0.request(request);
+        let response = self.connections.request(request.map(|body| self.begun.at(body)));
         Box::pin(async move {
             let (head, body) = response.await.map_err(Failure::Request)?.into_parts();
             if !is_grpc(&head.headers) {
