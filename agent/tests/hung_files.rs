@@ -178,10 +178,13 @@ fn an_agent_that_a_file_system_holds_leaves_its_port_to_the_next_one_and_ends_it
 }
 
 /// What the command says, once it has ended.
-fn output(mut command: Command) -> (Option<i32>, String) {
+fn output(mut command: Command, served: &Served) -> (Option<i32>, String) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running::start(command);
+    // Where it does not end in time, the test does.
+    let end = served.end();
     let code = running.exit_code();
+    std::mem::forget(end);
     let mut text = String::new();
     running.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     running.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
@@ -198,16 +201,16 @@ fn the_doctor_and_check_config_end_though_what_they_look_at_does_not_answer() {
     let Some(served) = Served::mount(&dir) else { return };
     let file = served.put("agent.toml", "[otlp]\ninterval = \"7s\"\n");
     let file = file.to_str().unwrap();
-    assert_eq!(output(bare(&["check-config", file])).0, Some(0));
+    assert_eq!(output(bare(&["check-config", file]), &served).0, Some(0));
     served.hang();
-    let (_, said) = output(host.command(&[], &["doctor"]));
+    let (_, said) = output(host.command(&[], &["doctor"]), &served);
     assert!(
         said.contains(&format!("{} did not answer within", dir.display())),
         "{said}"
     );
     assert!(said.contains("umount -l"), "{said}");
     for arguments in [&["check-config", file][..], &["doctor", "--config", file]] {
-        let (code, said) = output(bare(arguments));
+        let (code, said) = output(bare(arguments), &served);
         assert_eq!(code, Some(64), "{arguments:?}: {said}");
         assert!(
             said.contains(&format!("{file}: cannot be read: its file system does not answer")),
