@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod apart;
 pub mod cli;
 pub mod config;
 pub mod doctor;

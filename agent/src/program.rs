@@ -1,6 +1,7 @@
 //! Entry point of the program: from the command line to the exit code.
 
-use std::io::Write;
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use accelscope_core::host::cgroups::Cgroups;
@@ -9,30 +10,60 @@ use accelscope_core::source::{Context, Sources};
 use accelscope_core::worker::orphans;
 use accelscope_export::http::BindError;
 use accelscope_export::otlp::BuildError;
+use accelscope_memory::descriptors;
 use anyhow::Context as _;
 
+use crate::apart::{self, Apart};
 use crate::cli::{self, Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE};
 use crate::config::{Environment, load};
 use crate::{doctor, run, simulate};
 
 /// Runs the agent with these sources.
 pub fn main(sources: Sources) -> ExitCode {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let apart = Apart::of(&mut arguments);
+    let code = perform(&arguments, apart.is_some(), sources);
+    // Nothing that is written is left in the process.
+    io::stdout().flush().ok();
+    if let Some(apart) = apart {
+        apart.tell(code);
+    }
+    give_back();
+    code.into()
+}
+
+/// Before the process ends: a thread that waits for a file system which does not answer keeps it from ending, and what others
+/// wait for would stay with it.
+pub(crate) fn give_back() {
+    if let Err(error) = descriptors::give_back() {
+        tracing::debug!(%error, "descriptors are given back by the end of the process alone");
+    }
+}
+
+fn perform(arguments: &[OsString], is_apart: bool, sources: Sources) -> u8 {
+    let parsed = cli::parse(arguments.iter().cloned());
+    if !is_apart
+        && matches!(parsed, Ok(Command::Doctor { .. } | Command::CheckConfig { .. }))
+        && let Ok(code) = apart::run(arguments)
+    {
+        return code;
+    }
     // What was inherited from a careless parent is nothing to a vendor's tool or library.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     // The simulator starts this program again for each writer; this command is not for users.
     if std::env::args().skip(1).eq(simulate::WRITER_ARGS) {
         return report(simulate::writer_main().map(|()| EXIT_OK).map_err(Into::into));
     }
-    match cli::parse(std::env::args_os()) {
+    match parsed {
         Ok(command) => report(dispatch(command, sources)),
         Err(stop) => {
             // A failure to print the message cannot be reported.
             let code = cli::exit_code(&stop);
             // Errors quote arguments, which whoever starts the agent may have taken from anywhere: printable ones lead to the
             // same error.
-            let arguments = std::env::args_os().map(|argument| printable(&argument.to_string_lossy()));
+            let arguments = arguments.iter().map(|argument| printable(&argument.to_string_lossy()));
             cli::parse(arguments).err().unwrap_or(stop).print().ok();
-            code.into()
+            code
         }
     }
 }
@@ -82,6 +113,8 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<u8> {
             let source = sources.iter().find(|source| source.name == name);
             match source.and_then(|source| source.worker) {
                 Some(worker) => {
+                    // It is started by a link whose name the kernel would give it.
+                    rustix::thread::set_name(c"agent").ok();
                     worker().context("the worker ended")?;
                     Ok(EXIT_OK)
                 }
@@ -109,8 +142,8 @@ fn say(text: &str, code: u8) -> anyhow::Result<u8> {
     }
 }
 
-fn report(result: anyhow::Result<u8>) -> ExitCode {
-    let code = result.unwrap_or_else(|error| {
+fn report(result: anyhow::Result<u8>) -> u8 {
+    result.unwrap_or_else(|error| {
         let is_usage = matches!(error.downcast_ref(), Some(BindError::File(_)));
         // Standard error may be closed; the exit code still reports the failure.
         writeln!(std::io::stderr(), "agent: {}", printable(&format!("{error:#}"))).ok();
@@ -120,6 +153,5 @@ fn report(result: anyhow::Result<u8>) -> ExitCode {
         } else {
             EXIT_FAILED
         }
-    });
-    code.into()
+    })
 }

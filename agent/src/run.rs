@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Format, Run};
 use crate::config::{Config, Environment, Inputs, Loaded, load, resource};
+use crate::program::give_back;
 use crate::runtime::{self, Explain, Hangup, OwnLogs, Printer, Reload};
 use crate::simulate;
 use accelscope_core::budget::Budget;
@@ -15,6 +16,7 @@ use accelscope_core::printable::printable_lines;
 use accelscope_core::source::{Context, Sources};
 use accelscope_core::telemetry::OwnMetrics;
 use accelscope_core::worker::orphans;
+use accelscope_export::otlp::Destination;
 use accelscope_export::prometheus::Renderer;
 use accelscope_export::stdout;
 use accelscope_pipeline::attribution::{Attribution, Settings};
@@ -87,6 +89,7 @@ fn end_in_time(hangup: Hangup) -> anyhow::Result<()> {
     let wait = async move {
         if runtime::terminated(hangup).await.is_ok() {
             tokio::time::sleep(LAST_RESORT).await;
+            give_back();
             std::process::exit(EXIT_OK.into());
         }
     };
@@ -104,6 +107,7 @@ async fn perform(loaded: Loaded, inputs: Inputs, run: &Run, sources: Sources) ->
         warnings,
         file,
     } = loaded;
+    let log_destination = config.log_destination(&inputs.env);
     let reload = Reload::new(inputs, sources, config.clone(), file.clone());
     let terminal = std::io::stdout().is_terminal();
     let usual = if terminal { Format::Table } else { Format::Json };
@@ -113,7 +117,7 @@ async fn perform(loaded: Loaded, inputs: Inputs, run: &Run, sources: Sources) ->
         resource::mark_demo(&mut resource);
         config.http.resource_labels.push(resource::DEMO.into());
     }
-    let logs = own_logs(&config, run, &resource)?;
+    let logs = own_logs(log_destination, run, &resource)?;
     // Log lines would disturb a live table, which shows the failures itself.
     if format != Some(Format::Table) || !terminal {
         runtime::log::start(&config.log, logs.as_ref());
@@ -123,17 +127,6 @@ async fn perform(loaded: Loaded, inputs: Inputs, run: &Run, sources: Sources) ->
     }
     for warning in &warnings {
         tracing::warn!("{warning}");
-    }
-    if logs.is_some()
-        && config
-            .destinations()
-            .iter()
-            .any(|destination| destination.proxy.is_some())
-    {
-        tracing::warn!(
-            "OTEL_LOGS_EXPORTER=otlp: the log is exported without the environment's proxies; name a receiver that is reached \
-             directly in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, or unset OTEL_LOGS_EXPORTER"
-        );
     }
     // Must come first: instruments created earlier record nothing.
     let own = OwnMetrics::install(cli::BUILD);
@@ -146,12 +139,17 @@ async fn perform(loaded: Loaded, inputs: Inputs, run: &Run, sources: Sources) ->
 }
 
 /// The log is exported as OTLP only if measurements are.
-fn own_logs(config: &Config, run: &Run, resource: &Resource) -> anyhow::Result<Option<OwnLogs>> {
-    if run.stdout || config.otlp.stopped_by.is_some() {
+fn own_logs(
+    to: Result<Option<Destination>, String>,
+    run: &Run,
+    resource: &Resource,
+) -> anyhow::Result<Option<OwnLogs>> {
+    if run.stdout {
         return Ok(None);
     }
-    let exporter = std::env::var("OTEL_LOGS_EXPORTER").ok();
-    OwnLogs::wanted(exporter.as_deref(), resource).context("OTEL_LOGS_EXPORTER=otlp: the log cannot be sent")
+    let to = to.map_err(anyhow::Error::msg);
+    let logs = to.and_then(|to| to.map(|to| OwnLogs::new(&to, resource)).transpose());
+    logs.context("OTEL_LOGS_EXPORTER=otlp: the log cannot be sent")
 }
 
 /// Runs the samplers; pushes and serves what they read, or prints it in this format.

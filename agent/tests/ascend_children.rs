@@ -290,3 +290,38 @@ fn a_program_is_not_run_for_a_library_that_others_can_change() {
     tool.doctor();
     assert!(ran.exists(), "it is not run when all is well");
 }
+
+/// As a package does that is upgraded or removed while the agent runs.
+#[test]
+fn children_are_of_the_program_that_runs_after_another_took_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for is_replaced in [true, false] {
+        let tool = Tool::script("echo called >> HERE/log; readlink /proc/$PPID/exe >> HERE/supervisors");
+        let program = folder.path().join("agent");
+        std::fs::copy(env!("CARGO_BIN_EXE_agent"), &program).unwrap();
+        let template = tool.agent(&["--stdout", "--format", "json"]);
+        let mut command = Command::new(&program);
+        command.env_clear().args(template.get_args());
+        for (name, value) in template.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let agent = Running::start(command);
+        wait_for("a call", || (tool.text("log").lines().count() >= 1).then_some(()));
+        std::fs::remove_file(&program).unwrap();
+        if is_replaced {
+            let new = folder.path().join("new");
+            std::fs::write(&new, "#!/bin/sh\nexit 3\n").unwrap();
+            std::fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
+            std::fs::rename(&new, &program).unwrap();
+        }
+        let before = tool.text("log").lines().count();
+        wait_for("calls after that", || {
+            (tool.text("log").lines().count() >= before + 3).then_some(())
+        });
+        let last = tool.text("supervisors").lines().last().unwrap().to_owned();
+        assert_eq!(last, format!("{} (deleted)", program.display()));
+        drop(agent);
+        std::fs::remove_file(&program).ok();
+    }
+}

@@ -182,6 +182,66 @@ fn the_proxy_of_the_environment_is_used_and_its_password_shown_nowhere() {
     );
 }
 
+/// OpenTelemetry's exporter has connections of its own.
+#[test]
+fn the_log_takes_the_proxy_of_the_environment_with_and_without_tls() {
+    let receiver = Receiver::start();
+    for (scheme, variable) in [("http", "HTTP_PROXY"), ("https", "HTTPS_PROXY")] {
+        let (address, heads) = proxy(receiver.address);
+        let mut command = agent(&[]);
+        set(
+            &mut command,
+            &["otlp.endpoint=http://127.0.0.1:9", "http.enabled=false"],
+        );
+        command
+            .env(variable, format!("http://me:hunter2@{address}"))
+            .env("OTEL_LOGS_EXPORTER", "otlp")
+            .env(
+                "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+                format!("{scheme}://logs.invalid:4317"),
+            );
+        let logged = Logged::start(command);
+        let head = wait_for("a request to the proxy", || heads.lock().unwrap().first().cloned());
+        assert!(head.starts_with("CONNECT logs.invalid:4317 "), "{head}");
+        assert!(
+            head.to_lowercase()
+                .contains("proxy-authorization: basic bwu6ahvudgvymg=="),
+            "{head}"
+        );
+        assert!(!logged.log().contains("hunter2"), "{}", logged.log());
+    }
+}
+
+#[test]
+fn a_log_whose_way_is_wrong_ends_the_start_with_the_variable() {
+    for (name, value, expected) in [
+        (
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+            "gopher://logs:4317",
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        ),
+        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "5s", "5000 for five seconds"),
+        ("ALL_PROXY", "socks5://proxy:1080", "ALL_PROXY: names a SOCKS proxy"),
+    ] {
+        let mut command = agent(&[]);
+        // This machine itself is reached without a proxy.
+        set(
+            &mut command,
+            &["otlp.endpoint=http://127.0.0.1:9", "http.enabled=false"],
+        );
+        command
+            .env("OTEL_LOGS_EXPORTER", "otlp")
+            .env("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs.invalid:4317")
+            .env(name, value);
+        let (code, text) = output(command);
+        assert_ne!(code, Some(0), "{text}");
+        assert!(
+            text.contains(expected) && text.contains("the log cannot be sent"),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn a_socks_proxy_is_refused_where_it_would_be_needed() {
     let mut command = agent(&[]);
@@ -317,6 +377,13 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_one_where_the_new_is
     wait_for("a push to the second receiver", || {
         (!second.points().is_empty()).then_some(())
     });
+
+    write(
+        &second,
+        "queue_bytes = \"9MiB\"\n[otlp.destinations.edge]\nendpoint = \"http://127.0.0.1:9\"\n[log]\nlevel = \"debug\"\n",
+    );
+    logged.hang_up();
+    logged.wait_for("needs a restart of the agent: otlp.destinations.edge.enabled, otlp.queue_bytes");
 
     // Between an editor's removal of the old file and its new one.
     std::fs::remove_file(&file).unwrap();

@@ -189,3 +189,57 @@ fn series_end_where_the_other_agent_may_not_have_the_same_ones() {
         }
     }
 }
+
+/// An agent that reads its endpoint from a file, and that file.
+fn agent_of_file(root: &Path, fake: &Fake, receiver: &Receiver, file: &Path) -> Running {
+    std::fs::write(file, endpoint(receiver)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    command
+        .env_clear()
+        .stdin(Stdio::null())
+        .args(["--config", file.to_str().unwrap()]);
+    let mut settings = fake.settings();
+    settings.extend([
+        format!("host.root={}", root.display()),
+        "http.enabled=false".to_owned(),
+        "resource.deployment.environment.name=lab".to_owned(),
+    ]);
+    for setting in settings {
+        command.args(["--set", &setting]);
+    }
+    Running::start(command)
+}
+
+fn endpoint(receiver: &Receiver) -> String {
+    let address = receiver.address;
+    format!("[otlp]\nendpoint = \"http://{address}\"\nprotocol = \"http/protobuf\"\ninterval = \"1s\"\n")
+}
+
+/// Another agent pushes the same series to this receiver after a reload, or no longer.
+#[test]
+fn who_continues_the_series_follows_the_endpoint_of_a_reload() {
+    for moves_here in [false, true] {
+        let (root, fake) = (tempfile::tempdir().unwrap(), Fake::new(vec![h100(0)]));
+        let (here, elsewhere) = (Receiver::start(), Receiver::start());
+        let files = tempfile::tempdir().unwrap();
+        let mut old = agent_of_file(root.path(), &fake, &here, &files.path().join("old.toml"));
+        let (from, to) = if moves_here {
+            (&elsewhere, &here)
+        } else {
+            (&here, &elsewhere)
+        };
+        let file = files.path().join("new.toml");
+        let new = agent_of_file(root.path(), &fake, from, &file);
+        wait_for_power(&here, "lab", if moves_here { 1 } else { 4 });
+        wait_for_power(from, "lab", 1);
+        let before = to.of("hw.power").len();
+        std::fs::write(&file, endpoint(to)).unwrap();
+        kill_process(Pid::from_raw(new.0.id().cast_signed()).unwrap(), Signal::HUP).unwrap();
+        // Of two agents, where the old one pushes there too.
+        wait_for_power(to, "lab", if moves_here { before + 6 } else { 1 });
+        old.terminate();
+        assert_eq!(old.exit_code(), Some(0));
+        let ended = here.of("hw.power").iter().any(|point| point.is_end);
+        assert_eq!(ended, !moves_here, "the other one moves here: {moves_here}");
+    }
+}

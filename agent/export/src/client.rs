@@ -30,6 +30,19 @@ pub(crate) fn connections(
     connect_timeout: Duration,
     through: Option<Through<'_>>,
 ) -> Connections {
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .http2_only(http2_only)
+        .build(connector(tls, http2_only, connect_timeout, through))
+}
+
+/// Opens connections to hosts, with TLS where their scheme asks for it.
+pub(crate) fn connector(
+    tls: ClientConfig,
+    http2_only: bool,
+    connect_timeout: Duration,
+    through: Option<Through<'_>>,
+) -> HttpsConnector<Connector> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -40,15 +53,11 @@ pub(crate) fn connections(
         None => Connector::direct(tcp),
     };
     let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-    let connector = if http2_only {
+    if http2_only {
         https.enable_http2().wrap_connector(connector)
     } else {
         https.enable_all_versions().wrap_connector(connector)
-    };
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .http2_only(http2_only)
-        .build(connector)
+    }
 }
 
 /// A TLS configuration that trusts `roots`.

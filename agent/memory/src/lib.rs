@@ -4,7 +4,10 @@
 //! loads eBPF programs or connects runs once, and its pages stay mapped until the machine is short of memory. Here they
 //! are unmapped. They stay in the kernel's page cache as long as it has room, and return with a minor page fault when
 //! they are used again.
+//!
+//! At its end a process gives back its descriptors ([`descriptors`]).
 
+pub mod descriptors;
 pub mod heap;
 
 use std::ffi::{c_int, c_void};

@@ -42,6 +42,7 @@ pub(crate) use file::is_read_once;
 pub use listeners::{ListenerAuth, ListenerTls};
 pub use origin::Origin;
 pub use otlp::Otlp;
+pub(crate) use otlp::destination_key;
 pub use proxy::{Proxies, Route};
 pub use sections::{Attribution, Config, Host, Http, Limits, Log, Status};
 pub use source_settings::SourceSettings;
@@ -53,6 +54,8 @@ use accelscope_core::source::Sources;
 use serde_path_to_error::{Segment, Track};
 
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::answering::ask;
+use accelscope_export::otlp::Destination;
 use layers::{KeyPath, Merged};
 use schema::Shape;
 
@@ -103,7 +106,10 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
     let file = match &inputs.file {
         ConfigFile::Nothing => None,
         // A file that exists and cannot be accessed is not absent: reading it returns the reason.
-        ConfigFile::IfPresent(path) => (!matches!(path.try_exists(), Ok(false))).then_some(path.as_path()),
+        ConfigFile::IfPresent(path) => {
+            let exists = ask(path, Path::try_exists);
+            (!matches!(exists, Ok(false))).then_some(path.as_path())
+        }
         ConfigFile::Required(path) => Some(path.as_path()),
     };
     if let Some(path) = file {
@@ -223,6 +229,23 @@ fn warn_of_secrets(layer: &layers::Layer, warnings: &mut Vec<String>) {
 }
 
 impl Config {
+    /// Where the log goes over OTLP beside standard error, if the environment asks for it and measurements are pushed. The error
+    /// is one line with its remedy.
+    pub fn log_destination(&self, env: &Environment) -> Result<Option<Destination>, String> {
+        if self.otlp.stopped_by.is_some() {
+            return Ok(None);
+        }
+        let Some(mut to) = otel::logs(env)? else {
+            return Ok(None);
+        };
+        match self.proxies.route(&to.endpoint) {
+            Route::Through(proxy) => to.proxy = Some(proxy.clone()),
+            Route::Unusable { variable, problem } => return Err(format!("environment variable {variable}: {problem}")),
+            Route::Direct | Route::Excepted(_) => {}
+        }
+        Ok(Some(to))
+    }
+
     /// Configuration of the file `path` and the defaults alone, for `agent check-config`.
     pub fn check_file(path: &Path, sources: Sources) -> Result<Loaded, ConfigErrors> {
         let inputs = Inputs {

@@ -4,10 +4,17 @@
 //! unknown value is an error where the specification requires a warning, because a misspelt protocol must not lead to
 //! data that arrives nowhere; the defaults are gRPC and an interval of 10 s.
 
+use std::time::Duration;
+
 use super::headers;
 use super::layers::{Layer, Leaf, Raw};
-use super::{ConfigError, Environment, Origin};
+use super::{ConfigError, Endpoint, Environment, Origin, Otlp};
+use accelscope_core::settings::Textual;
+use accelscope_export::otlp::{Destination, Protocol, TlsFiles};
 
+/// The exporter of the log, and its value that sends it.
+const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
+const LOGS: &str = "OTEL_EXPORTER_OTLP_LOGS_";
 const GENERAL: &str = "OTEL_EXPORTER_OTLP_";
 const METRICS: &str = "OTEL_EXPORTER_OTLP_METRICS_";
 /// Used without appending a path, while the general endpoint is a base URL.
@@ -101,6 +108,47 @@ pub(super) fn refuse(env: &Environment, errors: &mut Vec<ConfigError>) {
             });
         }
     }
+}
+
+/// Where the log goes over gRPC, if `OTEL_LOGS_EXPORTER` is `otlp`: by the variables of logs, else those of all signals. OpenTelemetry's
+/// exporter reads those of headers and compression itself. The error is one line with its remedy.
+pub(super) fn logs(env: &Environment) -> Result<Option<Destination>, String> {
+    let value = |suffix: &str| {
+        let names = [LOGS, GENERAL].map(|prefix| format!("{prefix}{suffix}"));
+        names.into_iter().find_map(|name| {
+            let value = env.get(&name)?.map(|text| text.trim().to_owned());
+            Some(
+                value
+                    .map_err(|problem| format!("environment variable {name}: {problem}"))
+                    .map(|text| (name, text)),
+            )
+        })
+    };
+    if !matches!(env.get(LOGS_EXPORTER), Some(Ok(exporter)) if exporter.trim() == "otlp") {
+        return Ok(None);
+    }
+    let mut to = Otlp::default().destination("logs");
+    to.protocol = Protocol::Grpc;
+    let is_insecure = value("INSECURE")
+        .transpose()?
+        .is_some_and(|(_, text)| text.eq_ignore_ascii_case("true"));
+    if let Some((name, text)) = value("ENDPOINT").transpose()? {
+        let endpoint = Endpoint::parse(&text).map_err(|problem| format!("environment variable {name}: {problem}"))?;
+        to.endpoint = endpoint.resolve(Protocol::Grpc, is_insecure);
+    }
+    if let Some((name, text)) = value("TIMEOUT").transpose()? {
+        let milliseconds = text.parse().map_err(|_| {
+            format!("environment variable {name}: {text:?} is not a whole number of milliseconds; write 5000 for five seconds")
+        })?;
+        to.timeout = Duration::from_millis(milliseconds);
+    }
+    let file = |suffix| Ok::<_, String>(value(suffix).transpose()?.map(|(_, text)| text.into()));
+    to.tls = TlsFiles {
+        ca_file: file("CERTIFICATE")?,
+        cert_file: file("CLIENT_CERTIFICATE")?,
+        key_file: file("CLIENT_KEY")?,
+    };
+    Ok(Some(to))
 }
 
 /// The variable that disables all push, if one does.

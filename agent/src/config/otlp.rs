@@ -247,6 +247,15 @@ impl Otlp {
     }
 }
 
+/// The key of the destination of that name.
+pub(crate) fn destination_key(name: &str, key: &str) -> String {
+    if name == DEFAULT {
+        format!("otlp.{key}")
+    } else {
+        format!("otlp.destinations.{name}.{key}")
+    }
+}
+
 /// Whether destinations inherit a key of `[otlp]`.
 fn is_inherited(key: &str) -> bool {
     !["interval", "destinations"].contains(&key)

@@ -51,8 +51,14 @@ pub async fn run(
     let destinations = config.destinations();
     if destinations.is_empty() {
         answer_doctor(config, context, reload.file(), started, None);
-        while signals.received().await == Request::Reload {
-            reload.apply(None).await;
+        loop {
+            tokio::select! {
+                request = signals.received() => match request {
+                    Request::End => break,
+                    Request::Reload => reload.begin(),
+                },
+                read = reload.done() => drop(reload.apply(read, None)),
+            }
         }
         writers.stop().await;
         return Ok(());
@@ -67,7 +73,7 @@ pub async fn run(
         );
     }
     let succession = Succession::announce(config, started.registry.resource(), &destinations);
-    let succession = succession
+    let mut succession = succession
         .inspect_err(|error| tracing::debug!(%error, "other agents on this node are not seen"))
         .ok();
     let exporter = Exporter::new(destinations)?.within(started.registry.budget());
@@ -84,14 +90,18 @@ pub async fn run(
         tokio::select! {
             request = signals.received() => match request {
                 Request::End => break,
-                Request::Reload => {
-                    if let Some(new) = reload.apply(Some(&exporter)).await
-                        && new.otlp.interval != ticks.period()
-                    {
+                Request::Reload => reload.begin(),
+            },
+            read = reload.done() => {
+                if let Some((new, destinations)) = reload.apply(read, Some(&exporter)) {
+                    if let Some(succession) = &mut succession {
+                        succession.follow(&destinations);
+                    }
+                    if new.otlp.interval != ticks.period() {
                         ticks = every(new.otlp.interval);
                     }
                 }
-            },
+            }
             _ = ticks.tick() => collect(),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_otlp::{ExporterBuildError, LogExporter};
+use opentelemetry_otlp::{LogExporter, WithTonicConfig};
 use opentelemetry_sdk::Resource as SdkResource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use tracing::Subscriber;
@@ -14,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::log_limit::CallsiteLimit;
 use accelscope_core::metric::{AttributeValue, Resource};
+use accelscope_export::otlp::{Destination, channel};
 
 /// Time for the last lines at shutdown.
 const FLUSH: Duration = Duration::from_millis(400);
@@ -30,7 +31,8 @@ const SENDERS: &[&str] = &[
     "tower",
 ];
 
-/// Exporter of the log over gRPC, configured by `OTEL_EXPORTER_OTLP_LOGS_*` and `OTEL_EXPORTER_OTLP_*`.
+/// Exporter of the log over gRPC, configured by `OTEL_EXPORTER_OTLP_LOGS_*` and `OTEL_EXPORTER_OTLP_*`, on the way that
+/// measurements take too.
 ///
 /// It uses the SDK's batch processor and not the agent's queue: lines are on standard error too, so their loss is tolerable.
 #[derive(Debug)]
@@ -39,12 +41,9 @@ pub struct OwnLogs {
 }
 
 impl OwnLogs {
-    /// An exporter if `exporter`, the value of `OTEL_LOGS_EXPORTER`, is `otlp`. Requires a tokio runtime.
-    pub fn wanted(exporter: Option<&str>, resource: &Resource) -> Result<Option<Self>, ExporterBuildError> {
-        if exporter != Some("otlp") {
-            return Ok(None);
-        }
-        let exporter = LogExporter::builder().with_tonic().build()?;
+    /// An exporter to this destination. Requires a tokio runtime.
+    pub fn new(to: &Destination, resource: &Resource) -> anyhow::Result<Self> {
+        let exporter = LogExporter::builder().with_tonic().with_channel(channel(to)?).build()?;
         let attributes = resource
             .iter()
             .map(|(key, value)| KeyValue::new(key.to_owned(), sdk_value(value)));
@@ -53,7 +52,7 @@ impl OwnLogs {
             .with_resource(resource)
             .with_batch_exporter(exporter)
             .build();
-        Ok(Some(Self { provider }))
+        Ok(Self { provider })
     }
 
     pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {

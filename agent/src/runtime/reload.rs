@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use accelscope_core::chain;
 use accelscope_core::source::Sources;
-use accelscope_export::otlp::{Destination, Exporter};
+use accelscope_export::otlp::{Destination, Exporter, verify};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::log;
-use crate::config::{Config, ConfigFile, Inputs, Loaded, flat, is_read_once, load};
+use crate::config::{Config, ConfigFile, Inputs, Loaded, destination_key, flat, is_read_once, load};
 
 /// The running configuration, and where it came from.
 pub struct Reload {
@@ -16,7 +17,14 @@ pub struct Reload {
     sources: Sources,
     running: Config,
     file: Option<PathBuf>,
+    /// The reading that a signal has asked for.
+    reading: Option<JoinHandle<Read>>,
+    /// Whether another signal came meanwhile.
+    is_asked_again: bool,
 }
+
+/// A valid configuration whose files can be used, or what is wrong.
+pub(super) type Read = Result<(Loaded, Vec<Destination>), Vec<String>>;
 
 impl Reload {
     /// `running` is what `inputs` gave at the start, with the file that was read.
@@ -30,6 +38,8 @@ impl Reload {
             sources,
             running,
             file,
+            reading: None,
+            is_asked_again: false,
         }
     }
 
@@ -38,39 +48,55 @@ impl Reload {
         self.file.clone()
     }
 
-    /// Reads the configuration and all files of credentials again. The new configuration if it is valid; the old one goes on
-    /// otherwise, and the log says why.
-    pub(super) async fn apply(&mut self, exporter: Option<&Exporter>) -> Option<&Config> {
+    /// Begins to read the configuration and all files of credentials again, on a thread of its own: their file systems may not
+    /// answer.
+    pub(super) fn begin(&mut self) {
         if let Some(path) = self.file.as_deref().filter(|path| is_read_once(path)) {
             tracing::error!(
                 "not reloaded, the running configuration is kept: {} was read at the start and is empty since; name a file",
                 path.display()
             );
-            return None;
+        } else if self.reading.is_some() {
+            self.is_asked_again = true;
+        } else {
+            let (inputs, sources) = (self.inputs.clone(), self.sources);
+            self.reading = Some(spawn_blocking(move || read(&inputs, sources)));
         }
-        let (inputs, sources) = (self.inputs.clone(), self.sources);
-        let read = tokio::task::spawn_blocking(move || load(&inputs, sources)).await.ok()?;
-        let Loaded { config, warnings, .. } = match read {
-            Ok(loaded) => loaded,
+    }
+
+    /// What was read, once it was.
+    pub(super) async fn done(&mut self) -> Read {
+        let Some(reading) = &mut self.reading else {
+            return std::future::pending().await;
+        };
+        let read = reading.await;
+        self.reading = None;
+        if std::mem::take(&mut self.is_asked_again) {
+            self.begin();
+        }
+        read.unwrap_or_else(|panic| Err(vec![panic.to_string()]))
+    }
+
+    /// Changes what can change in a running agent. The new configuration if it is valid; the old one goes on otherwise, and the
+    /// log says why.
+    pub(super) fn apply(&mut self, read: Read, exporter: Option<&Exporter>) -> Option<(&Config, Vec<Destination>)> {
+        let (Loaded { config, warnings, .. }, destinations) = match read {
+            Ok(read) => read,
             Err(errors) => {
-                for error in &errors.0 {
+                for error in errors {
                     tracing::error!("not reloaded, the running configuration is kept: {error}");
                 }
                 return None;
             }
         };
-        let destinations = config.destinations();
-        if let Some(exporter) = exporter
-            && let Err(error) = exporter.revise(&destinations)
-        {
-            tracing::error!("not reloaded, the running configuration is kept: {}", chain(&error));
-            return None;
+        if let Some(exporter) = exporter {
+            exporter.revise(&destinations);
         }
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
         log::set_level(config.log.level);
-        let restart = self.needs_restart(&config, &destinations, exporter.is_some());
+        let restart = self.needs_restart(&config, &destinations);
         if restart.is_empty() {
             tracing::info!("reloaded: configuration and credentials were read again");
         } else {
@@ -82,30 +108,39 @@ impl Reload {
         // What was not applied stays as it runs, so that the next signal names it again.
         self.running.log.level = config.log.level;
         self.running.otlp.interval = config.otlp.interval;
-        Some(&self.running)
+        Some((&self.running, destinations))
     }
 
     /// Keys whose values differ from the running ones and are read at the start alone.
-    fn needs_restart(&self, new: &Config, destinations: &[Destination], pushes: bool) -> BTreeSet<String> {
+    fn needs_restart(&self, new: &Config, destinations: &[Destination]) -> BTreeSet<String> {
         let mut keys: BTreeSet<String> = values(&self.running, self.sources)
             .symmetric_difference(&values(new, self.sources))
             .map(|(key, _)| key.clone())
             .filter(|key| key != "log.level" && !key.starts_with("otlp."))
             .collect();
-        let shape =
-            |all: &[Destination]| -> Vec<_> { all.iter().map(|one| (one.name.clone(), one.queue_bytes)).collect() };
         let old = self.running.destinations();
-        let names = |all: &[Destination]| all.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
-        if names(&old) != names(destinations) {
-            keys.insert("otlp.enabled, otlp.destinations".to_owned());
-        } else if shape(&old) != shape(destinations) {
-            keys.insert("otlp.queue_bytes".to_owned());
-        }
-        if !pushes && !destinations.is_empty() {
-            keys.insert("otlp.enabled, otlp.destinations".to_owned());
+        for (these, those) in [(&old[..], destinations), (destinations, &old)] {
+            for one in these {
+                match those.iter().find(|other| other.name == one.name) {
+                    None => drop(keys.insert(destination_key(&one.name, "enabled"))),
+                    Some(other) if other.queue_bytes != one.queue_bytes => {
+                        keys.insert(destination_key(&one.name, "queue_bytes"));
+                    }
+                    Some(_) => {}
+                }
+            }
         }
         keys
     }
+}
+
+/// Reads the configuration and the files of its destinations.
+fn read(inputs: &Inputs, sources: Sources) -> Read {
+    let loaded =
+        load(inputs, sources).map_err(|errors| errors.0.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let destinations = loaded.config.destinations();
+    verify(&destinations).map_err(|error| vec![chain(&error)])?;
+    Ok((loaded, destinations))
 }
 
 /// Each key with its value.

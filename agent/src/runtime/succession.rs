@@ -12,7 +12,7 @@ use crate::config::Config;
 use accelscope_core::metric::Resource;
 use accelscope_export::otlp::Destination;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc::{F_RDLCK, F_WRLCK, SEEK_SET, flock};
+use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, SEEK_SET, flock};
 use uuid::{Uuid, uuid};
 
 const NAMESPACE: Uuid = uuid!("5d5c1f1e-6f2b-5c7a-9a53-2c5f0a9b7d10");
@@ -20,6 +20,7 @@ const NAMESPACE: Uuid = uuid!("5d5c1f1e-6f2b-5c7a-9a53-2c5f0a9b7d10");
 /// The locks of this agent.
 pub(super) struct Succession {
     root: File,
+    identity: String,
     /// Name and byte of each destination.
     destinations: Vec<(String, i64)>,
 }
@@ -29,17 +30,41 @@ impl Succession {
     pub(super) fn announce(config: &Config, resource: &Resource, destinations: &[Destination]) -> io::Result<Self> {
         let root = File::open(config.host_roots().path("/"))?;
         let identity = identity(config, resource);
-        let destinations = destinations.iter();
-        let succession = Self {
-            destinations: destinations
-                .map(|destination| (destination.name.clone(), byte(&identity, destination)))
-                .collect(),
+        let mut succession = Self {
             root,
+            identity,
+            destinations: Vec::new(),
         };
-        for (_, at) in &succession.destinations {
-            fcntl(&succession.root, FcntlArg::F_OFD_SETLK(&lock(F_RDLCK, *at)))?;
+        for destination in destinations {
+            succession.add(destination)?;
         }
         Ok(succession)
+    }
+
+    fn add(&mut self, destination: &Destination) -> io::Result<()> {
+        let at = byte(&self.identity, destination);
+        fcntl(&self.root, FcntlArg::F_OFD_SETLK(&lock(F_RDLCK, at)))?;
+        self.destinations.push((destination.name.clone(), at));
+        Ok(())
+    }
+
+    /// Announces where the destinations that it has are by their new settings, and no longer where they were.
+    pub(super) fn follow(&mut self, revised: &[Destination]) {
+        let old = std::mem::take(&mut self.destinations);
+        for (name, at) in &old {
+            let Some(new) = revised.iter().find(|destination| destination.name == *name) else {
+                self.destinations.push((name.clone(), *at));
+                continue;
+            };
+            if let Err(error) = self.add(new) {
+                tracing::debug!(%error, destination = name, "other agents with this destination are not seen");
+            }
+        }
+        let is_left = |at: &i64| self.destinations.iter().all(|(_, other)| other != at);
+        for (_, at) in old.iter().filter(|(_, at)| is_left(at)) {
+            // What stays locked has another agent leave series to this one that it does not have.
+            fcntl(&self.root, FcntlArg::F_OFD_SETLK(&lock(F_UNLCK, *at))).ok();
+        }
     }
 
     /// Whether another agent pushes the series of this one to that destination.

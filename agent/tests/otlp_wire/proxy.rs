@@ -170,3 +170,61 @@ async fn a_proxy_that_is_away_hangs_or_closes_is_named_and_nothing_is_lost() {
         assert_eq!(exporter.state("d").unwrap().waiting.points, 1);
     }
 }
+
+/// A hang before the request begins says nothing of its size: what waits goes out as it would have.
+#[tokio::test]
+async fn requests_stay_large_where_the_way_to_the_receiver_hangs_before_they_begin() {
+    for protocol in PROTOCOLS {
+        let (grpc, http) = (grpc::Peer::new([]), http::Peer::new([]));
+        let address: SocketAddr = serve(&grpc, &http).parse().unwrap();
+        let proxy = Peer::start(address, [Conduct::Hang, Conduct::Hang], false).await;
+        let mut to = tls_destination(protocol, &format!("localhost:{}", address.port()));
+        to.proxy = Some(Proxy::parse("HTTPS_PROXY", &format!("http://{}", proxy.address)).unwrap());
+        to.tls.cert_file = Some(pem("client.pem"));
+        to.tls.key_file = Some(pem("client.key"));
+        to.timeout = Duration::from_millis(500);
+        whole_after_a_hang(to, &grpc, &http).await;
+        assert_eq!(proxy.lines().len(), 3, "{protocol:?}");
+    }
+}
+
+/// The same for a peer that accepts the connection and is silent in the handshake of TLS.
+#[tokio::test]
+async fn requests_stay_large_where_the_handshake_hangs() {
+    for protocol in PROTOCOLS {
+        let (grpc, http) = (grpc::Peer::new([]), http::Peer::new([]));
+        let address: SocketAddr = serve(&grpc, &http).parse().unwrap();
+        let door = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut to = tls_destination(protocol, &format!("localhost:{}", door.local_addr().unwrap().port()));
+        to.tls.cert_file = Some(pem("client.pem"));
+        to.tls.key_file = Some(pem("client.key"));
+        to.timeout = Duration::from_millis(500);
+        tokio::spawn(async move {
+            let _silent = [door.accept().await.unwrap(), door.accept().await.unwrap()];
+            loop {
+                let (mut from, _) = door.accept().await.unwrap();
+                let mut onward = tokio::net::TcpStream::connect(address).await.unwrap();
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut onward).await.ok() });
+            }
+        });
+        whole_after_a_hang(to, &grpc, &http).await;
+    }
+}
+
+/// Forty points arrive in one request, in spite of attempts that hang.
+async fn whole_after_a_hang(to: Destination, grpc: &grpc::Peer, http: &http::Peer) {
+    // The first attempt has it all.
+    let exporter = Exporter::with_retry_policy(vec![to], crate::peer::retry_policy()).unwrap();
+    exporter.push(&(1..=40).map(record).collect::<Vec<_>>());
+    let running = exporter.clone();
+    tokio::spawn(async move { running.run().await });
+    until("an attempt failed", || {
+        exporter.state("d").unwrap().last_error.is_some()
+    })
+    .await;
+    let error = exporter.state("d").unwrap().last_error.unwrap();
+    assert!(error.contains("no connection within 500ms"), "{error}");
+    assert_eq!(drained(&exporter, "d").await.sent, 40);
+    assert_eq!(grpc.accepted().len() + http.accepted().len(), 40);
+    assert_eq!(grpc.seen.len() + http.seen.len(), 1, "the request was divided");
+}

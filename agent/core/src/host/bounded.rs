@@ -7,15 +7,17 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
+use super::answering::ask;
+
 /// The whole file, or an error of kind [`io::ErrorKind::FileTooLarge`] if it is longer than `most` bytes. For files of the
 /// kernel; one that a person names is read by [`read_regular`].
 pub fn read_bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     bounded(File::open(path)?, most)
 }
 
-/// As [`read_bounded`], of a file that a person names.
+/// As [`read_bounded`], of a file that a person names. Its file system has [`PATIENCE`](super::answering::PATIENCE) to answer.
 pub fn read_regular(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    bounded(open_regular(path)?, most)
+    ask(path, move |path| bounded(open_regular(path)?, most))
 }
 
 /// Opens a file that a person names, for reading. Anything but a regular file, or a link to one, is an error at once, since a

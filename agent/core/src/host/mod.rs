@@ -3,6 +3,7 @@
 //! All readers take a [`HostRoots`] for `/proc`, `/sys`, `/dev` etc., so that they run on a fake tree in tests and on
 //! `/host/...` in a container.
 
+pub mod answering;
 pub mod authority;
 pub mod beneath;
 mod boot;

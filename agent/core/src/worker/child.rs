@@ -14,6 +14,7 @@ use super::config;
 use super::environment;
 use super::handover::HandoverMemory;
 use super::orphans;
+use super::own;
 use super::process::{ended_within, kill_group, last_line, set_nonblocking, wait_for_end};
 use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, RenewalReason, Reply, Request, body, frame};
 use crate::host::poll;
@@ -29,7 +30,7 @@ const MOST_LEFT_BEHIND: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// It could not be started.
-    #[error("the worker could not be started")]
+    #[error("the agent's own program could not be started as a worker; {}", own::remedy(.0))]
     Spawn(#[source] io::Error),
     /// It failed shortly before.
     #[error("the worker failed; it is started again in {:.0} s", .0.as_secs_f64().ceil())]

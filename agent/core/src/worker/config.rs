@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::own;
 use super::suspension::Suspensions;
 
 /// Name of the variable.
@@ -37,7 +38,7 @@ pub struct WorkerConfig<T> {
 impl<T: Serialize + DeserializeOwned> WorkerConfig<T> {
     /// The command that starts the worker `name` with this configuration.
     pub fn command(&self, program: &Path, name: &str) -> io::Result<Command> {
-        let mut command = Command::new(program);
+        let mut command = own::command(program);
         command
             .args(["worker", name])
             .env(VARIABLE, serde_json::to_string(self)?);

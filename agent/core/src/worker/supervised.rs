@@ -17,7 +17,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use super::process::{has_ended, pid};
-use super::{descendants, environment, orphans};
+use super::{descendants, environment, orphans, own};
 use crate::host::poll;
 
 /// Name of the supervisor's variable with the program, in JSON.
@@ -65,7 +65,7 @@ impl Supervised {
     pub fn start(&self, agent: &Path, worker: &str) -> io::Result<(Child, Lifeline)> {
         let (stream, input) = UnixStream::pair()?;
         stream.set_nonblocking(true)?;
-        let mut command = Command::new(agent);
+        let mut command = own::command(agent);
         command
             .args(["worker", worker])
             .env(VARIABLE, serde_json::to_string(self)?);

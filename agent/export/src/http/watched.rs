@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use accelscope_core::host::bounded::read_bounded;
+use accelscope_core::host::answering::ask;
+use accelscope_core::host::bounded::read_regular;
 
 /// Upper bound of a file in bytes; certificate stores of whole systems have 200 KiB.
 const MAX_BYTES: usize = 1 << 20;
@@ -44,11 +45,7 @@ impl Named {
 
     fn read(&self) -> Result<Vec<u8>, FileError> {
         let error = |error: io::Error| self.error(format!("{error}; let the agent's user read a regular file there"));
-        // A FIFO would be waited for.
-        if !std::fs::metadata(&self.file).map_err(error)?.is_file() {
-            return Err(self.error("is no regular file"));
-        }
-        read_bounded(&self.file, MAX_BYTES).map_err(error)
+        read_regular(&self.file, MAX_BYTES).map_err(error)
     }
 }
 
@@ -119,7 +116,7 @@ impl Version {
             times: [(file.mtime(), file.mtime_nsec()), (file.ctime(), file.ctime_nsec())],
             modified: file.modified().ok(),
         };
-        std::fs::metadata(file).ok().map(of)
+        ask(file, |file| std::fs::metadata(file)).ok().map(of)
     }
 
     fn is_settled(&self) -> bool {

@@ -81,10 +81,5 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Problem>
 
 /// Content of a file of at most [`MAX_FILE_BYTES`]. `what` is the configuration key that names it.
 pub(super) fn read(destination: &Destination, what: &'static str, path: &Path) -> Result<Vec<u8>, BuildError> {
-    read_regular(path, MAX_FILE_BYTES).map_err(|source| BuildError::File {
-        destination: destination.name.clone(),
-        what,
-        path: path.to_owned(),
-        source,
-    })
+    read_regular(path, MAX_FILE_BYTES).map_err(|source| BuildError::file(destination, what, path, source))
 }

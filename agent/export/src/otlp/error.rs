@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::destination::Destination;
 
@@ -55,6 +55,15 @@ impl BuildError {
             destination: destination.name.clone(),
             problem: problem.into(),
             source: None,
+        }
+    }
+
+    pub(super) fn file(destination: &Destination, what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File {
+            destination: destination.name.clone(),
+            what,
+            path: path.to_owned(),
+            source,
         }
     }
 

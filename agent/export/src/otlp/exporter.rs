@@ -19,6 +19,14 @@ use accelscope_core::budget::Budget;
 /// Wait before a sender that panicked is restarted.
 const RESTART: Duration = Duration::from_secs(5);
 
+/// Checks the settings of destinations, and reads their files, whose file systems may take
+/// [`PATIENCE`](accelscope_core::host::answering::PATIENCE) each.
+pub fn verify(destinations: &[Destination]) -> Result<(), BuildError> {
+    destinations
+        .iter()
+        .try_for_each(|destination| ClientOptions::load(destination).map(drop))
+}
+
 /// Queues and sends to all destinations independently: an unreachable one does not affect the others.
 #[derive(Clone)]
 pub struct Exporter {
@@ -41,8 +49,8 @@ impl Exporter {
                     name: destination.name.clone(),
                 });
             }
-            ClientOptions::load(destination)?;
         }
+        verify(&destinations)?;
         let senders = destinations
             .into_iter()
             .map(|destination| Arc::new(Sender::new(destination, policy)));
@@ -51,19 +59,15 @@ impl Exporter {
         })
     }
 
-    /// Gives the destinations of these names new settings, but for the bound of the queue, and reads their files again. What
-    /// waits stays. On an error none is changed.
-    pub fn revise(&self, destinations: &[Destination]) -> Result<(), BuildError> {
-        for destination in destinations {
-            ClientOptions::load(destination)?;
-        }
+    /// Gives the destinations of these names new settings, but for the bound of the queue, and has their files read again. What
+    /// waits stays. [`verify`] tells whether they can be used.
+    pub fn revise(&self, destinations: &[Destination]) {
         for sender in self.senders.iter() {
             let name = sender.state().name;
             if let Some(destination) = destinations.iter().find(|destination| destination.name == name) {
                 sender.revise(destination.clone());
             }
         }
-        Ok(())
     }
 
     /// Its queues draw on this budget.

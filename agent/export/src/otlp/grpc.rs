@@ -7,6 +7,7 @@ use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, En
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
 
+use super::begun::Begun;
 use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
 use super::destination::Compression;
 use super::transport::Client;
@@ -14,8 +15,12 @@ use super::unary::{Failure, Unary};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
-pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
-    let mut grpc = Grpc::with_origin(Unary(client.connections.clone()), client.endpoint.clone())
+pub(super) async fn send(client: &Client, records: Vec<Bytes>, begun: &Begun) -> Answer {
+    let service = Unary {
+        connections: client.connections.clone(),
+        begun: begun.clone(),
+    };
+    let mut grpc = Grpc::with_origin(service, client.endpoint.clone())
         .max_decoding_message_size(MAX_RESPONSE_BYTES)
         .accept_compressed(CompressionEncoding::Gzip);
     if client.compression == Compression::Gzip {

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use flate2::write::GzEncoder;
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::{Full, LengthLimitError};
-use tonic::body::Body;
 
+use super::begun::Begun;
 use super::classify::{self, Answer};
 use super::destination::Compression;
 use super::transport::Client;
 use super::unary::{explanation, unanswered, whole};
 
-pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
+pub(super) async fn send(client: &Client, records: Vec<Bytes>, begun: &Begun) -> Answer {
     let mut headers = client.headers.clone();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
     let body = match client.compression {
@@ -23,7 +23,7 @@ pub(super) async fn send(client: &Client, records: Vec<Bytes>) -> Answer {
             compressed(&records)
         }
     };
-    let mut request = Request::new(Body::new(Full::from(body)));
+    let mut request = Request::new(begun.at(Full::from(body)));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = client.endpoint.clone();
     *request.headers_mut() = headers;

@@ -4,6 +4,8 @@
 //! series ──Encoder──► records ──Exporter::push──► one queue per destination ──Sender──► gRPC or HTTP
 //! ```
 
+mod begun;
+mod channel;
 mod classify;
 mod credentials;
 mod delivery;
@@ -27,11 +29,12 @@ mod unary;
 mod wire;
 
 pub use crate::backoff::{MAX_RETRY_AFTER, RetryPolicy};
+pub use channel::channel;
 pub use delivery::{DestinationState, Totals};
 pub use destination::{Compression, Destination, Protocol, Secret, TlsFiles, shown};
 pub use encode::{Encoder, SCHEMA_URL, SCOPE_NAME};
 pub use error::BuildError;
-pub use exporter::Exporter;
+pub use exporter::{Exporter, verify};
 pub use json::{JsonError, json_line};
 pub use queue::Usage;
 pub use record::{MAX_RECORD_BYTES, Record};

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
+use accelscope_core::host::answering::ask;
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -51,7 +52,7 @@ pub(super) fn for_proxy(destination: &Destination) -> Result<ClientConfig, Build
         .as_ref()
         .is_some_and(|proxy| proxy.url().scheme() == "https")
     {
-        trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        trusted.add_parsable_certificates(of_system(destination)?);
         if let Some(path) = &destination.tls.ca_file {
             trusted.extend(roots(destination, Some(path))?.roots);
         }
@@ -76,13 +77,20 @@ fn roots(destination: &Destination, ca: Option<&Path>) -> Result<RootCertStore, 
             })?;
         }
     } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots.add_parsable_certificates(of_system(destination)?);
         if roots.is_empty() {
             let problem = "no trusted certificates on this system; install ca-certificates or set ca_file";
             return Err(BuildError::invalid(destination, problem));
         }
     }
     Ok(roots)
+}
+
+/// The certificates that the system trusts.
+fn of_system(destination: &Destination) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let name = Path::new("of the system (SSL_CERT_FILE, SSL_CERT_DIR, /etc/ssl)");
+    let found = ask(name, |_| Ok(rustls_native_certs::load_native_certs().certs));
+    found.map_err(|source| BuildError::file(destination, "the trusted certificates", name, source))
 }
 
 /// The certificates in a file; `what` is the configuration key that names it.

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use rustls::ClientConfig;
 
+use super::begun::Begun;
 use super::classify::{self, Answer, Asked, Verdict};
 use super::credentials::{self, USER_AGENT};
 use super::destination::{Compression, Destination, Protocol};
@@ -160,20 +161,24 @@ impl Client {
 
     /// Sends one request and waits for its response, up to the destination's timeout.
     pub(super) async fn send(&self, records: Vec<Bytes>) -> Answer {
+        let begun = Begun::default();
         let sent = async {
             match self.protocol {
-                Protocol::Grpc => grpc::send(self, records).await,
-                Protocol::HttpProtobuf => post::send(self, records).await,
+                Protocol::Grpc => grpc::send(self, records, &begun).await,
+                Protocol::HttpProtobuf => post::send(self, records, &begun).await,
             }
         };
         let sent = tokio::time::timeout(self.timeout, sent);
         // tonic 0.14 panics on a `grpc-status-details-bin` that is not base64 (`Status::from_header_map`); a remote header
         // must not stop the sender.
-        let answer = match AssertUnwindSafe(sent).catch_unwind().await {
+        let mut answer = match AssertUnwindSafe(sent).catch_unwind().await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Answer::timed_out(self.timeout),
+            Ok(Err(_)) if begun.has() => Answer::timed_out(self.timeout),
+            Ok(Err(_)) => Answer::not_connected(self.timeout),
             Err(_) => Answer::unreadable(),
         };
+        // Of what was not sent nothing was too much for the link.
+        answer.is_slow &= begun.has();
         self.named_proxy(self.without_secrets(answer))
     }
 

@@ -20,6 +20,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
+use super::begun::Begun;
 use super::classify::{self, Answer, Asked, MAX_RESPONSE_BYTES};
 use crate::client::Connections;
 
@@ -151,7 +152,10 @@ fn status(headers: &HeaderMap) -> Option<Status> {
 
 /// A service that answers with successes of gRPC only.
 #[derive(Clone)]
-pub(super) struct Unary(pub(super) Connections);
+pub(super) struct Unary {
+    pub(super) connections: Connections,
+    pub(super) begun: Begun,
+}
 
 impl Service<Request<Body>> for Unary {
     type Response = Response<Collected<Bytes>>;
@@ -164,7 +168,7 @@ impl Service<Request<Body>> for Unary {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = self.0.request(request);
+        let response = self.connections.request(request.map(|body| self.begun.at(body)));
         Box::pin(async move {
             let (head, body) = response.await.map_err(Failure::Request)?.into_parts();
             if !is_grpc(&head.headers) {

@@ -11,18 +11,27 @@ use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Batch;
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
-use accelscope_core::worker::WorkerSampler;
+use accelscope_core::worker::{WorkerSampler, own_program};
 
 /// Consecutive failures of the library after which the tool replaces it.
 const MAX_FAILURES: u32 = 3;
 
-/// The sampler `ascend` with the configured backend.
+/// The sampler `ascend` with the configured backend, which the first run chooses.
 pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+    let (settings, roots, node_name) = (settings.clone(), roots.clone(), node_name.to_owned());
+    Box::new(Unchosen {
+        descriptor: ToolSampler::new(settings.clone(), roots.clone(), node_name.clone()).descriptor(),
+        choose: Box::new(move || choose(&settings, &roots, &node_name)),
+        chosen: None,
+    })
+}
+
+fn choose(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
     let mut tool = ToolSampler::new(settings.clone(), roots.clone(), node_name.to_owned());
-    match std::env::current_exe() {
+    match own_program() {
         Ok(program) => tool = tool.supervised_by(program),
         Err(error) => {
-            tracing::warn!(%error, "npu-smi runs without a supervisor, since the agent's own program is unknown");
+            tracing::warn!(%error, "npu-smi runs without a supervisor, since the agent's own program is unknown; mount /proc");
         }
     }
     // If neither is permitted, the tool's sampler reports that.
@@ -57,13 +66,39 @@ pub(super) fn uses_library(settings: &Settings, roots: &HostRoots) -> bool {
 /// The sampler that reads through the library, in a worker process.
 pub(super) fn library(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Result<WorkerSampler> {
     dcmi::sampler(Launch {
-        program: std::env::current_exe()?,
+        program: own_program()?,
         library: None,
         roots: roots.clone(),
         node_name: node_name.to_owned(),
         period: settings.period,
         deadline: settings.timeout,
     })
+}
+
+/// A backend that is chosen on the sampler's own thread: the directories of library and tool may lie in a file system that does
+/// not answer.
+struct Unchosen {
+    /// For all backends: that of the tool, whose deadline is the latest.
+    descriptor: Descriptor,
+    choose: Box<dyn Fn() -> Box<dyn Sampler> + Send>,
+    chosen: Option<Box<dyn Sampler>>,
+}
+
+impl Sampler for Unchosen {
+    fn descriptor(&self) -> Descriptor {
+        self.descriptor.clone()
+    }
+
+    fn wait(&mut self, until: Instant) {
+        match &mut self.chosen {
+            Some(chosen) => chosen.wait(until),
+            None => std::thread::sleep(until.saturating_duration_since(Instant::now())),
+        }
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        self.chosen.get_or_insert_with(&self.choose).sample(out)
+    }
 }
 
 /// The library until it has failed [`MAX_FAILURES`] times in a row, the tool from then on.

@@ -12,7 +12,7 @@ use super::npu_smi::{MAX_BYTES, quoted};
 use super::settings::NAME;
 use accelscope_core::host::poll;
 use accelscope_core::worker::process::{ended_within, has_ended, kill_group, last_line, set_nonblocking};
-use accelscope_core::worker::{Lifeline, ProgramEnd, Supervised, environment, orphans};
+use accelscope_core::worker::{Lifeline, ProgramEnd, Supervised, environment, orphans, remedy_for_own_program};
 
 /// Longest wait for the exit of a killed tool; after that it stays behind unreaped.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,6 +43,19 @@ pub(super) enum ChildError {
         /// Error of the system.
         #[source]
         source: io::Error,
+    },
+    /// What the tool is started by could not be started: nothing is known of the tool.
+    #[error("npu-smi was not called: the agent's own program could not be started to supervise it; {}",
+             remedy_for_own_program(.0))]
+    Supervisor(#[source] io::Error),
+    /// The supervisor ended and has said nothing of the tool.
+    #[error("the agent's own process that supervises npu-smi ended with {status}{}; give the agent more memory if it was \
+             killed for want of it, else report this", quotation(.printed.as_deref()))]
+    SupervisorEnded {
+        /// Its exit status.
+        status: ExitStatus,
+        /// The last line that it printed.
+        printed: Option<String>,
     },
     /// The tool did not end in time.
     #[error("npu-smi did not end within {:.1} s and was killed{}: the driver is overloaded or hangs (see `dmesg`, and who \
@@ -99,6 +112,7 @@ impl Child {
         let mut running = Running::start(self.supervisor.as_ref(), tool)?;
         let ended = running.read_until_exit(timeout);
         let reported = running.reported.take();
+        let is_supervised = running.lifeline.is_some();
         match running.lifeline.take() {
             // The supervisor kills all that the tool has started, and ends.
             Some(lifeline) => drop(lifeline),
@@ -115,13 +129,18 @@ impl Child {
         if status.is_none() {
             self.left_behind = Some((child, Instant::now()));
         }
-        let status = match reported {
-            Some(ProgramEnd::NotStarted(source)) => return Err(not_started(tool, source)),
-            Some(ProgramEnd::Exited(status)) => Some(status),
-            None => status,
-        };
         let [stdout, stderr] = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        match (ended?, status) {
+        let ended = ended?;
+        let status = match (reported, status, &ended) {
+            (Some(ProgramEnd::NotStarted(source)), ..) => return Err(not_started(tool, source)),
+            (Some(ProgramEnd::Exited(status)), ..) => Some(status),
+            (None, Some(status), Ended::Exited) if is_supervised => {
+                let printed = last_line(&stderr).map(quoted);
+                return Err(ChildError::SupervisorEnded { status, printed });
+            }
+            (None, status, _) => status,
+        };
+        match (ended, status) {
             (Ended::Exited, Some(status)) => Ok(Finished { stdout, stderr, status }),
             _ => Err(ChildError::Deadline {
                 after: timeout,
@@ -160,13 +179,13 @@ enum Ended {
 
 impl Running {
     fn start(supervisor: Option<&PathBuf>, tool: &Supervised) -> Result<Self, ChildError> {
-        let started = match supervisor {
-            Some(supervisor) => tool
-                .start(supervisor, NAME)
-                .map(|(child, lifeline)| (child, Some(lifeline))),
-            None => alone(tool).map(|child| (child, None)),
+        let (mut child, lifeline) = match supervisor {
+            Some(supervisor) => {
+                let (child, lifeline) = tool.start(supervisor, NAME).map_err(ChildError::Supervisor)?;
+                (child, Some(lifeline))
+            }
+            None => (alone(tool).map_err(|source| not_started(tool, source))?, None),
         };
-        let (mut child, lifeline) = started.map_err(|source| not_started(tool, source))?;
         // Built before anything can fail, because from here on the child must be killed and reaped.
         let running = Self {
             pipe: child.stdout.take(),

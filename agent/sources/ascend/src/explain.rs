@@ -10,6 +10,7 @@ use super::{admin, backend, dcmi, tool};
 use crate::catalogue as ascend;
 use accelscope_core::host::HostRoots;
 use accelscope_core::sampler::{Finding, Level, Outcome, Sampler};
+use accelscope_core::worker::own_program;
 use accelscope_core::{chain, trust};
 
 /// Longest `/proc/devices` that is read.
@@ -84,7 +85,7 @@ fn tool(roots: &HostRoots, settings: &Settings, found: &mut Vec<Finding>) {
 fn table(roots: &HostRoots, settings: &Settings, tool: &Tool, found: &mut Vec<Finding>) {
     let started = Instant::now();
     let path = tool.path.display();
-    let mut reader = std::env::current_exe().map_or_else(|_| Reader::default(), Reader::supervised_by);
+    let mut reader = own_program().map_or_else(|_| Reader::default(), Reader::supervised_by);
     let table = match reader.table(tool, settings.timeout) {
         Ok(table) => table,
         Err(error) => {

@@ -12,7 +12,7 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Batch, CounterStarts};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::trust;
-use accelscope_core::worker::{Suspensions, Worker, WorkerConfig, WorkerSampler};
+use accelscope_core::worker::{Suspensions, Worker, WorkerConfig, WorkerSampler, own_program};
 
 /// Time limit of a reading in the worker, and the additional time that the agent waits for the worker.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ impl Launch {
     /// Parameters with this program as the worker's.
     pub fn new(settings: &Settings, roots: &HostRoots, node_name: &str) -> io::Result<Self> {
         Ok(Self {
-            program: std::env::current_exe()?,
+            program: own_program()?,
             settings: settings.clone(),
             roots: roots.clone(),
             node_name: node_name.to_owned(),
@@ -130,7 +130,9 @@ impl Sampler for OnDemand {
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         let launch = match &self.launch {
             Ok(launch) => launch,
-            Err(error) => return Outcome::Retry(format!("the agent's own program was not found: {error}").into()),
+            Err(error) => {
+                return Outcome::Retry(format!("the agent's own program was not found; mount /proc: {error}").into());
+            }
         };
         if let Some(why) = absence(&launch.settings, &launch.roots) {
             if let Some(worker) = self.worker.take() {

@@ -9,7 +9,7 @@ use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Batch, Instrument};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::source::Context;
-use accelscope_core::worker::{Worker, WorkerSampler};
+use accelscope_core::worker::{Worker, WorkerSampler, own_program};
 
 use super::{NAME, Settings, catalogue, worker};
 
@@ -67,7 +67,7 @@ fn descriptor(period: Duration) -> Descriptor {
 }
 
 fn command(settings: &Settings, roots: &HostRoots) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(own_program()?);
     command
         .args(["worker", NAME])
         .env(worker::ROOT, roots.path("/"))

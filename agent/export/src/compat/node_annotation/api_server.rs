@@ -18,7 +18,8 @@ use crate::client;
 /// Largest file of certificates or token that is read, in bytes.
 const MAX_FILE: usize = 1 << 20;
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+type BoxError = Box<dyn Error + Send + Sync>;
+type Result<T> = std::result::Result<T, BoxError>;
 
 /// Connections to an API server, made with the first request. They are kept as long as requests get responses and the trusted
 /// certificates stay the same.
@@ -45,7 +46,7 @@ impl Connections {
 
     /// Sends a request, which has the path alone.
     pub(super) async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Incoming>> {
-        if let Err(error) = self.refresh() {
+        if let Err(error) = self.refresh().await {
             tracing::debug!(
                 error = &*error,
                 "the ServiceAccount's previous certificates and token are used"
@@ -68,9 +69,12 @@ impl Connections {
     }
 
     /// Reads the files again, which the kubelet rotates.
-    fn refresh(&mut self) -> Result<()> {
-        self.authorization = authorization(&self.server)?;
-        let certificates = certificates(&self.server)?;
+    async fn refresh(&mut self) -> Result<()> {
+        let server = self.server.clone();
+        let read =
+            tokio::task::spawn_blocking(move || Ok::<_, BoxError>((authorization(&server)?, certificates(&server)?)));
+        let (authorization, certificates) = read.await??;
+        self.authorization = authorization;
         if certificates != self.certificates {
             self.client = client(&certificates, &self.server)?;
             self.certificates = certificates;

@@ -19,6 +19,12 @@ pub(super) const TIMEOUT: Cause = Cause {
              sent to it, and that http:// or https:// is right; on a slow link raise timeout",
 };
 
+pub(super) const CONNECT_TIMEOUT: Cause = Cause {
+    reason: "timeout",
+    remedy: "trying again; check that the receiver and the proxy before it are not stuck, that no firewall discards what is \
+             sent to them, that this node's DNS answers, and that http:// or https:// is right",
+};
+
 impl Cause {
     /// The cause of a connection's error, found by the words of rustls 0.23, h2 0.4, hyper 1 and the system: these name the
     /// symptom, not the setting that is wrong, and h2 keeps only the text of what is below it.
@@ -171,7 +177,11 @@ const CAUSES: [Row; 26] = [
         "local_resources",
         "trying again; this node has no sockets or ports left: raise the limit of open files (LimitNOFILE)",
     ),
-    (&["timed out", "deadline has elapsed"], "timeout", TIMEOUT.remedy),
+    (
+        &["timed out", "deadline has elapsed"],
+        CONNECT_TIMEOUT.reason,
+        CONNECT_TIMEOUT.remedy,
+    ),
     (
         &[
             "Connection reset",

@@ -149,6 +149,13 @@ impl Answer {
         }
     }
 
+    /// No connection on which the request could be sent within the destination's timeout: name resolution, TCP, a proxy or TLS
+    /// did not come to an end.
+    pub(super) fn not_connected(after: Duration) -> Self {
+        let after = humantime::format_duration(after);
+        Self::broken(cause::CONNECT_TIMEOUT, format!("no connection within {after}"))
+    }
+
     /// The response cannot be parsed by the library that reads it.
     pub(super) fn unreadable() -> Self {
         Self::broken(cause::OTHER, "the answer could not be read; is it an OTLP receiver?")

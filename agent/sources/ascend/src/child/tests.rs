@@ -116,3 +116,24 @@ fn a_tool_that_is_not_there_is_named() {
         .unwrap_err();
     assert!(error.to_string().contains("/nonexistent/npu-smi"), "{error}");
 }
+
+/// What is wrong with the agent's own program is nothing that the tool's setting cures.
+#[test]
+fn a_supervisor_that_is_not_there_or_fails_is_no_fault_of_the_tool() {
+    let run = |supervisor: &str| {
+        let mut child = Child::supervised_by(supervisor.into());
+        run(&mut child, "echo table", LONG).unwrap_err()
+    };
+    let absent = run("/nonexistent/agent");
+    assert!(matches!(absent, ChildError::Supervisor(_)), "{absent}");
+    let failed = run("/bin/false");
+    assert!(
+        matches!(&failed, ChildError::SupervisorEnded { status, .. } if status.code() == Some(1)),
+        "{failed}"
+    );
+    for error in [absent, failed] {
+        let error = error.to_string();
+        assert!(error.contains("the agent's own pro"), "{error}");
+        assert!(!error.contains("ascend.npu_smi") && !error.contains(SHELL), "{error}");
+    }
+}
