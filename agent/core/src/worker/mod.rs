@@ -20,6 +20,7 @@ mod library;
 pub mod process;
 mod progress;
 mod protocol;
+mod reader;
 mod sampler;
 mod serve;
 mod supervised;
