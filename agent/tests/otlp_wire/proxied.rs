@@ -88,3 +88,19 @@ async fn an_answer_without_a_status_of_grpc_is_no_success_and_no_refusal() {
         assert_eq!(running.peer.seen.len(), 3);
     }
 }
+
+/// The status counts though what explains it is damaged.
+#[tokio::test]
+async fn details_that_are_no_base64_cost_no_status() {
+    for (code, reason) in [(16, "unauthenticated"), (7, "permission_denied"), (12, "unimplemented")] {
+        let reply = status(200)
+            .header("content-type", "application/grpc")
+            .header("grpc-status", code.to_string())
+            .header("grpc-status-details-bin", "!!! no base64 !!!");
+        let running = Peer::new([reply]).start_for_grpc();
+        let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
+        exporter.push(&[record(1)]);
+        until("it is blocked", || exporter.state("d").unwrap().blocked == Some(reason)).await;
+        assert_eq!(drained(&exporter, "d").await.sent, 1);
+    }
+}

@@ -9,9 +9,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
+use http::response::Parts;
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy;
 use tonic::Status;
 use tonic::body::Body;
@@ -25,6 +29,15 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Time for it: the status alone says what to do.
 const MESSAGE_TIME: Duration = Duration::from_secs(1);
+
+/// Header or trailer with the details of a status.
+const DETAILS: &str = "grpc-status-details-bin";
+
+/// As tonic reads it: gRPC lets senders leave out the padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A response that is not a success of gRPC.
 #[derive(Debug, thiserror::Error)]
@@ -117,22 +130,51 @@ impl Service<Request<Body>> for Unary {
                     Failure::Response(error)
                 }
             })?;
-            let status = Status::from_header_map(&head.headers)
-                .or_else(|| collected.trailers().and_then(Status::from_header_map));
-            match status {
-                None => Err(Failure::NoStatus {
-                    status: head.status,
-                    headers: head.headers,
-                }),
-                Some(status) if status.code() != tonic::Code::Ok => Err(Failure::Status(status)),
-                Some(_) => Ok(Response::from_parts(head, collected)),
-            }
+            success(head, collected).await
         })
     }
 }
 
+/// The response, if its status of gRPC is OK.
+pub(super) async fn success(
+    mut head: Parts,
+    mut body: Collected<Bytes>,
+) -> Result<Response<Collected<Bytes>>, Failure> {
+    if has_unreadable_details(&head.headers) {
+        head.headers.remove(DETAILS);
+    }
+    if let Some(trailers) = body.trailers().filter(|trailers| has_unreadable_details(trailers)) {
+        let mut trailers = trailers.clone();
+        trailers.remove(DETAILS);
+        body = whole(body.to_bytes(), Some(trailers)).await;
+    }
+    let status = Status::from_header_map(&head.headers).or_else(|| body.trailers().and_then(Status::from_header_map));
+    match status {
+        None => Err(Failure::NoStatus {
+            status: head.status,
+            headers: head.headers,
+        }),
+        Some(status) if status.code() != tonic::Code::Ok => Err(Failure::Status(status)),
+        Some(_) => Ok(Response::from_parts(head, body)),
+    }
+}
+
+/// A body that has been received.
+pub(super) async fn whole(bytes: Bytes, trailers: Option<HeaderMap>) -> Collected<Bytes> {
+    let trailers = std::future::ready(trailers.map(Ok));
+    let Ok(body) = Full::new(bytes).with_trailers(trailers).collect().await;
+    body
+}
+
+/// Whether the details of a status are not base64. tonic 0.14 panics on them (`Status::from_header_map`); the status itself
+/// says enough.
+fn has_unreadable_details(headers: &HeaderMap) -> bool {
+    let details = headers.get(DETAILS);
+    details.is_some_and(|details| BASE64.decode(details.as_bytes()).is_err())
+}
+
 /// By its content type; a response of headers only may lack it.
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else {
         return headers.contains_key("grpc-status");
     };
