@@ -15,6 +15,8 @@ mod config;
 pub mod descendants;
 pub mod environment;
 mod fit;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod handover;
 mod library;
 pub mod process;
