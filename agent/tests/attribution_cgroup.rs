@@ -6,7 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use accelscope_core::cgroup::Cgroup;
+use accelscope_core::cgroup::{Cgroup, Delegated};
 
 const SHAPES: &str = include_str!("fixtures/cgroup/shapes.txt");
 
@@ -55,5 +55,42 @@ fn order_of_the_hierarchies_does_not_matter() {
         let text = rest.rsplit_once("->").unwrap().0;
         let turned: Vec<&str> = text.lines().rev().collect();
         assert_eq!(Cgroup::parse(text), Cgroup::parse(&turned.join("\n")), "{title}");
+    }
+}
+
+#[test]
+fn order_of_the_hierarchies_does_not_matter_where_only_what_is_around_a_container_differs() {
+    let (id, other) = ("1".repeat(64), "2".repeat(64));
+    for [one, two] in [
+        [
+            format!("1:pids:/docker/{other}/docker/{id}"),
+            format!("0::/lxc/a/docker/{id}"),
+        ],
+        [
+            format!("1:pids:/user-1.slice/docker-{id}.scope"),
+            format!("0::/user-2.slice/docker-{id}.scope"),
+        ],
+        [
+            format!("1:pids:/user.slice/user@7.service/docker-{id}.scope"),
+            format!("0::/user.slice/user@8.service/docker-{id}.scope"),
+        ],
+    ] {
+        let found = Cgroup::parse(&format!("{one}\n{two}\n"));
+        assert_eq!(found, Cgroup::parse(&format!("{two}\n{one}\n")), "{one} {two}");
+        assert_eq!(found.container_id, Some(id.clone()));
+    }
+}
+
+#[test]
+fn a_group_that_is_named_as_if_it_were_deleted_may_be_anothers() {
+    let (id, user) = ("1".repeat(64), 1000);
+    for (path, depth) in [
+        (format!("/docker/{id}/ (deleted)"), 3),
+        (format!("/docker/{id}/ (deleted)"), 1),
+        (format!("/docker/{id} (deleted)"), 1),
+    ] {
+        let found = Cgroup::of_owned([(path.as_str(), Some(Delegated { depth, user }))]);
+        assert_eq!(found.container_id, Some(id.clone()), "{path} {depth}");
+        assert_eq!(found.user, (depth == 1).then_some(user), "{path} {depth}");
     }
 }

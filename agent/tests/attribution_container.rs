@@ -248,3 +248,53 @@ fn without_any_source_the_path_is_all_that_is_known() {
     );
     assert!(!found.is_named());
 }
+
+#[test]
+fn a_container_that_gives_a_pods_group_its_own_id_is_in_no_pod() {
+    let node = Node::new()
+        .with(&format!("/var/log/pods/edge_victim_{UID}/detector/0.log"), "")
+        .with(
+            &format!("/var/lib/docker/containers/{ID}/config.v2.json"),
+            r#"{"Name":"/own"}"#,
+        );
+    for around in [
+        format!("/docker/{ID}"),
+        format!("/system.slice/docker-{ID}.scope/init.scope"),
+        format!("/kubepods/besteffort/pod00000000-0000-4000-8000-000000000001/{ID}"),
+    ] {
+        let slice = format!("kubepods-pod{}.slice", UID.replace('-', "_"));
+        for inner in [
+            format!("kubepods/pod{UID}/{ID}"),
+            format!("kubepods.slice/{slice}/cri-containerd-{ID}.scope"),
+            format!("containerd.service/{slice}:cri-containerd:{ID}"),
+        ] {
+            let found = node.find(&Cgroup::from_path(&format!("{around}/{inner}")));
+            assert_eq!(found.id, text(ID), "{around} {inner}");
+            assert_ne!(found.pod_uid.as_deref(), Some(UID), "{around} {inner}");
+            let name = found.name.filter(|name| name != "own");
+            assert_eq!((found.pod_name, name), (None, None), "{around} {inner}");
+        }
+    }
+}
+
+#[test]
+fn a_users_claim_is_judged_by_engines_that_keep_their_files_elsewhere() {
+    let own = format!("/home/edge/.local/share/docker/containers/{ID}/config.v2.json");
+    for (configuration, text) in [
+        ("/etc/docker/daemon.json", r#"{"data-root":"/srv/data"}"#),
+        ("/etc/isulad/daemon.json", r#"{"graph":"/srv/data"}"#),
+    ] {
+        let node = Node::new()
+            .with("/etc/passwd", "edge:x:1000:1000::/home/edge:/bin/sh\n")
+            .with(configuration, text)
+            .with(
+                &format!("/srv/data/containers/{ID}/config.v2.json"),
+                r#"{"Name":"/victim"}"#,
+            )
+            .with(&own, r#"{"Name":"/thief"}"#);
+        let found = node.look_up(&format!(
+            "0::/user.slice/user-1000.slice/user@1000.service/docker-{ID}.scope"
+        ));
+        assert_eq!(found, Container::default(), "{configuration}");
+    }
+}

@@ -11,6 +11,8 @@ pub mod device;
 mod eviction;
 pub mod fair;
 mod finding;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod host;
 mod log_limiter;
 pub mod metric;

@@ -5,6 +5,8 @@
 mod backoff;
 mod client;
 pub mod compat;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod http;
 pub mod otlp;
 pub mod prometheus;

@@ -10,7 +10,10 @@ fuzz_target!(|bytes: &[u8]| {
         let rows = text.lines().filter(|line| line.contains('|')).count();
         assert!(table.chips.len() + table.processes.len() <= rows);
         for chip in &table.chips {
-            for percent in [chip.aicore_percent, chip.aicpu_percent, chip.npu_percent].into_iter().flatten() {
+            for percent in [chip.aicore_percent, chip.aicpu_percent, chip.npu_percent]
+                .into_iter()
+                .flatten()
+            {
                 assert!((0.0..=100.0).contains(&percent));
             }
             assert!(chip.power_watts.is_none_or(|watts| watts > 0.0 && watts.is_finite()));

@@ -65,6 +65,7 @@ fn a_container_that_names_another_within_itself_stays_itself() {
     let Some(mut machine) = machine(&victim) else { return };
     machine.holder(&format!("docker/{outer}/docker/{victim}"));
     machine.holder(&format!("docker/{outer}/docker/{inner}/kubepods/pod{UID}/{}", new_id()));
+    machine.holder(&format!("docker/{outer}/kubepods/pod{UID}/{outer}"));
     machine.holder(&format!(
         "kubepods/pod{}/{inner}/docker/{victim}",
         UID.replace('1', "2")
@@ -72,6 +73,10 @@ fn a_container_that_names_another_within_itself_stays_itself() {
     let (holders, errors) = machine.holders("");
     assert!(!has(&holders, "container.id", &victim), "{holders:?} {errors}");
     assert!(!has(&holders, "k8s.pod.uid", UID), "{holders:?} {errors}");
+    assert!(
+        !has(&holders, "container.name", &format!("pod {UID}")),
+        "{holders:?} {errors}"
+    );
     assert!(has(&holders, "container.id", &outer), "{holders:?} {errors}");
     let pod = [("k8s.pod.uid", UID.replace('1', "2"))];
     let pod: Vec<(&str, &str)> = pod.iter().map(|(key, value)| (*key, value.as_str())).collect();

@@ -33,6 +33,15 @@ pub struct Cgroup {
     pub job: Option<Job>,
 }
 
+/// See [`Ranked::rank`].
+type Rank<'a> = (
+    bool,
+    usize,
+    [bool; 4],
+    [&'a Option<String>; 4],
+    (&'a Option<String>, &'a Option<String>, Option<u32>),
+);
+
 /// One path, with its rank among the paths of the same process.
 #[derive(Debug, Default)]
 struct Ranked {
@@ -165,10 +174,11 @@ impl Ranked {
             }
             pod = pod.or_else(|| Some(format!("pod {}", inner.pod_uid.as_deref()?)));
             outermost = outermost.or_else(|| inner.container().map(str::to_owned));
-            // Runtimes make groups with the same id in each other.
+            // Runtimes make groups with the same id in each other, but none with a pod in between.
+            let is_in_pod = found.pod_uid.is_some() || inner.pod_uid.is_some();
             let another = inner
                 .container()
-                .filter(|own| containers.last().is_none_or(|last| last != own));
+                .filter(|own| is_in_pod || containers.last().is_none_or(|last| last != own));
             containers.extend(another.map(str::to_owned));
             // The pod's own container.
             let outer = found.pod_uid.filter(|_| inner.container().is_some());
@@ -188,7 +198,7 @@ impl Ranked {
         found.outermost = pod.or(outermost);
         // Jobs are around containers, and no user's to make.
         let ends = [contained, delegated.map(|delegated| delegated.depth)];
-        let end = ends.into_iter().flatten().min().unwrap_or(segments.len());
+        let end = ends.into_iter().flatten().fold(segments.len(), usize::min);
         found.job = job::find(&segments[..end]);
         Self {
             cgroup: found,
@@ -198,7 +208,7 @@ impl Ranked {
 
     /// What root has made first, then more containers around the process, then what tells more of it. The texts only make the
     /// choice independent of the order of the paths.
-    fn rank(&self) -> (bool, usize, [bool; 4], [&Option<String>; 4]) {
+    fn rank(&self) -> Rank<'_> {
         let cgroup = &self.cgroup;
         let is_roots = cgroup.is_contained() && cgroup.user.is_none();
         let told = [
@@ -207,6 +217,7 @@ impl Ranked {
             &cgroup.container_name,
             &cgroup.unit,
         ];
-        (is_roots, self.depth, told.map(Option::is_some), told)
+        let around = (&cgroup.outer_container, &cgroup.outermost, cgroup.user);
+        (is_roots, self.depth, told.map(Option::is_some), told, around)
     }
 }

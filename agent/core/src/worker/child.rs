@@ -16,7 +16,7 @@ use super::handover::HandoverMemory;
 use super::orphans;
 use super::own;
 use super::process::{ended_within, kill_group, last_line, set_nonblocking, wait_for_end};
-use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, RenewalReason, Reply, Request, body, frame};
+use super::protocol::{MAX_RENEWAL_BYTES, ProtocolError, RenewalReason, Reply, Request, body, frame, reply};
 use crate::host::poll;
 
 /// Time limit for a killed child to end; afterwards it is left behind.
@@ -141,12 +141,7 @@ impl Worker {
         self.next_id += 1;
         let id = self.next_id;
         let answer = running.exchange(id, deadline).and_then(|body| {
-            let mut reply =
-                serde_json::from_slice::<Reply<'_>>(&running.received[body]).map_err(ProtocolError::from)?;
-            if reply.id != id {
-                let (answered, asked) = (reply.id, id);
-                return Err(ProtocolError::WrongRequest { answered, asked }.into());
-            }
+            let mut reply = reply(&running.received[body], id)?;
             let renewal = reply.renewal.take().map(|next| (next, reply.renewal_reason));
             let successor = reply.successor.take();
             Ok((read(reply), renewal, successor))

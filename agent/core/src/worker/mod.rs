@@ -15,6 +15,8 @@ mod config;
 pub mod descendants;
 pub mod environment;
 mod fit;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod handover;
 mod library;
 pub mod orphans;
@@ -22,6 +24,7 @@ mod own;
 pub mod process;
 mod progress;
 mod protocol;
+mod reader;
 mod sampler;
 mod serve;
 mod supervised;

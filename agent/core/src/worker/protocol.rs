@@ -248,6 +248,17 @@ pub(super) fn body(received: &[u8]) -> Result<Option<usize>, ProtocolError> {
     Ok((rest.len() >= length).then_some(length))
 }
 
+/// The reply to the request `asked`, from the body of a message.
+pub(super) fn reply(body: &[u8], asked: u64) -> Result<Reply<'_>, ProtocolError> {
+    let reply: Reply<'_> = serde_json::from_slice(body)?;
+    if reply.id == asked {
+        Ok(reply)
+    } else {
+        let answered = reply.id;
+        Err(ProtocolError::WrongRequest { answered, asked })
+    }
+}
+
 fn length(header: [u8; 4]) -> Result<usize, ProtocolError> {
     let length = u32::from_le_bytes(header) as usize;
     if length > MAX_FRAME_BYTES {

@@ -2,13 +2,17 @@
 
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
+use http::{HeaderMap, Uri};
+use http_body_util::Collected;
+use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::{Extensions, Request, Status};
+use tower::Service;
 
 use super::begun::Begun;
-use super::classify::{self, Answer, MAX_RESPONSE_BYTES};
+use super::classify::{self, Answer, Asked, MAX_RESPONSE_BYTES};
 use super::destination::Compression;
 use super::transport::Client;
 use super::unary::{Failure, Unary};
@@ -20,20 +24,35 @@ pub(super) async fn send(client: &Client, records: Vec<Bytes>, begun: &Begun) ->
         connections: client.connections.clone(),
         begun: begun.clone(),
     };
-    let mut grpc = Grpc::with_origin(service, client.endpoint.clone())
+    let headers = client.headers.clone();
+    exchange(service, client.endpoint.clone(), headers, records, &client.asked).await
+}
+
+/// Sends one request to `service` and interprets its response.
+pub(super) async fn exchange<S>(
+    service: S,
+    endpoint: Uri,
+    headers: HeaderMap,
+    records: Vec<Bytes>,
+    asked: &Asked,
+) -> Answer
+where
+    S: Service<http::Request<Body>, Response = http::Response<Collected<Bytes>>, Error = Failure>,
+{
+    let mut grpc = Grpc::with_origin(service, endpoint)
         .max_decoding_message_size(MAX_RESPONSE_BYTES)
         .accept_compressed(CompressionEncoding::Gzip);
-    if client.compression == Compression::Gzip {
+    if asked.compression == Compression::Gzip {
         grpc = grpc.send_compressed(CompressionEncoding::Gzip);
     }
-    let metadata = MetadataMap::from_headers(client.headers.clone());
+    let metadata = MetadataMap::from_headers(headers);
     let request = Request::from_parts(metadata, Extensions::default(), records);
     match grpc.unary(request, PathAndQuery::from_static(EXPORT), Raw).await {
         Ok(response) => classify::grpc_answered(&response.into_inner()),
         Err(status) => {
             let failure = std::error::Error::source(&status).and_then(|cause| cause.downcast_ref::<Failure>());
             match failure {
-                Some(failure) => failure.answer(&client.asked),
+                Some(failure) => failure.answer(asked),
                 None => classify::grpc_unreadable(&status),
             }
         }

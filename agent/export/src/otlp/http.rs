@@ -11,7 +11,7 @@ use super::begun::Begun;
 use super::classify::{self, Answer};
 use super::destination::Compression;
 use super::transport::Client;
-use super::unary::{explanation, unanswered, whole};
+use super::unary::{explanation, received, unanswered};
 
 pub(super) async fn send(client: &Client, records: Vec<Bytes>, begun: &Begun) -> Answer {
     let mut headers = client.headers.clone();
@@ -39,7 +39,7 @@ pub(super) async fn send(client: &Client, records: Vec<Bytes>, begun: &Begun) ->
         let body = explanation(incoming).await;
         return classify::http_answered(parts.status, &parts.headers, &body, &client.asked);
     }
-    let (body, arrived) = whole(incoming).await;
+    let (body, arrived) = received(incoming).await;
     match body {
         Ok(body) => classify::http_answered(parts.status, &parts.headers, &body.to_bytes(), &client.asked),
         Err(error) if error.is::<LengthLimitError>() => classify::http_too_large(&parts.headers, &arrived.beginning),

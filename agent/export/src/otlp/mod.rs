@@ -13,6 +13,8 @@ mod destination;
 mod encode;
 mod error;
 mod exporter;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod grpc;
 mod http;
 mod json;

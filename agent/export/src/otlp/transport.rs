@@ -169,8 +169,7 @@ impl Client {
             }
         };
         let sent = tokio::time::timeout(self.timeout, sent);
-        // tonic 0.14 panics on a `grpc-status-details-bin` that is not base64 (`Status::from_header_map`); a remote header
-        // must not stop the sender.
+        // A library that panics on what a receiver answers must not stop the sender.
         let mut answer = match AssertUnwindSafe(sent).catch_unwind().await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) if begun.has() => Answer::timed_out(self.timeout),

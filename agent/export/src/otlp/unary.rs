@@ -13,8 +13,9 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http::response::Parts;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy;
 use tonic::Status;
 use tonic::body::Body;
@@ -30,16 +31,19 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// First bytes of a success that are noted, which tell whether it is one of OTLP.
 const BEGINNING: usize = 200;
 
-/// Of binary headers, with and without padding ("Binary headers" of gRPC over HTTP/2).
-const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Time for it: the status alone says what to do.
 const MESSAGE_TIME: Duration = Duration::from_secs(1);
+
+/// Header or trailer with the details of a status.
+const DETAILS: &str = "grpc-status-details-bin";
+
+/// As tonic reads it: gRPC lets senders leave out the padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A response that is not a success of gRPC.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +130,7 @@ impl Arrived {
 }
 
 /// The whole body of a success, up to [`MAX_RESPONSE_BYTES`].
-pub(super) async fn whole(body: hyper::body::Incoming) -> (Result<Collected<Bytes>, BoxError>, Arrived) {
+pub(super) async fn received(body: hyper::body::Incoming) -> (Result<Collected<Bytes>, BoxError>, Arrived) {
     let mut arrived = Arrived::default();
     let noted = body.map_frame(|frame| {
         if let Some(data) = frame.data_ref() {
@@ -136,18 +140,6 @@ pub(super) async fn whole(body: hyper::body::Incoming) -> (Result<Collected<Byte
     });
     let collected = Limited::new(noted, MAX_RESPONSE_BYTES).collect().await;
     (collected, arrived)
-}
-
-/// The status of gRPC in headers or trailers. tonic 0.14 panics on details that are not base64, which are left out.
-fn status(headers: &HeaderMap) -> Option<Status> {
-    const DETAILS: &str = "grpc-status-details-bin";
-    let is_readable = |details: &HeaderValue| ANY_PADDING.decode(details.as_bytes()).is_ok();
-    if headers.get(DETAILS).is_none_or(is_readable) {
-        return Status::from_header_map(headers);
-    }
-    let mut readable = headers.clone();
-    readable.remove(DETAILS);
-    Status::from_header_map(&readable)
 }
 
 /// A service that answers with successes of gRPC only.
@@ -177,27 +169,61 @@ impl Service<Request<Body>> for Unary {
                 let (status, headers) = (head.status, head.headers);
                 return Err(Failure::NotGrpc { status, headers, body });
             }
-            let (collected, arrived) = whole(body).await;
+            let (collected, arrived) = received(body).await;
             let collected = match collected {
                 Ok(collected) => collected,
                 Err(error) if error.is::<LengthLimitError>() => return Err(Failure::TooLarge(arrived.beginning)),
                 Err(error) => return Err(Failure::Response(error)),
             };
-            match status(&head.headers).or_else(|| collected.trailers().and_then(status)) {
-                None => Err(Failure::NoStatus {
-                    status: head.status,
-                    headers: head.headers,
-                }),
-                Some(status) if status.code() != tonic::Code::Ok => Err(Failure::Status(status)),
-                Some(_) if arrived.lacks_message() => Err(Failure::NoMessage),
-                Some(_) => Ok(Response::from_parts(head, collected)),
+            let response = success(head, collected).await?;
+            if arrived.lacks_message() {
+                return Err(Failure::NoMessage);
             }
+            Ok(response)
         })
     }
 }
 
+/// The response, if its status of gRPC is OK.
+pub(super) async fn success(
+    mut head: Parts,
+    mut body: Collected<Bytes>,
+) -> Result<Response<Collected<Bytes>>, Failure> {
+    if has_unreadable_details(&head.headers) {
+        head.headers.remove(DETAILS);
+    }
+    if let Some(trailers) = body.trailers().filter(|trailers| has_unreadable_details(trailers)) {
+        let mut trailers = trailers.clone();
+        trailers.remove(DETAILS);
+        body = whole(body.to_bytes(), Some(trailers)).await;
+    }
+    let status = Status::from_header_map(&head.headers).or_else(|| body.trailers().and_then(Status::from_header_map));
+    match status {
+        None => Err(Failure::NoStatus {
+            status: head.status,
+            headers: head.headers,
+        }),
+        Some(status) if status.code() != tonic::Code::Ok => Err(Failure::Status(status)),
+        Some(_) => Ok(Response::from_parts(head, body)),
+    }
+}
+
+/// A body that has been received.
+pub(super) async fn whole(bytes: Bytes, trailers: Option<HeaderMap>) -> Collected<Bytes> {
+    let trailers = std::future::ready(trailers.map(Ok));
+    let Ok(body) = Full::new(bytes).with_trailers(trailers).collect().await;
+    body
+}
+
+/// Whether the details of a status are not base64. tonic 0.14 panics on them (`Status::from_header_map`); the status itself
+/// says enough.
+fn has_unreadable_details(headers: &HeaderMap) -> bool {
+    let details = headers.get(DETAILS);
+    details.is_some_and(|details| BASE64.decode(details.as_bytes()).is_err())
+}
+
 /// By its content type; a response of headers only may lack it.
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else {
         return headers.contains_key("grpc-status");
     };

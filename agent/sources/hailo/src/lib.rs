@@ -18,6 +18,8 @@ mod environment;
 mod explain;
 mod file_name;
 mod files;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod hidden;
 mod identity;
 mod ioctl;

@@ -76,8 +76,12 @@ impl Engines {
             .as_ref()
             .filter(|outer| Some(*outer) != self.own.as_ref());
         let is_claim = cgroup.user.is_some() || outer.is_some();
-        if is_claim && self.is_anothers(cgroup) {
-            return around(cgroup);
+        if is_claim {
+            // The engines that keep their files elsewhere have a say too.
+            self.search_if_due(now);
+            if self.is_anothers(cgroup) {
+                return around(cgroup);
+            }
         }
         let mut container = Container {
             id: cgroup.container_id.clone(),
@@ -96,8 +100,7 @@ impl Engines {
             // Ids of another shape are not in the files of these engines.
             if !container.is_complete() && id.len() == 64 {
                 fill(&mut container, id, &self.found, cgroup, self.own.as_deref());
-                if !container.is_complete() && self.next_search.is_none_or(|next| now >= next) {
-                    self.search(now);
+                if !container.is_complete() && self.search_if_due(now) {
                     fill(&mut container, id, &self.found, cgroup, self.own.as_deref());
                 }
             }
@@ -178,6 +181,15 @@ impl Engines {
         !self.configured.is_empty()
     }
 
+    /// Whether there was a search, because the last one was long ago.
+    fn search_if_due(&mut self, now: Instant) -> bool {
+        let is_due = self.next_search.is_none_or(|next| now >= next);
+        if is_due {
+            self.search(now);
+        }
+        is_due
+    }
+
     /// Searches the engines' configuration, the users' homes and the running processes.
     fn search(&mut self, now: Instant) {
         let begun = Instant::now();
@@ -224,7 +236,17 @@ fn fill(container: &mut Container, id: &str, places: &[Place], cgroup: &Cgroup, 
 
 /// The outermost container around a container, if there is one: nobody in it has chosen that.
 fn around(cgroup: &Cgroup) -> Container {
-    let outermost = cgroup.outermost.clone().filter(|_| cgroup.outer_container.is_some());
+    // A pod in a container is a claim too.
+    let is_pod = cgroup
+        .outermost
+        .as_ref()
+        .is_some_and(|outermost| outermost.starts_with("pod "));
+    let outermost = if is_pod {
+        &cgroup.outer_container
+    } else {
+        &cgroup.outermost
+    };
+    let outermost = outermost.clone().filter(|_| cgroup.outer_container.is_some());
     let (id, name) = match outermost {
         Some(outermost) if outermost.len() == 64 => (Some(outermost), None),
         // A user's slice is no container.

@@ -1,0 +1,3 @@
+//! What the fuzz targets (`agent/fuzz`) call of what is private. Not part of the interface of this crate.
+
+pub use crate::otlp::fuzz::otlp_response;
