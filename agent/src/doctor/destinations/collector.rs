@@ -117,7 +117,8 @@ fn exporters(text: &str) -> BTreeMap<String, Exporter> {
         let Some(exporter) = label(labels, "exporter") else {
             continue;
         };
-        let Some(value) = value.split(' ').next().and_then(|value| value.parse::<f64>().ok()) else {
+        let value = value.split(' ').next().and_then(|value| value.parse::<f64>().ok());
+        let Some(value) = value.filter(|value| value.is_finite()) else {
             continue;
         };
         let is = |stem: &str| {
