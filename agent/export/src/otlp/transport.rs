@@ -56,15 +56,10 @@ impl ClientOptions {
         if let Some(problem) = parts.into_iter().find_map(unexpanded) {
             return invalid(&problem);
         }
-        let headers = destination.headers.iter();
-        if let Some((header, problem)) = headers
-            .filter_map(|(name, value)| Some((name, unexpanded(value.reveal())?)))
-            .next()
-        {
-            return Err(BuildError::invalid(
-                destination,
-                format!("header \"{header}\" {problem}"),
-            ));
+        let mut headers = destination.headers.iter();
+        let faulty = headers.find_map(|(name, value)| Some((name, unexpanded(value.reveal())?)));
+        if let Some((header, problem)) = faulty {
+            return Err(BuildError::invalid(destination, format!("header \"{header}\" {problem}")));
         }
         Ok(Self {
             headers: credentials::headers(destination)?,
