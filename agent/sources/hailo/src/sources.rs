@@ -166,10 +166,13 @@ impl Sources {
                 && let Some(Slot::Here(monitored)) = self.directories.remove(view)
             {
                 let slot = Away::read(&self.callers, monitored, roots, watches.clone(), now);
-                let slot = slot.map(Slot::Away).unwrap_or_else(|(error, here)| {
-                    failed.get_or_insert(error);
-                    Slot::Here(here)
-                });
+                let slot = slot.map_or_else(
+                    |(error, here)| {
+                        failed.get_or_insert(error);
+                        Slot::Here(here)
+                    },
+                    Slot::Away,
+                );
                 self.directories.insert(*view, slot);
             }
             changed |= self.take_back(*view, Instant::now() + SOON, skipped, failed);
