@@ -36,7 +36,7 @@ impl Validation<'_> {
             // What is wrong with what it inherits has been said.
             if let Some(listen) = listen.filter(|_| (tls, auth) != (&config.http.tls, &config.http.auth)) {
                 self.section(&["compat", view.section], |check| {
-                    listeners::validate(tls, auth, listen, check)
+                    listeners::validate(tls, auth, listen, check);
                 });
             }
         }

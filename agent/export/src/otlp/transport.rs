@@ -59,7 +59,10 @@ impl ClientOptions {
         let mut headers = destination.headers.iter();
         let faulty = headers.find_map(|(name, value)| Some((name, unexpanded(value.reveal())?)));
         if let Some((header, problem)) = faulty {
-            return Err(BuildError::invalid(destination, format!("header \"{header}\" {problem}")));
+            return Err(BuildError::invalid(
+                destination,
+                format!("header \"{header}\" {problem}"),
+            ));
         }
         Ok(Self {
             headers: credentials::headers(destination)?,

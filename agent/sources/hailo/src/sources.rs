@@ -179,10 +179,13 @@ impl Sources {
                     continue;
                 }
                 let slot = Away::start(&self.callers, read);
-                let slot = slot.map(Slot::Away).unwrap_or_else(|(error, here)| {
-                    failed.get_or_insert(error);
-                    Slot::Here(here)
-                });
+                let slot = slot.map_or_else(
+                    |(error, here)| {
+                        failed.get_or_insert(error);
+                        Slot::Here(here)
+                    },
+                    Slot::Away,
+                );
                 self.directories.insert(*view, slot);
             }
             changed |= self.take_back(*view, Instant::now() + SOON, skipped, failed);
