@@ -307,7 +307,7 @@ fn a_reload_whose_files_do_not_answer_holds_up_nothing_and_names_them() {
         let named: &Path = if which == "agent.toml" { &file } else { &credentials };
         match which {
             "headers_file" => {
-                fs::write(&file, format!("{text}headers_file = \"{}\"\n", credentials.display())).unwrap()
+                fs::write(&file, format!("{text}headers_file = \"{}\"\n", credentials.display())).unwrap();
             }
             "ca_file" => {
                 let text = text.replace("http://", "https://");
