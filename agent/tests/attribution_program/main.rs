@@ -4,12 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod claims;
+mod engines;
 #[path = "../group_support/mod.rs"]
 mod group_support;
+mod hung;
 mod lenient;
 mod machine;
 mod nameless;
 mod names;
+#[path = "../program_support/mod.rs"]
+mod program_support;
 
 use std::collections::BTreeMap;
 
