@@ -31,6 +31,9 @@ pub(crate) struct Answer {
     pub(crate) host_root: PathBuf,
     /// The addresses at which it listens, with their keys.
     pub(crate) listeners: Vec<(String, SocketAddr)>,
+    /// What the processing of readings is at, where it does not go on.
+    #[serde(default)]
+    pub(crate) stall: Option<String>,
     /// Its sources.
     pub(crate) sources: Vec<SourceState>,
     /// Its destinations.
@@ -112,6 +115,7 @@ impl Answer {
             file,
             host_root: config.host.root.clone(),
             listeners: listeners.map(|(key, address)| (key.to_owned(), address)).collect(),
+            stall: None,
             sources: Vec::new(),
             destinations: Vec::new(),
         }

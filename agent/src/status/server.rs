@@ -14,7 +14,7 @@ use super::answer::{Answer, DestinationState, SourceState};
 use super::directories;
 use crate::config::Config;
 use accelscope_export::otlp::Exporter;
-use accelscope_pipeline::Status;
+use accelscope_pipeline::{SeriesRegistry, Status};
 
 /// Time for a client to read an answer; the next one waits.
 const WRITING: Duration = Duration::from_secs(2);
@@ -48,13 +48,19 @@ impl Socket {
     }
 
     /// Answers until it is dropped.
-    pub(crate) async fn serve(self, statuses: Vec<Arc<Status>>, exporter: Option<Exporter>) {
+    pub(crate) async fn serve(
+        self,
+        statuses: Vec<Arc<Status>>,
+        registry: Arc<SeriesRegistry>,
+        exporter: Option<Exporter>,
+    ) {
         loop {
             let Ok((mut stream, _)) = self.listener.accept().await else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
             let answer = Answer {
+                stall: registry.stall().map(|stall| stall.to_string()),
                 sources: statuses.iter().map(|status| SourceState::of(status)).collect(),
                 destinations: exporter
                     .iter()
