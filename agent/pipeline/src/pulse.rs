@@ -41,8 +41,8 @@ pub(super) struct Pulse(Mutex<State>);
 struct State {
     /// What it is at; nothing while it waits for a run.
     busy: Option<(Instant, &'static str)>,
-    /// The id of the thread.
-    thread: u32,
+    /// The thread: the ids of its process and of itself, as `/proc` has them.
+    thread: Option<(u32, u32)>,
     is_told: bool,
 }
 
@@ -55,7 +55,7 @@ impl Pulse {
     pub(super) fn begin_at(&self, now: Instant, sampler: &'static str) {
         let mut state = self.lock();
         state.busy = Some((now, sampler));
-        state.thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        state.thread = state.thread.or_else(this_thread);
     }
 
     /// It has ended what it began.
@@ -91,10 +91,19 @@ impl Pulse {
     }
 }
 
-/// What a thread of this process is doing.
-fn doing(thread: u32) -> String {
-    let processes = Processes::new(&HostRoots::new("/"));
-    match processes.thread_state(std::process::id(), thread) {
+/// `/proc` may be of another PID namespace than this process', with other ids.
+fn this_thread() -> Option<(u32, u32)> {
+    let link = std::fs::read_link("/proc/thread-self").ok()?;
+    let (process, thread) = link.to_str()?.split_once("/task/")?;
+    Some((process.parse().ok()?, thread.parse().ok()?))
+}
+
+/// What a thread is doing.
+fn doing(thread: Option<(u32, u32)>) -> String {
+    let Some((process, thread)) = thread else {
+        return "of an unknown thread".to_owned();
+    };
+    match Processes::new(&HostRoots::new("/")).thread_state(process, thread) {
         Ok((state, waits)) if waits.is_empty() || waits == "0" => format!("thread {thread} in state {state}"),
         Ok((state, waits)) => format!("thread {thread} in state {state} in {waits}"),
         Err(error) => format!("thread {thread}: {error}"),
