@@ -11,6 +11,7 @@ mod ends;
 mod overflow;
 mod owner;
 mod pipeline;
+mod pulse;
 mod registry;
 mod sampler_thread;
 mod share;
@@ -21,6 +22,7 @@ mod store;
 #[cfg(test)]
 mod test_support;
 
+pub use pulse::Stall;
 pub use registry::SeriesRegistry;
 pub use start::Started;
 pub use status::{Found, Report, Status};

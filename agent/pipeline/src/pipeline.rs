@@ -57,21 +57,32 @@ impl Pipeline {
     }
 
     pub(super) fn run(mut self, runs: &Receiver<Run>) {
-        self.check_overdue();
+        self.check();
         let mut checked = Instant::now();
         loop {
             let (now, next_check) = (Instant::now(), self.next_check(checked));
             if now >= next_check {
-                self.check_overdue();
+                self.check();
                 checked = now;
                 continue;
             }
             match runs.recv_timeout(next_check - now) {
-                Ok(run) => self.process_or_report(run),
+                Ok(run) => {
+                    self.registry.pulse().begin(run.status.descriptor.name);
+                    self.process_or_report(run);
+                    self.registry.pulse().end();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    /// [`check_overdue`](Self::check_overdue), which looks for names too.
+    fn check(&mut self) {
+        self.registry.pulse().begin("");
+        self.check_overdue();
+        self.registry.pulse().end();
     }
 
     /// The earliest time at which a part or a run can be overdue, if the last check was at `checked`: an idle pipeline does

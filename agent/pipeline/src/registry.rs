@@ -1,7 +1,9 @@
 //! The series of all samplers, where exporters read them.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::pulse::{Pulse, Stall};
 use crate::{Limits, Observer, Store};
 use accelscope_core::budget::{Budget, count_forgotten};
 use accelscope_core::metric::MetricsSource;
@@ -14,6 +16,8 @@ pub struct SeriesRegistry {
     own: OwnMetrics,
     resource: Resource,
     budget: Budget,
+    pulse: Pulse,
+    stuck: opentelemetry::metrics::Gauge<f64>,
     series_live: opentelemetry::metrics::UpDownCounter<i64>,
 }
 
@@ -43,8 +47,32 @@ impl SeriesRegistry {
             own,
             resource,
             budget: budget.clone(),
+            pulse: Pulse::default(),
+            stuck: telemetry::gauge_f64(&catalogue::agent::PIPELINE_STUCK),
             series_live: telemetry::up_down_counter(&catalogue::agent::SERIES_LIVE),
         }
+    }
+
+    /// Where the pipeline says what it is at.
+    pub(super) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// Whether the pipeline does not go on. Then its series end, until it does, and the log says so once.
+    pub fn stall(&self) -> Option<Stall> {
+        if let Some(stall) = self.pulse.became_stalled() {
+            tracing::error!(
+                "the processing of readings does not go on: it is {stall}; all series end until it does. See what hangs (a file \
+                 system, /proc), or restart the agent"
+            );
+            // Not where it hangs with the series in hand.
+            if let Ok(mut state) = self.state.try_lock() {
+                state
+                    .store
+                    .end(|part| part.sampler != telemetry::SCOPE, Timestamp::now());
+            }
+        }
+        self.pulse.stall()
     }
 
     /// What its series, and all that is kept for them, may take.
@@ -72,6 +100,9 @@ impl SeriesRegistry {
 
     /// Updates the agent's own metrics.
     pub fn refresh_own(&self) {
+        let stall = self.stall();
+        let stuck = stall.map_or(0.0, |stall| stall.since.elapsed().as_secs_f64());
+        self.stuck.record(stuck, &[]);
         {
             let mut state = self.lock();
             let count = i64::try_from(state.store.live().len()).unwrap_or(i64::MAX);
@@ -109,6 +140,12 @@ impl SeriesRegistry {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for SeriesRegistry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SeriesRegistry").finish_non_exhaustive()
     }
 }
 

@@ -72,6 +72,13 @@ impl Running {
                 },
             ),
         ));
+        if let Some(stall) = &agent.stall {
+            let what = format!("the processing of readings does not go on: it is {stall}; nothing is measured");
+            findings.push(
+                Finding::fail("agent", what)
+                    .with_remedy("see what hangs (a file system, /proc), or restart the agent and report it"),
+            );
+        }
         let own = status::build();
         if agent.build != own {
             let what = format!("the running agent is {}, and this doctor {own}", agent.build);

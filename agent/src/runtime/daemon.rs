@@ -25,7 +25,7 @@ use accelscope_export::http::{self, Answers, BindError, Listener, Readiness};
 use accelscope_export::node_annotation::{self, NodeAnnotation};
 use accelscope_export::otlp::{Encoder, Exporter};
 use accelscope_export::prometheus::Renderer;
-use accelscope_pipeline::Started;
+use accelscope_pipeline::{SeriesRegistry, Started};
 
 /// Time for the last sends and removals at shutdown; the agent ends within three seconds.
 const SHUTDOWN: Duration = Duration::from_millis(2000);
@@ -34,6 +34,9 @@ const SHUTDOWN: Duration = Duration::from_millis(2000);
 const AFTER_START: Duration = Duration::from_secs(10);
 /// Time between two returns of memory. Each costs about a hundred page faults of a few microseconds.
 const RETURN_INTERVAL: Duration = Duration::from_mins(10);
+
+/// Time between two looks whether the pipeline goes on.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT, then sends the rest. SIGHUP has it read its configuration again.
 pub async fn run(
@@ -46,6 +49,7 @@ pub async fn run(
     let mut signals = Signals::watch(Hangup::Reloads)?;
     http::serve_apart(listeners(config, started, &renderer)?)?;
     tokio::spawn(return_memory());
+    tokio::spawn(watch_pipeline(started.registry.clone()));
     start_log::spawn(started);
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
@@ -135,7 +139,7 @@ fn answer_doctor(
     let look = Arc::new(move || doctor::of_this_process(&own.0, &own.1));
     match Socket::open(config, sources, file, look) {
         Ok(Some(socket)) => {
-            tokio::spawn(socket.serve(started.statuses.clone(), exporter));
+            tokio::spawn(socket.serve(started.statuses.clone(), started.registry.clone(), exporter));
         }
         Ok(None) => {}
         Err(error) => tracing::info!(
@@ -163,6 +167,15 @@ async fn return_memory() {
                 "memory is not returned to the kernel"
             );
         }
+    }
+}
+
+/// Has the log say that the pipeline does not go on, where nobody collects its series either.
+async fn watch_pipeline(registry: Arc<SeriesRegistry>) {
+    let mut ticks = every(LOOK_INTERVAL);
+    loop {
+        ticks.tick().await;
+        registry.stall();
     }
 }
 
@@ -236,5 +249,6 @@ fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<
 fn readiness(started: &Started) -> Arc<dyn Readiness> {
     Arc::new(AllReported {
         statuses: started.statuses.clone(),
+        registry: started.registry.clone(),
     })
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use accelscope_export::http::Readiness;
-use accelscope_pipeline::Status;
+use accelscope_pipeline::{SeriesRegistry, Status};
 
-/// Ready once every sampler has reported its first run. A sampler that fails later is listed, and the agent stays ready:
-/// a restart would not repair the sampler.
+/// Ready once every sampler has reported its first run, unless the processing of readings does not go on. A sampler that fails
+/// later is listed, and the agent stays ready: a restart would not repair the sampler.
 #[derive(Debug)]
 pub(super) struct AllReported {
     pub(super) statuses: Vec<Arc<Status>>,
+    pub(super) registry: Arc<SeriesRegistry>,
 }
 
 impl Readiness for AllReported {
@@ -27,7 +28,14 @@ impl Readiness for AllReported {
             };
             format!("{}: {state}\n", status.descriptor.name)
         };
-        let lines: String = self.statuses.iter().map(line).collect();
+        let mut lines: String = self.statuses.iter().map(line).collect();
+        if let Some(stall) = self.registry.stall() {
+            ready = false;
+            lines.insert_str(
+                0,
+                &format!("the processing of readings does not go on: it is {stall}\n"),
+            );
+        }
         if ready { Ok(lines) } else { Err(lines) }
     }
 }

@@ -45,6 +45,9 @@ pub(crate) struct Answer {
     /// What it found out about the host, and about files that it needs.
     #[serde(default)]
     pub(crate) findings: Vec<Remark>,
+    /// What the processing of readings is at, where it does not go on.
+    #[serde(default)]
+    pub(crate) stall: Option<String>,
     /// Its sources.
     pub(crate) sources: Vec<SourceState>,
     /// Its destinations.
@@ -152,6 +155,7 @@ impl Answer {
             listeners: listeners.map(|(key, address)| (key.to_owned(), address)).collect(),
             settings,
             findings: Vec::new(),
+            stall: None,
             sources: Vec::new(),
             destinations: Vec::new(),
         }

@@ -17,7 +17,7 @@ use crate::config::Config;
 use accelscope_core::sampler::Finding;
 use accelscope_core::source::Sources;
 use accelscope_export::otlp::Exporter;
-use accelscope_pipeline::Status;
+use accelscope_pipeline::{SeriesRegistry, Status};
 
 /// Time for a client to read an answer; the next one waits.
 const WRITING: Duration = Duration::from_secs(2);
@@ -65,7 +65,12 @@ impl Socket {
     }
 
     /// Answers until it is dropped.
-    pub(crate) async fn serve(self, statuses: Vec<Arc<Status>>, exporter: Option<Exporter>) {
+    pub(crate) async fn serve(
+        self,
+        statuses: Vec<Arc<Status>>,
+        registry: Arc<SeriesRegistry>,
+        exporter: Option<Exporter>,
+    ) {
         let mut looking = None;
         loop {
             let Ok((mut stream, _)) = self.listener.accept().await else {
@@ -82,6 +87,7 @@ impl Socket {
                     .map(Remark::of)
                     .collect(),
                 sources: statuses.iter().map(|status| SourceState::of(status, &found)).collect(),
+                stall: registry.stall().map(|stall| stall.to_string()),
                 destinations: exporter
                     .iter()
                     .flat_map(Exporter::states)

@@ -9,6 +9,7 @@ use serde_json::Value;
 use skip_test::skip;
 
 use crate::group_support::{self, new_id};
+use crate::program_support::wait_for;
 
 /// Ends with all of its processes and groups.
 pub(crate) struct Machine {
@@ -94,6 +95,11 @@ impl Machine {
 
     /// The agent on this host. Only who holds `/dev/full` is read.
     pub(crate) fn agent(&self, arguments: &str) -> Command {
+        self.agent_after("", arguments)
+    }
+
+    /// The same in a mount namespace of its own, after a command, if there is one.
+    pub(crate) fn agent_after(&self, before: &str, arguments: &str) -> Command {
         let program = env!("CARGO_BIN_EXE_agent");
         let root = self.directory.path().display();
         let sets = [
@@ -105,8 +111,53 @@ impl Machine {
             "ioctl.extra_devices=/dev/full=other",
         ];
         let sets = sets.map(|set| format!("--set {set}")).join(" ");
-        let script = format!("exec {program} {arguments} --set host.root={root} {sets}");
-        self.shell(&script, &[])
+        let agent = format!("exec {program} {arguments} --set host.root={root} {sets}");
+        if before.is_empty() {
+            return self.shell(&agent, &[]);
+        }
+        self.shell(&format!("exec unshare --mount sh -ec '{before}; {agent}'"), &[])
+    }
+
+    /// A process of that script, which becomes what is called `name`.
+    pub(crate) fn runs(&mut self, name: &str, script: &str) {
+        let mut command = self.shell(script, &[]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let above = child.id();
+        self.children.push(child);
+        let is_called = |pid: &String| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+        };
+        let what = format!("the start of {name}");
+        wait_for(&what, || descendants(above).iter().any(is_called).then_some(()));
+    }
+
+    /// What runs until [`stop`](Self::stop), ready as soon as it has said so.
+    pub(crate) fn starts(&mut self, script: &str) -> usize {
+        self.start(self.shell(script, &[]));
+        self.children.len() - 1
+    }
+
+    /// Ends what [`starts`](Self::starts) has started.
+    pub(crate) fn stop(&mut self, started: usize) {
+        for pid in descendants(self.children[started].id()) {
+            let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+        }
+        self.children[started].wait().unwrap();
+    }
+
+    /// A process that holds `/dev/full` as soon as there is a file: its id on this host, and the file.
+    pub(crate) fn later_holder(&mut self) -> (String, PathBuf) {
+        let go = self.path("/go");
+        let script = format!(
+            "echo ready; until [ -e {} ]; do sleep 0.05; done; exec 3</dev/full; exec sleep 10000",
+            go.display()
+        );
+        let started = self.starts(&script);
+        let outside = descendants(self.children[started].id()).remove(0);
+        let status = std::fs::read_to_string(format!("/proc/{outside}/status")).unwrap();
+        let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
+        (ids.split_whitespace().last().unwrap().to_owned(), go)
     }
 
     /// What the doctor says of the monitor files of this host.
@@ -139,6 +190,17 @@ impl Machine {
         id_on_this_host(outside).unwrap()
     }
 
+    /// A script of that name that stays.
+    pub(crate) fn script(&self, name: &str) -> PathBuf {
+        let script = self.path(&format!("bin/{name}"));
+        std::fs::create_dir_all(script.parent().unwrap()).unwrap();
+        if !script.exists() {
+            std::fs::write(&script, "#!/bin/sh\necho ready\nwhile :; do sleep 10000; done\n").unwrap();
+            std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        script
+    }
+
     /// A process of an engine: a script of that name with these arguments. If `before` is not empty, that runs first, in a
     /// mount namespace of its own.
     pub(crate) fn engine(
@@ -149,12 +211,7 @@ impl Machine {
         before: &str,
         path: &str,
     ) {
-        let script = self.path(&format!("bin/{name}"));
-        std::fs::create_dir_all(script.parent().unwrap()).unwrap();
-        if !script.exists() {
-            std::fs::write(&script, "#!/bin/sh\necho ready\nwhile :; do sleep 10000; done\n").unwrap();
-            std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
+        let script = self.script(name);
         let group = self.group(path);
         let enter = format!("echo 0 >{}", group.display());
         let script = script.display();
@@ -213,6 +270,20 @@ fn id_on_this_host(nsenter: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", children.trim())).ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
     ids.split_whitespace().last()?.parse().ok()
+}
+
+/// Ids of the children of a process, and of theirs.
+fn descendants(pid: u32) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut open = vec![pid.to_string()];
+    while let Some(pid) = open.pop() {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            found.push(child.to_owned());
+            open.push(child.to_owned());
+        }
+    }
+    found
 }
 
 /// Whether the child says that it is ready, and not that it has ended.

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod claims;
+mod engines;
 #[path = "../group_support/mod.rs"]
 mod group_support;
+mod hung;
 mod lenient;
 mod machine;
 mod nameless;

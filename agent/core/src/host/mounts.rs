@@ -1,11 +1,15 @@
 //! Mounted file systems.
+//!
+//! What is said here of a file system spares it and its server, and does not bound a wait: a mount may come after the table was
+//! read, a file system may be stacked on another one, and a local one may be kept by a process that does not go on. Whoever
+//! reads where a user can write does so on a thread of [`callers`](super::callers).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use super::HostRoots;
-use super::process::Processes;
+use super::process::{Mount, Processes};
 
 /// Types of file systems that ask a server, which may not answer, or mount something when they are looked at.
 const REMOTE: &[&str] = &[
@@ -32,6 +36,13 @@ const REMOTE: &[&str] = &[
     "wekafs",
 ];
 
+/// Types of file systems that have neither a server nor another file system below them. Of these a user namespace can mount
+/// those in memory alone (`FS_USERNS_MOUNT`).
+const PLAIN: &[&str] = &[
+    "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "iso9660", "jfs", "nilfs2", "ntfs3",
+    "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "udf", "vfat", "xfs", "zfs",
+];
+
 /// Most links that one path is followed through, as in the kernel.
 const MAX_LINKS: usize = 40;
 
@@ -47,14 +58,31 @@ impl Mounts {
 
     /// As that process sees them.
     pub fn of_process(processes: &Processes, pid: u32) -> Self {
+        Self::by(processes, pid, |mount| is_remote(&mount.kind))
+    }
+
+    /// As a process sees them in whose user namespace others than the host's root mount what they like. What may be stacked on
+    /// a file system that does not answer (overlayfs, eCryptfs) counts as remote too, unless the host has mounted it itself.
+    pub fn of_stranger(processes: &Processes, pid: u32) -> Self {
+        let hosts = processes.mounts(1).unwrap_or_default();
+        let hosts: HashSet<String> = hosts.into_iter().map(|mount| mount.device).collect();
+        let is_plain = |mount: &Mount| PLAIN.contains(&&*mount.kind) || hosts.contains(&mount.device);
+        let mut mounts = Self::by(processes, pid, |mount| is_remote(&mount.kind) || !is_plain(mount));
+        if mounts.0.is_empty() {
+            // Nothing is known of it.
+            mounts.0.insert("/".into(), true);
+        }
+        mounts
+    }
+
+    fn by(processes: &Processes, pid: u32, is_remote: impl Fn(&Mount) -> bool) -> Self {
         let mounts = processes.mounts(pid).unwrap_or_default();
         // Of two mounts at one point the later one is seen.
-        Self(
-            mounts
-                .into_iter()
-                .map(|(point, kind)| (point, is_remote(&kind)))
-                .collect(),
-        )
+        let mounts = mounts.into_iter().map(|mount| {
+            let is_remote = is_remote(&mount);
+            (mount.point, is_remote)
+        });
+        Self(mounts.collect())
     }
 
     /// Whether the file system of `path` is remote, or that of a directory above it, or where a link in it leads to. Nothing

@@ -22,6 +22,17 @@ const MAX_LIST_BYTES: usize = 256 * 1024;
 /// Suffix of the kernel for the path of an executable that has been replaced or removed (`d_path`, fs/d_path.c).
 const DELETED: &[u8] = b" (deleted)";
 
+/// A line of `/proc/<pid>/mountinfo`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// Type of the file system.
+    pub kind: String,
+    /// Major and minor number of the file system's device, the same in all namespaces in which it is mounted.
+    pub device: String,
+}
+
 /// Reader of the host's `/proc`.
 #[derive(Debug, Clone)]
 pub struct Processes {
@@ -165,13 +176,21 @@ impl Processes {
         self.list(pid, "environ")
     }
 
-    /// What is mounted as it sees that: each mount point with the type of its file system.
-    pub fn mounts(&self, pid: u32) -> io::Result<Vec<(PathBuf, String)>> {
+    /// What is mounted as it sees that.
+    pub fn mounts(&self, pid: u32) -> io::Result<Vec<Mount>> {
         let mounts = self.open(pid)?.mountinfo().map_err(into_io)?;
-        Ok(mounts
-            .into_iter()
-            .map(|mount| (mount.mount_point, mount.fs_type))
-            .collect())
+        let mounts = mounts.into_iter().map(|mount| Mount {
+            point: mount.mount_point,
+            kind: mount.fs_type,
+            device: mount.majmin,
+        });
+        Ok(mounts.collect())
+    }
+
+    /// Names of its PID and user namespaces, such as `user:[4026531837]`, unique while any process is in them.
+    pub fn namespaces(&self, pid: u32) -> io::Result<[PathBuf; 2]> {
+        let name = |kind| std::fs::read_link(self.path(pid, kind));
+        Ok([name("ns/pid")?, name("ns/user")?])
     }
 
     /// Number of its mount namespace, unique while any process is in it.

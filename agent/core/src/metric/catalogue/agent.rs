@@ -40,6 +40,10 @@ instruments! {
         "agent.sampler.stuck", "s", Gauge, &[AGENT_SAMPLER],
         "How long the sampler's current run has been over its deadline; 0 while it is not.",
     );
+    PIPELINE_STUCK = instrument(
+        "agent.pipeline.stuck", "s", Gauge, &[],
+        "How long the processing of readings has been at one run, where it does not go on; 0 while it does.",
+    );
     SAMPLER_SKIPPED = instrument(
         "agent.sampler.skipped", "{reading}", Counter, &[AGENT_SAMPLER, AGENT_REASON],
         "Readings that gave no point, by reason.",

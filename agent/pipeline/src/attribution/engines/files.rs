@@ -9,8 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::owned::{self, Refused};
+use super::patience::Author;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::mounts::Mounts;
+use accelscope_core::host::process::Processes;
+use accelscope_core::metric::ProcessKey;
 
 /// Longest file that is read at once: they are some ten KiB, a few hundred with many mounts and a long seccomp profile.
 const MAX_BYTES: usize = 4 << 20;
@@ -19,15 +23,44 @@ const MAX_LIST_BYTES: u64 = 64 << 20;
 /// Most files that are remembered as unusable.
 const MAX_UNUSABLE: usize = 16;
 
-/// Reader of files from one view of the file systems. All of them share the list of what could not be used.
+/// Reader of files from one view of the file systems. All of them share the list of what could not be used. Each of its methods
+/// may not return where a user can write: see [`Patience`](super::patience::Patience).
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     pub(super) roots: HostRoots,
     /// Where what is mounted may not answer and is left alone.
     local: Option<Arc<Mounts>>,
-    /// Whether the paths are the host's.
-    is_host: bool,
+    /// Whose mounts these are.
+    view: View,
+    /// Whether only what root alone decides about is read.
+    is_roots: bool,
     unusable: Arc<Mutex<BTreeMap<PathBuf, String>>>,
+}
+
+/// Whose view of the file systems it is.
+#[derive(Debug, Clone)]
+enum View {
+    Host,
+    Process {
+        processes: Processes,
+        key: ProcessKey,
+        /// Whether others than the host's root may mount there.
+        is_strangers: bool,
+    },
+}
+
+impl View {
+    fn mounts(&self, roots: &HostRoots) -> Mounts {
+        match self {
+            Self::Host => Mounts::of_host(roots),
+            Self::Process {
+                processes,
+                key,
+                is_strangers: true,
+            } => Mounts::of_stranger(processes, key.pid),
+            Self::Process { processes, key, .. } => Mounts::of_process(processes, key.pid),
+        }
+    }
 }
 
 impl Files {
@@ -36,26 +69,81 @@ impl Files {
         Self {
             roots: roots.clone(),
             local: None,
-            is_host: true,
+            view: View::Host,
+            is_roots: false,
             unusable: Arc::default(),
         }
     }
 
-    /// The same without what is on a remote file system by `mounts`: for paths that users choose.
-    pub(super) fn local(&self, mounts: Arc<Mounts>) -> Self {
+    /// The same without what is on a remote file system: for paths that users choose.
+    pub(super) fn local(&self) -> Self {
         Self {
-            local: Some(mounts),
+            local: Some(Arc::new(self.view.mounts(&self.roots))),
             ..self.clone()
         }
     }
 
-    /// As a process sees them that has `root`.
-    pub(super) fn of_process(&self, root: PathBuf, mounts: Mounts) -> Self {
+    /// The same with what is mounted now, where that counts.
+    pub(super) fn now(&self) -> Self {
+        if self.local.is_some() {
+            self.local()
+        } else {
+            self.clone()
+        }
+    }
+
+    /// The same without what others than root can change.
+    pub(super) fn of_root(&self) -> Self {
         Self {
-            roots: HostRoots::new(root),
-            local: Some(Arc::new(mounts)),
-            is_host: false,
-            unusable: self.unusable.clone(),
+            is_roots: true,
+            ..self.clone()
+        }
+    }
+
+    /// As a process sees them.
+    pub(super) fn of_process(&self, processes: &Processes, key: ProcessKey, is_strangers: bool) -> Self {
+        let view = View::Process {
+            processes: processes.clone(),
+            key,
+            is_strangers,
+        };
+        let files = Self {
+            roots: HostRoots::new(processes.path(key.pid, "root")),
+            view,
+            ..self.clone()
+        };
+        files.local()
+    }
+
+    /// Whether the process still runs whose view it is: what was read before is that process' view then, and not that of another
+    /// one with its id.
+    pub(super) fn is_there(&self) -> bool {
+        match &self.view {
+            View::Host => true,
+            View::Process { processes, key, .. } => processes.is_alive(*key),
+        }
+    }
+
+    /// Whether root alone decides what is at `path`. If not, the reason was noted.
+    pub(super) fn is_roots(&self, path: &Path) -> bool {
+        if self.is_remote(path) {
+            return false;
+        }
+        self.used(path, owned::check(&self.roots, path)).is_some()
+    }
+
+    /// Notes that nothing is heard from there.
+    pub(super) fn does_not_answer(&self, author: &Author) {
+        let reason = "it did not answer in time, and is left alone until it does";
+        tracing::warn!(from = %author, "containers' names cannot be read: {reason}");
+        self.note(PathBuf::from(author.to_string()), reason.to_owned());
+    }
+
+    /// Notes that it answers again.
+    pub(super) fn answers(&self, author: &Author) {
+        let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        if unusable.remove(Path::new(&author.to_string())).is_some() {
+            tracing::info!(from = %author, "containers' names can be read again");
         }
     }
 
@@ -67,7 +155,7 @@ impl Files {
 
     /// The names in a directory, the first `most` of them.
     pub(super) fn names(&self, path: &Path, most: usize) -> Vec<String> {
-        if self.is_remote(path) {
+        if self.is_remote(path) || (self.is_roots && !self.is_roots(path)) {
             return Vec::new();
         }
         self.roots.names(path, most).unwrap_or_default()
@@ -133,34 +221,40 @@ impl Files {
         if self.is_remote(path) {
             return Err(io::Error::other("on a remote file system, which may not answer"));
         }
-        self.roots.open_stored(path)
+        let file = self.roots.open_stored(path)?;
+        if self.is_roots {
+            owned::check(&self.roots, path).map_err(|refused| match refused {
+                Refused::Unseen(error) => error,
+                refused => io::Error::other(refused.to_string()),
+            })?;
+        }
+        Ok(file)
     }
 
     /// The result, or nothing after the reason was noted.
     fn used<T, E: Failure>(&self, path: &Path, result: Result<T, E>) -> Option<T> {
-        let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
-        let shown = if self.is_host {
-            path.to_owned()
-        } else {
-            self.roots.path(path)
+        let shown = match self.view {
+            View::Host => path.to_owned(),
+            View::Process { .. } => self.roots.path(path),
         };
-        match result {
-            Ok(result) => {
+        let error = match result {
+            Err(error) if !error.is_absent() => error,
+            result => {
+                let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
                 unusable.remove(&shown);
-                Some(result)
+                return result.ok();
             }
-            Err(error) => {
-                if error.is_absent() {
-                    unusable.remove(&shown);
-                } else {
-                    let reason = error.reason();
-                    tracing::debug!(path = %shown.display(), reason, "a container's names cannot be read here");
-                    if unusable.len() < MAX_UNUSABLE || unusable.contains_key(&shown) {
-                        unusable.insert(shown, reason);
-                    }
-                }
-                None
-            }
+        };
+        let reason = error.reason();
+        tracing::debug!(path = %shown.display(), reason, "a container's names cannot be read here");
+        self.note(shown, reason);
+        None
+    }
+
+    fn note(&self, path: PathBuf, reason: String) {
+        let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        if unusable.len() < MAX_UNUSABLE || unusable.contains_key(&path) {
+            unusable.insert(path, reason);
         }
     }
 }
@@ -182,6 +276,16 @@ impl Failure for io::Error {
 
     fn is_absent(&self) -> bool {
         matches!(self.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    }
+}
+
+impl Failure for Refused {
+    fn reason(&self) -> String {
+        self.to_string()
+    }
+
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Unseen(error) if error.is_absent())
     }
 }
 

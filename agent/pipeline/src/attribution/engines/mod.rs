@@ -1,28 +1,32 @@
 //! The container engines of the host, and what they know of their containers. Nothing of an engine's is called: it is all
-//! read from its files.
+//! read from its files, on threads that are waited for a moment.
+//!
+//! An engine speaks for the containers of whom it belongs to. Root's is one whose process and program, and the files and
+//! directories that it names, root alone decides about.
 
 mod bundle;
 mod configured;
 mod files;
+mod owned;
+mod patience;
 mod place;
 mod running;
 mod state;
 mod users;
 
-use std::collections::HashSet;
-use std::io;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::configured::DEFAULTS;
+use self::configured::{DEFAULTS, Named};
 use self::files::Files;
-use self::place::{Owner, Place};
+use self::patience::{Author, Patience};
+use self::place::Place;
+use self::running::MAX_OF_OWNER;
 use super::container::Container;
 use super::logs;
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::host::HostRoots;
-use accelscope_core::host::mounts::Mounts;
 use accelscope_core::host::process::Processes;
 
 /// Most directories that are kept.
@@ -37,6 +41,7 @@ const LATEST: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Engines {
     files: Files,
+    patience: Patience,
     /// `attribution.engine_directories`.
     configured: Vec<PathBuf>,
     /// The configured ones, then the defaults.
@@ -52,10 +57,15 @@ impl Engines {
     /// Of the host. `configured` are further directories (`attribution.engine_directories`).
     pub fn new(roots: &HostRoots, configured: &[PathBuf]) -> Self {
         let files = Files::new(roots);
-        let fixed = configured.iter().cloned().chain(DEFAULTS.iter().map(PathBuf::from));
+        let given = configured.iter().map(|path| Place {
+            is_given: true,
+            ..Place::new(&files, path)
+        });
+        let defaults = DEFAULTS.iter().map(|path| Place::new(&files, *path));
         Self {
-            fixed: fixed.map(|path| Place::new(&files, path)).collect(),
+            fixed: given.chain(defaults).collect(),
             files,
+            patience: Patience::new(),
             configured: configured.to_vec(),
             found: Vec::new(),
             next_search: None,
@@ -90,18 +100,18 @@ impl Engines {
             ..Container::default()
         };
         if let Some(id) = cgroup.container_id.as_deref().filter(|id| is_plain(id)) {
-            fill(&mut container, id, &self.fixed, cgroup, self.own.as_deref());
+            self.fill(&mut container, id, Known::Fixed, cgroup);
             if !container.is_complete()
                 && !is_claim
-                && let Some(found) = logs::link(&self.files.roots, id).filter(|found| !container.contradicts(found))
+                && let Some(found) = self.link(id).filter(|found| !container.contradicts(found))
             {
                 container.fill(found);
             }
             // Ids of another shape are not in the files of these engines.
             if !container.is_complete() && id.len() == 64 {
-                fill(&mut container, id, &self.found, cgroup, self.own.as_deref());
+                self.fill(&mut container, id, Known::Found, cgroup);
                 if !container.is_complete() && self.search_if_due(now) {
-                    fill(&mut container, id, &self.found, cgroup, self.own.as_deref());
+                    self.fill(&mut container, id, Known::Found, cgroup);
                 }
             }
             // An id of another shape was chosen by the container's user, or has a name in it.
@@ -120,7 +130,7 @@ impl Engines {
         }
         if let (None, Some(uid)) = (&container.pod_name, &container.pod_uid)
             && !is_claim
-            && let Some(found) = logs::pod(&self.files.roots, uid)
+            && let Some(found) = self.pod(uid)
         {
             container.fill(found);
         }
@@ -131,20 +141,62 @@ impl Engines {
     }
 
     /// Whether an engine of this node has a container of that id, or its kubelet the pod.
-    fn is_anothers(&self, cgroup: &Cgroup) -> bool {
-        let roots = &self.files.roots;
-        let is_known = |id: &str| {
-            let mut places = self.fixed.iter().chain(&self.found).filter(|place| place.is_nodes());
-            let names = |place: &Place| {
-                let mut container = Container::default();
-                place.fill(&mut container, id);
-                container != Container::default()
-            };
-            places.any(names) || logs::link(roots, id).is_some()
-        };
-        let id = cgroup.container_id.as_deref().filter(|id| is_plain(id));
+    fn is_anothers(&mut self, cgroup: &Cgroup) -> bool {
+        if let Some(id) = cgroup.container_id.as_deref().filter(|id| is_plain(id)) {
+            let places = self.fixed.iter().chain(&self.found).filter(|place| place.is_nodes());
+            for place in places.cloned().collect::<Vec<_>>() {
+                if self.ask(&place, Container::default(), id) != Container::default() {
+                    return true;
+                }
+            }
+            if self.link(id).is_some() {
+                return true;
+            }
+        }
         let pod = cgroup.pod_uid.as_deref().filter(|uid| is_plain(uid));
-        id.is_some_and(is_known) || pod.is_some_and(|uid| logs::pod(roots, uid).is_some())
+        pod.is_some_and(|uid| self.pod(uid).is_some())
+    }
+
+    /// Fills in what the engines of these places know that can have made the container.
+    fn fill(&mut self, container: &mut Container, id: &str, known: Known, cgroup: &Cgroup) {
+        let places = match known {
+            Known::Fixed => &self.fixed,
+            Known::Found => &self.found,
+        };
+        let own = self.own.as_deref();
+        let places: Vec<Place> = places
+            .iter()
+            .filter(|place| place.speaks_for(cgroup, own))
+            .cloned()
+            .collect();
+        for place in places {
+            if container.is_complete() {
+                return;
+            }
+            *container = self.ask(&place, std::mem::take(container), id);
+        }
+    }
+
+    /// The container with what is known at a place; as it was where that does not answer.
+    fn ask(&mut self, place: &Place, container: Container, id: &str) -> Container {
+        let (from, before, id) = (place.clone(), container.clone(), id.to_owned());
+        let read = move || from.filled(before, &id);
+        self.patience
+            .read(place.author(), &self.files, read)
+            .unwrap_or(container)
+    }
+
+    fn link(&mut self, id: &str) -> Option<Container> {
+        let (roots, id) = (self.files.roots.clone(), id.to_owned());
+        let read = move || logs::link(&roots, &id);
+        self.patience
+            .read(Author::Node(logs::LINKS.into()), &self.files, read)?
+    }
+
+    fn pod(&mut self, uid: &str) -> Option<Container> {
+        let (roots, uid) = (self.files.roots.clone(), uid.to_owned());
+        let read = move || logs::pod(&roots, &uid);
+        self.patience.read(Author::Node(logs::PODS.into()), &self.files, read)?
     }
 
     /// The directories that exist, with whether they can be read; for the log and `agent doctor`.
@@ -152,29 +204,33 @@ impl Engines {
         if self.next_search.is_none() {
             self.search(now);
         }
-        let logs = [logs::LINKS, logs::PODS].map(|path| Place::new(&self.files, path));
-        let all = self
-            .fixed
-            .iter()
-            .chain(&self.found)
-            .filter(|place| place.within.is_none());
-        all.chain(&logs)
-            .filter(|place| place.exists())
-            .map(|place| {
-                let names = place.files.roots.names(&place.path, 1);
-                let is_denied = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-                (place.path.clone(), !names.is_err_and(is_denied))
-            })
-            .collect()
+        let logs = [logs::LINKS, logs::PODS].map(|path| Place {
+            is_given: true,
+            ..Place::new(&self.files, path)
+        });
+        let all = self.fixed.iter().chain(&self.found).chain(&logs);
+        let all: Vec<Place> = all.filter(|place| place.within.is_none()).cloned().collect();
+        let mut directories = Vec::new();
+        for place in all {
+            let (author, path) = (place.author(), place.path.clone());
+            let is_readable = self.patience.read(author, &self.files, move || place.is_readable());
+            directories.extend(is_readable.flatten().map(|is_readable| (path, is_readable)));
+        }
+        directories
     }
 
     /// Files and configured directories that could not be used, with the reasons.
-    pub fn unusable(&self) -> Vec<(PathBuf, String)> {
-        let configured = self.configured.iter().filter_map(|path| {
-            let error = self.files.roots.names(path, 1).err()?;
-            Some((path.clone(), format!("in attribution.engine_directories: {error}")))
-        });
-        configured.chain(self.files.unusable()).collect()
+    pub fn unusable(&mut self) -> Vec<(PathBuf, String)> {
+        let mut unusable = Vec::new();
+        for path in self.configured.clone() {
+            let (roots, named) = (self.files.roots.clone(), path.clone());
+            let read = move || roots.names(&named, 1).err();
+            if let Some(Some(error)) = self.patience.read(Author::Node(path.clone()), &self.files, read) {
+                unusable.push((path, format!("in attribution.engine_directories: {error}")));
+            }
+        }
+        unusable.extend(self.files.unusable());
+        unusable
     }
 
     pub(super) fn is_configured(&self) -> bool {
@@ -193,45 +249,70 @@ impl Engines {
     /// Searches the engines' configuration, the users' homes and the running processes.
     fn search(&mut self, now: Instant) {
         let begun = Instant::now();
-        let files = self.files.local(Arc::new(Mounts::of_host(&self.files.roots)));
-        let system = configured::system(&self.files);
-        let mut of_users = Vec::new();
-        for user in users::all(&files) {
-            let (data, config) = users::usual(&user.home);
-            let directories = users::directories(&files, &user, &data, &config, &system.of_users);
-            of_users.extend(directories.into_iter().map(|path| (path, user.owner())));
-        }
-        let paths = system
-            .directories
-            .into_iter()
-            .map(|path| (path, Owner::Root))
-            .chain(of_users);
-        let paths = paths.map(|(path, owner)| Place {
-            owner,
-            ..Place::new(&files, path)
-        });
-        let running = running::places(&files, &system.of_users);
-        let mut known: HashSet<_> = self.fixed.iter().map(Place::key).collect();
-        self.found.clear();
-        for place in paths.chain(running) {
-            if self.found.len() < MAX_PLACES && known.insert(place.key()) && place.exists() {
-                self.found.push(place);
+        let (patience, files) = (&mut self.patience, &self.files);
+        let etc = Author::Node("/etc".into());
+        let hosts = files.clone();
+        let read = move || {
+            (
+                hosts.local(),
+                configured::system(&hosts.of_root()),
+                users::all(&hosts.local()),
+            )
+        };
+        // Whoever does not answer is not asked for the rest either.
+        let nothing = || (files.clone(), Named::default(), Vec::new());
+        let (local, system, users) = patience.read(etc, files, read).unwrap_or_else(nothing);
+        let mut places: Vec<Place> = Vec::new();
+        for path in system.directories {
+            let place = Place::new(&local, path);
+            let exists = {
+                let place = place.clone();
+                move || place.exists()
+            };
+            if patience.read(place.author(), files, exists) == Some(true) {
+                places.push(place);
             }
         }
+        for (user, is_known) in users {
+            let (author, local, of_users) = (user.author(is_known), local.clone(), system.of_users.clone());
+            let read = move || users::places(&local, user, is_known, &of_users);
+            places.extend(patience.read(author, files, read).unwrap_or_default());
+        }
+        let mut owned: HashMap<Author, usize> = HashMap::new();
+        for running in running::all(&files.roots) {
+            let author = running.author();
+            let share = match (&running.within, &author) {
+                // All of root's.
+                (None, Author::Node(_)) => Author::Node("/".into()),
+                _ => author.clone(),
+            };
+            let owned = owned.entry(share).or_default();
+            if *owned >= MAX_OF_OWNER {
+                continue;
+            }
+            let (local, of_users) = (local.clone(), system.of_users.clone());
+            let read = move || running.places(&local, &of_users);
+            let found = patience.read(author, files, read).unwrap_or_default();
+            let known = |place: &Place| places.iter().any(|known| known.key() == place.key());
+            let new: Vec<Place> = found.into_iter().filter(|place| !known(place)).collect();
+            let room = MAX_OF_OWNER - *owned;
+            *owned += new.len().min(room);
+            places.extend(new.into_iter().take(room));
+        }
+        let mut known: HashSet<_> = self.fixed.iter().map(Place::key).collect();
+        places.retain(|place| known.insert(place.key()));
+        places.truncate(MAX_PLACES);
+        self.found = places;
         tracing::debug!(found = ?self.found.iter().map(|place| &place.path).collect::<Vec<_>>(), "directories of engines");
         self.next_search = Some(now + (begun.elapsed() * REST).clamp(SOONEST, LATEST));
     }
 }
 
-fn fill(container: &mut Container, id: &str, places: &[Place], cgroup: &Cgroup, own: Option<&str>) {
-    for place in places {
-        if container.is_complete() {
-            return;
-        }
-        if place.speaks_for(cgroup, own) {
-            place.fill(container, id);
-        }
-    }
+/// Which places.
+#[derive(Clone, Copy)]
+enum Known {
+    Fixed,
+    Found,
 }
 
 /// The outermost container around a container, if there is one: nobody in it has chosen that.

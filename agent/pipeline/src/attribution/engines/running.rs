@@ -1,17 +1,19 @@
 //! Directories of engines by their running processes: what the command line and the environment say, and the files of an
 //! engine that has another view of the file systems than the host.
 
-use std::collections::{HashMap, HashSet};
-use std::os::unix::fs::MetadataExt;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::configured::{self, DEFAULTS};
 use super::files::Files;
+use super::owned;
+use super::patience::Author;
 use super::place::{Owner, Place};
 use super::users::{self, User};
-use accelscope_core::cgroup::Cgroup;
-use accelscope_core::host::mounts::Mounts;
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::host::process::Processes;
+use accelscope_core::metric::ProcessKey;
 
 /// Names of engines' processes, as the kernel cuts them.
 const ENGINES: &[&str] = &[
@@ -35,83 +37,159 @@ const BUNDLES: &[&str] = &["b", "bundle"];
 /// Most directories and files that are taken from one process' command line.
 const MAX_OF_PROCESS: usize = 32;
 /// Most directories of the engines in one container, or of one user: the others' have their place too.
-const MAX_OF_OWNER: usize = 16;
+pub(super) const MAX_OF_OWNER: usize = 16;
 
-/// The directories of all engines that run. What is remote is left out.
-pub(super) fn places(files: &Files, of_users: &[String]) -> Vec<Place> {
-    let processes = Processes::new(&files.roots);
-    let mut places: Vec<Place> = Vec::new();
-    let mut known = HashSet::new();
-    let mut owners: HashMap<(Option<String>, u32), usize> = HashMap::new();
-    let hosts = processes.mount_namespace(1).ok();
-    for pid in processes.pids().unwrap_or_default() {
-        let is_engine = |name: String| ENGINES.contains(&name.as_str());
-        if !processes.command_name(pid).is_ok_and(is_engine) {
-            continue;
-        }
-        let engine = Engine::read(&processes, pid);
-        let cgroup = processes
-            .cgroup(pid)
-            .map(|text| Cgroup::parse(&text))
-            .unwrap_or_default();
+/// A process that is called like an engine, with what the kernel says of it.
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    processes: Processes,
+    key: ProcessKey,
+    /// The container that it is in.
+    pub(super) within: Option<String>,
+    /// Whose containers it speaks for.
+    owner: Owner,
+    /// Its real user.
+    user: u32,
+    /// Whether it is root's, as far as can be said without a look at its program.
+    is_roots: bool,
+    /// Whether its user namespace is the host's.
+    is_in_hosts: bool,
+    /// Its mount namespace, where that counts: it has another view of the file systems than the host.
+    view: Option<u64>,
+}
+
+/// All that run and speak for somebody. No file system is asked.
+pub(super) fn all(roots: &HostRoots) -> Vec<Running> {
+    let (processes, cgroups) = (Processes::new(roots), Cgroups::new(roots));
+    let hosts = (processes.mount_namespace(1).ok(), processes.namespaces(1).ok());
+    let is_engine = |pid: &u32| {
+        let name = processes.command_name(*pid);
+        name.is_ok_and(|name| ENGINES.contains(&name.as_str()))
+    };
+    let pids = processes.pids().unwrap_or_default();
+    let engines = pids.into_iter().filter(is_engine);
+    engines
+        .filter_map(|pid| Running::read(&processes, &cgroups, pid, &hosts))
+        .collect()
+}
+
+impl Running {
+    fn read(
+        processes: &Processes,
+        cgroups: &Cgroups,
+        pid: u32,
+        hosts: &(Option<u64>, Option<[PathBuf; 2]>),
+    ) -> Option<Self> {
+        let key = processes.key(pid).ok()?;
+        let users = processes.users(pid).ok()?;
+        let user = *users.first()?;
+        let cgroup = cgroups.parse(&processes.cgroup(pid).ok()?);
         // A user's group that is named like a container is none that an engine could run in.
         let within = cgroup.container().filter(|_| cgroup.user.is_none()).map(str::to_owned);
-        let user = if within.is_some() { 0 } else { engine.uid };
-        let of_group = Owner::of(cgroup.user.unwrap_or(user));
-        let owner = (within.clone(), if within.is_none() { engine.uid } else { 0 });
-        let owned = owners.entry(owner).or_default();
-        if *owned >= MAX_OF_OWNER {
-            continue;
+        let own = processes.namespaces(pid).ok();
+        let is_same = |kind: usize| {
+            own.as_ref()
+                .is_some_and(|own| hosts.1.as_ref().map(|hosts| &hosts[kind]) == Some(&own[kind]))
+        };
+        // What is in another PID namespace is in a container, of whatever kind. One that su, sudo or the like have become has the
+        // real user of who started it.
+        let is_roots = users == [0; 4] && is_same(0) && is_same(1);
+        let owner = match (&within, cgroup.user) {
+            (Some(_), _) => Owner::Root,
+            (None, None) if is_roots => Owner::Root,
+            (None, Some(user)) if is_roots => Owner::of(user),
+            // Root that acts as somebody else, or in a container, or that is not the host's.
+            _ if user == 0 => return None,
+            (None, Some(group)) if group != user => return None,
+            _ => Owner::User(user),
+        };
+        // An engine of a user has a view of its own, in which its data is where the host has it.
+        let has_view = within.is_some() || is_roots;
+        let view = processes.mount_namespace(pid).ok().filter(|own| Some(*own) != hosts.0);
+        Some(Self {
+            processes: processes.clone(),
+            key,
+            view: view.filter(|_| has_view),
+            within,
+            owner,
+            user,
+            is_roots,
+            is_in_hosts: is_same(1),
+        })
+    }
+
+    /// Who decides whether a read of its files returns.
+    pub(super) fn author(&self) -> Author {
+        match (&self.within, self.is_roots) {
+            (Some(container), _) => Author::Container(container.clone()),
+            (None, true) => Author::Node(self.processes.path(self.key.pid, "")),
+            (None, false) => Author::User(self.user),
         }
-        let own = processes
-            .mount_namespace(pid)
-            .ok()
-            .filter(|own| Some(own) != hosts.as_ref());
-        let view = own.map(|_| files.of_process(processes.path(pid, "root"), Mounts::of_process(&processes, pid)));
+    }
+
+    /// Its directories that exist. `files` are the host's, without what is remote.
+    pub(super) fn places(&self, files: &Files, of_users: &[String]) -> Vec<Place> {
+        let pid = self.key.pid;
+        let is_of_root = self.within.is_none() && self.is_roots;
+        if is_of_root && !owned::is_roots_program(&self.processes.path(pid, "exe")) {
+            return Vec::new();
+        }
+        let engine = Engine {
+            arguments: self.processes.arguments(pid).unwrap_or_default(),
+            environment: self.processes.environment(pid).unwrap_or_default(),
+            uid: self.user,
+        };
+        // What it names must be root's where it speaks for root.
+        let to_read = |files: &Files| {
+            if is_of_root && self.owner == Owner::Root {
+                files.of_root()
+            } else {
+                files.clone()
+            }
+        };
+        let view = self
+            .view
+            .map(|_| files.of_process(&self.processes, self.key, !self.is_in_hosts));
         // What it names comes first: that there are enough of others does not hide it.
         let mut found = Vec::new();
         if let Some(view) = &view {
-            let system = configured::system(view).directories;
-            let named = engine.directories(view, &[]).into_iter().chain(system);
+            let read = to_read(view);
+            let system = configured::system(&read).directories;
+            let named = engine.directories(&read, &[]).into_iter().chain(system);
             let all = named.chain(DEFAULTS.iter().map(PathBuf::from));
-            found.extend(all.map(|path| (view, own, path)));
+            found.extend(all.map(|path| (view, self.view, path)));
         }
-        // An engine of a user has a view of its own, in which its data is where the host has it.
-        if within.is_none() {
-            let named = engine.directories(files, of_users);
+        if self.within.is_none() {
+            let named = engine.directories(&to_read(files), of_users);
             found.extend(named.into_iter().map(|path| (files, None, path)));
         }
-        for (files, view, path) in found {
-            let place = Place {
-                within: within.clone(),
-                owner: of_group,
-                ..Place::new(files, path)
-            };
-            if *owned < MAX_OF_OWNER && known.insert((view, place.path.clone(), within.clone())) && place.exists() {
-                *owned += 1;
-                places.push(place);
-            }
+        let places = found.into_iter().map(|(files, view, path)| Place {
+            view,
+            within: self.within.clone(),
+            owner: self.owner,
+            ..Place::new(files, path)
+        });
+        let mut known = HashSet::new();
+        let places = places.filter(|place| known.insert(place.key()) && place.exists());
+        let places: Vec<Place> = places.take(MAX_OF_OWNER).collect();
+        // Another process may have its id by now.
+        if self.processes.is_alive(self.key) {
+            places
+        } else {
+            Vec::new()
         }
     }
-    places
 }
 
-/// An engine's process.
+/// What an engine's process was started with.
 struct Engine {
     arguments: Vec<String>,
     environment: Vec<String>,
+    /// Its user.
     uid: u32,
 }
 
 impl Engine {
-    fn read(processes: &Processes, pid: u32) -> Self {
-        Self {
-            arguments: processes.arguments(pid).unwrap_or_default(),
-            environment: processes.environment(pid).unwrap_or_default(),
-            uid: processes.path(pid, "").metadata().map_or(0, |metadata| metadata.uid()),
-        }
-    }
-
     /// What it was told to use, and what it uses by itself as a user's.
     fn directories(&self, files: &Files, of_users: &[String]) -> Vec<PathBuf> {
         let mut found = self.values(DIRECTORIES);

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::configured::{self, Named};
 use super::files::Files;
-use super::place::Owner;
+use super::patience::Author;
+use super::place::{Owner, Place};
 
 /// Longest `/etc/passwd` that is read.
 const MAX_BYTES: usize = 1 << 20;
@@ -30,6 +31,17 @@ impl User {
         match Owner::of(self.uid) {
             Owner::Root if is_home => Owner::SomeUser,
             owner => owner,
+        }
+    }
+}
+
+impl User {
+    /// Who decides whether a read of the home returns.
+    pub(super) fn author(&self, is_known: bool) -> Author {
+        if is_known && self.uid != 0 {
+            Author::User(self.uid)
+        } else {
+            Author::Home(self.home.clone())
         }
     }
 }
@@ -72,25 +84,44 @@ fn expand(pattern: &str, user: &User) -> PathBuf {
     }
 }
 
-/// Users with a home of their own, those of `/etc/passwd` first. Homes that are remote are left out: their file server may not
-/// answer.
-pub(super) fn all(files: &Files) -> Vec<User> {
+/// Users with a home of their own, those of `/etc/passwd` first. Whose the other homes are is not looked at.
+pub(super) fn all(files: &Files) -> Vec<(User, bool)> {
     let passwd = files.roots.read_stored("/etc/passwd", MAX_BYTES).unwrap_or_default();
     let passwd = String::from_utf8_lossy(&passwd).into_owned();
-    let mut users: Vec<User> = passwd.lines().filter_map(of_line).collect();
-    users.retain(|user| !files.is_remote(&user.home));
-    let mut homes: HashSet<PathBuf> = users.iter().map(|user| user.home.clone()).collect();
+    let mut users: Vec<(User, bool)> = passwd.lines().filter_map(of_line).map(|user| (user, true)).collect();
+    let mut homes: HashSet<PathBuf> = users.iter().map(|(user, _)| user.home.clone()).collect();
     for parent in HOMES.iter().map(Path::new) {
         for name in files.names(parent, MAX_USERS) {
             let home = parent.join(&name);
-            if !files.is_remote(&home) && homes.insert(home.clone()) {
-                let uid = files.roots.path(&home).metadata().map_or(0, |metadata| metadata.uid());
-                users.push(User { name, uid, home });
+            if homes.insert(home.clone()) {
+                users.push((User { name, uid: 0, home }, false));
             }
         }
     }
     users.truncate(MAX_USERS);
     users
+}
+
+/// The directories of this user's engines that exist. A home that is remote is left out: its file server may not answer.
+/// `is_known` says whether the user has a name here; else the owner of the home is the user.
+pub(super) fn places(files: &Files, mut user: User, is_known: bool, of_users: &[String]) -> Vec<Place> {
+    if files.is_remote(&user.home) {
+        return Vec::new();
+    }
+    if !is_known {
+        user.uid = files
+            .roots
+            .path(&user.home)
+            .metadata()
+            .map_or(0, |metadata| metadata.uid());
+    }
+    let (data, config) = usual(&user.home);
+    let paths = directories(files, &user, &data, &config, of_users).into_iter();
+    let places = paths.map(|path| Place {
+        owner: user.owner(),
+        ..Place::new(files, path)
+    });
+    places.filter(Place::exists).collect()
 }
 
 /// `<name>:<password>:<uid>:<gid>:<comment>:<home>:<shell>`. The homes of system accounts are directories of the system.
