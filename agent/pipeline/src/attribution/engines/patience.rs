@@ -13,10 +13,12 @@ use accelscope_core::host::callers::Callers;
 use super::files::Files;
 
 /// Longest wait for one read of root's files, and of others'.
-const PATIENCE_NODES: Duration = Duration::from_secs(5);
+const PATIENCE_NODES: Duration = Duration::from_secs(10);
 const PATIENCE_OTHERS: Duration = Duration::from_secs(2);
-/// From when on a read is slow, and how long its author is left alone afterwards, as a multiple of the time that it took.
-const SLOW: Duration = Duration::from_millis(500);
+/// From when on a read of root's files is slow, and of others': a node that is busy is no reason to do without its names.
+const SLOW_NODES: Duration = Duration::from_secs(3);
+const SLOW_OTHERS: Duration = Duration::from_millis(500);
+/// How long the author of a slow read is left alone, as a multiple of the time that it took.
 const REST: u32 = 50;
 /// Waiting that all reads may cost together, of each kind: at once, as a multiple of the longest wait for one, and as a part of
 /// the time.
@@ -69,15 +71,17 @@ struct Rest {
 struct Allowance {
     callers: Callers,
     patience: Duration,
+    slow: Duration,
     left: Duration,
     at: Instant,
 }
 
 impl Allowance {
-    fn new(callers: Callers, patience: Duration) -> Self {
+    fn new(callers: Callers, patience: Duration, slow: Duration) -> Self {
         Self {
             callers,
             patience,
+            slow,
             left: patience * MAX_WAITS,
             at: Instant::now(),
         }
@@ -93,8 +97,12 @@ impl Allowance {
 impl Patience {
     pub(super) fn new() -> Self {
         Self {
-            nodes: Allowance::new(Callers::new("engine-files", MAX_HUNG_NODES), PATIENCE_NODES),
-            others: Allowance::new(Callers::rare("user-files", MAX_HUNG_OTHERS), PATIENCE_OTHERS),
+            nodes: Allowance::new(Callers::new("engine-files", MAX_HUNG_NODES), PATIENCE_NODES, SLOW_NODES),
+            others: Allowance::new(
+                Callers::rare("user-files", MAX_HUNG_OTHERS),
+                PATIENCE_OTHERS,
+                SLOW_OTHERS,
+            ),
             resting: HashMap::new(),
         }
     }
@@ -137,7 +145,7 @@ impl Patience {
         if result.is_none() {
             files.does_not_answer(&author);
         }
-        if result.is_none() || took > SLOW {
+        if result.is_none() || took > allowance.slow {
             let now = Instant::now();
             let until = now + took * REST;
             if self.resting.len() >= MAX_RESTING {
