@@ -140,7 +140,7 @@ fn an_hour_of_containers_that_come_and_go_leaves_nothing_behind() {
     };
     let (budget, resource) = (Budget::default(), Resource::default());
     let own = OwnMetrics::install(Build::default());
-    let registry = Arc::new(SeriesRegistry::within(&budget, own, resource, limits, true, None));
+    let registry = Arc::new(SeriesRegistry::new(&budget, own, resource, limits, true, None));
     let attribution = Attribution::within(&budget, &HostRoots::new(node.path()), Settings::default());
     let status = Status::new(Descriptor {
         name: "test",

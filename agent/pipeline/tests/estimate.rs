@@ -88,7 +88,7 @@ fn the_estimate_of_what_series_take_is_what_they_take() {
         series: 6 * SERIES,
     };
     let own = OwnMetrics::install(Build::default());
-    let registry = SeriesRegistry::within(&budget, own, Resource::default(), limits, false, None);
+    let registry = SeriesRegistry::new(&budget, own, Resource::default(), limits, false, None);
     let roots = HostRoots::new("/");
     let process = Processes::new(&roots).key(std::process::id()).unwrap();
     let attribution = Attribution::within(
