@@ -110,27 +110,6 @@ async fn statuses() {
             "not_otlp",
             "no OTLP receiver",
         ),
-        (
-            status(400).body("Client sent an HTTP request to an HTTPS server."),
-            "/v1/metrics",
-            Compression::Gzip,
-            "http_400",
-            "write https://",
-        ),
-        (
-            status(400).body("No required SSL certificate was sent"),
-            "/v1/metrics",
-            Compression::Gzip,
-            "http_400",
-            "set cert_file and key_file",
-        ),
-        (
-            status(497),
-            "/v1/metrics",
-            Compression::Gzip,
-            "http_4xx",
-            "write https://",
-        ),
     ]
     .into_iter()
     .enumerate()
@@ -143,6 +122,30 @@ async fn statuses() {
         );
         to.endpoint.set_path(path);
         to.compression = compression;
+        assert_advised(to, reason, remedy).await;
+    }
+}
+
+#[tokio::test]
+async fn refusals_that_do_not_speak_of_the_data() {
+    for (at, (reply, remedy)) in [
+        (
+            status(400).body("Client sent an HTTP request to an HTTPS server."),
+            "write https://",
+        ),
+        (
+            status(400).body("No required SSL certificate was sent"),
+            "set cert_file and key_file",
+        ),
+        (status(497), "write https://"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let reason = if reply.status == 400 { "http_400" } else { "http_4xx" };
+        let running = Peer::new(often(&reply)).start().await;
+        let name = format!("not of the data {at}");
+        let to = destination(&name, Protocol::HttpProtobuf, &running.address.to_string());
         assert_advised(to, reason, remedy).await;
     }
 }
