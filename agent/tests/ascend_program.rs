@@ -188,7 +188,7 @@ fn with_mapping(family: fake_npu_smi::Family, mapping: &str) -> Tool {
 #[test]
 fn the_physical_ids_come_from_the_mapping_where_the_table_has_none() {
     let ids = |tool: &Tool| -> Vec<Value> {
-        let points = points(&tool);
+        let points = points(tool);
         let info = points.iter().filter(|point| point["name"] == "ascend.device.info");
         info.map(|point| point["attributes"]["ascend.physical.id"].clone())
             .collect()
