@@ -183,17 +183,13 @@ fn what_another_user_names_is_in_no_series_of_roots() {
         let counts: Vec<_> = lines.iter().filter(of_root).map(|line| line["value"].clone()).collect();
         assert_eq!(counts, [1], "{key} {value}: {lines:#?} {errors}");
     }
-    let owners = |id: &str| {
-        let of_id = lines.iter().filter(|line| line["attributes"]["container.id"] == id);
-        let owners = of_id.map(|line| line["attributes"]["accel.owner"].as_str().map(str::to_owned));
-        owners
-            .flatten()
-            .map(|owner| owner.split('/').next_back().unwrap_or_default().to_owned())
-    };
-    let mut of_docker: Vec<_> = owners(&id)
-        .map(|owner| owner.split(' ').next().unwrap().to_owned())
-        .collect();
-    of_docker.sort();
+    let of_docker = lines
+        .iter()
+        .map(|line| &line["attributes"])
+        .filter(|attributes| attributes["container.id"] == id);
+    let owners = of_docker.filter_map(|attributes| attributes["accel.owner"].as_str()?.split(' ').next());
+    let mut of_docker: Vec<_> = owners.collect();
+    of_docker.sort_unstable();
     assert_eq!(of_docker, ["container", "user", "user"], "{lines:#?}");
     let of_manager = lines
         .iter()
