@@ -6,7 +6,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
 use accelscope_core::cgroup::{Cgroup, Delegated};
+use accelscope_core::host::HostRoots;
+use accelscope_core::host::cgroups::Cgroups;
 
 const SHAPES: &str = include_str!("fixtures/cgroup/shapes.txt");
 
@@ -328,4 +333,67 @@ fn a_node_that_is_a_container_has_named_what_is_in_it() {
         let expected = on_node.map(|text| text.replace("OUTER0", &OUTER.replace('9', "8")));
         assert_eq!(found, expected, "{claimed}");
     }
+}
+
+/// With the kernel's own groups, by the paths that `/proc/<pid>/cgroup` has of them, also to a reader in a namespace of its own.
+#[test]
+fn what_root_has_given_away_is_seen_in_every_hierarchy() {
+    let hierarchies = [
+        ("/sys/fs/cgroup/pids", "8:pids:"),
+        ("/sys/fs/cgroup/memory", "4:memory:"),
+        ("/sys/fs/cgroup/unified", "0::"),
+        ("/sys/fs/cgroup", "0::"),
+    ];
+    let mut tried = 0;
+    for (mount, line) in hierarchies
+        .into_iter()
+        .filter(|(mount, _)| Path::new(mount).join("cgroup.procs").exists())
+    {
+        let top = format!("accelscope-test-given-{}.slice", std::process::id());
+        let group = |path: &str| Path::new(mount).join(&top).join(path);
+        let make = |path: &str, user: u32| -> std::io::Result<()> {
+            std::fs::create_dir(group(path))?;
+            chown(group(path), Some(user), None)
+        };
+        let made = [
+            "",
+            "given",
+            "given/a.service",
+            "open",
+            "open/b",
+            "own.service",
+            "own.service/c",
+        ];
+        let users = [0, 7, 0, 0, 7, 0, 0];
+        let result = made.iter().zip(users).try_for_each(|(path, user)| make(path, user));
+        let opened = std::fs::set_permissions(group("open"), std::fs::Permissions::from_mode(0o777));
+        let cgroups = Cgroups::new(&HostRoots::new("/"));
+        let found = |path: &str, around: &str| {
+            let cgroup = cgroups.parse(&format!("{line}{around}/{top}/{path}\n"));
+            (cgroup.unit, cgroup.claimed_by)
+        };
+        let all = ["", "/../.."].map(|around| {
+            let paths = ["given/a.service", "given/gone.service", "open/b", "own.service/c"];
+            paths.map(|path| found(path, around))
+        });
+        let text = format!("{line}/{top}/open/b");
+        let depths: Vec<_> = cgroups.owned(&text).into_iter().map(|(_, given)| given).collect();
+        for path in made.iter().rev() {
+            std::fs::remove_dir(group(path)).ok();
+        }
+        if let Err(error) = result.and(opened) {
+            skip_test::skip(
+                "cgroups",
+                &format!("{mount}: cannot make and give control groups: {error}"),
+            );
+            continue;
+        }
+        tried += 1;
+        let users = || (None, Some("user 7".to_owned()));
+        let expected = [users(), users(), users(), (Some("own.service".to_owned()), None)];
+        assert_eq!(all, [expected.clone(), expected], "{mount}");
+        // Its name is the user's too.
+        assert_eq!(depths, [Some(Delegated { depth: 2, user: 7 })], "{mount}");
+    }
+    assert!(tried > 0 || !skip_test::is_required("cgroups"), "cgroups are required");
 }
