@@ -102,3 +102,102 @@ fn the_files_of_a_user_name_only_containers_in_that_users_groups() {
     assert_eq!(shown(of_container(&holders, &theirs), KEYS), named, "{errors}");
     assert_eq!(shown(of_container(&holders, &roots), KEYS), expected(&[]), "{errors}");
 }
+
+/// What root has made, and another user's group that is named like it; without directories of engines nobody knows which is right.
+#[test]
+fn what_another_user_names_is_in_no_series_of_roots() {
+    let Some(mut machine) = Machine::new() else { return };
+    let id = new_id();
+    let Some(given) = machine.given("given", OTHER) else {
+        return;
+    };
+    let Some(slice) = machine.given("given.slice", OTHER) else {
+        return;
+    };
+    let Some(open) = machine.open_to_all("open.slice") else {
+        return;
+    };
+    let Some(made) = machine.given(&format!("{open}/d.service"), OTHER) else {
+        return;
+    };
+    let manager = "user.slice/user-1000.slice/user@1000.service";
+    let pairs = [
+        ("system.slice/d.service", made),
+        ("system.slice/a.service", format!("{manager}/app.slice/a.service")),
+        ("system.slice/b.service", format!("{given}/system.slice/b.service")),
+        ("system.slice/c.scope", format!("{slice}/c.scope")),
+        (
+            "user.slice/user-1001.slice/user@1001.service",
+            format!("{given}/user.slice/user-1001.slice/user@1001.service"),
+        ),
+        ("lxc.payload.victim", format!("{manager}/lxc.payload.victim")),
+        ("lxc.payload.other", format!("{given}/lxc/other")),
+        ("machine.slice/machine-vm.scope", format!("{given}/machine-vm.scope")),
+        ("docker/ID", format!("{given}/docker/{id}")),
+        ("docker/ID", format!("{manager}/user.slice/docker-{id}.scope")),
+        ("docker/ID", format!("docker/{}/docker/{id}", new_id())),
+        (
+            "garden/be02bc03-5f4e-4ea3-6bb4-4ec1",
+            format!("{given}/garden/be02bc03-5f4e-4ea3-6bb4-4ec1"),
+        ),
+        (
+            "slurm/uid_0/job_4711/step_0",
+            format!("{given}/slurm/uid_0/job_4711/step_0"),
+        ),
+        ("lsf/cluster1/job.12.1.2", format!("{given}/lsf/cluster1/job.12.1.2")),
+        (
+            "pbs_jobs.service/jobid/7.server",
+            format!("{manager}/pbs_jobs.service/jobid/7.server"),
+        ),
+    ];
+    let mut roots: Vec<String> = Vec::new();
+    for (root, claimed) in &pairs {
+        let root = root.replace("ID", &id);
+        if !roots.contains(&root) {
+            machine.holder(&root);
+            roots.push(root);
+        }
+        machine.holder(claimed);
+    }
+    let output = machine.agent("--stdout --format json --once").output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let lines: Vec<_> = lines.filter(|line| line["name"] == "accel.device.processes").collect();
+    for (key, value) in [
+        ("systemd.unit", "a.service"),
+        ("systemd.unit", "b.service"),
+        ("systemd.unit", "c.scope"),
+        ("systemd.unit", "d.service"),
+        ("systemd.unit", "user@1001.service"),
+        ("container.name", "victim"),
+        ("container.name", "other"),
+        ("container.name", "vm"),
+        ("container.id", &id),
+        ("container.id", "be02bc03-5f4e-4ea3-6bb4-4ec1"),
+        ("slurm.job.id", "4711"),
+        ("lsf.job.id", "12"),
+        ("pbs.job.id", "7.server"),
+    ] {
+        let of_root = |line: &&serde_json::Value| {
+            let attributes = &line["attributes"];
+            attributes[key] == value && attributes["accel.owner"].is_null()
+        };
+        let counts: Vec<_> = lines.iter().filter(of_root).map(|line| line["value"].clone()).collect();
+        assert_eq!(counts, [1], "{key} {value}: {lines:#?} {errors}");
+    }
+    let of_docker = lines
+        .iter()
+        .map(|line| &line["attributes"])
+        .filter(|attributes| attributes["container.id"] == id);
+    let owners = of_docker.filter_map(|attributes| attributes["accel.owner"].as_str()?.split(' ').next());
+    let mut of_docker: Vec<_> = owners.collect();
+    of_docker.sort_unstable();
+    assert_eq!(of_docker, ["container", "user", "user"], "{lines:#?}");
+    let of_manager = lines
+        .iter()
+        .find(|line| line["attributes"]["systemd.unit"] == "user@1000.service");
+    assert!(of_manager.is_some(), "{lines:#?}");
+}

@@ -249,6 +249,16 @@ impl Machine {
         Some(path.to_owned())
     }
 
+    /// The control group `path`, in which every user may make groups. `None` where that is not possible.
+    pub(crate) fn open_to_all(&mut self, path: &str) -> Option<String> {
+        let group = self.group(path);
+        if std::fs::set_permissions(group.parent()?, std::fs::Permissions::from_mode(0o777)).is_err() {
+            skip("cgroups", "no control group can be opened to other users");
+            return None;
+        }
+        Some(path.to_owned())
+    }
+
     /// The attributes of the holders of `/dev/full`, by the id of their container.
     pub(crate) fn holders(&self, arguments: &str) -> (Vec<Value>, String) {
         let output = self

@@ -205,13 +205,17 @@ fn podman_with_split_groups_has_container_name_image_and_unit() {
         machine.holder(&case.replace("ID", id));
     }
     let (holders, errors) = machine.holders("");
-    for id in &ids {
-        let keys = ["container.name", "container.image.name", "systemd.unit"];
+    // The units of a user's manager have any name.
+    let units = ["infer.service", "infer.service", "user@1000.service"];
+    let owners = [None, None, Some(("accel.owner", "user 1000"))];
+    for (id, (unit, owner)) in ids.iter().zip(units.into_iter().zip(owners)) {
+        let keys = ["container.name", "container.image.name", "systemd.unit", "accel.owner"];
         let all = [
             ("container.name", "infer"),
             ("container.image.name", "infer:2"),
-            ("systemd.unit", "infer.service"),
+            ("systemd.unit", unit),
         ];
+        let all: Vec<_> = all.into_iter().chain(owner).collect();
         assert_eq!(shown(of_container(&holders, id), &keys), expected(&all), "{errors}");
     }
 }

@@ -23,11 +23,16 @@ pub struct Cgroup {
     /// The user who could name the container's group as he liked, where that was not root: of a rootless engine, or of any
     /// program that has been given a group to divide.
     pub user: Option<u32>,
+    /// Who has named the container, or the group where neither container nor unit is around, if that was not root of this node:
+    /// users who have been given a group and containers that have groups within themselves, from the outermost, such as
+    /// `user 1000`, `container <id>/user 1000` or `container <id>/container <id>`.
+    pub claimed_by: Option<String>,
     /// What surrounds all of this and cannot be had in any number by what is in it: `pod <uid>` of the outermost pod, else
-    /// the outermost container or the user's slice, whichever is around the other.
+    /// the outermost container or the user's slice, whichever is around the other, else the user who has been given the group.
     pub outermost: Option<String>,
-    /// The systemd unit of a process outside any container, or in the container that the unit consists of. Login sessions
-    /// have numbers, so that theirs is the user's slice.
+    /// The systemd unit of a process outside any container, or in the container that the unit consists of: one of the system's
+    /// manager, which for those of a user's manager is `user@<uid>.service`. Login sessions have numbers, so that theirs is the
+    /// user's slice.
     pub unit: Option<String>,
     /// The job of a batch system, which may contain containers.
     pub job: Option<Job>,
@@ -37,8 +42,8 @@ pub struct Cgroup {
 type Rank<'a> = (
     bool,
     usize,
-    [bool; 4],
-    [&'a Option<String>; 4],
+    [bool; 5],
+    [&'a Option<String>; 5],
     (&'a Option<String>, &'a Option<String>, Option<u32>),
 );
 
@@ -96,6 +101,23 @@ impl Cgroup {
         Ranked::from_path(path, None).cgroup
     }
 
+    /// The same as the node has it that is the container `own`: what root of that container has named is root's.
+    #[must_use]
+    pub fn on_node(mut self, own: Option<&str>) -> Self {
+        let all = self.claimed_by.as_deref().unwrap_or_default();
+        let rest = own.and_then(|own| all.strip_prefix("container ")?.strip_prefix(own));
+        match rest {
+            Some("") => self.claimed_by = None,
+            Some(rest) => {
+                if let Some(rest) = rest.strip_prefix('/') {
+                    self.claimed_by = Some(rest.to_owned());
+                }
+            }
+            None => {}
+        }
+        self
+    }
+
     /// Whether the names of the container or pod are claims of others than root.
     pub fn is_claimed(&self) -> bool {
         self.user.is_some() || self.outer_container.is_some()
@@ -136,11 +158,29 @@ pub fn start_of_container(path: &str) -> Option<usize> {
     found
 }
 
+/// The containers with their places in the path, and the user who has been given a group, in words from the outermost.
+fn claimants(containers: &[(usize, String)], user: Option<Delegated>) -> Option<String> {
+    let containers = containers.iter().map(|(at, id)| (*at, format!("container {id}")));
+    let user = user.map(|user| (user.depth, format!("user {}", user.user)));
+    // The group that a container at the same place would begin is the user's.
+    let mut all: Vec<(usize, bool, String)> = containers.map(|(at, text)| (at, true, text)).collect();
+    all.extend(user.map(|(depth, text)| (depth, false, text)));
+    all.sort();
+    let all: Vec<String> = all.into_iter().map(|(_, _, text)| text).collect();
+    (!all.is_empty()).then(|| all.join("/"))
+}
+
 impl Ranked {
     fn from_path(path: &str, delegated: Option<Delegated>) -> Self {
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);
         let segments: Vec<&str> = names(path).collect();
-        let delegated = delegated.or_else(|| unit::delegated(&segments));
+        let outermost_of = |one: &Delegated| one.depth;
+        let delegated = delegated
+            .into_iter()
+            .chain(unit::delegated(&segments))
+            .min_by_key(outermost_of);
+        // What root has named.
+        let roots = &segments[..delegated.map_or(segments.len(), |delegated| delegated.depth)];
         // What is made of a name below it is of that user.
         let user_at = |at: usize| {
             delegated
@@ -153,7 +193,7 @@ impl Ranked {
         let (mut within, mut contained) = (0, None);
         for (at, text) in segments.iter().enumerate() {
             let Some(mut inner) = segment::parse(text, &segments[..at]) else {
-                if outermost.is_none() && unit::is_user(text) {
+                if outermost.is_none() && at < roots.len() && unit::is_user(text) {
                     outermost = Some((*text).to_owned());
                 }
                 continue;
@@ -173,16 +213,21 @@ impl Ranked {
                 contained.get_or_insert(at);
             }
             pod = pod.or_else(|| Some(format!("pod {}", inner.pod_uid.as_deref()?)));
-            outermost = outermost.or_else(|| inner.container().map(str::to_owned));
+            outermost = outermost.or_else(|| match user_at(at) {
+                // Users can have any number of containers.
+                Some(user) => Some(format!("user {user}")),
+                None => inner.container().map(str::to_owned),
+            });
             // Runtimes make groups with the same id in each other, but none with a pod in between.
             let is_in_pod = found.pod_uid.is_some() || inner.pod_uid.is_some();
             let another = inner
                 .container()
-                .filter(|own| is_in_pod || containers.last().is_none_or(|last| last != own));
-            containers.extend(another.map(str::to_owned));
+                .filter(|own| is_in_pod || containers.last().is_none_or(|(_, last)| last != own));
+            containers.extend(another.map(|container| (at, container.to_owned())));
             // The pod's own container.
             let outer = found.pod_uid.filter(|_| inner.container().is_some());
-            let unit = segment::is_units_own(text).then(|| unit::innermost(&segments[..at]));
+            let unit = (containers.len() < 2 && segment::is_units_own(text))
+                .then(|| unit::of_system(&segments[..at.min(roots.len())]));
             found = Cgroup {
                 pod_uid: inner.pod_uid.or(outer),
                 unit: unit.flatten(),
@@ -191,11 +236,16 @@ impl Ranked {
             };
         }
         if !found.is_contained() {
-            found.unit = unit::innermost(&segments);
+            found.unit = unit::of_system(roots);
         }
         let around = containers.len() - usize::from(found.container().is_some());
-        found.outer_container = around.checked_sub(1).map(|at| containers[at].clone());
-        found.outermost = pod.or(outermost);
+        let around = &containers[..around];
+        found.outer_container = around.last().map(|(_, container)| container.clone());
+        let is_claimed = found.user.is_some() || (!found.is_contained() && found.unit.is_none());
+        let user = delegated.filter(|_| is_claimed);
+        found.claimed_by = claimants(around, user);
+        let user = user.map(|delegated| format!("user {}", delegated.user));
+        found.outermost = pod.or(outermost).or(user);
         // Jobs are around containers, and no user's to make.
         let ends = [contained, delegated.map(|delegated| delegated.depth)];
         let end = ends.into_iter().flatten().fold(segments.len(), usize::min);
@@ -216,6 +266,7 @@ impl Ranked {
             &cgroup.container_id,
             &cgroup.container_name,
             &cgroup.unit,
+            &cgroup.claimed_by,
         ];
         let around = (&cgroup.outer_container, &cgroup.outermost, cgroup.user);
         (is_roots, self.depth, told.map(Option::is_some), told, around)

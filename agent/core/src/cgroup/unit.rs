@@ -2,16 +2,16 @@
 
 use super::Delegated;
 
-/// The innermost service, else the innermost scope.
-pub(super) fn innermost(segments: &[&str]) -> Option<String> {
-    let innermost = |kind: &str| segments.iter().rposition(|segment| is_unit(segment, kind));
-    let at = innermost("service").or_else(|| innermost("scope"))?;
+/// The service or scope of the system's manager: the first one, around which it makes nothing but slices. What a unit has within
+/// itself is named by whom it runs, such as a user's own manager.
+pub(super) fn of_system(segments: &[&str]) -> Option<String> {
+    let at = segments.iter().position(|segment| !is_unit(segment, "slice"))?;
     let unit = segments[at];
     if unit.starts_with("session-") && is_unit(unit, "scope") {
-        let slice = segments[..at].last().filter(|slice| is_unit(slice, "slice"));
+        let slice = segments[..at].last();
         return slice.map(|slice| (*slice).to_owned());
     }
-    Some(unit.to_owned())
+    (is_unit(unit, "service") || is_unit(unit, "scope")).then(|| unit.to_owned())
 }
 
 /// Whether it is the slice of one user, such as `user-1000.slice`.

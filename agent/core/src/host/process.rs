@@ -122,6 +122,11 @@ impl Processes {
         Ok(self.numbers(pid, b"Uid:")?.unwrap_or_default())
     }
 
+    /// Its real user, who has started it: a program that runs as its owner (`setuid`) does not change it.
+    pub fn real_user(&self, pid: u32) -> Option<u32> {
+        self.users(pid).ok()?.first().copied()
+    }
+
     /// The numbers in a line of its status; `None` without that line.
     fn numbers(&self, pid: u32, name: &[u8]) -> io::Result<Option<Vec<u32>>> {
         // procfs' own reader of `status` fails on a name that is not UTF-8, and any process can set such a name.

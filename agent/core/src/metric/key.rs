@@ -81,8 +81,10 @@ keys! {
     K8S_NAMESPACE_NAME = "k8s.namespace.name";
     /// Name of a container outside Kubernetes, where its runtime gives one.
     CONTAINER_NAME = "container.name";
-    /// Name of the systemd unit of a process outside any container, or of the unit that consists of the container (Quadlet).
+    /// Name of the systemd unit of a process outside any container, or of the unit that consists of the container (Quadlet); for those of a user's own manager that of the manager, `user@1000.service`.
     SYSTEMD_UNIT = "systemd.unit";
+    /// Who has named the container, where that was not root: `user 1000` of rootless Podman, `container <id>` of an engine in a container. Of a process in no container, unit and job its user, unless that is root.
+    ACCEL_OWNER = "accel.owner";
     /// Id of the Slurm job that the process belongs to; a task of an array and a component of a heterogeneous job has its own.
     SLURM_JOB_ID = "slurm.job.id";
     /// Step of the Slurm job: its number, `batch`, `extern` or `interactive`.

@@ -35,8 +35,26 @@ pub fn absent() -> String {
     "-".to_owned()
 }
 
-/// The owner of a series: its pod, else its container, else its job, else its systemd unit.
+/// The owner of a series: its pod, else its container, else its job, else its systemd unit; with who has named that, where it
+/// was not root.
 pub fn owner(attributes: &Attributes) -> String {
+    let claimed = text(attributes, key::ACCEL_OWNER);
+    if claimed.is_empty() {
+        return named(attributes).unwrap_or_else(absent);
+    }
+    let short = |part: &str| match part.split_once(' ') {
+        Some((kind, id)) => format!("{kind} {}", id.chars().take(12).collect::<String>()),
+        None => part.to_owned(),
+    };
+    let claimed = claimed.split('/').map(short).collect::<Vec<_>>().join("/");
+    match named(attributes) {
+        Some(name) => format!("{name} ({claimed})"),
+        None => claimed,
+    }
+}
+
+/// What the series belongs to.
+fn named(attributes: &Attributes) -> Option<String> {
     let known = |key| Some(text(attributes, key)).filter(|text| !text.is_empty());
     if let Some(pod) = known(key::K8S_POD_NAME) {
         let parts = [
@@ -44,7 +62,7 @@ pub fn owner(attributes: &Attributes) -> String {
             Some(pod),
             known(key::K8S_CONTAINER_NAME),
         ];
-        return parts.into_iter().flatten().collect::<Vec<_>>().join("/");
+        return Some(parts.into_iter().flatten().collect::<Vec<_>>().join("/"));
     }
     let id = || Some(known(key::CONTAINER_ID)?.chars().take(12).collect());
     let name = known(key::CONTAINER_NAME).or_else(id);
@@ -55,9 +73,7 @@ pub fn owner(attributes: &Attributes) -> String {
         id.map(|id| format!("job {id}"))
             .or_else(|| known(key::HTCONDOR_SLOT_NAME))
     };
-    name.or_else(job)
-        .or_else(|| known(key::SYSTEMD_UNIT))
-        .unwrap_or_else(absent)
+    name.or_else(job).or_else(|| known(key::SYSTEMD_UNIT))
 }
 
 /// The executable, with its pid where the series has one.

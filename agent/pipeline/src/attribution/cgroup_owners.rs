@@ -44,6 +44,8 @@ pub(super) struct CgroupOwners {
 struct Entry {
     /// Nothing while it is still looked for.
     cgroup: Option<Arc<Cgroup>>,
+    /// The real user of an owner that is one process.
+    user: Option<u32>,
     attributes: OwnerAttributes,
     first: Instant,
     used: Instant,
@@ -82,7 +84,8 @@ impl CgroupOwners {
         let new = self.cgroups.take_new();
         let new = new.iter().filter_map(|(id, _)| {
             let path = self.cgroups.path_within(*id)?;
-            Some(Cgroup::of_owned([(&*path, self.cgroups.delegated(*id, &path))]))
+            let cgroup = Cgroup::of_owned([(&*path, self.cgroups.delegated(*id, &path))]);
+            Some(cgroup.on_node(containers.own()))
         });
         let contained = new.filter(|cgroup| cgroup.container_id.is_some() || cgroup.container_name.is_some());
         self.prefetched.extend(contained.map(Arc::new));
@@ -108,18 +111,21 @@ impl CgroupOwners {
         }
         let first = self.entries.get(owner).map_or(now, |entry| entry.first);
         let mut cgroup = self.entries.get(owner).and_then(|entry| entry.cgroup.clone());
+        let mut user = None;
         if cgroup.is_none() {
-            cgroup = self
-                .find(owner, processes, now.duration_since(first) >= self.timeout)
-                .map(Arc::new);
+            let found = self.find(owner, processes, now.duration_since(first) >= self.timeout);
+            cgroup = found.map(|cgroup| Arc::new(cgroup.on_node(containers.own())));
+            user = user_of(owner, processes);
         }
         let entry = self.entries.entry(owner.clone()).or_insert_with(|| Entry {
             cgroup: None,
+            user: None,
             attributes: OwnerAttributes::default(),
             first,
             used: now,
         });
         entry.used = now;
+        entry.user = entry.user.or(user);
         let Some(cgroup) = cgroup else { return Resolution::Wait };
         entry.cgroup = Some(cgroup.clone());
         match containers.names(&cgroup, now) {
@@ -127,7 +133,7 @@ impl CgroupOwners {
                 Resolution::Known(
                     entry
                         .attributes
-                        .get(&owner.executable, &cgroup, container, owner.pid, None),
+                        .get(&owner.executable, &cgroup, container, owner.pid, entry.user),
                 )
             }
             Names::Wait => Resolution::Wait,
@@ -204,6 +210,14 @@ impl CgroupOwners {
             );
         }
     }
+}
+
+/// The real user of an owner that is one process; nothing where that has ended, or where there may be several with their users.
+fn user_of(owner: &CgroupOwner, processes: &Processes) -> Option<u32> {
+    let process = owner.process.filter(|_| owner.alone)?;
+    let user = processes.real_user(process.pid);
+    // Last, so that the above is of that process.
+    user.filter(|_| processes.is_alive(process))
 }
 
 /// The control groups of a process that lives, in all hierarchies.

@@ -81,6 +81,11 @@ impl ContainerCache {
         self.entries.len()
     }
 
+    /// The container that this node is, if it is one.
+    pub(super) fn own(&self) -> Option<&str> {
+        self.engines.own()
+    }
+
     /// The names of the container that `cgroup` is in.
     pub(super) fn names(&mut self, cgroup: &Arc<Cgroup>, now: Instant) -> Names {
         if !cgroup.is_contained() {

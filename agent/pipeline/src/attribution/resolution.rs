@@ -78,7 +78,7 @@ impl OwnerAttributes {
         self.list
             .get_or_insert_with(|| {
                 Arc::new(Resolved {
-                    attributes: list(executable, cgroup, container, pid),
+                    attributes: list(executable, cgroup, container, pid, user),
                     outermost: outermost(cgroup, user),
                 })
             })
@@ -86,16 +86,36 @@ impl OwnerAttributes {
     }
 }
 
+/// Whether the process is in nothing that root has named.
+fn is_alone(cgroup: &Cgroup) -> bool {
+    cgroup.job.is_none() && cgroup.unit.is_none() && !cgroup.is_contained()
+}
+
+/// Whose the names are, or the process that is in nothing: where that is not root, it shares no series with root's.
+fn owner(cgroup: &Cgroup, user: Option<u32>) -> Option<String> {
+    let user = user.filter(|user| *user != 0 && is_alone(cgroup));
+    let claimed = cgroup
+        .claimed_by
+        .clone()
+        .filter(|_| cgroup.job.is_none() || cgroup.is_contained());
+    claimed.or_else(|| user.map(|user| format!("user {user}")))
+}
+
 /// A batch job outside a pod is in nothing else, whatever it runs its processes in. What is in nothing at all is its user's.
 fn outermost(cgroup: &Cgroup, user: Option<u32>) -> Option<Arc<str>> {
     let is_job = cgroup.job.is_some() && cgroup.pod_uid.is_none();
-    let is_alone = cgroup.job.is_none() && cgroup.unit.is_none() && !cgroup.is_contained();
-    let user = || Some(format!("user {}", user.filter(|_| is_alone)?).into());
+    let user = || Some(format!("user {}", user.filter(|_| is_alone(cgroup))?).into());
     let around = cgroup.outermost.as_deref().filter(|_| !is_job).map(Arc::from);
     around.or_else(user)
 }
 
-fn list(executable: &str, cgroup: &Cgroup, container: Option<&Container>, pid: Option<u32>) -> Vec<Attribute> {
+fn list(
+    executable: &str,
+    cgroup: &Cgroup,
+    container: Option<&Container>,
+    pid: Option<u32>,
+    user: Option<u32>,
+) -> Vec<Attribute> {
     let mut list: Vec<Attribute> = vec![(key::PROCESS_EXECUTABLE_NAME, executable.into())];
     list.extend(pid.map(|pid| (key::PROCESS_PID, pid.into())));
     let mut text = |key, value: &Option<String>| list.extend(value.as_deref().map(|value| (key, value.into())));
@@ -109,6 +129,7 @@ fn list(executable: &str, cgroup: &Cgroup, container: Option<&Container>, pid: O
         text(key::K8S_NAMESPACE_NAME, &container.namespace);
     }
     text(key::SYSTEMD_UNIT, &cgroup.unit);
+    text(key::ACCEL_OWNER, &owner(cgroup, user));
     if let Some(job) = &cgroup.job {
         let id = match job.scheduler {
             Scheduler::Slurm => key::SLURM_JOB_ID,

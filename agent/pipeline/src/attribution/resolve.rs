@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,7 +70,7 @@ pub struct Attribution {
 struct Process {
     executable: String,
     cgroup: Arc<Cgroup>,
-    /// Its user.
+    /// Its real user, who has started it.
     user: Option<u32>,
     with_pid: OwnerAttributes,
     without_pid: OwnerAttributes,
@@ -231,11 +230,12 @@ impl Attribution {
             .executable_name(pid)
             .or_else(|_| self.processes.command_name(pid))?;
         let cgroup = self.owners.cgroups().parse(&self.processes.cgroup(pid)?);
-        let user = self.processes.path(pid, "").metadata().map(|metadata| metadata.uid());
+        let cgroup = cgroup.on_node(self.containers.own());
+        let user = self.processes.real_user(pid);
         // Last, so that all of the above is of that process: a reused pid has a later start. A zombie keeps its pid, but
         // has lost its executable and its cgroup.
         if self.processes.is_alive(process) {
-            Ok(Process::new(executable, cgroup, user.ok(), now))
+            Ok(Process::new(executable, cgroup, user, now))
         } else {
             Err(io::ErrorKind::NotFound.into())
         }

@@ -79,7 +79,7 @@ pub(super) struct Stamp {
     pub(super) modified: Timestamp,
     /// The user that owns it.
     pub(super) user: u32,
-    /// Whether every user may write to it.
+    /// Whether others than its owner, and root's or the owner's own group, may write to it.
     pub(super) is_open: bool,
 }
 
@@ -202,7 +202,7 @@ impl Directory {
         let path = File::from(open_on_mount(&self.file, Path::new(name), flags).map_err(missing)?);
         let metadata = path.metadata().map_err(missing)?;
         Ok(Found {
-            stamp: stamp(&metadata)?,
+            stamp: stamp(&path, &metadata)?,
             path,
             metadata,
         })
@@ -229,7 +229,7 @@ impl Found {
         })?);
         let mut bytes = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
         (&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-        if stamp(&file.metadata()?)? == found && found.size == bytes.len() as u64 {
+        if stamp(&file, &file.metadata()?)? == found && found.size == bytes.len() as u64 {
             Ok(bytes)
         } else {
             Err(ReadError::Changing)
@@ -237,7 +237,7 @@ impl Found {
     }
 }
 
-fn stamp(metadata: &Metadata) -> Result<Stamp, ReadError> {
+fn stamp(file: &File, metadata: &Metadata) -> Result<Stamp, ReadError> {
     if !metadata.is_file() {
         return Err(ReadError::NotAFile(kind(FileType::from_raw_mode(metadata.mode()))));
     }
@@ -246,8 +246,22 @@ fn stamp(metadata: &Metadata) -> Result<Stamp, ReadError> {
         size: metadata.len(),
         modified: metadata.modified()?.into(),
         user: metadata.uid(),
-        is_open: metadata.mode() & 0o002 != 0,
+        is_open: is_open(file, metadata),
     })
+}
+
+/// Whether others than its owner, and root's or the owner's own group, may write to it. With an access control list the mode
+/// shows the most that the list allows to anyone but the owner as the group's permission (acl(5)).
+fn is_open(file: &File, metadata: &Metadata) -> bool {
+    let mode = metadata.mode();
+    let is_own_group = || metadata.gid() == 0 || metadata.gid() == metadata.uid();
+    mode & 0o002 != 0 || (mode & 0o020 != 0 && (!is_own_group() || has_list(file)))
+}
+
+/// Whether the file has an access control list; unless it is known to have none.
+fn has_list(file: &File) -> bool {
+    let found = rustix::fs::getxattr(own_path(file), "system.posix_acl_access", &mut [0_u8; 0][..]);
+    !matches!(found, Err(Errno::NODATA | Errno::OPNOTSUPP))
 }
 
 pub(super) fn identity(metadata: &Metadata) -> DirectoryId {
@@ -287,7 +301,7 @@ fn own_path(file: &File) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -318,6 +332,60 @@ mod tests {
             );
         }
         assert!(matches!(read(&directory, "12abcdef"), Err(ReadError::Gone)));
+    }
+
+    #[test]
+    fn a_file_is_open_where_another_user_may_write_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("7abcdef");
+        std::fs::write(&path, b"hello").unwrap();
+        let own = path.metadata().unwrap();
+        let is_open = |mode: u32| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            open(dir.path()).stamp(OsStr::new("7abcdef")).unwrap().is_open
+        };
+        assert_eq!([0o600, 0o644, 0o666, 0o602].map(is_open), [false, false, true, true]);
+        // A user's own group has the number of the user.
+        assert_eq!(is_open(0o664), own.gid() != 0 && own.gid() != own.uid());
+        if !rustix::process::geteuid().is_root() {
+            skip_test::skip("owners", "needs root");
+            return;
+        }
+        for (user, group, expected) in [
+            (0, 0, false),
+            (7, 0, false),
+            (7, 7, false),
+            (0, 65534, true),
+            (7, 8, true),
+            (0, 7, true),
+        ] {
+            std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
+            assert_eq!(is_open(0o664), expected, "{user}:{group}");
+            assert!(!is_open(0o644), "{user}:{group}");
+        }
+        std::os::unix::fs::chown(&path, Some(0), Some(0)).unwrap();
+        // Version 2; the owner rw, user 65534 rw, the group r, all of them at most rw, others none (linux/posix_acl_xattr.h).
+        let entries: [(u16, u16, u32); 5] = [
+            (1, 6, u32::MAX),
+            (2, 6, 65534),
+            (4, 4, u32::MAX),
+            (16, 6, u32::MAX),
+            (32, 0, u32::MAX),
+        ];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, allowed, id) in entries {
+            list.extend(tag.to_le_bytes());
+            list.extend(allowed.to_le_bytes());
+            list.extend(id.to_le_bytes());
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        match rustix::fs::setxattr(&path, "system.posix_acl_access", &list, flags) {
+            Ok(()) => assert!(open(dir.path()).stamp(OsStr::new("7abcdef")).unwrap().is_open),
+            Err(error) => skip_test::skip(
+                "acl",
+                &format!("needs a file system with access control lists: {error}"),
+            ),
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Trouble {
             )
         } else if stamp.is_open {
             (
-                "every user may write to it".to_owned(),
+                "other users may write to it".to_owned(),
                 "give the application a /tmp of its own, or a umask that keeps others from writing",
             )
         } else {

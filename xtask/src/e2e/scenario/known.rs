@@ -157,7 +157,13 @@ const fn known(
 }
 
 /// Attributes that a test machine adds to a process, depending on where the test runs.
-const SURROUNDINGS: &[&str] = &["systemd.unit", "container.id", "container.name", "container.image.name"];
+const SURROUNDINGS: &[&str] = &[
+    "accel.owner",
+    "systemd.unit",
+    "container.id",
+    "container.name",
+    "container.image.name",
+];
 
 impl Known {
     /// Its attributes for that writer on that device.

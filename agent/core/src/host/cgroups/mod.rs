@@ -76,10 +76,6 @@ impl Cgroups {
 
     /// The group on the way to that path, as [`path_within`](Self::path_within) has it, that root has given to another user.
     pub fn delegated(&self, id: CgroupId, path: &str) -> Option<Delegated> {
-        // What names no container needs no evidence.
-        if !Cgroup::from_path(path).is_contained() {
-            return None;
-        }
         let mount = self.lock().hierarchies.mount(id.hierarchy)?;
         delegation::below(&mount, path)
     }
@@ -96,13 +92,8 @@ impl Cgroups {
             let mut parts = line.splitn(3, ':').skip(1);
             Some((parts.next()?, parts.next()?))
         });
-        let owned = parts.map(|(controllers, path)| {
-            // What names no container needs no evidence.
-            let delegated = Cgroup::from_path(path)
-                .is_contained()
-                .then(|| delegation::below(&delegation::mount(&roots, controllers), path));
-            (path, delegated.flatten())
-        });
+        let owned =
+            parts.map(|(controllers, path)| (path, delegation::below(&delegation::mount(&roots, controllers), path)));
         owned.collect()
     }
 

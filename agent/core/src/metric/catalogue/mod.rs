@@ -34,6 +34,7 @@ pub const OWNER_KEYS: &[&str] = &[
     super::key::K8S_POD_UID,
     super::key::K8S_NAMESPACE_NAME,
     super::key::SYSTEMD_UNIT,
+    super::key::ACCEL_OWNER,
     super::key::SLURM_JOB_ID,
     super::key::SLURM_STEP_ID,
     super::key::PBS_JOB_ID,

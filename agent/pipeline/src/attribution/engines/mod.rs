@@ -73,6 +73,11 @@ impl Engines {
         }
     }
 
+    /// The container that this node is, if it is one.
+    pub(super) fn own(&self) -> Option<&str> {
+        self.own.as_deref()
+    }
+
     /// Looks for the names of the container in `cgroup`: in the files of its engine, then in the names of the links in
     /// `/var/log/containers` and of the directories in `/var/log/pods`.
     ///
@@ -317,22 +322,14 @@ enum Known {
 
 /// The outermost container around a container, if there is one: nobody in it has chosen that.
 fn around(cgroup: &Cgroup) -> Container {
-    // A pod in a container is a claim too.
-    let is_pod = cgroup
-        .outermost
-        .as_ref()
-        .is_some_and(|outermost| outermost.starts_with("pod "));
-    let outermost = if is_pod {
-        &cgroup.outer_container
-    } else {
-        &cgroup.outermost
-    };
-    let outermost = outermost.clone().filter(|_| cgroup.outer_container.is_some());
+    let first = cgroup.claimed_by.as_deref().and_then(|all| all.split('/').next());
+    // What a user has been given is no container.
+    let outermost = first
+        .and_then(|first| first.strip_prefix("container "))
+        .map(str::to_owned);
     let (id, name) = match outermost {
         Some(outermost) if outermost.len() == 64 => (Some(outermost), None),
-        // A user's slice is no container.
-        Some(outermost) if outermost.strip_suffix(".slice").is_none() => (None, Some(outermost)),
-        _ => (None, None),
+        outermost => (None, outermost),
     };
     Container {
         id,
