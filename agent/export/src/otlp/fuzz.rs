@@ -128,7 +128,7 @@ impl Service<Request<Body>> for Answering {
     }
 
     fn call(&mut self, _: Request<Body>) -> Self::Future {
-        std::future::ready(self.0.take().unwrap_or(Err(Failure::TooLarge)))
+        std::future::ready(self.0.take().unwrap_or(Err(Failure::NoMessage)))
     }
 }
 
