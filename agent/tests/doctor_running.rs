@@ -411,6 +411,8 @@ fn hooks_and_rights_are_the_agents_and_not_the_doctors() {
             "another user may not run the agent where it was built",
         );
     }
+    // As systemd's RuntimeDirectory: sockets of others are not believed.
+    std::os::unix::fs::chown(host.folder.path().join("run"), Some(65534), None).unwrap();
     let _agent = host.agent(&weak, &watch);
     let findings = wait_for("the agent's own findings", || {
         let (_, findings) = host.doctor(&watch);

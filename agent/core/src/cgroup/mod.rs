@@ -179,8 +179,9 @@ impl Ranked {
             .into_iter()
             .chain(unit::delegated(&segments))
             .min_by_key(outermost_of);
-        // What root has named.
-        let roots = &segments[..delegated.map_or(segments.len(), |delegated| delegated.depth)];
+        // What root has named. A group that is called like a removed one has lost its name here.
+        let depth = delegated.map_or(segments.len(), |delegated| delegated.depth);
+        let roots = &segments[..depth.min(segments.len())];
         // What is made of a name below it is of that user.
         let user_at = |at: usize| {
             delegated

@@ -132,12 +132,12 @@ impl Sources {
         now: Instant,
     ) -> io::Result<()> {
         self.open_watch(now);
+        self.drain(&settings.dir);
         let configured = self.find_configured(roots, &settings.dir, now);
         self.is_configured_closed = configured.is_err();
         if settings.discover {
             self.find_namespaces(roots, devices, now);
         }
-        self.drain(&settings.dir);
         self.dispatch(now);
         configured
     }
@@ -448,7 +448,7 @@ impl Sources {
                         }
                     }
                 }
-                // The next update checks the directory itself.
+                // This update has looked for the directory itself.
                 Event::Lost(from) => {
                     if let Some(here) = all.find(|here| here.watch.as_ref() == Some(&from)) {
                         here.rescan();
