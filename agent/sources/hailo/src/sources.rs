@@ -3,6 +3,8 @@
 //! A directory may lie on a file system that does not answer. What asks one of other machines or processes runs on a thread of
 //! its own, which has the directory meanwhile; the sampler goes on with the others.
 
+mod configured;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
@@ -11,7 +13,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use inotify::WatchDescriptor;
-use rustix::io::Errno;
 
 use super::budget::Budget;
 use super::device::Device;
@@ -33,17 +34,11 @@ use accelscope_core::metric::Moment;
 const REST: Duration = Duration::from_millis(50);
 /// Time before another attempt to create an inotify instance.
 const WATCH_AGAIN: Duration = Duration::from_mins(1);
-/// How long a removed directory keeps its name before it must be the source of a bind mount.
-const DELETED_LASTS: Duration = Duration::from_secs(2);
 /// Most mount namespaces that are searched.
 const MAX_VIEWS: usize = 128;
 /// Time between two looks for the configured directory where nothing tells that it appears, and for directories in views
 /// without one.
 const LOOK: Duration = Duration::from_secs(1);
-/// The same where events tell: only a mount in its place, or in that of a directory above it, has none.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Time after which another is looked for in the place of the configured directory, which does not answer.
-const ANOTHER: Duration = Duration::from_secs(5);
 /// Time for all directories together to answer in one run, in the first one, which may be the only one, and for each before
 /// the next is asked.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -281,109 +276,6 @@ impl Sources {
         }
     }
 
-    fn find_configured(&mut self, roots: &HostRoots, dir: &Path, now: Instant) -> io::Result<()> {
-        let failed = |error: io::Error| {
-            let what = format!("hailo.dir {}: {error}{}", dir.display(), remedy(&error));
-            io::Error::new(error.kind(), what)
-        };
-        let held = match self.directories.get(&None) {
-            // Another may have been mounted in its place.
-            Some(Slot::Away(away)) if away.call.age() < ANOTHER => return Ok(()),
-            slot => slot.and_then(Slot::here).map(|held| held.directory.id),
-        };
-        let mut events = self.watch.iter().flat_map(|watch| &watch.events);
-        let has_event =
-            events.any(|event| !matches!(event, Event::Name(from, _) if self.parent.as_ref() != Some(from)));
-        self.forget_lost_parent();
-        let is_known = held.is_some() || self.parent.is_some();
-        if is_known && self.probe_at.is_some_and(|at| now < at) && self.probe.is_none() && !has_event {
-            return Ok(());
-        }
-        let here = self.directories.get(&None).and_then(Slot::here);
-        let is_watched = here.is_none_or(|here| here.watch.is_some()) && is_known;
-        self.probe_at = Some(now + if is_watched { LOOK_AGAIN } else { LOOK });
-        let is_pending = self.probe.is_some();
-        let call = if let Some(call) = self.probe.take() {
-            call
-        } else {
-            let (roots, dir) = (roots.clone(), dir.to_owned());
-            let watches = self
-                .watch
-                .as_ref()
-                .filter(|_| self.parent.is_none())
-                .map(Watch::watches);
-            self.callers
-                .start(move || probe::look_for(&roots, &dir, held, watches.as_ref()))?
-        };
-        let until = if is_pending {
-            Instant::now()
-        } else {
-            Instant::now() + self.patience
-        };
-        let Some(found) = call.wait(until) else {
-            self.probe = Some(call);
-            return Err(super::slot::overdue(dir, &self.hung));
-        };
-        if matches!(found, Probe::Same) {
-            return Ok(());
-        }
-        if !matches!(found, Probe::Closed(_))
-            && let Some(Slot::Here(lost)) = self.directories.remove(&None)
-        {
-            self.forget(*lost);
-        }
-        match found {
-            Probe::Absent(parent) => {
-                self.deleted_since = None;
-                // Without a watch the directory is found at the next period.
-                if parent.is_some() {
-                    // What appears before it is watched for has no event.
-                    self.probe_at = Some(now + LOOK);
-                }
-                self.parent = self.parent.take().or(parent);
-                Ok(())
-            }
-            Probe::Deleted => {
-                // A directory that is being removed keeps its name for a moment.
-                let since = *self.deleted_since.get_or_insert(now);
-                let lasts = now.saturating_duration_since(since) >= DELETED_LASTS;
-                if lasts && !std::mem::replace(&mut self.warned.deleted, true) {
-                    tracing::warn!(
-                        dir = %dir.display(),
-                        "the mounted directory was removed on the host, and its mount shows it empty for ever: mount the \
-                         directory above it instead"
-                    );
-                }
-                Ok(())
-            }
-            Probe::Opened(directory) => {
-                if let (Some(parent), Some(watch)) = (self.parent.take(), &self.watch) {
-                    watch.remove(parent);
-                }
-                self.warned.deleted = false;
-                self.deleted_since = None;
-                self.directories
-                    .retain(|_, slot| slot.here().is_none_or(|here| here.directory.id != directory.id));
-                self.monitor(None, directory, dir.to_owned());
-                Ok(())
-            }
-            Probe::Closed(error) => Err(failed(error)),
-            Probe::Same => Ok(()),
-        }
-    }
-
-    /// Gives up the watch of a directory that was removed or has another name.
-    fn forget_lost_parent(&mut self) {
-        let Some(watch) = &self.watch else { return };
-        let is_lost = |parent: &mut WatchDescriptor| {
-            let mut events = watch.events.iter();
-            events.any(|event| matches!(event, Event::Lost(from) if from == parent))
-        };
-        if let Some(parent) = self.parent.take_if(is_lost) {
-            watch.remove(parent);
-        }
-    }
-
     fn find_namespaces(&mut self, roots: &HostRoots, devices: &BTreeMap<String, Device>, now: Instant) {
         let processes = Processes::new(roots);
         if let Err(error) = self.discovery.update(roots, &processes, devices, now) {
@@ -499,15 +391,6 @@ impl Sources {
                 return;
             }
         }
-    }
-}
-
-fn remedy(error: &io::Error) -> &'static str {
-    match Errno::from_io_error(error) {
-        Some(Errno::LOOP) => " (a symbolic link, which anybody could have made: set hailo.dir to its target)",
-        Some(Errno::NOTDIR) => " (no directory: set hailo.dir to the one in which HailoRT writes)",
-        Some(Errno::ACCESS) => " (run the agent as root or as the owner of the files)",
-        _ => "",
     }
 }
 
