@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use free_port::free_address;
-use program_support::{Running, get, wait_for};
+use program_support::{Logged, Running, get, wait_for};
 use receiver_support::Receiver;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 const AGENT: &str = env!("CARGO_BIN_EXE_agent");
 
@@ -39,44 +39,6 @@ fn output(mut command: Command) -> (Option<i32>, String) {
     running.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     running.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     (code, text)
-}
-
-/// A running agent whose log is collected.
-struct Logged {
-    running: Running,
-    log: Arc<Mutex<String>>,
-}
-
-impl Logged {
-    fn start(mut command: Command) -> Self {
-        command.stderr(Stdio::piped());
-        let mut running = Running::start(command);
-        let lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
-        let log = Arc::<Mutex<String>>::default();
-        let collected = log.clone();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                collected.lock().unwrap().push_str(&(line + "\n"));
-            }
-        });
-        Self { running, log }
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    #[track_caller]
-    fn wait_for(&self, what: &str) {
-        wait_for(&format!("{what:?} in the log"), || {
-            self.log().contains(what).then_some(())
-        });
-    }
-
-    fn hang_up(&self) {
-        let pid = Pid::from_raw(self.running.0.id().cast_signed()).unwrap();
-        kill_process(pid, Signal::HUP).unwrap();
-    }
 }
 
 /// A proxy that passes every request on to `receiver`, and the heads of the requests.
@@ -355,7 +317,7 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_one_where_the_new_is
     wait_for("a push", || (!first.points().is_empty()).then_some(()));
 
     write(&second, "intervall = \"1s\"\n");
-    logged.hang_up();
+    logged.running.signal(Signal::HUP);
     logged.wait_for("agent.toml:6:1: otlp.intervall: unknown key");
     assert!(
         logged.log().contains("the running configuration is kept"),
@@ -363,7 +325,7 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_one_where_the_new_is
         logged.log()
     );
     write(&second, "headers_file = \"/nonexistent/headers\"\n");
-    logged.hang_up();
+    logged.running.signal(Signal::HUP);
     logged.wait_for("cannot read headers_file /nonexistent/headers");
     let before = first.points().len();
     wait_for("a push to the first receiver", || {
@@ -372,7 +334,7 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_one_where_the_new_is
     assert!(second.points().is_empty());
 
     write(&second, "[limits]\nseries = 9\n[log]\nlevel = \"debug\"\n");
-    logged.hang_up();
+    logged.running.signal(Signal::HUP);
     logged.wait_for("needs a restart of the agent: limits.series");
     wait_for("a push to the second receiver", || {
         (!second.points().is_empty()).then_some(())
@@ -382,16 +344,16 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_one_where_the_new_is
         &second,
         "queue_bytes = \"9MiB\"\n[otlp.destinations.edge]\nendpoint = \"http://127.0.0.1:9\"\n[log]\nlevel = \"debug\"\n",
     );
-    logged.hang_up();
+    logged.running.signal(Signal::HUP);
     logged.wait_for("needs a restart of the agent: otlp.destinations.edge.enabled, otlp.queue_bytes");
 
     // Between an editor's removal of the old file and its new one.
     std::fs::remove_file(&file).unwrap();
-    logged.hang_up();
+    logged.running.signal(Signal::HUP);
     logged.wait_for("no such file");
 
     write(&second, "[log]\nlevel = \"debug\"\n");
-    logged.hang_up();
+    logged.running.signal(Signal::HUP);
     logged.wait_for("reloaded: configuration and credentials were read again");
     logged.running.terminate();
     let mut running = logged.running;
@@ -413,7 +375,7 @@ fn a_configuration_from_a_pipe_is_kept_at_a_hangup() {
     .unwrap();
     drop(pipe);
     wait_for("a push", || (!receiver.points().is_empty()).then_some(()));
-    logged.hang_up();
+    logged.running.signal(Signal::HUP);
     logged.wait_for("was read at the start and is empty since");
     let before = receiver.points().len();
     wait_for("a push after the signal", || {
@@ -468,7 +430,7 @@ fn a_hangup_frees_what_waits_for_new_credentials() {
     let mut logged = Logged::start(command);
     logged.wait_for("http_401");
     std::fs::write(&headers, "authorization: Bearer new-token\n").unwrap();
-    logged.hang_up();
+    logged.running.signal(Signal::HUP);
     logged.wait_for("reloaded: configuration and credentials were read again");
     logged.wait_for("destination accepts points again");
     assert_eq!(logged.running.0.try_wait().unwrap(), None, "it goes on");

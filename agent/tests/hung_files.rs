@@ -9,69 +9,32 @@ mod receiver_support;
 mod silent_fuse;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use free_port::free_address;
 use hailo_host::{Host, is_root};
 use nvml_support::{Fake, h100};
-use program_support::{PATIENCE, Running, get, wait_for};
+use program_support::{Logged, PATIENCE, Running, get, wait_for};
 use receiver_support::Receiver;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use silent_fuse::{End, Served, hanging};
 
-/// An agent whose log is collected until it has given back its standard error.
-struct Logged {
-    /// Before the agent, which is waited for.
+/// An agent that a file system may hold, which ends before the agent is waited for.
+struct Held {
     _end: End,
-    agent: Running,
-    log: Arc<Mutex<String>>,
-    reader: std::thread::JoinHandle<()>,
+    agent: Logged,
 }
 
-impl Logged {
-    fn start(mut command: Command, served: &Served) -> Self {
-        command.stderr(Stdio::piped());
-        let mut agent = Running::start(command);
-        let lines = BufReader::new(agent.0.stderr.take().unwrap()).lines();
-        let log = Arc::<Mutex<String>>::default();
-        let collected = log.clone();
-        let reader = std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                collected.lock().unwrap().push_str(&(line + "\n"));
-            }
-        });
+impl Held {
+    fn start(command: Command, served: &Served) -> Self {
         Self {
+            agent: Logged::start(command),
             _end: served.end(),
-            agent,
-            log,
-            reader,
         }
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    #[track_caller]
-    fn wait_for(&self, what: &str) {
-        wait_for(&format!("{what:?} in the log"), || {
-            self.log().contains(what).then_some(())
-        });
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(self.agent.0.id().cast_signed()).unwrap(), signal).unwrap();
-    }
-
-    /// What it has said, once nothing more can follow.
-    fn last_words(&self) -> String {
-        wait_for("the end of standard error", || self.reader.is_finished().then_some(()));
-        self.log()
     }
 }
 
@@ -139,19 +102,19 @@ fn an_agent_that_a_file_system_holds_leaves_its_port_to_the_next_one_and_ends_it
             format!("nvidia.library={}", fake.library().display()),
         ]);
         set(&mut command, &settings);
-        Logged::start(command, &served)
+        Held::start(command, &served)
     };
     let mut old = start();
-    let pid = old.agent.0.id();
+    let pid = old.agent.running.0.id();
     wait_for("a worker, and a thread that waits", || {
         let has_begun = !children(pid).is_empty() && !receiver.of("hw.power").is_empty();
         (has_begun && served.unanswered() > 0).then_some(())
     });
     let workers = children(pid);
     let mut scraper = wait_for("the listener", || get(address, "/healthz").map(|_| scraper(address)));
-    old.agent.terminate();
+    old.agent.running.terminate();
 
-    old.last_words();
+    old.agent.last_words();
     let mut rest = Vec::new();
     // The end, or a reset: not a wait for ever.
     let closed = scraper.read_to_end(&mut rest);
@@ -165,16 +128,16 @@ fn an_agent_that_a_file_system_holds_leaves_its_port_to_the_next_one_and_ends_it
     let last = receiver.of("hw.power");
     assert!(last.last().unwrap().is_end, "the series have ended: {last:?}");
     wait_for("the kernel to hold it", || hanging(pid));
-    assert_eq!(old.agent.0.try_wait().unwrap(), None);
+    assert_eq!(old.agent.running.0.try_wait().unwrap(), None);
 
     let next = start();
     wait_for("the next agent's listener", || {
         let answer = get(address, "/metrics")?;
         answer.body.contains("hw_power").then_some(())
     });
-    assert!(!next.log().contains("cannot listen"), "{}", next.log());
+    assert!(!next.agent.log().contains("cannot listen"), "{}", next.agent.log());
     drop(served);
-    assert_eq!(old.agent.exit_code(), Some(0));
+    assert_eq!(old.agent.running.exit_code(), Some(0));
 }
 
 /// What the command says, once it has ended.
@@ -262,10 +225,10 @@ fn at_the_start_a_file_that_does_not_answer_is_named_in_time() {
     let agents = cases.map(|(file, arguments, settings)| {
         let mut command = bare(&arguments);
         set(&mut command, &settings);
-        (file, Logged::start(command, &served))
+        (file, Held::start(command, &served))
     });
     for (file, agent) in &agents {
-        let said = agent.last_words();
+        let said = agent.agent.last_words();
         assert!(
             said.contains(file.as_str()) && said.contains("does not answer"),
             "{file}: {said}"
@@ -273,7 +236,7 @@ fn at_the_start_a_file_that_does_not_answer_is_named_in_time() {
     }
     drop(served);
     for (file, mut agent) in agents {
-        let code = agent.agent.exit_code();
+        let code = agent.agent.running.exit_code();
         assert!(matches!(code, Some(1 | 64)), "{file}: {code:?}");
     }
 }
@@ -301,7 +264,7 @@ fn a_reload_whose_files_do_not_answer_holds_up_nothing_and_names_them() {
             fs::write(&file, &text).unwrap();
             file
         };
-        let agent = Logged::start(bare(&["--config", file.to_str().unwrap()]), &served);
+        let agent = Held::start(bare(&["--config", file.to_str().unwrap()]), &served);
         wait_for("a push", || (!receiver.points().is_empty()).then_some(()));
         served.hang();
         let named: &Path = if which == "agent.toml" { &file } else { &credentials };
@@ -322,10 +285,10 @@ fn a_reload_whose_files_do_not_answer_holds_up_nothing_and_names_them() {
             times.len()
         };
         let (before, begun) = (times(), Instant::now());
-        agent.signal(Signal::HUP);
-        agent.wait_for("does not answer within");
+        agent.agent.running.signal(Signal::HUP);
+        agent.agent.wait_for("does not answer within");
         let (collected, waited) = (times() - before, begun.elapsed());
-        let log = agent.log();
+        let log = agent.agent.log();
         let line = log
             .lines()
             .find(|line| line.contains("does not answer within"))
@@ -344,8 +307,8 @@ fn a_reload_whose_files_do_not_answer_holds_up_nothing_and_names_them() {
         });
         // It ends in time, whatever waits.
         let begun = Instant::now();
-        agent.signal(Signal::TERM);
-        agent.last_words();
+        agent.agent.running.signal(Signal::TERM);
+        agent.agent.last_words();
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }

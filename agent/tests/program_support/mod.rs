@@ -3,10 +3,14 @@
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Time limit of every wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,8 +24,11 @@ impl Running {
     }
 
     pub(crate) fn terminate(&self) {
-        let pid = rustix::process::Pid::from_raw(self.0.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.0.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
@@ -33,6 +40,46 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.kill().ok();
         self.0.wait().ok();
+    }
+}
+
+/// A running program whose log is collected until it has given back its standard error.
+pub(crate) struct Logged {
+    pub(crate) running: Running,
+    log: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
+}
+
+impl Logged {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stderr(Stdio::piped());
+        let mut running = Running::start(command);
+        let lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
+        let log = Arc::<Mutex<String>>::default();
+        let collected = log.clone();
+        let reader = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                collected.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        Self { running, log, reader }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for(&self, what: &str) {
+        wait_for(&format!("{what:?} in the log"), || {
+            self.log().contains(what).then_some(())
+        });
+    }
+
+    /// The log once nothing more can follow.
+    pub(crate) fn last_words(&self) -> String {
+        wait_for("the end of standard error", || self.reader.is_finished().then_some(()));
+        self.log()
     }
 }
 
