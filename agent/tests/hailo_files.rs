@@ -42,6 +42,37 @@ fn both_ways_of_writing_are_shown_as_they_happen() {
     }
 }
 
+/// With `relatime` the first reading of each new version would be written to the disk (or card).
+#[test]
+fn no_time_of_access_is_written_for_a_reading() {
+    let host = Host::new().with_dir();
+    let writer = Process::new();
+    let path = host.dir().join(format!("{}abcdef", writer.pid()));
+    let begin = || {
+        write_in_place(
+            &host.dir(),
+            path.file_name().unwrap().to_str().unwrap(),
+            &monitor(writer.pid(), 30.0, 50.0),
+        );
+        let long_ago = fs::FileTimes::new().set_accessed(SystemTime::now() - Duration::from_hours(1));
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_times(long_ago)
+            .unwrap();
+        fs::metadata(&path).unwrap().accessed().unwrap()
+    };
+    let accessed = || fs::metadata(&path).unwrap().accessed().unwrap();
+    let before = begin();
+    fs::read(&path).unwrap();
+    assert_ne!(accessed(), before, "this file system is mounted with noatime");
+    let before = begin();
+    let mut run = host.run(host.settings());
+    run.until("the file", |points| is(points, RATE, 30.0));
+    assert_eq!(accessed(), before);
+}
+
 #[test]
 fn a_truncated_file_keeps_the_last_values_until_their_age_limit() {
     let host = Host::new().with_dir();

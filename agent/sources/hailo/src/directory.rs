@@ -221,19 +221,30 @@ impl Found {
         if found.size > MAX_BYTES {
             return Err(ReadError::TooLarge(found.size));
         }
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let opened = rustix::fs::open(own_path(&self.path), flags, Mode::empty());
-        let mut file = File::from(opened.map_err(|error| match error {
+        let opened = open_for_reading(&self.path);
+        let file = File::from(opened.map_err(|error| match error {
             Errno::ACCESS | Errno::PERM => ReadError::Denied(error.into(), permissions(&self.metadata)),
             _ => missing(error),
         })?);
         let mut bytes = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
-        (&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+        // What has been added since then changes the stamp.
+        (&file).take(found.size).read_to_end(&mut bytes)?;
         if stamp(&file, &file.metadata()?)? == found && found.size == bytes.len() as u64 {
             Ok(bytes)
         } else {
             Err(ReadError::Changing)
         }
+    }
+}
+
+/// Opens what was found. Without `O_NOATIME` each reading of a new version would write its time of access to the disk
+/// (`relatime`, mount(8)). The kernel grants it to the file's owner and with `CAP_FOWNER` (open(2)).
+fn open_for_reading(found: &File) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let open = |flags| rustix::fs::open(own_path(found), flags, Mode::empty());
+    match open(flags | OFlags::NOATIME) {
+        Err(Errno::PERM) => open(flags),
+        other => other,
     }
 }
 
