@@ -35,6 +35,8 @@ pub fn main(sources: Sources) -> ExitCode {
 /// Before the process ends: a thread that waits for a file system which does not answer keeps it from ending, and what others
 /// wait for would stay with it.
 pub(crate) fn give_back() {
+    // Threads that still run find their sockets at an end, which Tokio's driver of signals takes for a fault.
+    std::panic::set_hook(Box::new(|_| ()));
     if let Err(error) = descriptors::give_back() {
         tracing::debug!(%error, "descriptors are given back by the end of the process alone");
     }

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use free_port::free_address;
-use program_support::{Running, get, wait_for};
+use program_support::{Logged, Running, get, wait_for};
 
 const AGENT: &str = env!("CARGO_BIN_EXE_agent");
 
@@ -251,5 +251,22 @@ fn a_destination_that_inherits_being_off_is_told() {
         settings.extend(enabled);
         let text = String::from_utf8(once("json", &settings).stderr).unwrap();
         assert_eq!(text.contains("otlp.destinations.edge: gets nothing"), told, "{text}");
+    }
+}
+
+/// Threads that still run at the end find their descriptors taken away: nobody is told of a fault. Which of them are seen
+/// running is chance.
+#[test]
+fn an_end_is_silent() {
+    for _ in 0..40 {
+        let address = free_address();
+        let listen = format!("http.listen={address}");
+        let mut command = agent(&["--set", "log.level=error", "--set", "otlp.enabled=false"]);
+        command.args(["--set", &listen, "--set", "ioctl.enabled=false"]);
+        let mut agent = Logged::start(command);
+        wait_for("a listener", || get(address, "/healthz"));
+        agent.running.terminate();
+        assert_eq!(agent.running.exit_code(), Some(0));
+        assert_eq!(agent.last_words(), "");
     }
 }
