@@ -154,6 +154,7 @@ fn a_user_makes_no_pods_and_no_jobs(path: &str, depth: usize) {
         assert!(above.job.is_some(), "{path}");
     }
     if claimed.container() != above.container() {
-        assert_eq!(claimed.user, Some(user), "{path}");
+        // This user's, or that of the manager whose group this is below.
+        assert!(claimed.user.is_some(), "{path}");
     }
 }
