@@ -236,7 +236,7 @@ fn a_fuse_file_system_is_whose_program_serves_it() {
             mode: 0o755,
             owner: 0,
         };
-        let Some(_fuse) = Fuse::mount(at.path(), user, served) else {
+        let Some(_fuse) = Fuse::with(at.path(), user, served) else {
             return;
         };
         let path = at.path().join("npu-smi");

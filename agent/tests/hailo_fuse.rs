@@ -55,7 +55,7 @@ fn files_of_a_fuse_file_system_are_of_who_has_mounted_it() {
         (OTHER + 1, OTHER, false),
     ] {
         let (host, writer) = (Host::new().with_device(), Writer::of_user(OTHER, None));
-        let Some(_fuse) = Fuse::mount(&host.dir(), user, served(&writer, owner)) else {
+        let Some(_fuse) = Fuse::with(&host.dir(), user, served(&writer, owner)) else {
             return;
         };
         let expected = is_believed.then(|| "sleep".to_owned());
@@ -75,7 +75,7 @@ fn a_file_that_is_mounted_over_a_monitor_file_is_none() {
     }
     let (host, writer) = (Host::new().with_device(), Writer::of_user(OTHER, None));
     let aside = tempfile::tempdir().unwrap();
-    let Some(_fuse) = Fuse::mount(aside.path(), OTHER + 1, served(&writer, OTHER)) else {
+    let Some(_fuse) = Fuse::with(aside.path(), OTHER + 1, served(&writer, OTHER)) else {
         return;
     };
     let own = host.dir().join(writer.name());

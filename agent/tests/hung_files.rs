@@ -2,11 +2,11 @@
 #![cfg(all(feature = "hailo", feature = "nvidia"))]
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
+mod fuse_support;
 mod hailo_host;
 mod nvml_support;
 mod program_support;
 mod receiver_support;
-mod silent_fuse;
 
 use std::fs;
 use std::io::Read;
@@ -16,12 +16,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use free_port::free_address;
+use fuse_support::{End, Fuse, hanging};
 use hailo_host::{Host, is_root};
 use nvml_support::{Fake, h100};
 use program_support::{Logged, PATIENCE, Running, get, wait_for};
 use receiver_support::Receiver;
 use rustix::process::Signal;
-use silent_fuse::{End, Served, hanging};
 
 /// An agent that a file system may hold, which ends before the agent is waited for.
 struct Held {
@@ -30,7 +30,7 @@ struct Held {
 }
 
 impl Held {
-    fn start(command: Command, served: &Served) -> Self {
+    fn start(command: Command, served: &Fuse) -> Self {
         Self {
             agent: Logged::start(command),
             _end: served.end(),
@@ -89,7 +89,7 @@ fn an_agent_that_a_file_system_holds_leaves_its_port_to_the_next_one_and_ends_it
     }
     let (host, fake, receiver) = (Host::new().with_device(), Fake::new(vec![h100(0)]), Receiver::start());
     let dir = host.dir();
-    let Some(served) = Served::mount(&dir) else { return };
+    let Some(served) = Fuse::mount(&dir, 0) else { return };
     served.hang();
     let address = free_address();
     let start = || {
@@ -141,7 +141,7 @@ fn an_agent_that_a_file_system_holds_leaves_its_port_to_the_next_one_and_ends_it
 }
 
 /// What the command says, once it has ended.
-fn output(mut command: Command, served: &Served) -> (Option<i32>, String) {
+fn output(mut command: Command, served: &Fuse) -> (Option<i32>, String) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running::start(command);
     // Where it does not end in time, the test does.
@@ -161,7 +161,7 @@ fn the_doctor_and_check_config_end_though_what_they_look_at_does_not_answer() {
     }
     let host = Host::new().with_device();
     let dir = host.dir();
-    let Some(served) = Served::mount(&dir) else { return };
+    let Some(served) = Fuse::mount(&dir, 0) else { return };
     let file = served.put("agent.toml", "[otlp]\ninterval = \"7s\"\n");
     let file = file.to_str().unwrap();
     assert_eq!(output(bare(&["check-config", file]), &served).0, Some(0));
@@ -189,7 +189,7 @@ fn at_the_start_a_file_that_does_not_answer_is_named_in_time() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let Some(served) = Served::mount(folder.path()) else {
+    let Some(served) = Fuse::mount(folder.path(), 0) else {
         return;
     };
     let file = |name: &str| served.put(name, "[otlp]\n").display().to_string();
@@ -248,7 +248,7 @@ fn a_reload_whose_files_do_not_answer_holds_up_nothing_and_names_them() {
     }
     for which in ["agent.toml", "headers_file", "ca_file"] {
         let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start());
-        let Some(served) = Served::mount(folder.path()) else {
+        let Some(served) = Fuse::mount(folder.path(), 0) else {
             return;
         };
         let elsewhere = tempfile::tempdir().unwrap();

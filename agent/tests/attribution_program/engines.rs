@@ -12,6 +12,8 @@ const FORGED: &str = r#"{"Name":"/forged","Config":{"Image":"forged:1","Labels":
     "io.kubernetes.pod.name":"forged","io.kubernetes.pod.namespace":"prod","io.kubernetes.container.name":"c"}}}"#;
 const KEYS: &[&str] = &["container.name", "container.image.name", "k8s.pod.name"];
 const OTHER: u32 = 65534;
+/// A group that this machine does not have.
+const GROUP: u32 = 1_234_567;
 
 /// A machine with a container of root's without a name, and what would name it in `/srv/forged`, of that user.
 fn machine(owner: u32) -> Option<(Machine, String)> {
@@ -153,4 +155,58 @@ fn roots_engine_is_believed_that_root_has_started() {
     let (holders, errors) = machine.holders("");
     let named = shown(of_container(&holders, &victim), &["k8s.pod.name"]);
     assert_eq!(named, expected(&[("k8s.pod.name", "forged")]), "{errors}");
+}
+
+#[test]
+fn a_directory_of_staff_is_roots_while_nobody_is_in_it_and_a_list_may_name_others() {
+    let Some((mut machine, victim)) = machine(0) else {
+        return;
+    };
+    machine.engine("dockerd", &["-g", "/srv/link"], &[], "", "");
+    std::os::unix::fs::symlink("/srv/forged", machine.path("/srv/link")).unwrap();
+    let directory = machine.path("/srv/forged");
+    let shows = |machine: &Machine| {
+        let (holders, errors) = machine.holders("");
+        (shown(of_container(&holders, &victim), &["k8s.pod.name"]), errors)
+    };
+    let named = expected(&[("k8s.pod.name", "forged")]);
+    chown(&directory, None, Some(GROUP)).unwrap();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o2775)).unwrap();
+    machine.write(
+        "/etc/passwd",
+        "root:x:0:0::/root:/bin/sh\nedge:x:4711:4711::/home/edge:/bin/sh\n",
+    );
+    machine.write("/etc/group", &format!("root:x:0:\nstaff:x:{GROUP}:\n"));
+    let (found, errors) = shows(&machine);
+    assert_eq!(found, named, "{errors}");
+    machine.write("/etc/group", &format!("root:x:0:\nstaff:x:{GROUP}:edge\n"));
+    let (found, errors) = shows(&machine);
+    assert_eq!(found, expected(&[]), "{errors}");
+    assert!(errors.contains("group staff, in which edge is"), "{errors}");
+
+    chown(&directory, None, Some(0)).unwrap();
+    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(shows(&machine).0, named);
+    // Entries for the owner, user OTHER, the owning group, the mask and others: rwx rwx r-x rwx r-x.
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in [
+        (1_u16, 7_u16, u32::MAX),
+        (2, 7, OTHER),
+        (4, 5, u32::MAX),
+        (16, 7, u32::MAX),
+        (32, 5, u32::MAX),
+    ] {
+        list.extend(tag.to_le_bytes());
+        list.extend(rights.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    let (name, flags) = ("system.posix_acl_access", rustix::fs::XattrFlags::empty());
+    if rustix::fs::setxattr(&directory, name, &list, flags).is_err() {
+        skip("acl", "the file system has no access control lists");
+        return;
+    }
+    let (found, errors) = shows(&machine);
+    assert_eq!(found, expected(&[]), "{errors}");
+    let reason = format!("an access control list with user {OTHER}");
+    assert!(errors.contains(&reason) && errors.contains("setfacl -b"), "{errors}");
 }

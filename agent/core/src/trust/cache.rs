@@ -1,15 +1,15 @@
 //! The loader's cache `/etc/ld.so.cache`: paths of libraries by their names.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::refused::Refused;
 use super::walk;
 
 const PATH: &str = "/etc/ld.so.cache";
 /// Longest cache that is read; that of a desktop is 200 KB.
-const MAX_BYTES: u64 = 8 << 20;
+const MAX_BYTES: usize = 8 << 20;
 /// Beginning of the present format (glibc, `sysdeps/generic/dl-cache.h`), which may stand behind an older one.
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 /// Length of the header and of an entry, and where in the one the number of entries stands, in the other name and path: their
@@ -20,20 +20,18 @@ const ENTRY: usize = 24;
 const NAME: usize = 4;
 const VALUE: usize = 8;
 
-/// The cache; empty where there is none, or one that others can change.
+/// The cache; empty where there is none.
 #[derive(Debug, Default)]
 pub(super) struct Cache(Vec<u8>);
 
 impl Cache {
-    pub(super) fn read() -> Self {
-        let read = || {
-            let file = walk::open(Path::new(PATH)).ok()?.open().ok()?;
-            let mut bytes = Vec::new();
-            file.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
-            let start = bytes.windows(MAGIC.len()).position(|window| window == MAGIC)?;
-            Some(Self(bytes.split_off(start)))
+    /// The loader believes what is in it, whoever has written it.
+    pub(super) fn read() -> Result<Self, Refused> {
+        let Some(mut bytes) = walk::read(Path::new(PATH), MAX_BYTES)? else {
+            return Ok(Self::default());
         };
-        read().unwrap_or_default()
+        let start = bytes.windows(MAGIC.len()).position(|window| window == MAGIC);
+        Ok(start.map(|start| Self(bytes.split_off(start))).unwrap_or_default())
     }
 
     /// The paths of the libraries of that name.

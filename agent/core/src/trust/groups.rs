@@ -7,7 +7,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::walk::{self, Found, is_ours};
+use super::walk::{self, Found, Start, Trusted, is_ours};
+use super::writers::{self, Writers};
 use crate::host::bounded::read_regular;
 use crate::host::writer::OVERFLOW_USER;
 
@@ -22,7 +23,24 @@ const LOCAL: &[&str] = &["files", "compat", "systemd", "db", "altfiles"];
 /// Directories on the way to a file. Each that has accounts, as `/` and the host's root in a container, is the root of a system
 /// whose processes may write to it.
 #[derive(Debug)]
-pub(super) struct Roots<'a>(pub(super) Vec<&'a Path>);
+pub(super) struct Roots<'a> {
+    /// Where the way begins.
+    pub(super) start: &'a Start,
+    pub(super) above: &'a [Trusted],
+}
+
+impl Roots<'_> {
+    /// Those that nobody but root and this user can exchange, not even a group of people.
+    fn systems(&self) -> impl Iterator<Item = &Trusted> {
+        let is_private = |above: &&Trusted| {
+            let others = || Writers::of(&above.handle, &above.stat, true, self);
+            !writers::is_groups(&above.stat)
+                && (above.shared.is_some() || others().is_ok_and(|others| others.is_none()))
+        };
+        let above = self.above.iter().take_while(is_private);
+        above.filter(|above| above.shared.is_none())
+    }
+}
 
 /// Why others than root may be in that group; `None` where it is root's.
 pub(super) fn strictly(group: u32) -> Option<String> {
@@ -39,14 +57,66 @@ pub(super) fn others(group: u32, roots: &Roots<'_>) -> Option<String> {
         return strictly(group);
     }
     let mut is_staff = false;
-    for root in roots.0.iter().copied().chain([Path::new(FIRST)]) {
-        let about = Accounts::read(root).and_then(|accounts| accounts.map_or(Ok(false), |found| found.is_staff(group)));
+    let own = (!roots.start.is_own()).then(|| walk::look(Path::new("/")));
+    let own = match own.transpose() {
+        Ok(Some(Found::Here(own))) => Some(own),
+        Ok(_) => None,
+        Err(error) => return Some(format!("a group whose members are not known: {error}")),
+    };
+    let own_start = Start::own();
+    let below = roots.systems().map(|root| System::Below(roots.start, root));
+    let own = own.iter().map(|root| System::Below(&own_start, root));
+    for system in below.chain(own).chain([System::First]) {
+        let about =
+            Accounts::read(&system).and_then(|accounts| accounts.map_or(Ok(false), |found| found.is_staff(group)));
         match about {
             Ok(found) => is_staff |= found,
             Err(why) => return Some(why),
         }
     }
     if is_staff { None } else { strictly(group) }
+}
+
+/// Where a system has its accounts.
+enum System<'a> {
+    /// Below a directory on the way from there.
+    Below(&'a Start, &'a Trusted),
+    /// Of the machine's first process.
+    First,
+}
+
+impl System<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        let root = match self {
+            Self::Below(_, root) => &root.path,
+            Self::First => Path::new(FIRST),
+        };
+        root.join("etc").join(name)
+    }
+
+    /// A file of accounts; `None` where there is none.
+    fn text(&self, name: &str) -> io::Result<Option<String>> {
+        let bytes = match self {
+            Self::First => match read_regular(&self.path(name), MAX_BYTES) {
+                // Where it is not visible, it is not known to be another's either.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+                other => other,
+            },
+            // Nobody else may have written what the accounts are.
+            Self::Below(start, root) => {
+                let path = Path::new("/etc").join(name);
+                match walk::look_strictly(start, root, &path).map_err(io::Error::other)? {
+                    Found::Nothing => return Ok(None),
+                    Found::Here(found) => read_regular(Path::new(&found.descriptor()), MAX_BYTES),
+                }
+            }
+        };
+        match bytes {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// The accounts of a system.
@@ -59,12 +129,14 @@ struct Accounts {
 }
 
 impl Accounts {
-    /// Those below `root`, if there are any.
-    fn read(root: &Path) -> Result<Option<Self>, String> {
+    /// Those of a system, if it has any.
+    fn read(system: &System<'_>) -> Result<Option<Self>, String> {
         let read = |name: &str| {
-            let path = root.join("etc").join(name);
-            text(root, &path)
-                .map_err(|error| format!("a group whose members are not known: {}: {error}", path.display()))
+            let text = system.text(name);
+            text.map_err(|error| {
+                let path = system.path(name);
+                format!("a group whose members are not known: {}: {error}", path.display())
+            })
         };
         let Some(group) = read("group")? else { return Ok(None) };
         Ok(Some(Self {
@@ -163,29 +235,6 @@ fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
     lines.map(|line| line.split(':').collect())
 }
 
-/// A file of accounts; `None` where there is none.
-fn text(root: &Path, path: &Path) -> io::Result<Option<String>> {
-    let read = |path: &Path| read_regular(path, MAX_BYTES);
-    let bytes = if root == Path::new(FIRST) {
-        // Where it is not visible, it is not known to be another's either.
-        match read(path) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-            other => other,
-        }
-    } else {
-        // Nobody else may have written what the accounts are.
-        match walk::look_strictly(path).map_err(io::Error::other)? {
-            Found::Nothing => return Ok(None),
-            Found::Here(found) => read(&PathBuf::from(found.descriptor())),
-        }
-    };
-    match bytes {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,9 +295,13 @@ mod tests {
         assert!(accounts.is_staff(50).is_err(), "two names");
         assert_eq!(accounts.is_staff(8), Err("group mail".to_owned()));
         assert_eq!(accounts.is_staff(77), Ok(false));
+        let roots = Roots {
+            start: &Start::own(),
+            above: &[],
+        };
         for group in [77, OVERFLOW_USER] {
-            assert!(others(group, &Roots(vec![])).is_some(), "{group}");
+            assert!(others(group, &roots).is_some(), "{group}");
         }
-        assert_eq!(others(0, &Roots(vec![])), None);
+        assert_eq!(others(0, &roots), None);
     }
 }

@@ -44,6 +44,14 @@ pub enum Refused {
     /// It is no regular file.
     #[error("{} is no regular file: name another one", .0.display())]
     NotRegular(PathBuf),
+    /// What would be opened for it cannot be told from it.
+    #[error("{} is not run or loaded: {}", .path.display(), .why)]
+    Unclear {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what helps.
+        why: String,
+    },
     /// Its interpreter, a library that it needs or a directory in which that is looked for is refused.
     #[error("{} may not be run for what it needs", .of.display())]
     Needed {
@@ -67,7 +75,8 @@ impl Refused {
             | Self::TooMany(path)
             | Self::Foreign { path, .. }
             | Self::Writable { path, .. }
-            | Self::Served { path, .. } => path,
+            | Self::Served { path, .. }
+            | Self::Unclear { path, .. } => path,
             Self::Needed { why, .. } => why.path(),
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::refused::Refused;
-use super::walk::{self, Found};
+use super::walk;
 use crate::sampler::Finding;
 
 /// The directories that are refused. There are no more than the loader's variable names and the program has built in.
@@ -37,7 +37,7 @@ pub fn explain_refused(source: &'static str) -> Vec<Finding> {
 
 /// Whether it is a directory in which nobody else can put anything.
 pub(super) fn is_usable(path: &Path) -> bool {
-    let found = walk::look(path);
+    let found = walk::directory(path);
     let reason = match &found {
         Ok(_) | Err(Refused::Unseen(..)) => None,
         Err(error) => Some(Reason {
@@ -46,7 +46,7 @@ pub(super) fn is_usable(path: &Path) -> bool {
         }),
     };
     note(path, reason);
-    matches!(found, Ok(Found::Here(found)) if found.is_directory())
+    matches!(found, Ok(Some(_)))
 }
 
 /// Logs what has changed, once for all directories with the same fault.

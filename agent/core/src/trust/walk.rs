@@ -1,8 +1,8 @@
-//! Opens a path step by step, and refuses what others can change.
+//! Opens a path step by step, from this process's root or another one, and refuses what others can change.
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
@@ -12,8 +12,10 @@ use rustix::io::Errno;
 
 use super::groups::Roots;
 use super::refused::Refused;
-use super::writers::{self, Writers};
+use super::writers::Writers;
 use crate::host::authority::Authority;
+use crate::host::beneath::DIRECTORY;
+use crate::host::process::Processes;
 
 /// Most links on the way to a file, as the kernel has it (`MAXSYMLINKS`).
 const MAX_LINKS: usize = 40;
@@ -23,15 +25,27 @@ const STICKY: u32 = 0o1000;
 /// A file or directory that nobody but root and this user can change or exchange.
 #[derive(Debug)]
 pub(super) struct Trusted {
-    handle: OwnedFd,
+    pub(super) handle: OwnedFd,
     /// Without links.
     pub(super) path: PathBuf,
     pub(super) stat: Stat,
     /// Who else may put something into a directory in which nobody removes what is another's.
-    shared: Option<Box<Writers>>,
+    pub(super) shared: Option<Box<Writers>>,
 }
 
 impl Trusted {
+    /// The same if others can put nothing into it. Errors name the path as it was given.
+    fn closed(self, of: &Path) -> Result<Self, Refused> {
+        match self.shared {
+            None => Ok(self),
+            Some(writers) => Err(Refused::Writable {
+                path: of.to_owned(),
+                of: of.to_owned(),
+                writers: *writers,
+            }),
+        }
+    }
+
     /// Opens that very file for reading.
     pub(super) fn open(&self) -> io::Result<File> {
         File::open(self.descriptor())
@@ -59,6 +73,47 @@ pub(super) enum Found {
     Nothing,
 }
 
+/// Where paths begin, and where links from the root lead.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// As this process sees it.
+    path: PathBuf,
+    /// The process whose root it is, and whose mounts are below it.
+    process: Option<(Processes, u32)>,
+}
+
+impl Start {
+    /// This process's own root.
+    pub(super) fn own() -> Self {
+        Self::at("/")
+    }
+
+    /// A directory, in this process's view: the host's root in a container.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self { path, process: None }
+    }
+
+    /// The root of a process.
+    pub fn of_process(processes: &Processes, pid: u32) -> Self {
+        Self {
+            path: processes.path(pid, "root"),
+            process: Some((processes.clone(), pid)),
+        }
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.path == Path::new("/")
+    }
+
+    fn authority(&self, file: &OwnedFd) -> io::Result<Authority> {
+        match &self.process {
+            None => Authority::of(file),
+            Some((processes, pid)) => Authority::in_view(file, processes, *pid),
+        }
+    }
+}
+
 /// The file or directory at `path`.
 pub(super) fn open(path: &Path) -> Result<Trusted, Refused> {
     match look(path)? {
@@ -69,24 +124,70 @@ pub(super) fn open(path: &Path) -> Result<Trusted, Refused> {
 
 /// Whether something is at `path`.
 pub(super) fn look(path: &Path) -> Result<Found, Refused> {
-    walk(path, false)
+    look_from(&Start::own(), path)
 }
 
-/// The same, where no group but root's may write, whoever is in it: for what says who is in groups.
-pub(super) fn look_strictly(path: &Path) -> Result<Found, Refused> {
-    walk(path, true)
+/// The same, from another root.
+pub(super) fn look_from(start: &Start, path: &Path) -> Result<Found, Refused> {
+    // A process's root is a link of the kernel.
+    let root = rustix::fs::open(&start.path, DIRECTORY, Mode::empty());
+    let root = root.map_err(|error| Refused::Unseen(start.path.clone(), error.into()))?;
+    walk(start, root, Path::new("/"), path, false)
 }
 
-fn walk(path: &Path, is_strict: bool) -> Result<Found, Refused> {
+/// What is at `path` below a directory that is a system's root, where no group but root's may write, whoever is in it: for what
+/// says who is in groups.
+pub(super) fn look_strictly(start: &Start, root: &Trusted, path: &Path) -> Result<Found, Refused> {
+    let again = rustix::fs::openat(&root.handle, ".", DIRECTORY, Mode::empty());
+    let again = again.map_err(|error| Refused::Unseen(root.path.clone(), error.into()))?;
+    walk(start, again, &root.path, path, true)
+}
+
+/// The directory at `path`, into which others can put nothing; `None` where something else or nothing is there.
+pub(super) fn directory(path: &Path) -> Result<Option<Trusted>, Refused> {
+    match look(path)? {
+        Found::Here(found) if found.is_directory() => found.closed(path).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The content of the file at `path`, of at most `most` bytes; `None` where there is none, or none that this user may read.
+pub(super) fn read(path: &Path, most: usize) -> Result<Option<Vec<u8>>, Refused> {
+    let Found::Here(found) = look(path)? else {
+        return Ok(None);
+    };
+    if !found.is_file() {
+        return Err(Refused::NotRegular(path.to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let read = found
+        .open()
+        .and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() > most => Err(Refused::Unseen(path.to_owned(), io::ErrorKind::FileTooLarge.into())),
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(Refused::Unseen(path.to_owned(), error)),
+    }
+}
+
+/// Whether nobody but root and this user can change, exchange or add to what is at `path`.
+pub fn check_owned(start: &Start, path: &Path) -> Result<(), Refused> {
+    match look_from(start, path)? {
+        Found::Here(found) => found.closed(path).map(|_| ()),
+        Found::Nothing => Err(Refused::Unseen(path.to_owned(), Errno::NOENT.into())),
+    }
+}
+
+/// What is at `path`, below `root`, which errors call `base`.
+fn walk(start: &Start, root: OwnedFd, base: &Path, path: &Path, is_strict: bool) -> Result<Found, Refused> {
     let unseen = |at: &Path, error: io::Error| Refused::Unseen(at.to_owned(), error);
-    let absolute = std::path::absolute(path).map_err(|error| unseen(path, error))?;
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let root = rustix::fs::open("/", flags, Mode::empty()).map_err(|error| unseen(path, error.into()))?;
-    let root = checked(root, PathBuf::from("/"), path, is_strict, &[])?;
+    let root = checked(start, root, base.to_owned(), path, is_strict, &[])?;
     // From the root to the directory in which the next step is; steps are taken from the end.
     let mut above = vec![root];
     let mut steps = Vec::new();
-    push(&mut steps, &absolute);
+    push(&mut steps, path);
     let mut links = 0;
     while let Some(step) = steps.pop() {
         if step == ".." {
@@ -109,7 +210,7 @@ fn walk(path: &Path, is_strict: bool) -> Result<Found, Refused> {
             }
             Err(error) => return Err(unseen(&at, error.into())),
         };
-        let next = checked(handle, at, path, is_strict, &above)?;
+        let next = checked(start, handle, at, path, is_strict, &above)?;
         if FileType::from_raw_mode(next.stat.st_mode) == FileType::Symlink {
             links += 1;
             let target = rustix::fs::readlinkat(&next.handle, "", Vec::new());
@@ -148,7 +249,14 @@ fn push(steps: &mut Vec<OsString>, path: &Path) {
 }
 
 /// A step on the way to `of`, below `above`, if nobody else can change it.
-fn checked(handle: OwnedFd, path: PathBuf, of: &Path, is_strict: bool, above: &[Trusted]) -> Result<Trusted, Refused> {
+fn checked(
+    start: &Start,
+    handle: OwnedFd,
+    path: PathBuf,
+    of: &Path,
+    is_strict: bool,
+    above: &[Trusted],
+) -> Result<Trusted, Refused> {
     let unseen = |error: io::Error| Refused::Unseen(path.clone(), error);
     let stat = rustix::fs::fstat(&handle).map_err(|error| unseen(error.into()))?;
     let kind = FileType::from_raw_mode(stat.st_mode);
@@ -163,12 +271,7 @@ fn checked(handle: OwnedFd, path: PathBuf, of: &Path, is_strict: bool, above: &[
     // A link has no mode, and the file system of a directory above it was looked at.
     let mut shared = None;
     if kind != FileType::Symlink {
-        // A directory that everybody or a group may write to, and what is below that, is no system's root.
-        let roots = above.iter().take_while(|above| !writers::is_groups(&above.stat));
-        let roots = roots
-            .filter(|above| above.shared.is_none())
-            .map(|above| above.path.as_path());
-        let roots = Roots(roots.collect());
+        let roots = Roots { start, above };
         shared = Writers::of(&handle, &stat, is_strict, &roots).map_err(unseen)?;
         // What is in a sticky directory is its owner's alone to exchange, and the next step's owner is checked.
         let is_sticky = kind == FileType::Directory && stat.st_mode & STICKY != 0;
@@ -179,7 +282,7 @@ fn checked(handle: OwnedFd, path: PathBuf, of: &Path, is_strict: bool, above: &[
                 writers,
             });
         }
-        let user = match Authority::of(&handle).map_err(unseen)? {
+        let user = match start.authority(&handle).map_err(unseen)? {
             Authority::Machine => None,
             Authority::User(user) if is_ours(user) => None,
             Authority::User(user) => Some(Some(user)),
@@ -198,7 +301,7 @@ fn checked(handle: OwnedFd, path: PathBuf, of: &Path, is_strict: bool, above: &[
 }
 
 /// Whether the user is root or this process's own.
-pub(super) fn is_ours(user: u32) -> bool {
+pub fn is_ours(user: u32) -> bool {
     user == 0 || user == rustix::process::geteuid().as_raw()
 }
 

@@ -8,7 +8,7 @@ use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use super::groups;
-use super::walk::is_ours;
+use super::walk::{Start, is_ours};
 
 /// Bits of a mode: writable by the group and by all.
 const GROUP_WRITES: u32 = 0o020;
@@ -72,7 +72,7 @@ impl Writers {
     }
 
     /// The command that takes the right away.
-    pub(super) const fn remedy(&self) -> &'static str {
+    pub const fn remedy(&self) -> &'static str {
         match self.by {
             By::All | By::Group(_) => "chmod go-w",
             By::List(_) => "setfacl -b",
@@ -89,6 +89,15 @@ impl fmt::Display for Writers {
             By::List(who) => write!(f, ", an access control list with {who}"),
         }
     }
+}
+
+/// Others who may write to an open file of this machine; `None` where there are none.
+pub fn writers(file: &OwnedFd, stat: &Stat) -> io::Result<Option<Writers>> {
+    let roots = groups::Roots {
+        start: &Start::own(),
+        above: &[],
+    };
+    Writers::of(file, stat, false, &roots)
 }
 
 /// Whether a group other than root's may write to it.

@@ -153,6 +153,69 @@ fn a_script_is_as_good_as_its_interpreter() {
 }
 
 #[test]
+fn a_shared_directory_is_none_to_look_into_although_nothing_is_there() {
+    use object::elf::DT_RUNPATH;
+    let folder = Folder::new();
+    let shared = folder.0.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    mode(&shared, 0o1777);
+    let top = folder.put("libtop.so", &library(&[(DT_RUNPATH, "$ORIGIN/shared")]));
+    refused(&top, &[], "shared");
+}
+
+#[test]
+fn a_library_is_looked_for_in_the_directories_of_all() {
+    use object::elf::{DT_NEEDED, DT_RPATH};
+    let folder = Folder::new();
+    let deep = folder.put("lib/libdeep.so", &library(&[]));
+    folder.put("lib/libmiddle.so", &library(&[(DT_NEEDED, "libdeep.so")]));
+    // The directory is named after the library that is looked for there too.
+    let entries = [
+        (DT_NEEDED, "libdeep.so"),
+        (DT_NEEDED, "$ORIGIN/lib/libmiddle.so"),
+        (DT_RPATH, "${ORIGIN}/lib"),
+    ];
+    let top = folder.put("libtop.so", &library(&entries));
+    check(&top, &[]).unwrap();
+    mode(&deep, 0o777);
+    refused(&top, &[], "libdeep.so");
+}
+
+#[test]
+fn a_library_that_is_found_by_two_ways_has_two_origins() {
+    use object::elf::DT_NEEDED;
+    let folder = Folder::new();
+    folder.put("one/libmiddle.so", &library(&[(DT_NEEDED, "$ORIGIN/libdeep.so")]));
+    let deep = folder.put("two/libdeep.so", &library(&[]));
+    std::os::unix::fs::symlink("../one/libmiddle.so", folder.0.path().join("two/libmiddle.so")).unwrap();
+    let names = [
+        (DT_NEEDED, "$ORIGIN/one/libmiddle.so"),
+        (DT_NEEDED, "$ORIGIN/two/libmiddle.so"),
+    ];
+    let top = folder.put("libtop.so", &library(&names));
+    check(&top, &[]).unwrap();
+    mode(&deep, 0o777);
+    refused(&top, &[], "libdeep.so");
+}
+
+#[test]
+fn names_that_cannot_be_read_are_not_passed_over() {
+    use object::elf::{DT_AUDIT, DT_NEEDED};
+    let folder = Folder::new();
+    let unclear = |content: &[u8]| {
+        let error = check(&folder.put("libtop.so", content), &[]).unwrap_err();
+        assert!(matches!(error, Refused::Unclear { .. }), "{error}");
+    };
+    let whole = library(&[(DT_NEEDED, "libx.so"), (DT_AUDIT, "/y.so")]);
+    check(&folder.put("libtop.so", &whole), &[]).unwrap();
+    unclear(&whole[..whole.len() - 8]);
+    unclear(&whole[..70]);
+    unclear(b"\x7fELF\x07");
+    let many: Vec<_> = (0..5000).map(|_| (DT_NEEDED, "x")).collect();
+    unclear(&library(&many));
+}
+
+#[test]
 fn what_is_installed_here_may_run() {
     for program in ["/bin/sh", "/usr/bin/env"] {
         check(Path::new(program), &[]).unwrap();

@@ -2,6 +2,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
+use crate::host::HostRoots;
 
 /// Of `nobody`, where this process may give files away.
 const OTHER: u32 = 65534;
@@ -91,4 +92,53 @@ fn nothing_is_nothing_only_where_nobody_else_can_make_it() {
     assert!(matches!(open(&absent), Err(Refused::Unseen(..))));
     mode(&folder.path().join("a/b"), 0o1777);
     assert!(matches!(look(&absent), Err(Refused::Writable { .. })));
+}
+
+#[test]
+fn from_another_root_links_stay_below_it() {
+    let (folder, file) = tree();
+    let start = Start::at(folder.path());
+    for (link, target) in [("absolute", "/a/b"), ("up", "../../../../../a/b")] {
+        symlink(target, folder.path().join(link)).unwrap();
+        let Found::Here(found) = look_from(&start, &Path::new("/").join(link).join("file")).unwrap() else {
+            panic!("{link}");
+        };
+        assert_eq!(found.stat.st_ino, open(&file).unwrap().stat.st_ino, "{link}");
+        assert_eq!(found.path, Path::new("/a/b/file"), "{link}");
+    }
+    assert!(matches!(look_from(&start, file.as_path()), Ok(Found::Nothing)));
+    // The root itself counts.
+    mode(folder.path(), 0o777);
+    let error = check_owned(&start, Path::new("/a/b/file")).unwrap_err();
+    assert!(
+        matches!(&error, Refused::Writable { path, .. } if path == Path::new("/")),
+        "{error}"
+    );
+}
+
+#[test]
+fn in_the_root_of_a_process_what_is_mounted_is_judged_by_its_mounts() {
+    let roots = HostRoots::new("/");
+    let start = Start::of_process(&Processes::new(&roots), std::process::id());
+    assert!(check_owned(&start, Path::new("/proc")).is_ok());
+    let gone = Start::of_process(&Processes::new(&roots), 0);
+    assert!(matches!(
+        check_owned(&gone, Path::new("/proc")),
+        Err(Refused::Unseen(..))
+    ));
+}
+
+#[test]
+fn into_what_is_owned_others_can_put_nothing() {
+    let (folder, file) = tree();
+    let directory = folder.path().join("a/b");
+    mode(&directory, 0o1777);
+    assert!(check_owned(&Start::own(), &file).is_ok());
+    for checked in [
+        check_owned(&Start::own(), &directory),
+        super::directory(&directory).map(|_| ()),
+    ] {
+        let error = checked.unwrap_err();
+        assert!(matches!(error, Refused::Writable { .. }), "{error}");
+    }
 }

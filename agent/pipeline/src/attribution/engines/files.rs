@@ -15,6 +15,7 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::host::mounts::Mounts;
 use accelscope_core::host::process::Processes;
 use accelscope_core::metric::ProcessKey;
+use accelscope_core::trust::Start;
 
 /// Longest file that is read at once: they are some ten KiB, a few hundred with many mounts and a long seccomp profile.
 const MAX_BYTES: usize = 4 << 20;
@@ -124,12 +125,20 @@ impl Files {
         }
     }
 
+    /// Where its paths begin.
+    fn start(&self) -> Start {
+        match &self.view {
+            View::Host => Start::at(self.roots.path("/")),
+            View::Process { processes, key, .. } => Start::of_process(processes, key.pid),
+        }
+    }
+
     /// Whether root alone decides what is at `path`. If not, the reason was noted.
     pub(super) fn is_roots(&self, path: &Path) -> bool {
         if self.is_remote(path) {
             return false;
         }
-        self.used(path, owned::check(&self.roots, path)).is_some()
+        self.used(path, owned::check(&self.start(), path)).is_some()
     }
 
     /// Notes that nothing is heard from there.
@@ -223,7 +232,7 @@ impl Files {
         }
         let file = self.roots.open_stored(path)?;
         if self.is_roots {
-            owned::check(&self.roots, path).map_err(|refused| match refused {
+            owned::check(&self.start(), path).map_err(|refused| match refused {
                 Refused::Unseen(error) => error,
                 refused => io::Error::other(refused.to_string()),
             })?;
