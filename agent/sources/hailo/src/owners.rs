@@ -34,6 +34,7 @@ pub(super) struct Owners {
     warned_denied: bool,
     warned_unseen: bool,
     warned_foreign: bool,
+    warned_unproven: bool,
 }
 
 impl Owners {
@@ -49,6 +50,7 @@ impl Owners {
             warned_denied: false,
             warned_unseen: false,
             warned_foreign: false,
+            warned_unproven: false,
         }
     }
 
@@ -148,11 +150,21 @@ impl Owners {
                 Some(Ok(Search::Ambiguous(candidates))) => {
                     tracing::debug!(file = %name.display(), pid, candidates, "the file's writer is ambiguous");
                 }
-                Some(Ok(Search::Foreign(process))) => {
+                Some(Ok(Search::Foreign(process) | Search::Unproven(process))) => {
                     tracing::debug!(file = %name.display(), pid = process.pid, "the file is not of the process that it claims");
-                    if !std::mem::replace(&mut self.warned_foreign, true) {
+                    let is_foreign = matches!(file.owner.search, Search::Foreign(_));
+                    let warned = if is_foreign {
+                        &mut self.warned_foreign
+                    } else {
+                        &mut self.warned_unproven
+                    };
+                    if !std::mem::replace(warned, true) {
                         let path = path_in_words(&monitored.place, name);
-                        let why = Trouble::foreign(process.pid, stamp, authority);
+                        let why = if is_foreign {
+                            Trouble::foreign(process.pid, stamp, authority)
+                        } else {
+                            Trouble::unproven(process.pid)
+                        };
                         tracing::warn!(
                             "{path} {}: its values are shown without process, container and pod; {}",
                             why.what,
