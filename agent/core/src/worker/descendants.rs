@@ -69,7 +69,9 @@ pub fn kill_below(parent: Pid, patience: Duration) -> bool {
         if living.is_empty() {
             return true;
         }
-        living.into_iter().for_each(|child| kill_child_of(parent, child));
+        for child in living {
+            kill_child_of(parent, child);
+        }
         if Instant::now() >= until {
             return false;
         }

@@ -33,8 +33,8 @@ pub(super) struct Owners {
     hurries: u32,
     warned_denied: bool,
     warned_unseen: bool,
-    warned_foreign: bool,
-    warned_unproven: bool,
+    /// Of a file of another user than the process that it claims, and of a process without proof.
+    warned_of_claims: [bool; 2],
 }
 
 impl Owners {
@@ -49,8 +49,7 @@ impl Owners {
             hurries: HURRIES,
             warned_denied: false,
             warned_unseen: false,
-            warned_foreign: false,
-            warned_unproven: false,
+            warned_of_claims: [false; 2],
         }
     }
 
@@ -153,11 +152,7 @@ impl Owners {
                 Some(Ok(Search::Foreign(process) | Search::Unproven(process))) => {
                     tracing::debug!(file = %name.display(), pid = process.pid, "the file is not of the process that it claims");
                     let is_foreign = matches!(file.owner.search, Search::Foreign(_));
-                    let warned = if is_foreign {
-                        &mut self.warned_foreign
-                    } else {
-                        &mut self.warned_unproven
-                    };
+                    let warned = &mut self.warned_of_claims[usize::from(!is_foreign)];
                     if !std::mem::replace(warned, true) {
                         let path = path_in_words(&monitored.place, name);
                         let why = if is_foreign {

@@ -193,7 +193,7 @@ impl Files {
                 }
             }
             Ok(Writer::Foreign(_) | Writer::Unproven(_) | Writer::Several(_)) if file.age > of_unknown => {
-                self.stale += 1
+                self.stale += 1;
             }
             Ok(Writer::Foreign(process)) => {
                 self.foreign += 1;
