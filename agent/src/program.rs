@@ -16,11 +16,12 @@ use anyhow::Context as _;
 use crate::apart::{self, Apart};
 use crate::cli::{self, Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE};
 use crate::config::{Environment, load};
-use crate::{doctor, run, simulate};
+use crate::{doctor, run, runtime, simulate};
 
 /// Runs the agent with these sources.
 pub fn main(sources: Sources) -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    runtime::early::hold(&arguments);
     let apart = Apart::of(&mut arguments);
     let code = perform(&arguments, apart.is_some(), sources);
     // Nothing that is written is left in the process.

@@ -65,7 +65,13 @@ impl Drop for Leaving {
 
 /// An agent with a secret in its environment that calls the tool until it is stopped.
 fn run(tool: &Tool) -> Running {
+    run_with(tool, &[])
+}
+
+/// The same with more arguments.
+fn run_with(tool: &Tool, arguments: &[&str]) -> Running {
     let mut command = tool.agent(&["--stdout", "--format", "json", "--set", "ascend.period=1s"]);
+    command.args(arguments);
     command
         .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization={SECRET}"))
         .env("LD_PRELOAD", "")
@@ -137,6 +143,52 @@ fn supervisor_of(agent: u32) -> Option<i32> {
         line.split(|byte| *byte == 0).any(|word| word == b"worker")
     });
     child?.parse().ok()
+}
+
+/// Stops the supervisor of the present call.
+fn stop_supervisor(agent: u32) {
+    let supervisor = rustix::process::Pid::from_raw(supervisor_of(agent).unwrap()).unwrap();
+    rustix::process::kill_process(supervisor, rustix::process::Signal::STOP).unwrap();
+    let stat = format!("/proc/{}/stat", supervisor.as_raw_pid());
+    wait_for("the supervisor to stop", || {
+        std::fs::read_to_string(&stat).ok()?.contains(") T ").then_some(())
+    });
+}
+
+#[test]
+fn nothing_of_a_call_whose_supervisor_is_stopped_outlives_the_agent() {
+    for way in ways().chain(["exec STAY".to_owned()]) {
+        for signal in [rustix::process::Signal::KILL, rustix::process::Signal::TERM] {
+            let tool = leaving(&way, "sleep 10000");
+            let mut agent = tool.run();
+            wait_for("what the tool leaves behind", || {
+                (!tool.left().is_empty()).then_some(())
+            });
+            stop_supervisor(agent.0.id());
+            agent.signal(signal);
+            agent.0.wait().unwrap();
+            wait_for("all to end", || tool.left().is_empty().then_some(()));
+        }
+    }
+}
+
+#[test]
+fn a_call_whose_supervisor_is_stopped_ends_in_time_with_all_that_it_left_behind() {
+    for way in ways().chain(["kill -STOP $$".to_owned()]) {
+        let tool = leaving(&format!("STAY &\n{way}"), "sleep 10000");
+        let mut agent = run_with(&tool.tool, &["--set", "ascend.timeout=1s"]);
+        wait_for("what the tool leaves behind", || {
+            (!tool.left().is_empty()).then_some(())
+        });
+        stop_supervisor(agent.0.id());
+        let before = tool.left();
+        wait_for("the processes of that call to end", || {
+            let left = tool.left();
+            before.iter().all(|process| !left.contains(process)).then_some(())
+        });
+        wait_for("the next call", || (!tool.left().is_empty()).then_some(()));
+        assert!(agent.0.try_wait().unwrap().is_none(), "the agent goes on");
+    }
 }
 
 #[test]

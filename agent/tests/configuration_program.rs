@@ -352,6 +352,19 @@ fn a_hangup_reads_the_configuration_again_and_keeps_the_old_one_where_the_new_is
     logged.running.signal(Signal::HUP);
     logged.wait_for("no such file");
 
+    // Between the truncation of the file and what is written to it, as cp(1) does.
+    for empty in ["", " \n"] {
+        let seen = logged.log().matches("is empty, as a file is for a moment").count();
+        std::fs::write(&file, empty).unwrap();
+        logged.running.signal(Signal::HUP);
+        wait_for("the error", || {
+            (logged.log().matches("is empty, as a file is for a moment").count() > seen).then_some(())
+        });
+    }
+    let before = second.points().len();
+    wait_for("a push to the second receiver", || {
+        (second.points().len() > before).then_some(())
+    });
     write(&second, "[log]\nlevel = \"debug\"\n");
     logged.running.signal(Signal::HUP);
     logged.wait_for("reloaded: configuration and credentials were read again");

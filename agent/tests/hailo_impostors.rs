@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use accelscope_proto::hailo::ProtoMon;
@@ -126,6 +126,7 @@ fn a_process_that_changed_its_user_owns_the_files_of_both() {
     }
     let mut command = Command::new("setpriv");
     command.args([&format!("--euid={OTHER}"), "sleep", "600"]);
+    command.env("HAILO_MONITOR", "1");
     let process = Running::start(command);
     let pid = process.0.id();
     wait_for("it to change its user", || {
@@ -164,6 +165,7 @@ fn a_process_in_a_user_namespace_owns_the_files_of_its_user_on_the_host() {
         "sleep",
         "600",
     ]);
+    command.env("HAILO_MONITOR", "1");
     let mut process = Running::start(command);
     let pid = process.0.id();
     let is_up = wait_for("it to have its namespace", || {
@@ -255,4 +257,94 @@ fn a_file_that_takes_the_place_of_another_user_s_does_not_take_its_process() {
         assert_eq!(rates, [(30.0, true)]);
         std::thread::sleep(Duration::from_millis(100));
     }
+    // Nor does it help to be the last to write.
+    for _ in 0..20 {
+        write();
+        renamed(OTHER, &second, &lie(writer.pid()));
+        std::thread::sleep(Duration::from_millis(100));
+        let rates = pulled_rates(pull).unwrap();
+        assert_eq!(rates, [(30.0, true)]);
+    }
+}
+
+/// A process that is the first of a PID namespace of its own, as in a container, and sees the directory of the host.
+struct Contained {
+    unshare: Child,
+    init: u32,
+}
+
+impl Contained {
+    fn new(variable: &str, holds_device: bool) -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "sleep", "600"]);
+        command.env_clear().env("PATH", "/usr/bin:/bin").env(variable, "1");
+        command.stdin(if holds_device {
+            Stdio::from(File::open("/dev/full").unwrap())
+        } else {
+            Stdio::null()
+        });
+        let unshare = command.spawn().unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+        let init = wait_for("the container", || {
+            let init = fs::read_to_string(&children).ok()?.trim().parse().ok()?;
+            let comm = fs::read_to_string(format!("/proc/{init}/comm")).ok()?;
+            let environ = fs::read(format!("/proc/{init}/environ")).ok()?;
+            (comm == "sleep\n" && !environ.is_empty()).then_some(init)
+        });
+        Self { unshare, init }
+    }
+}
+
+impl Drop for Contained {
+    fn drop(&mut self) {
+        self.unshare.kill().ok();
+        self.unshare.wait().ok();
+    }
+}
+
+/// Root of any container is the host's root, and process 1 of it has the same id as that of any other.
+#[test]
+fn a_file_that_root_of_another_container_wrote_is_of_no_process_that_does_not_use_a_hailo() {
+    if !is_root("a_file_that_root_of_another_container_wrote_is_of_no_process_that_does_not_use_a_hailo") {
+        return;
+    }
+    let host = Host::new().with_device();
+    let owner = || {
+        // After the start of every container.
+        let file = host.dir().join("1aB3dEf");
+        put(&file, &message(1, 57.0).encode_to_vec(), Duration::ZERO);
+        let points = host.look();
+        assert_eq!(named(&points, "hailo.network.frame_rate").len(), 1, "it is shown");
+        let used = named(&points, "hailo.process.utilization");
+        used.first()?["attributes"]["process.pid"].as_u64()
+    };
+    let idle = Contained::new("HAILO_MONITOR_TIME_INTERVAL", false);
+    assert_eq!(owner(), None, "nothing shows that it uses a Hailo");
+    let doctor = host.output(&["doctor"]).stdout;
+    let doctor = String::from_utf8_lossy(&doctor)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let why = format!(
+        "names process {} (sleep) as its writer, but that was started without HAILO_MONITOR=1 and has no Hailo device open",
+        idle.init
+    );
+    assert!(doctor.contains(&why), "{doctor}");
+    for (variable, holds_device) in [("HAILO_MONITOR", false), ("OTHER", true)] {
+        let user = Contained::new(variable, holds_device);
+        assert_eq!(owner(), Some(user.init.into()), "{variable} {holds_device}");
+        let second = Contained::new("HAILO_MONITOR", false);
+        assert_eq!(owner(), None, "of two that use one");
+        drop(second);
+    }
+    // On the host itself too.
+    let process = Running::start({
+        let mut command = Command::new("sleep");
+        command.arg("600").env_clear();
+        command
+    });
+    let claimed = host.dir().join(format!("{}aB3dEf", process.0.id()));
+    put(&claimed, &lie(process.0.id()), Duration::ZERO);
+    fs::remove_file(host.dir().join("1aB3dEf")).unwrap();
+    assert_eq!(rates(&host.look()), (vec![], vec![LIE]));
 }

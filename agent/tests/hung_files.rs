@@ -183,6 +183,31 @@ fn the_doctor_and_check_config_end_though_what_they_look_at_does_not_answer() {
     assert!(served.unanswered() >= 3, "the requests were read");
 }
 
+/// As a container on a file system of FUSE has it, whose server hangs.
+#[test]
+fn the_doctor_ends_though_the_root_directory_of_a_process_does_not_answer() {
+    if !is_root("the_doctor_ends_though_the_root_directory_of_a_process_does_not_answer") {
+        return;
+    }
+    let (host, root) = (Host::new().with_device(), tempfile::tempdir().unwrap());
+    let Some(served) = Served::mount(root.path()) else {
+        return;
+    };
+    let script = "cd \"$1\" && pivot_root . . && echo ready && read -r end";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-ec", script, "sh"]).arg(root.path());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut inside = Running::start(command);
+    let mut ready = [0; 6];
+    inside.0.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    served.hang();
+    let (_, said) = output(host.command(&[], &["doctor"]), &served);
+    assert!(
+        said.contains(" attribution: ") && said.contains(" processes "),
+        "{said}"
+    );
+}
+
 #[test]
 fn at_the_start_a_file_that_does_not_answer_is_named_in_time() {
     if !is_root("at_the_start_a_file_that_does_not_answer_is_named_in_time") {

@@ -26,13 +26,19 @@ const STANDARD_INPUT: &str = "-";
 const DESCRIPTORS: [&str; 3] = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"];
 
 /// Reads `path`. Parts that cannot be parsed are errors, and the rest is returned nevertheless.
-pub(super) fn read(path: &Path, shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {
+pub(super) fn read(path: &Path, may_be_empty: bool, shape: &Shape, errors: &mut Vec<ConfigError>) -> Layer {
     let whole = |problem: String| ConfigError {
         origin: Origin::WholeFile(path.to_owned()),
         key: String::new(),
         problem,
     };
     match content(path) {
+        Ok(text) if text.trim().is_empty() && !may_be_empty => {
+            let problem = "is empty, as a file is for a moment while it is replaced; reload again, or write a comment into it \
+                           if the defaults are wanted";
+            errors.push(whole(problem.to_owned()));
+            Layer::new()
+        }
         Ok(text) => parse(path, &text, shape, errors),
         Err(error) => {
             errors.push(whole(match error.kind() {

@@ -72,6 +72,8 @@ pub enum ConfigFile {
     IfPresent(PathBuf),
     /// This file; its absence is an error.
     Required(PathBuf),
+    /// This file; its absence is an error, and so is that nothing is in it, not even a comment: it is so while it is replaced.
+    Filled(PathBuf),
 }
 
 /// Inputs of a configuration.
@@ -110,10 +112,11 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
             let exists = ask(path, Path::try_exists);
             (!matches!(exists, Ok(false))).then_some(path.as_path())
         }
-        ConfigFile::Required(path) => Some(path.as_path()),
+        ConfigFile::Required(path) | ConfigFile::Filled(path) => Some(path.as_path()),
     };
     if let Some(path) = file {
-        let layer = file::read(path, &shape, &mut errors);
+        let may_be_empty = !matches!(inputs.file, ConfigFile::Filled(_));
+        let layer = file::read(path, may_be_empty, &shape, &mut errors);
         merged.lay(shape.check(layer, &mut errors));
     }
     otel::refuse(&inputs.env, &mut errors);

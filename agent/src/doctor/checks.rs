@@ -8,6 +8,7 @@ use rustix::fs::Access;
 
 use super::accelerators::{accelerators, while_running};
 use super::access::access;
+use super::closed::closed;
 use super::destinations::destinations;
 use super::named::Named;
 use super::running::Running;
@@ -97,12 +98,7 @@ fn processes(roots: &HostRoots) -> Finding {
         )
         .with_remedy("run the agent with hostPID: true, else no process can be named");
     }
-    let closed: Vec<u32> = pids
-        .iter()
-        .copied()
-        .take(MOST_PROCESSES)
-        .filter(|pid| is_closed(&processes, *pid))
-        .collect();
+    let closed = closed(&processes, &pids[..pids.len().min(MOST_PROCESSES)]);
     if closed.is_empty() {
         return Finding::ok("attribution", format!("{} processes can be told apart", pids.len()));
     }
@@ -144,14 +140,6 @@ fn examples(roots: &HostRoots, processes: &Processes, pids: &[u32]) -> String {
         return String::new();
     }
     format!(" (such as {})", named.join(", "))
-}
-
-/// Whether access to its files or its view of the file system is denied. Processes that have ended are not.
-fn is_closed(processes: &Processes, pid: u32) -> bool {
-    let denied = |error: std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
-    let files = std::fs::read_dir(processes.path(pid, "fd")).map(drop);
-    let root = std::fs::metadata(processes.path(pid, "root/.")).map(drop);
-    files.and(root).is_err_and(denied)
 }
 
 fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {

@@ -3,6 +3,7 @@
 mod accelerators;
 mod access;
 mod checks;
+mod closed;
 mod destinations;
 mod named;
 mod running;

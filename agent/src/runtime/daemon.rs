@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use super::early;
 use super::own_names::own_names;
 use super::readiness::AllReported;
 use super::reload::Reload;
@@ -47,6 +48,11 @@ pub async fn run(
     mut reload: Reload,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::watch(Hangup::Reloads)?;
+    match early::take() {
+        Some(Request::End) => return Ok(()),
+        Some(Request::Reload) => reload.begin(),
+        None => {}
+    }
     http::serve_apart(listeners(config, started, &renderer)?)?;
     tokio::spawn(return_memory());
     tokio::spawn(watch_pipeline(started.registry.clone()));

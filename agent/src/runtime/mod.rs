@@ -1,6 +1,7 @@
 //! Runs the samplers and wires them to the pipeline and the exporters.
 
 mod daemon;
+pub(crate) mod early;
 mod explain;
 pub mod log;
 mod log_limit;

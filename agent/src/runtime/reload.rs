@@ -29,9 +29,9 @@ pub(super) type Read = Result<(Loaded, Vec<Destination>), Vec<String>>;
 impl Reload {
     /// `running` is what `inputs` gave at the start, with the file that was read.
     pub fn new(mut inputs: Inputs, sources: Sources, running: Config, file: Option<PathBuf>) -> Self {
-        // An editor may be replacing it: without it, all of it would be the defaults.
+        // An editor may be replacing it: without it, or with nothing in it, all of it would be the defaults.
         if let Some(path) = &file {
-            inputs.file = ConfigFile::Required(path.clone());
+            inputs.file = ConfigFile::Filled(path.clone());
         }
         Self {
             inputs,

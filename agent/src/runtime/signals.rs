@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
+use super::early;
 use accelscope_core::host::is_hangup_ignored;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -49,9 +50,11 @@ impl Signals {
             .collect();
         let hangup = (!is_hangup_ignored()).then(|| signal(SignalKind::hangup())).transpose();
         let context = "the signals of the agent cannot be watched";
+        let (end, hangup) = (end.context(context)?, hangup.context(context)?);
+        early::is_watched();
         Ok(Self {
-            end: end.context(context)?,
-            hangup: hangup.context(context)?,
+            end,
+            hangup,
             meaning,
             has_terminal: has_terminal(),
         })
@@ -78,6 +81,6 @@ impl Signals {
 }
 
 /// Whether this process has a terminal that is open: a closed one is no longer that of any process.
-fn has_terminal() -> bool {
+pub(super) fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::callers::Callers;
+use rustix::net::sockopt::socket_peercred;
 
 use super::answer::Answer;
 use super::directories;
@@ -46,10 +47,10 @@ pub(crate) fn ask(setting: Option<&Path>) -> Asked {
 }
 
 impl Asked {
-    fn all(&mut self, sockets: Vec<PathBuf>, callers: &Callers, until: Instant) {
-        let call = |path: PathBuf| {
+    fn all(&mut self, sockets: Vec<(PathBuf, Trusted)>, callers: &Callers, until: Instant) {
+        let call = |(path, trusted): (PathBuf, Trusted)| {
             let asks = path.clone();
-            (path, callers.start(move || answer(&asks)))
+            (path, callers.start(move || answer(&asks, trusted)))
         };
         let calls: Vec<_> = sockets.into_iter().map(call).collect();
         for (path, call) in calls {
@@ -69,9 +70,11 @@ fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-/// The sockets in a directory. One of a user who is neither root, nor this one, nor the directory's is not an agent's that this
-/// doctor should believe.
-fn sockets(directory: &Path) -> Vec<PathBuf> {
+/// Users whose agents this doctor believes: root, this one, and the directory's.
+type Trusted = [u32; 3];
+
+/// The sockets in a directory that are of a trusted user.
+fn sockets(directory: &Path) -> Vec<(PathBuf, Trusted)> {
     let Ok(owner) = fs::metadata(directory).map(|found| found.uid()) else {
         return Vec::new();
     };
@@ -82,13 +85,43 @@ fn sockets(directory: &Path) -> Vec<PathBuf> {
             && fs::symlink_metadata(path)
                 .is_ok_and(|found| found.file_type().is_socket() && trusted.contains(&found.uid()))
     };
-    entries.map(|entry| entry.path()).filter(is_agents).take(MOST).collect()
+    let paths = entries.map(|entry| entry.path()).filter(is_agents).take(MOST);
+    paths.map(|path| (path, trusted)).collect()
 }
 
-fn answer(path: &Path) -> io::Result<Answer> {
+fn answer(path: &Path, trusted: Trusted) -> io::Result<Answer> {
     let stream = UnixStream::connect(path)?;
+    // Where others may write to the directory, another socket may be there by now. Whose it is was settled when it began to listen.
+    let user = socket_peercred(&stream)?.uid.as_raw();
+    if !trusted.contains(&user) {
+        let what = format!("user {user} answers, who is not to be believed; remove it");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    }
     stream.set_read_timeout(Some(ANSWERING))?;
     let mut bytes = Vec::new();
     stream.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(serde_json::from_slice(&bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn who_listens_is_believed_or_not_whatever_the_file_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent-1.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let own = rustix::process::geteuid().as_raw();
+        let refused = answer(&path, [own + 1; 3]).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        // It is asked, and says nothing.
+        let asked = std::thread::spawn(move || answer(&path, [own; 3]).unwrap_err().kind());
+        for _ in 0..2 {
+            drop(listener.accept().unwrap());
+        }
+        assert_ne!(asked.join().unwrap(), io::ErrorKind::PermissionDenied);
+    }
 }

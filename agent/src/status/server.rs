@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::Mode;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -23,6 +25,8 @@ use accelscope_pipeline::{SeriesRegistry, Status};
 const WRITING: Duration = Duration::from_secs(2);
 /// Time to find out about the host; what is not found out by then, the doctor finds out itself.
 const LOOKING: Duration = Duration::from_secs(15);
+/// Most clients that wait to be accepted; others are refused.
+const BACKLOG: i32 = 64;
 /// Pause after the kernel refused a connection, for want of descriptors mostly.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -138,9 +142,19 @@ fn bind(directory: &Path) -> io::Result<(PathBuf, UnixListener)> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let listener = listen(&path)?;
     Ok((path, listener))
+}
+
+/// A listener that this user and root may connect to from its first moment on. Its mode is that of the socket when it is bound
+/// (`unix_bind_bsd` in net/unix/af_unix.c): afterwards another user of the directory could have put a link in its place.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    net::listen(&socket, BACKLOG)?;
+    UnixListener::from_std(socket.into())
 }
 
 /// Removes the sockets of processes that no longer exist: those that were killed.
@@ -155,5 +169,21 @@ fn remove_abandoned(directory: &Path) {
             // Another agent may have been faster, and one of another user's is left.
             fs::remove_file(entry.path()).ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    /// There is no moment at which the file has another mode, nor a later call that could meet another file.
+    #[tokio::test]
+    async fn a_socket_is_its_users_alone_from_the_moment_that_it_is_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent-1.sock");
+        let _listener = listen(&path).unwrap();
+        assert_eq!(fs::symlink_metadata(&path).unwrap().mode() & 0o777, 0o600);
     }
 }

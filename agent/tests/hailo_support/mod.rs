@@ -121,12 +121,13 @@ impl Run {
     }
 }
 
-/// An idle process.
+/// An idle process that was started with the monitor on.
 pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
     pub(crate) fn new() -> Self {
-        Self(Command::new("sleep").arg("600").spawn().unwrap())
+        let mut command = Command::new("sleep");
+        Self(command.arg("600").env("HAILO_MONITOR", "1").spawn().unwrap())
     }
 
     pub(crate) fn pid(&self) -> u32 {

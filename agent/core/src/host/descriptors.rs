@@ -27,6 +27,16 @@ pub fn char_devices(
     pid: u32,
     wanted: impl Fn(u64) -> bool,
 ) -> io::Result<impl Iterator<Item = u64>> {
+    first_char_devices(processes, pid, MAX_DESCRIPTORS, wanted)
+}
+
+/// The same among the first `most` descriptors of the process.
+pub fn first_char_devices(
+    processes: &Processes,
+    pid: u32,
+    most: usize,
+    wanted: impl Fn(u64) -> bool,
+) -> io::Result<impl Iterator<Item = u64>> {
     let mut descriptors = Descriptors::of(&processes.path(pid, ""))?;
     if descriptors.next.is_none() {
         // The first thread may have ended: what the others have open is listed at them. One that ends meanwhile has nothing
@@ -43,7 +53,7 @@ pub fn char_devices(
         let number = descriptors.char_device(&descriptor).filter(|number| wanted(*number));
         Some(number.filter(|_| descriptors.opens(&descriptor)))
     });
-    Ok(numbers.take(MAX_DESCRIPTORS).flatten())
+    Ok(numbers.take(most).flatten())
 }
 
 /// The descriptors of a process or a thread.

@@ -2,7 +2,9 @@
 //!
 //! Every container has a process 1, so that such an id is only a hint. A candidate must have it as its innermost id,
 //! see the same directory that contains the file, and have started before the file was written. Since anybody can write any
-//! id, it must also be of the user that owns the file: of those that pass all but that, none is the writer.
+//! id, it must also be of the user that owns the file: of those that pass all but that, none is the writer. Root is the same
+//! user in every container without a user namespace, so that where several containers may share the directory, a candidate
+//! must also be shown to write such files at all.
 
 use std::ffi::OsString;
 use std::io;
@@ -34,6 +36,9 @@ pub const OVERFLOW_USER: u32 = 65_534;
 const PATIENCE: Duration = Duration::from_millis(300);
 const MAX_HUNG: usize = 8;
 
+/// Most candidates of which proof is sought. More than that cannot be told apart.
+const MAX_PROVEN: usize = 64;
+
 /// Known facts about a file's writer.
 #[derive(Debug, Clone)]
 pub struct WriterHint {
@@ -63,6 +68,8 @@ pub enum Writer {
     Several(usize),
     /// This process matches but for its user, which does not own the file: that is of somebody who claims it.
     Foreign(ProcessKey),
+    /// This process matches, and nothing shows that it writes such files: a process of another container may have.
+    Unproven(ProcessKey),
 }
 
 /// The processes that match, and one that does but for its user.
@@ -70,6 +77,16 @@ pub enum Writer {
 struct Matches {
     of_owner: Vec<ProcessKey>,
     foreign: Option<ProcessKey>,
+}
+
+impl Matches {
+    fn judged(&self) -> Writer {
+        match self.of_owner[..] {
+            [] => self.foreign.map_or(Writer::None, Writer::Foreign),
+            [one] => Writer::One(one),
+            _ => Writer::Several(self.of_owner.len()),
+        }
+    }
 }
 
 /// The writer of a file.
@@ -82,11 +99,30 @@ pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
 
 /// As [`find`], among these processes: for a caller that knows which of them have the hint's id.
 pub fn find_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io::Result<Writer> {
+    Ok(candidates_among(processes, pids, hint)?.judged())
+}
+
+/// As [`find_among`], among those that `proves` shows to write such files. Two processes with the same id and the same user, of
+/// which one is idle, are told apart by that alone.
+pub fn find_proven(
+    processes: &Processes,
+    pids: &[u32],
+    hint: &WriterHint,
+    mut proves: impl FnMut(ProcessKey) -> bool,
+) -> io::Result<Writer> {
     let found = candidates_among(processes, pids, hint)?;
-    Ok(match found.of_owner[..] {
-        [] => found.foreign.map_or(Writer::None, Writer::Foreign),
-        [one] => Writer::One(one),
-        _ => Writer::Several(found.of_owner.len()),
+    let (Some(first), 1..=MAX_PROVEN) = (found.of_owner.first(), found.of_owner.len()) else {
+        return Ok(found.judged());
+    };
+    // An id may have been reused since the process was found.
+    let of_owner: Vec<_> = found.of_owner.iter().copied().filter(|key| proves(*key)).collect();
+    let proven = Matches {
+        of_owner: of_owner.into_iter().filter(|key| processes.is_alive(*key)).collect(),
+        foreign: None,
+    };
+    Ok(match proven.judged() {
+        Writer::None => Writer::Unproven(*first),
+        judged => judged,
     })
 }
 

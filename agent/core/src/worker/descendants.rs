@@ -3,7 +3,10 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, set_child_subreaper, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, kill_process, pidfd_open, pidfd_send_signal,
+    set_child_subreaper, set_parent_process_death_signal, waitid,
+};
 
 /// Between two looks at what is left, at first; the longer it stays, the longer, up to the second.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -15,6 +18,13 @@ const HANGING: Duration = Duration::from_millis(500);
 /// Makes this process the parent of what its descendants leave behind: what forks twice and calls `setsid` stays below it.
 pub fn adopt() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// Lets the end of the parent resume this process where it was stopped: only then can it see that end, and kill what it has
+/// started. The kernel sends the signal before it looks for stopped groups without a parent, which it would send SIGHUP
+/// (`forget_original_parent` in kernel/exit.c).
+pub fn resume_at_end_of_parent() -> io::Result<()> {
+    Ok(set_parent_process_death_signal(Some(Signal::CONT))?)
 }
 
 /// Kills all descendants, at most for `patience`. Returns whether none is left.
@@ -46,6 +56,41 @@ pub fn kill_all(patience: Duration) -> bool {
     }
 }
 
+/// Kills the children of a child of this process, at most for `patience`, and what they leave behind to it as [`adopt`] has it.
+/// Returns whether none is left.
+pub fn kill_below(parent: Pid, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        // Those that have ended are not reaped where the parent is stopped.
+        let mut living = children_of(parent);
+        living.retain(|child| {
+            state_and_parent(*child).is_some_and(|(state, of)| of == parent && !matches!(state, 'Z' | 'X'))
+        });
+        if living.is_empty() {
+            return true;
+        }
+        for child in living {
+            kill_child_of(parent, child);
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn kill_child_of(parent: Pid, child: Pid) {
+    match pidfd_open(child, PidfdFlags::empty()) {
+        // The parent may have reaped it, and its id may be another process's: but not while it is held and is of that parent.
+        Ok(held) if state_and_parent(child).is_some_and(|(_, of)| of == parent) => {
+            pidfd_send_signal(held, Signal::KILL).ok();
+        }
+        Ok(_) => {}
+        // Before Linux 5.3.
+        Err(_) => drop(kill_process(child, Signal::KILL)),
+    }
+}
+
 /// Reaps what ended before the last call and was not reaped since: what the vendor's code has made a daemon, and does not wait
 /// for. `ended` is what has ended by then.
 pub fn reap_adopted(ended: &mut Vec<Pid>) {
@@ -74,31 +119,38 @@ fn reap() {
 
 /// The children of all threads, those that have ended and are not reaped included.
 pub(super) fn children() -> Vec<Pid> {
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    children_of(getpid())
+}
+
+/// The same of another process.
+fn children_of(parent: Pid) -> Vec<Pid> {
+    let tasks = format!("/proc/{}/task", parent.as_raw_pid());
+    let tasks = std::fs::read_dir(tasks).into_iter().flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
     let lists: Vec<String> = lists.collect();
     if lists.is_empty() {
         // A kernel without CONFIG_PROC_CHILDREN.
-        return by_parent();
+        return by_parent(parent);
     }
     let pids = lists.iter().flat_map(|list| list.split_ascii_whitespace());
     pids.filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 /// The same from what each process says of its parent.
-fn by_parent() -> Vec<Pid> {
-    let own = getpid().as_raw_pid().to_string();
+fn by_parent(parent: Pid) -> Vec<Pid> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten();
-    let is_own = |stat: &str| {
-        // `<pid> (<name>) <state> <parent>`; the name may have any character.
-        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1));
-        parent == Some(own.as_str())
-    };
     let pids = processes.filter_map(|process| {
-        let process = process.ok()?;
-        let pid = process.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
-        is_own(&stat).then(|| Pid::from_raw(pid))?
+        let pid = Pid::from_raw(process.ok()?.file_name().to_str()?.parse().ok()?)?;
+        let (_, of) = state_and_parent(pid)?;
+        (of == parent).then_some(pid)
     });
     pids.collect()
+}
+
+fn state_and_parent(pid: Pid) -> Option<(char, Pid)> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
+    // `<pid> (<name>) <state> <parent>`; the name may have any character.
+    let mut rest = stat.rsplit(") ").next()?.split(' ');
+    let state = rest.next()?.chars().next()?;
+    Some((state, Pid::from_raw(rest.next()?.parse().ok()?)?))
 }

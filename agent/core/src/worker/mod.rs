@@ -38,5 +38,5 @@ pub use progress::Progress;
 pub use protocol::{MAX_FRAME_BYTES, ProtocolError, RenewalReason, Reply, WireOutcome, WirePart, WirePoint};
 pub use sampler::WorkerSampler;
 pub use serve::serve;
-pub use supervised::{Lifeline, ProgramEnd, Supervised};
+pub use supervised::{Lifeline, ProgramEnd, Supervised, end_stopped};
 pub use suspension::{DISCOVERY, Fault, Suspended, Suspension, Suspensions, WorkUnit};

@@ -26,6 +26,7 @@ const STACK: usize = 64 << 10;
 /// that it has started, whatever the vendor's code is in.
 pub fn serve(mut sample: impl FnMut(u64) -> Reply<'static>) -> io::Result<()> {
     descendants::adopt()?;
+    descendants::resume_at_end_of_parent()?;
     let watched = io::stdin().as_fd().try_clone_to_owned()?;
     std::thread::Builder::new()
         .name("agent-end".to_owned())

@@ -2,7 +2,8 @@
 //!
 //! Between the agent and the program is a process of the agent's own, the supervisor. What the program leaves behind, however
 //! it has been made a daemon, becomes the supervisor's child and is killed. The supervisor ends when the other end of its
-//! standard input is closed, which the kernel does when the agent is killed.
+//! standard input is closed, which the kernel does when the agent is killed. A supervisor that is stopped sees no such end: the
+//! agent's death resumes it, and the agent ends one that does not end in time.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,10 +14,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{PidfdFlags, pidfd_open};
+use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open};
 use serde::{Deserialize, Serialize};
 
-use super::process::{has_ended, pid};
+use super::process::{ended_within, has_ended, pid};
 use super::{descendants, environment, orphans, own};
 use crate::host::poll;
 
@@ -89,6 +90,7 @@ impl Supervised {
     /// Supervises the program until all of it has ended. The supervisor's own part.
     pub fn supervise(&self) -> io::Result<()> {
         descendants::adopt()?;
+        descendants::resume_at_end_of_parent()?;
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -111,6 +113,23 @@ impl Supervised {
         while !descendants::kill_all(Duration::from_hours(1)) {}
         Ok(())
     }
+}
+
+/// Ends a supervisor that was stopped, by a signal, a debugger or the freezer, and does not see that its lifeline was dropped,
+/// with all that it has started. Returns its status; `None` where something of that hangs in the kernel: then the supervisor
+/// stays until that has ended.
+pub fn end_stopped(supervisor: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let pid = pid(supervisor)?;
+    // It may do the rest itself.
+    kill_process(pid, Signal::CONT).ok();
+    if !descendants::kill_below(pid, patience) {
+        return None;
+    }
+    kill_process(pid, Signal::KILL).ok();
+    let status = ended_within(supervisor, patience);
+    // What it has started meanwhile.
+    orphans::end();
+    status
 }
 
 impl Lifeline {

@@ -12,10 +12,14 @@ use super::npu_smi::{MAX_BYTES, quoted};
 use super::settings::NAME;
 use accelscope_core::host::poll;
 use accelscope_core::worker::process::{ended_within, has_ended, kill_group, last_line, set_nonblocking};
-use accelscope_core::worker::{Lifeline, ProgramEnd, Supervised, environment, orphans, remedy_for_own_program};
+use accelscope_core::worker::{
+    Lifeline, ProgramEnd, Supervised, end_stopped, environment, orphans, remedy_for_own_program,
+};
 
 /// Longest wait for the exit of a killed tool; after that it stays behind unreaped.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The same for a supervisor that did not end the tool.
+const STOPPED_TIMEOUT: Duration = Duration::from_millis(200);
 /// Most bytes of standard error that are kept: half of them the first, half of them the last.
 const MAX_ERRORS: usize = 8 << 10;
 /// Interval of checks for the tool's exit while a descendant of it keeps the pipe open.
@@ -104,7 +108,9 @@ impl Child {
     /// killing takes.
     pub(super) fn run(&mut self, tool: &Supervised, timeout: Duration) -> Result<Finished, ChildError> {
         if let Some((child, killed)) = &mut self.left_behind {
-            if matches!(child.try_wait(), Ok(None)) {
+            let is_there = matches!(child.try_wait(), Ok(None));
+            let has_supervisor = self.supervisor.is_some();
+            if is_there && !(has_supervisor && end_stopped(child, Duration::ZERO).is_some()) {
                 return Err(ChildError::StillThere(killed.elapsed()));
             }
             self.left_behind = None;
@@ -118,7 +124,10 @@ impl Child {
             Some(lifeline) => drop(lifeline),
             None => kill_group(&running.child),
         }
-        let status = ended_within(&mut running.child, KILL_TIMEOUT);
+        let mut status = ended_within(&mut running.child, KILL_TIMEOUT);
+        if status.is_none() && is_supervised {
+            status = end_stopped(&mut running.child, STOPPED_TIMEOUT);
+        }
         if reported.is_none() {
             // The supervisor may have been killed itself.
             orphans::end();

@@ -1,6 +1,6 @@
 //! Hailo devices in sysfs. No device node is opened: the first open of one wakes the card.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -53,6 +53,11 @@ pub(super) fn scan(roots: &HostRoots) -> io::Result<BTreeMap<String, Device>> {
         }
     }
     Ok(found)
+}
+
+/// Numbers of their nodes.
+pub(super) fn numbers<'a>(devices: impl IntoIterator<Item = &'a Device>) -> BTreeSet<u64> {
+    devices.into_iter().filter_map(|device| device.number).collect()
 }
 
 fn read(roots: &HostRoots, class: &str, path: &Path, name: &str) -> Option<Device> {

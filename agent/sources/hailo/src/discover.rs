@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
-use super::device::Device;
+use super::device::{Device, numbers};
 use super::directory::DirectoryId;
 use accelscope_core::host::descriptors::{Pace, char_devices};
 use accelscope_core::host::process::Processes;
@@ -89,7 +89,7 @@ impl Discovery {
         let before = self.holders.len();
         self.holders.retain(|holder| processes.is_alive(holder.process));
         let lost_one = self.holders.len() < before;
-        let numbers: BTreeSet<u64> = devices.values().filter_map(|device| device.number).collect();
+        let numbers = numbers(devices.values());
         if numbers.is_empty() {
             *self = Self::default();
             return Ok(());

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::time::Duration;
 
-/// Most bytes of an environment that are read. The kernel limits arguments and environment together to 6 MiB.
-const MAX_BYTES: u64 = 6 << 20;
+/// Most bytes that an environment has: the kernel limits arguments and environment together to 6 MiB.
+pub(super) const MAX_BYTES: u64 = 6 << 20;
 
 /// Interval of a writer without a valid variable (`DEFAULT_SCHEDULER_MON_INTERVAL` in `monitor_handler.hpp`).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,9 +25,9 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// Reads `/proc/<pid>/environ`; `None` where that is not permitted or the process has ended.
-    pub(super) fn read(environ: &Path) -> Option<Self> {
-        let file = BufReader::new(File::open(environ).ok()?.take(MAX_BYTES));
+    /// Reads the first bytes of `/proc/<pid>/environ`; `None` where that is not permitted or the process has ended.
+    pub(super) fn read(environ: &Path, most: u64) -> Option<Self> {
+        let file = BufReader::new(File::open(environ).ok()?.take(most));
         let mut found = Self::default();
         let mut is_empty = true;
         for variable in file.split(0) {
@@ -80,7 +80,7 @@ mod tests {
     fn of(environ: &[u8]) -> Option<Environment> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), environ).unwrap();
-        Environment::read(file.path())
+        Environment::read(file.path(), MAX_BYTES)
     }
 
     #[test]
@@ -117,6 +117,6 @@ mod tests {
         assert_eq!(found.interval(), Some(Duration::from_secs(3)), "the first counts");
         assert_eq!(of(b"HAILO_MONITOR=1").unwrap().interval(), Some(DEFAULT_INTERVAL));
         assert_eq!(of(b""), None);
-        assert_eq!(Environment::read(Path::new("/nonexistent")), None);
+        assert_eq!(Environment::read(Path::new("/nonexistent"), MAX_BYTES), None);
     }
 }

@@ -33,7 +33,8 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         }
     };
     found.extend(without_driver(roots));
-    let mut guard = Guard::new(roots, Files::new(settings));
+    let numbers = device::numbers(&devices);
+    let mut guard = Guard::new(roots, Files::new(settings), numbers.clone());
     let (own, dir) = (roots.clone(), settings.dir.clone());
     guard.examine(
         &settings.dir,
@@ -50,7 +51,7 @@ pub fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         },
     );
     let processes = Processes::new(roots);
-    let users = users(&processes, &devices, &mut found);
+    let users = users(&processes, &numbers, &mut found);
     for user in &users {
         let (user, own) = (*user, settings.clone());
         let place = processes.path(user.process.pid, "root").join(IN_ROOT);
@@ -93,9 +94,8 @@ fn warn(what: String, remedy: impl Into<String>) -> Finding {
     Finding::warn(NAME, what).with_remedy(remedy)
 }
 
-fn users(processes: &Processes, devices: &[Device], found: &mut Vec<Finding>) -> Vec<Holder> {
-    let numbers: BTreeSet<u64> = devices.iter().filter_map(|device| device.number).collect();
-    holders(processes, &numbers).unwrap_or_else(|error| {
+fn users(processes: &Processes, numbers: &BTreeSet<u64>, found: &mut Vec<Finding>) -> Vec<Holder> {
+    holders(processes, numbers).unwrap_or_else(|error| {
         let remedy = "mount the host's /proc, and set host.root to where";
         found.push(warn(format!("processes cannot be listed: {error}"), remedy));
         Vec::new()
@@ -333,7 +333,11 @@ mod tests {
             };
             std::fs::write(settings.dir.join(format!("{pid}abcdef")), message.encode_to_vec()).unwrap();
         };
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .env("HAILO_MONITOR", "1")
+            .spawn()
+            .unwrap();
         write(child.id());
         let findings = || explain(&HostRoots::new(host.path()), &settings);
         let found = findings();

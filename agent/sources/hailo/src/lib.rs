@@ -33,6 +33,7 @@ mod owner;
 mod owners;
 mod points;
 mod probe;
+mod proof;
 mod reading;
 mod rivals;
 mod sampler;

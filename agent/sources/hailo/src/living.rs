@@ -5,28 +5,34 @@ use std::io;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use super::environment::Environment;
+use super::environment::{Environment, MAX_BYTES};
+use super::proof::Proofs;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::callers::Callers;
 use accelscope_core::host::process::Processes;
 use accelscope_core::host::writer::{self, Writer, WriterHint};
 
 /// Time for the environment of a process to be read, and the most that were not at one time.
-const PATIENCE: Duration = Duration::from_millis(300);
+pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 const MAX_HUNG: usize = 8;
 
 /// The processes, listed at most once between two calls of [`forget`](Self::forget).
 #[derive(Debug)]
 pub(super) struct Living {
     pub(super) processes: Processes,
+    pub(super) proofs: Proofs,
     by_id: Option<HashMap<u32, Vec<u32>>>,
+    /// Whether one of them has a PID namespace of its own, as in a container.
+    has_namespaces: bool,
 }
 
 impl Living {
     pub(super) fn new(roots: &HostRoots) -> Self {
         Self {
             processes: Processes::new(roots),
+            proofs: Proofs::default(),
             by_id: None,
+            has_namespaces: false,
         }
     }
 
@@ -39,9 +45,11 @@ impl Living {
     pub(super) fn with_id(&mut self, id: u32) -> io::Result<&[u32]> {
         if self.by_id.is_none() {
             let mut by_id = HashMap::<_, Vec<_>>::new();
+            self.has_namespaces = false;
             for pid in self.processes.pids()? {
                 // It may have ended in between.
                 let ids = self.processes.ns_pids(pid).unwrap_or_default();
+                self.has_namespaces |= ids.len() > 1;
                 if let Some(own) = ids.last() {
                     by_id.entry(*own).or_default().push(pid);
                 }
@@ -53,9 +61,18 @@ impl Living {
     }
 
     /// The process that wrote the file of the hint.
+    ///
+    /// Where there are containers, root in any of them that shares the directory can write any id into a file of its own: then
+    /// only a process that is shown to use HailoRT is a writer.
     pub(super) fn find(&mut self, hint: &WriterHint) -> io::Result<Writer> {
         let pids = self.with_id(hint.pid)?.to_vec();
-        writer::find_among(&self.processes, &pids, hint)
+        if !self.has_namespaces {
+            return writer::find_among(&self.processes, &pids, hint);
+        }
+        let mut proofs = std::mem::take(&mut self.proofs);
+        let found = writer::find_proven(&self.processes, &pids, hint, |process| proofs.shows(self, process));
+        self.proofs = proofs;
+        found
     }
 
     /// Whether a process of this user has that id in its own PID namespace.
@@ -70,13 +87,18 @@ impl Living {
     }
 
     /// HailoRT's variables in the environment of a process.
+    pub(super) fn environment(&self, pid: u32) -> Option<Environment> {
+        self.environment_within(pid, MAX_BYTES)
+    }
+
+    /// The same in its first bytes.
     ///
     /// A process can map a file there whose file system does not answer: it is waited for a moment, and its environment is
     /// unknown then.
-    pub(super) fn environment(&self, pid: u32) -> Option<Environment> {
+    pub(super) fn environment_within(&self, pid: u32, most: u64) -> Option<Environment> {
         static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::rare("environments", MAX_HUNG));
         let path = self.processes.path(pid, "environ");
-        let call = CALLERS.start(move || Environment::read(&path)).ok()?;
+        let call = CALLERS.start(move || Environment::read(&path, most)).ok()?;
         call.wait(Instant::now() + PATIENCE).flatten()
     }
 

@@ -28,6 +28,8 @@ pub(super) enum Search {
     Ambiguous(usize),
     /// It claims this process, of another user: the file is shown without one.
     Foreign(ProcessKey),
+    /// It claims this process, which is not shown to use HailoRT: the file is shown without one.
+    Unproven(ProcessKey),
     /// Processes cannot be inspected: the file is shown without one, by its age alone.
     Denied,
 }
@@ -64,8 +66,9 @@ pub(super) struct Owner {
     pub(super) rivals: Rivals,
     /// Whether the file was written since its writer was not found, which lives therefore and cannot be seen.
     pub(super) is_unseen: bool,
-    /// How often it was written since its writer was found.
-    writes: u32,
+    /// When its writer was found, and when it was first written since.
+    found_at: Option<Instant>,
+    confirmed_at: Option<Instant>,
     seen: Option<Timestamp>,
     last: Option<Last>,
 }
@@ -94,7 +97,7 @@ impl Owner {
     pub(super) const fn is_shown(&self) -> bool {
         match self.search {
             Search::Found(_) => !matches!(self.rivals, Rivals::Likelier),
-            Search::Ambiguous(_) | Search::Foreign(_) | Search::Denied => true,
+            Search::Ambiguous(_) | Search::Foreign(_) | Search::Unproven(_) | Search::Denied => true,
             Search::Pending | Search::Exited => false,
         }
     }
@@ -121,14 +124,19 @@ impl Owner {
             || matches!((self.search, self.rivals), (Search::Found(_), Rivals::Alike(_)))
     }
 
-    /// Whether it is not of the process that it claims.
+    /// Whether it is not of the process that it claims, as far as can be seen.
     pub(super) const fn is_foreign(&self) -> bool {
-        matches!(self.search, Search::Foreign(_))
+        matches!(self.search, Search::Foreign(_) | Search::Unproven(_))
     }
 
-    /// Whether its process has written it again since it was found.
-    pub(super) const fn is_confirmed(&self) -> bool {
-        self.writes > 1
+    /// When its process was found.
+    pub(super) const fn found_at(&self) -> Option<Instant> {
+        self.found_at
+    }
+
+    /// When it was first written again since its process was found.
+    pub(super) const fn confirmed_at(&self) -> Option<Instant> {
+        self.confirmed_at
     }
 
     /// Searches again where something has changed: the process has exited, the file has another process id or owner, or a
@@ -148,7 +156,7 @@ impl Owner {
             *self = Self::default();
         }
         if self.seen.replace(written) != Some(written) {
-            self.writes += 1;
+            self.confirmed_at = self.confirmed_at.or(self.found_at.map(|_| now));
         }
         let due = self.last.as_ref().is_none_or(|last| now >= last.again);
         let written_since = self.last.as_ref().is_none_or(|last| last.written != written);
@@ -161,7 +169,7 @@ impl Owner {
                 written_since
             }
             Search::Exited => written_since && due,
-            Search::Ambiguous(_) | Search::Foreign(_) | Search::Denied => due,
+            Search::Ambiguous(_) | Search::Foreign(_) | Search::Unproven(_) | Search::Denied => due,
         };
         if !search || searcher.left == 0 {
             return None;
@@ -176,14 +184,17 @@ impl Owner {
             file: claim.inode.map(|inode| (claim.name.to_owned(), inode)),
         };
         let found = searcher.living.find(&hint);
+        // Each process that had to be looked at counts as a search.
+        searcher.left = searcher.left.saturating_sub(searcher.living.proofs.take_looks());
         self.search = match found {
             Ok(Writer::One(process)) => Search::Found(process),
             Ok(Writer::None) => Search::Exited,
             Ok(Writer::Several(candidates)) => Search::Ambiguous(candidates),
             Ok(Writer::Foreign(process)) => Search::Foreign(process),
+            Ok(Writer::Unproven(process)) => Search::Unproven(process),
             Err(_) => Search::Denied,
         };
-        self.writes = 1;
+        (self.found_at, self.confirmed_at) = (Some(now), None);
         self.is_unseen = had_exited && self.search == Search::Exited;
         let rest = match (&self.search, &self.last) {
             (Search::Found(_), _) | (_, None) => SOONEST,
@@ -235,7 +246,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::new(&HostRoots::new("/"));
         let (mut searcher, id) = searcher("/", dir.path());
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .env("HAILO_MONITOR", "1")
+            .spawn()
+            .unwrap();
         let (written, now) = (Timestamp::now(), Instant::now());
         let first = claim(child.id(), written, id);
         searcher.living.forget();
@@ -259,6 +274,9 @@ mod tests {
             owner.update(&later, now + LATEST, &mut searcher).is_none(),
             "nor has any since"
         );
+        // Where there are containers, only who is shown to use a Hailo is a writer.
+        let _device = std::fs::File::open("/dev/full").unwrap();
+        searcher.living.proofs.devices = [rustix::fs::makedev(1, 7)].into();
         let ours = claim(std::process::id(), Timestamp::now(), id);
         let found = owner.update(&ours, now, &mut searcher).unwrap().unwrap();
         assert_eq!(

@@ -33,7 +33,8 @@ pub(super) struct Owners {
     hurries: u32,
     warned_denied: bool,
     warned_unseen: bool,
-    warned_foreign: bool,
+    /// Of a file of another user than the process that it claims, and of a process without proof.
+    warned_of_claims: [bool; 2],
 }
 
 impl Owners {
@@ -48,7 +49,7 @@ impl Owners {
             hurries: HURRIES,
             warned_denied: false,
             warned_unseen: false,
-            warned_foreign: false,
+            warned_of_claims: [false; 2],
         }
     }
 
@@ -148,11 +149,17 @@ impl Owners {
                 Some(Ok(Search::Ambiguous(candidates))) => {
                     tracing::debug!(file = %name.display(), pid, candidates, "the file's writer is ambiguous");
                 }
-                Some(Ok(Search::Foreign(process))) => {
+                Some(Ok(Search::Foreign(process) | Search::Unproven(process))) => {
                     tracing::debug!(file = %name.display(), pid = process.pid, "the file is not of the process that it claims");
-                    if !std::mem::replace(&mut self.warned_foreign, true) {
+                    let is_foreign = matches!(file.owner.search, Search::Foreign(_));
+                    let warned = &mut self.warned_of_claims[usize::from(!is_foreign)];
+                    if !std::mem::replace(warned, true) {
                         let path = path_in_words(&monitored.place, name);
-                        let why = Trouble::foreign(process.pid, stamp, authority);
+                        let why = if is_foreign {
+                            Trouble::foreign(process.pid, stamp, authority)
+                        } else {
+                            Trouble::unproven(process.pid)
+                        };
                         tracing::warn!(
                             "{path} {}: its values are shown without process, container and pod; {}",
                             why.what,

@@ -7,16 +7,30 @@ use std::time::{Duration, Instant};
 use super::file_name::named_pid;
 use super::files::Files;
 use super::owner::Rivals;
-use accelscope_core::metric::{ProcessKey, Timestamp};
+use accelscope_core::metric::ProcessKey;
 
 /// One of the files. All of them are of the process' own user.
 #[derive(Debug)]
 struct Rival {
     name: OsString,
-    /// Whether the process' id in the name, and whether it was written again since the process was found: the likelier.
-    likelihood: (bool, bool),
-    written: Timestamp,
+    /// Whether the process' id is in the name.
+    is_named: bool,
+    /// When its process was found, and when it was first written since.
+    found: Option<Instant>,
+    confirmed: Option<Instant>,
     inode: u64,
+}
+
+impl Rival {
+    /// The more, the likelier.
+    const fn likelihood(&self) -> (bool, bool) {
+        (self.is_named, self.confirmed.is_some())
+    }
+
+    /// Whether it was there before the other, and has been written since.
+    fn was_before(&self, other: &Self) -> bool {
+        self.confirmed.is_some() && self.found < other.found
+    }
 }
 
 impl Files {
@@ -35,8 +49,9 @@ impl Files {
             if file.is_fresh(max_age, now) {
                 claims.entry(process).or_default().push(Rival {
                     name: name.clone(),
-                    likelihood: (named_pid(name) == Some(latest.reading.pid), file.owner.is_confirmed()),
-                    written: latest.written,
+                    is_named: named_pid(name) == Some(latest.reading.pid),
+                    found: file.owner.found_at(),
+                    confirmed: file.owner.confirmed_at(),
                     inode: stamp.inode,
                 });
             }
@@ -51,25 +66,23 @@ impl Files {
 }
 
 /// How each of the files, which are ordered by name, stands to the others.
+///
+/// Of several that go on being written the process' own is not known by their times: root in another container can write at
+/// any time. The one that was there first keeps the process; where none was, none has it.
 fn standing(files: &[Rival]) -> Vec<Rivals> {
-    let best = files.iter().map(|file| file.likelihood).max().unwrap_or_default();
+    let best = files.iter().map(Rival::likelihood).max().unwrap_or_default();
     let mut inodes = BTreeSet::new();
     let mut standing = vec![Rivals::Likelier; files.len()];
     // Of several names of one file the first.
-    let mut is_best = |file: &Rival| file.likelihood == best && inodes.insert(file.inode);
+    let mut is_best = |file: &Rival| file.likelihood() == best && inodes.insert(file.inode);
     let left: Vec<usize> = (0..files.len()).filter(|nth| is_best(&files[*nth])).collect();
-    let newest = left.iter().map(|nth| files[*nth].written).max();
-    let (_, is_confirmed) = best;
-    // Another's file is not written again by the process: what is not its last version is a copy that was kept.
-    let last: Vec<usize> = left
-        .iter()
-        .copied()
-        .filter(|nth| Some(files[*nth].written) == newest)
-        .collect();
-    match (&left[..], &last[..]) {
-        ([only], _) => standing[*only] = Rivals::None,
-        (_, [only]) if is_confirmed => standing[*only] = Rivals::None,
-        _ => left.iter().for_each(|nth| standing[*nth] = Rivals::Alike(left.len())),
+    let is_first = |nth: &&usize| {
+        let mut others = left.iter().filter(|other| other != nth);
+        others.all(|other| files[**nth].was_before(&files[*other]))
+    };
+    match left.iter().find(is_first) {
+        Some(first) => standing[*first] = Rivals::None,
+        None => left.iter().for_each(|nth| standing[*nth] = Rivals::Alike(left.len())),
     }
     standing
 }
@@ -78,36 +91,53 @@ fn standing(files: &[Rival]) -> Vec<Rivals> {
 mod tests {
     use super::*;
 
-    fn rival(name: &str, is_named: bool, is_confirmed: bool, written: u64, inode: u64) -> Rival {
-        Rival {
-            name: name.into(),
-            likelihood: (is_named, is_confirmed),
-            written: Timestamp::from_unix_nanos(written),
+    /// Found and confirmed in those seconds.
+    fn rivals<const N: usize>(files: [(bool, u64, Option<u64>, u64); N]) -> Vec<Rivals> {
+        let begun = Instant::now();
+        let at = |second| begun + Duration::from_secs(second);
+        let files = files.map(|(is_named, found, confirmed, inode)| Rival {
+            name: OsString::new(),
+            is_named,
+            found: Some(at(found)),
+            confirmed: confirmed.map(at),
             inode,
-        }
+        });
+        standing(&files)
     }
 
     #[test]
     fn the_file_that_was_there_before_keeps_its_process() {
-        let files = [rival("a", true, false, 9, 1), rival("b", true, true, 1, 2)];
-        assert_eq!(standing(&files), [Rivals::Likelier, Rivals::None]);
-        let files = [rival("a", false, true, 9, 1), rival("b", true, false, 1, 2)];
-        assert_eq!(standing(&files), [Rivals::Likelier, Rivals::None], "the id in its name");
+        let kept = [Rivals::Likelier, Rivals::None];
+        assert_eq!(rivals([(true, 5, None, 1), (true, 1, Some(2), 2)]), kept);
+        assert_eq!(
+            rivals([(true, 5, Some(6), 1), (true, 1, Some(2), 2)]),
+            kept,
+            "however often the other is written"
+        );
+        assert_eq!(
+            rivals([(false, 1, Some(2), 1), (true, 5, None, 2)]),
+            kept,
+            "the id in its name"
+        );
     }
 
     #[test]
-    fn two_that_were_found_together_are_of_neither_until_one_is_written_again() {
-        let files = [rival("a", true, false, 1, 1), rival("b", true, false, 2, 2)];
-        assert_eq!(standing(&files), [Rivals::Alike(2), Rivals::Alike(2)]);
-        let files = [rival("a", true, false, 1, 1), rival("b", true, true, 3, 3)];
-        assert_eq!(standing(&files), [Rivals::Likelier, Rivals::None]);
+    fn two_that_were_found_together_are_of_neither_until_one_alone_is_written_again() {
+        let alike = [Rivals::Alike(2), Rivals::Alike(2)];
+        assert_eq!(rivals([(true, 1, None, 1), (true, 1, None, 2)]), alike);
+        assert_eq!(
+            rivals([(true, 1, None, 1), (true, 1, Some(2), 3)]),
+            [Rivals::Likelier, Rivals::None]
+        );
+        assert_eq!(rivals([(true, 1, None, 1), (true, 2, None, 2)]), alike);
+        assert_eq!(rivals([(true, 1, Some(3), 4), (true, 1, Some(2), 3)]), alike);
     }
 
     #[test]
-    fn another_name_of_a_file_and_a_copy_that_was_kept_take_nothing_from_it() {
-        let files = [rival("a", true, true, 2, 1), rival("b", true, true, 2, 1)];
-        assert_eq!(standing(&files), [Rivals::None, Rivals::Likelier]);
-        let files = [rival("a", true, true, 1, 1), rival("b", true, true, 2, 2)];
-        assert_eq!(standing(&files), [Rivals::Likelier, Rivals::None]);
+    fn another_name_of_a_file_takes_nothing_from_it() {
+        assert_eq!(
+            rivals([(true, 1, Some(2), 1), (true, 1, Some(2), 1)]),
+            [Rivals::None, Rivals::Likelier]
+        );
     }
 }

@@ -114,6 +114,7 @@ impl Sampler {
         }
         self.scanned_at = Some(now);
         self.devices = device::scan(&self.roots)?;
+        self.owners.living().proofs.devices = device::numbers(self.devices.values());
         self.reason = explain::in_short(&self.roots);
         Ok(())
     }

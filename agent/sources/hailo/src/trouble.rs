@@ -81,6 +81,18 @@ impl Trouble {
         }
     }
 
+    /// Of a file whose process is not shown to use HailoRT.
+    pub(super) fn unproven(pid: u32) -> Self {
+        Self {
+            what: format!(
+                "names process {pid} as its writer, but that was started without HAILO_MONITOR=1 and has no Hailo device open: \
+                 a container that shares the directory may have written it"
+            ),
+            remedy: "where that process does write it, set HAILO_MONITOR=1 in its environment before its start; else give each \
+                     container a /tmp of its own: do not share /tmp/hmon_files between them",
+        }
+    }
+
     /// Of a file that was written by a process that is not there.
     pub(super) fn unseen(age: Duration) -> Self {
         Self {

@@ -278,13 +278,18 @@ impl Engines {
                 places.push(place);
             }
         }
+        let known_users: HashSet<u32> = users
+            .iter()
+            .filter(|(_, is_known)| *is_known)
+            .map(|(user, _)| user.uid)
+            .collect();
         for (user, is_known) in users {
             let (author, local, of_users) = (user.author(is_known), local.clone(), system.of_users.clone());
             let read = move || users::places(&local, user, is_known, &of_users);
             places.extend(patience.read(author, files, read).unwrap_or_default());
         }
         let mut owned: HashMap<Author, usize> = HashMap::new();
-        for running in running::all(&files.roots) {
+        for running in running::all(&files.roots, |user| known_users.contains(&user)) {
             let author = running.author();
             let share = match (&running.within, &author) {
                 // All of root's.

@@ -1,7 +1,7 @@
 //! Directories of engines by their running processes: what the command line and the environment say, and the files of an
 //! engine that has another view of the file systems than the host.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::configured::{self, DEFAULTS};
@@ -10,6 +10,7 @@ use super::owned;
 use super::patience::Author;
 use super::place::{Owner, Place};
 use super::users::{self, User};
+use accelscope_core::cgroup::Cgroup;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::host::process::Processes;
@@ -39,6 +40,11 @@ const MAX_OF_PROCESS: usize = 32;
 /// Most directories of the engines in one container, or of one user: the others' have their place too.
 pub(super) const MAX_OF_OWNER: usize = 16;
 
+/// Most processes of one container or of one user that are looked at, and most of all of them. Any user can start as many that
+/// are called like an engine as may run at all. Root's are all looked at.
+const MAX_PROCESSES_OF_OWNER: usize = 64;
+const MAX_PROCESSES: usize = 512;
+
 /// A process that is called like an engine, with what the kernel says of it.
 #[derive(Debug, Clone)]
 pub(super) struct Running {
@@ -58,34 +64,74 @@ pub(super) struct Running {
     view: Option<u64>,
 }
 
-/// All that run and speak for somebody. No file system is asked.
-pub(super) fn all(roots: &HostRoots) -> Vec<Running> {
+/// A process that is called like an engine, with the least that says whose it is.
+struct Candidate {
+    pid: u32,
+    /// Real, effective, saved and file system user.
+    users: Vec<u32>,
+    cgroup: Cgroup,
+}
+
+/// Those that run and speak for somebody: root's first, then one of each container and user after the other, users that
+/// `is_known` before others, since a user can have a great many of these (subuid(5)). No file system is asked.
+pub(super) fn all(roots: &HostRoots, is_known: impl Fn(u32) -> bool) -> Vec<Running> {
     let (processes, cgroups) = (Processes::new(roots), Cgroups::new(roots));
     let hosts = (processes.mount_namespace(1).ok(), processes.namespaces(1).ok());
     let is_engine = |pid: &u32| {
         let name = processes.command_name(*pid);
         name.is_ok_and(|name| ENGINES.contains(&name.as_str()))
     };
-    let pids = processes.pids().unwrap_or_default();
-    let engines = pids.into_iter().filter(is_engine);
-    engines
-        .filter_map(|pid| Running::read(&processes, &cgroups, pid, &hosts))
-        .collect()
+    let pids = processes.pids().unwrap_or_default().into_iter().filter(is_engine);
+    let (of_root, others): (Vec<_>, Vec<_>) = pids
+        .filter_map(|pid| Candidate::read(&processes, &cgroups, pid))
+        .partition(Candidate::may_be_roots);
+    let mut counts = HashMap::new();
+    let mut ranked: Vec<_> = others
+        .into_iter()
+        .filter_map(|candidate| {
+            let is_of_stranger = candidate.within().is_none() && !is_known(candidate.users[0]);
+            let nth = counts.entry(candidate.share()).or_insert(0_usize);
+            *nth += 1;
+            (*nth <= MAX_PROCESSES_OF_OWNER).then_some(((is_of_stranger, *nth), candidate))
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    let others = ranked.into_iter().take(MAX_PROCESSES).map(|(_, candidate)| candidate);
+    let read = |candidate: Candidate| Running::read(&processes, candidate, &hosts);
+    of_root.into_iter().chain(others).filter_map(read).collect()
+}
+
+impl Candidate {
+    fn read(processes: &Processes, cgroups: &Cgroups, pid: u32) -> Option<Self> {
+        let users = processes.users(pid).ok().filter(|users| !users.is_empty())?;
+        let cgroup = cgroups.parse(&processes.cgroup(pid).ok()?);
+        Some(Self { pid, users, cgroup })
+    }
+
+    /// The container that it is in. A user's group that is named like a container is none that an engine could run in.
+    fn within(&self) -> Option<&str> {
+        self.cgroup.container().filter(|_| self.cgroup.user.is_none())
+    }
+
+    /// Whether it is root's as far as user and group say.
+    fn may_be_roots(&self) -> bool {
+        self.users == [0; 4] && self.within().is_none()
+    }
+
+    /// Whose share it takes: that of a container, or of a user.
+    fn share(&self) -> (Option<String>, u32) {
+        let within = self.within().map(str::to_owned);
+        let user = if within.is_some() { 0 } else { self.users[0] };
+        (within, user)
+    }
 }
 
 impl Running {
-    fn read(
-        processes: &Processes,
-        cgroups: &Cgroups,
-        pid: u32,
-        hosts: &(Option<u64>, Option<[PathBuf; 2]>),
-    ) -> Option<Self> {
+    fn read(processes: &Processes, candidate: Candidate, hosts: &(Option<u64>, Option<[PathBuf; 2]>)) -> Option<Self> {
+        let within = candidate.within().map(str::to_owned);
+        let Candidate { pid, users, cgroup } = candidate;
         let key = processes.key(pid).ok()?;
-        let users = processes.users(pid).ok()?;
         let user = *users.first()?;
-        let cgroup = cgroups.parse(&processes.cgroup(pid).ok()?);
-        // A user's group that is named like a container is none that an engine could run in.
-        let within = cgroup.container().filter(|_| cgroup.user.is_none()).map(str::to_owned);
         let own = processes.namespaces(pid).ok();
         let is_same = |kind: usize| {
             own.as_ref()
@@ -244,5 +290,92 @@ impl Engine {
         let value = |pair: &'_ String| pair.strip_prefix(name)?.strip_prefix('=').map(str::len);
         let (pair, length) = self.environment.iter().find_map(|pair| Some((pair, value(pair)?)))?;
         (length > 0).then(|| &pair[pair.len() - length..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A host without processes but for its first one.
+    struct Host(tempfile::TempDir);
+
+    impl Host {
+        fn new() -> Self {
+            let host = Self(tempfile::tempdir().unwrap());
+            host.start(1, "init", 0, "/init.scope");
+            host
+        }
+
+        fn start(&self, pid: u32, name: &str, user: u32, group: &str) {
+            let process = self.0.path().join(format!("proc/{pid}"));
+            fs::create_dir_all(process.join("ns")).unwrap();
+            for (file, text) in [
+                ("comm", format!("{name}\n")),
+                (
+                    "status",
+                    format!("Name:\t{name}\nUid:\t{user}\t{user}\t{user}\t{user}\n"),
+                ),
+                ("cgroup", format!("0::{group}\n")),
+                ("stat", fs::read_to_string("/proc/self/stat").unwrap()),
+            ] {
+                fs::write(process.join(file), text).unwrap();
+            }
+            for (name, target) in [("mnt", "mnt:[1]"), ("pid", "pid:[2]"), ("user", "user:[3]")] {
+                symlink(target, process.join("ns").join(name)).unwrap();
+            }
+        }
+
+        fn all(&self) -> Vec<Running> {
+            all(&HostRoots::new(self.0.path()), |user| user < 2000)
+        }
+    }
+
+    fn pids(of: &[Running]) -> Vec<u32> {
+        of.iter().map(|running| running.key.pid).collect()
+    }
+
+    #[test]
+    fn a_great_many_of_a_user_are_looked_at_in_part_and_root_s_come_first() {
+        let host = Host::new();
+        let user = "/user.slice/user-1000.slice/session-1.scope";
+        for pid in 100..2100 {
+            host.start(pid, "podman", 1000, user);
+        }
+        for pid in [50, 5000] {
+            host.start(pid, "containerd", 0, "/system.slice/containerd.service");
+        }
+        host.start(6000, "podman", 1001, "/user.slice/user-1001.slice/session-2.scope");
+        let all = host.all();
+        let found = pids(&all);
+        let mut first = found[..2].to_vec();
+        first.sort_unstable();
+        assert_eq!(first, [50, 5000]);
+        assert_eq!(found.len(), 3 + MAX_PROCESSES_OF_OWNER);
+        assert!(found[2..4].contains(&6000), "one of each user in turn: {found:?}");
+    }
+
+    #[test]
+    fn a_great_many_users_and_containers_are_looked_at_in_part_and_known_users_come_first() {
+        let host = Host::new();
+        for uid in 100_000..102_000 {
+            host.start(uid, "podman", uid, "/user.slice/user-1000.slice/session-1.scope");
+        }
+        host.start(200_000, "podman", 1500, "/user.slice/user-1500.slice/session-2.scope");
+        let container = format!("/docker/{}", "ab".repeat(32));
+        for pid in 300_000..300_200 {
+            host.start(pid, "dockerd", 0, &container);
+        }
+        let mut counts = HashMap::<_, usize>::new();
+        let all = host.all();
+        for running in &all {
+            *counts.entry(running.within.is_some()).or_default() += 1;
+        }
+        assert_eq!(counts.get(&true), Some(&MAX_PROCESSES_OF_OWNER));
+        assert!(pids(&all).contains(&200_000));
+        assert!(all.len() <= MAX_PROCESSES);
     }
 }

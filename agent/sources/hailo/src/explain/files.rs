@@ -192,10 +192,17 @@ impl Files {
                         .push(format!("{name} was last written {seconds} s ago, and {why}"));
                 }
             }
-            Ok(Writer::Foreign(_) | Writer::Several(_)) if file.age > of_unknown => self.stale += 1,
+            Ok(Writer::Foreign(_) | Writer::Unproven(_) | Writer::Several(_)) if file.age > of_unknown => {
+                self.stale += 1;
+            }
             Ok(Writer::Foreign(process)) => {
                 self.foreign += 1;
                 let Trouble { what, remedy } = Trouble::foreign(process.pid, stamp, authority);
+                self.find(warn(format!("{name} {what}; shown without it"), remedy), found);
+            }
+            Ok(Writer::Unproven(process)) => {
+                self.foreign += 1;
+                let Trouble { what, remedy } = Trouble::unproven(process.pid);
                 self.find(warn(format!("{name} {what}; shown without it"), remedy), found);
             }
             Err(error) if file.age > of_unknown => {

@@ -1,6 +1,7 @@
 //! Examines monitor directories on threads, since a file system may not answer: then nothing is known of that directory, and the
 //! others are examined all the same.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -23,15 +24,18 @@ const MAX_HUNG: usize = 256;
 pub(super) struct Guard {
     pub(super) files: Files,
     roots: HostRoots,
+    /// Numbers of the Hailo devices.
+    devices: BTreeSet<u64>,
     callers: Callers,
     left: Duration,
 }
 
 impl Guard {
-    pub(super) fn new(roots: &HostRoots, files: Files) -> Self {
+    pub(super) fn new(roots: &HostRoots, files: Files, devices: BTreeSet<u64>) -> Self {
         Self {
             files,
             roots: roots.clone(),
+            devices,
             callers: Callers::new("doctor-files", MAX_HUNG),
             left: ALL_PATIENCE,
         }
@@ -44,10 +48,11 @@ impl Guard {
         found: &mut Vec<Finding>,
         examine: impl FnOnce(&mut Files, &mut Living, &mut Vec<Finding>) + Send + 'static,
     ) {
-        let (mut files, roots) = (self.files.clone(), self.roots.clone());
+        let (mut files, mut living) = (self.files.clone(), Living::new(&self.roots));
+        living.proofs.devices.clone_from(&self.devices);
         let call = self.callers.start(move || {
             let mut found = Vec::new();
-            examine(&mut files, &mut Living::new(&roots), &mut found);
+            examine(&mut files, &mut living, &mut found);
             (files, found)
         });
         let patience = PATIENCE.min(self.left).max(LEAST_PATIENCE);
