@@ -18,6 +18,7 @@ pub(crate) mod fuzz;
 mod grpc;
 mod http;
 mod json;
+mod learnt;
 mod metrics;
 mod part;
 mod queue;

@@ -303,7 +303,8 @@ impl Sender {
         }
     }
 
-    /// Drops a refused request if it was refused twice; `pause` is the wait before smaller ones follow.
+    /// Drops a refused request if it was refused twice; `pause` is the wait before smaller ones follow, and the shortest one
+    /// before the same is sent again.
     fn refuse(
         &self,
         state: &mut RequestState,
@@ -320,7 +321,7 @@ impl Sender {
             }
             Refusal::Confirm => {
                 delivery.release();
-                let wait = state.backoff.next(None);
+                let wait = state.backoff.next(None).max(pause);
                 Some(self.flush_wait(None).unwrap_or(wait))
             }
             Refusal::Final => {
