@@ -23,6 +23,7 @@ mod metrics;
 mod part;
 mod queue;
 mod record;
+mod secrets;
 mod sender;
 mod sizing;
 mod state_log;
