@@ -101,7 +101,10 @@ impl Sender {
     }
 
     pub(super) fn push(&self, records: &[Record]) {
-        let dropped = self.delivery().push(records);
+        let (dropped, greedy) = {
+            let mut delivery = self.delivery();
+            (delivery.push(records), delivery.queue.greedy().cloned())
+        };
         self.arrived.notify_one();
         if dropped > 0
             && let Some(suppressed) = self.limiter.admit("queue_full")
@@ -109,8 +112,9 @@ impl Sender {
             tracing::warn!(
                 destination = self.destination.name,
                 points = dropped,
+                workload = greedy.as_deref(),
                 suppressed,
-                "the queue is full and its oldest points are dropped; restore the destination or raise queue_bytes, and limits.memory \
+                "the queue is full and its oldest points are dropped, first those of the workload that has most; restore the destination or raise queue_bytes, and limits.memory \
                  where agent.export.queue.limit is below queue_bytes"
             );
         }
