@@ -49,7 +49,7 @@ async fn a_receiver_that_fails_for_long_costs_little() {
 #[tokio::test]
 async fn a_receiver_that_fails_on_many_points_gets_few() {
     for most in [1, 40] {
-        let requests = 1000;
+        let requests = 300;
         let running = Peer::new((0..requests).map(|_| status(500).above(most))).start().await;
         let over_grpc = (0..requests).map(|_| grpc::Reply::AtMost(most, Status::internal("scripted")));
         let over_grpc = grpc::Peer::new(over_grpc).start();
@@ -57,10 +57,10 @@ async fn a_receiver_that_fails_on_many_points_gets_few() {
             destination("http", Protocol::HttpProtobuf, &running.address.to_string()),
             destination("grpc", Protocol::Grpc, &over_grpc.address.to_string()),
         ]);
-        exporter.push(&[record_of(1..=200), record_of(201..=400)]);
+        exporter.push(&[record_of(1..=50), record_of(51..=100)]);
         for name in ["http", "grpc"] {
             let totals = drained(&exporter, name).await;
-            assert_eq!((totals.sent, totals.dropped), (400, 0), "{name}");
+            assert_eq!((totals.sent, totals.dropped), (100, 0), "{name}");
         }
         let refused = |attempts: Vec<bool>| attempts.into_iter().filter(|accepted| !accepted).count();
         let refused = [
@@ -68,7 +68,7 @@ async fn a_receiver_that_fails_on_many_points_gets_few() {
             refused(over_grpc.peer.seen.map(|attempt| attempt.accepted)),
         ];
         // To find the size, and two for each try of a larger one, of which each is twice as late as the one before.
-        assert!(refused.iter().all(|refused| *refused <= 40), "{refused:?}");
+        assert!(refused.iter().all(|refused| *refused <= 30), "{refused:?}");
     }
 }
 
