@@ -15,8 +15,8 @@ use hailo_host::{Host, OTHER, Writer, is_root, message};
 use program_support::{Running, get, wait_for};
 use prost::Message;
 
-/// Most memory of the agent in KiB: the limit of the pod before there was a budget. A debug build takes some 8 MiB more than
-/// what is released.
+/// Most memory of the agent in KiB: its budget, and a third more for what the allocator holds. A debug build takes some 8 MiB
+/// more than what is released.
 const MOST: u64 = 64 << 10;
 /// Networks in one write, and writes with other names.
 const NETWORKS: usize = 2500;

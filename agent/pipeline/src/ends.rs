@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use super::owner::Group;
+use super::owner::{Group, Owner};
 use super::sizes;
 use accelscope_core::budget::{Account, Budget, Purpose};
 use accelscope_core::fair::{self, Demand};
-use accelscope_core::metric::{Point, Series, SeriesKey, Timestamp};
+use accelscope_core::metric::{Collected, Point, Series, SeriesKey, Timestamp};
 
 /// How long an end is remembered: longer than a reading can be under way.
 const MEMORY: Duration = Duration::from_mins(5);
@@ -48,6 +48,7 @@ struct Pending {
     series: Option<Series>,
     /// Whose it was, and what it takes in bytes.
     group: Group,
+    is_workload: bool,
     bytes: u64,
 }
 
@@ -77,10 +78,11 @@ impl Ends {
         }
     }
 
-    /// Ends a series of `group` at `time` or just after its last value, whichever is later; `uncollected` if that value has
+    /// Ends a series of `owner` at `time` or just after its last value, whichever is later; `uncollected` if that value has
     /// not been collected. Returns the series without a value, and how many series lost their end for want of room, this one
     /// included.
-    pub(super) fn add(&mut self, series: &Series, group: &Group, uncollected: bool, time: Timestamp) -> (Series, u64) {
+    pub(super) fn add(&mut self, series: &Series, owner: &Owner, uncollected: bool, time: Timestamp) -> (Series, u64) {
+        let (group, is_workload) = (owner.group(), owner.workload().is_some());
         let next_tick = (series.time.unix_nanos() / TICK + 1) * TICK;
         let ended = Series {
             value: None,
@@ -91,7 +93,7 @@ impl Ends {
         if self.pending.is_some() {
             let points = 1 + usize::from(uncollected);
             let bytes = (points * sizes::END + series.attributes.size()) as u64;
-            forgotten += self.make_room(bytes, group);
+            forgotten += self.make_room(bytes, &group);
             let mut left = self.account.room().saturating_sub(self.bytes);
             if let Some(pending) = &mut self.pending {
                 if pending.len() + points > self.limit {
@@ -100,7 +102,12 @@ impl Ends {
                 if bytes <= left {
                     let mut push = |series, bytes| {
                         let group = group.clone();
-                        pending.push(Pending { series, group, bytes });
+                        pending.push(Pending {
+                            series,
+                            group,
+                            is_workload,
+                            bytes,
+                        });
                     };
                     if uncollected {
                         push(Some(series.clone()), 0);
@@ -223,7 +230,7 @@ impl Ends {
     }
 
     /// What is to be collected, in the order in which it happened.
-    pub(super) fn take(&mut self) -> Vec<Series> {
+    pub(super) fn take(&mut self) -> Vec<Collected> {
         let pending = self.pending.as_mut().map(std::mem::take).unwrap_or_default();
         if !pending.is_empty() {
             self.recent.values_mut().for_each(|end| end.pending = None);
@@ -231,7 +238,13 @@ impl Ends {
         self.bytes = 0;
         self.crowded_by = None;
         self.account.set(0);
-        pending.into_iter().filter_map(|end| end.series).collect()
+        let collected = pending.into_iter().filter_map(|end| {
+            Some(Collected {
+                series: end.series?,
+                workload: end.is_workload.then_some(end.group),
+            })
+        });
+        collected.collect()
     }
 
     /// Forgets what ended long ago.
@@ -286,7 +299,11 @@ mod tests {
         // A mebibyte for ends.
         let budget = Budget::new(budget::FIXED + (10 << 20), 0);
         let mut ends = Ends::new(true, 100_000, &budget);
-        let (flood, small): (Group, Group) = ("flood".into(), "small".into());
+        let workload = |name: &str| Owner::Workload {
+            group: name.into(),
+            name: name.into(),
+        };
+        let (flood, small) = (workload("flood"), workload("small"));
         let mut forgotten = 0;
         for nth in 0..20_000 {
             let now = Timestamp::from_unix_nanos(2 + nth);
@@ -298,7 +315,7 @@ mod tests {
             }
             assert!(budget.used(Purpose::Ends) <= 1 << 20);
         }
-        let collected = ends.take();
+        let collected: Vec<Series> = ends.take().into_iter().map(|one| one.series).collect();
         let of_small = |series: &&Series| series.attributes.text(key::HW_NAME).unwrap().starts_with("small");
         let kept = |ended: bool| collected.iter().filter(move |series| series.value.is_none() == ended);
         assert_eq!(kept(true).filter(of_small).count(), 100);

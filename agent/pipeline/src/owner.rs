@@ -86,6 +86,14 @@ impl Owner {
         }
     }
 
+    /// Its group where it is a workload: one that may have too much.
+    pub(crate) fn workload(&self) -> Option<&Group> {
+        match self {
+            Self::Agent | Self::Device(_) => None,
+            Self::Workload { group, .. } => Some(group),
+        }
+    }
+
     /// Among which room is shared first.
     pub(crate) fn group(&self) -> Group {
         match self {

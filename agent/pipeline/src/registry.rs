@@ -7,7 +7,7 @@ use crate::pulse::{Pulse, Stall};
 use crate::{Limits, Observer, Store};
 use accelscope_core::budget::{Budget, count_forgotten};
 use accelscope_core::metric::MetricsSource;
-use accelscope_core::metric::{Batch, Part, Resource, Series, Timestamp, catalogue};
+use accelscope_core::metric::{Batch, Collected, Part, Resource, Series, Timestamp, catalogue};
 use accelscope_core::telemetry::{self, OwnMetrics};
 
 /// The newest state of every series, shared by the pipeline and the exporters; the agent's own metrics included.
@@ -81,13 +81,13 @@ impl SeriesRegistry {
     }
 
     /// What changed since the last call, the agent's own metrics included.
-    pub fn collect(&self) -> Vec<Series> {
+    pub fn collect(&self) -> Vec<Collected> {
         self.refresh_own();
         self.lock().store.collect()
     }
 
     /// The end of every series, and before it what changed since the last collection.
-    pub fn collect_ends(&self) -> Vec<Series> {
+    pub fn collect_ends(&self) -> Vec<Collected> {
         let store = &mut self.lock().store;
         store.end(|_| true, Timestamp::now());
         store.collect()
@@ -126,7 +126,7 @@ impl SeriesRegistry {
 
     /// As [`collect`](Self::collect), without the agent's own metrics.
     #[cfg(test)]
-    pub(super) fn collect_measured(&self) -> Vec<Series> {
+    pub(super) fn collect_measured(&self) -> Vec<Collected> {
         self.lock().store.collect()
     }
 

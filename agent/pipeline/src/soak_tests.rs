@@ -167,7 +167,7 @@ fn an_hour_of_containers_that_come_and_go_leaves_nothing_behind() {
         pipeline.process(run, moment);
         if second % COLLECTION == 0 {
             let changed = registry.collect_measured();
-            let records = encoder.encode(&changed, moment.wall);
+            let records = encoder.encode_by_workload(&changed, moment.wall);
             sent += records.iter().map(|record| record.points).sum::<u64>();
         }
         if second % 600 == 0 && second > 0 {

@@ -9,7 +9,9 @@ use super::owner::Owner;
 use super::share::{self, Newcomer, Shares};
 use super::sizes;
 use accelscope_core::budget::{Account, Budget, Purpose};
-use accelscope_core::metric::{Batch, Kind, Part, Point, Series, SeriesKey, Timestamp, Value, catalogue, key};
+use accelscope_core::metric::{
+    Batch, Collected, Kind, Part, Point, Series, SeriesKey, Timestamp, Value, catalogue, key,
+};
 use accelscope_core::{LogLimiter, telemetry};
 
 /// The wall clock was set if it shows a time that is so much earlier than before.
@@ -204,13 +206,20 @@ impl Store {
 
     /// What changed since the last call: each changed series with its newest value, and before them what ended, first
     /// with a value that was never collected, then without one. A series that lived only between two calls is not lost.
-    pub fn collect(&mut self) -> Vec<Series> {
+    pub fn collect(&mut self) -> Vec<Collected> {
         let mut changed = self.ends.take();
         for entry in self.live.values_mut().filter(|entry| entry.changed > self.collected) {
-            if !std::mem::replace(&mut entry.was_collected, true) {
-                changed.extend(entry.birth(self.collected_at));
+            let workload = entry.owner.as_ref().and_then(Owner::workload).cloned();
+            let mut push = |series| {
+                let workload = workload.clone();
+                changed.push(Collected { series, workload });
+            };
+            if !std::mem::replace(&mut entry.was_collected, true)
+                && let Some(birth) = entry.birth(self.collected_at)
+            {
+                push(birth);
             }
-            changed.push(entry.series.clone());
+            push(entry.series.clone());
         }
         self.collected = self.now;
         self.collected_at = Some(self.clock);
@@ -272,9 +281,9 @@ impl Store {
     /// Ends a series that is no longer among the live ones.
     fn finish(&mut self, entry: &Entry, time: Timestamp) {
         self.give_back(entry);
-        let group = entry.owner.as_ref().unwrap_or(&Owner::Agent).group();
+        let owner = entry.owner.as_ref().unwrap_or(&Owner::Agent);
         let is_uncollected = entry.changed > self.collected;
-        let (ended, forgotten) = self.ends.add(&entry.series, &group, is_uncollected, time);
+        let (ended, forgotten) = self.ends.add(&entry.series, owner, is_uncollected, time);
         notify(&mut self.observer, &ended);
         if forgotten > 0 {
             self.forgotten.add(forgotten, &[]);

@@ -76,12 +76,9 @@ impl Proxies {
                 .split(|c: char| c == ',' || c.is_whitespace())
                 .filter(|entry| !entry.is_empty());
             for entry in entries {
-                match Exception::parse(&entry.to_ascii_lowercase()) {
-                    Some(exception) => proxies.no_proxy.push(exception),
-                    None => warnings.push(format!(
-                        "environment variable {variable}: {entry:?} is not a network and has no effect; write it like \
-                         10.0.0.0/8 or fd00::/8"
-                    )),
+                match Exception::parse(&entry.to_lowercase()) {
+                    Ok(exception) => proxies.no_proxy.push(exception),
+                    Err(problem) => warnings.push(format!("environment variable {variable}: {entry:?} {problem}")),
                 }
             }
         }
@@ -158,26 +155,40 @@ enum Exception {
 }
 
 impl Exception {
-    /// Reads an entry in lower case.
-    fn parse(entry: &str) -> Option<Self> {
+    /// Reads an entry in lower case. Hosts are read as those of URLs, so that `bücher.example` is `xn--bcher-kva.example` on
+    /// both sides. The error says what is wrong with it, and how to write it.
+    fn parse(entry: &str) -> Result<Self, &'static str> {
+        const NO_HOST: &str =
+            "is no host and has no effect; write it like example.com, .example.com, example.com:4318 or *";
         if entry == "*" {
-            return Some(Self::Everything);
+            return Ok(Self::Everything);
         }
-        if entry.contains('/') {
-            return entry.parse().ok().map(Self::Network);
+        if entry.contains("://") {
+            return Err("is a URL and has no effect; write its host, or host:port");
         }
-        if let Ok(address) = entry.parse() {
-            return Some(Self::Address(address, None));
+        if let Some((address, length)) = entry.split_once('/') {
+            let network = format!("{}/{length}", bare(address)).parse();
+            let network =
+                network.map_err(|_| "is not a network and has no effect; write it like 10.0.0.0/8 or fd00::/8");
+            return network.map(canonical).map(Self::Network);
         }
-        let (host, port) = match entry.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-            Some((host, Ok(port))) => (host, Some(port)),
-            _ => (entry, None),
+        if let Ok(address) = bare(entry).parse::<IpAddr>() {
+            return Ok(Self::Address(address.to_canonical(), None));
+        }
+        let (host, port) = match entry.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port.parse().map_err(|_| NO_HOST)?)),
+            None => (entry, None),
         };
-        if let Ok(address) = host.trim_matches(['[', ']']).parse() {
-            return Some(Self::Address(address, port));
+        if let Ok(address) = bare(host).parse::<IpAddr>() {
+            return Ok(Self::Address(address.to_canonical(), port));
         }
         let domain = host.strip_prefix('*').unwrap_or(host).trim_matches('.');
-        Some(Self::Domain(domain.to_owned(), port))
+        match Host::parse(domain).map_err(|_| NO_HOST)? {
+            Host::Domain(domain) if !domain.contains('*') => Ok(Self::Domain(domain, port)),
+            Host::Domain(_) => Err(NO_HOST),
+            Host::Ipv4(address) => Ok(Self::Address(address.into(), port)),
+            Host::Ipv6(address) => Ok(Self::Address(address.to_canonical(), port)),
+        }
     }
 
     fn covers(&self, host: &Host<&str>, port: u16) -> bool {
@@ -195,11 +206,30 @@ impl Exception {
                 let name = name.trim_end_matches('.');
                 let above = name.strip_suffix(domain.as_str());
                 let is_below = above.is_some_and(|above| above.is_empty() || above.ends_with('.'));
-                !domain.is_empty() && is_below && is_port(only_port)
+                is_below && is_port(only_port)
             }
             (Self::Domain(..), _) => false,
         }
     }
+}
+
+/// An address without the brackets that it has in a URL.
+fn bare(address: &str) -> &str {
+    let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inner.unwrap_or(address)
+}
+
+/// A network of IPv4 that is written as one of IPv6 (`::ffff:10.0.0.0/104`) as what it is, like the addresses.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = match network {
+        IpNet::V6(network) => network
+            .addr()
+            .to_ipv4_mapped()
+            .zip(network.prefix_len().checked_sub(96)),
+        IpNet::V4(_) => None,
+    };
+    let shorter = mapped.and_then(|(address, length)| IpNet::new(address.into(), length).ok());
+    shorter.unwrap_or(network)
 }
 
 #[cfg(test)]
@@ -295,18 +325,43 @@ mod tests {
             ("fd00::/8 2001:db8::1", "[fd12::1]", "[2001:db8::2]"),
             ("[2001:db8::1]:4318", "[2001:db8::1]:4318", "[2001:db8::1]"),
             ("10.0.0.0/8", "10.0.0.1", "10.0.0.1.example.com"),
-            (".", "10.0.0.1", "10.0.0.1"),
+            ("[2001:db8::]/32", "[2001:db8:1::1]:4318", "[2001:db9::1]"),
+            ("2001:DB8::/32", "[2001:db8::1]", "[2001:db9::1]"),
+            ("[2001:DB8::1]", "[2001:db8:0::1]:4317", "[2001:db8::2]"),
+            ("10.1.2.3/8", "10.255.1.1", "11.0.0.1"),
+            ("::ffff:10.0.0.0/104", "10.1.1.1", "11.0.0.1"),
+            ("::ffff:10.1.2.3", "[::ffff:10.1.2.3]", "10.1.2.4"),
+            ("10.1.2.3.", "10.1.2.3", "10.1.2.4"),
+            ("bücher.example", "otel.xn--bcher-kva.example", "bucher.example"),
+            ("xn--bcher-kva.example", "bücher.example", "xn--bcher.example"),
+            (".BÜCHER.example.:4318", "BÜCHER.example:4318", "bücher.example:4317"),
+            ("EXAMPLE.com.:4318", "otel.Example.COM.:4318", "example.com"),
+            ("a_b.svc", "x.a_b.svc", "ab.svc"),
         ] {
-            assert!(
-                is_excepted(no_proxy, excepted) || no_proxy == ".",
-                "{no_proxy} {excepted}"
-            );
+            assert!(is_excepted(no_proxy, excepted), "{no_proxy} {excepted}");
             assert!(!is_excepted(no_proxy, not), "{no_proxy} {not}");
         }
         assert!(is_excepted("*", "anything.at.all"));
         assert!(!is_excepted("", "example.com"));
-        let wrong = route(&[("ALL_PROXY", "p:1"), ("NO_PROXY", "10.0.0.0/99")], "http://10.0.0.1");
-        assert!(wrong.contains("NO_PROXY: \"10.0.0.0/99\" is not a network"), "{wrong}");
+    }
+
+    #[test]
+    fn an_exception_without_effect_is_warned_of() {
+        for (entry, problem) in [
+            ("10.0.0.0/99", "is not a network"),
+            ("10.0.0.0/8:4318", "is not a network"),
+            ("fd00::1/", "is not a network"),
+            ("https://example.com/", "is a URL"),
+            (".", "is no host"),
+            ("*:4318", "is no host"),
+            ("example.*", "is no host"),
+            ("example.com:otlp", "is no host"),
+            ("[fd00::1", "is no host"),
+        ] {
+            let shown = route(&[("ALL_PROXY", "p:1"), ("NO_PROXY", entry)], "http://10.0.0.1");
+            let expected = format!("environment variable NO_PROXY: \"{entry}\" {problem} and has no effect; write");
+            assert!(shown.contains(&expected), "{entry}: {shown}");
+        }
     }
 
     #[test]

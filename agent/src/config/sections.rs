@@ -38,7 +38,9 @@ settings! {
         /// OTEL_SDK_DISABLED=true and OTEL_METRICS_EXPORTER=none stop all push; pull goes on.
         /// HTTPS_PROXY, HTTP_PROXY (by the endpoint's scheme), ALL_PROXY and NO_PROXY, or the same in lower case, which comes first,
         /// are honoured as by curl and Go: NO_PROXY has hosts with all below them, host:port, addresses, networks (10.0.0.0/8) or
-        /// "*"; this machine is always reached directly. gRPC and https:// go through CONNECT. `agent doctor` shows the way.
+        /// "*"; case, brackets and dots around a host do not matter, bücher.example is xn--bcher-kva.example, and an entry that is none
+        /// of these is warned of. This machine is always reached directly. gRPC and https:// go through CONNECT. `agent doctor` shows
+        /// the way.
         #[table(Section(Otlp))]
         pub otlp: Otlp = Otlp::default(),
         /// Resource attributes (text, whole number or bool) that replace or join those that are found out: service.name,

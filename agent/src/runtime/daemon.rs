@@ -93,7 +93,7 @@ pub async fn run(
     let mut encoder = Encoder::new(started.registry.resource());
     let mut collect = || {
         let changed = started.registry.collect();
-        exporter.push(&encoder.encode(&changed, Timestamp::now()));
+        exporter.push(&encoder.encode_by_workload(&changed, Timestamp::now()));
     };
     let mut ticks = every(config.otlp.interval);
     loop {
@@ -117,7 +117,7 @@ pub async fn run(
     }
     collect();
     // What this agent will not continue ends here, unless another agent continues it.
-    let ends = encoder.encode(&started.registry.collect_ends(), Timestamp::now());
+    let ends = encoder.encode_by_workload(&started.registry.collect_ends(), Timestamp::now());
     exporter.push_to(&ends, |destination| {
         !succession.as_ref().is_some_and(|others| others.has_other(destination))
     });

@@ -93,7 +93,10 @@ impl Printer<'_> {
                     self.started.registry.refresh_own();
                     Ok(())
                 }
-                Format::OtlpJson => self.print(self.started.registry.collect(), live),
+                Format::OtlpJson => {
+                    let changed = self.started.registry.collect().into_iter();
+                    self.print(changed.map(|one| one.series).collect(), live)
+                }
                 Format::Table | Format::Prometheus => self.print(self.started.registry.series(), live),
             };
             if swallow_closed(outcome)? {

@@ -17,7 +17,7 @@ pub(crate) const DEVICE: &str = "/dev/full";
 /// removed.
 /// `headless THREADS`: as many calls that do not return before a line arrives, while the first thread has ended.
 /// `twice GROUP CALLS`: that many good calls, and as many again after a line has arrived; prints a line after each.
-/// `command NUMBER CALLS`: calls with that command.
+/// `command NUMBER CALLS`: calls with that command. `commands GROUPS FIRST COUNT`: one call with each of that many commands.
 pub(crate) fn play(role: &str, arguments: &[String]) {
     match (role, arguments) {
         ("call", [groups, threads, good, bad]) => {
@@ -29,6 +29,11 @@ pub(crate) fn play(role: &str, arguments: &[String]) {
             twice(calls.parse().unwrap());
         }
         ("command", [number, calls]) => command(number.parse().unwrap(), calls.parse().unwrap()),
+        ("commands", [groups, first, count]) => {
+            join(groups);
+            let (first, count): (u32, u32) = (first.parse().unwrap(), count.parse().unwrap());
+            (first..first + count).for_each(|number| command(number, 1));
+        }
         ("park", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap(), false),
         ("leave", [threads, short]) => park(threads.parse().unwrap(), short.parse().unwrap(), true),
         ("headless", [threads]) => headless(threads.parse().unwrap()),

@@ -9,7 +9,7 @@ use crate::pods::Pod;
 use crate::seen::Agent;
 use crate::tests::{CALLS, call_by, caller};
 
-pub(crate) const TESTS: [(&str, fn()); 4] = [
+pub(crate) const TESTS: [(&str, fn()); 5] = [
     ("a_group_deep_inside_a_pods_container_is_that_pods", deep),
     (
         "a_group_deep_inside_a_pods_container_that_is_gone_costs_no_call",
@@ -17,6 +17,10 @@ pub(crate) const TESTS: [(&str, fn()); 4] = [
     ),
     ("a_renamed_control_group_has_its_new_name", renamed),
     ("every_number_is_a_command_of_its_own", any_command),
+    (
+        "a_flood_of_commands_in_one_control_group_folds_none_of_another",
+        flood_of_commands,
+    ),
 ];
 
 /// A control group inside a pod's, with the name of a container that is known by nothing but its id.
@@ -200,4 +204,39 @@ fn any_command() {
         assert_eq!(agent.sum(CALLS, &own), f64::from(calls));
     }
     assert_eq!(agent.sum(CALLS, &[("accel.ioctl.command", "_OTHER")]), 0.0);
+}
+
+fn flood_of_commands() {
+    /// Of one control group are told apart (`docs/limits.md`).
+    const MOST: u32 = 512;
+    const MORE: u32 = 300;
+    let Some(agent) = Agent::start(&[]) else { return };
+    let (Some(flooded), Some(other)) = (Pod::any(), Pod::any()) else {
+        return;
+    };
+    let make = |pod: &Pod, first: u32, count: u32| {
+        let group = pod.group.to_str().unwrap();
+        let output = caller(&["commands", group, &first.to_string(), &count.to_string()]).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    let sum = |agent: &Agent, pod: &Pod, command: &str| {
+        let of = [("k8s.pod.name", pod.name.as_str()), ("accel.ioctl.command", command)];
+        agent.sum(CALLS, &of[..if command.is_empty() { 1 } else { 2 }])
+    };
+    make(&flooded, 0xabcd_0000, MOST + MORE);
+    agent.wait("every call of the flood", |agent| {
+        (sum(agent, &flooded, "") >= f64::from(MOST + MORE)).then_some(())
+    });
+    assert_eq!(sum(&agent, &flooded, "_OTHER"), f64::from(MORE), "of the flood");
+    make(&other, 0xabcd_f000, 2);
+    agent.wait("the calls of the other group", |agent| {
+        (sum(agent, &other, "") >= 2.0).then_some(())
+    });
+    assert_eq!(sum(&agent, &other, "0xabcdf000"), 1.0);
+    assert_eq!(sum(&agent, &other, "0xabcdf001"), 1.0);
+    agent.wait("the count of what was folded", |agent| {
+        let folded = agent.sum("agent.ioctl.lost", &[("agent.reason", "folded")]);
+        (folded >= f64::from(MORE)).then_some(())
+    });
 }

@@ -299,3 +299,23 @@ async fn no_part_of_a_token_is_in_a_message_wherever_and_however_it_is_repeated(
         }
     }
 }
+
+/// What stands before a secret is none, nor is the agent's own name.
+#[tokio::test]
+async fn what_only_names_a_key_stays_in_a_message() {
+    for told in [
+        "accelscope, an Exporter, sent no subscription-key",
+        "no key; expected: Bearer",
+        "no key; expected one that begins with Bear",
+    ] {
+        let running = Peer::new([status(401).body(told)]).start().await;
+        let mut to = to(&running);
+        to.endpoint.set_query(Some("subscription-key=hunter2"));
+        to.headers = vec![("authorization".to_owned(), Secret::new("Bearer hunter3"))];
+        let exporter = start(vec![to]);
+        exporter.push(&[record(1)]);
+        until("the refusal", || exporter.state("d").unwrap().last_error.is_some()).await;
+        let message = exporter.state("d").unwrap().last_error.unwrap();
+        assert!(message.ends_with(told), "{message}");
+    }
+}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a peer that cannot be set up is a failed test")]
 
+mod certificates;
 mod grpc;
 mod http;
 mod logs;

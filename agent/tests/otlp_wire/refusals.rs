@@ -41,8 +41,60 @@ async fn a_receiver_that_fails_for_long_costs_little() {
     let exporter = start(vec![to]);
     exporter.push(&[record_of(1..=60), record_of(61..=110)]);
     let totals = drained(&exporter, "d").await;
-    assert_eq!((totals.sent, totals.dropped), (105, 5));
-    assert_eq!(running.peer.accepted(), (6..=110).collect::<Vec<_>>());
+    assert_eq!((totals.sent, totals.dropped), (106, 4));
+    assert_eq!(running.peer.accepted(), (5..=110).collect::<Vec<_>>());
+}
+
+/// A receiver that fails whenever a request has more than some points: after that is found out nearly every request passes.
+#[tokio::test]
+async fn a_receiver_that_fails_on_many_points_gets_few() {
+    for most in [1, 40] {
+        let requests = 300;
+        let running = Peer::new((0..requests).map(|_| status(500).above(most))).start().await;
+        let over_grpc = (0..requests).map(|_| grpc::Reply::AtMost(most, Status::internal("scripted")));
+        let over_grpc = grpc::Peer::new(over_grpc).start();
+        let exporter = start(vec![
+            destination("http", Protocol::HttpProtobuf, &running.address.to_string()),
+            destination("grpc", Protocol::Grpc, &over_grpc.address.to_string()),
+        ]);
+        exporter.push(&[record_of(1..=50), record_of(51..=100)]);
+        for name in ["http", "grpc"] {
+            let totals = drained(&exporter, name).await;
+            assert_eq!((totals.sent, totals.dropped), (100, 0), "{name}");
+        }
+        let refused = |attempts: Vec<bool>| attempts.into_iter().filter(|accepted| !accepted).count();
+        let refused = [
+            refused(running.peer.seen.map(|attempt| attempt.accepted)),
+            refused(over_grpc.peer.seen.map(|attempt| attempt.accepted)),
+        ];
+        // To find the size, and two for each try of a larger one, of which each is twice as late as the one before.
+        assert!(refused.iter().all(|refused| *refused <= 30), "{refused:?}");
+    }
+}
+
+/// One that takes a number of requests in a time and does not say so: smaller requests would only be slower.
+#[tokio::test]
+async fn a_receiver_that_fails_every_other_request_gets_whole_ones() {
+    let replies = (0..40).map(|at| status(if at % 2 == 0 { 200 } else { 500 }));
+    let running = Peer::new(replies).start().await;
+    let exporter = start(vec![destination(
+        "d",
+        Protocol::HttpProtobuf,
+        &running.address.to_string(),
+    )]);
+    for part in 0..5 {
+        exporter.push(&[record_of(part * 100 + 1..=part * 100 + 100)]);
+        let totals = drained(&exporter, "d").await;
+        assert_eq!(totals.dropped, 0);
+    }
+    assert!(
+        running
+            .peer
+            .seen
+            .map(|attempt| attempt.ids.len())
+            .iter()
+            .all(|points| *points >= 100)
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use free_port::free_address;
 use tonic::{Code, Status};
 
 /// Fails unless the log says both of this destination, which fails.
-async fn assert_advised(to: Destination, reason: &str, remedy: &str) -> Exporter {
+pub(crate) async fn assert_advised(to: Destination, reason: &str, remedy: &str) -> Exporter {
     logs::record();
     let name = to.name.clone();
     let exporter = start(vec![to]);

@@ -22,6 +22,6 @@ pub use instrument::{Instrument, Kind, Merge, Stability};
 pub use moment::Moment;
 pub use point::{CgroupOwner, Histogram, Owner, Point, ProcessKey, Value};
 pub use resource::Resource;
-pub use series::{Series, SeriesKey};
+pub use series::{Collected, Series, SeriesKey};
 pub use source::MetricsSource;
 pub use timestamp::Timestamp;

@@ -1,5 +1,6 @@
 //! A series as exporters see it.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use super::{Attributes, Instrument, Timestamp, Value};
@@ -20,4 +21,19 @@ pub struct Series {
     pub time: Timestamp,
     /// Since when a cumulative value has been growing.
     pub start: Option<Timestamp>,
+}
+
+/// A series to be pushed, with whose it is.
+#[derive(Debug, Clone)]
+pub struct Collected {
+    /// The series.
+    pub series: Series,
+    /// The pod, batch job, container or user whose room it takes; none of the agent's own series and those of the hardware.
+    pub workload: Option<Arc<str>>,
+}
+
+impl Borrow<Series> for Collected {
+    fn borrow(&self) -> &Series {
+        &self.series
+    }
 }

@@ -173,6 +173,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::super::destination::{Compression, Protocol, TlsFiles};
+    use super::super::record::Owners;
     use super::*;
     use accelscope_core::budget::{self, Budget, Purpose};
     use accelscope_core::metric::Timestamp;
@@ -200,6 +201,7 @@ mod tests {
                 bytes: Bytes::from(vec![0; MIB as usize]),
                 points: 7,
                 time: Timestamp::from_unix_nanos(1),
+                owners: Owners::default(),
             };
             delivery.push(&vec![record; count]);
             delivery.state.waiting.bytes / MIB

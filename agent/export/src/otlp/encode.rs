@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use bytes::Bytes;
 use prost::encoding::{double, fixed64, sfixed64};
 
-use super::record::{MAX_RECORD_BYTES, Record};
+use super::record::{MAX_RECORD_BYTES, Owners, Record};
 use super::wire;
 use accelscope_core::metric::{Histogram, Instrument, Kind, Resource, Series, Timestamp, Value};
 
@@ -183,6 +183,7 @@ impl Encoder {
             bytes: Bytes::from(bytes),
             points: std::mem::take(&mut self.count),
             time,
+            owners: Owners::default(),
         });
     }
 }

@@ -1,10 +1,11 @@
 //! Bounded queue of one destination that reports each point it drops.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::record::Record;
+use super::record::{Owners, Record};
 
 /// Content of a queue, what is in flight included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// Number of dropped points, and the reason: `queue_full` if they were the oldest when the bound was reached, `too_large` if
-/// their record alone exceeds the bound.
+/// Number of dropped points, and the reason: `queue_full` if they had to go when the bound was reached, `too_large` if their
+/// record alone exceeds the bound.
 pub(super) type Lost = (u64, &'static str);
 
 /// What a request may carry.
@@ -60,6 +61,10 @@ pub(super) struct Queue {
     /// Grows when the oldest point becomes another one.
     front: u64,
     usage: Usage,
+    /// Bytes of the workloads that have records of their own.
+    large: HashMap<Arc<str>, u64>,
+    /// How many workloads the newest record of several has.
+    small: usize,
 }
 
 impl Queue {
@@ -74,6 +79,8 @@ impl Queue {
             part: None,
             front: 0,
             usage: Usage::default(),
+            large: HashMap::new(),
+            small: 0,
         }
     }
 
@@ -90,6 +97,10 @@ impl Queue {
         self.usage.records += 1;
         self.usage.points += record.points;
         self.usage.bytes += record.size();
+        match &record.owners {
+            Owners::Many(small) => self.small = *small,
+            Owners::One(workload) => *self.large.entry(workload.clone()).or_default() += record.size(),
+        }
         self.records.push_back(record);
         self.shrink()
     }
@@ -166,16 +177,43 @@ impl Queue {
         self.usage.records -= 1;
         self.usage.points -= record.points - done;
         self.usage.bytes -= record.size();
+        if let Owners::One(workload) = &record.owners
+            && let Some(bytes) = self.large.get_mut(workload)
+        {
+            *bytes -= record.size();
+            if *bytes == 0 {
+                self.large.remove(workload);
+            }
+        }
         Some(record.points - done)
     }
 
-    /// Drops the oldest records that are not in flight until the bound holds; the newest stays.
+    /// Drops records that are not in flight until the bound holds; the newest stays.
     fn shrink(&mut self) -> Vec<Lost> {
         let mut lost = Vec::new();
         while self.usage.bytes > self.limit && self.records.len() > self.in_flight + 1 {
-            lost.extend(self.remove(self.in_flight).map(|points| (points, "queue_full")));
+            let at = self.dispensable();
+            lost.extend(self.remove(at).map(|points| (points, "queue_full")));
         }
         lost
+    }
+
+    /// The record that goes first: the oldest one of the workload that has most of the queue, if that is more than its share,
+    /// else the oldest of all.
+    fn dispensable(&self) -> usize {
+        let of_greedy = self.greedy().and_then(|workload| {
+            let mut waiting = self.in_flight..self.records.len() - 1;
+            waiting.find(|at| matches!(&self.records[*at].owners, Owners::One(other) if other == workload))
+        });
+        of_greedy.unwrap_or(self.in_flight)
+    }
+
+    /// The workload that has most of the queue, if that is more than its share.
+    pub(super) fn greedy(&self) -> Option<&Arc<str>> {
+        let (workload, bytes) = self.large.iter().max_by_key(|(workload, bytes)| (**bytes, *workload))?;
+        // The agent and the hardware have a share together.
+        let sharing = (1 + self.small + self.large.len()) as u64;
+        (*bytes > self.limit / sharing).then_some(workload)
     }
 }
 
@@ -221,6 +259,7 @@ mod tests {
             bytes: Bytes::from(request.encode_to_vec()),
             points,
             time: Timestamp::from_unix_nanos(0),
+            owners: Owners::default(),
         }
     }
 
@@ -240,9 +279,19 @@ mod tests {
         points.map(|point| point.time_unix_nano).collect()
     }
 
+    /// The times of the points that wait or are in flight.
+    fn waiting(queue: &Queue) -> Vec<u64> {
+        let all = Request {
+            bodies: queue.records.iter().map(|record| record.bytes.clone()).collect(),
+            points: 0,
+        };
+        times(&all).split_off(queue.done as usize)
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
-        Push(u64, usize),
+        /// Points, bytes more, and which workload's they are, if not those of several.
+        Push(u64, usize, u8),
         Take(u64, u64, usize),
         Acknowledge,
         Release,
@@ -250,7 +299,7 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            4 => (1u64..9, 0usize..60).prop_map(|(points, filler)| Step::Push(points, filler)),
+            4 => (1u64..9, 0usize..60, 0u8..4).prop_map(|(points, filler, owner)| Step::Push(points, filler, owner)),
             2 => (1u64..250, 1u64..20, 0usize..6).prop_map(|(bytes, points, records)| Step::Take(bytes, points, records)),
             1 => Just(Step::Acknowledge),
             1 => Just(Step::Release),
@@ -259,7 +308,7 @@ mod tests {
     }
 
     proptest! {
-        /// Each queued point is sent, reported as lost, or still queued; in order and within the bound.
+        /// Each queued point is sent, reported as lost, or still queued; in order and within the bound. What is in flight stays.
         #[test]
         fn nothing_is_lost_without_a_report(steps in steps()) {
             const LIMIT: u64 = 400;
@@ -271,10 +320,13 @@ mod tests {
             for step in steps {
                 let mut lost = Vec::new();
                 match step {
-                    Step::Push(points, filler) => {
+                    Step::Push(points, filler, owner) => {
                         // Every seventh is beyond the limit by itself.
                         let filler = if next % 7 == 6 { 400 } else { filler };
-                        let new = record(next..next + points, filler);
+                        let mut new = record(next..next + points, filler);
+                        if owner > 0 {
+                            new.owners = Owners::One(owner.to_string().into());
+                        }
                         model.extend(next..next + points);
                         next += points;
                         queued += points;
@@ -304,20 +356,21 @@ mod tests {
                         flight = Request::default();
                     }
                 }
-                for (gone, why) in lost {
-                    dropped += gone;
-                    let gone = gone as usize;
-                    match why {
-                        "too_large" => drop(model.drain(model.len() - gone..)),
-                        // Behind the record in flight, of which the rest of a part may not be in flight.
-                        _ if flight.points > 0 => {
-                            let rest = queue.part.map_or(0, |part| queue.records[0].points - queue.done - part);
-                            let at = (flight.points + rest) as usize;
-                            drop(model.drain(at..at + gone));
-                        }
-                        _ => drop(model.drain(..gone)),
+                let gone: u64 = lost.iter().map(|(points, _)| points).sum();
+                dropped += gone;
+                let waiting = waiting(&queue);
+                let before = model.len() as u64;
+                model.retain(|time| waiting.contains(time));
+                prop_assert!(model.iter().eq(&waiting), "not what waited, in order");
+                prop_assert_eq!(before, model.len() as u64 + gone);
+                prop_assert!(times(&flight).iter().eq(model.iter().take(flight.points as usize)), "in flight");
+                let mut large = HashMap::new();
+                for record in &queue.records {
+                    if let Owners::One(workload) = &record.owners {
+                        *large.entry(workload.clone()).or_default() += record.size();
                     }
                 }
+                prop_assert_eq!(&queue.large, &large);
                 let usage = queue.usage();
                 prop_assert_eq!(queued, sent + dropped + usage.points);
                 prop_assert_eq!(usage.points, model.len() as u64);
@@ -328,6 +381,40 @@ mod tests {
                 prop_assert!(flight.points > 0 || usage.bytes <= LIMIT);
             }
         }
+    }
+
+    /// Five collections wait at most of what all have together, but the flood is most of it.
+    #[test]
+    fn who_has_more_than_its_share_loses_its_oldest_records() {
+        let (small, large) = (record(0..1, 0), record(0..1, 200));
+        let owned = |name: &str, record: &Record, time: u64| Record {
+            owners: match name {
+                "" => Owners::Many(2),
+                name => Owners::One(name.into()),
+            },
+            time: Timestamp::from_unix_nanos(time),
+            ..record.clone()
+        };
+        let mut queue = Queue::new(5 * large.size());
+        let (mut lost, collections) = (0, 12);
+        for time in 0..collections {
+            lost += queue.push(owned("", &small, time)).len();
+            lost += queue.push(owned("modest", &small, time)).len();
+            lost += queue.push(owned("flood", &large, time)).len();
+        }
+        let kept = |name: &str| {
+            let of = queue
+                .records
+                .iter()
+                .filter(|record| record.owners == owned(name, record, 0).owners);
+            of.map(|record| record.time.unix_nanos()).collect::<Vec<_>>()
+        };
+        let all: Vec<u64> = (0..collections).collect();
+        assert_eq!((kept(""), kept("modest")), (all.clone(), all));
+        let flood = kept("flood");
+        assert!(!flood.is_empty() && flood.len() < 5, "{flood:?}");
+        assert_eq!(flood.last(), Some(&(collections - 1)), "its newest stays");
+        assert_eq!(flood.len() + lost, collections as usize);
     }
 
     #[test]
@@ -352,6 +439,7 @@ mod tests {
             bytes: Bytes::from_static(b"not a message"),
             points: 5,
             time: Timestamp::from_unix_nanos(0),
+            owners: Owners::default(),
         };
         assert_eq!(queue.push(odd), []);
         assert_eq!(

@@ -1,5 +1,7 @@
 //! An encoded collection, shared by all destinations.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::part::part;
@@ -20,6 +22,24 @@ pub struct Record {
     pub points: u64,
     /// Time of the collection.
     pub time: Timestamp,
+    /// Whose points these are.
+    pub owners: Owners,
+}
+
+/// Whose points a record has, as far as a full queue has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owners {
+    /// So many workloads have few of the points, and the agent and the hardware the others.
+    Many(usize),
+    /// This workload has all of them, which are many.
+    One(Arc<str>),
+}
+
+impl Default for Owners {
+    /// The agent and the hardware.
+    fn default() -> Self {
+        Self::Many(0)
+    }
 }
 
 impl Record {

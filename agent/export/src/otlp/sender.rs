@@ -101,7 +101,10 @@ impl Sender {
     }
 
     pub(super) fn push(&self, records: &[Record]) {
-        let dropped = self.delivery().push(records);
+        let (dropped, greedy) = {
+            let mut delivery = self.delivery();
+            (delivery.push(records), delivery.queue.greedy().cloned())
+        };
         self.arrived.notify_one();
         if dropped > 0
             && let Some(suppressed) = self.limiter.admit("queue_full")
@@ -109,8 +112,9 @@ impl Sender {
             tracing::warn!(
                 destination = self.destination.name,
                 points = dropped,
+                workload = greedy.as_deref(),
                 suppressed,
-                "the queue is full and its oldest points are dropped; restore the destination or raise queue_bytes, and limits.memory \
+                "the queue is full and its oldest points are dropped, first those of the workload that has most; restore the destination or raise queue_bytes, and limits.memory \
                  where agent.export.queue.limit is below queue_bytes"
             );
         }
@@ -303,7 +307,8 @@ impl Sender {
         }
     }
 
-    /// Drops a refused request if it was refused twice; `pause` is the wait before smaller ones follow.
+    /// Drops a refused request if it was refused twice; `pause` is the wait before smaller ones follow, and the shortest one
+    /// before the same is sent again.
     fn refuse(
         &self,
         state: &mut RequestState,
@@ -320,7 +325,7 @@ impl Sender {
             }
             Refusal::Confirm => {
                 delivery.release();
-                let wait = state.backoff.next(None);
+                let wait = state.backoff.next(None).max(pause);
                 Some(self.flush_wait(None).unwrap_or(wait))
             }
             Refusal::Final => {

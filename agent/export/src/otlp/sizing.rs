@@ -5,17 +5,19 @@
 //! - a *slow link*: a request that did not pass within the timeout is halved, and doubled again as soon as requests pass
 //!   within a quarter of the timeout, so that a steady link sees no further timeouts;
 //! - a *limit of the receiver* (413): halved too, but the learnt size is kept for many requests before a larger one is
-//!   tried, and for twice as many after each such try that fails;
-//! - a *refusal*: what was refused is halved until the smallest piece that is refused is found.
+//!   tried ([`Learnt`]);
+//! - a *refusal*: what was refused is halved until the smallest piece that is refused is found. Where all pieces pass, it was
+//!   the number of points that was refused, and it is learnt too.
 
 use std::time::Duration;
 
+use super::learnt::Learnt;
 use super::queue::Limits;
 
 /// Largest request in bytes, before compression: below the 4 MiB that a gRPC server accepts by default.
 pub const MAX_REQUEST_BYTES: u64 = 3_670_016;
 
-/// Requests of the learnt size that pass before a larger one is tried: at first, and at most.
+/// Requests that pass before a larger one is tried: at first, and at most.
 const PATIENCE: std::ops::RangeInclusive<u32> = 32..=4096;
 
 /// Pieces that are dropped one point at a time, before more are dropped together.
@@ -35,7 +37,7 @@ pub(super) enum Fault {
 pub(super) enum Refusal {
     /// Send smaller ones.
     Divide,
-    /// It cannot be divided; send it again after a pause.
+    /// Send it again after a pause: the receiver may recover, or it cannot be divided.
     Confirm,
     /// It was sent twice and refused twice.
     Final,
@@ -48,19 +50,18 @@ pub(super) type Identity = (u64, u64);
 pub(super) struct Sizing {
     /// Bytes that the link carries within the timeout.
     link: u64,
-    /// Bytes that the receiver takes.
-    learnt: u64,
-    /// Requests of the learnt size that pass before a larger one is tried, and those that passed.
-    patience: u32,
-    passed: u32,
-    /// Whether a larger size than the learnt one is tried.
-    is_trying: bool,
+    /// Bytes that the receiver takes, by its word.
+    bytes: Learnt,
+    /// Points that it takes, for all that is known.
+    most: Learnt,
     /// Points of a request, after a refusal.
     points: u64,
     /// Points at the queue's front among which the receiver refused one.
     suspect: u64,
     /// Pieces that were dropped without a success in between.
     dropped: u32,
+    /// Whether a request passed since the last refusal, or there was none.
+    has_passed: bool,
     refused: Option<Identity>,
     /// Requests as large as the link allows that passed, too slowly to grow at once.
     steady: u32,
@@ -72,13 +73,13 @@ impl Sizing {
     pub(super) const fn new() -> Self {
         Self {
             link: MAX_REQUEST_BYTES,
-            learnt: MAX_REQUEST_BYTES,
-            patience: *PATIENCE.start(),
-            passed: 0,
-            is_trying: false,
+            bytes: Learnt::new(MAX_REQUEST_BYTES, *PATIENCE.start()),
+            // A receiver that failed for a moment gets as much as before at once.
+            most: Learnt::new(u64::MAX, 1),
             points: u64::MAX,
             suspect: 0,
             dropped: 0,
+            has_passed: true,
             refused: None,
             steady: 0,
             steadiness: *PATIENCE.start(),
@@ -91,11 +92,12 @@ impl Sizing {
             suspect => suspect / 2,
         };
         Limits {
-            bytes: self.link.min(self.learnt),
+            bytes: self.link.min(self.bytes.size()),
             // What is to be refused twice is sent again as it was, though more has arrived behind it.
             points: self
                 .points
                 .min(half)
+                .min(self.most.size())
                 .max(self.grain())
                 .min(self.refused.map_or(u64::MAX, |(_, points)| points)),
             records,
@@ -120,15 +122,14 @@ impl Sizing {
         if points <= 1 {
             return self.confirm(request);
         }
-        if std::mem::take(&mut self.is_trying) {
-            self.patience = (self.patience * 2).min(*PATIENCE.end());
-        }
-        self.learnt = (bytes / 2).max(1);
-        self.passed = 0;
+        self.bytes.shrink(bytes / 2);
         Refusal::Divide
     }
 
     /// A request was refused.
+    ///
+    /// Where the receiver is at fault and took what was sent before, it gets the same once more: it may have failed for a
+    /// moment, or take only so many requests in a time, and smaller ones would then only be slower.
     ///
     /// Where the data is at fault, more is dropped at once the more was dropped without a success in between: a receiver
     /// that refuses everything must not keep the newest points waiting behind the oldest for ever.
@@ -139,10 +140,17 @@ impl Sizing {
             self.dropped = 0;
         }
         if points > self.grain() {
+            // Whatever is refused next is divided: of a full queue the oldest points may be others by then.
+            if std::mem::take(&mut self.has_passed) && fault == Fault::Receiver {
+                self.refused = Some(request);
+                return Refusal::Confirm;
+            }
+            self.refused = None;
             self.suspect = points;
             self.points = points / 2;
             return Refusal::Divide;
         }
+        self.has_passed = false;
         let refusal = self.confirm(request);
         if refusal == Refusal::Final {
             self.suspect = 0;
@@ -164,25 +172,20 @@ impl Sizing {
     pub(super) fn accepted(&mut self, points: u64, bytes: u64, took: Duration, timeout: Duration) {
         self.refused = None;
         self.dropped = 0;
-        self.suspect = self.suspect.saturating_sub(points);
+        self.has_passed = true;
         if self.suspect == 0 {
             self.points = self.points.max(points).saturating_mul(2);
+            self.most.passed(points);
+        } else if points >= self.suspect {
+            self.suspect = 0;
+            self.most.shrink(self.points);
+        } else {
+            self.suspect -= points;
         }
         if bytes > self.link / 2 {
             self.grow(bytes, took, timeout);
         }
-        if self.learnt == MAX_REQUEST_BYTES || bytes <= self.learnt / 2 {
-            return;
-        }
-        if std::mem::take(&mut self.is_trying) {
-            self.patience = *PATIENCE.start();
-        }
-        self.passed += 1;
-        if self.passed >= self.patience {
-            self.passed = 0;
-            self.is_trying = true;
-            self.learnt = self.learnt.saturating_mul(2).min(MAX_REQUEST_BYTES);
-        }
+        self.bytes.passed(bytes);
     }
 
     /// After a request as large as the link allows: a receiver that always takes half of the timeout is as slow with a large
@@ -246,6 +249,27 @@ mod tests {
             }
         }
 
+        /// A receiver that fails whenever a request has more than some points gets about as many as it takes, and few more.
+        #[test]
+        fn a_limit_that_the_receiver_does_not_name_is_learnt(limit in 1u64..3000) {
+            for fault in [Fault::Data, Fault::Receiver] {
+                let (mut sizing, mut front, mut sent, mut requests, mut refused) = (Sizing::new(), 0, 0, 0, 0);
+                while requests < 20_000 {
+                    requests += 1;
+                    let points = sizing.limits(usize::MAX).points.min(100_000);
+                    if points > limit {
+                        refused += 1;
+                        prop_assert_ne!(sizing.refused((front, points), fault), Refusal::Final);
+                    } else {
+                        (sent, front) = (sent + points, front + 1);
+                        sizing.accepted(points, points, Duration::ZERO, TIMEOUT);
+                    }
+                }
+                prop_assert!(refused <= 60, "{refused} of {requests} were refused");
+                prop_assert!(sent >= (requests - refused) * limit * 9 / 20, "{sent} points in {requests} requests");
+            }
+        }
+
         /// Whatever the receiver's limit is, a size below it is found and kept.
         #[test]
         fn a_limit_of_the_receiver_is_learnt(limit in 1u64..MAX_REQUEST_BYTES) {
@@ -302,6 +326,19 @@ mod tests {
         assert_eq!(first, 1);
     }
 
+    /// A full queue loses its oldest points while the receiver fails.
+    #[test]
+    fn what_is_sent_again_is_divided_though_the_oldest_points_are_others() {
+        let mut sizing = Sizing::new();
+        assert_eq!(sizing.refused((1, 100), Fault::Receiver), Refusal::Confirm);
+        for front in 2..8 {
+            let points = sizing.limits(9).points;
+            assert_eq!(points, 100 >> (front - 2));
+            assert_eq!(sizing.refused((front, points), Fault::Receiver), Refusal::Divide);
+        }
+        assert_eq!(sizing.limits(9).points, 1);
+    }
+
     /// More arrives behind a piece while it is confirmed.
     #[test]
     fn a_piece_is_confirmed_though_the_queue_grows() {
@@ -322,7 +359,7 @@ mod tests {
     #[test]
     fn a_receiver_that_refuses_everything_costs_a_point_each_pause_or_in_the_end_twice_as_many_each_time() {
         let all: Vec<_> = (0..1000).collect();
-        for (fault, pauses) in [(Fault::Data, 14), (Fault::Receiver, 1000)] {
+        for (fault, pauses) in [(Fault::Data, 14), (Fault::Receiver, 1001)] {
             let (mut sizing, mut left, mut seen, mut front) = (Sizing::new(), all.len() as u64, 0, 0);
             while left > 0 {
                 let sent = sizing.limits(9).points.min(left);

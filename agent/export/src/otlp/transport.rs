@@ -3,8 +3,6 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -15,19 +13,10 @@ use super::classify::{self, Answer, Asked, Verdict};
 use super::credentials::{self, USER_AGENT};
 use super::destination::{Compression, Destination, Protocol};
 use super::error::BuildError;
+use super::secrets::Secrets;
 use super::{grpc, http as post, tls};
 use crate::client::{Connections, Through, connections};
 use crate::proxy::{self, Proxy};
-
-/// Shortest text that is taken for a secret: shorter ones stand in messages by chance.
-const MIN_SECRET_BYTES: usize = 6;
-
-/// Shortest beginning of a secret at the end of a text that is taken for one.
-const MIN_PART_BYTES: usize = 4;
-
-/// Shortest run of letters and digits of a secret that is taken for one: a receiver may repeat the rest in another encoding (JSON,
-/// percent, HTML).
-const MIN_RUN_BYTES: usize = 8;
 
 /// What a client needs from the configuration and its files; loading it may block.
 pub(super) struct ClientOptions {
@@ -107,8 +96,7 @@ pub(super) struct Client {
     protocol: Protocol,
     timeout: Duration,
     proxy: Option<Proxy>,
-    /// What no message may show, though the receiver repeats it.
-    secrets: Vec<String>,
+    secrets: Secrets,
 }
 
 impl Client {
@@ -119,9 +107,6 @@ impl Client {
             tls,
             proxy_tls,
         } = options;
-        headers
-            .entry(header::USER_AGENT)
-            .or_insert(HeaderValue::from_static(USER_AGENT));
         let is_grpc = destination.protocol == Protocol::Grpc;
         let through = destination
             .proxy
@@ -132,7 +117,11 @@ impl Client {
         {
             headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
         }
-        let secrets = secrets(destination, &headers);
+        let secrets = Secrets::of(&destination.endpoint, &headers);
+        // Not before: the agent's own name is no secret.
+        headers
+            .entry(header::USER_AGENT)
+            .or_insert(HeaderValue::from_static(USER_AGENT));
         Ok(Self {
             connections: connections(tls, is_grpc, destination.timeout, through),
             endpoint: Uri::try_from(destination.endpoint.as_str())
@@ -180,29 +169,10 @@ impl Client {
     }
 
     fn without_secrets(&self, mut answer: Answer) -> Answer {
-        for secret in &self.secrets {
-            if answer.message.contains(secret) {
-                answer.message = answer.message.replace(secret, "…");
-            }
-        }
-        self.cut_beginning_of_secret(&mut answer.message);
+        self.secrets.leave_out(&mut answer.message);
         // Not before: of a secret that is cut off nothing would be recognised.
         answer.message = classify::shortened(answer.message);
         answer
-    }
-
-    /// A text may end within a secret, where what was read of it did.
-    fn cut_beginning_of_secret(&self, text: &mut String) {
-        let begins = |secret: &String| {
-            let ends = secret.char_indices().map(|(end, _)| end);
-            ends.filter(|end| *end >= MIN_PART_BYTES)
-                .filter(|end| text.ends_with(&secret[..*end]))
-                .max()
-        };
-        if let Some(length) = self.secrets.iter().filter_map(begins).max() {
-            text.truncate(text.len() - length);
-            text.push('…');
-        }
     }
 
     /// Names the proxy in the message of a failure, which may be its own.
@@ -217,41 +187,4 @@ impl Client {
         }
         answer
     }
-}
-
-/// The endpoint's query and the values of its headers, where they are long enough to be secrets.
-fn secrets(destination: &Destination, headers: &HeaderMap) -> Vec<String> {
-    let query = destination.endpoint.query().map(str::to_owned);
-    let pairs = query.iter().flat_map(|query| query.split('&'));
-    let pairs = pairs.filter_map(|pair| Some(pair.split_once('=')?.1.to_owned()));
-    let decoded = destination.endpoint.query_pairs().map(|(_, value)| value.into_owned());
-    let query = query.iter().cloned().chain(pairs).chain(decoded).collect::<Vec<_>>();
-    let values = headers.values().filter_map(|value| value.to_str().ok());
-    // Of "Bearer x" or "Basic x" the latter alone may be repeated too.
-    let values = values.flat_map(|value| [Some(value), value.split_once(' ').map(|(_, value)| value)]);
-    let values: Vec<String> = values.flatten().map(str::to_owned).collect();
-    // `user:password` of "Basic", and the password alone.
-    let basic = values
-        .iter()
-        .filter_map(|value| String::from_utf8(STANDARD.decode(value).ok()?).ok());
-    let basic: Vec<String> = basic.collect();
-    let passwords = basic.iter().filter_map(|pair| Some(pair.split_once(':')?.1.to_owned()));
-    let all = query
-        .into_iter()
-        .chain(values)
-        .chain(passwords)
-        .chain(basic.iter().cloned());
-    let mut all: Vec<String> = all.filter(|text| text.len() >= MIN_SECRET_BYTES).collect();
-    let runs = all
-        .iter()
-        .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()));
-    let runs: Vec<String> = runs
-        .filter(|run| run.len() >= MIN_RUN_BYTES)
-        .map(str::to_owned)
-        .collect();
-    all.extend(runs);
-    // What contains another one is replaced first.
-    all.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    all.dedup();
-    all
 }

@@ -46,7 +46,7 @@ fn apply(store: &mut Store, part: &str, points: Vec<Point>, time: u64) -> Vec<(S
 }
 
 fn collect(store: &mut Store) -> Vec<(String, Option<f64>, u64)> {
-    store.collect().iter().map(shown).collect()
+    store.collect().iter().map(|one| shown(&one.series)).collect()
 }
 
 #[test]

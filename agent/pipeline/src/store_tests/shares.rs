@@ -274,6 +274,7 @@ fn a_counter_with_a_series_again_begins_anew_and_ends_before() {
     let back: Vec<_> = store
         .collect()
         .into_iter()
+        .map(|one| one.series)
         .filter(|series| series.value == Some(Value::Int(40)))
         .collect();
     let [back] = &back[..] else { panic!("{back:?}") };
@@ -347,4 +348,28 @@ fn a_pod_or_job_of_many_containers_takes_no_series_of_another() {
             assert_eq!(store.live().len(), if time > 1 { 11 } else { 4 });
         }
     }
+}
+
+#[test]
+fn what_is_collected_says_whose_it_is_its_end_too() {
+    let mut store = Store::new(TEN, true, None);
+    let points = vec![
+        of("flood", &FRAMES, 0, 1, 1),
+        of("flood", &FRAMES, 1, 1, 1),
+        point(&ACTIVE, "gpu", 1, 1),
+    ];
+    apply(&mut store, "p", points, 1);
+    let mut collected = |value: bool| {
+        let all = store.collect().into_iter();
+        let mut owners: Vec<_> = all
+            .filter(|one| one.series.value.is_some() == value)
+            .map(|one| one.workload.map(|name| name.to_string()))
+            .collect();
+        owners.sort();
+        store.end(|_| true, at(2));
+        owners
+    };
+    let expected = [None, Some("flood".to_owned()), Some("flood".to_owned())];
+    assert_eq!(collected(true), expected);
+    assert_eq!(collected(false), expected);
 }

@@ -1,5 +1,7 @@
 //! Why there was no answer, and what helps.
 
+use std::net::IpAddr;
+
 /// What tells one failure from another, and its remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::otlp) struct Cause {
@@ -29,18 +31,98 @@ impl Cause {
     /// The cause of a connection's error, found by the words of rustls 0.23, h2 0.4, hyper 1 and the system: these name the
     /// symptom, not the setting that is wrong, and h2 keeps only the text of what is below it.
     pub(super) fn of(message: &str) -> Self {
-        let found = CAUSES
+        if names_no_address(message) {
+            return ADDRESS;
+        }
+        let found = CERTIFICATE
             .iter()
+            .chain(CAUSES)
             .find(|(symptoms, ..)| symptoms.iter().any(|symptom| message.contains(symptom)));
         found.map_or(OTHER, |(_, reason, remedy)| Self { reason, remedy })
     }
 }
 
+/// A name in the certificate does not cover an address, even if it leads there (RFC 9110, 4.3.5).
+const ADDRESS: Cause = Cause {
+    reason: "tls_address",
+    remedy: "trying again; the receiver's certificate does not name this address: write a host that it names into the endpoint, \
+             or issue one with subjectAltName=IP: and the address",
+};
+
+/// Whether the certificate has names, and the endpoint has an address that is none of them.
+fn names_no_address(message: &str) -> bool {
+    let wanted = message.split_once("certificate not valid for name \"");
+    let wanted = wanted.and_then(|(_, rest)| rest.split_once('"'));
+    wanted.is_some_and(|(name, rest)| name.parse::<IpAddr>().is_ok() && rest.contains("is only valid for"))
+}
+
 /// Symptoms, reason and remedy.
 type Row = (&'static [&'static str], &'static str, &'static str);
 
+/// What is wrong with the receiver's certificate, or with one above it, by the words of rustls 0.23 and rustls-webpki 0.103.
+const CERTIFICATE: &[Row] = &[
+    (
+        &["is not valid for any names"],
+        "tls_no_alternative_name",
+        "trying again; the receiver's certificate has no subjectAltName, and its common name (CN) does not count: issue one with \
+         subjectAltName=DNS: and the endpoint's host, or IP: and its address",
+    ),
+    (
+        &["extended key usage", "InvalidPurpose", "EmptyEkuExtension"],
+        "tls_purpose",
+        "trying again; the receiver's certificate is not one of a server: issue one with extendedKeyUsage=serverAuth",
+    ),
+    (
+        &["CaUsedAsEndEntity"],
+        "tls_authority_as_server",
+        "trying again; the receiver's certificate is one of an authority (CA:TRUE, as `openssl req -x509` makes it): issue the \
+         receiver one of its own with basicConstraints=CA:FALSE, signed by that authority, and name the authority's in ca_file",
+    ),
+    (
+        &["EndEntityUsedAsCa"],
+        "tls_issuer",
+        "trying again; what signed the receiver's certificate, or one above it, is no authority: issue the signer's certificate \
+         with basicConstraints=critical,CA:TRUE",
+    ),
+    (
+        &["PathLenConstraintViolated"],
+        "tls_issuer",
+        "trying again; there are more authorities between the receiver's certificate and the one in ca_file than an authority \
+         among them allows: issue its certificate with a larger pathlen",
+    ),
+    (
+        &["NameConstraintViolation"],
+        "tls_issuer",
+        "trying again; the authority may not issue certificates for the names in the receiver's one (nameConstraints): have it \
+         issued by another authority, or for other names",
+    ),
+    (
+        &["UnsupportedCertVersion"],
+        "tls_version",
+        "trying again; the receiver's certificate, or one above it, is of X.509 version 1: issue one of version 3, which has \
+         extensions (`openssl x509 -req -extfile`), among them subjectAltName",
+    ),
+    (
+        &["UnsupportedSignatureAlgorithm"],
+        "tls_algorithm",
+        "trying again; the receiver's certificate, or one above it, is signed by SHA-1 or an algorithm that is not supported: \
+         issue it with SHA-256 and RSA of 2048 bits or more, ECDSA (P-256, P-384) or Ed25519",
+    ),
+    (
+        &["BadSignature"],
+        "tls_signature",
+        "trying again; a signature of the receiver or in its certificate does not hold: its RSA key or that of its authority has \
+         less than 2048 bits, or ca_file has another authority of the same name: issue it with a longer key, or renew ca_file",
+    ),
+    (
+        &["UnsupportedCriticalExtension"],
+        "tls_extension",
+        "trying again; the receiver's certificate, or one above it, has a critical extension that is not known: issue it without",
+    ),
+];
+
 /// The first row counts whose symptom is in the message.
-const CAUSES: [Row; 26] = [
+const CAUSES: &[Row] = &[
     // The message holds the remedy.
     (
         &["answered 407 Proxy Authentication Required to CONNECT"],
@@ -63,7 +145,8 @@ const CAUSES: [Row; 26] = [
     (
         &["UnknownIssuer"],
         "tls_unknown_issuer",
-        "trying again; name the certificate of the authority that signed the receiver's in ca_file",
+        "trying again; name the certificate of the authority that signed the receiver's in ca_file, and have the receiver send \
+         those of the authorities in between",
     ),
     (
         &["not valid for name", "NotValidForName"],
