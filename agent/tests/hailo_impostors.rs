@@ -325,11 +325,10 @@ fn a_file_that_root_of_another_container_wrote_is_of_no_process_that_does_not_us
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
-    let why = format!(
-        "names process {} (sleep) as its writer, but that was started without HAILO_MONITOR=1 and has no Hailo device open",
-        idle.init
-    );
-    assert!(doctor.contains(&why), "{doctor}");
+    // Other containers of the machine may have an idle process 1 too.
+    let why = "as its writer, but that was started without HAILO_MONITOR=1 and has no Hailo device open";
+    assert!(doctor.contains(why), "{doctor}");
+    drop(idle);
     for (variable, holds_device) in [("HAILO_MONITOR", false), ("OTHER", true)] {
         let user = Contained::new(variable, holds_device);
         assert_eq!(owner(), Some(user.init.into()), "{variable} {holds_device}");
