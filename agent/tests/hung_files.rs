@@ -190,7 +190,7 @@ fn the_doctor_ends_though_the_root_directory_of_a_process_does_not_answer() {
         return;
     }
     let (host, root) = (Host::new().with_device(), tempfile::tempdir().unwrap());
-    let Some(served) = Served::mount(root.path()) else {
+    let Some(served) = Fuse::mount(root.path(), 0) else {
         return;
     };
     let script = "cd \"$1\" && pivot_root . . && echo ready && read -r end";
