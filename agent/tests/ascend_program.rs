@@ -134,7 +134,11 @@ fn what_keeps_the_tool_from_starting_is_quoted_with_its_remedy() {
 
 #[test]
 fn a_file_that_the_kernel_does_not_start_is_named_with_the_reason() {
-    let foreign = Tool::file(b"\x7fELF\x02\x01\x01 and no more", 0o755);
+    let damaged = Tool::file(b"\x7fELF\x02\x01\x01 and no more", 0o755);
+    both_have(&damaged, "Invalid ELF header", "install it again");
+    // The head of an executable (`Elf64_Ehdr`, elf(5)) for a machine that nobody has.
+    let head = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xfe\xff\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x40\0\x38\0\0\0\x40\0\0\0\0\0";
+    let foreign = Tool::file(head, 0o755);
     both_have(&foreign, "Exec format error", "the host's own npu-smi");
     let plain = Tool::file(b"#!/bin/sh\n", 0o644);
     both_have(&plain, "Permission denied", "chmod a+rx");
