@@ -10,7 +10,7 @@ use crate::program::give_back;
 use crate::runtime::{self, Explain, Hangup, OwnLogs, Printer, Reload};
 use crate::simulate;
 use accelscope_core::budget::Budget;
-use accelscope_core::host::{HostRoots, memory};
+use accelscope_core::host::{HostRoots, memory, stuck};
 use accelscope_core::metric::{Resource, Series};
 use accelscope_core::printable::printable_lines;
 use accelscope_core::source::{Context, Sources};
@@ -131,6 +131,7 @@ async fn perform(loaded: Loaded, inputs: Inputs, run: &Run, sources: Sources) ->
     // Must come first: instruments created earlier record nothing.
     let own = OwnMetrics::install(cli::BUILD);
     runtime::count_suppressed(0);
+    stuck::begin_count();
     let code = measure(config, reload, sources, own, resource, format, run.once).await;
     if let Some(logs) = logs {
         logs.flush().await;

@@ -246,8 +246,11 @@ impl Shared {
                 reply.extend(self.attributes(node, file(node)));
                 Ok(reply)
             }
-            // Read past the cache (FOPEN_DIRECT_IO).
-            OPEN => Ok([0_u64, 1].map(u64::to_ne_bytes).concat()),
+            // Read past the cache (FOPEN_DIRECT_IO), but for what others may write to, so that they may map it.
+            OPEN => {
+                let is_cached = file(node).is_some_and(|file| file.mode & 0o002 != 0);
+                Ok([0_u64, u64::from(!is_cached)].map(u64::to_ne_bytes).concat())
+            }
             OPENDIR => Ok(vec![0; 16]),
             READ => {
                 let content = &file(node).ok_or(ENOENT)?.content;

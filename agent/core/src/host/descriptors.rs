@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Mode, OFlags, Statx, StatxFla
 
 use super::bounded::read_bounded;
 use super::process::Processes;
+use super::stuck::apart;
 
 /// Limit of bytes read of what the kernel tells of a descriptor.
 const MAX_INFORMATION: usize = 4096;
@@ -21,21 +22,36 @@ const MAX_DESCRIPTORS: usize = 16_384;
 /// alone (`O_PATH`) does not open the device. A walk takes about 5 µs per descriptor (unoptimised, Linux 6.18 on a small
 /// virtual machine).
 ///
-/// Fails if the process has ended or access is denied (needs `CAP_SYS_PTRACE`).
+/// Fails if the process has ended, does not let itself be read, or access is denied (needs `CAP_SYS_PTRACE`).
 pub fn char_devices(
     processes: &Processes,
     pid: u32,
-    wanted: impl Fn(u64) -> bool,
-) -> io::Result<impl Iterator<Item = u64>> {
-    first_char_devices(processes, pid, MAX_DESCRIPTORS, wanted)
+    wanted: impl Fn(u64) -> bool + Clone + Send + 'static,
+) -> io::Result<Vec<u64>> {
+    let all = processes.clone();
+    processes.file(pid, "fd", move |_| {
+        Ok(open_devices(&all, pid, MAX_DESCRIPTORS, &wanted)?.collect())
+    })
 }
 
-/// The same among the first `most` descriptors of the process.
-pub fn first_char_devices(
+/// Whether a process holds any of these devices open by one of its first `most` descriptors.
+pub fn holds_char_device(
     processes: &Processes,
     pid: u32,
     most: usize,
-    wanted: impl Fn(u64) -> bool,
+    wanted: impl Fn(u64) -> bool + Clone + Send + 'static,
+) -> io::Result<bool> {
+    let all = processes.clone();
+    processes.file(pid, "fd", move |_| {
+        Ok(open_devices(&all, pid, most, &wanted)?.next().is_some())
+    })
+}
+
+fn open_devices(
+    processes: &Processes,
+    pid: u32,
+    most: usize,
+    wanted: &impl Fn(u64) -> bool,
 ) -> io::Result<impl Iterator<Item = u64>> {
     let mut descriptors = Descriptors::of(&processes.path(pid, ""))?;
     if descriptors.next.is_none() {
@@ -152,11 +168,25 @@ impl Pace {
         self.walked.map(|(at, _)| at)
     }
 
-    /// Performs a walk and measures its CPU time.
-    pub fn walk<T>(&mut self, now: Instant, references: Option<u64>, walk: impl FnOnce() -> T) -> T {
-        let begun = cpu_time();
-        let result = walk();
-        self.walked = Some((now, cpu_time().saturating_sub(begun)));
+    /// Performs a walk, which changes nothing (see [`apart`]), and measures its CPU time.
+    ///
+    /// Fails as that does.
+    pub fn walk<T: Send + 'static>(
+        &mut self,
+        now: Instant,
+        references: Option<u64>,
+        walk: impl Fn() -> T + Clone + Send + 'static,
+    ) -> io::Result<T> {
+        let walked = apart(move || {
+            let begun = cpu_time();
+            let result = walk();
+            (result, cpu_time().saturating_sub(begun))
+        });
+        let (result, took) = match walked {
+            Ok((result, took)) => (Ok(result), took),
+            Err(error) => (Err(error), Duration::ZERO),
+        };
+        self.walked = Some((now, took));
         self.references = references;
         result
     }
@@ -178,8 +208,8 @@ mod tests {
         let processes = Processes::new(&HostRoots::new("/"));
         let full = rustix::fs::makedev(1, 7);
         let count = || {
-            let open = char_devices(&processes, std::process::id(), |number| number == full);
-            open.unwrap().count()
+            let open = char_devices(&processes, std::process::id(), move |number| number == full);
+            open.unwrap().len()
         };
         let before = count();
         let files = [0; 3].map(|_| std::fs::File::open("/dev/full").unwrap());
@@ -192,8 +222,8 @@ mod tests {
         let processes = Processes::new(&HostRoots::new("/"));
         let zero = rustix::fs::makedev(1, 5);
         let count = || {
-            let open = char_devices(&processes, std::process::id(), |number| number == zero);
-            open.unwrap().count()
+            let open = char_devices(&processes, std::process::id(), move |number| number == zero);
+            open.unwrap().len()
         };
         let open = |flags| rustix::fs::open("/dev/zero", flags, rustix::fs::Mode::empty()).unwrap();
         let before = count();

@@ -18,6 +18,7 @@ mod node;
 pub mod poll;
 pub mod process;
 mod signals;
+pub mod stuck;
 pub mod sysfs;
 pub mod writer;
 

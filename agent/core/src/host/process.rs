@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use procfs::FromRead;
 use procfs::process::{Process, Stat, StatFlags};
 
 use super::HostRoots;
 use super::bounded::read_bounded;
+use super::stuck;
 use crate::metric::ProcessKey;
 
 /// Limit in bytes of `/proc/<pid>/{status,cgroup,comm}`. `status` grows with the number of CPUs (`Cpus_allowed`) and
@@ -104,10 +105,12 @@ impl Processes {
     /// What a thread of it is doing: the state of `/proc/<pid>/task/<tid>/stat`, and the kernel's function in which it waits,
     /// where that is shown.
     pub fn thread_state(&self, pid: u32, thread: u32) -> io::Result<(char, String)> {
-        let stat = Stat::from_file(self.path(pid, &format!("task/{thread}/stat"))).map_err(into_io)?;
-        let waits = read_bounded(&self.path(pid, &format!("task/{thread}/wchan")), MAX_TEXT_BYTES);
-        let waits = String::from_utf8_lossy(&waits.unwrap_or_default()).into_owned();
-        Ok((stat.state, waits))
+        stuck::file(pid, &self.path(pid, &format!("task/{thread}")), |thread| {
+            let stat = Stat::from_file(thread.join("stat")).map_err(into_io)?;
+            let waits = read_bounded(&thread.join("wchan"), MAX_TEXT_BYTES);
+            let waits = String::from_utf8_lossy(&waits.unwrap_or_default()).into_owned();
+            Ok((stat.state, waits))
+        })
     }
 
     /// Its ids from the outermost PID namespace that `/proc` shows to its own (`NSpid` of `/proc/<pid>/status`, Linux 4.1).
@@ -147,10 +150,10 @@ impl Processes {
     /// Fails for a kernel thread, and if the reader may not trace the process.
     pub fn executable_name(&self, pid: u32) -> io::Result<String> {
         use std::os::unix::ffi::OsStrExt;
-        let path = std::fs::read_link(self.path(pid, "exe")).or_else(|error| {
+        let path = self.link(pid, "exe").or_else(|error| {
             // The first thread may have ended: the others have it still.
             let mut others = self.other_threads(pid);
-            let exe = |thread| std::fs::read_link(self.path(pid, &format!("task/{thread}/exe"))).ok();
+            let exe = |thread| self.link(pid, &format!("task/{thread}/exe")).ok();
             others.find_map(exe).ok_or(error)
         })?;
         let path = path.as_os_str().as_bytes();
@@ -194,13 +197,12 @@ impl Processes {
 
     /// Names of its PID and user namespaces, such as `user:[4026531837]`, unique while any process is in them.
     pub fn namespaces(&self, pid: u32) -> io::Result<[PathBuf; 2]> {
-        let name = |kind| std::fs::read_link(self.path(pid, kind));
-        Ok([name("ns/pid")?, name("ns/user")?])
+        Ok([self.link(pid, "ns/pid")?, self.link(pid, "ns/user")?])
     }
 
     /// Number of its mount namespace, unique while any process is in it.
     pub fn mount_namespace(&self, pid: u32) -> io::Result<u64> {
-        let link = std::fs::read_link(self.path(pid, "ns/mnt"))?;
+        let link = self.link(pid, "ns/mnt")?;
         let number = link
             .to_str()
             .and_then(|text| text.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok());
@@ -219,15 +221,33 @@ impl Processes {
 
     /// Texts that each end with a zero.
     fn list(&self, pid: u32, name: &str) -> io::Result<Vec<String>> {
-        let bytes = read_bounded(&self.path(pid, name), MAX_LIST_BYTES)?;
+        let bytes = stuck::file(pid, &self.path(pid, name), |path| read_bounded(path, MAX_LIST_BYTES))?;
         let texts = bytes.split(|byte| *byte == 0).filter(|text| !text.is_empty());
         Ok(texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect())
     }
 
     fn stat(&self, pid: u32) -> io::Result<Stat> {
-        // Bounded for another reason than its length: a whole file is asked for its size first.
-        let file = File::open(self.path(pid, "stat"))?.take(MAX_TEXT_BYTES as u64);
-        Stat::from_read(file).map_err(into_io)
+        stuck::file(pid, &self.path(pid, "stat"), |path| {
+            // Bounded for another reason than its length: a whole file is asked for its size first.
+            let file = File::open(path)?.take(MAX_TEXT_BYTES as u64);
+            Stat::from_read(file).map_err(into_io)
+        })
+    }
+
+    /// Where a link leads.
+    fn link(&self, pid: u32, name: &str) -> io::Result<PathBuf> {
+        stuck::file(pid, &self.path(pid, name), |path| std::fs::read_link(path))
+    }
+
+    /// What `read` returns of the file `/proc/<pid>/<name>`, or below it, which the kernel may not let be read for as long as
+    /// the process starts a program (see [`stuck`]).
+    pub fn file<T: Send + 'static>(
+        &self,
+        pid: u32,
+        name: &str,
+        read: impl Fn(&Path) -> io::Result<T> + Clone + Send + 'static,
+    ) -> io::Result<T> {
+        stuck::file(pid, &self.path(pid, name), read)
     }
 
     fn open(&self, pid: u32) -> io::Result<Process> {

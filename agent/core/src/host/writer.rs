@@ -190,7 +190,9 @@ fn is_machines_init(processes: &Processes) -> bool {
 
 /// The directory of the file as the process has it, if it sees it.
 fn seen(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option<OwnedFd>> {
-    let root = rustix::fs::open(processes.path(pid, "root"), DIRECTORY, Mode::empty())?;
+    let root = processes.file(pid, "root", |path| {
+        Ok(rustix::fs::open(path, DIRECTORY, Mode::empty())?)
+    })?;
     let mut opened = hint.seen_as.iter().filter_map(|path| open_as_seen(&root, path));
     Ok(opened.find(|directory| identity(directory).is_ok_and(|(found, _)| found == hint.directory)))
 }

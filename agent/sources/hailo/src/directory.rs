@@ -143,8 +143,8 @@ impl Directory {
 
     /// Opens the directory in a process' mount namespace.
     pub(super) fn in_namespace(processes: &Processes, pid: u32) -> io::Result<Self> {
-        let root = processes.path(pid, "root");
-        let root = rustix::fs::open(root, DIRECTORY | OFlags::PATH, Mode::empty())?;
+        let open = |path: &Path| Ok(rustix::fs::open(path, DIRECTORY | OFlags::PATH, Mode::empty())?);
+        let root = processes.file(pid, "root", open)?;
         let fd = open_without_links(root, Path::new(IN_ROOT), DIRECTORY)?;
         let authority = Authority::in_view(&fd, processes, pid);
         Self::from_fd(fd, authority)

@@ -4,14 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 use super::device::{Device, numbers};
 use super::directory::DirectoryId;
-use accelscope_core::host::descriptors::{Pace, char_devices};
+use accelscope_core::host::descriptors::{Pace, holds_char_device};
 use accelscope_core::host::process::Processes;
+use accelscope_core::host::stuck::apart;
 use accelscope_core::host::{HostRoots, sysfs};
 use accelscope_core::metric::ProcessKey;
 
@@ -38,20 +40,21 @@ pub(super) fn holders(processes: &Processes, numbers: &BTreeSet<u64>) -> io::Res
     if numbers.is_empty() {
         return Ok(Vec::new());
     }
-    let pids = processes.pids()?;
-    Ok(pids
-        .into_iter()
-        .filter_map(|pid| holder(processes, numbers, pid))
-        .collect())
+    let (processes, numbers) = (processes.clone(), Arc::new(numbers.clone()));
+    apart(move || {
+        let pids = processes.pids()?.into_iter();
+        Ok(pids.filter_map(|pid| holder(&processes, &numbers, pid)).collect())
+    })?
 }
 
-fn holder(processes: &Processes, numbers: &BTreeSet<u64>, pid: u32) -> Option<Holder> {
-    char_devices(processes, pid, |number| numbers.contains(&number))
-        .ok()?
-        .next()?;
+fn holder(processes: &Processes, numbers: &Arc<BTreeSet<u64>>, pid: u32) -> Option<Holder> {
+    let wanted = numbers.clone();
+    let holds = holds_char_device(processes, pid, usize::MAX, move |number| wanted.contains(&number));
+    holds.ok().filter(|holds| *holds)?;
     // Its file system is not asked: it may not answer.
     let flags = AtFlags::STATX_DONT_SYNC;
-    let root = statx(CWD, processes.path(pid, "root"), flags, StatxFlags::INO).ok()?;
+    let root = processes.file(pid, "root", move |path| Ok(statx(CWD, path, flags, StatxFlags::INO)?));
+    let root = root.ok()?;
     Some(Holder {
         process: processes.key(pid).ok()?,
         view: View {
@@ -100,13 +103,14 @@ impl Discovery {
         if now < self.pace.due(now, soonest, references, lost_one) {
             return Ok(());
         }
-        self.holders = self.pace.walk(now, references, || {
+        let processes = processes.clone();
+        self.holders = self.pace.walk(now, references, move || {
             if references == Some(0) {
                 Ok(Vec::new())
             } else {
-                holders(processes, &numbers)
+                holders(&processes, &numbers)
             }
-        })?;
+        })??;
         Ok(())
     }
 }

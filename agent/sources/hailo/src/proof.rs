@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::living::{Living, PATIENCE};
-use accelscope_core::host::descriptors::first_char_devices;
+use accelscope_core::host::descriptors::holds_char_device;
 use accelscope_core::metric::ProcessKey;
 
 /// Time after which a process without proof is looked at again: it may have opened the device since, or become another program.
@@ -66,10 +66,13 @@ impl Proofs {
     }
 
     fn holds_device(&self, living: &Living, pid: u32) -> bool {
-        let open = first_char_devices(&living.processes, pid, MAX_DESCRIPTORS, |number| {
-            self.devices.contains(&number)
-        });
-        !self.devices.is_empty() && open.is_ok_and(|mut open| open.next().is_some())
+        let devices = self.devices.clone();
+        let holds = || {
+            holds_char_device(&living.processes, pid, MAX_DESCRIPTORS, move |number| {
+                devices.contains(&number)
+            })
+        };
+        !self.devices.is_empty() && holds().unwrap_or(false)
     }
 
     fn make_room(&mut self, living: &Living) {

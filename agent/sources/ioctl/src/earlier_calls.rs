@@ -163,7 +163,7 @@ impl EarlierCalls {
             return None;
         }
         let file = format!("task/{thread}/fd/{descriptor}");
-        let file = std::fs::metadata(self.processes.path(process.pid, &file)).ok()?;
+        let file = self.processes.file(process.pid, &file, |path| path.metadata()).ok()?;
         // Where the programs do not see those of 32-bit programs, a call could not be told from the next one.
         let counted = devices.get(&file.rdev()).filter(|one| one.compat || !is_compat)?;
         let (state, waits_in) = self.processes.thread_state(process.pid, thread).ok()?;
@@ -184,8 +184,10 @@ impl EarlierCalls {
     }
 
     fn text(&self, pid: u32, thread: u32) -> Option<Vec<u8>> {
-        let path = self.processes.path(pid, &format!("task/{thread}/syscall"));
-        read_bounded(&path, MOST_BYTES).ok()
+        let name = format!("task/{thread}/syscall");
+        self.processes
+            .file(pid, &name, |path| read_bounded(path, MOST_BYTES))
+            .ok()
     }
 
     /// Whether it is time to [`check`](Self::check).

@@ -7,11 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::descriptors::{Pace, char_devices, cpu_time};
 use accelscope_core::host::process::Processes;
+use accelscope_core::host::stuck::apart;
 use accelscope_core::metric::ProcessKey;
 
 /// Shortest time between two whole walks without events.
@@ -49,7 +51,7 @@ fn has(held: &Held, process: &ProcessKey, number: u64) -> bool {
 #[derive(Debug)]
 pub struct Holders {
     processes: Processes,
-    numbers: BTreeSet<u64>,
+    numbers: Arc<BTreeSet<u64>>,
     /// By their descriptors.
     held: Held,
     /// By their calls in flight.
@@ -69,7 +71,7 @@ impl Holders {
     pub fn new(roots: &HostRoots) -> Self {
         Self {
             processes: Processes::new(roots),
-            numbers: BTreeSet::new(),
+            numbers: Arc::default(),
             held: Held::new(),
             calling: Held::new(),
             changed: false,
@@ -85,11 +87,11 @@ impl Holders {
     /// Sets the watched devices. A device that was not watched before makes the next [`update`](Self::update) walk.
     pub fn watch(&mut self, numbers: impl IntoIterator<Item = u64>) {
         let numbers: BTreeSet<u64> = numbers.into_iter().collect();
-        if numbers == self.numbers {
+        if numbers == *self.numbers {
             return;
         }
         let more = !numbers.is_subset(&self.numbers);
-        self.numbers = numbers;
+        self.numbers = Arc::new(numbers);
         for held in self.held.values_mut() {
             held.retain(|number| self.numbers.contains(number));
         }
@@ -175,18 +177,26 @@ impl Holders {
         let begun = cpu_time();
         let known: BTreeSet<u32> = self.held.keys().map(|key| key.pid).collect();
         let pids: BTreeSet<u32> = pids.into_iter().filter(|pid| !known.contains(pid)).collect();
-        for pid in pids {
-            match devices_of(&self.processes, &self.numbers, pid) {
-                Ok(Some(_)) if self.held.len() >= MAX_PROCESSES => self.dropped += 1,
-                Ok(Some((process, devices))) => {
-                    self.changed = true;
-                    self.held.insert(process, devices);
-                }
-                Ok(None) | Err(_) => {}
+        let (processes, numbers) = (self.processes.clone(), self.numbers.clone());
+        let looked = apart(move || {
+            let begun = cpu_time();
+            let devices = |pid: &u32| devices_of(&processes, &numbers, *pid).ok()?;
+            let found: Vec<_> = pids.iter().filter_map(devices).collect();
+            (found, cpu_time().saturating_sub(begun))
+        });
+        // Without a thread for it nothing is found.
+        let (found, took) = looked.unwrap_or_default();
+        for (process, devices) in found {
+            if self.held.len() >= MAX_PROCESSES {
+                self.dropped += 1;
+                continue;
             }
+            self.changed = true;
+            self.held.insert(process, devices);
         }
+        let took = took + cpu_time().saturating_sub(begun);
         let [shortest, longest] = BESIDE;
-        self.beside = Some(now + (cpu_time().saturating_sub(begun) * BESIDE_REST).clamp(shortest, longest));
+        self.beside = Some(now + (took * BESIDE_REST).clamp(shortest, longest));
     }
 
     /// The holders of a device.
@@ -223,14 +233,14 @@ impl Holders {
     }
 
     fn walk(&mut self, references: Option<u64>, now: Instant) -> io::Result<()> {
-        let (processes, numbers) = (&self.processes, &self.numbers);
-        let walked = self.pace.walk(now, references, || {
+        let (processes, numbers) = (self.processes.clone(), self.numbers.clone());
+        let walked = self.pace.walk(now, references, move || {
             let (mut held, mut hidden, mut dropped) = (BTreeMap::new(), 0, 0);
             for pid in processes.pids()? {
-                match devices_of(processes, numbers, pid) {
+                match devices_of(&processes, &numbers, pid) {
                     Ok(Some(_)) if held.len() >= MAX_PROCESSES => dropped += 1,
                     Ok(Some((key, devices))) => drop(held.insert(key, devices)),
-                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => hidden += 1,
+                    Err(error) if is_hidden(&error) => hidden += 1,
                     // It holds none, or has ended.
                     Ok(None) | Err(_) => {}
                 }
@@ -239,7 +249,7 @@ impl Holders {
         });
         self.checked = Some(now);
         self.lost_one = false;
-        let (held, hidden, dropped) = walked?;
+        let (held, hidden, dropped) = walked??;
         self.changed |= held != self.held;
         (self.held, self.hidden, self.dropped) = (held, hidden, dropped);
         Ok(())
@@ -249,14 +259,25 @@ impl Holders {
     fn check(&mut self, now: Instant) {
         self.checked = Some(now);
         let keys: Vec<ProcessKey> = self.held.keys().copied().collect();
-        for key in keys {
-            let devices = match devices_of(&self.processes, &self.numbers, key.pid) {
-                Ok(Some((now, devices))) if now == key => Some(devices),
+        let (processes, numbers) = (self.processes.clone(), self.numbers.clone());
+        let read = apart(move || {
+            let look = |key: &ProcessKey| match devices_of(&processes, &numbers, key.pid) {
+                Ok(Some((now, devices))) if now == *key => Checked::Holds(devices),
                 // It is known by an event, and cannot be checked.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.processes.is_alive(key) => {
-                    continue;
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && processes.is_alive(*key) => {
+                    Checked::Stays
                 }
-                _ => None,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => Checked::Stays,
+                _ => Checked::Gone,
+            };
+            keys.iter().map(|key| (*key, look(key))).collect::<Vec<_>>()
+        });
+        // Without a thread for it all stay.
+        for (key, checked) in read.unwrap_or_default() {
+            let devices = match checked {
+                Checked::Holds(devices) => Some(devices),
+                Checked::Stays => continue,
+                Checked::Gone => None,
             };
             if let Some(devices) = devices {
                 self.changed |= self.held.insert(key, devices.clone()).as_ref() != Some(&devices);
@@ -268,15 +289,29 @@ impl Holders {
     }
 }
 
+/// What is known of a holder when its descriptors were read again.
+#[derive(Debug)]
+enum Checked {
+    Holds(BTreeSet<u64>),
+    Stays,
+    Gone,
+}
+
+/// Whether a process may hold a device unseen.
+fn is_hidden(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::TimedOut)
+}
+
 /// The watched devices that a process holds, if any. Its start is read last: of two processes with one id the later one is
 /// named, and found to hold nothing at the next check.
 fn devices_of(
     processes: &Processes,
-    numbers: &BTreeSet<u64>,
+    numbers: &Arc<BTreeSet<u64>>,
     pid: u32,
 ) -> io::Result<Option<(ProcessKey, BTreeSet<u64>)>> {
-    let open = char_devices(processes, pid, |number| numbers.contains(&number))?;
-    let devices: BTreeSet<u64> = open.collect();
+    let wanted = numbers.clone();
+    let open = char_devices(processes, pid, move |number| wanted.contains(&number))?;
+    let devices: BTreeSet<u64> = open.into_iter().collect();
     if devices.is_empty() {
         return Ok(None);
     }

@@ -44,6 +44,10 @@ instruments! {
         "agent.pipeline.stuck", "s", Gauge, &[],
         "How long the processing of readings has been at one run, where it does not go on; 0 while it does.",
     );
+    PROCESS_TIMEOUTS = instrument(
+        "agent.process.timeouts", "{process}", Counter, &[],
+        "Processes whose files in `/proc` did not let themselves be read in time: what they use has no owner until they go on.",
+    );
     SAMPLER_SKIPPED = instrument(
         "agent.sampler.skipped", "{reading}", Counter, &[AGENT_SAMPLER, AGENT_REASON],
         "Readings that gave no point, by reason.",
