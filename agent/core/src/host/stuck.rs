@@ -224,3 +224,91 @@ pub fn begin_count() {
 fn lock() -> MutexGuard<'static, HashMap<u32, Stuck>> {
     STUCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use rustix::fs::{CWD, Mode};
+
+    use super::*;
+
+    /// A process in a `/proc` of the test. A FIFO without a writer stands for a file that the kernel keeps closed.
+    fn process(proc: &Path, pid: u32, cgroup: &str, is_closed: bool) -> PathBuf {
+        let folder = proc.join(pid.to_string());
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("cgroup"), format!("0::{cgroup}\n")).unwrap();
+        let stat = folder.join("stat");
+        if is_closed {
+            rustix::fs::mkfifoat(CWD, &stat, Mode::RUSR | Mode::WUSR).unwrap();
+        } else {
+            fs::write(&stat, "").unwrap();
+        }
+        stat
+    }
+
+    fn read(pid: u32, path: &Path) -> Result<(), io::ErrorKind> {
+        file(pid, path, |path| File::open(path).map(drop)).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn who_cannot_be_read_is_waited_for_once_and_is_one_of_few_of_its_workload() {
+        let proc = tempfile::tempdir().unwrap();
+        let users = |session| format!("/user.slice/user-1000.slice/session-{session}.scope");
+        // Ids that no process has.
+        let [first, second, third] = [1, 2, 3].map(|nth| 0x7fff_0000 + nth);
+        let closed = [first, second].map(|pid| process(proc.path(), pid, &users(pid), true));
+        let open = process(proc.path(), third, &users(third), false);
+        let other = process(proc.path(), third + 1, "/system.slice/a.service", false);
+
+        read(third, &open).unwrap();
+        let begun = Instant::now();
+        assert_eq!(read(first, &closed[0]), Err(io::ErrorKind::TimedOut));
+        assert!(begun.elapsed() >= PATIENCE);
+        let begun = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(read(first, &closed[0]), Err(io::ErrorKind::TimedOut));
+        }
+        assert!(begun.elapsed() < PATIENCE, "at once");
+        read(third, &open).unwrap();
+        assert_eq!(read(second, &closed[1]), Err(io::ErrorKind::TimedOut));
+        assert_eq!(
+            read(third, &open),
+            Err(io::ErrorKind::TimedOut),
+            "it may be another such one"
+        );
+        read(third + 1, &other).unwrap();
+
+        // Many in one go: those that can be read are.
+        let paths = [(first, closed[0].clone()), (third + 1, other.clone())];
+        let all = apart(move || paths.clone().map(|(pid, path)| read(pid, &path).is_ok())).unwrap();
+        assert_eq!(all, [false, true]);
+
+        let _writers = closed
+            .each_ref()
+            .map(|path| File::options().write(true).open(path).unwrap());
+        let begun = Instant::now();
+        while lock().values().any(Stuck::is_held) {
+            assert!(begun.elapsed() < Duration::from_mins(1));
+            std::thread::yield_now();
+        }
+        assert_eq!(read(third, &open), Err(io::ErrorKind::TimedOut), "for a while yet");
+    }
+
+    #[test]
+    fn what_is_slow_but_goes_on_is_waited_for() {
+        let proc = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = (0..4)
+            .map(|nth| process(proc.path(), 0x7ffe_0000 + nth, "/", false))
+            .collect();
+        let read = apart(move || {
+            let slowly = |path: &Path| {
+                // Together longer than one may take.
+                std::thread::sleep(PATIENCE / 2);
+                fs::metadata(path).map(drop)
+            };
+            paths.iter().all(|path| file(0x7ffe_0000, path, slowly).is_ok())
+        });
+        assert!(read.unwrap());
+    }
+}

@@ -26,8 +26,11 @@ const WALK_AFTER_CHANGE: Duration = Duration::from_secs(2);
 /// one's CPU time.
 const BESIDE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 const BESIDE_REST: u32 = 1000;
-/// Shortest time between two readings of the known holders' descriptors.
+/// Shortest and longest time between two readings of the known holders' descriptors, and between them as a multiple of the last
+/// one's CPU time: whoever may open a device may have thousands of descriptors.
 const CHECK: Duration = Duration::from_secs(1);
+const LATEST_CHECK: Duration = Duration::from_mins(1);
+const CHECK_REST: u32 = 200;
 /// Most processes that are kept.
 const MAX_PROCESSES: usize = 4096;
 
@@ -58,7 +61,8 @@ pub struct Holders {
     calling: Held,
     changed: bool,
     pace: Pace,
-    checked: Option<Instant>,
+    /// When to read the known holders' descriptors again.
+    check_at: Option<Instant>,
     /// When to look again beside the callers.
     beside: Option<Instant>,
     hidden: usize,
@@ -76,7 +80,7 @@ impl Holders {
             calling: Held::new(),
             changed: false,
             pace: Pace::default(),
-            checked: None,
+            check_at: None,
             beside: None,
             hidden: 0,
             dropped: 0,
@@ -120,7 +124,7 @@ impl Holders {
         if now >= self.pace.due(now, soonest, references, self.lost_one) {
             return self.walk(references, now);
         }
-        if self.checked.is_none_or(|checked| now >= checked + CHECK) {
+        if self.check_at.is_none_or(|due| now >= due) {
             self.check(now);
         }
         Ok(())
@@ -247,7 +251,7 @@ impl Holders {
             }
             Ok::<_, io::Error>((held, hidden, dropped))
         });
-        self.checked = Some(now);
+        self.check_at = Some(now + CHECK);
         self.lost_one = false;
         let (held, hidden, dropped) = walked??;
         self.changed |= held != self.held;
@@ -257,10 +261,10 @@ impl Holders {
 
     /// Cheap: few of all processes are holders.
     fn check(&mut self, now: Instant) {
-        self.checked = Some(now);
         let keys: Vec<ProcessKey> = self.held.keys().copied().collect();
         let (processes, numbers) = (self.processes.clone(), self.numbers.clone());
         let read = apart(move || {
+            let begun = cpu_time();
             let look = |key: &ProcessKey| match devices_of(&processes, &numbers, key.pid) {
                 Ok(Some((now, devices))) if now == *key => Checked::Holds(devices),
                 // It is known by an event, and cannot be checked.
@@ -270,10 +274,13 @@ impl Holders {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => Checked::Stays,
                 _ => Checked::Gone,
             };
-            keys.iter().map(|key| (*key, look(key))).collect::<Vec<_>>()
+            let all: Vec<_> = keys.iter().map(|key| (*key, look(key))).collect();
+            (all, cpu_time().saturating_sub(begun))
         });
         // Without a thread for it all stay.
-        for (key, checked) in read.unwrap_or_default() {
+        let (all, took) = read.unwrap_or_default();
+        self.check_at = Some(now + (took * CHECK_REST).clamp(CHECK, LATEST_CHECK));
+        for (key, checked) in all {
             let devices = match checked {
                 Checked::Holds(devices) => Some(devices),
                 Checked::Stays => continue,
@@ -374,6 +381,20 @@ mod tests {
         end(child);
         holders.update(Discovery::Events, None, begun + CHECK).unwrap();
         assert!(!holds(&holders, full(), pid));
+    }
+
+    #[test]
+    fn holders_with_many_descriptors_are_read_less_often() {
+        let device = File::open("/dev/full").unwrap();
+        let mut holders = watching(&[full()]);
+        let begun = Instant::now();
+        holders.update(Discovery::Events, None, begun).unwrap();
+        holders.update(Discovery::Events, None, begun + CHECK).unwrap();
+        let few = holders.check_at.unwrap();
+        let others: Vec<File> = (0..8192).map_while(|_| device.try_clone().ok()).collect();
+        holders.check(begun + CHECK);
+        let many = holders.check_at.unwrap();
+        assert!(few >= begun + 2 * CHECK && many > few, "{} descriptors", others.len());
     }
 
     #[test]
