@@ -1,5 +1,6 @@
 //! Processes in `/proc`.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -78,11 +79,22 @@ impl Processes {
         }))
     }
 
-    /// Whether the same process still exists and is no zombie. One whose first thread alone has ended is none.
+    /// Whether the same process still exists and is no zombie. One whose first thread alone has ended is none; one that does not
+    /// let itself be read is not known to have ended.
     pub fn is_alive(&self, key: ProcessKey) -> bool {
         let runs = |stat: &Stat| !matches!(stat.state, 'Z' | 'X') || stat.num_threads > 1;
-        self.stat(key.pid)
-            .is_ok_and(|stat| stat.starttime == key.start_ticks && runs(&stat))
+        match self.stat(key.pid) {
+            Ok(stat) => stat.starttime == key.start_ticks && runs(&stat),
+            Err(error) => matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::ResourceBusy),
+        }
+    }
+
+    /// Those of these processes that are alive. To ask for all at once costs less.
+    pub fn alive(&self, keys: Vec<ProcessKey>) -> HashSet<ProcessKey> {
+        let (all, these) = (self.clone(), keys.clone());
+        let alive = stuck::apart(move || these.iter().copied().filter(|key| all.is_alive(*key)).collect());
+        // Where nothing can be read, none is known to have ended.
+        alive.unwrap_or_else(|_| keys.into_iter().collect())
     }
 
     /// Ids of its threads, itself included; none if it has ended.

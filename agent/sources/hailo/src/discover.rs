@@ -90,7 +90,10 @@ impl Discovery {
         now: Instant,
     ) -> io::Result<()> {
         let before = self.holders.len();
-        self.holders.retain(|holder| processes.is_alive(holder.process));
+        if before > 0 {
+            let alive = processes.alive(self.holders.iter().map(|holder| holder.process).collect());
+            self.holders.retain(|holder| alive.contains(&holder.process));
+        }
         let lost_one = self.holders.len() < before;
         let numbers = numbers(devices.values());
         if numbers.is_empty() {

@@ -59,7 +59,7 @@ impl Hidden {
             return false;
         }
         let known = self.0.get(name).filter(|known| match known.writer {
-            Some((process, _)) => living.processes.is_alive(process),
+            Some((process, _)) => living.is_alive(process),
             None => known.stamp == stamp || now.instant < known.again,
         });
         let writer = if let Some(known) = known {

@@ -11,6 +11,7 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::host::callers::Callers;
 use accelscope_core::host::process::Processes;
 use accelscope_core::host::writer::{self, Writer, WriterHint};
+use accelscope_core::metric::ProcessKey;
 
 /// Time for the environment of a process to be read, and the most that were not at one time.
 pub(super) const PATIENCE: Duration = Duration::from_millis(300);
@@ -22,6 +23,8 @@ pub(super) struct Living {
     pub(super) processes: Processes,
     pub(super) proofs: Proofs,
     by_id: Option<HashMap<u32, Vec<u32>>>,
+    /// Whether processes are alive, of those that were asked for together.
+    alive: HashMap<ProcessKey, bool>,
     /// Whether one of them has a PID namespace of its own, as in a container.
     has_namespaces: bool,
 }
@@ -32,6 +35,7 @@ impl Living {
             processes: Processes::new(roots),
             proofs: Proofs::default(),
             by_id: None,
+            alive: HashMap::new(),
             has_namespaces: false,
         }
     }
@@ -39,6 +43,22 @@ impl Living {
     /// The next question lists the processes again.
     pub(super) fn forget(&mut self) {
         self.by_id = None;
+        self.alive.clear();
+    }
+
+    /// Asks for all of these processes together whether they are alive, until [`forget`](Self::forget).
+    pub(super) fn look_at(&mut self, processes: Vec<ProcessKey>) {
+        if processes.is_empty() {
+            return;
+        }
+        let alive = self.processes.alive(processes.clone());
+        let all = processes.into_iter().map(|process| (process, alive.contains(&process)));
+        self.alive.extend(all);
+    }
+
+    pub(super) fn is_alive(&self, process: ProcessKey) -> bool {
+        let known = self.alive.get(&process);
+        known.copied().unwrap_or_else(|| self.processes.is_alive(process))
     }
 
     /// The processes with this id in their own PID namespace, by their ids in `/proc`.

@@ -110,6 +110,14 @@ impl Owner {
         }
     }
 
+    /// The process that was found, of which it is known whether it is alive.
+    pub(super) const fn found(&self) -> Option<ProcessKey> {
+        match self.search {
+            Search::Found(process) => Some(process),
+            _ => None,
+        }
+    }
+
     /// The process that it claims, and that writes a likelier file.
     pub(super) const fn claimed(&self) -> Option<ProcessKey> {
         match (self.search, self.rivals) {
@@ -163,7 +171,7 @@ impl Owner {
         let had_exited = self.search == Search::Exited;
         let search = match self.search {
             Search::Pending => true,
-            Search::Found(process) if searcher.living.processes.is_alive(process) => false,
+            Search::Found(process) if searcher.living.is_alive(process) => false,
             Search::Found(_) => {
                 self.search = Search::Exited;
                 written_since

@@ -79,6 +79,10 @@ impl Owners {
             self.hurries.saturating_sub(1)
         };
         self.searcher.left = if first_run { FIRST_SEARCHES } else { SEARCHES };
+        let mut directories: Vec<_> = directories.collect();
+        let files = directories.iter_mut().flat_map(|monitored| monitored.files.all_mut());
+        let found = files.filter_map(|(_, file)| file.owner.found()).collect();
+        self.searcher.living.look_at(found);
         for monitored in directories {
             self.search(monitored, now, skipped);
             monitored.files.compare_rivals(self.max_age, now);

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -163,7 +164,7 @@ impl EarlierCalls {
             return None;
         }
         let file = format!("task/{thread}/fd/{descriptor}");
-        let file = self.processes.file(process.pid, &file, |path| path.metadata()).ok()?;
+        let file = self.processes.file(process.pid, &file, Path::metadata).ok()?;
         // Where the programs do not see those of 32-bit programs, a call could not be told from the next one.
         let counted = devices.get(&file.rdev()).filter(|one| one.compat || !is_compat)?;
         let (state, waits_in) = self.processes.thread_state(process.pid, thread).ok()?;
