@@ -17,3 +17,4 @@ mod slow_link;
 mod states;
 mod success;
 mod tls;
+mod undeliverable;

@@ -46,7 +46,8 @@ impl Metrics {
         for outcome in ["queued", "sent", "dropped"] {
             metrics.count(outcome, 0);
         }
-        for reason in ["queue_full", "too_large", "partial_success"].iter().chain(&DROPS) {
+        let own_reasons = ["queue_full", "too_large", "partial_success", "undeliverable"];
+        for reason in own_reasons.iter().chain(&DROPS) {
             metrics.dropped.add(0, &metrics.with(AGENT_REASON, reason));
         }
         for outcome in ["accepted", "partial", "retry", "refused", "rejected"] {

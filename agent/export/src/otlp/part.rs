@@ -27,6 +27,27 @@ pub(super) fn part(request: &[u8], wanted: &Range<u64>) -> Option<Vec<u8>> {
     has_points.then_some(part)
 }
 
+/// The name of the first metric of a request.
+pub(super) fn metric_name(request: &[u8]) -> Option<&str> {
+    let mut message = request;
+    // To the metric, and its `name`.
+    for tag in [1, 2, 2, 1] {
+        message = first(message, tag)?;
+    }
+    std::str::from_utf8(message).ok()
+}
+
+/// The first field of this tag that has a length.
+fn first(mut message: &[u8], wanted: u32) -> Option<&[u8]> {
+    loop {
+        let (tag, body, rest) = field(message)?;
+        match body {
+            Some(body) if tag == wanted => return Some(body),
+            _ => message = rest,
+        }
+    }
+}
+
 /// Copies a message without the points that are not wanted; returns whether it has one. `at` is the number of points
 /// before it, and after it when the function returns.
 fn copy(message: &[u8], way: &[&[u32]], wanted: &Range<u64>, at: &mut u64, part: &mut Vec<u8>) -> Option<bool> {

@@ -1,8 +1,12 @@
 //! Sender of one destination: oldest records first, one request in flight, retried until it is accepted or refused.
 
+mod doubt;
+mod told;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -10,15 +14,17 @@ use super::classify::{Answer, Verdict};
 use super::delivery::{Delivery, DestinationState};
 use super::destination::Destination;
 use super::error::BuildError;
+use super::part::metric_name;
 use super::queue::Request;
 use super::record::Record;
 use super::sizing::{Fault, Identity, Refusal, Sizing};
-use super::state_log::{Failure, Line, StateLog};
+use super::state_log::{Failure, StateLog};
 use super::transport::{Client, ClientOptions};
 use crate::backoff::{Backoff, MAX_RETRY_AFTER, RetryPolicy};
 use accelscope_core::LogLimiter;
 use accelscope_core::budget::{Budget, Purpose};
 use accelscope_core::chain;
+use doubt::{Doubt, Finding};
 
 /// Wait between attempts while flushing, instead of backoff.
 const FLUSH_PAUSE: Duration = Duration::from_millis(100);
@@ -46,6 +52,7 @@ struct RequestState {
     client: Option<Client>,
     backoff: Backoff,
     sizing: Sizing,
+    doubt: Doubt,
     log: StateLog,
     /// Points that were dropped until the destination failed last.
     dropped_before: u64,
@@ -132,6 +139,7 @@ impl Sender {
             client: None,
             backoff: Backoff::new(self.policy),
             sizing: Sizing::new(),
+            doubt: Doubt::default(),
             log: StateLog::new(Instant::now()),
             dropped_before: 0,
         };
@@ -146,21 +154,16 @@ impl Sender {
                 continue;
             }
             let started = Instant::now();
-            let answer = tokio::select! {
-                biased;
-                () = self.replaced.notified() => None,
-                answer = self.attempt(&mut state, &request) => Some(answer),
-            };
-            let Some(answer) = answer else {
+            let Some(answer) = self.ask(&mut state, request.bodies.clone()).await else {
                 // Whether the points arrived is unknown.
                 self.delivery().release();
                 state.begin_anew();
                 continue;
             };
-            if answer.reconnect {
-                state.client = None;
+            let (mut wait, finding) = self.conclude(&mut state, &request, identity, answer, started.elapsed());
+            if finding == Finding::Probe && self.probe(&mut state).await {
+                wait = Some(self.flush_wait(None).unwrap_or(self.policy.initial()));
             }
-            let wait = self.conclude(&mut state, &request, identity, answer, started.elapsed());
             self.log_state(&mut state);
             let pause = async {
                 if let Some(wait) = wait {
@@ -186,7 +189,41 @@ impl Sender {
         (request, identity)
     }
 
-    async fn attempt(&self, state: &mut RequestState, request: &Request) -> Answer {
+    /// The answer to a request; `None` if the settings became others meanwhile.
+    async fn ask(&self, state: &mut RequestState, bodies: Vec<Bytes>) -> Option<Answer> {
+        let answer = tokio::select! {
+            biased;
+            () = self.replaced.notified() => None,
+            answer = self.attempt(state, bodies) => Some(answer),
+        };
+        if answer.as_ref().is_some_and(|answer| answer.reconnect) {
+            state.client = None;
+        }
+        answer
+    }
+
+    /// Sends a point again that passed before; returns whether it passed.
+    async fn probe(&self, state: &mut RequestState) -> bool {
+        let Some(known) = state.doubt.known() else {
+            return false;
+        };
+        let started = Instant::now();
+        let answer = self.ask(state, vec![known]).await;
+        let has_passed = matches!(&answer, Some(answer) if matches!(answer.verdict, Verdict::Accepted { .. }));
+        state.doubt.probed(has_passed);
+        let mut delivery = self.delivery();
+        let outcome = if has_passed { "accepted" } else { "retry" };
+        delivery.metrics.request(outcome, started.elapsed());
+        if has_passed {
+            delivery.block(None);
+        } else {
+            // The next client reads headers and certificates again.
+            state.client = None;
+        }
+        has_passed
+    }
+
+    async fn attempt(&self, state: &mut RequestState, bodies: Vec<Bytes>) -> Answer {
         let client = match &mut state.client {
             Some(client) => client,
             none => match self.connect().await {
@@ -197,7 +234,7 @@ impl Sender {
                 }
             },
         };
-        client.send(request.bodies.clone()).await
+        client.send(bodies).await
     }
 
     async fn connect(&self) -> Result<Client, BuildError> {
@@ -209,7 +246,7 @@ impl Sender {
         Client::new(&for_client, options)
     }
 
-    /// Applies the answer to the queue; returns the wait before the next attempt.
+    /// Applies the answer to the queue; returns the wait before the next attempt, and what a failure says of the points.
     fn conclude(
         &self,
         state: &mut RequestState,
@@ -217,7 +254,7 @@ impl Sender {
         identity: Identity,
         answer: Answer,
         took: Duration,
-    ) -> Option<Duration> {
+    ) -> (Option<Duration>, Finding) {
         let Answer {
             verdict,
             cause,
@@ -244,7 +281,14 @@ impl Sender {
             message: message.clone(),
             remedy: cause.remedy,
         };
-        match verdict {
+        let finding = state.doubt.concluded(verdict, is_slow, identity);
+        let wait = match verdict {
+            Verdict::Retry { .. } | Verdict::Hold if finding == Finding::Point => {
+                delivery.metrics.request("rejected", took);
+                Self::observe(state, Some(failure()), &delivery);
+                state.backoff.reset();
+                self.give_up(delivery, request, &message)
+            }
             Verdict::Accepted { rejected } => {
                 let outcome = if rejected > 0 { "partial" } else { "accepted" };
                 delivery.metrics.request(outcome, took);
@@ -253,6 +297,7 @@ impl Sender {
                     delivery.state.last_warning = Some(message.clone());
                 }
                 state.backoff.reset();
+                state.doubt.accepted(request, identity);
                 state
                     .sizing
                     .accepted(request.points, bytes, took, self.current().timeout);
@@ -264,12 +309,15 @@ impl Sender {
                 delivery.metrics.request("retry", took);
                 delivery.release();
                 Self::observe(state, Some(failure()), &delivery);
-                let wait = state.backoff.next(retry_after);
+                let wait = self.retry_wait(state, retry_after, is_slow);
                 Some(self.flush_wait(retry_after).unwrap_or(wait))
             }
             Verdict::Hold => {
                 delivery.metrics.request("refused", took);
                 delivery.block(Some(cause.reason));
+                if finding == Finding::Probe {
+                    state.sizing.suspected(request.points);
+                }
                 delivery.release();
                 // The next client reads headers and certificates again.
                 state.client = None;
@@ -304,7 +352,26 @@ impl Sender {
                 self.log_dropped(cause.reason, request.points, &message);
                 None
             }
+        };
+        (wait, finding)
+    }
+
+    /// Wait before the next attempt: short where the receiver takes other points, and the one is searched that it does not.
+    fn retry_wait(&self, state: &mut RequestState, retry_after: Option<Duration>, is_slow: bool) -> Duration {
+        if is_slow && retry_after.is_none() && state.doubt.is_alive {
+            self.policy.initial()
+        } else {
+            state.backoff.next(retry_after)
         }
+    }
+
+    /// Drops a point that never gets there; the next request follows at once.
+    fn give_up(&self, mut delivery: MutexGuard<'_, Delivery>, request: &Request, message: &str) -> Option<Duration> {
+        delivery.block(None);
+        delivery.refused(request, "undeliverable");
+        let metric = request.bodies.first().and_then(|body| metric_name(body));
+        self.log_undeliverable(metric.unwrap_or_default(), message);
+        None
     }
 
     /// Drops a refused request if it was refused twice; `pause` is the wait before smaller ones follow, and the shortest one
@@ -394,93 +461,6 @@ impl Sender {
                 () = &mut event => return false,
                 () = due => self.log_state(state),
             }
-        }
-    }
-
-    fn observe(state: &mut RequestState, failure: Option<Failure>, delivery: &Delivery) {
-        if state.log.is_working() && failure.is_some() {
-            state.dropped_before = delivery.state.totals.dropped;
-        }
-        state.log.observe(failure, Instant::now());
-    }
-
-    fn log_state(&self, state: &mut RequestState) {
-        let Some(Line {
-            failure,
-            changes,
-            lasted,
-        }) = state.log.line(Instant::now())
-        else {
-            return;
-        };
-        let (waiting, dropped) = {
-            let state = &self.delivery().state;
-            (state.waiting.points, state.totals.dropped)
-        };
-        let name = &self.destination.name;
-        let endpoint = self.current().shown_endpoint();
-        let lasted = humantime::format_duration(Duration::from_secs(lasted.as_secs()));
-        let dropped = dropped - state.dropped_before;
-        if let Some(Failure {
-            reason,
-            message,
-            remedy,
-        }) = failure
-        {
-            tracing::warn!(
-                destination = name,
-                endpoint,
-                reason,
-                changes,
-                points = waiting,
-                dropped,
-                "points wait in the queue, destination failed: {message}; {remedy}"
-            );
-        } else {
-            tracing::info!(
-                destination = name,
-                changes,
-                points = waiting,
-                dropped,
-                "destination accepts points again, after {lasted}"
-            );
-        }
-    }
-
-    fn log_accepted(&self, rejected: u64, message: &str) {
-        if rejected > 0 {
-            self.log_dropped("partial_success", rejected, message);
-        } else if !message.is_empty()
-            && let Some(suppressed) = self.limiter.admit("warning")
-        {
-            tracing::warn!(
-                destination = self.destination.name,
-                suppressed,
-                "destination accepted the points with a warning: {message}"
-            );
-        }
-    }
-
-    fn log_size(&self, bytes: u64, message: &str, remedy: &str) {
-        if let Some(suppressed) = self.limiter.admit("request_size") {
-            tracing::warn!(
-                destination = self.destination.name,
-                bytes,
-                suppressed,
-                "a request is larger than the destination takes: {message}; {remedy}"
-            );
-        }
-    }
-
-    fn log_dropped(&self, reason: &'static str, points: u64, message: &str) {
-        if let Some(suppressed) = self.limiter.admit(reason) {
-            tracing::warn!(
-                destination = self.destination.name,
-                reason,
-                points,
-                suppressed,
-                "destination refused points for good, they are dropped: {message}"
-            );
         }
     }
 }

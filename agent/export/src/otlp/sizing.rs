@@ -1,13 +1,14 @@
 //! How much the next request carries.
 //!
-//! Three things make requests smaller, and each has its own memory:
+//! Four things make requests smaller, and each but the last has its own memory:
 //!
 //! - a *slow link*: a request that did not pass within the timeout is halved, and doubled again as soon as requests pass
 //!   within a quarter of the timeout, so that a steady link sees no further timeouts;
 //! - a *limit of the receiver* (413): halved too, but the learnt size is kept for many requests before a larger one is
 //!   tried ([`Learnt`]);
 //! - a *refusal*: what was refused is halved until the smallest piece that is refused is found. Where all pieces pass, it was
-//!   the number of points that was refused, and it is learnt too.
+//!   the number of points that was refused, and it is learnt too;
+//! - a *doubt* (`sender/doubt.rs`): what goes on failing is halved until the point is found that never gets there.
 
 use std::time::Duration;
 
@@ -114,6 +115,11 @@ impl Sizing {
         self.link = (bytes / 2).max(1);
         self.steady = 0;
         self.steadiness = (self.steadiness * 2).min(*PATIENCE.end());
+    }
+
+    /// Of a request of so many points one seems to be why it fails.
+    pub(super) fn suspected(&mut self, points: u64) {
+        self.points = (points / 2).max(1);
     }
 
     /// A request of this size is more than the receiver takes. One of a single point cannot get smaller.

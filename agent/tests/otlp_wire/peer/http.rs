@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -68,6 +69,19 @@ pub(crate) struct Attempt {
     pub(crate) accepted: bool,
 }
 
+/// What happens to a request that is not let through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Trap {
+    /// Its connection is closed.
+    Close,
+    /// It gets no answer.
+    Silence,
+    Status(u16),
+}
+
+/// Whether a request of these points is not let through.
+pub(crate) type IsTrapped = Arc<dyn Fn(&[i64]) -> bool + Send + Sync>;
+
 #[derive(Clone)]
 pub(crate) struct Peer {
     pub(crate) script: Script<Reply>,
@@ -76,6 +90,7 @@ pub(crate) struct Peer {
     pub(crate) token: Option<&'static str>,
     /// Refuses requests that have one of these points, with this status.
     pub(crate) poison: (Vec<i64>, u16),
+    pub(crate) trap: Option<(Trap, IsTrapped)>,
 }
 
 pub(crate) struct Running {
@@ -90,6 +105,7 @@ impl Peer {
             seen: Seen::default(),
             token: None,
             poison: (Vec::new(), 400),
+            trap: None,
         }
     }
 
@@ -158,8 +174,17 @@ async fn answer(State(peer): State<Peer>, method: Method, uri: Uri, headers: Hea
     if ids.iter().any(|id| peer.poison.0.contains(id)) {
         reply = status(peer.poison.1).body("a bad point");
     }
+    let trap = peer
+        .trap
+        .as_ref()
+        .filter(|(_, is_trapped)| is_trapped(&ids))
+        .map(|(trap, _)| *trap);
+    if let Some(Trap::Status(code)) = trap {
+        reply = status(code);
+    }
+    let is_lost = matches!(trap, Some(Trap::Close | Trap::Silence));
     let is_plain = reply.headers.is_empty() && reply.body.is_empty();
-    let accepted = reply.status < 300 && (is_plain || !reply.body.starts_with(b"no OTLP"));
+    let accepted = !is_lost && reply.status < 300 && (is_plain || !reply.body.starts_with(b"no OTLP"));
     let path = uri.path().to_owned();
     peer.seen.add(Attempt {
         at: Instant::now(),
@@ -170,6 +195,15 @@ async fn answer(State(peer): State<Peer>, method: Method, uri: Uri, headers: Hea
         ids,
         accepted,
     });
+    match trap {
+        // hyper closes the connection of a body that fails.
+        Some(Trap::Close) => {
+            let cut = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("cut"))]);
+            return Response::new(Body::from_stream(cut));
+        }
+        Some(Trap::Silence) => std::future::pending().await,
+        Some(Trap::Status(_)) | None => {}
+    }
     if is_grpc && is_plain && accepted {
         let status = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
         let message = Full::new(Bytes::from_static(&[0; 5])).with_trailers(async { Some(Ok(status)) });

@@ -1,11 +1,13 @@
 //! Meaning of a response for the points that were sent.
 //!
 //! OTLP specification 1.11, "OTLP/gRPC Response", "OTLP/HTTP Response", "Throttling". The specification drops the data on
-//! every response that is not retryable. Here only an answer that speaks of the data costs data:
+//! every response that is not retryable. Here only what speaks of the data costs data:
 //!
 //! - where the fault is in the configuration, the points are *held*: an expired token must not cost the day's data;
 //! - where the fault is the receiver's (500, INTERNAL), or the data's (400), the sender drops only the smallest piece that was
-//!   refused twice, with a pause in between ([`Sizing`](super::sizing::Sizing)).
+//!   refused twice, with a pause in between ([`Sizing`](super::sizing::Sizing));
+//! - where there is no answer, or one that holds the points, the sender drops a single point that goes on failing while others
+//!   pass (`sender/doubt.rs`).
 
 mod cause;
 mod grpc;
