@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use crate::apart::{self, Apart};
 use crate::cli::{self, Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE};
 use crate::config::{Environment, load};
-use crate::{doctor, run, runtime, simulate};
+use crate::{doctor, run, runtime, simulate, standard_error};
 
 /// Runs the agent with these sources.
 pub fn main(sources: Sources) -> ExitCode {
@@ -148,8 +148,8 @@ fn say(text: &str, code: u8) -> anyhow::Result<u8> {
 fn report(result: anyhow::Result<u8>) -> u8 {
     result.unwrap_or_else(|error| {
         let is_usage = matches!(error.downcast_ref(), Some(BindError::File(_)));
-        // Standard error may be closed; the exit code still reports the failure.
-        writeln!(std::io::stderr(), "agent: {}", printable(&format!("{error:#}"))).ok();
+        // Standard error may be closed or full; the exit code still reports the failure.
+        standard_error::put(format!("agent: {}\n", printable(&format!("{error:#}"))));
         let is_lasting = error.downcast_ref().is_some_and(BuildError::is_lasting);
         if is_usage || is_lasting {
             EXIT_USAGE

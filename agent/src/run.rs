@@ -8,7 +8,7 @@ use crate::cli::{self, EXIT_FAILED, EXIT_OK, EXIT_USAGE, Format, Run};
 use crate::config::{Config, Environment, Inputs, Loaded, load, resource};
 use crate::program::give_back;
 use crate::runtime::{self, Explain, Hangup, OwnLogs, Printer, Reload};
-use crate::simulate;
+use crate::{simulate, standard_error};
 use accelscope_core::budget::Budget;
 use accelscope_core::host::{HostRoots, memory, stuck};
 use accelscope_core::metric::{Resource, Series};
@@ -47,15 +47,14 @@ pub(crate) fn agent(run: &Run, sources: Sources) -> anyhow::Result<u8> {
     let loaded = match load(&inputs, sources) {
         Ok(loaded) => loaded,
         Err(errors) => {
-            writeln!(std::io::stderr(), "{errors}").context("standard error cannot be written")?;
+            standard_error::put(format!("{errors}\n"));
             return Ok(EXIT_USAGE);
         }
     };
     if !run.stdout
         && let Err(problem) = loaded.config.has_output()
     {
-        writeln!(std::io::stderr(), "{problem}, or start it with --stdout")
-            .context("standard error cannot be written")?;
+        standard_error::put(format!("{problem}, or start it with --stdout\n"));
         return Ok(EXIT_USAGE);
     }
     if demo.is_none() {
@@ -130,7 +129,7 @@ async fn perform(loaded: Loaded, inputs: Inputs, run: &Run, sources: Sources) ->
     }
     // Must come first: instruments created earlier record nothing.
     let own = OwnMetrics::install(cli::BUILD);
-    runtime::count_suppressed(0);
+    runtime::show_suppressed();
     stuck::begin_count();
     let code = measure(config, reload, sources, own, resource, format, run.once).await;
     if let Some(logs) = logs {

@@ -13,6 +13,7 @@ use tracing_subscriber::{Layer, Registry, reload};
 use super::log_limit::CallsiteLimit;
 use super::own_logs::OwnLogs;
 use crate::config::{Log, LogFormat, LogLevel};
+use crate::standard_error::Lines;
 use accelscope_core::printable::Printable;
 use accelscope_core::settings::Textual;
 
@@ -36,7 +37,10 @@ fn filter(level: LogLevel) -> LevelFilter {
 pub fn start(log: &Log, exported: Option<&OwnLogs>) {
     let (level, handle) = reload::Layer::new(filter(log.level));
     LEVEL.set(handle).ok();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(Lines::default)
+        // They would be written to standard error whether it is read or not.
+        .log_internal_errors(false);
     let lines = match log.format {
         LogFormat::Text => {
             let colours = rustix::termios::isatty(std::io::stderr());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,12 +42,25 @@ impl<K: Eq + Hash> CallsiteLimit<K> {
     }
 }
 
-/// Counts lines that were not written; none makes the counter visible. The agent's meter provider must be installed.
-pub fn count_suppressed(lines: u64) {
-    static SUPPRESSED: OnceLock<Counter<u64>> = OnceLock::new();
+static SUPPRESSED: OnceLock<Counter<u64>> = OnceLock::new();
+/// Lines that were not written before there was a counter.
+static EARLY: AtomicU64 = AtomicU64::new(0);
+
+/// Counts lines that were not written.
+pub(crate) fn count_suppressed(lines: u64) {
+    match SUPPRESSED.get() {
+        Some(counter) => counter.add(lines, &[]),
+        None => {
+            EARLY.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Makes the counter visible. The agent's meter provider must be installed.
+pub(crate) fn show_suppressed() {
     SUPPRESSED
         .get_or_init(|| telemetry::counter(&catalogue::agent::LOG_SUPPRESSED))
-        .add(lines, &[]);
+        .add(EARLY.swap(0, Ordering::Relaxed), &[]);
 }
 
 impl<S: Subscriber> Filter<S> for CallsiteLimit {

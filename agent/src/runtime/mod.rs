@@ -17,7 +17,7 @@ mod succession;
 
 pub use daemon::run as run_daemon;
 pub use explain::Explain;
-pub use log_limit::count_suppressed;
+pub(crate) use log_limit::{count_suppressed, show_suppressed};
 pub use own_logs::OwnLogs;
 pub use print::{Printer, rates};
 pub use reload::Reload;

@@ -46,14 +46,21 @@ impl Living {
         self.alive.clear();
     }
 
-    /// Asks for all of these processes together whether they are alive, until [`forget`](Self::forget).
-    pub(super) fn look_at(&mut self, processes: Vec<ProcessKey>) {
-        if processes.is_empty() {
+    /// Looks whether these processes are alive, all together, until [`forget`](Self::forget); those without `true` are taken to be.
+    pub(super) fn look_at(&mut self, processes: Vec<(ProcessKey, bool)>) {
+        let due: Vec<ProcessKey> = processes
+            .iter()
+            .filter(|(_, is_due)| *is_due)
+            .map(|(process, _)| *process)
+            .collect();
+        self.alive
+            .extend(processes.into_iter().map(|(process, _)| (process, true)));
+        if due.is_empty() {
             return;
         }
-        let alive = self.processes.alive(processes.clone());
-        let all = processes.into_iter().map(|process| (process, alive.contains(&process)));
-        self.alive.extend(all);
+        let alive = self.processes.alive(due.clone());
+        self.alive
+            .extend(due.into_iter().map(|process| (process, alive.contains(&process))));
     }
 
     pub(super) fn is_alive(&self, process: ProcessKey) -> bool {

@@ -70,8 +70,13 @@ pub(super) struct Owner {
     found_at: Option<Instant>,
     confirmed_at: Option<Instant>,
     seen: Option<Timestamp>,
+    /// When its writer was last known to be alive, and the version of the file then.
+    alive: Option<(Instant, Timestamp)>,
     last: Option<Last>,
 }
+
+/// Time between two looks whether the writer of a file that is written all the time is alive.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Hint and time of the last search.
 #[derive(Debug)]
@@ -110,12 +115,17 @@ impl Owner {
         }
     }
 
-    /// The process that was found, of which it is known whether it is alive.
-    pub(super) const fn found(&self) -> Option<ProcessKey> {
-        match self.search {
-            Search::Found(process) => Some(process),
-            _ => None,
-        }
+    /// The process that was found, and whether it is time to look whether it is alive: one that has just written is.
+    pub(super) fn found(&mut self, written: Timestamp, now: Instant) -> Option<(ProcessKey, bool)> {
+        let Search::Found(process) = self.search else {
+            self.alive = None;
+            return None;
+        };
+        let has_written = |(looked, last): (Instant, Timestamp)| now < looked + LOOK && last != written;
+        let is_due = !self.alive.is_some_and(has_written);
+        let looked = self.alive.filter(|_| !is_due).map_or(now, |(looked, _)| looked);
+        self.alive = Some((looked, written));
+        Some((process, is_due))
     }
 
     /// The process that it claims, and that writes a likelier file.

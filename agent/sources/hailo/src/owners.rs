@@ -81,8 +81,11 @@ impl Owners {
         self.searcher.left = if first_run { FIRST_SEARCHES } else { SEARCHES };
         let mut directories: Vec<_> = directories.collect();
         let files = directories.iter_mut().flat_map(|monitored| monitored.files.all_mut());
-        let found = files.filter_map(|(_, file)| file.owner.found()).collect();
-        self.searcher.living.look_at(found);
+        let found = files.filter_map(|(_, file)| {
+            let written = file.latest()?.written;
+            file.owner.found(written, now)
+        });
+        self.searcher.living.look_at(found.collect());
         for monitored in directories {
             self.search(monitored, now, skipped);
             monitored.files.compare_rivals(self.max_age, now);

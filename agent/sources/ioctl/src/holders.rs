@@ -262,6 +262,10 @@ impl Holders {
     /// Cheap: few of all processes are holders.
     fn check(&mut self, now: Instant) {
         let keys: Vec<ProcessKey> = self.held.keys().copied().collect();
+        if keys.is_empty() {
+            self.check_at = Some(now + CHECK);
+            return;
+        }
         let (processes, numbers) = (self.processes.clone(), self.numbers.clone());
         let read = apart(move || {
             let begun = cpu_time();

@@ -143,7 +143,7 @@ instruments! {
     );
     LOG_SUPPRESSED = instrument(
         "agent.log.suppressed", "{line}", Counter, &[],
-        "Log lines that were not written because there had been ten of their kind within a minute.",
+        "Log lines that were not written because there had been ten of their kind within a minute, or because standard error was not read.",
     );
     ANNOTATION_WRITES = instrument(
         "agent.annotation.writes", "{write}", Counter, &[AGENT_OUTCOME],
