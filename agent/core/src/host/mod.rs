@@ -11,6 +11,7 @@ pub mod bounded;
 pub mod callers;
 pub mod cgroups;
 pub mod descriptors;
+pub mod lives;
 mod machine;
 pub mod memory;
 pub mod mounts;

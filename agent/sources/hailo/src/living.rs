@@ -9,6 +9,7 @@ use super::environment::{Environment, MAX_BYTES};
 use super::proof::Proofs;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::callers::Callers;
+use accelscope_core::host::lives::Lives;
 use accelscope_core::host::process::Processes;
 use accelscope_core::host::writer::{self, Writer, WriterHint};
 use accelscope_core::metric::ProcessKey;
@@ -23,6 +24,7 @@ pub(super) struct Living {
     pub(super) processes: Processes,
     pub(super) proofs: Proofs,
     by_id: Option<HashMap<u32, Vec<u32>>>,
+    lives: Lives,
     /// Whether processes are alive, of those that were asked for together.
     alive: HashMap<ProcessKey, bool>,
     /// Whether one of them has a PID namespace of its own, as in a container.
@@ -35,6 +37,7 @@ impl Living {
             processes: Processes::new(roots),
             proofs: Proofs::default(),
             by_id: None,
+            lives: Lives::new(roots),
             alive: HashMap::new(),
             has_namespaces: false,
         }
@@ -58,7 +61,7 @@ impl Living {
         if due.is_empty() {
             return;
         }
-        let alive = self.processes.alive(due.clone());
+        let alive = self.lives.alive(due.clone());
         self.alive
             .extend(due.into_iter().map(|process| (process, alive.contains(&process))));
     }

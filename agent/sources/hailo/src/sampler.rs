@@ -226,13 +226,16 @@ impl sampler::Sampler for Sampler {
     fn wait(&mut self, mut until: Instant) {
         if let Some(emitted_at) = self.emitted_at.filter(|_| self.pending) {
             // With the next write, if that comes soon: from then on, what is written is emitted at once.
-            let rest = self.sources.longest_rest(Instant::now());
+            let rest = self.sources.shortest_interval(Instant::now()) / 2;
             until = until.min(emitted_at + self.settings.min_interval + rest);
         }
         if self.owners.is_behind() {
             until = until.min(Instant::now() + NEXT_SEARCHES);
         }
-        self.sources.wait(&self.settings.dir, until, self.soonest());
+        let soonest = self.soonest();
+        // A run that ends just before it would emit nothing.
+        until = soonest.map_or(until, |soonest| soonest.max(until));
+        self.sources.wait(&self.settings.dir, until, soonest);
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {

@@ -363,33 +363,45 @@ impl Sources {
         }
     }
 
-    /// How long changes may be collected without missing a write: half of the shortest interval between two.
-    pub(super) fn longest_rest(&self, now: Instant) -> Duration {
+    /// How long changes may be collected from `now` on without missing a write.
+    fn longest_rest(&self, now: Instant) -> Duration {
         let files = self.all().flat_map(|monitored| monitored.files.fresh(None, now));
-        let shortest = files.map(|(_, file)| file.shortest_interval()).min();
-        shortest.unwrap_or_default() / 2
+        let rests = files.map(|(_, file)| file.longest_rest(now));
+        rests.min().unwrap_or_default()
+    }
+
+    /// Shortest time between two writes of a file; zero where none is known.
+    pub(super) fn shortest_interval(&self, now: Instant) -> Duration {
+        let files = self.all().flat_map(|monitored| monitored.files.fresh(None, now));
+        let intervals = files.map(|(_, file)| file.shortest_interval());
+        intervals.min().unwrap_or_default()
     }
 
     /// Blocks until a monitor file or its directory changes, at most until `until`. Nothing is emitted before `soonest`:
-    /// until then the changes of several files are collected.
+    /// until then the changes of several files are collected, without a look at each.
     pub(super) fn wait(&mut self, dir: &Path, until: Instant, soonest: Option<Instant>) {
-        let sleep = |until: Instant| std::thread::sleep(until.saturating_duration_since(Instant::now()));
         let until = self.all().filter_map(Monitored::due).fold(until, Instant::min);
+        let sleep = |to: Instant| std::thread::sleep(to.min(until).saturating_duration_since(Instant::now()));
         loop {
-            let Some(watch) = &self.watch else {
+            if self.watch.is_none() {
                 return sleep(until);
+            }
+            let now = Instant::now();
+            if let Some(soonest) = soonest {
+                sleep(soonest.min(now + self.longest_rest(now)));
+            }
+            self.drain(dir);
+            let Some(watch) = self.watch.as_ref().filter(|watch| watch.events.is_empty()) else {
+                return;
             };
+            if Instant::now() >= until {
+                return;
+            }
             if let Err(error) = watch.poll(until) {
                 tracing::debug!(%error, "cannot wait for events");
                 return sleep(until);
             }
-            let now = Instant::now();
-            let rest = soonest.map_or(now, |soonest| soonest.min(now + self.longest_rest(now)));
-            sleep(rest.max(now + REST).min(until));
-            self.drain(dir);
-            if Instant::now() >= until || self.watch.as_ref().is_none_or(|watch| !watch.events.is_empty()) {
-                return;
-            }
+            sleep(Instant::now() + REST);
         }
     }
 }

@@ -181,15 +181,7 @@ impl Holders {
         let begun = cpu_time();
         let known: BTreeSet<u32> = self.held.keys().map(|key| key.pid).collect();
         let pids: BTreeSet<u32> = pids.into_iter().filter(|pid| !known.contains(pid)).collect();
-        let (processes, numbers) = (self.processes.clone(), self.numbers.clone());
-        let looked = apart(move || {
-            let begun = cpu_time();
-            let devices = |pid: &u32| devices_of(&processes, &numbers, *pid).ok()?;
-            let found: Vec<_> = pids.iter().filter_map(devices).collect();
-            (found, cpu_time().saturating_sub(begun))
-        });
-        // Without a thread for it nothing is found.
-        let (found, took) = looked.unwrap_or_default();
+        let (found, took) = self.devices_of_all(pids);
         for (process, devices) in found {
             if self.held.len() >= MAX_PROCESSES {
                 self.dropped += 1;
@@ -201,6 +193,22 @@ impl Holders {
         let took = took + cpu_time().saturating_sub(begun);
         let [shortest, longest] = BESIDE;
         self.beside = Some(now + (took * BESIDE_REST).clamp(shortest, longest));
+    }
+
+    /// Those of these processes that hold a device, and the CPU time that it took to read their descriptors.
+    fn devices_of_all(&self, pids: BTreeSet<u32>) -> (Vec<(ProcessKey, BTreeSet<u64>)>, Duration) {
+        if pids.is_empty() {
+            return Default::default();
+        }
+        let (processes, numbers) = (self.processes.clone(), self.numbers.clone());
+        let looked = apart(move || {
+            let begun = cpu_time();
+            let devices = |pid: &u32| devices_of(&processes, &numbers, *pid).ok()?;
+            let found: Vec<_> = pids.iter().filter_map(devices).collect();
+            (found, cpu_time().saturating_sub(begun))
+        });
+        // Without a thread for it nothing is found.
+        looked.unwrap_or_default()
     }
 
     /// The holders of a device.

@@ -222,3 +222,23 @@ fn an_empty_write_keeps_the_last_values_until_their_age_limit() {
     assert!(writer.file.is_fresh(None, writer.at(4_000)));
     assert!(!writer.file.is_fresh(None, writer.at(9_000)));
 }
+
+#[test]
+fn a_rest_ends_before_the_next_write_is_replaced_and_collects_all_but_a_tenth() {
+    let mut writer = Writer::new();
+    writer.write(0, 10, Some(30.0));
+    assert_eq!(writer.file.longest_rest(writer.at(20)), Duration::ZERO, "unknown");
+    let interval = Duration::from_secs(1);
+    for write in 1..=2 {
+        writer.write(write * 1000, write * 1000 + 10, Some(30.0));
+    }
+    for age in (10..4000).step_by(10).map(Duration::from_millis) {
+        let rest = writer.file.longest_rest(writer.at(2000) + age);
+        // The next comes an interval after the last, and one that is overdue perhaps now.
+        let next = interval.saturating_sub(age);
+        assert!(
+            rest < next + interval && rest + interval / 10 >= next + interval,
+            "{age:?}: {rest:?}"
+        );
+    }
+}
