@@ -2,48 +2,88 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::allowance::{Allowance, Tariff};
 use super::environment::{Environment, MAX_BYTES};
+use super::ids::Ids;
 use super::proof::Proofs;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::callers::Callers;
+use accelscope_core::host::descriptors::cpu_time;
 use accelscope_core::host::process::Processes;
+use accelscope_core::host::stuck::apart;
 use accelscope_core::host::writer::{self, Writer, WriterHint};
 use accelscope_core::metric::ProcessKey;
 
 /// Time for the environment of a process to be read, and the most that were not at one time.
 pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 const MAX_HUNG: usize = 8;
+/// As many processes with the id of a file cost as much as a look at one for its proof.
+const MATCHED_AS_LOOK: usize = 16;
 
-/// The processes, listed at most once between two calls of [`forget`](Self::forget).
+/// What searches for writers may take, and looks at the users of processes. A search takes 0.3 ms where one process has its id.
+const SEARCHING: Tariff = Tariff {
+    share: 0.005,
+    saved: Duration::from_millis(100),
+    owed: Duration::from_millis(50),
+};
+/// Most processes that are looked at for one of a user.
+const MAX_LOOKED_AT: usize = 256;
+
+/// The processes, listed at most once between two calls of [`forget`](Self::forget), and less often where that takes long.
 #[derive(Debug)]
 pub(super) struct Living {
     pub(super) processes: Processes,
     pub(super) proofs: Proofs,
-    by_id: Option<HashMap<u32, Vec<u32>>>,
+    ids: Arc<Mutex<Ids>>,
+    /// A listing since then is one of the processes as they are now.
+    since: Instant,
+    searching: Allowance,
+    looking: Allowance,
+    /// Whether there may be searches until the next call of [`forget`](Self::forget).
+    may_search: Option<bool>,
     /// Whether processes are alive, of those that were asked for together.
     alive: HashMap<ProcessKey, bool>,
-    /// Whether one of them has a PID namespace of its own, as in a container.
-    has_namespaces: bool,
+    /// The first process of that id and user, of those that were asked for.
+    of_users: HashMap<(u32, u32), Option<u32>>,
 }
 
 impl Living {
     pub(super) fn new(roots: &HostRoots) -> Self {
+        Self::with(Processes::new(roots), Arc::new(Mutex::new(Ids::new(roots))), Instant::now())
+    }
+
+    fn with(processes: Processes, ids: Arc<Mutex<Ids>>, since: Instant) -> Self {
         Self {
-            processes: Processes::new(roots),
+            processes,
             proofs: Proofs::default(),
-            by_id: None,
+            ids,
+            since,
+            searching: Allowance::new(SEARCHING),
+            looking: Allowance::new(SEARCHING),
+            may_search: None,
             alive: HashMap::new(),
-            has_namespaces: false,
+            of_users: HashMap::new(),
         }
     }
 
-    /// The next question lists the processes again.
+    /// One for another thread, with the same listing.
+    pub(super) fn another(&self) -> Self {
+        Self::with(self.processes.clone(), Arc::clone(&self.ids), self.since)
+    }
+
+    /// The next question lists the processes again, if it may.
     pub(super) fn forget(&mut self) {
-        self.by_id = None;
+        self.since = Instant::now();
+        self.may_search = None;
         self.alive.clear();
+        self.of_users.clear();
+    }
+
+    fn ids(&self) -> MutexGuard<'_, Ids> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks whether these processes are alive, all together, until [`forget`](Self::forget); those without `true` are taken to be.
@@ -68,23 +108,39 @@ impl Living {
         known.copied().unwrap_or_else(|| self.processes.is_alive(process))
     }
 
-    /// The processes with this id in their own PID namespace, by their ids in `/proc`.
-    pub(super) fn with_id(&mut self, id: u32) -> io::Result<&[u32]> {
-        if self.by_id.is_none() {
-            let mut by_id = HashMap::<_, Vec<_>>::new();
-            self.has_namespaces = false;
-            for pid in self.processes.pids()? {
-                // It may have ended in between.
-                let ids = self.processes.ns_pids(pid).unwrap_or_default();
-                self.has_namespaces |= ids.len() > 1;
-                if let Some(own) = ids.last() {
-                    by_id.entry(*own).or_default().push(pid);
-                }
-            }
-            self.by_id = Some(by_id);
+    /// The processes with this id in their own PID namespace, by their ids in `/proc`. Those of containers may be missing that
+    /// have begun since the last listing, where [`is_current`](Self::is_current) does not hold.
+    pub(super) fn with_id(&self, id: u32) -> io::Result<Vec<u32>> {
+        let mut ids = self.ids();
+        ids.refresh(self.since)?;
+        Ok(ids.with_id(id, self.since))
+    }
+
+    /// Whether all processes are known.
+    pub(super) fn is_current(&self) -> bool {
+        self.ids().is_of(self.since)
+    }
+
+    /// Whether writers may be searched for until the next call of [`forget`](Self::forget): all processes are known, so that none
+    /// is passed over and no container, and what searches took before is made up for.
+    pub(super) fn may_search(&mut self) -> bool {
+        if let Some(known) = self.may_search {
+            return known;
         }
-        let found = self.by_id.as_ref().and_then(|by_id| by_id.get(&id));
-        Ok(found.map_or(&[], Vec::as_slice))
+        // A search finds out why they cannot be listed.
+        let may = self.searching.admits(Instant::now()) && self.ids().refresh(self.since).unwrap_or(true);
+        *self.may_search.insert(may)
+    }
+
+    /// Lets there be searches until the next call of [`forget`](Self::forget), whatever they take.
+    pub(super) const fn must_search(&mut self) {
+        self.may_search = Some(true);
+    }
+
+    /// Whether a process that is not in `/proc` may be alive all the same: that is the `/proc` of a PID namespace that may be one
+    /// of several.
+    pub(super) fn may_be_elsewhere(&self) -> bool {
+        !self.ids().has_namespaces() && !self.processes.shows_kernel()
     }
 
     /// The process that wrote the file of the hint.
@@ -92,20 +148,48 @@ impl Living {
     /// Where there are containers, root in any of them that shares the directory can write any id into a file of its own: then
     /// only a process that is shown to use HailoRT is a writer.
     pub(super) fn find(&mut self, hint: &WriterHint) -> io::Result<Writer> {
-        let pids = self.with_id(hint.pid)?.to_vec();
-        if !self.has_namespaces {
-            return writer::find_among(&self.processes, &pids, hint);
-        }
-        let mut proofs = std::mem::take(&mut self.proofs);
-        let found = writer::find_proven(&self.processes, &pids, hint, |process| proofs.shows(self, process));
-        self.proofs = proofs;
+        let pids = self.with_id(hint.pid)?;
+        let begun = cpu_time();
+        let (processes, hint) = (self.processes.clone(), hint.clone());
+        let (matches, took) = apart(move || {
+            let begun = cpu_time();
+            let matches = writer::matches(&processes, &pids, &hint);
+            (matches, cpu_time().saturating_sub(begun))
+        })?;
+        let found = matches.map(|matches| {
+            self.proofs.count(matches.looked_into() / MATCHED_AS_LOOK);
+            if !self.ids().has_namespaces() {
+                return matches.judged();
+            }
+            let mut proofs = std::mem::take(&mut self.proofs);
+            let found = matches.proven(&self.processes, |process| proofs.shows(self, process));
+            self.proofs = proofs;
+            found
+        });
+        let took = took + self.proofs.take_time() + cpu_time().saturating_sub(begun);
+        self.searching.charge(took);
         found
     }
 
-    /// Whether a process of this user has that id in its own PID namespace.
-    pub(super) fn has_of_user(&mut self, id: u32, user: u32) -> bool {
-        let pids = self.with_id(id).unwrap_or_default().to_vec();
-        pids.into_iter().any(|pid| self.is_of_user(pid, user))
+    /// The first process of that user that has that id in its own PID namespace. Fails where that cannot be found out now.
+    pub(super) fn of_user(&mut self, id: u32, user: u32) -> io::Result<Option<u32>> {
+        if let Some(known) = self.of_users.get(&(id, user)) {
+            return Ok(*known);
+        }
+        let not_now = || io::Error::from(io::ErrorKind::WouldBlock);
+        let pids = self.with_id(id)?;
+        if !self.looking.admits(Instant::now()) {
+            return Err(not_now());
+        }
+        let begun = cpu_time();
+        let mut first = pids.iter().take(MAX_LOOKED_AT).copied();
+        let found = first.find(|pid| self.is_of_user(*pid, user));
+        self.looking.charge(cpu_time().saturating_sub(begun));
+        if found.is_none() && (pids.len() > MAX_LOOKED_AT || !self.is_current()) {
+            return Err(not_now());
+        }
+        self.of_users.insert((id, user), found);
+        Ok(found)
     }
 
     /// Whether a process is of this user.
@@ -113,20 +197,33 @@ impl Living {
         self.processes.users(pid).is_ok_and(|users| users.contains(&user))
     }
 
-    /// HailoRT's variables in the environment of a process.
-    pub(super) fn environment(&self, pid: u32) -> Option<Environment> {
-        self.environment_within(pid, MAX_BYTES)
+    /// HailoRT's variables in the environment of a process that was found in a search.
+    pub(super) fn environment(&mut self, pid: u32) -> Option<Environment> {
+        let (environment, took) = self.environment_within(pid, MAX_BYTES);
+        self.searching.charge(took);
+        environment
     }
 
-    /// The same in its first bytes.
+    /// The same of one that was found [by its user](Self::of_user).
+    pub(super) fn environment_of_user(&mut self, pid: u32) -> Option<Environment> {
+        let (environment, took) = self.environment_within(pid, MAX_BYTES);
+        self.looking.charge(took);
+        environment
+    }
+
+    /// The same in its first bytes, and the CPU time that it took.
     ///
     /// A process can map a file there whose file system does not answer: it is waited for a moment, and its environment is
     /// unknown then.
-    pub(super) fn environment_within(&self, pid: u32, most: u64) -> Option<Environment> {
+    pub(super) fn environment_within(&self, pid: u32, most: u64) -> (Option<Environment>, Duration) {
         static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::rare("environments", MAX_HUNG));
         let path = self.processes.path(pid, "environ");
-        let call = CALLERS.start(move || Environment::read(&path, most)).ok()?;
-        call.wait(Instant::now() + PATIENCE).flatten()
+        let call = CALLERS.start(move || {
+            let begun = cpu_time();
+            (Environment::read(&path, most), cpu_time().saturating_sub(begun))
+        });
+        let read = call.ok().and_then(|call| call.wait(Instant::now() + PATIENCE));
+        read.unwrap_or_default()
     }
 
     /// A process in words, such as "process 7 (detect)".
