@@ -259,3 +259,51 @@ fn is_mapped(user: u32) -> bool {
         user != overflow.unwrap_or(OVERFLOW_USER)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_is_known_only_where_no_other_of_the_owner_is_left_out() {
+        let key = |pid| ProcessKey { pid, start_ticks: 1 };
+        let judged = |of_owner: &[u32], left_out| {
+            let found = Matches {
+                of_owner: of_owner.iter().copied().map(key).collect(),
+                foreign: Some(key(9)),
+                looked_into: MAX_LOOKED_INTO,
+                left_out,
+            };
+            found.judged()
+        };
+        assert_eq!(judged(&[], [0, 0]), Writer::Foreign(key(9)));
+        assert_eq!(judged(&[7], [0, 0]), Writer::One(key(7)));
+        assert_eq!(judged(&[7], [0, 5]), Writer::One(key(7)), "the others are of other users");
+        assert_eq!(judged(&[7], [5, 5]), Writer::Several(6));
+        assert_eq!(judged(&[], [0, 5]), Writer::Several(5));
+    }
+
+    #[test]
+    fn those_of_the_file_s_owner_are_looked_into_first() {
+        let host = tempfile::tempdir().unwrap();
+        let most = MAX_LOOKED_INTO as u32;
+        let pids: Vec<u32> = (100..=100 + most).collect();
+        for &pid in &pids {
+            let process = host.path().join(format!("proc/{pid}"));
+            std::fs::create_dir_all(&process).unwrap();
+            let user = if pid == 100 + most { 7 } else { 8 };
+            std::fs::write(process.join("status"), format!("Uid:\t{user}\nNSpid:\t{pid}\t1\n")).unwrap();
+        }
+        let hint = WriterHint {
+            pid: 1,
+            directory: (0, 0),
+            seen_as: Vec::new(),
+            written: Timestamp::now(),
+            user: Some(7),
+            file: None,
+        };
+        let processes = Processes::new(&super::super::HostRoots::new(host.path()));
+        let found = matches(&processes, &pids, &hint).unwrap();
+        assert_eq!((found.looked_into(), found.left_out), (MAX_LOOKED_INTO, [0, 1]));
+    }
+}

@@ -143,6 +143,12 @@ impl Living {
         !self.ids().has_namespaces() && !self.processes.shows_kernel()
     }
 
+    /// Lets there be none now.
+    #[cfg(test)]
+    pub(super) fn exhaust(&mut self) {
+        self.searching.charge(Duration::from_hours(1));
+    }
+
     /// The process that wrote the file of the hint.
     ///
     /// Where there are containers, root in any of them that shares the directory can write any id into a file of its own: then
@@ -233,5 +239,66 @@ impl Living {
             .executable_name(pid)
             .or_else(|_| self.processes.command_name(pid));
         format!("process {pid} ({})", name.as_deref().unwrap_or("?"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn put(host: &Path, pid: u32, own: u32, user: u32) {
+        let process = host.join(format!("proc/{pid}"));
+        fs::create_dir_all(&process).unwrap();
+        let status = format!("Name:\ta\nUid:\t{user}\t{user}\t{user}\t{user}\nNSpid:\t{pid}\t{own}\n");
+        fs::write(process.join("status"), status).unwrap();
+    }
+
+    #[test]
+    fn users_of_a_great_many_processes_with_one_id_are_looked_at_once_and_in_part() {
+        let host = tempfile::tempdir().unwrap();
+        for pid in 100..100 + MAX_LOOKED_AT as u32 {
+            put(host.path(), pid, 1, 7);
+        }
+        let mut living = Living::new(&HostRoots::new(host.path()));
+        assert_eq!(living.of_user(1, 7).unwrap(), Some(100));
+        assert_eq!(living.of_user(1, 8).unwrap(), None);
+        // Until the next run what was read stays.
+        put(host.path(), 100, 1, 8);
+        assert_eq!(living.of_user(1, 8).unwrap(), None);
+        living.forget();
+        assert_eq!(living.of_user(1, 8).unwrap(), Some(100));
+        // One more than are looked at: none is known not to be of that user.
+        put(host.path(), 5000, 1, 9);
+        living.forget();
+        assert!(living.of_user(1, 9).is_err());
+        assert_eq!(living.of_user(1, 7).unwrap(), Some(101));
+    }
+
+    #[test]
+    fn processes_are_elsewhere_only_where_one_namespace_is_shown_and_that_is_not_the_machine_s() {
+        let host = tempfile::tempdir().unwrap();
+        let of = || {
+            let living = Living::new(&HostRoots::new(host.path()));
+            living.with_id(1).unwrap();
+            living.may_be_elsewhere()
+        };
+        let status = |pid: u32, ids: &str| {
+            let process = host.path().join(format!("proc/{pid}"));
+            fs::create_dir_all(&process).unwrap();
+            fs::write(process.join("status"), format!("NSpid:\t{ids}\n")).unwrap();
+        };
+        status(1, "1");
+        assert!(of(), "the processes of a container");
+        status(30, "30\t1");
+        assert!(!of(), "of a node that is a container: those of its containers are there");
+        fs::remove_dir_all(host.path().join("proc/30")).unwrap();
+        status(2, "2");
+        let kernel = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 18446744073709551615 0 0 0 0 0 0 0 \
+                      2147483647 0 0 0 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
+        fs::write(host.path().join("proc/2/stat"), kernel).unwrap();
+        assert!(!of(), "of the machine");
     }
 }

@@ -333,6 +333,40 @@ mod tests {
     }
 
     #[test]
+    fn a_search_that_must_wait_is_made_up_for_and_hides_no_exit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut searcher, id) = searcher("/", dir.path());
+        let (mut owner, now) = (Owner::default(), Instant::now());
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .env("HAILO_MONITOR", "1")
+            .spawn()
+            .unwrap();
+        let written = Timestamp::now();
+        let first = claim(child.id(), written, id);
+        searcher.living.exhaust();
+        assert!(owner.update(&first, now, &mut searcher).is_none());
+        assert_eq!((owner.search, owner.waits_since()), (Search::Pending, Some(now)));
+        searcher.living.forget();
+        searcher.living.must_search();
+        owner.update(&first, now, &mut searcher).unwrap().unwrap();
+        assert!(matches!(owner.search, Search::Found(_)));
+        assert!(!owner.may_want_search(now));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // It wrote once more before its end.
+        let last = claim(child.id(), Timestamp::from_unix_nanos(written.unix_nanos() + 1), id);
+        searcher.living.forget();
+        searcher.living.exhaust();
+        assert!(owner.update(&last, now + SOONEST, &mut searcher).is_none());
+        searcher.living.forget();
+        searcher.living.must_search();
+        owner.update(&last, now + SOONEST, &mut searcher).unwrap().unwrap();
+        assert_eq!(owner.search, Search::Exited);
+        assert!(!owner.is_unseen, "nothing was written since its end was seen");
+    }
+
+    #[test]
     fn an_unreadable_proc_hides_the_owner_and_not_the_file() {
         let (mut searcher, id) = searcher("/nonexistent", Path::new("/tmp"));
         let mut owner = Owner::default();
