@@ -131,7 +131,14 @@ fn where_every_process_is_there_no_other_namespace_is_advised() {
     let logged = wait_for("the warning of a file that is written", || {
         claim(&host, 4_194_400, "aB3dEf");
         let log = agent.log();
-        Some(log.lines().find(|line| line.contains("a monitor file is written"))?.to_owned())
+        Some(
+            log.lines()
+                .find(|line| line.contains("a monitor file is written"))?
+                .to_owned(),
+        )
     });
-    assert!(!logged.contains("hostPID") && logged.contains("find who writes it"), "{logged}");
+    assert!(
+        !logged.contains("hostPID") && logged.contains("find who writes it"),
+        "{logged}"
+    );
 }
