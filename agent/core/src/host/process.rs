@@ -281,7 +281,9 @@ impl Processes {
 /// The numbers in a line of a status; `None` without that line.
 fn numbers(status: &[u8], name: &[u8]) -> Option<Vec<u32>> {
     let mut lines = status.split(|&byte| byte == b'\n');
-    let line = lines.find_map(|line| line.strip_prefix(name)).map(String::from_utf8_lossy)?;
+    let line = lines
+        .find_map(|line| line.strip_prefix(name))
+        .map(String::from_utf8_lossy)?;
     let numbers = line.split_whitespace().filter_map(|number| number.parse().ok());
     Some(numbers.collect())
 }

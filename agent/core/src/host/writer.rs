@@ -278,7 +278,11 @@ mod tests {
         };
         assert_eq!(judged(&[], [0, 0]), Writer::Foreign(key(9)));
         assert_eq!(judged(&[7], [0, 0]), Writer::One(key(7)));
-        assert_eq!(judged(&[7], [0, 5]), Writer::One(key(7)), "the others are of other users");
+        assert_eq!(
+            judged(&[7], [0, 5]),
+            Writer::One(key(7)),
+            "the others are of other users"
+        );
         assert_eq!(judged(&[7], [5, 5]), Writer::Several(6));
         assert_eq!(judged(&[], [0, 5]), Writer::Several(5));
     }

@@ -52,7 +52,11 @@ pub(super) struct Living {
 
 impl Living {
     pub(super) fn new(roots: &HostRoots) -> Self {
-        Self::with(Processes::new(roots), Arc::new(Mutex::new(Ids::new(roots))), Instant::now())
+        Self::with(
+            Processes::new(roots),
+            Arc::new(Mutex::new(Ids::new(roots))),
+            Instant::now(),
+        )
     }
 
     fn with(processes: Processes, ids: Arc<Mutex<Ids>>, since: Instant) -> Self {
@@ -293,7 +297,10 @@ mod tests {
         status(1, "1");
         assert!(of(), "the processes of a container");
         status(30, "30\t1");
-        assert!(!of(), "of a node that is a container: those of its containers are there");
+        assert!(
+            !of(),
+            "of a node that is a container: those of its containers are there"
+        );
         fs::remove_dir_all(host.path().join("proc/30")).unwrap();
         status(2, "2");
         let kernel = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0 18446744073709551615 0 0 0 0 0 0 0 \

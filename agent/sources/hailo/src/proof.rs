@@ -84,7 +84,9 @@ impl Proofs {
         let (processes, devices) = (living.processes.clone(), self.devices.clone());
         let looked = apart(move || {
             let (begun, devices) = (cpu_time(), devices.clone());
-            let holds = holds_char_device(&processes, pid, MAX_DESCRIPTORS, move |number| devices.contains(&number));
+            let holds = holds_char_device(&processes, pid, MAX_DESCRIPTORS, move |number| {
+                devices.contains(&number)
+            });
             (holds.unwrap_or(false), cpu_time().saturating_sub(begun))
         });
         let (holds, took) = looked.unwrap_or_default();
