@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use accelscope_core::sampler::{Outcome, Sampler as _};
 use accelscope_hailo::Settings;
-use hailo_support::{Host, Process, is, monitor, pids, value, write_and_rename, write_in_place};
+use hailo_support::{Host, PATIENCE, Process, is, monitor, pids, value, write_and_rename, write_in_place};
 
 const RATE: &str = "hailo.network.frame_rate";
 const FRAMES: &str = "hailo.network.frames";
@@ -40,6 +40,35 @@ fn both_ways_of_writing_are_shown_as_they_happen() {
             value(points, PROCESS).is_none() && is(points, ACTIVE, 0.0)
         });
     }
+}
+
+#[test]
+fn a_file_that_waits_for_a_search_is_not_overtaken_by_new_ones_of_its_user() {
+    let host = Host::new().with_device().with_dir();
+    let writer = Process::new();
+    let mut run = host.run(host.settings());
+    run.once();
+    // Of processes that have ended. Their names come first, and they are too many for one run.
+    let name = |nth: u32, round: u32| host.dir().join(format!("{}a{round:05}", 4_194_400 + nth));
+    for nth in 0..64 {
+        fs::write(name(nth, 0), monitor(4_194_400 + nth, 1.0, 1.0)).unwrap();
+    }
+    write_in_place(&host.dir(), "zzabcdef", &monitor(writer.pid(), 30.0, 50.0));
+    let begun = Instant::now();
+    let mut rounds = 0;
+    loop {
+        run.once();
+        if is(run.points(), RATE, 30.0) {
+            break;
+        }
+        for nth in 0..64 {
+            fs::rename(name(nth, rounds), name(nth, rounds + 1)).unwrap();
+        }
+        rounds += 1;
+        assert!(begun.elapsed() < PATIENCE, "not in {rounds} rounds");
+        run.sampler.wait(Instant::now() + Duration::from_millis(200));
+    }
+    assert_eq!(pids(run.points(), PROCESS), [writer.pid()]);
 }
 
 /// With `relatime` the first reading of each new version would be written to the disk (or card).

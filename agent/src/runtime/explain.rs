@@ -9,6 +9,9 @@ use accelscope_core::source::Context;
 
 /// Least time between two searches: each reads the descriptors of every process.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The same as a multiple of the time of the last one, and the longest: it may be the processes of others that take that long.
+const REST: u32 = 100;
+const LATEST: Duration = Duration::from_mins(1);
 
 /// Findings on missing accelerators, kept for its interval.
 pub struct Explain {
@@ -17,7 +20,7 @@ pub struct Explain {
 }
 
 struct Last {
-    at: Instant,
+    until: Instant,
     seen: bool,
     findings: Vec<Finding>,
 }
@@ -36,19 +39,21 @@ impl Explain {
     }
 
     /// The current findings. `seen` is whether any sampler has readings: the absence of a vendor's accelerators is a finding
-    /// only while there are none. Searches again when `seen` has changed, else every [`INTERVAL`] at most.
+    /// only while there are none. Searches again when `seen` has changed, else every [`INTERVAL`] at most, and
+    /// less often where that takes long.
     pub(super) fn findings(&mut self, seen: bool) -> Vec<Finding> {
         if let Some(last) = &self.last
             && last.seen == seen
-            && last.at.elapsed() < INTERVAL
+            && Instant::now() < last.until
         {
             return last.findings.clone();
         }
         let least = if seen { Level::Warn } else { Level::Nothing };
+        let begun = Instant::now();
         let findings = (self.search)(least);
+        let ended = Instant::now();
         self.last = Some(Last {
-            // After the search, which may take long on a machine with many processes.
-            at: Instant::now(),
+            until: ended + ((ended - begun) * REST).clamp(INTERVAL, LATEST),
             seen,
             findings: findings.clone(),
         });
@@ -100,7 +105,17 @@ mod tests {
         });
         explain.findings(true);
         let last = explain.last.as_mut().unwrap();
-        last.at = last.at.checked_sub(INTERVAL).expect("the machine runs for longer");
+        last.until = Instant::now();
         assert_eq!(explain.findings(true)[0].what, "2");
+    }
+
+    #[test]
+    fn a_long_search_is_followed_by_a_long_rest() {
+        let mut explain = Explain::of(|_| {
+            std::thread::sleep(2 * INTERVAL / REST);
+            Vec::new()
+        });
+        explain.findings(true);
+        assert!(explain.last.unwrap().until > Instant::now() + INTERVAL);
     }
 }

@@ -10,7 +10,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::HostRoots;
 use super::bounded::read_bounded;
 use super::process::Processes;
 use crate::metric::ProcessKey;
@@ -23,17 +22,15 @@ const MAX_BYTES: usize = 4096;
 /// The processes of which the last question was, with their descriptors; `None` for one that cannot be had.
 #[derive(Debug)]
 pub struct Lives {
-    roots: HostRoots,
     processes: Processes,
     held: HashMap<ProcessKey, Option<OwnedFd>>,
 }
 
 impl Lives {
-    /// Of the host's processes.
-    pub fn new(roots: &HostRoots) -> Self {
+    /// Of these processes.
+    pub fn new(processes: Processes) -> Self {
         Self {
-            roots: roots.clone(),
-            processes: Processes::new(roots),
+            processes,
             held: HashMap::new(),
         }
     }
@@ -71,11 +68,7 @@ impl Lives {
     fn open(&self, key: ProcessKey) -> Option<OwnedFd> {
         let descriptor = pidfd_open(Pid::from_raw(key.pid.try_into().ok()?)?, PidfdFlags::empty()).ok()?;
         // `Pid` is the id in the namespace of that `/proc` (`pidfd_show_fdinfo`, fs/pidfs.c).
-        let path = self
-            .roots
-            .proc()
-            .join("self/fdinfo")
-            .join(descriptor.as_raw_fd().to_string());
+        let path = self.processes.own_path(&format!("fdinfo/{}", descriptor.as_raw_fd()));
         let info = read_bounded(&path, MAX_BYTES).ok()?;
         let text = String::from_utf8_lossy(&info);
         let shown = text.lines().find_map(|line| line.strip_prefix("Pid:"))?;
@@ -89,7 +82,12 @@ impl Lives {
 mod tests {
     use std::process::{Child, Command, Stdio};
 
+    use super::super::HostRoots;
     use super::*;
+
+    fn of(root: &std::path::Path) -> Lives {
+        Lives::new(Processes::new(&HostRoots::new(root)))
+    }
 
     fn process() -> Child {
         Command::new("cat")
@@ -105,7 +103,7 @@ mod tests {
 
     #[test]
     fn an_end_is_seen_also_of_a_process_that_nobody_has_waited_for() {
-        let mut lives = Lives::new(&HostRoots::new("/"));
+        let mut lives = of("/".as_ref());
         let [mut first, mut second] = [process(), process()];
         let keys = [key(&first), key(&second)];
         let follower = ProcessKey {
@@ -149,7 +147,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let stat = std::fs::read(format!("/proc/{}/stat", child.id())).unwrap();
         std::fs::write(folder.join("stat"), stat).unwrap();
-        let mut lives = Lives::new(&HostRoots::new(proc.path()));
+        let mut lives = of(proc.path());
         let keys = vec![key(&child)];
         assert_eq!(lives.alive(keys.clone()).len(), 1);
         std::fs::remove_dir_all(&folder).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use procfs::FromRead;
@@ -49,15 +49,34 @@ impl Processes {
 
     /// All process ids that `/proc` lists now.
     pub fn pids(&self) -> io::Result<Vec<u32>> {
+        Ok(self.listed()?.map(|(pid, _)| pid).collect())
+    }
+
+    /// All process ids that `/proc` lists now, with the inode numbers of their directories. A process keeps that at least as long
+    /// as the kernel has memory for it, and a later one of the same id has another: the kernel makes it for the process
+    /// (`proc_pid_make_inode`) and gives it up with it (`proc_flush_pid`, fs/proc/base.c, Linux 6.18).
+    pub fn listed(&self) -> io::Result<impl Iterator<Item = (u32, u64)> + use<>> {
         let entries = std::fs::read_dir(&self.proc)?;
-        Ok(entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect())
+        Ok(entries.filter_map(|entry| {
+            let entry = entry.ok()?;
+            Some((entry.file_name().to_str()?.parse().ok()?, entry.ino()))
+        }))
+    }
+
+    /// Whether `/proc` is that of the machine's own PID namespace, which has all processes: the kernel's threads are in no other.
+    pub fn shows_kernel(&self) -> bool {
+        // The second process is the parent of these threads (`rest_init`, init/main.c).
+        self.user_key(2).is_ok_and(|key| key.is_none())
     }
 
     /// Path `/proc/<pid>/<name>` as seen from here.
     pub fn path(&self, pid: u32, name: &str) -> PathBuf {
         self.proc.join(pid.to_string()).join(name)
+    }
+
+    /// The same of this process.
+    pub(super) fn own_path(&self, name: &str) -> PathBuf {
+        self.proc.join("self").join(name)
     }
 
     /// The process that has that id now.
@@ -128,13 +147,20 @@ impl Processes {
     /// Its ids from the outermost PID namespace that `/proc` shows to its own (`NSpid` of `/proc/<pid>/status`, Linux 4.1).
     /// Before that, the outermost alone.
     pub fn ns_pids(&self, pid: u32) -> io::Result<Vec<u32>> {
-        Ok(self.numbers(pid, b"NSpid:")?.unwrap_or_else(|| vec![pid]))
+        Ok(numbers(&self.status(pid)?, b"NSpid:").unwrap_or_else(|| vec![pid]))
     }
 
     /// Its real, effective, saved and file system user (`Uid` of `/proc/<pid>/status`), as the user namespace of this process
     /// has them. Unlike the owner of its files in `/proc`, they are not root's where it may not be dumped.
     pub fn users(&self, pid: u32) -> io::Result<Vec<u32>> {
-        Ok(self.numbers(pid, b"Uid:")?.unwrap_or_default())
+        Ok(numbers(&self.status(pid)?, b"Uid:").unwrap_or_default())
+    }
+
+    /// Its [ids](Self::ns_pids) and its [users](Self::users), read at once.
+    pub fn ids(&self, pid: u32) -> io::Result<(Vec<u32>, Vec<u32>)> {
+        let status = self.status(pid)?;
+        let ids = numbers(&status, b"NSpid:").unwrap_or_else(|| vec![pid]);
+        Ok((ids, numbers(&status, b"Uid:").unwrap_or_default()))
     }
 
     /// Its real user, who has started it: a program that runs as its owner (`setuid`) does not change it.
@@ -142,19 +168,9 @@ impl Processes {
         self.users(pid).ok()?.first().copied()
     }
 
-    /// The numbers in a line of its status; `None` without that line.
-    fn numbers(&self, pid: u32, name: &[u8]) -> io::Result<Option<Vec<u32>>> {
+    fn status(&self, pid: u32) -> io::Result<Vec<u8>> {
         // procfs' own reader of `status` fails on a name that is not UTF-8, and any process can set such a name.
-        let status = read_bounded(&self.path(pid, "status"), MAX_TEXT_BYTES)?;
-        let mut lines = status.split(|&byte| byte == b'\n');
-        let line = lines
-            .find_map(|line| line.strip_prefix(name))
-            .map(String::from_utf8_lossy);
-        Ok(line.map(|line| {
-            line.split_whitespace()
-                .filter_map(|number| number.parse().ok())
-                .collect()
-        }))
+        read_bounded(&self.path(pid, "status"), MAX_TEXT_BYTES)
     }
 
     /// Base name of its executable, without the kernel's suffix for a replaced file.
@@ -265,6 +281,16 @@ impl Processes {
     fn open(&self, pid: u32) -> io::Result<Process> {
         Process::new_with_root(self.proc.join(pid.to_string())).map_err(into_io)
     }
+}
+
+/// The numbers in a line of a status; `None` without that line.
+fn numbers(status: &[u8], name: &[u8]) -> Option<Vec<u32>> {
+    let mut lines = status.split(|&byte| byte == b'\n');
+    let line = lines
+        .find_map(|line| line.strip_prefix(name))
+        .map(String::from_utf8_lossy)?;
+    let numbers = line.split_whitespace().filter_map(|number| number.parse().ok());
+    Some(numbers.collect())
 }
 
 fn into_io(error: procfs::ProcError) -> io::Error {

@@ -38,6 +38,8 @@ const MAX_HUNG: usize = 8;
 
 /// Most candidates of which proof is sought. More than that cannot be told apart.
 const MAX_PROVEN: usize = 64;
+/// Most processes with the id that are looked into, those of the file's owner first. Anybody can make a great many with the id 1.
+const MAX_LOOKED_INTO: usize = 1024;
 
 /// Known facts about a file's writer.
 #[derive(Debug, Clone)]
@@ -74,18 +76,49 @@ pub enum Writer {
 
 /// The processes that match, and one that does but for its user.
 #[derive(Debug, Default)]
-struct Matches {
+pub struct Matches {
     of_owner: Vec<ProcessKey>,
     foreign: Option<ProcessKey>,
+    /// How many processes were looked into, and how many with the id were not, though they are of the owner or of another user.
+    looked_into: usize,
+    left_out: [usize; 2],
 }
 
 impl Matches {
-    fn judged(&self) -> Writer {
+    /// The writer, as far as they can be told apart.
+    pub fn judged(&self) -> Writer {
+        let found = self.of_owner.len();
+        let [left_out, of_others] = self.left_out;
         match self.of_owner[..] {
+            [] if left_out + of_others > 0 => Writer::Several(left_out + of_others),
             [] => self.foreign.map_or(Writer::None, Writer::Foreign),
-            [one] => Writer::One(one),
-            _ => Writer::Several(self.of_owner.len()),
+            [one] if left_out == 0 => Writer::One(one),
+            _ => Writer::Several(found + left_out),
         }
+    }
+
+    /// The writer among those that `proves` shows to write such files. Two processes with the same id and the same user, of which
+    /// one is idle, are told apart by that alone.
+    pub fn proven(&self, processes: &Processes, mut proves: impl FnMut(ProcessKey) -> bool) -> Writer {
+        let (Some(first), 1..=MAX_PROVEN) = (self.of_owner.first(), self.of_owner.len()) else {
+            return self.judged();
+        };
+        // An id may have been reused since the process was found.
+        let of_owner: Vec<_> = self.of_owner.iter().copied().filter(|key| proves(*key)).collect();
+        let proven = Self {
+            of_owner: of_owner.into_iter().filter(|key| processes.is_alive(*key)).collect(),
+            left_out: [self.left_out[0], 0],
+            ..Self::default()
+        };
+        match proven.judged() {
+            Writer::None => Writer::Unproven(*first),
+            judged => judged,
+        }
+    }
+
+    /// How many processes were looked into for them.
+    pub const fn looked_into(&self) -> usize {
+        self.looked_into
     }
 }
 
@@ -94,54 +127,44 @@ impl Matches {
 /// Fails if `/proc` cannot be read, and if no process matches but access to one with that id is denied (needs
 /// `CAP_SYS_PTRACE`): whether it has ended is then unknown.
 pub fn find(processes: &Processes, hint: &WriterHint) -> io::Result<Writer> {
-    find_among(processes, &processes.pids()?, hint)
+    Ok(matches(processes, &processes.pids()?, hint)?.judged())
 }
 
-/// As [`find`], among these processes: for a caller that knows which of them have the hint's id.
-pub fn find_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io::Result<Writer> {
-    Ok(candidates_among(processes, pids, hint)?.judged())
-}
-
-/// As [`find_among`], among those that `proves` shows to write such files. Two processes with the same id and the same user, of
-/// which one is idle, are told apart by that alone.
-pub fn find_proven(
-    processes: &Processes,
-    pids: &[u32],
-    hint: &WriterHint,
-    mut proves: impl FnMut(ProcessKey) -> bool,
-) -> io::Result<Writer> {
-    let found = candidates_among(processes, pids, hint)?;
-    let (Some(first), 1..=MAX_PROVEN) = (found.of_owner.first(), found.of_owner.len()) else {
-        return Ok(found.judged());
-    };
-    // An id may have been reused since the process was found.
-    let of_owner: Vec<_> = found.of_owner.iter().copied().filter(|key| proves(*key)).collect();
-    let proven = Matches {
-        of_owner: of_owner.into_iter().filter(|key| processes.is_alive(*key)).collect(),
-        foreign: None,
-    };
-    Ok(match proven.judged() {
-        Writer::None => Writer::Unproven(*first),
-        judged => judged,
-    })
-}
-
-fn candidates_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io::Result<Matches> {
+/// The processes that match among these: for a caller that knows which of them have the hint's id. Fails as [`find`].
+pub fn matches(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io::Result<Matches> {
     let mut found = Matches::default();
     let mut refused = None;
     let user = hint.user.filter(|user| is_mapped(*user));
+    let mut of_users = [Vec::new(), Vec::new()];
     for &pid in pids {
-        match fits(processes, pid, user, hint) {
-            Ok(Some((key, true))) => found.of_owner.push(key),
-            Ok(Some((key, false))) => found.foreign = Some(key),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                refused = Some(io::Error::new(
-                    error.kind(),
-                    format!("cannot look into the root directory of process {pid} (needs CAP_SYS_PTRACE): {error}"),
-                ));
+        // One that has ended in between has none, and one that does not let itself be read may be it.
+        let ids = match processes.ids(pid) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            ids => Some(ids.unwrap_or_default()),
+        };
+        if ids.as_ref().is_none_or(|(ids, _)| ids.last() == Some(&hint.pid)) {
+            let is_of_owner = |users: &Vec<u32>| user.is_some_and(|user| users.contains(&user));
+            let is_of_another = !ids.is_some_and(|(_, users)| is_of_owner(&users));
+            of_users[usize::from(is_of_another)].push(pid);
+        }
+    }
+    for (nth, pids) in of_users.into_iter().enumerate() {
+        let room = MAX_LOOKED_INTO - found.looked_into;
+        found.left_out[nth] = pids.len().saturating_sub(room);
+        found.looked_into += pids.len().min(room);
+        for pid in pids.into_iter().take(room) {
+            match fits(processes, pid, user, hint) {
+                Ok(Some((key, true))) => found.of_owner.push(key),
+                Ok(Some((key, false))) => found.foreign = Some(key),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    refused = Some(io::Error::new(
+                        error.kind(),
+                        format!("cannot look into the root directory of process {pid} (needs CAP_SYS_PTRACE): {error}"),
+                    ));
+                }
+                // It has ended in between.
+                Ok(None) | Err(_) => {}
             }
-            // It has ended in between.
-            Ok(None) | Err(_) => {}
         }
     }
     match refused {
@@ -157,7 +180,9 @@ fn fits(
     user: Option<u32>,
     hint: &WriterHint,
 ) -> io::Result<Option<(ProcessKey, bool)>> {
-    if processes.ns_pids(pid)?.last() != Some(&hint.pid) || (pid == 1 && is_machines_init(processes)) {
+    // The machine's init writes no such files, but sees each directory that containers share with the host, where many writers are
+    // a process 1.
+    if processes.ns_pids(pid)?.last() != Some(&hint.pid) || (pid == 1 && processes.shows_kernel()) {
         return Ok(None);
     }
     let Some(key) = processes.user_key(pid)? else {
@@ -179,13 +204,6 @@ fn fits(
     };
     // The process is not pinned: its id may have been reused between two of the reads.
     Ok(processes.is_alive(key).then_some((key, is_of_owner)))
-}
-
-/// Process 1 beside kernel threads, which are visible in the outermost PID namespace only, is the machine's init. It
-/// writes no such files, but sees each directory that containers share with the host, where many writers are a process
-/// 1.
-fn is_machines_init(processes: &Processes) -> bool {
-    processes.user_key(2).is_ok_and(|key| key.is_none())
 }
 
 /// The directory of the file as the process has it, if it sees it.
@@ -239,5 +257,57 @@ fn is_mapped(user: u32) -> bool {
         let overflow = read("/proc/sys/kernel/overflowuid");
         let overflow = overflow.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
         user != overflow.unwrap_or(OVERFLOW_USER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_is_known_only_where_no_other_of_the_owner_is_left_out() {
+        let key = |pid| ProcessKey { pid, start_ticks: 1 };
+        let judged = |of_owner: &[u32], left_out| {
+            let found = Matches {
+                of_owner: of_owner.iter().copied().map(key).collect(),
+                foreign: Some(key(9)),
+                looked_into: MAX_LOOKED_INTO,
+                left_out,
+            };
+            found.judged()
+        };
+        assert_eq!(judged(&[], [0, 0]), Writer::Foreign(key(9)));
+        assert_eq!(judged(&[7], [0, 0]), Writer::One(key(7)));
+        assert_eq!(
+            judged(&[7], [0, 5]),
+            Writer::One(key(7)),
+            "the others are of other users"
+        );
+        assert_eq!(judged(&[7], [5, 5]), Writer::Several(6));
+        assert_eq!(judged(&[], [0, 5]), Writer::Several(5));
+    }
+
+    #[test]
+    fn those_of_the_file_s_owner_are_looked_into_first() {
+        let host = tempfile::tempdir().unwrap();
+        let most = MAX_LOOKED_INTO as u32;
+        let pids: Vec<u32> = (100..=100 + most).collect();
+        for &pid in &pids {
+            let process = host.path().join(format!("proc/{pid}"));
+            std::fs::create_dir_all(&process).unwrap();
+            let user = if pid == 100 + most { 7 } else { 8 };
+            std::fs::write(process.join("status"), format!("Uid:\t{user}\nNSpid:\t{pid}\t1\n")).unwrap();
+        }
+        let hint = WriterHint {
+            pid: 1,
+            directory: (0, 0),
+            seen_as: Vec::new(),
+            written: Timestamp::now(),
+            user: Some(7),
+            file: None,
+        };
+        let processes = Processes::new(&super::super::HostRoots::new(host.path()));
+        let found = matches(&processes, &pids, &hint).unwrap();
+        assert_eq!((found.looked_into(), found.left_out), (MAX_LOOKED_INTO, [0, 1]));
     }
 }

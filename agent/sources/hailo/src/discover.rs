@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
 
 use super::device::{Device, numbers};
 use super::directory::DirectoryId;
-use accelscope_core::host::descriptors::{Pace, holds_char_device};
+use accelscope_core::host::descriptors::{Pace, cpu_time, holds_char_device};
 use accelscope_core::host::process::Processes;
 use accelscope_core::host::stuck::apart;
 use accelscope_core::host::{HostRoots, sysfs};
@@ -20,6 +20,13 @@ use accelscope_core::metric::ProcessKey;
 /// Shortest time between two walks through `/proc/*/fd`, and where the modules' reference counts are known.
 const SOONEST: Duration = Duration::from_secs(5);
 const SOONEST_COUNTED: Duration = Duration::from_secs(1);
+
+/// Most holders of one view that are kept, and of all. Any number of processes may open a device.
+const MAX_OF_VIEW: usize = 16;
+const MAX_HOLDERS: usize = 4096;
+/// Time between two looks whether they are alive, as a multiple of the last one's CPU time, and the longest.
+const CHECK_REST: u32 = 200;
+const LATEST_CHECK: Duration = Duration::from_mins(1);
 
 /// A mount namespace, and a root directory in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +76,9 @@ fn holder(processes: &Processes, numbers: &Arc<BTreeSet<u64>>, pid: u32) -> Opti
 pub(super) struct Discovery {
     holders: Vec<Holder>,
     pace: Pace,
+    /// When to look again whether they are alive, and whether one was not since the last walk.
+    check_at: Option<Instant>,
+    lost_one: bool,
 }
 
 impl Discovery {
@@ -89,12 +99,9 @@ impl Discovery {
         devices: &BTreeMap<String, Device>,
         now: Instant,
     ) -> io::Result<()> {
-        let before = self.holders.len();
-        if before > 0 {
-            let alive = processes.alive(self.holders.iter().map(|holder| holder.process).collect());
-            self.holders.retain(|holder| alive.contains(&holder.process));
+        if !self.holders.is_empty() && self.check_at.is_none_or(|at| now >= at) {
+            self.check(processes, now);
         }
-        let lost_one = self.holders.len() < before;
         let numbers = numbers(devices.values());
         if numbers.is_empty() {
             *self = Self::default();
@@ -103,19 +110,50 @@ impl Discovery {
         let modules = devices.values().map(|device| device.module.as_deref());
         let references = sysfs::references(roots, modules);
         let soonest = if references.is_some() { SOONEST_COUNTED } else { SOONEST };
-        if now < self.pace.due(now, soonest, references, lost_one) {
+        if now < self.pace.due(now, soonest, references, self.lost_one) {
             return Ok(());
         }
         let processes = processes.clone();
-        self.holders = self.pace.walk(now, references, move || {
+        (self.lost_one, self.check_at) = (false, None);
+        let holders = self.pace.walk(now, references, move || {
             if references == Some(0) {
                 Ok(Vec::new())
             } else {
                 holders(&processes, &numbers)
             }
         })??;
+        self.holders = few_of_each_view(holders);
         Ok(())
     }
+
+    /// Drops those that have exited.
+    fn check(&mut self, processes: &Processes, now: Instant) {
+        let keys: Vec<ProcessKey> = self.holders.iter().map(|holder| holder.process).collect();
+        let processes = processes.clone();
+        let looked = apart(move || {
+            let begun = cpu_time();
+            let alive = processes.alive(keys.clone());
+            (alive, cpu_time().saturating_sub(begun))
+        });
+        // Without a thread for it all stay.
+        let Ok((alive, took)) = looked else { return };
+        self.check_at = Some(now + (took * CHECK_REST).min(LATEST_CHECK));
+        let before = self.holders.len();
+        self.holders.retain(|holder| alive.contains(&holder.process));
+        self.lost_one |= self.holders.len() < before;
+    }
+}
+
+/// The directory of a view is the same for all that have it.
+fn few_of_each_view(mut holders: Vec<Holder>) -> Vec<Holder> {
+    let mut of_view = BTreeMap::<View, usize>::new();
+    holders.retain(|holder| {
+        let count = of_view.entry(holder.view).or_default();
+        *count += 1;
+        *count <= MAX_OF_VIEW
+    });
+    holders.truncate(MAX_HOLDERS);
+    holders
 }
 
 #[cfg(test)]
@@ -143,6 +181,34 @@ mod tests {
         );
         let found = holders(&processes, &numbers).unwrap();
         assert!(!found.iter().any(|holder| holder.process.pid == child.id()));
+    }
+
+    #[test]
+    fn of_a_great_many_holders_a_few_are_kept_for_each_view_and_looked_at_less_often() {
+        let processes = Processes::new(&HostRoots::new("/"));
+        let own = processes.key(std::process::id()).unwrap();
+        let holder = |nth: u64| Holder {
+            process: ProcessKey {
+                start_ticks: own.start_ticks + nth % 2,
+                ..own
+            },
+            view: View {
+                mount_namespace: nth / 100,
+                root: (0, 0),
+            },
+        };
+        let kept = few_of_each_view((0..600_000).map(holder).collect());
+        assert_eq!(kept.len(), MAX_HOLDERS);
+        let of_first = kept.iter().filter(|holder| holder.view.mount_namespace == 0);
+        assert_eq!(of_first.count(), MAX_OF_VIEW);
+        let mut discovery = Discovery {
+            holders: kept,
+            ..Discovery::default()
+        };
+        let now = Instant::now();
+        discovery.check(&processes, now);
+        assert!(discovery.lost_one && discovery.holders.len() == MAX_HOLDERS / 2);
+        assert!(discovery.check_at > Some(now));
     }
 
     #[test]

@@ -77,12 +77,18 @@ impl Hidden {
 }
 
 fn search(pid: u32, stamp: Stamp, living: &mut Living) -> std::io::Result<Option<(ProcessKey, Duration)>> {
-    let pids = living.with_id(pid)?.to_vec();
-    let writes = |pid: &u32| stamp == Stamp::UNKNOWN || living.is_of_user(*pid, stamp.user);
-    let found = pids.into_iter().find(writes);
+    let found = if stamp == Stamp::UNKNOWN {
+        let first = living.with_id(pid)?.first().copied();
+        if first.is_none() && !living.is_current() {
+            return Err(std::io::ErrorKind::WouldBlock.into());
+        }
+        first
+    } else {
+        living.of_user(pid, stamp.user)?
+    };
     let found = found.and_then(|pid| Some((pid, living.processes.key(pid).ok()?)));
     Ok(found.map(|(pid, process)| {
-        let environment = living.environment(pid);
+        let environment = living.environment_of_user(pid);
         let max_age = environment.map_or(LONGEST_MAX_AGE, |environment| state::max_age(environment.interval()));
         (process, max_age)
     }))

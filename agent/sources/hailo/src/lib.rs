@@ -7,6 +7,7 @@
 
 mod address;
 mod allocation;
+mod allowance;
 mod budget;
 pub mod catalogue;
 mod combine;
@@ -22,6 +23,7 @@ mod files;
 pub mod fuzz;
 mod hidden;
 mod identity;
+mod ids;
 mod ioctl;
 mod ioctl_catalogue;
 pub mod key;

@@ -109,7 +109,7 @@ fn chosen(names: Vec<OsString>, directory: &Directory, living: &mut Living, most
             continue;
         }
         let rank = match id {
-            Some(id) if !is_dead && living.has_of_user(id, stamp.user) => Rank::Living,
+            Some(id) if !is_dead && living.of_user(id, stamp.user).is_ok_and(|found| found.is_some()) => Rank::Living,
             Some(_) => Rank::Named,
             None => Rank::Other,
         };

@@ -19,6 +19,7 @@ use super::living::Living;
 use super::skipped::Skipped;
 use super::unshown::Reported;
 use super::watch;
+use accelscope_core::host::descriptors::cpu_time;
 use accelscope_core::metric::Moment;
 
 /// Time between two scans of a directory with events, in case one is lost.
@@ -28,6 +29,11 @@ const UNWATCHED: Duration = Duration::from_secs(1);
 
 /// Time between two scans of a directory that is filled with more files than are looked at.
 const CROWDED: Duration = Duration::from_secs(15);
+
+/// Time between two scans as a multiple of the CPU time of the last listing, and the longest that it makes it: who can make files
+/// here decides what it takes.
+const LIST_REST: u32 = 200;
+const LATEST_LIST: Duration = Duration::from_secs(30);
 
 /// Most surplus files of a directory without events that is scanned as often as others.
 const MAX_UNWATCHED: usize = 16 * MAX_FILES;
@@ -266,7 +272,9 @@ impl Monitored {
         self.state.is_deleted = self.directory.is_deleted();
         self.check_events();
         self.scan_at = Some(now.instant + UNWATCHED);
+        let begun = cpu_time();
         let listing = Listing::of(&self.directory, living, self.files.limits.files);
+        let took = cpu_time().saturating_sub(begun);
         self.state.is_unlisted = listing.is_err();
         let Listing {
             names,
@@ -302,7 +310,7 @@ impl Monitored {
             0..=MAX_UNWATCHED if scans_often => UNWATCHED,
             _ => CROWDED,
         };
-        self.scan_at = Some(now.instant + rest);
+        self.scan_at = Some(now.instant + rest.max((took * LIST_REST).min(LATEST_LIST)));
         Ok(changed)
     }
 

@@ -66,10 +66,16 @@ pub(super) struct Owner {
     pub(super) rivals: Rivals,
     /// Whether the file was written since its writer was not found, which lives therefore and cannot be seen.
     pub(super) is_unseen: bool,
+    /// Whether that may be for want of the PID namespace that it is in.
+    pub(super) may_be_elsewhere: bool,
     /// When its writer was found, and when it was first written since.
     found_at: Option<Instant>,
     confirmed_at: Option<Instant>,
     seen: Option<Timestamp>,
+    /// Whether its writer has exited, and another has not been searched for yet.
+    is_put_off: bool,
+    /// When its owner was first asked for.
+    first: Option<Instant>,
     /// When its writer was last known to be alive, and the version of the file then.
     alive: Option<(Instant, Timestamp)>,
     last: Option<Last>,
@@ -147,6 +153,16 @@ impl Owner {
         matches!(self.search, Search::Foreign(_) | Search::Unproven(_))
     }
 
+    /// Since when it has waited for a search, or until when it is to wait; `None` for a new one.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.last.as_ref().map(|last| last.again).or(self.first)
+    }
+
+    /// Whether it may want a search now.
+    pub(super) fn may_want_search(&self, now: Instant) -> bool {
+        !matches!(self.search, Search::Found(_)) && self.waits_since().is_none_or(|since| since <= now)
+    }
+
     /// When its process was found.
     pub(super) const fn found_at(&self) -> Option<Instant> {
         self.found_at
@@ -169,16 +185,17 @@ impl Owner {
         if self
             .last
             .as_ref()
-            .is_none_or(|last| (last.pid, last.user) != (pid, user))
+            .is_some_and(|last| (last.pid, last.user) != (pid, user))
         {
             *self = Self::default();
         }
+        self.first = self.first.or(Some(now));
         if self.seen.replace(written) != Some(written) {
             self.confirmed_at = self.confirmed_at.or(self.found_at.map(|_| now));
         }
         let due = self.last.as_ref().is_none_or(|last| now >= last.again);
         let written_since = self.last.as_ref().is_none_or(|last| last.written != written);
-        let had_exited = self.search == Search::Exited;
+        let had_exited = self.search == Search::Exited && !std::mem::take(&mut self.is_put_off);
         let search = match self.search {
             Search::Pending => true,
             Search::Found(process) if searcher.living.is_alive(process) => false,
@@ -189,7 +206,11 @@ impl Owner {
             Search::Exited => written_since && due,
             Search::Ambiguous(_) | Search::Foreign(_) | Search::Unproven(_) | Search::Denied => due,
         };
-        if !search || searcher.left == 0 {
+        if !search {
+            return None;
+        }
+        if searcher.left == 0 || !searcher.living.may_search() {
+            self.is_put_off = self.search == Search::Exited && !had_exited;
             return None;
         }
         searcher.left -= 1;
@@ -202,7 +223,7 @@ impl Owner {
             file: claim.inode.map(|inode| (claim.name.to_owned(), inode)),
         };
         let found = searcher.living.find(&hint);
-        // Each process that had to be looked at counts as a search.
+        // Each process whose proof had to be looked at counts as a search.
         searcher.left = searcher.left.saturating_sub(searcher.living.proofs.take_looks());
         self.search = match found {
             Ok(Writer::One(process)) => Search::Found(process),
@@ -214,6 +235,7 @@ impl Owner {
         };
         (self.found_at, self.confirmed_at) = (Some(now), None);
         self.is_unseen = had_exited && self.search == Search::Exited;
+        self.may_be_elsewhere = self.search == Search::Exited && searcher.living.may_be_elsewhere();
         let rest = match (&self.search, &self.last) {
             (Search::Found(_), _) | (_, None) => SOONEST,
             (_, Some(last)) => (last.rest * 2).min(LATEST),
@@ -308,6 +330,40 @@ mod tests {
         };
         owner.update(&of_another, now, &mut searcher).unwrap().unwrap();
         assert!(owner.is_foreign() && owner.process().is_none(), "its file was replaced");
+    }
+
+    #[test]
+    fn a_search_that_must_wait_is_made_up_for_and_hides_no_exit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut searcher, id) = searcher("/", dir.path());
+        let (mut owner, now) = (Owner::default(), Instant::now());
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .env("HAILO_MONITOR", "1")
+            .spawn()
+            .unwrap();
+        let written = Timestamp::now();
+        let first = claim(child.id(), written, id);
+        searcher.living.exhaust();
+        assert!(owner.update(&first, now, &mut searcher).is_none());
+        assert_eq!((owner.search, owner.waits_since()), (Search::Pending, Some(now)));
+        searcher.living.forget();
+        searcher.living.must_search();
+        owner.update(&first, now, &mut searcher).unwrap().unwrap();
+        assert!(matches!(owner.search, Search::Found(_)));
+        assert!(!owner.may_want_search(now));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // It wrote once more before its end.
+        let last = claim(child.id(), Timestamp::from_unix_nanos(written.unix_nanos() + 1), id);
+        searcher.living.forget();
+        searcher.living.exhaust();
+        assert!(owner.update(&last, now + SOONEST, &mut searcher).is_none());
+        searcher.living.forget();
+        searcher.living.must_search();
+        owner.update(&last, now + SOONEST, &mut searcher).unwrap().unwrap();
+        assert_eq!(owner.search, Search::Exited);
+        assert!(!owner.is_unseen, "nothing was written since its end was seen");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use accelscope_core::host::HostRoots;
 use accelscope_core::host::authority::Authority;
 use accelscope_core::host::writer::OVERFLOW_USER;
 
-/// Most searches in one run. All of them walk through `/proc` once together.
+/// Most searches in one run. All of them list the processes once together.
 const SEARCHES: u32 = 32;
 /// Limit of searches in the first run, so that its result is complete.
 const FIRST_SEARCHES: u32 = 256;
@@ -31,6 +31,7 @@ pub(super) struct Owners {
     searcher: Searcher,
     max_age: Option<Duration>,
     hurries: u32,
+    turn: usize,
     warned_denied: bool,
     warned_unseen: bool,
     /// Of a file of another user than the process that it claims, and of a process without proof.
@@ -47,6 +48,7 @@ impl Owners {
             },
             max_age: settings.max_age,
             hurries: HURRIES,
+            turn: 0,
             warned_denied: false,
             warned_unseen: false,
             warned_of_claims: [false; 2],
@@ -79,6 +81,9 @@ impl Owners {
             self.hurries.saturating_sub(1)
         };
         self.searcher.left = if first_run { FIRST_SEARCHES } else { SEARCHES };
+        if first_run {
+            self.searcher.living.must_search();
+        }
         let mut directories: Vec<_> = directories.collect();
         let files = directories.iter_mut().flat_map(|monitored| monitored.files.all_mut());
         let found = files.filter_map(|(_, file)| {
@@ -86,8 +91,13 @@ impl Owners {
             file.owner.found(written, now)
         });
         self.searcher.living.look_at(found.collect());
+        // Each is the first one in turn: one that takes all searches does not keep them from the others.
+        let count = directories.len();
+        self.turn = self.turn.wrapping_add(1);
+        for nth in 0..count {
+            self.search(directories[self.turn.wrapping_add(nth) % count], now, skipped);
+        }
         for monitored in directories {
-            self.search(monitored, now, skipped);
             monitored.files.compare_rivals(self.max_age, now);
             for (name, file) in monitored.files.fresh(self.max_age, now) {
                 if file.owner.is_shown() {
@@ -100,11 +110,16 @@ impl Owners {
     fn search(&mut self, monitored: &mut Monitored, now: Instant, skipped: &mut Skipped) {
         let directory = &monitored.directory;
         let (id, authority, is_shared) = (directory.id, directory.authority, monitored.is_shared);
-        // The fresh ones first, of the others only those of seldom writers matter; and of each user one in turn.
+        // The fresh ones first, of the others only those of seldom writers matter; of each user one in turn; and those first that have
+        // waited longest, which new ones do not overtake.
         let mut of_user = BTreeMap::<_, usize>::new();
         let mut files: Vec<_> = monitored.files.all_mut().collect();
+        files.sort_by_key(|(_, file)| file.owner.waits_since().unwrap_or(now));
         files.sort_by_cached_key(|(_, file)| {
             let is_fresh = file.is_fresh(self.max_age, now);
+            if !file.owner.may_want_search(now) {
+                return (!is_fresh, 0);
+            }
             let nth = of_user.entry((is_fresh, file.user())).or_default();
             *nth += 1;
             (!is_fresh, *nth)
@@ -139,13 +154,14 @@ impl Owners {
             match found {
                 _ if !is_fresh => {}
                 // It was written since, so its writer lives.
-                Some(Ok(Search::Exited)) if before == Search::Exited => {
+                Some(Ok(Search::Exited)) if file.owner.is_unseen => {
                     skipped.add("writer_unseen");
                     if !std::mem::replace(&mut self.warned_unseen, true) {
+                        let remedy = Trouble::unseen(Duration::ZERO, file.owner.may_be_elsewhere).remedy;
                         tracing::warn!(
                             file = %name.display(),
-                            "a monitor file is written by a process that cannot be seen, and is not shown; give the agent \
-                             the host's PID namespace (hostPID: true)"
+                            pid,
+                            "a monitor file is written, and not by a process that is there with its id: it is not shown; {remedy}"
                         );
                     }
                 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::living::{Living, PATIENCE};
-use accelscope_core::host::descriptors::holds_char_device;
+use accelscope_core::host::descriptors::{cpu_time, holds_char_device};
+use accelscope_core::host::stuck::apart;
 use accelscope_core::metric::ProcessKey;
 
 /// Time after which a process without proof is looked at again: it may have opened the device since, or become another program.
@@ -29,6 +30,7 @@ pub(super) struct Proofs {
     pub(super) devices: BTreeSet<u64>,
     known: HashMap<ProcessKey, Known>,
     looks: u32,
+    time: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +45,16 @@ impl Proofs {
         std::mem::take(&mut self.looks)
     }
 
+    /// Counts what costs as much as so many looks.
+    pub(super) fn count(&mut self, looks: usize) {
+        self.looks = self.looks.saturating_add(looks.try_into().unwrap_or(u32::MAX));
+    }
+
+    /// CPU time of other threads since the last call.
+    pub(super) fn take_time(&mut self) -> Duration {
+        std::mem::take(&mut self.time)
+    }
+
     /// Whether the process is shown to use HailoRT, by what was seen of it within the last seconds.
     pub(super) fn shows(&mut self, living: &Living, process: ProcessKey) -> bool {
         let now = Instant::now();
@@ -52,9 +64,9 @@ impl Proofs {
             return known.is_shown;
         }
         self.make_room(living);
-        let is_on = living
-            .environment_within(process.pid, MAX_BYTES)
-            .is_some_and(|environment| environment.is_monitored);
+        let (environment, took) = living.environment_within(process.pid, MAX_BYTES);
+        self.time += took;
+        let is_on = environment.is_some_and(|environment| environment.is_monitored);
         let is_silent = now.elapsed() >= PATIENCE;
         let known = Known {
             is_shown: is_on || self.holds_device(living, process.pid),
@@ -65,14 +77,21 @@ impl Proofs {
         known.is_shown
     }
 
-    fn holds_device(&self, living: &Living, pid: u32) -> bool {
-        let devices = self.devices.clone();
-        let holds = || {
-            holds_char_device(&living.processes, pid, MAX_DESCRIPTORS, move |number| {
+    fn holds_device(&mut self, living: &Living, pid: u32) -> bool {
+        if self.devices.is_empty() {
+            return false;
+        }
+        let (processes, devices) = (living.processes.clone(), self.devices.clone());
+        let looked = apart(move || {
+            let (begun, devices) = (cpu_time(), devices.clone());
+            let holds = holds_char_device(&processes, pid, MAX_DESCRIPTORS, move |number| {
                 devices.contains(&number)
-            })
-        };
-        !self.devices.is_empty() && holds().unwrap_or(false)
+            });
+            (holds.unwrap_or(false), cpu_time().saturating_sub(begun))
+        });
+        let (holds, took) = looked.unwrap_or_default();
+        self.time += took;
+        holds
     }
 
     fn make_room(&mut self, living: &Living) {

@@ -121,7 +121,7 @@ impl Sampler {
 
     /// Reads the changed files of all directories. Returns whether any value changed, and keeps the first error.
     fn read_files(&mut self, now: Moment, failed: &mut Option<io::Error>) -> bool {
-        self.sources.read(&self.roots, now, &mut self.skipped, failed)
+        self.sources.read(self.owners.living(), now, &mut self.skipped, failed)
     }
 
     /// Waits for files that may still be being written, because `--once` runs only once. Returns the time afterwards.

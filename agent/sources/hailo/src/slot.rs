@@ -11,7 +11,6 @@ use super::living::Living;
 use super::monitored::Monitored;
 use super::skipped::Skipped;
 use accelscope_core::LogLimiter;
-use accelscope_core::host::HostRoots;
 use accelscope_core::host::callers::{Call, Callers};
 use accelscope_core::metric::Moment;
 
@@ -47,7 +46,7 @@ pub(super) enum Returned {
 /// The call that reads the changed files of a directory.
 pub(super) struct Read {
     pub(super) monitored: Box<Monitored>,
-    pub(super) roots: HostRoots,
+    pub(super) living: Living,
     /// What a watch is added with, if that is possible.
     pub(super) watches: Option<Watches>,
     pub(super) now: Moment,
@@ -59,9 +58,7 @@ impl Read {
         if let Some(watches) = &self.watches {
             self.monitored.watch_with(watches, self.now.instant);
         }
-        let changed = self
-            .monitored
-            .update(self.now, &mut Living::new(&self.roots), &mut skipped);
+        let changed = self.monitored.update(self.now, &mut self.living, &mut skipped);
         Returned::Read {
             monitored: self.monitored,
             changed,

@@ -18,6 +18,7 @@ use super::budget::Budget;
 use super::device::Device;
 use super::directory::{self, Directory};
 use super::discover::{Discovery, View};
+use super::living::Living;
 use super::monitored::{Monitored, warn_once};
 use super::probe::{self, Probe};
 use super::settings::Settings;
@@ -145,7 +146,7 @@ impl Sources {
     /// Reads the changed files of all directories. Returns whether any value changed, and keeps the first error.
     pub(super) fn read(
         &mut self,
-        roots: &HostRoots,
+        living: &Living,
         now: Moment,
         skipped: &mut Skipped,
         failed: &mut Option<io::Error>,
@@ -165,7 +166,7 @@ impl Sources {
             {
                 let read = Read {
                     monitored,
-                    roots: roots.clone(),
+                    living: living.another(),
                     watches: watches.clone(),
                     now,
                 };

@@ -11,6 +11,10 @@ const NO_MONITOR_FILE: &str = "if it stays so, remove the file: HailoRT did not 
 const OTHER_TMP: &str = "give the application a /tmp of the node's own file systems";
 const REMOVE: &str = "remove it: an application that writes a monitor file makes a new one";
 
+/// What to do where a writer is in a PID namespace that the agent does not see.
+pub(super) const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
+    just ended";
+
 /// Why a file has no values, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -94,13 +98,20 @@ impl Trouble {
     }
 
     /// Of a file that was written by a process that is not there.
-    pub(super) fn unseen(age: Duration) -> Self {
+    ///
+    /// Only where that may be in another PID namespace the agent is to see more of them.
+    pub(super) fn unseen(age: Duration, may_be_elsewhere: bool) -> Self {
+        let age = age.as_secs_f64();
+        if may_be_elsewhere {
+            return Self {
+                what: format!("was written {age:.1} s ago by a process that has ended or cannot be seen"),
+                remedy: UNSEEN,
+            };
+        }
         Self {
-            what: format!(
-                "was written {:.1} s ago by a process that has ended or cannot be seen",
-                age.as_secs_f64()
-            ),
-            remedy: "give the agent the host's PID namespace (hostPID: true)",
+            what: format!("was written {age:.1} s ago, and no process with its id can have written it"),
+            remedy: "if it stays so, find who writes it (`ls -ln`), and remove it: a process that ends at once leaves such a file \
+                     behind, and a program that is not HailoRT can write any id",
         }
     }
 

@@ -76,7 +76,10 @@ impl Monitored {
         let fresh = self.files.fresh(max_age, now).filter_map(|(name, file)| {
             let (kind, why) = match (file.owner.search, file.owner.claimed()) {
                 (_, Some(process)) => (Kind::Claiming, Trouble::claims(process.pid)),
-                (Search::Exited, _) => (Kind::Unseen, Trouble::unseen(file.age(now)?)),
+                (Search::Exited, _) => (
+                    Kind::Unseen,
+                    Trouble::unseen(file.age(now)?, file.owner.may_be_elsewhere),
+                ),
                 _ => return None,
             };
             Some(Unshown::of(name, file, kind, why))
@@ -111,6 +114,9 @@ impl Monitored {
                 continue;
             }
             let process = file.process(living);
+            if process.is_none() && !living.is_current() {
+                continue;
+            }
             reported
                 .files
                 .insert(file.name.to_owned(), (file.stamp, process.is_some()));

@@ -10,6 +10,7 @@ use super::members::Members;
 use crate::cgroup::Cgroup;
 use crate::evict_fairly;
 use crate::host::HostRoots;
+use crate::host::descriptors::cpu_time;
 
 /// Limit of paths in the cache, some 350 bytes each; beyond it pods, containers and users with more than their share lose
 /// those that were used longest ago.
@@ -29,6 +30,10 @@ const MAX_DEPTH: usize = 32;
 
 /// Least time between two scans for an id that is not in the cache.
 const RESCAN: Duration = Duration::from_secs(1);
+/// The same as a multiple of the CPU time of the last one, and the longest: users may have made the groups, and a new one may be
+/// unknown each time.
+const REST: u32 = 100;
+const LATEST: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct PathCache {
@@ -38,7 +43,7 @@ pub(super) struct PathCache {
     /// Ids that were searched for after their creation, and not found.
     missing: HashSet<CgroupId>,
     new: Vec<CgroupId>,
-    scanned: Option<Instant>,
+    scan_again: Option<Instant>,
     pub(super) renamings: u64,
     /// The path of the reader's root in a hierarchy, where a group has shown it.
     around: HashMap<Hierarchy, String>,
@@ -60,7 +65,7 @@ impl PathCache {
             paths: HashMap::new(),
             missing: HashSet::new(),
             new: Vec::new(),
-            scanned: None,
+            scan_again: None,
             renamings: 0,
             around: HashMap::new(),
         }
@@ -191,7 +196,7 @@ impl PathCache {
 
     /// Adds all groups of the file systems.
     pub(super) fn scan(&mut self, now: Instant) {
-        self.scanned = Some(now);
+        let begun = cpu_time();
         self.hierarchies.read(|id, path| {
             make_room(&mut self.paths);
             // The path in the event of the creation is complete; one from a scan may start at the reader's own group.
@@ -202,6 +207,8 @@ impl PathCache {
             });
             entry.is_seen = true;
         });
+        let took = cpu_time().saturating_sub(begun);
+        self.scan_again = Some(now + (took * REST).clamp(RESCAN, LATEST));
     }
 
     /// Forgets groups that were not used since `before` and that are gone: nothing of theirs is to come any more. A node on
@@ -233,7 +240,7 @@ impl PathCache {
     /// The group's path. Scans for one that is not in the cache.
     pub(super) fn get(&mut self, id: CgroupId, now: Instant) -> Option<Arc<str>> {
         if !self.paths.contains_key(&id) {
-            let due = self.scanned.is_none_or(|last| now.duration_since(last) >= RESCAN);
+            let due = self.scan_again.is_none_or(|due| now >= due);
             if !due || self.missing.contains(&id) {
                 return None;
             }

@@ -22,9 +22,6 @@ use crate::settings::{NAME, Settings};
 use crate::state::max_age;
 use crate::trouble::Trouble;
 
-const UNSEEN: &str = "give the agent the host's PID namespace (hostPID: true), or it was written by a process that has \
-    just ended";
-
 /// Age up to which a file without a writer was written just now.
 const STALE: Duration = Duration::from_secs(10);
 /// Age above which a finding has it.
@@ -184,7 +181,8 @@ impl Files {
                 if file.age <= limit {
                     let what = format!("{name} was written just now, by a process that is not there");
                     let what = why.map_or(what.clone(), |why| format!("{what}: {why}"));
-                    self.find(warn(what, UNSEEN), found);
+                    let remedy = Trouble::unseen(file.age, living.may_be_elsewhere()).remedy;
+                    self.find(warn(what, remedy), found);
                 } else {
                     let why = why.unwrap_or_else(|| format!("no process with its id {} lives", file.pid));
                     let seconds = file.age.as_secs();
@@ -231,7 +229,7 @@ impl Files {
         }
     }
 
-    fn of_process(&mut self, file: &Written<'_>, process: ProcessKey, living: &Living, found: &mut Vec<Finding>) {
+    fn of_process(&mut self, file: &Written<'_>, process: ProcessKey, living: &mut Living, found: &mut Vec<Finding>) {
         self.explained.insert(process.pid);
         let environment = living.environment(process.pid);
         let interval = environment.as_ref().and_then(Environment::interval);

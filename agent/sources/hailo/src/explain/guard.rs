@@ -23,7 +23,7 @@ const MAX_HUNG: usize = 256;
 /// What is known, and the threads that examine.
 pub(super) struct Guard {
     pub(super) files: Files,
-    roots: HostRoots,
+    living: Living,
     /// Numbers of the Hailo devices.
     devices: BTreeSet<u64>,
     callers: Callers,
@@ -34,7 +34,7 @@ impl Guard {
     pub(super) fn new(roots: &HostRoots, files: Files, devices: BTreeSet<u64>) -> Self {
         Self {
             files,
-            roots: roots.clone(),
+            living: Living::new(roots),
             devices,
             callers: Callers::new("doctor-files", MAX_HUNG),
             left: ALL_PATIENCE,
@@ -48,7 +48,8 @@ impl Guard {
         found: &mut Vec<Finding>,
         examine: impl FnOnce(&mut Files, &mut Living, &mut Vec<Finding>) + Send + 'static,
     ) {
-        let (mut files, mut living) = (self.files.clone(), Living::new(&self.roots));
+        let (mut files, mut living) = (self.files.clone(), self.living.another());
+        living.forget();
         living.proofs.devices.clone_from(&self.devices);
         let call = self.callers.start(move || {
             let mut found = Vec::new();

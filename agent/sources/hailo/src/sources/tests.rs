@@ -13,14 +13,24 @@ fn a_directory_stays_with_all_that_is_known_of_it_where_no_thread_can_be_had() {
     let id = directory.id;
     sources.monitor(None, directory, place.to_owned());
     let mut failed = None;
-    let changed = sources.read(&roots, Moment::now(), &mut Skipped::default(), &mut failed);
+    let changed = sources.read(
+        &Living::new(&roots),
+        Moment::now(),
+        &mut Skipped::default(),
+        &mut failed,
+    );
     assert!(!changed);
     assert_eq!(failed.unwrap().kind(), io::ErrorKind::ResourceBusy);
     assert_eq!(sources.all().map(|here| here.directory.id).collect::<Vec<_>>(), [id]);
 
     sources.callers = Callers::new("some", 1);
     let mut failed = None;
-    sources.read(&roots, Moment::now(), &mut Skipped::default(), &mut failed);
+    sources.read(
+        &Living::new(&roots),
+        Moment::now(),
+        &mut Skipped::default(),
+        &mut failed,
+    );
     assert!(failed.is_none(), "{failed:?}");
     assert!(sources.are_open(), "it is read at the next opportunity");
 }
