@@ -36,7 +36,7 @@ pub const OVERFLOW_USER: u32 = 65_534;
 const PATIENCE: Duration = Duration::from_millis(300);
 const MAX_HUNG: usize = 8;
 
-/// Most candidates of which proof is sought. More than that cannot be told apart.
+/// Most candidates of which proof is sought. More than that cannot be distinguished.
 const MAX_PROVEN: usize = 64;
 
 /// Known facts about a file's writer.
@@ -50,7 +50,7 @@ pub struct WriterHint {
     pub seen_as: Vec<PathBuf>,
     /// Time of the last write (`mtime`).
     pub written: Timestamp,
-    /// Whose it is: its owner (`st_uid`), or who serves its file system. `None` where nothing tells: others may write to the
+    /// Whose it is: its owner (`st_uid`), or who serves its file system. `None` where nothing shows it: others may write to the
     /// file too, or its file system is a program of somebody, which can name any owner.
     pub user: Option<u32>,
     /// Its name in the directory and its inode, where the writer may see it with another owner (an id-mapped mount).
@@ -103,7 +103,7 @@ pub fn find_among(processes: &Processes, pids: &[u32], hint: &WriterHint) -> io:
 }
 
 /// As [`find_among`], among those that `proves` shows to write such files. Two processes with the same id and the same user, of
-/// which one is idle, are told apart by that alone.
+/// which one is idle, are distinguished by that alone.
 pub fn find_proven(
     processes: &Processes,
     pids: &[u32],
