@@ -15,6 +15,15 @@ struct Configured {
     file: PathBuf,
 }
 
+/// The program with nothing but these arguments.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(AGENT);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).stdin(Stdio::null());
+    command.args(arguments);
+    command
+}
+
 impl Configured {
     fn new() -> Self {
         let host = Host::new();
@@ -38,17 +47,9 @@ impl Configured {
         std::fs::write(&self.file, text).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(AGENT);
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env_clear().env("PATH", path).stdin(Stdio::null());
-        command.args(arguments);
-        command
-    }
-
     /// An agent that is ready, started in the file's folder.
     fn agent(&self) -> Logged {
-        let mut command = self.command(&["--config", "agent.toml"]);
+        let mut command = command(&["--config", "agent.toml"]);
         command.current_dir(self.host.folder.path());
         let agent = Logged::start(command);
         wait_for("the agent to be ready", || {
@@ -60,7 +61,7 @@ impl Configured {
     /// What the doctor says about a subject.
     fn said(&self, about: &str) -> String {
         let file = self.file.to_str().unwrap();
-        let output = self.command(&["doctor", "--json", "--config", file]).output().unwrap();
+        let output = command(&["doctor", "--json", "--config", file]).output().unwrap();
         said(&serde_json::from_slice::<Vec<Value>>(&output.stdout).unwrap(), about)
     }
 }
@@ -97,7 +98,7 @@ fn a_running_agent_is_found_by_its_file_whatever_has_changed_in_it() {
 
     // Another one by the same file: none of them is the one that is meant.
     configured.write(&[]);
-    let mut second = configured.command(&["--config", configured.file.to_str().unwrap()]);
+    let mut second = command(&["--config", configured.file.to_str().unwrap()]);
     second.args(["--set", &format!("http.listen={view}")]);
     let second = Logged::start(second);
     second.wait_for("serving http://");
