@@ -1,7 +1,7 @@
 //! Commands that look at files of others, in a child of the process that the user has started.
 //!
 //! A process in a call of a file system that does not answer (FUSE, NFS) cannot be killed, and has not ended for whoever waits
-//! for it. So the child does the work and tells when it has done it, and the user's process ends then, whatever has become of
+//! for it. So the child does the work and reports when it has done it, and the user's process ends then, whatever has become of
 //! the child.
 
 use std::ffi::{OsStr, OsString};
@@ -20,7 +20,7 @@ use crate::cli::EXIT_FAILED;
 
 /// First argument of the child; the number of a descriptor follows, then the user's arguments.
 const WORD: &str = "apart";
-/// Time for a child to end that has told nothing: it has crashed.
+/// Time for a child to end that has reported nothing: it has crashed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The child's side.
@@ -44,8 +44,8 @@ impl Apart {
         Some(Self { pipe })
     }
 
-    /// Tells the exit code.
-    pub(crate) fn tell(mut self, code: u8) {
+    /// Reports the exit code.
+    pub(crate) fn report(mut self, code: u8) {
         // Without a reader the parent has ended.
         self.pipe.write_all(&[code]).ok();
     }

@@ -13,6 +13,7 @@ mod run;
 pub mod runtime;
 pub mod simulate;
 mod sources;
+mod stack;
 mod standard_error;
 mod status;
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use accelscope_core::exhausted;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::printable::printable;
 use accelscope_core::source::{Context, Sources};
@@ -16,10 +17,14 @@ use anyhow::Context as _;
 use crate::apart::{self, Apart};
 use crate::cli::{self, Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE};
 use crate::config::{Environment, load};
-use crate::{doctor, run, runtime, simulate, standard_error};
+use crate::{doctor, run, runtime, simulate, stack, standard_error};
 
 /// Runs the agent with these sources.
 pub fn main(sources: Sources) -> ExitCode {
+    stack::with_enough(move || whole(sources))
+}
+
+fn whole(sources: Sources) -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     runtime::early::hold(&arguments);
     let apart = Apart::of(&mut arguments);
@@ -27,7 +32,7 @@ pub fn main(sources: Sources) -> ExitCode {
     // Nothing that is written is left in the process.
     io::stdout().flush().ok();
     if let Some(apart) = apart {
-        apart.tell(code);
+        apart.report(code);
     }
     give_back();
     code.into()
@@ -93,7 +98,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<u8> {
                 sources,
             };
             orphans::adopt().ok();
-            let findings = doctor::examine(&loaded.config, &context);
+            let findings = doctor::examine(&loaded, &context);
             let text = if json {
                 serde_json::to_string_pretty(&findings)? + "\n"
             } else {
@@ -149,7 +154,10 @@ fn report(result: anyhow::Result<u8>) -> u8 {
     result.unwrap_or_else(|error| {
         let is_usage = matches!(error.downcast_ref(), Some(BindError::File(_)));
         // Standard error may be closed or full; the exit code still reports the failure.
-        standard_error::put(format!("agent: {}\n", printable(&format!("{error:#}"))));
+        standard_error::put(format!(
+            "agent: {}\n",
+            printable(&exhausted::with_remedy(format!("{error:#}")))
+        ));
         let is_lasting = error.downcast_ref().is_some_and(BuildError::is_lasting);
         if is_usage || is_lasting {
             EXIT_USAGE

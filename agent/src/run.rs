@@ -10,6 +10,7 @@ use crate::program::give_back;
 use crate::runtime::{self, Explain, Hangup, OwnLogs, Printer, Reload};
 use crate::{simulate, standard_error};
 use accelscope_core::budget::Budget;
+use accelscope_core::exhausted;
 use accelscope_core::host::{HostRoots, memory, stuck};
 use accelscope_core::metric::{Resource, Series};
 use accelscope_core::printable::printable_lines;
@@ -26,6 +27,9 @@ use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
+/// Files that a runtime opens: epoll, its waker, and a socket pair with a copy, without which Tokio 1.54 panics
+/// (`tokio::signal::unix`).
+const FILES_OF_RUNTIME: usize = 5;
 /// Time between two redraws of the table.
 const REDRAW: Duration = Duration::from_secs(1);
 /// Time from a signal to the forced exit, so that the agent ends within three seconds.
@@ -71,6 +75,7 @@ pub(crate) fn agent(run: &Run, sources: Sources) -> anyhow::Result<u8> {
 }
 
 fn new_runtime() -> anyhow::Result<Runtime> {
+    exhausted::room_for(FILES_OF_RUNTIME).context("no runtime")?;
     Builder::new_current_thread().enable_all().build().context("no runtime")
 }
 

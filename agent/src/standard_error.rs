@@ -1,4 +1,4 @@
-//! Standard error whose reader may have stopped to read: a journal that hangs, a container engine whose disk is full.
+//! Standard error, of which the reader may have stopped to read: a journal that hangs, a container engine with a full disk.
 //!
 //! A write to a full pipe, socket or terminal waits until somebody reads, and with it the thread that pushes and serves.
 //! Lines are given up instead. There is no thread and no queue, so that what was written is out when the process ends.

@@ -24,6 +24,16 @@ impl Folder {
         folder
     }
 
+    /// One for what the compiler makes; none where there is no compiler.
+    fn for_built() -> Option<Self> {
+        let found = Command::new("cc").arg("--version").output();
+        if found.is_ok_and(|output| output.status.success()) {
+            return Some(Self::new());
+        }
+        skip("cc", "needs a C compiler");
+        None
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -138,22 +148,12 @@ fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-fn has_compiler() -> bool {
-    let found = Command::new("cc").arg("--version").output();
-    let found = found.is_ok_and(|output| output.status.success());
-    if !found {
-        skip("cc", "needs a C compiler");
-    }
-    found
-}
-
 #[test]
 fn a_library_that_is_named_by_a_path_is_checked_whatever_the_path_begins_with() {
-    if !has_compiler() {
-        return;
-    }
     for name in ["$ORIGIN/lib/libmark.so", "${ORIGIN}/lib/libmark.so", "RELATIVE"] {
-        let folder = Folder::new();
+        let Some(folder) = Folder::for_built() else {
+            return;
+        };
         let relative = folder.relative("lib/libmark.so");
         let soname = format!("-Wl,-soname,{}", if name == "RELATIVE" { &relative } else { name });
         let library = folder.library("lib/libmark.so", &[&soname]);
@@ -164,11 +164,10 @@ fn a_library_that_is_named_by_a_path_is_checked_whatever_the_path_begins_with() 
 
 #[test]
 fn libraries_that_look_over_others_or_stand_for_them_are_checked() {
-    if !has_compiler() {
-        return;
-    }
     for option in ["--audit", "--depaudit", "-F", "-f"] {
-        let folder = Folder::new();
+        let Some(folder) = Folder::for_built() else {
+            return;
+        };
         let library = folder.library("lib/libmark.so", &[]);
         let path = library.to_str().unwrap();
         if option.starts_with("--") {
@@ -187,10 +186,9 @@ fn libraries_that_look_over_others_or_stand_for_them_are_checked() {
 
 #[test]
 fn a_library_is_looked_for_where_whoever_needs_its_user_has_it_looked_for() {
-    if !has_compiler() {
+    let Some(folder) = Folder::for_built() else {
         return;
-    }
-    let folder = Folder::new();
+    };
     let deep = folder.library("lib/libdeep.so", &[]);
     let libraries = format!("-L{}", folder.text("lib"));
     folder.built(
@@ -209,12 +207,11 @@ fn a_library_is_looked_for_where_whoever_needs_its_user_has_it_looked_for() {
 
 #[test]
 fn what_is_for_some_processors_alone_is_checked() {
-    if !has_compiler() {
-        return;
-    }
     // What the loader takes depends on its version and the processor.
     for level in ["tls", "glibc-hwcaps/x86-64-v2"] {
-        let folder = Folder::new();
+        let Some(folder) = Folder::for_built() else {
+            return;
+        };
         folder.library("lib/libmark.so", &["-Wl,-soname,libmark.so"]);
         folder.program(&["-Wl,-rpath,$ORIGIN/lib", &format!("-L{}", folder.text("lib")), "-lmark"]);
         let special = folder.library(&format!("lib/{level}/libmark.so"), &["-Wl,-soname,libmark.so"]);
@@ -227,10 +224,9 @@ fn what_is_for_some_processors_alone_is_checked() {
 
 #[test]
 fn a_directory_into_which_everybody_may_put_a_library_is_none_to_look_into() {
-    if !has_compiler() {
+    let Some(folder) = Folder::for_built() else {
         return;
-    }
-    let folder = Folder::new();
+    };
     std::fs::create_dir(folder.path("shared")).unwrap();
     mode(&folder.path("shared"), 0o1777);
     folder.program(&["-Wl,-rpath,$ORIGIN/shared"]);
@@ -241,9 +237,6 @@ fn a_directory_into_which_everybody_may_put_a_library_is_none_to_look_into() {
 
 #[test]
 fn what_the_loaders_own_files_name_is_checked() {
-    if !has_compiler() {
-        return;
-    }
     let can = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "true"])
         .status();
@@ -251,7 +244,9 @@ fn what_the_loaders_own_files_name_is_checked() {
         skip("namespaces", "needs root and unshare(1)");
         return;
     }
-    let folder = Folder::new();
+    let Some(folder) = Folder::for_built() else {
+        return;
+    };
     folder.program(&[]);
     let library = folder.library("lib/libmark.so", &[]);
     let list = folder.put("etc/ld.so.preload", &format!("# a comment\n{}\n", library.display()));
@@ -309,10 +304,9 @@ fn a_script_that_names_what_cannot_be_followed_is_refused_with_the_reason() {
 
 #[test]
 fn a_variable_of_the_loader_in_a_script_names_a_library() {
-    if !has_compiler() {
+    let Some(folder) = Folder::for_built() else {
         return;
-    }
-    let folder = Folder::new();
+    };
     folder.put("marked", "");
     let library = folder.library("lib/libmark.so", &[]);
     folder.tool(&format!("#!/usr/bin/env -S LD_PRELOAD={} true", library.display()));
@@ -347,10 +341,9 @@ fn what_root_has_registered_with_the_kernel_for_such_files_is_checked() {
 
 #[test]
 fn a_program_that_does_not_show_what_it_needs_is_not_run() {
-    if !has_compiler() {
+    let Some(folder) = Folder::for_built() else {
         return;
-    }
-    let folder = Folder::new();
+    };
     folder.program(&[]);
     let program = folder.path("npu-smi");
     let content = std::fs::read(&program).unwrap();
@@ -367,10 +360,9 @@ fn a_program_that_does_not_show_what_it_needs_is_not_run() {
 
 #[test]
 fn a_library_of_another_user_is_refused_though_it_is_needed_by_its_path() {
-    if !has_compiler() {
+    let Some(folder) = Folder::for_built() else {
         return;
-    }
-    let folder = Folder::new();
+    };
     let library = folder.library("lib/libmark.so", &["-Wl,-soname,$ORIGIN/lib/libmark.so"]);
     folder.program(&[library.to_str().unwrap()]);
     if chown(&library, Some(OTHER), None).is_err() {

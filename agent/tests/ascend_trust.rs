@@ -1,6 +1,7 @@
 //! What the program runs and where it looks for it: directories of groups, of access control lists and of FUSE.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
+mod acl_support;
 mod fuse_support;
 mod program_support;
 mod tool_support;
@@ -12,7 +13,6 @@ use std::process::{Command, Stdio};
 
 use fuse_support::{Fuse, Served};
 use program_support::{Running, wait_for};
-use rustix::fs::XattrFlags;
 use skip_test::skip;
 use tool_support::{Tool, calling, explained};
 
@@ -192,22 +192,7 @@ fn a_library_directory_that_is_left_out_is_named_once_for_each_state() {
 fn who_is_on_an_access_control_list_may_write_though_the_group_is_roots() {
     let tool = Tool::script("echo ran > HERE/ran");
     mode(tool.folder(), 0o755);
-    // Entries for the owner, user OTHER, the owning group, the mask and others: rwx rwx r-x rwx r-x.
-    let mut list = 2_u32.to_le_bytes().to_vec();
-    for (tag, rights, id) in [
-        (1_u16, 7_u16, u32::MAX),
-        (2, 7, OTHER),
-        (4, 5, u32::MAX),
-        (16, 7, u32::MAX),
-        (32, 5, u32::MAX),
-    ] {
-        list.extend(tag.to_le_bytes());
-        list.extend(rights.to_le_bytes());
-        list.extend(id.to_le_bytes());
-    }
-    let (name, flags) = ("system.posix_acl_access", XattrFlags::empty());
-    if rustix::fs::setxattr(tool.folder(), name, &list, flags).is_err() {
-        skip("acl", "the file system has no access control lists");
+    if !acl_support::let_write(tool.folder(), OTHER) {
         return;
     }
     let said = tool.doctor();
@@ -217,7 +202,7 @@ fn who_is_on_an_access_control_list_may_write_though_the_group_is_roots() {
         "{said}"
     );
     assert!(said.contains("`setfacl -b"), "{said}");
-    rustix::fs::removexattr(tool.folder(), name).unwrap();
+    rustix::fs::removexattr(tool.folder(), acl_support::NAME).unwrap();
     mode(tool.folder(), 0o755);
     tool.doctor();
     assert_eq!(tool.text("ran"), "ran\n", "it is not run when all is well");

@@ -46,7 +46,7 @@ fn files_of_a_fuse_file_system_are_of_who_has_mounted_it() {
     if !is_root("files_of_a_fuse_file_system_are_of_who_has_mounted_it") {
         return;
     }
-    // Who has mounted it, whom its program names as the owner, and whether the process of OTHER is believed.
+    // Who has mounted it, whom its program names as the owner, and whether the process of OTHER counts.
     for (user, owner, is_believed) in [
         (0, OTHER, true),
         (0, OTHER + 1, false),

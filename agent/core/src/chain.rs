@@ -1,6 +1,9 @@
 //! Errors with their causes, as one line.
 
-/// The error and its causes in one line, without a cause whose text the line has already.
+use crate::exhausted;
+
+/// The error and its causes in one line, without a cause that the line names already, and with what helps where that is always
+/// the same.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -11,5 +14,5 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    text
+    exhausted::with_remedy(text).into_owned()
 }

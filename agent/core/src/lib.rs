@@ -9,6 +9,7 @@ pub mod cgroup;
 mod chain;
 pub mod device;
 mod eviction;
+pub mod exhausted;
 pub mod fair;
 mod finding;
 #[cfg(any(test, feature = "fuzz"))]

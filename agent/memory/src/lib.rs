@@ -39,7 +39,7 @@ const PART: usize = 16 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
     /// The state of the process's pages cannot be read, e.g. because the program's file grants capabilities (setcap(8)),
-    /// so that what `/proc` tells of the process belongs to root (proc_pid(5)).
+    /// so that the process's files in `/proc` belong to root (proc_pid(5)).
     #[error("cannot read {PAGE_MAP}, which may need CAP_DAC_READ_SEARCH")]
     Pages(#[source] io::Error),
     /// The kernel refuses the advice, e.g. because the pages are locked.
@@ -113,7 +113,7 @@ fn address_of_vdso() -> usize {
 /// Makes every second part of a segment a mapping of its own. With a page that is used the kernel maps those around it, but
 /// none beyond the mapping (`do_fault_around`, mm/memory.c), and less than half of them are used.
 ///
-/// The advice that tells the parts apart keeps them out of core dumps, which have no pages of files anyway unless that is
+/// The advice that keeps the parts apart keeps them out of core dumps, which have no pages of files anyway unless that is
 /// asked for (core(5)), or a debugger has changed them. The first part, whose headers and build ID are in each dump, is left.
 fn split(segment: &Range<usize>) -> Result<(), ReleaseError> {
     for part in every_second_part(segment, page_size()) {

@@ -1,5 +1,6 @@
 //! Errors in a configuration, with their place and their remedy.
 
+use accelscope_core::exhausted;
 use accelscope_core::printable::printable;
 
 use super::{Origin, headers};
@@ -30,7 +31,9 @@ pub struct ConfigErrors(pub Vec<ConfigError>);
 
 fn lines(errors: &[ConfigError]) -> String {
     let shown = errors.iter().take(MOST_ERRORS);
-    let mut lines: Vec<_> = shown.map(|error| shortened(&printable(&error.to_string()))).collect();
+    let mut lines: Vec<_> = shown
+        .map(|error| shortened(&printable(&exhausted::with_remedy(error.to_string()))))
+        .collect();
     if errors.len() > MOST_ERRORS {
         lines.push("there are more errors; correct these first".to_owned());
     }

@@ -1,6 +1,6 @@
 //! Checks of the doctor. They change nothing and open no device node.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -12,10 +12,11 @@ use super::closed::closed;
 use super::destinations::destinations;
 use super::named::Named;
 use super::running::Running;
-use crate::config::Config;
-use accelscope_core::host::HostRoots;
+use crate::config::{Config, Loaded};
+use accelscope_core::exhausted;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::host::process::Processes;
+use accelscope_core::host::{HostRoots, user_namespace};
 use accelscope_core::sampler::{Finding, Level};
 use accelscope_core::source::Context;
 use accelscope_export::compat;
@@ -27,8 +28,9 @@ const MOST_PROCESSES: usize = 2_000;
 const MOST_NAMED: usize = 3;
 
 /// Checks everything that the configuration requires.
-pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
-    let running = Running::find(config);
+pub fn examine(loaded: &Loaded, context: &Context) -> Vec<Finding> {
+    let config = &loaded.config;
+    let running = Running::find(config, loaded.file.as_deref());
     let mut named = Named::new(&context.roots, &config.attribution.engine_directories);
     let mut effective = config.clone();
     running.adopt_settings(&mut effective, context.sources);
@@ -49,6 +51,11 @@ pub fn examine(config: &Config, context: &Context) -> Vec<Finding> {
     if let Err(problem) = config.has_output() {
         let (what, remedy) = problem.split_once("; ").unwrap_or((&problem, ""));
         findings.push(Finding::fail("config", what).with_remedy(remedy));
+    }
+    for finding in &mut findings {
+        if let Some(remedy) = exhausted::remedy(&finding.what) {
+            finding.remedy = Some(remedy.to_owned());
+        }
     }
     named.complete(&mut findings);
     findings
@@ -111,10 +118,12 @@ fn processes(roots: &HostRoots) -> Finding {
             examples(roots, &processes, &closed),
         ),
     )
-    .with_remedy(
+    .with_remedy(if user_namespace::is_own() {
+        user_namespace::REMEDY
+    } else {
         "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; in a container also without an AppArmor profile \
-         (appArmorProfile: Unconfined) or SELinux type (spc_t) that forbids it",
-    )
+         (appArmorProfile: Unconfined) or SELinux type (spc_t) that forbids it"
+    })
 }
 
 /// Some of these processes, those in containers first. Threads of the kernel are none, though they cannot be looked into.
@@ -157,7 +166,12 @@ fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {
     }
     if !closed.is_empty() {
         let what = format!("containers' names are in {}, which cannot be read", shown(&closed));
-        findings.push(Finding::warn("attribution", what).with_remedy("run as root or with CAP_DAC_READ_SEARCH"));
+        let remedy = if user_namespace::is_own() {
+            user_namespace::REMEDY
+        } else {
+            "run as root or with CAP_DAC_READ_SEARCH"
+        };
+        findings.push(Finding::warn("attribution", what).with_remedy(remedy));
     }
     let is_absent = |path: &&PathBuf| directories.iter().all(|(found, _)| found != *path);
     for (path, reason) in engines.unusable() {
@@ -180,9 +194,9 @@ fn containers(roots: &HostRoots, configured: &[PathBuf]) -> Vec<Finding> {
 }
 
 fn listeners(config: &Config, running: &Running) -> Vec<Finding> {
-    let check = |(key, address)| match TcpListener::bind(address) {
+    let check = |(key, address): (&str, SocketAddr)| match TcpListener::bind(address) {
         Ok(_) => Finding::ok("http", format!("{key} = {address} is free")),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && running.is_found() => {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && running.listens_at(address.port()) => {
             Finding::ok("http", format!("{key} = {address} is the running agent's"))
         }
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {

@@ -1,13 +1,13 @@
-//! The agent that runs with the doctor's configuration: what it says of itself counts, since its rights are not the
-//! doctor's.
+//! The agent that runs with the doctor's configuration: its own answer counts, since its rights are not the doctor's.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
 use super::named::Named;
 use crate::config::{Config, flat};
-use crate::status::{self, Answer, Asked, DestinationState, Rights, SourceState};
+use crate::status::{self, Answer, Asked, DestinationState, Reloaded, Rights, SourceState};
 use accelscope_core::sampler::Finding;
 use accelscope_core::settings::Enabled;
 use accelscope_core::source::Sources;
@@ -20,17 +20,23 @@ const SUBJECTS: [&str; 4] = ["host", "attribution", "http", "compat"];
 /// What is known of running agents.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    /// The one with this configuration.
+    /// The one with this configuration, or the only one that has read the same file, which may have changed since.
     agent: Option<Answer>,
     /// The others.
     others: Asked,
 }
 
 impl Running {
-    /// Asks.
-    pub(super) fn find(config: &Config) -> Self {
+    /// Asks. `file` is the one that the doctor has read.
+    pub(super) fn find(config: &Config, file: Option<&Path>) -> Self {
         let mut others = status::ask(config.status.directory.as_deref());
         let at = others.answers.iter().position(|answer| answer.is_of(config));
+        let at = at.or_else(|| {
+            let has_read = |answer: &Answer| file.is_some_and(|file| answer.has_read(file));
+            let mut readers = (0..).zip(&others.answers).filter(|(_, answer)| has_read(answer));
+            // Of several it is not known which one is meant.
+            readers.next().filter(|_| readers.next().is_none()).map(|(at, _)| at)
+        });
         Self {
             agent: at.map(|at| others.answers.swap_remove(at)),
             others,
@@ -39,6 +45,12 @@ impl Running {
 
     pub(super) const fn is_found(&self) -> bool {
         self.agent.is_some()
+    }
+
+    /// Whether it listens at this port, on whatever address: one of all addresses cannot be had beside one of a single one.
+    pub(super) fn listens_at(&self, port: u16) -> bool {
+        let mut listeners = self.agent.iter().flat_map(|agent| &agent.listeners);
+        listeners.any(|(_, address)| address.port() == port)
     }
 
     /// The agent itself: its version, rights and configuration.
@@ -56,14 +68,12 @@ impl Running {
             findings.push(self.none(config, named));
             return findings;
         };
-        let started = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(agent.started));
-        let started = started.unwrap_or(SystemTime::UNIX_EPOCH);
         findings.push(Finding::ok(
             "agent",
             format!(
                 "{} runs since {} as {} of {}, by {}",
                 agent.build,
-                humantime::format_rfc3339_seconds(started),
+                humantime::format_rfc3339_seconds(since_1970(agent.started)),
                 process(agent, named),
                 agent.rights,
                 match &agent.file {
@@ -85,6 +95,7 @@ impl Running {
             findings
                 .push(Finding::warn("agent", what).with_remedy("restart the agent, or run the doctor of its build"));
         }
+        findings.extend(agent.reloaded.as_ref().and_then(reloaded));
         findings.extend(settings(agent, config, sources));
         findings.extend(self.rights(effective, sources));
         findings
@@ -204,6 +215,39 @@ fn process(agent: &Answer, named: &mut Named) -> String {
     format!("pid {}{in_brackets}", agent.pid)
 }
 
+/// What of the configuration is not in effect since it was read again.
+fn reloaded(last: &Reloaded) -> Option<Finding> {
+    let at = humantime::format_rfc3339_seconds(since_1970(last.at));
+    if !last.refused.is_empty() {
+        let what = format!(
+            "the configuration that was read again at {at} was not taken, and the one before goes on: {}",
+            last.refused.join("; ")
+        );
+        return Some(Finding::warn("agent", what).with_remedy("correct it, and reload it once more (SIGHUP)"));
+    }
+    (!last.restart.is_empty()).then(|| {
+        let what = format!(
+            "the configuration was read again at {at}, but for what needs a restart of the agent: {}",
+            listed(&last.restart)
+        );
+        Finding::warn("agent", what).with_remedy("restart the agent")
+    })
+}
+
+/// Some of them, with the number of the others.
+fn listed(all: &[String]) -> String {
+    let shown = all.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(MOST_NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn since_1970(seconds: u64) -> SystemTime {
+    let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    then.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// The settings of an agent that are others than this configuration's.
 fn settings(agent: &Answer, config: &Config, sources: Sources) -> Option<Finding> {
     let own = config.to_value(sources);
@@ -213,13 +257,9 @@ fn settings(agent: &Answer, config: &Config, sources: Sources) -> Option<Finding
         Some(format!("{key} = {value} (here {here})"))
     };
     let all: Vec<String> = flat(&agent.settings).into_iter().filter_map(differing).collect();
-    let more = match all.len().saturating_sub(MOST_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     (!all.is_empty()).then(|| {
-        let shown = all.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
-        let what = format!("the running agent has other settings, which its sources are examined by: {shown}{more}");
+        let shown = listed(&all);
+        let what = format!("the running agent has other settings, which its sources are examined by: {shown}");
         Finding::warn("agent", what).with_remedy(
             "restart the agent if they were changed since its start; else give the doctor the agent's own arguments and \
              environment",

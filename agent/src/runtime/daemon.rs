@@ -1,6 +1,5 @@
 //! `agent` without `--stdout`: pushes, and serves pulls, until a signal ends it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,20 +46,21 @@ pub async fn run(
     renderer: Renderer,
     mut reload: Reload,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::watch(Hangup::Reloads)?;
+    let mut signals = Signals::watch(Hangup::Reloads).map_err(|error| error.context("no signals can be watched"))?;
     match early::take() {
         Some(Request::End) => return Ok(()),
         Some(Request::Reload) => reload.begin(),
         None => {}
     }
-    http::serve_apart(listeners(config, started, &renderer)?)?;
+    let listeners = listeners(config, started, &renderer)?;
+    http::serve_apart(listeners).map_err(|error| anyhow::Error::new(error).context("no thread can serve"))?;
     tokio::spawn(return_memory());
     tokio::spawn(watch_pipeline(started.registry.clone()));
     start_log::spawn(started);
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
     if destinations.is_empty() {
-        answer_doctor(config, context, reload.file(), started, None);
+        answer_doctor(config, context, &reload, started, None);
         loop {
             tokio::select! {
                 request = signals.received() => match request {
@@ -87,7 +87,7 @@ pub async fn run(
         .inspect_err(|error| tracing::debug!(%error, "other agents on this node are not seen"))
         .ok();
     let exporter = Exporter::new(destinations)?.within(started.registry.budget());
-    answer_doctor(config, context, reload.file(), started, Some(exporter.clone()));
+    answer_doctor(config, context, &reload, started, Some(exporter.clone()));
     let sending = exporter.clone();
     tokio::spawn(async move { sending.run().await });
     let mut encoder = Encoder::new(started.registry.resource());
@@ -134,18 +134,17 @@ pub async fn run(
 }
 
 /// Lets `agent doctor` ask this agent. Without the socket the agent does all else.
-fn answer_doctor(
-    config: &Config,
-    context: &Context,
-    file: Option<PathBuf>,
-    started: &Started,
-    exporter: Option<Exporter>,
-) {
+fn answer_doctor(config: &Config, context: &Context, reload: &Reload, started: &Started, exporter: Option<Exporter>) {
     let (own, sources) = ((config.clone(), context.clone()), context.sources);
     let look = Arc::new(move || doctor::of_this_process(&own.0, &own.1));
-    match Socket::open(config, sources, file, look) {
+    match Socket::open(config, sources, reload.file(), look) {
         Ok(Some(socket)) => {
-            tokio::spawn(socket.serve(started.statuses.clone(), started.registry.clone(), exporter));
+            tokio::spawn(socket.serve(
+                started.statuses.clone(),
+                started.registry.clone(),
+                exporter,
+                reload.last(),
+            ));
         }
         Ok(None) => {}
         Err(error) => tracing::info!(

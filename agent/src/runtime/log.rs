@@ -1,7 +1,10 @@
 //! The agent's log: rate-limited lines on standard error, and OTLP where OpenTelemetry's variables ask for it.
 
+use std::fmt::Write as _;
+use std::io;
 use std::sync::OnceLock;
 
+use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
@@ -14,6 +17,7 @@ use super::log_limit::CallsiteLimit;
 use super::own_logs::OwnLogs;
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::standard_error::Lines;
+use accelscope_core::exhausted;
 use accelscope_core::printable::Printable;
 use accelscope_core::settings::Textual;
 
@@ -54,6 +58,7 @@ pub fn start(log: &Log, exported: Option<&OwnLogs>) {
         LogFormat::Json => lines
             .json()
             .flatten_event(true)
+            .with_writer(Objects::default)
             .with_filter(CallsiteLimit::default())
             .boxed(),
     };
@@ -72,13 +77,45 @@ pub fn start(log: &Log, exported: Option<&OwnLogs>) {
     }));
 }
 
+/// Lines that are objects of JSON; what helps against exhaustion is a field of its own.
+#[derive(Debug, Default)]
+struct Objects(Lines);
+
+impl io::Write for Objects {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match completed(line) {
+            Some(more) => io::Write::write_all(&mut self.0, &more)?,
+            None => io::Write::write_all(&mut self.0, line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::Write::flush(&mut self.0)
+    }
+}
+
+/// The line with its remedy; nothing where it has one or needs none.
+fn completed(line: &[u8]) -> Option<Vec<u8>> {
+    let remedy = exhausted::remedy(str::from_utf8(line).ok()?)?;
+    let mut object: serde_json::Map<String, Value> = serde_json::from_slice(line).ok()?;
+    if object.contains_key("remedy") {
+        return None;
+    }
+    object.insert("remedy".to_owned(), remedy.into());
+    let mut line = serde_json::to_vec(&object).ok()?;
+    line.push(b'\n');
+    Some(line)
+}
+
 /// The message and the fields of an event in one printable line. Whatever a call site logs passes through here, so that
-/// nothing of it is a line of its own or a command for a terminal.
+/// nothing of it is a line of its own or a command for a terminal, and what helps stands beside every error of exhaustion.
 struct PrintableFields;
 
 impl<'writer> FormatFields<'writer> for PrintableFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> std::fmt::Result {
-        let mut printable = Printable(writer);
-        DefaultFields::new().format_fields(Writer::new(&mut printable), fields)
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        Printable(writer).write_str(&exhausted::with_remedy(text))
     }
 }

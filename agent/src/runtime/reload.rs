@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::log;
 use crate::config::{Config, ConfigFile, Inputs, Loaded, destination_key, flat, is_read_once, load};
+use crate::status::LastReload;
 
 /// The running configuration, and where it came from.
 pub struct Reload {
@@ -21,9 +22,11 @@ pub struct Reload {
     reading: Option<JoinHandle<Read>>,
     /// Whether another signal came meanwhile.
     is_asked_again: bool,
+    /// The outcome, for `agent doctor`.
+    last: LastReload,
 }
 
-/// A valid configuration whose files can be used, or what is wrong.
+/// A valid configuration with files that can be used, or what is wrong.
 pub(super) type Read = Result<(Loaded, Vec<Destination>), Vec<String>>;
 
 impl Reload {
@@ -40,6 +43,7 @@ impl Reload {
             file,
             reading: None,
             is_asked_again: false,
+            last: LastReload::default(),
         }
     }
 
@@ -48,14 +52,21 @@ impl Reload {
         self.file.clone()
     }
 
+    /// The outcome of the last reload, now and later.
+    pub(super) fn last(&self) -> LastReload {
+        self.last.clone()
+    }
+
     /// Begins to read the configuration and all files of credentials again, on a thread of its own: their file systems may not
     /// answer.
     pub(super) fn begin(&mut self) {
         if let Some(path) = self.file.as_deref().filter(|path| is_read_once(path)) {
-            tracing::error!(
-                "not reloaded, the running configuration is kept: {} was read at the start and is empty since; name a file",
+            let error = format!(
+                "{} was read at the start and is empty since; name a file",
                 path.display()
             );
+            tracing::error!("not reloaded, the running configuration is kept: {error}");
+            self.last.refused([error]);
         } else if self.reading.is_some() {
             self.is_asked_again = true;
         } else {
@@ -78,14 +89,15 @@ impl Reload {
     }
 
     /// Changes what can change in a running agent. The new configuration if it is valid; the old one goes on otherwise, and the
-    /// log says why.
+    /// log has the reason.
     pub(super) fn apply(&mut self, read: Read, exporter: Option<&Exporter>) -> Option<(&Config, Vec<Destination>)> {
         let (Loaded { config, warnings, .. }, destinations) = match read {
             Ok(read) => read,
             Err(errors) => {
-                for error in errors {
+                for error in &errors {
                     tracing::error!("not reloaded, the running configuration is kept: {error}");
                 }
+                self.last.refused(errors);
                 return None;
             }
         };
@@ -102,9 +114,10 @@ impl Reload {
         } else {
             tracing::warn!(
                 "reloaded, but for what needs a restart of the agent: {}",
-                restart.into_iter().collect::<Vec<_>>().join(", ")
+                restart.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
             );
         }
+        self.last.taken(restart);
         // What was not applied stays as it runs, so that the next signal names it again.
         self.running.log.level = config.log.level;
         self.running.otlp.interval = config.otlp.interval;

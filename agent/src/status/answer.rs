@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::Config;
+use super::Reloaded;
+use crate::config::{Config, is_read_once};
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::process::Processes;
 use accelscope_core::sampler::{Finding, Level};
@@ -32,8 +33,11 @@ pub(crate) struct Answer {
     pub(crate) rights: Rights,
     /// When it was started, in seconds since 1970.
     pub(crate) started: u64,
-    /// The configuration file that it read.
+    /// The configuration file that it read, with its whole path.
     pub(crate) file: Option<PathBuf>,
+    /// How it last read its configuration again; nothing where it has not.
+    #[serde(default)]
+    pub(crate) reloaded: Option<Reloaded>,
     /// `host.root`.
     pub(crate) host_root: PathBuf,
     /// The addresses at which it listens, with their keys.
@@ -150,7 +154,8 @@ impl Answer {
                 .map(|key| key.start_ticks),
             rights: Rights::of_this_process(),
             started: started.unwrap_or(Duration::ZERO).as_secs(),
-            file,
+            file: file.map(|path| whole_path(&path)),
+            reloaded: None,
             host_root: config.host.root.clone(),
             listeners: listeners.map(|(key, address)| (key.to_owned(), address)).collect(),
             settings,
@@ -167,6 +172,19 @@ impl Answer {
         let same = listeners.map(|(key, address)| (key.to_owned(), address));
         self.host_root == config.host.root && same.eq(self.listeners.iter().cloned())
     }
+
+    /// Whether it read that file at its start.
+    pub(crate) fn has_read(&self, file: &Path) -> bool {
+        self.file.as_ref() == Some(&whole_path(file))
+    }
+}
+
+/// The path from the root, by which another process knows the file too. A pipe has none.
+fn whole_path(file: &Path) -> PathBuf {
+    if is_read_once(file) {
+        return file.to_owned();
+    }
+    std::path::absolute(file).unwrap_or_else(|_| file.to_owned())
 }
 
 impl Rights {

@@ -11,7 +11,7 @@ use accelscope_core::host::callers::Callers;
 use rustix::net::sockopt::socket_peercred;
 
 use super::answer::Answer;
-use super::directories;
+use super::{DEFAULT_DIRECTORY, directories};
 
 /// Time for all running agents to answer: one may be in the middle of a collection, and looks at its host first.
 const ANSWERING: Duration = Duration::from_secs(20);
@@ -29,24 +29,36 @@ pub(crate) struct Asked {
     pub(crate) silent: Vec<(PathBuf, io::Error)>,
 }
 
-/// Asks every agent whose socket is in `status.directory`, all at once: one that hangs costs the others nothing.
+/// Asks every agent that has its socket in `status.directory`, all at once: one that hangs costs the others nothing. Also those
+/// in the default directory, which an agent has that was started before the setting was changed.
 pub(crate) fn ask(setting: Option<&Path>) -> Asked {
-    let mut asked = Asked::default();
+    let (mut asked, mut earlier) = (Asked::default(), Asked::default());
     let until = Instant::now() + ANSWERING;
     let callers = Callers::rare("status", MOST + 1);
-    for directory in directories(setting) {
-        let place = directory.clone();
-        let found = callers.start(move || sockets(&directory)).map(|call| call.wait(until));
-        match found {
-            Ok(Some(found)) => asked.all(found, &callers, until),
-            Ok(None) => asked.silent.push((place, late())),
-            Err(error) => asked.silent.push((place, error)),
-        }
+    let configured = directories(setting);
+    for directory in &configured {
+        asked.directory(directory, &callers, until);
     }
+    let default = directories(Some(Path::new(DEFAULT_DIRECTORY)));
+    for directory in default.iter().filter(|directory| !configured.contains(directory)) {
+        earlier.directory(directory, &callers, until);
+    }
+    // Others there are none of this configuration's concern.
+    asked.answers.append(&mut earlier.answers);
     asked
 }
 
 impl Asked {
+    fn directory(&mut self, directory: &Path, callers: &Callers, until: Instant) {
+        let place = directory.to_owned();
+        let found = callers.start(move || sockets(&place)).map(|call| call.wait(until));
+        match found {
+            Ok(Some(found)) => self.all(found, callers, until),
+            Ok(None) => self.silent.push((directory.to_owned(), late())),
+            Err(error) => self.silent.push((directory.to_owned(), error)),
+        }
+    }
+
     fn all(&mut self, sockets: Vec<(PathBuf, Trusted)>, callers: &Callers, until: Instant) {
         let call = |(path, trusted): (PathBuf, Trusted)| {
             let asks = path.clone();
@@ -70,7 +82,7 @@ fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-/// Users whose agents this doctor believes: root, this one, and the directory's.
+/// Users whose agents this doctor takes the word of: root, this one, and the directory's.
 type Trusted = [u32; 3];
 
 /// The sockets in a directory that are of a trusted user.
@@ -91,7 +103,7 @@ fn sockets(directory: &Path) -> Vec<(PathBuf, Trusted)> {
 
 fn answer(path: &Path, trusted: Trusted) -> io::Result<Answer> {
     let stream = UnixStream::connect(path)?;
-    // Where others may write to the directory, another socket may be there by now. Whose it is was settled when it began to listen.
+    // Where others may write to the directory, another socket may be there by now. Its owner was settled when it began to listen.
     let user = socket_peercred(&stream)?.uid.as_raw();
     if !trusted.contains(&user) {
         let what = format!("user {user} answers, who is not to be believed; remove it");
@@ -117,7 +129,7 @@ mod tests {
         let own = rustix::process::geteuid().as_raw();
         let refused = answer(&path, [own + 1; 3]).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
-        // It is asked, and says nothing.
+        // It is asked, and answers nothing.
         let asked = std::thread::spawn(move || answer(&path, [own; 3]).unwrap_err().kind());
         for _ in 0..2 {
             drop(listener.accept().unwrap());

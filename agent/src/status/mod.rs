@@ -5,6 +5,7 @@
 
 mod answer;
 mod client;
+mod reloaded;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use crate::cli::BUILD;
 
 pub(crate) use answer::{Answer, DestinationState, Rights, SourceState};
 pub(crate) use client::{Asked, ask};
+pub(crate) use reloaded::{LastReload, Reloaded};
 pub(crate) use server::Socket;
 
 /// Default of `status.directory`.

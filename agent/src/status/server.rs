@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 
 use super::answer::{Answer, DestinationState, Remark, SourceState};
-use super::directories;
+use super::{LastReload, directories};
 use crate::config::Config;
 use accelscope_core::sampler::Finding;
 use accelscope_core::source::Sources;
@@ -74,6 +74,7 @@ impl Socket {
         statuses: Vec<Arc<Status>>,
         registry: Arc<SeriesRegistry>,
         exporter: Option<Exporter>,
+        reload: LastReload,
     ) {
         let mut looking = None;
         loop {
@@ -91,6 +92,7 @@ impl Socket {
                     .map(Remark::of)
                     .collect(),
                 sources: statuses.iter().map(|status| SourceState::of(status, &found)).collect(),
+                reloaded: reload.get(),
                 stall: registry.stall().map(|stall| stall.to_string()),
                 destinations: exporter
                     .iter()

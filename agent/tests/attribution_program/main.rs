@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
+#[path = "../acl_support/mod.rs"]
+mod acl_support;
 mod claims;
 mod engines;
 #[path = "../group_support/mod.rs"]

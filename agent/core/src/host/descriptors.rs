@@ -12,7 +12,7 @@ use super::bounded::read_bounded;
 use super::process::Processes;
 use super::stuck::apart;
 
-/// Limit of bytes read of what the kernel tells of a descriptor.
+/// Limit of bytes read of what the kernel shows of a descriptor.
 const MAX_INFORMATION: usize = 4096;
 
 /// Limit of descriptors read of one process.
@@ -75,7 +75,7 @@ fn open_devices(
 /// The descriptors of a process or a thread.
 struct Descriptors {
     folder: Dir,
-    /// What the kernel tells of each (`fdinfo`).
+    /// What the kernel shows of each (`fdinfo`).
     information: PathBuf,
     next: Option<DirEntry>,
 }

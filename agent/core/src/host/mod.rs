@@ -21,6 +21,7 @@ pub mod process;
 mod signals;
 pub mod stuck;
 pub mod sysfs;
+pub mod user_namespace;
 pub mod writer;
 
 pub use signals::is_hangup_ignored;

@@ -71,7 +71,11 @@ impl Processes {
 
     /// Path `/proc/<pid>/<name>` as seen from here.
     pub fn path(&self, pid: u32, name: &str) -> PathBuf {
-        self.proc.join(pid.to_string()).join(name)
+        self.folder(pid).join(name)
+    }
+
+    fn folder(&self, pid: u32) -> PathBuf {
+        self.proc.join(pid.to_string())
     }
 
     /// The same of this process.
@@ -136,7 +140,7 @@ impl Processes {
     /// What a thread of it is doing: the state of `/proc/<pid>/task/<tid>/stat`, and the kernel's function in which it waits,
     /// where that is shown.
     pub fn thread_state(&self, pid: u32, thread: u32) -> io::Result<(char, String)> {
-        stuck::file(pid, &self.path(pid, &format!("task/{thread}")), |thread| {
+        stuck::file(pid, &self.folder(pid), &format!("task/{thread}"), |thread| {
             let stat = Stat::from_file(thread.join("stat")).map_err(into_io)?;
             let waits = read_bounded(&thread.join("wchan"), MAX_TEXT_BYTES);
             let waits = String::from_utf8_lossy(&waits.unwrap_or_default()).into_owned();
@@ -249,13 +253,13 @@ impl Processes {
 
     /// Texts that each end with a zero.
     fn list(&self, pid: u32, name: &str) -> io::Result<Vec<String>> {
-        let bytes = stuck::file(pid, &self.path(pid, name), |path| read_bounded(path, MAX_LIST_BYTES))?;
+        let bytes = stuck::file(pid, &self.folder(pid), name, |path| read_bounded(path, MAX_LIST_BYTES))?;
         let texts = bytes.split(|byte| *byte == 0).filter(|text| !text.is_empty());
         Ok(texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect())
     }
 
     fn stat(&self, pid: u32) -> io::Result<Stat> {
-        stuck::file(pid, &self.path(pid, "stat"), |path| {
+        stuck::file(pid, &self.folder(pid), "stat", |path| {
             // Bounded for another reason than its length: a whole file is asked for its size first.
             let file = File::open(path)?.take(MAX_TEXT_BYTES as u64);
             Stat::from_read(file).map_err(into_io)
@@ -264,7 +268,7 @@ impl Processes {
 
     /// Where a link leads.
     fn link(&self, pid: u32, name: &str) -> io::Result<PathBuf> {
-        stuck::file(pid, &self.path(pid, name), |path| std::fs::read_link(path))
+        stuck::file(pid, &self.folder(pid), name, |path| std::fs::read_link(path))
     }
 
     /// What `read` returns of the file `/proc/<pid>/<name>`, or below it, which the kernel may not let be read for as long as
@@ -275,11 +279,11 @@ impl Processes {
         name: &str,
         read: impl Fn(&Path) -> io::Result<T> + Clone + Send + 'static,
     ) -> io::Result<T> {
-        stuck::file(pid, &self.path(pid, name), read)
+        stuck::file(pid, &self.folder(pid), name, read)
     }
 
     fn open(&self, pid: u32) -> io::Result<Process> {
-        Process::new_with_root(self.proc.join(pid.to_string())).map_err(into_io)
+        Process::new_with_root(self.folder(pid)).map_err(into_io)
     }
 }
 

@@ -46,7 +46,7 @@ thread_local! {
 /// What a thread is at.
 #[derive(Debug, Default)]
 struct Progress {
-    /// The process whose file is being read, and the path of the file.
+    /// The process of which a file is being read, and its folder.
     read: Mutex<Option<(u32, PathBuf)>>,
     /// Number of reads that have begun.
     begun: AtomicU64,
@@ -98,34 +98,35 @@ pub fn apart<T: Send + 'static>(read: impl Fn() -> T + Clone + Send + 'static) -
             }
             // Else it goes on, if slowly.
             if progress.begun.load(Ordering::Acquire) == begun
-                && let Some((pid, path)) = progress.reads()
+                && let Some((pid, process)) = progress.reads()
             {
-                leave(pid, &path, progress);
+                leave(pid, &process, progress);
                 break;
             }
         }
     }
 }
 
-/// The result of `read`, which reads a file of the process `pid` at `path` that may not return. An error of kind
-/// [`io::ErrorKind::TimedOut`] if it does not in time; at once for what is known not to.
+/// The result of `read`, which reads the file of that name of the process `pid`, with the folder `process`, and may not return.
+/// An error of kind [`io::ErrorKind::TimedOut`] if it does not in time; at once for what is known not to.
 pub(super) fn file<T: Send + 'static>(
     pid: u32,
-    path: &Path,
+    process: &Path,
+    name: &str,
     read: impl Fn(&Path) -> io::Result<T> + Clone + Send + 'static,
 ) -> io::Result<T> {
     if AT.with_borrow(Option::is_none) {
-        let path = path.to_owned();
-        return apart(move || file(pid, &path, read.clone()))?;
+        let (process, name) = (process.to_owned(), name.to_owned());
+        return apart(move || file(pid, &process, &name, read.clone()))?;
     }
-    if is_left_alone(pid, path) {
+    if is_left_alone(pid, process) {
         return Err(io::Error::new(
             io::ErrorKind::TimedOut,
             "the kernel does not let it be read while it starts a program and waits for a file system",
         ));
     }
-    set_at(Some((pid, path.to_owned())));
-    let result = read(path);
+    set_at(Some((pid, process.to_owned())));
+    let result = read(&process.join(name));
     set_at(None);
     result
 }
@@ -156,7 +157,7 @@ impl Drop for Ended {
 }
 
 /// Whether it is not read: a read of it has not returned, or there were enough of its workload.
-fn is_left_alone(pid: u32, path: &Path) -> bool {
+fn is_left_alone(pid: u32, process: &Path) -> bool {
     if ANY.load(Ordering::Acquire) == 0 {
         return false;
     }
@@ -168,16 +169,14 @@ fn is_left_alone(pid: u32, path: &Path) -> bool {
             return true;
         }
     }
-    let workload = workload(path);
+    let workload = workload(process);
     let of_it = lock().values().filter(|stuck| stuck.workload == workload).count();
     of_it >= MAX_OF_WORKLOAD
 }
 
-/// What made the process, and cannot be had in any number by whoever that is: a container, a user's slice, a service.
-fn workload(path: &Path) -> String {
-    // `<proc>/<pid>/...`
-    let depth = path.ancestors().take_while(|path| !is_process(path)).count();
-    let process = path.ancestors().nth(depth).unwrap_or(path);
+/// What made the process with this folder, and cannot be had in any number by whoever that is: a container, a user's slice, a
+/// service.
+fn workload(process: &Path) -> String {
     let text = read_bounded(&process.join("cgroup"), MAX_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let cgroup = Cgroup::parse(&text);
@@ -190,14 +189,8 @@ fn workload(path: &Path) -> String {
     upper.join("/")
 }
 
-fn is_process(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let is_below_task = path.parent().is_some_and(|parent| parent.ends_with("task"));
-    name.is_some_and(|name| name.parse::<u32>().is_ok()) && !is_below_task && path.join("cgroup").exists()
-}
-
-fn leave(pid: u32, path: &Path, at: Arc<Progress>) {
-    let workload = workload(path);
+fn leave(pid: u32, process: &Path, at: Arc<Progress>) {
+    let workload = workload(process);
     tracing::warn!(
         pid,
         workload,
@@ -244,11 +237,11 @@ mod tests {
         } else {
             fs::write(&stat, "").unwrap();
         }
-        stat
+        folder
     }
 
-    fn read(pid: u32, path: &Path) -> Result<(), io::ErrorKind> {
-        file(pid, path, |path| File::open(path).map(drop)).map_err(|error| error.kind())
+    fn read(pid: u32, process: &Path) -> Result<(), io::ErrorKind> {
+        file(pid, process, "stat", |path| File::open(path).map(drop)).map_err(|error| error.kind())
     }
 
     #[test]
@@ -280,13 +273,13 @@ mod tests {
         read(third + 1, &other).unwrap();
 
         // Many in one go: those that can be read are.
-        let paths = [(first, closed[0].clone()), (third + 1, other.clone())];
-        let all = apart(move || paths.clone().map(|(pid, path)| read(pid, &path).is_ok())).unwrap();
+        let folders = [(first, closed[0].clone()), (third + 1, other.clone())];
+        let all = apart(move || folders.clone().map(|(pid, folder)| read(pid, &folder).is_ok())).unwrap();
         assert_eq!(all, [false, true]);
 
         let _writers = closed
             .each_ref()
-            .map(|path| File::options().write(true).open(path).unwrap());
+            .map(|folder| File::options().write(true).open(folder.join("stat")).unwrap());
         let begun = Instant::now();
         while lock().values().any(Stuck::is_held) {
             assert!(begun.elapsed() < Duration::from_mins(1));
@@ -298,7 +291,7 @@ mod tests {
     #[test]
     fn what_is_slow_but_goes_on_is_waited_for() {
         let proc = tempfile::tempdir().unwrap();
-        let paths: Vec<PathBuf> = (0..4)
+        let folders: Vec<PathBuf> = (0..4)
             .map(|nth| process(proc.path(), 0x7ffe_0000 + nth, "/", false))
             .collect();
         let read = apart(move || {
@@ -307,7 +300,9 @@ mod tests {
                 std::thread::sleep(PATIENCE / 2);
                 fs::metadata(path).map(drop)
             };
-            paths.iter().all(|path| file(0x7ffe_0000, path, slowly).is_ok())
+            folders
+                .iter()
+                .all(|folder| file(0x7ffe_0000, folder, "stat", slowly).is_ok())
         });
         assert!(read.unwrap());
     }

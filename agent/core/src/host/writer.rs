@@ -36,7 +36,7 @@ pub const OVERFLOW_USER: u32 = 65_534;
 const PATIENCE: Duration = Duration::from_millis(300);
 const MAX_HUNG: usize = 8;
 
-/// Most candidates of which proof is sought. More than that cannot be told apart.
+/// Most candidates of which proof is sought. More than that cannot be distinguished.
 const MAX_PROVEN: usize = 64;
 /// Most processes with the id that are looked into, those of the file's owner first. Anybody can make a great many with the id 1.
 const MAX_LOOKED_INTO: usize = 1024;
@@ -52,7 +52,7 @@ pub struct WriterHint {
     pub seen_as: Vec<PathBuf>,
     /// Time of the last write (`mtime`).
     pub written: Timestamp,
-    /// Whose it is: its owner (`st_uid`), or who serves its file system. `None` where nothing tells: others may write to the
+    /// Whose it is: its owner (`st_uid`), or who serves its file system. `None` where nothing shows it: others may write to the
     /// file too, or its file system is a program of somebody, which can name any owner.
     pub user: Option<u32>,
     /// Its name in the directory and its inode, where the writer may see it with another owner (an id-mapped mount).

@@ -25,7 +25,7 @@ const VALUE: usize = 8;
 pub(super) struct Cache(Vec<u8>);
 
 impl Cache {
-    /// The loader believes what is in it, whoever has written it.
+    /// The loader uses what is in it, whoever has written it.
     pub(super) fn read() -> Result<Self, Refused> {
         let Some(mut bytes) = walk::read(Path::new(PATH), MAX_BYTES)? else {
             return Ok(Self::default());

@@ -31,7 +31,7 @@ const WORKING: &str = "/";
 
 /// Whether nobody but root and this user could have put code into `file`, or can do so before it is loaded or run with
 /// `directories` as its `LD_LIBRARY_PATH`. So for all that the kernel and the loader open by themselves then: its interpreter with
-/// what that is told to open, and the libraries that are loaded with it, wherever the loader may find them, with what these need.
+/// what that is given to open, and the libraries that are loaded with it, wherever the loader may find them, with what these need.
 pub fn check(file: &Path, directories: &[PathBuf]) -> Result<(), Refused> {
     let mut check = Check {
         given: directories,
@@ -203,7 +203,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The interpreter in a script's first line, and what that is told to open there.
+    /// The interpreter in a script's first line, and what that is given to open there.
     fn script(&mut self, path: &Path, line: &Line<'_>) -> Result<(), Refused> {
         let named = Path::new(WORKING).join(line.interpreter);
         let Found::Here(interpreter) = walk::look(&named)? else {

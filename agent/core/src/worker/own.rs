@@ -8,6 +8,8 @@ use std::process::Command;
 
 use rustix::io::Errno;
 
+use crate::exhausted;
+
 /// The program that runs, by the kernel's link to it (proc_pid_exe(5)). It leads to the same file after a package has put another
 /// version in its place or removed it; that version may not understand this one.
 const LINK: &str = "/proc/self/exe";
@@ -35,7 +37,8 @@ pub fn remedy(error: &io::Error) -> &'static str {
             "raise the number of processes that it may have (TasksMax of its unit, pids.max, `ulimit -u`)"
         }
         Some(Errno::NOMEM) => "give it more memory (MemoryMax of its unit, the limit of its container)",
-        Some(Errno::MFILE | Errno::NFILE) => "raise the number of files that it may open (LimitNOFILE of its unit)",
+        Some(Errno::MFILE) => exhausted::FILES_OF_PROCESS,
+        Some(Errno::NFILE) => exhausted::FILES_OF_MACHINE,
         Some(Errno::ACCESS | Errno::PERM) => {
             "let it start its own program: without noexec on its file system, and as seccomp, SELinux and AppArmor permit"
         }

@@ -114,7 +114,7 @@ pub(super) async fn serve(
             // The client closed the connection before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!(%error, "{key}: cannot accept a connection; if too many files are open, raise LimitNOFILE");
+                tracing::warn!(%error, "{key}: cannot accept a connection");
                 sleep(Duration::from_secs(1)).await;
             }
         }

@@ -18,13 +18,13 @@ const REMINDER: Duration = Duration::from_mins(5);
 /// Why requests fail, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// What tells one failure from another.
+    /// What distinguishes one failure from another.
     pub(super) reason: &'static str,
     pub(super) message: String,
     pub(super) remedy: &'static str,
 }
 
-/// Reasons of unlike failures, which their messages tell apart.
+/// Reasons of unlike failures, which their messages distinguish.
 const BROAD: [&str; 6] = [
     "configuration",
     "http_4xx",
@@ -35,8 +35,8 @@ const BROAD: [&str; 6] = [
 ];
 
 impl Failure {
-    /// What tells it from another: the reason, and the words of its message where that is broad. Numbers may be those of a time or
-    /// a request.
+    /// What distinguishes it from another: the reason, and the words of its message where that is broad. Numbers may be those
+    /// of a time or a request.
     fn cause(&self) -> (&'static str, String) {
         let is_broad = BROAD.contains(&self.reason);
         let words = self.message.chars().filter(|c| is_broad && !c.is_ascii_digit());
@@ -49,7 +49,7 @@ impl Failure {
 pub(super) struct Line {
     /// `None` if the destination works.
     pub(super) failure: Option<Failure>,
-    /// Changes since the previous line, beyond the one that this line tells.
+    /// Changes since the previous line, beyond the one that this line is of.
     pub(super) changes: u64,
     /// How long the failure lasts, or lasted.
     pub(super) lasted: Duration,
@@ -61,7 +61,7 @@ pub(super) struct StateLog {
     /// Since when requests fail, with whatever reason; of the last failure after it has ended.
     since: Instant,
     until: Instant,
-    /// Changes that no line told yet.
+    /// Changes that no line was written for yet.
     changes: u64,
     lines: u32,
     refilled: Instant,
@@ -202,7 +202,7 @@ mod tests {
         assert!((8..=8 + 20).contains(&told.len()), "{told:?}");
         assert!(told.iter().sum::<u64>() > 570, "{told:?}");
         assert_eq!(told[..8], [1; 8]);
-        // Then it stays, and the last state is told without another request.
+        // Then it stays, and the last state is logged without another request.
         log.observe(Some(failure("dns")), start + Duration::from_mins(10));
         let due = log.due().unwrap();
         assert!(due <= start + Duration::from_mins(10) + PERIOD, "{:?}", due - start);

@@ -28,7 +28,7 @@ use crate::client::Connections;
 /// Bytes of a response that only explains a failure.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// First bytes of a success that are noted, which tell whether it is one of OTLP.
+/// First bytes of a success that are noted, which show whether it is one of OTLP.
 const BEGINNING: usize = 200;
 
 type BoxError = Box<dyn Error + Send + Sync>;

@@ -7,9 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use accelscope_core::host::bounded::read_bounded;
-
-/// Inode of the initial user namespace (`PROC_USER_INIT_INO`, include/linux/proc_ns.h).
-const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
+use accelscope_core::host::user_namespace;
 
 const MAX_BYTES: usize = 4 << 20;
 
@@ -44,9 +42,9 @@ impl Inputs {
         if !self.is_root {
             return Some("it does not run as root".to_owned());
         }
-        match std::fs::read_link(self.proc_self.join("ns/user")) {
-            Ok(link) if link == Path::new(INITIAL_USER_NAMESPACE) => {}
-            Ok(_) => return Some("it runs in a user namespace of its own".to_owned()),
+        match user_namespace::is_initial(&self.proc_self) {
+            Ok(true) => {}
+            Ok(false) => return Some("it runs in a user namespace of its own".to_owned()),
             Err(error) => return Some(format!("its user namespace cannot be read: {error}")),
         }
         let (status, last, mounts) = match (
@@ -108,7 +106,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let proc_self = directory.path().to_owned();
         std::fs::create_dir(proc_self.join("ns")).unwrap();
-        std::os::unix::fs::symlink(INITIAL_USER_NAMESPACE, proc_self.join("ns/user")).unwrap();
+        std::os::unix::fs::symlink("user:[4026531837]", proc_self.join("ns/user")).unwrap();
         let status = format!("Name:\tagent\nCapEff:\t{capabilities}\nCapBnd:\t{capabilities}\n");
         std::fs::write(proc_self.join("status"), status).unwrap();
         std::fs::write(proc_self.join("mountinfo"), mounts).unwrap();

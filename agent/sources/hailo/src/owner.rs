@@ -54,7 +54,7 @@ pub(super) struct Claim<'a> {
     pub(super) name: &'a OsStr,
     /// Where its writer may see it with another owner.
     pub(super) inode: Option<u64>,
-    /// Whose it is, where anything tells.
+    /// Its owner, where anything shows it.
     pub(super) user: Option<u32>,
     pub(super) directory: DirectoryId,
 }

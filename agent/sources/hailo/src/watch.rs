@@ -11,6 +11,7 @@ use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
+use accelscope_core::exhausted;
 use accelscope_core::host::poll;
 
 /// Events that are taken from the kernel at a time.
@@ -120,8 +121,10 @@ pub(super) fn add_parent(watches: &Watches, parent: impl AsRef<Path>) -> io::Res
 
 /// Remedy for a watch that could not be added.
 pub(super) fn remedy(error: &io::Error) -> &'static str {
+    if let Some(remedy) = exhausted::inotify_remedy(error) {
+        return remedy;
+    }
     match Errno::from_io_error(error) {
-        Some(Errno::MFILE) => "raise the sysctl fs.inotify.max_user_instances",
         Some(Errno::NOSPC) => "raise the sysctl fs.inotify.max_user_watches",
         _ => "nothing is lost: the directory is looked at every second instead",
     }

@@ -11,6 +11,7 @@ use super::configuration::Configuration;
 use super::device::Device;
 use super::families::Families;
 use super::scan::Scanner;
+use accelscope_core::exhausted;
 use accelscope_core::host::sysfs;
 use accelscope_core::sampler::Finding;
 use accelscope_core::source::Context;
@@ -135,10 +136,8 @@ impl Devices {
             let is_first = self.scanned.is_none();
             let warn = |error: &io::Error| {
                 if is_first {
-                    tracing::warn!(
-                        %error,
-                        "no inotify for /dev: new devices are found within 5 s; raise fs.inotify.max_user_instances"
-                    );
+                    let remedy = exhausted::inotify_remedy(error);
+                    tracing::warn!(%error, remedy, "no inotify for /dev: new devices are found within 5 s");
                 }
             };
             self.watch = Inotify::init().inspect_err(warn).ok();

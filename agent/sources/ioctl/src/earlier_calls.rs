@@ -1,4 +1,4 @@
-//! Calls that had begun before programs were attached that see it. While they last, `/proc/<pid>/task/<tid>/syscall` tells
+//! Calls that had begun before programs were attached that see it. While they last, `/proc/<pid>/task/<tid>/syscall` shows
 //! them (proc_pid_syscall(5); needs `CAP_SYS_PTRACE`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +64,7 @@ struct Call {
     /// Index of its device.
     device: u32,
     command: u32,
-    /// What `syscall` told: number, arguments, and where in its program the thread is.
+    /// Content of `syscall`: number, arguments, and where in its program the thread is.
     text: Vec<u8>,
     /// When it was found: it is older.
     found: Instant,
@@ -165,7 +165,7 @@ impl EarlierCalls {
         }
         let file = format!("task/{thread}/fd/{descriptor}");
         let file = self.processes.file(process.pid, &file, Path::metadata).ok()?;
-        // Where the programs do not see those of 32-bit programs, a call could not be told from the next one.
+        // Where the programs do not see those of 32-bit programs, a call could not be distinguished from the next one.
         let counted = devices.get(&file.rdev()).filter(|one| one.compat || !is_compat)?;
         let (state, waits_in) = self.processes.thread_state(process.pid, thread).ok()?;
         if matches!(state, 'T' | 't' | 'Z' | 'X') || ON_THE_WAY_OUT.contains(&&*waits_in) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::sampler::NAME;
 use super::{Configuration, Device, Devices, Discovery, Family, Holders};
-use accelscope_core::host::HostRoots;
+use accelscope_core::host::{HostRoots, user_namespace};
 use accelscope_core::sampler::Finding;
 use accelscope_core::source::Context;
 
@@ -68,7 +68,11 @@ fn holders(roots: &HostRoots, devices: &Devices) -> Option<Finding> {
 pub(super) fn of_hidden(hidden: usize) -> Option<Finding> {
     (hidden > 0).then(|| {
         let what = format!("{hidden} processes may not be looked into: they may hold a device unseen");
-        Finding::warn(NAME, what).with_remedy("run the agent as root with CAP_SYS_PTRACE")
+        Finding::warn(NAME, what).with_remedy(if user_namespace::is_own() {
+            user_namespace::REMEDY
+        } else {
+            "run the agent as root with CAP_SYS_PTRACE"
+        })
     })
 }
 

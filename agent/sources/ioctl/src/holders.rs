@@ -20,7 +20,7 @@ use accelscope_core::metric::ProcessKey;
 const WALK: Duration = Duration::from_secs(1);
 /// The same with events.
 const WALK_WITH_EVENTS: Duration = Duration::from_secs(30);
-/// The same where the drivers' reference counts tell that a device was opened or closed.
+/// The same where the drivers' reference counts show that a device was opened or closed.
 const WALK_AFTER_CHANGE: Duration = Duration::from_secs(2);
 /// Shortest and longest time between two looks at what runs beside the callers, and between them as a multiple of the last
 /// one's CPU time.
@@ -158,7 +158,7 @@ impl Holders {
                 calling.entry(process).or_default().insert(number);
             }
         }
-        // What its descriptor tells of a process, no call adds to.
+        // What its descriptor shows of a process, no call adds to.
         let more = |these: &Held, than: &Held| {
             let mut these = these.iter();
             these.any(|(key, devices)| {

@@ -25,7 +25,7 @@ const PROBES: u32 = 2;
 pub(super) enum Finding {
     /// Nothing yet, or that the receiver is away.
     Wait,
-    /// A probe tells, and pieces of what failed.
+    /// A probe decides, and pieces of what failed.
     Probe,
     /// The receiver takes other points, and never this one.
     Point,

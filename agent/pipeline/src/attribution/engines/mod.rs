@@ -84,7 +84,7 @@ impl Engines {
     /// Every source may be missing; each fills in what those before it left open.
     ///
     /// A container or pod in a group that root has not made is a claim: only the engine of that user, or in that container,
-    /// speaks for it, and one that an engine of this node has is not believed.
+    /// speaks for it, and one that an engine of this node has does not count.
     pub fn find(&mut self, cgroup: &Cgroup, now: Instant) -> Container {
         let outer = cgroup
             .outer_container

@@ -1,4 +1,4 @@
-//! Directories of engines by their running processes: what the command line and the environment say, and the files of an
+//! Directories of engines by their running processes: what the command line and the environment name, and the files of an
 //! engine that has another view of the file systems than the host.
 
 use std::collections::{HashMap, HashSet};
@@ -45,14 +45,14 @@ pub(super) const MAX_OF_OWNER: usize = 16;
 const MAX_PROCESSES_OF_OWNER: usize = 64;
 const MAX_PROCESSES: usize = 512;
 
-/// A process that is called like an engine, with what the kernel says of it.
+/// A process that is called like an engine, with what the kernel shows of it.
 #[derive(Debug, Clone)]
 pub(super) struct Running {
     processes: Processes,
     key: ProcessKey,
     /// The container that it is in.
     pub(super) within: Option<String>,
-    /// Whose containers it speaks for.
+    /// The owner of the containers that it speaks for.
     owner: Owner,
     /// Its real user.
     user: u32,
@@ -236,7 +236,7 @@ struct Engine {
 }
 
 impl Engine {
-    /// What it was told to use, and what it uses by itself as a user's.
+    /// What it was configured to use, and what it uses by itself as a user's.
     fn directories(&self, files: &Files, of_users: &[String]) -> Vec<PathBuf> {
         let mut found = self.values(DIRECTORIES);
         for file in self.values(FILES) {

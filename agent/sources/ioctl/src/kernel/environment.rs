@@ -5,14 +5,21 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use accelscope_core::host::HostRoots;
+use accelscope_core::host::{HostRoots, user_namespace};
+use rustix::process::{Resource, getrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
+use super::budget;
 use super::preemption::Preemption;
 
 /// The conditions on this machine. Each may be unknown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
+    /// Whether the agent is in a user namespace of its own, where its capabilities do not count for eBPF: the kernel asks for
+    /// those in the initial one (`capable` in kernel/bpf/syscall.c and kernel/events/core.c).
+    pub(super) has_own_user_namespace: bool,
+    /// Bytes that may be locked in memory (`RLIMIT_MEMLOCK`); nothing for any number.
+    pub(super) memlock: Option<u64>,
     /// Effective capabilities.
     pub(super) capabilities: Option<CapabilitySet>,
     /// The active lockdown mode (`integrity`, `confidentiality`); nothing for `none`.
@@ -59,6 +66,8 @@ impl Environment {
         let release = name.release().to_string_lossy().into_owned();
         let options = options(roots, &release);
         Self {
+            has_own_user_namespace: user_namespace::is_own(),
+            memlock: getrlimit(Resource::Memlock).current,
             capabilities: capabilities(None).ok().map(|sets| sets.effective),
             lockdown: std::fs::read_to_string(roots.sys().join("kernel/security/lockdown"))
                 .ok()
@@ -111,6 +120,9 @@ impl Environment {
 
     /// Why the kernel may have refused with `EPERM` or `EACCES`, and a remedy.
     pub(super) fn refused(&self) -> (String, String) {
+        if let Some(refused) = self.refused_for_namespace() {
+            return refused;
+        }
         let bpf = self.has(CapabilitySet::SYS_ADMIN) || self.has(CapabilitySet::BPF);
         let perf = self.has(CapabilitySet::SYS_ADMIN) || self.has(CapabilitySet::PERFMON);
         if !bpf || !perf {
@@ -130,6 +142,14 @@ impl Environment {
                 why,
                 "run the agent as root, or give it CAP_BPF and CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), and \
                  CAP_SYS_ADMIN too where tracefs is not mounted"
+                    .to_owned(),
+            );
+        }
+        if let Some(bytes) = self.scarce_memlock() {
+            return (
+                format!("this kernel counts eBPF maps as locked memory, of which the agent may have {bytes} bytes"),
+                "raise RLIMIT_MEMLOCK: LimitMEMLOCK=infinity of its unit, `ulimit -l unlimited`, --ulimit memlock=-1 of its \
+                 container; or give it CAP_SYS_RESOURCE, with which it raises the limit itself"
                     .to_owned(),
             );
         }
@@ -153,13 +173,32 @@ impl Environment {
         )
     }
 
+    /// As [`refused`](Self::refused), where it is for the agent's user namespace.
+    pub(super) fn refused_for_namespace(&self) -> Option<(String, String)> {
+        self.has_own_user_namespace.then(|| {
+            (
+                "the agent is in a user namespace of its own, and the kernel lets only processes of the initial one do so, \
+                 whatever the capabilities"
+                    .to_owned(),
+                user_namespace::REMEDY.to_owned(),
+            )
+        })
+    }
+
+    /// The limit of locked memory, where maps count and have no room. Before Linux 5.11 the kernel refuses them with `EPERM`
+    /// then (`bpf_charge_memlock` in kernel/bpf/syscall.c of 5.10); since, the control group's memory limit counts.
+    fn scarce_memlock(&self) -> Option<u64> {
+        let counts = self.version().is_some_and(|version| version < (5, 11));
+        self.memlock.filter(|bytes| counts && *bytes < budget::BUDGET)
+    }
+
     /// As [`refused`](Self::refused), where `kernel.perf_event_paranoid` is the likely cause: the agent has what mainline wants.
     pub(super) fn refused_for_paranoia(&self) -> Option<(String, String)> {
         // Values above 2 are patches of distributions: Debian's (tried with 6.1) and, until late 2025, Ubuntu's (Launchpad
         // 2131046) require CAP_SYS_ADMIN in any case.
         let value = self.perf_event_paranoid.filter(|value| *value > 2)?;
         let has_least = self.has(CapabilitySet::BPF) && self.has(CapabilitySet::PERFMON);
-        (has_least && self.lockdown.is_none() && !self.has(CapabilitySet::SYS_ADMIN)).then(|| {
+        (has_least && !self.has_own_user_namespace && self.lockdown.is_none() && !self.has(CapabilitySet::SYS_ADMIN)).then(|| {
             (
                 format!(
                     "the agent has CAP_BPF and CAP_PERFMON, but a seccomp filter forbids it, or this kernel lets only \
@@ -259,6 +298,19 @@ mod tests {
         };
         assert!(all(Some("confidentiality")).refused().0.contains("locked down"));
         assert!(all(None).refused().0.contains("security module"));
+        let memlock = |release: &str, bytes| Environment {
+            memlock: bytes,
+            release: release.to_owned(),
+            ..all(None)
+        };
+        let old = memlock("5.10.0-28-amd64", Some(64 << 10)).refused();
+        assert!(
+            old.0.contains("65536 bytes") && old.1.contains("LimitMEMLOCK"),
+            "{old:?}"
+        );
+        for other in [memlock("5.10.0", None), memlock("5.11.0", Some(64 << 10))] {
+            assert!(other.refused().0.contains("security module"), "{other:?}");
+        }
         let least = Environment {
             capabilities: Some(CapabilitySet::BPF | CapabilitySet::PERFMON),
             perf_event_paranoid: Some(4),

@@ -80,7 +80,7 @@ impl LiveKernel {
     }
 
     fn load(&mut self) -> Result<Loaded, LoadError> {
-        raise_memlock();
+        self.environment.memlock = raise_memlock();
         heap::return_large_blocks();
         let machine = Machine::here();
         let directory = self.roots.sys().join("kernel/btf");

@@ -78,8 +78,8 @@ pub(super) fn calibrate_offsets(machine: Machine, types: &Path) -> Result<Offset
     calibrate::repeated(search).map_err(LoadError::Calibration)
 }
 
-/// Raises `RLIMIT_MEMLOCK`, which limits maps and programs before Linux 5.11; failing is not fatal.
-pub(super) fn raise_memlock() {
+/// Raises `RLIMIT_MEMLOCK`, which limits maps and programs before Linux 5.11; failing is not fatal. Returns what it is then.
+pub(super) fn raise_memlock() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Memlock);
     let none = Rlimit {
@@ -97,6 +97,7 @@ pub(super) fn raise_memlock() {
             "RLIMIT_MEMLOCK stays as it is"
         );
     }
+    getrlimit(Resource::Memlock).current
 }
 
 /// The agent's process id in the initial namespace; 0 if it runs in another.

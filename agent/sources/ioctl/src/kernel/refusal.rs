@@ -6,7 +6,9 @@ use super::load::LoadError;
 use super::object::ObjectError;
 use crate::HookKind;
 use crate::sampler::NAME;
+use accelscope_core::exhausted;
 use accelscope_core::sampler::Finding;
+use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 
 /// `ENOTSUPP`, an internal error number of the kernel that bpf(2) returns nevertheless.
@@ -50,30 +52,61 @@ pub(super) fn explain_load(error: &LoadError, environment: &Environment) -> Find
         LoadError::Object(ObjectError::Map { source, .. }) => match source.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => environment.refused(),
             Some(libc::ENOSYS) => no_bpf(),
-            Some(libc::ENOMEM) => (
-                "there is no memory for it".to_owned(),
-                "raise the memory limit of the agent's container by 8 MiB, or RLIMIT_MEMLOCK before Linux 5.11"
-                    .to_owned(),
-            ),
-            _ => (
-                format!("Linux {} does not have such maps", environment.release),
-                "use Linux 5.8 or newer".to_owned(),
-            ),
+            number => exhaustion(number).unwrap_or_else(|| {
+                (
+                    format!("Linux {} does not have such maps", environment.release),
+                    "use Linux 5.8 or newer".to_owned(),
+                )
+            }),
         },
         LoadError::Object(_) => (
             "this build cannot see calls".to_owned(),
             "use a complete build of the agent for x86_64 or arm64".to_owned(),
         ),
-        LoadError::Calibration(_) => (
-            "nothing is known of this kernel".to_owned(),
-            "name a file with this kernel's BTF in ioctl.btf".to_owned(),
-        ),
+        LoadError::Calibration(error) => exhaustion(error.raw_os_error()).unwrap_or_else(|| {
+            (
+                "nothing is known of this kernel".to_owned(),
+                "name a file with this kernel's BTF in ioctl.btf".to_owned(),
+            )
+        }),
         LoadError::Hook(error) => {
             let (why, remedy) = why(HookKind::Tracepoint, error, environment);
             (format!("{error}: {why}"), remedy)
         }
     };
     Finding::warn(NAME, format!("{error}: {why}")).with_remedy(remedy)
+}
+
+/// What the process or the machine has no more of, by the number of the kernel's error: nothing that the kernel lacks.
+fn exhaustion(number: Option<i32>) -> Option<(String, String)> {
+    let (why, remedy) = match number? {
+        libc::EMFILE => {
+            let most = getrlimit(Resource::Nofile).current;
+            let most = most.map_or_else(String::new, |most| format!(", which is {most}"));
+            (
+                format!("the agent has as many files open as its limit (RLIMIT_NOFILE{most}) lets it have"),
+                exhausted::FILES_OF_PROCESS,
+            )
+        }
+        libc::ENFILE => (
+            "the machine has as many files open as it may".to_owned(),
+            exhausted::FILES_OF_MACHINE,
+        ),
+        libc::ENOMEM => (
+            "there is no memory for it".to_owned(),
+            "raise the memory limit of the agent's unit or container by 8 MiB, or free memory of the machine",
+        ),
+        libc::ENOSPC => (
+            "the kernel has no place left for it".to_owned(),
+            "end what has loaded so many eBPF programs or probes (`bpftool prog`, `perf probe --list`)",
+        ),
+        libc::EAGAIN => (
+            "the agent may have no more threads or locked memory, or was interrupted".to_owned(),
+            "raise TasksMax of its unit or pids.max of its container; it is tried again by itself",
+        ),
+        _ => return None,
+    };
+    Some((why, remedy.to_owned()))
 }
 
 fn no_bpf() -> (String, String) {
@@ -84,6 +117,14 @@ fn no_bpf() -> (String, String) {
 }
 
 fn why(hook: HookKind, error: &HookError, environment: &Environment) -> (String, String) {
+    // Types that could not be read have no number.
+    let number = error.errno().or_else(|| exhausted::number(&error.to_string()));
+    if let Some(exhausted) = exhaustion(number) {
+        return exhausted;
+    }
+    if let (Some(libc::EPERM | libc::EACCES), Some(refused)) = (number, environment.refused_for_namespace()) {
+        return refused;
+    }
     // A setting is easier to change than the kernel, and the kernel refuses before it looks for what it was built without.
     if let (Some(libc::EPERM | libc::EACCES), HookError::Attach { .. }) = (error.errno(), error)
         && let Some(refused) = environment.refused_for_paranoia()
@@ -140,10 +181,6 @@ fn by_number(hook: HookKind, error: &HookError, environment: &Environment) -> (S
             "use a newer kernel".to_owned(),
         ),
         (Some(libc::ENOSYS), _) => no_bpf(),
-        (Some(libc::ENOMEM), _) => (
-            "there is no memory for it, or RLIMIT_MEMLOCK is too low (before Linux 5.11)".to_owned(),
-            "raise the memory limit of the agent's container, or RLIMIT_MEMLOCK".to_owned(),
-        ),
         _ => (
             format!("Linux {} does not take it", environment.release),
             "use Linux 5.8 or newer; report it if this is one".to_owned(),
@@ -153,6 +190,7 @@ fn by_number(hook: HookKind, error: &HookError, environment: &Environment) -> (S
 
 #[cfg(test)]
 mod tests {
+    use super::super::sys::LoadError as LoadRefusal;
     use super::*;
     use std::io;
 
@@ -194,6 +232,76 @@ mod tests {
                 "{remedy}"
             );
             assert!(!remedy.contains("CONFIG_"), "{remedy}");
+        }
+    }
+
+    #[test]
+    fn what_is_exhausted_is_no_matter_of_the_kernel_nor_of_rights() {
+        let mut environment = Environment {
+            has_own_user_namespace: true,
+            ..Environment::default()
+        };
+        environment.options.insert("CONFIG_KPROBES", 'n');
+        let map = |number| {
+            let refused = ObjectError::map("RECORDS")(io::Error::from_raw_os_error(number));
+            explain_load(&refused.into(), &environment)
+        };
+        let program = |number| HookError::Load {
+            name: "ioctl_enter".into(),
+            source: LoadRefusal {
+                source: io::Error::from_raw_os_error(number),
+                log: String::new(),
+            },
+        };
+        let types = |number| HookError::NoTypes(io::Error::from_raw_os_error(number).to_string());
+        for (number, words) in [
+            (libc::EMFILE, "LimitNOFILE="),
+            (libc::ENFILE, "fs.file-max"),
+            (libc::ENOMEM, "memory limit"),
+            (libc::ENOSPC, "bpftool"),
+        ] {
+            let calibration = LoadError::Calibration(io::Error::from_raw_os_error(number));
+            let mut all = vec![
+                map(number),
+                explain_load(&calibration, &environment),
+                explain(HookKind::Kprobe, &attach(number), &environment),
+                explain(HookKind::RawTracepoint, &program(number), &environment),
+                explain_common(&program(number), "", &environment),
+            ];
+            if [libc::EMFILE, libc::ENFILE].contains(&number) {
+                all.push(explain(HookKind::Fentry, &types(number), &environment));
+            }
+            for finding in all {
+                assert!(finding.remedy.as_ref().unwrap().contains(words), "{finding:?}");
+                for wrong in ["does not", "Linux 5.8", "CONFIG_", "namespace"] {
+                    assert!(!finding.what.contains(wrong), "{wrong}: {finding:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn in_a_user_namespace_no_capability_and_no_setting_is_the_reason() {
+        let mut environment = Environment {
+            has_own_user_namespace: true,
+            capabilities: Some(CapabilitySet::BPF | CapabilitySet::PERFMON),
+            perf_event_paranoid: Some(3),
+            ..Environment::default()
+        };
+        environment.options.insert("CONFIG_KPROBES", 'n');
+        let refused = || io::Error::from_raw_os_error(libc::EPERM);
+        let types = HookError::ModuleTypes {
+            module: "acme".into(),
+            source: refused(),
+        };
+        for finding in [
+            explain_load(&ObjectError::map("RECORDS")(refused()).into(), &environment),
+            explain(HookKind::Kprobe, &attach(libc::EPERM), &environment),
+            explain(HookKind::Tracepoint, &HookError::Tracefs(refused()), &environment),
+            explain(HookKind::Fentry, &types, &environment),
+        ] {
+            assert!(finding.what.contains("user namespace"), "{finding:?}");
+            assert!(finding.remedy.unwrap().contains("initial user namespace"));
         }
     }
 

@@ -11,6 +11,7 @@ use super::load::calibrate_offsets;
 use super::offsets;
 use super::refusal;
 use crate::sampler::NAME;
+use accelscope_core::exhausted;
 use accelscope_core::sampler::Finding;
 
 /// Offsets and their source.
@@ -68,10 +69,13 @@ impl Types {
         let found = match calibrated {
             Ok(offsets) => Self::new(offsets, Some("calibration".to_owned())),
             Err(error) => {
+                let failed = failed.to_string();
+                let types = match exhausted::remedy(&failed) {
+                    Some(_) => "the kernel's types cannot be read",
+                    None => "this kernel does not describe its types",
+                };
                 obstacles.push(Finding {
-                    what: format!(
-                        "this kernel does not describe its types ({failed}), and they could not be found out: {error}"
-                    ),
+                    what: format!("{types} ({failed}), and they could not be found out: {error}"),
                     ..refusal::explain_load(&error, environment)
                 });
                 Self::new(Offsets::UNKNOWN, None)

@@ -42,7 +42,10 @@ pub(in super::super) fn load(program: Load<'_>) -> Result<OwnedFd, LoadError> {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
     };
-    if matches!(refused.raw_os_error(), Some(libc::EPERM | libc::ENOMEM | libc::E2BIG)) {
+    if matches!(
+        refused.raw_os_error(),
+        Some(libc::EPERM | libc::ENOMEM | libc::E2BIG | libc::EMFILE | libc::ENFILE)
+    ) {
         return Err(LoadError {
             source: refused,
             log: String::new(),
@@ -51,8 +54,9 @@ pub(in super::super) fn load(program: Load<'_>) -> Result<OwnedFd, LoadError> {
     let mut log = vec![0_u8; LOG];
     match load_with(program, &mut log) {
         Ok(fd) => Ok(fd),
-        Err(source) => Err(LoadError {
-            source,
+        // Not the second error, which is `ENOSPC` where the log did not fit (before Linux 6.4).
+        Err(_) => Err(LoadError {
+            source: refused,
             log: last_lines(&log),
         }),
     }

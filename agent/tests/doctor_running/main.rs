@@ -1,7 +1,9 @@
 //! `agent doctor` beside a running agent, as an operator calls it.
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
+#[path = "../program_support/mod.rs"]
 mod program_support;
+mod reload;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -411,7 +413,7 @@ fn hooks_and_rights_are_the_agents_and_not_the_doctors() {
             "another user may not run the agent where it was built",
         );
     }
-    // As systemd's RuntimeDirectory: sockets of others are not believed.
+    // As systemd's RuntimeDirectory: sockets of others do not count.
     std::os::unix::fs::chown(host.folder.path().join("run"), Some(65534), None).unwrap();
     let _agent = host.agent(&weak, &watch);
     let findings = wait_for("the agent's own findings", || {
