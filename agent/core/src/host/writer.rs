@@ -98,7 +98,7 @@ impl Matches {
     }
 
     /// The writer among those that `proves` shows to write such files. Two processes with the same id and the same user, of which
-    /// one is idle, are told apart by that alone.
+    /// one is idle, are distinguished by that alone.
     pub fn proven(&self, processes: &Processes, mut proves: impl FnMut(ProcessKey) -> bool) -> Writer {
         let (Some(first), 1..=MAX_PROVEN) = (self.of_owner.first(), self.of_owner.len()) else {
             return self.judged();
