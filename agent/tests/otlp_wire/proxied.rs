@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::peer::http::{Peer, Reply, status};
-use crate::peer::{destination, drained, record, start, until};
+use crate::peer::{destination, drained, record, record_of, start, until};
 use accelscope_export::otlp::Protocol;
 
 /// As nginx answers.
@@ -63,6 +63,16 @@ async fn a_proxy_with_a_limit_on_requests_gets_smaller_ones() {
     let totals = drained(&exporter, "d").await;
     assert_eq!((totals.sent, totals.dropped), (7, 0));
     assert_eq!(running.peer.accepted(), [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[tokio::test]
+async fn a_proxy_that_takes_less_than_one_collection_gets_it_in_parts() {
+    let running = Peer::new((0..400).map(|_| page(413).above(3))).start_for_grpc();
+    let exporter = start(vec![destination("d", Protocol::Grpc, &running.address.to_string())]);
+    exporter.push(&[record_of(1..=100)]);
+    let totals = drained(&exporter, "d").await;
+    assert_eq!((totals.sent, totals.dropped), (100, 0));
+    assert_eq!(running.peer.accepted(), (1..=100).collect::<Vec<_>>());
 }
 
 #[tokio::test]
