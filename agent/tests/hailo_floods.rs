@@ -157,6 +157,17 @@ fn a_file_that_is_opened_and_closed_is_not_read_again() {
     assert!(read < 6 * MIB, "{read} bytes for files that are the same");
 }
 
+/// 255 files of that many zeros, of the other user.
+fn put_large(host: &Host, bytes: u64) {
+    for nth in 0..255 {
+        let path = host.dir().join(format!("{}aaaaaa", 4_194_400 + nth));
+        let mut options = File::options();
+        let file = options.create(true).truncate(false).write(true).open(&path).unwrap();
+        file.set_len(bytes).unwrap();
+        chown(&path, Some(OTHER), None).unwrap();
+    }
+}
+
 #[test]
 fn what_is_read_of_a_user_is_bounded() {
     if !is_root("what_is_read_of_a_user_is_bounded") {
@@ -168,17 +179,7 @@ fn what_is_read_of_a_user_is_bounded() {
     wait_for("the agent", || agent.shows(" 30"));
     let (before, begun) = (agent.read(), Instant::now());
     for round in 0..8 {
-        for nth in 0..255 {
-            let path = host.dir().join(format!("{}aaaaaa", 4_194_400 + nth));
-            let file = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path)
-                .unwrap();
-            file.set_len(4 * MIB - round).unwrap();
-            chown(&path, Some(OTHER), None).unwrap();
-        }
+        put_large(&host, 4 * MIB - round);
         let fps = f64::from(1000 + u16::try_from(round).unwrap());
         put_as(0, &host.dir().join(writer.name()), &own(writer.pid(), fps));
         wait_for("the file of the other user", || agent.shows(&format!(" {fps}")));
@@ -188,4 +189,29 @@ fn what_is_read_of_a_user_is_bounded() {
     let bound = (8 + 2 * begun.elapsed().as_secs() + 2) * MIB * 2;
     assert!(read < bound, "{read} bytes, {bound} at most");
     assert!(agent.skipped("deferred").unwrap() > 0);
+}
+
+#[test]
+fn what_is_read_of_a_user_for_a_doctor_is_bounded_too() {
+    if !is_root("what_is_read_of_a_user_for_a_doctor_is_bounded_too") {
+        return;
+    }
+    let (host, writer) = (Host::new(), Writer::new(None));
+    host.file_of(&writer, Duration::ZERO);
+    put_large(&host, 4 * MIB);
+    let agent = Agent::new(&host);
+    wait_for("the agent", || agent.shows(" 30"));
+    let (before, begun) = (agent.read(), Instant::now());
+    let listen = format!("http.listen={}", agent.pull);
+    let settings = ["doctor", "--set", &listen, "--set", "otlp.enabled=false"];
+    let output = String::from_utf8(host.output(&settings).stdout).unwrap();
+    let read = agent.read() - before;
+    let words = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains(&format!("of user {OTHER} in")) && words.contains("are not looked at"),
+        "{output}"
+    );
+    // What the sampler and the doctor's look may read, and as much again for all else: these are a GiB.
+    let bound = (8 + 8 + 2 * begun.elapsed().as_secs() + 2) * MIB * 2;
+    assert!(read < bound, "{read} bytes, {bound} at most");
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::named::Named;
 use crate::config::{Config, flat};
-use crate::status::{self, Answer, Asked, DestinationState, Reloaded, Rights, SourceState};
+use crate::status::{self, Answer, Asked, DestinationState, Known, Reloaded, Rights, SourceState};
 use accelscope_core::sampler::Finding;
 use accelscope_core::settings::Enabled;
 use accelscope_core::source::Sources;
@@ -30,17 +30,19 @@ impl Running {
     /// Asks. `file` is the one that the doctor has read.
     pub(super) fn find(config: &Config, file: Option<&Path>) -> Self {
         let mut others = status::ask(config.status.directory.as_deref());
-        let at = others.answers.iter().position(|answer| answer.is_of(config));
+        let at = others.known.iter().position(|known| known.answer.is_of(config));
         let at = at.or_else(|| {
-            let has_read = |answer: &Answer| file.is_some_and(|file| answer.has_read(file));
-            let mut readers = (0..).zip(&others.answers).filter(|(_, answer)| has_read(answer));
+            let has_read = |known: &Known| file.is_some_and(|file| known.answer.has_read(file));
+            let mut readers = (0..).zip(&others.known).filter(|(_, known)| has_read(known));
             // Of several it is not known which one is meant.
             readers.next().filter(|_| readers.next().is_none()).map(|(at, _)| at)
         });
-        Self {
-            agent: at.map(|at| others.answers.swap_remove(at)),
-            others,
-        }
+        let agent = at.map(|at| {
+            let (answer, silent) = others.known.swap_remove(at).in_full();
+            others.silent.extend(silent);
+            answer
+        });
+        Self { agent, others }
     }
 
     pub(super) const fn is_found(&self) -> bool {
@@ -152,9 +154,9 @@ impl Running {
             return Finding::nothing("agent", "a running one cannot be asked: status.directory is empty");
         }
         let own = "none runs with this configuration: what follows is what one would find with this user's rights";
-        match self.others.answers.first() {
+        match self.others.known.first() {
             None => Finding::nothing("agent", own),
-            Some(other) => {
+            Some(Known { answer: other, .. }) => {
                 let file = other.file.as_ref().map(|path| format!(" --config {}", path.display()));
                 let other_one = process(other, named);
                 Finding::nothing("agent", format!("{own}; {other_one} runs with another one")).with_remedy(format!(

@@ -1,7 +1,8 @@
 //! Asks the agents that run on this machine.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use accelscope_core::host::callers::Callers;
 use rustix::net::sockopt::socket_peercred;
 
 use super::answer::Answer;
-use super::{DEFAULT_DIRECTORY, directories};
+use super::{DEFAULT_DIRECTORY, Request, directories};
 
 /// Time for all running agents to answer: one may be in the middle of a collection, and looks at its host first.
 const ANSWERING: Duration = Duration::from_secs(20);
@@ -24,9 +25,31 @@ const MOST: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     /// Those that answered.
-    pub(crate) answers: Vec<Answer>,
+    pub(crate) known: Vec<Known>,
     /// Sockets whose agent lives and did not answer, with the reason.
     pub(crate) silent: Vec<(PathBuf, io::Error)>,
+}
+
+/// An agent that answered.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// What it is, without what it finds out for the doctor that asks for all.
+    pub(crate) answer: Answer,
+    socket: PathBuf,
+    trusted: Trusted,
+}
+
+impl Known {
+    /// Its whole answer. Where it does not give it, what is known, and why.
+    pub(crate) fn in_full(self) -> (Answer, Option<(PathBuf, io::Error)>) {
+        let (callers, until) = (Callers::rare("status", 1), Instant::now() + ANSWERING);
+        let (socket, trusted) = (self.socket.clone(), self.trusted);
+        let call = callers.start(move || answer(&socket, trusted, Request::Full));
+        match call.and_then(|call| call.wait(until).unwrap_or_else(|| Err(late()))) {
+            Ok(answer) => (answer, None),
+            Err(error) => (self.answer, Some((self.socket, error))),
+        }
+    }
 }
 
 /// Asks every agent that has its socket in `status.directory`, all at once: one that hangs costs the others nothing. Also those
@@ -44,7 +67,7 @@ pub(crate) fn ask(setting: Option<&Path>) -> Asked {
         earlier.directory(directory, &callers, until);
     }
     // Others there are none of this configuration's concern.
-    asked.answers.append(&mut earlier.answers);
+    asked.known.append(&mut earlier.known);
     asked
 }
 
@@ -60,18 +83,23 @@ impl Asked {
     }
 
     fn all(&mut self, sockets: Vec<(PathBuf, Trusted)>, callers: &Callers, until: Instant) {
-        let call = |(path, trusted): (PathBuf, Trusted)| {
-            let asks = path.clone();
-            (path, callers.start(move || answer(&asks, trusted)))
+        let call = |(socket, trusted): (PathBuf, Trusted)| {
+            let asks = socket.clone();
+            let call = callers.start(move || answer(&asks, trusted, Request::Brief));
+            (socket, trusted, call)
         };
         let calls: Vec<_> = sockets.into_iter().map(call).collect();
-        for (path, call) in calls {
+        for (socket, trusted, call) in calls {
             let answered = call.and_then(|call| call.wait(until).unwrap_or_else(|| Err(late())));
             match answered {
-                Ok(answer) => self.answers.push(answer),
+                Ok(answer) => self.known.push(Known {
+                    answer,
+                    socket,
+                    trusted,
+                }),
                 // Left behind by an agent that was killed.
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {}
-                Err(error) => self.silent.push((path, error)),
+                Err(error) => self.silent.push((socket, error)),
             }
         }
     }
@@ -101,8 +129,8 @@ fn sockets(directory: &Path) -> Vec<(PathBuf, Trusted)> {
     paths.map(|path| (path, trusted)).collect()
 }
 
-fn answer(path: &Path, trusted: Trusted) -> io::Result<Answer> {
-    let stream = UnixStream::connect(path)?;
+fn answer(path: &Path, trusted: Trusted, request: Request) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(path)?;
     // Where others may write to the directory, another socket may be there by now. Its owner was settled when it began to listen.
     let user = socket_peercred(&stream)?.uid.as_raw();
     if !trusted.contains(&user) {
@@ -110,6 +138,8 @@ fn answer(path: &Path, trusted: Trusted) -> io::Result<Answer> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
     stream.set_read_timeout(Some(ANSWERING))?;
+    stream.write_all(request.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
     let mut bytes = Vec::new();
     stream.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(serde_json::from_slice(&bytes)?)
@@ -127,10 +157,10 @@ mod tests {
         let path = folder.path().join("agent-1.sock");
         let listener = UnixListener::bind(&path).unwrap();
         let own = rustix::process::geteuid().as_raw();
-        let refused = answer(&path, [own + 1; 3]).unwrap_err();
+        let refused = answer(&path, [own + 1; 3], Request::Brief).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
         // It is asked, and answers nothing.
-        let asked = std::thread::spawn(move || answer(&path, [own; 3]).unwrap_err().kind());
+        let asked = std::thread::spawn(move || answer(&path, [own; 3], Request::Brief).unwrap_err().kind());
         for _ in 0..2 {
             drop(listener.accept().unwrap());
         }

@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use rustix::fs::Mode;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 use super::answer::{Answer, DestinationState, Remark, SourceState};
-use super::{LastReload, directories};
+use super::{LastReload, Request, directories};
 use crate::config::Config;
 use accelscope_core::sampler::Finding;
 use accelscope_core::source::Sources;
 use accelscope_export::otlp::Exporter;
 use accelscope_pipeline::{SeriesRegistry, Status};
 
-/// Time for a client to read an answer; the next one waits.
-const WRITING: Duration = Duration::from_secs(2);
+/// Time for a client to write its request, and to read the answer; the next one waits.
+const CLIENT: Duration = Duration::from_secs(2);
 /// Time to find out about the host; what is not found out by then, the doctor finds out itself.
 const LOOKING: Duration = Duration::from_secs(15);
 /// Most clients that wait to be accepted; others are refused.
@@ -44,7 +44,7 @@ pub(crate) type Look = Arc<dyn Fn() -> Vec<Finding> + Send + Sync>;
 impl Socket {
     /// In the first directory of `status.directory` that permits it. The directory is made if it does not exist.
     ///
-    /// `look` is called for each answer, on a thread where it may block.
+    /// `look` is called for each full answer, on a thread where it may block.
     pub(crate) fn open(
         config: &Config,
         sources: Sources,
@@ -82,7 +82,10 @@ impl Socket {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            let found = found(&self.look, &mut looking).await;
+            let found = match request(&mut stream).await {
+                Request::Brief => Vec::new(),
+                Request::Full => found(&self.look, &mut looking).await,
+            };
             let is_of_source =
                 |finding: &&Finding| statuses.iter().any(|status| status.descriptor.name == finding.about);
             let answer = Answer {
@@ -106,9 +109,17 @@ impl Socket {
                 continue;
             };
             // A client that went away or does not read wants no answer.
-            tokio::time::timeout(WRITING, stream.write_all(&bytes)).await.ok();
+            tokio::time::timeout(CLIENT, stream.write_all(&bytes)).await.ok();
         }
     }
+}
+
+/// What a client asks for; the least if it does not say so.
+async fn request(stream: &mut UnixStream) -> Request {
+    let mut bytes = Vec::new();
+    let mut read = stream.take(Request::MAX_BYTES);
+    tokio::time::timeout(CLIENT, read.read_to_end(&mut bytes)).await.ok();
+    Request::from_bytes(&bytes)
 }
 
 /// Result of `look`; nothing where it takes too long. Of one that hangs no second is started.

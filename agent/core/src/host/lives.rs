@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn another_proc_than_that_of_this_pid_namespace_is_read() {
         let proc = tempfile::tempdir().unwrap();
-        let child = process();
+        let mut child = process();
         let folder = proc.path().join("proc").join(child.id().to_string());
         std::fs::create_dir_all(&folder).unwrap();
         let stat = std::fs::read(format!("/proc/{}/stat", child.id())).unwrap();
@@ -152,5 +152,7 @@ mod tests {
         assert_eq!(lives.alive(keys.clone()).len(), 1);
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(lives.alive(keys).len(), 0, "this one's process goes on");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

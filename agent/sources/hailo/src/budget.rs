@@ -34,9 +34,12 @@ struct Tariff {
 
 const MIB: f64 = (1 << 20) as f64;
 
+/// Bytes that are read at once of the files of a user who has not had any for a while.
+pub(super) const READ_AT_ONCE: u64 = 8 << 20;
+
 /// In bytes. A process with 100 networks of 20 streams each writes 200 KiB, most write a few KiB, once a second.
 const READS: Tariff = Tariff {
-    user: rate(2.0 * MIB, 8.0 * MIB),
+    user: rate(2.0 * MIB, READ_AT_ONCE as f64),
     sure: rate(MIB / 64.0, MIB / 2.0),
     all: rate(8.0 * MIB, 32.0 * MIB),
 };

@@ -247,7 +247,7 @@ impl File {
         let interval = self.shortest_interval();
         let age = self.age(now).unwrap_or(interval).min(interval);
         // Less a tenth, for writers that are not that exact.
-        (interval * 2 - age).saturating_sub(interval / 10)
+        (interval * 2).saturating_sub(age + interval / 10)
     }
 
     /// Age from which its values are not shown.

@@ -1,16 +1,18 @@
 //! Monitor files and their writers, as `agent doctor` finds them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use accelscope_core::host::writer::{Writer, WriterHint};
 use accelscope_core::metric::{ProcessKey, Timestamp};
 use accelscope_core::sampler::Finding;
 
 use super::warn;
-use crate::decode::{NotYet, decode};
+use crate::budget::{Budget, READ_AT_ONCE};
+use crate::decode::{MAX_BYTES, NotYet, decode};
 use crate::directory::{Directory, DirectoryId, MAX_FILES, ReadError, Stamp};
 use crate::environment::Environment;
 use crate::file_name::{claimed_pid, named_pid, path_in_words};
@@ -45,6 +47,17 @@ pub(super) struct Files {
     /// Files without a living process, in words.
     left: Vec<String>,
     findings: usize,
+    /// Of this examination: each has one of its own.
+    budget: Arc<Mutex<Budget>>,
+}
+
+/// A look at a file.
+enum Look {
+    /// The process id in it, and its version.
+    Read(u32, Stamp),
+    Gone,
+    /// It is not read: there was enough of its user's.
+    TooMuch(u32),
 }
 
 /// A file with a process id.
@@ -69,6 +82,7 @@ impl Files {
             explained: BTreeSet::new(),
             left: Vec::new(),
             findings: 0,
+            budget: Arc::default(),
         }
     }
 
@@ -104,9 +118,10 @@ impl Files {
         for (name, kind) in &listing.others {
             self.trouble(place, name, &Trouble::other_kind(kind), living, found);
         }
+        let mut unread = BTreeMap::new();
         for name in &listing.names {
-            match read(directory, name) {
-                Ok(Some((pid, stamp))) => {
+            match self.look(directory, name) {
+                Ok(Look::Read(pid, stamp)) => {
                     let written = Written {
                         path: path_in_words(place, name),
                         name,
@@ -117,11 +132,67 @@ impl Files {
                     };
                     self.written(&written, directory, living, found);
                 }
-                Ok(None) => {}
+                Ok(Look::Gone) => {}
+                Ok(Look::TooMuch(user)) => *unread.entry(user).or_insert(0) += 1,
                 Err(why) => self.trouble(place, name, &why, living, found),
             }
         }
+        for (user, files) in unread {
+            let what = format!(
+                "{files} monitor files of user {user} in {} are not looked at: that user's have more than the {} MiB that are read \
+                 at once, and the agent reads them more slowly",
+                place.display(),
+                READ_AT_ONCE >> 20
+            );
+            let remedy = format!(
+                "remove the large ones, since HailoRT writes a few KiB: `ls -lS {}`",
+                place.display()
+            );
+            self.find(warn(what, remedy), found);
+        }
         true
+    }
+
+    /// Looks at a file. One that is just being written is read again.
+    fn look(&self, directory: &Directory, name: &OsStr) -> Result<Look, Trouble> {
+        match self.look_once(directory, name) {
+            Err((_, true)) if directory.stamp(name).is_ok_and(is_young) => {
+                std::thread::sleep(WRITE_TIME * 2);
+                self.look_once(directory, name).map_err(|(why, _)| why)
+            }
+            result => result.map_err(|(why, _)| why),
+        }
+    }
+
+    /// The same; an error with whether it may pass.
+    fn look_once(&self, directory: &Directory, name: &OsStr) -> Result<Look, (Trouble, bool)> {
+        let unreadable = |error: ReadError| match error {
+            ReadError::Gone => Ok(Look::Gone),
+            error => Err((Trouble::from(&error), matches!(error, ReadError::Changing))),
+        };
+        let found = match directory.find(name) {
+            Ok(found) => found,
+            Err(error) => return unreadable(error),
+        };
+        let (user, size) = (found.stamp.user, found.stamp.size);
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        if size <= MAX_BYTES && !budget.admits_read((directory.id, user), size, Instant::now()) {
+            return Ok(Look::TooMuch(user));
+        }
+        drop(budget);
+        let bytes = match found.read() {
+            Ok(bytes) => bytes,
+            Err(error) => return unreadable(error),
+        };
+        match decode(&bytes) {
+            Ok(message) => claimed_pid(&message.pid, &name.to_string_lossy())
+                .map(|pid| Look::Read(pid, found.stamp))
+                .ok_or((Trouble::without_id(), false)),
+            Err(error) => {
+                let is_passing = matches!(error, NotYet::Empty | NotYet::CutOff | NotYet::NoPid);
+                Err((Trouble::from(&error), is_passing))
+            }
+        }
     }
 
     /// The files without a living writer, in one finding.
@@ -267,30 +338,8 @@ impl Files {
     }
 }
 
-/// Process id and version of a file, `None` where it is gone. A file that is just being written is read again.
-fn read(directory: &Directory, name: &OsStr) -> Result<Option<(u32, Stamp)>, Trouble> {
-    let once = || match directory.find(name).and_then(|found| Ok((found.read()?, found.stamp))) {
-        Ok((bytes, stamp)) => match decode(&bytes) {
-            Ok(message) => match claimed_pid(&message.pid, &name.to_string_lossy()) {
-                Some(pid) => Ok(Some((pid, stamp))),
-                None => Err((Trouble::without_id(), false)),
-            },
-            Err(error) => {
-                let is_passing = matches!(error, NotYet::Empty | NotYet::CutOff | NotYet::NoPid);
-                Err((Trouble::from(&error), is_passing))
-            }
-        },
-        Err(ReadError::Gone) => Ok(None),
-        Err(error) => Err((Trouble::from(&error), matches!(error, ReadError::Changing))),
-    };
-    let is_young = |stamp: Stamp| Timestamp::now().since(stamp.modified) < WRITE_TIME;
-    match once() {
-        Err((_, true)) if directory.stamp(name).is_ok_and(is_young) => {
-            std::thread::sleep(WRITE_TIME * 2);
-            once().map_err(|(why, _)| why)
-        }
-        result => result.map_err(|(why, _)| why),
-    }
+fn is_young(stamp: Stamp) -> bool {
+    Timestamp::now().since(stamp.modified) < WRITE_TIME
 }
 
 /// Why the living processes with the id of a file are not its writer.
