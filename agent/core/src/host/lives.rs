@@ -8,58 +8,66 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, getrlimit, pidfd_open};
 
 use super::bounded::read_bounded;
 use super::process::Processes;
 use crate::metric::ProcessKey;
 
-/// Most descriptors. The others' `stat` is read.
+/// Most descriptors, and what part of all that this process may have open. The others' `stat` is read.
 const MAX: usize = 64;
+const PART: u64 = 16;
 /// Limit in bytes of `/proc/self/fdinfo/<fd>`.
 const MAX_BYTES: usize = 4096;
 
-/// The processes of which the last question was, with their descriptors; `None` for one that cannot be had.
+/// Descriptors of processes; `None` for one that cannot be had.
 #[derive(Debug)]
 pub struct Lives {
     processes: Processes,
+    most: usize,
     held: HashMap<ProcessKey, Option<OwnedFd>>,
 }
 
 impl Lives {
     /// Of these processes.
     pub fn new(processes: Processes) -> Self {
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Self {
             processes,
+            most: usize::try_from(files / PART).unwrap_or(MAX).min(MAX),
             held: HashMap::new(),
         }
     }
 
+    /// Gives up the descriptors of all others than these.
+    pub fn keep(&mut self, keys: &HashSet<ProcessKey>) {
+        self.held.retain(|key, _| keys.contains(key));
+    }
+
     /// Those of these processes that are alive, as [`Processes::is_alive`] has it.
-    pub fn alive(&mut self, mut keys: Vec<ProcessKey>) -> HashSet<ProcessKey> {
-        let asked: HashSet<ProcessKey> = keys.iter().copied().collect();
-        self.held.retain(|key, _| asked.contains(key));
-        let (mut held, mut fds) = (Vec::new(), Vec::new());
-        for (key, descriptor) in &self.held {
-            if let Some(descriptor) = descriptor {
-                held.push(*key);
-                fds.push(PollFd::new(descriptor, PollFlags::IN));
-            }
-        }
-        let mut alive = HashSet::new();
-        if !fds.is_empty() && poll(&mut fds, Some(&Timespec::default())).is_ok() {
-            let running = held.iter().zip(&fds).filter(|(_, fd)| fd.revents().is_empty());
-            alive.extend(running.map(|(key, _)| *key));
-            let known: HashSet<ProcessKey> = held.into_iter().collect();
-            keys.retain(|key| !known.contains(key));
-        }
-        for key in &keys {
-            if self.held.len() < MAX && !self.held.contains_key(key) {
+    pub fn alive(&mut self, keys: &[ProcessKey]) -> HashSet<ProcessKey> {
+        for key in keys {
+            if self.held.len() < self.most && !self.held.contains_key(key) {
                 self.held.insert(*key, self.open(*key));
             }
         }
-        if !keys.is_empty() {
-            alive.extend(self.processes.alive(keys));
+        let descriptor = |key: &ProcessKey| self.held.get(key).and_then(Option::as_ref);
+        let (held, mut others): (Vec<ProcessKey>, Vec<ProcessKey>) =
+            keys.iter().partition(|key| descriptor(key).is_some());
+        let mut fds: Vec<_> = held
+            .iter()
+            .filter_map(descriptor)
+            .map(|descriptor| PollFd::new(descriptor, PollFlags::IN))
+            .collect();
+        let mut alive = HashSet::new();
+        if fds.is_empty() || poll(&mut fds, Some(&Timespec::default())).is_ok() {
+            let running = held.iter().zip(&fds).filter(|(_, fd)| fd.revents().is_empty());
+            alive.extend(running.map(|(key, _)| *key));
+        } else {
+            others.extend(&held);
+        }
+        if !others.is_empty() {
+            alive.extend(self.processes.alive(others));
         }
         alive
     }
@@ -112,12 +120,8 @@ mod tests {
         };
         let alive = HashSet::from(keys);
         for _ in 0..2 {
-            assert_eq!(lives.alive(keys.into()), alive);
-            assert_eq!(
-                lives.alive(vec![keys[0], keys[1], follower]),
-                alive,
-                "the id is another's"
-            );
+            assert_eq!(lives.alive(&keys), alive);
+            assert_eq!(lives.alive(&[keys[0], keys[1], follower]), alive, "the id is another's");
         }
         assert_eq!(lives.held.values().flatten().count(), 2, "they have descriptors");
 
@@ -126,17 +130,15 @@ mod tests {
         let pid = Pid::from_child(&first);
         let end = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         poll(&mut [PollFd::new(&end, PollFlags::IN)], None).unwrap();
-        assert_eq!(lives.alive(keys.into()), HashSet::from([keys[1]]));
+        assert_eq!(lives.alive(&keys), HashSet::from([keys[1]]));
         first.wait().unwrap();
-        assert_eq!(lives.alive(keys.into()), HashSet::from([keys[1]]));
+        assert_eq!(lives.alive(&keys), HashSet::from([keys[1]]));
         second.kill().unwrap();
         second.wait().unwrap();
-        assert_eq!(lives.alive(keys.into()), HashSet::new());
-        assert_eq!(lives.alive(Vec::new()), HashSet::new());
-        assert!(
-            lives.held.is_empty(),
-            "nothing is kept of those that are not asked about"
-        );
+        assert_eq!(lives.alive(&keys), HashSet::new());
+        assert_eq!(lives.alive(&[]), HashSet::new());
+        lives.keep(&HashSet::from([keys[1]]));
+        assert_eq!(lives.held.len(), 1);
     }
 
     #[test]
@@ -149,9 +151,9 @@ mod tests {
         std::fs::write(folder.join("stat"), stat).unwrap();
         let mut lives = of(proc.path());
         let keys = vec![key(&child)];
-        assert_eq!(lives.alive(keys.clone()).len(), 1);
+        assert_eq!(lives.alive(&keys).len(), 1);
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(lives.alive(keys).len(), 0, "this one's process goes on");
+        assert_eq!(lives.alive(&keys).len(), 0, "this one's process goes on");
         child.kill().unwrap();
         child.wait().unwrap();
     }

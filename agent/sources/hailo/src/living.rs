@@ -101,12 +101,11 @@ impl Living {
             .filter(|(_, is_due)| *is_due)
             .map(|(process, _)| *process)
             .collect();
+        self.lives
+            .keep(&processes.iter().map(|(process, _)| *process).collect());
         self.alive
             .extend(processes.into_iter().map(|(process, _)| (process, true)));
-        if due.is_empty() {
-            return;
-        }
-        let alive = self.lives.alive(due.clone());
+        let alive = self.lives.alive(&due);
         self.alive
             .extend(due.into_iter().map(|process| (process, alive.contains(&process))));
     }

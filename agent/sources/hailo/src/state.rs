@@ -241,13 +241,12 @@ impl File {
         self.intervals.iter().min().copied().unwrap_or_default()
     }
 
-    /// How long from `now` on no write is missed, if none comes sooner after the one before than those of late did: the next one
-    /// may come at any time, and is replaced by the one after it. Zero where the interval is unknown.
+    /// How long from `now` on no write is missed, if none comes sooner after the one before than half the shortest interval of late:
+    /// the next one may come at any time, and is replaced by the one after it. Zero where the interval is unknown.
     pub(super) fn longest_rest(&self, now: Instant) -> Duration {
         let interval = self.shortest_interval();
         let age = self.age(now).unwrap_or(interval).min(interval);
-        // Less a tenth, for writers that are not that exact.
-        (interval * 2).saturating_sub(age + interval / 10)
+        (interval * 2).saturating_sub(age + interval / 2)
     }
 
     /// Age from which its values are not shown.

@@ -224,7 +224,7 @@ fn an_empty_write_keeps_the_last_values_until_their_age_limit() {
 }
 
 #[test]
-fn a_rest_ends_before_the_next_write_is_replaced_and_collects_all_but_a_tenth() {
+fn a_rest_ends_half_an_interval_before_the_next_write_is_replaced() {
     let mut writer = Writer::new();
     writer.write(0, 10, Some(30.0));
     assert_eq!(writer.file.longest_rest(writer.at(20)), Duration::ZERO, "unknown");
@@ -236,9 +236,6 @@ fn a_rest_ends_before_the_next_write_is_replaced_and_collects_all_but_a_tenth() 
         let rest = writer.file.longest_rest(writer.at(2000) + age);
         // The next comes an interval after the last, and one that is overdue perhaps now.
         let next = interval.saturating_sub(age);
-        assert!(
-            rest < next + interval && rest + interval / 10 >= next + interval,
-            "{age:?}: {rest:?}"
-        );
+        assert_eq!(rest, next + interval / 2, "{age:?}");
     }
 }
