@@ -11,6 +11,7 @@ use rustix::fs::Mode;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::answer::{Answer, DestinationState, Remark, SourceState};
@@ -21,8 +22,10 @@ use accelscope_core::source::Sources;
 use accelscope_export::otlp::Exporter;
 use accelscope_pipeline::{SeriesRegistry, Status};
 
-/// Time for a client to write its request, and to read the answer; the next one waits.
+/// Time for a client to write its request, and to read the answer.
 const CLIENT: Duration = Duration::from_secs(2);
+/// Most clients at one time; the next ones wait.
+const CLIENTS: usize = 16;
 /// Time to find out about the host; what is not found out by then, the doctor finds out itself.
 const LOOKING: Duration = Duration::from_secs(15);
 /// Most clients that wait to be accepted; others are refused.
@@ -76,41 +79,88 @@ impl Socket {
         exporter: Option<Exporter>,
         reload: LastReload,
     ) {
-        let mut looking = None;
+        let agent = Arc::new(Agent {
+            answer: self.answer.clone(),
+            look: self.look.clone(),
+            looking: Mutex::default(),
+            statuses,
+            registry,
+            exporter,
+            reload,
+        });
+        let clients = Arc::new(Semaphore::new(CLIENTS));
         loop {
-            let Ok((mut stream, _)) = self.listener.accept().await else {
+            let Ok((stream, _)) = self.listener.accept().await else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            let found = match request(&mut stream).await {
-                Request::Brief => Vec::new(),
-                Request::Full => found(&self.look, &mut looking).await,
+            // It is never closed.
+            let Ok(client) = Arc::clone(&clients).acquire_owned().await else {
+                return;
             };
-            let is_of_source =
-                |finding: &&Finding| statuses.iter().any(|status| status.descriptor.name == finding.about);
-            let answer = Answer {
-                findings: found
-                    .iter()
-                    .filter(|finding| !is_of_source(finding))
-                    .map(Remark::of)
-                    .collect(),
-                sources: statuses.iter().map(|status| SourceState::of(status, &found)).collect(),
-                reloaded: reload.get(),
-                stall: registry.stall().map(|stall| stall.to_string()),
-                destinations: exporter
-                    .iter()
-                    .flat_map(Exporter::states)
-                    .map(DestinationState::of)
-                    .collect(),
-                ..self.answer.clone()
-            };
-            // Texts and numbers can always be serialized.
-            let Ok(bytes) = serde_json::to_vec(&answer) else {
-                continue;
-            };
-            // A client that went away or does not read wants no answer.
-            tokio::time::timeout(CLIENT, stream.write_all(&bytes)).await.ok();
+            let agent = Arc::clone(&agent);
+            tokio::spawn(async move {
+                agent.answer(stream).await;
+                drop(client);
+            });
         }
+    }
+}
+
+/// What answers are made of.
+struct Agent {
+    answer: Answer,
+    look: Look,
+    /// A look that takes too long.
+    looking: Mutex<Option<JoinHandle<Vec<Finding>>>>,
+    statuses: Vec<Arc<Status>>,
+    registry: Arc<SeriesRegistry>,
+    exporter: Option<Exporter>,
+    reload: LastReload,
+}
+
+impl Agent {
+    async fn answer(&self, mut stream: UnixStream) {
+        let found = match request(&mut stream).await {
+            Request::Brief => Vec::new(),
+            Request::Full => self.found().await,
+        };
+        let is_of_source = |finding: &&Finding| {
+            let mut statuses = self.statuses.iter();
+            statuses.any(|status| status.descriptor.name == finding.about)
+        };
+        let others = found.iter().filter(|finding| !is_of_source(finding));
+        let states = self.exporter.iter().flat_map(Exporter::states);
+        let answer = Answer {
+            findings: others.map(Remark::of).collect(),
+            sources: self
+                .statuses
+                .iter()
+                .map(|status| SourceState::of(status, &found))
+                .collect(),
+            reloaded: self.reload.get(),
+            stall: self.registry.stall().map(|stall| stall.to_string()),
+            destinations: states.map(DestinationState::of).collect(),
+            ..self.answer.clone()
+        };
+        // Texts and numbers can always be serialized.
+        let Ok(bytes) = serde_json::to_vec(&answer) else { return };
+        // A client that went away or does not read wants no answer.
+        tokio::time::timeout(CLIENT, stream.write_all(&bytes)).await.ok();
+    }
+
+    /// Result of `look`; nothing where it takes too long. Of one that hangs no second is started.
+    async fn found(&self) -> Vec<Finding> {
+        let mut looking = self.looking.lock().await;
+        let mut started = looking.take().unwrap_or_else(|| {
+            let look = self.look.clone();
+            tokio::task::spawn_blocking(move || look())
+        });
+        if let Ok(found) = tokio::time::timeout(LOOKING, &mut started).await {
+            return found.unwrap_or_default();
+        }
+        *looking = Some(started);
+        Vec::new()
     }
 }
 
@@ -120,19 +170,6 @@ async fn request(stream: &mut UnixStream) -> Request {
     let mut read = stream.take(Request::MAX_BYTES);
     tokio::time::timeout(CLIENT, read.read_to_end(&mut bytes)).await.ok();
     Request::from_bytes(&bytes)
-}
-
-/// Result of `look`; nothing where it takes too long. Of one that hangs no second is started.
-async fn found(look: &Look, looking: &mut Option<JoinHandle<Vec<Finding>>>) -> Vec<Finding> {
-    let mut started = looking.take().unwrap_or_else(|| {
-        let look = look.clone();
-        tokio::task::spawn_blocking(move || look())
-    });
-    if let Ok(found) = tokio::time::timeout(LOOKING, &mut started).await {
-        return found.unwrap_or_default();
-    }
-    *looking = Some(started);
-    Vec::new()
 }
 
 impl Drop for Socket {

@@ -130,6 +130,19 @@ fn sockets_that_do_not_answer_are_named_in_time_and_hide_no_agent() {
     drop((silent, full, waiting));
 }
 
+/// Clients that ask for nothing do not keep the agent from the doctor.
+#[test]
+fn silent_clients_hide_no_agent() {
+    let host = Host::new();
+    let agent = host.agent(&[], &[]);
+    let socket = host.folder.path().join(format!("run/agent-{}.sock", agent.0.id()));
+    let silent: Vec<_> = (0..40).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    let (_, findings) = host.doctor(&[]);
+    let text = said(&findings, "agent");
+    assert!(text.contains(&format!("as pid {}", agent.0.id())), "{text}");
+    drop(silent);
+}
+
 #[test]
 fn the_doctor_speaks_of_the_running_agent_and_says_when_there_is_none() {
     let host = Host::new();
