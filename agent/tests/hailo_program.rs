@@ -392,3 +392,46 @@ fn a_file_that_a_process_left_behind_is_no_finding_about_a_living_one() {
     );
     assert!(doctor.contains("remove them"), "{doctor}");
 }
+
+/// The first thread of this process ends, and another one goes on.
+fn without_first_thread() -> Option<std::process::Child> {
+    let exit = if cfg!(target_arch = "x86_64") { 60 } else { 93 };
+    let program = format!(
+        "import ctypes, threading, time\n\
+         threading.Thread(target=time.sleep, args=(600,)).start()\n\
+         ctypes.CDLL(None).syscall({exit}, 0)\n"
+    );
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", &program]).env("HAILO_MONITOR", "1");
+    let child = command.env("HAILO_MONITOR_TIME_INTERVAL", "15000").spawn().ok()?;
+    wait_for("the end of its first thread", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).ok()?;
+        stat.rsplit_once(')')?.1.trim_start().starts_with('Z').then_some(())
+    });
+    Some(child)
+}
+
+#[test]
+fn a_writer_whose_first_thread_has_ended_is_found_with_its_interval() {
+    let host = Host::new().with_device();
+    let Some(mut child) = without_first_thread() else {
+        return skip_test::skip(
+            "python3",
+            "a_writer_whose_first_thread_has_ended_is_found_with_its_interval",
+        );
+    };
+    let (pid, name) = (child.id(), format!("{}aB3dEf", child.id()));
+    let bytes = message(pid, 57.0).encode_to_vec();
+    // By the environment of its other thread it is not overdue.
+    let (started, path) = (Instant::now(), host.dir().join(name));
+    wait_for("the process to be older than its file", || {
+        (started.elapsed() > SELDOM).then_some(())
+    });
+    put(&path, &bytes, SELDOM);
+    let points = host.look();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let used = named(&points, "hailo.process.utilization");
+    let of = used.iter().map(|point| point["attributes"]["process.pid"].as_u64());
+    assert_eq!(of.collect::<Vec<_>>(), [Some(u64::from(pid))], "{points:?}");
+}

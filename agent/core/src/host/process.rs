@@ -21,6 +21,9 @@ const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Limit in bytes of `/proc/<pid>/{cmdline,environ}`, which the kernel bounds by the stack's limit alone.
 const MAX_LIST_BYTES: usize = 256 * 1024;
 
+/// Most threads of a process that are asked for what all of them have.
+const MAX_THREADS: usize = 16;
+
 /// Suffix of the kernel for the path of an executable that has been replaced or removed (`d_path`, fs/d_path.c).
 const DELETED: &[u8] = b" (deleted)";
 
@@ -137,6 +140,23 @@ impl Processes {
         all.into_iter().filter(move |thread| *thread != pid)
     }
 
+    /// As [`file`](Self::file), of its first thread or, where that has ended before them, of another one: nothing is found of it then.
+    pub fn of_any_thread<T: Send + 'static>(
+        &self,
+        pid: u32,
+        name: &str,
+        read: impl Fn(&Path) -> io::Result<T> + Clone + Send + 'static,
+    ) -> io::Result<T> {
+        match self.file(pid, name, read.clone()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut others = self.other_threads(pid).take(MAX_THREADS);
+                let of = |thread| self.file(pid, &format!("task/{thread}/{name}"), read.clone()).ok();
+                others.find_map(of).ok_or(error)
+            }
+            first => first,
+        }
+    }
+
     /// What a thread of it is doing: the state of `/proc/<pid>/task/<tid>/stat`, and the kernel's function in which it waits,
     /// where that is shown.
     pub fn thread_state(&self, pid: u32, thread: u32) -> io::Result<(char, String)> {
@@ -182,12 +202,7 @@ impl Processes {
     /// Fails for a kernel thread, and if the reader may not trace the process.
     pub fn executable_name(&self, pid: u32) -> io::Result<String> {
         use std::os::unix::ffi::OsStrExt;
-        let path = self.link(pid, "exe").or_else(|error| {
-            // The first thread may have ended: the others have it still.
-            let mut others = self.other_threads(pid);
-            let exe = |thread| self.link(pid, &format!("task/{thread}/exe")).ok();
-            others.find_map(exe).ok_or(error)
-        })?;
+        let path = self.of_any_thread(pid, "exe", |path| std::fs::read_link(path))?;
         let path = path.as_os_str().as_bytes();
         let path = path.strip_suffix(DELETED).unwrap_or(path);
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
@@ -234,7 +249,7 @@ impl Processes {
 
     /// Number of its mount namespace, unique while any process is in it.
     pub fn mount_namespace(&self, pid: u32) -> io::Result<u64> {
-        let link = self.link(pid, "ns/mnt")?;
+        let link = self.of_any_thread(pid, "ns/mnt", |path| std::fs::read_link(path))?;
         let number = link
             .to_str()
             .and_then(|text| text.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok());

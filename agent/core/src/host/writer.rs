@@ -208,7 +208,7 @@ fn fits(
 
 /// The directory of the file as the process has it, if it sees it.
 fn seen(processes: &Processes, pid: u32, hint: &WriterHint) -> io::Result<Option<OwnedFd>> {
-    let root = processes.file(pid, "root", |path| {
+    let root = processes.of_any_thread(pid, "root", |path| {
         Ok(rustix::fs::open(path, DIRECTORY, Mode::empty())?)
     })?;
     let mut opened = hint.seen_as.iter().filter_map(|path| open_as_seen(&root, path));

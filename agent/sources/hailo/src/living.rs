@@ -230,10 +230,14 @@ impl Living {
     /// unknown then.
     pub(super) fn environment_within(&self, pid: u32, most: u64) -> (Option<Environment>, Duration) {
         static CALLERS: LazyLock<Callers> = LazyLock::new(|| Callers::rare("environments", MAX_HUNG));
-        let path = self.processes.path(pid, "environ");
+        let processes = self.processes.clone();
         let call = CALLERS.start(move || {
             let begun = cpu_time();
-            (Environment::read(&path, most), cpu_time().saturating_sub(begun))
+            let read = |name: &str| Environment::read(&processes.path(pid, name), most);
+            // All threads have the same, but one that has ended has none.
+            let of_another = || read(&format!("task/{}/environ", processes.other_threads(pid).next()?));
+            let environment = read("environ").or_else(of_another);
+            (environment, cpu_time().saturating_sub(begun))
         });
         let read = call.ok().and_then(|call| call.wait(Instant::now() + PATIENCE));
         read.unwrap_or_default()
