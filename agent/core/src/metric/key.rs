@@ -15,6 +15,8 @@ keys! {
     HW_ID = "hw.id";
     /// Name of the device as its driver gives it, e.g. `renderD128`.
     HW_NAME = "hw.name";
+    /// `hw.id` of the device that this one is a part of and whose value contains this one's: a sum over the series without this key counts nothing twice.
+    HW_PARENT = "hw.parent";
     /// Model of the device, e.g. `RX 7900 XTX`.
     HW_MODEL = "hw.model";
     /// Vendor of the device, e.g. `AMD`.
@@ -43,7 +45,7 @@ keys! {
     ACCEL_DRIVER_NAME = "accel.driver.name";
     /// Name of the DRA driver's pool, usually the node.
     ACCEL_POOL_NAME = "accel.pool.name";
-    /// Kind of the hardware that a reading is of: `gpu` or `npu`.
+    /// Kind of the hardware that a reading is of: `gpu`, `npu`, `cpu`, `memory`, `fan`, `power_supply`, `battery`, `temperature` or `voltage`.
     HW_TYPE = "hw.type";
     /// State of the hardware: `ok`, `degraded`, `failed`, and for GPUs `predicted_failure`.
     HW_STATE = "hw.state";

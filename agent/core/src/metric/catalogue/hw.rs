@@ -55,6 +55,10 @@ instruments! {
         "hw.gpu.io", "By", Counter, &[HW_ID, NETWORK_IO_DIRECTION],
         "Bytes that the GPU received and transmitted over PCIe, as its own counters tell (Hopper and newer).",
     );
+    FAN_SPEED = instrument(
+        "hw.fan.speed", "rpm", Gauge, &[HW_ID, HW_SENSOR_LOCATION], "Revolutions of the fan per minute.",
+    );
+    CURRENT = instrument("hw.current", "A", Gauge, DEVICE, "Electric current of the device.");
     VOLTAGE = instrument("hw.voltage", "V", Gauge, DEVICE, "Voltage of the device.");
     ERRORS = instrument(
         "hw.errors", "{error}", Counter,
