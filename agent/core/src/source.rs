@@ -25,6 +25,9 @@ pub type WorkerMain = fn() -> std::io::Result<()>;
 /// which the source shows the same device. Empty where the id is not of the source's vendor, or tells nothing.
 pub type AllocatedDevice = fn(resource: &str, id: &str) -> Vec<Attribute>;
 
+/// Where a part of a source measures `hw.energy`: the value of `accel.energy.source`.
+pub type EnergySource = fn(part: &str) -> &str;
+
 /// Attributes that a source adds to instruments that several sources share.
 #[derive(Debug, Clone, Copy)]
 pub struct Extension {
@@ -113,6 +116,8 @@ pub trait Source {
     const WORKER: Option<WorkerMain> = None;
     /// Which device an allocation of the kubelet is.
     const ALLOCATED_DEVICE: Option<AllocatedDevice> = None;
+    /// Where its parts measure energy, where that is not the part's name.
+    const ENERGY_SOURCE: Option<EnergySource> = None;
     /// Whether it reads accelerators: without any that does the agent has nothing to watch.
     const READS_ACCELERATORS: bool = true;
     /// Whether [`explain`](Self::explain) reads nothing but files, so that it may run beside a running agent, and in one that
@@ -142,6 +147,7 @@ pub struct Descriptor {
     pub devices: &'static [&'static DeviceFamily],
     pub worker: Option<WorkerMain>,
     pub allocated_device: Option<AllocatedDevice>,
+    pub energy_source: Option<EnergySource>,
     pub reads_accelerators: bool,
     pub explains_from_files: bool,
     pub build: fn(&dyn AnySettings, &Context) -> Box<dyn Sampler>,
@@ -161,6 +167,7 @@ impl Descriptor {
             devices: S::DEVICES,
             worker: S::WORKER,
             allocated_device: S::ALLOCATED_DEVICE,
+            energy_source: S::ENERGY_SOURCE,
             reads_accelerators: S::READS_ACCELERATORS,
             explains_from_files: S::EXPLAINS_FROM_FILES,
             build: |settings, context| S::build(&own::<S>(settings), context),

@@ -10,13 +10,15 @@ mod ledger;
 mod meters;
 mod split;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use accelscope_core::budget::Budget;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Batch, Point, key};
+use accelscope_core::source::EnergySource;
 
 use self::cpus::Cpus;
 use self::ledger::{Ledger, Measured};
@@ -32,9 +34,6 @@ pub enum Idle {
     /// That of those who use it, in proportion to their use.
     Proportional,
 }
-
-/// Where a part of a sampler measures energy: the value of `accel.energy.source`.
-pub type EnergySource = fn(part: &str) -> &str;
 
 /// How energy is attributed.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +61,8 @@ pub struct Energy {
 /// What is kept of one sampler.
 #[derive(Debug)]
 struct Sampler {
+    /// Those of its parts that measure energy.
+    parts: HashSet<Arc<str>>,
     meters: Meters,
     ledger: Ledger,
 }
@@ -91,21 +92,30 @@ impl Energy {
         attribution: &mut Attribution,
         now: Instant,
     ) -> Option<Batch> {
-        let measures = |batch: &Batch| batch.points.iter().any(|point| *point.instrument == hw::ENERGY);
-        if !self.settings.enabled || batches.is_empty() {
+        if !self.settings.enabled {
             return None;
         }
-        if !batches.iter().any(measures) {
-            // It measures nothing any more: all of its series end.
-            return self
-                .samplers
-                .contains_key(sampler)
-                .then(|| Batch::new(sampler, PART, Vec::new()));
+        let measures = |batch: &Batch| batch.points.iter().any(|point| *point.instrument == hw::ENERGY);
+        let is_measured = batches.iter().any(measures);
+        if !is_measured && !self.samplers.contains_key(sampler) {
+            return None;
         }
         let kept = self.samplers.entry(sampler).or_insert_with(|| Sampler {
+            parts: HashSet::new(),
             meters: Meters::default(),
             ledger: Ledger::new(&self.budget),
         });
+        for batch in batches {
+            if measures(batch) {
+                kept.parts.insert(Arc::clone(&batch.part.name));
+            } else {
+                kept.parts.remove(&batch.part.name);
+            }
+        }
+        if !is_measured {
+            // A part that was not read this time has its last readings still; without any, all series end.
+            return kept.parts.is_empty().then(|| Batch::new(sampler, PART, Vec::new()));
+        }
         kept.ledger.begin();
         let mut shared: Vec<(Measured, u64)> = Vec::new();
         for (batch, point) in meters::roots(batches) {

@@ -10,6 +10,7 @@ use accelscope_core::metric::{Attribute, Attributes, Batch, Instrument, Point, T
 
 use super::{Energy, Idle, Settings};
 use crate::attribution::{Attribution, Settings as Names};
+use accelscope_core::source::EnergySource;
 
 mod accelerators;
 mod conservation;
@@ -38,7 +39,7 @@ impl Host {
         let settings = Settings {
             enabled: true,
             idle,
-            sources: [("nvidia", (|_| "nvml") as super::EnergySource)].into(),
+            sources: [("nvidia", (|_| "nvml") as EnergySource)].into(),
         };
         Self {
             energy: Energy::new(settings, &Budget::default(), &roots),

@@ -150,6 +150,8 @@ impl Sampler for Fallback {
             "Ascend NPUs are read through npu-smi, because libdcmi.so gives nothing"
         );
         self.library = None;
+        // What the library read last ends, or is in the tool's part from now on.
+        out.push(Batch::new(NAME, dcmi::PART, Vec::new()));
         self.tool.sample(out)
     }
 }
