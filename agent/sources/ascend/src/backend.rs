@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::admin;
 use super::dcmi::{self, Launch};
 use super::sampler::Sampler as ToolSampler;
-use super::settings::{Backend, Settings};
+use super::settings::{Backend, NAME, Settings};
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Batch;
