@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use crate::device::DeviceFamily;
+use crate::energy::EnergySource;
 use crate::host::HostRoots;
 use crate::host::cgroups::Cgroups;
 use crate::metric::{Attribute, Instrument, catalogue, key};
@@ -24,9 +25,6 @@ pub type WorkerMain = fn() -> std::io::Result<()>;
 /// Attributes for the allocated device `id` of the extended resource `resource`, such as `example.com/gpu`: those under
 /// which the source shows the same device. Empty where the id is not of the source's vendor, or tells nothing.
 pub type AllocatedDevice = fn(resource: &str, id: &str) -> Vec<Attribute>;
-
-/// Where a part of a source measures `hw.energy`: the value of `accel.energy.source`.
-pub type EnergySource = fn(part: &str) -> &str;
 
 /// Attributes that a source adds to instruments that several sources share.
 #[derive(Debug, Clone, Copy)]

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use accelscope_core::energy::Idle;
 use accelscope_core::metric::catalogue::{WORKLOAD_KEYS, accel};
 use accelscope_core::metric::{Attributes, Batch, Owner, Point, key};
 
+use super::instances;
 use super::ledger::{Share, Shares};
-use super::{Idle, instances};
 
 /// The unit of a GPU in which programs run.
 const UNIT: &str = "general";

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use accelscope_core::cgroup::Cgroup;
+use accelscope_core::energy::Idle;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::{CpuTimes, Look};
 use accelscope_core::metric::Attributes;
 
-use super::Idle;
 use super::ledger::{Share, Shares};
 use crate::attribution::{Attribution, Resolution};
 

@@ -15,25 +15,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use accelscope_core::budget::Budget;
+use accelscope_core::energy::{EnergySource, Idle};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Batch, Point, key};
-use accelscope_core::source::EnergySource;
 
 use self::cpus::Cpus;
 use self::ledger::{Ledger, Measured};
 use self::meters::Meters;
 use super::attribution::Attribution;
-
-/// Whose the energy of hardware is that does nothing (`power.idle`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Idle {
-    /// Nobody's.
-    #[default]
-    Unattributed,
-    /// That of those who use it, in proportion to their use.
-    Proportional,
-}
 
 /// How energy is attributed.
 #[derive(Debug, Clone, Default)]

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use accelscope_core::budget::Budget;
+use accelscope_core::energy::{EnergySource, Idle};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::{accel, hw};
 use accelscope_core::metric::{Attribute, Attributes, Batch, Instrument, Point, Timestamp, key};
 
-use super::{Energy, Idle, Settings};
+use super::{Energy, Settings};
 use crate::attribution::{Attribution, Settings as Names};
-use accelscope_core::source::EnergySource;
 
 mod accelerators;
 mod conservation;

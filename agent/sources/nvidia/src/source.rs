@@ -1,9 +1,10 @@
 //! Descriptor of the source.
 
 use accelscope_core::device::DeviceFamily;
+use accelscope_core::energy::EnergySource;
 use accelscope_core::metric::Instrument;
 use accelscope_core::sampler::{Finding, Sampler};
-use accelscope_core::source::{AllocatedDevice, Context, Descriptor, EnergySource, Extension, Source, WorkerMain};
+use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Extension, Source, WorkerMain};
 use accelscope_core::table::Section;
 
 use super::allocation::allocated_device;
