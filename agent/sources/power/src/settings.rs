@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use accelscope_core::energy::Idle;
 use accelscope_core::settings;
 use accelscope_core::settings::textual::text;
 use accelscope_core::settings::{Check, Enabled};
@@ -29,6 +30,12 @@ settings! {
         pub thermal: bool = true,
         /// Bool: batteries, uninterruptible supplies and mains of /sys/class/power_supply; not those of mice and the like.
         pub supplies: bool = true,
+        /// Bool: divide the energy of processors, memory and accelerators among containers, pods and units
+        /// (accel.energy.attributed).
+        pub attributed: bool = true,
+        /// Whose the energy of idle hardware is. "unattributed": nobody's. "proportional": that of those who use the hardware.
+        #[serde(with = "text")]
+        pub idle: Idle = Idle::default(),
     }
 }
 

@@ -25,10 +25,8 @@ const MAX_DEPTH: usize = 32;
 /// Limit in bytes of a file of accounting, of which the first line is used.
 const MAX_BYTES: usize = 512;
 
-const DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const MOUNT: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags = MOUNT.union(OFlags::NOFOLLOW);
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The hierarchy whose accounting is read.
@@ -100,7 +98,8 @@ impl CpuTimes {
             self.known.clear();
             return Look::default();
         };
-        let Ok(root) = rustix::fs::open(&accounting.mount, DIRECTORY, Mode::empty()) else {
+        // `cpuacct` is a link to the hierarchy of several controllers.
+        let Ok(root) = rustix::fs::open(&accounting.mount, MOUNT, Mode::empty()) else {
             return Look::default();
         };
         self.look += 1;
