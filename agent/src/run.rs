@@ -21,6 +21,7 @@ use accelscope_export::otlp::Destination;
 use accelscope_export::prometheus::Renderer;
 use accelscope_export::stdout;
 use accelscope_pipeline::attribution::{Attribution, Settings};
+use accelscope_pipeline::energy::Energy;
 use accelscope_pipeline::{Limits, Observer, SeriesRegistry, Started};
 use accelscope_simulate::Demo;
 use anyhow::Context as _;
@@ -192,6 +193,7 @@ async fn measure(
     }
     let roots = config.host_roots();
     let attribution = Attribution::within(&budget, &roots, settings);
+    let energy = Energy::new(runtime::energy(&config, sources), &budget, &roots);
     let context = Context {
         cgroups: attribution.cgroups(),
         roots,
@@ -202,7 +204,7 @@ async fn measure(
     };
     let registry = SeriesRegistry::new(&budget, own, resource, limits, collecting, observer);
     let registry = Arc::new(registry);
-    let started = Started::launch(runtime::samplers(&config, &context), registry, attribution)
+    let started = Started::launch(runtime::samplers(&config, &context), registry, attribution, energy)
         .context("a thread cannot be started")?;
     let renderer = Renderer {
         resource_labels: config.http.resource_labels.clone(),

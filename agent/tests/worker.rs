@@ -25,6 +25,7 @@ use accelscope_core::telemetry::{Build, OwnMetrics};
 use accelscope_core::worker::{Reply, WireOutcome, WirePart, WirePoint, Worker, WorkerError, WorkerSampler, serve};
 use accelscope_hailo::catalogue as hailo;
 use accelscope_pipeline::attribution::{Attribution, Settings};
+use accelscope_pipeline::energy::Energy;
 use accelscope_pipeline::{Limits, SeriesRegistry, Started};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -441,7 +442,7 @@ fn neighbours() -> Result<(), Failed> {
         None,
     ));
     let attribution = Attribution::new(&HostRoots::new("/"), Settings::default());
-    let started = Started::launch(samplers, registry.clone(), attribution)?;
+    let started = Started::launch(samplers, registry.clone(), attribution, Energy::none())?;
     let until = Instant::now() + PATIENCE;
     while !started.all_reported() {
         assert!(Instant::now() < until, "no report of the sampler whose worker hangs");

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod cgroup;
 mod chain;
 pub mod device;
+pub mod energy;
 mod eviction;
 pub mod exhausted;
 pub mod fair;

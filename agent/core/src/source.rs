@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use crate::device::DeviceFamily;
+use crate::energy::EnergySource;
 use crate::host::HostRoots;
 use crate::host::cgroups::Cgroups;
 use crate::metric::{Attribute, Instrument, catalogue, key};
@@ -113,6 +114,8 @@ pub trait Source {
     const WORKER: Option<WorkerMain> = None;
     /// Which device an allocation of the kubelet is.
     const ALLOCATED_DEVICE: Option<AllocatedDevice> = None;
+    /// Where its parts measure energy, where that is not the part's name.
+    const ENERGY_SOURCE: Option<EnergySource> = None;
     /// Whether it reads accelerators: without any that does the agent has nothing to watch.
     const READS_ACCELERATORS: bool = true;
     /// Whether [`explain`](Self::explain) reads nothing but files, so that it may run beside a running agent, and in one that
@@ -142,6 +145,7 @@ pub struct Descriptor {
     pub devices: &'static [&'static DeviceFamily],
     pub worker: Option<WorkerMain>,
     pub allocated_device: Option<AllocatedDevice>,
+    pub energy_source: Option<EnergySource>,
     pub reads_accelerators: bool,
     pub explains_from_files: bool,
     pub build: fn(&dyn AnySettings, &Context) -> Box<dyn Sampler>,
@@ -161,6 +165,7 @@ impl Descriptor {
             devices: S::DEVICES,
             worker: S::WORKER,
             allocated_device: S::ALLOCATED_DEVICE,
+            energy_source: S::ENERGY_SOURCE,
             reads_accelerators: S::READS_ACCELERATORS,
             explains_from_files: S::EXPLAINS_FROM_FILES,
             build: |settings, context| S::build(&own::<S>(settings), context),

@@ -8,6 +8,7 @@ mod arithmetic;
 pub mod attribution;
 mod cumulative;
 mod ends;
+pub mod energy;
 mod overflow;
 mod owner;
 mod pipeline;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::aggregation::Aggregator;
 use super::attribution::Attribution;
+use super::energy::Energy;
 use super::registry::SeriesRegistry;
 use super::sampler_thread::Run;
 use super::status::{Report, Status};
@@ -27,6 +28,7 @@ pub(super) struct Pipeline {
     registry: Arc<SeriesRegistry>,
     attribution: Attribution,
     aggregator: Aggregator,
+    energy: Energy,
     parts: HashMap<Part, Age>,
     statuses: Vec<Arc<Status>>,
     evicted: Instant,
@@ -42,12 +44,18 @@ struct Age {
 
 impl Pipeline {
     /// The deadlines of the samplers with these `statuses` are watched.
-    pub(super) fn new(registry: Arc<SeriesRegistry>, attribution: Attribution, statuses: Vec<Arc<Status>>) -> Self {
+    pub(super) fn new(
+        registry: Arc<SeriesRegistry>,
+        attribution: Attribution,
+        energy: Energy,
+        statuses: Vec<Arc<Status>>,
+    ) -> Self {
         let aggregator = Aggregator::new(registry.budget());
         Self {
             registry,
             attribution,
             aggregator,
+            energy,
             parts: HashMap::new(),
             statuses,
             evicted: Instant::now(),
@@ -130,7 +138,7 @@ impl Pipeline {
         if run.report.detail.is_empty() {
             run.status.find(&run.batches);
         }
-        let batches: Vec<Batch> = run
+        let mut batches: Vec<Batch> = run
             .batches
             .into_iter()
             .map(|batch| {
@@ -141,6 +149,7 @@ impl Pipeline {
                 Batch { part, points }
             })
             .collect();
+        batches.extend(self.energy.of_run(sampler, &batches, &mut self.attribution, now));
         if run.ends_others {
             self.parts.retain(|part, _| part.sampler != sampler);
         }

@@ -46,7 +46,7 @@ fn pipeline(observer: Option<Observer>) -> (Pipeline, Arc<SeriesRegistry>, Arc<S
         period: Duration::from_secs(1),
         deadline: Duration::from_secs(1),
     });
-    let pipeline = Pipeline::new(registry.clone(), attribution, Vec::new());
+    let pipeline = Pipeline::new(registry.clone(), attribution, Energy::none(), Vec::new());
     (pipeline, registry, status)
 }
 

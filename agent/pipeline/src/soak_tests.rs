@@ -147,7 +147,7 @@ fn an_hour_of_containers_that_come_and_go_leaves_nothing_behind() {
         period: Duration::from_secs(PERIOD),
         deadline: Duration::from_secs(1),
     });
-    let mut pipeline = Pipeline::new(registry.clone(), attribution, Vec::new());
+    let mut pipeline = Pipeline::new(registry.clone(), attribution, Energy::none(), Vec::new());
     let (begun, begun_wall) = (Instant::now(), Timestamp::now());
     let mut encoder = Encoder::new(registry.resource());
     let (mut kept, mut sent) = (Vec::new(), 0);

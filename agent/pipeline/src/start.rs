@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use super::attribution::Attribution;
+use super::energy::Energy;
 use super::pipeline::Pipeline;
 use super::registry::SeriesRegistry;
 use super::sampler_thread;
@@ -28,13 +29,14 @@ impl Started {
         samplers: Vec<Box<dyn Sampler>>,
         registry: Arc<SeriesRegistry>,
         attribution: Attribution,
+        energy: Energy,
     ) -> io::Result<Self> {
         let (send, receive) = sync_channel(WAITING_RUNS);
         let statuses = samplers
             .into_iter()
             .map(|sampler| sampler_thread::spawn(sampler, send.clone()))
             .collect::<io::Result<Vec<_>>>()?;
-        let pipeline = Pipeline::new(registry.clone(), attribution, statuses.clone());
+        let pipeline = Pipeline::new(registry.clone(), attribution, energy, statuses.clone());
         std::thread::Builder::new()
             .name("pipeline".into())
             .stack_size(1 << 20)

@@ -15,6 +15,7 @@ use accelscope_core::metric::{
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::telemetry::{Build, OwnMetrics};
 use accelscope_pipeline::attribution::{Attribution, Settings};
+use accelscope_pipeline::energy::Energy;
 use accelscope_pipeline::{Limits, SeriesRegistry, Started};
 
 static FRAMES: Instrument = owned(
@@ -100,7 +101,13 @@ fn the_estimate_of_what_series_take_is_what_they_take() {
         },
     );
     let before = resident();
-    let started = Started::launch(vec![Box::new(Names { process })], Arc::new(registry), attribution).unwrap();
+    let started = Started::launch(
+        vec![Box::new(Names { process })],
+        Arc::new(registry),
+        attribution,
+        Energy::none(),
+    )
+    .unwrap();
     let until = Instant::now() + Duration::from_mins(2);
     while started.registry.live().len() < 3 * SERIES {
         assert!(Instant::now() < until, "{} series", started.registry.live().len());

@@ -2,6 +2,7 @@
 
 mod daemon;
 pub(crate) mod early;
+mod energy;
 mod explain;
 pub mod log;
 mod log_limit;
@@ -16,6 +17,7 @@ mod start_log;
 mod succession;
 
 pub use daemon::run as run_daemon;
+pub use energy::energy;
 pub use explain::Explain;
 pub(crate) use log_limit::{count_suppressed, show_suppressed};
 pub use own_logs::OwnLogs;

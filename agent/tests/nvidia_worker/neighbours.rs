@@ -11,6 +11,7 @@ use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
 use accelscope_core::telemetry::{Build, OwnMetrics};
 use accelscope_nvidia::{Launch, Settings, sampler};
 use accelscope_pipeline::attribution::{self, Attribution};
+use accelscope_pipeline::energy::Energy;
 use accelscope_pipeline::{Limits, SeriesRegistry, Started};
 use serde_json::json;
 
@@ -83,7 +84,7 @@ fn beside_another(fake: &mut Fake, mend: impl FnOnce(&mut Fake)) -> (u64, u64) {
     ));
     let attribution = Attribution::new(&HostRoots::new("/"), attribution::Settings::default());
     let samplers: Vec<Box<dyn Sampler>> = vec![Box::new(nvml.unwrap()), Box::new(neighbour)];
-    let started = Started::launch(samplers, registry.clone(), attribution).unwrap();
+    let started = Started::launch(samplers, registry.clone(), attribution, Energy::none()).unwrap();
     let wait = |what: &str, is_so: &dyn Fn() -> bool| {
         let until = Instant::now() + 2 * LONG;
         while !is_so() {

@@ -11,10 +11,14 @@
 //! - CPU time of all threads;
 //! - wake-ups: voluntary and involuntary context switches of all threads.
 //!
+//! The source `power` reads counters that the benchmark counts, beside everything else of this machine, so that energy is
+//! divided among its control groups.
+//!
 //! The source `ioctl` watches `/dev/full`, on which no process makes calls: the cost on an idle node.
 //! Programs in the kernel need root; the table names the hook in use.
 #![expect(clippy::print_stdout, reason = "the result is for the person who runs it")]
 
+mod node;
 mod receiver;
 mod usage;
 
@@ -25,6 +29,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use free_port::free_address;
 
+use self::node::Node;
 use self::receiver::Receiver;
 use self::usage::{Activity, Memory, machine_busy};
 
@@ -39,12 +44,16 @@ const BUSY: f64 = 0.3;
 const HAILO: &str = "hailo";
 const IOCTL: &str = "ioctl";
 
+const POWER: &str = "power";
+
 /// Enabled features.
-const CHOICES: [(&str, &[&str]); 4] = [
+const CHOICES: [(&str, &[&str]); 6] = [
     ("no source", &[]),
     ("hailo", &[HAILO]),
     ("ioctl", &[IOCTL]),
     ("hailo and ioctl", &[HAILO, IOCTL]),
+    ("node", &["host", POWER, "kmsg", "holders"]),
+    ("everything", &[HAILO, IOCTL, "host", POWER, "kmsg", "holders"]),
 ];
 
 /// One line of the table.
@@ -79,6 +88,7 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let monitor = folder.path().join("hmon_files");
     let _simulator = simulator(&agent, &monitor)?;
+    let node = Node::new(folder.path())?;
 
     println!(
         "each {} s after {} s of warm-up, scraped every {} s",
@@ -96,6 +106,9 @@ fn main() -> Result<()> {
             let mut command = Command::new(&agent);
             configure(&mut command, folder.path(), &sources, on)?;
             command.arg("--set").arg(format!("hailo.dir={}", monitor.display()));
+            if on.contains(&POWER) {
+                command.arg("--set").arg(format!("host.root={}", node.root.display()));
+            }
             command.arg("--set").arg(format!("otlp.enabled={push}"));
             command
                 .arg("--set")
@@ -115,6 +128,10 @@ fn main() -> Result<()> {
             ensure!(
                 page.contains("\nhailo_") == on.contains(&HAILO),
                 "{name}: Hailo's metrics are not as configured"
+            );
+            ensure!(
+                page.contains("\naccel_energy_attributed_joules_total{") == on.contains(&POWER),
+                "{name}: energy is not attributed as configured"
             );
             row.maps = value(&page, "agent_ioctl_memory_usage_bytes").unwrap_or(0.0) as u64;
             let hook = if on.contains(&IOCTL) {

@@ -63,6 +63,12 @@ keys! {
     NETWORK_IO_DIRECTION = "network.io.direction";
     /// True where the agent computed the value from other readings.
     ACCEL_DERIVED = "accel.derived";
+    /// Where the energy was measured: `rapl`, `hwmon`, `nvml`, `dcmi`, `npu-smi`.
+    ACCEL_ENERGY_SOURCE = "accel.energy.source";
+    /// By what the energy was divided: `cpu_time`, `utilization`, `exclusive` (all of it for the only holder) or `even` (the same for each holder).
+    ACCEL_ENERGY_METHOD = "accel.energy.method";
+    /// True of the energy that is nobody's: of idle hardware, of the kernel, of processes in no container, unit or job.
+    ACCEL_ENERGY_UNATTRIBUTED = "accel.energy.unattributed";
     /// Kind of the error: `corrected` or `uncorrected` of a memory, `xid` of a GPU, the errno's name (`ENOTTY`) of a call.
     ERROR_TYPE = "error.type";
     /// Process identifier in the node's PID namespace.

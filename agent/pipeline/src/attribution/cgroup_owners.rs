@@ -129,13 +129,13 @@ impl CgroupOwners {
         let Some(cgroup) = cgroup else { return Resolution::Wait };
         entry.cgroup = Some(cgroup.clone());
         match containers.names(&cgroup, now) {
-            Names::Known(container) => {
-                Resolution::Known(
-                    entry
-                        .attributes
-                        .get(&owner.executable, &cgroup, container, owner.pid, entry.user),
-                )
-            }
+            Names::Known(container) => Resolution::Known(entry.attributes.get(
+                Some(&owner.executable),
+                &cgroup,
+                container,
+                owner.pid,
+                entry.user,
+            )),
             Names::Wait => Resolution::Wait,
         }
     }

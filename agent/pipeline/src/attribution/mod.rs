@@ -4,6 +4,7 @@ mod cgroup_owners;
 pub mod container;
 mod containers;
 mod engines;
+mod groups;
 mod logs;
 mod nameless;
 mod resolution;

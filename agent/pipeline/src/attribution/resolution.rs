@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::container::Container;
 use accelscope_core::cgroup::{Cgroup, Scheduler};
-use accelscope_core::metric::{Attribute, key};
+use accelscope_core::metric::{Attribute, Attributes, key};
 
 /// Result of resolving a reading's owner.
 #[derive(Debug, Clone)]
@@ -24,6 +24,13 @@ pub struct Resolved {
     attributes: Vec<Attribute>,
     /// What its process is in at the outermost, where the attributes do not name it.
     pub outermost: Option<Arc<str>>,
+}
+
+impl Resolved {
+    /// The attributes as a series has them.
+    pub fn as_set(&self) -> Arc<Attributes> {
+        Arc::new(Attributes::new(self.attributes.iter().cloned()))
+    }
 }
 
 impl From<Vec<Attribute>> for Resolved {
@@ -58,10 +65,10 @@ impl OwnerAttributes {
         self.list.as_ref().map_or(0, |list| 64 + PAIR * list.len())
     }
 
-    /// The same list as last time, unless `container` is another one.
+    /// The same list as last time, unless `container` is another one. Without an executable it is of all processes there.
     pub(super) fn get(
         &mut self,
-        executable: &str,
+        executable: Option<&str>,
         cgroup: &Cgroup,
         container: Option<Arc<Container>>,
         pid: Option<u32>,
@@ -110,13 +117,14 @@ fn outermost(cgroup: &Cgroup, user: Option<u32>) -> Option<Arc<str>> {
 }
 
 fn list(
-    executable: &str,
+    executable: Option<&str>,
     cgroup: &Cgroup,
     container: Option<&Container>,
     pid: Option<u32>,
     user: Option<u32>,
 ) -> Vec<Attribute> {
-    let mut list: Vec<Attribute> = vec![(key::PROCESS_EXECUTABLE_NAME, executable.into())];
+    let executable = executable.map(|executable| (key::PROCESS_EXECUTABLE_NAME, executable.into()));
+    let mut list: Vec<Attribute> = executable.into_iter().collect();
     list.extend(pid.map(|pid| (key::PROCESS_PID, pid.into())));
     let mut text = |key, value: &Option<String>| list.extend(value.as_deref().map(|value| (key, value.into())));
     if let Some(container) = container {

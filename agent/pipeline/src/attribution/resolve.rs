@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::cgroup_owners::CgroupOwners;
 use super::containers::{ContainerCache, NAME_TIMEOUT, Names};
 use super::engines::Engines;
+use super::groups::Groups;
 use super::resolution::{OwnerAttributes, Resolution};
 use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
 use accelscope_core::cgroup::Cgroup;
@@ -61,6 +62,7 @@ pub struct Attribution {
     processes: Processes,
     settings: Settings,
     entries: HashMap<ProcessKey, Process>,
+    groups: Groups,
     containers: ContainerCache,
     owners: CgroupOwners,
     account: Account,
@@ -90,6 +92,7 @@ impl Attribution {
         Self {
             processes: Processes::new(roots),
             entries: HashMap::new(),
+            groups: Groups::new(budget),
             containers: ContainerCache::new(budget, engines, settings.name_timeout),
             owners: CgroupOwners::new(budget, Cgroups::new(roots), settings.name_timeout),
             account: budget.account(Purpose::Names),
@@ -131,7 +134,12 @@ impl Attribution {
             (&mut entry.without_pid, None)
         };
         let (executable, user) = (&entry.executable, entry.user);
-        Resolution::Known(attributes.get(executable, &entry.cgroup, container, pid, user))
+        Resolution::Known(attributes.get(Some(executable), &entry.cgroup, container, pid, user))
+    }
+
+    /// The attributes of a control group, which all processes in it have.
+    pub fn resolve_group(&mut self, group: &Arc<Cgroup>, now: Instant) -> Resolution {
+        self.groups.resolve(group, &mut self.containers, now)
     }
 
     /// The host's control groups, which a sampler that sees them created adds to.
@@ -163,6 +171,7 @@ impl Attribution {
     pub fn evict(&mut self, now: Instant) {
         if let Some(before) = now.checked_sub(RETENTION) {
             self.entries.retain(|_, entry| entry.used >= before);
+            self.groups.evict(before);
             self.containers.evict(before);
             self.owners.evict(before);
         }

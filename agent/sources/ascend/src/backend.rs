@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::admin;
 use super::dcmi::{self, Launch};
 use super::sampler::Sampler as ToolSampler;
-use super::settings::{Backend, Settings};
+use super::settings::{Backend, NAME, Settings};
 use accelscope_core::chain;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Batch;
@@ -150,6 +150,8 @@ impl Sampler for Fallback {
             "Ascend NPUs are read through npu-smi, because libdcmi.so gives nothing"
         );
         self.library = None;
+        // What the library read last ends, or is in the tool's part from now on.
+        out.push(Batch::new(NAME, dcmi::PART, Vec::new()));
         self.tool.sample(out)
     }
 }

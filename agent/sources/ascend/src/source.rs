@@ -1,6 +1,7 @@
 //! The source as the agent knows it.
 
 use accelscope_core::device::DeviceFamily;
+use accelscope_core::energy::EnergySource;
 use accelscope_core::metric::Instrument;
 use accelscope_core::sampler::{Finding, Sampler};
 use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Extension, Source, WorkerMain};
@@ -8,7 +9,7 @@ use accelscope_core::table::Section;
 
 use super::allocation::allocated_device;
 use super::catalogue;
-use super::{Settings, build, dcmi::serve, explain, ioctl, key, table};
+use super::{Settings, build, dcmi, dcmi::serve, explain, ioctl, key, table};
 
 /// The source.
 pub static SOURCE: Descriptor = Descriptor::of::<Ascend>();
@@ -26,6 +27,7 @@ impl Source for Ascend {
     const TABLE: &'static [Section] = table::SECTIONS;
     const WORKER: Option<WorkerMain> = Some(serve);
     const ALLOCATED_DEVICE: Option<AllocatedDevice> = Some(allocated_device);
+    const ENERGY_SOURCE: Option<EnergySource> = Some(|part| if part == dcmi::PART { part } else { "npu-smi" });
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn Sampler> {
         build(settings, &context.roots, &context.node_name)

@@ -1,6 +1,7 @@
 //! Descriptor of the source.
 
 use accelscope_core::device::DeviceFamily;
+use accelscope_core::energy::EnergySource;
 use accelscope_core::metric::Instrument;
 use accelscope_core::sampler::{Finding, Sampler};
 use accelscope_core::source::{AllocatedDevice, Context, Descriptor, Extension, Source, WorkerMain};
@@ -27,6 +28,7 @@ impl Source for Nvidia {
     const TABLE: &'static [Section] = table::SECTIONS;
     const WORKER: Option<WorkerMain> = Some(serve);
     const ALLOCATED_DEVICE: Option<AllocatedDevice> = Some(allocated_device);
+    const ENERGY_SOURCE: Option<EnergySource> = Some(|_| "nvml");
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn Sampler> {
         build(settings, &context.roots, &context.node_name)

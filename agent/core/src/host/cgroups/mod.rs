@@ -3,6 +3,7 @@
 //! Paths are kept after the group was removed: a process may have ended long before its activity is read.
 
 mod controllers;
+mod cpu_times;
 mod delegation;
 mod hierarchy;
 mod id;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 pub use controllers::{Controllers, V1};
+pub use cpu_times::{CpuTime, CpuTimes, Look};
 pub use id::{CgroupId, Hierarchy, State};
 
 use super::HostRoots;

@@ -1,11 +1,13 @@
 //! `accel.*`: what has no semantic convention and is the same for every vendor.
 
 use super::{instrument, instruments, owned};
-use crate::metric::Kind::{Gauge, UpDownCounter};
+use crate::metric::Kind::{Counter, Gauge, UpDownCounter};
 use crate::metric::Merge::{Min, Sum};
 use crate::metric::key::{
-    ACCEL_CLAIM_NAME, ACCEL_CLAIM_NAMESPACE, ACCEL_DEVICE_ID, ACCEL_DRIVER_NAME, ACCEL_POOL_NAME, ACCEL_RESOURCE_NAME,
-    HW_GPU_TASK, HW_ID, HW_NAME, K8S_CONTAINER_NAME, K8S_NAMESPACE_NAME, K8S_POD_NAME, K8S_POD_UID,
+    ACCEL_CLAIM_NAME, ACCEL_CLAIM_NAMESPACE, ACCEL_DEVICE_ID, ACCEL_DRIVER_NAME, ACCEL_ENERGY_METHOD,
+    ACCEL_ENERGY_SOURCE, ACCEL_ENERGY_UNATTRIBUTED, ACCEL_OWNER, ACCEL_POOL_NAME, ACCEL_RESOURCE_NAME, CONTAINER_ID,
+    CONTAINER_IMAGE_NAME, CONTAINER_NAME, HTCONDOR_SLOT_NAME, HW_GPU_TASK, HW_ID, HW_NAME, HW_TYPE, K8S_CONTAINER_NAME,
+    K8S_NAMESPACE_NAME, K8S_POD_NAME, K8S_POD_UID, LSF_JOB_ID, PBS_JOB_ID, SLURM_JOB_ID, SLURM_STEP_ID, SYSTEMD_UNIT,
 };
 
 /// Keys of an allocation: its owner, what was requested, what was given.
@@ -24,7 +26,33 @@ const ALLOCATION: &[&str] = &[
     K8S_CONTAINER_NAME,
 ];
 
+/// Keys of energy by who used it.
+const ENERGY: &[&str] = &[
+    HW_TYPE,
+    ACCEL_ENERGY_SOURCE,
+    ACCEL_ENERGY_METHOD,
+    ACCEL_ENERGY_UNATTRIBUTED,
+    CONTAINER_ID,
+    CONTAINER_NAME,
+    CONTAINER_IMAGE_NAME,
+    K8S_CONTAINER_NAME,
+    K8S_POD_NAME,
+    K8S_POD_UID,
+    K8S_NAMESPACE_NAME,
+    SYSTEMD_UNIT,
+    ACCEL_OWNER,
+    SLURM_JOB_ID,
+    SLURM_STEP_ID,
+    PBS_JOB_ID,
+    LSF_JOB_ID,
+    HTCONDOR_SLOT_NAME,
+];
+
 instruments! {
+    ENERGY_ATTRIBUTED = instrument(
+        "accel.energy.attributed", "J", Counter, ENERGY,
+        "Energy of hw.energy by who used it, since the agent watches: of CPU and memory by CPU time, of an accelerator by the          share of it that its driver reports of each process. What is nobody's has accel.energy.unattributed. The sum over all          is what hw.energy grew by, of devices that are part of another of their kind only that one.",
+    );
     DEVICE_ALLOCATION = instrument(
         "accel.device.allocation", "", Gauge, ALLOCATION,
         "Always 1 while the kubelet has the device allocated to the container, used or not. hw.id, hw.name \

@@ -4,7 +4,7 @@ pub mod accel;
 pub mod agent;
 pub mod hw;
 
-use super::{Instrument, Kind, Merge, Stability};
+use super::{Instrument, Kind, Merge, Stability, key};
 
 /// Every instrument of these, sorted by name.
 pub fn all() -> Vec<&'static Instrument> {
@@ -22,25 +22,29 @@ pub fn find(name: &str) -> Option<&'static Instrument> {
         .copied()
 }
 
-/// The keys that attribution adds to an [`owned`](Instrument::owned) instrument's points.
+/// The keys that attribution adds to an [`owned`](Instrument::owned) instrument's points: those of the process, and
+/// [`WORKLOAD_KEYS`].
 pub const OWNER_KEYS: &[&str] = &[
-    super::key::PROCESS_PID,
-    super::key::PROCESS_EXECUTABLE_NAME,
-    super::key::CONTAINER_ID,
-    super::key::CONTAINER_NAME,
-    super::key::CONTAINER_IMAGE_NAME,
-    super::key::K8S_CONTAINER_NAME,
-    super::key::K8S_POD_NAME,
-    super::key::K8S_POD_UID,
-    super::key::K8S_NAMESPACE_NAME,
-    super::key::SYSTEMD_UNIT,
-    super::key::ACCEL_OWNER,
-    super::key::SLURM_JOB_ID,
-    super::key::SLURM_STEP_ID,
-    super::key::PBS_JOB_ID,
-    super::key::LSF_JOB_ID,
-    super::key::HTCONDOR_SLOT_NAME,
+    key::PROCESS_PID,
+    key::PROCESS_EXECUTABLE_NAME,
+    key::CONTAINER_ID,
+    key::CONTAINER_NAME,
+    key::CONTAINER_IMAGE_NAME,
+    key::K8S_CONTAINER_NAME,
+    key::K8S_POD_NAME,
+    key::K8S_POD_UID,
+    key::K8S_NAMESPACE_NAME,
+    key::SYSTEMD_UNIT,
+    key::ACCEL_OWNER,
+    key::SLURM_JOB_ID,
+    key::SLURM_STEP_ID,
+    key::PBS_JOB_ID,
+    key::LSF_JOB_ID,
+    key::HTCONDOR_SLOT_NAME,
 ];
+
+/// Those of the container, pod, unit or job that a process is in.
+pub const WORKLOAD_KEYS: &[&str] = OWNER_KEYS.split_at(2).1;
 
 /// Bounds in seconds for the agent's own work, from 100 µs to 10 s.
 const WORK_SECONDS: &[f64] = &[0.0001, 0.001, 0.01, 0.1, 1.0, 10.0];

@@ -17,4 +17,7 @@ mod read;
 mod reader;
 mod worker;
 
+/// Part of the source that the library reads; the tool's has no name.
+pub(crate) const PART: &str = "dcmi";
+
 pub use worker::{Launch, command, library, sampler, serve};

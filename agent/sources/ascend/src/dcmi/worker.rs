@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::PART;
 use super::open::{About, Driver, OpenError};
 use super::place::{self, Place};
 use super::read::ChipReading;
@@ -214,7 +215,7 @@ impl DcmiReplies {
             *skipped.entry(reason.to_owned()).or_default() += u64::from(count);
         }
         WirePart {
-            name: "".into(),
+            name: PART.into(),
             points: points.iter().map(WirePoint::of).collect(),
         }
     }

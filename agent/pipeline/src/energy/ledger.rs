@@ -1,0 +1,210 @@
+//! Who has used how much energy so far.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use accelscope_core::budget::{Account, Budget, Purpose};
+use accelscope_core::metric::catalogue::accel::ENERGY_ATTRIBUTED;
+use accelscope_core::metric::{Attribute, AttributeValue, Attributes, Owner, Point, Timestamp, key};
+
+use super::split::split;
+use crate::sizes;
+
+/// How long what somebody used is kept who is not there any more. Who comes back later begins a count of his own.
+const RETENTION: Duration = Duration::from_mins(10);
+
+/// Most series, where memory allows it; what others used is nobody's.
+const MAX_SERIES: usize = 8192;
+
+const MICROS: f64 = 1e6;
+
+/// What was measured.
+#[derive(Debug, Clone)]
+pub(super) struct Measured {
+    /// Value of `hw.type`.
+    pub(super) kind: &'static str,
+    /// Value of `accel.energy.source`.
+    pub(super) source: Arc<str>,
+    /// When.
+    pub(super) time: Timestamp,
+}
+
+/// Somebody's part of what was used.
+#[derive(Debug, Clone)]
+pub(super) struct Share {
+    /// His attributes; empty for nobody.
+    pub(super) who: Arc<Attributes>,
+    /// What he is in at the outermost, where the attributes do not name it.
+    pub(super) outermost: Option<Arc<str>>,
+    /// From 0 to 1.
+    pub(super) part: f64,
+    /// Whether he is shown before he has used anything.
+    pub(super) is_shown: bool,
+}
+
+/// Shares by one method.
+#[derive(Debug, Clone)]
+pub(super) struct Shares {
+    /// Value of `accel.energy.method`.
+    pub(super) method: &'static str,
+    /// Of each who is there; what is missing to 1 is nobody's.
+    pub(super) shares: Vec<Share>,
+}
+
+/// Totals of one sampler's energy.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    entries: HashMap<Key, Total>,
+    present: HashSet<Arc<Attributes>>,
+    run: u64,
+    account: Account,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    who: Arc<Attributes>,
+    kind: &'static str,
+    source: Arc<str>,
+    /// Nothing for nobody's.
+    method: Option<&'static str>,
+}
+
+#[derive(Debug)]
+struct Total {
+    micros: u64,
+    start: Timestamp,
+    time: Timestamp,
+    series: Arc<Attributes>,
+    outermost: Option<Arc<str>>,
+    /// The run in which its owner was there last, and when that was.
+    run: u64,
+    used: Instant,
+    is_shown: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(budget: &Budget) -> Self {
+        Self {
+            entries: HashMap::new(),
+            present: HashSet::new(),
+            run: 0,
+            account: budget.account(Purpose::Totals),
+        }
+    }
+
+    /// A run begins: nobody is known to be there.
+    pub(super) fn begin(&mut self) {
+        self.run += 1;
+        self.present.clear();
+    }
+
+    /// Divides what was measured.
+    pub(super) fn add(&mut self, measured: &Measured, micros: u64, shares: &Shares, now: Instant) {
+        let (parts, mut rest) = split(micros, shares.shares.iter().map(|share| share.part));
+        for (share, part) in shares.shares.iter().zip(parts) {
+            if share.who.is_empty() || !self.has_room(measured, share, shares.method) {
+                rest += part;
+                continue;
+            }
+            self.present.insert(Arc::clone(&share.who));
+            let total = self.total(measured, &share.who, Some(shares.method), now);
+            total.micros += part;
+            total.outermost.clone_from(&share.outermost);
+            total.is_shown |= share.is_shown || part > 0;
+        }
+        let nobody = Arc::new(Attributes::empty());
+        let total = self.total(measured, &nobody, None, now);
+        total.micros += rest;
+        total.is_shown = true;
+        self.present.insert(nobody);
+    }
+
+    /// The totals of all who are there.
+    pub(super) fn points(&mut self) -> Vec<Point> {
+        let run = self.run;
+        let newest = self.entries.values().map(|total| total.used).max();
+        for (key, total) in &mut self.entries {
+            // Who is there keeps what he used by another method too.
+            if self.present.contains(&key.who) {
+                total.run = run;
+                total.used = newest.unwrap_or(total.used);
+            }
+        }
+        if let Some(newest) = newest {
+            self.entries
+                .retain(|_, total| newest.saturating_duration_since(total.used) < RETENTION);
+        }
+        let sizes = self.entries.values().map(|total| sizes::TOTAL + total.series.size());
+        self.account.set(sizes.sum::<usize>() as u64);
+        let shown = self.entries.values().filter(|total| total.run == run && total.is_shown);
+        shown.map(Total::point).collect()
+    }
+
+    fn has_room(&self, measured: &Measured, share: &Share, method: &'static str) -> bool {
+        let is_full = self.entries.len() >= MAX_SERIES || self.account.room() == 0;
+        !is_full || self.entries.contains_key(&key_of(measured, &share.who, Some(method)))
+    }
+
+    fn total(
+        &mut self,
+        measured: &Measured,
+        who: &Arc<Attributes>,
+        method: Option<&'static str>,
+        now: Instant,
+    ) -> &mut Total {
+        let key = key_of(measured, who, method);
+        let run = self.run;
+        let total = self.entries.entry(key).or_insert_with(|| Total {
+            micros: 0,
+            start: measured.time,
+            time: measured.time,
+            series: series(measured, who, method),
+            outermost: None,
+            run,
+            used: now,
+            is_shown: false,
+        });
+        (total.time, total.run, total.used) = (total.time.max(measured.time), run, now);
+        total
+    }
+}
+
+impl Total {
+    fn point(&self) -> Point {
+        Point {
+            owner: self.outermost.clone().map(Owner::Outermost),
+            start: Some(self.start),
+            ..Point::new(
+                &ENERGY_ATTRIBUTED,
+                Arc::clone(&self.series),
+                self.micros as f64 / MICROS,
+                self.time,
+            )
+        }
+    }
+}
+
+fn key_of(measured: &Measured, who: &Arc<Attributes>, method: Option<&'static str>) -> Key {
+    Key {
+        who: Arc::clone(who),
+        kind: measured.kind,
+        source: Arc::clone(&measured.source),
+        method,
+    }
+}
+
+fn series(measured: &Measured, who: &Attributes, method: Option<&'static str>) -> Arc<Attributes> {
+    let how: Attribute = match method {
+        Some(method) => (key::ACCEL_ENERGY_METHOD, method.into()),
+        None => (key::ACCEL_ENERGY_UNATTRIBUTED, true.into()),
+    };
+    Arc::new(who.with([
+        (key::HW_TYPE, measured.kind.into()),
+        (
+            key::ACCEL_ENERGY_SOURCE,
+            AttributeValue::Str(Arc::clone(&measured.source)),
+        ),
+        how,
+    ]))
+}

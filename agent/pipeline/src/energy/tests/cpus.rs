@@ -1,0 +1,157 @@
+//! Energy of processors and memory.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn group(begin: &str) -> String {
+    format!("/system.slice/docker-{}.scope", id(begin))
+}
+
+#[test]
+fn processors_are_divided_by_cpu_time_and_idle_time_is_nobodys() {
+    let mut host = Host::new(Idle::Unattributed);
+    for (name, used) in [("aaaaaa", 100), ("bbbbbb", 7)] {
+        host.uses(&group(name), SECOND * used);
+    }
+    let zones = |host: &Host, package: f64, dram: f64| {
+        vec![
+            host.joules("p0", "cpu", package),
+            host.joules("p1", "cpu", 5.0),
+            host.joules("d0", "memory", dram),
+        ]
+    };
+    // What was counted before is of nobody that is known now.
+    let first = host.run("power", "rapl", zones(&host, 1000.0, 50.0));
+    assert!(first.values().all(|joules| *joules == 0.0), "{first:?}");
+
+    host.pass(SECOND * 10);
+    // 15 s and 5 s of 4 x 10 s.
+    host.uses(&group("aaaaaa"), SECOND * 115);
+    host.uses(&group("bbbbbb"), SECOND * 12);
+    let points = zones(&host, 1080.0, 58.0);
+    let second = host.run("power", "rapl", points);
+    let expected = [
+        ("aaaaaa cpu rapl cpu_time", 30.0),
+        ("bbbbbb cpu rapl cpu_time", 10.0),
+        ("- cpu rapl nobody", 40.0),
+        ("aaaaaa memory rapl cpu_time", 3.0),
+        ("bbbbbb memory rapl cpu_time", 1.0),
+        ("- memory rapl nobody", 4.0),
+    ];
+    assert_eq!(second, map(&expected));
+}
+
+#[test]
+fn idle_time_is_of_those_who_work_where_that_is_asked_for() {
+    let mut host = Host::new(Idle::Proportional);
+    host.uses(&group("aaaaaa"), SECOND);
+    host.uses(&group("bbbbbb"), SECOND);
+    host.uses("", SECOND * 2);
+    host.run("power", "rapl", vec![host.joules("p0", "cpu", 0.0)]);
+    host.pass(SECOND * 10);
+    // 3 s, 1 s, and 1 s of the kernel.
+    host.uses(&group("aaaaaa"), SECOND * 4);
+    host.uses(&group("bbbbbb"), SECOND * 2);
+    host.uses("", SECOND * 7);
+    let shares = host.run("power", "rapl", vec![host.joules("p0", "cpu", 100.0)]);
+    let expected = [
+        ("aaaaaa cpu rapl cpu_time", 60.0),
+        ("bbbbbb cpu rapl cpu_time", 20.0),
+        ("- cpu rapl nobody", 20.0),
+    ];
+    assert_eq!(shares, map(&expected));
+}
+
+#[test]
+fn a_container_that_lived_between_two_readings_is_in_its_pods_part() {
+    let mut host = Host::new(Idle::Unattributed);
+    let pod = "/kubepods/burstable/pod0a1b2c3d-0000-4000-8000-000000000000";
+    let stays = format!("{pod}/{}", id("aaaaaa"));
+    host.uses(pod, SECOND);
+    host.uses(&stays, SECOND);
+    host.run("power", "rapl", vec![host.joules("p0", "cpu", 0.0)]);
+    host.pass(SECOND * 10);
+    // Two seconds more than the container that is still there.
+    host.uses(pod, SECOND * 13);
+    host.uses(&stays, SECOND * 11);
+    // One that is new, and used 4 s since it was made.
+    host.uses(&group("cccccc"), SECOND * 4);
+    let parts = host.run("power", "rapl", vec![host.joules("p0", "cpu", 40.0)]);
+    let expected = [
+        ("aaaaaa cpu rapl cpu_time", 10.0),
+        ("0a1b2c cpu rapl cpu_time", 2.0),
+        ("cccccc cpu rapl cpu_time", 4.0),
+        ("- cpu rapl nobody", 24.0),
+    ];
+    assert_eq!(parts, map(&expected));
+
+    // What has ended is not shown any more, and comes back with its total.
+    fs::remove_dir_all(host.directory.path().join(format!("sys/fs/cgroup{}", group("cccccc")))).unwrap();
+    host.pass(SECOND * 10);
+    let parts = host.run("power", "rapl", vec![host.joules("p0", "cpu", 80.0)]);
+    let expected = [
+        ("aaaaaa cpu rapl cpu_time", 10.0),
+        ("0a1b2c cpu rapl cpu_time", 2.0),
+        ("- cpu rapl nobody", 64.0),
+    ];
+    assert_eq!(parts, map(&expected));
+}
+
+#[test]
+fn units_of_cgroup_v1_are_divided_by_its_own_accounting() {
+    let mut host = Host::new(Idle::Unattributed);
+    let root = host.directory.path().to_owned();
+    let uses = |group: &str, seconds: u64| {
+        let path = format!("sys/fs/cgroup/cpu,cpuacct{group}/cpuacct.usage");
+        write(&root, &path, &format!("{}\n", seconds * 1_000_000_000));
+    };
+    symlink("cpu,cpuacct", root.join("sys/fs/cgroup/cpuacct")).unwrap();
+    uses("", 100);
+    uses("/system.slice/infer.service", 10);
+    uses("/system.slice/infer.service/worker", 10);
+    host.run("power", "hwmon", vec![host.joules("p0", "cpu", 0.0)]);
+    host.pass(SECOND * 10);
+    uses("/system.slice/infer.service", 20);
+    uses("/system.slice/infer.service/worker", 20);
+    let parts = host.run("power", "hwmon", vec![host.joules("p0", "cpu", 40.0)]);
+    let expected = [("infer. cpu hwmon cpu_time", 10.0), ("- cpu hwmon nobody", 30.0)];
+    assert_eq!(parts, map(&expected));
+}
+
+#[test]
+fn a_zone_within_another_and_a_sensor_of_the_same_are_not_counted_twice() {
+    let mut host = Host::new(Idle::Unattributed);
+    let zones = |host: &Host, factor: f64| {
+        let mut core = host.joules("p0/core", "cpu", 60.0 * factor);
+        core.attributes = core.attributes.with([(key::HW_PARENT, "p0".into())]).into();
+        let mut package = host.joules("p0", "cpu", 100.0 * factor);
+        package.attributes = package.attributes.with([(key::HW_PARENT, "psys".into())]).into();
+        let rapl = vec![core, package, host.joules("psys", "enclosure", 300.0 * factor)];
+        let board = vec![host.joules("board", "cpu", 90.0 * factor)];
+        [Batch::new("power", "rapl", rapl), Batch::new("power", "hwmon", board)]
+    };
+    let batches = zones(&host, 1.0);
+    host.energy.of_run("power", &batches, &mut host.attribution, host.now);
+    host.pass(SECOND);
+    let batches = zones(&host, 2.0);
+    let batch = host.energy.of_run("power", &batches, &mut host.attribution, host.now);
+    let points: BTreeMap<String, f64> = batch.unwrap().points.iter().map(shown).collect();
+    assert_eq!(points, map(&[("- cpu rapl nobody", 100.0)]));
+}
+
+#[test]
+fn nothing_is_attributed_where_nothing_is_measured() {
+    let mut host = Host::new(Idle::Unattributed);
+    assert!(
+        host.run("power", "rapl", vec![host.point(&hw::POWER, &[], 5.0)])
+            .is_empty()
+    );
+    host.energy.settings.enabled = false;
+    assert!(
+        host.run("power", "rapl", vec![host.joules("p0", "cpu", 1.0)])
+            .is_empty()
+    );
+}

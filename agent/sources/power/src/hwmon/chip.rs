@@ -1,0 +1,172 @@
+//! One chip: which sensors it has, and how often it is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use accelscope_core::metric::Point;
+
+use super::kind::{self, Kind, Skip};
+use super::sensor::{Family, Sensor};
+use crate::attribute::Attribute;
+use crate::identity::{Identity, stable};
+use crate::now::Now;
+use crate::reason::Skipped;
+
+/// Most names in a chip's directory that are looked at. A Super I/O chip has some 300.
+const MOST_NAMES: usize = 4096;
+/// Share of the time that a chip may be read, and the longest time between two readings. A sensor on I2C takes up to 100 ms.
+const ONE_IN: u32 = 100;
+const LONGEST_REST: Duration = Duration::from_secs(120);
+/// A disk makes a command of its log of each reading, which takes it out of its saving states.
+const REST_OF_DISK: Duration = Duration::from_secs(60);
+
+/// A chip.
+#[derive(Debug)]
+pub(super) struct Chip {
+    kind: Kind,
+    cores: bool,
+    nth: u32,
+    /// Names of the files when they were looked through.
+    names: BTreeSet<String>,
+    sensors: Vec<Sensor>,
+    /// `runtime_status` of the PCI function.
+    power_state: Option<Attribute>,
+    /// When it is read again.
+    next: Option<Duration>,
+    points: Vec<Point>,
+}
+
+impl Chip {
+    /// With at most `room` sensors; how many are left out comes with it.
+    pub(super) fn open(path: &Path, identity: &Identity, cores: bool, room: usize) -> Result<(Self, u64), Skip> {
+        let kind = kind::of(path)?;
+        let power_state = kind.function.as_ref();
+        let mut chip = Self {
+            power_state: power_state.map(|function| Attribute::new(function.join("power/runtime_status"))),
+            kind,
+            cores,
+            nth: 0,
+            names: BTreeSet::new(),
+            sensors: Vec::new(),
+            next: None,
+            points: Vec::new(),
+        };
+        let left_out = chip.look(path, room);
+        chip.set_nth(0, identity);
+        Ok((chip, left_out))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sensors.len()
+    }
+
+    /// Looks through the files, and reads the limits.
+    pub(super) fn look(&mut self, path: &Path, room: usize) -> u64 {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten().take(MOST_NAMES);
+        let names: BTreeSet<String> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        let mut files: BTreeMap<(Family, u32), BTreeSet<&str>> = BTreeMap::new();
+        for name in &names {
+            if let Some((family, number, attribute)) = Family::split(name) {
+                files.entry((family, number)).or_default().insert(attribute);
+            }
+        }
+        if names != self.names {
+            let sensors = files.iter().filter_map(|((family, number), attributes)| {
+                Sensor::new(path, &self.kind, *family, *number, attributes)
+            });
+            let mut sensors: Vec<Sensor> = sensors.collect();
+            if !self.cores
+                && self.kind.name == "coretemp"
+                && sensors.iter().any(|one| one.label().starts_with("Package"))
+            {
+                sensors.retain(|sensor| !sensor.label().starts_with("Core "));
+            }
+            for sensor in &mut sensors {
+                if let Some(known) = self.sensors.iter().position(|known| known.is(sensor)) {
+                    *sensor = self.sensors.swap_remove(known);
+                }
+            }
+            self.sensors = sensors;
+            self.names = names;
+        }
+        let left_out = self.sensors.len().saturating_sub(room);
+        self.sensors.truncate(room);
+        for sensor in &mut self.sensors {
+            sensor.read_limits();
+        }
+        left_out as u64
+    }
+
+    /// Where it is in the machine, without and with what is numbered anew at each boot.
+    pub(super) fn place(&self) -> (String, PathBuf) {
+        let place = format!("{}/{}", stable(&self.kind.device), self.kind.name);
+        (place, self.kind.device.clone())
+    }
+
+    /// The chip is the `nth` at its stable place.
+    pub(super) fn set_nth(&mut self, nth: u32, identity: &Identity) {
+        self.nth = nth;
+        let (place, _) = self.place();
+        for sensor in &mut self.sensors {
+            sensor.identify(&format!("hwmon/{place}/{nth}"), identity, &self.kind);
+        }
+    }
+
+    /// Reads the sensors, unless the chip rests or its device is suspended, which a reading would end.
+    pub(super) fn read(&mut self, skipped: &Skipped) {
+        if let Some(state) = &mut self.power_state
+            && let Ok(Some(state)) = state.word()
+            && state.starts_with("suspend")
+        {
+            self.points.clear();
+            self.next = None;
+            return;
+        }
+        let now = Now::read();
+        if self.next.is_some_and(|next| now.awake < next) {
+            return;
+        }
+        let begun = Instant::now();
+        self.points.clear();
+        for sensor in &mut self.sensors {
+            sensor.read(&mut self.points, skipped);
+        }
+        let rest = (begun.elapsed() * ONE_IN).min(LONGEST_REST);
+        let is_disk = self.kind.of == "physical_disk";
+        let rest = if is_disk { rest.max(REST_OF_DISK) } else { rest };
+        // A chip that takes less than ten milliseconds rests for less than a second: none of the periods.
+        self.next = (rest >= Duration::from_secs(1)).then(|| now.awake + rest);
+    }
+
+    /// Marks its powers as parts of what this meter measures.
+    pub(super) fn set_parent(&mut self, meter: Option<&str>) {
+        for sensor in &mut self.sensors {
+            let Some([before, after]) = sensor.set_parent(meter) else {
+                continue;
+            };
+            for point in &mut self.points {
+                if Arc::ptr_eq(&point.attributes, &before) {
+                    point.attributes = after.clone();
+                }
+            }
+        }
+    }
+
+    /// The points of the last reading.
+    pub(super) fn points(&self) -> &[Point] {
+        &self.points
+    }
+
+    /// `hw.id` of a sensor of the whole machine's power, if it has a value.
+    pub(super) fn machine_meter(&self) -> Option<String> {
+        if self.kind.of != "enclosure" {
+            return None;
+        }
+        let mut sensors = self.sensors.iter().filter(|sensor| sensor.tells_power());
+        sensors.next().map(|sensor| sensor.hw_id().to_owned())
+    }
+}

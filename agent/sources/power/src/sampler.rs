@@ -1,0 +1,140 @@
+//! The sampler `power`.
+
+use std::time::{Duration, Instant};
+
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::Batch;
+use accelscope_core::sampler::{self, Descriptor, Outcome};
+
+use crate::apart::Apart;
+use crate::identity::Identity;
+use crate::now::Now;
+use crate::rapl::{DENIED, DENIED_REMEDY, Rapl};
+use crate::reason::Skipped;
+use crate::sensors::Sensors;
+use crate::settings::{NAME, Settings};
+
+/// Time that a run waits for the sensors; a run that is the only one waits longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE_ONCE: Duration = Duration::from_secs(10);
+/// Time between the two readings of a run that is the only one: without a second there is no power.
+const WATCH: Duration = Duration::from_millis(500);
+/// Shortest time between two readings of counters, whatever range they claim.
+const SHORTEST_REST: Duration = Duration::from_secs(1);
+
+/// What there is on a machine without any of this.
+pub(crate) const NOTHING: &str =
+    "no energy counters and no sensors: /sys has neither RAPL nor hwmon, thermal zones or supplies";
+
+/// Energy that must not be read, and nothing else that can be.
+#[derive(Debug, thiserror::Error)]
+#[error("{DENIED}: {DENIED_REMEDY}")]
+struct Denied;
+
+/// The sampler `power`.
+pub(crate) struct Sampler {
+    settings: Settings,
+    is_once: bool,
+    rapl: Option<Rapl>,
+    sensors: Apart,
+    has_sensors: bool,
+    machine_meter: Option<String>,
+    skipped: Skipped,
+    has_warned: bool,
+}
+
+impl Sampler {
+    /// Reads nothing yet. With `is_once` the first run is the only one.
+    pub(crate) fn new(settings: Settings, roots: &HostRoots, node_name: &str, is_once: bool) -> Self {
+        let identity = Identity::new(roots, node_name);
+        let (there, of, node) = (settings.clone(), roots.clone(), identity.clone());
+        Self {
+            rapl: settings.rapl.then(|| Rapl::new(roots.clone(), identity)),
+            sensors: Apart::new(move || Sensors::new(&there, &of, &node)),
+            settings,
+            is_once,
+            has_sensors: false,
+            machine_meter: None,
+            skipped: Skipped::default(),
+            has_warned: false,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hung_after(mut self, time: Duration) -> Self {
+        self.sensors = self.sensors.hung_after(time);
+        self
+    }
+
+    /// One run. `read` tells the time of each reading of the counters.
+    pub(crate) fn run(&mut self, mut read: impl FnMut() -> Now, out: &mut Vec<Batch>) -> Outcome {
+        let mut now = read();
+        if let Some(rapl) = &mut self.rapl {
+            rapl.look(&mut self.skipped);
+            rapl.read(now, &self.skipped);
+            if self.is_once && rapl.is_there() {
+                std::thread::sleep(WATCH);
+                now = read();
+                rapl.read(now, &self.skipped);
+            }
+        }
+        let patience = if self.is_once { PATIENCE_ONCE } else { PATIENCE };
+        let readings = self.sensors.read(patience, &self.skipped);
+        if let Some(readings) = readings {
+            self.has_sensors = readings.is_there;
+            self.machine_meter = readings.machine_meter;
+            let parts = readings.parts.into_iter();
+            out.extend(parts.map(|(part, points)| Batch::new(NAME, part, points)));
+        }
+        let has_rapl = self.rapl.as_ref().is_some_and(Rapl::is_there);
+        if !has_rapl && !self.has_sensors {
+            out.clear();
+            return Outcome::NothingHere(NOTHING.to_owned());
+        }
+        let Some(rapl) = &mut self.rapl else {
+            return Outcome::Sampled;
+        };
+        if rapl.is_denied() {
+            if !self.has_sensors && !rapl.is_counting() {
+                out.clear();
+                return Outcome::Retry(Denied.into());
+            }
+            if !std::mem::replace(&mut self.has_warned, true) {
+                tracing::warn!("{Denied}");
+            }
+        }
+        let points = rapl.points(now, self.machine_meter.as_deref());
+        out.push(Batch::new(NAME, "rapl", points));
+        Outcome::Sampled
+    }
+}
+
+impl sampler::Sampler for Sampler {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor {
+            name: NAME,
+            period: self.settings.period,
+            deadline: PATIENCE_ONCE + PATIENCE,
+        }
+    }
+
+    /// Reads counters that may wrap twice before that.
+    fn wait(&mut self, until: Instant) {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let rapl = self.rapl.as_mut();
+            let due = rapl.and_then(|rapl| Some((rapl.longest_rest()?.max(SHORTEST_REST), rapl)));
+            match due {
+                Some((rest, rapl)) if rest < left => {
+                    std::thread::sleep(rest);
+                    rapl.read(Now::read(), &self.skipped);
+                }
+                _ => return std::thread::sleep(left),
+            }
+        }
+    }
+
+    fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        self.run(Now::read, out)
+    }
+}

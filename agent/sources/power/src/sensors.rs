@@ -1,0 +1,105 @@
+//! Everything whose reading may take long: hwmon, thermal zones and supplies, in one pass.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use accelscope_core::host::HostRoots;
+use accelscope_core::metric::Point;
+
+use crate::hwmon::Hwmon;
+use crate::identity::Identity;
+use crate::reason::Skipped;
+use crate::settings::Settings;
+use crate::supply::Supplies;
+use crate::thermal::Thermal;
+
+/// The device that a pass is at, and since when.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(Mutex<Option<(PathBuf, Instant)>>);
+
+impl Progress {
+    fn set(&self, at: Option<&Path>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at.map(|at| (at.to_owned(), Instant::now()));
+    }
+
+    /// The device that the pass has been at for so long.
+    pub(crate) fn stuck_for(&self, time: Duration) -> Option<PathBuf> {
+        let at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (path, since) = at.as_ref()?;
+        (since.elapsed() >= time).then(|| path.clone())
+    }
+}
+
+/// One pass over all devices.
+#[derive(Debug)]
+pub(crate) struct Pass<'a> {
+    pub(crate) progress: &'a Progress,
+    /// Devices that have not answered.
+    pub(crate) left_alone: &'a [PathBuf],
+}
+
+impl Pass<'_> {
+    /// Notes that the device with this path of its class comes next. False if it is left alone.
+    pub(crate) fn enter(&self, path: &Path) -> bool {
+        if self.left_alone.iter().any(|left| left == path) {
+            return false;
+        }
+        self.progress.set(Some(path));
+        true
+    }
+}
+
+/// What one pass has read.
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    pub(crate) parts: Vec<(&'static str, Vec<Point>)>,
+    /// `hw.id` of a meter of the power of the whole machine.
+    pub(crate) machine_meter: Option<String>,
+    /// Whether there is any device.
+    pub(crate) is_there: bool,
+}
+
+/// The devices of this machine.
+#[derive(Debug)]
+pub(crate) struct Sensors {
+    hwmon: Option<Hwmon>,
+    thermal: Option<Thermal>,
+    supplies: Option<Supplies>,
+    skipped: Skipped,
+}
+
+impl Sensors {
+    pub(crate) fn new(settings: &Settings, roots: &HostRoots, identity: &Identity) -> Self {
+        let (roots, identity) = (|| roots.clone(), || identity.clone());
+        Self {
+            hwmon: settings.hwmon.then(|| Hwmon::new(roots(), identity(), settings.cores)),
+            thermal: settings.thermal.then(|| Thermal::new(roots(), identity())),
+            supplies: settings.supplies.then(|| Supplies::new(roots(), identity())),
+            skipped: Skipped::default(),
+        }
+    }
+
+    /// Reads all devices.
+    pub(crate) fn read(&mut self, progress: &Arc<Progress>, left_alone: &[PathBuf]) -> Readings {
+        let pass = Pass { progress, left_alone };
+        let mut readings = Readings::default();
+        if let Some(hwmon) = &mut self.hwmon {
+            readings.parts.push(("hwmon", hwmon.read(&pass, &mut self.skipped)));
+            readings.machine_meter = hwmon.machine_meter();
+            readings.is_there |= hwmon.is_there();
+        }
+        if let Some(thermal) = &mut self.thermal {
+            readings.parts.push(("thermal", thermal.read(&pass, &mut self.skipped)));
+            readings.is_there |= thermal.is_there();
+        }
+        if let Some(supplies) = &mut self.supplies {
+            readings
+                .parts
+                .push(("power_supply", supplies.read(&pass, &mut self.skipped)));
+            readings.is_there |= supplies.is_there();
+        }
+        progress.set(None);
+        readings
+    }
+}

@@ -1,0 +1,7 @@
+//! The sampler on directories that stand for hosts.
+
+mod host;
+mod hwmon;
+mod rapl;
+mod stuck;
+mod supplies;
