@@ -79,7 +79,9 @@ impl Sampler {
             }
         }
         let patience = if self.is_once { PATIENCE_ONCE } else { PATIENCE };
-        let readings = self.sensors.read(patience, &self.skipped);
+        let readings = self.sensors.read(patience, &mut self.skipped);
+        // Those that have not answered yet may be there.
+        self.has_sensors |= readings.is_none();
         if let Some(readings) = readings {
             self.has_sensors = readings.is_there;
             self.machine_meter = readings.machine_meter;
