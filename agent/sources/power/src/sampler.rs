@@ -113,7 +113,7 @@ impl Sampler {
                 tracing::warn!("{Denied}");
             }
         }
-        let points = rapl.points(now, self.machine_meter.as_deref());
+        let points = rapl.points(now, self.machine_meter.as_deref(), &self.skipped);
         out.push(Batch::new(NAME, "rapl", points));
         Outcome::Sampled
     }

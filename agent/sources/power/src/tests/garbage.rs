@@ -96,10 +96,14 @@ fn no_content_of_a_file_ends_a_run_or_becomes_a_value_that_is_none() {
         }
     };
     for content in contents {
-        files.iter().for_each(|(path, _)| fs::write(path, content).unwrap());
+        for (path, _) in &files {
+            fs::write(path, content).unwrap();
+        }
         check(content);
     }
-    files.iter().for_each(|(path, good)| fs::write(path, good).unwrap());
+    for (path, good) in &files {
+        fs::write(path, good).unwrap();
+    }
     // Each file by itself among good ones.
     for (path, good) in &files {
         for content in contents {
