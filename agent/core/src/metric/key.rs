@@ -45,9 +45,9 @@ keys! {
     ACCEL_DRIVER_NAME = "accel.driver.name";
     /// Name of the DRA driver's pool, usually the node.
     ACCEL_POOL_NAME = "accel.pool.name";
-    /// Kind of the hardware that a reading is of: `gpu`, `npu`, `cpu`, `memory`, `fan`, `power_supply`, `battery`, `temperature` or `voltage`.
+    /// Kind of the hardware that a reading is of: `gpu`, `npu`, `cpu`, `memory`, `fan`, `power_supply`, `battery`, `temperature`, `voltage`, `physical_disk`, `network`, `enclosure` (the whole machine) or `board` (a rail of which the driver does not tell what it supplies).
     HW_TYPE = "hw.type";
-    /// State of the hardware: `ok`, `degraded`, `failed`, and for GPUs `predicted_failure`.
+    /// State of the hardware: `ok`, `degraded`, `failed`, for GPUs `predicted_failure`, for batteries `charging` and `discharging`.
     HW_STATE = "hw.state";
     /// Serial number of the board.
     HW_SERIAL_NUMBER = "hw.serial_number";
@@ -55,7 +55,7 @@ keys! {
     HW_FIRMWARE_VERSION = "hw.firmware_version";
     /// Unit of the GPU: `general`, `encoder`, `decoder`, `jpeg` or `ofa` (optical flow); of a process also `memory`.
     HW_GPU_TASK = "hw.gpu.task";
-    /// Where the sensor is: `gpu`, `memory`, or the fan's number as `fan0`.
+    /// Where the sensor is: `gpu`, `memory`, the fan's number as `fan0`, or the sensor's label, e.g. `Package id 0`.
     HW_SENSOR_LOCATION = "hw.sensor_location";
     /// What happens at the limit: `high.critical` (off), `high.degraded` (hardware slows down), `throttled` (driver does).
     HW_LIMIT_TYPE = "hw.limit_type";

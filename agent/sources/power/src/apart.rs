@@ -52,7 +52,7 @@ impl Apart {
     }
 
     /// What a pass has read, if one is through within `patience`.
-    pub(crate) fn read(&mut self, patience: Duration, skipped: &Skipped) -> Option<Readings> {
+    pub(crate) fn read(&mut self, patience: Duration, skipped: &mut Skipped) -> Option<Readings> {
         let before = self.left_alone.len();
         self.left_alone.retain_mut(LeftAlone::is_to_stay);
         if self.left_alone.len() < before {
@@ -90,7 +90,8 @@ impl Apart {
         self.reading = Some((call, progress));
     }
 
-    fn leave(&mut self, path: PathBuf, reading: Reading, skipped: &Skipped) {
+    fn leave(&mut self, path: PathBuf, reading: Reading, skipped: &mut Skipped) {
+        skipped.begin();
         tracing::warn!(
             device = %path.display(),
             "a sensor does not answer; it is left alone until it does, and the others go on: look at `dmesg` for its driver, or \

@@ -159,23 +159,26 @@ impl Meter {
 
     /// Whether there is a count.
     pub(crate) fn is_counting(&self) -> bool {
-        self.count.is_some() && !self.is_frozen
+        self.count().is_some()
+    }
+
+    /// The count.
+    pub(crate) fn count(&self) -> Option<Count> {
+        let (total, start) = self.count.filter(|_| !self.is_frozen)?;
+        Some(Count {
+            joules: total as f64 / 1e6,
+            start: start.wall,
+        })
     }
 
     /// The count, and the power in watts since this was last called, if that is known.
     pub(crate) fn tell(&mut self) -> Option<(Count, Option<f64>)> {
-        if !self.is_counting() {
-            return None;
-        }
+        let count = self.count()?;
         let ((total, start), last) = (self.count?, self.last?);
         let (before, since) = self.told.replace((total, last.at)).unwrap_or((0, start));
         let seconds = last.at.since(since).as_secs_f64();
         let grown = total.saturating_sub(before);
         let is_known = seconds > 0.0 && (grown > 0 || !self.properties.moves_always);
-        let count = Count {
-            joules: total as f64 / 1e6,
-            start: start.wall,
-        };
         Some((count, is_known.then(|| grown as f64 / 1e6 / seconds)))
     }
 }

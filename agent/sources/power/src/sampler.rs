@@ -11,7 +11,7 @@ use crate::identity::Identity;
 use crate::now::Now;
 use crate::rapl::{DENIED, DENIED_REMEDY, Rapl};
 use crate::reason::Skipped;
-use crate::sensors::Sensors;
+use crate::sensors::{self, Sensors};
 use crate::settings::{NAME, Settings};
 
 /// Time that a run waits for the sensors; a run that is the only one waits longer.
@@ -23,8 +23,7 @@ const WATCH: Duration = Duration::from_millis(500);
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 
 /// What there is on a machine without any of this.
-pub(crate) const NOTHING: &str =
-    "no energy counters and no sensors: /sys has neither RAPL nor hwmon, thermal zones or supplies";
+pub(crate) const NOTHING: &str = "no RAPL and no sensors (hwmon, thermal zones, supplies) in /sys";
 
 /// Energy that must not be read, and nothing else that can be.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +33,7 @@ struct Denied;
 /// The sampler `power`.
 pub(crate) struct Sampler {
     settings: Settings,
+    roots: HostRoots,
     is_once: bool,
     rapl: Option<Rapl>,
     sensors: Apart,
@@ -52,6 +52,7 @@ impl Sampler {
             rapl: settings.rapl.then(|| Rapl::new(roots.clone(), identity)),
             sensors: Apart::new(move || Sensors::new(&there, &of, &node)),
             settings,
+            roots: roots.clone(),
             is_once,
             has_sensors: false,
             machine_meter: None,
@@ -64,6 +65,11 @@ impl Sampler {
     pub(crate) fn hung_after(mut self, time: Duration) -> Self {
         self.sensors = self.sensors.hung_after(time);
         self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn may_have_sensors(&self) -> bool {
+        self.has_sensors || sensors::may_be_there(&self.roots)
     }
 
     /// One run. `read` tells the time of each reading of the counters.
@@ -79,8 +85,12 @@ impl Sampler {
             }
         }
         let patience = if self.is_once { PATIENCE_ONCE } else { PATIENCE };
-        let readings = self.sensors.read(patience, &self.skipped);
-        if let Some(readings) = readings {
+        // Without any there is no thread for them either.
+        let may_be_there = self.has_sensors || sensors::may_be_there(&self.roots);
+        let readings = may_be_there.then(|| self.sensors.read(patience, &mut self.skipped));
+        // Those that have not answered yet may be there, too.
+        self.has_sensors |= matches!(readings, Some(None));
+        if let Some(readings) = readings.flatten() {
             self.has_sensors = readings.is_there;
             self.machine_meter = readings.machine_meter;
             let parts = readings.parts.into_iter();
@@ -103,7 +113,7 @@ impl Sampler {
                 tracing::warn!("{Denied}");
             }
         }
-        let points = rapl.points(now, self.machine_meter.as_deref());
+        let points = rapl.points(now, self.machine_meter.as_deref(), &self.skipped);
         out.push(Batch::new(NAME, "rapl", points));
         Outcome::Sampled
     }

@@ -13,6 +13,7 @@ use crate::reason::Skipped;
 use crate::settings::Settings;
 use crate::supply::Supplies;
 use crate::thermal::Thermal;
+use crate::{hwmon, supply, thermal};
 
 /// The device that a pass is at, and since when.
 #[derive(Debug, Default)]
@@ -58,6 +59,15 @@ pub(crate) struct Readings {
     pub(crate) machine_meter: Option<String>,
     /// Whether there is any device.
     pub(crate) is_there: bool,
+}
+
+/// Whether any of the classes has a device, of whatever kind.
+pub(crate) fn may_be_there(roots: &HostRoots) -> bool {
+    let classes = [hwmon::CLASS, thermal::CLASS, supply::CLASS];
+    classes.into_iter().any(|class| {
+        let entries = std::fs::read_dir(roots.path(class));
+        entries.is_ok_and(|mut entries| entries.next().is_some())
+    })
 }
 
 /// The devices of this machine.

@@ -48,7 +48,10 @@ fn a_wrong_key_names_its_place_and_the_nearest_known_one() {
     );
     let far = sets(&["qqq.zzz=1"]).errors();
     assert!(
-        !far.contains("nearest") && far.contains("attribution, ") && far.contains(", otlp, resource"),
+        !far.contains("nearest")
+            && far.contains("attribution, ")
+            && far.contains(", otlp, ")
+            && far.contains(", resource"),
         "{far}"
     );
 }

@@ -1,5 +1,6 @@
 //! Which chips are read, and what they are of.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use accelscope_core::host::sysfs;
@@ -85,6 +86,8 @@ pub(super) struct Kind {
     pub(super) device: PathBuf,
     /// `hw.type`.
     pub(super) of: &'static str,
+    /// Its power and energy are counted by RAPL.
+    pub(super) in_rapl: bool,
     /// Directory of the PCI function that it is on.
     pub(super) function: Option<PathBuf>,
 }
@@ -113,12 +116,13 @@ pub(super) fn of(path: &Path) -> Result<Kind, Skip> {
     let is_zone = device
         .file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"thermal_zone"));
-    // The counters of amd_energy (Linux 5.8 to 5.12) are those of RAPL.
+    // The counters of amd_energy (Linux 5.8 to 5.12) are those of RAPL, and the powers of zenpower and fam15h_power are in it.
     let rapl = path
         .parent()
         .and_then(Path::parent)
         .map(|class| class.join("powercap/intel-rapl:0"));
-    let is_rapl = name == "amd_energy" && rapl.is_some_and(|zone| zone.exists());
+    let has_rapl = rapl.is_some_and(|zone| File::open(zone.join("energy_uj")).is_ok());
+    let is_rapl = name == "amd_energy" && has_rapl;
     if is_zone || is_rapl || above(&device).as_deref() == Some("power_supply") {
         return Err(Skip::Elsewhere);
     }
@@ -134,6 +138,7 @@ pub(super) fn of(path: &Path) -> Result<Kind, Skip> {
         name,
         device,
         of,
+        in_rapl: of == "cpu" && has_rapl,
         function,
     })
 }

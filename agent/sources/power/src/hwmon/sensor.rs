@@ -118,6 +118,9 @@ impl Sensor {
         if input.is_none() && fault.is_none() && alarms.is_empty() {
             return None;
         }
+        if kind.in_rapl && matches!(family, Family::Power | Family::Energy) {
+            return None;
+        }
         let limits = [("crit", "high.critical"), ("max", "high.degraded")];
         let limits = limits.into_iter().filter(|_| family == Family::Temperature);
         let limit = |(attribute, kind): (&str, &'static str)| {
@@ -150,7 +153,6 @@ impl Sensor {
             has_value: false,
             channel,
         })
-        .filter(|_| !kind.name.is_empty())
     }
 
     /// Whether that is the same channel, with the same files.

@@ -88,7 +88,8 @@ impl Rapl {
     }
 
     /// The points of the last reading. `meter` is the `hw.id` of a meter of the power of the whole machine.
-    pub(crate) fn points(&mut self, now: Now, meter: Option<&str>) -> Vec<Point> {
+    pub(crate) fn points(&mut self, now: Now, meter: Option<&str>, skipped: &Skipped) -> Vec<Point> {
+        skipped.add_all(points::refuse_platforms(&mut self.found.zones), Reason::BeyondPhysics);
         points::points(&mut self.found.zones, now, meter)
     }
 }

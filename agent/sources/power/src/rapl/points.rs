@@ -7,7 +7,14 @@ use accelscope_core::metric::{Attributes, Point};
 
 use super::zone::{Kind, Zone};
 use crate::key;
+use crate::meter::Count;
 use crate::now::Now;
+use crate::reason::Reason;
+
+/// Joules from which on counts of a platform and its packages are compared, and the share that the platform's has at least:
+/// the counters are of different grain and not read at the same moment.
+const COMPARABLE: f64 = 100.0;
+const LEAST_SHARE: f64 = 0.9;
 
 /// Attributes of a zone's points, and of which parents they are.
 #[derive(Debug)]
@@ -15,6 +22,32 @@ pub(super) struct Told {
     parents: [Option<Arc<str>>; 2],
     energy: Arc<Attributes>,
     power: Arc<Attributes>,
+}
+
+/// Takes platforms that have counted less than their packages for ones that count something else: what `psys` contains is up to
+/// the board, and some are not wired. Returns how many they are.
+pub(super) fn refuse_platforms(zones: &mut [Zone]) -> u64 {
+    let is_refused = |platform: &Zone| {
+        let Some(all) = platform.meter.count().filter(|_| platform.kind == Kind::Psys) else {
+            return false;
+        };
+        let parts = zones
+            .iter()
+            .filter(|zone| zone.kind == Kind::Package && zone.state.is_ok());
+        let parts = parts.filter(|zone| parent(zone, zones).as_deref() == Some(platform.hw_id.as_str()));
+        let counts: Vec<Count> = parts.filter_map(|zone| zone.meter.count()).collect();
+        let sum: f64 = counts.iter().map(|count| count.joules).sum();
+        // Counts of another time cannot be compared.
+        let is_comparable = sum > COMPARABLE && counts.iter().all(|count| count.start == all.start);
+        is_comparable && all.joules < LEAST_SHARE * sum
+    };
+    let refused: Vec<bool> = zones.iter().map(is_refused).collect();
+    let mut number = 0;
+    for (zone, _) in zones.iter_mut().zip(refused).filter(|(_, is_refused)| *is_refused) {
+        zone.state = Err(Reason::BeyondPhysics);
+        number += 1;
+    }
+    number
 }
 
 /// `meter` is the `hw.id` of a meter of the power of the whole machine.
@@ -76,13 +109,13 @@ fn parent(zone: &Zone, zones: &[Zone]) -> Option<Arc<str>> {
         if zone.kind == Kind::Psys {
             return None;
         }
-        let mut all = zones.iter().filter(|other| other.kind == Kind::Psys);
+        let mut all = zones.iter().filter(|other| other.kind == Kind::Psys).filter(is_told);
         if all.clone().count() > 1 {
-            // One of each package: `psys` of the first, `psys-1` of the second.
+            // One of each package: `psys` of the first, `psys-1` of the second. Where one alone counts it is of all.
             let number = number(zone.above.as_ref().unwrap_or(&zone.name));
-            return all.filter(is_told).find(|psys| self::number(&psys.name) == number);
+            return all.find(|psys| self::number(&psys.name) == number);
         }
-        all.find(is_told)
+        all.next()
     };
     package().or_else(platform).map(|zone| zone.hw_id.as_str().into())
 }

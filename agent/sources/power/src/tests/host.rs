@@ -108,7 +108,8 @@ pub(super) fn run(sampler: &mut Sampler, seconds: u64) -> Vec<Batch> {
     loop {
         let mut out = Vec::new();
         let outcome = sampler.run(|| at(seconds), &mut out);
-        let is_whole = out.len() > 1 || matches!(outcome, Outcome::NothingHere(_));
+        let has_no_sensors = !sampler.may_have_sensors();
+        let is_whole = out.len() > 1 || has_no_sensors || matches!(outcome, Outcome::NothingHere(_));
         if is_whole {
             return out;
         }

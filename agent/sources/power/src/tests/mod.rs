@@ -1,5 +1,6 @@
 //! The sampler on directories that stand for hosts.
 
+mod garbage;
 mod host;
 mod hwmon;
 mod rapl;
