@@ -201,38 +201,38 @@ fn instances_of_a_gpu_are_told_apart() {
     );
 }
 
-const NODE: &str = r#"# HELP hw_gpu_count GPUs of the node.
+const NODE: &str = r#"# HELP hw_gpu_count Total number of GPUs per node
 # TYPE hw_gpu_count gauge
 hw_gpu_count{node="node-1"} 2
-# HELP hw_gpu_used_count GPUs of the node that have at least one process.
+# HELP hw_gpu_used_count Number of GPUs currently in use per node
 # TYPE hw_gpu_used_count gauge
-hw_gpu_used_count{node="node-1"} 1
-# HELP hw_gpu_type_count GPUs of the node by model.
+hw_gpu_used_count{node="node-1"} 2
+# HELP hw_gpu_type_count Number of GPUs by type per node
 # TYPE hw_gpu_type_count gauge
 hw_gpu_type_count{node="node-1",gpu_type="NVIDIA A100"} 1
 hw_gpu_type_count{node="node-1",gpu_type="NVIDIA H100"} 1
-# HELP hw_gpu_memory_total_bytes Memory of the GPU.
+# HELP hw_gpu_memory_total_bytes GPU total memory in bytes
 # TYPE hw_gpu_memory_total_bytes gauge
 hw_gpu_memory_total_bytes{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 85899345920
 hw_gpu_memory_total_bytes{node="node-1",gpu_index="1",gpu_name="NVIDIA H100",gpu_uuid="GPU-b"} 85899345920
-# HELP hw_gpu_memory_used_bytes Memory of the GPU that is in use.
+# HELP hw_gpu_memory_used_bytes GPU used memory in bytes
 # TYPE hw_gpu_memory_used_bytes gauge
 hw_gpu_memory_used_bytes{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 8589934592
 hw_gpu_memory_used_bytes{node="node-1",gpu_index="1",gpu_name="NVIDIA H100",gpu_uuid="GPU-b"} 8589934592
-# HELP hw_gpu_memory_free_bytes Memory of the GPU that is free.
+# HELP hw_gpu_memory_free_bytes GPU free memory in bytes
 # TYPE hw_gpu_memory_free_bytes gauge
 hw_gpu_memory_free_bytes{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 76235669504
 hw_gpu_memory_free_bytes{node="node-1",gpu_index="1",gpu_name="NVIDIA H100",gpu_uuid="GPU-b"} 76235669504
-# HELP hw_gpu_utilization_percent Share of time in which the GPU was busy.
+# HELP hw_gpu_utilization_percent GPU utilization percentage
 # TYPE hw_gpu_utilization_percent gauge
 hw_gpu_utilization_percent{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 57
-# HELP hw_gpu_temperature_celsius Temperature of the GPU.
+# HELP hw_gpu_temperature_celsius GPU temperature in Celsius
 # TYPE hw_gpu_temperature_celsius gauge
 hw_gpu_temperature_celsius{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 41
-# HELP hw_gpu_power_draw_watts Electric power that the GPU draws.
+# HELP hw_gpu_power_draw_watts GPU power draw in watts
 # TYPE hw_gpu_power_draw_watts gauge
-hw_gpu_power_draw_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 71.25
-# HELP hw_gpu_power_limit_watts Electric power that the GPU may draw.
+hw_gpu_power_draw_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 71
+# HELP hw_gpu_power_limit_watts GPU power limit in watts
 # TYPE hw_gpu_power_limit_watts gauge
 hw_gpu_power_limit_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 400
 "#;
@@ -254,11 +254,14 @@ fn a_gpu_of_which_nothing_is_known_is_not_idle() {
     assert_eq!(is_told(&all), (false, false));
 }
 
-/// The counts of both views: `gpu_process_count` of each GPU, `gpu_total_processes`, and `hw_gpu_used_count`.
+fn view(all: &[Series]) -> String {
+    system_info_exporter::render(all, "node-1", Timestamp::from_unix_nanos(1))
+}
+
+/// `gpu_process_count` of each GPU and `gpu_total_processes`.
 fn counts(all: &[Series]) -> Vec<String> {
     let text = gpu_process_exporter::render(all, &resource(), PidFormat::Raw);
-    let text = text + &system_info_exporter::render(all, &resource());
-    let names = ["gpu_process_count{", "gpu_total_processes ", "hw_gpu_used_count{"];
+    let names = ["gpu_process_count{", "gpu_total_processes "];
     let is_count = |line: &&str| names.iter().any(|name| line.starts_with(name)) || line.contains("idle");
     text.lines().filter(is_count).map(str::to_owned).collect()
 }
@@ -276,7 +279,6 @@ fn processes_without_series_are_counted() {
         r#"gpu_process_count{gpu="0",gi_id="none",ci_id="none"} 600"#,
         r#"gpu_process_count{gpu="1",gi_id="none",ci_id="none"} 3"#,
         "gpu_total_processes 603",
-        r#"hw_gpu_used_count{node="node-1"} 2"#,
     ];
     assert_eq!(counts(&all), expected);
     // Where some only render, the others' number is unknown.
@@ -295,14 +297,13 @@ fn processes_without_series_are_on_no_instance_in_particular() {
     all.push(lists("GPU-a", 600.0));
     let instance = [(accelscope_nvidia::key::NVIDIA_GPU_INSTANCE, 7i64.into())];
     all.extend(process("GPU-a", 1, &instance, Some(GIB), None));
-    let expected = ["gpu_total_processes 600", r#"hw_gpu_used_count{node="node-1"} 1"#];
-    assert_eq!(counts(&all), expected);
+    assert_eq!(counts(&all), ["gpu_total_processes 600"]);
 }
 
 #[test]
 fn what_a_gpu_does_not_tell_is_absent_and_not_zero() {
-    assert_eq!(system_info_exporter::render(&machine(), &resource()), NODE);
-    assert_eq!(system_info_exporter::render(&[], &resource()), "", "unknown, or none");
+    assert_eq!(view(&machine()), NODE);
+    assert_eq!(view(&[]), "", "unknown, or none");
     assert_eq!(gpu_process_exporter::render(&[], &resource(), PidFormat::Raw), "");
 }
 
@@ -324,7 +325,7 @@ fn promtool_minds_nothing_but_inherited_names() {
         );
     }
     let mut text = gpu_process_exporter::render(&machine(), &resource(), PidFormat::Raw);
-    text += &system_info_exporter::render(&machine(), &resource());
+    text += &view(&machine());
     let mut child = Command::new(&promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -372,7 +373,7 @@ fn each_view_answers_on_a_listener_of_its_own() {
             head.starts_with("http/1.1 200") && head.contains("text/plain; version=0.0.4"),
             "{head}"
         );
-        assert_eq!(body, "", "without a GPU there is nothing to count");
+        assert!(!body.contains("gpu"), "without a GPU there is nothing to count: {body}");
     }
     for path in ["/health", "/healthz", "/ready"] {
         let Answer { head, body, .. } = get(node, path).unwrap();
@@ -385,6 +386,15 @@ fn each_view_answers_on_a_listener_of_its_own() {
         assert!(answer["version"].is_string());
     }
     assert_eq!(get(processes, "/health").unwrap().status, 404);
+    // The replaced exporter of nodes had no index and no words for what it did not know.
+    for path in ["/", "/nope", "/node/", "/metrics/"] {
+        let Answer { status, head, body } = get(node, path).unwrap();
+        assert!(
+            status == 404 && body.is_empty() && !head.contains("content-type"),
+            "{path}: {head}"
+        );
+    }
+    assert_eq!(get(processes, "/").unwrap().status, 200);
 }
 
 #[test]
