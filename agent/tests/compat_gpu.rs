@@ -3,7 +3,8 @@
 
 mod program_support;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,7 +17,7 @@ use accelscope_export::compat::system_info_exporter;
 use accelscope_nvidia::catalogue::nvidia;
 use accelscope_nvidia::catalogue::nvidia_parts;
 use free_port::free_address;
-use program_support::{Answer, Running, get, wait_for};
+use program_support::{Answer, PATIENCE, Running, get, wait_for};
 
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
@@ -395,6 +396,64 @@ fn each_view_answers_on_a_listener_of_its_own() {
         );
     }
     assert_eq!(get(processes, "/").unwrap().status, 200);
+}
+
+/// Status, head in lower case and body of another request than GET, or with further headers.
+fn ask(address: SocketAddr, request: &str, headers: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_lowercase() + "\r\n", body.to_owned())
+}
+
+#[test]
+fn every_path_of_system_info_exporter_has_its_status_and_its_type() {
+    let host = tempfile::tempdir().unwrap();
+    let node = free_address();
+    let _agent = agent(host.path(), &[format!("compat.system_info_exporter.listen={node}")]);
+    wait_for("an answer", || get(node, "/health"));
+    let json = "\r\ncontent-type: application/json\r\n";
+    let text = "\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n";
+    for (path, content) in [
+        ("/health", json),
+        ("/healthz", json),
+        ("/ready", json),
+        ("/metrics", text),
+        ("/metrics?name[]=x", text),
+        ("/metrics/json", json),
+        ("/node", json),
+    ] {
+        for method in ["GET", "HEAD"] {
+            // It spoke no other format, whatever a scraper would take.
+            let accept = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+            let (status, head, body) = ask(node, &format!("{method} {path}"), accept);
+            assert!(status == 200 && head.contains(content), "{method} {path}: {head}");
+            assert!(method == "GET" || body.is_empty(), "{body}");
+        }
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            let (status, head, body) = ask(node, &format!("{method} {path}"), "");
+            assert!(
+                status == 405 && head.contains("\r\nallow: get,head\r\n"),
+                "{method} {path}: {head}"
+            );
+            assert_eq!(body, "");
+        }
+    }
+    for request in ["HEAD /nope", "POST /nope", "GET /Health", "GET /node/x", "GET /%6eope"] {
+        let (status, head, body) = ask(node, request, "");
+        assert!(
+            status == 404 && body.is_empty() && !head.contains("content-type"),
+            "{request}: {head}"
+        );
+    }
 }
 
 #[test]

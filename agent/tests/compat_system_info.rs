@@ -1,4 +1,5 @@
 //! The view of system-info-exporter with the real host: what its scrapers and scripts read, compared with an independent reading.
+#![cfg(feature = "host")]
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod program_support;

@@ -34,7 +34,8 @@ impl<'a> Host<'a> {
     pub(super) fn of(series: &'a [Series], now: Timestamp) -> Self {
         let mut host = Self::default();
         for one in series {
-            let Some(number) = one.value.as_ref().and_then(Value::as_f64) else {
+            let number = one.value.as_ref().and_then(Value::as_f64);
+            let Some(number) = number.filter(|number| number.is_finite()) else {
                 continue;
             };
             match one.instrument.name {

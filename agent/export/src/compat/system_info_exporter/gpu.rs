@@ -24,21 +24,18 @@ pub(super) struct Device<'a> {
 
 impl<'a> Device<'a> {
     fn of(gpu: &Gpu<'a>) -> Self {
-        let free = || {
-            let free = gpu.memory_total? - gpu.memory_used? - gpu.memory_reserved.unwrap_or_default();
-            (free >= 0.0).then_some(free)
-        };
+        let free = || Some(gpu.memory_total? - gpu.memory_used? - gpu.memory_reserved.unwrap_or_default());
         Self {
             index: gpu.index,
             name: gpu.model,
             uuid: gpu.uuid,
-            memory_total_mb: gpu.memory_total.map(mebibytes),
-            memory_used_mb: gpu.memory_used.map(mebibytes),
-            memory_free_mb: free().map(mebibytes),
-            utilization_percent: gpu.utilization.map(|ratio| (ratio * 100.0).round() as i64),
-            temperature_celsius: gpu.temperature.map(|celsius| celsius.round() as i64),
-            power_draw_watts: gpu.power.map(watts),
-            power_limit_watts: gpu.power_limit.map(watts),
+            memory_total_mb: gpu.memory_total.and_then(mebibytes),
+            memory_used_mb: gpu.memory_used.and_then(mebibytes),
+            memory_free_mb: free().and_then(mebibytes),
+            utilization_percent: gpu.utilization.and_then(|ratio| amount((ratio * 100.0).round())),
+            temperature_celsius: gpu.temperature.and_then(|celsius| whole(celsius.round())),
+            power_draw_watts: gpu.power.and_then(watts),
+            power_limit_watts: gpu.power_limit.and_then(watts),
         }
     }
 
@@ -65,11 +62,19 @@ pub(super) fn used_count(gpus: &Gpus<'_>, devices: &[Device<'_>]) -> Option<usiz
 }
 
 /// `nvidia-smi` cuts the rest off.
-fn mebibytes(bytes: f64) -> i64 {
-    (bytes / MIB) as i64
+fn mebibytes(bytes: f64) -> Option<i64> {
+    amount(bytes / MIB)
 }
 
 /// `nvidia-smi` prints two decimals, which the tool cut off.
-fn watts(watts: f64) -> i64 {
-    rounded(watts, 2) as i64
+fn watts(watts: f64) -> Option<i64> {
+    amount(rounded(watts, 2))
+}
+
+fn amount(number: f64) -> Option<i64> {
+    whole(number).filter(|number| *number >= 0)
+}
+
+fn whole(number: f64) -> Option<i64> {
+    (-9e18..9e18).contains(&number).then_some(number as i64)
 }

@@ -366,3 +366,33 @@ fn values_of_gpus_are_whole_as_those_of_nvidia_smi() {
     assert!(text.lines().any(|line| line == used), "{text}");
     assert!(!text.contains("hw_gpu_power_limit_watts"), "not even a comment: {text}");
 }
+
+proptest::proptest! {
+    /// Whatever a source says, both documents have their keys and each line of the text is a comment or a sample.
+    #[test]
+    fn no_reading_breaks_an_answer(
+        numbers in proptest::collection::vec(proptest::num::f64::ANY, 12),
+        texts in proptest::collection::vec(proptest::string::string_regex("[\\s\\S]{0,12}").unwrap(), 4),
+        now: u64,
+    ) {
+        let id = [(key::HW_ID, texts[0].as_str().into())];
+        let described = [id[0].clone(), ("nvidia.gpu.index", i64::MIN.into()), (key::HW_MODEL, texts[1].as_str().into())];
+        let mut all = vec![series(&GPU, &described, numbers[0])];
+        all.push(info(&[("os.name", texts[2].as_str().into()), ("host.cpu.model.name", texts[3].as_str().into())]));
+        let of_host = [&UPTIME, &PHYSICAL, &LOGICAL, &LIMIT, &AVAILABLE, &GPUS];
+        all.extend(of_host.iter().zip(&numbers[1..]).map(|(instrument, number)| series(instrument, &[], *number)));
+        all.push(series(&CPU, &[("cpu.mode", "idle".into())], numbers[7]));
+        let of_gpu = [&GPU_POWER, &GPU_MEMORY, &GPU_MEMORY_LIMIT, &GPU_USE];
+        all.extend(of_gpu.iter().zip(&numbers[8..]).map(|(instrument, number)| series(instrument, &id, *number)));
+        let now = Timestamp::from_unix_nanos(now);
+        let whole: Json = serde_json::from_str(&json(Document::Node, &all, &texts[0], now)).unwrap();
+        proptest::prop_assert_eq!(whole.as_object().unwrap().len(), 19);
+        let summary: Json = serde_json::from_str(&json(Document::Summary, &all, &texts[0], now)).unwrap();
+        proptest::prop_assert_eq!(summary.as_object().unwrap().len(), 8);
+        for line in render(&all, &texts[0], now).split_terminator('\n') {
+            let value = line.rsplit(' ').next().unwrap();
+            let is_sample = line.starts_with("hw_") && line.contains("{node=\"") && value.parse::<f64>().is_ok_and(f64::is_finite);
+            proptest::prop_assert!(line.starts_with("# ") || is_sample, "{}", line);
+        }
+    }
+}
