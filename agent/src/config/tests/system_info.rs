@@ -28,6 +28,8 @@ fn the_replaced_exporter_s_variables_go_before_the_file() {
     assert_eq!(listens(ON, &[("APP__SERVER__PORT", "")], &[]), "127.0.0.1:1");
     let (_, node, doubts) = view(ON, &[("NODE_NAME", "node-7"), ("APP__SERVER__PORT", "2")], &[]);
     assert_eq!((node.as_str(), doubts), ("node-7", Vec::new()));
+    let loaded = super::file(ON).load().unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(loaded.warnings, Vec::<String>::new(), "nothing is said of other views");
     let named = format!("{ON}\ncompat.system_info_exporter.node = 'of-the-file'");
     assert_eq!(view(&named, &[("NODE_NAME", "node-7")], &[]).1, "node-7");
 }
