@@ -151,6 +151,7 @@ fn a_broken_host_is_answered_and_its_odd_texts_are_kept() {
     put("proc/cpuinfo", b"processor\t: 0\nmodel name\t: A \"B\" \\ \xff C\n\n");
     put("proc/meminfo", b"MemTotal:  many kB\nMemAvailable: 1024 kB\n");
     put("proc/uptime", b"soon\n");
+    put("proc/loadavg", b"0.50 0.40 0.30 1/100 12345\n");
     put("proc/sys/kernel/osrelease", b"6.1.0-odd\n");
     let folder = tempfile::tempdir().unwrap();
     let address = free_address();
