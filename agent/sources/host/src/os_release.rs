@@ -2,11 +2,11 @@
 
 /// The value of a variable. Of several the last one counts, as in a shell.
 pub(crate) fn value(text: &str, name: &str) -> Option<String> {
-    let assigned = text.lines().filter_map(|line| {
+    let mut assigned = text.lines().filter_map(|line| {
         let value = line.trim().strip_prefix(name)?.strip_prefix('=')?;
         unquoted(value)
     });
-    assigned.last().filter(|value| !value.is_empty())
+    assigned.next_back().filter(|value| !value.is_empty())
 }
 
 /// The word without quotes and backslashes; `None` if a quote does not end.

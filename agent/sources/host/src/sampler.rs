@@ -18,7 +18,7 @@ use accelscope_core::metric::{Batch, Part};
 use accelscope_core::sampler::{self, Descriptor, Outcome};
 use accelscope_core::source::Context;
 
-/// Time between two looks at what seldom changes: CPUs, mounts, names.
+/// Time between two looks at what seldom changes: names and mounts.
 const LOOK: Duration = Duration::from_mins(1);
 /// Time over which a single reading (`--once`) measures utilization.
 const WINDOW: Duration = Duration::from_millis(500);
@@ -83,10 +83,11 @@ impl sampler::Sampler for Sampler {
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         let mut readings = Readings::new(self.points, &self.skipped);
         let now = Instant::now();
-        if self.looked.is_none_or(|looked| now >= looked + LOOK) {
+        let is_thorough = self.looked.is_none_or(|looked| now >= looked + LOOK);
+        self.topology.update(is_thorough, &mut readings);
+        if is_thorough {
             self.looked = Some(now);
             self.info.update();
-            self.topology.update(&mut readings);
             if let Some(filesystems) = &mut self.filesystems {
                 filesystems.update(&mut readings);
             }

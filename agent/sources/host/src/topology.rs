@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::catalogue::{CPU_LOGICAL_COUNT, CPU_PHYSICAL_COUNT};
+use crate::kept::Kept;
 use crate::parse::whole;
 use crate::readings::{Readings, Reason};
 use accelscope_core::host::bounded::read_bounded;
@@ -18,13 +19,17 @@ use accelscope_core::metric::{Attributes, Timestamp};
 const MAX_CPUS: u64 = 8192;
 /// Limit in bytes of `/proc/cpuinfo`, which has some 1.5 KiB for each CPU.
 const MAX_CPUINFO: usize = 16 << 20;
+/// Bytes of an attribute of sysfs, at most.
+const PAGE: usize = 4096;
 
 /// The counts, as long as the same CPUs are online.
 #[derive(Debug)]
 pub(crate) struct Topology {
     roots: HostRoots,
     none: Arc<Attributes>,
-    online: Option<String>,
+    file: Kept,
+    /// What the file had in it when the CPUs were counted.
+    online: Vec<u8>,
     logical: Option<u64>,
     physical: Option<u64>,
 }
@@ -34,7 +39,8 @@ impl Topology {
         Self {
             roots: roots.clone(),
             none: Arc::new(Attributes::empty()),
-            online: None,
+            file: Kept::new(roots.sys().join("devices/system/cpu/online")),
+            online: Vec::new(),
             logical: None,
             physical: None,
         }
@@ -45,24 +51,26 @@ impl Topology {
         self.logical
     }
 
-    /// Looks for CPUs that came online or went offline.
-    pub(crate) fn update(&mut self, out: &mut Readings<'_>) {
-        let online = sysfs::text(&self.roots.sys().join("devices/system/cpu/online"));
-        if online.is_some() && online == self.online {
-            return;
-        }
-        let cpus = online.as_deref().map(ranges);
-        self.online = online;
-        match cpus {
-            Some(Some(cpus)) => {
-                self.logical = Some(cpus.iter().map(|(first, last)| last - first + 1).sum());
-                self.physical = self.cores(&cpus).or_else(|| self.cpuinfo().1);
+    /// Looks for CPUs that came online or went offline. `/proc/cpuinfo`, which takes long, is read in a thorough look only.
+    pub(crate) fn update(&mut self, is_thorough: bool, out: &mut Readings<'_>) {
+        let mut page = [0; PAGE];
+        match self.file.read(&mut page) {
+            Ok(online) if online == self.online => {}
+            Ok(online) => {
+                self.online = online.to_owned();
+                if let Some(cpus) = ranges(online.trim_ascii()) {
+                    self.logical = Some(cpus.iter().map(|(first, last)| last - first + 1).sum());
+                    self.physical = self.cores(&cpus).or_else(|| self.cpuinfo().1);
+                } else {
+                    out.skip(Reason::Malformed);
+                    (self.logical, self.physical) = self.cpuinfo();
+                }
             }
-            Some(None) => {
-                out.skip(Reason::Malformed);
+            Err(_) if is_thorough => {
+                self.online.clear();
                 (self.logical, self.physical) = self.cpuinfo();
             }
-            None => (self.logical, self.physical) = self.cpuinfo(),
+            Err(_) => {}
         }
     }
 
@@ -115,11 +123,14 @@ impl Topology {
 }
 
 /// The ranges of a list such as `0-3,8,10-11`, which the kernel writes in order; `None` where it is no such list.
-fn ranges(list: &str) -> Option<Vec<(u64, u64)>> {
+fn ranges(list: &[u8]) -> Option<Vec<(u64, u64)>> {
     let mut ranges: Vec<(u64, u64)> = Vec::new();
-    for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (whole(first.as_bytes())?, whole(last.as_bytes())?);
+    for part in list.split(|byte| *byte == b',') {
+        let (first, last) = match part.iter().position(|byte| *byte == b'-') {
+            Some(dash) => (&part[..dash], &part[dash + 1..]),
+            None => (part, part),
+        };
+        let (first, last) = (whole(first)?, whole(last)?);
         let is_next = ranges.last().is_none_or(|(_, before)| *before < first);
         if !is_next || last < first || last >= MAX_CPUS {
             return None;

@@ -3,7 +3,7 @@ use crate::testing::{Host, read, shown};
 
 fn counts(host: &Host) -> (Option<u64>, Option<u64>, Vec<Reason>) {
     let mut topology = Topology::new(&host.roots());
-    let (_, reasons) = read(|out| topology.update(out));
+    let (_, reasons) = read(|out| topology.update(true, out));
     (topology.logical, topology.physical, reasons)
 }
 
@@ -42,12 +42,12 @@ fn what_is_offline_does_not_count() {
     let cpus = [(0, 0, 0, "0,4"), (2, 0, 2, "2"), (4, 0, 0, "0,4")];
     let host = host("0,2,4\n", &cpus);
     let mut topology = Topology::new(&host.roots());
-    read(|out| topology.update(out));
+    read(|out| topology.update(true, out));
     assert_eq!((topology.logical, topology.physical), (Some(3), Some(2)));
     host.write("sys/devices/system/cpu/online", "0\n");
     host.write("sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "0\n");
     let (points, _) = read(|out| {
-        topology.update(out);
+        topology.update(true, out);
         topology.points(out);
     });
     assert_eq!(
@@ -97,7 +97,7 @@ fn a_list_that_is_none_is_not_believed() {
 #[test]
 fn this_machine_has_as_many_as_others_count() {
     let mut topology = Topology::new(&HostRoots::new("/"));
-    read(|out| topology.update(out));
+    read(|out| topology.update(true, out));
     let command = std::process::Command::new("getconf").arg("_NPROCESSORS_ONLN").output();
     let counted = String::from_utf8(command.unwrap().stdout).unwrap();
     assert_eq!(topology.logical, counted.trim().parse().ok());
