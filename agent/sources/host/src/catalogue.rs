@@ -45,7 +45,8 @@ instruments! {
     );
     CPU_UTILIZATION = instrument(
         "system.cpu.utilization", "1", Gauge, &[CPU_MODE],
-        "Share of the time of all CPUs that was spent in each mode since the last reading; all modes together are 1.",
+        "Share of the time of all CPUs that was spent in each mode since the last reading (`--once`: in half a second); all \
+         modes together are 1.",
     );
     CPU_LOGICAL_COUNT = instrument("system.cpu.logical.count", "{cpu}", UpDownCounter, &[], "CPUs that are online.");
     CPU_PHYSICAL_COUNT = instrument(
