@@ -28,4 +28,5 @@ sources! {
     "nvidia" => accelscope_nvidia,
     "ioctl" => accelscope_ioctl,
     "kubelet" => accelscope_kubelet,
+    "host" => accelscope_host,
 }
