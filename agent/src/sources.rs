@@ -28,5 +28,6 @@ sources! {
     "nvidia" => accelscope_nvidia,
     "ioctl" => accelscope_ioctl,
     "kubelet" => accelscope_kubelet,
+    "host" => accelscope_host,
     "power" => accelscope_power,
 }

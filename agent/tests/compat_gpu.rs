@@ -3,7 +3,8 @@
 
 mod program_support;
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,7 +17,7 @@ use accelscope_export::compat::system_info_exporter;
 use accelscope_nvidia::catalogue::nvidia;
 use accelscope_nvidia::catalogue::nvidia_parts;
 use free_port::free_address;
-use program_support::{Answer, Running, get, wait_for};
+use program_support::{Answer, PATIENCE, Running, get, wait_for};
 
 const GIB: f64 = 1_073_741_824.0;
 const MIB: f64 = 1_048_576.0;
@@ -201,38 +202,38 @@ fn instances_of_a_gpu_are_told_apart() {
     );
 }
 
-const NODE: &str = r#"# HELP hw_gpu_count GPUs of the node.
+const NODE: &str = r#"# HELP hw_gpu_count Total number of GPUs per node
 # TYPE hw_gpu_count gauge
 hw_gpu_count{node="node-1"} 2
-# HELP hw_gpu_used_count GPUs of the node that have at least one process.
+# HELP hw_gpu_used_count Number of GPUs currently in use per node
 # TYPE hw_gpu_used_count gauge
-hw_gpu_used_count{node="node-1"} 1
-# HELP hw_gpu_type_count GPUs of the node by model.
+hw_gpu_used_count{node="node-1"} 2
+# HELP hw_gpu_type_count Number of GPUs by type per node
 # TYPE hw_gpu_type_count gauge
 hw_gpu_type_count{node="node-1",gpu_type="NVIDIA A100"} 1
 hw_gpu_type_count{node="node-1",gpu_type="NVIDIA H100"} 1
-# HELP hw_gpu_memory_total_bytes Memory of the GPU.
+# HELP hw_gpu_memory_total_bytes GPU total memory in bytes
 # TYPE hw_gpu_memory_total_bytes gauge
 hw_gpu_memory_total_bytes{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 85899345920
 hw_gpu_memory_total_bytes{node="node-1",gpu_index="1",gpu_name="NVIDIA H100",gpu_uuid="GPU-b"} 85899345920
-# HELP hw_gpu_memory_used_bytes Memory of the GPU that is in use.
+# HELP hw_gpu_memory_used_bytes GPU used memory in bytes
 # TYPE hw_gpu_memory_used_bytes gauge
 hw_gpu_memory_used_bytes{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 8589934592
 hw_gpu_memory_used_bytes{node="node-1",gpu_index="1",gpu_name="NVIDIA H100",gpu_uuid="GPU-b"} 8589934592
-# HELP hw_gpu_memory_free_bytes Memory of the GPU that is free.
+# HELP hw_gpu_memory_free_bytes GPU free memory in bytes
 # TYPE hw_gpu_memory_free_bytes gauge
 hw_gpu_memory_free_bytes{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 76235669504
 hw_gpu_memory_free_bytes{node="node-1",gpu_index="1",gpu_name="NVIDIA H100",gpu_uuid="GPU-b"} 76235669504
-# HELP hw_gpu_utilization_percent Share of time in which the GPU was busy.
+# HELP hw_gpu_utilization_percent GPU utilization percentage
 # TYPE hw_gpu_utilization_percent gauge
 hw_gpu_utilization_percent{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 57
-# HELP hw_gpu_temperature_celsius Temperature of the GPU.
+# HELP hw_gpu_temperature_celsius GPU temperature in Celsius
 # TYPE hw_gpu_temperature_celsius gauge
 hw_gpu_temperature_celsius{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 41
-# HELP hw_gpu_power_draw_watts Electric power that the GPU draws.
+# HELP hw_gpu_power_draw_watts GPU power draw in watts
 # TYPE hw_gpu_power_draw_watts gauge
-hw_gpu_power_draw_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 71.25
-# HELP hw_gpu_power_limit_watts Electric power that the GPU may draw.
+hw_gpu_power_draw_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 71
+# HELP hw_gpu_power_limit_watts GPU power limit in watts
 # TYPE hw_gpu_power_limit_watts gauge
 hw_gpu_power_limit_watts{node="node-1",gpu_index="0",gpu_name="NVIDIA A100",gpu_uuid="GPU-a"} 400
 "#;
@@ -254,11 +255,14 @@ fn a_gpu_of_which_nothing_is_known_is_not_idle() {
     assert_eq!(is_told(&all), (false, false));
 }
 
-/// The counts of both views: `gpu_process_count` of each GPU, `gpu_total_processes`, and `hw_gpu_used_count`.
+fn view(all: &[Series]) -> String {
+    system_info_exporter::render(all, "node-1", Timestamp::from_unix_nanos(1))
+}
+
+/// `gpu_process_count` of each GPU and `gpu_total_processes`.
 fn counts(all: &[Series]) -> Vec<String> {
     let text = gpu_process_exporter::render(all, &resource(), PidFormat::Raw);
-    let text = text + &system_info_exporter::render(all, &resource());
-    let names = ["gpu_process_count{", "gpu_total_processes ", "hw_gpu_used_count{"];
+    let names = ["gpu_process_count{", "gpu_total_processes "];
     let is_count = |line: &&str| names.iter().any(|name| line.starts_with(name)) || line.contains("idle");
     text.lines().filter(is_count).map(str::to_owned).collect()
 }
@@ -276,7 +280,6 @@ fn processes_without_series_are_counted() {
         r#"gpu_process_count{gpu="0",gi_id="none",ci_id="none"} 600"#,
         r#"gpu_process_count{gpu="1",gi_id="none",ci_id="none"} 3"#,
         "gpu_total_processes 603",
-        r#"hw_gpu_used_count{node="node-1"} 2"#,
     ];
     assert_eq!(counts(&all), expected);
     // Where some only render, the others' number is unknown.
@@ -295,14 +298,13 @@ fn processes_without_series_are_on_no_instance_in_particular() {
     all.push(lists("GPU-a", 600.0));
     let instance = [(accelscope_nvidia::key::NVIDIA_GPU_INSTANCE, 7i64.into())];
     all.extend(process("GPU-a", 1, &instance, Some(GIB), None));
-    let expected = ["gpu_total_processes 600", r#"hw_gpu_used_count{node="node-1"} 1"#];
-    assert_eq!(counts(&all), expected);
+    assert_eq!(counts(&all), ["gpu_total_processes 600"]);
 }
 
 #[test]
 fn what_a_gpu_does_not_tell_is_absent_and_not_zero() {
-    assert_eq!(system_info_exporter::render(&machine(), &resource()), NODE);
-    assert_eq!(system_info_exporter::render(&[], &resource()), "", "unknown, or none");
+    assert_eq!(view(&machine()), NODE);
+    assert_eq!(view(&[]), "", "unknown, or none");
     assert_eq!(gpu_process_exporter::render(&[], &resource(), PidFormat::Raw), "");
 }
 
@@ -324,7 +326,7 @@ fn promtool_minds_nothing_but_inherited_names() {
         );
     }
     let mut text = gpu_process_exporter::render(&machine(), &resource(), PidFormat::Raw);
-    text += &system_info_exporter::render(&machine(), &resource());
+    text += &view(&machine());
     let mut child = Command::new(&promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -372,7 +374,7 @@ fn each_view_answers_on_a_listener_of_its_own() {
             head.starts_with("http/1.1 200") && head.contains("text/plain; version=0.0.4"),
             "{head}"
         );
-        assert_eq!(body, "", "without a GPU there is nothing to count");
+        assert!(!body.contains("gpu"), "without a GPU there is nothing to count: {body}");
     }
     for path in ["/health", "/healthz", "/ready"] {
         let Answer { head, body, .. } = get(node, path).unwrap();
@@ -385,6 +387,73 @@ fn each_view_answers_on_a_listener_of_its_own() {
         assert!(answer["version"].is_string());
     }
     assert_eq!(get(processes, "/health").unwrap().status, 404);
+    // The replaced exporter of nodes had no index and no words for what it did not know.
+    for path in ["/", "/nope", "/node/", "/metrics/"] {
+        let Answer { status, head, body } = get(node, path).unwrap();
+        assert!(
+            status == 404 && body.is_empty() && !head.contains("content-type"),
+            "{path}: {head}"
+        );
+    }
+    assert_eq!(get(processes, "/").unwrap().status, 200);
+}
+
+/// Status, head in lower case and body of another request than GET, or with further headers.
+fn ask(address: SocketAddr, request: &str, headers: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_lowercase() + "\r\n", body.to_owned())
+}
+
+#[test]
+fn every_path_of_system_info_exporter_has_its_status_and_its_type() {
+    let host = tempfile::tempdir().unwrap();
+    let node = free_address();
+    let _agent = agent(host.path(), &[format!("compat.system_info_exporter.listen={node}")]);
+    wait_for("an answer", || get(node, "/health"));
+    let json = "\r\ncontent-type: application/json\r\n";
+    let text = "\r\ncontent-type: text/plain; version=0.0.4; charset=utf-8\r\n";
+    for (path, content) in [
+        ("/health", json),
+        ("/healthz", json),
+        ("/ready", json),
+        ("/metrics", text),
+        ("/metrics?name[]=x", text),
+        ("/metrics/json", json),
+        ("/node", json),
+    ] {
+        for method in ["GET", "HEAD"] {
+            // It spoke no other format, whatever a scraper would take.
+            let accept = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+            let (status, head, body) = ask(node, &format!("{method} {path}"), accept);
+            assert!(status == 200 && head.contains(content), "{method} {path}: {head}");
+            assert!(method == "GET" || body.is_empty(), "{body}");
+        }
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            let (status, head, body) = ask(node, &format!("{method} {path}"), "");
+            assert!(
+                status == 405 && head.contains("\r\nallow: get,head\r\n"),
+                "{method} {path}: {head}"
+            );
+            assert_eq!(body, "");
+        }
+    }
+    for request in ["HEAD /nope", "POST /nope", "GET /Health", "GET /node/x", "GET /%6eope"] {
+        let (status, head, body) = ask(node, request, "");
+        assert!(
+            status == 404 && body.is_empty() && !head.contains("content-type"),
+            "{request}: {head}"
+        );
+    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use free_port::free_address;
 use nvml_support::{Fake, GIB, h100, mig, uuid};
-use program_support::{PATIENCE, Running, get};
-use serde_json::json;
+use program_support::{Logged, PATIENCE, Running, get, wait_for};
+use serde_json::{Value, json};
 
 /// The exposition, as soon as it contains that line.
 #[track_caller]
@@ -42,6 +42,10 @@ fn label<'a>(line: &'a str, name: &str) -> &'a str {
 }
 
 fn agent(fake: &Fake, processes: SocketAddr, node: SocketAddr) -> Running {
+    Running::start(command(fake, processes, node))
+}
+
+fn command(fake: &Fake, processes: SocketAddr, node: SocketAddr) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
     command.env_clear().env("K8S_NODE_NAME", "node-1").stdin(Stdio::null());
     for set in [
@@ -57,7 +61,7 @@ fn agent(fake: &Fake, processes: SocketAddr, node: SocketAddr) -> Running {
     ] {
         command.args(["--set", &set]);
     }
-    Running::start(command)
+    command
 }
 
 #[test]
@@ -91,7 +95,7 @@ fn what_runs_on_the_gpus_is_shown_while_it_runs() {
         .find(|line| line.starts_with("gpu_process_memory_utilization{"));
     assert!(share.unwrap().ends_with(" 25"), "{share:?}");
 
-    let text = until(node, "hw_gpu_used_count{node=\"node-1\"} 1");
+    let text = until(node, "hw_gpu_used_count{node=\"node-1\"} 2");
     let of = |index: usize| {
         let uuid = uuid(index);
         format!("{{node=\"node-1\",gpu_index=\"{index}\",gpu_name=\"NVIDIA H100 80GB HBM3\",gpu_uuid=\"{uuid}\"}}")
@@ -112,7 +116,72 @@ fn what_runs_on_the_gpus_is_shown_while_it_runs() {
 
     fake.change(|state| state["devices"][0]["compute"] = json!([]));
     until(processes, "gpu_total_processes 0");
-    until(node, "hw_gpu_used_count{node=\"node-1\"} 0");
+    // Neither utilization nor memory: the rule of the replaced tool's document.
+    fake.change(|state| {
+        let values = &mut state["devices"][0]["values"];
+        values["nvmlDeviceGetUtilizationRates"] = json!([0, 0]);
+        values["nvmlDeviceGetMemoryInfo"] = json!([80 * GIB, 79 * GIB, 0, GIB]);
+    });
+    until(node, "hw_gpu_used_count{node=\"node-1\"} 1");
+}
+
+/// `/node` of the view, as soon as it is like that.
+#[track_caller]
+fn until_node(address: SocketAddr, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    wait_for(what, || {
+        let answer = get(address, "/node")?;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_str(&answer.body).ok().filter(&is_so)
+    })
+}
+
+#[test]
+fn gpus_that_are_not_known_are_no_zero() {
+    let mut gpus = vec![h100(0), h100(1)];
+    // No utilization while it is divided, and a name that a script must be able to read.
+    gpus[1]["values"]
+        .as_object_mut()
+        .unwrap()
+        .remove("nvmlDeviceGetUtilizationRates");
+    gpus[1]["values"]["nvmlDeviceGetName"] = json!("NVIDIA \"H\\100\"");
+    let fake = Fake::new(gpus);
+    let (processes, node) = (free_address(), free_address());
+    let agent = agent(&fake, processes, node);
+    let known = until_node(node, "two GPUs", |node| node["gpu_count"] == 2);
+    assert_eq!(
+        known["gpu_type_counts"],
+        json!({"NVIDIA \"H\\100\"": 1, "NVIDIA H100 80GB HBM3": 1})
+    );
+    assert_eq!(
+        known["gpu_devices"][0],
+        json!({
+            "index": 0, "name": "NVIDIA H100 80GB HBM3", "uuid": uuid(0), "memory_total_mb": 81920,
+            "memory_used_mb": 19456, "memory_free_mb": 61440, "utilization_percent": 40, "temperature_celsius": 45,
+            "power_draw_watts": 250, "power_limit_watts": 700,
+        })
+    );
+    assert_eq!(known["gpu_devices"][1]["utilization_percent"], Value::Null);
+    let text = get(node, "/metrics").unwrap().body;
+    assert_eq!(text.matches("\nhw_gpu_utilization_percent{").count(), 1, "{text}");
+    assert!(text.contains(r#"gpu_name="NVIDIA \"H\\100\"""#), "{text}");
+    drop(agent);
+
+    // The driver is there, and its library does not answer.
+    let fake = Fake::new(Vec::new());
+    std::fs::write(fake.library(), "no library").unwrap();
+    let (processes, node) = (free_address(), free_address());
+    let agent = Logged::start(command(&fake, processes, node));
+    agent.wait_for("cannot be loaded");
+    let unknown = until_node(node, "an answer", |_| true);
+    for key in ["gpu_count", "gpu_used_count"] {
+        assert_eq!(unknown.get(key), Some(&Value::Null), "{unknown}");
+    }
+    assert_eq!(
+        (&unknown["gpu_devices"], &unknown["gpu_type_counts"]),
+        (&json!([]), &json!({}))
+    );
+    let text = get(node, "/metrics").unwrap().body;
+    assert!(!text.contains("hw_gpu_"), "{text}");
 }
 
 #[test]

@@ -194,6 +194,16 @@ fn with_tls_and_a_token_nothing_else_is_answered_but_probes() {
         let (status, text) = plain(address, &request("/metrics", BEARER)).unwrap();
         assert!(status == 400 && text.contains("https://"), "{text}");
     }
+    for (path, status) in [
+        ("/node", 401),
+        ("/metrics/json", 401),
+        ("/health", 200),
+        ("/ready", 200),
+        ("/", 404),
+    ] {
+        let answer = tls(view, &pem("ca.pem"), None, &request(path, "")).unwrap();
+        assert_eq!(answer.status, status, "{path}: {}", answer.text);
+    }
     assert_eq!(
         plain(open, &request("/metrics", "")).unwrap().0,
         200,

@@ -16,7 +16,12 @@ impl Config {
             _ => Map::new(),
         };
         for source in sources {
-            all.insert(source.name.to_owned(), self.sources.of(source).to_value());
+            let keys = self.sources.of(source).to_value();
+            // The agent itself may have a section with that name.
+            match (all.get_mut(source.name), keys) {
+                (Some(Value::Object(section)), Value::Object(keys)) => section.extend(keys),
+                (_, keys) => drop(all.insert(source.name.to_owned(), keys)),
+            }
         }
         let resource = self.resource.iter();
         let resource = resource.map(|(key, value)| (key.clone(), value.to_string().into()));

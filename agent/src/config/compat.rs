@@ -26,6 +26,8 @@ pub struct View {
     pub section: &'static str,
     /// Key of its address.
     pub key: &'static str,
+    /// Whether it answers what it does not know with the status alone, as the replaced tool did.
+    pub is_bare: bool,
     settings: fn(&Compat) -> ViewSettings<'_>,
     routes: fn(&Arc<dyn MetricsSource>, &Compat) -> Vec<Route>,
 }
@@ -38,12 +40,14 @@ pub static VIEWS: [View; 3] = [
     View {
         section: "hailo_exporter",
         key: "compat.hailo_exporter.listen",
+        is_bare: false,
         settings: |compat| compat.hailo_exporter.listener(),
         routes: |source, _| hailo_exporter::routes(source),
     },
     View {
         section: "gpu_process_exporter",
         key: "compat.gpu_process_exporter.listen",
+        is_bare: false,
         settings: |compat| {
             let view = &compat.gpu_process_exporter;
             (view.listen, &view.tls, &view.auth)
@@ -53,8 +57,15 @@ pub static VIEWS: [View; 3] = [
     View {
         section: "system_info_exporter",
         key: "compat.system_info_exporter.listen",
-        settings: |compat| compat.system_info_exporter.listener(),
-        routes: |source, _| system_info_exporter::routes(source),
+        is_bare: true,
+        settings: |compat| {
+            let view = &compat.system_info_exporter;
+            (view.listen, &view.tls, &view.auth)
+        },
+        routes: |source, compat| {
+            let node = &*compat.system_info_exporter.node;
+            system_info_exporter::routes(source, Some(node).filter(|node| !node.is_empty()))
+        },
     },
 ];
 
@@ -83,9 +94,9 @@ settings! {
         /// AstraGo's GPU Process Exporter, e.g. on "0.0.0.0:9101": gpu_process_* and gpu_total_processes.
         #[table(Section(GpuProcessExporter))]
         pub gpu_process_exporter: GpuProcessExporter = GpuProcessExporter::default(),
-        /// system-info-exporter, e.g. on "0.0.0.0:8080": hw_gpu_*, /health, /healthz and /ready.
-        #[table(Section(CompatView))]
-        pub system_info_exporter: CompatView = CompatView::default(),
+        /// system-info-exporter, e.g. on "0.0.0.0:8080": /metrics with its hw_*, /metrics/json, /node, /health, /healthz and /ready.
+        #[table(Section(SystemInfoExporter))]
+        pub system_info_exporter: SystemInfoExporter = SystemInfoExporter::default(),
         /// The node annotation k8s-monitor.io/npu-metrics of the Ascend collector that this replaces.
         #[table(Section(K8sMonitor))]
         pub k8s_monitor: K8sMonitor = K8sMonitor::default(),
@@ -139,6 +150,25 @@ settings! {
         /// the GPU's index before it, such as gpu0_4711, as its README had it.
         #[serde(with = "text")]
         pub pid_format: PidFormat = PidFormat::default(),
+        /// TLS of this listener; what is not set is as in [http.tls], and "" means none.
+        #[table(Section(ListenerTls))]
+        pub tls: ListenerTls = ListenerTls::default(),
+        /// Authentication of its clients; what is not set is as in [http.auth], and "" means none.
+        #[table(Section(ListenerAuth))]
+        pub auth: ListenerAuth = ListenerAuth::default(),
+    }
+}
+
+settings! {
+    /// The replaced exporter of nodes.
+    pub struct SystemInfoExporter {
+        /// Address and port; "" means off. While it is set, the replaced tool's APP__SERVER__HOST and APP__SERVER__PORT take
+        /// precedence over its parts, except where --set gives it.
+        #[serde(with = "optional")]
+        pub listen: Option<SocketAddr> = None,
+        /// Text: the label node. "" means k8s.node.name of [resource], else host.name. While listen is set, NODE_NAME, the
+        /// replaced tool's variable, takes precedence over the file.
+        pub node: String = String::new(),
         /// TLS of this listener; what is not set is as in [http.tls], and "" means none.
         #[table(Section(ListenerTls))]
         pub tls: ListenerTls = ListenerTls::default(),

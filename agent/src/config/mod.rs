@@ -1,8 +1,8 @@
 //! Configuration: a TOML file, the environment and flags in layers.
 //!
 //! The entry point is [`load`]. Layers by decreasing precedence: `--set`, `ACCELSCOPE__SECTION__KEY`,
-//! `OTEL_EXPORTER_OTLP_METRICS_*`, `OTEL_*`, the file, the node's name and the interval from Kubernetes' manifests, the
-//! defaults.
+//! `OTEL_EXPORTER_OTLP_METRICS_*`, `OTEL_*`, the variables of system-info-exporter while its view is on, the file, the node's
+//! name and the interval from Kubernetes' manifests, the defaults.
 
 mod choice;
 mod collector;
@@ -24,6 +24,7 @@ pub mod resource;
 mod schema;
 mod sections;
 mod source_settings;
+mod system_info;
 #[cfg(test)]
 mod tests;
 mod text_layers;
@@ -34,7 +35,7 @@ mod values;
 
 pub use choice::{LogFormat, LogLevel};
 pub(crate) use compared::flat;
-pub use compat::{Compat, CompatView, GpuProcessExporter, K8sMonitor, VIEWS, View};
+pub use compat::{Compat, CompatView, GpuProcessExporter, K8sMonitor, SystemInfoExporter, VIEWS, View};
 pub use endpoint::Endpoint;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
@@ -128,6 +129,7 @@ pub fn load(inputs: &Inputs, sources: Sources) -> Result<Loaded, ConfigErrors> {
     let layer = text_layers::flags(&inputs.sets, &shape, &mut errors);
     warn_of_secrets(&layer, &mut warnings);
     merged.lay(shape.check(layer, &mut errors));
+    system_info::lay(&inputs.env, &mut merged, &mut errors, &mut warnings);
 
     let mut config = typed(&mut merged, sources, &mut errors);
     config.otlp.stopped_by = otel::stopped_by(&inputs.env, &mut warnings);

@@ -32,10 +32,12 @@ impl Shape {
     pub(super) fn config(sources: Sources) -> Self {
         let mut root = Self::keys_of(Config::DOCUMENTATION.keys);
         for source in sources {
-            root.insert(
-                source.name.to_owned(),
-                Self::Section(Self::keys_of(source.settings.documentation.keys)),
-            );
+            let keys = Self::keys_of(source.settings.documentation.keys);
+            // `[host]` has keys of the agent's own and those of the source with that name.
+            match root.get_mut(source.name) {
+                Some(Self::Section(section)) => section.extend(keys),
+                _ => drop(root.insert(source.name.to_owned(), Self::Section(keys))),
+            }
         }
         Self::Section(root)
     }

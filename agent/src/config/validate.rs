@@ -44,7 +44,7 @@ impl Validation<'_> {
         for (name, destination) in &config.otlp.destinations {
             self.section(&["otlp", "destinations", name], |check| destination.validate(check));
         }
-        let is_set = self.merged.origin(&collector::INTERVAL) != Origin::Default;
+        let is_set = self.merged.get(&collector::INTERVAL.map(str::to_owned)).is_some();
         if let Some(doubt) = collector::doubt(config, is_set, self.sources) {
             self.warn(&collector::INTERVAL, &doubt);
         }

@@ -41,7 +41,7 @@ pub fn examine(loaded: &Loaded, context: &Context) -> Vec<Finding> {
         own = of_host(config, &context.roots);
         own.extend(of_files(config));
     }
-    let is_of_host = |finding: &Finding| ["host", "attribution"].contains(&finding.about);
+    let is_of_host = |finding: &Finding| ["host.root", "attribution"].contains(&finding.about);
     let (of_host, of_files): (Vec<_>, Vec<_>) = own.into_iter().partition(is_of_host);
     findings.extend(of_host);
     findings.extend(accelerators(&effective, context, &running));
@@ -83,9 +83,12 @@ fn of_files(config: &Config) -> Vec<Finding> {
 
 fn host(roots: &HostRoots) -> Finding {
     match std::fs::read_dir(roots.sys().join("class")) {
-        Ok(_) => Finding::ok("host", format!("the host's /sys is at {}", roots.sys().display())),
-        Err(error) => Finding::fail("host", format!("{} cannot be read: {error}", roots.sys().display()))
-            .with_remedy("set host.root to where the host's root directory is mounted, / on the host itself"),
+        Ok(_) => Finding::ok("host.root", format!("the host's /sys is at {}", roots.sys().display())),
+        Err(error) => Finding::fail(
+            "host.root",
+            format!("{} cannot be read: {error}", roots.sys().display()),
+        )
+        .with_remedy("set host.root to where the host's root directory is mounted, / on the host itself"),
     }
 }
 
@@ -94,8 +97,11 @@ fn processes(roots: &HostRoots) -> Finding {
     let pids = match processes.pids() {
         Ok(pids) => pids,
         Err(error) => {
-            return Finding::fail("host", format!("{} cannot be read: {error}", roots.proc().display()))
-                .with_remedy("mount the host's /proc below host.root");
+            return Finding::fail(
+                "host.root",
+                format!("{} cannot be read: {error}", roots.proc().display()),
+            )
+            .with_remedy("mount the host's /proc below host.root");
         }
     };
     if !pids.contains(&1) || pids.len() < 2 {

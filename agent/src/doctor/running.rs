@@ -15,7 +15,7 @@ use accelscope_core::source::Sources;
 /// Most settings that are named in one line.
 const MOST_NAMED: usize = 6;
 /// Findings of the agent that are not its sources' ([`of_this_process`](super::of_this_process)).
-const SUBJECTS: [&str; 4] = ["host", "attribution", "http", "compat"];
+const SUBJECTS: [&str; 4] = ["host.root", "attribution", "http", "compat"];
 
 /// What is known of running agents.
 #[derive(Debug, Default)]

@@ -241,12 +241,18 @@ fn listeners(config: &Config, started: &Started, renderer: &Renderer) -> Result<
     let hosts = own_names(started.registry.resource());
     let answers = Answers::within(started.registry.budget());
     let bind = |(key, address)| {
-        let routes = match VIEWS.iter().find(|view| view.key == key) {
+        let view = VIEWS.iter().find(|view| view.key == key);
+        let routes = match view {
             Some(view) => view.routes(&source, &config.compat),
             None => http::routes(source.clone(), readiness.clone(), renderer.clone()),
         };
         let listener = Listener::bind(key, address, routes, &config.access(key, &hosts))?;
-        Ok(listener.with_answers(&answers))
+        let listener = listener.with_answers(&answers);
+        Ok(if view.is_some_and(|view| view.is_bare) {
+            listener.bare()
+        } else {
+            listener
+        })
     };
     config.listeners().into_iter().map(bind).collect()
 }

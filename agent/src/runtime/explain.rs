@@ -38,7 +38,7 @@ impl Explain {
         }
     }
 
-    /// The current findings. `seen` is whether any sampler has readings: the absence of a vendor's accelerators is a finding
+    /// The current findings. `seen` is whether any sampler has readings of accelerators: the absence of a vendor's accelerators is a finding
     /// only while there are none. Searches again when `seen` has changed, else every [`INTERVAL`] at most, and
     /// less often where that takes long.
     pub(super) fn findings(&mut self, seen: bool) -> Vec<Finding> {

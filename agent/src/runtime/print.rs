@@ -167,10 +167,17 @@ impl Printer<'_> {
 
     fn findings(&mut self) -> Vec<Finding> {
         let has_readings = |report: accelscope_pipeline::Report| report.outcome == "sampled";
+        let sources = self.context.sources;
+        let reads_accelerators = |name| {
+            sources
+                .iter()
+                .any(|source| source.name == name && source.reads_accelerators)
+        };
         let seen = self
             .started
             .statuses
             .iter()
+            .filter(|status| reads_accelerators(status.descriptor.name))
             .any(|status| status.last().is_some_and(has_readings));
         let mut findings = self.explain.findings(seen);
         for status in &self.started.statuses {

@@ -29,8 +29,9 @@ const HEAD: &str = "\
 pub fn example_toml(sources: Sources) -> String {
     let mut text = HEAD.to_owned();
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
-    tables(&mut text, "", Config::DOCUMENTATION.keys, &defaults);
-    for source in sources {
+    tables(&mut text, "", Config::DOCUMENTATION.keys, &defaults, sources);
+    let is_own = |name: &str| Config::DOCUMENTATION.keys.iter().any(|key| key.name == name);
+    for source in sources.iter().filter(|source| !is_own(source.name)) {
         let documentation = source.settings.documentation;
         text.push_str(&format!("\n{}", comment(documentation.text)));
         let defaults = (source.settings.default)().to_value();
@@ -42,14 +43,19 @@ pub fn example_toml(sources: Sources) -> String {
 /// A section without the text above it: its values, then its tables.
 fn section(text: &mut String, name: &str, keys: &[KeyDocumentation], defaults: &Value) {
     text.push_str(&format!("[{name}]\n"));
+    values(text, keys, defaults);
+    tables(text, &format!("{name}."), keys, defaults, &[]);
+}
+
+fn values(text: &mut String, keys: &[KeyDocumentation], defaults: &Value) {
     for key in keys.iter().filter(|key| matches!(key.content, Content::Value)) {
         let default = toml_value(defaults.get(key.name).unwrap_or(&Value::Null));
         text.push_str(&format!("{}#{} = {default}\n", comment(key.text), key.name));
     }
-    tables(text, &format!("{name}."), keys, defaults);
 }
 
-fn tables(text: &mut String, prefix: &str, keys: &[KeyDocumentation], defaults: &Value) {
+/// Tables below `prefix`. A source with the name of one has its keys in it.
+fn tables(text: &mut String, prefix: &str, keys: &[KeyDocumentation], defaults: &Value, sources: Sources) {
     for key in keys.iter().filter(|key| !matches!(key.content, Content::Value)) {
         let name = format!("{prefix}{}", key.name);
         // An empty line is between the description of an open table and its examples.
@@ -59,7 +65,14 @@ fn tables(text: &mut String, prefix: &str, keys: &[KeyDocumentation], defaults: 
         };
         text.push_str(&format!("\n{}", comment(description)));
         match key.content {
-            Content::Section(keys) => section(text, &name, keys, defaults.get(key.name).unwrap_or(&Value::Null)),
+            Content::Section(keys) => {
+                section(text, &name, keys, defaults.get(key.name).unwrap_or(&Value::Null));
+                if let Some(source) = sources.iter().find(|source| source.name == name) {
+                    let documentation = source.settings.documentation;
+                    text.push_str(&format!("\n{}\n", comment(documentation.text)));
+                    values(text, documentation.keys, &(source.settings.default)().to_value());
+                }
+            }
             Content::Open => text.push_str(&format!("[{name}]\n{}", comment(examples))),
             Content::Heirs(_) | Content::Value => text.push_str(&comment(examples)),
         }

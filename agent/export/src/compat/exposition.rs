@@ -1,6 +1,6 @@
 //! Prometheus text 0.0.4 with the labels in the order of the replaced tool.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 
 use accelscope_core::metric::{MetricsSource, Resource, Series};
@@ -12,15 +12,40 @@ use crate::prometheus::{Format, escape_into};
 /// Content type of the replaced tools.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A route that serves the newest state as `render` writes it.
+/// A route that serves the newest state in text 0.0.4 as `render` writes it.
 pub(super) fn metrics_route(
     path: &'static str,
     about: &'static str,
     source: &Arc<dyn MetricsSource>,
-    render: impl Fn(&[Series], &Resource) -> String + Clone + Send + Sync + 'static,
+    render: impl Fn(&[Series], &Resource) -> String + Send + Sync + 'static,
+) -> Route {
+    route(path, about, |_| (Format::Text, TEXT.to_owned()), source, render)
+}
+
+/// As [`metrics_route`], in JSON.
+pub(super) fn json_route(
+    path: &'static str,
+    about: &'static str,
+    source: &Arc<dyn MetricsSource>,
+    render: impl Fn(&[Series], &Resource) -> String + Send + Sync + 'static,
+) -> Route {
+    route(
+        path,
+        about,
+        |_| (Format::Text, "application/json".to_owned()),
+        source,
+        render,
+    )
+}
+
+fn route(
+    path: &'static str,
+    about: &'static str,
+    negotiate: fn(&HeaderMap) -> (Format, String),
+    source: &Arc<dyn MetricsSource>,
+    render: impl Fn(&[Series], &Resource) -> String + Send + Sync + 'static,
 ) -> Route {
     let source = Arc::clone(source);
-    let negotiate = |_: &HeaderMap| (Format::Text, TEXT.to_owned());
     Route::metrics(path, about, negotiate, move |_, sink| {
         // The sink keeps its own error.
         sink.write_str(&render(&source.series(), source.resource())).ok();
@@ -33,23 +58,30 @@ pub(super) struct Exposition {
     text: String,
     family: &'static str,
     help: &'static str,
+    kind: &'static str,
     has_comments: bool,
 }
 
 impl Exposition {
     /// Begins a family of gauges, to which the following samples belong.
     pub(super) fn gauge(&mut self, name: &'static str, help: &'static str) {
+        self.family(name, help, "gauge");
+    }
+
+    /// Begins a family of that type.
+    pub(super) fn family(&mut self, name: &'static str, help: &'static str, kind: &'static str) {
         self.family = name;
         self.help = help;
+        self.kind = kind;
         self.has_comments = false;
     }
 
     /// Appends a sample.
-    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: f64) {
-        let (name, help) = (self.family, self.help);
+    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        let (name, help, kind) = (self.family, self.help, self.kind);
         if !std::mem::replace(&mut self.has_comments, true) {
             // Writing to a string cannot fail.
-            writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge").ok();
+            writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}").ok();
         }
         self.text.push_str(name);
         for (nth, (name, value)) in labels.iter().enumerate() {

@@ -5,6 +5,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::names::{attribute, instrument};
 use accelscope_core::metric::{Attributes, Series, Value, key};
 
+/// `agent.sampler` of the sampler that reads the GPUs.
+const SAMPLER: &str = "nvidia";
+/// `agent.outcome` of its run where there is no driver.
+const FOUND_NOTHING: &str = "nothing_here";
+
 /// A GPU with its readings.
 #[derive(Debug, Default)]
 pub(super) struct Gpu<'a> {
@@ -68,6 +73,8 @@ pub(super) struct Gpus<'a> {
     pub(super) all: Vec<Gpu<'a>>,
     /// Number of GPUs that the driver lists.
     listed: Option<usize>,
+    /// Whether every look so far found no driver.
+    is_without_driver: bool,
 }
 
 impl Gpus<'_> {
@@ -75,6 +82,12 @@ impl Gpus<'_> {
     pub(super) fn count(&self) -> Option<usize> {
         let answers = self.all.iter().any(|gpu| gpu.is_read);
         answers.then(|| self.listed.unwrap_or(0).max(self.all.len()))
+    }
+
+    /// As [`count`](Self::count), and 0 where it is known that there is none: the driver lists none, or was never there.
+    pub(super) fn count_or_none(&self) -> Option<usize> {
+        let is_known = self.listed.map_or(self.is_without_driver, |listed| listed == 0);
+        self.count().or_else(|| (self.all.is_empty() && is_known).then_some(0))
     }
 
     /// Whether all GPUs are in [`all`](Self::all): a driver that is slow or hangs answers for some of them first.
@@ -91,6 +104,7 @@ impl Gpus<'_> {
 /// The GPUs that the series describe.
 pub(super) fn gpus(series: &[Series]) -> Gpus<'_> {
     let mut listed = None;
+    let (mut looks, mut looks_in_vain) = (0.0, 0.0);
     let mut found: HashMap<&str, Gpu<'_>> = HashMap::new();
     let live = || series.iter().filter(|series| series.value.is_some());
     for info in live().filter(|series| series.instrument.name == instrument::NVIDIA_DEVICE_INFO) {
@@ -110,8 +124,15 @@ pub(super) fn gpus(series: &[Series]) -> Gpus<'_> {
     let mut processes = BTreeMap::new();
     for one in live() {
         let number = one.value.as_ref().and_then(Value::as_f64);
-        if let (instrument::NVIDIA_DEVICES, Some(count)) = (one.instrument.name, number) {
-            listed = Some(count as usize);
+        match (one.instrument.name, number) {
+            (instrument::NVIDIA_DEVICES, Some(count)) => listed = Some(count as usize),
+            (instrument::SAMPLER_RUNS, Some(runs)) if one.attributes.text(key::AGENT_SAMPLER) == Some(SAMPLER) => {
+                looks += runs;
+                if one.attributes.text(key::AGENT_OUTCOME) == Some(FOUND_NOTHING) {
+                    looks_in_vain += runs;
+                }
+            }
+            _ => {}
         }
         let uuid = one.attributes.text(key::HW_ID);
         if let (Some(number), Some((uuid, gpu))) = (number, uuid.and_then(|uuid| Some((uuid, found.get_mut(uuid)?)))) {
@@ -132,7 +153,11 @@ pub(super) fn gpus(series: &[Series]) -> Gpus<'_> {
     }
     let mut all: Vec<_> = found.into_values().collect();
     all.sort_unstable_by_key(|gpu| gpu.index);
-    Gpus { all, listed }
+    Gpus {
+        all,
+        listed,
+        is_without_driver: looks_in_vain > 0.0 && looks_in_vain >= looks,
+    }
 }
 
 impl Gpu<'_> {

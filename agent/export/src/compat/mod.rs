@@ -4,6 +4,7 @@ mod exposition;
 pub mod gpu_process_exporter;
 mod gpus;
 pub mod hailo_exporter;
+mod host;
 pub mod names;
 #[cfg(feature = "k8s-annotation")]
 pub mod node_annotation;

@@ -13,7 +13,7 @@ macro_rules! names {
 
 /// Names of instruments.
 pub mod instrument {
-    use accelscope_core::metric::catalogue::{accel, hw};
+    use accelscope_core::metric::catalogue::{accel, agent, hw};
 
     names! {
         GPU_MEMORY_USAGE = hw::GPU_MEMORY_USAGE.name;
@@ -27,6 +27,14 @@ pub mod instrument {
         PROCESS_MEMORY_USAGE = accel::PROCESS_MEMORY_USAGE.name;
         PROCESS_UTILIZATION = accel::PROCESS_UTILIZATION.name;
         PROCESS_START_TIME = accel::PROCESS_START_TIME.name;
+        SAMPLER_RUNS = agent::SAMPLER_RUNS.name;
+        HOST_INFO = "accel.host.info";
+        CPU_UTILIZATION = "system.cpu.utilization";
+        CPU_LOGICAL_COUNT = "system.cpu.logical.count";
+        CPU_PHYSICAL_COUNT = "system.cpu.physical.count";
+        MEMORY_LIMIT = "system.memory.limit";
+        MEMORY_AVAILABLE = "system.linux.memory.available";
+        UPTIME = "system.uptime";
         NVIDIA_DEVICES = "nvidia.devices";
         NVIDIA_DEVICE_INFO = "nvidia.device.info";
         NVIDIA_MEMORY_RESERVED = "nvidia.memory.reserved";
@@ -39,9 +47,15 @@ pub mod instrument {
     }
 }
 
-/// Attribute keys of the vendors.
+/// Attribute keys of the sources.
 pub mod attribute {
     names! {
+        HOST_NAME = "host.name";
+        HOST_CPU_MODEL = "host.cpu.model.name";
+        HOST_KERNEL_VERSION = "accel.host.kernel_version";
+        OS_NAME = "os.name";
+        OS_VERSION = "os.version";
+        CPU_MODE = "cpu.mode";
         NVIDIA_GPU_INDEX = "nvidia.gpu.index";
         NVIDIA_POWER_LIMIT = "nvidia.power.limit.type";
         NVIDIA_GPU_INSTANCE = "nvidia.mig.gpu_instance.id";

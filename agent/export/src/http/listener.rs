@@ -29,6 +29,7 @@ pub struct Listener {
     guard: Arc<Guard>,
     answers: Answers,
     limits: Limits,
+    is_bare: bool,
 }
 
 /// An address that cannot be served.
@@ -62,16 +63,11 @@ pub enum BindError {
 
 impl Listener {
     /// Binds the address; [`serve`](Self::serve) answers requests. `key` is the configuration's key of the address, for errors
-    /// and logs. `/` lists the routes unless one of them has that path.
-    pub fn bind(
-        key: &'static str,
-        addr: SocketAddr,
-        mut routes: Vec<Route>,
-        access: &Access,
-    ) -> Result<Self, BindError> {
+    /// and logs. `/` lists the routes unless one of them has that path or the listener is [`bare`](Self::bare).
+    pub fn bind(key: &'static str, addr: SocketAddr, routes: Vec<Route>, access: &Access) -> Result<Self, BindError> {
         let guard = Guard::new(key, access);
         guard.verify()?;
-        complete(key, &mut routes)?;
+        verify(key, &routes)?;
         let address = |source: io::Error| BindError::Address {
             key,
             addr,
@@ -91,7 +87,15 @@ impl Listener {
             guard: Arc::new(guard),
             answers: Answers::default(),
             limits: Limits::default(),
+            is_bare: false,
         })
+    }
+
+    /// Answers other paths and methods with the status alone, and `/` like them: as a replaced tool that had no more.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.is_bare = true;
+        self
     }
 
     /// Shares the bound of answers with other listeners.
@@ -120,7 +124,7 @@ impl Listener {
         let scheme = if self.guard.tls.is_some() { "https" } else { "http" };
         tracing::info!("serving {scheme}://{} ({})", self.addr, self.key);
         let shared = Shared {
-            app: assemble(self.routes, &self.guard, &self.answers),
+            app: assemble(self.routes, self.is_bare, &self.guard, &self.answers),
             guard: self.guard,
             limits: self.limits,
             cuts: self.answers.cuts().clone(),
@@ -130,21 +134,25 @@ impl Listener {
     }
 }
 
-/// Adds the index, where no route has its path.
-fn complete(key: &'static str, routes: &mut Vec<Route>) -> Result<(), BindError> {
+fn verify(key: &'static str, routes: &[Route]) -> Result<(), BindError> {
     let mut paths = BTreeSet::new();
-    if let Some(again) = routes.iter().find(|route| !paths.insert(route.path)) {
-        return Err(BindError::Duplicate { key, path: again.path });
+    match routes.iter().find(|route| !paths.insert(route.path)) {
+        Some(again) => Err(BindError::Duplicate { key, path: again.path }),
+        None => Ok(()),
     }
-    if !paths.contains("/") {
-        let lines = routes.iter().map(|r| format!("GET {:12} {}\n", r.path, r.about));
-        let text: Arc<str> = format!("accelscope\n\n{}", lines.collect::<String>()).into();
-        routes.push(Route::get("/", "this list", async move || text.to_string()));
-    }
-    Ok(())
 }
 
-fn assemble(routes: Vec<Route>, guard: &Arc<Guard>, answers: &Answers) -> Router {
+/// The list of the routes.
+fn index(routes: &[Route]) -> Route {
+    let lines = routes.iter().map(|r| format!("GET {:12} {}\n", r.path, r.about));
+    let text: Arc<str> = format!("accelscope\n\n{}", lines.collect::<String>()).into();
+    Route::get("/", "this list", async move || text.to_string())
+}
+
+fn assemble(mut routes: Vec<Route>, is_bare: bool, guard: &Arc<Guard>, answers: &Answers) -> Router {
+    if !is_bare && !routes.iter().any(|route| route.path == "/") {
+        routes.push(index(&routes));
+    }
     let mut listed: Vec<&str> = routes.iter().map(|route| route.path).collect();
     listed.sort_unstable();
     let not_found: Arc<str> = format!("404: nothing is here; there is {}.\n", listed.join(", ")).into();
@@ -162,15 +170,18 @@ fn assemble(routes: Vec<Route>, guard: &Arc<Guard>, answers: &Answers) -> Router
             },
         );
     }
-    app.method_not_allowed_fallback(async || {
-        (
-            StatusCode::METHOD_NOT_ALLOWED,
-            "405: not this way; the Allow header names the methods of this path.\n",
-        )
-    })
-    .fallback(async move || (StatusCode::NOT_FOUND, not_found.to_string()))
-    .layer(from_fn_with_state(Arc::clone(guard), refuse_foreign))
-    .layer(from_fn_with_state(counter(), count))
+    if !is_bare {
+        app = app
+            .method_not_allowed_fallback(async || {
+                (
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "405: not this way; the Allow header names the methods of this path.\n",
+                )
+            })
+            .fallback(async move || (StatusCode::NOT_FOUND, not_found.to_string()));
+    }
+    app.layer(from_fn_with_state(Arc::clone(guard), refuse_foreign))
+        .layer(from_fn_with_state(counter(), count))
 }
 
 fn remedy(key: &str, addr: SocketAddr, error: &io::Error) -> String {

@@ -7,6 +7,7 @@ mod otel;
 mod precedence;
 mod resource;
 mod secrets;
+mod system_info;
 
 use std::path::PathBuf;
 

@@ -208,3 +208,26 @@ fn resource_keys_keep_their_dots_however_they_are_written() {
     let config = sets(&["resource.k8s.node.name=x=y"]).config();
     assert_eq!(config.resource["k8s.node.name"].to_string(), "x=y");
 }
+
+#[test]
+fn the_section_of_the_host_has_keys_of_the_agent_and_of_the_source() {
+    let given = Given {
+        file: "[host]\nroot = \"/host\"\nperiod = \"1m\"\ndisks = true",
+        env: &[("ACCELSCOPE__HOST__NETWORK", "true")],
+        sets: &["host.enabled=true"],
+    };
+    let config = given.config();
+    assert_eq!(config.host.root, Path::new("/host"));
+    let source: &accelscope_host::Settings = config.sources.get("host").unwrap();
+    assert_eq!(source.enabled, Enabled::True);
+    assert_eq!(source.period, Duration::from_mins(1));
+    assert_eq!((source.disks, source.filesystems, source.network), (true, false, true));
+    let all = config.to_value(SOURCES);
+    let keys = crate::config::flat(&all);
+    let shown = ["host.root", "host.disks"].map(|key| keys[key].to_string());
+    assert_eq!(shown, ["\"/host\"", "true"]);
+    let errors = file("[host]\nroots = \"/\"\ndisk = true\nperiod = \"1ms\"").errors();
+    for known in ["host.root?", "host.disks?", "host.period"] {
+        assert!(errors.contains(known), "{errors}");
+    }
+}
