@@ -27,5 +27,6 @@ sources! {
     "ascend" => accelscope_ascend,
     "nvidia" => accelscope_nvidia,
     "ioctl" => accelscope_ioctl,
+    "ipmi" => accelscope_ipmi,
     "kubelet" => accelscope_kubelet,
 }
