@@ -27,7 +27,8 @@ pub(super) fn look(roots: &HostRoots) -> Place {
         return Place::Node(node);
     }
     let has = |path: &str| std::fs::read_dir(roots.sys().join(path)).is_ok_and(|mut entries| entries.next().is_some());
-    if has("class/ipmi") || has("bus/platform/drivers/ipmi_si/") && has("devices/platform/ipmi_bmc.0") {
+    // ipmi_devintf makes the class, ipmi_msghandler a device for each BMC that an interface's driver has found.
+    if has("class/ipmi") || roots.sys().join("devices/platform/ipmi_bmc.0").is_dir() {
         Place::NoNode
     } else if has("firmware/dmi/entries/38-0") || roots.sys().join("bus/acpi/devices/IPI0001:00").is_dir() {
         // Type 38 of SMBIOS (IPMI device information), and the interface's ACPI name (IPMI 2.0, C3).

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::hw;
@@ -35,12 +35,17 @@ pub(super) static INSTRUMENTS: &[&[&Instrument]] = &[
 ];
 /// Time that a request takes beyond its own limit: the kernel's work for the last command, and the reply.
 const MARGIN: Duration = Duration::from_secs(5);
+/// Time after which a device that may not be opened is tried again. No worker is kept for it.
+const DENIED: Duration = Duration::from_mins(10);
 
 /// The sampler `ipmi`.
 pub(super) struct IpmiSampler {
     roots: HostRoots,
     descriptor: Descriptor,
-    worker: Result<WorkerSampler, String>,
+    config: Config,
+    worker: Option<WorkerSampler>,
+    /// Why the device is left alone, and until when.
+    denied: Option<(String, Instant)>,
     /// The last findings, and whether the agent has had them.
     findings: Vec<Finding>,
     is_new: bool,
@@ -50,39 +55,75 @@ pub(super) struct IpmiSampler {
 impl IpmiSampler {
     /// Starts nothing: the worker starts with its first request.
     pub(super) fn new(settings: &Settings, context: &Context) -> Self {
-        let descriptor = Descriptor {
-            name: NAME,
-            period: settings.period,
-            deadline: settings.timeout + MARGIN,
-        };
-        let worker = command(settings, context).map(|command| {
-            let worker = Worker::new(command);
-            WorkerSampler::new(descriptor.clone(), INSTRUMENTS, catalogue::EXTENSIONS, worker)
-        });
         Self {
             roots: context.roots.clone(),
-            descriptor,
-            worker: worker.map_err(|error| error.to_string()),
+            descriptor: Descriptor {
+                name: NAME,
+                period: settings.period,
+                deadline: settings.timeout + MARGIN,
+            },
+            config: Config {
+                root: context.roots.path("/"),
+                node_name: context.node_name.clone(),
+                timeout: settings.timeout,
+                period: settings.period,
+                sensors: settings.sensors,
+                is_quiet: settings.enabled == Enabled::Auto,
+            },
+            worker: None,
+            denied: None,
             findings: Vec::new(),
             is_new: false,
             has_series: false,
         }
     }
+
+    fn ask(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        if let Some((why, until)) = &self.denied {
+            if Instant::now() < *until {
+                return Outcome::NothingHere(why.clone());
+            }
+            self.denied = None;
+        }
+        let worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => match command(&self.config) {
+                Ok(command) => WorkerSampler::new(
+                    self.descriptor.clone(),
+                    INSTRUMENTS,
+                    catalogue::EXTENSIONS,
+                    Worker::new(command),
+                ),
+                Err(error) => return Outcome::Retry(error.into()),
+            },
+        };
+        let worker = self.worker.insert(worker);
+        let outcome = worker.sample(out);
+        if let Outcome::NothingHere(why) = &outcome {
+            self.denied = Some((why.clone(), Instant::now() + DENIED));
+            self.worker = None;
+        }
+        outcome
+    }
 }
 
 impl Sampler for IpmiSampler {
     fn descriptor(&self) -> Descriptor {
-        self.worker
-            .as_ref()
-            .map_or_else(|_| self.descriptor.clone(), Sampler::descriptor)
+        Descriptor {
+            // To kill a worker takes time too.
+            deadline: self.descriptor.deadline + Duration::from_secs(1),
+            ..self.descriptor.clone()
+        }
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
         let place = place::look(&self.roots);
-        let outcome = match (&place, &mut self.worker) {
-            (Place::Node(_), Ok(worker)) => worker.sample(out),
-            (Place::Node(_), Err(error)) => Outcome::Retry(error.clone().into()),
-            (place, _) => Outcome::NothingHere(place.reason().to_owned()),
+        let outcome = if let Place::Node(_) = place {
+            self.ask(out)
+        } else {
+            self.worker = None;
+            self.denied = None;
+            Outcome::NothingHere(place.reason().to_owned())
         };
         match outcome {
             Outcome::Sampled => self.has_series = true,
@@ -103,18 +144,58 @@ impl Sampler for IpmiSampler {
     }
 }
 
-fn command(settings: &Settings, context: &Context) -> io::Result<Command> {
-    let config = Config {
-        root: context.roots.path("/"),
-        node_name: context.node_name.clone(),
-        timeout: settings.timeout,
-        period: settings.period,
-        sensors: settings.sensors,
-        is_quiet: settings.enabled == Enabled::Auto,
-    };
+fn command(config: &Config) -> io::Result<Command> {
     let mut command = Command::new(own_program()?);
     command
         .args(["worker", NAME])
-        .env(VARIABLE, serde_json::to_string(&config)?);
+        .env(VARIABLE, serde_json::to_string(config)?);
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// A host's tree with these directories and files.
+    fn host(directories: &[&str]) -> tempfile::TempDir {
+        let host = tempfile::tempdir().unwrap();
+        for directory in directories {
+            std::fs::create_dir_all(host.path().join(directory)).unwrap();
+        }
+        host
+    }
+
+    fn found(host: &Path) -> (Place, Vec<Finding>) {
+        let roots = HostRoots::new(host);
+        (place::look(&roots), explain::explain(&roots))
+    }
+
+    #[test]
+    fn a_missing_node_is_explained_by_what_the_kernel_has() {
+        let nothing = host(&["dev", "sys"]);
+        let (place, findings) = found(nothing.path());
+        assert_eq!(place, Place::Nothing);
+        assert_eq!(findings[0].level, accelscope_core::sampler::Level::Nothing);
+        assert_eq!(findings[0].remedy, None);
+        let interface = host(&["sys/devices/platform/ipmi_bmc.0"]);
+        let (place, findings) = found(interface.path());
+        assert_eq!(place, Place::NoNode);
+        assert!(
+            findings[0].to_string().contains("modprobe ipmi_devintf"),
+            "{findings:?}"
+        );
+        let firmware = host(&["sys/firmware/dmi/entries/38-0/type"]);
+        let (place, findings) = found(firmware.path());
+        assert_eq!(place, Place::NoDriver);
+        assert!(findings[0].to_string().contains("modprobe ipmi_si"), "{findings:?}");
+    }
+
+    #[test]
+    fn a_file_in_the_node_s_place_is_no_device() {
+        let host = host(&["dev"]);
+        std::fs::write(host.path().join("dev/ipmi0"), "").unwrap();
+        assert_eq!(found(host.path()).0, Place::Nothing);
+    }
 }
