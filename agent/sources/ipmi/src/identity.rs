@@ -1,7 +1,7 @@
 //! Which BMC it is, and the ids of what it measures.
 
 use accelscope_core::host::{HostRoots, sysfs};
-use uuid::{Uuid, uuid};
+use uuid::{Uuid, Variant, uuid};
 
 use crate::bmc::{Bmc, CallError, Channel, Command};
 use crate::sdr::Record;
@@ -100,14 +100,21 @@ fn device(data: &[u8]) -> Option<Device> {
     })
 }
 
-/// The GUID, its last byte first (20.8). Boards that were not given one have the same byte throughout, spaces too.
+/// The GUID. The specification has its last byte first (20.8); other BMCs send it as RFC 9562 writes it (QEMU's does), or
+/// as SMBIOS has it, with the first three fields the other way round. The order in which it is a UUID of time or chance
+/// (versions 1 and 4) is taken, so that it is the one that the machine's label and firmware show. Boards that were not given
+/// one have the same byte throughout, spaces too.
 fn guid(data: &[u8]) -> Option<Uuid> {
-    let mut bytes: [u8; 16] = *data.first_chunk()?;
+    let bytes: [u8; 16] = *data.first_chunk()?;
     if bytes.iter().all(|byte| *byte == bytes[0]) {
         return None;
     }
-    bytes.reverse();
-    Some(Uuid::from_bytes(bytes))
+    let mut turned = bytes;
+    turned.reverse();
+    let specified = Uuid::from_bytes(turned);
+    let is_valid = |uuid: &Uuid| matches!(uuid.get_version_num(), 1 | 4) && uuid.get_variant() == Variant::RFC4122;
+    let mut orders = [specified, Uuid::from_bytes(bytes), Uuid::from_bytes_le(bytes)].into_iter();
+    Some(orders.find(is_valid).unwrap_or(specified))
 }
 
 #[cfg(test)]
@@ -133,6 +140,16 @@ mod tests {
         for byte in [0, 0xff, b' '] {
             data.fill(byte);
             assert_eq!(guid(&data), None);
+        }
+    }
+
+    #[test]
+    fn a_uuid_is_the_same_in_whatever_order_its_bytes_come() {
+        let uuid = uuid!("6f1c2f52-8d0b-4c58-9c0e-3a2f7f1b9d10");
+        let mut turned = *uuid.as_bytes();
+        turned.reverse();
+        for bytes in [turned, *uuid.as_bytes(), uuid.to_bytes_le()] {
+            assert_eq!(guid(&bytes), Some(uuid));
         }
     }
 }

@@ -71,7 +71,7 @@ fn a_bmc_that_says_nothing_is_an_error_with_a_reason() {
     let bmc = with_sensors(1);
     bmc.bend(|_| Some(None));
     let error = look(&mut server(&bmc)).unwrap_err().to_string();
-    assert!(error.contains("did not answer within"), "{error}");
+    assert!(error.contains("did not answer in time"), "{error}");
 }
 
 #[test]
