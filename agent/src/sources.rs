@@ -30,4 +30,5 @@ sources! {
     "kubelet" => accelscope_kubelet,
     "host" => accelscope_host,
     "power" => accelscope_power,
+    "ipmi" => accelscope_ipmi,
 }

@@ -13,12 +13,13 @@ use serde::Deserialize;
 const LONGEST_FILE: usize = 500;
 
 /// Packages that may contain `unsafe`, with what they need it for. Every other one forbids it.
-const UNSAFE: [(&str, &str); 9] = [
+const UNSAFE: [(&str, &str); 10] = [
     ("accelscope-ascend", "calls DCMI, a C library"),
     (
         "accelscope-ioctl",
         "calls bpf(2) and perf_event_open(2), reads mapped memory",
     ),
+    ("accelscope-ipmi", "calls the ioctls of the kernel's IPMI driver"),
     ("accelscope-memory", "advises the kernel and the allocator on memory"),
     ("accelscope-nvidia", "calls NVML, a C library"),
     ("agent-ebpf", "layouts that the programs in the kernel write"),

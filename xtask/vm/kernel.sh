@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Gets one of Debian's kernels:
-#   kernel.sh FOLDER SUITE ARCHITECTURE FLAVOUR [MODULE]
+#   kernel.sh FOLDER SUITE ARCHITECTURE FLAVOUR [MODULE...]
 # FOLDER gets vmlinuz, config and release (its name). Nothing is done where it has them.
 # FLAVOUR begins what follows linux-image- in the package's name: "cloud-" is the smallest, with the same options for
-# tracing as the others, but without modules for graphics; "" and "rt-" have them.
-# Without MODULE, FOLDER gets headers/ too (the folder for make -C); with it modules/, which holds that module and those
-# that it needs, and modules/order, which names them in the order of loading.
+# tracing as the others, but without modules for graphics and IPMI; "" and "rt-" have them.
+# Without MODULE, FOLDER gets headers/ too (the folder for make -C); with it modules/, which holds those modules and those
+# that they need, and modules/order, which names them in the order of loading.
 set -euo pipefail
-folder=$1 suite=$2 architecture=$3 flavour=$4 module=${5:-}
+folder=$1 suite=$2 architecture=$3 flavour=$4 modules=("${@:5}")
 # shellcheck source=xtask/vm/archive.sh
 . "$(dirname "$0")/archive.sh"
 
@@ -42,13 +42,15 @@ module() {
   echo "$1" >>modules/order
 }
 
-if [ -n "$module" ]; then
+if [ ${#modules[@]} -gt 0 ]; then
   unpack root "$image:$architecture"
   cp "root/boot/vmlinuz-$release" vmlinuz
   cp "root/boot/config-$release" config
   mkdir modules
-  module "$module"
-  [ -e "modules/$module.ko" ] || { echo "$image has no module $module" >&2; exit 1; }
+  for module in "${modules[@]}"; do
+    module "$module"
+    [ -e "modules/$module.ko" ] || { echo "$image has no module $module" >&2; exit 1; }
+  done
   rm -rf apt root
   echo "$release" >release
   exit 0

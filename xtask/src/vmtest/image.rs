@@ -29,7 +29,7 @@ pub(super) fn build(
 ) -> Result<PathBuf> {
     let architecture = kernel.architecture;
     let root = work.join("root");
-    for folder in ["bin", "lib", "lib64", "vm", "stub", "vgem"] {
+    for folder in ["bin", "lib", "lib64", "vm", "stub", "modules"] {
         fs::create_dir_all(root.join(folder))?;
     }
     busybox(architecture, &root.join("bin/busybox"))?;
@@ -47,9 +47,13 @@ pub(super) fn build(
             }
         }
         Driver::Vgem => {
-            copy_files(&obtained.driver, &root.join("vgem"))?;
+            copy_files(&obtained.driver, &root.join("modules"))?;
             program(architecture, "storm.c", &["-no-pie"], &root.join("bin/storm"))?;
             program(architecture, "storm32.c", BITS_32, &root.join("bin/storm32"))?;
+        }
+        Driver::Ipmi => {
+            copy_files(&obtained.driver, &root.join("modules"))?;
+            program(architecture, "bmc.c", &[], &root.join("bin/bmc"))?;
         }
     }
     fs::copy(data("init"), root.join("init"))?;

@@ -43,6 +43,28 @@ pub(super) enum Driver {
     Stub,
     /// The kernel's own module `vgem`, a DRM device without hardware.
     Vgem,
+    /// The kernel's own IPMI driver, and a BMC that the emulator has.
+    Ipmi,
+}
+
+impl Driver {
+    /// Modules of the kernel, with what they need; none where the driver is built here.
+    fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Stub => &[],
+            Self::Vgem => &["vgem"],
+            Self::Ipmi => &["ipmi_si", "ipmi_devintf"],
+        }
+    }
+
+    /// Its word in the name of a kernel's folder.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Stub => "stub",
+            Self::Vgem => "vgem",
+            Self::Ipmi => "ipmi",
+        }
+    }
 }
 
 /// A kernel that Debian ships.
@@ -72,6 +94,11 @@ pub(super) const KERNELS: &[Kernel] = &[
     cloud("6.12", BACKPORTS).by_default(),
     vgem("6.12-preempt", BACKPORTS, "", "preempt=full").by_default(),
     vgem("6.12-rt", BACKPORTS, "rt-", RT).by_default(),
+    Kernel {
+        driver: Driver::Ipmi,
+        ..vgem("6.1-ipmi", "bookworm", "", "")
+    }
+    .by_default(),
     vgem("6.12-voluntary", BACKPORTS, "", "preempt=voluntary"),
     vgem("6.1-preempt", "bookworm", "", "preempt=full"),
     vgem("6.1-rt", "bookworm", "rt-", RT),
@@ -157,14 +184,20 @@ impl Kernel {
     pub(super) fn obtain(&self) -> Result<Obtained> {
         let folder = cache()?.join(match self.driver {
             Driver::Stub => format!("{}-{}", self.suite, self.architecture.debian()),
-            Driver::Vgem => format!("{}-vgem-{}{}", self.suite, self.flavour, self.architecture.debian()),
+            other => format!(
+                "{}-{}-{}{}",
+                self.suite,
+                other.word(),
+                self.flavour,
+                self.architecture.debian()
+            ),
         });
         let path = folder.display().to_string();
         let mut arguments = vec![path.as_str(), self.suite, self.architecture.debian(), self.flavour];
-        arguments.extend((self.driver == Driver::Vgem).then_some("vgem"));
+        arguments.extend(self.driver.modules());
         script("kernel.sh", &arguments).context(ARCHIVE)?;
         let image = folder.join("vmlinuz");
-        if self.driver == Driver::Vgem {
+        if self.driver != Driver::Stub {
             return Ok(Obtained {
                 image,
                 driver: folder.join("modules"),

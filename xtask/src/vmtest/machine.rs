@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::bmc;
 use super::emulator;
-use super::kernel::{Architecture, Kernel};
+use super::kernel::{Architecture, Driver, Kernel};
 use super::outcome::Outcome;
 use crate::e2e::process::output;
 
@@ -28,6 +29,7 @@ pub(super) fn run(work: &Path, kernel: &Kernel, image: &Path, initramfs: &Path) 
     let mut machine = Machine(
         emulator::command(kernel.architecture)?
             .args(options)
+            .args(devices(work, kernel.driver)?)
             .arg("-append")
             .arg(format!("console={console} quiet panic=-1 {}", kernel.parameters))
             .args(["-smp", "2", "-m", "1024", "-no-reboot", "-display", "none"])
@@ -91,6 +93,14 @@ fn machine(architecture: Architecture) -> (&'static [&'static str], &'static str
             "ttyAMA0",
         ),
     }
+}
+
+/// Options for the devices that a driver is for.
+fn devices(work: &Path, driver: Driver) -> Result<Vec<String>> {
+    Ok(match driver {
+        Driver::Stub | Driver::Vgem => Vec::new(),
+        Driver::Ipmi => bmc::options(work)?,
+    })
 }
 
 fn tail(lines: &[String]) -> String {

@@ -15,6 +15,8 @@
 //!   threads at once (`xtask/vm/storm.c`), by a 32-bit process (`xtask/vm/storm32.c`) and by 32-bit system calls of a 64-bit
 //!   one. The check prints how many calls were made, counted and lost. The compiler of x86-64 builds the 32-bit program,
 //!   which needs no C library.
+//! - On one kernel the driver is the kernel's own for IPMI, and the emulator has a BMC with sensors of `bmc.rs`, whose readings
+//!   `xtask/vm/bmc.c` sets.
 //! - [`mod@judge`] checks the result of each.
 //!
 //! An arm64 machine needs an agent built for it (`--agent-arm64 PATH`), which this command does not build.
@@ -22,6 +24,7 @@
 //! Needs Debian or a derivative: `apt-get install qemu-system-x86 busybox-static cpio lz4 zstd xz-utils dwarves make gcc
 //! libc6-dev bc debian-archive-keyring`; for arm64 also `qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross`.
 
+mod bmc;
 mod emulator;
 mod image;
 mod judge;

@@ -55,9 +55,9 @@ keys! {
     HW_FIRMWARE_VERSION = "hw.firmware_version";
     /// Unit of the GPU: `general`, `encoder`, `decoder`, `jpeg` or `ofa` (optical flow); of a process also `memory`.
     HW_GPU_TASK = "hw.gpu.task";
-    /// Where the sensor is: `gpu`, `memory`, the fan's number as `fan0`, or the sensor's label, e.g. `Package id 0`.
+    /// Where the sensor is: `gpu`, `memory`, the fan's number as `fan0`, or the sensor's label, e.g. `Package id 0`; of a BMC's sensor the part and its instance, e.g. `cpu1` or `inlet1`.
     HW_SENSOR_LOCATION = "hw.sensor_location";
-    /// What happens at the limit: `high.critical` (off), `high.degraded` (hardware slows down), `throttled` (driver does).
+    /// What happens at the limit: `high.critical` (off), `high.degraded` (hardware slows down), `throttled` (driver does); of a server's sensors also `low.degraded`, `low.critical` and both `.non_recoverable`.
     HW_LIMIT_TYPE = "hw.limit_type";
     /// Direction of the bytes as the device sees them: `receive` or `transmit`.
     NETWORK_IO_DIRECTION = "network.io.direction";

@@ -4,6 +4,7 @@ mod attributed;
 mod clock;
 mod cost;
 mod hang;
+mod ipmi;
 mod known;
 mod made;
 mod reload;
@@ -173,7 +174,27 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "raw_tracepoint: a 32-bit process, and 32-bit system calls of a 64-bit one",
         |left| made::judge(left, Some(Rung::RawTracepoint), Phase::Compat),
     ),
+    ipmi(
+        "ipmi",
+        "a BMC with sensors: their values, chassis and event log, and that they are followed",
+        ipmi::judge,
+    ),
+    ipmi(
+        "ipmi_denied",
+        "a BMC whose device may not be opened: nothing is shown, doctor says why",
+        ipmi::denied,
+    ),
 ];
+
+const fn ipmi(name: &'static str, about: &'static str, judge: Judge) -> Scenario {
+    Scenario {
+        name,
+        about,
+        driver: Driver::Ipmi,
+        played: name,
+        judge,
+    }
+}
 
 type Judge = fn(&Left) -> Result<String>;
 

@@ -19,6 +19,10 @@ instruments! {
         "hw.npu.memory.usage", "By", UpDownCounter, DEVICE, "Memory of the NPU that is in use.",
     );
     NPU_MEMORY_LIMIT = instrument("hw.npu.memory.limit", "By", UpDownCounter, DEVICE, "Memory of the NPU.");
+    HOST_POWER = instrument(
+        "hw.host.power", "W", Gauge, DEVICE,
+        "Electric power that the whole server draws; hw.power is that of its parts.",
+    );
     POWER = instrument("hw.power", "W", Gauge, TYPED, "Electric power that the device draws.");
     ENERGY = instrument(
         "hw.energy", "J", Counter, &[HW_ID, HW_TYPE, ACCEL_DERIVED],
@@ -58,8 +62,16 @@ instruments! {
     FAN_SPEED = instrument(
         "hw.fan.speed", "rpm", Gauge, &[HW_ID, HW_SENSOR_LOCATION], "Revolutions of the fan per minute.",
     );
+    FAN_SPEED_LIMIT = instrument(
+        "hw.fan.speed.limit", "rpm", Gauge, &[HW_ID, HW_SENSOR_LOCATION, HW_LIMIT_TYPE],
+        "Revolutions of the fan per minute from which on its controller sees a fault, as hw.limit_type says.",
+    );
     CURRENT = instrument("hw.current", "A", Gauge, DEVICE, "Electric current of the device.");
     VOLTAGE = instrument("hw.voltage", "V", Gauge, DEVICE, "Voltage of the device.");
+    VOLTAGE_LIMIT = instrument(
+        "hw.voltage.limit", "V", Gauge, &[HW_ID, HW_LIMIT_TYPE],
+        "Voltage from which on the device's controller sees a fault, as hw.limit_type says.",
+    );
     ERRORS = instrument(
         "hw.errors", "{error}", Counter,
         &[

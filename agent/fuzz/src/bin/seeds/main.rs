@@ -5,6 +5,7 @@
 mod bundles;
 mod cgroups;
 mod configuration;
+mod ipmi;
 mod monitor;
 mod npu_smi;
 mod responses;
@@ -17,9 +18,10 @@ use std::path::PathBuf;
 type Seeds = Vec<(String, Vec<u8>)>;
 
 /// The targets, and what makes their seeds.
-const TARGETS: [(&str, fn() -> Seeds); 7] = [
+const TARGETS: [(&str, fn() -> Seeds); 8] = [
     ("cgroup_paths", cgroups::seeds),
     ("configuration", configuration::seeds),
+    ("ipmi_bmc", ipmi::seeds),
     ("monitor_file", monitor::seeds),
     ("npu_smi", npu_smi::seeds),
     ("otlp_response", responses::seeds),
