@@ -27,5 +27,6 @@ sources! {
     "ascend" => accelscope_ascend,
     "nvidia" => accelscope_nvidia,
     "ioctl" => accelscope_ioctl,
+    "kmsg" => accelscope_kmsg,
     "kubelet" => accelscope_kubelet,
 }

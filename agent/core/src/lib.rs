@@ -11,6 +11,7 @@ pub mod device;
 mod eviction;
 pub mod exhausted;
 pub mod fair;
+pub mod faults;
 mod finding;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use crate::device::DeviceFamily;
+use crate::faults::Faults;
 use crate::host::HostRoots;
 use crate::host::cgroups::Cgroups;
 use crate::metric::{Attribute, Instrument, catalogue, key};
@@ -90,6 +91,8 @@ pub struct Context {
     pub per_process: bool,
     /// Every source that is built in.
     pub sources: Sources,
+    /// Faults that a library and the kernel's log report, shared by the sources of both.
+    pub faults: Faults,
 }
 
 /// A source of readings.

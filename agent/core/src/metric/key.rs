@@ -45,7 +45,7 @@ keys! {
     ACCEL_DRIVER_NAME = "accel.driver.name";
     /// Name of the DRA driver's pool, usually the node.
     ACCEL_POOL_NAME = "accel.pool.name";
-    /// Kind of the hardware that a reading is of: `gpu`, `npu`, `cpu`, `memory`, `fan`, `power_supply`, `battery`, `temperature` or `voltage`.
+    /// Kind of the hardware that a reading is of: `gpu`, `npu`, `cpu`, `memory`, `fan`, `power_supply`, `battery`, `temperature`, `voltage` or `network` (an NVSwitch).
     HW_TYPE = "hw.type";
     /// State of the hardware: `ok`, `degraded`, `failed`, and for GPUs `predicted_failure`.
     HW_STATE = "hw.state";
@@ -63,8 +63,12 @@ keys! {
     NETWORK_IO_DIRECTION = "network.io.direction";
     /// True where the agent computed the value from other readings.
     ACCEL_DERIVED = "accel.derived";
-    /// Kind of the error: `corrected` or `uncorrected` of a memory, `xid` of a GPU, the errno's name (`ENOTTY`) of a call.
+    /// Kind of the error: `corrected` or `uncorrected` of a memory, `xid` of a GPU, one of those of [faults.md](faults.md) of a device, the errno's name (`ENOTTY`) of a call.
     ERROR_TYPE = "error.type";
+    /// Code of the XID, NVIDIA's number for a kind of fault; `_OTHER` beyond a number of codes.
+    NVIDIA_XID = "nvidia.xid";
+    /// Id of the MIG GPU instance in its GPU.
+    NVIDIA_GPU_INSTANCE = "nvidia.mig.gpu_instance.id";
     /// Process identifier in the node's PID namespace.
     PROCESS_PID = "process.pid";
     /// Base name of the executable.

@@ -29,7 +29,7 @@ impl Source for Nvidia {
     const ALLOCATED_DEVICE: Option<AllocatedDevice> = Some(allocated_device);
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn Sampler> {
-        build(settings, &context.roots, &context.node_name)
+        build(settings, &context.roots, &context.node_name, context.faults.clone())
     }
 
     fn explain(settings: &Settings, context: &Context) -> Vec<Finding> {

@@ -5,7 +5,8 @@ use crate::metric::Kind::{Gauge, UpDownCounter};
 use crate::metric::Merge::{Min, Sum};
 use crate::metric::key::{
     ACCEL_CLAIM_NAME, ACCEL_CLAIM_NAMESPACE, ACCEL_DEVICE_ID, ACCEL_DRIVER_NAME, ACCEL_POOL_NAME, ACCEL_RESOURCE_NAME,
-    HW_GPU_TASK, HW_ID, HW_NAME, K8S_CONTAINER_NAME, K8S_NAMESPACE_NAME, K8S_POD_NAME, K8S_POD_UID,
+    ERROR_TYPE, HW_GPU_TASK, HW_ID, HW_NAME, HW_TYPE, K8S_CONTAINER_NAME, K8S_NAMESPACE_NAME, K8S_POD_NAME,
+    K8S_POD_UID,
 };
 
 /// Keys of an allocation: its owner, what was requested, what was given.
@@ -30,6 +31,11 @@ instruments! {
         "Always 1 while the kubelet has the device allocated to the container, used or not. hw.id, hw.name \
          or the attributes of its vendor identify the device where the allocated id does. Parts of one device, such as units \
          of its memory, are one series.",
+    );
+    FAULT_LAST_SEEN = instrument(
+        "accel.fault.last_seen", "s", Gauge, &[HW_ID, HW_TYPE, ERROR_TYPE],
+        "When the kernel's log had the device's last fault of this kind, and of this code where it has one, in seconds since \
+         1970-01-01 UTC. Also of faults before the agent's start that the log still has; absent where there was none.",
     );
     PROCESS_MEMORY_USAGE = owned(instrument(
         "accel.process.memory.usage", "By", UpDownCounter,
