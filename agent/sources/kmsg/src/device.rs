@@ -40,8 +40,8 @@ impl Device {
         }
     }
 
-    /// Whether its XIDs are counted.
+    /// Whether its XIDs are counted: also when the driver has given it up.
     pub(crate) fn has_xids(&self) -> bool {
-        self.driver.as_deref() == Some("nvidia")
+        self.driver.as_deref() == Some("nvidia") || self.uuid.is_some()
     }
 }
