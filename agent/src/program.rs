@@ -96,6 +96,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<u8> {
                 once: true,
                 per_process: loaded.config.attribution.per_process,
                 sources,
+                faults: accelscope_core::faults::Faults::default(),
             };
             orphans::adopt().ok();
             let findings = doctor::examine(&loaded, &context);

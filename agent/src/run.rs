@@ -201,6 +201,7 @@ async fn measure(
         once,
         per_process: config.attribution.per_process,
         sources,
+        faults: accelscope_core::faults::Faults::default(),
     };
     let registry = SeriesRegistry::new(&budget, own, resource, limits, collecting, observer);
     let registry = Arc::new(registry);

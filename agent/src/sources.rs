@@ -31,4 +31,5 @@ sources! {
     "host" => accelscope_host,
     "power" => accelscope_power,
     "ipmi" => accelscope_ipmi,
+    "kmsg" => accelscope_kmsg,
 }

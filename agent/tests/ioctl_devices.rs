@@ -39,6 +39,7 @@ fn context(root: &Path) -> Context {
         once: false,
         per_process: false,
         sources: accelscope::SOURCES,
+        faults: accelscope_core::faults::Faults::default(),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod energy;
 mod eviction;
 pub mod exhausted;
 pub mod fair;
+pub mod faults;
 mod finding;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 
 use crate::device::DeviceFamily;
 use crate::energy::EnergySource;
+use crate::faults::Faults;
 use crate::host::HostRoots;
 use crate::host::cgroups::Cgroups;
 use crate::metric::{Attribute, Instrument, catalogue, key};
@@ -91,6 +92,8 @@ pub struct Context {
     pub per_process: bool,
     /// Every source that is built in.
     pub sources: Sources,
+    /// Faults that a library and the kernel's log report, shared by the sources of both.
+    pub faults: Faults,
 }
 
 /// A source of readings.

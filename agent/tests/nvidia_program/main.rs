@@ -11,6 +11,8 @@ mod counts;
 mod crowd;
 mod doctor;
 mod hangs;
+#[cfg(feature = "kmsg")]
+mod kernel_log;
 mod links;
 #[path = "../nvml_support/mod.rs"]
 mod nvml_support;

@@ -17,6 +17,8 @@ pub(crate) const GIB: u64 = 1 << 30;
 pub(crate) struct Fake {
     directory: TempDir,
     state: Value,
+    /// Whether the kernel's log is read too.
+    pub(crate) with_kernel_log: bool,
 }
 
 impl Fake {
@@ -43,7 +45,11 @@ impl Fake {
             "events": [],
         });
         state["devices"] = devices.into();
-        let fake = Self { directory, state };
+        let fake = Self {
+            directory,
+            state,
+            with_kernel_log: false,
+        };
         fake.write();
         fake
     }
@@ -53,13 +59,14 @@ impl Fake {
         self.directory.path().join("libnvidia-ml.so.1")
     }
 
-    /// Settings with which an agent reads it once a second, and nothing else.
+    /// Settings with which an agent reads it once a second, and nothing else but the kernel's log if that is wanted.
     pub(crate) fn settings(&self) -> Vec<String> {
         let mut settings = vec![
             format!("nvidia.library={}", self.library().display()),
             "nvidia.period=1s".to_owned(),
         ];
         settings.extend(["hailo", "ascend", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
+        settings.push(format!("kmsg.enabled={}", self.with_kernel_log));
         settings
     }
 

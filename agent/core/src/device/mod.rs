@@ -3,12 +3,14 @@
 
 mod arguments;
 mod command;
+mod derived_id;
 mod hook;
 mod node;
 mod pattern;
 
 pub use arguments::Arguments;
 pub use command::{Command, CommandTable, Commands, Entry, Pattern, call, number, wait};
+pub use derived_id::Derivation;
 pub use hook::{Hook, HookRow, hook, row};
 pub use node::{NodeKind, Requires};
 pub use pattern::matches;

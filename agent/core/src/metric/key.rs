@@ -45,7 +45,7 @@ keys! {
     ACCEL_DRIVER_NAME = "accel.driver.name";
     /// Name of the DRA driver's pool, usually the node.
     ACCEL_POOL_NAME = "accel.pool.name";
-    /// Kind of the hardware that a reading is of: `gpu`, `npu`, `cpu`, `memory`, `fan`, `power_supply`, `battery`, `temperature`, `voltage`, `physical_disk`, `network`, `enclosure` (the whole machine) or `board` (a rail of which the driver does not tell what it supplies).
+    /// Kind of the hardware that a reading is of: `gpu`, `npu`, `cpu`, `memory`, `fan`, `power_supply`, `battery`, `temperature`, `voltage`, `physical_disk`, `network` (an NVSwitch too), `enclosure` (the whole machine) or `board` (a rail of which the driver does not tell what it supplies).
     HW_TYPE = "hw.type";
     /// State of the hardware: `ok`, `degraded`, `failed`, for GPUs `predicted_failure`, for batteries `charging` and `discharging`.
     HW_STATE = "hw.state";
@@ -69,8 +69,12 @@ keys! {
     ACCEL_ENERGY_METHOD = "accel.energy.method";
     /// True of the energy that is nobody's: of idle hardware, of the kernel, of processes in no container, unit or job.
     ACCEL_ENERGY_UNATTRIBUTED = "accel.energy.unattributed";
-    /// Kind of the error: `corrected` or `uncorrected` of a memory, `xid` of a GPU, the errno's name (`ENOTTY`) of a call.
+    /// Kind of the error: `corrected` or `uncorrected` of a memory, `xid` of a GPU, one of those of [faults.md](faults.md) of a device, the errno's name (`ENOTTY`) of a call.
     ERROR_TYPE = "error.type";
+    /// Code of the XID, NVIDIA's number for a kind of fault; `_OTHER` beyond a number of codes.
+    NVIDIA_XID = "nvidia.xid";
+    /// Id of the MIG GPU instance in its GPU.
+    NVIDIA_GPU_INSTANCE = "nvidia.mig.gpu_instance.id";
     /// Process identifier in the node's PID namespace.
     PROCESS_PID = "process.pid";
     /// Base name of the executable.

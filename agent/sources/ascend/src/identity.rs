@@ -1,12 +1,8 @@
 //! Identity of chips.
 
-use uuid::{Uuid, uuid};
-
 use super::npu_smi::Chip;
+use accelscope_core::device::Derivation;
 use accelscope_core::host::HostRoots;
-
-/// UUID namespace of the chips' ids, chosen at random. A change would give every chip a new id.
-const CHIPS: Uuid = uuid!("3b0d8d6f-52f5-4b42-8d0d-2f6f0a51c9e7");
 
 /// Key of a chip on its node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,8 +48,7 @@ impl Node {
             ChipKey::Bus(bus, chip) => format!("bus\0{bus}\0{chip}"),
             ChipKey::Row(row) => format!("row\0{row}"),
         };
-        let name = format!("ascend\0{chip}\0{}\0{}", self.machine_id, self.node_name);
-        Uuid::new_v5(&CHIPS, name.as_bytes()).to_string()
+        Derivation::Ascend.id(&chip, &self.machine_id, &self.node_name)
     }
 }
 

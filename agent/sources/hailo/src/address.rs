@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use accelscope_core::device::Derivation;
 use accelscope_core::host::sysfs;
-use uuid::{Uuid, uuid};
 
 /// PCI address, or `[integrated]`, of the device with this class directory in sysfs.
 pub(super) fn address_of(path: &Path) -> Option<String> {
@@ -31,13 +31,9 @@ fn is_address(text: &str) -> bool {
         || (parts.len() == 4 && parts.into_iter().all(hex) && text.matches(':').count() == 2 && text.contains('.'))
 }
 
-/// Namespace of the devices' ids. Random once; a change would give every device in the fleet a new id.
-const DEVICES: Uuid = uuid!("8f1d2b0e-61f7-4c0a-9d43-1f0c7c2a55e1");
-
 /// `hw.id` of a device that reports no serial number: the same after a reboot, another in each slot of each node.
 pub fn hw_id(address: &str, machine_id: &str, node_name: &str) -> String {
-    let name = format!("hailo\0{address}\0{machine_id}\0{node_name}");
-    Uuid::new_v5(&DEVICES, name.as_bytes()).to_string()
+    Derivation::Hailo.id(address, machine_id, node_name)
 }
 
 #[cfg(test)]

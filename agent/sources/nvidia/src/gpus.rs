@@ -2,18 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use uuid::{Uuid, uuid};
-
 use super::duplicates;
 use super::fault::Fault;
 use super::gpu::{Gpu, Health};
 use super::nvml::{Device, Nvml, NvmlError};
 use super::presence;
 use super::recorder::Recorder;
+use accelscope_core::device::Derivation;
 use accelscope_core::host::HostRoots;
-
-/// Namespace of the ids of GPUs without a UUID. Random once; a change would give them new ids.
-const GPUS: Uuid = uuid!("1f5c2f0e-8b0b-4f6e-9d5e-5c3f0c6b8a41");
 
 /// All GPUs that NVML counts.
 #[derive(Debug)]
@@ -150,8 +146,7 @@ impl Gpus {
 
     fn derived(&self, place: &str) -> String {
         let machine = self.roots.machine_id().unwrap_or_default();
-        let name = format!("nvidia\0{place}\0{machine}\0{}", self.node_name);
-        Uuid::new_v5(&GPUS, name.as_bytes()).to_string()
+        Derivation::Nvidia.id(place, &machine, &self.node_name)
     }
 
     /// Lost GPUs that no process has identified, from the kernel driver's list. Only if the number of unidentified GPUs

@@ -25,8 +25,6 @@ accelscope_core::keys! {
     NVIDIA_MEMORY_LOCATION = "nvidia.memory.location";
     /// Number of the NVLink.
     NVIDIA_NVLINK = "nvidia.nvlink.link";
-    /// Id of the MIG GPU instance in its GPU.
-    NVIDIA_GPU_INSTANCE = "nvidia.mig.gpu_instance.id";
     /// Id of the MIG compute instance in its GPU instance.
     NVIDIA_COMPUTE_INSTANCE = "nvidia.mig.compute_instance.id";
     /// Profile of the MIG instance, e.g. `3g.40gb` of a GPU instance and `1c.3g.40gb` of a compute instance.
@@ -41,6 +39,4 @@ accelscope_core::keys! {
     NVIDIA_GPM_UNIT = "nvidia.gpm.unit";
     /// A group of readings of a GPU: `utilization`, `memory`, `processes`, `ecc`, `nvlink` etc., or `all`.
     NVIDIA_TOPIC = "nvidia.topic";
-    /// Code of the XID, NVIDIA's number for a kind of fault.
-    NVIDIA_XID = "nvidia.xid";
 }

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::presence::{self, Presence};
 use super::settings::Settings;
 use super::topics::{NAMESPACE_REMEDY, Namespace};
 use super::{NAME, catalogue, library, reader};
+use accelscope_core::faults::Faults;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::{Batch, CounterStarts};
 use accelscope_core::sampler::{Descriptor, Outcome, Sampler};
@@ -17,6 +18,8 @@ use accelscope_core::worker::{Suspensions, Worker, WorkerConfig, WorkerSampler, 
 /// Time limit of a reading in the worker, and the additional time that the agent waits for the worker.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
+/// Time limit of a run: a worker that missed its own must be killed.
+const DEADLINE: Duration = Duration::from_secs(16);
 
 /// Duration of the first suspension after a hang or crash. The next attempt may cost another process and deadline.
 const REST: Duration = Duration::from_mins(1);
@@ -53,8 +56,9 @@ impl Launch {
 }
 
 /// The sampler `nvidia`. Starts nothing and touches no library before its first run finds a driver.
-pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str) -> Box<dyn Sampler> {
+pub fn build(settings: &Settings, roots: &HostRoots, node_name: &str, faults: Faults) -> Box<dyn Sampler> {
     Box::new(OnDemand {
+        faults,
         period: settings.period,
         launch: Launch::new(settings, roots, node_name),
         worker: None,
@@ -111,6 +115,8 @@ pub(super) fn absence(settings: &Settings, roots: &HostRoots) -> Option<String> 
 
 /// Starts the worker only if there is a driver.
 struct OnDemand {
+    /// XIDs that the kernel's log has too.
+    faults: Faults,
     period: Duration,
     launch: io::Result<Launch>,
     worker: Option<WorkerSampler>,
@@ -123,11 +129,26 @@ impl Sampler for OnDemand {
         Descriptor {
             name: NAME,
             period: self.period,
-            deadline: PATIENCE + GRACE + Duration::from_secs(1),
+            deadline: DEADLINE,
         }
     }
 
     fn sample(&mut self, out: &mut Vec<Batch>) -> Outcome {
+        let outcome = self.run(out);
+        match outcome {
+            // For as long as the pipeline keeps them.
+            Outcome::Sampled | Outcome::Retry(_) => {
+                let kept = (self.period * 3).max(self.period + DEADLINE);
+                self.faults.reconcile(out, kept, Instant::now());
+            }
+            Outcome::NothingHere(_) | Outcome::Gone(_) => self.faults.library_ended(),
+        }
+        outcome
+    }
+}
+
+impl OnDemand {
+    fn run(&mut self, out: &mut Vec<Batch>) -> Outcome {
         let launch = match &self.launch {
             Ok(launch) => launch,
             Err(error) => {

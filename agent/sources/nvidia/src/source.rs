@@ -31,7 +31,7 @@ impl Source for Nvidia {
     const ENERGY_SOURCE: Option<EnergySource> = Some(|_| "nvml");
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn Sampler> {
-        build(settings, &context.roots, &context.node_name)
+        build(settings, &context.roots, &context.node_name, context.faults.clone())
     }
 
     fn explain(settings: &Settings, context: &Context) -> Vec<Finding> {

@@ -6,7 +6,7 @@ use crate::metric::Merge::{Min, Sum};
 use crate::metric::key::{
     ACCEL_CLAIM_NAME, ACCEL_CLAIM_NAMESPACE, ACCEL_DEVICE_ID, ACCEL_DRIVER_NAME, ACCEL_ENERGY_METHOD,
     ACCEL_ENERGY_SOURCE, ACCEL_ENERGY_UNATTRIBUTED, ACCEL_OWNER, ACCEL_POOL_NAME, ACCEL_RESOURCE_NAME, CONTAINER_ID,
-    CONTAINER_IMAGE_NAME, CONTAINER_NAME, HTCONDOR_SLOT_NAME, HW_GPU_TASK, HW_ID, HW_NAME, HW_TYPE, K8S_CONTAINER_NAME,
+    CONTAINER_IMAGE_NAME, CONTAINER_NAME, ERROR_TYPE, HTCONDOR_SLOT_NAME, HW_GPU_TASK, HW_ID, HW_NAME, HW_TYPE, K8S_CONTAINER_NAME,
     K8S_NAMESPACE_NAME, K8S_POD_NAME, K8S_POD_UID, LSF_JOB_ID, PBS_JOB_ID, SLURM_JOB_ID, SLURM_STEP_ID, SYSTEMD_UNIT,
 };
 
@@ -58,6 +58,11 @@ instruments! {
         "Always 1 while the kubelet has the device allocated to the container, used or not. hw.id, hw.name \
          or the attributes of its vendor identify the device where the allocated id does. Parts of one device, such as units \
          of its memory, are one series.",
+    );
+    FAULT_LAST_SEEN = instrument(
+        "accel.fault.last_seen", "s", Gauge, &[HW_ID, HW_TYPE, ERROR_TYPE],
+        "When the kernel's log had the device's last fault of this kind, and of this code where it has one, in seconds since \
+         1970-01-01 UTC. Also of faults before the agent's start that the log still has; absent where there was none.",
     );
     PROCESS_MEMORY_USAGE = owned(instrument(
         "accel.process.memory.usage", "By", UpDownCounter,

@@ -78,7 +78,8 @@ instruments! {
             HW_ID, HW_TYPE, ERROR_TYPE,
         ],
         "Errors of the device: of its memory as its ECC found them, since the device started; with error.type = xid the \
-         faults that the NVIDIA driver reports, since the agent watches.",
+         faults that the NVIDIA driver reports, and with the kinds of docs/faults.md those that the kernel's log tells, since the \
+         agent watches.",
     );
     STATUS = instrument(
         "hw.status", "1", UpDownCounter, &[HW_ID, HW_TYPE, HW_STATE],

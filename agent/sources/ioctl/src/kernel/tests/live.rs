@@ -46,6 +46,7 @@ fn on(root: &Path, configuration: &Configuration) -> LiveKernel {
         once: false,
         per_process: false,
         sources: &[],
+        faults: accelscope_core::faults::Faults::default(),
     };
     LiveKernel::new(configuration, &context)
 }

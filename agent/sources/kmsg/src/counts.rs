@@ -1,0 +1,104 @@
+//! Counts of a device's faults since the agent's start, and when the last of each was.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::fault::Kind;
+use crate::key;
+use accelscope_core::faults::OTHER;
+use accelscope_core::metric::catalogue::{accel, hw};
+use accelscope_core::metric::{AttributeValue, Attributes, Point, Timestamp};
+
+/// Codes of a device that are told apart; all others are [`OTHER`].
+const MAX_CODES: usize = 64;
+
+/// A series: kind and code.
+pub(crate) type Series = (Kind, Option<i64>);
+
+/// What was counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(BTreeMap<Series, Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    value: i64,
+    start: Option<Timestamp>,
+    last: Option<Timestamp>,
+    attributes: Option<Arc<Attributes>>,
+}
+
+impl Counts {
+    /// The series that a fault is of: `_OTHER` if there are too many codes.
+    pub(crate) fn series(&self, kind: Kind, code: Option<i64>) -> Series {
+        let Some(code) = code else { return (kind, None) };
+        let known = self.0.range((kind, Some(i64::MIN))..=(kind, Some(i64::MAX))).count();
+        if known < MAX_CODES || self.0.contains_key(&(kind, Some(code))) {
+            (kind, Some(code))
+        } else {
+            (kind, Some(OTHER))
+        }
+    }
+
+    /// The series exists from now on.
+    pub(crate) fn begin(&mut self, series: Series, now: Timestamp) {
+        self.0.entry(series).or_default().start.get_or_insert(now);
+    }
+
+    /// There was such a fault at `time`.
+    pub(crate) fn seen(&mut self, series: Series, time: Timestamp) {
+        let count = self.0.entry(series).or_default();
+        count.last = count.last.max(Some(time));
+    }
+
+    /// It counts: it was after `since`, when the log began to be read.
+    pub(crate) fn add(&mut self, series: Series, since: Timestamp) {
+        let count = self.0.entry(series).or_default();
+        count.start.get_or_insert(since);
+        count.value = count.value.saturating_add(1);
+    }
+
+    /// Counts from 0 again, as the log is opened anew or the device gets another id; the times stay.
+    pub(crate) fn forget(&mut self) {
+        for count in self.0.values_mut() {
+            (count.value, count.start, count.attributes) = (0, None, None);
+        }
+    }
+
+    /// Points of all series. XIDs are counted by others, and only shown with their times here.
+    pub(crate) fn points(&mut self, id: &Arc<str>, hw_type: &'static str, now: Timestamp, points: &mut Vec<Point>) {
+        for ((kind, code), count) in &mut self.0 {
+            let attributes = count
+                .attributes
+                .get_or_insert_with(|| attributes(id, hw_type, *kind, *code).into());
+            if let Some(last) = count.last {
+                let seconds = last.unix_nanos() as f64 / 1e9;
+                points.push(Point::new(
+                    &accel::FAULT_LAST_SEEN,
+                    Arc::clone(attributes),
+                    seconds,
+                    now,
+                ));
+            }
+            if let Some(start) = count.start.filter(|_| *kind != Kind::Xid) {
+                let mut point = Point::new(&hw::ERRORS, Arc::clone(attributes), count.value, now);
+                point.start = Some(start.min(now));
+                points.push(point);
+            }
+        }
+    }
+}
+
+fn attributes(id: &Arc<str>, hw_type: &'static str, kind: Kind, code: Option<i64>) -> Attributes {
+    let code_key = match kind {
+        Kind::Sxid => key::NVIDIA_SXID,
+        _ => key::NVIDIA_XID,
+    };
+    let of_device = [
+        (key::HW_ID, Arc::clone(id).into()),
+        (key::HW_TYPE, hw_type.into()),
+        (key::ERROR_TYPE, kind.as_str().into()),
+    ];
+    let value = |code: i64| -> AttributeValue { if code == OTHER { "_OTHER".into() } else { code.into() } };
+    let code = code.map(|code| (code_key, value(code)));
+    Attributes::new(of_device.into_iter().chain(code))
+}

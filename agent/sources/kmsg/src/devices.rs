@@ -1,0 +1,149 @@
+//! Which PCI functions are accelerators, by vendor and class, and their `hw.id`s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::counts::Counts;
+use crate::device::{Device, Devices};
+use crate::pci::Pci;
+use accelscope_core::device::Derivation;
+use accelscope_core::host::{HostRoots, sysfs};
+
+/// Most PCI functions that are looked at, and accelerators among them.
+const MAX_FUNCTIONS: usize = 4096;
+const MAX_DEVICES: usize = 256;
+/// Limit in bytes of a file of NVIDIA's driver.
+const MAX_BYTES: usize = 64 << 10;
+
+const NVIDIA: u16 = 0x10de;
+const AMD: u16 = 0x1002;
+const INTEL: u16 = 0x8086;
+const HAILO: u16 = 0x1e60;
+/// Vendors of which every function is an accelerator: Hailo, Habana, Tenstorrent, FuriosaAI, Rebellions.
+const ACCELERATORS_ONLY: [u16; 5] = [HAILO, 0x1da3, 0x1e52, 0x1ed2, 0x1eff];
+
+/// Looks for accelerators. What other functions are is remembered by their addresses.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    roots: HostRoots,
+    machine_id: String,
+    node_name: String,
+    others: BTreeSet<Pci>,
+}
+
+impl Finder {
+    pub(crate) fn new(roots: HostRoots, node_name: String) -> Self {
+        Self {
+            machine_id: roots.machine_id().unwrap_or_default(),
+            roots,
+            node_name,
+            others: BTreeSet::new(),
+        }
+    }
+
+    /// Brings `devices` up to date.
+    pub(crate) fn update(&mut self, devices: &mut Devices) {
+        let names = self
+            .roots
+            .names("/sys/bus/pci/devices", MAX_FUNCTIONS)
+            .unwrap_or_default();
+        let present: BTreeSet<Pci> = names.iter().filter_map(|name| Pci::parse(name)).collect();
+        devices.retain(|pci, _| present.contains(pci));
+        self.others.retain(|pci| present.contains(pci));
+        for pci in present {
+            if self.others.contains(&pci) {
+                continue;
+            }
+            if let Some(device) = devices.get_mut(&pci) {
+                self.refresh(device);
+            } else if devices.len() < MAX_DEVICES {
+                match self.look(pci) {
+                    Some(device) => drop(devices.insert(pci, device)),
+                    None => drop(self.others.insert(pci)),
+                }
+            }
+        }
+        self.identify(devices);
+    }
+
+    fn look(&self, pci: Pci) -> Option<Device> {
+        let directory = self.roots.sys().join("bus/pci/devices").join(pci.to_string());
+        let number = |name: &str| {
+            let text = sysfs::text(&directory.join(name))?;
+            u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+        };
+        let vendor = u16::try_from(number("vendor")?).ok()?;
+        let hw_type = hw_type(vendor, number("class")?)?;
+        let mut device = Device {
+            pci,
+            vendor,
+            driver: None,
+            id: "".into(),
+            uuid: None,
+            hw_type,
+            counts: Counts::default(),
+        };
+        self.refresh(&mut device);
+        Some(device)
+    }
+
+    /// What may change: the driver, and with it the UUID.
+    fn refresh(&self, device: &mut Device) {
+        let directory = self.roots.sys().join("bus/pci/devices").join(device.pci.to_string());
+        device.driver = sysfs::link(&directory.join("driver"));
+        if device.uuid.is_none() && device.has_xids() {
+            device.uuid = uuid(&self.roots, device.pci);
+        }
+    }
+
+    /// Gives each device the `hw.id` that the source of its vendor gives it.
+    fn identify(&self, devices: &mut Devices) {
+        let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+        for uuid in devices.values().filter_map(|device| device.uuid.clone()) {
+            *uses.entry(uuid).or_default() += 1;
+        }
+        for device in devices.values_mut() {
+            let pci = device.pci;
+            let derived = |derivation: Derivation, place: &str| derivation.id(place, &self.machine_id, &self.node_name);
+            let id = match (&device.uuid, device.vendor) {
+                // As `nvidia` tells GPUs apart that report the same UUID.
+                (Some(uuid), _) if uses.get(uuid).is_some_and(|uses| *uses > 1) => format!("{uuid}@{pci}"),
+                (Some(uuid), _) => uuid.clone(),
+                (None, NVIDIA) => derived(Derivation::Nvidia, &format!("bus\0{pci}")),
+                (None, HAILO) => derived(Derivation::Hailo, &pci.to_string()),
+                (None, _) => derived(Derivation::Pci, &pci.to_string()),
+            };
+            if *device.id != *id {
+                device.id = Arc::from(id);
+                // What was counted belongs to the series of the other id.
+                device.counts.forget();
+            }
+        }
+    }
+}
+
+/// Value of `hw.type` of a function of this vendor and class (PCI Code and ID Assignment Specification 1.16); `None` if it is no
+/// accelerator.
+fn hw_type(vendor: u16, class: u32) -> Option<&'static str> {
+    let (base, class) = (class >> 16, class >> 8);
+    match (vendor, base, class) {
+        // Display controllers; those of other vendors, as a server's management controller has, compute nothing.
+        (NVIDIA | AMD | INTEL, 0x03, _) | (NVIDIA | AMD, 0x12, _) => Some("gpu"),
+        // NVSwitch: a bridge of another kind.
+        (NVIDIA, _, 0x0680) => Some("network"),
+        // Processing accelerators.
+        (_, 0x12, _) => Some("npu"),
+        (vendor, _, _) if ACCELERATORS_ONLY.contains(&vendor) => Some("npu"),
+        _ => None,
+    }
+}
+
+/// UUID of the GPU; the driver does not know it before the GPU was used.
+fn uuid(roots: &HostRoots, pci: Pci) -> Option<String> {
+    let path = format!("/proc/driver/nvidia/gpus/{pci}/information");
+    let text = String::from_utf8(roots.read(path, MAX_BYTES).ok()?).ok()?;
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    let mut uuids = lines.filter(|(key, _)| key.trim() == "GPU UUID");
+    let uuid = uuids.next()?.1.trim();
+    (uuid.starts_with("GPU-") && !uuid.contains('?') && uuid.len() <= 64).then(|| uuid.to_owned())
+}
