@@ -150,3 +150,70 @@ fn this_machine_s_values_are_those_that_others_read() {
     let kernel = rustix::system::uname().release().to_str().unwrap().to_owned();
     assert_eq!(info.attributes.text("accel.host.kernel_version"), Some(kernel.as_str()));
 }
+
+/// Texts of the kernel, each of which a case damages.
+const TEXTS: [(&str, &str); 12] = [
+    ("proc/stat", "cpu  10 20 30 40 50 60 70 80 0 0\ncpu0 10 20 30 40\n"),
+    (
+        "proc/meminfo",
+        "MemTotal: 1000 kB\nMemFree: 100 kB\nMemAvailable: 300 kB\nSwapTotal: 8 kB\nSwapFree: 8 kB\n",
+    ),
+    ("proc/loadavg", "4.60 3.14 1.44 7/113 25796\n"),
+    ("proc/uptime", "456.22 181.71\n"),
+    (
+        "proc/pressure/cpu",
+        "some avg10=72.50 avg60=67.06 avg300=46.14 total=225647118\n",
+    ),
+    (
+        "proc/diskstats",
+        " 8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n 8 1 sda1 1 2 3 4 5 6 7 8 9 10 11\n",
+    ),
+    (
+        "proc/1/net/dev",
+        "title\ntitle\n eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n",
+    ),
+    (
+        "proc/1/mountinfo",
+        "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda\\040x rw\n",
+    ),
+    (
+        "proc/cpuinfo",
+        "processor : 0\nphysical id : 0\ncore id : 0\nmodel name : x\n",
+    ),
+    ("sys/devices/system/cpu/online", "0-3,8\n"),
+    ("etc/os-release", "NAME=\"a \\\"b\\\" c\"\nVERSION_ID='12'\n"),
+    ("etc/hostname", "board\n"),
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+    #[test]
+    fn no_text_makes_it_fail_or_show_what_is_no_number(
+        damaged in 0..TEXTS.len(),
+        at in 0..80_usize,
+        length in 0..20_usize,
+        by in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+    ) {
+        let host = Host::with(&TEXTS);
+        let settings = Settings { disks: true, filesystems: true, network: true, ..Settings::default() };
+        let mut sampler = Sampler::new(&settings, &host.context());
+        let before = sample(&mut sampler).0;
+        let (path, text) = TEXTS[damaged];
+        let mut text = text.as_bytes().to_vec();
+        let at = at.min(text.len());
+        text.splice(at..(at + length).min(text.len()), by);
+        host.write(path, text);
+        sampler.looked = None;
+        let (points, outcome) = sample(&mut sampler);
+        proptest::prop_assert!(matches!(outcome, Outcome::Sampled));
+        for point in &points {
+            let value = point.value.as_f64().unwrap();
+            proptest::prop_assert!(value.is_finite() && value >= 0.0, "{point:?}");
+            proptest::prop_assert!(point.start.is_none_or(|start| start <= point.time));
+            proptest::prop_assert!(point.value.is_valid_for(point.instrument));
+        }
+        // The others lose nothing.
+        let of_cpu = |points: &[Point]| points.iter().filter(|point| point.instrument.name == "system.cpu.time").count();
+        proptest::prop_assert!(path == "proc/stat" || of_cpu(&points) == of_cpu(&before));
+    }
+}
