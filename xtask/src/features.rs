@@ -50,7 +50,9 @@ mod tests {
     fn every_sampler_is_a_choice_and_so_is_none_of_them() {
         let choices = super::choices().unwrap();
         assert_eq!(choices[0], "");
-        for name in ["ascend", "hailo", "host", "ioctl", "ipmi", "kmsg", "kubelet", "nvidia", "power"] {
+        for name in [
+            "ascend", "hailo", "host", "ioctl", "ipmi", "kmsg", "kubelet", "nvidia", "power",
+        ] {
             assert!(choices.iter().any(|choice| choice == name), "{name}: {choices:?}");
         }
         assert!(!choices.iter().any(|choice| choice == "default"));

@@ -56,7 +56,7 @@ pub async fn run(
     http::serve_apart(listeners).map_err(|error| anyhow::Error::new(error).context("no thread can serve"))?;
     tokio::spawn(return_memory());
     tokio::spawn(watch_pipeline(started.registry.clone()));
-    start_log::spawn(started);
+    start_log::spawn(started, context.sources);
     let writers = Writers::start(config, started)?;
     let destinations = config.destinations();
     if destinations.is_empty() {

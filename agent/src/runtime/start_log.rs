@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::cli;
 use crate::config::DEFAULT_FILE;
+use accelscope_core::source::Sources;
 use accelscope_pipeline::{Found, Started, Status};
 
 /// Time between two looks whether all samplers have reported, and the longest time to wait for them.
@@ -31,8 +32,12 @@ pub fn log_start(file: Option<&Path>, is_demo: bool) {
     }
 }
 
-/// What each sampler found, once all have reported.
-async fn log_found(statuses: Vec<Arc<Status>>) {
+/// What each sampler found, once all have reported. That a machine has no such sensors is no news.
+async fn log_found(statuses: Vec<Arc<Status>>, sources: Sources) {
+    let of_accelerators = |name: &str| {
+        let mut sources = sources.iter();
+        sources.any(|source| source.name == name && source.reads_accelerators)
+    };
     let wait = async {
         while !statuses.iter().all(|status| status.has_reported()) {
             tokio::time::sleep(LOOK).await;
@@ -49,12 +54,13 @@ async fn log_found(statuses: Vec<Arc<Status>>) {
             (Some(report), _) if report.is_failure() => {
                 tracing::warn!("{name}: nothing could be read: {}", report.detail);
             }
-            (Some(report), _) => tracing::info!("{name}: nothing found: {}", report.detail),
+            (Some(report), _) if of_accelerators(name) => tracing::info!("{name}: nothing found: {}", report.detail),
+            (Some(report), _) => tracing::debug!("{name}: nothing found: {}", report.detail),
         }
     }
 }
 
 /// As [`log_found`], in the background.
-pub(super) fn spawn(started: &Started) {
-    tokio::spawn(log_found(started.statuses.clone()));
+pub(super) fn spawn(started: &Started, sources: Sources) {
+    tokio::spawn(log_found(started.statuses.clone(), sources));
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::readings::{Readings, Reason, Skipped};
+use accelscope_core::faults::Faults;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::metric::{Point, Timestamp};
@@ -56,6 +57,7 @@ pub(crate) fn context(root: &Path) -> Context {
         once: false,
         per_process: false,
         sources: &[],
+        faults: Faults::default(),
     }
 }
 
