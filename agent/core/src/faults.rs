@@ -2,7 +2,7 @@
 //!
 //! NVIDIA's driver logs each XID as a line and delivers it to NVML as an event. NVML also names the MIG instance, so its counts
 //! stand; but it may miss one: while its process is replaced, or of a GPU that is lost. So each event of the log is paired with
-//! one that NVML has counted, whichever comes first. What NVML has not told after [`GRACE`] is added to its counts, and of a
+//! one that NVML has counted, whichever comes first. What NVML has not told after 15 s is added to its counts, and of a
 //! GPU that it does not tell of at all the log's count goes on from NVML's last.
 
 use std::collections::{BTreeMap, HashMap};

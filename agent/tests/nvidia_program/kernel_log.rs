@@ -159,3 +159,24 @@ fn the_log_counts_where_nvml_tells_of_nothing_and_what_it_skips_is_counted() {
         agent.until_value("agent_sampler_skipped_total", &of, expected);
     }
 }
+
+#[test]
+fn the_last_xid_of_a_gpu_that_is_lost_to_nvml_is_counted_from_the_log_and_the_others_stay() {
+    let mut host = Host::new(2);
+    let mut fake = Fake::new(vec![h100(0), h100(1)]);
+    fake.with_kernel_log = true;
+    let agent = Agent::with(&fake, &["--set", &host.setting()]);
+    until_watched(&agent, 2);
+    host.xid(1, 31);
+    until_read(&agent, "31");
+    fake.change(|state| state["events"] = json!([{"device": 1, "data": 31}]));
+    let id: &str = &uuid(1);
+    agent.until_value("nvidia_xid_events_total", &[("hw_id", id)], 1.0);
+    // It falls off the bus, and NVML has no event of that.
+    fake.change(|state| state["devices"][1]["lost"] = json!(true));
+    host.xid(1, 79);
+    let of = [("hw_id", id), ("nvidia_xid", "79"), ("error_type", "xid")];
+    let text = agent.until_value("hw_errors_total", &of, 1.0);
+    assert_eq!((count(&text, 1, "31"), count(&text, 0, "79")), (vec![1.0], vec![0.0]));
+    assert_eq!(samples(&text, "nvidia_xid_events_total", &[("hw_id", id)]), [1.0]);
+}
