@@ -2,7 +2,8 @@
 //!
 //! They have none for load and pressure. Load averages have the names of the OpenTelemetry Collector's host metrics receiver.
 //! Pressure is `system.linux.pressure.*`, in the style of what was proposed for the conventions, with the resource as an
-//! attribute.
+//! attribute. `system.linux.memory.available` has the name that the conventions gave it before 1.39
+//! (`system.memory.linux.available` since, schemas/1.44.0).
 
 use crate::key::{
     ACCEL_HOST_KERNEL_VERSION, CPU_MODE, DISK_IO_DIRECTION, HOST_CPU_MODEL_NAME, HOST_NAME, NETWORK_INTERFACE_NAME,
