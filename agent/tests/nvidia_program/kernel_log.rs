@@ -111,7 +111,7 @@ fn one_xid_through_both_is_one_whichever_comes_first() {
         state["events"]
             .as_array_mut()
             .unwrap()
-            .push(json!({"device": 1, "data": 62}))
+            .push(json!({"device": 1, "data": 62}));
     });
     let text = agent.until_value("nvidia_xid_events_total", &nvml, 2.0);
     assert_eq!(count(&text, 1, "62"), [1.0]);
@@ -123,7 +123,7 @@ fn one_xid_through_both_is_one_whichever_comes_first() {
         state["events"]
             .as_array_mut()
             .unwrap()
-            .push(json!({"device": 1, "data": 48}))
+            .push(json!({"device": 1, "data": 48}));
     });
     let text = agent.until_value("nvidia_xid_events_total", &nvml, 3.0);
     assert_eq!(
