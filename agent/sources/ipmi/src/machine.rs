@@ -53,9 +53,8 @@ pub(crate) struct Look {
 
 /// A server, its BMC behind what `open` opens.
 #[derive(Debug)]
-pub(crate) struct Server<C, O> {
+pub(crate) struct Server<O> {
     open: O,
-    bmc: Option<Bmc<C>>,
     machine: Machine,
     options: Options,
     known: Option<Known>,
@@ -76,11 +75,10 @@ struct Known {
     states: Vec<(&'static str, Arc<Attributes>)>,
 }
 
-impl<C: Channel, O: FnMut() -> io::Result<C>> Server<C, O> {
+impl<C: Channel, O: FnMut() -> io::Result<C>> Server<O> {
     pub(crate) fn new(machine: Machine, options: Options, open: O) -> Self {
         Self {
             open,
-            bmc: None,
             machine,
             options,
             known: None,
@@ -93,23 +91,17 @@ impl<C: Channel, O: FnMut() -> io::Result<C>> Server<C, O> {
 
     /// Asks for everything until then.
     pub(crate) fn look(&mut self, until: Instant) -> Result<Look, LookError> {
-        let mut bmc = if let Some(bmc) = self.bmc.take() {
-            bmc
-        } else {
-            // After a failure the BMC may have another firmware.
-            self.is_due = true;
-            Bmc::new((self.open)().map_err(LookError::Open)?, until)
-        };
-        bmc.set_end(until);
+        // Closed after each request, so that the driver can be unloaded and late answers are for nobody.
+        let mut bmc = Bmc::new((self.open)().map_err(LookError::Open)?, until);
         let mut look = Look::default();
-        match self.ask(&mut bmc, &mut look) {
-            Ok(()) => self.bmc = Some(bmc),
-            // Opened again: answers that are still to come are for nobody.
-            Err(error) if look.points.is_empty() => return Err(LookError::Bmc(error)),
-            Err(error) => {
-                look.skipped.error(&error);
-                look.remark = format!("not all could be read: {}", accelscope_core::chain(&error));
+        if let Err(error) = self.ask(&mut bmc, &mut look) {
+            // The BMC may have another firmware when it is back.
+            self.is_due = true;
+            if look.points.is_empty() {
+                return Err(LookError::Bmc(error));
             }
+            look.skipped.error(&error);
+            look.remark = format!("not all could be read: {}", accelscope_core::chain(&error));
         }
         self.sensors
             .points(self.options.keep, &mut look.points, &mut look.skipped);
@@ -129,7 +121,6 @@ impl<C: Channel, O: FnMut() -> io::Result<C>> Server<C, O> {
             self.is_due = false;
         }
         let Some(known) = &self.known else { return Ok(()) };
-        known.add(look, &catalogue::BMC_INFO, &known.info, 1);
         let [dcmi, chassis, sel, records] = &mut self.pauses;
         if let Some(power) = optional(dcmi, look, || dcmi::power(bmc))? {
             match power {
@@ -147,6 +138,8 @@ impl<C: Channel, O: FnMut() -> io::Result<C>> Server<C, O> {
                 known.add(look, &catalogue::SEL_FREE, &known.id, i64::from(free));
             }
         }
+        // Only now: it is there, since it has answered.
+        known.add(look, &catalogue::BMC_INFO, &known.info, 1);
         if !self.options.sensors {
             return Ok(());
         }

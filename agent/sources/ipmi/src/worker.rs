@@ -60,7 +60,7 @@ impl Config {
 /// The reply to one request.
 pub(super) fn reply<C: Channel, O: FnMut() -> io::Result<C>>(
     id: u64,
-    server: &mut Server<C, O>,
+    server: &mut Server<O>,
     config: &Config,
 ) -> Reply<'static> {
     match server.look(Instant::now() + config.timeout) {

@@ -61,7 +61,7 @@ pub(crate) enum CallError {
     Lost(#[from] Lost),
 }
 
-/// Why the BMC cannot be talked to: the device is opened again for the next command.
+/// Why the BMC cannot be talked to: this request ends.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Lost {
     #[error("the BMC did not answer in time")]
@@ -92,7 +92,7 @@ impl CallError {
 pub(crate) struct Bmc<C> {
     channel: C,
     last_id: i64,
-    /// No command is begun or waited for after it.
+    /// No command is begun or waited for after this time.
     until: Instant,
 }
 
@@ -103,11 +103,6 @@ impl<C: Channel> Bmc<C> {
             last_id: 0,
             until,
         }
-    }
-
-    /// Sets the end of the time for the next commands.
-    pub(crate) fn set_end(&mut self, until: Instant) {
-        self.until = until;
     }
 
     /// Time that is left.

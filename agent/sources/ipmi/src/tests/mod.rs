@@ -20,13 +20,13 @@ const OPTIONS: Options = Options {
 const ID: &str = "0f0e0d0c-0b0a-0908-0706-050403020100";
 
 /// A server whose BMC it is.
-fn server(bmc: &Simulated) -> Server<Simulated, impl FnMut() -> io::Result<Simulated> + use<>> {
+fn server(bmc: &Simulated) -> Server<impl FnMut() -> io::Result<Simulated> + use<>> {
     let bmc = bmc.clone();
     Server::new(Machine::default(), OPTIONS, move || Ok(bmc.open()))
 }
 
 /// One request with much time.
-fn look<O: FnMut() -> io::Result<Simulated>>(server: &mut Server<Simulated, O>) -> Result<Look, LookError> {
+fn look<O: FnMut() -> io::Result<Simulated>>(server: &mut Server<O>) -> Result<Look, LookError> {
     server.look(Instant::now() + Duration::from_hours(1))
 }
 
