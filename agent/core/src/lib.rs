@@ -14,6 +14,7 @@ pub mod fair;
 mod finding;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod holders;
 pub mod host;
 mod log_limiter;
 pub mod metric;

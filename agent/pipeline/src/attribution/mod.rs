@@ -8,6 +8,7 @@ mod logs;
 mod nameless;
 mod resolution;
 mod resolve;
+mod within;
 
 pub use engines::Engines;
 pub use resolution::{Resolution, Resolved};

@@ -116,7 +116,10 @@ fn list(
     pid: Option<u32>,
     user: Option<u32>,
 ) -> Vec<Attribute> {
-    let mut list: Vec<Attribute> = vec![(key::PROCESS_EXECUTABLE_NAME, executable.into())];
+    // What is of a whole container has none.
+    let named = Some(executable).filter(|executable| !executable.is_empty());
+    let named = named.map(|executable| (key::PROCESS_EXECUTABLE_NAME, executable.into()));
+    let mut list: Vec<Attribute> = named.into_iter().collect();
     list.extend(pid.map(|pid| (key::PROCESS_PID, pid.into())));
     let mut text = |key, value: &Option<String>| list.extend(value.as_deref().map(|value| (key, value.into())));
     if let Some(container) = container {

@@ -10,9 +10,11 @@ use super::cgroup_owners::CgroupOwners;
 use super::containers::{ContainerCache, NAME_TIMEOUT, Names};
 use super::engines::Engines;
 use super::resolution::{OwnerAttributes, Resolution};
+use super::within::Within;
 use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::evict_fairly;
+use accelscope_core::holders::Holders;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::host::process::Processes;
@@ -63,6 +65,8 @@ pub struct Attribution {
     entries: HashMap<ProcessKey, Process>,
     containers: ContainerCache,
     owners: CgroupOwners,
+    within: Within,
+    holders: Holders,
     account: Account,
 }
 
@@ -92,9 +96,22 @@ impl Attribution {
             entries: HashMap::new(),
             containers: ContainerCache::new(budget, engines, settings.name_timeout),
             owners: CgroupOwners::new(budget, Cgroups::new(roots), settings.name_timeout),
+            within: Within::default(),
+            holders: Holders::default(),
             account: budget.account(Purpose::Names),
             settings,
         }
+    }
+
+    /// The same, which notes in `holders` who owns the readings that it is given.
+    #[must_use]
+    pub fn with_holders(self, holders: Holders) -> Self {
+        Self { holders, ..self }
+    }
+
+    /// The processes that hold an accelerator.
+    pub const fn holders(&self) -> &Holders {
+        &self.holders
     }
 
     /// The attributes of an owner.
@@ -105,6 +122,7 @@ impl Attribution {
                 self.resolve_process(*process, with_pid, now)
             }
             Owner::Cgroup(owner) => self.owners.resolve(owner, &self.processes, &mut self.containers, now),
+            Owner::Within(cgroup) => self.within.resolve(cgroup, &mut self.containers, now),
             Owner::Outermost(_) => Resolution::Unknown,
         }
     }
@@ -165,6 +183,7 @@ impl Attribution {
             self.entries.retain(|_, entry| entry.used >= before);
             self.containers.evict(before);
             self.owners.evict(before);
+            self.within.evict(before);
         }
         self.make_room(0);
         if self.entries.capacity() > 4 * self.entries.len().max(64) {

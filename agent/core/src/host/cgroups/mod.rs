@@ -4,6 +4,7 @@
 
 mod controllers;
 mod delegation;
+mod finder;
 mod hierarchy;
 mod id;
 mod members;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 pub use controllers::{Controllers, V1};
+pub use finder::{GroupFinder, Groups};
 pub use id::{CgroupId, Hierarchy, State};
 
 use super::HostRoots;
