@@ -27,5 +27,6 @@ sources! {
     "ascend" => accelscope_ascend,
     "nvidia" => accelscope_nvidia,
     "ioctl" => accelscope_ioctl,
+    "holders" => accelscope_holders,
     "kubelet" => accelscope_kubelet,
 }

@@ -50,7 +50,7 @@ mod tests {
     fn every_sampler_is_a_choice_and_so_is_none_of_them() {
         let choices = super::choices().unwrap();
         assert_eq!(choices[0], "");
-        for name in ["ascend", "hailo", "ioctl", "kubelet", "nvidia"] {
+        for name in ["ascend", "hailo", "holders", "ioctl", "kubelet", "nvidia"] {
             assert!(choices.iter().any(|choice| choice == name), "{name}: {choices:?}");
         }
         assert!(!choices.iter().any(|choice| choice == "default"));

@@ -64,7 +64,9 @@ impl Host {
             format!("hailo.dir={}", self.dir().display()),
             "hailo.discover=false".to_owned(),
         ];
-        settings.extend(["ascend", "ioctl", "kubelet", "nvidia"].map(|source| format!("{source}.enabled=false")));
+        settings.extend(
+            ["ascend", "holders", "ioctl", "kubelet", "nvidia"].map(|source| format!("{source}.enabled=false")),
+        );
         settings
     }
 

@@ -59,7 +59,8 @@ impl Fake {
             format!("nvidia.library={}", self.library().display()),
             "nvidia.period=1s".to_owned(),
         ];
-        settings.extend(["hailo", "ascend", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
+        settings
+            .extend(["hailo", "ascend", "holders", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
         settings
     }
 
