@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use accelscope_core::exhausted;
+use accelscope_core::holders::Holders;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::printable::printable;
 use accelscope_core::source::{Context, Sources};
@@ -91,6 +92,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<u8> {
             let roots = loaded.config.host_roots();
             let context = Context {
                 cgroups: Cgroups::new(&roots),
+                holders: Holders::default(),
                 roots,
                 node_name: String::new(),
                 once: true,

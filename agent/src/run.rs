@@ -11,6 +11,7 @@ use crate::runtime::{self, Explain, Hangup, OwnLogs, Printer, Reload};
 use crate::{simulate, standard_error};
 use accelscope_core::budget::Budget;
 use accelscope_core::exhausted;
+use accelscope_core::holders::Holders;
 use accelscope_core::host::{HostRoots, memory, stuck};
 use accelscope_core::metric::{Resource, Series};
 use accelscope_core::printable::printable_lines;
@@ -192,10 +193,12 @@ async fn measure(
         settings.name_timeout = Duration::ZERO;
     }
     let roots = config.host_roots();
-    let attribution = Attribution::within(&budget, &roots, settings);
     let energy = Energy::new(runtime::energy(&config, sources), &budget, &roots);
+    let holders = Holders::of(sources);
+    let attribution = Attribution::within(&budget, &roots, settings).with_holders(holders.clone());
     let context = Context {
         cgroups: attribution.cgroups(),
+        holders,
         roots,
         node_name: resource.node_name(),
         once,

@@ -32,4 +32,5 @@ sources! {
     "power" => accelscope_power,
     "ipmi" => accelscope_ipmi,
     "kmsg" => accelscope_kmsg,
+    "holders" => accelscope_holders,
 }

@@ -13,6 +13,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use accelscope_core::holders::Holders;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::sampler::Level;
@@ -34,6 +35,7 @@ fn context(root: &Path) -> Context {
     let roots = HostRoots::new(root);
     Context {
         cgroups: Cgroups::new(&roots),
+        holders: Holders::default(),
         roots,
         node_name: "node".to_owned(),
         once: false,

@@ -41,7 +41,7 @@ fn look(denied: bool) -> Option<(Vec<Value>, String)> {
     command.arg(env!("CARGO_BIN_EXE_agent"));
     command.args(["--stdout", "--once", "--format", "json"]);
     command.args(["--set", "ioctl.extra_devices=/dev/full=other"]);
-    for source in ["hailo", "ascend", "kubelet", "kmsg", "nvidia"] {
+    for source in ["hailo", "ascend", "holders", "kmsg", "kubelet", "nvidia"] {
         command.args(["--set", &format!("{source}.enabled=false")]);
     }
     let output = command.stdin(Stdio::null()).output().unwrap();

@@ -25,7 +25,7 @@ fn doctor(library: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
     command.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
     command.args(["doctor", "--set", &format!("nvidia.library={}", library.display())]);
-    for source in ["hailo", "ascend", "ioctl", "kubelet", "kmsg"] {
+    for source in ["hailo", "ascend", "holders", "ioctl", "kmsg", "kubelet"] {
         command.args(["--set", &format!("{source}.enabled=false")]);
     }
     let output = command.output().unwrap();

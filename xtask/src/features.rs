@@ -51,7 +51,7 @@ mod tests {
         let choices = super::choices().unwrap();
         assert_eq!(choices[0], "");
         for name in [
-            "ascend", "hailo", "host", "ioctl", "ipmi", "kmsg", "kubelet", "nvidia", "power",
+            "ascend", "hailo", "holders", "host", "ioctl", "ipmi", "kmsg", "kubelet", "nvidia", "power",
         ] {
             assert!(choices.iter().any(|choice| choice == name), "{name}: {choices:?}");
         }

@@ -16,6 +16,7 @@ pub mod faults;
 mod finding;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod holders;
 pub mod host;
 mod log_limiter;
 pub mod metric;

@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use crate::device::DeviceFamily;
 use crate::energy::EnergySource;
 use crate::faults::Faults;
+use crate::holders::Holders;
 use crate::host::HostRoots;
 use crate::host::cgroups::Cgroups;
 use crate::metric::{Attribute, Instrument, catalogue, key};
@@ -86,6 +87,8 @@ pub struct Context {
     pub node_name: String,
     /// The host's control groups, shared with attribution.
     pub cgroups: Cgroups,
+    /// The processes that hold an accelerator, by the readings of all sources.
+    pub holders: Holders,
     /// There is one reading only (`--once`): a source that counts events first watches for a while.
     pub once: bool,
     /// A series for each process (`attribution.per_process`).

@@ -51,6 +51,8 @@ impl Pipeline {
         statuses: Vec<Arc<Status>>,
     ) -> Self {
         let aggregator = Aggregator::new(registry.budget());
+        let running = statuses.iter().map(|status| status.descriptor.name);
+        attribution.holders().await_first(running);
         Self {
             registry,
             attribution,
@@ -138,6 +140,15 @@ impl Pipeline {
         if run.report.detail.is_empty() {
             run.status.find(&run.batches);
         }
+        let (holders, pushed) = (self.attribution.holders().clone(), &run.batches);
+        for batch in pushed {
+            holders.set(&batch.part, &batch.points);
+        }
+        if run.ends_others {
+            let is_pushed = |part: &Part| pushed.iter().any(|batch| batch.part == *part);
+            holders.retain(|part| part.sampler != sampler || is_pushed(part));
+        }
+        holders.reported(sampler);
         let mut batches: Vec<Batch> = run
             .batches
             .into_iter()
@@ -175,6 +186,7 @@ impl Pipeline {
         let overdue = self.parts.extract_if(|_, age| age.read.elapsed() > age.max);
         let overdue: Vec<Part> = overdue.map(|(part, _)| part).collect();
         if !overdue.is_empty() {
+            self.attribution.holders().retain(|part| !overdue.contains(part));
             self.registry.end(|part| overdue.contains(part));
         }
         for status in &self.statuses {

@@ -1,10 +1,11 @@
 use super::*;
 use crate::attribution::Settings;
-use crate::test_support::ACTIVE;
+use crate::test_support::{ACTIVE, UTILIZATION};
 use crate::{Limits, Observer};
 use accelscope_core::budget::Budget;
+use accelscope_core::holders::Holders;
 use accelscope_core::host::HostRoots;
-use accelscope_core::metric::{Attributes, Point, Resource, Timestamp, key};
+use accelscope_core::metric::{Attributes, Owner, Point, ProcessKey, Resource, Timestamp, key};
 use accelscope_core::sampler::Descriptor;
 use accelscope_core::telemetry::{Build, OwnMetrics};
 
@@ -112,4 +113,54 @@ fn an_idle_pipeline_sleeps_unless_a_new_container_lacks_names() {
     pipeline.attribution.cgroups().add_created(0, 77, &path);
     pipeline.check_overdue();
     assert_eq!(pipeline.next_check(now), now + CHECK_SOONEST);
+}
+
+/// Readings of a process.
+fn held(part: &str, pids: &[u32]) -> Batch {
+    let point = |pid: &u32| Point {
+        owner: Some(Owner::Process {
+            process: ProcessKey {
+                pid: *pid,
+                start_ticks: 1,
+            },
+            always_pid: false,
+        }),
+        instrument: &UTILIZATION,
+        ..batch(part).points.remove(0)
+    };
+    Batch {
+        points: pids.iter().map(point).collect(),
+        ..batch(part)
+    }
+}
+
+#[test]
+fn who_holds_is_known_until_the_reading_ends_or_is_overdue() {
+    let (mut pipeline, _, status) = pipeline(None);
+    let holders = Holders::of_samplers(vec!["test"]);
+    pipeline.attribution =
+        Attribution::new(&HostRoots::new("/nonexistent"), Settings::default()).with_holders(holders.clone());
+    let pids = || {
+        let (_, all) = holders.now(None).unwrap();
+        all.iter().map(|held| held.process.pid).collect::<Vec<u32>>()
+    };
+    let process = |pipeline: &mut Pipeline, batches: Vec<Batch>, ends_others| {
+        let run = Run {
+            batches,
+            ends_others,
+            ..run(&status, &Outcome::Sampled, &[])
+        };
+        pipeline.process(run, Moment::now());
+    };
+    process(&mut pipeline, vec![held("a", &[3, 4]), held("b", &[5])], false);
+    assert_eq!(pids(), [3, 4, 5]);
+    process(&mut pipeline, vec![held("a", &[4])], false);
+    assert_eq!(pids(), [4, 5], "b was not read anew, and still holds");
+    process(&mut pipeline, vec![held("a", &[4])], true);
+    assert_eq!(pids(), [4], "the other parts have ended");
+    for age in pipeline.parts.values_mut() {
+        age.read -= age.max * 2;
+    }
+    pipeline.check_overdue();
+    assert!(pids().is_empty(), "a sampler that hangs says nothing of now");
 }

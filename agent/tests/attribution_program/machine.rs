@@ -107,6 +107,7 @@ impl Machine {
             "ascend.enabled=false",
             "nvidia.enabled=false",
             "kubelet.enabled=false",
+            "holders.enabled=false",
             "ioctl.hooks=scan",
             "ioctl.extra_devices=/dev/full=other",
         ];
@@ -165,7 +166,7 @@ impl Machine {
     pub(crate) fn doctor(&self) -> String {
         let program = env!("CARGO_BIN_EXE_agent");
         let root = self.directory.path().display();
-        let others = ["ascend", "nvidia", "kubelet", "ioctl", "otlp", "http"]
+        let others = ["ascend", "holders", "nvidia", "kubelet", "ioctl", "otlp", "http"]
             .map(|other| format!("--set {other}.enabled=false"));
         let others = others.join(" ");
         let script = format!("exec {program} doctor --json --set host.root={root} --set status.directory= {others}");

@@ -64,8 +64,8 @@ impl Host {
             format!("hailo.dir={}", self.dir().display()),
             "hailo.discover=false".to_owned(),
         ];
-        settings
-            .extend(["ascend", "ioctl", "kubelet", "kmsg", "nvidia"].map(|source| format!("{source}.enabled=false")));
+        let others = ["ascend", "holders", "ioctl", "kmsg", "kubelet", "nvidia"];
+        settings.extend(others.map(|source| format!("{source}.enabled=false")));
         settings
     }
 

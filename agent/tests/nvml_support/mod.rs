@@ -65,7 +65,8 @@ impl Fake {
             format!("nvidia.library={}", self.library().display()),
             "nvidia.period=1s".to_owned(),
         ];
-        settings.extend(["hailo", "ascend", "ioctl", "kubelet"].map(|source| format!("{source}.enabled=false")));
+        let others = ["hailo", "ascend", "holders", "ioctl", "kubelet"];
+        settings.extend(others.map(|source| format!("{source}.enabled=false")));
         settings.push(format!("kmsg.enabled={}", self.with_kernel_log));
         settings
     }

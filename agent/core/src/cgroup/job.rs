@@ -29,8 +29,8 @@ pub struct Job {
     pub step: Option<String>,
 }
 
-/// The job that the path is of.
-pub(super) fn find(segments: &[&str]) -> Option<Job> {
+/// The job that the path is of, with the number of names down to its group, or its step's.
+pub(super) fn find(segments: &[&str]) -> Option<(Job, usize)> {
     let job = |scheduler, id: &str| {
         let id = unescape(id);
         is_plain(&id).then_some(Job {
@@ -39,7 +39,7 @@ pub(super) fn find(segments: &[&str]) -> Option<Job> {
             step: None,
         })
     };
-    (0..segments.len()).find_map(|at| {
+    let found = |at: usize| {
         let (text, above) = (segments[at], &segments[..at]);
         let under = |is: fn(&str) -> bool| above.iter().any(|segment| is(segment));
         if let Some(id) = text.strip_prefix("job_").filter(|_| under(is_slurm)) {
@@ -69,6 +69,11 @@ pub(super) fn find(segments: &[&str]) -> Option<Job> {
             return job(Scheduler::HtCondor, slot?);
         }
         None
+    };
+    (0..segments.len()).find_map(|at| {
+        let job = found(at)?;
+        let depth = at + 1 + usize::from(job.step.is_some());
+        Some((job, depth))
     })
 }
 

@@ -53,6 +53,8 @@ struct Ranked {
     cgroup: Cgroup,
     /// Number of containers, one in another.
     depth: usize,
+    /// Number of names in the path down to the group of what the process is in; 0 where that is nothing.
+    group: usize,
 }
 
 impl Cgroup {
@@ -101,6 +103,23 @@ impl Cgroup {
         Ranked::from_path(path, None).cgroup
     }
 
+    /// The same, with the end of the path of its group: that of the container or pod, else of the job, else of the unit. What
+    /// these have within themselves is left out. Nothing where the path is in none of them.
+    pub fn with_group(path: &str, delegated: Option<Delegated>) -> Option<(Self, &str)> {
+        let found = Ranked::from_path(path, delegated);
+        let mut names = 0;
+        let mut at = 0;
+        for part in path.split('/') {
+            names += usize::from(is_name(part));
+            at += part.len();
+            if names == found.group && names > 0 {
+                return Some((found.cgroup, &path[..at]));
+            }
+            at += 1;
+        }
+        None
+    }
+
     /// The same as the node has it that is the container `own`: what root of that container has named is root's.
     #[must_use]
     pub fn on_node(mut self, own: Option<&str>) -> Self {
@@ -135,7 +154,11 @@ pub struct Delegated {
 
 /// The names in a path, without those that lead out of the reader's namespace.
 pub fn names(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|name| !matches!(*name, "" | "." | ".."))
+    path.split('/').filter(|name| is_name(name))
+}
+
+fn is_name(part: &str) -> bool {
+    !matches!(part, "" | "." | "..")
 }
 
 /// The paths in the text of `/proc/<pid>/cgroup`.
@@ -192,6 +215,7 @@ impl Ranked {
         let (mut pod, mut outermost) = (None, None);
         // Where the innermost container's own groups begin, and the outermost's.
         let (mut within, mut contained) = (0, None);
+        let mut group = 0;
         for (at, text) in segments.iter().enumerate() {
             let Some(mut inner) = segment::parse(text, &segments[..at]) else {
                 if outermost.is_none() && at < roots.len() && unit::is_user(text) {
@@ -229,6 +253,7 @@ impl Ranked {
             let outer = found.pod_uid.filter(|_| inner.container().is_some());
             let unit = (containers.len() < 2 && segment::is_units_own(text))
                 .then(|| unit::of_system(&segments[..at.min(roots.len())]));
+            group = at + 1;
             found = Cgroup {
                 pod_uid: inner.pod_uid.or(outer),
                 unit: unit.flatten(),
@@ -250,10 +275,16 @@ impl Ranked {
         // Jobs are around containers, and no user's to make.
         let ends = [contained, delegated.map(|delegated| delegated.depth)];
         let end = ends.into_iter().flatten().fold(segments.len(), usize::min);
-        found.job = job::find(&segments[..end]);
+        let job = job::find(&segments[..end]);
+        if group == 0 {
+            let of_job = job.as_ref().map(|(_, depth)| *depth);
+            group = of_job.or_else(|| unit::depth_of_system(roots)).unwrap_or_default();
+        }
+        found.job = job.map(|(job, _)| job);
         Self {
             cgroup: found,
             depth: containers.len(),
+            group,
         }
     }
 

@@ -5,13 +5,18 @@ use super::Delegated;
 /// The service or scope of the system's manager: the first one, around which it makes nothing but slices. What a unit has within
 /// itself is named by whom it runs, such as a user's own manager.
 pub(super) fn of_system(segments: &[&str]) -> Option<String> {
+    let depth = depth_of_system(segments)?;
+    Some(segments[depth - 1].to_owned())
+}
+
+/// The number of names down to its group.
+pub(super) fn depth_of_system(segments: &[&str]) -> Option<usize> {
     let at = segments.iter().position(|segment| !is_unit(segment, "slice"))?;
     let unit = segments[at];
     if unit.starts_with("session-") && is_unit(unit, "scope") {
-        let slice = segments[..at].last();
-        return slice.map(|slice| (*slice).to_owned());
+        return (at > 0).then_some(at);
     }
-    (is_unit(unit, "service") || is_unit(unit, "scope")).then(|| unit.to_owned())
+    (is_unit(unit, "service") || is_unit(unit, "scope")).then_some(at + 1)
 }
 
 /// Whether it is the slice of one user, such as `user-1000.slice`.

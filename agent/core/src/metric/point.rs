@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Attributes, Instrument, Timestamp};
+use crate::cgroup::Cgroup;
 
 /// One reading of one series.
 #[derive(Debug, Clone)]
@@ -113,6 +114,8 @@ pub enum Owner {
     },
     /// A process as the kernel captured it when it made a call; it may have ended long ago.
     Cgroup(Arc<CgroupOwner>),
+    /// What processes are in together, a container, job or unit, and none of them.
+    Within(Arc<Cgroup>),
     /// After attribution: what the process is in at the outermost, if room for series is shared by it.
     Outermost(Arc<str>),
 }

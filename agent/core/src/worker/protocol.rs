@@ -202,7 +202,7 @@ impl WirePoint<'static> {
             // A worker reports processes as owners only.
             owner: point.owner.as_ref().and_then(|owner| match owner {
                 Owner::Process { process, .. } => Some(*process),
-                Owner::Cgroup(_) | Owner::Outermost(_) => None,
+                Owner::Cgroup(_) | Owner::Within(_) | Owner::Outermost(_) => None,
             }),
             time: point.time,
             start: point.start,

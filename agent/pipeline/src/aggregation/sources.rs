@@ -188,7 +188,7 @@ impl Sources {
         self.entries.retain(|key, source| match &key.owner {
             _ if source.batch == batch && now.duration_since(source.read) < RETENTION => true,
             Some(Owner::Process { process, .. }) => *alive.entry(*process).or_insert_with(|| is_alive(*process)),
-            Some(Owner::Cgroup(_) | Owner::Outermost(_)) | None => {
+            Some(Owner::Cgroup(_) | Owner::Within(_) | Owner::Outermost(_)) | None => {
                 let is_kept = now.duration_since(source.read) < RETENTION;
                 if let Some(read) = source.counter.last_read().filter(|_| !is_kept) {
                     forgotten.add(key, read, now);

@@ -36,7 +36,7 @@ impl World {
                 let attributes = vec![(key::PROCESS_EXECUTABLE_NAME, owner.executable.clone().into())];
                 Resolution::Known(Arc::new(attributes.into()))
             }
-            Owner::Outermost(_) => Resolution::Unknown,
+            Owner::Within(_) | Owner::Outermost(_) => Resolution::Unknown,
         }
     }
 }

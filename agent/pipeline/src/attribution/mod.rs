@@ -4,11 +4,11 @@ mod cgroup_owners;
 pub mod container;
 mod containers;
 mod engines;
-mod groups;
 mod logs;
 mod nameless;
 mod resolution;
 mod resolve;
+mod within;
 
 pub use engines::Engines;
 pub use resolution::{Resolution, Resolved};

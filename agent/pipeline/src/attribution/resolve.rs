@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use super::cgroup_owners::CgroupOwners;
 use super::containers::{ContainerCache, NAME_TIMEOUT, Names};
 use super::engines::Engines;
-use super::groups::Groups;
 use super::resolution::{OwnerAttributes, Resolution};
+use super::within::Within;
 use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
 use accelscope_core::cgroup::Cgroup;
 use accelscope_core::evict_fairly;
+use accelscope_core::holders::Holders;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::host::process::Processes;
@@ -62,9 +63,10 @@ pub struct Attribution {
     processes: Processes,
     settings: Settings,
     entries: HashMap<ProcessKey, Process>,
-    groups: Groups,
     containers: ContainerCache,
     owners: CgroupOwners,
+    within: Within,
+    holders: Holders,
     account: Account,
 }
 
@@ -92,12 +94,24 @@ impl Attribution {
         Self {
             processes: Processes::new(roots),
             entries: HashMap::new(),
-            groups: Groups::new(budget),
             containers: ContainerCache::new(budget, engines, settings.name_timeout),
             owners: CgroupOwners::new(budget, Cgroups::new(roots), settings.name_timeout),
+            within: Within::new(budget),
+            holders: Holders::default(),
             account: budget.account(Purpose::Names),
             settings,
         }
+    }
+
+    /// The same, which notes in `holders` who owns the readings that it is given.
+    #[must_use]
+    pub fn with_holders(self, holders: Holders) -> Self {
+        Self { holders, ..self }
+    }
+
+    /// The processes that hold an accelerator.
+    pub const fn holders(&self) -> &Holders {
+        &self.holders
     }
 
     /// The attributes of an owner.
@@ -108,6 +122,7 @@ impl Attribution {
                 self.resolve_process(*process, with_pid, now)
             }
             Owner::Cgroup(owner) => self.owners.resolve(owner, &self.processes, &mut self.containers, now),
+            Owner::Within(cgroup) => self.within.resolve(cgroup, &mut self.containers, now),
             Owner::Outermost(_) => Resolution::Unknown,
         }
     }
@@ -135,11 +150,6 @@ impl Attribution {
         };
         let (executable, user) = (&entry.executable, entry.user);
         Resolution::Known(attributes.get(Some(executable), &entry.cgroup, container, pid, user))
-    }
-
-    /// The attributes of a control group, which all processes in it have.
-    pub fn resolve_group(&mut self, group: &Arc<Cgroup>, now: Instant) -> Resolution {
-        self.groups.resolve(group, &mut self.containers, now)
     }
 
     /// The host's control groups, which a sampler that sees them created adds to.
@@ -171,9 +181,9 @@ impl Attribution {
     pub fn evict(&mut self, now: Instant) {
         if let Some(before) = now.checked_sub(RETENTION) {
             self.entries.retain(|_, entry| entry.used >= before);
-            self.groups.evict(before);
             self.containers.evict(before);
             self.owners.evict(before);
+            self.within.evict(before);
         }
         self.make_room(0);
         if self.entries.capacity() > 4 * self.entries.len().max(64) {

@@ -8,7 +8,7 @@ use accelscope_core::cgroup::Cgroup;
 use accelscope_core::energy::Idle;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::{CpuTimes, Look};
-use accelscope_core::metric::Attributes;
+use accelscope_core::metric::{Attributes, Owner};
 
 use super::ledger::{Share, Shares};
 use crate::attribution::{Attribution, Resolution};
@@ -39,7 +39,7 @@ impl Cpus {
         let whole = self.whole(&look, idle);
         let mut by_owner: HashMap<Arc<Attributes>, Share> = HashMap::with_capacity(look.owners.len());
         for one in look.owners {
-            let Resolution::Known(resolved) = attribution.resolve_group(&one.cgroup, now) else {
+            let Resolution::Known(resolved) = attribution.resolve(&Owner::Within(Arc::clone(&one.cgroup)), now) else {
                 continue;
             };
             let part = whole.map_or(0.0, |whole| one.time.as_secs_f64() / whole.as_secs_f64());

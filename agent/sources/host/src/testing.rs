@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::readings::{Readings, Reason, Skipped};
 use accelscope_core::faults::Faults;
+use accelscope_core::holders::Holders;
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::cgroups::Cgroups;
 use accelscope_core::metric::{Point, Timestamp};
@@ -58,6 +59,7 @@ pub(crate) fn context(root: &Path) -> Context {
         per_process: false,
         sources: &[],
         faults: Faults::default(),
+        holders: Holders::default(),
     }
 }
 

@@ -5,6 +5,7 @@
 mod controllers;
 mod cpu_times;
 mod delegation;
+mod finder;
 mod hierarchy;
 mod id;
 mod members;
@@ -15,6 +16,7 @@ use std::time::Instant;
 
 pub use controllers::{Controllers, V1};
 pub use cpu_times::{CpuTime, CpuTimes, Look};
+pub use finder::{GroupFinder, Groups};
 pub use id::{CgroupId, Hierarchy, State};
 
 use super::HostRoots;

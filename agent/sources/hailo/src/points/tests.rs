@@ -114,7 +114,7 @@ fn show(points: &[Point]) -> Vec<String> {
             Some(Owner::Process { process, always_pid }) => {
                 format!(" {}{}", process.pid, if *always_pid { "!" } else { "" })
             }
-            Some(Owner::Cgroup(_) | Owner::Outermost(_)) | None => String::new(),
+            Some(_) | None => String::new(),
         };
         format!("{} {device} {:?}{owner}", point.instrument.name, point.value)
     };

@@ -14,6 +14,7 @@ use super::super::btf::Btf;
 use super::super::budget;
 use super::super::load::calibrate_offsets;
 use super::*;
+use accelscope_core::holders::Holders;
 use accelscope_core::host::cgroups::Cgroups;
 
 /// Held by each test, since they count what the kernel holds.
@@ -41,6 +42,7 @@ fn on(root: &Path, configuration: &Configuration) -> LiveKernel {
     let roots = HostRoots::new(root);
     let context = Context {
         cgroups: Cgroups::new(&roots),
+        holders: Holders::default(),
         roots,
         node_name: String::new(),
         once: false,
