@@ -33,7 +33,7 @@ pub mod instrument {
         CPU_LOGICAL_COUNT = "system.cpu.logical.count";
         CPU_PHYSICAL_COUNT = "system.cpu.physical.count";
         MEMORY_LIMIT = "system.memory.limit";
-        MEMORY_AVAILABLE = "system.linux.memory.available";
+        MEMORY_AVAILABLE = "system.memory.linux.available";
         UPTIME = "system.uptime";
         NVIDIA_DEVICES = "nvidia.devices";
         NVIDIA_DEVICE_INFO = "nvidia.device.info";

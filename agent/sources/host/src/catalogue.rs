@@ -2,8 +2,7 @@
 //!
 //! They have none for load and pressure. Load averages have the names of the OpenTelemetry Collector's host metrics receiver.
 //! Pressure is `system.linux.pressure.*`, in the style of what was proposed for the conventions, with the resource as an
-//! attribute. `system.linux.memory.available` has the name that the conventions gave it before 1.39
-//! (`system.memory.linux.available` since, schemas/1.44.0).
+//! attribute.
 
 use crate::key::{
     ACCEL_HOST_KERNEL_VERSION, CPU_MODE, DISK_IO_DIRECTION, HOST_CPU_MODEL_NAME, HOST_NAME, NETWORK_INTERFACE_NAME,
@@ -75,7 +74,7 @@ instruments! {
         "system.memory.utilization", "1", Gauge, &[SYSTEM_MEMORY_STATE], "Memory by state, as a share of the limit.",
     );
     MEMORY_AVAILABLE = instrument(
-        "system.linux.memory.available", "By", UpDownCounter, &[],
+        "system.memory.linux.available", "By", UpDownCounter, &[],
         "Memory that new programs can have without swapping, by the kernel's estimate.",
     );
     PAGING_USAGE = instrument(

@@ -19,7 +19,7 @@ fn memory_and_swap_are_shown_in_bytes_and_shares() {
     let kib = |size: u32| format!("{}", size * 1024);
     let expected = [
         format!("system.memory.limit  {}", kib(1000)),
-        format!("system.linux.memory.available  {}", kib(700)),
+        format!("system.memory.linux.available  {}", kib(700)),
         format!("system.memory.usage used {}", kib(300)),
         "system.memory.utilization used 0.3".to_owned(),
         format!("system.memory.usage free {}", kib(100)),
@@ -41,7 +41,7 @@ fn without_an_estimate_what_is_used_follows_from_the_rest() {
     let text = MEMINFO.replace("MemAvailable:     700 kB\n", "");
     let (points, reasons) = points(&text);
     assert_eq!(value(&points, "system.memory.usage", "used"), Some(350.0 * 1024.0));
-    assert_eq!(value(&points, "system.linux.memory.available", ""), None);
+    assert_eq!(value(&points, "system.memory.linux.available", ""), None);
     assert_eq!(reasons, []);
 }
 
@@ -67,7 +67,7 @@ fn a_part_larger_than_the_whole_is_left_out() {
             .replace("700 kB", "9000 kB")
             .replace("100 kB\nDirty", "900 kB\nDirty"),
     );
-    assert_eq!(value(&points, "system.linux.memory.available", ""), None);
+    assert_eq!(value(&points, "system.memory.linux.available", ""), None);
     assert_eq!(value(&points, "system.memory.usage", "used"), Some(350.0 * 1024.0));
     assert_eq!(value(&points, "system.paging.usage", "used"), None);
     assert_eq!(reasons, [Reason::OutOfRange, Reason::OutOfRange]);

@@ -131,7 +131,7 @@ fn this_machine_s_values_are_those_that_others_read() {
     let memory = procfs::Meminfo::current().unwrap();
     assert!((value("system.memory.limit", "") - memory.mem_total as f64).abs() < 1.0);
     let available = memory.mem_available.unwrap() as f64;
-    let ours = value("system.linux.memory.available", "");
+    let ours = value("system.memory.linux.available", "");
     assert!(
         (ours - available).abs() < 0.2 * memory.mem_total as f64,
         "{ours} {available}"

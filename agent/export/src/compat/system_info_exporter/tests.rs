@@ -21,7 +21,7 @@ of_the_sources! {
     LOGICAL = "system.cpu.logical.count", Gauge;
     CPU = "system.cpu.utilization", Gauge;
     LIMIT = "system.memory.limit", Gauge;
-    AVAILABLE = "system.linux.memory.available", Gauge;
+    AVAILABLE = "system.memory.linux.available", Gauge;
     GPU = "nvidia.device.info", Gauge;
     GPUS = "nvidia.devices", Gauge;
     GPU_POWER = "hw.power", Gauge;
@@ -193,7 +193,7 @@ fn one_missing_part_takes_only_what_is_made_of_it() {
             ],
         ),
         (
-            "system.linux.memory.available",
+            "system.memory.linux.available",
             vec![
                 "hw_memory_used_bytes",
                 "hw_memory_available_bytes",
@@ -247,7 +247,7 @@ fn odd_texts_stay_one_line_and_one_value() {
 #[test]
 fn numbers_that_cannot_be_are_no_numbers() {
     let mut all = machine();
-    all.retain(|series| !["system.uptime", "system.linux.memory.available"].contains(&series.instrument.name));
+    all.retain(|series| !["system.uptime", "system.memory.linux.available"].contains(&series.instrument.name));
     // More is available than there is, and an uptime before the boot.
     all.push(series(&AVAILABLE, &[], 30_000_000_000_i64));
     all.push(series(&UPTIME, &[], -5.0));
