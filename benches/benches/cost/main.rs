@@ -103,7 +103,11 @@ fn main() -> Result<()> {
             continue;
         }
         for push in [false, true] {
-            let mut command = Command::new(&agent);
+            let mut command = if on.contains(&POWER) {
+                node.command(&agent)
+            } else {
+                Command::new(&agent)
+            };
             configure(&mut command, folder.path(), &sources, on)?;
             command.arg("--set").arg(format!("hailo.dir={}", monitor.display()));
             if on.contains(&POWER) {

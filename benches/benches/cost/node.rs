@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -34,9 +35,9 @@ impl Node {
     /// In this folder.
     pub(crate) fn new(folder: &Path) -> Result<Self> {
         let root = folder.join("host");
-        mirror(Path::new("/"), &root, "sys")?;
-        mirror(Path::new("/sys"), &root.join("sys"), "class")?;
-        mirror(Path::new("/sys/class"), &root.join("sys/class"), "powercap")?;
+        mirror(Path::new("/"), &root, &["dev", "sys"])?;
+        mirror(Path::new("/sys"), &root.join("sys"), &["class"])?;
+        mirror(Path::new("/sys/class"), &root.join("sys/class"), &["powercap"])?;
         let class = root.join("sys/class/powercap");
         let mut counters = Vec::new();
         for (zone, name) in ZONES {
@@ -66,6 +67,17 @@ impl Node {
     }
 }
 
+impl Node {
+    /// A command that runs the agent with this node's root. Its device nodes are this machine's, mounted for that process alone:
+    /// the agent follows no links to them.
+    pub(crate) fn command(&self, agent: &Path) -> Command {
+        let mut command = Command::new("unshare");
+        let script = "mount --rbind /dev \"$0/dev\" && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script]).arg(&self.root).arg(agent);
+        command
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -73,12 +85,14 @@ impl Drop for Node {
     }
 }
 
-/// Links to all entries of a directory, but for one, which is a directory.
-fn mirror(of: &Path, to: &Path, but: &str) -> Result<()> {
-    fs::create_dir_all(to.join(but)).with_context(|| format!("cannot make {}", to.display()))?;
+/// Links to all entries of a directory, but for these, which are empty directories.
+fn mirror(of: &Path, to: &Path, but: &[&str]) -> Result<()> {
+    for one in but {
+        fs::create_dir_all(to.join(one)).with_context(|| format!("cannot make {}", to.display()))?;
+    }
     for entry in fs::read_dir(of).with_context(|| format!("cannot list {}", of.display()))? {
         let entry = entry?;
-        if entry.file_name() != but {
+        if !but.iter().any(|one| entry.file_name() == *one) {
             symlink(entry.path(), to.join(entry.file_name()))
                 .with_context(|| format!("cannot link {}", to.display()))?;
         }
