@@ -33,7 +33,7 @@ const OF_A_FILE: u64 = 1 << 61;
 const FAULT_AROUND: usize = 64 << 10;
 /// Bytes of a mapping after the split, where pages are not larger. Each mapping takes the kernel some 200 bytes
 /// (`vm_area_struct`).
-const PART: usize = 16 << 10;
+const PART: usize = 8 << 10;
 
 /// Why nothing could be returned.
 #[derive(Debug, thiserror::Error)]
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn parts_are_whole_pages_of_every_size() {
-        for (page, expected) in [(4 << 10, 32), (16 << 10, 32), (64 << 10, 0)] {
+        for (page, expected) in [(4 << 10, 64), (16 << 10, 32), (64 << 10, 0)] {
             let segment = 5 * page..5 * page + (1 << 20) + page;
             let parts: Vec<_> = every_second_part(&segment, page).collect();
             assert_eq!(parts.len(), expected, "pages of {page} bytes");
