@@ -10,6 +10,9 @@ mod births;
 mod counts;
 mod crowd;
 mod doctor;
+mod energy;
+#[path = "../group_support/mod.rs"]
+mod group_support;
 mod hangs;
 #[cfg(feature = "kmsg")]
 mod kernel_log;
