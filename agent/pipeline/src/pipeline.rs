@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::aggregation::Aggregator;
-use super::attribution::Attribution;
+use super::attribution::{Attribution, Resolution};
 use super::energy::Energy;
 use super::registry::SeriesRegistry;
 use super::sampler_thread::Run;
@@ -149,6 +149,9 @@ impl Pipeline {
             holders.retain(|part| part.sampler != sampler || is_pushed(part));
         }
         holders.reported(sampler);
+        let withheld = self.energy.withheld(&run.batches, |owner| {
+            !matches!(self.attribution.resolve(owner, now), Resolution::Wait)
+        });
         let mut batches: Vec<Batch> = run
             .batches
             .into_iter()
@@ -160,7 +163,10 @@ impl Pipeline {
                 Batch { part, points }
             })
             .collect();
-        batches.extend(self.energy.of_run(sampler, &batches, &mut self.attribution, now));
+        batches.extend(
+            self.energy
+                .of_run(sampler, &batches, &withheld, &mut self.attribution, now),
+        );
         if run.ends_others {
             self.parts.retain(|part, _| part.sampler != sampler);
         }

@@ -23,9 +23,9 @@ struct Holder {
 }
 
 /// Shares of the device that a reading of energy is of, in the same run.
-pub(super) fn shares(energy: &Point, batches: &[Batch], idle: Idle) -> Shares {
+pub(super) fn shares(energy: &Point, batches: &[Batch], withheld: &[Point], idle: Idle) -> Shares {
     let device = energy.attributes.get(key::HW_ID);
-    let points = batches.iter().flat_map(|batch| &batch.points);
+    let points = batches.iter().flat_map(|batch| &batch.points).chain(withheld);
     let of_device =
         points.filter(|point| point.instrument.owned && device.is_some() && point.attributes.get(key::HW_ID) == device);
     let of_device: Vec<&Point> = of_device.collect();

@@ -18,11 +18,15 @@ const METHOD: &str = "cpu_time";
 /// Limit in bytes of the list of processors.
 const MAX_BYTES: usize = 4096;
 
+/// Most owners that are told apart, those that have used most: their names are kept.
+const MAX_OWNERS: usize = 1024;
+
 /// CPU time of the host's control groups.
 #[derive(Debug)]
 pub(super) struct Cpus {
     roots: HostRoots,
     times: CpuTimes,
+    left_out: u64,
 }
 
 impl Cpus {
@@ -30,13 +34,25 @@ impl Cpus {
         Self {
             roots: roots.clone(),
             times: CpuTimes::new(roots),
+            left_out: 0,
         }
+    }
+
+    /// Owners and groups beyond the bounds, at the last call: what they used is nobody's, or of what is around them.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// Each owner's share since the last call. One whose names are still looked for has his part among those of nobody.
     pub(super) fn shares(&mut self, idle: Idle, attribution: &mut Attribution, now: Instant) -> Shares {
-        let look = self.times.look(now);
+        let mut look = self.times.look(now);
         let whole = self.whole(&look, idle);
+        let beyond = look.owners.len().saturating_sub(MAX_OWNERS);
+        self.left_out = look.left_out + beyond as u64;
+        if beyond > 0 {
+            look.owners.sort_by_key(|one| std::cmp::Reverse(one.time));
+            look.owners.truncate(MAX_OWNERS);
+        }
         let mut by_owner: HashMap<Arc<Attributes>, Share> = HashMap::with_capacity(look.owners.len());
         for one in look.owners {
             let Resolution::Known(resolved) = attribution.resolve(&Owner::Within(Arc::clone(&one.cgroup)), now) else {

@@ -9,8 +9,9 @@ use super::accelerators::who;
 /// How busy a unit of an instance is, and which: the one that runs programs of any kind.
 pub(super) const UTILIZATION: &str = "nvidia.gpm.utilization";
 pub(super) const UNIT: (&str, &str) = ("nvidia.gpm.unit", "graphics");
-/// How large a part of an instance is.
-pub(super) const SIZE: &str = "nvidia.mig.multiprocessors";
+/// Memory of an instance, and of the whole GPU: how large an instance is.
+pub(super) const SIZE: &str = "nvidia.mig.memory.limit";
+pub(super) const WHOLE: &str = "hw.gpu.memory.limit";
 /// Number of an instance on its GPU.
 pub(super) const INSTANCE: &str = "nvidia.mig.gpu_instance.id";
 
@@ -22,28 +23,32 @@ pub(super) fn busy(
     batches: &[Batch],
 ) -> Option<HashMap<Attributes, f64>> {
     let mut utilization: HashMap<i64, f64> = HashMap::new();
-    let mut sizes: HashMap<i64, f64> = HashMap::new();
+    let (mut sizes, mut whole) = (HashMap::<i64, f64>::new(), 0.0);
     for point in batches.iter().flat_map(|batch| &batch.points) {
-        let Some(instance) = point.attributes.int(INSTANCE) else {
+        let (Some(value), true) = (point.value.as_f64(), point.attributes.get(key::HW_ID) == device) else {
             continue;
         };
-        let (Some(value), true) = (point.value.as_f64(), point.attributes.get(key::HW_ID) == device) else {
+        let Some(instance) = point.attributes.int(INSTANCE) else {
+            if point.instrument.name == WHOLE {
+                whole = value;
+            }
             continue;
         };
         match point.instrument.name {
             UTILIZATION if point.attributes.text(UNIT.0) == Some(UNIT.1) => {
                 utilization.insert(instance, value);
             }
-            SIZE => *sizes.entry(instance).or_default() += value,
+            SIZE => {
+                sizes.insert(instance, value);
+            }
             _ => {}
         }
     }
     if utilization.is_empty() {
         return None;
     }
-    let whole: f64 = sizes.values().sum();
     let size = |instance: &i64| match sizes.get(instance) {
-        Some(size) if whole > 0.0 => size / whole,
+        Some(size) if whole > 0.0 => (size / whole).min(1.0),
         _ => 1.0 / utilization.len() as f64,
     };
     let mut holders: HashMap<i64, HashSet<Attributes>> = HashMap::new();

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use accelscope_core::budget::{Account, Budget, Purpose};
+use accelscope_core::budget::{Account, Budget, Purpose, count_forgotten};
 use accelscope_core::metric::catalogue::accel::ENERGY_ATTRIBUTED;
 use accelscope_core::metric::{Attribute, AttributeValue, Attributes, Owner, Point, Timestamp, key};
 
@@ -56,7 +56,8 @@ pub(super) struct Shares {
 #[derive(Debug)]
 pub(super) struct Ledger {
     entries: HashMap<Key, Total>,
-    present: HashSet<Arc<Attributes>>,
+    /// Who uses which kind of hardware.
+    present: HashSet<(Arc<Attributes>, &'static str)>,
     run: u64,
     account: Account,
 }
@@ -103,11 +104,12 @@ impl Ledger {
     pub(super) fn add(&mut self, measured: &Measured, micros: u64, shares: &Shares, now: Instant) {
         let (parts, mut rest) = split(micros, shares.shares.iter().map(|share| share.part));
         for (share, part) in shares.shares.iter().zip(parts) {
-            if share.who.is_empty() || !self.has_room(measured, share, shares.method) {
+            let is_new = part > 0 || share.is_shown;
+            if share.who.is_empty() || !self.has_room(measured, share, shares.method, is_new) {
                 rest += part;
                 continue;
             }
-            self.present.insert(Arc::clone(&share.who));
+            self.present.insert((Arc::clone(&share.who), measured.kind));
             let total = self.total(measured, &share.who, Some(shares.method), now);
             total.micros += part;
             total.outermost.clone_from(&share.outermost);
@@ -117,7 +119,7 @@ impl Ledger {
         let total = self.total(measured, &nobody, None, now);
         total.micros += rest;
         total.is_shown = true;
-        self.present.insert(nobody);
+        self.present.insert((nobody, measured.kind));
     }
 
     /// The totals of all who are there.
@@ -126,7 +128,7 @@ impl Ledger {
         let newest = self.entries.values().map(|total| total.used).max();
         for (key, total) in &mut self.entries {
             // Who is there keeps what he used by another method too.
-            if self.present.contains(&key.who) {
+            if self.present.contains(&(Arc::clone(&key.who), key.kind)) {
                 total.run = run;
                 total.used = newest.unwrap_or(total.used);
             }
@@ -135,15 +137,45 @@ impl Ledger {
             self.entries
                 .retain(|_, total| newest.saturating_duration_since(total.used) < RETENTION);
         }
-        let sizes = self.entries.values().map(|total| sizes::TOTAL + total.series.size());
-        self.account.set(sizes.sum::<usize>() as u64);
+        self.account.set(self.size());
         let shown = self.entries.values().filter(|total| total.run == run && total.is_shown);
         shown.map(Total::point).collect()
     }
 
-    fn has_room(&self, measured: &Measured, share: &Share, method: &'static str) -> bool {
-        let is_full = self.entries.len() >= MAX_SERIES || self.account.room() == 0;
-        !is_full || self.entries.contains_key(&key_of(measured, &share.who, Some(method)))
+    /// Whether there is an entry, or may be. Those who are not there any more make room for those who are.
+    fn has_room(&mut self, measured: &Measured, share: &Share, method: &'static str, is_wanted: bool) -> bool {
+        if self.entries.contains_key(&key_of(measured, &share.who, Some(method))) {
+            return true;
+        }
+        if is_wanted && self.is_full() {
+            let run = self.run;
+            let mut gone: Vec<Instant> = self.gone().map(|total| total.used).collect();
+            gone.sort_unstable();
+            // A part of them at once: the next ones need room too.
+            if let Some(oldest) = gone.get(gone.len() / 4) {
+                let before = self.entries.len();
+                self.entries
+                    .retain(|_, total| total.run + 1 >= run || total.used > *oldest);
+                count_forgotten("total", (before - self.entries.len()) as u64);
+                self.account.set(self.size());
+            }
+        }
+        is_wanted && !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= MAX_SERIES || self.account.room() < self.size()
+    }
+
+    /// Totals of those who were not there in the last run either.
+    fn gone(&self) -> impl Iterator<Item = &Total> {
+        self.entries.values().filter(|total| total.run + 1 < self.run)
+    }
+
+    fn size(&self) -> u64 {
+        let sizes = self.entries.values().next();
+        let each = sizes.map_or(0, |total| sizes::TOTAL + total.series.size());
+        (each * self.entries.len()) as u64
     }
 
     fn total(
@@ -165,7 +197,13 @@ impl Ledger {
             used: now,
             is_shown: false,
         });
-        (total.time, total.run, total.used) = (total.time.max(measured.time), run, now);
+        // Of several meters of one run the last one.
+        let time = if total.run == run {
+            total.time.max(measured.time)
+        } else {
+            measured.time
+        };
+        (total.time, total.run, total.used) = (time, run, now);
         total
     }
 }

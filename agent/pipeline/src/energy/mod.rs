@@ -17,8 +17,10 @@ use std::time::Instant;
 use accelscope_core::budget::Budget;
 use accelscope_core::energy::{EnergySource, Idle};
 use accelscope_core::host::HostRoots;
+use accelscope_core::metric::catalogue::agent::SAMPLER_SKIPPED;
 use accelscope_core::metric::catalogue::hw;
-use accelscope_core::metric::{Batch, Point, key};
+use accelscope_core::metric::{Batch, Owner, Point};
+use accelscope_core::telemetry::ReasonCounter;
 
 use self::cpus::Cpus;
 use self::ledger::{Ledger, Measured};
@@ -35,6 +37,10 @@ pub struct Settings {
     /// What measures, by sampler. The name of the part stands for itself where a sampler is not listed.
     pub sources: HashMap<&'static str, EnergySource>,
 }
+
+/// Why energy is not divided: more than hardware can use; control groups beyond the bounds.
+const IMPLAUSIBLE: &str = "energy_implausible";
+const TOO_MANY: &str = "too_many_groups";
 
 /// Name of the part of each sampler that its energy is shown in.
 const PART: &str = "energy";
@@ -55,6 +61,7 @@ struct Sampler {
     parts: HashSet<Arc<str>>,
     meters: Meters,
     ledger: Ledger,
+    skipped: ReasonCounter,
 }
 
 impl Energy {
@@ -73,19 +80,33 @@ impl Energy {
         Self::new(Settings::default(), &Budget::default(), &HostRoots::new("/"))
     }
 
+    /// The points of a run's processes of which it is not known yet what they are in, if the run measured energy: they use the
+    /// hardware too.
+    pub fn withheld(&self, batches: &[Batch], mut is_known: impl FnMut(&Owner) -> bool) -> Vec<Point> {
+        if !self.settings.enabled || !batches.iter().any(measures) {
+            return Vec::new();
+        }
+        let points = batches.iter().flat_map(|batch| &batch.points);
+        let withheld = points.filter(|point| {
+            let owner = point.owner.as_ref().filter(|_| point.instrument.owned);
+            owner.is_some_and(|owner| !is_known(owner))
+        });
+        withheld.cloned().collect()
+    }
+
     /// Adds the energy that a run measured, and returns all that is attributed of its sampler. The points have their owners'
-    /// attributes.
+    /// attributes, but for those that are withheld.
     pub fn of_run(
         &mut self,
         sampler: &'static str,
         batches: &[Batch],
+        withheld: &[Point],
         attribution: &mut Attribution,
         now: Instant,
     ) -> Option<Batch> {
         if !self.settings.enabled {
             return None;
         }
-        let measures = |batch: &Batch| batch.points.iter().any(|point| *point.instrument == hw::ENERGY);
         let is_measured = batches.iter().any(measures);
         if !is_measured && !self.samplers.contains_key(sampler) {
             return None;
@@ -93,6 +114,7 @@ impl Energy {
         let kept = self.samplers.entry(sampler).or_insert_with(|| Sampler {
             parts: HashSet::new(),
             meters: Meters::default(),
+            skipped: ReasonCounter::new(&SAMPLER_SKIPPED, sampler),
             ledger: Ledger::new(&self.budget),
         });
         for batch in batches {
@@ -108,30 +130,37 @@ impl Energy {
         }
         kept.ledger.begin();
         let mut shared: Vec<(Measured, u64)> = Vec::new();
-        for (batch, point) in meters::roots(batches) {
-            let Some(kind) = kind(point) else { continue };
-            let micros = kept.meters.growth(point, now);
-            let part = &*batch.part.name;
-            let source = self.settings.sources.get(sampler).map_or(part, |name| name(part));
+        for grown in kept.meters.read(batches, now) {
+            let micros = grown.micros.unwrap_or_else(|| {
+                kept.skipped.add(1, IMPLAUSIBLE);
+                0
+            });
+            let source = self
+                .settings
+                .sources
+                .get(sampler)
+                .map_or(&**grown.part, |name| name(grown.part));
             let measured = Measured {
-                kind,
+                kind: grown.kind,
                 source: source.into(),
-                time: point.time,
+                time: grown.point.time,
             };
-            if matches!(kind, "gpu" | "npu") {
-                let shares = accelerators::shares(point, batches, self.settings.idle);
+            if !meters::is_shared(grown.kind) {
+                let shares = accelerators::shares(grown.point, batches, withheld, self.settings.idle);
                 kept.ledger.add(&measured, micros, &shares, now);
                 continue;
             }
-            // Of processors and memory all of a kind together: processes use any of them.
             let mut others = shared.iter_mut();
-            match others.find(|(other, _)| other.kind == kind && other.source == measured.source) {
+            match others.find(|(other, _)| other.kind == grown.kind && other.source == measured.source) {
                 Some((_, sum)) => *sum += micros,
                 None => shared.push((measured, micros)),
             }
         }
         if !shared.is_empty() {
             let shares = self.cpus.shares(self.settings.idle, attribution, now);
+            if self.cpus.left_out() > 0 {
+                kept.skipped.add(self.cpus.left_out(), TOO_MANY);
+            }
             for (measured, micros) in &shared {
                 kept.ledger.add(measured, *micros, &shares, now);
             }
@@ -140,10 +169,8 @@ impl Energy {
     }
 }
 
-/// The kind of hardware whose energy is divided.
-fn kind(point: &Point) -> Option<&'static str> {
-    let kind = point.attributes.text(key::HW_TYPE)?;
-    ["cpu", "memory", "gpu", "npu"].into_iter().find(|known| *known == kind)
+fn measures(batch: &Batch) -> bool {
+    batch.points.iter().any(|point| *point.instrument == hw::ENERGY)
 }
 
 #[cfg(test)]

@@ -88,7 +88,9 @@ impl Host {
     /// A run of a sampler with one part; what is attributed, by the attributes' texts.
     fn run(&mut self, sampler: &'static str, part: &str, points: Vec<Point>) -> BTreeMap<String, f64> {
         let batches = [Batch::new(sampler, part, points)];
-        let batch = self.energy.of_run(sampler, &batches, &mut self.attribution, self.now);
+        let batch = self
+            .energy
+            .of_run(sampler, &batches, &[], &mut self.attribution, self.now);
         batch.map_or_else(BTreeMap::new, |batch| batch.points.iter().map(shown).collect())
     }
 }

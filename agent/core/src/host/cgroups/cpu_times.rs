@@ -19,6 +19,9 @@ use crate::host::HostRoots;
 /// Most groups that are looked at; a node with 110 pods has about a thousand.
 const MAX_GROUPS: usize = 16_384;
 
+/// Most of them in one container or unit that is in no other: what runs there may make as many as it likes.
+const MAX_WITHIN: usize = 1024;
+
 /// Most groups, one in another. The kernel allows more, container engines make ten at most.
 const MAX_DEPTH: usize = 32;
 
@@ -45,6 +48,8 @@ struct Known {
     /// Usage in ns at the last look; nothing where it belongs to the group around it.
     usage: Option<u64>,
     look: u64,
+    /// Whether groups in it were left out at the last look.
+    is_cut: bool,
 }
 
 /// CPU time of one owner since the last look, without that of owners within it.
@@ -65,6 +70,8 @@ pub struct Look {
     pub elapsed: Option<Duration>,
     /// CPU time of the whole machine in it, where the kernel accounts for that.
     pub all: Option<Duration>,
+    /// Groups beyond the bounds: what runs there is counted for what is around them.
+    pub left_out: u64,
 }
 
 /// Looks at the CPU time of all groups.
@@ -75,6 +82,8 @@ pub struct CpuTimes {
     look: u64,
     before: Option<Instant>,
     root: Option<u64>,
+    /// Whether the last look left out groups that are in no container and unit.
+    is_cut: bool,
 }
 
 impl CpuTimes {
@@ -86,6 +95,7 @@ impl CpuTimes {
             look: 0,
             before: None,
             root: None,
+            is_cut: false,
         }
     }
 
@@ -111,15 +121,22 @@ impl CpuTimes {
             is_first: before.is_none(),
             owners: Vec::new(),
             path: String::new(),
-            count: 0,
+            left_out: 0,
         };
-        walk.groups_in(&root, None, 0);
-        let owners = walk.owners;
+        let mut top = Within {
+            left: MAX_GROUPS,
+            was_cut: walk.times.is_cut,
+            is_cut: false,
+        };
+        walk.groups_in(&root, None, 0, &mut top);
+        let (owners, left_out) = (walk.owners, walk.left_out);
+        self.is_cut = top.is_cut;
         let newest = self.look;
         self.known.retain(|_, known| known.look == newest);
         if before.is_none() {
             return Look {
                 owners,
+                left_out,
                 ..Look::default()
             };
         }
@@ -128,6 +145,7 @@ impl CpuTimes {
             owners,
             elapsed: before.map(|before| now.saturating_duration_since(before)),
             all: grown.map(Duration::from_nanos),
+            left_out,
         }
     }
 }
@@ -154,36 +172,54 @@ struct Walk<'a> {
     owners: Vec<CpuTime>,
     /// Of the group that is being looked at.
     path: String,
-    count: usize,
+    left_out: u64,
+}
+
+/// The room for groups within something, and whether there was too little of it last time and is now. A group that is seen for
+/// the first time may then be an old one.
+struct Within {
+    left: usize,
+    was_cut: bool,
+    is_cut: bool,
 }
 
 impl Walk<'_> {
     /// Looks at the groups in a directory, which is of the owner at that place in the list.
-    fn groups_in(&mut self, directory: &OwnedFd, owner: Option<usize>, depth: usize) {
+    fn groups_in(&mut self, directory: &OwnedFd, owner: Option<usize>, depth: usize, within: &mut Within) {
         let Ok(entries) = Dir::read_from(directory) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
             if entry.file_type() != FileType::Directory || matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
-            self.count += 1;
-            if self.count > MAX_GROUPS || depth >= MAX_DEPTH {
-                return;
+            if within.left == 0 || depth >= MAX_DEPTH {
+                within.is_cut = true;
+                self.left_out += 1;
+                continue;
             }
+            within.left -= 1;
             let length = self.path.len();
             self.path.push('/');
             self.path.push_str(&name.to_string_lossy());
-            self.group(directory, name, entry.ino(), owner, depth);
+            self.group(directory, name, entry.ino(), owner, depth, within);
             self.path.truncate(length);
         }
     }
 
-    fn group(&mut self, above: &OwnedFd, name: &CStr, inode: u64, around: Option<usize>, depth: usize) {
+    fn group(
+        &mut self,
+        above: &OwnedFd,
+        name: &CStr,
+        inode: u64,
+        around: Option<usize>,
+        depth: usize,
+        within: &mut Within,
+    ) {
         // One that is removed in the meantime is not seen any more.
         let Ok(status) = rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW) else {
             return;
         };
-        let is_new = !self.times.known.contains_key(&inode);
+        let is_new = !self.times.known.contains_key(&inode) && !within.was_cut;
         let cgroup = self.cgroup(inode);
         let is_own = match around {
             Some(around) => *self.owners[around].cgroup != *cgroup,
@@ -215,8 +251,22 @@ impl Walk<'_> {
         if let Some(known) = self.times.known.get_mut(&inode) {
             known.usage = usage_now;
         }
-        if let Some(directory) = directory.filter(|_| has_groups) {
-            self.groups_in(&directory, owner, depth + 1);
+        let Some(directory) = directory.filter(|_| has_groups) else {
+            return;
+        };
+        if around.is_some() || owner.is_none() {
+            return self.groups_in(&directory, owner, depth + 1, within);
+        }
+        let room = within.left.min(MAX_WITHIN);
+        let mut own = Within {
+            left: room,
+            was_cut: self.times.known.get(&inode).is_some_and(|known| known.is_cut),
+            is_cut: false,
+        };
+        self.groups_in(&directory, owner, depth + 1, &mut own);
+        within.left -= room - own.left;
+        if let Some(known) = self.times.known.get_mut(&inode) {
+            known.is_cut = own.is_cut;
         }
     }
 
@@ -250,6 +300,7 @@ impl Walk<'_> {
             cgroup: Arc::clone(&cgroup),
             usage,
             look,
+            is_cut: false,
         };
         self.times.known.insert(inode, known);
         cgroup

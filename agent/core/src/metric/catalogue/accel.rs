@@ -52,7 +52,9 @@ const ENERGY: &[&str] = &[
 instruments! {
     ENERGY_ATTRIBUTED = instrument(
         "accel.energy.attributed", "J", Counter, ENERGY,
-        "Energy of hw.energy by who used it, since the agent watches: of CPU and memory by CPU time, of an accelerator by the          share of it that its driver reports of each process. What is nobody's has accel.energy.unattributed. The sum over all          is what hw.energy grew by, of devices that are part of another of their kind only that one.",
+        "Energy of hw.energy by who used it, since the agent watches: of CPU and memory by CPU time, of an accelerator by the \
+         share of it that its driver reports of each process. What is nobody's has accel.energy.unattributed. The sum over all \
+         is what hw.energy grew by, of devices that are part of another of their kind only that one.",
     );
     DEVICE_ALLOCATION = instrument(
         "accel.device.allocation", "", Gauge, ALLOCATION,

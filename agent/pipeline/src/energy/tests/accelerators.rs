@@ -109,9 +109,9 @@ fn instances_have_their_utilization_by_their_size() {
     let points = [
         instance(graphics(device(&host, &GPM, 0.5)), 1),
         instance(graphics(device(&host, &GPM, 1.0)), 2),
-        instance(device(&host, &SIZE, 60.0), 1),
-        instance(device(&host, &SIZE, 20.0), 1),
-        instance(device(&host, &SIZE, 20.0), 2),
+        instance(device(&host, &SIZE, 64.0), 1),
+        instance(device(&host, &SIZE, 8.0), 2),
+        device(&host, &hw::GPU_MEMORY_LIMIT, 80.0),
         instance(host.process(&accel::PROCESS_MEMORY_USAGE, "GPU-1", "aaaaaa", 1.0), 1),
         instance(host.process(&accel::PROCESS_MEMORY_USAGE, "GPU-1", "bbbbbb", 1.0), 2),
         instance(host.process(&accel::PROCESS_MEMORY_USAGE, "GPU-1", "cccccc", 1.0), 2),
@@ -119,11 +119,45 @@ fn instances_have_their_utilization_by_their_size() {
     let parts = host.second_of("gpu", &points);
     let expected = [
         ("aaaaaa gpu nvml utilization", 40.0),
-        ("bbbbbb gpu nvml utilization", 10.0),
-        ("cccccc gpu nvml utilization", 10.0),
-        ("- gpu nvml nobody", 40.0),
+        ("bbbbbb gpu nvml utilization", 5.0),
+        ("cccccc gpu nvml utilization", 5.0),
+        ("- gpu nvml nobody", 50.0),
     ];
     assert_eq!(parts, map(&expected));
+}
+
+#[test]
+fn a_holder_whose_names_are_still_looked_for_has_a_part_that_is_nobodys() {
+    let mut host = Host::new(Idle::Unattributed);
+    host.run("nvidia", "GPU-1", vec![host.joules("GPU-1", "gpu", 1.0)]);
+    host.pass(SECOND);
+    let known = host.process(&accel::PROCESS_MEMORY_USAGE, "GPU-1", "aaaaaa", 1.0);
+    let waits = host.process(&accel::PROCESS_MEMORY_USAGE, "GPU-1", "", 1.0);
+    let batches = [Batch::new(
+        "nvidia",
+        "GPU-1",
+        vec![host.joules("GPU-1", "gpu", 101.0), known],
+    )];
+    let batch = host
+        .energy
+        .of_run("nvidia", &batches, &[waits], &mut host.attribution, host.now);
+    let parts: BTreeMap<String, f64> = batch.unwrap().points.iter().map(shown).collect();
+    assert_eq!(
+        parts,
+        map(&[("aaaaaa gpu nvml even", 50.0), ("- gpu nvml nobody", 50.0)])
+    );
+}
+
+#[test]
+fn more_than_hardware_can_use_is_not_divided() {
+    let mut host = Host::new(Idle::Unattributed);
+    host.run("nvidia", "GPU-1", vec![host.joules("GPU-1", "gpu", 1_000_000.0)]);
+    for joules in [0.0, 1_000_100.0, 1_000_400.0] {
+        host.pass(SECOND);
+        let parts = host.run("nvidia", "GPU-1", vec![host.joules("GPU-1", "gpu", joules)]);
+        let expected = if joules > 1_000_200.0 { 300.0 } else { 0.0 };
+        assert_eq!(parts, map(&[("- gpu nvml nobody", expected)]), "{joules}");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (0u8..5, 0u32..20_000_000).prop_map(|(who, time)| Step::Uses(who, time)),
         1 => (0u8..5).prop_map(Step::Ends),
-        4 => (0u8..4, 0u32..1_000_000_000).prop_map(|(meter, micros)| Step::Counts(meter, micros)),
+        4 => (0u8..4, 0u32..100_000_000).prop_map(|(meter, micros)| Step::Counts(meter, micros)),
         1 => (0u8..4, 0u32..1_000_000, any::<bool>()).prop_map(|(meter, micros, says)| Step::Restarts(meter, micros, says)),
         1 => (0u8..4).prop_map(Step::Missing),
         2 => (0u8..5, prop::option::of(0u8..=120)).prop_map(|(who, share)| Step::Holds(who, share)),
@@ -130,7 +130,9 @@ impl History {
         }
         for (sampler, points) in [("power", shared), ("nvidia", gpu)] {
             let batches = [Batch::new(sampler, "rapl", points)];
-            let batch = host.energy.of_run(sampler, &batches, &mut host.attribution, host.now);
+            let batch = host
+                .energy
+                .of_run(sampler, &batches, &[], &mut host.attribution, host.now);
             for point in batch.iter().flat_map(|batch| &batch.points) {
                 let series = (Arc::clone(&point.attributes), point.start);
                 let now = point.value.as_f64().unwrap();

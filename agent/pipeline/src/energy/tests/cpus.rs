@@ -134,10 +134,13 @@ fn a_zone_within_another_and_a_sensor_of_the_same_are_not_counted_twice() {
         [Batch::new("power", "rapl", rapl), Batch::new("power", "hwmon", board)]
     };
     let batches = zones(&host, 1.0);
-    host.energy.of_run("power", &batches, &mut host.attribution, host.now);
+    host.energy
+        .of_run("power", &batches, &[], &mut host.attribution, host.now);
     host.pass(SECOND);
     let batches = zones(&host, 2.0);
-    let batch = host.energy.of_run("power", &batches, &mut host.attribution, host.now);
+    let batch = host
+        .energy
+        .of_run("power", &batches, &[], &mut host.attribution, host.now);
     let points: BTreeMap<String, f64> = batch.unwrap().points.iter().map(shown).collect();
     assert_eq!(points, map(&[("- cpu rapl nobody", 100.0)]));
 }
@@ -154,4 +157,66 @@ fn nothing_is_attributed_where_nothing_is_measured() {
         host.run("power", "rapl", vec![host.joules("p0", "cpu", 1.0)])
             .is_empty()
     );
+}
+
+/// A package that is missing for one reading, and what it is a part of for another.
+#[test]
+fn a_zone_that_is_read_alone_for_once_is_still_a_part() {
+    let mut host = Host::new(Idle::Unattributed);
+    let within = |point: Point, parent: &str| Point {
+        attributes: point.attributes.with([(key::HW_PARENT, parent.into())]).into(),
+        ..point
+    };
+    let zones = |host: &Host, joules: f64| {
+        let core = within(host.joules("p0/core", "cpu", joules / 2.0), "p0");
+        let package = within(host.joules("p0", "cpu", joules), "psys");
+        (core, package)
+    };
+    let (core, package) = zones(&host, 100.0);
+    host.run("power", "rapl", vec![core, package]);
+    let mut expected = 0.0;
+    for (joules, has_package, has_parent) in [(150.0, true, true), (200.0, false, true), (260.0, true, false)] {
+        host.pass(SECOND);
+        let (mut core, package) = zones(&host, joules);
+        if !has_parent {
+            core = host.joules("p0/core", "cpu", joules / 2.0);
+        }
+        let package = has_package.then(|| {
+            if has_parent {
+                package
+            } else {
+                host.joules("p0", "cpu", joules)
+            }
+        });
+        let parts = host.run("power", "rapl", package.into_iter().chain([core]).collect());
+        if has_package {
+            expected = joules - 100.0;
+            assert_eq!(parts, map(&[("- cpu rapl nobody", expected)]));
+        }
+    }
+    assert!(expected > 0.0);
+}
+
+/// What one unit makes within itself hides nothing of others.
+#[test]
+fn a_flood_of_groups_in_one_unit_is_bounded_there() {
+    let mut host = Host::new(Idle::Unattributed);
+    for number in 0..1500 {
+        host.uses(
+            &format!("/user.slice/user-1000.slice/user@1000.service/lxc.payload.x{number}"),
+            SECOND,
+        );
+    }
+    host.uses("/user.slice/user-1000.slice/user@1000.service", SECOND);
+    host.uses(&group("aaaaaa"), SECOND);
+    host.run("power", "rapl", vec![host.joules("p0", "cpu", 0.0)]);
+    host.pass(SECOND * 10);
+    host.uses(&group("aaaaaa"), SECOND * 21);
+    // It was made since, as far as can be known.
+    host.uses(&group("bbbbbb"), SECOND * 10);
+    let parts = host.run("power", "rapl", vec![host.joules("p0", "cpu", 40.0)]);
+    let of = |name: &str| parts[name].round() as i64;
+    assert_eq!(of("aaaaaa cpu rapl cpu_time"), 20);
+    assert_eq!(of("bbbbbb cpu rapl cpu_time"), 10);
+    assert_eq!(parts.values().sum::<f64>().round() as i64, 40);
 }
