@@ -36,7 +36,8 @@ pub(crate) type Group = Arc<str>;
 
 impl Owner {
     /// Owner of a series: its container as Kubernetes or the runtime names it, else its batch job, of which one unit may have
-    /// many, else its systemd unit; without a process, its device. `outermost` is what its process is in, where that is known.
+    /// many, else its systemd unit, else the name without an id that its runtime or user gave it, else `outermost`, what its
+    /// process is in where that is known. What names none of these is of its device.
     pub(crate) fn of(
         sampler: &'static str,
         instrument: &Instrument,
@@ -63,6 +64,9 @@ impl Owner {
             .or_else(|| uid.clone())
             .or_else(|| job.clone())
             .or_else(|| text(key::SYSTEMD_UNIT))
+            .or_else(|| text(key::CONTAINER_NAME))
+            .or_else(|| text(key::ACCEL_OWNER))
+            .or_else(|| outermost.cloned())
             .or_else(|| instrument.owned.then(|| "processes of no container or unit".into()));
         let Some(name) = name else {
             let mut devices = [key::HW_ID, key::HW_NAME, key::ACCEL_DEVICE_NAME].into_iter();

@@ -1,6 +1,8 @@
 //! Who has how many series where there are too many.
 
 use super::*;
+use accelscope_core::metric;
+use accelscope_core::metric::catalogue::accel::ENERGY_ATTRIBUTED;
 
 /// A point of a container.
 fn of(container: &str, instrument: &'static Instrument, label: u64, value: i64, time: u64) -> Point {
@@ -346,6 +348,48 @@ fn a_pod_or_job_of_many_containers_takes_no_series_of_another() {
             });
             assert_eq!(of_small.count(), 4, "at {time}");
             assert_eq!(store.live().len(), if time > 1 { 11 } else { 4 });
+        }
+    }
+}
+
+/// LXC, nspawn and what users claim have no id, and energy is of no process.
+#[test]
+fn a_user_who_claims_many_containers_takes_no_energy_series_of_others() {
+    type Named<'a> = Vec<(&'static str, &'a str)>;
+    let energy = |attributes: &[(&'static str, &str)], outermost: Option<&str>, time| Point {
+        attributes: Arc::new(Attributes::new(
+            attributes.iter().map(|(key, text)| (*key, (*text).into())),
+        )),
+        owner: outermost.map(|name| metric::Owner::Outermost(name.into())),
+        ..point(&ENERGY_ATTRIBUTED, "", 1.0, time)
+    };
+    let limits = Limits {
+        series_per_instrument: 2000,
+        series: 100_000,
+    };
+    let claims: [for<'a> fn(&'a str) -> Named<'a>; 3] = [
+        |name| vec![(key::CONTAINER_NAME, name), (key::ACCEL_OWNER, "user 1000")],
+        |name| vec![(key::ACCEL_OWNER, name)],
+        // What only the attributes that are no workload's tell apart.
+        |name| vec![(key::ACCEL_ENERGY_METHOD, name)],
+    ];
+    for claim in claims {
+        let mut store = Store::new(limits, true, None);
+        for time in 1..4 {
+            let flood = (0..3000).map(|nth| energy(&claim(&format!("x{nth}")), Some("user-1000.slice"), time));
+            let others = (0..30).map(|nth| match (format!("other-{nth}"), nth % 3) {
+                (name, 0) => energy(&[(key::CONTAINER_ID, &name)], None, time),
+                (name, 1) => energy(&[(key::CONTAINER_NAME, &name)], Some(&name), time),
+                (name, _) => energy(&[(key::SYSTEMD_UNIT, &name)], None, time),
+            });
+            let flood_first: Vec<_> = flood.chain(others).collect();
+            apply(&mut store, "p", flood_first, time);
+            let of_others = store.live().filter(|series| {
+                let mut texts = series.attributes.iter().map(|(_, value)| value.to_string());
+                texts.any(|text| text.starts_with("other-"))
+            });
+            assert_eq!(of_others.count(), 30, "at {time}");
+            assert_eq!(store.live().len(), 2001);
         }
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct Group {
     /// In ns, since `since`.
     pub(super) waited: Option<u64>,
     looked: Option<Instant>,
+    /// Whether it held nothing for a while before the next look.
+    is_back: bool,
     /// When, in clock ticks since boot.
     pub(super) looked_ticks: u64,
 }
@@ -110,6 +112,7 @@ impl Group {
             oom_kills: Counter::default(),
             waited: None,
             looked: None,
+            is_back: false,
             looked_ticks: 0,
         }
     }
@@ -121,18 +124,33 @@ impl Group {
             .unified()
             .or_else(|| groups.legacy("memory"))
             .or_else(|| groups.legacy("cpu"));
-        let inode = main.and_then(inode).unwrap_or_default();
+        let main = main.and_then(|main| Some((main, inode(main)?)));
         let limits = Limits::read(groups);
-        let is_new = inode != self.inode;
-        if is_new && self.looked.is_some() && self.directory.as_deref() == main {
+        let is_new = main.is_some_and(|(_, inode)| inode != self.inode);
+        if is_new && self.looked.is_some() && self.directory.as_deref() == main.map(|(directory, _)| directory) {
             self.restart();
         }
         if is_new || groups.directories != self.directories || limits.around_has_quota != self.limits.around_has_quota {
             self.files = Files::find(groups, limits.around_has_quota);
             self.directories.clone_from(&groups.directories);
         }
-        self.directory = main.map(Path::to_owned);
-        (self.inode, self.limits) = (inode, limits);
+        // One that is not there is compared with the next one of its name.
+        if let Some((directory, inode)) = main {
+            (self.directory, self.inode) = (Some(directory.to_owned()), inode);
+        }
+        self.limits = limits;
+    }
+
+    /// Keeps the counters alone, for the time when it holds again. When it was looked at last; never, and there are none.
+    pub(super) fn rest(&mut self) -> Option<Instant> {
+        self.members = Vec::new();
+        self.devices = Vec::new();
+        self.directories = Vec::new();
+        self.files = Files::default();
+        // What the pod's other containers do meanwhile is not this one's.
+        self.throttle.forget_around();
+        self.is_back = true;
+        self.looked
     }
 
     fn restart(&mut self) {
@@ -162,8 +180,9 @@ impl Group {
         let wall = nanos.saturating_add(AHEAD);
         let by_cpus = wall.saturating_mul(means.cpus);
         let mut look = Look::default();
+        let is_back = std::mem::take(&mut self.is_back);
         let share = |grown: u64| {
-            let elapsed = elapsed.filter(|elapsed| *elapsed >= SHORTEST)?;
+            let elapsed = elapsed.filter(|elapsed| !is_back && *elapsed >= SHORTEST)?;
             Some((grown as f64 / 1e9 / elapsed.as_secs_f64()).min(1.0))
         };
         let throttled = self.look_at_cpu(means.reader, by_cpus, wall, &mut look);

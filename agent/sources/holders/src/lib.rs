@@ -10,6 +10,7 @@ mod catalogue;
 mod counter;
 mod explain;
 mod files;
+mod former;
 mod group;
 mod key;
 mod limits;

@@ -20,6 +20,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::counter::Refused;
 use super::files::Reader;
+use super::former::Former;
 use super::group::{Group, Means};
 use super::member::Member;
 use super::members::{Grouped, Members, REFRESH};
@@ -51,6 +52,7 @@ pub struct Sampler {
     generation: Option<u64>,
     grouped: Option<Instant>,
     groups: HashMap<Arc<Cgroup>, Group>,
+    former: Former,
     reader: Reader,
     points: Points,
     cpus: u64,
@@ -77,6 +79,7 @@ impl Sampler {
             generation: None,
             grouped: None,
             groups: HashMap::new(),
+            former: Former::default(),
             reader: Reader::new(),
             points: Points::new(),
             cpus: possible_cpus(&context.roots).unwrap_or(MOST_CPUS),
@@ -99,15 +102,16 @@ impl Sampler {
         self.grouped = Some(now);
         let before: HashSet<Arc<Cgroup>> = self.groups.keys().cloned().collect();
         let grouped = self.members.group(&self.held, &before, now);
-        self.apply(grouped);
+        self.apply(grouped, now);
     }
 
-    fn apply(&mut self, grouped: Grouped) {
+    fn apply(&mut self, grouped: Grouped, now: Instant) {
         self.skipped.add(grouped.groups_left_out, GROUPS);
         self.skipped.add(grouped.processes_left_out, PROCESSES);
         let mut groups = HashMap::new();
         for found in grouped.found {
             let known = self.groups.remove(&found.cgroup);
+            let known = known.or_else(|| self.former.take(&found.cgroup, now));
             let is_known = known.is_some();
             let mut group = known.unwrap_or_else(|| Group::new(found.cgroup.clone(), Timestamp::now()));
             group.refresh(&found.groups);
@@ -121,9 +125,20 @@ impl Sampler {
             // One that vanished between the list and now.
             if group.is_there() {
                 groups.insert(found.cgroup, group);
+            } else {
+                self.former.keep(group, now);
             }
         }
-        self.groups = groups;
+        for (_, group) in std::mem::replace(&mut self.groups, groups) {
+            self.former.keep(group, now);
+        }
+        self.former.forget(now);
+    }
+
+    /// How many groups that hold nothing any more are known.
+    #[cfg(test)]
+    pub(super) fn former(&self) -> usize {
+        self.former.count()
     }
 
     pub(super) fn look(&mut self, now: Instant) -> Vec<Point> {

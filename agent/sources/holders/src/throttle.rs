@@ -79,6 +79,11 @@ impl Throttle {
         })
     }
 
+    /// The next reading of the group around is the first one.
+    pub(super) fn forget_around(&mut self) {
+        self.around = Default::default();
+    }
+
     /// The group itself is a new one.
     pub(super) fn restart(&mut self) {
         self.own.iter_mut().for_each(Counter::restart);

@@ -1,5 +1,6 @@
 //! The sampler on trees of all versions of control groups.
 
+mod again;
 mod host;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ mod features;
 mod gpm;
 mod info;
 mod memory;
+mod meter;
 mod mig;
 mod nvlink;
 mod pcie;
@@ -34,7 +35,7 @@ pub(super) fn all(nvml: Nvml, roots: &HostRoots) -> Vec<Box<dyn Topic>> {
         Box::new(processes::Processes::new(roots)),
         Box::new(Stateless("mig", mig::read)),
         Box::new(samples::Samples::default()),
-        Box::new(Stateless("power", power::read)),
+        Box::new(power::Power::default()),
         Box::new(Stateless("thermal", thermal::read)),
         Box::new(Stateless("clocks", clocks::read)),
         Box::new(Stateless("pcie", pcie::read)),
