@@ -17,7 +17,11 @@ pub(crate) type Series = (Kind, Option<i64>);
 
 /// What was counted.
 #[derive(Debug, Default)]
-pub(crate) struct Counts(BTreeMap<Series, Count>);
+pub(crate) struct Counts {
+    by_series: BTreeMap<Series, Count>,
+    /// Whether there was a fault since the last points.
+    is_unemitted: bool,
+}
 
 #[derive(Debug, Default)]
 struct Count {
@@ -31,8 +35,11 @@ impl Counts {
     /// The series that a fault is of: `_OTHER` if there are too many codes.
     pub(crate) fn series(&self, kind: Kind, code: Option<i64>) -> Series {
         let Some(code) = code else { return (kind, None) };
-        let known = self.0.range((kind, Some(i64::MIN))..=(kind, Some(i64::MAX))).count();
-        if known < MAX_CODES || self.0.contains_key(&(kind, Some(code))) {
+        let known = self
+            .by_series
+            .range((kind, Some(i64::MIN))..=(kind, Some(i64::MAX)))
+            .count();
+        if known < MAX_CODES || self.by_series.contains_key(&(kind, Some(code))) {
             (kind, Some(code))
         } else {
             (kind, Some(OTHER))
@@ -41,32 +48,43 @@ impl Counts {
 
     /// The series exists from now on.
     pub(crate) fn begin(&mut self, series: Series, now: Timestamp) {
-        self.0.entry(series).or_default().start.get_or_insert(now);
+        self.by_series.entry(series).or_default().start.get_or_insert(now);
     }
 
     /// There was such a fault at `time`.
     pub(crate) fn seen(&mut self, series: Series, time: Timestamp) {
-        let count = self.0.entry(series).or_default();
+        let count = self.by_series.entry(series).or_default();
         count.last = count.last.max(Some(time));
+        self.is_unemitted = true;
     }
 
     /// It counts: it was after `since`, when the log began to be read.
     pub(crate) fn add(&mut self, series: Series, since: Timestamp) {
-        let count = self.0.entry(series).or_default();
+        let count = self.by_series.entry(series).or_default();
         count.start.get_or_insert(since);
         count.value = count.value.saturating_add(1);
+        self.is_unemitted = true;
+    }
+
+    pub(crate) const fn is_unemitted(&self) -> bool {
+        self.is_unemitted
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_series.is_empty()
     }
 
     /// Counts from 0 again, as the log is opened anew or the device gets another id; the times stay.
     pub(crate) fn forget(&mut self) {
-        for count in self.0.values_mut() {
+        for count in self.by_series.values_mut() {
             (count.value, count.start, count.attributes) = (0, None, None);
         }
     }
 
     /// Points of all series. XIDs are counted by others, and only shown with their times here.
     pub(crate) fn points(&mut self, id: &Arc<str>, hw_type: &'static str, now: Timestamp, points: &mut Vec<Point>) {
-        for ((kind, code), count) in &mut self.0 {
+        self.is_unemitted = false;
+        for ((kind, code), count) in &mut self.by_series {
             let attributes = count
                 .attributes
                 .get_or_insert_with(|| attributes(id, hw_type, *kind, *code).into());
