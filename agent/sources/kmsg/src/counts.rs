@@ -9,7 +9,7 @@ use accelscope_core::faults::OTHER;
 use accelscope_core::metric::catalogue::{accel, hw};
 use accelscope_core::metric::{AttributeValue, Attributes, Point, Timestamp};
 
-/// Codes of a device that are told apart; all others are [`OTHER`].
+/// Codes of a kind that are told apart beside those that are counted from 0; all others are [`OTHER`].
 const MAX_CODES: usize = 64;
 
 /// A series: kind and code.
@@ -35,11 +35,10 @@ impl Counts {
     /// The series that a fault is of: `_OTHER` if there are too many codes.
     pub(crate) fn series(&self, kind: Kind, code: Option<i64>) -> Series {
         let Some(code) = code else { return (kind, None) };
-        let known = self
-            .by_series
-            .range((kind, Some(i64::MIN))..=(kind, Some(i64::MAX)))
-            .count();
-        if known < MAX_CODES || self.by_series.contains_key(&(kind, Some(code))) {
+        let of_kind = self.by_series.range((kind, Some(i64::MIN))..=(kind, Some(i64::MAX)));
+        let others = of_kind.filter(|((_, code), _)| code.is_some_and(|code| !kind.begins_at_0(code)));
+        let is_known = kind.begins_at_0(code) || self.by_series.contains_key(&(kind, Some(code)));
+        if is_known || others.count() < MAX_CODES {
             (kind, Some(code))
         } else {
             (kind, Some(OTHER))
@@ -119,4 +118,25 @@ fn attributes(id: &Arc<str>, hw_type: &'static str, kind: Kind, code: Option<i64
     let value = |code: i64| -> AttributeValue { if code == OTHER { "_OTHER".into() } else { code.into() } };
     let code = code.map(|code| (code_key, value(code)));
     Attributes::new(of_device.into_iter().chain(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_is_counted_from_0_is_told_apart_however_many_others_there_are() {
+        for (kind, from_0) in [(Kind::Xid, &Kind::XIDS[..]), (Kind::Sxid, &Kind::SXIDS[..])] {
+            let mut counts = Counts::default();
+            for code in 100_000..100_200 {
+                let series = counts.series(kind, Some(code));
+                counts.add(series, Timestamp::now());
+            }
+            for code in from_0 {
+                assert_eq!(counts.series(kind, Some(*code)), (kind, Some(*code)));
+            }
+            assert_eq!(counts.series(kind, Some(100_063)), (kind, Some(100_063)));
+            assert_eq!(counts.series(kind, Some(100_064)), (kind, Some(OTHER)));
+        }
+    }
 }
