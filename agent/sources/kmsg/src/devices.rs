@@ -49,7 +49,9 @@ impl Finder {
             .names("/sys/bus/pci/devices", MAX_FUNCTIONS)
             .unwrap_or_default();
         let present: BTreeSet<Pci> = names.iter().filter_map(|name| Pci::parse(name)).collect();
-        devices.retain(|pci, device| present.contains(pci) || device.stays(now));
+        // Another function may be at the place of one that has left.
+        let is_there = |pci: &Pci, device: &Device| present.contains(pci) && device.gone_since.is_none();
+        devices.retain(|pci, device| is_there(pci, device) || device.stays(now));
         self.others.retain(|pci| present.contains(pci));
         for pci in present {
             if self.others.contains(&pci) {

@@ -159,3 +159,16 @@ fn a_device_that_comes_back_at_another_address_has_each_series_once() {
     );
     assert!(host.faults.log_since().is_some());
 }
+
+#[test]
+fn a_device_whose_place_another_function_has_taken_ends_too() {
+    let mut host = Host::new();
+    host.plug("0000:03:00.0", "0x1002", "amdgpu", None);
+    host.later(MINUTE);
+    host.unplug("0000:03:00.0");
+    host.later(MINUTE);
+    host.plug("0000:03:00.0", "0x15b3", "mlx5_core", None);
+    assert_eq!(counts(&host.later(MINUTE), "reset", None), [Value::Int(0)]);
+    assert!(host.later(10 * MINUTE).is_empty());
+    assert!(host.tally.is_empty());
+}
