@@ -173,7 +173,10 @@ impl Shape {
             return format!("unknown key; did you mean {}?", full(near));
         }
         let last = path.last().unwrap_or(name);
-        let keys = self.keys();
+        // In a section that there is, the key of another one would set something else (`host.period` for `kmsg.period`).
+        let section = above.first().map(|section| format!("{section}."));
+        let is_meant = |key: &String| section.as_ref().is_none_or(|section| key.starts_with(section));
+        let keys: Vec<String> = self.keys().into_iter().filter(is_meant).collect();
         if let Some(namesake) = keys
             .iter()
             .filter(|key| key.rsplit('.').next() == Some(last))

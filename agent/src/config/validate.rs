@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use accelscope_core::settings::Check;
+use accelscope_core::settings::{Check, Enabled};
 use accelscope_core::source::Sources;
 use accelscope_export::otlp::Destination;
 
@@ -48,6 +48,7 @@ impl Validation<'_> {
         if let Some(doubt) = collector::doubt(config, is_set, self.sources) {
             self.warn(&collector::INTERVAL, &doubt);
         }
+        self.host_of_view(config);
         self.listeners(config);
         self.resource(config);
         self.destinations(config);
@@ -81,6 +82,18 @@ impl Validation<'_> {
             Origin::Default => format!("{key}: {doubt}"),
             origin => format!("{origin}: {key}: {doubt}"),
         });
+    }
+
+    /// The view of nodes shows what the source `host` reads.
+    fn host_of_view(&mut self, config: &Config) {
+        let source = self.sources.iter().copied().find(|source| source.name == "host");
+        let is_off = source.is_some_and(|source| config.sources.of(source).enabled() == Enabled::False);
+        if is_off && config.compat.system_info_exporter.listen.is_some() {
+            self.warn(
+                &["compat", "system_info_exporter", "listen"],
+                "host.enabled is false, so that the view has no uptime, CPU and memory of the node; set host.enabled = \"auto\"",
+            );
+        }
     }
 
     fn listeners(&mut self, config: &Config) {

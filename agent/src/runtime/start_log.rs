@@ -32,7 +32,7 @@ pub fn log_start(file: Option<&Path>, is_demo: bool) {
     }
 }
 
-/// What each sampler found, once all have reported. That a machine has no such sensors is no news.
+/// What each sampler found, once all have reported or are over their deadlines. That a machine has no such sensors is no news.
 async fn log_found(statuses: Vec<Arc<Status>>, sources: Sources) {
     let of_accelerators = |name: &str| {
         let mut sources = sources.iter();
@@ -47,7 +47,10 @@ async fn log_found(statuses: Vec<Arc<Status>>, sources: Sources) {
     for status in &statuses {
         let name = status.descriptor.name;
         match (status.last(), status.found()) {
-            (None, _) => tracing::warn!("{name}: has not reported within {PATIENCE:?}; `agent doctor` says more"),
+            (None, _) => tracing::warn!(
+                "{name}: {}; `agent doctor` says more",
+                unfinished(status.stuck().map(|over| status.descriptor.deadline + over))
+            ),
             (Some(report), Some(Found { devices, readings })) if report.detail.is_empty() => {
                 tracing::info!(devices, readings, "{name}: found");
             }
@@ -60,7 +63,30 @@ async fn log_found(statuses: Vec<Arc<Status>>, sources: Sources) {
     }
 }
 
+/// Why a sampler has no result; `running`: how long its run takes, where that is over its deadline.
+fn unfinished(running: Option<Duration>) -> String {
+    match running {
+        Some(running) => format!(
+            "its first reading takes {} s already, which is over its deadline",
+            running.as_secs()
+        ),
+        None => format!("has not reported within {PATIENCE:?}"),
+    }
+}
+
 /// As [`log_found`], in the background.
 pub(super) fn spawn(started: &Started, sources: Sources) {
     tokio::spawn(log_found(started.statuses.clone(), sources));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_that_is_over_its_deadline_is_said_to_take_as_long_as_it_does() {
+        let said = unfinished(Some(Duration::from_millis(12_250)));
+        assert_eq!(said, "its first reading takes 12 s already, which is over its deadline");
+        assert_eq!(unfinished(None), "has not reported within 30s");
+    }
 }

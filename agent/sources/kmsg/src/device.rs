@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::counts::Counts;
 use crate::fault::Kind;
 use crate::pci::Pci;
 use accelscope_core::metric::Timestamp;
+
+/// Time for which a device that has left the bus is kept with its counts.
+const KEPT: Duration = Duration::from_mins(10);
 
 /// An accelerator.
 #[derive(Debug)]
@@ -19,8 +23,12 @@ pub(crate) struct Device {
     pub(crate) id: Arc<str>,
     /// UUID that NVIDIA's driver gives it.
     pub(crate) uuid: Option<String>,
+    /// Whether the UUID is that from before the device had left the bus, and is to be read again.
+    pub(crate) is_uuid_old: bool,
     pub(crate) hw_type: &'static str,
     pub(crate) counts: Counts,
+    /// Since when it is not on the bus.
+    pub(crate) gone_since: Option<Instant>,
 }
 
 /// The accelerators, by address.
@@ -38,6 +46,13 @@ impl Device {
                 self.counts.begin((Kind::Sxid, Some(code)), now);
             }
         }
+    }
+
+    /// Whether it is kept although it is not on the bus: as long as what was counted has not been emitted, and for a while
+    /// after it has left.
+    pub(crate) fn stays(&mut self, now: Instant) -> bool {
+        let since = *self.gone_since.get_or_insert(now);
+        self.counts.is_unemitted() || now.saturating_duration_since(since) < KEPT
     }
 
     /// Whether its XIDs are counted: also when the driver has given it up.

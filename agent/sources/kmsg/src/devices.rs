@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::counts::Counts;
 use crate::device::{Device, Devices};
@@ -41,21 +42,27 @@ impl Finder {
         }
     }
 
-    /// Brings `devices` up to date.
-    pub(crate) fn update(&mut self, devices: &mut Devices) {
+    /// Brings `devices` up to date. Those that have left the bus stay a while ([`Device::stays`]).
+    pub(crate) fn update(&mut self, devices: &mut Devices, now: Instant) {
         let names = self
             .roots
             .names("/sys/bus/pci/devices", MAX_FUNCTIONS)
             .unwrap_or_default();
         let present: BTreeSet<Pci> = names.iter().filter_map(|name| Pci::parse(name)).collect();
-        devices.retain(|pci, _| present.contains(pci));
+        // Another function may be at the place of one that has left.
+        let is_there = |pci: &Pci, device: &Device| present.contains(pci) && device.gone_since.is_none();
+        devices.retain(|pci, device| is_there(pci, device) || device.stays(now));
         self.others.retain(|pci| present.contains(pci));
         for pci in present {
             if self.others.contains(&pci) {
                 continue;
             }
             if let Some(device) = devices.get_mut(&pci) {
-                self.refresh(device);
+                if device.gone_since.is_some() {
+                    self.take_back(device);
+                } else {
+                    self.refresh(device);
+                }
             } else if devices.len() < MAX_DEVICES {
                 match self.look(pci) {
                     Some(device) => drop(devices.insert(pci, device)),
@@ -80,29 +87,55 @@ impl Finder {
             driver: None,
             id: "".into(),
             uuid: None,
+            is_uuid_old: false,
             hw_type,
             counts: Counts::default(),
+            gone_since: None,
         };
         self.refresh(&mut device);
         Some(device)
+    }
+
+    /// There is a function at the address of a device that had left: it goes on, or another one begins.
+    fn take_back(&self, device: &mut Device) {
+        let Some(found) = self.look(device.pci) else { return };
+        let is_same = (found.vendor, found.hw_type) == (device.vendor, device.hw_type)
+            && (found.uuid == device.uuid || found.uuid.is_none() || device.uuid.is_none());
+        if is_same {
+            // A driver does not know the UUID before the GPU was used.
+            device.is_uuid_old = device.uuid.is_some() && found.uuid.is_none();
+            device.uuid = found.uuid.or_else(|| device.uuid.take());
+            device.driver = found.driver;
+            device.gone_since = None;
+        } else if !device.counts.is_unemitted() {
+            *device = found;
+        }
     }
 
     /// What may change: the driver, and with it the UUID.
     fn refresh(&self, device: &mut Device) {
         let directory = self.roots.sys().join("bus/pci/devices").join(device.pci.to_string());
         device.driver = sysfs::link(&directory.join("driver"));
-        if device.uuid.is_none() && device.has_xids() {
-            device.uuid = uuid(&self.roots, device.pci);
+        if (device.uuid.is_none() || device.is_uuid_old)
+            && device.has_xids()
+            && let Some(uuid) = uuid(&self.roots, device.pci)
+        {
+            (device.uuid, device.is_uuid_old) = (Some(uuid), false);
         }
     }
 
     /// Gives each device the `hw.id` that the source of its vendor gives it.
     fn identify(&self, devices: &mut Devices) {
         let mut uses: BTreeMap<String, usize> = BTreeMap::new();
-        for uuid in devices.values().filter_map(|device| device.uuid.clone()) {
+        let is_there = |device: &&Device| device.gone_since.is_none();
+        for uuid in devices
+            .values()
+            .filter(is_there)
+            .filter_map(|device| device.uuid.clone())
+        {
             *uses.entry(uuid).or_default() += 1;
         }
-        for device in devices.values_mut() {
+        for device in devices.values_mut().filter(|device| device.gone_since.is_none()) {
             let pci = device.pci;
             let derived = |derivation: Derivation, place: &str| derivation.id(place, &self.machine_id, &self.node_name);
             let id = match (&device.uuid, device.vendor) {
@@ -113,11 +146,35 @@ impl Finder {
                 (None, HAILO) => derived(Derivation::Hailo, &pci.to_string()),
                 (None, _) => derived(Derivation::Pci, &pci.to_string()),
             };
-            if *device.id != *id {
+            // What was counted for the other id is emitted first.
+            if *device.id != *id && !device.counts.is_unemitted() {
                 device.id = Arc::from(id);
                 // What was counted belongs to the series of the other id.
                 device.counts.forget();
             }
+        }
+        hand_over(devices);
+    }
+}
+
+/// A device that is at another address now goes on with what was counted at the one that it has left.
+fn hand_over(devices: &mut Devices) {
+    let by_id: BTreeMap<Arc<str>, Pci> = devices
+        .values()
+        .filter(|device| device.gone_since.is_none())
+        .map(|device| (Arc::clone(&device.id), device.pci))
+        .collect();
+    let moved: Vec<(Pci, Pci)> = devices
+        .values()
+        .filter(|device| device.gone_since.is_some())
+        .filter_map(|device| Some((device.pci, *by_id.get(&device.id)?)))
+        .collect();
+    for (from, to) in moved {
+        if let Some(old) = devices.remove(&from)
+            && let Some(new) = devices.get_mut(&to)
+            && new.counts.is_empty()
+        {
+            new.counts = old.counts;
         }
     }
 }

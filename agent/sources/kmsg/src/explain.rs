@@ -1,5 +1,7 @@
 //! Finding of `agent doctor` about the kernel's log.
 
+use std::time::Instant;
+
 use super::device::Devices;
 use super::devices::Finder;
 use super::log::{Log, LogError};
@@ -10,7 +12,7 @@ use accelscope_core::sampler::Finding;
 /// Opens the log as the sampler does, and reads nothing of it.
 pub(crate) fn explain(roots: &HostRoots) -> Finding {
     let mut devices = Devices::new();
-    Finder::new(roots.clone(), String::new()).update(&mut devices);
+    Finder::new(roots.clone(), String::new()).update(&mut devices, Instant::now());
     let count = devices.len();
     if count == 0 {
         return Finding::nothing(

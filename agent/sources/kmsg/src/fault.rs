@@ -68,6 +68,15 @@ impl Kind {
     pub(crate) const XIDS: [i64; 16] = [13, 31, 43, 45, 48, 62, 63, 64, 74, 79, 92, 94, 95, 119, 120, 140];
     /// SXids that are counted from 0: those that public logs have most, and those after which a link or switch is unusable.
     pub(crate) const SXIDS: [i64; 7] = [11001, 12028, 19084, 20009, 20034, 24007, 28006];
+
+    /// Whether that code of it is counted from 0.
+    pub(crate) fn begins_at_0(self, code: i64) -> bool {
+        match self {
+            Self::Xid => Self::XIDS.contains(&code),
+            Self::Sxid => Self::SXIDS.contains(&code),
+            _ => false,
+        }
+    }
 }
 
 /// The device as a line names it.

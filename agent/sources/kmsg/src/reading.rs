@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::fault::{Fault, Kind, Place};
 use crate::log::{BATCH, Log, LogError, Progress};
 use crate::pci::Pci;
-use crate::recognise::{Malformed, recognise};
+use crate::recognise::{Malformed, Reported, Reports, recognise};
 use crate::record::{self, Header};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Timestamp;
@@ -51,11 +51,12 @@ impl From<Place<'_>> for Whose {
 #[derive(Debug)]
 pub(crate) struct Reading {
     log: Log,
+    reports: Reports,
     since: Timestamp,
     /// When the log was read last: what is new came after it.
     read_at: Timestamp,
     /// What the log had before, and how many records of it may still be read.
-    history: Option<(Log, usize)>,
+    history: Option<(Log, Reports, usize)>,
     progress: Progress,
 }
 
@@ -65,9 +66,12 @@ impl Reading {
         let since = Timestamp::now();
         let history = Log::open(roots, true)?;
         // A FIFO, which stands for the device in tests, has no past.
-        let history = history.is_seekable().then_some((history, MAX_HISTORY));
+        let history = history
+            .is_seekable()
+            .then_some((history, Reports::default(), MAX_HISTORY));
         Ok(Self {
             log,
+            reports: Reports::default(),
             since,
             read_at: since,
             history,
@@ -90,7 +94,7 @@ impl Reading {
 
     /// Waits for a record, at most until `until`. Returns whether there may be one.
     pub(crate) fn wait(&self, until: Instant) -> bool {
-        self.history.is_some() || self.log.wait(until)
+        self.history.is_some() || self.reports.is_open() || self.log.wait(until)
     }
 
     /// Reads up to a number of records. Returns whether there was a fault.
@@ -98,7 +102,10 @@ impl Reading {
         let mut is_found = false;
         // First what counts, so that what came meanwhile is not taken for the past.
         for _ in 0..BATCH / CHUNK {
-            let (found, progress) = chunk(&mut self.log)?;
+            let (mut found, progress) = chunk(&mut self.log, &mut self.reports)?;
+            if progress.is_end {
+                found.extend(self.reports.end_old(Instant::now()).map(in_chunk));
+            }
             let clock = Clock::now();
             for (header, kind, code, whose) in found {
                 is_found = true;
@@ -119,8 +126,13 @@ impl Reading {
         }
         self.read_at = Timestamp::now();
         let mut left = BATCH / CHUNK;
-        while let Some((history, records)) = &mut self.history {
-            let (found, progress) = chunk(history)?;
+        while let Some((history, reports, records)) = &mut self.history {
+            let (mut found, progress) = chunk(history, reports)?;
+            *records = records.saturating_sub(progress.records);
+            let is_end = progress.is_end || *records == 0;
+            if is_end {
+                found.extend(reports.end().map(in_chunk));
+            }
             let clock = Clock::now();
             for (header, kind, code, whose) in found {
                 is_found = true;
@@ -132,8 +144,7 @@ impl Reading {
                     counts_since: None,
                 });
             }
-            *records = records.saturating_sub(progress.records);
-            if progress.is_end || *records == 0 {
+            if is_end {
                 self.history = None;
             }
             left -= 1;
@@ -147,8 +158,13 @@ impl Reading {
 
 type InChunk = (Header, Kind, Option<i64>, Whose);
 
-fn chunk(log: &mut Log) -> io::Result<(Vec<InChunk>, Progress)> {
+fn in_chunk((header, kind, pci): Reported) -> InChunk {
+    (header, kind, None, Whose::Pci(pci))
+}
+
+fn chunk(log: &mut Log, reports: &mut Reports) -> io::Result<(Vec<InChunk>, Progress)> {
     let (mut found, mut malformed) = (Vec::new(), 0);
+    let now = Instant::now();
     let mut progress = log.read(CHUNK, |header, rest| {
         let Some(record) = record::record(header, rest) else {
             malformed += 1;
@@ -156,7 +172,7 @@ fn chunk(log: &mut Log) -> io::Result<(Vec<InChunk>, Progress)> {
         };
         match recognise(&record) {
             Ok(Some(Fault { kind, code, place })) => found.push((header, kind, code, place.into())),
-            Ok(None) => {}
+            Ok(None) => found.extend(reports.take(header, &record, now).map(in_chunk)),
             Err(Malformed) => malformed += 1,
         }
     })?;

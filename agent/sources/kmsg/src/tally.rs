@@ -66,7 +66,7 @@ impl Tally {
         let is_recent = |last| now.saturating_duration_since(last) < least;
         if !self.looked_at.is_some_and(is_recent) {
             self.looked_at = Some(now);
-            self.finder.update(&mut self.devices);
+            self.finder.update(&mut self.devices, now);
         }
     }
 
@@ -135,7 +135,10 @@ impl Tally {
     pub(crate) fn points(&mut self, now: Instant, time: Timestamp) -> Vec<Point> {
         let mut points = Vec::new();
         for device in self.devices.values_mut() {
-            device.begin(time);
+            // Of one that has left the bus nothing more begins.
+            if device.gone_since.is_none() {
+                device.begin(time);
+            }
             device.counts.points(&device.id, device.hw_type, time, &mut points);
             if device.has_xids() && !self.faults.is_watched(&device.id, now) {
                 xids(device, &self.faults, now, time, &mut points);
@@ -162,3 +165,6 @@ fn xids(device: &Device, faults: &Faults, now: Instant, time: Timestamp, points:
         push(code, 0_i64, since);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -308,6 +308,25 @@ fn a_flood_is_read_in_bounded_pieces_and_what_was_overwritten_is_a_gap() {
 }
 
 #[test]
+fn a_report_of_the_firmware_is_one_error_however_its_lines_arrive() {
+    let host = Host::with_gpu();
+    let mut sampler = host.sampler();
+    sample(&mut sampler);
+    let line = |text: &str| host.kernel(&format!("nvidia 0000:3b:00.0: AER: {text}"));
+    line("aer_status: 0x00001000, aer_mask: 0x00002000");
+    line("aer_layer=Data Link Layer, aer_agent=Transmitter ID");
+    let counts = |points: &[Point]| {
+        ["aer_corrected", "aer_nonfatal", "aer_fatal"].map(|kind| errors(points, kind).iter().sum::<f64>() as u64)
+    };
+    // No line says that it is over.
+    assert_eq!(counts(&woken(&mut sampler)), [1, 0, 0]);
+    line("aer_status: 0x00040000, aer_mask: 0x00000000");
+    line("aer_layer=Transaction Layer, aer_agent=Receiver ID");
+    line("aer_uncor_severity: 0x00062010");
+    assert_eq!(counts(&woken(&mut sampler)), [1, 0, 1]);
+}
+
+#[test]
 fn lines_that_are_no_faults_wake_nobody() {
     let host = Host::with_gpu();
     let mut sampler = host.sampler();

@@ -16,7 +16,7 @@ fn a_wrong_key_names_its_place_and_the_nearest_known_one() {
         ),
         (
             "[http]\nqueue_bytes = 1",
-            "agent.toml:2:1: http.queue_bytes: unknown key; did you mean otlp.queue_bytes?",
+            "agent.toml:2:1: http.queue_bytes: unknown key; keys of [http]: ",
         ),
         (
             "[otlp.destinations.b]\ninterval = '1s'",
@@ -45,6 +45,11 @@ fn a_wrong_key_names_its_place_and_the_nearest_known_one() {
     assert!(
         other.starts_with("agent.toml:1:2: server: unknown key; sections: ") && !other.contains("did you mean"),
         "{other}"
+    );
+    let others = sets(&["http.period=1s"]).errors();
+    assert!(
+        !others.contains("did you mean") && !others.contains("nearest") && others.contains("keys of [http]: "),
+        "{others}"
     );
     let far = sets(&["qqq.zzz=1"]).errors();
     assert!(

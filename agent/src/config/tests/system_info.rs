@@ -111,3 +111,22 @@ fn two_listeners_that_meet_by_a_variable_name_it() {
     .errors();
     assert!(errors.contains("environment variable APP__SERVER__PORT"), "{errors}");
 }
+
+#[test]
+fn a_view_of_a_host_that_is_not_read_is_doubted_with_the_remedy() {
+    let warnings = |file: &str| {
+        super::file(file)
+            .load()
+            .unwrap_or_else(|errors| panic!("{errors}"))
+            .warnings
+    };
+    let off = "host.enabled = false";
+    let found = warnings(&format!("{ON}\n{off}"));
+    assert!(
+        matches!(&found[..], [line] if line.contains("compat.system_info_exporter.listen: host.enabled is false")
+            && line.contains("set host.enabled = \"auto\"")),
+        "{found:?}"
+    );
+    assert_eq!(warnings(off), Vec::<String>::new(), "there is no view");
+    assert_eq!(warnings(&format!("{ON}\nhost.enabled = true")), Vec::<String>::new());
+}

@@ -7,6 +7,9 @@ mod aer;
 mod gpu;
 mod npu;
 mod nvidia;
+mod report;
+
+pub(crate) use self::report::{Reported, Reports};
 
 use crate::fault::{Fault, Kind, Place};
 use crate::pci::Pci;
