@@ -59,6 +59,8 @@ pub(crate) struct Zone {
     pub(super) meter: Meter,
     /// How the last reading went.
     pub(super) state: Result<(), Reason>,
+    /// It counts something else than what it is to contain.
+    pub(super) is_refused: bool,
     pub(super) told: Option<Told>,
 }
 
@@ -158,6 +160,7 @@ pub(super) fn find_in(roots: &HostRoots, identity: &Identity, listed: &[String])
             meter: Meter::new(properties(kind, &class.join(listed))),
             energy: Attribute::new(energy),
             state,
+            is_refused: false,
             told: None,
         };
         if best.get(&name).is_none_or(|(other, _)| rank < *other) {
