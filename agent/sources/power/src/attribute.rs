@@ -74,6 +74,8 @@ impl Attribute {
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        crate::tests::stuck::hang(&self.path);
         if let Some(Open(file)) = &self.open {
             // Outside of sysfs a file that was removed can still be read.
             let is_there = file.metadata().is_ok_and(|metadata| metadata.nlink() > 0);

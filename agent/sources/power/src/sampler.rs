@@ -11,7 +11,7 @@ use crate::identity::Identity;
 use crate::now::Now;
 use crate::rapl::{DENIED, DENIED_REMEDY, Rapl};
 use crate::reason::Skipped;
-use crate::sensors::{self, Sensors};
+use crate::sensors::{self, Places, Sensors};
 use crate::settings::{NAME, Settings};
 
 /// Time that a run waits for the sensors; a run that is the only one waits longer.
@@ -47,10 +47,10 @@ impl Sampler {
     /// Reads nothing yet. With `is_once` the first run is the only one.
     pub(crate) fn new(settings: Settings, roots: &HostRoots, node_name: &str, is_once: bool) -> Self {
         let identity = Identity::new(roots, node_name);
-        let (there, of, node) = (settings.clone(), roots.clone(), identity.clone());
+        let (there, of, node, places) = (settings.clone(), roots.clone(), identity.clone(), Places::default());
         Self {
             rapl: settings.rapl.then(|| Rapl::new(roots.clone(), identity)),
-            sensors: Apart::new(move || Sensors::new(&there, &of, &node)),
+            sensors: Apart::new(move || Sensors::new(&there, &of, &node, &places)),
             settings,
             roots: roots.clone(),
             is_once,

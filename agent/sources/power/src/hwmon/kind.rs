@@ -14,6 +14,8 @@ pub(crate) enum Skip {
     Elsewhere,
     /// A reading keeps the disk from spinning down (Documentation/hwmon/drivetemp.rst).
     Disk,
+    /// It has not answered.
+    LeftAlone,
     /// It has no name, or is no chip.
     Nameless,
 }
