@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use accelscope_core::host::bounded::open_now;
 use rustix::process::{Resource, getrlimit};
 
 use crate::reason::{self, Reason};
@@ -86,7 +87,7 @@ impl Attribute {
                 _ => self.open = None,
             }
         }
-        let file = File::open(&self.path)?;
+        let file = open_now(&self.path)?;
         let length = file.read_at(buffer, 0)?;
         self.open = Open::keep(file);
         Ok(length)
