@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Batch, key};
+use accelscope_core::sampler::{Level, Sampler as _};
 use rustix::fs::{CWD, Mode};
 
 use super::host::{Host, at, points, run, values};
@@ -57,7 +58,52 @@ fn a_chip_that_hangs_stops_neither_rapl_nor_the_other_chips() {
     });
     let names: Vec<_> = values(&out, "hwmon").into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["hw.temperature first/temp1", "hw.temperature last/temp1"]);
+    let findings = sampler.new_findings().unwrap();
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert!(lines[0].contains("RAPL (package-0), 3 hwmon chip(s)"), "{lines:?}");
+    assert_eq!(findings[1].level, Level::Warn);
+    assert!(lines[1].contains("/sys/class/hwmon/hwmon1: "), "{lines:?}");
+    assert!(lines[1].ends_with("or set power.hwmon = false"), "{lines:?}");
+    assert_eq!((lines.len(), sampler.new_findings()), (2, None));
     end();
+}
+
+#[test]
+fn where_too_many_hang_doctor_says_that_nothing_is_read_and_why() {
+    let host = Host::new();
+    let zone = "virtual/thermal/thermal_zone0";
+    host.register("thermal", zone, &[("type", "acpitz"), ("temp", "20000")]);
+    let battery = "platform/power_supply/BAT0";
+    host.register("power_supply", battery, &[("type", "Battery"), ("capacity", "80")]);
+    let ends = [zone, battery].map(|device| let_hang(&host, device));
+    let mut sampler = host.sampler().hung_after(Duration::ZERO).with_threads(2);
+    let begun = Instant::now();
+    let mut findings = Vec::new();
+    while !findings
+        .iter()
+        .any(|line: &String| line.contains("no sensors are read"))
+    {
+        let mut out = Vec::new();
+        sampler.run(|| at(0), &mut out);
+        assert_eq!(values(&out, "thermal"), []);
+        if let Some(new) = sampler.new_findings() {
+            findings = new.iter().map(ToString::to_string).collect();
+        }
+        assert!(begun.elapsed() < Duration::from_mins(2), "{findings:?}");
+    }
+    let [_, all, supplies, thermal] = &findings[..] else {
+        panic!("{findings:?}");
+    };
+    assert!(all.contains("2 devices do not answer"), "{all}");
+    assert!(
+        all.ends_with("power.supplies = false and power.thermal = false"),
+        "{all}"
+    );
+    assert!(supplies.contains("BAT0: ") && supplies.ends_with("set power.supplies = false"));
+    assert!(thermal.contains("thermal_zone0: ") && thermal.ends_with("set power.thermal = false"));
+    for end in ends {
+        end();
+    }
 }
 
 #[test]
