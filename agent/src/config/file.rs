@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use accelscope_core::host::bounded::{read_bounded, read_regular};
+use accelscope_core::host::bounded::{read_given, read_regular};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -70,7 +70,7 @@ fn content(path: &Path) -> io::Result<String> {
         io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
         bytes
     } else if is_given(path) {
-        read_bounded(path, MAX_BYTES)?
+        read_given(path, MAX_BYTES)?
     } else {
         read_regular(path, MAX_BYTES)?
     };

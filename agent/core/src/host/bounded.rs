@@ -12,7 +12,26 @@ use super::answering::ask;
 /// The whole file, or an error of kind [`io::ErrorKind::FileTooLarge`] if it is longer than `most` bytes. For files of the
 /// kernel; one that a person names is read by [`read_regular`].
 pub fn read_bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let file = open_now(path)?;
+    let bytes = bounded(&file, most)?;
+    // The kernel has files that are empty, and a FIFO that nobody writes to reads as one.
+    if bytes.is_empty() && file.metadata()?.file_type().is_fifo() {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    Ok(bytes)
+}
+
+/// As [`read_bounded`], of a descriptor that this process was given (`/dev/fd/3`): it is read until its end, however long its
+/// writer takes.
+pub fn read_given(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     bounded(File::open(path)?, most)
+}
+
+/// Opens a file of the kernel for reading. Where a FIFO stands in its place, as one may below another root, it is not waited
+/// for; files of the kernel and regular ones are read as ever (`O_NONBLOCK`, open(2)).
+pub fn open_now(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// As [`read_bounded`], of a file that a person names. Its file system has [`PATIENCE`](super::answering::PATIENCE) to answer.
@@ -26,8 +45,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     // Before it is opened, since that alone may change a device's state.
     must_be_regular(&std::fs::metadata(path)?)?;
     // The name may have passed to a FIFO meanwhile.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = open_now(path)?;
     must_be_regular(&file.metadata()?)?;
     Ok(file)
 }
@@ -52,7 +70,7 @@ fn name(kind: FileType) -> &'static str {
 }
 
 /// The rest of an open file, under the same limit.
-pub(super) fn bounded(file: File, most: usize) -> io::Result<Vec<u8>> {
+pub(super) fn bounded(file: impl Read, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > most {
@@ -102,6 +120,25 @@ mod tests {
         ] {
             assert_eq!(read_regular(&path, 10).unwrap_err().to_string(), expected);
         }
+        let fifo = at("fifo");
+        assert_eq!(read_bounded(&fifo, 10).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        // With a writer that writes nothing there is no end either.
+        let _writer = File::options().read(true).write(true).open(&fifo).unwrap();
+        assert_eq!(read_bounded(&fifo, 10).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_this_process_was_given_is_read_until_its_end() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+        let read = std::thread::spawn(move || read_given(Path::new(&path), 10));
+        for part in [b"first", b"last!"] {
+            std::io::Write::write_all(&mut writer, part).unwrap();
+            std::thread::yield_now();
+        }
+        drop(writer);
+        assert_eq!(read.join().unwrap().unwrap(), b"firstlast!");
+        drop(reader);
     }
 
     #[test]

@@ -54,8 +54,8 @@ impl Cpu {
             Ok(text) => times(text),
             Err(error) => return out.failed(error),
         };
+        // The next one is compared with the last that was read.
         let Some(raw) = raw else {
-            self.last = None;
             return out.skip(Reason::Malformed);
         };
         let most = self.most(cpus, now);

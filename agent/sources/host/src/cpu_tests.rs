@@ -115,6 +115,19 @@ fn what_is_no_time_gives_no_point() {
 }
 
 #[test]
+fn a_reading_that_is_none_lets_the_next_leap_no_farther() {
+    for bad in ["", "cpu 1 2 3\n", "cpu  1100 0 x 4100\n"] {
+        let all = readings(&["cpu  1000 0 0 4000\n", bad, "cpu  1100 0 0 900004000\n"]);
+        assert_eq!(value(&all[2].0, "system.cpu.time", "idle"), Some(40.0), "{bad}");
+        assert_eq!(all[2].1, [Reason::OutOfRange], "{bad}");
+        // What is possible within both periods counts, and has its shares.
+        let all = readings(&["cpu  1000 0 0 4000\n", bad, "cpu  2000 0 0 7000\n"]);
+        assert_eq!(value(&all[2].0, "system.cpu.time", "idle"), Some(70.0), "{bad}");
+        assert_eq!(value(&all[2].0, "system.cpu.utilization", "user"), Some(0.25), "{bad}");
+    }
+}
+
+#[test]
 fn times_that_stand_still_give_no_share() {
     let all = readings(&["cpu 10 20 30 40\n", "cpu 10 20 30 40\n"]);
     assert_eq!(value(&all[1].0, "system.cpu.utilization", "idle"), None);

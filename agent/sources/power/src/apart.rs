@@ -4,6 +4,7 @@
 //! method may not return at all. The sampler waits for a moment; what comes later is taken by the next run, and a device
 //! that a pass does not get past is left alone until its read has returned.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use accelscope_core::host::callers::{Call, Callers};
 
 use crate::reason::{Reason, Skipped};
 use crate::sensors::{Progress, Readings, Sensors};
+use crate::unanswered::{Unanswered, remedy};
 
 /// Time after which a device is taken for one that does not answer.
 const HUNG_AFTER: Duration = Duration::from_secs(15);
@@ -29,6 +31,8 @@ pub(crate) struct Apart {
     idle: Option<Sensors>,
     reading: Option<(Reading, Arc<Progress>)>,
     left_alone: Vec<LeftAlone>,
+    /// There is no thread for another pass.
+    is_exhausted: bool,
     hung_after: Duration,
 }
 
@@ -47,6 +51,7 @@ impl Apart {
             idle: None,
             reading: None,
             left_alone: Vec::new(),
+            is_exhausted: false,
             hung_after: HUNG_AFTER,
         }
     }
@@ -76,9 +81,24 @@ impl Apart {
     }
 
     fn start(&mut self) {
-        let Ok(thread) = self.callers.reserve() else {
-            return;
+        let thread = match self.callers.reserve() {
+            Ok(thread) => thread,
+            Err(error) => {
+                // A thread that the system does not give now comes with a later run.
+                let is_new = !self.is_exhausted && error.kind() == io::ErrorKind::ResourceBusy;
+                if is_new {
+                    self.is_exhausted = true;
+                    let unanswered = self.unanswered();
+                    tracing::warn!(
+                        "no sensors are read, and RAPL goes on: {}: {}",
+                        unanswered.why(),
+                        unanswered.remedy()
+                    );
+                }
+                return;
+            }
         };
+        self.is_exhausted = false;
         let mut sensors = self.idle.take().unwrap_or_else(&self.make);
         let left_alone: Vec<PathBuf> = self.left_alone.iter().map(|left| left.path.clone()).collect();
         let progress = Arc::<Progress>::default();
@@ -90,12 +110,20 @@ impl Apart {
         self.reading = Some((call, progress));
     }
 
+    /// The devices that are left alone.
+    pub(crate) fn unanswered(&self) -> Unanswered {
+        Unanswered {
+            devices: self.left_alone.iter().map(|left| left.path.clone()).collect(),
+            is_all: self.is_exhausted,
+        }
+    }
+
     fn leave(&mut self, path: PathBuf, reading: Reading, skipped: &mut Skipped) {
         skipped.begin();
         tracing::warn!(
             device = %path.display(),
-            "a sensor does not answer; it is left alone until it does, and the others go on: look at `dmesg` for its driver, or \
-             set power.hwmon = false"
+            "a sensor does not answer; it is left alone until it does: {}",
+            remedy([path.as_path()])
         );
         skipped.add(Reason::Hung);
         self.left_alone.push(LeftAlone {
@@ -111,6 +139,12 @@ impl Apart {
     /// A device is taken for one that does not answer after this time.
     pub(crate) fn hung_after(mut self, time: Duration) -> Self {
         self.hung_after = time;
+        self
+    }
+
+    /// So many devices that do not answer are too many.
+    pub(crate) fn with_threads(mut self, most: usize) -> Self {
+        self.callers = Callers::new("sensors", most);
         self
     }
 }

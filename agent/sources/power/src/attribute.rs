@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use accelscope_core::host::bounded::open_now;
 use rustix::process::{Resource, getrlimit};
 
 use crate::reason::{self, Reason};
@@ -74,6 +75,8 @@ impl Attribute {
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(test)]
+        crate::tests::stuck::hang(&self.path);
         if let Some(Open(file)) = &self.open {
             // Outside of sysfs a file that was removed can still be read.
             let is_there = file.metadata().is_ok_and(|metadata| metadata.nlink() > 0);
@@ -84,7 +87,7 @@ impl Attribute {
                 _ => self.open = None,
             }
         }
-        let file = File::open(&self.path)?;
+        let file = open_now(&self.path)?;
         let length = file.read_at(buffer, 0)?;
         self.open = Open::keep(file);
         Ok(length)

@@ -27,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod thermal;
+mod unanswered;
 
 pub use self::settings::Settings;
 pub use self::source::SOURCE;

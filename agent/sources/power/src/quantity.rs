@@ -20,6 +20,8 @@ pub(crate) enum Quantity {
     Current,
     /// Microwatts.
     Power,
+    /// Microwatts that a battery draws; less than nothing where it gives them, as its current is.
+    BatteryPower,
     /// Revolutions per minute.
     Fan,
 }
@@ -42,7 +44,7 @@ impl Quantity {
     const fn divisor(self) -> f64 {
         match self {
             Self::Temperature | Self::Voltage | Self::Current => 1e3,
-            Self::Power => 1e6,
+            Self::Power | Self::BatteryPower => 1e6,
             Self::Fan => 1.0,
         }
     }
@@ -58,6 +60,8 @@ impl Quantity {
             }
             Self::Voltage | Self::Current => is_ones(1) || is_ones(1000),
             Self::Power => is_ones(1) || is_ones(1000) || is_ones(1_000_000),
+            // And the least that the bits of a sign can hold.
+            Self::BatteryPower => Self::Power.is_sentinel(raw) || Self::Power.is_sentinel(!raw),
             Self::Fan => is_ones(1),
         }
     }
@@ -69,6 +73,7 @@ impl Quantity {
             Self::Voltage => (-1e3, 1e3),
             Self::Current => (-10e3, 10e3),
             Self::Power => (0.0, MACHINE_WATTS),
+            Self::BatteryPower => (-MACHINE_WATTS, MACHINE_WATTS),
             Self::Fan => (0.0, 60e3),
         }
     }
@@ -76,7 +81,7 @@ impl Quantity {
 
 #[cfg(test)]
 mod tests {
-    use super::Quantity::{Current, Fan, Power, Temperature, Voltage};
+    use super::Quantity::{BatteryPower, Current, Fan, Power, Temperature, Voltage};
     use super::*;
 
     #[test]
@@ -89,6 +94,9 @@ mod tests {
             (Voltage, -11_900, -11.9),
             (Current, 1_500, 1.5),
             (Power, 95_000_000, 95.0),
+            (BatteryPower, 15_000_000, 15.0),
+            (BatteryPower, -15_000_000, -15.0),
+            (BatteryPower, -1_000, -0.001),
             (Fan, 0, 0.0),
             (Fan, 14_300, 14_300.0),
         ] {
@@ -103,6 +111,11 @@ mod tests {
             (Power, i128::from(u32::MAX), Reason::Sentinel),
             (Power, 250_000_000_000, Reason::BeyondPhysics),
             (Power, -1, Reason::BeyondPhysics),
+            (BatteryPower, 4_294_967_295_000, Reason::Sentinel),
+            (BatteryPower, i128::from(i32::MIN), Reason::Sentinel),
+            (BatteryPower, i128::from(i64::MIN), Reason::Sentinel),
+            (BatteryPower, -250_000_000_000, Reason::BeyondPhysics),
+            (BatteryPower, i128::MIN, Reason::BeyondPhysics),
             (Temperature, -128_000, Reason::Sentinel),
             (Temperature, 127_875, Reason::Sentinel),
             (Temperature, -273_150, Reason::Sentinel),

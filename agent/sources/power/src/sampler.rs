@@ -3,16 +3,19 @@
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::answering::ask;
 use accelscope_core::metric::Batch;
-use accelscope_core::sampler::{self, Descriptor, Outcome};
+use accelscope_core::sampler::{self, Descriptor, Finding, Outcome};
 
 use crate::apart::Apart;
+use crate::explain::explain;
 use crate::identity::Identity;
 use crate::now::Now;
 use crate::rapl::{DENIED, DENIED_REMEDY, Rapl};
 use crate::reason::Skipped;
-use crate::sensors::{self, Sensors};
+use crate::sensors::{self, Places, Sensors};
 use crate::settings::{NAME, Settings};
+use crate::unanswered::Unanswered;
 
 /// Time that a run waits for the sensors; a run that is the only one waits longer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -41,16 +44,18 @@ pub(crate) struct Sampler {
     machine_meter: Option<String>,
     skipped: Skipped,
     has_warned: bool,
+    /// As last told by the findings.
+    unanswered: Unanswered,
 }
 
 impl Sampler {
     /// Reads nothing yet. With `is_once` the first run is the only one.
     pub(crate) fn new(settings: Settings, roots: &HostRoots, node_name: &str, is_once: bool) -> Self {
         let identity = Identity::new(roots, node_name);
-        let (there, of, node) = (settings.clone(), roots.clone(), identity.clone());
+        let (there, of, node, places) = (settings.clone(), roots.clone(), identity.clone(), Places::default());
         Self {
             rapl: settings.rapl.then(|| Rapl::new(roots.clone(), identity)),
-            sensors: Apart::new(move || Sensors::new(&there, &of, &node)),
+            sensors: Apart::new(move || Sensors::new(&there, &of, &node, &places)),
             settings,
             roots: roots.clone(),
             is_once,
@@ -58,12 +63,19 @@ impl Sampler {
             machine_meter: None,
             skipped: Skipped::default(),
             has_warned: false,
+            unanswered: Unanswered::default(),
         }
     }
 
     #[cfg(test)]
     pub(crate) fn hung_after(mut self, time: Duration) -> Self {
         self.sensors = self.sensors.hung_after(time);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_threads(mut self, most: usize) -> Self {
+        self.sensors = self.sensors.with_threads(most);
         self
     }
 
@@ -126,6 +138,23 @@ impl sampler::Sampler for Sampler {
             period: self.settings.period,
             deadline: PATIENCE_ONCE + PATIENCE,
         }
+    }
+
+    /// None as long as each device answers: the doctor finds out the rest by itself.
+    fn new_findings(&mut self) -> Option<Vec<Finding>> {
+        let unanswered = self.sensors.unanswered();
+        if unanswered == self.unanswered {
+            return None;
+        }
+        self.unanswered = unanswered;
+        let mut findings = self.unanswered.findings();
+        if !findings.is_empty() {
+            // A name of a device may be what does not answer.
+            let (roots, settings) = (self.roots.clone(), self.settings.clone());
+            let rest = ask(&self.roots.path("/sys/class"), move |_| Ok(explain(&roots, &settings)));
+            findings.splice(0..0, rest.unwrap_or_default());
+        }
+        Some(findings)
     }
 
     /// Reads counters that may wrap twice before that.

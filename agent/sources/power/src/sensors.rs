@@ -1,7 +1,8 @@
 //! Everything whose reading may take long: hwmon, thermal zones and supplies, in one pass.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
@@ -29,6 +30,35 @@ impl Progress {
         let at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (path, since) = at.as_ref()?;
         (since.elapsed() >= time).then(|| path.clone())
+    }
+}
+
+/// A place where a device is, as a boot does not change it, and as it is now. Devices of one stable place are told apart by
+/// their order.
+pub(crate) type Place = (String, PathBuf);
+
+/// The places of the devices that were read, by their paths of their class: one that is left alone cannot be asked, and keeps
+/// its turn in the order nevertheless.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places(Arc<Mutex<BTreeMap<PathBuf, Place>>>);
+
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Place>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note(&self, path: &Path, place: Place) {
+        self.lock().insert(path.to_owned(), place);
+    }
+
+    pub(crate) fn of(&self, path: &Path) -> Option<Place> {
+        self.lock().get(path).cloned()
+    }
+
+    /// Forgets the devices of this class that are not among these.
+    pub(crate) fn keep(&self, class: &Path, paths: &[PathBuf]) {
+        self.lock()
+            .retain(|path, _| !path.starts_with(class) || paths.contains(path));
     }
 }
 
@@ -80,11 +110,13 @@ pub(crate) struct Sensors {
 }
 
 impl Sensors {
-    pub(crate) fn new(settings: &Settings, roots: &HostRoots, identity: &Identity) -> Self {
-        let (roots, identity) = (|| roots.clone(), || identity.clone());
+    pub(crate) fn new(settings: &Settings, roots: &HostRoots, identity: &Identity, places: &Places) -> Self {
+        let (roots, identity, places) = (|| roots.clone(), || identity.clone(), || places.clone());
         Self {
-            hwmon: settings.hwmon.then(|| Hwmon::new(roots(), identity(), settings.cores)),
-            thermal: settings.thermal.then(|| Thermal::new(roots(), identity())),
+            hwmon: settings
+                .hwmon
+                .then(|| Hwmon::new(roots(), identity(), places(), settings.cores)),
+            thermal: settings.thermal.then(|| Thermal::new(roots(), identity(), places())),
             supplies: settings.supplies.then(|| Supplies::new(roots(), identity())),
             skipped: Skipped::default(),
         }

@@ -204,10 +204,14 @@ impl Supply {
             return;
         }
         let time = Timestamp::now();
+        let power = match self.kind {
+            Kind::Battery => Quantity::BatteryPower,
+            Kind::Mains => Quantity::Power,
+        };
         let sizes: [(&str, Quantity, &'static Instrument, i128); 3] = [
             ("voltage_now", Quantity::Voltage, &hw::VOLTAGE, 1000),
             ("current_now", Quantity::Current, &hw::CURRENT, 1000),
-            ("power_now", Quantity::Power, &hw::POWER, 1),
+            ("power_now", power, &hw::POWER, 1),
         ];
         for (file, quantity, instrument, micro) in sizes {
             let Some(raw) = self.number(file, skipped) else {

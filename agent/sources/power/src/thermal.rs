@@ -15,7 +15,7 @@ use crate::key;
 use crate::now::Now;
 use crate::quantity::Quantity;
 use crate::reason::{Reason, Skipped};
-use crate::sensors::Pass;
+use crate::sensors::{Pass, Places};
 
 pub(crate) const CLASS: &str = "/sys/class/thermal";
 /// Most zones, and most trip points of one.
@@ -31,6 +31,7 @@ const NO_SENSORS: &[&str] = &["INT3400 Thermal"];
 pub(crate) struct Thermal {
     roots: HostRoots,
     identity: Identity,
+    places: Places,
     listed: Vec<String>,
     zones: Vec<Zone>,
     looked: Option<Now>,
@@ -46,10 +47,11 @@ struct Zone {
 }
 
 impl Thermal {
-    pub(crate) fn new(roots: HostRoots, identity: Identity) -> Self {
+    pub(crate) fn new(roots: HostRoots, identity: Identity, places: Places) -> Self {
         Self {
             roots,
             identity,
+            places,
             listed: Vec::new(),
             zones: Vec::new(),
             looked: None,
@@ -102,17 +104,26 @@ impl Thermal {
         let class = self.roots.path(CLASS);
         let mut nth = BTreeMap::<String, u32>::new();
         let mut zones = Vec::new();
-        for path in listed.iter().map(|name| class.join(name)) {
-            if !pass.enter(&path) {
-                continue;
-            }
-            let Some(kind) = sysfs::text(&path.join("type")).filter(|kind| !NO_SENSORS.contains(&kind.as_str())) else {
+        let paths: Vec<PathBuf> = listed.iter().map(|name| class.join(name)).collect();
+        self.places.keep(&class, &paths);
+        for path in paths {
+            let is_read = pass.enter(&path);
+            let kind = if is_read {
+                sysfs::text(&path.join("type"))
+            } else {
+                self.places.of(&path).map(|(kind, _)| kind)
+            };
+            let Some(kind) = kind.filter(|kind| !NO_SENSORS.contains(&kind.as_str())) else {
                 continue;
             };
             // Zones of one type are told apart by their order: their numbers move with what else is registered.
             let count = nth.entry(kind.clone()).or_default();
             let hw_id = self.identity.hw_id(&format!("thermal/{kind}/{count}"));
             *count += 1;
+            if !is_read {
+                continue;
+            }
+            self.places.note(&path, (kind.clone(), PathBuf::new()));
             let known = self
                 .zones
                 .iter()

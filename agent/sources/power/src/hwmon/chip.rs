@@ -1,7 +1,7 @@
 //! One chip: which sensors it has, and how often it is read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::attribute::Attribute;
 use crate::identity::{Identity, stable};
 use crate::now::Now;
 use crate::reason::Skipped;
+use crate::sensors::{Place, Places};
 
 /// Most names in a chip's directory that are looked at. A Super I/O chip has some 300.
 const MOST_NAMES: usize = 4096;
@@ -42,8 +43,16 @@ pub(super) struct Chip {
 
 impl Chip {
     /// With at most `room` sensors; how many are left out comes with it.
-    pub(super) fn open(path: &Path, identity: &Identity, cores: bool, room: usize) -> Result<(Self, u64), Skip> {
+    pub(super) fn open(
+        path: &Path,
+        identity: &Identity,
+        places: &Places,
+        cores: bool,
+        room: usize,
+    ) -> Result<(Self, u64), Skip> {
         let kind = kind::of(path)?;
+        // Before its sensors are read, which may be what does not return.
+        places.note(path, place(&kind));
         let power_state = kind.function.as_ref();
         let mut chip = Self {
             power_state: power_state.map(|function| Attribute::new(function.join("power/runtime_status"))),
@@ -104,9 +113,8 @@ impl Chip {
     }
 
     /// Where it is in the machine, without and with what is numbered anew at each boot.
-    pub(super) fn place(&self) -> (String, PathBuf) {
-        let place = format!("{}/{}", stable(&self.kind.device), self.kind.name);
-        (place, self.kind.device.clone())
+    pub(super) fn place(&self) -> Place {
+        place(&self.kind)
     }
 
     /// The chip is the `nth` at its stable place.
@@ -169,6 +177,10 @@ impl Chip {
         let mut sensors = self.sensors.iter().filter(|sensor| sensor.tells_power());
         sensors.next().map(|sensor| sensor.hw_id().to_owned())
     }
+}
+
+fn place(kind: &Kind) -> Place {
+    (format!("{}/{}", stable(&kind.device), kind.name), kind.device.clone())
 }
 
 /// How long a chip is not read after a reading that took so long.

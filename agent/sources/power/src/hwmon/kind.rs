@@ -1,8 +1,8 @@
 //! Which chips are read, and what they are of.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use accelscope_core::host::bounded::open_now;
 use accelscope_core::host::sysfs;
 
 /// Why a chip is not read.
@@ -14,6 +14,8 @@ pub(crate) enum Skip {
     Elsewhere,
     /// A reading keeps the disk from spinning down (Documentation/hwmon/drivetemp.rst).
     Disk,
+    /// It has not answered.
+    LeftAlone,
     /// It has no name, or is no chip.
     Nameless,
 }
@@ -121,7 +123,7 @@ pub(super) fn of(path: &Path) -> Result<Kind, Skip> {
         .parent()
         .and_then(Path::parent)
         .map(|class| class.join("powercap/intel-rapl:0"));
-    let has_rapl = rapl.is_some_and(|zone| File::open(zone.join("energy_uj")).is_ok());
+    let has_rapl = rapl.is_some_and(|zone| open_now(&zone.join("energy_uj")).is_ok());
     let is_rapl = name == "amd_energy" && has_rapl;
     if is_zone || is_rapl || above(&device).as_deref() == Some("power_supply") {
         return Err(Skip::Elsewhere);

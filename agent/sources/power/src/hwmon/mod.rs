@@ -17,7 +17,7 @@ use accelscope_core::metric::Point;
 use crate::identity::Identity;
 use crate::now::Now;
 use crate::reason::{Reason, Skipped};
-use crate::sensors::Pass;
+use crate::sensors::{self, Pass, Places};
 use chip::Chip;
 
 pub(crate) const CLASS: &str = "/sys/class/hwmon";
@@ -32,6 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct Hwmon {
     roots: HostRoots,
     identity: Identity,
+    places: Places,
     cores: bool,
     chips: BTreeMap<PathBuf, Place>,
     looked: Option<Now>,
@@ -46,10 +47,11 @@ struct Place {
 }
 
 impl Hwmon {
-    pub(crate) fn new(roots: HostRoots, identity: Identity, cores: bool) -> Self {
+    pub(crate) fn new(roots: HostRoots, identity: Identity, places: Places, cores: bool) -> Self {
         Self {
             roots,
             identity,
+            places,
             cores,
             chips: BTreeMap::new(),
             looked: None,
@@ -100,7 +102,8 @@ impl Hwmon {
         let mut is_new = false;
         for path in read {
             if !pass.enter(path) {
-                self.chips.remove(path);
+                let chip = Err(Skip::LeftAlone);
+                self.chips.insert(path.clone(), Place { inode: 0, chip });
                 continue;
             }
             let Some(inode) = inode(path) else {
@@ -118,7 +121,7 @@ impl Hwmon {
                 }
                 _ => {
                     is_new = true;
-                    let chip = Chip::open(path, &self.identity, self.cores, room);
+                    let chip = Chip::open(path, &self.identity, &self.places, self.cores, room);
                     let chip = chip.map(|(chip, left)| {
                         left_out += left;
                         Box::new(chip)
@@ -132,6 +135,7 @@ impl Hwmon {
         }
         if is_due || is_new {
             self.looked = Some(now);
+            self.places.keep(&class, read);
             self.distinguish();
             if self.is_there() {
                 skipped.begin();
@@ -142,10 +146,16 @@ impl Hwmon {
 
     /// Gives each of several chips at the same stable place a place of its own, in the order of their devices.
     fn distinguish(&mut self) {
-        let mut places: BTreeMap<(String, PathBuf), Vec<&mut Chip>> = BTreeMap::new();
-        for place in self.chips.values_mut() {
-            if let Ok(chip) = &mut place.chip {
-                places.entry(chip.place()).or_default().push(chip);
+        let mut places: BTreeMap<sensors::Place, Vec<Option<&mut Chip>>> = BTreeMap::new();
+        for (path, place) in &mut self.chips {
+            match &mut place.chip {
+                Ok(chip) => places.entry(chip.place()).or_default().push(Some(chip)),
+                Err(Skip::LeftAlone) => {
+                    if let Some(known) = self.places.of(path) {
+                        places.entry(known).or_default().push(None);
+                    }
+                }
+                Err(_) => {}
             }
         }
         let mut last: Option<(String, u32)> = None;
@@ -155,7 +165,9 @@ impl Hwmon {
                     Some((before, nth)) if *before == stable => nth + 1,
                     _ => 0,
                 };
-                chip.set_nth(nth, &self.identity);
+                if let Some(chip) = chip {
+                    chip.set_nth(nth, &self.identity);
+                }
                 last = Some((stable.clone(), nth));
             }
         }

@@ -24,11 +24,13 @@ pub(super) struct Told {
     power: Arc<Attributes>,
 }
 
-/// Takes platforms that have counted less than their packages for ones that count something else: what `psys` contains is up to
-/// the board, and some are not wired. Returns how many they are.
+/// Takes platforms that have counted less than their packages for ones that count something else, from then on: what `psys`
+/// contains is up to the board, and some are not wired. Returns how many readings that costs.
 pub(super) fn refuse_platforms(zones: &mut [Zone]) -> u64 {
-    let is_refused = |platform: &Zone| {
-        let Some(all) = platform.meter.count().filter(|_| platform.kind == Kind::Psys) else {
+    let counts_less = |platform: &Zone| {
+        // The count of a missed reading is an old one.
+        let is_read = platform.kind == Kind::Psys && platform.state.is_ok();
+        let Some(all) = platform.meter.count().filter(|_| is_read) else {
             return false;
         };
         let parts = zones
@@ -41,11 +43,14 @@ pub(super) fn refuse_platforms(zones: &mut [Zone]) -> u64 {
         let is_comparable = sum > COMPARABLE && counts.iter().all(|count| count.start == all.start);
         is_comparable && all.joules < LEAST_SHARE * sum
     };
-    let refused: Vec<bool> = zones.iter().map(is_refused).collect();
+    let counts_less: Vec<bool> = zones.iter().map(counts_less).collect();
     let mut number = 0;
-    for (zone, _) in zones.iter_mut().zip(refused).filter(|(_, is_refused)| *is_refused) {
-        zone.state = Err(Reason::BeyondPhysics);
-        number += 1;
+    for (zone, counts_less) in zones.iter_mut().zip(counts_less) {
+        zone.is_refused |= counts_less;
+        if zone.is_refused && zone.state.is_ok() {
+            zone.state = Err(Reason::BeyondPhysics);
+            number += 1;
+        }
     }
     number
 }
@@ -98,9 +103,11 @@ fn told(zone: &Zone, parents: [Option<Arc<str>>; 2]) -> Told {
     }
 }
 
-/// `hw.id` of the nearest zone that contains the energy of this one and has a count of its own.
+/// `hw.id` of the nearest zone that contains the energy of this one and has a count of its own. A reading of it that failed
+/// changes nothing: its count goes on with the next one, and holds this zone's energy then.
 fn parent(zone: &Zone, zones: &[Zone]) -> Option<Arc<str>> {
-    let is_told = |other: &&Zone| other.state.is_ok() && other.meter.is_counting();
+    let is_denied = |other: &Zone| other.is_refused || other.state == Err(Reason::NoPermission);
+    let is_told = |other: &&Zone| other.meter.is_counting() && !is_denied(other);
     let package = || {
         let name = zone.above.as_ref().filter(|_| zone.kind == Kind::Part)?;
         zones.iter().filter(is_told).find(|other| other.name == *name)

@@ -6,9 +6,10 @@
 //! `intel-rapl-mmio:0` or `intel-rapl-tpmi:0`, by the same counter of the hardware.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
 
+use accelscope_core::host::bounded::open_now;
 use accelscope_core::host::{HostRoots, sysfs};
 
 use crate::attribute::{self, Attribute};
@@ -59,6 +60,8 @@ pub(crate) struct Zone {
     pub(super) meter: Meter,
     /// How the last reading went.
     pub(super) state: Result<(), Reason>,
+    /// It counts something else than what it is to contain.
+    pub(super) is_refused: bool,
     pub(super) told: Option<Told>,
 }
 
@@ -158,6 +161,7 @@ pub(super) fn find_in(roots: &HostRoots, identity: &Identity, listed: &[String])
             meter: Meter::new(properties(kind, &class.join(listed))),
             energy: Attribute::new(energy),
             state,
+            is_refused: false,
             told: None,
         };
         if best.get(&name).is_none_or(|(other, _)| rank < *other) {
@@ -208,13 +212,14 @@ fn properties(kind: Kind, directory: &std::path::Path) -> Properties {
 }
 
 fn readable(energy: &std::path::Path) -> io::Result<()> {
-    File::open(energy)?.read(&mut [0; 32]).map(drop)
+    // At an offset, at which a FIFO is not read.
+    open_now(energy)?.read_at(&mut [0; 32], 0).map(drop)
 }
 
 /// Whether the processors are AMD's, or Hygon's, which are the same.
 fn is_amd(roots: &HostRoots) -> bool {
     let mut beginning = [0; 512];
-    let read = File::open(roots.proc().join("cpuinfo")).and_then(|mut file| file.read(&mut beginning));
+    let read = open_now(&roots.proc().join("cpuinfo")).and_then(|mut file| file.read(&mut beginning));
     let text = String::from_utf8_lossy(&beginning[..read.unwrap_or(0)]);
     text.contains("AuthenticAMD") || text.contains("HygonGenuine")
 }

@@ -1,8 +1,15 @@
 //! Whatever a file has in it, the run ends and its values are finite.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use rustix::fs::{CWD, Mode};
 
 use super::host::{Host, run, values};
+use crate::explain::explain;
+use crate::settings::Settings;
 
 const FILES: [(&str, &str, &[&str]); 4] = [
     (
@@ -112,6 +119,41 @@ fn no_content_of_a_file_ends_a_run_or_becomes_a_value_that_is_none() {
         }
         fs::write(path, good).unwrap();
     }
+}
+
+#[test]
+fn pipes_in_place_of_files_are_not_waited_for() {
+    let host = Arc::new(Host::new());
+    for (class, device, names) in FILES {
+        host.register(class, device, &[]);
+        for name in names {
+            let path = host.path("sys/devices").join(device).join(name);
+            rustix::fs::mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
+        }
+    }
+    fs::create_dir(host.path("proc")).unwrap();
+    rustix::fs::mkfifoat(CWD, host.path("proc/cpuinfo"), Mode::RUSR).unwrap();
+    let has_ended = |check: fn(&Host)| {
+        let (host, (end, ends)) = (host.clone(), channel());
+        std::thread::spawn(move || {
+            check(&host);
+            end.send(()).unwrap();
+        });
+        ends.recv_timeout(Duration::from_mins(1)).is_ok()
+    };
+    let doctor = |host: &Host| drop(explain(&host.roots(), &Settings::default()));
+    assert!(has_ended(doctor), "a name that is a pipe");
+    for (_, device, _) in FILES {
+        for (name, text) in [("name", "package-0"), ("type", "Battery")] {
+            let file = format!("sys/devices/{device}/{name}");
+            if host.path(&file).exists() {
+                fs::remove_file(host.path(&file)).unwrap();
+                host.write(&file, text);
+            }
+        }
+    }
+    assert!(has_ended(doctor), "a value that is a pipe");
+    assert!(has_ended(|host| drop(run(&mut host.sampler(), 0))));
 }
 
 fn good(device: &str, file: &str) -> &'static str {

@@ -4,5 +4,5 @@ mod garbage;
 mod host;
 mod hwmon;
 mod rapl;
-mod stuck;
+pub(crate) mod stuck;
 mod supplies;

@@ -149,6 +149,69 @@ fn a_platform_that_counts_less_than_its_packages_does_not_contain_them() {
 }
 
 #[test]
+fn a_missed_reading_of_what_contains_others_makes_no_roots_of_them() {
+    let parents = |batches: &[Batch]| {
+        let energies = points(batches, "rapl", hw::ENERGY.name);
+        let parent = |name: &str| {
+            let of = energies.iter().find(|(found, _)| *found == name)?.1;
+            of.attributes.text(key::HW_PARENT).map(str::to_owned)
+        };
+        [parent("package-1"), parent("package-0/core"), parent("package-0/dram")]
+    };
+    for missed in ["18446744073709551615", "-1", "no number", "99999999999999999999"] {
+        let host = server(true);
+        let mut sampler = host.sampler();
+        run(&mut sampler, 0);
+        let grow = || {
+            for (zone, joules) in [("intel-rapl:0", 100), ("intel-rapl:1", 100), ("intel-rapl:2", 500)] {
+                add(&host, zone, joules);
+            }
+            for part in ["intel-rapl:0:0", "intel-rapl:0:2"] {
+                add(&host, &format!("intel-rapl:0/{part}"), 60);
+            }
+        };
+        grow();
+        let before = parents(&run(&mut sampler, 10));
+        assert!(before.iter().all(Option::is_some), "{before:?}");
+        for (seconds, zone) in [(20, "intel-rapl:0"), (40, "intel-rapl:2")] {
+            grow();
+            let path = format!("{ENERGY}/{zone}/energy_uj");
+            let energy = fs::read_to_string(host.path(&path)).unwrap();
+            host.write(&path, missed);
+            assert_eq!(parents(&run(&mut sampler, seconds)), before, "{zone} {missed}");
+            host.write_bytes(&path, energy.as_bytes());
+            let batches = run(&mut sampler, seconds + 10);
+            assert_eq!(parents(&batches), before, "{zone} {missed}");
+        }
+        // The platform alone, whose missed readings were not for ever.
+        assert!((sum_of_roots(&run(&mut sampler, 60)) - 1500.0).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn a_platform_that_was_refused_comes_back_with_no_missed_reading() {
+    let host = server(true);
+    let mut sampler = host.sampler();
+    run(&mut sampler, 0);
+    for (seconds, raw) in [(10, Some("x")), (20, None), (30, Some("-1")), (40, None)] {
+        add(&host, "intel-rapl:0", 600);
+        add(&host, "intel-rapl:1", 400);
+        let path = format!("{ENERGY}/intel-rapl:2/energy_uj");
+        let energy = fs::read_to_string(host.path(&path)).unwrap();
+        if let Some(raw) = raw {
+            host.write(&path, raw);
+        }
+        let batches = run(&mut sampler, seconds);
+        if seconds >= 20 {
+            let sum = 100.0 * seconds as f64;
+            assert!((sum_of_roots(&batches) - sum).abs() < 1e-9, "{seconds}");
+        }
+        host.write_bytes(&path, energy.as_bytes());
+        add(&host, "intel-rapl:2", 30);
+    }
+}
+
+#[test]
 fn a_package_that_two_drivers_show_is_counted_once() {
     let host = Host::new();
     for driver in ["intel-rapl", "intel-rapl-mmio", "intel-rapl-tpmi"] {

@@ -108,6 +108,27 @@ fn a_battery_tells_charge_time_and_states_and_an_empty_bay_nothing() {
     );
 }
 
+/// Drivers differ in the sign of what a battery gives; that of its current is kept, too.
+#[test]
+fn what_a_battery_gives_may_be_below_zero_and_what_mains_give_may_not() {
+    let host = Host::new();
+    for (name, kind, power) in [
+        ("AC", "Mains", "-15000000"),
+        ("BAT0", "Battery", "-15000000"),
+        ("BAT1", "Battery", "-2147483648"),
+        ("UPS", "UPS", "-1200500000"),
+    ] {
+        let device = format!("platform/power_supply/{name}");
+        let files = [("type", kind), ("power_now", power)];
+        host.register("power_supply", &device, &files);
+    }
+    expect(
+        &host,
+        "power_supply",
+        &[("hw.power BAT0 battery", -15.0), ("hw.power UPS battery", -1200.5)],
+    );
+}
+
 #[test]
 fn mains_that_are_gone_have_failed_and_ports_are_no_mains() {
     let host = Host::new();
