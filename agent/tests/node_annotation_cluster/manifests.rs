@@ -61,9 +61,9 @@ fn variable<'a>(pod: &'a Json, name: &str) -> Option<&'a str> {
 }
 
 pub(crate) fn every_component_gives_what_it_says(cluster: &Cluster) {
-    const LEAST: [&str; 2] = ["DAC_READ_SEARCH", "SYS_PTRACE"];
-    const BASE: [&str; 4] = ["BPF", "DAC_READ_SEARCH", "PERFMON", "SYS_PTRACE"];
-    const ADMIN: [&str; 5] = ["BPF", "DAC_READ_SEARCH", "PERFMON", "SYS_ADMIN", "SYS_PTRACE"];
+    const LEAST: [&str; 3] = ["DAC_READ_SEARCH", "SYSLOG", "SYS_PTRACE"];
+    const BASE: [&str; 5] = ["BPF", "DAC_READ_SEARCH", "PERFMON", "SYSLOG", "SYS_PTRACE"];
+    const ADMIN: [&str; 6] = ["BPF", "DAC_READ_SEARCH", "PERFMON", "SYSLOG", "SYS_ADMIN", "SYS_PTRACE"];
     assert_eq!(capabilities(&pod(cluster, &[])), BASE);
     assert_eq!(capabilities(&pod(cluster, &["sys-admin"])), ADMIN);
 
