@@ -124,6 +124,8 @@ pub trait Source {
     const ENERGY_SOURCE: Option<EnergySource> = None;
     /// Whether it reads accelerators: without any that does the agent has nothing to watch.
     const READS_ACCELERATORS: bool = true;
+    /// Whether the log says at a start that it has found nothing: that a machine has no such sensors is no news.
+    const LOGS_ABSENCE: bool = Self::READS_ACCELERATORS;
     /// Whether [`explain`](Self::explain) reads nothing but files, so that it may run beside a running agent, and in one that
     /// `agent doctor` asks. A source that asks a vendor's tool or library would ask it twice.
     const EXPLAINS_FROM_FILES: bool = false;
@@ -153,6 +155,7 @@ pub struct Descriptor {
     pub allocated_device: Option<AllocatedDevice>,
     pub energy_source: Option<EnergySource>,
     pub reads_accelerators: bool,
+    pub logs_absence: bool,
     pub explains_from_files: bool,
     pub build: fn(&dyn AnySettings, &Context) -> Box<dyn Sampler>,
     pub explain: fn(&dyn AnySettings, &Context) -> Vec<Finding>,
@@ -173,6 +176,7 @@ impl Descriptor {
             allocated_device: S::ALLOCATED_DEVICE,
             energy_source: S::ENERGY_SOURCE,
             reads_accelerators: S::READS_ACCELERATORS,
+            logs_absence: S::LOGS_ABSENCE,
             explains_from_files: S::EXPLAINS_FROM_FILES,
             build: |settings, context| S::build(&own::<S>(settings), context),
             explain: |settings, context| S::explain(&own::<S>(settings), context),

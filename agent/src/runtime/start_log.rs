@@ -32,11 +32,11 @@ pub fn log_start(file: Option<&Path>, is_demo: bool) {
     }
 }
 
-/// What each sampler found, once all have reported or are over their deadlines. That a machine has no such sensors is no news.
+/// What each sampler found, once all have reported or are over their deadlines.
 async fn log_found(statuses: Vec<Arc<Status>>, sources: Sources) {
-    let of_accelerators = |name: &str| {
+    let is_news = |name: &str| {
         let mut sources = sources.iter();
-        sources.any(|source| source.name == name && source.reads_accelerators)
+        sources.any(|source| source.name == name && source.logs_absence)
     };
     let wait = async {
         while !statuses.iter().all(|status| status.has_reported()) {
@@ -57,7 +57,7 @@ async fn log_found(statuses: Vec<Arc<Status>>, sources: Sources) {
             (Some(report), _) if report.is_failure() => {
                 tracing::warn!("{name}: nothing could be read: {}", report.detail);
             }
-            (Some(report), _) if of_accelerators(name) => tracing::info!("{name}: nothing found: {}", report.detail),
+            (Some(report), _) if is_news(name) => tracing::info!("{name}: nothing found: {}", report.detail),
             (Some(report), _) => tracing::debug!("{name}: nothing found: {}", report.detail),
         }
     }

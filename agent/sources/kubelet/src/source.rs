@@ -19,6 +19,8 @@ impl Source for Kubelet {
     const NAME: &'static str = NAME;
     const INSTRUMENTS: &'static [&'static [&'static Instrument]] = &[];
     const READS_ACCELERATORS: bool = false;
+    // In a pod it is mostly a mount that is missing.
+    const LOGS_ABSENCE: bool = true;
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn sampler::Sampler> {
         let sources = context.sources.iter();
