@@ -246,3 +246,48 @@ fn series(measured: &Measured, who: &Attributes, method: Option<&'static str>) -
         how,
     ]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(unit: String) -> Share {
+        Share {
+            who: Arc::new(Attributes::new([(key::SYSTEMD_UNIT, unit.into())])),
+            outermost: None,
+            part: 0.0005,
+            is_shown: true,
+        }
+    }
+
+    /// Those who have ended make room for those who are there.
+    #[test]
+    fn ten_thousand_units_that_came_and_went_keep_no_room_from_a_new_one() {
+        let mut ledger = Ledger::new(&Budget::default());
+        let now = Instant::now();
+        let measured = Measured {
+            kind: "cpu",
+            source: "rapl".into(),
+            time: Timestamp::now(),
+        };
+        let mut add = |shares: Vec<Share>| {
+            let shares = Shares {
+                method: "cpu_time",
+                shares,
+            };
+            ledger.begin();
+            ledger.add(&measured, 1_000_000, &shares, now);
+            ledger.points()
+        };
+        for round in 0..12 {
+            let units = (0..1000).map(|unit| share(format!("short-{round}-{unit}.service")));
+            let points = add(units.collect());
+            assert_eq!(points.len(), 1001, "round {round}");
+        }
+        let points = add(vec![share("late.service".to_owned())]);
+        let late = points
+            .iter()
+            .find(|point| point.attributes.text(key::SYSTEMD_UNIT) == Some("late.service"));
+        assert_eq!(late.and_then(|point| point.value.as_f64()), Some(0.0005));
+    }
+}

@@ -220,3 +220,29 @@ fn a_flood_of_groups_in_one_unit_is_bounded_there() {
     assert_eq!(of("bbbbbb cpu rapl cpu_time"), 10);
     assert_eq!(parts.values().sum::<f64>().round() as i64, 40);
 }
+
+#[test]
+fn a_kind_that_is_not_measured_any_more_ends_and_the_other_goes_on() {
+    let mut host = Host::new(Idle::Unattributed);
+    host.uses(&group("aaaaaa"), SECOND);
+    let both = vec![host.joules("p0", "cpu", 1.0), host.joules("d0", "memory", 1.0)];
+    assert_eq!(host.run("power", "rapl", both).len(), 4);
+    host.pass(SECOND);
+    let parts = host.run("power", "rapl", vec![host.joules("p0", "cpu", 5.0)]);
+    let expected = [("aaaaaa cpu rapl cpu_time", 0.0), ("- cpu rapl nobody", 4.0)];
+    assert_eq!(parts, map(&expected));
+}
+
+#[test]
+fn a_clock_that_is_set_back_takes_the_series_along() {
+    let mut host = Host::new(Idle::Unattributed);
+    host.run("power", "rapl", vec![host.joules("p0", "cpu", 1.0)]);
+    host.now += SECOND;
+    host.clock -= 3600;
+    let batches = [Batch::new("power", "rapl", vec![host.joules("p0", "cpu", 5.0)])];
+    let batch = host
+        .energy
+        .of_run("power", &batches, &[], &mut host.attribution, host.now);
+    let times: Vec<Timestamp> = batch.unwrap().points.iter().map(|point| point.time).collect();
+    assert_eq!(times, [host.time()]);
+}
