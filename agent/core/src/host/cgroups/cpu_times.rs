@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 
-use super::delegation;
+use super::{delegation, hierarchy};
 use crate::cgroup::Cgroup;
 use crate::host::HostRoots;
 
@@ -154,13 +154,8 @@ impl Accounting {
     /// Where v1 accounts for CPU time, containers may have no group in v2.
     fn find(roots: &HostRoots) -> Option<Self> {
         let top = roots.path("/sys/fs/cgroup");
-        let legacy = ["cpuacct", "cpu,cpuacct", "cpuacct,cpu"].map(|name| (top.join(name), "cpuacct.usage"));
-        let unified = [top.clone(), top.join("unified")].map(|mount| (mount, "cpu.stat"));
-        let of_group = |(mount, file): &(PathBuf, &'static str)| match *file {
-            "cpu.stat" => mount.join("cgroup.controllers").exists(),
-            file => mount.join(file).exists(),
-        };
-        let (mount, file) = legacy.into_iter().chain(unified).find(of_group)?;
+        let legacy = hierarchy::legacy(&top, "cpuacct").map(|mount| (mount, "cpuacct.usage"));
+        let (mount, file) = legacy.or_else(|| Some((hierarchy::unified(&top)?, "cpu.stat")))?;
         Some(Self { mount, file })
     }
 }

@@ -168,9 +168,7 @@ impl Found {
         // The same choice as for the eBPF programs.
         let captured = Controllers::parse(&String::from_utf8_lossy(&table)).captured();
         let top = roots.path("/sys/fs/cgroup");
-        let unified = [top.clone(), top.join("unified")]
-            .into_iter()
-            .find(|mount| mount.join("cgroup.controllers").exists());
+        let unified = unified(&top);
         let legacy = captured.into_iter().map(|v1| (v1, legacy(&top, v1.controller)));
         let legacy: Vec<(V1, Option<PathBuf>)> = legacy.collect();
         let mut mounts = unified
@@ -194,8 +192,14 @@ impl Found {
     }
 }
 
+/// Mount point of cgroup v2.
+pub(super) fn unified(top: &Path) -> Option<PathBuf> {
+    let mut mounts = [top.to_owned(), top.join("unified")].into_iter();
+    mounts.find(|mount| mount.join("cgroup.controllers").exists())
+}
+
 /// Mount point of the controller, alone or with others (`cpu,cpuacct`).
-fn legacy(top: &Path, controller: &str) -> Option<PathBuf> {
+pub(super) fn legacy(top: &Path, controller: &str) -> Option<PathBuf> {
     let is_hierarchy = |mount: &PathBuf| mount.join("cgroup.procs").exists();
     let alone = Some(top.join(controller)).filter(is_hierarchy);
     alone.or_else(|| {

@@ -108,6 +108,7 @@ fn units_of_cgroup_v1_are_divided_by_its_own_accounting() {
         let path = format!("sys/fs/cgroup/cpu,cpuacct{group}/cpuacct.usage");
         write(&root, &path, &format!("{}\n", seconds * 1_000_000_000));
     };
+    write(&root, "sys/fs/cgroup/cpu,cpuacct/cgroup.procs", "");
     symlink("cpu,cpuacct", root.join("sys/fs/cgroup/cpuacct")).unwrap();
     uses("", 100);
     uses("/system.slice/infer.service", 10);
