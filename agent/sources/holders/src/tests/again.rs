@@ -9,12 +9,7 @@ const UNIT: &str = "system.slice/a.service";
 
 /// The unit runs in a new group, with 3 s of CPU time and this many kills.
 fn start(host: &Host, kills: u32) {
-    let slice = host.path("sys/fs/cgroup/system.slice");
-    if slice.exists() {
-        // Kept, so that its inode is not used again.
-        let mut former = (0..).map(|nth| host.path(&format!("former-{nth}")));
-        std::fs::rename(slice, former.find(|path| !path.exists()).unwrap()).unwrap();
-    }
+    host.end_slice();
     v2(host, UNIT);
     count(host, 3_000_000, kills);
     host.process(7, &format!("0::/{UNIT}\n"), "10 1000000000 1\n");
@@ -22,7 +17,7 @@ fn start(host: &Host, kills: u32) {
 }
 
 fn stop(host: &Host) {
-    std::fs::remove_dir_all(host.path("sys/fs/cgroup/system.slice")).unwrap();
+    host.end_slice();
     std::fs::remove_dir_all(host.path("proc/7")).unwrap();
     host.hold([]);
 }

@@ -1,6 +1,7 @@
 //! A host of files, and what a look at it has found.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,17 @@ impl Host {
     pub(super) fn write_all(&self, folder: &str, files: &[(&str, &str)]) {
         for (name, text) in files {
             self.write(&format!("sys/fs/cgroup/{folder}/{name}"), text);
+        }
+    }
+
+    /// The groups of `system.slice`, where there are some, end. They are kept elsewhere: the kernel's numbers of groups are not
+    /// used again, those of directories on a disk may be.
+    pub(super) fn end_slice(&self) {
+        let mut former = (0..).map(|nth| self.path(&format!("former-{nth}")));
+        let place = former.find(|path| !path.exists()).unwrap();
+        match std::fs::rename(self.path("sys/fs/cgroup/system.slice"), place) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            done => done.unwrap(),
         }
     }
 

@@ -233,7 +233,7 @@ fn totals_stay_when_a_process_ends_and_when_the_unit_is_started_again() {
         ],
     );
     // Another group of the same name.
-    std::fs::rename(host.path("sys/fs/cgroup/system.slice"), host.path("former")).unwrap();
+    host.end_slice();
     v2(&host, unit);
     host.write_all(
         unit,
@@ -251,7 +251,7 @@ fn totals_stay_when_a_process_ends_and_when_the_unit_is_started_again() {
         ],
     );
     // Nobody has made it anew.
-    std::fs::remove_dir_all(host.path("sys/fs/cgroup/system.slice")).unwrap();
+    host.end_slice();
     is(
         &look(&mut sampler, begun + 4 * PERIOD),
         &[("accel.holder.processes", None)],

@@ -74,10 +74,13 @@ impl Host {
         symlink("../..", self.path(&format!("sys/devices/{own}/device"))).unwrap();
     }
 
+    /// It is kept elsewhere: sysfs does not use the number of a directory again, a disk may.
     pub(super) fn remove(&self, class: &str, device: &str) {
         let name = Path::new(device).file_name().unwrap();
         fs::remove_file(self.path(&format!("sys/class/{class}")).join(name)).unwrap();
-        fs::remove_dir_all(self.path("sys/devices").join(device)).unwrap();
+        let mut former = (0..).map(|nth| self.path(&format!("former-{nth}")));
+        let place = former.find(|path| !path.exists()).unwrap();
+        fs::rename(self.path("sys/devices").join(device), place).unwrap();
     }
 
     pub(super) fn roots(&self) -> HostRoots {
