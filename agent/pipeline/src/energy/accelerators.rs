@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use accelscope_core::energy::Idle;
+use accelscope_core::energy::{Idle, Instances};
 use accelscope_core::metric::catalogue::{WORKLOAD_KEYS, accel};
 use accelscope_core::metric::{Attributes, Batch, Owner, Point, key};
 
@@ -23,14 +23,21 @@ struct Holder {
 }
 
 /// Shares of the device that a reading of energy is of, in the same run.
-pub(super) fn shares(energy: &Point, batches: &[Batch], withheld: &[Point], idle: Idle) -> Shares {
+pub(super) fn shares(
+    energy: &Point,
+    batches: &[Batch],
+    withheld: &[Point],
+    instances: Option<&Instances>,
+    idle: Idle,
+) -> Shares {
     let device = energy.attributes.get(key::HW_ID);
     let points = batches.iter().flat_map(|batch| &batch.points).chain(withheld);
     let of_device =
         points.filter(|point| point.instrument.owned && device.is_some() && point.attributes.get(key::HW_ID) == device);
     let of_device: Vec<&Point> = of_device.collect();
     let mut holders = holders(&of_device);
-    if let Some(by_instance) = instances::busy(device, &of_device, batches) {
+    let by_instance = instances.and_then(|series| instances::busy(series, device, &of_device, batches));
+    if let Some(by_instance) = by_instance {
         for (who, busy) in by_instance {
             if let Some(holder) = holders.get_mut(&who) {
                 *holder.busy.get_or_insert_default() += busy;

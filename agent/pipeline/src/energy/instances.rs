@@ -1,23 +1,16 @@
-//! Instances of a partitioned GPU (MIG), of which the driver reports how busy each is, but not its processes.
+//! Instances of a partitioned device, such as a GPU's of MIG, of which the driver reports how busy each is, but not its processes.
 
 use std::collections::{HashMap, HashSet};
 
+use accelscope_core::energy::Instances;
 use accelscope_core::metric::{AttributeValue, Attributes, Batch, Point, key};
 
 use super::accelerators::who;
 
-/// How busy a unit of an instance is, and which: the one that runs programs of any kind.
-pub(super) const UTILIZATION: &str = "nvidia.gpm.utilization";
-pub(super) const UNIT: (&str, &str) = ("nvidia.gpm.unit", "graphics");
-/// Memory of an instance, and of the whole GPU: how large an instance is.
-pub(super) const SIZE: &str = "nvidia.mig.memory.limit";
-pub(super) const WHOLE: &str = "hw.gpu.memory.limit";
-/// Number of an instance on its GPU.
-pub(super) const INSTANCE: &str = "nvidia.mig.gpu_instance.id";
-
-/// Share of time of the whole GPU in which each holder kept it busy: that of his instance, by its size, the same for each of
+/// Share of time of the whole device in which each holder kept it busy: that of his instance, by its size, the same for each of
 /// several holders of one. Nothing where the driver does not report instances.
 pub(super) fn busy(
+    series: &Instances,
     device: Option<&AttributeValue>,
     of_device: &[&Point],
     batches: &[Batch],
@@ -28,20 +21,17 @@ pub(super) fn busy(
         let (Some(value), true) = (point.value.as_f64(), point.attributes.get(key::HW_ID) == device) else {
             continue;
         };
-        let Some(instance) = point.attributes.int(INSTANCE) else {
-            if point.instrument.name == WHOLE {
+        let Some(instance) = point.attributes.int(series.number) else {
+            if point.instrument == series.whole {
                 whole = value;
             }
             continue;
         };
-        match point.instrument.name {
-            UTILIZATION if point.attributes.text(UNIT.0) == Some(UNIT.1) => {
-                utilization.insert(instance, value);
-            }
-            SIZE => {
-                sizes.insert(instance, value);
-            }
-            _ => {}
+        let (unit, name) = series.unit;
+        if point.instrument == series.utilization && point.attributes.text(unit) == Some(name) {
+            utilization.insert(instance, value);
+        } else if point.instrument == series.size {
+            sizes.insert(instance, value);
         }
     }
     if utilization.is_empty() {
@@ -53,7 +43,7 @@ pub(super) fn busy(
     };
     let mut holders: HashMap<i64, HashSet<Attributes>> = HashMap::new();
     for point in of_device {
-        if let Some(instance) = point.attributes.int(INSTANCE) {
+        if let Some(instance) = point.attributes.int(series.number) {
             holders.entry(instance).or_default().insert(who(point));
         }
     }

@@ -34,7 +34,7 @@ pub struct Settings {
     pub enabled: bool,
     /// Whose the energy of idle hardware is.
     pub idle: Idle,
-    /// What measures, by sampler. The name of the part stands for itself where a sampler is not listed.
+    /// What each sampler tells of the energy that it measures. The name of the part stands for itself where a sampler is not listed.
     pub sources: HashMap<&'static str, EnergySource>,
 }
 
@@ -129,24 +129,22 @@ impl Energy {
             return kept.parts.is_empty().then(|| Batch::new(sampler, PART, Vec::new()));
         }
         kept.ledger.begin();
+        let declared = self.settings.sources.get(sampler);
         let mut shared: Vec<(Measured, u64)> = Vec::new();
         for grown in kept.meters.read(batches, now) {
             let micros = grown.micros.unwrap_or_else(|| {
                 kept.skipped.add(1, IMPLAUSIBLE);
                 0
             });
-            let source = self
-                .settings
-                .sources
-                .get(sampler)
-                .map_or(&**grown.part, |name| name(grown.part));
+            let source = declared.map_or(&**grown.part, |source| (source.name)(grown.part));
             let measured = Measured {
                 kind: grown.kind,
                 source: source.into(),
                 time: grown.point.time,
             };
             if !meters::is_shared(grown.kind) {
-                let shares = accelerators::shares(grown.point, batches, withheld, self.settings.idle);
+                let instances = declared.and_then(|source| source.instances.as_ref());
+                let shares = accelerators::shares(grown.point, batches, withheld, instances, self.settings.idle);
                 kept.ledger.add(&measured, micros, &shares, now);
                 continue;
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use accelscope_core::budget::Budget;
-use accelscope_core::energy::{EnergySource, Idle};
+use accelscope_core::energy::Idle;
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::catalogue::{accel, hw};
 use accelscope_core::metric::{Attribute, Attributes, Batch, Instrument, Point, Timestamp, key};
@@ -39,7 +39,7 @@ impl Host {
         let settings = Settings {
             enabled: true,
             idle,
-            sources: [("nvidia", (|_| "nvml") as EnergySource)].into(),
+            sources: [("nvidia", accelerators::SOURCE)].into(),
         };
         Self {
             energy: Energy::new(settings, &Budget::default(), &roots),

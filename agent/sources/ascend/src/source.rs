@@ -27,7 +27,10 @@ impl Source for Ascend {
     const TABLE: &'static [Section] = table::SECTIONS;
     const WORKER: Option<WorkerMain> = Some(serve);
     const ALLOCATED_DEVICE: Option<AllocatedDevice> = Some(allocated_device);
-    const ENERGY_SOURCE: Option<EnergySource> = Some(|part| if part == dcmi::PART { part } else { "npu-smi" });
+    const ENERGY_SOURCE: Option<EnergySource> = Some(EnergySource {
+        name: |part| if part == dcmi::PART { part } else { "npu-smi" },
+        instances: None,
+    });
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn Sampler> {
         build(settings, &context.roots, &context.node_name)

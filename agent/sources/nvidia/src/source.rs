@@ -28,7 +28,10 @@ impl Source for Nvidia {
     const TABLE: &'static [Section] = table::SECTIONS;
     const WORKER: Option<WorkerMain> = Some(serve);
     const ALLOCATED_DEVICE: Option<AllocatedDevice> = Some(allocated_device);
-    const ENERGY_SOURCE: Option<EnergySource> = Some(|_| "nvml");
+    const ENERGY_SOURCE: Option<EnergySource> = Some(EnergySource {
+        name: |_| "nvml",
+        instances: Some(catalogue::INSTANCES),
+    });
 
     fn build(settings: &Settings, context: &Context) -> Box<dyn Sampler> {
         build(settings, &context.roots, &context.node_name, context.faults.clone())

@@ -1,14 +1,12 @@
 //! `accel.*`: what has no semantic convention and is the same for every vendor.
 
-use super::{instrument, instruments, owned};
+use super::{WORKLOAD_KEYS, instrument, instruments, owned, with_workload};
 use crate::metric::Kind::{Counter, Gauge, UpDownCounter};
 use crate::metric::Merge::{Min, Sum};
 use crate::metric::key::{
     ACCEL_CLAIM_NAME, ACCEL_CLAIM_NAMESPACE, ACCEL_DEVICE_ID, ACCEL_DRIVER_NAME, ACCEL_ENERGY_METHOD,
-    ACCEL_ENERGY_SOURCE, ACCEL_ENERGY_UNATTRIBUTED, ACCEL_OWNER, ACCEL_POOL_NAME, ACCEL_RESOURCE_NAME, CONTAINER_ID,
-    CONTAINER_IMAGE_NAME, CONTAINER_NAME, ERROR_TYPE, HTCONDOR_SLOT_NAME, HW_GPU_TASK, HW_ID, HW_NAME, HW_TYPE,
-    K8S_CONTAINER_NAME, K8S_NAMESPACE_NAME, K8S_POD_NAME, K8S_POD_UID, LSF_JOB_ID, PBS_JOB_ID, SLURM_JOB_ID,
-    SLURM_STEP_ID, SYSTEMD_UNIT,
+    ACCEL_ENERGY_SOURCE, ACCEL_ENERGY_UNATTRIBUTED, ACCEL_POOL_NAME, ACCEL_RESOURCE_NAME, ERROR_TYPE, HW_GPU_TASK,
+    HW_ID, HW_NAME, HW_TYPE, K8S_CONTAINER_NAME, K8S_NAMESPACE_NAME, K8S_POD_NAME, K8S_POD_UID,
 };
 
 /// Keys of an allocation: its owner, what was requested, what was given.
@@ -28,26 +26,12 @@ const ALLOCATION: &[&str] = &[
 ];
 
 /// Keys of energy by who used it.
-const ENERGY: &[&str] = &[
+const ENERGY: &[&str] = &with_workload::<{ 4 + WORKLOAD_KEYS.len() }>(&[
     HW_TYPE,
     ACCEL_ENERGY_SOURCE,
     ACCEL_ENERGY_METHOD,
     ACCEL_ENERGY_UNATTRIBUTED,
-    CONTAINER_ID,
-    CONTAINER_NAME,
-    CONTAINER_IMAGE_NAME,
-    K8S_CONTAINER_NAME,
-    K8S_POD_NAME,
-    K8S_POD_UID,
-    K8S_NAMESPACE_NAME,
-    SYSTEMD_UNIT,
-    ACCEL_OWNER,
-    SLURM_JOB_ID,
-    SLURM_STEP_ID,
-    PBS_JOB_ID,
-    LSF_JOB_ID,
-    HTCONDOR_SLOT_NAME,
-];
+]);
 
 instruments! {
     ENERGY_ATTRIBUTED = instrument(

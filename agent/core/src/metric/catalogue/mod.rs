@@ -46,6 +46,15 @@ pub const OWNER_KEYS: &[&str] = &[
 /// Those of the container, pod, unit or job that a process is in.
 pub const WORKLOAD_KEYS: &[&str] = OWNER_KEYS.split_at(2).1;
 
+/// These keys, and [`WORKLOAD_KEYS`]; `ALL` is the number of both together.
+const fn with_workload<const ALL: usize>(own: &[&'static str]) -> [&'static str; ALL] {
+    let mut all = [""; ALL];
+    let (first, rest) = all.split_at_mut(own.len());
+    first.copy_from_slice(own);
+    rest.copy_from_slice(WORKLOAD_KEYS);
+    all
+}
+
 /// Bounds in seconds for the agent's own work, from 100 µs to 10 s.
 const WORK_SECONDS: &[f64] = &[0.0001, 0.001, 0.01, 0.1, 1.0, 10.0];
 

@@ -1,14 +1,28 @@
 //! Energy of accelerators.
 
 use super::*;
+use accelscope_core::energy::{EnergySource, Instances};
 use accelscope_core::metric::catalogue::{instrument, owned};
 use accelscope_core::metric::{Kind, Merge};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-static GPM: Instrument = instrument(super::super::instances::UTILIZATION, "1", Kind::Gauge, &[], "");
-static SIZE: Instrument = instrument(super::super::instances::SIZE, "1", Kind::UpDownCounter, &[], "");
+const INSTANCE: &str = "instance";
+const UNIT: (&str, &str) = ("unit", "all");
+static BUSY: Instrument = instrument("instance.utilization", "1", Kind::Gauge, &[], "");
+static SIZE: Instrument = instrument("instance.memory", "By", Kind::UpDownCounter, &[], "");
 static NPU_PROCESS: Instrument = owned(instrument("npu.process", "", Kind::Gauge, &[], ""), Merge::Max);
+
+pub(super) const SOURCE: EnergySource = EnergySource {
+    name: |_| "nvml",
+    instances: Some(Instances {
+        number: INSTANCE,
+        utilization: &BUSY,
+        unit: UNIT,
+        size: &SIZE,
+        whole: &hw::GPU_MEMORY_LIMIT,
+    }),
+};
 
 impl Host {
     /// A process of a container, or of nothing, on a device.
@@ -37,10 +51,7 @@ fn task(point: Point, task: &str) -> Point {
 }
 
 fn instance(point: Point, number: i64) -> Point {
-    let attributes = point
-        .attributes
-        .with([(super::super::instances::INSTANCE, number.into())])
-        .into();
+    let attributes = point.attributes.with([(INSTANCE, number.into())]).into();
     Point { attributes, ..point }
 }
 
@@ -107,8 +118,8 @@ fn instances_have_their_utilization_by_their_size() {
         Point { attributes, ..point }
     };
     let points = [
-        instance(graphics(device(&host, &GPM, 0.5)), 1),
-        instance(graphics(device(&host, &GPM, 1.0)), 2),
+        instance(graphics(device(&host, &BUSY, 0.5)), 1),
+        instance(graphics(device(&host, &BUSY, 1.0)), 2),
         instance(device(&host, &SIZE, 64.0), 1),
         instance(device(&host, &SIZE, 8.0), 2),
         device(&host, &hw::GPU_MEMORY_LIMIT, 80.0),

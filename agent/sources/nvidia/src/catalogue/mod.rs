@@ -3,7 +3,8 @@
 pub mod nvidia;
 pub mod nvidia_parts;
 
-use crate::key::{NVIDIA_COMPUTE_INSTANCE, NVIDIA_GPU_INSTANCE, NVIDIA_MIG_UUID, NVIDIA_XID};
+use crate::key::{NVIDIA_COMPUTE_INSTANCE, NVIDIA_GPM_UNIT, NVIDIA_GPU_INSTANCE, NVIDIA_MIG_UUID, NVIDIA_XID};
+use accelscope_core::energy::Instances;
 use accelscope_core::metric::Instrument;
 use accelscope_core::metric::catalogue::{accel, hw};
 use accelscope_core::source::Extension;
@@ -30,6 +31,15 @@ pub(crate) const EMITTED: &[&[&Instrument]] = &[
         &accel::PROCESS_START_TIME,
     ],
 ];
+
+/// How busy GPU instances are, of which the driver reports nothing by process.
+pub(crate) const INSTANCES: Instances = Instances {
+    number: NVIDIA_GPU_INSTANCE,
+    utilization: &nvidia_parts::GPM_UTILIZATION,
+    unit: (NVIDIA_GPM_UNIT, "graphics"),
+    size: &nvidia_parts::MIG_MEMORY_LIMIT,
+    whole: &hw::GPU_MEMORY_LIMIT,
+};
 
 /// The attributes of MIG instances and XIDs on the instruments that other sources have too.
 pub(crate) const EXTENSIONS: &[Extension] = &[
