@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use skip_test::skip;
 
 use super::group_support;
-use super::nvml_support::{Fake, GIB, h100};
+use super::nvml_support::{Fake, GIB, h100, mig};
 use super::program_support::Running;
 use super::{Agent, samples};
 
@@ -113,4 +113,39 @@ fn a_gpus_energy_is_its_only_holders_and_of_several_the_same_for_each() {
         15.0,
         "parts are what was measured"
     );
+}
+
+#[test]
+fn the_energy_of_a_partitioned_gpu_is_by_size_and_utilization_of_its_instances() {
+    let (Some(large), Some(small)) = (Service::start("large"), Service::start("small")) else {
+        return;
+    };
+    let mut gpu = h100(0);
+    gpu["values"]["nvmlDeviceGetTotalEnergyConsumption"] = json!(BEFORE);
+    gpu["values"]["nvmlDeviceGetMemoryInfo"] = json!([80 * GIB, 60 * GIB, 20 * GIB, 0]);
+    gpu["mig"] = json!({"mode": 1, "slots": [
+        mig(0, 1, 0, "4g.40gb", [4, 4], 40),
+        mig(0, 9, 0, "1g.10gb", [1, 1], 10),
+    ]});
+    // Percent of the instance's own time.
+    gpu["gpm"]["instances"] = json!({"1": {"1": 50.0}, "9": {"1": 100.0}});
+    let of = |service: &Service, instance: u64| {
+        let mut process = service.uses();
+        (process["gi"], process["ci"]) = (json!(instance), json!(0));
+        process
+    };
+    gpu["compute"] = json!([of(&large, 1), of(&small, 9)]);
+    let mut fake = Fake::new(vec![gpu]);
+    let agent = Agent::start(&fake);
+    // GPM compares two samples: the first reading has none.
+    agent.until("how busy the instances are", |text| {
+        samples(text, "nvidia_gpm_utilization_ratio", &[]).len() == 2
+    });
+    fake.change(|state| {
+        state["devices"][0]["values"]["nvmlDeviceGetTotalEnergyConsumption"] = json!(BEFORE + 80_000);
+    });
+    // Half of 40 of 80 GiB; all of 10 of 80 GiB.
+    large.has_used(&agent, "utilization", 20.0);
+    let text = small.has_used(&agent, "utilization", 10.0);
+    assert_eq!(nobodys(&text), [50.0]);
 }

@@ -1,6 +1,7 @@
 //! Findings for `agent doctor`.
 
 use accelscope_core::host::HostRoots;
+use accelscope_core::host::cgroups::CpuTimes;
 use accelscope_core::sampler::Finding;
 
 use crate::identity::Identity;
@@ -40,6 +41,12 @@ pub(crate) fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     }
     if !what.is_empty() {
         findings.push(Finding::ok(NAME, what.join(", ")));
+    }
+    if settings.attributed && !read.is_empty() && !CpuTimes::is_accounted(roots) {
+        let what = "no control groups with CPU accounting are seen: the energy of processors and memory stays nobody's";
+        let remedy = "mount the host's /sys/fs/cgroup, or its root and set host.root, as deploy/kustomize does; on cgroup \
+                      v1 the kernel needs the controller cpuacct";
+        findings.push(Finding::warn(NAME, what).with_remedy(remedy));
     }
     let denied = found.names(false);
     if !denied.is_empty() {

@@ -99,6 +99,11 @@ impl CpuTimes {
         }
     }
 
+    /// Whether the host shows the accounting of a hierarchy: without, no CPU time is known of anybody.
+    pub fn is_accounted(roots: &HostRoots) -> bool {
+        Accounting::find(roots).is_some()
+    }
+
     /// What was used since the last look. A group that was not there then has begun since.
     pub fn look(&mut self, now: Instant) -> Look {
         let before = self.before.replace(now);

@@ -113,13 +113,13 @@ fn a_gpu_without_processes_uses_nobodys_energy() {
 fn instances_have_their_utilization_by_their_size() {
     let mut host = Host::new(Idle::Unattributed);
     let device = |host: &Host, instrument, value| host.point(instrument, &[(key::HW_ID, "GPU-1".into())], value);
-    let graphics = |point: Point| {
-        let attributes = point.attributes.with([("nvidia.gpm.unit", "graphics".into())]).into();
+    let unit = |point: Point| {
+        let attributes = point.attributes.with([(UNIT.0, UNIT.1.into())]).into();
         Point { attributes, ..point }
     };
     let points = [
-        instance(graphics(device(&host, &BUSY, 0.5)), 1),
-        instance(graphics(device(&host, &BUSY, 1.0)), 2),
+        instance(unit(device(&host, &BUSY, 0.5)), 1),
+        instance(unit(device(&host, &BUSY, 1.0)), 2),
         instance(device(&host, &SIZE, 64.0), 1),
         instance(device(&host, &SIZE, 8.0), 2),
         device(&host, &hw::GPU_MEMORY_LIMIT, 80.0),

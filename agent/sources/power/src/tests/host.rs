@@ -24,6 +24,7 @@ impl Host {
             fs::create_dir_all(host.path(&format!("sys/class/{class}"))).unwrap();
         }
         host.write("etc/machine-id", "0123456789abcdef0123456789abcdef");
+        host.write("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
         host
     }
 

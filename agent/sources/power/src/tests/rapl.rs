@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Batch, key};
-use accelscope_core::sampler::{Level, Outcome};
+use accelscope_core::sampler::{Finding, Level, Outcome};
 
 use super::host::{Host, at, points, run, values};
 use crate::explain::explain;
@@ -357,12 +357,9 @@ fn energy_that_must_not_be_read_is_no_permission_and_never_zero() {
         "{names:?}"
     );
     let findings = explain(&host.roots(), &Settings::default());
-    let denied = findings.iter().find(|finding| finding.level == Level::Warn).unwrap();
     assert!(
-        denied
-            .to_string()
-            .contains("package-0, package-1 -> run the agent as root"),
-        "{denied}"
+        says(&findings, Level::Warn, "package-0, package-1 -> run the agent as root"),
+        "{findings:?}"
     );
 
     // All of it: that is an error with the remedy, and no machine without RAPL.
@@ -388,6 +385,30 @@ fn a_machine_without_any_of_this_is_one_line_and_no_batch() {
     let findings = explain(&host.roots(), &Settings::default());
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].level, Level::Nothing);
+}
+
+#[test]
+fn energy_that_cannot_be_divided_for_want_of_control_groups_is_named() {
+    let host = server(false);
+    fs::remove_dir_all(host.path("sys/fs/cgroup")).unwrap();
+    let text = "the energy of processors and memory stays nobody's -> mount the host's /sys/fs/cgroup";
+    let undivided = |settings: &Settings| says(&explain(&host.roots(), settings), Level::Warn, text);
+    assert!(undivided(&Settings::default()));
+    let unasked = Settings {
+        attributed: false,
+        ..Settings::default()
+    };
+    assert!(!undivided(&unasked));
+    host.write("sys/fs/cgroup/cpuacct/cgroup.procs", "");
+    assert!(!undivided(&Settings::default()), "v1");
+    fs::remove_dir_all(host.path("sys/fs/cgroup/cpuacct")).unwrap();
+    host.write("sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+    assert!(!undivided(&Settings::default()), "v2");
+}
+
+fn says(findings: &[Finding], level: Level, text: &str) -> bool {
+    let mut of_level = findings.iter().filter(|finding| finding.level == level);
+    of_level.any(|finding| finding.to_string().contains(text))
 }
 
 #[test]
