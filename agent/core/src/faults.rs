@@ -1,9 +1,13 @@
 //! XIDs that both a vendor's library and the kernel's log report, counted once.
 //!
 //! NVIDIA's driver logs each XID as a line and delivers it to NVML as an event. NVML also names the MIG instance, so its counts
-//! stand; but it may miss one: while its process is replaced, or of a GPU that is lost. So each event of the log is paired with
-//! one that NVML has counted, whichever comes first. What NVML has not told after 15 s is added to its counts, and of a
-//! GPU that it does not tell of at all the log's count goes on from NVML's last.
+//! stand; but it may miss one: while its process is replaced, or of a GPU that is lost.
+//!
+//! The driver writes several lines for one error, each with the error's code (of Xid 13 one for each of the multiprocessors, and
+//! one with the registers), so lines of one GPU, code and process that follow each other shortly are one event of the log. Such
+//! an event counts only if NVML tells none of that code of that GPU within 15 s, before or after it: how many events of NVML's
+//! belong to how many lines is the driver's affair. What counts so is added to NVML's counts, and of a GPU that NVML does not
+//! tell of at all the log's count goes on from NVML's last.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +27,12 @@ const GRACE: Duration = Duration::from_secs(15);
 const MEMORY: Duration = Duration::from_mins(10);
 /// Limit of GPUs times codes.
 const MAX_ENTRIES: usize = 4096;
+/// Longest time between two lines of one event, in microseconds of the log's clock. The driver writes them from one handler, one
+/// behind the other; where the kernel writes to a serial line meanwhile, one of 200 bytes takes 17 ms at 115,200 baud. A process
+/// whose context an error has ended needs longer to have another one than to write such a line.
+const GAP_MICROS: u64 = 100_000;
+/// Events of one code of one GPU, each of another process, that may have more lines. Beyond it the oldest has none.
+const MAX_OPEN: usize = 16;
 
 /// The shared counts. A clone is the same ones.
 #[derive(Debug, Clone, Default)]
@@ -46,13 +56,37 @@ struct Entry {
     told: i64,
     whole: i64,
     start: Option<Timestamp>,
+    /// When the library has told the last one that the log has too.
+    told_at: Option<Instant>,
     /// Events of the log that the library may still tell.
     held: Waiting,
-    /// Events that the library has told before the log.
-    ahead: Waiting,
+    /// Events of the log that may have more lines.
+    open: Vec<Open>,
     /// Events of the log that are in no count of the library's, and those of them that it may still tell.
     surplus: i64,
     late: Waiting,
+}
+
+/// A line of the log that tells an XID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// The XID.
+    pub xid: i64,
+    /// What it counts as: the XID, or [`OTHER`].
+    pub code: i64,
+    /// The process at fault, where the line tells it.
+    pub process: Option<u32>,
+    /// The log's own time, in microseconds.
+    pub micros: u64,
+}
+
+/// An event of the log that may have more lines.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    xid: i64,
+    process: Option<u32>,
+    /// Time of its last line.
+    micros: u64,
 }
 
 /// Events that wait for their counterpart.
@@ -122,21 +156,56 @@ impl Entry {
         } else {
             (self.told, self.whole)
         };
-        let (mut grown, of_whole) = (told.sum - before, told.whole - before_whole);
-        grown -= self.held.pair(grown, now);
-        let late = self.late.pair(grown.min(of_whole), now);
-        self.surplus -= late;
-        grown -= late;
-        // What was counted before the log was read is not in it.
-        let is_in_log = log_since.is_some_and(|since| !is_new || told.start.is_some_and(|start| start >= since));
-        if is_in_log {
-            self.ahead.add(grown, now);
+        let (grown, of_whole) = (told.sum - before, told.whole - before_whole);
+        if grown > 0 {
+            // What was counted before the log was read is not in it.
+            if log_since.is_some_and(|since| !is_new || told.start.is_some_and(|start| start >= since)) {
+                self.told_at = Some(now);
+            }
+            // However many there are: that the library tells of them is what matters.
+            if self.held.take() == 0 {
+                self.surplus -= self.late.pair(grown.min(of_whole), now);
+            }
         }
         (self.told, self.whole) = (told.sum, told.whole);
         self.start = match (self.start, told.start) {
             (Some(before), Some(start)) => Some(before.min(start)),
             (before, start) => before.or(start),
         };
+    }
+
+    /// Whether a line begins an event: it does not follow another one of its process, nor one whose process is not told.
+    fn begins(&mut self, line: &Line) -> bool {
+        self.open.retain(|open| open.micros.abs_diff(line.micros) <= GAP_MICROS);
+        let of = |is_of: fn(&Open, &Line) -> bool| {
+            let mut open = self.open.iter();
+            open.rposition(|open| open.xid == line.xid && is_of(open, line))
+        };
+        let same = of(|open, line| open.process == line.process);
+        // Where one of both tells no process it is the last one's.
+        let unknown = || of(|open, line| open.process.is_none() || line.process.is_none());
+        if let Some(at) = same.or_else(unknown) {
+            let mut open = self.open.remove(at);
+            open.process = open.process.or(line.process);
+            open.micros = open.micros.max(line.micros);
+            self.open.push(open);
+            return false;
+        }
+        if self.open.len() >= MAX_OPEN {
+            self.open.remove(0);
+        }
+        self.open.push(Open {
+            xid: line.xid,
+            process: line.process,
+            micros: line.micros,
+        });
+        true
+    }
+
+    /// Whether the library has told one of these shortly before.
+    fn is_told(&self, now: Instant) -> bool {
+        self.told_at
+            .is_some_and(|told| now.saturating_duration_since(told) <= GRACE)
     }
 
     /// Counts what the library has not told by itself.
@@ -163,7 +232,7 @@ impl Faults {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on [`logged`](Self::logged) is told each event of the log.
+    /// From now on [`logged`](Self::logged) is told each line of the log about an XID.
     pub fn log_begins(&self, since: Timestamp) {
         let mut state = self.lock();
         state.log_since.get_or_insert(since);
@@ -180,16 +249,16 @@ impl Faults {
         self.lock().log_since
     }
 
-    /// The log has an event of this code. Returns whether it is counted: the number of codes is limited.
-    pub fn logged(&self, device: &Arc<str>, code: i64, now: Instant) -> bool {
+    /// The log has a line about this GPU. Returns whether it can be counted: the number of codes is limited.
+    pub fn logged(&self, device: &Arc<str>, line: Line, now: Instant) -> bool {
         let mut state = self.lock();
         let is_watched = state.is_watched(device, now);
-        let key = (Arc::clone(device), code);
+        let key = (Arc::clone(device), line.code);
         if state.entries.len() >= MAX_ENTRIES && !state.entries.contains_key(&key) {
             return false;
         }
         let entry = state.entries.entry(key).or_default();
-        if entry.ahead.pair(1, now) == 0 {
+        if entry.begins(&line) && !entry.is_told(now) {
             entry.held.add(1, now);
             if !is_watched {
                 entry.promote(now);

@@ -7,6 +7,8 @@ const NVML_SINCE: u64 = 200;
 
 struct Both {
     faults: Faults,
+    /// The log's clock.
+    micros: std::cell::Cell<u64>,
     now: Instant,
     device: Arc<str>,
 }
@@ -18,6 +20,7 @@ impl Both {
         faults.log_begins(Timestamp::from_unix_nanos(100));
         Self {
             faults,
+            micros: std::cell::Cell::new(0),
             now: Instant::now(),
             device: "GPU-a".into(),
         }
@@ -28,8 +31,21 @@ impl Both {
         self
     }
 
+    /// A line that is far behind the one before.
     fn log(&self, code: i64) {
-        assert!(self.faults.logged(&self.device, code, self.now));
+        self.line(code, None, 10 * GAP_MICROS);
+    }
+
+    /// A line of this process that is so long behind the one before.
+    fn line(&self, code: i64, process: Option<u32>, after: u64) {
+        self.micros.set(self.micros.get() + after);
+        let line = Line {
+            xid: code,
+            code,
+            process,
+            micros: self.micros.get(),
+        };
+        assert!(self.faults.logged(&self.device, line, self.now));
     }
 
     /// What is emitted of these counts of NVML's: code, MIG instance, count.
@@ -120,7 +136,7 @@ fn what_nvml_counted_before_the_log_was_read_is_not_in_the_log() {
     assert_eq!(both.nvml_of(&[(79, None, 3)], 50), [(79, None, 3)]);
     both.after(1).log(79);
     assert_eq!(both.after(5).nvml_of(&[(79, None, 4)], 50), [(79, None, 4)]);
-    both.after(1).log(79);
+    both.after(20).log(79);
     assert_eq!(
         both.after(60).nvml_of(&[(79, None, 4)], 50),
         [(79, None, 5)],
@@ -157,9 +173,9 @@ fn what_nvml_misses_is_added_after_a_while() {
     assert_eq!(both.after(20).nvml(0), 1);
     // It comes at last.
     assert_eq!(both.after(30).nvml(1), 1);
-    both.log(79);
-    both.log(79);
+    both.after(20).log(79);
     assert_eq!(both.after(5).nvml(2), 2);
+    both.after(20).log(79);
     assert_eq!(both.after(20).nvml(2), 3);
 }
 
@@ -200,7 +216,7 @@ fn a_worker_that_counts_from_0_again_makes_a_reset_and_no_more() {
         both.log(79);
         assert_eq!(both.after(5).nvml(count), count);
     }
-    both.log(79);
+    both.after(20).log(79);
     assert_eq!(both.after(30).nvml(3), 4);
     assert_eq!(both.after(5).nvml_of(&[(79, None, 0)], 900), [(79, None, 0)]);
     both.log(79);
@@ -250,9 +266,9 @@ fn without_the_log_nothing_is_changed() {
 fn the_end_of_the_log_takes_nothing_back() {
     let mut both = Both::new();
     assert_eq!(both.nvml(3), 3);
-    for _ in 0..4 {
-        both.log(79);
-    }
+    both.log(79);
+    assert_eq!(both.after(20).nvml(3), 3);
+    both.log(79);
     assert_eq!(both.after(20).nvml(3), 4);
     both.faults.log_ends();
     assert_eq!(both.after(5).nvml(3), 4);
@@ -267,6 +283,128 @@ fn the_end_of_the_log_takes_nothing_back() {
 #[test]
 fn the_number_of_codes_is_limited() {
     let both = Both::new();
-    let counted = (0..10_000).filter(|code| both.faults.logged(&both.device, *code, both.now));
+    let line = |code| Line {
+        xid: code,
+        code,
+        process: None,
+        micros: 0,
+    };
+    let counted = (0..10_000).filter(|code| both.faults.logged(&both.device, line(*code), both.now));
     assert_eq!(counted.count(), MAX_ENTRIES);
+}
+
+#[test]
+fn the_lines_of_one_error_are_one_event_of_the_log() {
+    let both = Both::new();
+    both.line(79, None, 0);
+    for _ in 0..5 {
+        both.line(79, None, GAP_MICROS);
+    }
+    assert_eq!(both.kmsg(), Some(1));
+    both.line(79, None, GAP_MICROS + 1);
+    assert_eq!(both.kmsg(), Some(2));
+}
+
+#[test]
+fn processes_that_fault_at_once_are_as_many_events() {
+    let both = Both::new();
+    for process in [7, 8, 9, 7, 8, 9, 9, 8, 7] {
+        both.line(79, Some(process), 10);
+    }
+    assert_eq!(both.kmsg(), Some(3));
+    // The first line may tell no process, and so may the others.
+    both.line(79, None, 2 * GAP_MICROS);
+    both.line(79, Some(10), 10);
+    both.line(79, None, 10);
+    assert_eq!(both.kmsg(), Some(4));
+    both.line(79, Some(11), 10);
+    assert_eq!(both.kmsg(), Some(5));
+}
+
+#[test]
+fn codes_and_gpus_are_events_of_their_own() {
+    let both = Both::new();
+    both.line(79, Some(1), 0);
+    both.line(154, Some(1), 10);
+    let other: Arc<str> = "GPU-b".into();
+    let line = Line {
+        xid: 79,
+        code: 79,
+        process: Some(1),
+        micros: 20,
+    };
+    assert!(both.faults.logged(&other, line, both.now));
+    assert_eq!(both.faults.counts(&both.device, both.now).len(), 2);
+    assert_eq!(both.faults.counts(&other, both.now).len(), 1);
+    assert_eq!(both.kmsg(), Some(1));
+}
+
+#[test]
+fn several_lines_and_one_event_of_nvml_s_are_one_whichever_is_first() {
+    let lines = |both: &Both| {
+        both.line(79, None, 10 * GAP_MICROS);
+        both.line(79, None, 10);
+        both.line(79, None, 10);
+    };
+    let mut both = Both::new();
+    assert_eq!(both.nvml(0), 0);
+    lines(&both);
+    assert_eq!(both.after(5).nvml(1), 1);
+    assert_eq!(both.after(60).nvml(1), 1);
+    // The other way round.
+    assert_eq!(both.after(5).nvml(2), 2);
+    both.after(1);
+    lines(&both);
+    for seconds in [5, 60, 600] {
+        assert_eq!(both.after(seconds).nvml(2), 2);
+    }
+    // NVML misses the third.
+    lines(&both);
+    assert_eq!(both.after(60).nvml(2), 3);
+}
+
+#[test]
+fn what_nvml_tells_counts_as_it_is_however_many_lines_there_are() {
+    let mut both = Both::new();
+    assert_eq!(both.nvml(0), 0);
+    both.line(79, None, 0);
+    both.line(79, None, 10);
+    assert_eq!(both.after(5).nvml(3), 3);
+    assert_eq!(both.after(60).nvml(3), 3);
+    // It has told the three together, and not two of later events.
+    both.log(79);
+    assert_eq!(both.after(20).nvml(3), 4);
+    // Lines that are too far apart for one event, of which NVML tells one: the rest of them comes behind its reading.
+    both.after(60).log(79);
+    assert_eq!(both.after(5).nvml(4), 5);
+    both.log(79);
+    assert_eq!(both.after(60).nvml(4), 5);
+}
+
+#[test]
+fn events_that_may_have_more_lines_are_limited() {
+    let both = Both::new();
+    for process in 0..10_000 {
+        both.line(79, Some(process), 1);
+    }
+    let state = both.faults.lock();
+    assert!(state.entries.values().all(|entry| entry.open.len() <= MAX_OPEN));
+    drop(state);
+    assert_eq!(both.kmsg(), Some(10_000));
+}
+
+#[test]
+fn codes_that_are_counted_together_are_events_of_their_own() {
+    let both = Both::new();
+    for xid in [1000, 1001, 1000, 1002] {
+        let line = Line {
+            xid,
+            code: OTHER,
+            process: None,
+            micros: 0,
+        };
+        assert!(both.faults.logged(&both.device, line, both.now));
+    }
+    let counts = both.faults.counts(&both.device, both.now);
+    assert_eq!(counts.iter().map(|count| count.value).collect::<Vec<_>>(), [3]);
 }

@@ -12,6 +12,7 @@ pub(crate) enum Kind {
     Timeout,
     Reset,
     ResetFailed,
+    InitFailed,
     Poison,
     HeartbeatLost,
     Firmware,
@@ -40,6 +41,7 @@ impl Kind {
             Self::Timeout => "timeout",
             Self::Reset => "reset",
             Self::ResetFailed => "reset_failed",
+            Self::InitFailed => "init_failed",
             Self::Poison => "poison",
             Self::HeartbeatLost => "heartbeat_lost",
             Self::Firmware => "firmware",
@@ -53,9 +55,15 @@ impl Kind {
     /// Those that the lines of a driver tell; they are counted from 0.
     pub(crate) const fn of_driver(driver: &str) -> &'static [Self] {
         match driver.as_bytes() {
-            b"nvidia" => &[Self::DeviceLost],
-            b"amdgpu" => &[Self::Timeout, Self::Reset, Self::ResetFailed, Self::Poison],
-            b"i915" => &[Self::Hang, Self::Reset, Self::Timeout],
+            b"nvidia" => &[Self::DeviceLost, Self::InitFailed],
+            b"amdgpu" => &[
+                Self::Timeout,
+                Self::Reset,
+                Self::ResetFailed,
+                Self::Poison,
+                Self::DeviceLost,
+            ],
+            b"i915" => &[Self::Hang, Self::Reset, Self::Timeout, Self::DeviceLost],
             b"xe" => &[Self::Timeout, Self::Reset, Self::ResetFailed, Self::DeviceLost],
             b"hailo" | b"hailo1x" => &[Self::Firmware, Self::DeviceLost],
             b"habanalabs" => &[Self::HeartbeatLost, Self::Reset, Self::DeviceLost],
@@ -97,4 +105,31 @@ pub(crate) struct Fault<'a> {
     /// Of XIDs and SXids; [`OTHER`](accelscope_core::faults::OTHER) if it is beyond all codes.
     pub(crate) code: Option<i64>,
     pub(crate) place: Place<'a>,
+    /// The process at fault of an XID, where the line tells it.
+    pub(crate) process: Option<u32>,
+    /// Which of the lines about one reset, or one loss of the device, it is.
+    pub(crate) step: Option<Step>,
+}
+
+impl<'a> Fault<'a> {
+    pub(crate) const fn new(kind: Kind, place: Place<'a>) -> Self {
+        Self {
+            kind,
+            code: None,
+            place,
+            process: None,
+            step: None,
+        }
+    }
+}
+
+/// A line about a reset or a loss, in the order in which they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    Begun,
+    HardwareFailed,
+    Failed,
+    Ended,
+    DeclaredWedged,
+    Wedged,
 }

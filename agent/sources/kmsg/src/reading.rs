@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::fault::{Fault, Kind, Place};
 use crate::log::{BATCH, Log, LogError, Progress};
 use crate::pci::Pci;
-use crate::recognise::{Malformed, Reported, Reports, recognise};
+use crate::recognise::{Malformed, Reported, Reports, Resets, recognise};
 use crate::record::{self, Header};
 use accelscope_core::host::HostRoots;
 use accelscope_core::metric::Timestamp;
@@ -24,6 +24,10 @@ pub(crate) struct Found {
     pub(crate) kind: Kind,
     pub(crate) code: Option<i64>,
     pub(crate) whose: Whose,
+    /// The process at fault of an XID, where the line tells it.
+    pub(crate) process: Option<u32>,
+    /// The log's own time of it, in microseconds since boot.
+    pub(crate) micros: u64,
     pub(crate) time: Timestamp,
     /// Since when faults are counted; none of one from before.
     pub(crate) counts_since: Option<Timestamp>,
@@ -50,13 +54,12 @@ impl From<Place<'_>> for Whose {
 /// The open log.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    log: Log,
-    reports: Reports,
+    log: Lines,
     since: Timestamp,
     /// When the log was read last: what is new came after it.
     read_at: Timestamp,
     /// What the log had before, and how many records of it may still be read.
-    history: Option<(Log, Reports, usize)>,
+    history: Option<(Lines, usize)>,
     progress: Progress,
 }
 
@@ -66,12 +69,9 @@ impl Reading {
         let since = Timestamp::now();
         let history = Log::open(roots, true)?;
         // A FIFO, which stands for the device in tests, has no past.
-        let history = history
-            .is_seekable()
-            .then_some((history, Reports::default(), MAX_HISTORY));
+        let history = history.is_seekable().then(|| (Lines::of(history), MAX_HISTORY));
         Ok(Self {
-            log,
-            reports: Reports::default(),
+            log: Lines::of(log),
             since,
             read_at: since,
             history,
@@ -94,7 +94,7 @@ impl Reading {
 
     /// Waits for a record, at most until `until`. Returns whether there may be one.
     pub(crate) fn wait(&self, until: Instant) -> bool {
-        self.history.is_some() || self.reports.is_open() || self.log.wait(until)
+        self.history.is_some() || self.log.reports.is_open() || self.log.log.wait(until)
     }
 
     /// Reads up to a number of records. Returns whether there was a fault.
@@ -102,22 +102,15 @@ impl Reading {
         let mut is_found = false;
         // First what counts, so that what came meanwhile is not taken for the past.
         for _ in 0..BATCH / CHUNK {
-            let (mut found, progress) = chunk(&mut self.log, &mut self.reports)?;
+            let (mut found, progress) = self.log.chunk()?;
             if progress.is_end {
-                found.extend(self.reports.end_old(Instant::now()).map(in_chunk));
+                found.extend(self.log.reports.end_old(Instant::now()).map(in_chunk));
             }
             let clock = Clock::now();
-            for (header, kind, code, whose) in found {
+            for one in found {
                 is_found = true;
-                count(&Found {
-                    kind,
-                    code,
-                    whose,
-                    time: clock
-                        .time(header.micros)
-                        .clamp(self.read_at.min(clock.wall), clock.wall),
-                    counts_since: Some(self.since),
-                });
+                let time = clock.time(one.header.micros);
+                count(&one.found(time.clamp(self.read_at.min(clock.wall), clock.wall), Some(self.since)));
             }
             self.progress.add(progress);
             if progress.is_end {
@@ -126,23 +119,18 @@ impl Reading {
         }
         self.read_at = Timestamp::now();
         let mut left = BATCH / CHUNK;
-        while let Some((history, reports, records)) = &mut self.history {
-            let (mut found, progress) = chunk(history, reports)?;
+        while let Some((history, records)) = &mut self.history {
+            let (mut found, progress) = history.chunk()?;
             *records = records.saturating_sub(progress.records);
             let is_end = progress.is_end || *records == 0;
             if is_end {
-                found.extend(reports.end().map(in_chunk));
+                found.extend(history.reports.end().map(in_chunk));
             }
             let clock = Clock::now();
-            for (header, kind, code, whose) in found {
+            for one in found {
                 is_found = true;
-                count(&Found {
-                    kind,
-                    code,
-                    whose,
-                    time: clock.time(header.micros).min(clock.wall),
-                    counts_since: None,
-                });
+                let time = clock.time(one.header.micros);
+                count(&one.found(time.min(clock.wall), None));
             }
             if is_end {
                 self.history = None;
@@ -156,28 +144,79 @@ impl Reading {
     }
 }
 
-type InChunk = (Header, Kind, Option<i64>, Whose);
-
-fn in_chunk((header, kind, pci): Reported) -> InChunk {
-    (header, kind, None, Whose::Pci(pci))
+/// A fault, with the header of its record.
+struct InChunk {
+    header: Header,
+    kind: Kind,
+    code: Option<i64>,
+    whose: Whose,
+    process: Option<u32>,
 }
 
-fn chunk(log: &mut Log, reports: &mut Reports) -> io::Result<(Vec<InChunk>, Progress)> {
-    let (mut found, mut malformed) = (Vec::new(), 0);
-    let now = Instant::now();
-    let mut progress = log.read(CHUNK, |header, rest| {
-        let Some(record) = record::record(header, rest) else {
-            malformed += 1;
-            return;
-        };
-        match recognise(&record) {
-            Ok(Some(Fault { kind, code, place })) => found.push((header, kind, code, place.into())),
-            Ok(None) => found.extend(reports.take(header, &record, now).map(in_chunk)),
-            Err(Malformed) => malformed += 1,
+impl InChunk {
+    fn new(header: Header, fault: &Fault<'_>) -> Self {
+        Self {
+            header,
+            kind: fault.kind,
+            code: fault.code,
+            whose: fault.place.into(),
+            process: fault.process,
         }
-    })?;
-    progress.malformed += malformed;
-    Ok((found, progress))
+    }
+
+    fn found(self, time: Timestamp, counts_since: Option<Timestamp>) -> Found {
+        Found {
+            kind: self.kind,
+            code: self.code,
+            whose: self.whose,
+            process: self.process,
+            micros: self.header.micros,
+            time,
+            counts_since,
+        }
+    }
+}
+
+fn in_chunk((header, kind, pci): Reported) -> InChunk {
+    InChunk::new(header, &Fault::new(kind, Place::Pci(pci)))
+}
+
+/// An open log, and what its last lines were about.
+#[derive(Debug)]
+struct Lines {
+    log: Log,
+    reports: Reports,
+    resets: Resets,
+}
+
+impl Lines {
+    fn of(log: Log) -> Self {
+        Self {
+            log,
+            reports: Reports::default(),
+            resets: Resets::default(),
+        }
+    }
+
+    fn chunk(&mut self) -> io::Result<(Vec<InChunk>, Progress)> {
+        let (mut found, mut malformed) = (Vec::new(), 0);
+        let (reports, resets) = (&mut self.reports, &mut self.resets);
+        let now = Instant::now();
+        let mut progress = self.log.read(CHUNK, |header, rest| {
+            let Some(record) = record::record(header, rest) else {
+                malformed += 1;
+                return;
+            };
+            match recognise(&record) {
+                Ok(Some(fault)) if resets.is_another(&fault) => found.push(InChunk::new(header, &fault)),
+                Ok(Some(_)) => {}
+                Ok(None) => found.extend(reports.take(header, &record, now).map(in_chunk)),
+                Err(Malformed) => malformed += 1,
+            }
+        })?;
+        progress.malformed += malformed;
+        Ok((found, progress))
+    }
 }
 
 /// The clocks, to turn a record's time into one by the wall clock.

@@ -100,7 +100,13 @@ impl Tally {
         match (found.counts_since, series) {
             (None, _) => {}
             (Some(_), (Kind::Xid, Some(code))) => {
-                if !self.faults.logged(&device.id, code, now) {
+                let line = faults::Line {
+                    xid: found.code.unwrap_or(code),
+                    code,
+                    process: found.process,
+                    micros: found.micros,
+                };
+                if !self.faults.logged(&device.id, line, now) {
                     skipped.add(Skipped::TOO_MANY, 1);
                 }
             }

@@ -83,10 +83,14 @@ impl Host {
 
     /// A record of that priority and flags, with the next number and of now.
     fn record(&self, priority: u32, flags: &str, text: &str) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
         let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
         let micros = (seconds * 1e6) as u64;
+        self.record_at(micros, priority, flags, text);
+    }
+
+    fn record_at(&self, micros: u64, priority: u32, flags: &str, text: &str) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.write(format!("{priority},{number},{micros},{flags};{text}\n").as_bytes());
     }
 
@@ -299,9 +303,9 @@ fn a_flood_is_read_in_bounded_pieces_and_what_was_overwritten_is_a_gap() {
     let mut sampler = host.sampler();
     sample(&mut sampler);
     // The kernel goes on with the oldest record that it still has.
-    host.kernel("NVRM: Xid (PCI:0000:3b:00): 31, a");
+    host.kernel("NVRM: Xid (PCI:0000:3b:00): 31, pid=1, a");
     host.next.store(5000, Ordering::Relaxed);
-    host.kernel("NVRM: Xid (PCI:0000:3b:00): 31, b");
+    host.kernel("NVRM: Xid (PCI:0000:3b:00): 31, pid=2, b");
     let points = woken(&mut sampler);
     assert_eq!(xid(&points, "31"), [2.0]);
     const { assert!(BATCH <= 10_000) }
@@ -324,6 +328,59 @@ fn a_report_of_the_firmware_is_one_error_however_its_lines_arrive() {
     line("aer_layer=Transaction Layer, aer_agent=Receiver ID");
     line("aer_uncor_severity: 0x00062010");
     assert_eq!(counts(&woken(&mut sampler)), [1, 0, 1]);
+}
+
+#[test]
+fn what_the_driver_tells_in_several_lines_is_one_fault() {
+    let mut host = Host::new();
+    host.function(GPU, "0x10de", "0x030200", Some("nvidia"));
+    host.function("0000:c1:00.0", "0x10de", "0x068000", Some("nvidia-nvswitch"));
+    host.function("0000:03:00.0", "0x1002", "0x038000", Some("amdgpu"));
+    host.function("0000:04:00.0", "0x8086", "0x030000", Some("xe"));
+    host.open_log();
+    let mut sampler = host.sampler();
+    let before = sample(&mut sampler);
+    // Of the NVIDIA GPU; of all three GPUs.
+    assert_eq!(errors(&before, "init_failed"), [0.0]);
+    assert_eq!(errors(&before, "device_lost"), [0.0; 3]);
+    let line = |begin: &str, text: &str| host.record_at(1_000_000, 3, "-", &format!("{begin}{text}"));
+    for process in ["pid='<unknown>', name=<unknown>", "pid=7, name=x", "pid=8, name=x"] {
+        let xid = format!("NVRM: Xid (PCI:0000:3b:00): 13, {process}, ");
+        line(
+            &xid,
+            "Graphics SM Warp Exception on (GPC 0, TPC 0, SM 0): Out Of Range Address",
+        );
+        line(
+            &xid,
+            "Graphics SM Global Exception on (GPC 0, TPC 0, SM 0): Multiple Warp Errors",
+        );
+        line(&xid, "Graphics Exception: ESR 0x505730=0xc02000e 0x505734=0x24");
+    }
+    let sxid = "nvidia-nvswitch3: SXid (PCI:0000:c1:00.0): 28006, ";
+    line(sxid, "Non-fatal, Link 44 MC TS crumbstore MCTO (First)");
+    line(sxid, "Severity 0 Engine instance 44 Sub-engine instance 00");
+    line(
+        sxid,
+        "Data {0x0000002b, 0x0000002b, 0x00000000, 0x0000002b, 0x80005302}",
+    );
+    for ring in ["gfx_0.0.0", "sdma0"] {
+        let amdgpu = "amdgpu 0000:03:00.0: amdgpu: ";
+        line(amdgpu, &format!("ring {ring} timeout, signaled seq=1, emitted seq=3"));
+        line(amdgpu, "GPU reset begin!");
+        line(amdgpu, "ASIC reset failed with error, -62 for drm dev, 0000:03:00.0");
+        line(amdgpu, "GPU reset(1) failed");
+        line(amdgpu, "GPU reset end with ret = -62");
+    }
+    let xe = "xe 0000:04:00.0: [drm] ";
+    line(xe, "*ERROR* CRITICAL: Xe has declared device 0000:04:00.0 as wedged.");
+    line(xe, "device wedged, needs recovery");
+    line(xe, "device wedged, needs recovery");
+    let points = woken(&mut sampler);
+    let sum = |all: Vec<f64>| all.iter().sum::<f64>() as u64;
+    // The line that tells no process is that of the first one that is told.
+    assert_eq!(sum(xid(&points, "13")), 2);
+    let counted = ["sxid", "timeout", "reset", "reset_failed", "device_lost"].map(|kind| sum(errors(&points, kind)));
+    assert_eq!(counted, [1, 2, 2, 2, 1]);
 }
 
 #[test]

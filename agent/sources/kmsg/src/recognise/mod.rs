@@ -8,8 +8,10 @@ mod gpu;
 mod npu;
 mod nvidia;
 mod report;
+mod resets;
 
 pub(crate) use self::report::{Reported, Reports};
+pub(crate) use self::resets::Resets;
 
 use crate::fault::{Fault, Kind, Place};
 use crate::pci::Pci;
@@ -44,6 +46,14 @@ pub(crate) fn recognise<'a>(record: &Record<'a>) -> Result<Option<Fault<'a>>, Ma
         _ => None,
     });
     let fault = kind.and_then(|kind| line.fault(kind));
+    let fault = fault.map(|fault| Fault {
+        step: match line.driver {
+            "amdgpu" => gpu::step(line.rest),
+            "xe" => gpu::xe_step(line.rest),
+            _ => None,
+        },
+        ..fault
+    });
     // The kernel's own word for the device of a message: it is another one's only if the text was made up.
     Ok(fault.filter(|fault| agrees(fault.place, record.device)))
 }
@@ -79,11 +89,7 @@ impl<'a> Line<'a> {
             (None, "habanalabs") if is_numbered(self.device, "hl") => Place::Class("habanalabs", self.device),
             (None, _) => return None,
         };
-        Some(Fault {
-            kind,
-            code: None,
-            place,
-        })
+        Some(Fault::new(kind, place))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Lines that people have published, each with where it is from; and lines that only look like them.
 
+mod gpus;
+
 use super::*;
 use crate::record;
 
@@ -117,10 +119,16 @@ fn sxids_of_switches() {
             20034,
             "0000:c2:00.0",
         ),
+        // soe_lr10.c, therm_lr10.c
         (
-            "nvidia-nvswitch2: SXid (PCI:0000:c4:00.0): 10002, Severity 5 Engine instance 00 Sub-engine instance 00",
-            10002,
-            "0000:c4:00.0",
+            "nvidia-nvswitch1: SXid (PCI:0000:c3:00.0): 26006, SOE HALTED",
+            26006,
+            "0000:c3:00.0",
+        ),
+        (
+            "nvidia-nvswitch1: SXid (PCI:0000:c3:00.0): 10004, Thermal Slowdown Engaged | PMGR WARN Threshold reached",
+            10004,
+            "0000:c3:00.0",
         ),
         (
             "nvidia-nvswitch3: SXid (PCI:0000:05:00.0): 12028, Non-fatal, Link 32 egress non-posted PRIV error (First)",
@@ -132,6 +140,60 @@ fn sxids_of_switches() {
         is(text, Kind::Sxid, Some(code), place);
     }
     is_none("nvidia-nvswitch0: using MSI");
+    // What belongs to the event of another line.
+    for text in [
+        "10002, Severity 5 Engine instance 00 Sub-engine instance 00",
+        "28006, Data {0x0000002b, 0x0000002b, 0x00000000, 0x0000002b, 0x80005302, 0x00000000, 0x00000000, 0x00000000, 0x00000000}",
+        "26006, SOE HALT data[3] = 0x          1234abcd",
+        "10004, NVSWITCH Temperature 95C | TSENSE WARN Threshold 90C",
+    ] {
+        is_none(&format!("nvidia-nvswitch2: SXid (PCI:0000:c4:00.0): {text}"));
+    }
+}
+
+#[test]
+fn the_process_of_an_xid() {
+    let process = |text: &str| {
+        let bytes = format!("3,1,2,-;NVRM: Xid (PCI:0000:09:00): {text}\n");
+        let (header, rest) = record::header(bytes.as_bytes()).unwrap();
+        recognise(&record::record(header, rest).unwrap())
+            .unwrap()
+            .unwrap()
+            .process
+    };
+    assert_eq!(process("94, pid=7194, Contained: CE User Channel (0x9)"), Some(7194));
+    assert_eq!(process("43, pid=1045242, name=pid=3, Ch 00000008"), Some(1_045_242));
+    for text in [
+        "13, pid='<unknown>', name=<unknown>, Graphics Exception",
+        "13, pid=<unknown>, x",
+        "13, pid=99999999999, x",
+        "13, Graphics Exception: pid=3",
+        "62",
+    ] {
+        assert_eq!(process(text), None, "{text}");
+    }
+}
+
+#[test]
+fn gpus_that_cannot_start() {
+    for (text, place) in [
+        // geerlingguy/raspberry-pi-pcie-devices (550.40.07)
+        (
+            "NVRM: GPU 0000:01:00.0: RmInitAdapter failed! (0x25:0x65:1468)",
+            "0000:01:00.0",
+        ),
+        (
+            "NVRM: GPU 0001:00:00.0: RmInitAdapter failed! (0x63:0x55:2344)",
+            "0001:00:00.0",
+        ),
+        ("NVRM: RmInitAdapter failed! (0x26:0xffff:1096)", "nvidia"),
+    ] {
+        is(text, Kind::InitFailed, None, place);
+    }
+    // They stand beside it.
+    is_none("NVRM: GPU 0000:01:00.0: rm_init_adapter failed, device minor number 0");
+    is_none("NVRM: GPU0 RmInitAdapter: Cannot initialize GSP firmware RM");
+    is_none("NVRM: GPU 0000:01:00.0: RmInitAdapter succeeded!");
 }
 
 #[test]
@@ -187,97 +249,6 @@ fn pcie_errors_of_the_device_and_not_of_the_port() {
     is_none("pcieport 0000:00:03.0: AER: Multiple Uncorrected (Fatal) error received: 0000:3b:00.0");
     is_none("nvidia 0000:3b:00.0:    [14] CmpltTO                (First)");
     is_none("pcieport 0000:00:03.0: AER: device recovery failed");
-}
-
-#[test]
-fn gpus_of_amd() {
-    let place = "0000:03:00.0";
-    for (text, kind) in [
-        // pop-os/cosmic-comp#2626 (Linux 6.8), ValveSoftware/SteamOS#2802, pop-os/cosmic-epoch#3764 (Linux 7.0)
-        ("amdgpu 0000:03:00.0: amdgpu: GPU reset begin!", Kind::Reset),
-        ("amdgpu 0000:03:00.0: GPU reset begin!. Source:  1", Kind::Reset),
-        (
-            "amdgpu 0000:03:00.0: amdgpu: ring gfx_0.0.0 timeout, signaled seq=7292300, emitted seq=7292304",
-            Kind::Timeout,
-        ),
-        (
-            "amdgpu 0000:03:00.0: ring gfx_0.0.0 timeout, signaled seq=57638, emitted seq=57641",
-            Kind::Timeout,
-        ),
-        (
-            "amdgpu 0000:03:00.0: amdgpu: ring sdma0 timeout, but soft recovered",
-            Kind::Timeout,
-        ),
-        // amdgpu_device.c, kfd_int_process_v9.c
-        ("amdgpu 0000:03:00.0: amdgpu: GPU reset(3) failed", Kind::ResetFailed),
-        (
-            "amdgpu 0000:03:00.0: amdgpu: poison is consumed by client 12, kick off gpu reset flow",
-            Kind::Poison,
-        ),
-    ] {
-        is(text, kind, None, place);
-    }
-    // tomsom/yoga-linux#38
-    is(
-        "[drm:amdgpu_job_timedout [amdgpu]] *ERROR* ring sdma0 timeout, signaled seq=121570, emitted seq=121572",
-        Kind::Timeout,
-        None,
-        "amdgpu",
-    );
-    for text in [
-        "[drm:amdgpu_job_timedout [amdgpu]] *ERROR* Process information: process Xorg pid 1037 thread Xorg:cs0 pid 1046",
-        "amdgpu 0000:03:00.0: amdgpu: GPU reset succeeded, trying to resume",
-        "amdgpu 0000:03:00.0: amdgpu: GPU reset(2) succeeded!",
-        "amdgpu 0000:03:00.0: amdgpu: ring gfx_0.0.0 uses VM inv eng 0 on hub 0",
-        // They are printed whenever a tool asks for the counts, and tell no event.
-        "amdgpu 0000:03:00.0: amdgpu: 2 uncorrectable hardware errors detected in umc block",
-    ] {
-        is_none(text);
-    }
-}
-
-#[test]
-fn gpus_of_intel() {
-    let place = "0000:00:02.0";
-    for (text, kind) in [
-        // clearlinux/distribution#2907, drm/intel#2935
-        (
-            "i915 0000:00:02.0: [drm] GPU HANG: ecode 12:1:0020fffe, in xdg-desktop-por [1676]",
-            Kind::Hang,
-        ),
-        (
-            "i915 0000:00:02.0: [drm] GT0: Resetting chip for stopped heartbeat on rcs0",
-            Kind::Reset,
-        ),
-        ("i915 0000:00:02.0: [drm] Resetting rcs0 for CS error", Kind::Reset),
-        (
-            "Fence expiration time out i915-0000:00:02.0:clpeak[2387]:2!",
-            Kind::Timeout,
-        ),
-        // CachyOS/linux-cachyos#892, intel/compute-runtime#948
-        (
-            "xe 0000:00:02.0: [drm] Tile0: GT0: Timedout job: seqno=106926, lrc_seqno=106926, guc_id=6, flags=0x20 in llama-bench [260404]",
-            Kind::Timeout,
-        ),
-        (
-            "xe 0000:00:02.0: [drm] GT0: Engine reset: engine_class=bcs, logical_mask: 0x2, guc_id=0",
-            Kind::Reset,
-        ),
-        ("xe 0000:00:02.0: [drm] Tile0: GT0: reset started", Kind::Reset),
-        (
-            "xe 0000:00:02.0: [drm] *ERROR* Tile0: GT0: reset failed (-ETIMEDOUT)",
-            Kind::ResetFailed,
-        ),
-        (
-            r"xe 0000:00:02.0: [drm] *ERROR* CRITICAL: Xe has declared device 0000:00:02.0 as wedged.\x0aIOCTLs and executions are blocked.",
-            Kind::DeviceLost,
-        ),
-    ] {
-        is(text, kind, None, place);
-    }
-    is_none("i915 0000:00:02.0: [drm] Xorg[3043] context reset due to GPU hang");
-    is_none("xe 0000:00:02.0: [drm] Tile0: GT0: reset queued");
-    is_none("xe 0000:00:02.0: [drm] GT0: reset done");
 }
 
 #[test]
@@ -382,7 +353,7 @@ proptest::proptest! {
 
     #[test]
     fn no_text_stops_it(
-        begin in "(NVRM: Xid \\(|nvidia-nvswitch|amdgpu |xe |Fence expiration time out i915-|NVRM: The NVIDIA GPU |NVRM: GPU )",
+        begin in "(\\[drm|NVRM: Xid \\(|nvidia-nvswitch|amdgpu |xe |Fence expiration time out i915-|NVRM: The NVIDIA GPU |NVRM: GPU )",
         rest in "[ -~é]{0,60}",
     ) {
         read(&format!("{begin}{rest}")).ok();

@@ -61,6 +61,8 @@ impl Host {
             kind,
             code,
             whose: Whose::Pci(Pci::parse(address).unwrap()),
+            process: None,
+            micros: 0,
             time: now,
             counts_since: Some(now),
         };
