@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use accelscope_core::host::bounded::open_now;
 use rustix::process::{Resource, getrlimit};
 
 /// Longest text; `cpu.stat` of v2 has some 500 bytes.
@@ -51,7 +52,7 @@ impl Reader {
             file
         } else {
             self.open += 1;
-            File::open(&from.path)?
+            open_now(&from.path)?
         };
         let length = rustix::io::pread(&file, &mut self.text[..], 0)?;
         if self.open <= self.most {
