@@ -77,3 +77,19 @@ impl KernelFile {
         self.file.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, Mode};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_group_s_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("cpu.stat");
+        rustix::fs::mkfifoat(CWD, &path, Mode::RWXU).expect("a pipe");
+        let mut file = KernelFile::find(path).expect("it is there");
+        assert!(Reader::new().read(&mut file).is_err());
+    }
+}
