@@ -1,5 +1,6 @@
 //! The findings of `agent doctor` about the host.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -43,7 +44,7 @@ impl Tried {
         let points = out.into_points();
         let is_absent = error.as_ref().is_some_and(is_absent);
         let problem = match (error, reason) {
-            (Some(error), _) if !is_absent => Some((error.to_string(), UNREADABLE)),
+            (Some(error), _) if !is_absent => Some((error.to_string(), remedy(&error))),
             (_, Some(reason)) => Some((reason.why().to_owned(), UNUSABLE)),
             _ => None,
         };
@@ -168,9 +169,17 @@ fn filesystems(roots: &HostRoots) -> Finding {
         }
         Err(error) => {
             let file = roots.proc().join("1/mountinfo");
-            let problem = (format!("{}: {error}", file.display()), UNREADABLE);
+            let problem = (format!("{}: {error}", file.display()), remedy(&error));
             group("file systems", &[], Some(problem), none)
         }
+    }
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => UNREADABLE,
+        io::ErrorKind::NotFound => IN_CONTAINER,
+        _ => UNUSABLE,
     }
 }
 
