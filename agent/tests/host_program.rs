@@ -39,6 +39,50 @@ fn host() -> tempfile::TempDir {
     host
 }
 
+/// Ends with what the program wrote, or fails where it does not end.
+fn ended(root: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("timeout");
+    command.env_clear().stdin(Stdio::null()).arg("60");
+    command.arg(env!("CARGO_BIN_EXE_agent")).args(arguments);
+    command.args(["--set", &format!("host.root={}", root.display())]);
+    let output = command.output().unwrap();
+    assert_ne!(output.status.code(), Some(124), "it never ends");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fifo(path: &Path) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::remove_file(path).ok();
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap();
+}
+
+/// Nobody writes to these, and no memory holds the last.
+#[test]
+fn files_that_never_end_or_never_begin_do_not_keep_the_program_from_its_work() {
+    let look = ["--stdout", "--once", "--format", "json"];
+    for path in [
+        "etc/hostname",
+        "etc/machine-id",
+        "etc/os-release",
+        "proc/cgroups",
+        "proc/1/stat",
+        "proc/1/mountinfo",
+        "proc/sys/kernel/osrelease",
+        "sys/fs/cgroup/cgroup.procs",
+        "sys/class/dmi/id/product_name",
+    ] {
+        let host = host();
+        fifo(&host.path().join(path));
+        assert!(ended(host.path(), &look).contains("system.memory.limit"), "{path}");
+    }
+    for path in ["etc/hostname", "etc/machine-id"] {
+        let host = host();
+        let file = std::fs::File::create(host.path().join(path)).unwrap();
+        file.set_len(1 << 42).unwrap();
+        assert!(ended(host.path(), &look).contains("system.memory.limit"), "{path}");
+    }
+}
+
 fn output(root: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
     command.env_clear().stdin(Stdio::null()).args(arguments);

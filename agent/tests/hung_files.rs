@@ -337,3 +337,37 @@ fn a_reload_whose_files_do_not_answer_holds_up_nothing_and_names_them() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }
+
+/// The directory `/etc` of the host is a server's, and that one does not answer.
+#[test]
+fn the_agent_starts_though_the_host_s_name_and_id_are_on_a_server_that_does_not_answer() {
+    if !is_root("the_agent_starts_though_the_host_s_name_and_id_are_on_a_server_that_does_not_answer") {
+        return;
+    }
+    let host = tempfile::tempdir().unwrap();
+    let etc = host.path().join("etc");
+    fs::create_dir_all(&etc).unwrap();
+    fs::create_dir_all(host.path().join("proc")).unwrap();
+    fs::write(host.path().join("proc/meminfo"), "MemTotal: 4194304 kB\n").unwrap();
+    let Some(served) = Fuse::mount(&etc, 0) else { return };
+    for name in ["hostname", "machine-id", "os-release"] {
+        served.put(name, "text\n");
+    }
+    served.hang();
+    let (mut command, address) = (bare(&[]), free_address());
+    let settings = [
+        format!("host.root={}", host.path().display()),
+        format!("http.listen={address}"),
+        "otlp.enabled=false".to_owned(),
+        "status.directory=".to_owned(),
+    ];
+    set(&mut command, &settings);
+    let _agent = Held::start(command, &served);
+    wait_for("the host's values", || {
+        get(address, "/metrics")?
+            .body
+            .contains("system_memory_limit")
+            .then_some(())
+    });
+    assert!(served.unanswered() > 0, "it was asked");
+}

@@ -1,7 +1,5 @@
 //! Resource of the agent: detected attributes of the agent and its host, overridden by configured ones.
 
-use std::fs;
-
 use uuid::{Uuid, uuid};
 
 use super::Config;
@@ -15,6 +13,9 @@ pub const K8S_CLUSTER_NAME: &str = "k8s.cluster.name";
 
 /// Whether the accelerators are made up.
 pub const DEMO: &str = "accelscope.demo";
+
+/// Limit in bytes of the file with the host's name, which has at most 64 (hostname(5)).
+const MAX_HOST_NAME: usize = 4096;
 
 const PRODUCT: &str = "accelscope";
 /// Namespace that the conventions fix for instance ids made of other identifiers (semantic conventions,
@@ -73,9 +74,8 @@ fn text(config: &Config, key: &str) -> Option<String> {
 fn host_name(config: &Config, roots: &HostRoots) -> Option<String> {
     let uname = || rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
     let file = || {
-        fs::read_to_string(roots.path("/etc/hostname"))
-            .ok()
-            .map(|name| name.trim().to_owned())
+        let name = roots.read_answering("/etc/hostname", MAX_HOST_NAME).ok()?;
+        Some(String::from_utf8(name).ok()?.trim().to_owned())
     };
     let known = |name: &String| !name.is_empty();
     if config.host.root.as_os_str() == "/" {

@@ -9,6 +9,7 @@ use std::io;
 
 use crate::cli::BUILD;
 use crate::config::Config;
+use accelscope_core::host::answering::ask;
 use accelscope_core::metric::Resource;
 use accelscope_export::otlp::Destination;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -28,7 +29,7 @@ pub(super) struct Succession {
 impl Succession {
     /// Announces the agent. Without the locks, which some file systems lack, it is as if it were alone.
     pub(super) fn announce(config: &Config, resource: &Resource, destinations: &[Destination]) -> io::Result<Self> {
-        let root = File::open(config.host_roots().path("/"))?;
+        let root = ask(&config.host_roots().path("/"), |root| File::open(root))?;
         let identity = identity(config, resource);
         let mut succession = Self {
             root,

@@ -9,6 +9,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::HostRoots;
+use super::answering::ask;
 use super::bounded::bounded;
 
 /// A directory as the start of a path, or for `fstat`.
@@ -116,6 +117,13 @@ impl HostRoots {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         bounded(File::from(file), most)
+    }
+
+    /// As [`read`](Self::read), of a file on a file system of the host's that may not answer: it has
+    /// [`PATIENCE`](super::answering::PATIENCE) to.
+    pub fn read_answering(&self, absolute: &'static str, most: usize) -> io::Result<Vec<u8>> {
+        let roots = self.clone();
+        ask(&self.path(absolute), move |_| roots.read(absolute, most))
     }
 
     /// The host's regular file `absolute`, where it is stored: the kernel's own file systems are refused, in which a reading

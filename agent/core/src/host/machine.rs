@@ -12,7 +12,7 @@ impl HostRoots {
     /// first boot, which would give different machines the same id.
     pub fn machine_id(&self) -> Option<String> {
         FILES.into_iter().find_map(|path| {
-            let bytes = self.read(path, MOST_BYTES).ok()?;
+            let bytes = self.read_answering(path, MOST_BYTES).ok()?;
             let id = String::from_utf8(bytes).ok()?.trim().to_ascii_lowercase();
             (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
         })

@@ -1,7 +1,6 @@
 //! Processes in `/proc`.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use procfs::FromRead;
 use procfs::process::{Process, Stat, StatFlags};
 
 use super::HostRoots;
-use super::bounded::read_bounded;
+use super::bounded::{open_now, read_bounded};
 use super::stuck;
 use crate::metric::ProcessKey;
 
@@ -276,7 +275,7 @@ impl Processes {
     fn stat(&self, pid: u32) -> io::Result<Stat> {
         stuck::file(pid, &self.folder(pid), "stat", |path| {
             // Bounded for another reason than its length: a whole file is asked for its size first.
-            let file = File::open(path)?.take(MAX_TEXT_BYTES as u64);
+            let file = open_now(path)?.take(MAX_TEXT_BYTES as u64);
             Stat::from_read(file).map_err(into_io)
         })
     }

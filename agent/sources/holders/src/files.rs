@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use accelscope_core::host::bounded::open_now;
 use rustix::process::{Resource, getrlimit};
 
 /// Longest text; `cpu.stat` of v2 has some 500 bytes.
@@ -51,7 +52,7 @@ impl Reader {
             file
         } else {
             self.open += 1;
-            File::open(&from.path)?
+            open_now(&from.path)?
         };
         let length = rustix::io::pread(&file, &mut self.text[..], 0)?;
         if self.open <= self.most {
@@ -74,5 +75,21 @@ impl KernelFile {
 
     pub(super) const fn is_open(&self) -> bool {
         self.file.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, Mode};
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_group_s_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("cpu.stat");
+        rustix::fs::mkfifoat(CWD, &path, Mode::RWXU).expect("a pipe");
+        let mut file = KernelFile::find(path).expect("it is there");
+        assert!(Reader::new().read(&mut file).is_err());
     }
 }

@@ -3,6 +3,8 @@
 //! Partitions are contained in their disks and not shown. Neither are memory (`ram`, `zram`), loop devices, whose bytes are
 //! those of the disk below, and the paths of multipath NVMe, which are hidden.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::catalogue::{DISK_IO, DISK_IO_TIME, DISK_MERGED, DISK_OPERATION_TIME, DISK_OPERATIONS};
@@ -66,7 +68,7 @@ impl Disks {
                 out.skip(Reason::Malformed);
                 continue;
             };
-            let Some(disk) = self.devices.get(name, || disk(&self.roots, name)) else {
+            let Some(disk) = self.devices.get(name, |shown| disk(&self.roots, name, shown), out) else {
                 continue;
             };
             shown += 1;
@@ -81,17 +83,21 @@ impl Disks {
 }
 
 /// The device's attributes, if it is shown.
-fn disk(roots: &HostRoots, name: &str) -> Option<Disk> {
-    let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    if kind != name && MEMORY_OR_LOOP.contains(&kind) {
+fn disk(roots: &HostRoots, name: &[u8], shown: &str) -> Option<Disk> {
+    let kind = shown.trim_end_matches(|c: char| c.is_ascii_digit());
+    if kind != shown && MEMORY_OR_LOOP.contains(&kind) {
         return None;
     }
     // sysfs writes a name's slash, as in `cciss/c0d0`, as an exclamation mark.
-    let folder = roots.sys().join("class/block").join(name.replace('/', "!"));
+    let name: Vec<u8> = name
+        .iter()
+        .map(|byte| if *byte == b'/' { b'!' } else { *byte })
+        .collect();
+    let folder = roots.sys().join("class/block").join(OsStr::from_bytes(&name));
     if folder.join("partition").exists() || sysfs::text(&folder.join("hidden")).is_some_and(|hidden| hidden == "1") {
         return None;
     }
-    let device = Attributes::new([(SYSTEM_DEVICE, name.into())]);
+    let device = Attributes::new([(SYSTEM_DEVICE, shown.into())]);
     let directions = ["read", "write"].map(|direction| device.with([(DISK_IO_DIRECTION, direction.into())]).into());
     Some(Disk {
         device: device.into(),
@@ -100,9 +106,9 @@ fn disk(roots: &HostRoots, name: &str) -> Option<Disk> {
 }
 
 /// Name and numbers of a line.
-fn fields(line: &[u8]) -> Option<(&str, [u64; FIELDS])> {
+fn fields(line: &[u8]) -> Option<(&[u8], [u64; FIELDS])> {
     let mut words = words(line).skip(2);
-    let name = std::str::from_utf8(words.next()?).ok()?;
+    let name = words.next()?;
     let mut fields = [0; FIELDS];
     for field in &mut fields {
         *field = whole(words.next()?)?;

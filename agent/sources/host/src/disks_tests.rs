@@ -86,3 +86,17 @@ fn so_many_are_shown_and_the_others_counted() {
     assert_eq!(points.len(), MAX_DISKS * 9);
     assert_eq!(reasons.len(), 300 - MAX_DISKS);
 }
+
+#[test]
+fn a_name_that_is_not_utf_8_is_shown_and_never_as_another_s() {
+    let host = Host::new();
+    let line = |name: &[u8]| [b" 8 0 ", name, b" 1 2 3 4 5 6 7 8 9 10 11\n"].concat();
+    host.write(
+        "proc/diskstats",
+        [line(b"sd\xc3"), line(b"sd\xff"), line(b"sda")].concat(),
+    );
+    let mut disks = Disks::new(&host.roots());
+    let (points, reasons) = read(|out| disks.read(out));
+    assert_eq!(value(&points, "system.disk.operations", "read,sd\u{fffd}"), Some(1.0));
+    assert_eq!((points.len(), reasons), (18, vec![Reason::Ambiguous]));
+}

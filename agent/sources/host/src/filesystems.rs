@@ -82,7 +82,7 @@ impl Filesystems {
         let known: HashSet<&Mounted> = self.found.iter().map(|one| &one.mounted).collect();
         let new: Vec<Mounted> = found.mounted.into_iter().take(MAX_FILESYSTEMS).collect();
         if known.len() != new.len() || !new.iter().all(|one| known.contains(one)) {
-            self.found = new.into_iter().map(filesystem).collect();
+            self.found = distinct(new, out);
         }
     }
 
@@ -132,6 +132,22 @@ fn ask(path: &Path, mounted: &Mounted) -> Answer {
         return Ok(None);
     }
     Ok(Some(rustix::fs::statvfs(path)?))
+}
+
+/// Those with series of their own. Mount points that are not UTF-8 may look the same as others; the first of such is shown.
+fn distinct(mounted: Vec<Mounted>, out: &mut Readings<'_>) -> Vec<Filesystem> {
+    let mut points: HashMap<Arc<Attributes>, PathBuf> = HashMap::new();
+    let mut found: Vec<Filesystem> = mounted.into_iter().map(filesystem).collect();
+    found.retain(|one| {
+        let point = &one.mounted.point;
+        // One may be mounted over the other at the same place: then one answers.
+        let is_first = points.entry(one.limit.clone()).or_insert_with(|| point.clone()) == point;
+        if !is_first {
+            out.skip(Reason::Ambiguous);
+        }
+        is_first
+    });
+    found
 }
 
 fn filesystem(mounted: Mounted) -> Filesystem {

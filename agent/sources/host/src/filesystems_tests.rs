@@ -106,3 +106,24 @@ fn numbers_that_contradict_each_other_are_no_space() {
         assert_eq!(by_state(size, blocks, free, available), None);
     }
 }
+
+#[test]
+fn a_mount_point_that_is_not_utf_8_is_shown_and_never_as_another_s() {
+    use std::os::unix::ffi::OsStrExt;
+    let host = Host::new();
+    let mut lines = Vec::new();
+    for (nth, name) in [b"data-\xfe", b"data-\xff"].into_iter().enumerate() {
+        let path = host.root().join(std::ffi::OsStr::from_bytes(name));
+        std::fs::create_dir_all(&path).unwrap();
+        let device = rustix::fs::stat(&path).unwrap().st_dev;
+        // The second is another file system.
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device) + nth as u32);
+        lines.extend_from_slice(format!("30 1 {major}:{minor} / /").as_bytes());
+        lines.extend_from_slice(name);
+        lines.extend_from_slice(b" rw,relatime - ext4 /dev/x rw\n");
+    }
+    host.write("proc/1/mountinfo", lines);
+    let (points, reasons) = points(&host);
+    assert_eq!(reasons, [Reason::Ambiguous]);
+    assert!(value(&points, "system.filesystem.limit", "/dev/x,rw,/data-\u{fffd},ext4").is_some());
+}

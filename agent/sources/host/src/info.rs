@@ -41,7 +41,9 @@ impl Info {
 
     /// Reads the files.
     pub(crate) fn update(&mut self) {
-        let os = OS_RELEASE.iter().find_map(|path| self.roots.read(path, MAX_BYTES).ok());
+        let os = OS_RELEASE
+            .iter()
+            .find_map(|path| self.roots.read_answering(path, MAX_BYTES).ok());
         let os = os.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
         let known = [
             (HOST_NAME, self.host_name()),
@@ -71,7 +73,10 @@ impl Info {
         if self.roots.path("/").as_os_str() == "/" {
             return kernel();
         }
-        let file = self.roots.read("/etc/hostname", MAX_BYTES).unwrap_or_default();
+        let file = self
+            .roots
+            .read_answering("/etc/hostname", MAX_BYTES)
+            .unwrap_or_default();
         let file = String::from_utf8_lossy(&file);
         let names = [file.trim(), self.node_name.as_str()];
         names

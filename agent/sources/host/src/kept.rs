@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -28,6 +28,10 @@ pub(crate) struct Kept {
 impl Kept {
     pub(crate) const fn new(path: PathBuf) -> Self {
         Self { path, file: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The beginning of the file, as much as the buffer takes. For files that the kernel makes as one record.

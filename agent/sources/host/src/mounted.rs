@@ -139,12 +139,13 @@ fn kind(line: &[u8]) -> Option<&[u8]> {
 }
 
 fn mount(line: &[u8]) -> Option<Mounted> {
-    let mount = MountInfo::from_line(std::str::from_utf8(line).ok()?).ok()?;
+    let mount = MountInfo::from_line(&String::from_utf8_lossy(line)).ok()?;
     let (major, minor) = mount.majmin.split_once(':')?;
-    let point = mount.mount_point.into_os_string().into_vec();
+    // Its bytes, which may be no UTF-8 (proc_pid_mountinfo(5), field 5).
+    let point = line.split(|byte| *byte == b' ').nth(4)?;
     let is_read_only = mount.mount_options.contains_key("ro") || mount.super_options.contains_key("ro");
     Some(Mounted {
-        point: OsString::from_vec(unescaped(&point)).into(),
+        point: OsString::from_vec(unescaped(point)).into(),
         source: mount
             .mount_source
             .map(|source| String::from_utf8_lossy(&unescaped(source.as_bytes())).into_owned())

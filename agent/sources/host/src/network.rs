@@ -1,8 +1,11 @@
 //! Network interfaces of the host: `/proc/1/net/dev`, since `/proc/net` is that of the reader's network namespace.
 //!
 //! Interfaces that stand for hardware are shown. Bridges, bonds, VLANs, tunnels and the ends of containers' interfaces pass on
-//! what these transfer, and a node has hundreds of them.
+//! what these transfer, and a node has hundreds of them. Where none stands for hardware, as in a container of LXC or
+//! systemd-nspawn, whose only interface is the end of such a pair, all but the loopback interface are shown.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::catalogue::{NETWORK_DROPPED, NETWORK_ERRORS, NETWORK_IO, NETWORK_PACKETS};
@@ -18,11 +21,15 @@ use accelscope_core::metric::{Attributes, CounterStarts, Timestamp};
 const MAX_INTERFACES: usize = 64;
 /// Limit in bytes of the file, which has some 130 for each interface.
 const MAX_BYTES: usize = 1 << 20;
+/// The loopback interface of each network namespace (drivers/net/loopback.c), which transfers nothing.
+const LOOPBACK: &[u8] = b"lo";
 /// Numbers of each direction: bytes, packets, errors, drops and four more.
 const FIELDS: usize = 8;
 
 #[derive(Debug)]
 struct Interface {
+    /// It stands for hardware, or nothing is known of it.
+    is_hardware: bool,
     /// `receive`, `transmit`.
     directions: [Arc<Attributes>; 2],
     /// The same with the key that the conventions have for packets.
@@ -64,16 +71,25 @@ impl Network {
             Ok(length) => length,
             Err(error) => return out.failed(error),
         };
-        let mut shown = 0;
         // Two lines are titles.
-        for line in lines(&self.buffer[..length]).skip(2) {
+        let lines = || lines(&self.buffer[..length]).skip(2);
+        let mut has_hardware = false;
+        for (name, _) in lines().filter_map(fields) {
+            let known = self.devices.get(name, |shown| interface(&self.roots, name, shown), out);
+            has_hardware |= known.is_some_and(|interface| interface.is_hardware);
+        }
+        let mut shown = 0;
+        for line in lines() {
             let Some((name, fields)) = fields(line) else {
                 out.skip(Reason::Malformed);
                 continue;
             };
-            let Some(interface) = self.devices.get(name, || interface(&self.roots, name)) else {
+            let Some(interface) = self.devices.known(name) else {
                 continue;
             };
+            if has_hardware && !interface.is_hardware {
+                continue;
+            }
             shown += 1;
             if shown > MAX_INTERFACES {
                 out.skip(Reason::TooMany);
@@ -85,31 +101,32 @@ impl Network {
     }
 }
 
-/// The interface's attributes, if it is shown: it stands for hardware, or nothing is known of it.
-fn interface(roots: &HostRoots, name: &str) -> Option<Interface> {
-    let folder = roots.sys().join("class/net").join(name);
-    if folder.exists() && !folder.join("device").exists() {
+/// What is known of an interface; the loopback interface is never shown.
+fn interface(roots: &HostRoots, name: &[u8], shown: &str) -> Option<Interface> {
+    if name == LOOPBACK {
         return None;
     }
+    let folder = roots.sys().join("class/net").join(OsStr::from_bytes(name));
     let directions = |key| {
         ["receive", "transmit"].map(|direction| {
-            let attributes = Attributes::new([(key, name.into()), (NETWORK_IO_DIRECTION, direction.into())]);
+            let attributes = Attributes::new([(key, shown.into()), (NETWORK_IO_DIRECTION, direction.into())]);
             Arc::new(attributes)
         })
     };
     Some(Interface {
+        is_hardware: !folder.exists() || folder.join("device").exists(),
         directions: directions(NETWORK_INTERFACE_NAME),
         packets: directions(SYSTEM_DEVICE),
     })
 }
 
 /// Name and numbers of a line: those received, those transmitted.
-fn fields(line: &[u8]) -> Option<(&str, [[u64; FIELDS]; 2])> {
+fn fields(line: &[u8]) -> Option<(&[u8], [[u64; FIELDS]; 2])> {
     // A name may have a colon itself (`eth0:1`); the numbers have none.
     let colon = line.iter().rposition(|byte| *byte == b':')?;
-    let name = std::str::from_utf8(line[..colon].trim_ascii()).ok()?;
+    let name = line[..colon].trim_ascii();
     // The kernel refuses such names (`dev_valid_name`, net/core/dev.c).
-    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+    if name.is_empty() || name.contains(&b'/') || name.starts_with(b".") {
         return None;
     }
     let mut words = words(&line[colon + 1..]);

@@ -69,3 +69,35 @@ fn a_name_is_no_path_and_bad_lines_lose_themselves() {
         Some(643_706_518.0)
     );
 }
+
+#[test]
+fn where_no_interface_is_hardware_all_but_the_loopback_are_shown() {
+    let host = host(DEV);
+    std::fs::remove_dir_all(host.root().join("sys/class/net/eth0/device")).unwrap();
+    let mut network = Network::new(&host.roots());
+    let (points, reasons) = read(|out| network.read(out));
+    assert_eq!((points.len(), reasons.len()), (8, 0));
+    assert_eq!(value(&points, "system.network.io", "eth0,receive"), Some(643_706_518.0));
+    // A card is passed on to the container: what stands for no hardware is left out from then on.
+    let more = DEV.lines().last().unwrap().replace("eth0", "card");
+    host.write("sys/class/net/card/device/vendor", "");
+    host.write("proc/1/net/dev", format!("{DEV}{more}\n"));
+    let (points, _) = read(|out| network.read(out));
+    assert_eq!(points.len(), 8);
+    assert_eq!(value(&points, "system.network.io", "card,receive"), Some(643_706_518.0));
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_is_shown_and_never_as_another_s() {
+    let host = host(DEV);
+    let line = |name: &[u8]| [name, b": 7 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n"].concat();
+    let odd = [line(b"eth\xff"), line(b"eth\xfe"), line("eth\u{fffd}".as_bytes())].concat();
+    host.write("proc/1/net/dev", [DEV.as_bytes(), &odd].concat());
+    let mut network = Network::new(&host.roots());
+    for _ in 0..2 {
+        let (points, reasons) = read(|out| network.read(out));
+        assert_eq!(value(&points, "system.network.io", "eth\u{fffd},receive"), Some(7.0));
+        assert_eq!(points.len(), 16);
+        assert_eq!(reasons, [Reason::Ambiguous; 2]);
+    }
+}

@@ -3,6 +3,7 @@
 //! A kernel without it (`CONFIG_PSI`) has no such files, and one that was told not to measure (`psi=0`, or no `psi=1` with
 //! `CONFIG_PSI_DEFAULT_DISABLED`) fails each reading with EOPNOTSUPP.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::catalogue::{PRESSURE_RATIO, PRESSURE_TIME};
@@ -26,7 +27,7 @@ const RESOURCES: [(&str, bool); 3] = [("cpu", false), ("memory", true), ("io", t
 pub(crate) struct Pressure([Resource; RESOURCES.len()]);
 
 #[derive(Debug)]
-struct Resource {
+pub(crate) struct Resource {
     file: Kept,
     some: Arc<Attributes>,
     full: Option<Arc<Attributes>>,
@@ -52,17 +53,30 @@ impl Pressure {
     /// Reads all of them.
     pub(crate) fn read(&mut self, out: &mut Readings<'_>) {
         for resource in &mut self.0 {
-            let mut buffer = [0; FILE];
-            let time = Timestamp::now();
-            match resource.file.read(&mut buffer) {
-                Ok(text) => resource.points(text, time, out),
-                Err(error) => out.failed(error),
-            }
+            resource.read(out);
         }
+    }
+
+    /// Each file.
+    pub(crate) fn each(self) -> [Resource; RESOURCES.len()] {
+        self.0
     }
 }
 
 impl Resource {
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    pub(crate) fn read(&mut self, out: &mut Readings<'_>) {
+        let mut buffer = [0; FILE];
+        let time = Timestamp::now();
+        match self.file.read(&mut buffer) {
+            Ok(text) => self.points(text, time, out),
+            Err(error) => out.failed(error),
+        }
+    }
+
     fn points(&self, text: &[u8], time: Timestamp, out: &mut Readings<'_>) {
         for line in lines(text) {
             let mut words = words(line);

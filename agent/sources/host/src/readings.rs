@@ -26,10 +26,12 @@ pub(crate) enum Reason {
     NoAnswer,
     /// There are more than are read.
     TooMany,
+    /// Its name is not UTF-8, and that of another looks the same.
+    Ambiguous,
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Decreased,
         Self::Frozen,
         Self::Malformed,
@@ -37,6 +39,7 @@ impl Reason {
         Self::Unreadable,
         Self::NoAnswer,
         Self::TooMany,
+        Self::Ambiguous,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -48,6 +51,20 @@ impl Reason {
             Self::Unreadable => "unreadable",
             Self::NoAnswer => "no_answer",
             Self::TooMany => "too_many",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+
+    /// What a person is told of the file.
+    pub(crate) const fn why(self) -> &'static str {
+        match self {
+            Self::Decreased | Self::Frozen => "does not count on",
+            Self::Malformed => "is not written as the kernel writes it",
+            Self::OutOfRange => "has values beyond what can be",
+            Self::Unreadable => "cannot be read",
+            Self::NoAnswer => "does not answer",
+            Self::TooMany => "has more than is read",
+            Self::Ambiguous => "has names that are not UTF-8 and look the same",
         }
     }
 }
@@ -67,7 +84,10 @@ impl Skipped {
 /// The points of one run.
 pub(crate) struct Readings<'a> {
     points: Vec<Point>,
-    skipped: &'a Skipped,
+    /// Counts what gave no point; not for `agent doctor`.
+    skipped: Option<&'a Skipped>,
+    /// The first of what gave no point.
+    pub(crate) reason: Option<Reason>,
     /// What was counted, for tests.
     #[cfg(test)]
     pub(crate) reasons: Vec<Reason>,
@@ -81,7 +101,17 @@ impl<'a> Readings<'a> {
     pub(crate) fn new(capacity: usize, skipped: &'a Skipped) -> Self {
         Self {
             points: Vec::with_capacity(capacity),
-            skipped,
+            skipped: Some(skipped),
+            ..Self::uncounted()
+        }
+    }
+
+    /// Of a look that is no run.
+    pub(crate) fn uncounted() -> Self {
+        Self {
+            points: Vec::new(),
+            skipped: None,
+            reason: None,
             #[cfg(test)]
             reasons: Vec::new(),
             error: None,
@@ -131,7 +161,10 @@ impl<'a> Readings<'a> {
     }
 
     pub(crate) fn skip_many(&mut self, number: u64, reason: Reason) {
-        self.skipped.0.add(number, reason.as_str());
+        if let Some(skipped) = self.skipped {
+            skipped.0.add(number, reason.as_str());
+        }
+        self.reason.get_or_insert(reason);
         #[cfg(test)]
         self.reasons.push(reason);
     }

@@ -20,11 +20,15 @@ settings! {
         /// Duration, 1s to 1h: time between two readings.
         #[serde(with = "text")]
         pub period: Duration = Duration::from_secs(10),
-        /// Bool: also read bytes, operations and times of block devices (`system.disk.*`).
+        /// Bool: also read bytes, operations and times of block devices (`system.disk.*`), without partitions, memory
+        /// (ram, zram), loop devices and the hidden paths of multipath NVMe.
         pub disks: bool = false,
-        /// Bool: also read the space of the mounted file systems (`system.filesystem.*`).
+        /// Bool: also read the space of the mounted file systems (`system.filesystem.*`) that store something of their own:
+        /// without those of the kernel, of memory (tmpfs), images (squashfs) and overlays.
         pub filesystems: bool = false,
-        /// Bool: also read bytes, packets, drops and errors of network interfaces (`system.network.*`).
+        /// Bool: also read bytes, packets, drops and errors of network interfaces (`system.network.*`) that stand for
+        /// hardware: without bridges, bonds, VLANs, tunnels and the ends of containers' interfaces. Where none does, as in a
+        /// container of LXC, all but lo.
         pub network: bool = false,
     }
 }

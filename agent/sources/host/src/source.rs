@@ -29,6 +29,6 @@ impl Source for Host {
     }
 
     fn explain(settings: &Settings, context: &Context) -> Vec<Finding> {
-        vec![explain::explain(settings, &context.roots)]
+        explain::explain(settings, &context.roots)
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn found(place: &Place, outcome: &Outcome) -> Vec<Finding> {
     };
     vec![match outcome {
         Outcome::Sampled => Finding::ok(NAME, format!("the BMC answers at {node}")),
+        Outcome::NothingHere(reason) if reason.starts_with(place::STALE) => Finding::nothing(NAME, reason),
         Outcome::NothingHere(reason) | Outcome::Gone(reason) => Finding::warn(NAME, reason),
         Outcome::Retry(error) => Finding::warn(NAME, format!("{node}: {error}")).with_remedy(
             "look at `dmesg` for ipmi_si; a BMC that hangs is reset at its own web page or by `ipmitool mc reset cold`",

@@ -19,7 +19,7 @@ use crate::sensors::Sensors;
 use crate::skipped::Skipped;
 use crate::{catalogue, chassis, dcmi, sel};
 
-/// Requests for which a command that the BMC does not have is not sent: ten minutes at the default period.
+/// Requests for which a command that the BMC does not have, or is silent at, is not sent: ten minutes at the default period.
 const PAUSE: u32 = 20;
 /// Part of the time that reading the records again may take while there are sensors to read.
 const RECORDS_SHARE: u32 = 2;
@@ -103,8 +103,9 @@ impl<C: Channel, O: FnMut() -> io::Result<C>> Server<O> {
             look.skipped.error(&error);
             look.remark = format!("not all could be read: {}", accelscope_core::chain(&error));
         }
+        let has_total = look.points.iter().any(|point| *point.instrument == hw::HOST_POWER);
         self.sensors
-            .points(self.options.keep, &mut look.points, &mut look.skipped);
+            .points(self.options.keep, has_total, &mut look.points, &mut look.skipped);
         Ok(look)
     }
 
@@ -185,7 +186,11 @@ fn optional<T>(
     }
     match ask() {
         Ok(found) => Ok(Some(found)),
-        Err(error @ CallError::Lost(_)) => Err(error),
+        Err(error @ CallError::Lost(_)) => {
+            // If it is the command, the next request comes to what is after it.
+            *pause = PAUSE;
+            Err(error)
+        }
         Err(error) => {
             if matches!(error, CallError::Refused(code) if completion::is_unsupported(code)) {
                 *pause = PAUSE;

@@ -35,7 +35,7 @@ pub(super) static INSTRUMENTS: &[&[&Instrument]] = &[
 ];
 /// Time that a request takes beyond its own limit: the kernel's work for the last command, and the reply.
 const MARGIN: Duration = Duration::from_secs(5);
-/// Time after which a device that may not be opened is tried again. No worker is kept for it.
+/// Time after which a device that may not be opened, or has no driver, is tried again. No worker is kept for it.
 const DENIED: Duration = Duration::from_mins(10);
 
 /// The sampler `ipmi`.
@@ -123,7 +123,8 @@ impl Sampler for IpmiSampler {
         } else {
             self.worker = None;
             self.denied = None;
-            Outcome::NothingHere(place.reason().to_owned())
+            let remedy = place.remedy().map(|remedy| format!(": {remedy}")).unwrap_or_default();
+            Outcome::NothingHere(format!("{}{remedy}", place.reason()))
         };
         match outcome {
             Outcome::Sampled => self.has_series = true,
@@ -155,6 +156,12 @@ fn command(config: &Config) -> io::Result<Command> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use accelscope_core::faults::Faults;
+    use accelscope_core::holders::Holders;
+    use accelscope_core::host::cgroups::Cgroups;
+    use accelscope_core::sampler::Level;
+    use rustix::fs::{CWD, FileType, Mode};
 
     use super::*;
 
@@ -197,5 +204,65 @@ mod tests {
         let host = host(&["dev"]);
         std::fs::write(host.path().join("dev/ipmi0"), "").unwrap();
         assert_eq!(found(host.path()).0, Place::Nothing);
+    }
+
+    /// A node is one of the driver while its number is that of an interface in sysfs.
+    #[test]
+    fn a_node_that_no_driver_stands_behind_is_quiet_and_names_the_modules() {
+        let host = host(&["dev", "sys/class"]);
+        let (node, mode) = (host.path().join("dev/ipmi0"), Mode::RUSR | Mode::WUSR);
+        let number = rustix::fs::makedev(240, 3);
+        if let Err(error) = rustix::fs::mknodat(CWD, node, FileType::CharacterDevice, mode, number) {
+            eprintln!("no device nodes can be made here: {error}");
+            return;
+        }
+        let has_stale = || {
+            let (place, findings) = found(host.path());
+            assert_eq!(place, Place::Stale("/dev/ipmi0"));
+            let [finding] = findings.as_slice() else {
+                panic!("{findings:?}")
+            };
+            assert_eq!(finding.level, Level::Nothing);
+            assert!(
+                finding.to_string().contains("modprobe ipmi_si ipmi_devintf"),
+                "{finding}"
+            );
+        };
+        has_stale();
+        let settings = Settings::default();
+        let context = accelscope_core::source::Context {
+            roots: HostRoots::new(host.path()),
+            ..context()
+        };
+        let mut sampler = IpmiSampler::new(&settings, &context);
+        let outcome = sampler.sample(&mut Vec::new());
+        assert!(
+            matches!(&outcome, Outcome::NothingHere(why) if why.contains("modprobe ipmi_si ipmi_devintf")),
+            "{outcome:?}"
+        );
+        assert!(sampler.worker.is_none(), "nobody opens it");
+        let class = host.path().join("sys/class/ipmi/ipmi0");
+        std::fs::create_dir_all(&class).unwrap();
+        std::fs::write(class.join("dev"), "240:0\n").unwrap();
+        has_stale();
+        std::fs::write(class.join("dev"), "240:3\n").unwrap();
+        assert_eq!(found(host.path()).0, Place::Node("/dev/ipmi0"));
+        // What is not seen says nothing.
+        std::fs::remove_dir_all(host.path().join("sys")).unwrap();
+        assert_eq!(found(host.path()).0, Place::Node("/dev/ipmi0"));
+    }
+
+    fn context() -> Context {
+        let roots = HostRoots::new("/");
+        Context {
+            cgroups: Cgroups::new(&roots),
+            roots,
+            node_name: String::new(),
+            once: false,
+            per_process: false,
+            sources: &[],
+            faults: Faults::default(),
+            holders: Holders::default(),
+        }
     }
 }

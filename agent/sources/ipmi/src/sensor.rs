@@ -62,6 +62,8 @@ pub(crate) struct Sensor {
     quantity: Quantity,
     /// Of the value, or one set a state.
     series: Vec<Arc<Attributes>>,
+    /// Of a power, while the server's own has no series: it is part of nothing then that is shown.
+    root: Option<Arc<Attributes>>,
     limits: Vec<(Arc<Attributes>, f64)>,
     last: Option<Last>,
     failures: u32,
@@ -121,6 +123,7 @@ impl Sensor {
         let mut sensor = Self {
             target: record.target,
             number: record.number,
+            root: root(&quantity, &series),
             quantity,
             series,
             limits: Vec::new(),
@@ -266,8 +269,8 @@ impl Sensor {
         }
     }
 
-    /// Adds the points of the last reading, unless it is older than `keep`.
-    pub(crate) fn points(&self, keep: Duration, points: &mut Vec<Point>, skipped: &mut Skipped) {
+    /// Adds the points of the last reading, unless it is older than `keep`. `has_total`: the server's own power is shown.
+    pub(crate) fn points(&self, keep: Duration, has_total: bool, points: &mut Vec<Point>, skipped: &mut Skipped) {
         let Some(last) = &self.last else { return };
         if last.at.elapsed() > keep {
             skipped.add("late");
@@ -275,7 +278,8 @@ impl Sensor {
         }
         match (&self.quantity, last.value) {
             (Quantity::Number { instrument, limit, .. }, Reading::Number(value)) => {
-                points.push(Point::new(instrument, Arc::clone(&self.series[0]), value, last.time));
+                let series = self.root.as_ref().filter(|_| !has_total).unwrap_or(&self.series[0]);
+                points.push(Point::new(instrument, Arc::clone(series), value, last.time));
                 for (attributes, value) in limit.iter().flat_map(|_| &self.limits) {
                     points.extend(limit.map(|limit| Point::new(limit, Arc::clone(attributes), *value, last.time)));
                 }
@@ -289,6 +293,15 @@ impl Sensor {
             _ => {}
         }
     }
+}
+
+/// A power's series without `hw.parent`. What is contained in another is left out of sums, so that it names only what is shown.
+fn root(quantity: &Quantity, series: &[Arc<Attributes>]) -> Option<Arc<Attributes>> {
+    let Quantity::Number { instrument, .. } = quantity else {
+        return None;
+    };
+    let rest = series.first()?.iter().filter(|(key, _)| *key != HW_PARENT).cloned();
+    (**instrument == hw::POWER).then(|| Arc::new(Attributes::new(rest)))
 }
 
 /// The value in the instrument's unit.

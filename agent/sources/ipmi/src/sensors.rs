@@ -60,10 +60,10 @@ impl Sensors {
         Ok(())
     }
 
-    /// Adds the points of all readings that are not older than `keep`.
-    pub(crate) fn points(&self, keep: Duration, points: &mut Vec<Point>, skipped: &mut Skipped) {
+    /// Adds the points of all readings that are not older than `keep`. `has_total`: the server's own power is shown.
+    pub(crate) fn points(&self, keep: Duration, has_total: bool, points: &mut Vec<Point>, skipped: &mut Skipped) {
         for sensor in &self.all {
-            sensor.points(keep, points, skipped);
+            sensor.points(keep, has_total, points, skipped);
         }
     }
 }

@@ -9,8 +9,8 @@ use accelscope_core::settings::{Check, Enabled};
 settings! {
     /// The server's management controller (BMC) through the kernel's IPMI driver: power, sensors, chassis status, event log.
     pub struct Settings {
-        /// "auto": look for /dev/ipmi0, and be quiet where it is missing or may not be opened. true: it is an error if it
-        /// cannot be read. false: do not look.
+        /// "auto": look for /dev/ipmi0, and be quiet where it is missing, has no driver or may not be opened. true: it is an
+        /// error if it cannot be read. false: do not look.
         #[serde(with = "text")]
         pub enabled: Enabled = Enabled::Auto,
         /// Duration, 1s to 1h: time between two readings.

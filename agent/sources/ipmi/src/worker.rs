@@ -29,7 +29,7 @@ pub(super) struct Config {
     pub(super) period: Duration,
     /// Whether the sensors are read.
     pub(super) sensors: bool,
-    /// It is no error if the device may not be opened.
+    /// It is no error if the device may not be opened, or nothing is behind it.
     pub(super) is_quiet: bool,
 }
 
@@ -55,6 +55,14 @@ impl Config {
             keep: self.period * 2 + self.timeout,
         }
     }
+
+    const fn outcome_without_device(&self) -> WireOutcome {
+        if self.is_quiet {
+            WireOutcome::NothingHere
+        } else {
+            WireOutcome::Retry
+        }
+    }
 }
 
 /// The reply to one request.
@@ -73,13 +81,12 @@ pub(super) fn reply<C: Channel, O: FnMut() -> io::Result<C>>(
             ..Reply::empty(id, WireOutcome::Sampled, look.remark)
         },
         Err(LookError::Open(error)) if place::is_denied(&error) => {
-            let outcome = if config.is_quiet {
-                WireOutcome::NothingHere
-            } else {
-                WireOutcome::Retry
-            };
             let reason = format!("the IPMI device may not be opened ({error}): {}", place::PERMISSION);
-            Reply::empty(id, outcome, reason)
+            Reply::empty(id, config.outcome_without_device(), reason)
+        }
+        Err(LookError::Open(error)) if place::is_stale(&error) => {
+            let reason = format!("{} ({error}): {}", place::STALE, place::DRIVER);
+            Reply::empty(id, config.outcome_without_device(), reason)
         }
         Err(error) => {
             let mut reply = Reply::empty(id, WireOutcome::Retry, error.to_string());

@@ -1,6 +1,5 @@
 //! Mount points of the hierarchies, and their groups.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::controllers::{Controllers, V1};
 use super::id::{CgroupId, Hierarchy, State};
 use crate::host::HostRoots;
+use crate::host::bounded::open_now;
 
 /// Limit in bytes of `/proc/cgroups`: one line for each of some fifteen controllers.
 const MAX_TABLE_BYTES: usize = 16 * 1024;
@@ -86,7 +86,7 @@ impl Hierarchies {
             return Vec::new();
         };
         let mut text = String::new();
-        let list = File::open(directory.join("cgroup.procs")).map(|list| list.take(MAX_LIST_BYTES));
+        let list = open_now(&directory.join("cgroup.procs")).map(|list| list.take(MAX_LIST_BYTES));
         // A part is enough: more are read at another time.
         drop(list.and_then(|mut list| list.read_to_string(&mut text)));
         let pids = text.lines().filter_map(|line| line.parse().ok());
@@ -251,7 +251,7 @@ fn is_populated(directory: &Path) -> State {
     // A threaded group of cgroup v2 refuses the first.
     for list in ["cgroup.procs", "cgroup.threads"] {
         let mut byte = [0];
-        match File::open(directory.join(list)).and_then(|mut file| file.read(&mut byte)) {
+        match open_now(&directory.join(list)).and_then(|mut file| file.read(&mut byte)) {
             Ok(0) => return State::Empty,
             Ok(_) => return State::Populated,
             Err(_) => {}

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::ptr;
 use std::time::{Duration, Instant};
 
+use accelscope_core::host::bounded::open_now;
 use accelscope_core::host::poll;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -120,9 +121,10 @@ impl From<Target> for Address {
 pub(crate) struct Device(File);
 
 impl Device {
-    /// Opens it. For reading only: the driver asks for no more, whatever is sent.
+    /// Opens it. For reading only: the driver asks for no more, whatever is sent. Of a node that is another driver's by now the
+    /// opening may wait for something; it is not waited for.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let device = Self(File::open(path)?);
+        let device = Self(open_now(path)?);
         let mut timing = TIMING;
         // SAFETY: the driver reads a `struct ipmi_timing_parms`, which this is, and keeps no pointer.
         unsafe { device.ioctl::<SET_TIMING_PARMS, _>(&mut timing) }?;

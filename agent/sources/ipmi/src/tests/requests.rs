@@ -92,6 +92,57 @@ fn each_sensor_is_shown_in_its_unit_with_its_limits() {
     assert_eq!(pairs(&supplies), [("ok", 0.0), ("degraded", 0.0), ("failed", 1.0)]);
 }
 
+/// A power that is named as part of the server's is left out of sums, so that it is only where that one is shown.
+#[test]
+fn a_power_is_part_of_the_server_s_while_that_one_is_shown() {
+    let bmc = Simulated::new(vec![
+        full(1, "CPU1 Power").kind(0x0b, 6).entity(3, 1).bytes(),
+        full(2, "PSU1 Power").kind(0x08, 6).entity(10, 1).bytes(),
+        full(3, "CPU1 Temp").entity(3, 1).bytes(),
+    ]);
+    bmc.change(|state| state.readings = (1..=3).map(|number| (number, vec![50, 0xc0])).collect());
+    let mut server = server(&bmc);
+    let mut parents = |watts| {
+        bmc.change(|state| state.watts = watts);
+        let look = look(&mut server).unwrap();
+        let ids = values(&look, &hw::POWER, HW_ID);
+        assert_eq!(ids[0].0, format!("{ID}/20.0.01/CPU1 Power"), "it stays the same sensor");
+        assert_eq!(values(&look, &hw::TEMPERATURE, HW_PARENT)[0].0, ID, "no sum");
+        let of_power = values(&look, &hw::POWER, HW_PARENT);
+        (
+            of_power.into_iter().map(|(parent, _)| parent).collect::<Vec<_>>(),
+            values(&look, &hw::HOST_POWER, HW_ID).len(),
+        )
+    };
+    assert_eq!(parents(Some(412)), (vec![ID.to_owned(); 2], 1));
+    let roots = (vec![String::new(); 2], 0);
+    assert_eq!(parents(Some(u16::MAX)), roots, "a reading that is none");
+    assert_eq!(parents(Some(300)).0, [ID, ID]);
+    assert_eq!(parents(None), roots, "the BMC refuses it");
+}
+
+#[test]
+fn a_bmc_that_has_no_dcmi_or_stops_answering_it_leaves_the_powers_to_be_summed() {
+    let bmc = Simulated::new(vec![full(1, "PSU1 Power").kind(0x08, 6).entity(10, 1).bytes()]);
+    bmc.change(|state| {
+        state.readings = [(1, vec![50, 0xc0])].into();
+        state.watts = None;
+    });
+    let parents = |look| {
+        pairs(&values(&look, &hw::POWER, HW_PARENT))
+            .iter()
+            .map(|(parent, _)| (*parent).to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(parents(look(&mut server(&bmc)).unwrap()), [""]);
+    bmc.change(|state| state.watts = Some(412));
+    let mut server = server(&bmc);
+    assert_eq!(parents(look(&mut server).unwrap()), [ID]);
+    bmc.bend(|asked| asked.is(0x2c, 0x02).then_some(None));
+    look(&mut server).unwrap_err();
+    assert_eq!(parents(look(&mut server).unwrap()), [""], "it is silent");
+}
+
 #[test]
 fn a_sensor_without_a_reading_is_absent_and_comes_back() {
     let bmc = Simulated::new(

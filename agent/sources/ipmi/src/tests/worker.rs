@@ -6,6 +6,7 @@ use std::time::Duration;
 use accelscope_core::metric::catalogue::hw;
 use accelscope_core::source::Extension;
 use accelscope_core::worker::WireOutcome;
+use rustix::io::Errno;
 
 use super::{OPTIONS, look, server};
 use crate::catalogue;
@@ -36,6 +37,31 @@ fn a_device_that_may_not_be_opened_is_an_error_only_where_it_was_asked_for() {
         assert_eq!(reply.outcome, outcome);
         assert!(reply.reason.contains("DeviceAllow=char-ipmidev"), "{}", reply.reason);
     }
+}
+
+/// ENXIO: no driver has the number. ENODEV: the interface is gone. ENOTTY and others: another driver has it.
+#[test]
+fn a_node_without_its_driver_is_an_error_only_where_it_was_asked_for() {
+    for code in [Errno::NXIO, Errno::NODEV, Errno::NOTTY, Errno::OPNOTSUPP] {
+        for (is_quiet, outcome) in [(true, WireOutcome::NothingHere), (false, WireOutcome::Retry)] {
+            let stale = move || Err::<Simulated, _>(io::Error::from(code));
+            let mut server = Server::new(Machine::default(), OPTIONS, stale);
+            let reply = reply(1, &mut server, &config(is_quiet));
+            assert_eq!(reply.outcome, outcome, "{code}");
+            assert!(
+                reply.reason.contains("`modprobe ipmi_si ipmi_devintf`"),
+                "{}",
+                reply.reason
+            );
+        }
+    }
+    let null = || crate::bmc::Device::open("/dev/null".as_ref());
+    let mut server = Server::new(Machine::default(), OPTIONS, null);
+    assert_eq!(
+        reply(1, &mut server, &config(true)).outcome,
+        WireOutcome::NothingHere,
+        "another driver's"
+    );
 }
 
 #[test]
