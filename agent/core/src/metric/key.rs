@@ -15,7 +15,7 @@ keys! {
     HW_ID = "hw.id";
     /// Name of the device as its driver gives it, e.g. `renderD128`.
     HW_NAME = "hw.name";
-    /// `hw.id` of the device that this one is a part of and whose value contains this one's: leave series with this key out of a sum. Those without it may still have something in common (rails of one board, several power supplies, batteries): sum one `hw.type`, and of RAPL's zones all.
+    /// `hw.id` of the device that this one is a part of and whose value contains this one's: leave series with this key out of a sum. Of one `hw.type` those without it count nothing of one chip and nothing of RAPL twice; chips may still have something in common (rails of one board, several power supplies, batteries).
     HW_PARENT = "hw.parent";
     /// Model of the device, e.g. `RX 7900 XTX`.
     HW_MODEL = "hw.model";

@@ -5,7 +5,8 @@ use accelscope_core::host::cgroups::CpuTimes;
 use accelscope_core::sampler::Finding;
 
 use crate::identity::Identity;
-use crate::rapl::{DENIED, DENIED_REMEDY, Found};
+use crate::rapl::{Condition, DENIED, DENIED_REMEDY, Found, Zone};
+use crate::reason::Reason;
 use crate::sampler::NOTHING;
 use crate::settings::{NAME, Settings};
 use crate::{hwmon, rapl, supply, thermal};
@@ -18,7 +19,10 @@ pub(crate) fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
         Found::default()
     };
     let mut findings = Vec::new();
-    let read = found.names(true);
+    let conditions: Vec<(&str, Condition<'_>)> = found.zones.iter().map(Zone::condition).collect();
+    let read = names(&conditions, |condition| {
+        matches!(condition, Condition::Read | Condition::Instead(..))
+    });
     let mut what = Vec::new();
     if !read.is_empty() {
         what.push(format!("RAPL ({})", read.join(", ")));
@@ -48,11 +52,7 @@ pub(crate) fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
                       v1 the kernel needs the controller cpuacct";
         findings.push(Finding::warn(NAME, what).with_remedy(remedy));
     }
-    let denied = found.names(false);
-    if !denied.is_empty() {
-        let what = format!("{DENIED}: {}", denied.join(", "));
-        findings.push(Finding::warn(NAME, what).with_remedy(DENIED_REMEDY));
-    }
+    findings.extend(of_zones(&conditions));
     if found.hidden > 0 {
         let what = format!("{} zone(s) of RAPL are hidden from this container", found.hidden);
         let remedy = "container runtimes mask /sys/devices/virtual/powercap: mount the host's root and set host.root, as \
@@ -61,6 +61,52 @@ pub(crate) fn explain(roots: &HostRoots, settings: &Settings) -> Vec<Finding> {
     }
     if findings.is_empty() {
         findings.push(Finding::nothing(NAME, NOTHING));
+    }
+    findings
+}
+
+fn names<'a>(conditions: &[(&'a str, Condition<'_>)], is_wanted: impl Fn(&Condition<'_>) -> bool) -> Vec<&'a str> {
+    let wanted = conditions.iter().filter(|(_, condition)| is_wanted(condition));
+    wanted.map(|(name, _)| *name).collect()
+}
+
+/// Zones that are not read as they are to be, by why.
+fn of_zones(conditions: &[(&str, Condition<'_>)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let denied = names(conditions, |condition| {
+        matches!(condition, Condition::Unread(_, Reason::NoPermission))
+    });
+    if !denied.is_empty() {
+        let what = format!("{DENIED}: {}", denied.join(", "));
+        findings.push(Finding::warn(NAME, what).with_remedy(DENIED_REMEDY));
+    }
+    let failed = |(name, condition): &(&str, Condition<'_>)| match condition {
+        Condition::Unread(_, Reason::NoPermission) | Condition::Read | Condition::Zero => None,
+        Condition::Unread(zone, reason) => Some(format!("{name} ({zone}: {})", reason.describe())),
+        Condition::Instead(zone, reason, other) => {
+            let reason = reason.describe();
+            Some(format!("{name} ({zone}: {reason}; {other} is read instead)"))
+        }
+    };
+    let failed: Vec<String> = conditions.iter().filter_map(failed).collect();
+    if !failed.is_empty() {
+        let what = format!("energy of RAPL that cannot be read: {}", failed.join(", "));
+        let remedy = "look at energy_uj of these zones in /sys/class/powercap and at `dmesg` for the driver";
+        findings.push(Finding::warn(NAME, what).with_remedy(remedy));
+    }
+    let zero = names(conditions, |condition| *condition == Condition::Zero);
+    if !zero.is_empty() {
+        let zones = zero.join(", ");
+        let what = format!("RAPL counts nothing for {zones}: the counter stays 0, as those of virtual machines do");
+        // A board's platform counter that is not wired is nothing that anyone can mend.
+        findings.push(if zero.iter().all(|name| name.starts_with("psys")) {
+            let what =
+                format!("RAPL counts nothing for {zones}: the counter is 0, as that of a board without its sensor is");
+            Finding::nothing(NAME, what)
+        } else {
+            let remedy = "run an agent on the machine that the virtual one is on, or set power.rapl = false";
+            Finding::warn(NAME, what).with_remedy(remedy)
+        });
     }
     findings
 }

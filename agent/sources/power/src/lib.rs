@@ -15,6 +15,7 @@ mod identity;
 mod key;
 mod meter;
 mod now;
+mod numbers;
 mod quantity;
 mod rapl;
 mod reason;

@@ -11,10 +11,10 @@ use accelscope_core::metric::Timestamp;
 use crate::now::Now;
 use crate::reason::Reason;
 
-/// Time and readings after which a counter that cannot stand still is one that does not work. A package draws more than a
-/// watt, and the coarsest counters (`psys` of Xeons) count joules.
-const FROZEN_AFTER: Duration = Duration::from_secs(10);
-const FROZEN_READINGS: u32 = 3;
+/// Time and readings after which a counter that cannot stand still is one that does not work, and one that cannot be read is
+/// not about to be. A package draws more than a watt, and the coarsest counters (`psys` of Xeons) count joules.
+const LASTING: Duration = Duration::from_secs(10);
+const LASTING_READINGS: u32 = 3;
 /// What a counter may have grown by in addition to its highest power, in microjoules: it is updated each millisecond or so.
 const GRAIN: f64 = 5e6;
 
@@ -60,6 +60,8 @@ pub(crate) struct Meter {
     /// Since when and over how many readings the counter has stood still, and whether that is longer than it can.
     still: Option<(Now, u32)>,
     is_frozen: bool,
+    /// Since when and how often in succession it could not be read.
+    missed: Option<(Now, u32)>,
     /// Microjoules, and since when they are counted; `None` as long as the counter has never been anything but 0.
     count: Option<(u64, Now)>,
     /// The count as it was last told, for the power since.
@@ -73,6 +75,7 @@ impl Meter {
             last: None,
             still: None,
             is_frozen: false,
+            missed: None,
             count: None,
             told: None,
         }
@@ -82,15 +85,37 @@ impl Meter {
         self.properties
     }
 
-    /// Takes a reading in microjoules. The error is why it counts nothing.
-    pub(crate) fn read(&mut self, raw: i128, at: Now) -> Result<(), Reason> {
-        let raw = u64::try_from(raw).map_err(|_| Reason::Sentinel)?;
-        if raw == u64::MAX {
+    /// What was read as a value of this counter. The error is why it is none.
+    pub(crate) fn value(&self, raw: i128) -> Result<u64, Reason> {
+        let value = u64::try_from(raw).map_err(|_| Reason::Sentinel)?;
+        if value == u64::MAX {
             return Err(Reason::Sentinel);
         }
-        if self.properties.range.is_some_and(|range| raw > range) {
+        if self.properties.range.is_some_and(|range| value > range) {
             return Err(Reason::BeyondPhysics);
         }
+        Ok(value)
+    }
+
+    /// Notes that it could not be read. A count that others may be part of goes on with the next reading, but not for ever.
+    pub(crate) fn miss(&mut self, at: Now) {
+        let (since, readings) = self.missed.get_or_insert((at, 0));
+        *readings = readings.saturating_add(1);
+        if *readings >= LASTING_READINGS && at.since(*since) >= LASTING {
+            (self.last, self.still, self.is_frozen) = (None, None, false);
+            (self.count, self.told) = (None, None);
+        }
+    }
+
+    /// Whether it could not be read the last time, and has no count that could go on.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.missed.is_some() && self.last.is_none()
+    }
+
+    /// Takes a reading in microjoules. The error is why it counts nothing.
+    pub(crate) fn read(&mut self, raw: i128, at: Now) -> Result<(), Reason> {
+        let raw = self.value(raw).inspect_err(|_| self.miss(at))?;
+        self.missed = None;
         let Some(last) = self.last.replace(Last { raw, at }) else {
             self.count = (raw > 0).then_some((0, at));
             return Ok(());
@@ -139,12 +164,9 @@ impl Meter {
     }
 
     fn stand_still(&mut self, last: Last, at: Now) -> Result<(), Reason> {
-        if self.count.is_none() {
-            return Ok(());
-        }
         let (since, readings) = self.still.get_or_insert((last.at, 0));
         *readings = readings.saturating_add(1);
-        if !self.properties.moves_always || *readings < FROZEN_READINGS || at.since(*since) < FROZEN_AFTER {
+        if !self.properties.moves_always || *readings < LASTING_READINGS || at.since(*since) < LASTING {
             return Ok(());
         }
         self.is_frozen = true;
@@ -325,6 +347,36 @@ mod tests {
         );
         let told = tell(&mut idle(), &[(0.0, 0), (10.0, 0), (20.0, 3 * JOULE)]);
         assert_eq!(told, [Ok(None), Ok(None), Ok(Some((3.0, 10.0, Some(0.3))))]);
+    }
+
+    #[test]
+    fn a_package_that_stays_at_zero_is_frozen_and_never_a_count() {
+        let mut meter = package();
+        let told = tell(&mut meter, &[(0.0, 0), (10.0, 0), (20.0, 0), (30.0, 0), (40.0, 0)]);
+        let frozen = Err(Reason::Frozen);
+        assert_eq!(told, [Ok(None), Ok(None), Ok(None), frozen, frozen]);
+        assert_eq!(
+            tell(&mut meter, &[(50.0, 3 * JOULE)]),
+            [Ok(Some((3.0, 40.0, Some(0.3))))]
+        );
+    }
+
+    #[test]
+    fn a_count_outlives_a_missed_reading_and_none_that_last() {
+        let mut meter = package();
+        let first = tell(
+            &mut meter,
+            &[(0.0, JOULE), (10.0, 11 * JOULE), (12.0, -1), (20.0, 21 * JOULE)],
+        );
+        assert_eq!(first[3], Ok(Some((20.0, 0.0, Some(1.0)))));
+        for seconds in [30.0, 32.0, 34.0] {
+            meter.miss(at(seconds));
+        }
+        assert!(meter.is_counting() && !meter.is_lost(), "four seconds");
+        meter.miss(at(40.0));
+        assert!(!meter.is_counting() && meter.is_lost());
+        let again = tell(&mut meter, &[(50.0, 51 * JOULE), (60.0, 61 * JOULE)]);
+        assert_eq!(again, [Ok(Some((0.0, 50.0, None))), Ok(Some((10.0, 50.0, Some(1.0))))]);
     }
 
     #[test]

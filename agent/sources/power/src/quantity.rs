@@ -8,6 +8,9 @@ use crate::reason::Reason;
 pub(crate) const PACKAGE_WATTS: f64 = 2e3;
 /// Most power in watts of a machine.
 pub(crate) const MACHINE_WATTS: f64 = 100e3;
+/// Most power in watts at which a counter of energy may grow: the pipeline divides no more (agent/pipeline/src/energy), so that
+/// what is measured is the sum of its parts.
+pub(crate) const ENERGY_WATTS: f64 = 20e3;
 
 /// What a sensor measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(crate) enum Quantity {
     Current,
     /// Microwatts.
     Power,
+    /// Microwatts of a processor.
+    PackagePower,
     /// Microwatts that a battery draws; less than nothing where it gives them, as its current is.
     BatteryPower,
     /// Revolutions per minute.
@@ -44,7 +49,7 @@ impl Quantity {
     const fn divisor(self) -> f64 {
         match self {
             Self::Temperature | Self::Voltage | Self::Current => 1e3,
-            Self::Power | Self::BatteryPower => 1e6,
+            Self::Power | Self::PackagePower | Self::BatteryPower => 1e6,
             Self::Fan => 1.0,
         }
     }
@@ -59,7 +64,7 @@ impl Quantity {
                 raw <= -127_000 || (127_000..=128_000).contains(&raw) || raw == 255_000 || is_ones(1) || is_ones(1000)
             }
             Self::Voltage | Self::Current => is_ones(1) || is_ones(1000),
-            Self::Power => is_ones(1) || is_ones(1000) || is_ones(1_000_000),
+            Self::Power | Self::PackagePower => is_ones(1) || is_ones(1000) || is_ones(1_000_000),
             // And the least that the bits of a sign can hold.
             Self::BatteryPower => Self::Power.is_sentinel(raw) || Self::Power.is_sentinel(!raw),
             Self::Fan => is_ones(1),
@@ -73,6 +78,7 @@ impl Quantity {
             Self::Voltage => (-1e3, 1e3),
             Self::Current => (-10e3, 10e3),
             Self::Power => (0.0, MACHINE_WATTS),
+            Self::PackagePower => (0.0, PACKAGE_WATTS),
             Self::BatteryPower => (-MACHINE_WATTS, MACHINE_WATTS),
             Self::Fan => (0.0, 60e3),
         }
@@ -81,7 +87,7 @@ impl Quantity {
 
 #[cfg(test)]
 mod tests {
-    use super::Quantity::{BatteryPower, Current, Fan, Power, Temperature, Voltage};
+    use super::Quantity::{BatteryPower, Current, Fan, PackagePower, Power, Temperature, Voltage};
     use super::*;
 
     #[test]
@@ -94,6 +100,7 @@ mod tests {
             (Voltage, -11_900, -11.9),
             (Current, 1_500, 1.5),
             (Power, 95_000_000, 95.0),
+            (PackagePower, 2_000_000_000, 2000.0),
             (BatteryPower, 15_000_000, 15.0),
             (BatteryPower, -15_000_000, -15.0),
             (BatteryPower, -1_000, -0.001),
@@ -111,6 +118,8 @@ mod tests {
             (Power, i128::from(u32::MAX), Reason::Sentinel),
             (Power, 250_000_000_000, Reason::BeyondPhysics),
             (Power, -1, Reason::BeyondPhysics),
+            (PackagePower, 2_000_000_001, Reason::BeyondPhysics),
+            (PackagePower, 4_294_967_295_000, Reason::Sentinel),
             (BatteryPower, 4_294_967_295_000, Reason::Sentinel),
             (BatteryPower, i128::from(i32::MIN), Reason::Sentinel),
             (BatteryPower, i128::from(i64::MIN), Reason::Sentinel),

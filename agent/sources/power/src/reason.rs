@@ -73,6 +73,26 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// For people.
+    pub(crate) const fn describe(self) -> &'static str {
+        match self {
+            Self::NoPermission => "no permission",
+            Self::NoData => "it has no value now",
+            Self::Error => "the driver fails",
+            Self::NotANumber => "no number is in it",
+            Self::Sentinel => "what is in it stands for no value",
+            Self::BeyondPhysics => "more is in it than there can be",
+            Self::Backwards => "it runs backwards",
+            Self::Frozen => "it stands still",
+            Self::Ambiguous => "it was read too rarely",
+            Self::Suspended => "the machine was suspended",
+            Self::Hung => "it does not answer",
+            Self::TooMany => "there are too many",
+        }
+    }
+}
+
 impl From<Reason> for Value {
     fn from(reason: Reason) -> Self {
         reason.as_str().into()

@@ -1,10 +1,11 @@
 //! The sampler `power`.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use accelscope_core::host::HostRoots;
 use accelscope_core::host::answering::ask;
-use accelscope_core::metric::Batch;
+use accelscope_core::metric::{Batch, Point};
 use accelscope_core::sampler::{self, Descriptor, Finding, Outcome};
 
 use crate::apart::Apart;
@@ -44,6 +45,8 @@ pub(crate) struct Sampler {
     machine_meter: Option<String>,
     skipped: Skipped,
     has_warned: bool,
+    /// Parts that have series.
+    told: BTreeSet<&'static str>,
     /// As last told by the findings.
     unanswered: Unanswered,
 }
@@ -63,6 +66,7 @@ impl Sampler {
             machine_meter: None,
             skipped: Skipped::default(),
             has_warned: false,
+            told: BTreeSet::new(),
             unanswered: Unanswered::default(),
         }
     }
@@ -105,12 +109,13 @@ impl Sampler {
         if let Some(readings) = readings.flatten() {
             self.has_sensors = readings.is_there;
             self.machine_meter = readings.machine_meter;
-            let parts = readings.parts.into_iter();
-            out.extend(parts.map(|(part, points)| Batch::new(NAME, part, points)));
+            for (part, points) in readings.parts {
+                self.tell(part, points, out);
+            }
         }
         let has_rapl = self.rapl.as_ref().is_some_and(Rapl::is_there);
         if !has_rapl && !self.has_sensors {
-            out.clear();
+            self.end(out);
             return Outcome::NothingHere(NOTHING.to_owned());
         }
         let Some(rapl) = &mut self.rapl else {
@@ -118,7 +123,7 @@ impl Sampler {
         };
         if rapl.is_denied() {
             if !self.has_sensors && !rapl.is_counting() {
-                out.clear();
+                self.end(out);
                 return Outcome::Retry(Denied.into());
             }
             if !std::mem::replace(&mut self.has_warned, true) {
@@ -126,8 +131,22 @@ impl Sampler {
             }
         }
         let points = rapl.points(now, self.machine_meter.as_deref(), &self.skipped);
-        out.push(Batch::new(NAME, "rapl", points));
+        self.tell("rapl", points, out);
         Outcome::Sampled
+    }
+
+    fn tell(&mut self, part: &'static str, points: Vec<Point>, out: &mut Vec<Batch>) {
+        if !points.is_empty() {
+            self.told.insert(part);
+        }
+        out.push(Batch::new(NAME, part, points));
+    }
+
+    /// Ends the series of all parts, once: a run that fails alone leaves them for a while.
+    fn end(&mut self, out: &mut Vec<Batch>) {
+        out.clear();
+        let told = std::mem::take(&mut self.told).into_iter();
+        out.extend(told.map(|part| Batch::new(NAME, part, Vec::new())));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything whose reading may take long: hwmon, thermal zones and supplies, in one pass.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use accelscope_core::metric::Point;
 
 use crate::hwmon::Hwmon;
 use crate::identity::Identity;
+use crate::numbers::{Numbers, Seat};
 use crate::reason::Skipped;
 use crate::settings::Settings;
 use crate::supply::Supplies;
@@ -34,13 +36,13 @@ impl Progress {
 }
 
 /// A place where a device is, as a boot does not change it, and as it is now. Devices of one stable place are told apart by
-/// their order.
+/// numbers.
 pub(crate) type Place = (String, PathBuf);
 
 /// The places of the devices that were read, by their paths of their class: one that is left alone cannot be asked, and keeps
-/// its turn in the order nevertheless.
+/// its number nevertheless.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Places(Arc<Mutex<BTreeMap<PathBuf, Place>>>);
+pub(crate) struct Places(Arc<Mutex<BTreeMap<PathBuf, Place>>>, Arc<Mutex<Numbers>>);
 
 impl Places {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Place>> {
@@ -53,6 +55,12 @@ impl Places {
 
     pub(crate) fn of(&self, path: &Path) -> Option<Place> {
         self.lock().get(path).cloned()
+    }
+
+    /// The numbers of all devices that are at this stable place now, in their order.
+    pub(crate) fn numbers(&self, stable: &str, seats: &[Seat]) -> Vec<u32> {
+        let mut numbers = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.of(stable, seats)
     }
 
     /// Forgets the devices of this class that are not among these.
@@ -89,6 +97,11 @@ pub(crate) struct Readings {
     pub(crate) machine_meter: Option<String>,
     /// Whether there is any device.
     pub(crate) is_there: bool,
+}
+
+/// Number of a device's directory: another device has another one, even under the same name.
+pub(crate) fn inode(path: &Path) -> Option<u64> {
+    Some(std::fs::metadata(path).ok()?.ino())
 }
 
 /// Whether any of the classes has a device, of whatever kind.

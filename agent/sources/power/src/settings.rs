@@ -24,7 +24,8 @@ settings! {
         pub rapl: bool = true,
         /// Bool: sensors of /sys/class/hwmon, those of accelerators aside.
         pub hwmon: bool = true,
-        /// Bool: the temperature of each core too, and not only of each package. Each reading wakes its core.
+        /// Bool: the temperature of each core too, and not only of each package; and its energy, where amd_energy has it and there
+        /// is one socket. Each reading wakes its core.
         pub cores: bool = false,
         /// Bool: thermal zones.
         pub thermal: bool = true,

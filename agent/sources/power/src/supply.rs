@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use accelscope_core::host::{HostRoots, sysfs};
 use accelscope_core::metric::catalogue::hw;
@@ -11,12 +12,15 @@ use crate::attribute::{self, Attribute};
 use crate::catalogue::{BATTERY_CHARGE, BATTERY_TIME_LEFT};
 use crate::identity::{Identity, stable};
 use crate::key;
+use crate::now::Now;
 use crate::quantity::Quantity;
 use crate::reason::{Reason, Skipped};
-use crate::sensors::Pass;
+use crate::sensors::{Pass, inode};
 
 pub(crate) const CLASS: &str = "/sys/class/power_supply";
 const MOST_SUPPLIES: usize = 64;
+/// Time after which the files of a supply are looked through again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const STATES: [&str; 5] = ["ok", "degraded", "failed", "charging", "discharging"];
 
 /// The supplies of this machine.
@@ -25,7 +29,21 @@ pub(crate) struct Supplies {
     roots: HostRoots,
     identity: Identity,
     listed: Vec<String>,
-    known: Vec<Supply>,
+    places: Vec<Place>,
+    looked: Option<Now>,
+}
+
+/// A directory in the class.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// Another device has another one, even under the same name.
+    inode: u64,
+    /// None if it is none of the node's.
+    supply: Option<Supply>,
+    /// Whether it was read, and what `present` was then.
+    was_read: bool,
+    present: Option<i128>,
 }
 
 /// What a supply is.
@@ -38,7 +56,6 @@ enum Kind {
 #[derive(Debug)]
 struct Supply {
     kind: Kind,
-    path: PathBuf,
     files: Vec<(&'static str, Attribute)>,
     common: Attributes,
     plain: Arc<Attributes>,
@@ -71,39 +88,75 @@ impl Supplies {
             roots,
             identity,
             listed: Vec::new(),
-            known: Vec::new(),
+            places: Vec::new(),
+            looked: None,
         }
     }
 
     pub(crate) fn is_there(&self) -> bool {
-        !self.known.is_empty()
+        self.places.iter().any(|place| place.supply.is_some())
     }
 
     /// Reads all supplies.
     pub(crate) fn read(&mut self, pass: &Pass<'_>, skipped: &mut Skipped) -> Vec<Point> {
-        let mut listed = list(&self.roots);
-        if listed != self.listed {
-            let class = self.roots.path(CLASS);
-            let left_out = listed.len().saturating_sub(MOST_SUPPLIES);
-            let (identity, read) = (&self.identity, &listed[..listed.len() - left_out]);
-            let open = |name: &String| Some(class.join(name)).filter(|path| pass.enter(path));
-            self.known = read
-                .iter()
-                .filter_map(|name| Supply::open(open(name)?, identity))
-                .collect();
-            if !self.known.is_empty() {
-                skipped.begin();
-            }
-            skipped.add_all(left_out as u64, Reason::TooMany);
-            std::mem::swap(&mut self.listed, &mut listed);
-        }
+        self.look(pass, skipped);
         let mut points = Vec::new();
-        for supply in &mut self.known {
-            if pass.enter(&supply.path) {
+        for place in &mut self.places {
+            let Some(supply) = &mut place.supply else { continue };
+            if !pass.enter(&place.path) {
+                continue;
+            }
+            let present = supply.number("present", skipped);
+            if place.was_read && place.present != present {
+                // What is in the bay now is another one, with files of its own.
+                place.supply = Supply::open(&place.path, &self.identity);
+            }
+            (place.present, place.was_read) = (present, true);
+            // An empty bay has nothing.
+            if let Some(supply) = place.supply.as_mut().filter(|_| present != Some(0)) {
                 supply.read(&mut points, skipped);
             }
         }
         points
+    }
+
+    /// Opens those that are new, and once a minute all: a driver may go on with another battery.
+    fn look(&mut self, pass: &Pass<'_>, skipped: &mut Skipped) {
+        let now = Now::read();
+        let is_due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK_AGAIN);
+        let class = self.roots.path(CLASS);
+        let listed = list(&self.roots);
+        let (read, left) = listed.split_at(listed.len().min(MOST_SUPPLIES));
+        let mut before = std::mem::take(&mut self.places);
+        for name in read {
+            let path = class.join(name);
+            if !pass.enter(&path) {
+                continue;
+            }
+            let Some(inode) = inode(&path) else { continue };
+            let known = before
+                .iter()
+                .position(|place| place.path == path && place.inode == inode);
+            let known = known.map(|known| before.swap_remove(known));
+            self.places.push(match known {
+                Some(known) if !is_due => known,
+                known => Place {
+                    inode,
+                    supply: Supply::open(&path, &self.identity),
+                    was_read: known.as_ref().is_some_and(|known| known.was_read),
+                    present: known.and_then(|known| known.present),
+                    path,
+                },
+            });
+        }
+        if self.is_there() {
+            skipped.begin();
+        }
+        if is_due || listed != self.listed {
+            skipped.add_all(left.len() as u64, Reason::TooMany);
+            self.looked = Some(now);
+        }
+        self.listed = listed;
     }
 }
 
@@ -135,11 +188,11 @@ pub(crate) fn count(roots: &HostRoots) -> usize {
 }
 
 impl Supply {
-    fn open(path: PathBuf, identity: &Identity) -> Option<Self> {
-        let kind = kind(&path)?;
+    fn open(path: &Path, identity: &Identity) -> Option<Self> {
+        let kind = kind(path)?;
         let name = path.file_name()?.to_string_lossy().into_owned();
         let text = |file: &str| sysfs::text(&path.join(file));
-        let place = std::fs::canonicalize(&path).map_or_else(|_| name.clone(), |path| stable(&path));
+        let place = std::fs::canonicalize(path).map_or_else(|_| name.clone(), |path| stable(&path));
         // The serial number goes with the battery to another machine.
         let serial = text("serial_number").unwrap_or_default();
         let hw_id = identity.hw_id(&format!("supply/{place}/{serial}"));
@@ -156,7 +209,7 @@ impl Supply {
                 key::HW_BATTERY_CHEMISTRY,
                 text("technology").filter(|text| text != "Unknown"),
             ),
-            (key::HW_BATTERY_CAPACITY, capacity(&path)),
+            (key::HW_BATTERY_CAPACITY, capacity(path)),
         ];
         let described = described
             .into_iter()
@@ -173,7 +226,6 @@ impl Supply {
             plain: Arc::new(common.clone()),
             typed: Arc::new(typed),
             common,
-            path,
         })
     }
 
@@ -199,10 +251,6 @@ impl Supply {
     }
 
     fn read(&mut self, points: &mut Vec<Point>, skipped: &Skipped) {
-        // An empty bay.
-        if self.number("present", skipped) == Some(0) {
-            return;
-        }
         let time = Timestamp::now();
         let power = match self.kind {
             Kind::Battery => Quantity::BatteryPower,
@@ -279,7 +327,7 @@ impl Supply {
         }
     }
 
-    /// Share of what it can hold.
+    /// Share of what it can hold, by the first files that say it, or why the first do not.
     fn charge(&mut self, skipped: &Skipped) -> Option<Result<f64, Reason>> {
         let share = |share: f64| {
             if (0.0..=1.0).contains(&share) {
@@ -288,16 +336,18 @@ impl Supply {
                 Err(Reason::BeyondPhysics)
             }
         };
-        if let Some(percent) = self.number("capacity", skipped) {
-            return Some(share(percent as f64 / 100.0));
+        let percent = self.number("capacity", skipped);
+        let percent = percent.map(|percent| share(percent as f64 / 100.0));
+        if let Some(Ok(charge)) = percent {
+            return Some(Ok(charge));
         }
-        [("energy_now", "energy_full"), ("charge_now", "charge_full")]
-            .into_iter()
-            .find_map(|(now, full)| {
-                let (now, full) = (self.number(now, skipped)?, self.number(full, skipped)?);
-                // A new battery holds a little more than it was made for.
-                (full > 0 && now <= full * 11 / 10).then(|| share((now as f64 / full as f64).min(1.0)))
-            })
+        let pairs = [("energy_now", "energy_full"), ("charge_now", "charge_full")].into_iter();
+        let shares = pairs.filter_map(|(now, full)| {
+            let (now, full) = (self.number(now, skipped)?, self.number(full, skipped)?);
+            // A new battery holds a little more than it was made for.
+            (full > 0 && now <= full.saturating_mul(11) / 10).then(|| share((now as f64 / full as f64).min(1.0)))
+        });
+        percent.into_iter().chain(shares).reduce(Result::or)
     }
 
     /// Adds 1 for the true states and 0 for the others, of each of health and charging that is known.
@@ -327,10 +377,9 @@ fn value(quantity: Quantity, raw: i128, micro: i128) -> Result<f64, Reason> {
 /// What it was made to hold, in the form of the semantic conventions.
 fn capacity(path: &Path) -> Option<String> {
     let design = |file: &str, unit: &str| {
-        let micro = attribute::once(path.join(file))
-            .ok()
-            .flatten()
-            .filter(|micro| *micro > 0)?;
+        let micro = attribute::once(path.join(file)).ok().flatten()?;
+        // Microwatt-hours and microampere-hours; gauges that do not know it report 0 or all ones.
+        let micro = Some(micro).filter(|micro| *micro > 0 && !Quantity::Power.is_sentinel(*micro))?;
         Some(format!("{:.1}{unit}", micro as f64 / 1e6))
     };
     design("energy_full_design", "Wh").or_else(|| design("charge_full_design", "Ah"))

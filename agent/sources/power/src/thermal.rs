@@ -1,6 +1,6 @@
 //! Thermal zones (Documentation/ABI/testing/sysfs-class-thermal, Linux 6.18).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::attribute::{self, Attribute};
 use crate::identity::Identity;
 use crate::key;
 use crate::now::Now;
+use crate::numbers::Seat;
 use crate::quantity::Quantity;
 use crate::reason::{Reason, Skipped};
 use crate::sensors::{Pass, Places};
@@ -81,8 +82,12 @@ impl Thermal {
                         Timestamp::now(),
                     ));
                 }
+                // A limit says nothing without what it is of.
                 Ok(None) => continue,
-                Err(reason) => skipped.add(reason),
+                Err(reason) => {
+                    skipped.add(reason);
+                    continue;
+                }
             }
             let trips = zone.trips.iter();
             points.extend(trips.map(|(attributes, limit, time)| {
@@ -102,28 +107,28 @@ impl Thermal {
             return;
         }
         let class = self.roots.path(CLASS);
-        let mut nth = BTreeMap::<String, u32>::new();
         let mut zones = Vec::new();
         let paths: Vec<PathBuf> = listed.iter().map(|name| class.join(name)).collect();
         self.places.keep(&class, &paths);
-        for path in paths {
-            let is_read = pass.enter(&path);
-            let kind = if is_read {
-                sysfs::text(&path.join("type"))
-            } else {
-                self.places.of(&path).map(|(kind, _)| kind)
-            };
-            let Some(kind) = kind.filter(|kind| !NO_SENSORS.contains(&kind.as_str())) else {
-                continue;
-            };
-            // Zones of one type are told apart by their order: their numbers move with what else is registered.
-            let count = nth.entry(kind.clone()).or_default();
-            let hw_id = self.identity.hw_id(&format!("thermal/{kind}/{count}"));
-            *count += 1;
-            if !is_read {
+        let found = self.find(pass, paths);
+        // Zones of one type are told apart by numbers: those of their names move with what else is registered at a boot.
+        let mut numbers = BTreeMap::<PathBuf, u32>::new();
+        let kinds: BTreeSet<&str> = found.iter().map(|(_, kind, _)| kind.as_str()).collect();
+        for kind in kinds {
+            let seats = found.iter().filter(|(_, of, _)| of == kind).map(|(path, ..)| Seat {
+                device: path.clone(),
+                path: path.clone(),
+            });
+            let seats: Vec<Seat> = seats.collect();
+            let given = self.places.numbers(&format!("thermal/{kind}"), &seats);
+            numbers.extend(seats.into_iter().map(|seat| seat.path).zip(given));
+        }
+        for (path, kind, is_read) in found {
+            if !is_read || !pass.enter(&path) {
                 continue;
             }
-            self.places.note(&path, (kind.clone(), PathBuf::new()));
+            let number = numbers.get(&path).copied().unwrap_or_default();
+            let hw_id = self.identity.hw_id(&format!("thermal/{kind}/{number}"));
             let known = self
                 .zones
                 .iter()
@@ -150,6 +155,24 @@ impl Thermal {
         }
         skipped.add_all(left_out, Reason::TooMany);
         (self.zones, self.listed, self.looked) = (zones, listed, Some(now));
+    }
+
+    /// The sensors among these: path, type, and whether it is read now.
+    fn find(&self, pass: &Pass<'_>, paths: Vec<PathBuf>) -> Vec<(PathBuf, String, bool)> {
+        let find = |path: PathBuf| {
+            let is_read = pass.enter(&path);
+            let kind = if is_read {
+                sysfs::text(&path.join("type"))
+            } else {
+                self.places.of(&path).map(|(kind, _)| kind)
+            };
+            let kind = kind.filter(|kind| !NO_SENSORS.contains(&kind.as_str()))?;
+            if is_read {
+                self.places.note(&path, (kind.clone(), PathBuf::new()));
+            }
+            Some((path, kind, is_read))
+        };
+        paths.into_iter().filter_map(find).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use accelscope_core::metric::Point;
 
 use super::kind::{self, Kind, Skip};
 use super::sensor::{Family, Sensor};
+use super::within;
 use crate::attribute::Attribute;
 use crate::identity::{Identity, stable};
 use crate::now::Now;
@@ -34,6 +35,8 @@ pub(super) struct Chip {
     /// Names of the files when they were looked through.
     names: BTreeSet<String>,
     sensors: Vec<Sensor>,
+    /// For each sensor those that it is part of, the smallest first.
+    around: Vec<Vec<usize>>,
     /// `runtime_status` of the PCI function.
     power_state: Option<Attribute>,
     /// When it is read again.
@@ -61,6 +64,7 @@ impl Chip {
             nth: 0,
             names: BTreeSet::new(),
             sensors: Vec::new(),
+            around: Vec::new(),
             next: None,
             points: Vec::new(),
         };
@@ -90,12 +94,7 @@ impl Chip {
                 Sensor::new(path, &self.kind, *family, *number, attributes)
             });
             let mut sensors: Vec<Sensor> = sensors.collect();
-            if !self.cores
-                && self.kind.name == "coretemp"
-                && sensors.iter().any(|one| one.label().starts_with("Package"))
-            {
-                sensors.retain(|sensor| !sensor.label().starts_with("Core "));
-            }
+            self.leave_out_cores(&mut sensors);
             for sensor in &mut sensors {
                 if let Some(known) = self.sensors.iter().position(|known| known.is(sensor)) {
                     *sensor = self.sensors.swap_remove(known);
@@ -106,10 +105,23 @@ impl Chip {
         }
         let left_out = self.sensors.len().saturating_sub(room);
         self.sensors.truncate(room);
+        self.around = around(&self.kind.name, &self.sensors);
         for sensor in &mut self.sensors {
             sensor.read_limits();
         }
         left_out as u64
+    }
+
+    /// Which socket a core of AMD's is in cannot be told where there are several.
+    fn leave_out_cores(&self, sensors: &mut Vec<Sensor>) {
+        let name = self.kind.name.as_str();
+        if !self.cores && name == "coretemp" && sensors.iter().any(|one| one.label().starts_with("Package")) {
+            sensors.retain(|sensor| !sensor.label().starts_with("Core "));
+        }
+        let sockets = sensors.iter().filter(|one| within::is_amd_socket(one.label())).count();
+        if !self.cores || sockets != 1 {
+            sensors.retain(|sensor| !within::is_amd_core(name, sensor.label()));
+        }
     }
 
     /// Where it is in the machine, without and with what is numbered anew at each boot.
@@ -150,10 +162,16 @@ impl Chip {
         self.next = rest(took, self.kind.of == "physical_disk").map(|rest| now.awake + rest);
     }
 
-    /// Marks its powers as parts of what this meter measures.
-    pub(super) fn set_parent(&mut self, meter: Option<&str>) {
-        for sensor in &mut self.sensors {
-            let Some([before, after]) = sensor.set_parent(meter) else {
+    /// Marks its values as parts of what others of its sensors or this meter of the machine's power measure. A meter of a machine
+    /// has no parent but in its own chip.
+    pub(super) fn set_parents(&mut self, meter: Option<&str>) {
+        let parents: Vec<Option<String>> = (0..self.sensors.len()).map(|nth| self.parent(nth, meter)).collect();
+        for (sensor, parent) in self.sensors.iter_mut().zip(parents) {
+            // Its energy is the socket's, whether that can be read or not.
+            if parent.is_none() && within::is_amd_core(&self.kind.name, sensor.label()) {
+                self.points.retain(|point| !sensor.owns(point));
+            }
+            let Some([before, after]) = sensor.set_parent(parent.as_deref()) else {
                 continue;
             };
             for point in &mut self.points {
@@ -164,19 +182,38 @@ impl Chip {
         }
     }
 
+    fn parent(&self, nth: usize, meter: Option<&str>) -> Option<String> {
+        let sensor = &self.sensors[nth];
+        let around = self.around[nth].iter().map(|nth| &self.sensors[*nth]);
+        let inner = around.filter(|outer| outer.has_series()).map(Sensor::hw_id).next();
+        let is_part = sensor.family() == Family::Power && !sensor.is_machine_meter();
+        inner.or(meter.filter(|_| is_part)).map(str::to_owned)
+    }
+
     /// The points of the last reading.
     pub(super) fn points(&self) -> &[Point] {
         &self.points
     }
 
-    /// `hw.id` of a sensor of the whole machine's power, if it has a value.
-    pub(super) fn machine_meter(&self) -> Option<String> {
-        if self.kind.of != "enclosure" {
-            return None;
-        }
-        let mut sensors = self.sensors.iter().filter(|sensor| sensor.tells_power());
-        sensors.next().map(|sensor| sensor.hw_id().to_owned())
+    /// `hw.id` of each sensor of a whole machine's power, and whether it has a value now. One that is part of another is none.
+    pub(super) fn machine_meters(&self) -> impl Iterator<Item = (&str, bool)> {
+        let meters = self.sensors.iter().zip(&self.around);
+        let meters = meters.filter(|(sensor, around)| sensor.is_machine_meter() && around.is_empty());
+        meters.map(|(sensor, _)| (sensor.hw_id(), sensor.has_value()))
     }
+}
+
+fn around(chip: &str, sensors: &[Sensor]) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new(); sensors.len()];
+    for family in [Family::Power, Family::Energy] {
+        let of_family = || sensors.iter().enumerate().filter(|(_, one)| one.family() == family);
+        let labels: Vec<&str> = of_family().map(|(_, one)| one.label()).collect();
+        let places: Vec<usize> = of_family().map(|(nth, _)| nth).collect();
+        for (place, around) in places.iter().zip(within::around(chip, &labels)) {
+            all[*place] = around.into_iter().map(|nth| places[nth]).collect();
+        }
+    }
+    all
 }
 
 fn place(kind: &Kind) -> Place {

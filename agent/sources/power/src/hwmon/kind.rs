@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use accelscope_core::host::bounded::open_now;
 use accelscope_core::host::sysfs;
+
+use crate::attribute;
 
 /// Why a chip is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,11 +120,7 @@ pub(super) fn of(path: &Path) -> Result<Kind, Skip> {
         .file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"thermal_zone"));
     // The counters of amd_energy (Linux 5.8 to 5.12) are those of RAPL, and the powers of zenpower and fam15h_power are in it.
-    let rapl = path
-        .parent()
-        .and_then(Path::parent)
-        .map(|class| class.join("powercap/intel-rapl:0"));
-    let has_rapl = rapl.is_some_and(|zone| open_now(&zone.join("energy_uj")).is_ok());
+    let has_rapl = path.parent().and_then(Path::parent).is_some_and(has_rapl);
     let is_rapl = name == "amd_energy" && has_rapl;
     if is_zone || is_rapl || above(&device).as_deref() == Some("power_supply") {
         return Err(Skip::Elsewhere);
@@ -143,6 +140,14 @@ pub(super) fn of(path: &Path) -> Result<Kind, Skip> {
         in_rapl: of == "cpu" && has_rapl,
         function,
     })
+}
+
+/// Whether a package's energy is counted, by whichever driver.
+fn has_rapl(classes: &Path) -> bool {
+    let zones = ["intel-rapl:0", "intel-rapl-tpmi:0", "intel-rapl-mmio:0"].into_iter();
+    let energies = zones.map(|zone| classes.join("powercap").join(zone).join("energy_uj"));
+    let mut values = energies.filter_map(|energy| attribute::once(energy).ok().flatten());
+    values.any(|raw| raw > 0)
 }
 
 fn is_accelerators(name: &str) -> bool {

@@ -3,12 +3,12 @@
 mod chip;
 mod kind;
 mod sensor;
+mod within;
 
 pub(crate) use kind::Skip;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use accelscope_core::host::HostRoots;
@@ -16,8 +16,9 @@ use accelscope_core::metric::Point;
 
 use crate::identity::Identity;
 use crate::now::Now;
+use crate::numbers::Seat;
 use crate::reason::{Reason, Skipped};
-use crate::sensors::{self, Pass, Places};
+use crate::sensors::{Pass, Places, inode};
 use chip::Chip;
 
 pub(crate) const CLASS: &str = "/sys/class/hwmon";
@@ -71,16 +72,18 @@ impl Hwmon {
         let meter = self.machine_meter();
         let mut points = Vec::new();
         for chip in self.chips.values_mut().filter_map(|place| place.chip.as_mut().ok()) {
-            chip.set_parent(meter.as_deref());
+            chip.set_parents(meter.as_deref());
             points.extend_from_slice(chip.points());
         }
         points
     }
 
-    /// `hw.id` of a sensor of the power of the whole machine, if there is one that has a value.
+    /// `hw.id` of the sensor of the power of the whole machine, if it has a value. Of several nobody knows which measures what.
     pub(crate) fn machine_meter(&self) -> Option<String> {
-        let mut chips = self.chips.values().filter_map(|place| place.chip.as_ref().ok());
-        chips.find_map(|chip| chip.machine_meter())
+        let chips = self.chips.values().filter_map(|place| place.chip.as_ref().ok());
+        let mut meters = chips.flat_map(|chip| chip.machine_meters());
+        let (meter, _) = meters.next().filter(|(_, has_value)| *has_value)?;
+        meters.next().is_none().then(|| meter.to_owned())
     }
 
     /// Whether there is any chip that is read.
@@ -144,38 +147,35 @@ impl Hwmon {
         }
     }
 
-    /// Gives each of several chips at the same stable place a place of its own, in the order of their devices.
+    /// Gives each of several chips at the same stable place a place of its own.
     fn distinguish(&mut self) {
-        let mut places: BTreeMap<sensors::Place, Vec<Option<&mut Chip>>> = BTreeMap::new();
+        let mut places: BTreeMap<String, Vec<(Seat, Option<&mut Chip>)>> = BTreeMap::new();
         for (path, place) in &mut self.chips {
-            match &mut place.chip {
-                Ok(chip) => places.entry(chip.place()).or_default().push(Some(chip)),
-                Err(Skip::LeftAlone) => {
-                    if let Some(known) = self.places.of(path) {
-                        places.entry(known).or_default().push(None);
-                    }
-                }
-                Err(_) => {}
+            let (known, chip) = match &mut place.chip {
+                Ok(chip) => (Some(chip.place()), Some(chip)),
+                Err(Skip::LeftAlone) => (self.places.of(path), None),
+                Err(_) => (None, None),
+            };
+            if let Some((stable, device)) = known {
+                let path = path.clone();
+                let seat = Seat { device, path };
+                places
+                    .entry(stable)
+                    .or_default()
+                    .push((seat, chip.map(|chip| &mut **chip)));
             }
         }
-        let mut last: Option<(String, u32)> = None;
-        for ((stable, _), chips) in places {
-            for chip in chips {
-                let nth = match &last {
-                    Some((before, nth)) if *before == stable => nth + 1,
-                    _ => 0,
-                };
+        for (stable, mut chips) in places {
+            chips.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let (seats, chips): (Vec<Seat>, Vec<_>) = chips.into_iter().unzip();
+            let numbers = self.places.numbers(&format!("hwmon/{stable}"), &seats);
+            for (nth, chip) in numbers.into_iter().zip(chips) {
                 if let Some(chip) = chip {
                     chip.set_nth(nth, &self.identity);
                 }
-                last = Some((stable.clone(), nth));
             }
         }
     }
-}
-
-fn inode(path: &Path) -> Option<u64> {
-    Some(std::fs::metadata(path).ok()?.ino())
 }
 
 /// Chips for `agent doctor`: how many are read, and how many are left to other sources or to themselves.

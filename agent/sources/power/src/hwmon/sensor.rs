@@ -9,12 +9,13 @@ use accelscope_core::metric::catalogue::hw;
 use accelscope_core::metric::{Attributes, Instrument, Point, Timestamp};
 
 use super::kind::Kind;
+use super::within;
 use crate::attribute::Attribute;
 use crate::identity::Identity;
 use crate::key;
 use crate::meter::{Meter, Properties};
 use crate::now::Now;
-use crate::quantity::{MACHINE_WATTS, Quantity};
+use crate::quantity::{ENERGY_WATTS, PACKAGE_WATTS, Quantity};
 use crate::reason::{Reason, Skipped};
 
 /// A kind of channel, as its files begin.
@@ -37,9 +38,20 @@ const FAMILIES: [(&str, Family); 6] = [
     ("temp", Family::Temperature),
 ];
 
-/// Alarms of limits that the hardware protects itself at; `alarm` alone is one of any limit.
-const ALARMS: [&str; 4] = ["alarm", "crit_alarm", "emergency_alarm", "max_alarm"];
 const STATES: [&str; 3] = ["ok", "degraded", "failed"];
+const DEGRADED: usize = 1;
+const FAILED: usize = 2;
+/// Alarms (Documentation/hwmon/sysfs-interface.rst, "Alarms"), and which state each says: those of critical limits, which PMBus
+/// calls faults and the others warnings, are worse. `alarm` alone is one of any limit.
+const ALARMS: [(&str, usize); 7] = [
+    ("alarm", DEGRADED),
+    ("cap_alarm", DEGRADED),
+    ("crit_alarm", FAILED),
+    ("emergency_alarm", FAILED),
+    ("lcrit_alarm", FAILED),
+    ("max_alarm", DEGRADED),
+    ("min_alarm", DEGRADED),
+];
 
 impl Family {
     /// `temp12_crit_alarm` as its family, number and attribute.
@@ -61,8 +73,10 @@ impl Family {
             .map_or("", |(prefix, _)| prefix)
     }
 
-    fn measures(self) -> Option<(Quantity, &'static Instrument)> {
+    /// `of` is the `hw.type` of what it is of.
+    fn measures(self, of: &str) -> Option<(Quantity, &'static Instrument)> {
         Some(match self {
+            Self::Power if of == "cpu" => (Quantity::PackagePower, &hw::POWER),
             Self::Current => (Quantity::Current, &hw::CURRENT),
             Self::Fan => (Quantity::Fan, &hw::FAN_SPEED),
             Self::Voltage => (Quantity::Voltage, &hw::VOLTAGE),
@@ -80,15 +94,21 @@ pub(super) struct Sensor {
     /// `temp1`.
     channel: String,
     label: Option<String>,
-    input: Option<Attribute>,
+    /// What a power or an energy is of (`hw.type`).
+    of: &'static str,
+    /// The files of its value; the first that has one is taken.
+    inputs: Vec<Attribute>,
     fault: Option<Attribute>,
-    alarms: Vec<Attribute>,
+    /// With the state that each says.
+    alarms: Vec<(Attribute, usize)>,
     limits: Vec<Limit>,
     meter: Meter,
     hw_id: String,
     attributes: Arc<Attributes>,
     states: Vec<Arc<Attributes>>,
+    /// Whether the last reading was a value, and whether any was.
     has_value: bool,
+    had_value: bool,
 }
 
 /// A limit of a temperature, which changes rarely.
@@ -113,9 +133,13 @@ impl Sensor {
         let path = |attribute: &str| chip.join(format!("{channel}_{attribute}"));
         let open = |attribute: &str| attributes.contains(attribute).then(|| Attribute::new(path(attribute)));
         let average = open("average").filter(|_| family == Family::Power);
-        let (input, fault) = (average.or_else(|| open("input")), open("fault"));
-        let alarms: Vec<Attribute> = ALARMS.into_iter().filter_map(open).collect();
-        if input.is_none() && fault.is_none() && alarms.is_empty() {
+        let inputs: Vec<Attribute> = average.into_iter().chain(open("input")).collect();
+        let fault = open("fault");
+        let alarms = ALARMS
+            .into_iter()
+            .filter_map(|(name, state)| Some((open(name)?, state)));
+        let alarms: Vec<(Attribute, usize)> = alarms.collect();
+        if inputs.is_empty() && fault.is_none() && alarms.is_empty() {
             return None;
         }
         if kind.in_rapl && matches!(family, Family::Power | Family::Energy) {
@@ -131,19 +155,20 @@ impl Sensor {
                 value: None,
             })
         };
+        let label = attributes.contains("label").then(|| sysfs::text(&path("label")));
+        let label = label.flatten();
+        let of = within::kind(&kind.name, family, label.as_deref().unwrap_or_default()).unwrap_or(kind.of);
         Some(Self {
             family,
-            label: attributes
-                .contains("label")
-                .then(|| sysfs::text(&path("label")))
-                .flatten(),
-            input,
+            label,
+            of,
+            inputs,
             fault,
             alarms,
             limits: limits.filter_map(limit).collect(),
             meter: Meter::new(Properties {
                 range: None,
-                watts: MACHINE_WATTS,
+                watts: most_watts(of),
                 // Rails may be off.
                 moves_always: false,
             }),
@@ -151,6 +176,7 @@ impl Sensor {
             attributes: Arc::new(Attributes::empty()),
             states: Vec::new(),
             has_value: false,
+            had_value: false,
             channel,
         })
     }
@@ -158,7 +184,8 @@ impl Sensor {
     /// Whether that is the same channel, with the same files.
     pub(super) fn is(&self, other: &Self) -> bool {
         let paths = |sensor: &Self| {
-            let files = sensor.input.iter().chain(&sensor.fault).chain(&sensor.alarms);
+            let alarms = sensor.alarms.iter().map(|(alarm, _)| alarm);
+            let files = sensor.inputs.iter().chain(&sensor.fault).chain(alarms);
             let limits = sensor.limits.iter().map(|limit| limit.path.clone());
             files
                 .map(|file| file.path().to_owned())
@@ -177,9 +204,26 @@ impl Sensor {
         &self.hw_id
     }
 
-    /// Whether its last reading was a power.
-    pub(super) fn tells_power(&self) -> bool {
-        self.family == Family::Power && self.has_value
+    pub(super) fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Whether it measures the power of a whole machine, and has done so.
+    pub(super) fn is_machine_meter(&self) -> bool {
+        self.family == Family::Power && self.of == "enclosure" && self.had_value
+    }
+
+    /// Whether its last reading was a value.
+    pub(super) fn has_value(&self) -> bool {
+        self.has_value
+    }
+
+    /// Whether it has a series. A count goes on after a missed reading, and holds then what its parts counted meanwhile.
+    pub(super) fn has_series(&self) -> bool {
+        match self.family {
+            Family::Energy => self.meter.is_counting(),
+            _ => self.has_value,
+        }
     }
 
     /// Makes the attributes of its points.
@@ -190,7 +234,7 @@ impl Sensor {
         }
         self.hw_id = hw_id;
         let of = match self.family {
-            Family::Current | Family::Power | Family::Energy => kind.of,
+            Family::Current | Family::Power | Family::Energy => self.of,
             Family::Fan => "fan",
             Family::Voltage => "voltage",
             Family::Temperature => "temperature",
@@ -215,10 +259,14 @@ impl Sensor {
         self.attributes = Arc::new(own);
     }
 
-    /// Marks a power as part of that of the whole machine, by the `hw.id` of its meter. Returns the attributes before and
-    /// after, if they are others now.
-    pub(super) fn set_parent(&mut self, meter: Option<&str>) -> Option<[Arc<Attributes>; 2]> {
-        let parent = meter.filter(|meter| self.family == Family::Power && *meter != self.hw_id);
+    /// Its points of those of the chip.
+    pub(super) fn owns(&self, point: &Point) -> bool {
+        Arc::ptr_eq(&point.attributes, &self.attributes)
+    }
+
+    /// Marks a value as part of what another sensor measures, by that one's `hw.id`. Returns the attributes before and after, if
+    /// they are others now.
+    pub(super) fn set_parent(&mut self, parent: Option<&str>) -> Option<[Arc<Attributes>; 2]> {
         if parent == self.attributes.text(key::HW_PARENT) {
             return None;
         }
@@ -252,20 +300,19 @@ impl Sensor {
         };
         let is_set = |file: &mut Attribute| counted(file.number()).map(|raw| raw != 0);
         let is_faulty = self.fault.as_mut().and_then(is_set);
-        self.has_value = false;
         // A channel with a fault has a value that means nothing.
-        if is_faulty != Some(true)
-            && let Some(raw) = self.input.as_mut().and_then(|input| counted(input.number()))
-        {
-            match self.value(raw) {
-                Ok(point) => points.extend(point),
-                Err(reason) => skipped.add(reason),
-            }
-            self.has_value = points
-                .last()
-                .is_some_and(|point| Arc::ptr_eq(&point.attributes, &self.attributes));
-        }
-        for limit in &self.limits {
+        let point = if is_faulty == Some(true) {
+            None
+        } else {
+            self.first_value().unwrap_or_else(|reason| {
+                skipped.add(reason);
+                None
+            })
+        };
+        self.has_value = point.is_some();
+        self.had_value |= self.has_value;
+        points.extend(point);
+        for limit in self.limits.iter().filter(|_| self.has_value) {
             if let Some((value, time)) = limit.value {
                 points.push(Point::new(
                     &hw::TEMPERATURE_LIMIT,
@@ -276,12 +323,12 @@ impl Sensor {
             }
         }
         // Each is read: some drivers clear an alarm that was.
-        let alarms: Vec<bool> = self.alarms.iter_mut().filter_map(is_set).collect();
-        let state = match is_faulty {
-            Some(true) => 2,
-            _ if alarms.contains(&true) => 1,
-            None if alarms.is_empty() => return,
-            _ => 0,
+        let alarms = self.alarms.iter_mut();
+        let alarms = alarms.filter_map(|(alarm, state)| Some(if is_set(alarm)? { *state } else { 0 }));
+        let alarms: Vec<usize> = alarms.collect();
+        let fault = is_faulty.map(|is_faulty| if is_faulty { FAILED } else { 0 });
+        let Some(state) = alarms.into_iter().chain(fault).max() else {
+            return;
         };
         let time = Timestamp::now();
         for (nth, attributes) in self.states.iter().enumerate() {
@@ -294,9 +341,27 @@ impl Sensor {
         }
     }
 
-    fn value(&mut self, raw: i128) -> Result<Option<Point>, Reason> {
-        let now = Now::read();
-        let Some((quantity, instrument)) = self.family.measures() else {
+    /// That of the first file that has one, or why the first has none.
+    fn first_value(&mut self) -> Result<Option<Point>, Reason> {
+        let mut why = None;
+        for nth in 0..self.inputs.len() {
+            let now = Now::read();
+            let raw = self.inputs[nth].number();
+            if !matches!(raw, Ok(Some(_))) {
+                self.meter.miss(now);
+            }
+            let point = raw.and_then(|raw| raw.map_or(Ok(None), |raw| self.value(raw, now)));
+            match point {
+                Ok(Some(point)) => return Ok(Some(point)),
+                Ok(None) => {}
+                Err(reason) => why = why.or(Some(reason)),
+            }
+        }
+        why.map_or(Ok(None), Err)
+    }
+
+    fn value(&mut self, raw: i128, now: Now) -> Result<Option<Point>, Reason> {
+        let Some((quantity, instrument)) = self.family.measures(self.of) else {
             self.meter.read(raw, now)?;
             let told = self.meter.tell().map(|(count, _)| {
                 let mut point = Point::new(&hw::ENERGY, self.attributes.clone(), count.joules, now.wall);
@@ -307,5 +372,25 @@ impl Sensor {
         };
         let value = quantity.value(raw)?;
         Ok(Some(Point::new(instrument, self.attributes.clone(), value, now.wall)))
+    }
+}
+
+/// Most power at which an energy of this `hw.type` may grow: where it is divided among processes that of RAPL.
+fn most_watts(of: &str) -> f64 {
+    match of {
+        "cpu" | "memory" => PACKAGE_WATTS,
+        _ => ENERGY_WATTS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_energy_grows_faster_than_is_divided() {
+        for (of, watts) in [("cpu", 2e3), ("memory", 2e3), ("enclosure", 20e3), ("board", 20e3)] {
+            assert!((most_watts(of) - watts).abs() < 1.0, "{of}");
+        }
     }
 }

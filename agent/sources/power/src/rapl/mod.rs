@@ -3,7 +3,7 @@
 mod points;
 mod zone;
 
-pub(crate) use zone::{DENIED, DENIED_REMEDY, Found, find};
+pub(crate) use zone::{Condition, DENIED, DENIED_REMEDY, Found, Zone, find};
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Rapl {
         for zone in &mut found.zones {
             let known = self.found.zones.iter().position(|known| known.is(zone));
             if let Some(known) = known {
-                *zone = self.found.zones.swap_remove(known);
+                zone.go_on(self.found.zones.swap_remove(known));
             }
         }
         if !found.zones.is_empty() {
@@ -62,7 +62,7 @@ impl Rapl {
     /// Longest time between two readings: half of that within which a counter may wrap twice.
     pub(crate) fn longest_rest(&self) -> Option<Duration> {
         let zones = self.found.zones.iter();
-        Some(zones.filter_map(|zone| zone.meter.properties().unambiguous()).min()? / 2)
+        Some(zones.filter_map(|zone| zone.meter().properties().unambiguous()).min()? / 2)
     }
 
     /// Reads all counters.
@@ -84,7 +84,7 @@ impl Rapl {
     /// Whether there is a zone that has a count.
     pub(crate) fn is_counting(&self) -> bool {
         let mut zones = self.found.zones.iter();
-        zones.any(|zone| zone.state.is_ok() && zone.meter.is_counting())
+        zones.any(|zone| zone.state.is_ok() && zone.meter().is_counting())
     }
 
     /// The points of the last reading. `meter` is the `hw.id` of a meter of the power of the whole machine.

@@ -30,14 +30,14 @@ pub(super) fn refuse_platforms(zones: &mut [Zone]) -> u64 {
     let counts_less = |platform: &Zone| {
         // The count of a missed reading is an old one.
         let is_read = platform.kind == Kind::Psys && platform.state.is_ok();
-        let Some(all) = platform.meter.count().filter(|_| is_read) else {
+        let Some(all) = platform.meter().count().filter(|_| is_read) else {
             return false;
         };
         let parts = zones
             .iter()
             .filter(|zone| zone.kind == Kind::Package && zone.state.is_ok());
         let parts = parts.filter(|zone| parent(zone, zones).as_deref() == Some(platform.hw_id.as_str()));
-        let counts: Vec<Count> = parts.filter_map(|zone| zone.meter.count()).collect();
+        let counts: Vec<Count> = parts.filter_map(|zone| zone.meter().count()).collect();
         let sum: f64 = counts.iter().map(|count| count.joules).sum();
         // Counts of another time cannot be compared.
         let is_comparable = sum > COMPARABLE && counts.iter().all(|count| count.start == all.start);
@@ -64,7 +64,7 @@ pub(super) fn points(zones: &mut [Zone], now: Now, meter: Option<&str>) -> Vec<P
         if zone.state.is_err() {
             continue;
         }
-        let Some((count, watts)) = zone.meter.tell() else {
+        let Some((count, watts)) = zone.meter_mut().tell() else {
             continue;
         };
         let parents = [parent.clone(), parent.or_else(|| meter.clone())];
@@ -104,10 +104,10 @@ fn told(zone: &Zone, parents: [Option<Arc<str>>; 2]) -> Told {
 }
 
 /// `hw.id` of the nearest zone that contains the energy of this one and has a count of its own. A reading of it that failed
-/// changes nothing: its count goes on with the next one, and holds this zone's energy then.
+/// changes nothing: its count goes on with the next one, and holds this zone's energy then. Where that lasts it has none.
 fn parent(zone: &Zone, zones: &[Zone]) -> Option<Arc<str>> {
     let is_denied = |other: &Zone| other.is_refused || other.state == Err(Reason::NoPermission);
-    let is_told = |other: &&Zone| other.meter.is_counting() && !is_denied(other);
+    let is_told = |other: &&Zone| other.meter().is_counting() && !is_denied(other);
     let package = || {
         let name = zone.above.as_ref().filter(|_| zone.kind == Kind::Part)?;
         zones.iter().filter(is_told).find(|other| other.name == *name)

@@ -6,8 +6,8 @@
 //! `intel-rapl-mmio:0` or `intel-rapl-tpmi:0`, by the same counter of the hardware.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::io::Read as _;
+use std::path::Path;
 
 use accelscope_core::host::bounded::open_now;
 use accelscope_core::host::{HostRoots, sysfs};
@@ -16,9 +16,9 @@ use crate::attribute::{self, Attribute};
 use crate::identity::Identity;
 use crate::meter::{Meter, Properties};
 use crate::now::Now;
-use crate::quantity::{MACHINE_WATTS, PACKAGE_WATTS};
+use crate::quantity::{ENERGY_WATTS, PACKAGE_WATTS};
 use crate::rapl::points::Told;
-use crate::reason::{Reason, of_error};
+use crate::reason::Reason;
 
 pub(super) const CLASS: &str = "/sys/class/powercap";
 /// Most zones that are looked at. A machine with 16 packages of two dies has 128.
@@ -48,21 +48,76 @@ pub(super) enum Kind {
 /// A zone.
 #[derive(Debug)]
 pub(crate) struct Zone {
-    /// Name in the class.
-    listed: String,
     pub(super) kind: Kind,
     /// Name that no other zone has: `package-0`, `package-0/dram`.
     pub(super) name: String,
     /// `name` of the zone that it is below.
     pub(super) above: Option<String>,
     pub(super) hw_id: String,
-    energy: Attribute,
-    pub(super) meter: Meter,
+    /// The drivers' files of it, the best first, and which of them is read.
+    counters: Vec<Counter>,
+    at: usize,
     /// How the last reading went.
     pub(super) state: Result<(), Reason>,
     /// It counts something else than what it is to contain.
     pub(super) is_refused: bool,
     pub(super) told: Option<Told>,
+}
+
+/// The file of one driver.
+#[derive(Debug)]
+struct Counter {
+    /// Name in the class.
+    listed: String,
+    energy: Attribute,
+    meter: Meter,
+    /// What it was when the zones were looked for.
+    found: Result<u64, Reason>,
+}
+
+impl Counter {
+    fn new(directory: &Path, listed: &str, kind: Kind) -> Option<Self> {
+        let energy = directory.join("energy_uj");
+        let meter = Meter::new(properties(kind, directory));
+        let found = match attribute::once(energy.clone()) {
+            Ok(raw) => meter.value(raw?),
+            Err(reason) => Err(reason),
+        };
+        Some(Self {
+            listed: listed.to_owned(),
+            energy: Attribute::new(energy),
+            meter,
+            found,
+        })
+    }
+
+    /// Of several the one that is lowest is read: whether it has no value, which driver, which zone.
+    fn rank(&self) -> (bool, u8, &str) {
+        (self.found.is_err(), driver_rank(&self.listed), &self.listed)
+    }
+
+    fn read(&mut self, now: Now) -> Result<(), Reason> {
+        // Without a file it has gone, and its name with it.
+        match self.energy.number().and_then(|raw| raw.ok_or(Reason::NoData)) {
+            Ok(raw) => self.meter.read(raw, now),
+            Err(reason) => {
+                self.meter.miss(now);
+                Err(reason)
+            }
+        }
+    }
+}
+
+/// What `agent doctor` says of the files of one zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition<'a> {
+    Read,
+    /// Why it has no value, and the driver's zone whose file that is.
+    Unread(&'a str, Reason),
+    /// The same, and the zone of another driver that is read instead.
+    Instead(&'a str, Reason, &'a str),
+    /// It has been 0 since the boot.
+    Zero,
 }
 
 /// What there is.
@@ -75,28 +130,58 @@ pub(crate) struct Found {
     pub(crate) left_out: u64,
 }
 
-impl Found {
-    /// Names of the zones, without and with the right to read them.
-    pub(crate) fn names(&self, readable: bool) -> Vec<&str> {
-        let zones = self.zones.iter();
-        let wanted = zones.filter(|zone| (zone.state != Err(Reason::NoPermission)) == readable);
-        wanted.map(|zone| zone.name.as_str()).collect()
-    }
-}
-
 impl Zone {
-    /// Whether that is the same zone, with the same files.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        self.listed == other.listed && self.name == other.name && self.above == other.above
+    /// Name, and how it was found.
+    pub(crate) fn condition(&self) -> (&str, Condition<'_>) {
+        let best = &self.counters[0];
+        let preferred = self.counters.iter().min_by_key(|counter| driver_rank(&counter.listed));
+        let failed = preferred.and_then(|counter| Some((counter.listed.as_str(), counter.found.err()?)));
+        let condition = match (best.found, failed) {
+            (Err(reason), _) => Condition::Unread(&best.listed, reason),
+            // Graphics that were never used, too.
+            (Ok(0), _) if self.kind != Kind::Part => Condition::Zero,
+            (Ok(_), Some((listed, reason))) => Condition::Instead(listed, reason, &best.listed),
+            (Ok(_), None) => Condition::Read,
+        };
+        (&self.name, condition)
     }
 
-    pub(super) fn read(&mut self, now: Now) {
-        self.state = match self.energy.number() {
-            Ok(Some(raw)) => self.meter.read(raw, now),
-            // It has gone, and its name with it.
-            Ok(None) => Err(Reason::NoData),
-            Err(reason) => Err(reason),
+    pub(super) fn meter(&self) -> &Meter {
+        &self.counters[self.at].meter
+    }
+
+    pub(super) fn meter_mut(&mut self) -> &mut Meter {
+        &mut self.counters[self.at].meter
+    }
+
+    /// Whether that is the same zone.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.name == other.name && self.above == other.above
+    }
+
+    /// Goes on with what was read before, if its file is still there.
+    pub(super) fn go_on(&mut self, mut before: Self) {
+        let file = &before.counters[before.at].listed;
+        let Some(at) = self.counters.iter().position(|counter| counter.listed == *file) else {
+            return;
         };
+        self.counters[at] = before.counters.swap_remove(before.at);
+        self.at = at;
+        (self.state, self.is_refused, self.told) = (before.state, before.is_refused, before.told);
+    }
+
+    /// Reads it, by another driver where the one before has no count any more: the counter of the hardware is the same.
+    pub(super) fn read(&mut self, now: Now) {
+        self.state = self.counters[self.at].read(now);
+        if !self.meter().is_lost() {
+            return;
+        }
+        for nth in (0..self.counters.len()).filter(|nth| *nth != self.at) {
+            if self.counters[nth].read(now).is_ok() {
+                (self.at, self.state) = (nth, Ok(()));
+                return;
+            }
+        }
     }
 }
 
@@ -128,7 +213,7 @@ pub(super) fn find_in(roots: &HostRoots, identity: &Identity, listed: &[String])
         .filter_map(|zone| Some((zone.as_str(), sysfs::text(&class.join(zone).join("name"))?)))
         .collect();
     found.hidden = listed.iter().filter(|zone| !class.join(zone).exists()).count();
-    let mut best: BTreeMap<String, (Rank, Zone)> = BTreeMap::new();
+    let mut zones: BTreeMap<String, Zone> = BTreeMap::new();
     for (listed, own) in &names {
         let above = listed.rsplit_once(':').and_then(|(above, _)| names.get(above)).cloned();
         let kind = kind(own, above.is_some());
@@ -136,46 +221,34 @@ pub(super) fn find_in(roots: &HostRoots, identity: &Identity, listed: &[String])
         if is_amd && kind == Kind::Part && own == "core" {
             continue;
         }
-        let energy = class.join(listed).join("energy_uj");
-        let state = match readable(&energy) {
-            Ok(()) => Ok(()),
-            Err(error) => match of_error(&error) {
-                Some(reason) => Err(reason),
-                None => continue,
-            },
+        let Some(counter) = Counter::new(&class.join(listed), listed, kind) else {
+            continue;
         };
         let name = above
             .as_ref()
             .map_or_else(|| own.clone(), |above| format!("{above}/{own}"));
-        let rank = (
-            state == Err(Reason::NoPermission),
-            driver_rank(listed),
-            (*listed).to_owned(),
-        );
-        let zone = Zone {
-            listed: (*listed).to_owned(),
+        let zone = zones.entry(name.clone()).or_insert_with(|| Zone {
             kind,
             hw_id: identity.hw_id(&format!("rapl/{name}")),
-            name: name.clone(),
+            name,
             above,
-            meter: Meter::new(properties(kind, &class.join(listed))),
-            energy: Attribute::new(energy),
-            state,
+            counters: Vec::new(),
+            at: 0,
+            state: Ok(()),
             is_refused: false,
             told: None,
-        };
-        if best.get(&name).is_none_or(|(other, _)| rank < *other) {
-            best.insert(name, (rank, zone));
-        }
+        });
+        zone.counters.push(counter);
     }
-    found.zones = best.into_values().map(|(_, zone)| zone).collect();
+    found.zones = zones.into_values().collect();
+    for zone in &mut found.zones {
+        zone.counters.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        zone.state = zone.counters[0].found.map(drop);
+    }
     // What contains others comes first.
     found.zones.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     found
 }
-
-/// Of several drivers of the same counter the lowest is read: whether it is closed, which driver, which zone.
-type Rank = (bool, u8, String);
 
 /// By MSR the counters of a processor are complete; newer Xeons have them by TPMI; MMIO has packages only.
 fn driver_rank(listed: &str) -> u8 {
@@ -196,7 +269,7 @@ fn kind(name: &str, is_below: bool) -> Kind {
     }
 }
 
-fn properties(kind: Kind, directory: &std::path::Path) -> Properties {
+fn properties(kind: Kind, directory: &Path) -> Properties {
     let range = attribute::once(directory.join("max_energy_range_uj")).ok().flatten();
     let range = range
         .and_then(|range| u64::try_from(range).ok())
@@ -205,15 +278,10 @@ fn properties(kind: Kind, directory: &std::path::Path) -> Properties {
     let is_server = kind == Kind::Psys && range.is_none_or(|range| range >= SERVER_RANGE);
     Properties {
         range,
-        watts: if is_server { MACHINE_WATTS } else { PACKAGE_WATTS },
+        watts: if is_server { ENERGY_WATTS } else { PACKAGE_WATTS },
         // Graphics units are switched off, and parts that we do not know may be.
         moves_always: kind != Kind::Part,
     }
-}
-
-fn readable(energy: &std::path::Path) -> io::Result<()> {
-    // At an offset, at which a FIFO is not read.
-    open_now(energy)?.read_at(&mut [0; 32], 0).map(drop)
 }
 
 /// Whether the processors are AMD's, or Hygon's, which are the same.

@@ -226,7 +226,7 @@ fn what_rapl_counts_is_not_told_again() {
         "platform/amd_energy.0",
         1,
         "amd_energy",
-        &[("energy1_input", "5000000")],
+        &[("energy1_input", "5000000"), ("energy1_label", "Esocket0")],
     );
     assert_eq!(values(&run(&mut host.sampler(), 0), "hwmon").len(), 3);
     host.zone("intel-rapl", "", "intel-rapl:0", "package-0", 1_000_000);
