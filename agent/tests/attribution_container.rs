@@ -62,6 +62,7 @@ fn vision() -> Container {
         pod_uid: text(UID),
         namespace: text("edge"),
         k8s_container_name: text("detector"),
+        ..Container::default()
     }
 }
 

@@ -12,13 +12,14 @@
 //! - wake-ups: voluntary and involuntary context switches of all threads.
 //!
 //! The source `power` reads counters that the benchmark counts, beside everything else of this machine, so that energy is
-//! divided among its control groups.
+//! divided among its control groups; of the full node these are 110 pods with three containers each, which are idle.
 //!
 //! The source `ioctl` watches `/dev/full`, on which no process makes calls: the cost on an idle node.
 //! Programs in the kernel need root; the table names the hook in use.
 #![expect(clippy::print_stdout, reason = "the result is for the person who runs it")]
 
 mod node;
+mod pods;
 mod receiver;
 mod usage;
 
@@ -46,13 +47,17 @@ const IOCTL: &str = "ioctl";
 
 const POWER: &str = "power";
 
+/// The control groups of a node that is full of pods.
+const PODS: &str = "pods";
+
 /// Enabled features.
-const CHOICES: [(&str, &[&str]); 6] = [
+const CHOICES: [(&str, &[&str]); 7] = [
     ("no source", &[]),
     ("hailo", &[HAILO]),
     ("ioctl", &[IOCTL]),
     ("hailo and ioctl", &[HAILO, IOCTL]),
     ("node", &["host", POWER, "kmsg", "holders"]),
+    ("full node", &["host", POWER, "kmsg", "holders", PODS]),
     ("everything", &[HAILO, IOCTL, "host", POWER, "kmsg", "holders"]),
 ];
 
@@ -88,7 +93,11 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let monitor = folder.path().join("hmon_files");
     let _simulator = simulator(&agent, &monitor)?;
-    let node = Node::new(folder.path())?;
+    let this = Node::new(folder.path())?;
+    let full = Node::full(folder.path())?;
+    if full.is_none() {
+        println!("SKIPPED: no full node, since no control group can be made here");
+    }
 
     println!(
         "each {} s after {} s of warm-up, scraped every {} s",
@@ -102,6 +111,8 @@ fn main() -> Result<()> {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
+        let node = if on.contains(&PODS) { full.as_ref() } else { Some(&this) };
+        let Some(node) = node else { continue };
         for push in [false, true] {
             let mut command = if on.contains(&POWER) {
                 node.command(&agent)

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::pods::Pods;
+
 /// Zones of a machine with two sockets, each with its memory.
 const ZONES: [(&str, &str); 4] = [
     ("intel-rapl:0", "package-0"),
@@ -24,11 +26,12 @@ const BEGIN: f64 = 1e10;
 /// How often counters count.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Everything of this machine, and counters of RAPL.
+/// Everything of this machine, and counters of RAPL; of a full node, pods in the place of this machine's control groups.
 pub(crate) struct Node {
     pub(crate) root: PathBuf,
     stop: Arc<AtomicBool>,
     counts: Option<JoinHandle<()>>,
+    _pods: Option<Pods>,
 }
 
 impl Node {
@@ -37,6 +40,19 @@ impl Node {
         let root = folder.join("host");
         mirror(Path::new("/"), &root, &["dev", "sys"])?;
         mirror(Path::new("/sys"), &root.join("sys"), &["class"])?;
+        Self::at(root, None)
+    }
+
+    /// Full of pods, in this folder; `None` where no control group can be made.
+    pub(crate) fn full(folder: &Path) -> Result<Option<Self>> {
+        let root = folder.join("full");
+        mirror(Path::new("/"), &root, &["dev", "run", "sys", "var"])?;
+        mirror(Path::new("/sys"), &root.join("sys"), &["class", "fs"])?;
+        let pods = Pods::new(&root)?;
+        pods.map(|pods| Self::at(root, Some(pods))).transpose()
+    }
+
+    fn at(root: PathBuf, pods: Option<Pods>) -> Result<Self> {
         mirror(Path::new("/sys/class"), &root.join("sys/class"), &["powercap"])?;
         let class = root.join("sys/class/powercap");
         let mut counters = Vec::new();
@@ -63,6 +79,7 @@ impl Node {
             root,
             stop,
             counts: Some(counts),
+            _pods: pods,
         })
     }
 }

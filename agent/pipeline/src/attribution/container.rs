@@ -19,6 +19,8 @@ pub struct Container {
     pub namespace: Option<String>,
     /// Its name within the pod.
     pub k8s_container_name: Option<String>,
+    /// Whether it is what a runtime keeps of its pod beside the pod's containers, which has no name within the pod.
+    pub is_sandbox: bool,
 }
 
 impl Container {
@@ -32,8 +34,10 @@ impl Container {
                 .find_map(|key| labels?.get(key)?.as_str())
                 .map(str::to_owned)
         };
+        let kind = first(&["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]);
         Self {
             id: None,
+            is_sandbox: kind.is_some_and(|kind| kind == "sandbox"),
             name: first(&["nerdctl/name"]),
             image: first(&["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]),
             pod_name: first(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]),
@@ -51,7 +55,9 @@ impl Container {
     /// Whether no other source could add anything that is needed.
     pub fn is_complete(&self) -> bool {
         if self.is_in_pod() {
-            self.pod_name.is_some() && self.namespace.is_some() && self.k8s_container_name.is_some()
+            let is_pods_own = self.is_sandbox || (self.id.is_none() && self.name.is_none());
+            let is_named = self.k8s_container_name.is_some() || is_pods_own;
+            self.pod_name.is_some() && self.namespace.is_some() && is_named
         } else {
             self.name.is_some()
         }
@@ -74,6 +80,7 @@ impl Container {
                 *mine = other.filter(|text| !text.is_empty());
             }
         };
+        self.is_sandbox |= other.is_sandbox;
         fill(&mut self.name, other.name);
         fill(&mut self.image, other.image);
         fill(&mut self.pod_name, other.pod_name);

@@ -1,7 +1,7 @@
 //! Attributes of the process, container and pod that a reading belongs to.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::container::Container;
 use accelscope_core::cgroup::{Cgroup, Scheduler};
@@ -19,25 +19,37 @@ pub enum Resolution {
 }
 
 /// Attributes of an owner.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Resolved {
     attributes: Vec<Attribute>,
     /// What its process is in at the outermost, where the attributes do not name it.
     pub outermost: Option<Arc<str>>,
+    /// The attributes as a series has them, once they were asked for.
+    set: OnceLock<Arc<Attributes>>,
 }
 
 impl Resolved {
     /// The attributes as a series has them.
     pub fn as_set(&self) -> Arc<Attributes> {
-        Arc::new(Attributes::new(self.attributes.iter().cloned()))
+        let set = || Arc::new(Attributes::new(self.attributes.iter().cloned()));
+        Arc::clone(self.set.get_or_init(set))
     }
 }
+
+impl PartialEq for Resolved {
+    fn eq(&self, other: &Self) -> bool {
+        self.attributes == other.attributes && self.outermost == other.outermost
+    }
+}
+
+impl Eq for Resolved {}
 
 impl From<Vec<Attribute>> for Resolved {
     fn from(attributes: Vec<Attribute>) -> Self {
         Self {
             attributes,
             outermost: None,
+            set: OnceLock::new(),
         }
     }
 }
@@ -87,6 +99,7 @@ impl OwnerAttributes {
                 Arc::new(Resolved {
                     attributes: list(executable, cgroup, container, pid, user),
                     outermost: outermost(cgroup, user),
+                    set: OnceLock::new(),
                 })
             })
             .clone()

@@ -128,7 +128,7 @@ impl Ledger {
         let newest = self.entries.values().map(|total| total.used).max();
         for (key, total) in &mut self.entries {
             // Who is there keeps what he used by another method too.
-            if self.present.contains(&(Arc::clone(&key.who), key.kind)) {
+            if total.run != run && self.present.contains(&(Arc::clone(&key.who), key.kind)) {
                 total.run = run;
                 total.used = newest.unwrap_or(total.used);
             }

@@ -4,13 +4,12 @@
 //! there, and that of a group that was removed in between is still in the group above it.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
 use super::{delegation, hierarchy};
 use crate::cgroup::Cgroup;
@@ -29,7 +28,11 @@ const MAX_DEPTH: usize = 32;
 const MAX_BYTES: usize = 512;
 
 const MOUNT: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-const DIRECTORY: OFlags = MOUNT.union(OFlags::NOFOLLOW);
+/// A group's directory as the start of paths, which costs less than one that can be read.
+const GROUP: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The hierarchy whose accounting is read.
@@ -43,13 +46,15 @@ struct Accounting {
 /// A group that was looked at, by the inode number of its directory, which is not used again.
 #[derive(Debug)]
 struct Known {
-    path: Box<str>,
+    path: Arc<str>,
     cgroup: Arc<Cgroup>,
     /// Usage in ns at the last look; nothing where it belongs to the group around it.
     usage: Option<u64>,
     look: u64,
     /// Whether groups in it were left out at the last look.
     is_cut: bool,
+    /// The groups in it.
+    groups: Box<[u64]>,
 }
 
 /// CPU time of one owner since the last look, without that of owners within it.
@@ -82,6 +87,8 @@ pub struct CpuTimes {
     look: u64,
     before: Option<Instant>,
     root: Option<u64>,
+    /// The groups in the root.
+    groups: Box<[u64]>,
     /// Whether the last look left out groups that are in no container and unit.
     is_cut: bool,
 }
@@ -95,6 +102,7 @@ impl CpuTimes {
             look: 0,
             before: None,
             root: None,
+            groups: Box::default(),
             is_cut: false,
         }
     }
@@ -118,6 +126,8 @@ impl CpuTimes {
             return Look::default();
         };
         self.look += 1;
+        let links = rustix::fs::fstat(&root).map_or(0, |status| links(&status));
+        let groups = std::mem::take(&mut self.groups);
         let all = usage(&root, accounting.file);
         let last = std::mem::replace(&mut self.root, all);
         let mut walk = Walk {
@@ -133,8 +143,9 @@ impl CpuTimes {
             was_cut: walk.times.is_cut,
             is_cut: false,
         };
-        walk.groups_in(&root, None, 0, &mut top);
+        let inside = walk.groups_in(&root, links, &groups, None, 0, &mut top);
         let (owners, left_out) = (walk.owners, walk.left_out);
+        self.groups = inside;
         self.is_cut = top.is_cut;
         let newest = self.look;
         self.known.retain(|_, known| known.look == newest);
@@ -183,16 +194,46 @@ struct Within {
     is_cut: bool,
 }
 
+/// A group in a directory.
+struct Inside {
+    name: Arc<str>,
+    /// Where its name begins in that.
+    at: usize,
+    inode: u64,
+    /// See [`links`].
+    links: u64,
+}
+
+impl Inside {
+    fn new(name: Arc<str>, at: usize, status: &Stat) -> Self {
+        let (inode, links) = (status.st_ino, links(status));
+        Self { name, at, inode, links }
+    }
+
+    fn name(&self) -> &str {
+        &self.name[self.at..]
+    }
+}
+
 impl Walk<'_> {
-    /// Looks at the groups in a directory, which is of the owner at that place in the list.
-    fn groups_in(&mut self, directory: &OwnedFd, owner: Option<usize>, depth: usize, within: &mut Within) {
-        let Ok(entries) = Dir::read_from(directory) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            if entry.file_type() != FileType::Directory || matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            if within.left == 0 || depth >= MAX_DEPTH {
+    /// Looks at the groups in a directory, which is of the owner at that place in the list. Returns what they are.
+    fn groups_in(
+        &mut self,
+        directory: &OwnedFd,
+        links: u64,
+        remembered: &[u64],
+        owner: Option<usize>,
+        depth: usize,
+        within: &mut Within,
+    ) -> Box<[u64]> {
+        let room = if depth < MAX_DEPTH { within.left } else { 0 };
+        let inside = self.still_in(directory, links, remembered);
+        let (inside, beyond) = inside.map_or_else(|| listed(directory, room), |inside| (inside, 0));
+        self.left_out += beyond;
+        within.is_cut |= beyond > 0;
+        for group in &inside {
+            // Those in the ones before took room too.
+            if within.left == 0 || room == 0 {
                 within.is_cut = true;
                 self.left_out += 1;
                 continue;
@@ -200,46 +241,54 @@ impl Walk<'_> {
             within.left -= 1;
             let length = self.path.len();
             self.path.push('/');
-            self.path.push_str(&name.to_string_lossy());
-            self.group(directory, name, entry.ino(), owner, depth, within);
+            self.path.push_str(group.name());
+            self.group(directory, group, owner, depth, within);
             self.path.truncate(length);
         }
+        inside.iter().map(|group| group.inode).collect()
     }
 
-    fn group(
-        &mut self,
-        above: &OwnedFd,
-        name: &CStr,
-        inode: u64,
-        around: Option<usize>,
-        depth: usize,
-        within: &mut Within,
-    ) {
-        // One that is removed in the meantime is not seen any more.
-        let Ok(status) = rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW) else {
-            return;
-        };
+    /// The groups that were in a directory at the last look, if they are exactly those that are there now: a list of the
+    /// directory is long, since its files are in it too. The kernel counts the groups in one as its links (`kernfs_refresh_inode`
+    /// in `fs/kernfs/inode.c`); times of a directory do not change with them where nobody else has got it.
+    fn still_in(&self, directory: &OwnedFd, links: u64, remembered: &[u64]) -> Option<Vec<Inside>> {
+        if links != remembered.len() as u64 + 2 {
+            return None;
+        }
+        let found = remembered.iter().map(|inode| {
+            let name = Arc::clone(&self.times.known.get(inode)?.path);
+            let at = name.rfind('/')? + 1;
+            let status = rustix::fs::statat(directory, &name[at..], AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            (status.st_ino == *inode).then(|| Inside::new(name, at, &status))
+        });
+        found.collect()
+    }
+
+    fn group(&mut self, above: &OwnedFd, group: &Inside, around: Option<usize>, depth: usize, within: &mut Within) {
+        let inode = group.inode;
         let is_new = !self.times.known.contains_key(&inode) && !within.was_cut;
         let cgroup = self.cgroup(inode);
         let is_own = match around {
             Some(around) => *self.owners[around].cgroup != *cgroup,
             None => *cgroup != Cgroup::default(),
         };
-        // Two links: no groups in it (`kernfs`).
-        let has_groups = status.st_nlink != 2;
-        let directory = if is_own || has_groups {
-            let Ok(directory) = rustix::fs::openat(above, name, DIRECTORY, Mode::empty()) else {
+        // Two links: no groups in it.
+        let directory = if group.links == 2 {
+            None
+        } else {
+            let Ok(directory) = rustix::fs::openat(above, group.name(), GROUP, Mode::empty()) else {
                 return;
             };
             Some(directory)
-        } else {
-            None
         };
         let mut owner = around;
         let mut usage_now = None;
-        if let Some(directory) = directory.as_ref().filter(|_| is_own) {
+        if is_own {
             // Before those within it: what they use in between would be missing here.
-            usage_now = usage(directory, self.accounting.file);
+            usage_now = match &directory {
+                Some(directory) => usage(directory, self.accounting.file),
+                None => usage(above, &format!("{}/{}", group.name(), self.accounting.file)),
+            };
             let time = usage_now.map_or(Duration::ZERO, |now| self.grown(inode, is_new, now));
             if let Some(around) = around {
                 let rest = &mut self.owners[around].time;
@@ -248,25 +297,31 @@ impl Walk<'_> {
             owner = Some(self.owners.len());
             self.owners.push(CpuTime { cgroup, time });
         }
-        if let Some(known) = self.times.known.get_mut(&inode) {
+        let known = self.times.known.get_mut(&inode);
+        let (remembered, was_cut) = known.map_or_else(Default::default, |known| {
             known.usage = usage_now;
-        }
-        let Some(directory) = directory.filter(|_| has_groups) else {
-            return;
-        };
+            (std::mem::take(&mut known.groups), known.is_cut)
+        });
+        let Some(directory) = directory else { return };
         if around.is_some() || owner.is_none() {
-            return self.groups_in(&directory, owner, depth + 1, within);
+            let inside = self.groups_in(&directory, group.links, &remembered, owner, depth + 1, within);
+            return self.remember(inode, inside, false);
         }
         let room = within.left.min(MAX_WITHIN);
         let mut own = Within {
             left: room,
-            was_cut: self.times.known.get(&inode).is_some_and(|known| known.is_cut),
+            was_cut,
             is_cut: false,
         };
-        self.groups_in(&directory, owner, depth + 1, &mut own);
+        let inside = self.groups_in(&directory, group.links, &remembered, owner, depth + 1, &mut own);
         within.left -= room - own.left;
+        self.remember(inode, inside, own.is_cut);
+    }
+
+    /// Keeps what is in a group for the next look.
+    fn remember(&mut self, inode: u64, groups: Box<[u64]>, is_cut: bool) {
         if let Some(known) = self.times.known.get_mut(&inode) {
-            known.is_cut = own.is_cut;
+            (known.groups, known.is_cut) = (groups, is_cut);
         }
     }
 
@@ -301,6 +356,7 @@ impl Walk<'_> {
             usage,
             look,
             is_cut: false,
+            groups: Box::default(),
         };
         self.times.known.insert(inode, known);
         cgroup
@@ -309,6 +365,33 @@ impl Walk<'_> {
 
 fn parse(mount: &Path, path: &str) -> Arc<Cgroup> {
     Arc::new(Cgroup::of_owned([(path, delegation::below(mount, path))]))
+}
+
+/// The first `most` groups in a directory, as it lists them, and how many more there are. Those that are removed in the
+/// meantime are not seen any more.
+fn listed(directory: &OwnedFd, most: usize) -> (Vec<Inside>, u64) {
+    let (mut inside, mut beyond) = (Vec::new(), 0);
+    let Ok(entries) = rustix::fs::openat(directory, ".", MOUNT, Mode::empty()).and_then(Dir::new) else {
+        return (inside, beyond);
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if entry.file_type() != FileType::Directory || matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        if inside.len() == most {
+            beyond += 1;
+        } else if let Ok(status) = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            inside.push(Inside::new(name.to_string_lossy().into(), 0, &status));
+        }
+    }
+    (inside, beyond)
+}
+
+/// Links to a directory: where the file system counts them, those to itself, and one of each directory in it.
+#[allow(clippy::useless_conversion, reason = "the width differs between architectures")]
+fn links(status: &Stat) -> u64 {
+    u64::from(status.st_nlink)
 }
 
 /// CPU time in ns of a group and all within it.

@@ -49,6 +49,8 @@ pub struct Engines {
     /// By the engines' own configuration, users' homes and running processes.
     found: Vec<Place>,
     next_search: Option<Instant>,
+    /// Where nothing was when names were looked for last: one look is enough for all containers of which a run asks.
+    absent: (Option<Instant>, HashMap<PathBuf, bool>),
     /// The container that this node is, by the groups of its first process.
     own: Option<String>,
 }
@@ -69,6 +71,7 @@ impl Engines {
             configured: configured.to_vec(),
             found: Vec::new(),
             next_search: None,
+            absent: (None, HashMap::new()),
             own: own_container(roots),
         }
     }
@@ -86,6 +89,9 @@ impl Engines {
     /// A container or pod in a group that root has not made is a claim: only the engine of that user, or in that container,
     /// speaks for it, and one that an engine of this node has does not count.
     pub fn find(&mut self, cgroup: &Cgroup, now: Instant) -> Container {
+        if self.absent.0 != Some(now) {
+            self.absent = (Some(now), HashMap::new());
+        }
         let outer = cgroup
             .outer_container
             .as_ref()
@@ -182,8 +188,28 @@ impl Engines {
         }
     }
 
+    /// Whether a directory of the node is not there, as of this run.
+    fn is_absent(&mut self, place: &Place) -> bool {
+        if place.view.is_some() || !place.is_nodes() {
+            return false;
+        }
+        if let Some(is_absent) = self.absent.1.get(&place.path) {
+            return *is_absent;
+        }
+        let from = place.clone();
+        let is_absent = self
+            .patience
+            .read(place.author(), &self.files, move || from.is_absent());
+        let is_absent = is_absent.unwrap_or(false);
+        self.absent.1.insert(place.path.clone(), is_absent);
+        is_absent
+    }
+
     /// The container with what is known at a place; as it was where that does not answer.
     fn ask(&mut self, place: &Place, container: Container, id: &str) -> Container {
+        if self.is_absent(place) {
+            return container;
+        }
         let (from, before, id) = (place.clone(), container.clone(), id.to_owned());
         let read = move || from.filled(before, &id);
         self.patience
@@ -192,6 +218,9 @@ impl Engines {
     }
 
     fn link(&mut self, id: &str) -> Option<Container> {
+        if self.is_absent(&Place::new(&self.files, logs::LINKS)) {
+            return None;
+        }
         let (roots, id) = (self.files.roots.clone(), id.to_owned());
         let read = move || logs::link(&roots, &id);
         self.patience
@@ -199,6 +228,9 @@ impl Engines {
     }
 
     fn pod(&mut self, uid: &str) -> Option<Container> {
+        if self.is_absent(&Place::new(&self.files, logs::PODS)) {
+            return None;
+        }
         let (roots, uid) = (self.files.roots.clone(), uid.to_owned());
         let read = move || logs::pod(&roots, &uid);
         self.patience.read(Author::Node(logs::PODS.into()), &self.files, read)?

@@ -126,6 +126,12 @@ impl Place {
         (self.view, self.path.clone(), self.owner, self.within.clone())
     }
 
+    /// Whether there is nothing.
+    pub(super) fn is_absent(&self) -> bool {
+        let found = self.files.roots.find(&self.path);
+        found.is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+    }
+
     /// Whether something is there that counts.
     pub(super) fn exists(&self) -> bool {
         self.files.exists(&self.path) && self.counts(&self.files)

@@ -247,3 +247,74 @@ fn a_clock_that_is_set_back_takes_the_series_along() {
     let times: Vec<Timestamp> = batch.unwrap().points.iter().map(|point| point.time).collect();
     assert_eq!(times, [host.time()]);
 }
+
+/// Ends a group and keeps its directory aside: a disk uses the number of a removed one again.
+fn end(host: &Host, group: &str) {
+    let root = host.directory.path();
+    let aside = root.join(group.replace('/', "_"));
+    fs::rename(root.join(format!("sys/fs/cgroup{group}")), aside).unwrap();
+}
+
+/// Groups change though their number stays the same.
+#[test]
+fn a_group_in_the_place_of_another_one_is_counted_from_its_begin() {
+    let mut host = Host::new(Idle::Unattributed);
+    let user = "/user.slice/user-1000.slice/user@1000.service";
+    let inner = |begin: &str| format!("{user}/docker-{}.scope", id(begin));
+    for group in [&group("aaaaaa"), &group("bbbbbb"), &inner("eeeeee"), user] {
+        host.uses(group, SECOND * 100);
+    }
+    for _ in 0..2 {
+        host.run("power", "rapl", vec![host.joules("p0", "cpu", 0.0)]);
+        host.pass(SECOND * 10);
+    }
+    end(&host, &group("bbbbbb"));
+    end(&host, &inner("eeeeee"));
+    host.uses(&group("cccccc"), SECOND * 8);
+    host.uses(&inner("ffffff"), SECOND * 4);
+    host.uses(user, SECOND * 106);
+    let parts = host.run("power", "rapl", vec![host.joules("p0", "cpu", 40.0)]);
+    let of = |name: &str| parts.get(name).map(|joules| joules.round() as i64);
+    assert_eq!(of("aaaaaa cpu rapl cpu_time"), Some(0));
+    assert_eq!(of("bbbbbb cpu rapl cpu_time"), None);
+    assert_eq!(of("cccccc cpu rapl cpu_time"), Some(8));
+    assert_eq!(of("eeeeee cpu rapl cpu_time"), None);
+    assert_eq!(of("ffffff cpu rapl cpu_time"), Some(4));
+    assert_eq!(parts.values().sum::<f64>().round() as i64, 40);
+}
+
+/// v1 lets groups be renamed (`cgroup1_rename`).
+#[test]
+fn what_a_renamed_group_uses_is_counted_for_its_new_name() {
+    let mut host = Host::new(Idle::Unattributed);
+    host.uses(&group("aaaaaa"), SECOND * 100);
+    host.uses(&group("bbbbbb"), SECOND * 100);
+    for _ in 0..2 {
+        host.run("power", "rapl", vec![host.joules("p0", "cpu", 0.0)]);
+        host.pass(SECOND * 10);
+    }
+    let groups = host.directory.path().join("sys/fs/cgroup");
+    let path = |begin: &str| groups.join(group(begin).trim_start_matches('/'));
+    fs::rename(path("aaaaaa"), path("dddddd")).unwrap();
+    host.uses(&group("dddddd"), SECOND * 110);
+    let parts = host.run("power", "rapl", vec![host.joules("p0", "cpu", 40.0)]);
+    assert_eq!(parts["dddddd cpu rapl cpu_time"].round() as i64, 10);
+    assert!(!parts.contains_key("aaaaaa cpu rapl cpu_time"), "{parts:?}");
+}
+
+#[test]
+fn a_unit_that_gets_containers_later_is_not_counted_for_them() {
+    let mut host = Host::new(Idle::Unattributed);
+    let user = "/user.slice/user-1000.slice/user@1000.service";
+    host.uses(user, SECOND * 100);
+    for _ in 0..2 {
+        host.run("power", "rapl", vec![host.joules("p0", "cpu", 0.0)]);
+        host.pass(SECOND * 10);
+    }
+    host.uses(&format!("{user}/a.slice/docker-{}.scope", id("aaaaaa")), SECOND * 4);
+    host.uses(user, SECOND * 110);
+    let parts = host.run("power", "rapl", vec![host.joules("p0", "cpu", 40.0)]);
+    let mut joules: Vec<i64> = parts.values().map(|joules| joules.round() as i64).collect();
+    joules.sort_unstable();
+    assert_eq!(joules, [4, 6, 30], "{parts:?}");
+}
