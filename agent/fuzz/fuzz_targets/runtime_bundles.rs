@@ -64,6 +64,7 @@ fn is_of_that_container(found: &Container, cgroup: &Cgroup) {
         pod_uid,
         namespace,
         k8s_container_name,
+        is_sandbox: _,
     } = found;
     for text in [id, name, image, pod_name, pod_uid, namespace, k8s_container_name]
         .into_iter()
