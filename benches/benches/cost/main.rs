@@ -94,10 +94,6 @@ fn main() -> Result<()> {
     let monitor = folder.path().join("hmon_files");
     let _simulator = simulator(&agent, &monitor)?;
     let this = Node::new(folder.path())?;
-    let full = Node::full(folder.path())?;
-    if full.is_none() {
-        println!("SKIPPED: no full node, since no control group can be made here");
-    }
 
     println!(
         "each {} s after {} s of warm-up, scraped every {} s",
@@ -111,8 +107,17 @@ fn main() -> Result<()> {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
-        let node = if on.contains(&PODS) { full.as_ref() } else { Some(&this) };
-        let Some(node) = node else { continue };
+        // Only for this choice: its groups are this machine's too.
+        let full = if on.contains(&PODS) {
+            Node::full(folder.path())?
+        } else {
+            None
+        };
+        if on.contains(&PODS) && full.is_none() {
+            println!("SKIPPED: no full node, since no control group can be made here");
+            continue;
+        }
+        let node = full.as_ref().unwrap_or(&this);
         for push in [false, true] {
             let mut command = if on.contains(&POWER) {
                 node.command(&agent)
