@@ -213,7 +213,7 @@ mod tests {
         let (node, mode) = (host.path().join("dev/ipmi0"), Mode::RUSR | Mode::WUSR);
         let number = rustix::fs::makedev(240, 3);
         if let Err(error) = rustix::fs::mknodat(CWD, node, FileType::CharacterDevice, mode, number) {
-            eprintln!("no device nodes can be made here: {error}");
+            skip_test::skip("mknod", &format!("no device node can be made: {error}"));
             return;
         }
         let has_stale = || {
