@@ -17,7 +17,7 @@ use prost::Message;
 const NODE: &str = "node";
 
 /// Time limit of every wait.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Of this process alone: other tests of the machine hold `/dev/full` open too.
 pub(crate) fn address() -> String {
@@ -69,10 +69,13 @@ impl Host {
         self.tmp.path().join("hmon_files")
     }
 
+    /// Values do not age before they are waited for no longer: most tests write a file once, and a slow machine may need
+    /// more than the usual 5 s to show it.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             dir: self.dir(),
             discover: false,
+            max_age: Some(2 * PATIENCE),
             min_interval: Duration::ZERO,
             ..Settings::default()
         }

@@ -243,8 +243,13 @@ impl Monitored {
             self.retry_at = now.instant + UNWATCHED;
             names.append(&mut self.files.take_deferred());
         }
+        let files = self.files.used().0;
         for name in names {
             changed |= self.files.refresh(&self.directory, &name, now, skipped);
+        }
+        if self.files.used().0 < files {
+            // Perhaps with their directory, whose removal gives no event while it is held open.
+            self.state.is_deleted = self.directory.is_deleted();
         }
         if self.scan_at.is_none_or(|at| now.instant >= at) {
             changed |= self.scan(now, living, skipped)?;

@@ -29,17 +29,19 @@ impl Sources {
             let what = format!("hailo.dir {}: {error}{}", dir.display(), remedy(&error));
             io::Error::new(error.kind(), what)
         };
-        let held = match self.directories.get(&None) {
+        let here = match self.directories.get(&None) {
             // Another may have been mounted in its place.
             Some(Slot::Away(away)) if away.call.age() < ANOTHER => return Ok(()),
-            slot => slot.and_then(Slot::here).map(|held| held.directory.id),
+            slot => slot.and_then(Slot::here),
         };
+        let held = here.map(|held| held.directory.id);
+        let is_gone = here.is_some_and(|held| held.state.is_deleted);
         let mut events = self.watch.iter().flat_map(|watch| &watch.events);
         let has_event =
             events.any(|event| !matches!(event, Event::Name(from, _) if self.parent.as_ref() != Some(from)));
         self.forget_lost_parent();
         let is_known = held.is_some() || self.parent.is_some();
-        if is_known && self.probe_at.is_some_and(|at| now < at) && self.probe.is_none() && !has_event {
+        if is_known && self.probe_at.is_some_and(|at| now < at) && self.probe.is_none() && !has_event && !is_gone {
             return Ok(());
         }
         let here = self.directories.get(&None).and_then(Slot::here);
