@@ -145,14 +145,16 @@ fn supervisor_of(agent: u32) -> Option<i32> {
     child?.parse().ok()
 }
 
-/// Stops the supervisor of the present call.
-fn stop_supervisor(agent: u32) {
-    let supervisor = rustix::process::Pid::from_raw(supervisor_of(agent).unwrap()).unwrap();
-    rustix::process::kill_process(supervisor, rustix::process::Signal::STOP).unwrap();
+/// Stops the supervisor of the present call. `None` if the call has ended.
+fn stop_supervisor(agent: u32) -> Option<()> {
+    let supervisor = rustix::process::Pid::from_raw(supervisor_of(agent)?)?;
+    rustix::process::kill_process(supervisor, rustix::process::Signal::STOP).ok()?;
     let stat = format!("/proc/{}/stat", supervisor.as_raw_pid());
-    wait_for("the supervisor to stop", || {
-        std::fs::read_to_string(&stat).ok()?.contains(") T ").then_some(())
-    });
+    wait_for("the supervisor to stop", || match std::fs::read_to_string(&stat) {
+        Ok(stat) if stat.contains(") T ") => Some(Some(())),
+        Ok(stat) if !stat.contains(") Z ") => None,
+        _ => Some(None),
+    })
 }
 
 #[test]
@@ -164,7 +166,7 @@ fn nothing_of_a_call_whose_supervisor_is_stopped_outlives_the_agent() {
             wait_for("what the tool leaves behind", || {
                 (!tool.left().is_empty()).then_some(())
             });
-            stop_supervisor(agent.0.id());
+            stop_supervisor(agent.0.id()).unwrap();
             agent.signal(signal);
             agent.0.wait().unwrap();
             wait_for("all to end", || tool.left().is_empty().then_some(()));
@@ -176,12 +178,15 @@ fn nothing_of_a_call_whose_supervisor_is_stopped_outlives_the_agent() {
 fn a_call_whose_supervisor_is_stopped_ends_in_time_with_all_that_it_left_behind() {
     for way in ways().chain(["kill -STOP $$".to_owned()]) {
         let tool = leaving(&format!("STAY &\n{way}"), "sleep 10000");
-        let mut agent = run_with(&tool.tool, &["--set", "ascend.timeout=1s"]);
-        wait_for("what the tool leaves behind", || {
-            (!tool.left().is_empty()).then_some(())
+        let mut agent = run_with(&tool.tool, &["--set", "ascend.timeout=2s"]);
+        // A call may be over before it is caught.
+        let before = wait_for("what the tool leaves behind", || {
+            if tool.left().is_empty() {
+                return None;
+            }
+            stop_supervisor(agent.0.id())?;
+            Some(tool.left()).filter(|left| !left.is_empty())
         });
-        stop_supervisor(agent.0.id());
-        let before = tool.left();
         wait_for("the processes of that call to end", || {
             let left = tool.left();
             before.iter().all(|process| !left.contains(process)).then_some(())
@@ -350,7 +355,12 @@ fn children_are_of_the_program_that_runs_after_another_took_its_place() {
     for is_replaced in [true, false] {
         let tool = Tool::script("echo called >> HERE/log; readlink /proc/$PPID/exe >> HERE/supervisors");
         let program = folder.path().join("agent");
-        std::fs::copy(env!("CARGO_BIN_EXE_agent"), &program).unwrap();
+        // A file that another thread's child still holds open for writing cannot be started.
+        let copied = Command::new("cp")
+            .args([env!("CARGO_BIN_EXE_agent").as_ref(), program.as_os_str()])
+            .status()
+            .unwrap();
+        assert!(copied.success());
         let template = tool.agent(&["--stdout", "--format", "json"]);
         let mut command = Command::new(&program);
         command.env_clear().args(template.get_args());

@@ -307,7 +307,7 @@ fn what_is_counted_outlives_a_hang() {
     let mut gpu = h100(0);
     gpu["samples"]["1"] = json!([[micros() - 100_000, 20]]);
     let mut fake = Fake::new(vec![gpu, h100(1)]);
-    let mut worker = Worker::with_patience(&fake, Duration::from_secs(6));
+    let mut worker = Worker::with_patience(&fake, Duration::from_secs(10));
     worker.read_at_last();
     let now = micros();
     fake.change(|state| {

@@ -79,7 +79,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         for directory in self.made.iter().rev() {
             // A group is busy for a moment after its last process was waited for.
-            let deadline = Instant::now() + Duration::from_secs(5);
+            let deadline = Instant::now() + Duration::from_secs(60);
             while std::fs::remove_dir(directory).is_err() && Instant::now() < deadline {
                 std::thread::yield_now();
             }

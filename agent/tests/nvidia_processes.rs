@@ -4,8 +4,6 @@
 
 mod nvml_support;
 
-use std::time::UNIX_EPOCH;
-
 use nvml_support::reading::{Points, Worker, close, micros};
 use nvml_support::{Fake, GIB, h100, uuid};
 use serde_json::{Value as Json, json};
@@ -68,24 +66,29 @@ fn a_process_in_several_lists_is_one_and_unknown_memory_is_no_memory() {
     gpu["compute"] = json!([used(ours, 2 * GIB), {"pid": STRANGER}]);
     gpu["graphics"] = json!([used(ours, 2 * GIB)]);
     gpu["mps"] = json!([used(ours, 2 * GIB)]);
+    // One whose start is known from outside.
+    let before = micros() as f64 / 1e6;
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let after = micros() as f64 / 1e6;
+    gpu["compute"].as_array_mut().unwrap().push(used(child.id(), GIB));
     let points = Worker::of(&Fake::new(vec![gpu])).read();
+    child.kill().unwrap();
+    child.wait().unwrap();
     close(
         points.of_process("accel.process.memory.usage", ours, &[]),
         (2 * GIB) as f64,
     );
     assert_eq!(points.of_process("accel.process.memory.usage", STRANGER, &[]), None);
-    close(points.value("nvidia.processes", &[]), 2.0);
+    close(points.value("nvidia.processes", &[]), 3.0);
     let kinds = [("nvidia.process.type", "mps+compute+graphics")];
     close(points.of_process("nvidia.process.info", ours, &kinds), 1.0);
     let kinds = [("nvidia.process.type", "compute")];
     close(points.of_process("nvidia.process.info", STRANGER, &kinds), 1.0);
-    // Compared with the file system's time of the start of this process.
-    let began = std::fs::metadata("/proc/self").unwrap().modified().unwrap();
-    let began = began.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    let told = points.of_process("accel.process.start_time", ours, &[]).unwrap();
+    let told = points.of_process("accel.process.start_time", child.id(), &[]).unwrap();
+    // The kernel tells the time of the boot in whole seconds.
     assert!(
-        (began - 60.0..=began + 1.0).contains(&told),
-        "{told} instead of {began}"
+        (before - 2.0..=after + 2.0).contains(&told),
+        "{told} is not between {before} and {after}"
     );
     assert_eq!(points.of_process("accel.process.start_time", STRANGER, &[]), None);
 }

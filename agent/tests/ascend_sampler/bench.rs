@@ -22,7 +22,7 @@ impl Bench {
         let bench = Self {
             settings: Settings {
                 npu_smi: Some(directory.path().join("npu-smi")),
-                timeout: Duration::from_secs(60),
+                timeout: Duration::from_secs(120),
                 require_admin: false,
                 ..Settings::default()
             },

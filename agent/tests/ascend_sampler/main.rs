@@ -24,6 +24,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use bench::{Bench, attribute, of, points, sample, values};
 
+/// Time limit of every wait.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 type Test = fn() -> Result<(), Failed>;
 
 fn main() -> ExitCode {
@@ -170,8 +173,8 @@ fn health() -> Result<(), Failed> {
 fn energy() -> Result<(), Failed> {
     let bench = Bench::new("--cards 1 --pids 3999999");
     let mut sampler = bench.sampler();
-    let first = points(&mut sampler);
     let started = Instant::now();
+    let first = points(&mut sampler);
     std::thread::sleep(Duration::from_millis(50));
     let second = points(&mut sampler);
     let [before, after] = [&first, &second].map(|points| of(points, &hw::ENERGY)[0].clone());
@@ -179,7 +182,7 @@ fn energy() -> Result<(), Failed> {
     assert!(before.start.is_some() && before.start == after.start);
     assert_eq!(attribute(&after.attributes, key::ACCEL_DERIVED), "true");
     let joules = after.value.as_f64().unwrap();
-    let most = 310.0 * (started.elapsed().as_secs_f64() + 1.0);
+    let most = 310.0 * started.elapsed().as_secs_f64();
     assert!(joules > 90.0 * 0.05 && joules < most, "{joules} J");
     Ok(())
 }
@@ -208,7 +211,7 @@ fn owner() -> Result<(), Failed> {
     let sleeper = Sleeper::start();
     // Until its exec it is a copy of this program.
     let comm = format!("/proc/{}/comm", sleeper.pid());
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     while std::fs::read_to_string(&comm).unwrap().trim() != "sleep" {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(5));
@@ -332,7 +335,7 @@ fn physical_ids() -> Result<(), Failed> {
 
 fn hangs() -> Result<(), Failed> {
     let mut bench = Bench::new("--fault hang");
-    bench.settings.timeout = Duration::from_secs(1);
+    bench.settings.timeout = Duration::from_secs(2);
     let mut sampler = bench.sampler();
     let started = Instant::now();
     let (outcome, _) = sample(&mut sampler);
@@ -340,10 +343,10 @@ fn hangs() -> Result<(), Failed> {
         return Err(format!("{outcome:?}").into());
     };
     assert!(error.to_string().contains("was killed"), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     bench.plays("--cards 1");
-    // One second is short where the machine is busy.
-    let until = Instant::now() + Duration::from_secs(60);
+    // Two seconds are short where the machine is busy.
+    let until = Instant::now() + PATIENCE;
     while !matches!(sample(&mut sampler).0, Outcome::Sampled) {
         assert!(Instant::now() < until, "the tool is not called again");
     }
@@ -354,21 +357,21 @@ fn slow() -> Result<(), Failed> {
     let mut bench = Bench::new("--delay 300ms");
     bench.settings.period = Duration::from_millis(400);
     let mut sampler = bench.sampler();
-    let rest = |sampler: &mut Sampler| {
+    let call_and_rest = |sampler: &mut Sampler| {
+        let begun = Instant::now();
         points(sampler);
-        let ended = Instant::now();
-        sampler.wait(ended);
-        ended.elapsed()
+        sampler.wait(Instant::now());
+        begun.elapsed()
     };
-    assert!(rest(&mut sampler) >= Duration::from_millis(350));
+    assert!(call_and_rest(&mut sampler) >= Duration::from_millis(300 + 400));
     assert!(
-        rest(&mut sampler) >= Duration::from_millis(700),
+        call_and_rest(&mut sampler) >= Duration::from_millis(300 + 800),
         "and less again while it stays slow"
     );
     bench.settings.period = Duration::from_secs(1000);
     let mut sampler = bench.sampler();
     assert!(
-        rest(&mut sampler) < bench.settings.period / 10,
+        call_and_rest(&mut sampler) < bench.settings.period / 2,
         "in time: when it is due"
     );
     Ok(())
@@ -378,15 +381,15 @@ fn stale() -> Result<(), Failed> {
     let mut bench = Bench::new("--cards 1");
     bench.settings.period = Duration::from_millis(500);
     let mut sampler = bench.sampler();
-    points(&mut sampler);
     let good = Instant::now();
+    points(&mut sampler);
     bench.plays("--fault no-driver");
     let is_taken_back = |batches: &[Batch]| {
         batches
             .iter()
             .any(|batch| batch.part.name.is_empty() && batch.points.is_empty())
     };
-    let until = good + Duration::from_secs(60);
+    let until = Instant::now() + PATIENCE;
     loop {
         let (outcome, batches) = sample(&mut sampler);
         assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// The watched device.
 pub(crate) const DEVICE: &str = "/dev/full";
 
-/// `call GROUPS THREADS GOOD BAD`: joins the control groups (paths separated by commas) and makes that many calls on
+/// `busy THREADS`: calls on each of its threads until it is killed; prints a line when all of them call. `call GROUPS THREADS GOOD BAD`: joins the control groups (paths separated by commas) and makes that many calls on
 /// each of its threads. `park THREADS SHORT`: that many calls that do not return before a line arrives, and that many
 /// short ones; `leave THREADS SHORT`: the same with the descriptor closed meanwhile. `hold FLAGS`: opens the device with these
 /// flags of open(2), and makes a call for each line that arrives. `paced DEVICE GROUPS`: a call, and a line when it was
@@ -24,6 +24,7 @@ pub(crate) fn play(role: &str, arguments: &[String]) {
             join(groups);
             call(threads.parse().unwrap(), good.parse().unwrap(), bad.parse().unwrap());
         }
+        ("busy", [threads]) => busy(threads.parse().unwrap()),
         ("twice", [group, calls]) => {
             join(group);
             twice(calls.parse().unwrap());
@@ -138,6 +139,26 @@ fn call(threads: usize, wanted: u64, failing: u64) {
     println!("{made} {failed}");
 }
 
+fn busy(threads: usize) {
+    let device = File::open(DEVICE).unwrap();
+    let begin = Barrier::new(threads);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                good(&device);
+                bad(&device);
+                if begin.wait().is_leader() {
+                    println!("busy");
+                }
+                loop {
+                    good(&device);
+                    bad(&device);
+                }
+            });
+        }
+    });
+}
+
 fn twice(calls: u64) {
     let device = File::open(DEVICE).unwrap();
     for _ in 0..2 {
@@ -167,10 +188,8 @@ fn park(threads: usize, short: u64, leaves: bool) {
             scope.spawn(|| page.call(&device));
         }
         (0..short).for_each(|_| good(&device));
+        (0..threads).for_each(|_| page.wait());
         if leaves {
-            while page.waiting() < threads {
-                std::thread::sleep(Duration::from_millis(5));
-            }
             held_page::close(&device);
         }
         println!("parked");
@@ -197,7 +216,6 @@ mod held_page {
     use std::ffi::c_void;
     use std::fs::File;
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Closes the descriptor of a file that is not used any more.
     pub(super) fn close(device: &File) {
@@ -213,7 +231,6 @@ mod held_page {
 
     /// A page that cannot be read before it is filled.
     pub(super) struct HeldPage {
-        begun: AtomicUsize,
         faults: OwnedFd,
         address: usize,
         length: usize,
@@ -238,7 +255,6 @@ mod held_page {
                 let mut register = [address as u64, length as u64, REGISTER_MISSING, 0];
                 assert_eq!(libc::ioctl(faults.as_raw_fd(), UFFDIO_REGISTER, &raw mut register), 0);
                 Self {
-                    begun: AtomicUsize::new(0),
                     faults,
                     address,
                     length,
@@ -246,13 +262,13 @@ mod held_page {
             }
         }
 
-        /// Number of calls that have begun, and most likely wait.
-        pub(super) fn waiting(&self) -> usize {
-            self.begun.load(Ordering::SeqCst)
+        /// Waits until one more call waits for the page. The kernel has looked up its descriptor by then.
+        pub(super) fn wait(&self) {
+            let mut message = [0; 32];
+            assert_eq!(rustix::io::read(&self.faults, &mut message), Ok(32));
         }
 
         pub(super) fn call(&self, device: &File) {
-            self.begun.fetch_add(1, Ordering::SeqCst);
             // SAFETY: the kernel reads an `int` at the start of the page, which lives as long as the process.
             let result = unsafe { libc::ioctl(device.as_raw_fd(), libc::FIONBIO, self.address as *const c_void) };
             assert_eq!(result, 0);

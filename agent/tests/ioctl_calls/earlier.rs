@@ -5,7 +5,7 @@ use std::io::{BufRead, Write};
 use crate::lasting::Paced;
 use crate::pods::Pod;
 use crate::seen::Agent;
-use crate::tests::{CALLS, Parked, caller, executable, park};
+use crate::tests::{CALLS, busy, executable, park};
 
 pub(crate) const TESTS: [(&str, fn()); 5] = [
     ("calls_that_began_before_the_agent_are_in_flight_until_they_end", ended),
@@ -115,14 +115,8 @@ fn headless() {
 fn stopped() {
     let executable = executable();
     let own = [("process.executable.name", executable.as_str())];
-    let child = caller(&["call", "", "16", "0", "0"]).spawn().unwrap();
-    let pid = rustix::process::Pid::from_child(&child);
-    let child = Parked(child);
-    // Within the four seconds for which it calls.
-    let threads = format!("/proc/{}/task", child.0.id());
-    while std::fs::read_dir(&threads).unwrap().count() < 17 {
-        std::thread::yield_now();
-    }
+    let child = busy(16);
+    let pid = rustix::process::Pid::from_child(&child.0);
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     let Some(agent) = Agent::start(&[]) else { return };
     agent.wait("the holder", |agent| (agent.sum(HOLDERS, &own) == 1.0).then_some(()));

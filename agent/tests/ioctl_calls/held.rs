@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::lasting::Paced;
 use crate::pods::Pod;
 use crate::seen::Agent;
-use crate::tests::{CALLS, executable};
+use crate::tests::{CALLS, executable, least};
 
 pub(crate) const HOLDERS: &str = "accel.device.processes";
 
@@ -76,23 +76,28 @@ pub(crate) fn closed() {
 
 pub(crate) fn further_processes() {
     let Some(agent) = Agent::start(&[]) else { return };
-    let Some(pod) = Pod::any() else { return };
-    let of_pod = [("k8s.pod.name", pod.name.as_str())];
-    let group = pod.group.to_str().unwrap();
-    let another = || {
-        let mut process = Paced::new(Path::new("/dev/full"), group);
-        process.call(1);
-        process
-    };
-    let mut first = another();
-    wait_for(&agent, 1.0, &of_pod);
-    let begun = Instant::now();
-    let _second = another();
-    first.call(1);
-    wait_for(&agent, 2.0, &of_pod);
-    let (_third, _fourth) = (another(), another());
-    wait_for(&agent, 4.0, &of_pod);
-    let took = begun.elapsed();
+    if Pod::any().is_none() {
+        return;
+    }
+    // The fastest of several: the machine may stand still meanwhile.
+    let took = least(Duration::from_secs(15), || {
+        let pod = Pod::any().unwrap();
+        let of_pod = [("k8s.pod.name", pod.name.as_str())];
+        let another = || {
+            let mut process = Paced::new(Path::new("/dev/full"), pod.group.to_str().unwrap());
+            process.call(1);
+            process
+        };
+        let mut first = another();
+        wait_for(&agent, 1.0, &of_pod);
+        let begun = Instant::now();
+        let _second = another();
+        first.call(1);
+        wait_for(&agent, 2.0, &of_pod);
+        let (_third, _fourth) = (another(), another());
+        wait_for(&agent, 4.0, &of_pod);
+        begun.elapsed()
+    });
     assert!(took < Duration::from_secs(15), "sooner than the next walk: {took:?}");
 }
 

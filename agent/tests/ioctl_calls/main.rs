@@ -32,8 +32,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         Some((
-            role @ ("call" | "park" | "leave" | "headless" | "hold" | "twice" | "command" | "commands" | "paced"
-            | "crowd"),
+            role @ ("busy" | "call" | "park" | "leave" | "headless" | "hold" | "twice" | "command" | "commands"
+            | "paced" | "crowd"),
             rest,
         )) => {
             return caller::play(role, rest);

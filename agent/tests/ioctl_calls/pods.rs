@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::group_support;
+
 /// Hierarchy of a pod's group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -82,11 +84,12 @@ impl Pod {
 
     /// The bundle outlives the groups for a while.
     pub(crate) fn remove_groups(&self) {
-        std::fs::remove_dir(&self.group).unwrap();
+        group_support::remove(std::slice::from_ref(&self.group));
+        assert!(!self.group.exists(), "a process is in it");
     }
 
     fn forget(&self) {
-        std::fs::remove_dir(&self.group).ok();
+        group_support::remove(std::slice::from_ref(&self.group));
         // The pod's group, and those above it as long as they are empty.
         let above = self.group.ancestors().skip(1);
         for directory in above.take_while(|directory| directory.to_string_lossy().contains("kubepods")) {

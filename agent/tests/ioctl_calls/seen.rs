@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The newest line of each series, by its name and attributes.
 type Series = BTreeMap<(String, String), Value>;
@@ -121,6 +121,7 @@ impl Agent {
         self.all(name).into_iter().filter(has).collect()
     }
 
+    #[track_caller]
     pub(crate) fn wait<T>(&self, what: &str, mut there: impl FnMut(&Self) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {

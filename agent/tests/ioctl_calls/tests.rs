@@ -218,6 +218,17 @@ impl Drop for Parked {
     }
 }
 
+/// A caller that makes calls all the time.
+pub(crate) fn busy(threads: u32) -> Parked {
+    let mut child = Parked(caller(&["busy", &threads.to_string()]).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(child.0.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "busy\n");
+    child
+}
+
 /// A caller with calls that do not return.
 pub(crate) fn park(threads: u32, short: u32) -> (Parked, BufReader<std::process::ChildStdout>) {
     let mut child = caller(&["park", &threads.to_string(), &short.to_string()])
@@ -281,6 +292,18 @@ pub(crate) fn killed() {
     assert_eq!(failed, 8.0, "death ended them, and they did not succeed");
 }
 
+/// The least of the times that several tries take, up to the first one below this limit.
+pub(crate) fn least(limit: Duration, mut took: impl FnMut() -> Duration) -> Duration {
+    let mut least = Duration::MAX;
+    for _ in 0..6 {
+        least = least.min(took());
+        if least < limit {
+            break;
+        }
+    }
+    least
+}
+
 pub(crate) fn quiet() {
     let Some(agent) = Agent::start(&["--set", "ioctl.period=1s"]) else {
         return;
@@ -290,23 +313,27 @@ pub(crate) fn quiet() {
     let calls = |agent: &Agent| agent.sum(CALLS, own);
     call(&[], 1, 100, 0);
     agent.wait("the calls", |agent| (calls(agent) >= 100.0).then_some(()));
-    agent.wait("the agent to give up the keys", |agent| {
-        (agent.sum("agent.ioctl.records", &[]) == 0.0).then_some(())
+    let mut made = 100.0;
+    // The fastest of several: the machine may stand still meanwhile.
+    let took = least(Duration::from_secs(4), || {
+        agent.wait("the agent to give up the keys", |agent| {
+            (agent.sum("agent.ioctl.records", &[]) == 0.0).then_some(())
+        });
+        call(&[], 1, 100, 0);
+        made += 100.0;
+        let begun = Instant::now();
+        agent.wait("the calls after a while", |agent| (calls(agent) >= made).then_some(()));
+        begun.elapsed()
     });
-    call(&[], 1, 100, 0);
-    let begun = Instant::now();
-    agent.wait("the calls after a while", |agent| (calls(agent) >= 200.0).then_some(()));
-    let took = begun.elapsed();
     assert!(took < Duration::from_secs(4), "less than the idle period: {took:?}");
-    assert_eq!(calls(&agent), 200.0);
+    assert_eq!(calls(&agent), made);
     assert_eq!(agent.decreased(), [""; 0]);
 }
 
 pub(crate) fn once() {
-    // It exists during the whole window.
-    let mut busy = caller(&["call", "", "1", "0", "0"]).spawn().unwrap();
+    let busy = busy(1);
     let output = command(env!("CARGO_BIN_EXE_agent"), &["--once"]).output().unwrap();
-    busy.wait().unwrap();
+    drop(busy);
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let hook = lines

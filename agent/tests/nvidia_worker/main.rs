@@ -20,9 +20,9 @@ use accelscope_core::worker::WorkerSampler;
 use accelscope_nvidia::{Launch, Settings, sampler};
 use nvml_support::{Fake, uuid};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(120);
 /// Time limit of a call in tests that provoke a hang: more than a reading takes on a busy machine.
-const SHORT: Duration = Duration::from_secs(6);
+const SHORT: Duration = Duration::from_secs(10);
 
 fn worker(fake: &Fake, patience: Duration) -> WorkerSampler {
     resting(fake, patience, Duration::from_mins(1))

@@ -10,12 +10,15 @@ use accelscope_nvidia::{Launch, Settings, sampler};
 
 use super::Fake;
 
+/// Time limit of every wait.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A worker of the program with the fake as its library.
 pub(crate) struct Worker(pub(crate) WorkerSampler);
 
 impl Worker {
     pub(crate) fn of(fake: &Fake) -> Self {
-        Self::with_patience(fake, Duration::from_secs(30))
+        Self::with_patience(fake, PATIENCE)
     }
 
     pub(crate) fn with_patience(fake: &Fake, patience: Duration) -> Self {
@@ -43,7 +46,7 @@ impl Worker {
 
     /// The first successful reading: the worker may pause after a failure, or be slow.
     pub(crate) fn read_at_last(&mut self) -> Points {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + PATIENCE;
         loop {
             let mut batches: Vec<Batch> = Vec::new();
             let outcome = self.0.sample(&mut batches);

@@ -74,6 +74,8 @@ pub(crate) fn calling(tool: &Path, arguments: &[&str]) -> Command {
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("ACCELSCOPE__NVIDIA__ENABLED", "false")
+        // A tool that works is not killed where the machine is slow.
+        .env("ACCELSCOPE__ASCEND__TIMEOUT", "2m")
         .args(arguments)
         .args(["--set", &format!("ascend.npu_smi={}", tool.display())])
         .args(["--set", "ascend.require_admin=false", "--set", "ascend.backend=npu-smi"])

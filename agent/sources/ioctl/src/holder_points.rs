@@ -80,7 +80,7 @@ mod tests {
         let idle = rustix::fs::makedev(1, 200);
         let devices = [device("full", full), device("idle", idle)];
         let mut child = Command::new("sleep")
-            .arg("60")
+            .arg("1000")
             .stdin(File::open("/dev/full").unwrap())
             .stdout(File::options().write(true).open("/dev/full").unwrap())
             .spawn()

@@ -354,7 +354,7 @@ mod tests {
 
     fn holding(path: &str) -> Child {
         let device = File::open(path).unwrap();
-        Command::new("sleep").arg("60").stdin(device).spawn().unwrap()
+        Command::new("sleep").arg("1000").stdin(device).spawn().unwrap()
     }
 
     fn end(mut child: Child) {

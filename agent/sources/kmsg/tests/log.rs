@@ -119,8 +119,9 @@ fn sample(sampler: &mut Sampler) -> Vec<Point> {
 /// The readings after the sampler has woken for what was written.
 fn woken(sampler: &mut Sampler) -> Vec<Point> {
     let begun = Instant::now();
-    sampler.wait(begun + Duration::from_secs(60));
-    assert!(begun.elapsed() < Duration::from_secs(50), "it did not wake");
+    let longest = Duration::from_secs(120);
+    sampler.wait(begun + longest);
+    assert!(begun.elapsed() < longest, "it did not wake");
     sample(sampler)
 }
 
@@ -157,11 +158,13 @@ fn counts_are_0_before_the_first_fault_and_the_first_fault_is_1() {
     assert!(values(&before, "accel.fault.last_seen", &[]).is_empty());
     let starts: Vec<_> = before.iter().map(|point| (point.start, point.time)).collect();
     assert!(starts.iter().all(|(start, time)| start.unwrap() <= *time));
-    let written = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs_f64();
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.unwrap().as_secs_f64()
+    };
+    let before = now();
     host.kernel("NVRM: Xid (PCI:0000:3b:00): 79, pid=0, GPU has fallen off the bus.");
+    let after = now();
     let points = woken(&mut sampler);
     assert_eq!(xid(&points, "79"), [1.0]);
     assert_eq!(xid(&points, "48"), [0.0]);
@@ -174,7 +177,10 @@ fn counts_are_0_before_the_first_fault_and_the_first_fault_is_1() {
     let [last] = values(&points, "accel.fault.last_seen", &of)[..] else {
         panic!("{points:?}")
     };
-    assert!((last - written).abs() < 10.0, "{last} {written}");
+    assert!(
+        (before - 2.0..=after + 2.0).contains(&last),
+        "{last} is not between {before} and {after}"
+    );
     assert_eq!(values(&points, "accel.fault.last_seen", &[]).len(), 1);
     assert!(
         points

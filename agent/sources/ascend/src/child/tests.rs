@@ -16,7 +16,15 @@ fn tool(program: &str, script: &str) -> Supervised {
     }
 }
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(120);
+
+/// What comes of a run that ends at its deadline, which is longer where the machine is too slow for the script.
+fn until_it_came_so_far<T>(run: impl Fn(Duration) -> Option<T>) -> T {
+    let found = [3, 10, LONG.as_secs()]
+        .into_iter()
+        .find_map(|seconds| run(Duration::from_secs(seconds)));
+    found.expect("the script comes so far")
+}
 
 fn is_gone(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
@@ -46,14 +54,16 @@ fn at_the_deadline_the_whole_group_is_killed_and_no_zombie_stays() {
     let file = directory.path().join("pids");
     let script = format!("sleep 1000 & echo $! $$ > {}; wait", file.display());
     let started = Instant::now();
-    let error = run(&mut Child::default(), &script, Duration::from_secs(3)).unwrap_err();
-    assert!(matches!(error, ChildError::Deadline { .. }), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-    let pids = std::fs::read_to_string(&file).unwrap();
+    let pids = until_it_came_so_far(|timeout| {
+        let error = run(&mut Child::default(), &script, timeout).unwrap_err();
+        assert!(matches!(error, ChildError::Deadline { .. }), "{error}");
+        std::fs::read_to_string(&file).ok().filter(|pids| pids.ends_with('\n'))
+    });
+    assert!(started.elapsed() < Duration::from_secs(500), "{:?}", started.elapsed());
     let [background, shell] = pids.split_whitespace().collect::<Vec<_>>()[..] else {
         panic!("{pids}")
     };
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + LONG;
     while !is_gone(background) {
         assert!(Instant::now() < until, "the descendant {background} lives on");
         std::thread::sleep(Duration::from_millis(10));
@@ -66,7 +76,7 @@ fn a_descendant_that_keeps_the_pipe_open_does_not_delay_the_result() {
     let started = Instant::now();
     let finished = run(&mut Child::default(), "sleep 1000 & echo table", LONG).unwrap();
     assert_eq!(finished.stdout, "table\n");
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    assert!(started.elapsed() < LONG, "{:?}", started.elapsed());
 }
 
 #[test]
@@ -85,12 +95,13 @@ fn endless_errors_do_not_block_the_tool() {
 
 #[test]
 fn endless_errors_end_at_the_deadline_and_what_a_killed_one_printed_is_quoted() {
-    let timeout = Duration::from_secs(2);
-    let error = run(&mut Child::default(), "cat /dev/zero >&2", timeout).unwrap_err();
+    let error = run(&mut Child::default(), "cat /dev/zero >&2", Duration::from_secs(2)).unwrap_err();
     assert!(matches!(error, ChildError::Deadline { .. }), "{error}");
     let script = "echo waiting for chip 3 >&2; sleep 1000";
-    let error = run(&mut Child::default(), script, timeout).unwrap_err();
-    assert!(error.to_string().contains("printed: waiting for chip 3)"), "{error}");
+    until_it_came_so_far(|timeout| {
+        let error = run(&mut Child::default(), script, timeout).unwrap_err().to_string();
+        error.contains("printed: waiting for chip 3)").then_some(())
+    });
 }
 
 #[test]

@@ -52,13 +52,20 @@ pub(super) struct Gpm {
 struct Taken {
     sample: GpmSample,
     device: Device,
-    at: Instant,
+    /// The library took it between these two.
+    begun: Instant,
+    ended: Instant,
 }
 
 impl Taken {
+    /// Time between both, never overestimated: the process may have stood still during either.
+    fn since(&self, before: &Self) -> Duration {
+        self.begun.saturating_duration_since(before.ended)
+    }
+
     /// Whether both are of the same handle: the library uses a handle again after GPUs were added and removed.
     fn can_follow(&self, before: &Self) -> bool {
-        self.device.key() == before.device.key() && self.at.duration_since(before.at) <= MOST
+        self.device.key() == before.device.key() && self.since(before) <= MOST
     }
 }
 
@@ -108,7 +115,7 @@ impl Topic for Gpm {
                 continue;
             };
             match self.before.remove(&place) {
-                Some(before) if taken.at.duration_since(before.at) < LEAST => {
+                Some(before) if taken.since(&before) < LEAST => {
                     self.before.insert(place, before);
                     continue;
                 }
@@ -128,7 +135,7 @@ impl Topic for Gpm {
             let Some(before) = self.before.get(&place) else {
                 continue;
             };
-            std::thread::sleep(LEAST.saturating_sub(before.at.elapsed()));
+            std::thread::sleep(LEAST.saturating_sub(before.ended.elapsed()));
             match take(device, place.1) {
                 Ok(taken) => {
                     record(&label, place.1, &before.sample, &taken.sample, recorder);
@@ -155,10 +162,14 @@ fn record(label: &Attributes, instance: Option<u32>, first: &GpmSample, second: 
 
 fn take(device: Device, instance: Option<u32>) -> Result<Taken, NvmlError> {
     let mut sample = GpmSample::new(device)?;
-    // Measured before the later sample and after the earlier one, so that the interval is never overestimated.
-    let at = Instant::now();
+    let begun = Instant::now();
     sample.fill(instance)?;
-    Ok(Taken { sample, device, at })
+    Ok(Taken {
+        sample,
+        device,
+        begun,
+        ended: Instant::now(),
+    })
 }
 
 /// Metrics between two samples, as ratios. Unsupported metrics are left out.

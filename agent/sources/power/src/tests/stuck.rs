@@ -20,6 +20,9 @@ pub(crate) fn hang(attribute: &Path) {
     drop(File::open(attribute.with_file_name(HANGS)));
 }
 
+/// Longer than a machine stands still.
+const HUNG_AFTER: Duration = Duration::from_secs(10);
+
 /// Lets a device hang until what this returns is called.
 fn let_hang(host: &Host, device: &str) -> impl FnOnce() {
     let fifo = host.path(&format!("sys/devices/{device}/{HANGS}"));
@@ -52,7 +55,7 @@ fn a_chip_that_hangs_stops_neither_rapl_nor_the_other_chips() {
         host.chip(&device, number as u32, name, &[("temp1_input", "20000")]);
     }
     let end = let_hang(&host, "platform/hung/hwmon/hwmon1");
-    let mut sampler = host.sampler().hung_after(Duration::from_secs(1));
+    let mut sampler = host.sampler().hung_after(HUNG_AFTER);
     let out = run_until(&mut sampler, "hwmon", |out| {
         assert!(!values(out, "rapl").is_empty(), "RAPL is read in each run");
     });
@@ -128,7 +131,7 @@ fn a_device_that_hangs_gives_its_id_to_no_other() {
         "virtual/thermal/thermal_zone0",
     ]
     .map(|device| let_hang(&host, device));
-    let mut sampler = host.sampler().hung_after(Duration::from_secs(1));
+    let mut sampler = host.sampler().hung_after(HUNG_AFTER);
     let out = run_until(&mut sampler, "thermal", |_| {});
     assert_eq!(points(&out, "hwmon", hw::TEMPERATURE.name).len(), 1);
     assert_eq!(ids(&out), before);
