@@ -82,7 +82,7 @@ pub(super) fn stopped(bench: &Bench<'_>) -> Result<Verdict> {
     let kept = Duration::from_secs(2);
     wait::throughout("the last value stays until its age limit", kept, || {
         // The agent answered before the age is asked for, and may not have read the last write.
-        Ok(!live(bench, &agent)?.is_empty() || age(bench)? > MAX_AGE - kept)
+        Ok(!live(bench, &agent)?.is_empty() || age(bench)? + kept > MAX_AGE)
     })?;
     nothing_live(bench, &agent)?;
     each_ends_once(&mut lines)?;
