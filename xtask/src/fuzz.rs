@@ -46,18 +46,17 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Builds and runs a program of the fuzzer's workspace; prints its output if it fails. What has been built for the agent's
 /// workspace serves here too.
 fn program(folder: &Path, name: &str, arguments: &[PathBuf]) -> Result<()> {
-    // Not `--locked`: the lock file is adapted to the agent's own dependencies, which another one already pins.
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| folder.join("../../target"), PathBuf::from);
     let output = Command::new(env!("CARGO"))
         .env("CARGO_TARGET_DIR", std::path::absolute(target)?)
-        .args(["run", "--quiet", "--bin", name, "--"])
+        .args(["run", "--quiet", "--locked", "--bin", name, "--"])
         .args(arguments)
         .current_dir(folder)
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
         bail!(
-            "{name} ended with {}:\n{}",
+            "{name} ended with {} (where its lock file is behind: cargo metadata --manifest-path agent/fuzz/Cargo.toml):\n{}",
             output.status,
             String::from_utf8_lossy(&output.stderr).trim()
         );

@@ -9,11 +9,11 @@ echo "fetching the NVML of PCP's test suite" >&2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-if ! apt-get -qq download pcp-testsuite; then
+if ! apt-get -qq -o Acquire::Retries=3 download pcp-testsuite; then
     # Lists of packages that are no longer true.
     sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
-    $sudo apt-get -qq update
-    apt-get -qq download pcp-testsuite
+    $sudo apt-get -qq -o Acquire::Retries=3 update
+    apt-get -qq -o Acquire::Retries=3 download pcp-testsuite
 fi
 dpkg-deb --fsys-tarfile pcp-testsuite_*.deb | tar -x ./var/lib/pcp/testsuite/src/libnvidia-ml.so
 # All that it wants of libpcp are the switches for its own debugging; the real one wants half a dozen libraries more.

@@ -23,7 +23,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 END
 # An index of its own: the machine's is left as it is.
 apt() {
-    apt-get -qq -o Dir::Etc::sourcelist="$work/unstable.sources" -o Dir::Etc::sourceparts=/dev/null \
+    apt-get -qq -o Acquire::Retries=3 -o Dir::Etc::sourcelist="$work/unstable.sources" -o Dir::Etc::sourceparts=/dev/null \
         -o Dir::State::Lists="$work/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= "$@"
 }
 apt update

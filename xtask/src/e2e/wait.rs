@@ -6,6 +6,9 @@ use anyhow::{Result, bail};
 
 const POLL: Duration = Duration::from_millis(100);
 
+/// Longest wait for what comes soon on an idle machine: a busy one may stand still for seconds, again and again.
+pub(crate) const SOON: Duration = Duration::from_secs(120);
+
 /// Polls until there is an answer. An error is not final: it is reported on timeout.
 pub(crate) fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let end = Instant::now() + limit;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -34,6 +33,8 @@ fn arguments(bench: &Bench<'_>, settings: &[(&str, String)]) -> Vec<String> {
     let mut all = BTreeMap::from([
         ("hailo.dir", bench.path("hmon_files").display().to_string()),
         ("hailo.discover", "false".to_owned()),
+        // Longer than any scenario: on a busy machine a writer is late, too. Those about the age have their own.
+        ("hailo.max_age", "10m".to_owned()),
     ]);
     all.extend(settings.iter().cloned());
     all.iter()
@@ -61,7 +62,7 @@ impl Agent {
         all.push(("http.listen", listen.clone()));
         let mut process = Process::start(bench.work, name, &mut command(program, bench, &all))?;
         let url = format!("http://{listen}");
-        wait::until(&format!("{name} to be ready"), Duration::from_secs(15), || {
+        wait::until(&format!("{name} to be ready"), wait::SOON, || {
             process.check()?;
             get(&format!("{url}/readyz"), &[]).map(Some)
         })?;

@@ -3,9 +3,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+
+use crate::e2e::wait;
 
 /// A container's cgroup, removed on drop.
 pub(crate) struct Cgroup {
@@ -61,13 +62,12 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         // The kernel empties the cgroup of a killed process with a delay.
         let path = self.path();
-        for _ in 0..40 {
-            match std::fs::remove_dir(&path) {
-                Err(error) if error.kind() == ErrorKind::ResourceBusy => {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                _ => break,
-            }
+        let removed = wait::until_true("the cgroup to be empty", wait::SOON, || {
+            let result = std::fs::remove_dir(&path);
+            Ok(!result.is_err_and(|error| error.kind() == ErrorKind::ResourceBusy))
+        });
+        if let Err(error) = removed {
+            eprintln!("{} is left behind: {error:#}", path.display());
         }
         // The last of several containers removes the outer ones.
         for level in self.levels.iter().rev().skip(1) {

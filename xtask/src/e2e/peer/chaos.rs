@@ -51,7 +51,7 @@ impl Chaos {
             folder,
             ports,
         };
-        wait::until("the misbehaving receiver to listen", Duration::from_secs(20), || {
+        wait::until("the misbehaving receiver to listen", wait::SOON, || {
             chaos.states().map(Some)
         })?;
         Ok(chaos)

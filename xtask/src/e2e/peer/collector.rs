@@ -1,7 +1,6 @@
 //! A real OpenTelemetry Collector.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -60,7 +59,7 @@ impl Collector {
         }
         let mut process = Process::start(bench.work, &format!("{}-{run}", self.name), &mut command)?;
         let url = format!("http://127.0.0.1:{}/metrics", self.prometheus);
-        wait::until("the Collector to listen", Duration::from_secs(20), || {
+        wait::until("the Collector to listen", wait::SOON, || {
             process.check()?;
             // Receivers start after exporters, so both are checked.
             std::net::TcpStream::connect(("127.0.0.1", self.grpc))?;
@@ -76,7 +75,7 @@ impl Collector {
     pub(crate) fn stop(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take() {
             process.signal(rustix::process::Signal::TERM)?;
-            process.ended(Duration::from_secs(10))?;
+            process.ended(wait::SOON)?;
         }
         Ok(())
     }

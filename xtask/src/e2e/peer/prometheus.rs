@@ -1,7 +1,6 @@
 //! A real Prometheus that receives remote write and OTLP, and scrapes.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -55,7 +54,7 @@ impl Prometheus {
         command.args(["--web.enable-remote-write-receiver", "--web.enable-otlp-receiver"]);
         let mut process = Process::start(bench.work, "prometheus", &mut command)?;
         let url = format!("http://127.0.0.1:{port}");
-        wait::until("Prometheus to be ready", Duration::from_secs(30), || {
+        wait::until("Prometheus to be ready", wait::SOON, || {
             process.check()?;
             get(&format!("{url}/-/ready"), &[]).map(Some)
         })?;

@@ -57,7 +57,7 @@ impl Writer {
             contain(&mut command, container);
         }
         let mut process = Process::start(bench.work, name, &mut command)?;
-        let pid = wait::until(&format!("{name} to write"), Duration::from_secs(15), || {
+        let pid = wait::until(&format!("{name} to write"), wait::SOON, || {
             process.check()?;
             Ok(std::fs::read_to_string(&ready).ok().and_then(|pid| pid.parse().ok()))
         })?;
@@ -72,7 +72,7 @@ impl Writer {
     /// Kills it (SIGKILL) and waits for its end.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.signal(Signal::KILL)?;
-        self.process.ended(Duration::from_secs(5)).map(drop)
+        self.process.ended(wait::SOON).map(drop)
     }
 
     /// Base name of the program it runs.

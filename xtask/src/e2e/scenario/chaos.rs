@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
-use super::signals::terminate;
+use super::signals::{Undelivered, terminate};
 use super::{Verdict, known, loss};
 use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Chaos, Collector, PortState};
@@ -39,7 +39,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
         agent.process.signal(Signal::HUP)
     })?;
     agent.process.check()?;
-    terminate(&mut agent)?;
+    let undelivered = terminate(&mut agent)?;
     chaos.stop()?;
     witness.stop()?;
 
@@ -47,7 +47,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
     let mut faults = String::new();
     for state in &states {
         let received = chaos.points(bench, &state.name)?;
-        if let Err(error) = judge(state, &received, &witnessed) {
+        if let Err(error) = judge(state, &received, &witnessed, &undelivered) {
             write!(faults, "\n     {}: {error:#}; it met {:?}", state.name, state.met)?;
         }
     }
@@ -66,7 +66,7 @@ fn names() -> Vec<String> {
 
 fn configuration(witness: &Collector, chaos: &Chaos) -> Result<String> {
     let mut text = format!(
-        "[otlp]\nendpoint = {:?}\ninterval = \"4s\"\ntimeout = \"2s\"\n",
+        "[otlp]\nendpoint = {:?}\ninterval = \"4s\"\ntimeout = \"1m\"\n",
         witness.grpc_url()
     );
     for (name, endpoint) in chaos.endpoints() {
@@ -84,28 +84,34 @@ fn configuration(witness: &Collector, chaos: &Chaos) -> Result<String> {
     Ok(text)
 }
 
-/// Every point arrived, or the agent counted it.
-fn judge(state: &PortState, received: &[Point], witnessed: &[Point]) -> Result<()> {
+/// Every point arrived, or the agent counted it, or said at its end that it may be lost.
+fn judge(state: &PortState, received: &[Point], witnessed: &[Point], undelivered: &Undelivered) -> Result<()> {
     let missing = loss::missing(received, witnessed);
     let counted = loss::dropped(witnessed, &state.name);
     let reasons = reasons(witnessed, &state.name);
+    let late = undelivered.get(&state.name).copied().unwrap_or(0);
     println!(
-        "     {}: {} points arrived, {} did not, the agent dropped {reasons:?}",
+        "     {}: {} points arrived, {} did not, the agent dropped {reasons:?}, {late} were late at its end",
         state.name,
         received.len(),
         missing.len(),
     );
     ensure!(
-        missing.len() as u64 == counted,
-        "{} of {} points are missing, the agent counted {counted} {reasons:?}",
+        (counted..=counted + late).contains(&(missing.len() as u64)),
+        "{} of {} points are missing, the agent counted {counted} {reasons:?} and named {late} at its end",
         missing.len(),
         witnessed.len(),
     );
     match state.name.split_once('-').context("a name has a kind")?.1 {
         "small" => ensure!(counted == 0, "parts would have been taken: {reasons:?}"),
         "poison" => {
-            let innocent = missing.iter().find(|point| !is_poisoned(point));
-            ensure!(innocent.is_none(), "dropped with a refused one: {innocent:?}");
+            let innocent: Vec<_> = missing.iter().filter(|point| !is_poisoned(point)).collect();
+            ensure!(
+                innocent.len() as u64 <= late,
+                "{} dropped with a refused one: {:?}",
+                innocent.len(),
+                innocent.first()
+            );
             ensure!(counted > 0, "nothing was refused: the test shows nothing");
         }
         _ => {}

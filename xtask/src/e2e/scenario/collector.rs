@@ -32,14 +32,14 @@ fn run(bench: &Bench<'_>, collector: &Collector, settings: &[(&str, String)]) ->
     let mut all = vec![("otlp.enabled", "true".to_owned()), ("otlp.interval", "1s".to_owned())];
     all.extend(settings.iter().cloned());
     let mut agent = Agent::start(bench, "agent", &all)?;
-    wait::until("the known points at the Collector", Duration::from_secs(20), || {
+    wait::until("the known points at the Collector", wait::SOON, || {
         agent.process.check()?;
         let points = newest(collector.points(bench)?);
         known::check_metadata(&points)?;
         known::check(known::of_points(&points), &writer, false).map(Some)
     })?;
     resource(&collector.points(bench)?)?;
-    wait::until("the same series from both", Duration::from_secs(30), || {
+    wait::until("the same series from both", wait::SOON, || {
         same(&agent.samples(bench)?, &collector.samples(bench)?).map(Some)
     })?;
     times(&collector.points(bench)?)?;

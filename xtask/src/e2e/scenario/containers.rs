@@ -10,9 +10,7 @@ use super::{Verdict, without};
 use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Cgroup, Container, DEVICE_NODE, HostView, Writer, WriterSpec};
 use crate::e2e::reading::Sample;
-use crate::e2e::wait;
-
-const SOON: Duration = Duration::from_secs(30);
+use crate::e2e::wait::{self, SOON};
 
 /// A pod of one container with a single process, the writer.
 struct Pod {

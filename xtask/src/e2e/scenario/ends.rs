@@ -8,10 +8,7 @@ use rustix::process::Signal;
 use super::{Verdict, known, prometheus, signals};
 use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Collector, Prometheus};
-use crate::e2e::wait;
-
-/// Long before a receiver gives up a series by itself, which takes five minutes.
-const SOON: Duration = Duration::from_secs(45);
+use crate::e2e::wait::{self, SOON};
 
 /// Series by remote write and by Prometheus' own receiver.
 const WAYS: [(&str, &str); 2] = [
@@ -63,6 +60,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
         Ok(Some(()))
     })?;
     writer.signal(Signal::KILL)?;
+    // A receiver gives up a series by itself after five minutes, which is longer.
     wait::until("the end of the networks", SOON, || {
         for (way, names) in receivers.live(bench)? {
             let live: Vec<_> = names.iter().filter(|name| of_networks(name)).collect();

@@ -14,8 +14,8 @@ use crate::e2e::wait;
 /// Starts an agent that pushes to both each second.
 pub(super) fn agent(bench: &Bench<'_>, collector: &Collector, prometheus: &Prometheus, port: u16) -> Result<Agent> {
     let config = format!(
-        "[otlp]\nendpoint = {:?}\ninterval = \"1s\"\n\n\
-         [otlp.destinations.prometheus]\nendpoint = {:?}\nprotocol = \"http/protobuf\"\n",
+        "[otlp]\nendpoint = {:?}\ninterval = \"1s\"\ntimeout = \"1m\"\n\n\
+         [otlp.destinations.prometheus]\nendpoint = {:?}\nprotocol = \"http/protobuf\"\ntimeout = \"1m\"\n",
         collector.grpc_url(),
         prometheus.otlp_url(),
     );
@@ -34,7 +34,7 @@ pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
         ("remote write", r#"{via="remote_write"}"#),
         ("the OTLP receiver", r#"{job="accelscope",via=""}"#),
     ];
-    wait::until("the same series three ways", Duration::from_secs(45), || {
+    wait::until("the same series three ways", wait::SOON, || {
         agent.process.check()?;
         let mut sets = Vec::new();
         for (way, selector) in ways {

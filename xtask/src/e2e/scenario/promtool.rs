@@ -14,7 +14,7 @@ use crate::tools::data;
 pub(super) fn run(bench: &Bench<'_>) -> Result<Verdict> {
     let writer = known::writer(bench, "rename", Duration::from_secs(1))?;
     let agent = Agent::start(bench, "agent", &[])?;
-    let text = wait::until("the known values on /metrics", Duration::from_secs(10), || {
+    let text = wait::until("the known values on /metrics", wait::SOON, || {
         let text = agent.exposition()?;
         known::check(known::of_samples(&bench.samples("text", &text)?), &writer, true)?;
         Ok(Some(text))

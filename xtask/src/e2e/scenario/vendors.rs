@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -14,9 +13,7 @@ use crate::cargo::build;
 use crate::e2e::bench::Bench;
 use crate::e2e::peer::{Agent, Cgroup, Collector, Instant, Prometheus};
 use crate::e2e::process::{Process, bound, output};
-use crate::e2e::wait;
-
-const SOON: Duration = Duration::from_secs(60);
+use crate::e2e::wait::{self, SOON};
 
 /// A series, selected by some of its labels, and its value.
 struct Expected {

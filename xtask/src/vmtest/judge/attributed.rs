@@ -123,10 +123,14 @@ fn all_calls(truth: &Truth) -> i64 {
         .sum()
 }
 
+/// At most one call in this many may be slow: no call of the application waits, but a machine that stands still delays those
+/// that its threads are making.
+const SELDOM: i64 = 20;
+
 fn durations(points: &[Point], truth: &Truth) -> Result<()> {
     let its = its(points, DURATION);
     let mut commands = BTreeSet::new();
-    let mut count = 0;
+    let (mut count, mut slow) = (0, 0);
     for point in &its {
         ensure!(
             point.bounds.len() == 12 && point.buckets.iter().sum::<u64>() == point.count.unwrap_or(0),
@@ -134,11 +138,10 @@ fn durations(points: &[Point], truth: &Truth) -> Result<()> {
         );
         count += point.count.unwrap_or(0) as i64;
         commands.insert(point.attribute(COMMAND));
-        // No call of the application waits, but an emulated machine may be delayed.
-        let slow: u64 = point.buckets.iter().skip(11).sum();
-        ensure!(slow == 0, "calls that took more than a second: {point:?}");
+        slow += point.buckets.iter().skip(11).sum::<u64>() as i64;
     }
     let all = all_calls(truth);
+    ensure!(slow * SELDOM <= all, "{slow} of {all} calls took more than a second");
     ensure!(count == all, "durations of {count} calls, and {all} were made");
     for told in ["VDMA_LAUNCH_TRANSFER", "VDMA_INTERRUPTS_WAIT"] {
         ensure!(

@@ -11,7 +11,7 @@ const IN_FLIGHT: &str = "accel.ioctl.inflight";
 const OWNER: &str = "hailo.device.owner";
 const AGE: &str = "accel.ioctl.inflight.age.max";
 /// Duration of the call in seconds.
-const LENGTH: f64 = 10.0;
+const LENGTH: f64 = 20.0;
 /// Bucket of the call's duration: above the last bound of 4.2 s (4^11 µs).
 const LAST_BUCKET: usize = 12;
 

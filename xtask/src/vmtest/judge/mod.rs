@@ -91,7 +91,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     }),
     stub(
         "hang",
-        "a call that takes 10 s is seen while it does, and counted when it ends",
+        "a call that takes 20 s is seen while it does, and counted when it ends",
         hang::judge,
     ),
     stub(
