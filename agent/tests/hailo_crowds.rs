@@ -22,7 +22,7 @@ const CLAIMS: u32 = 20;
 
 /// A host with these processes instead of the real ones: the ids that each has in its PID namespaces.
 fn host(ids: impl IntoIterator<Item = (u32, String)>) -> Host {
-    let host = Host::new().with_device();
+    let host = Host::new().lasting().with_device();
     let proc = proc_of(&host);
     fs::remove_file(&proc).unwrap();
     for (pid, ids) in ids {
@@ -124,7 +124,7 @@ fn where_every_process_is_there_no_other_namespace_is_advised() {
     if !is_machine {
         return skip_test::skip("machine", "where_every_process_is_there_no_other_namespace_is_advised");
     }
-    let host = Host::new().with_device();
+    let host = Host::new().lasting().with_device();
     let mut command = host.command(&[], &["--stdout", "--format", "json"]);
     command.stdout(Stdio::null());
     let agent = Logged::start(command);

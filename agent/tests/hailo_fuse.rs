@@ -54,7 +54,7 @@ fn files_of_a_fuse_file_system_are_of_who_has_mounted_it() {
         (OTHER, 0, true),
         (OTHER + 1, OTHER, false),
     ] {
-        let (host, writer) = (Host::new().with_device(), Writer::of_user(OTHER, None));
+        let (host, writer) = (Host::new().lasting().with_device(), Writer::of_user(OTHER, None));
         let Some(_fuse) = Fuse::with(&host.dir(), user, served(&writer, owner)) else {
             return;
         };
@@ -73,7 +73,7 @@ fn a_file_that_is_mounted_over_a_monitor_file_is_none() {
     if !is_root("a_file_that_is_mounted_over_a_monitor_file_is_none") {
         return;
     }
-    let (host, writer) = (Host::new().with_device(), Writer::of_user(OTHER, None));
+    let (host, writer) = (Host::new().lasting().with_device(), Writer::of_user(OTHER, None));
     let aside = tempfile::tempdir().unwrap();
     let Some(_fuse) = Fuse::with(aside.path(), OTHER + 1, served(&writer, OTHER)) else {
         return;

@@ -53,7 +53,7 @@ fn another_user_s_file_takes_neither_the_process_nor_anything_of_its_own_file() 
     for (owner, impostor) in [(0, OTHER), (OTHER, OTHER + 1), (OTHER, 0)] {
         // Before and behind it by name, with its id and without.
         for suffix in ["aaaaaa", "zzzzzz", "zzzzzz.old"] {
-            let (host, writer) = (Host::new().with_device(), Writer::of_user(owner, None));
+            let (host, writer) = (Host::new().lasting().with_device(), Writer::of_user(owner, None));
             let own = host.file_of(&writer, Duration::ZERO);
             let false_one = host.dir().join(format!("{}{suffix}", writer.pid()));
             put_as(impostor, &false_one, &lie(writer.pid()));
@@ -79,7 +79,7 @@ fn other_names_and_copies_of_a_file_take_nothing_from_it() {
     if !is_root("other_names_and_copies_of_a_file_take_nothing_from_it") {
         return;
     }
-    let (host, writer) = (Host::new().with_device(), Writer::of_user(OTHER, None));
+    let (host, writer) = (Host::new().lasting().with_device(), Writer::of_user(OTHER, None));
     let own = host.file_of(&writer, Duration::ZERO);
     for (nth, name) in ["aaaaaa", "zzzzzz"].iter().enumerate() {
         fs::hard_link(&own, host.dir().join(format!("{}{name}", writer.pid()))).unwrap();
@@ -95,7 +95,7 @@ fn what_every_user_may_write_to_speaks_for_its_process_only_under_the_name_that_
     if !is_root("what_every_user_may_write_to_speaks_for_its_process_only_under_the_name_that_hailort_gives_it") {
         return;
     }
-    let (host, writer) = (Host::new(), Writer::new(None));
+    let (host, writer) = (Host::new().lasting(), Writer::new(None));
     let own = host.file_of(&writer, Duration::ZERO);
     assert_eq!(rates(&host.look()), (vec![30.0], vec![]));
     // As HailoRT 5.3 makes it.
@@ -134,7 +134,7 @@ fn a_process_that_changed_its_user_owns_the_files_of_both() {
         (comm == "sleep\n").then_some(())
     });
     for (owner, is_its) in [(0, true), (OTHER, true), (OTHER + 1, false)] {
-        let host = Host::new();
+        let host = Host::new().lasting();
         put_as(
             owner,
             &host.dir().join(format!("{pid}aB3dEf")),
@@ -181,7 +181,7 @@ fn a_process_in_a_user_namespace_owns_the_files_of_its_user_on_the_host() {
     }
     // Inside it is user 0.
     for (owner, is_its) in [(OTHER, true), (0, false)] {
-        let host = Host::new();
+        let host = Host::new().lasting();
         put_as(
             owner,
             &host.dir().join(format!("{pid}aB3dEf")),
@@ -230,7 +230,7 @@ fn a_file_that_takes_the_place_of_another_user_s_does_not_take_its_process() {
     if !is_root("a_file_that_takes_the_place_of_another_user_s_does_not_take_its_process") {
         return;
     }
-    let (host, writer) = (Host::new(), Writer::of_user(OTHER, None));
+    let (host, writer) = (Host::new().lasting(), Writer::of_user(OTHER, None));
     let own = host.dir().join(writer.name());
     let (_agent, pull) = pulled(&host);
     let write = || renamed(OTHER, &own, &message(writer.pid(), 57.0).encode_to_vec());
@@ -308,7 +308,7 @@ fn a_file_that_root_of_another_container_wrote_is_of_no_process_that_does_not_us
     if !is_root("a_file_that_root_of_another_container_wrote_is_of_no_process_that_does_not_use_a_hailo") {
         return;
     }
-    let host = Host::new().with_device();
+    let host = Host::new().lasting().with_device();
     let owner = || {
         // After the start of every container.
         let file = host.dir().join("1aB3dEf");

@@ -7,7 +7,6 @@ mod hailo_support;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use hailo_support::{Host, is, monitor, pids, value, write_in_place};
 
@@ -107,8 +106,6 @@ fn writers_in_containers_are_found_distinguished_and_released() {
     let host = Host::new().with_device();
     let mut settings = host.settings();
     settings.discover = true;
-    // They write once, and holders of devices are searched for every few seconds.
-    settings.max_age = Some(Duration::from_mins(1));
     let mut run = host.run(settings);
     run.once();
 

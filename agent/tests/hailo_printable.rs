@@ -31,7 +31,7 @@ fn assert_shown(text: &str, shown: &str) {
 
 #[test]
 fn a_processs_own_name_and_a_files_are_escaped_for_people_alone() {
-    let host = Host::new().with_device();
+    let host = Host::new().lasting().with_device();
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join(PROGRAM);
     fs::copy("/bin/sleep", &program).unwrap();

@@ -41,7 +41,8 @@ fn active(points: &[Value]) -> Option<i64> {
 
 #[test]
 fn values_stay_while_the_next_write_of_a_living_process_is_not_overdue() {
-    let seldom = ["15000", "7000", "2147483647"];
+    // Three times as long a slow machine may take to look.
+    let seldom = ["60000", "30000", "2147483647"];
     // Not a number of milliseconds for the runtime: a second. The last is that of no interval at all.
     let often = [
         Some("1000"),
@@ -101,7 +102,7 @@ fn a_seldom_writer_that_cannot_be_looked_into_is_named_with_the_age_of_its_file(
     if !is_root("a_seldom_writer_that_cannot_be_looked_into_is_named_with_the_age_of_its_file") {
         return;
     }
-    let writer = Writer::of_user(OTHER, Some("15000"));
+    let writer = Writer::of_user(OTHER, Some("60000"));
     let started = Instant::now();
     wait_for("the writer to be older than its file", || {
         (started.elapsed() > SELDOM).then_some(())
@@ -126,7 +127,7 @@ fn a_seldom_writer_that_cannot_be_looked_into_is_named_with_the_age_of_its_file(
 
 #[test]
 fn a_file_that_is_being_written_at_the_start_is_shown_beside_any_number_of_others() {
-    let writer = Writer::new(Some("15000"));
+    let writer = Writer::new(Some("60000"));
     for others in [0, 257, 300, 5_000] {
         let host = Host::new().with_device();
         for nth in 0..others {
@@ -184,9 +185,10 @@ fn between_two_writes_a_running_agent_keeps_a_seldom_writer_active() {
     // It is written again only after that.
     let until = Instant::now() + SELDOM;
     wait_for("most of an interval", || {
-        assert_eq!(
+        // Where the machine stands still all series of an overdue sampler end, until it goes on.
+        assert_ne!(
             active(),
-            Some(true),
+            Some(false),
             "{:?} before the next write",
             until - Instant::now()
         );
@@ -273,15 +275,15 @@ fn whether_a_device_is_monitored_is_absent_where_it_cannot_be_known() {
     let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let host = Host::new().with_device();
     assert_eq!(looked(&host), Some(0), "an empty directory");
-    let mut writer = Writer::new(Some("15000"));
+    let mut writer = Writer::new(Some("60000"));
     let path = host.file_of(&writer, Duration::ZERO);
     let whole = message(writer.pid(), 57.0).encode_to_vec();
     assert_eq!(looked(&host), Some(1));
     mode(&path, 0o000);
     assert_eq!(looked(&host), None, "a file that may not be read");
-    put(&path, &whole, Duration::from_secs(30));
-    assert_eq!(looked(&host), None, "and is not overdue");
     put(&path, &whole, Duration::from_secs(60));
+    assert_eq!(looked(&host), None, "and is not overdue");
+    put(&path, &whole, Duration::from_secs(240));
     assert_eq!(looked(&host), Some(0), "it is not written any more");
     put(&path, &whole, Duration::ZERO);
     chown(&path, Some(OTHER), None).unwrap();
@@ -294,6 +296,7 @@ fn whether_a_device_is_monitored_is_absent_where_it_cannot_be_known() {
         assert_eq!(looked(&host), None, "{} with mode {closed:o}", place.display());
         mode(&place, 0o755);
     }
+    put(&path, &whole, Duration::ZERO);
     assert_eq!(looked(&host), Some(1));
     put(&path, &whole[..=whole.len() / 2], Duration::from_secs(3));
     assert_eq!(looked(&host), None, "a file that is cut off");
@@ -349,12 +352,18 @@ fn a_directory_that_may_not_be_searched_is_named() {
 
 #[test]
 fn a_file_of_a_process_that_does_not_fit_is_not_called_absent() {
+    let before = Instant::now();
     let writer = Writer::new(None);
-    let host = Host::new();
+    let host = Host::new().lasting();
     // Of a process that has ended, and written before the one that has its id now has started.
-    for (pid, age) in [(4_194_400, 0), (writer.pid(), 4)] {
+    for (pid, is_before) in [(4_194_400, false), (writer.pid(), true)] {
         let path = host.dir().join(format!("{pid}aB3dEf"));
-        put(&path, &message(pid, 57.0).encode_to_vec(), Duration::from_secs(age));
+        let age = if is_before {
+            before.elapsed() + Duration::from_secs(4)
+        } else {
+            Duration::ZERO
+        };
+        put(&path, &message(pid, 57.0).encode_to_vec(), age);
         let required = host.output(&["--stdout", "--once", "--set", "hailo.enabled=true"]);
         let log = one_line(&required.stderr);
         assert!(log.contains(&format!("{} was written", path.display())), "{log}");
@@ -384,12 +393,10 @@ fn a_file_that_a_process_left_behind_is_no_finding_about_a_living_one() {
         writer.pid()
     };
     let doctor = doctor(&host);
-    assert!(
-        doctor.contains(&format!(
-            "{pid}aB3dEf was last written 60 s ago, and no process with its id {pid}"
-        )),
-        "{doctor}"
-    );
+    let (_, said) = doctor.split_once(&format!("{pid}aB3dEf was last written ")).unwrap();
+    let (age, why) = said.split_once(" s ago, and ").unwrap();
+    assert!((60..600).contains(&age.parse::<u32>().unwrap()), "{doctor}");
+    assert!(why.starts_with(&format!("no process with its id {pid}")), "{doctor}");
     assert!(doctor.contains("remove them"), "{doctor}");
 }
 
@@ -403,7 +410,7 @@ fn without_first_thread() -> Option<std::process::Child> {
     );
     let mut command = std::process::Command::new("python3");
     command.args(["-c", &program]).env("HAILO_MONITOR", "1");
-    let child = command.env("HAILO_MONITOR_TIME_INTERVAL", "15000").spawn().ok()?;
+    let child = command.env("HAILO_MONITOR_TIME_INTERVAL", "60000").spawn().ok()?;
     wait_for("the end of its first thread", || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).ok()?;
         stat.rsplit_once(')')?.1.trim_start().starts_with('Z').then_some(())

@@ -35,7 +35,7 @@ fn no_user_pushes_the_file_of_another_out() {
         ("of the machine's init", |nth, _| format!("1{nth:06}")),
     ];
     for (what, name) in floods {
-        let host = Host::new().with_device();
+        let host = Host::new().lasting().with_device();
         host.file_of(&writer, Duration::from_secs(1));
         for nth in 0..600 {
             let path = host.dir().join(name(nth, writer.pid()));
@@ -69,7 +69,7 @@ fn the_exporter_s_view_has_the_percentage_that_was_written() {
         (&[10.0, 19.0], "29.0"),
         (&[float], "33.29999923706055"),
     ] {
-        let host = Host::new().with_device();
+        let host = Host::new().lasting().with_device();
         let writers: Vec<_> = written.iter().map(|_| Writer::new(Some("600000"))).collect();
         for (writer, percent) in writers.iter().zip(written) {
             fs::write(
@@ -103,7 +103,7 @@ fn the_exporter_s_view_has_the_percentage_that_was_written() {
 
 #[test]
 fn counters_of_rare_events_begin_at_zero() {
-    let host = Host::new().with_device();
+    let host = Host::new().lasting().with_device();
     let writer = Writer::new(None);
     let pull = free_address();
     let mut command = host.command(&[], &[]);
@@ -134,7 +134,7 @@ fn counters_of_rare_events_begin_at_zero() {
 
 #[test]
 fn in_the_table_no_more_is_queued_than_the_most() {
-    let host = Host::new().with_device();
+    let host = Host::new().lasting().with_device();
     let writers = [Writer::new(Some("600000")), Writer::new(Some("600000"))];
     for (writer, queued) in writers.iter().zip([3, 2]) {
         let stream = ProtoMonStreamFramesInfo {

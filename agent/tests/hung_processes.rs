@@ -59,9 +59,18 @@ impl Starting {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
             status.contains("State:\tD").then_some(())
         });
-        let (done, read) = channel();
-        std::thread::spawn(move || done.send(fs::read(format!("/proc/{pid}/stat")).is_ok()));
-        if read.recv_timeout(Duration::from_secs(5)).is_ok() {
+        let (tell, told) = channel();
+        let reader = std::thread::spawn(move || {
+            tell.send(rustix::thread::gettid()).unwrap();
+            fs::read(format!("/proc/{pid}/stat")).is_ok()
+        });
+        let thread = told.recv().unwrap().as_raw_nonzero();
+        let is_readable = wait_for("the process to be read, or not to let itself be read", || {
+            let stat = fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+            let waits = stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('D'));
+            (waits || reader.is_finished()).then(|| reader.is_finished())
+        });
+        if is_readable {
             skip_test::skip("exec-lock", "this kernel lets a process be read that starts a program");
             return None;
         }
@@ -118,6 +127,8 @@ fn sources_and_names_go_on_beside_a_process_that_cannot_be_read() {
     }
     let agent = Logged::start(command);
     let page = wait_for("both sources", || {
+        // A file that is not written again is soon shown no more.
+        host.file_of(&writer, Duration::ZERO);
         let page = get(address, "/metrics")?.body;
         let sampled = |source: &str| {
             let runs = format!("agent_sampler_runs_total{{agent_outcome=\"sampled\",agent_sampler=\"{source}\"");

@@ -23,7 +23,7 @@ use serde_json::Value;
 const SIMULATOR: &str = "simulator";
 
 /// Longest wait for something that takes milliseconds on an idle machine.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -141,11 +141,16 @@ fn play(behaviour: &str) {
                 ..reply(id, vec![])
             }
         }),
-        "descend" => {
+        "descend" => answer(|id| {
+            if id > 1 {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
             let child = Command::new("sleep").arg("3600").spawn().unwrap();
-            eprintln!("{}", child.id());
-            std::thread::sleep(Duration::from_secs(3600));
-        }
+            Reply {
+                reason: child.id().to_string(),
+                ..reply(id, vec![])
+            }
+        }),
         other => panic!("no such part: {other}"),
     }
 }
@@ -247,7 +252,7 @@ fn complains() -> Result<(), Failed> {
 }
 
 fn answers_another() -> Result<(), Failed> {
-    let error = worker("other").request(DEADLINE, |_| ()).unwrap_err();
+    let error = worker("other").request(PATIENCE, |_| ()).unwrap_err();
     assert!(
         error.to_string().contains("an answer to request 2 while 1 was asked"),
         "{error}"
@@ -259,7 +264,7 @@ fn lies() -> Result<(), Failed> {
     let descriptor = Descriptor {
         name: "test",
         period: Duration::from_secs(1),
-        deadline: Duration::from_secs(10),
+        deadline: PATIENCE,
     };
     let mut sampler = WorkerSampler::new(descriptor, MAY_EMIT, &[], worker("lie"));
     let mut batches: Vec<Batch> = Vec::new();
@@ -278,11 +283,10 @@ fn lies() -> Result<(), Failed> {
 }
 
 fn forgets() -> Result<(), Failed> {
-    let deadline = Duration::from_secs(10);
     let descriptor = Descriptor {
         name: "test",
-        period: deadline,
-        deadline,
+        period: PATIENCE,
+        deadline: PATIENCE,
     };
     let mut sampler = WorkerSampler::new(descriptor, MAY_EMIT, &[], worker("forget"));
     let mut parts = || {
@@ -303,21 +307,27 @@ fn forgets() -> Result<(), Failed> {
 
 fn descendants() -> Result<(), Failed> {
     let mut worker = worker("descend");
-    let error = worker.request(Duration::from_secs(2), |_| ()).unwrap_err();
+    let child = worker.request(PATIENCE, |reply| reply.reason)?;
+    assert!(!has_ended(&child), "{child}");
+    let error = worker.request(DEADLINE, |_| ()).unwrap_err();
     assert!(matches!(error, WorkerError::Deadline(_)), "{error}");
-    let until = Instant::now() + Duration::from_secs(10);
-    while orphans() > 0 {
-        assert!(Instant::now() < until, "the worker's child outlived it");
-        std::thread::yield_now();
-    }
+    wait_for_end(&child);
     Ok(())
 }
 
-/// Live `sleep 3600` processes: only `descend` starts one.
-fn orphans() -> usize {
-    let all = std::fs::read_dir("/proc").unwrap().flatten();
-    all.filter(|entry| std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x003600\0"))
-        .count()
+/// Whether the process has ended; one that is not waited for has.
+fn has_ended(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| stat.contains(") Z "))
+}
+
+#[track_caller]
+fn wait_for_end(pid: &str) {
+    let until = Instant::now() + PATIENCE;
+    while !has_ended(pid) {
+        assert!(Instant::now() < until, "process {pid} has outlived the worker");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Reads at a short period and records the times.
@@ -350,17 +360,9 @@ fn daemons() -> Result<(), Failed> {
     let mut worker = worker("daemon");
     let reason = worker.request(PATIENCE, |reply| reply.reason)?;
     let pid = reason.split(' ').next().unwrap().to_owned();
-    let has_ended = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        stat.map_or(true, |stat| stat.contains(") Z "))
-    };
-    assert!(!has_ended(), "{reason}");
+    assert!(!has_ended(&pid), "{reason}");
     drop(worker);
-    let until = Instant::now() + PATIENCE;
-    while !has_ended() {
-        assert!(Instant::now() < until, "the daemon {pid} lives on");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_for_end(&pid);
     Ok(())
 }
 
@@ -417,7 +419,7 @@ fn neighbours() -> Result<(), Failed> {
             others(panic);
         }
     }));
-    let hanging = Duration::from_secs(6);
+    let hanging = Duration::from_secs(12);
     let descriptor = Descriptor {
         name: "vendor",
         period: Duration::from_secs(600),
@@ -444,26 +446,21 @@ fn neighbours() -> Result<(), Failed> {
     let attribution = Attribution::new(&HostRoots::new("/"), Settings::default());
     let started = Started::launch(samplers, registry.clone(), attribution, Energy::none())?;
     let until = Instant::now() + PATIENCE;
-    while !started.all_reported() {
+    // One that is overdue has reported too, but not what.
+    while started.statuses.iter().any(|status| status.last().is_none()) {
         assert!(Instant::now() < until, "no report of the sampler whose worker hangs");
         std::thread::sleep(Duration::from_millis(10));
     }
     let times = times.lock().unwrap().clone();
-    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
-    // A thread that waits for the vendor's answer leaves a gap of that length; a machine that halts for a moment does
-    // not.
-    assert!(
-        times.len() > 2 && longest < hanging,
-        "{} runs, {longest:?} between two of them",
-        times.len()
-    );
+    // A thread that waits for the vendor's answer has one run before it and one after; this one has 600, or fewer on a slow machine.
+    assert!(times.len() > 4, "{} runs", times.len());
     let details: Vec<_> = started
         .statuses
         .iter()
         .map(|status| status.last().unwrap().detail)
         .collect();
     assert!(
-        details[0].contains("gave no answer within 6.0 s and was killed"),
+        details[0].contains("gave no answer within 12.0 s and was killed"),
         "{details:?}"
     );
     assert!(details[1].contains("the sampler panicked"), "{details:?}");

@@ -88,7 +88,7 @@ fn processing_that_does_not_go_on_shows_and_its_series_end_until_it_does() {
     let _agent = Running::start(machine.agent(&format!("{sets} 2>{log}")));
     wait_for("the first holder", || shows(pull)?.then_some(()));
     let is_ready = || Some(get(pull, "/readyz")?.status == 200);
-    assert_eq!(is_ready(), Some(true));
+    wait_for("readiness", || is_ready()?.then_some(()));
 
     // The control groups of the next one are read by the pipeline.
     let (pid, go) = machine.later_holder();
@@ -103,7 +103,7 @@ fn processing_that_does_not_go_on_shows_and_its_series_end_until_it_does() {
         body.contains("does not go on: it is at the readings of ioctl") && body.contains("in state "),
         "{body}"
     );
-    assert_eq!(shows(pull), Some(false));
+    wait_for("the end of the series", || (!shows(pull)?).then_some(()));
     let written = std::fs::read_to_string(&log).unwrap();
     assert!(
         written.contains("ERROR") && written.contains("does not go on"),

@@ -1,6 +1,7 @@
 //! A host with this machine's devices and control groups, and with processes and files of its own.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -188,6 +189,15 @@ impl Machine {
         );
         self.start(self.shell(&script, &[program.to_str().unwrap()]));
         let outside = self.children.last().unwrap().id();
+        // It says that it is ready before it becomes that program, whose name the kernel cuts off.
+        let name = program.file_name().unwrap().as_bytes();
+        let name = &name[..name.len().min(15)];
+        let is_called = |pid: &String| {
+            std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.strip_suffix(b"\n") == Some(name))
+        };
+        wait_for("the start of the holder", || {
+            descendants(outside).iter().any(is_called).then_some(())
+        });
         id_on_this_host(outside).unwrap()
     }
 

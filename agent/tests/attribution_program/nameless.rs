@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Machine, new_id};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) fn about_names(errors: &str) -> Vec<&str> {
     let is_one = |line: &&str| line.contains("WARN") && line.contains("name");
@@ -81,6 +81,7 @@ fn those_that_come_later_are_not_a_line_each() {
     }
     // All of them are shown, without a name.
     let mut missing: Vec<&String> = later.iter().collect();
+    let until = Instant::now() + PATIENCE;
     while !missing.is_empty() {
         let left = until.saturating_duration_since(Instant::now());
         let line = output

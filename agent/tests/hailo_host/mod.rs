@@ -23,6 +23,7 @@ pub(crate) const OTHER: u32 = 12_345;
 pub(crate) struct Host {
     root: tempfile::TempDir,
     tmp: tempfile::TempDir,
+    is_lasting: bool,
 }
 
 impl Host {
@@ -30,6 +31,7 @@ impl Host {
         let host = Self {
             root: tempfile::tempdir().unwrap(),
             tmp: tempfile::tempdir_in("/tmp").unwrap(),
+            is_lasting: false,
         };
         for real in ["proc", "tmp", "dev"] {
             symlink(Path::new("/").join(real), host.root.path().join(real)).unwrap();
@@ -54,6 +56,13 @@ impl Host {
         self
     }
 
+    /// The values of a file that is written once do not age while a slow machine gets to them. For tests that are not about
+    /// their age.
+    pub(crate) fn lasting(mut self) -> Self {
+        self.is_lasting = true;
+        self
+    }
+
     pub(crate) fn dir(&self) -> PathBuf {
         self.tmp.path().join("hmon_files")
     }
@@ -66,6 +75,7 @@ impl Host {
         ];
         let others = ["ascend", "holders", "ioctl", "kmsg", "kubelet", "nvidia"];
         settings.extend(others.map(|source| format!("{source}.enabled=false")));
+        settings.extend(self.is_lasting.then(|| "hailo.max_age=1h".to_owned()));
         settings
     }
 

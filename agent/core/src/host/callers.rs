@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Stack of a thread in bytes; the calls read small files.
 const STACK: usize = 256 << 10;
 
+/// Parts in which a time is waited for.
+const TURNS: u32 = 10;
+
 /// Gives the result of the call to whoever waits for it.
 type Deliver = Box<dyn FnOnce() + Send>;
 
@@ -172,6 +175,16 @@ impl<T> Call<T> {
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
         }
+    }
+
+    /// Its result, if it returns within that time. Of a time in which the machine stands still only a part counts: the call
+    /// did not go on either.
+    ///
+    /// # Panics
+    ///
+    /// If the call has panicked.
+    pub fn wait_for(&self, patience: Duration) -> Option<T> {
+        (0..TURNS).find_map(|_| self.wait(Instant::now() + patience / TURNS))
     }
 
     /// Time since its start.

@@ -93,7 +93,7 @@ pub fn apart<T: Send + 'static>(read: impl Fn() -> T + Clone + Send + 'static) -
         };
         loop {
             let begun = progress.begun.load(Ordering::Acquire);
-            if let Some(result) = call.wait(Instant::now() + PATIENCE) {
+            if let Some(result) = call.wait_for(PATIENCE) {
                 return Ok(result);
             }
             // Else it goes on, if slowly.

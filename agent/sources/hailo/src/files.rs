@@ -120,6 +120,12 @@ impl Files {
         self.refused.get(name).is_some_and(|refused| refused.stamp == stamp)
     }
 
+    /// Whether a file was written while it was read.
+    pub(super) fn is_changing(&self, name: &OsStr) -> bool {
+        let refused = self.refused.get(name);
+        refused.is_some_and(|refused| refused.why == Trouble::from(&ReadError::Changing))
+    }
+
     /// Drops all but the files that are in `names` or that `keep` keeps. Returns whether there were any to drop.
     pub(super) fn retain(&mut self, names: &[OsString], keep: impl Fn(&OsStr, &File) -> bool) -> bool {
         let before = self.by_name.len();

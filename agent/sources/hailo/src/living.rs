@@ -239,7 +239,7 @@ impl Living {
             let environment = read("environ").or_else(of_another);
             (environment, cpu_time().saturating_sub(begun))
         });
-        let read = call.ok().and_then(|call| call.wait(Instant::now() + PATIENCE));
+        let read = call.ok().and_then(|call| call.wait_for(PATIENCE));
         read.unwrap_or_default()
     }
 

@@ -20,7 +20,7 @@ use super::skipped::Skipped;
 use super::unshown::Reported;
 use super::watch;
 use accelscope_core::host::descriptors::cpu_time;
-use accelscope_core::metric::Moment;
+use accelscope_core::metric::{Moment, Timestamp};
 
 /// Time between two scans of a directory with events, in case one is lost.
 const WATCHED: Duration = Duration::from_secs(5);
@@ -340,7 +340,12 @@ impl Monitored {
             if files.has_seen(&name, stamp) {
                 continue;
             }
-            let is_young = stamp.modified <= now.wall && now.wall.since(stamp.modified) < WRITE_TIME;
+            let is_young = if stamp.modified <= now.wall {
+                now.wall.since(stamp.modified) < WRITE_TIME
+            } else {
+                // Since this run has begun, unless its clock is ahead.
+                stamp.modified <= Timestamp::now()
+            };
             if is_young && self.rechecks < ATTEMPTS {
                 self.young.insert(name, was_before_watch);
                 continue;
@@ -352,6 +357,11 @@ impl Monitored {
                 self.without_event.insert(name.clone());
             }
             changed |= files.refresh(directory, &name, now, skipped);
+            // It is read again when that write is over, whose event may have come before the watch.
+            if files.is_changing(&name) && self.rechecks < ATTEMPTS {
+                self.without_event.remove(&name);
+                self.young.insert(name, was_before_watch);
+            }
         }
         self.recheck_at = now.instant + WRITE_TIME * 2;
         changed

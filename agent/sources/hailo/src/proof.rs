@@ -66,8 +66,8 @@ impl Proofs {
         self.make_room(living);
         let (environment, took) = living.environment_within(process.pid, MAX_BYTES);
         self.time += took;
+        let is_silent = environment.is_none() && now.elapsed() >= PATIENCE;
         let is_on = environment.is_some_and(|environment| environment.is_monitored);
-        let is_silent = now.elapsed() >= PATIENCE;
         let known = Known {
             is_shown: is_on || self.holds_device(living, process.pid),
             again: now + if is_silent { SILENT_AGAIN } else { AGAIN },

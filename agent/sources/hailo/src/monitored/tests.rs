@@ -64,13 +64,15 @@ fn without_events_a_change_is_found_by_looking() {
     let mut monitored = monitored(dir.path(), None);
     let mut skipped = Skipped::default();
     std::fs::write(dir.path().join("7abcdef"), message(1.0)).unwrap();
-    assert!(monitored.update(later(100), &mut living(), &mut skipped).unwrap());
+    let first = later(100);
+    assert!(monitored.update(first, &mut living(), &mut skipped).unwrap());
     assert_eq!(rate(&monitored, "7abcdef"), Some(1.0));
     std::fs::write(dir.path().join("7abcdef"), message(22.0)).unwrap();
-    assert!(
-        !monitored.update(later(200), &mut living(), &mut skipped).unwrap(),
-        "not yet"
-    );
+    let soon = Moment {
+        instant: first.instant + Duration::from_millis(100),
+        ..first
+    };
+    assert!(!monitored.update(soon, &mut living(), &mut skipped).unwrap(), "not yet");
     assert!(monitored.update(later(1200), &mut living(), &mut skipped).unwrap());
     assert_eq!(rate(&monitored, "7abcdef"), Some(22.0));
     std::fs::remove_file(dir.path().join("7abcdef")).unwrap();
@@ -92,6 +94,29 @@ fn a_file_that_is_just_being_written_is_looked_at_again_soon() {
     };
     assert!(!update(&mut monitored, now));
     assert!(monitored.due().unwrap() - now.instant < Duration::from_millis(100));
+}
+
+#[test]
+fn a_file_that_was_written_since_the_run_has_begun_is_looked_at_again_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("7abcdef");
+    std::fs::write(&path, message(22.0)).unwrap();
+    let written = rustix::fs::stat(&path).unwrap();
+    let written = written.st_mtime as u64 * 1_000_000_000 + written.st_mtime_nsec;
+    let now = Moment {
+        instant: Instant::now(),
+        wall: Timestamp::from_unix_nanos(written - 1),
+    };
+    let mut young = monitored(dir.path(), None);
+    update(&mut young, now);
+    assert!(young.is_incomplete() && rate(&young, "7abcdef").is_none());
+    // A clock that was set back makes none young.
+    let file = std::fs::File::options().append(true).open(&path).unwrap();
+    file.set_modified(std::time::SystemTime::now() + Duration::from_hours(1))
+        .unwrap();
+    let mut ahead = monitored(dir.path(), None);
+    assert!(update(&mut ahead, now));
+    assert_eq!(rate(&ahead, "7abcdef"), Some(22.0));
 }
 
 #[test]
