@@ -14,7 +14,7 @@ pub(crate) fn new_id() -> String {
 /// Removes them, the last one first.
 pub(crate) fn remove(groups: &[PathBuf]) {
     // A group is busy for a moment after its last process was waited for.
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(60);
     for group in groups.iter().rev() {
         while std::fs::remove_dir(group).is_err_and(|error| error.kind() == std::io::ErrorKind::ResourceBusy)
             && Instant::now() < until
