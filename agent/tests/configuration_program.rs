@@ -427,8 +427,9 @@ fn a_hangup_frees_what_waits_for_new_credentials() {
             let answer = format!(
                 "HTTP/1.1 {status} X\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );
-            stream.get_mut().write_all(answer.as_bytes()).ok();
+            // Before the agent can say so.
             answered.lock().unwrap().push(status);
+            stream.get_mut().write_all(answer.as_bytes()).ok();
         }
     });
     let mut command = agent(&[]);
@@ -437,6 +438,8 @@ fn a_hangup_frees_what_waits_for_new_credentials() {
         format!("otlp.headers_file={}", headers.display()),
         "otlp.protocol=http/protobuf".to_owned(),
         "otlp.interval=200ms".to_owned(),
+        // One that expires is tried again.
+        "otlp.timeout=10m".to_owned(),
         "http.enabled=false".to_owned(),
     ];
     set(&mut command, &settings.each_ref().map(String::as_str));

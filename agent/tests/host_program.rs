@@ -42,7 +42,7 @@ fn host() -> tempfile::TempDir {
 /// Ends with what the program wrote, or fails where it does not end.
 fn ended(root: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("timeout");
-    command.env_clear().stdin(Stdio::null()).arg("60");
+    command.env_clear().stdin(Stdio::null()).arg("300");
     command.arg(env!("CARGO_BIN_EXE_agent")).args(arguments);
     command.args(["--set", &format!("host.root={}", root.display())]);
     let output = command.output().unwrap();

@@ -161,19 +161,35 @@ impl Server {
     }
 }
 
+const MILLISECONDS: fn(u64) -> Duration = Duration::from_millis;
+/// Time limit of every wait, and of a request to a server that answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Time that the removal may take (`REMOVAL` in `node_annotation/writer.rs`): a stop that took less was not cut short.
+const REMOVAL: Duration = Duration::from_millis(2500);
+/// How often a stop is tried on a machine that leaves it no time.
+const TRIES: usize = 5;
+
+/// Plays a scenario until its stop took no longer than it may, which it must have done once.
+async fn once_in_time(scenario: impl AsyncFn() -> Option<()>) {
+    for _ in 0..TRIES {
+        if scenario().await.is_some() {
+            return;
+        }
+    }
+    panic!("every stop took too long");
+}
+
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < end, "no {what} within 20 s");
+        assert!(Instant::now() < end, "no {what} within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-const MILLISECONDS: fn(u64) -> Duration = Duration::from_millis;
-
 fn settings(address: SocketAddr) -> Settings {
     Settings {
-        deadline: MILLISECONDS(300),
+        deadline: PATIENCE,
         retry: RetryPolicy::new(MILLISECONDS(20), MILLISECONDS(100), MILLISECONDS(200)).unwrap(),
         ..Settings::new(NodeName::new("node-1").unwrap(), server(address), MILLISECONDS(50))
     }
@@ -203,12 +219,16 @@ impl Running {
         Self { chip, stop, task }
     }
 
-    /// Time it took to end.
-    async fn end(self) -> Duration {
-        let asked = Instant::now();
+    async fn end(self) {
         self.stop.send(()).unwrap();
         self.task.await.unwrap();
-        asked.elapsed()
+    }
+
+    /// The same; `None` if it took so long.
+    async fn end_within(self, most: Duration) -> Option<()> {
+        let asked = Instant::now();
+        self.end().await;
+        (asked.elapsed() < most).then_some(())
     }
 }
 
@@ -219,33 +239,37 @@ fn power(value: &Json) -> f64 {
 
 #[tokio::test]
 async fn changes_are_merged_into_the_node_at_most_once_an_interval_and_removed_at_the_end() {
-    let server = Server::start([Answer::Status(200, "{}")]).await;
-    let token = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(token.path(), "the-token").unwrap();
-    let mut settings = settings(server.address);
-    settings.interval = MILLISECONDS(200);
-    settings.server.token_file = Some(token.path().to_owned());
-    let running = Running::start(&settings);
-    server.requests(4).await;
-    running.end().await;
+    once_in_time(async || {
+        let server = Server::start([Answer::Status(200, "{}")]).await;
+        let token = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(token.path(), "the-token").unwrap();
+        let mut settings = settings(server.address);
+        settings.interval = MILLISECONDS(200);
+        settings.server.token_file = Some(token.path().to_owned());
+        let running = Running::start(&settings);
+        server.requests(4).await;
+        running.end_within(REMOVAL).await?;
 
-    let seen = server.seen.lock().unwrap();
-    for one in &*seen {
-        assert_eq!(one.method, Method::PATCH);
-        assert_eq!(one.uri.path(), "/api/v1/nodes/node-1");
-        assert_eq!(one.headers["content-type"], "application/merge-patch+json");
-        assert_eq!(one.headers["authorization"], "Bearer the-token");
-    }
-    let (removal, writes) = seen.split_last().unwrap();
-    assert_eq!(removal.value, Json::Null, "the annotation outlives the agent");
-    for pair in writes.windows(2) {
-        assert!(
-            power(&pair[1].value) > power(&pair[0].value),
-            "written without a change"
-        );
-        let apart = pair[1].at - pair[0].at;
-        assert!(apart >= MILLISECONDS(170), "{apart:?} between two writes");
-    }
+        let seen = server.seen.lock().unwrap();
+        for one in &*seen {
+            assert_eq!(one.method, Method::PATCH);
+            assert_eq!(one.uri.path(), "/api/v1/nodes/node-1");
+            assert_eq!(one.headers["content-type"], "application/merge-patch+json");
+            assert_eq!(one.headers["authorization"], "Bearer the-token");
+        }
+        let (removal, writes) = seen.split_last().unwrap();
+        assert_eq!(removal.value, Json::Null, "the annotation outlives the agent");
+        for pair in writes.windows(2) {
+            assert!(
+                power(&pair[1].value) > power(&pair[0].value),
+                "written without a change"
+            );
+            let apart = pair[1].at - pair[0].at;
+            assert!(apart >= MILLISECONDS(170), "{apart:?} between two writes");
+        }
+        Some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -294,7 +318,9 @@ async fn a_connection_without_answers_is_replaced_by_a_new_one() {
             tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
         }
     });
-    let running = Running::start(&settings(address));
+    let mut settings = settings(address);
+    settings.deadline = MILLISECONDS(300);
+    let running = Running::start(&settings);
     until("second connection", || accepted.load(Ordering::Relaxed) >= 2).await;
     running.end().await;
 }
@@ -312,64 +338,70 @@ async fn a_server_that_fails_is_asked_again_with_the_newest_values() {
 
 #[tokio::test]
 async fn a_server_that_hangs_costs_a_deadline_a_request_and_nothing_else() {
-    const DEADLINE: Duration = Duration::from_secs(1);
+    const DEADLINE: Duration = Duration::from_secs(2);
     let server = Server::start([Answer::Never, Answer::Never, Answer::Status(200, "{}")]).await;
     let mut settings = settings(server.address);
     settings.deadline = DEADLINE;
+    let begun = Instant::now();
     let running = Running::start(&settings);
     server.requests(1).await;
-    let waiting = Instant::now();
     // One thread runs every task: it would block if the writer waited in it.
     for _ in 0..10 {
         running.chip.series();
         tokio::task::yield_now().await;
     }
-    assert!(waiting.elapsed() < DEADLINE, "the thread stood still");
+    assert_eq!(server.values().len(), 1, "the thread stood still");
     server.requests(4).await;
     running.end().await;
     let seen = server.seen.lock().unwrap();
-    // The time to transmit the request counts, too.
-    assert!(seen[1].at - seen[0].at >= DEADLINE / 2, "it did not wait for an answer");
+    // The request was made some time before it was seen.
+    assert!(seen[1].at - begun >= DEADLINE, "it did not wait for an answer");
 }
 
 #[tokio::test]
 async fn a_stop_while_the_server_hangs_takes_less_than_three_seconds_and_still_removes() {
-    let server = Server::start([Answer::Never, Answer::Status(200, "{}")]).await;
-    let mut settings = settings(server.address);
-    settings.deadline = Duration::from_secs(30);
-    let running = Running::start(&settings);
-    server.requests(1).await;
-    let took = running.end().await;
-    assert!(took < Duration::from_secs(3), "{took:?}");
-    assert_eq!(server.values()[1..], [Json::Null]);
+    once_in_time(async || {
+        let server = Server::start([Answer::Never, Answer::Status(200, "{}")]).await;
+        let mut settings = settings(server.address);
+        settings.deadline = Duration::from_secs(30);
+        let running = Running::start(&settings);
+        server.requests(1).await;
+        running.end_within(REMOVAL).await?;
+        assert_eq!(server.values()[1..], [Json::Null]);
 
-    let never = Server::start([Answer::Never]).await;
-    settings.server = self::server(never.address);
-    let running = Running::start(&settings);
-    never.requests(1).await;
-    let took = running.end().await;
-    assert!(took < Duration::from_secs(3), "{took:?}");
+        let never = Server::start([Answer::Never]).await;
+        settings.server = self::server(never.address);
+        let running = Running::start(&settings);
+        never.requests(1).await;
+        running.end_within(Duration::from_secs(3)).await?;
+        Some(())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_server_that_refuses_is_probed_and_not_hammered() {
-    let refused = r#"{"kind":"Status","code":403,"reason":"Forbidden","message":"nodes \"node-1\" is forbidden"}"#;
-    let server = Server::start([Answer::Status(403, refused)]).await;
-    let running = Running::start(&settings(server.address));
-    server.requests(4).await;
-    {
-        let seen = server.seen.lock().unwrap();
-        for pair in seen.windows(2) {
-            let apart = pair[1].at - pair[0].at;
-            assert!(apart >= MILLISECONDS(100), "asked again after {apart:?}");
+    once_in_time(async || {
+        let refused = r#"{"kind":"Status","code":403,"reason":"Forbidden","message":"nodes \"node-1\" is forbidden"}"#;
+        let server = Server::start([Answer::Status(403, refused)]).await;
+        let running = Running::start(&settings(server.address));
+        server.requests(4).await;
+        {
+            let seen = server.seen.lock().unwrap();
+            for pair in seen.windows(2) {
+                let apart = pair[1].at - pair[0].at;
+                assert!(apart >= MILLISECONDS(100), "asked again after {apart:?}");
+            }
         }
-    }
-    // The role was applied.
-    *server.answers.lock().unwrap() = [Answer::Status(200, "{}")].into();
-    let before = server.values().len();
-    server.requests(before + 3).await;
-    running.end().await;
-    assert_eq!(server.values().last(), Some(&Json::Null));
+        // The role was applied.
+        *server.answers.lock().unwrap() = [Answer::Status(200, "{}")].into();
+        let before = server.values().len();
+        server.requests(before + 3).await;
+        running.end_within(REMOVAL).await?;
+        assert_eq!(server.values().last(), Some(&Json::Null));
+        Some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -385,22 +417,29 @@ async fn a_server_that_wants_to_be_left_alone_is() {
 
 #[tokio::test]
 async fn a_server_that_comes_later_is_found() {
-    let address = free_address();
-    let running = Running::start(&settings(address));
-    until("attempts", || running.chip.looks.load(Ordering::Relaxed) >= 3).await;
-    let server = Server::on(TcpListener::bind(address).await.unwrap(), [Answer::Status(200, "{}")]);
-    server.requests(2).await;
-    running.end().await;
-    assert_eq!(server.values().last(), Some(&Json::Null));
+    once_in_time(async || {
+        let address = free_address();
+        let running = Running::start(&settings(address));
+        until("attempts", || running.chip.looks.load(Ordering::Relaxed) >= 3).await;
+        let server = Server::on(TcpListener::bind(address).await.unwrap(), [Answer::Status(200, "{}")]);
+        server.requests(2).await;
+        running.end_within(REMOVAL).await?;
+        assert_eq!(server.values().last(), Some(&Json::Null));
+        Some(())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_stop_without_a_server_ends_in_time() {
-    let address = free_address();
-    let running = Running::start(&settings(address));
-    until("attempts", || running.chip.looks.load(Ordering::Relaxed) >= 2).await;
-    let took = running.end().await;
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    once_in_time(async || {
+        let address = free_address();
+        let running = Running::start(&settings(address));
+        until("attempts", || running.chip.looks.load(Ordering::Relaxed) >= 2).await;
+        running.end_within(Duration::from_secs(3)).await?;
+        Some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod program_support;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -328,6 +329,17 @@ fn a_file_that_cannot_be_used_stops_the_start_and_doctor_names_it() {
     assert!(!loopback.contains("from the network"), "{loopback}");
 }
 
+/// Niceness of the threads of a process by their names.
+fn niceness(pid: u32) -> BTreeMap<String, i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+        Some((name.to_owned(), rest.split_whitespace().nth(16)?.parse().ok()?))
+    };
+    tasks.flatten().filter_map(of).collect()
+}
+
 #[test]
 fn listeners_are_served_behind_sampling_and_pushing() {
     let http = free_address();
@@ -338,17 +350,14 @@ fn listeners_are_served_behind_sampling_and_pushing() {
     log.find(|line| line.as_ref().unwrap().contains("serving http://"))
         .unwrap()
         .unwrap();
-    wait_for("an answer", || plain(http, &request("/metrics", "")).ok());
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", running.0.id())).unwrap();
-    let mut nice = std::collections::BTreeMap::new();
-    for task in tasks.flatten() {
-        let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else {
-            continue;
-        };
-        let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
-        let value: i32 = rest.split_whitespace().nth(16).unwrap().parse().unwrap();
-        nice.insert(name.to_owned(), value);
-    }
+    let pid = running.0.id();
+    // A thread gets its name some time after its start, and that which renders ends when it has nothing to do.
+    let nice = wait_for("the threads", || {
+        plain(http, &request("/metrics", "")).ok()?;
+        let nice = niceness(pid);
+        let all = ["agent", "pipeline", "http", "http-render"];
+        all.iter().all(|thread| nice.contains_key(*thread)).then_some(nice)
+    });
     for thread in ["http", "http-render"] {
         assert!(
             nice[thread] > nice["agent"] && nice[thread] > nice["pipeline"],

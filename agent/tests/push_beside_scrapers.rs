@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use accelscope_proto::hailo::{ProtoMonNetworkFrames, ProtoMonStreamFramesInfo};
 use free_port::free_address;
 use hailo_host::{Host, Writer, message, put};
-use program_support::{Running, get, wait_for};
+use program_support::{PATIENCE, Running, get, wait_for};
 use prost::Message;
 use receiver_support::Receiver;
 
@@ -67,6 +67,16 @@ fn niceness(pid: u32) -> Vec<(String, i32)> {
     threads.filter_map(|thread| of(thread.unwrap().path())).collect()
 }
 
+/// As [`wait_for`], for what a busy machine needs minutes for.
+#[track_caller]
+fn wait_long(what: &str, mut there: impl FnMut() -> Option<()>) {
+    let until = Instant::now() + 5 * PATIENCE;
+    while there().is_none() {
+        assert!(Instant::now() < until, "waited {:?} for {what}", 5 * PATIENCE);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Ends the readers, however the test ends.
 struct Stop<'a>(&'a AtomicBool);
 
@@ -95,7 +105,7 @@ fn collections_are_pushed_while_scrapers_are_stalled_and_others_read() {
         command.stderr(Stdio::null());
         command
     });
-    wait_for("all series to be served", || {
+    wait_long("all series to be served", || {
         let page = get(address, "/metrics")?.body;
         (page.matches("\nhailo_stream_queue_").count() >= 4 * STREAMS as usize).then_some(())
     });
@@ -116,11 +126,11 @@ fn collections_are_pushed_while_scrapers_are_stalled_and_others_read() {
         let ending = Stop(&stop);
         // Nobody of these reads on, and the others do not pause: what arrives was pushed beside them.
         let asked = asked.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        wait_for("three collections", || {
+        wait_long("three collections", || {
             let times = receiver.times("agent.sampler.runs");
             (times.into_iter().filter(|time| *time > asked).count() >= 3).then_some(())
         });
-        wait_for("answers", || (answers.load(Ordering::Relaxed) >= READERS).then_some(()));
+        wait_long("answers", || (answers.load(Ordering::Relaxed) >= READERS).then_some(()));
         drop((ending, stalled));
     });
     // The bounds that make it so, whatever the load of this machine.

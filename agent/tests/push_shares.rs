@@ -50,8 +50,10 @@ fn a_flood_of_one_user_in_an_outage_drops_no_point_of_another() {
         &format!("otlp.endpoint=http://{push}"),
         "otlp.protocol=http/protobuf",
         "otlp.interval=1s",
+        "otlp.timeout=10m",
         "otlp.queue_bytes=3MiB",
         "hailo.min_interval=100ms",
+        "hailo.max_age=1h",
     ];
     let arguments: Vec<&str> = settings.into_iter().flat_map(|setting| ["--set", setting]).collect();
     let _agent = Running::start(host.command(&[], &arguments));

@@ -25,6 +25,9 @@ pub(crate) fn programs() -> Option<PathBuf> {
     None
 }
 
+/// Time limit of every wait.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(4);
+
 pub(crate) struct Cluster {
     programs: PathBuf,
     folder: tempfile::TempDir,
@@ -117,7 +120,7 @@ impl Cluster {
     }
 
     fn until_ready(&mut self) {
-        let end = Instant::now() + Duration::from_secs(120);
+        let end = Instant::now() + PATIENCE;
         while self.kubectl(&["get", "--raw", "/readyz"]).stdout != b"ok" {
             for (child, name) in self.children.iter_mut().zip(["etcd", "kube-apiserver"]) {
                 if let Some(status) = child.try_wait().unwrap() {
@@ -125,7 +128,7 @@ impl Cluster {
                     panic!("{name} ended with {status}:\n{log}");
                 }
             }
-            assert!(Instant::now() < end, "the API server is not ready after two minutes");
+            assert!(Instant::now() < end, "the API server is not ready after {PATIENCE:?}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }

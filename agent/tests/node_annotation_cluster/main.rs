@@ -88,14 +88,19 @@ async fn patched(who: &Bearer, path: &str, patch: &Json) -> (u16, String) {
     who.ask(Method::PATCH, path, Some(patch)).await
 }
 
+/// Time that the removal may take (`REMOVAL` in `node_annotation/writer.rs`): a stop that took less was not cut short.
+const REMOVAL: Duration = Duration::from_millis(2500);
+/// How often a stop is tried on a machine that leaves it no time.
+const TRIES: usize = 5;
+
 const OWN: &str = "/api/v1/nodes/node-1";
 
 /// A policy takes effect some time after it was written.
 async fn until_enforced(agent: &Bearer) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + cluster::PATIENCE;
     let label = json!({"metadata": {"labels": {"pool": "other"}}});
     while patched(agent, &format!("{OWN}?dryRun=All"), &label).await.0 != 403 {
-        assert!(Instant::now() < end, "the policy is not in force after a minute");
+        assert!(Instant::now() < end, "the policy is not in force");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -159,7 +164,11 @@ async fn the_account_may_change_this_annotation_of_its_own_node_and_nothing_else
     let agent = cluster.bearer(&token);
     until_enforced(&agent).await;
 
-    writes_and_removes(&cluster, token).await;
+    let mut is_played = false;
+    for _ in 0..TRIES {
+        is_played = is_played || writes_and_removes(&cluster, token.clone()).await.is_some();
+    }
+    assert!(is_played, "every stop took {REMOVAL:?} or more");
 
     let (status, body) = patched(&agent, OWN, &annotate(&"x".repeat(128 << 10))).await;
     assert_eq!(status, 200, "{body}");
@@ -197,9 +206,9 @@ async fn the_account_may_change_this_annotation_of_its_own_node_and_nothing_else
     // Even with every right, the policy holds.
     let administrator = ["create", "clusterrolebinding", "mistake", "--clusterrole=cluster-admin"];
     cluster.admin(&[&administrator[..], &["--serviceaccount=accelscope:accelscope-agent"]].concat());
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + cluster::PATIENCE;
     while agent.ask(Method::GET, OWN, None).await.0 != 200 {
-        assert!(Instant::now() < end, "the binding is not in force after 30 s");
+        assert!(Instant::now() < end, "the binding is not in force");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     for (what, patch) in &forbidden() {
@@ -211,7 +220,8 @@ async fn the_account_may_change_this_annotation_of_its_own_node_and_nothing_else
     assert!(body.contains("ValidatingAdmissionPolicy"), "{body}");
 }
 
-async fn writes_and_removes(cluster: &Cluster, token: PathBuf) {
+/// `None` where the removal took so long that it may have been cut short.
+async fn writes_and_removes(cluster: &Cluster, token: PathBuf) -> Option<()> {
     let server = ApiServer {
         url: cluster.url.clone(),
         ca_file: Some(cluster.path("ca.crt")),
@@ -226,18 +236,24 @@ async fn writes_and_removes(cluster: &Cluster, token: PathBuf) {
         let node: Json = serde_json::from_str(&cluster.admin(&["get", "node", "node-1", "-o", "json"])).unwrap();
         node["metadata"]["annotations"].clone()
     };
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + cluster::PATIENCE;
     while annotations()[KEY].is_null() {
-        assert!(Instant::now() < end, "nothing was written within 30 s");
+        assert!(Instant::now() < end, "nothing was written");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let text: Json = serde_json::from_str(annotations()[KEY].as_str().unwrap()).unwrap();
     assert_eq!(text["chips"][0]["temp"], 41);
     assert_eq!(text["chips"][0]["npu"], 4);
 
+    let asked = Instant::now();
     stop.send(()).unwrap();
     running.await.unwrap();
+    if asked.elapsed() >= REMOVAL {
+        cluster.admin(&["annotate", "node", "node-1", &format!("{KEY}-")]);
+        return None;
+    }
     let left = annotations();
     assert!(left[KEY].is_null(), "the annotation outlives the agent: {left}");
     assert_eq!(left["somebody.example/else"], "theirs");
+    Some(())
 }

@@ -140,13 +140,13 @@ async fn a_partial_success_that_claims_more_than_was_sent_does_not_break_the_boo
 async fn a_receiver_that_accepts_and_hangs_is_left_at_the_timeout() {
     let running = Peer::new([Reply::Hang]).start();
     let mut to = destination("d", Protocol::Grpc, &running.address.to_string());
-    to.timeout = Duration::from_millis(200);
+    to.timeout = Duration::from_secs(2);
     let exporter = start(vec![to]);
     exporter.push(&[record(1)]);
     assert_eq!(drained(&exporter, "d").await.sent, 1);
-    assert_eq!(running.peer.seen.len(), 2);
+    assert!(running.peer.seen.len() >= 2, "it was not left");
     let said = exporter.state("d").unwrap().last_error.unwrap();
-    assert!(said.contains("200ms"), "{said}");
+    assert!(said.contains("2s"), "{said}");
 }
 
 #[tokio::test]

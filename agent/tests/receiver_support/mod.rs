@@ -28,6 +28,8 @@ pub(crate) struct Pushed {
     pub(crate) name: String,
     pub(crate) attributes: Labels,
     pub(crate) time: u64,
+    /// Where its counter began; 0 of a gauge.
+    pub(crate) start: u64,
     /// The flag of a point without a recorded value.
     pub(crate) is_end: bool,
     /// A histogram's is its count.
@@ -87,6 +89,8 @@ impl Receiver {
             format!("otlp.endpoint=http://{}", self.address),
             "otlp.protocol=http/protobuf".to_owned(),
             "otlp.interval=1s".to_owned(),
+            // What is sent again arrives twice.
+            "otlp.timeout=10m".to_owned(),
         ]
     }
 
@@ -136,11 +140,12 @@ fn pushed(request: ExportMetricsServiceRequest) -> Vec<Pushed> {
         let resource = labels(&of_resource.resource.unwrap().attributes);
         let metrics = of_resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
         for metric in metrics {
-            let blank = |attributes: &[KeyValue], time, flags: u32| Pushed {
+            let blank = |attributes: &[KeyValue], time, start, flags: u32| Pushed {
                 resource: resource.clone(),
                 name: metric.name.clone(),
                 attributes: labels(attributes),
                 time,
+                start,
                 is_end: flags & 1 == 1,
                 value: None,
                 buckets: None,
@@ -149,7 +154,7 @@ fn pushed(request: ExportMetricsServiceRequest) -> Vec<Pushed> {
                 Data::Histogram(histogram) => points.extend(histogram.data_points.into_iter().map(|p| Pushed {
                     value: Some(p.count as f64),
                     buckets: Some((p.explicit_bounds, p.bucket_counts, p.sum)),
-                    ..blank(&p.attributes, p.time_unix_nano, p.flags)
+                    ..blank(&p.attributes, p.time_unix_nano, p.start_time_unix_nano, p.flags)
                 })),
                 Data::Gauge(opentelemetry_proto::tonic::metrics::v1::Gauge { data_points })
                 | Data::Sum(opentelemetry_proto::tonic::metrics::v1::Sum { data_points, .. }) => {
@@ -158,7 +163,7 @@ fn pushed(request: ExportMetricsServiceRequest) -> Vec<Pushed> {
                             number_data_point::Value::AsInt(number) => number as f64,
                             number_data_point::Value::AsDouble(number) => number,
                         }),
-                        ..blank(&p.attributes, p.time_unix_nano, p.flags)
+                        ..blank(&p.attributes, p.time_unix_nano, p.start_time_unix_nano, p.flags)
                     }));
                 }
                 other => panic!("{other:?}"),

@@ -59,15 +59,20 @@ mod tests {
     #[test]
     fn a_child_starts_between_before_and_after() {
         let processes = Processes::new(&HostRoots::new("/"));
-        let before = Timestamp::now();
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let after = Timestamp::now();
-        let started = processes.started(processes.key(child.id()).unwrap());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let started = started.unwrap();
-        assert!(before.since(started) <= Duration::from_millis(20), "{before} {started}");
-        assert!(started <= after, "{started} {after}");
+        // The two clocks are read one after the other, between which a busy machine may pause.
+        let mut tried = Vec::new();
+        let is_right = (0..10).any(|_| {
+            let before = Timestamp::now();
+            let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+            let after = Timestamp::now();
+            let started = processes.started(processes.key(child.id()).unwrap());
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let started = started.unwrap();
+            tried.push((before, started, after));
+            before.since(started) <= Duration::from_millis(20) && started <= after
+        });
+        assert!(is_right, "before, start, after: {tried:?}");
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub(crate) fn pem(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// Time limit of every wait, and of a request to a receiver that is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Short retry delays, so that an outage in a test takes milliseconds.
 pub(crate) fn retry_policy() -> RetryPolicy {
     RetryPolicy::new(
@@ -44,7 +47,7 @@ pub(crate) fn destination(name: &str, protocol: Protocol, address: &str) -> Dest
         headers: vec![("x-tenant".to_owned(), Secret::new("lab"))],
         headers_file: None,
         compression: Compression::Gzip,
-        timeout: Duration::from_secs(5),
+        timeout: PATIENCE,
         queue_bytes: 16 * 1024 * 1024,
         tls: TlsFiles::default(),
         proxy: None,
@@ -123,9 +126,9 @@ pub(crate) fn ids(request: &ExportMetricsServiceRequest) -> Vec<i64> {
         .collect()
 }
 
-/// Waits until the condition holds; fails after ten seconds.
+/// Waits until the condition holds; fails after [`PATIENCE`].
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "timed out waiting until {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;

@@ -173,10 +173,12 @@ mod tests {
         let user = Author::User;
         let begun = Instant::now();
         assert_eq!(patience.read(user(7), &files, move || ends.recv().is_ok()), None);
-        assert_eq!(patience.read(user(7), &files, || 1), None);
+        for _ in 0..50 {
+            assert_eq!(patience.read(user(7), &files, || 1), None);
+        }
         assert_eq!(patience.read(user(8), &files, || 1), Some(1));
         assert_eq!(patience.read(Author::Node("/a".into()), &files, || 1), Some(1));
-        assert!(begun.elapsed() < 2 * PATIENCE_OTHERS, "it was waited for once");
+        assert!(begun.elapsed() < 25 * PATIENCE_OTHERS, "it was waited for once");
         let [(_, reason)] = &files.unusable()[..] else { panic!() };
         assert!(reason.contains("answer"), "{reason}");
         drop(end);
@@ -192,11 +194,7 @@ mod tests {
             ends.push(end);
             patience.read(Author::User(uid), &files, move || hung.recv().is_ok());
         }
-        assert!(
-            begun.elapsed() < 2 * MAX_WAITS * PATIENCE_OTHERS,
-            "{:?}",
-            begun.elapsed()
-        );
+        assert!(begun.elapsed() < 50 * PATIENCE_OTHERS, "{:?}", begun.elapsed());
         assert_eq!(patience.read(Author::Node("/a".into()), &files, || 1), Some(1));
     }
 }
