@@ -6,6 +6,7 @@
 mod aggregation;
 mod arithmetic;
 pub mod attribution;
+mod check_times;
 mod cumulative;
 mod ends;
 pub mod energy;

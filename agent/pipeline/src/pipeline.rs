@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::aggregation::Aggregator;
 use super::attribution::{Attribution, Resolution};
+use super::check_times::{self, CheckTimes};
 use super::energy::Energy;
 use super::registry::SeriesRegistry;
 use super::sampler_thread::Run;
@@ -16,10 +17,6 @@ use accelscope_core::metric::{Batch, Moment, Part, catalogue, key};
 use accelscope_core::sampler::Outcome;
 use accelscope_core::telemetry;
 
-/// Shortest time between two checks for what is overdue.
-const CHECK_SOONEST: Duration = Duration::from_secs(1);
-/// Longest time between two checks.
-const CHECK_LATEST: Duration = Duration::from_mins(1);
 /// Shortest time between two searches for state of what has ended.
 const EVICTION_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -68,15 +65,16 @@ impl Pipeline {
 
     pub(super) fn run(mut self, runs: &Receiver<Run>) {
         self.check();
-        let mut checked = Instant::now();
+        let mut times = CheckTimes::new(Instant::now());
         loop {
-            let (now, next_check) = (Instant::now(), self.next_check(checked));
-            if now >= next_check {
+            let now = Instant::now();
+            let rest = times.rest(self.first_overdue(now), now);
+            if rest.is_zero() {
                 self.check();
-                checked = now;
+                times.checked(now);
                 continue;
             }
-            match runs.recv_timeout(next_check - now) {
+            match runs.recv_timeout(rest) {
                 Ok(run) => {
                     self.registry.pulse().begin(run.status.descriptor.name);
                     self.process_or_report(run);
@@ -95,17 +93,15 @@ impl Pipeline {
         self.registry.pulse().end();
     }
 
-    /// The earliest time at which a part or a run can be overdue, if the last check was at `checked`: an idle pipeline does
-    /// not wake before.
-    fn next_check(&self, checked: Instant) -> Instant {
+    /// The earliest time at which a part or a run can be overdue: an idle pipeline does not wake before. `now` where names are
+    /// looked for.
+    fn first_overdue(&self, now: Instant) -> Instant {
         if self.attribution.is_prefetching() {
-            return checked + CHECK_SOONEST;
+            return now;
         }
-        let now = Instant::now();
         let parts = self.parts.values().map(|age| age.read + age.max);
         let runs = self.statuses.iter().map(|status| status.deadline_after(now));
-        let first = parts.chain(runs).min().unwrap_or(now + CHECK_LATEST);
-        first.clamp(checked + CHECK_SOONEST, checked + CHECK_LATEST)
+        parts.chain(runs).min().unwrap_or(now + check_times::LATEST)
     }
 
     /// Without this thread nothing would be measured: a panic loses only the run that caused it, and is

@@ -108,11 +108,11 @@ fn a_fault_loses_the_readings_that_it_met_and_no_later_ones() {
 fn an_idle_pipeline_sleeps_unless_a_new_container_lacks_names() {
     let (mut pipeline, _, _) = pipeline(None);
     let now = Instant::now();
-    assert_eq!(pipeline.next_check(now), now + CHECK_LATEST);
+    assert_eq!(pipeline.first_overdue(now), now + check_times::LATEST);
     let path = format!("/kubepods/pod1b2c3d4e-5f60-4718-8293-a4b5c6d7e8f9/{}", "0a".repeat(32));
     pipeline.attribution.cgroups().add_created(0, 77, &path);
     pipeline.check_overdue();
-    assert_eq!(pipeline.next_check(now), now + CHECK_SOONEST);
+    assert_eq!(pipeline.first_overdue(now), now);
 }
 
 /// Readings of a process.
