@@ -169,10 +169,11 @@ fn pid(pid: u32) -> Pid {
 
 /// The writers of the complete files in `dir`, by the files' names.
 fn pids(dir: &Path) -> Vec<u32> {
-    let names = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names
+    // A name that is only reserved is that of an empty file, which is gone a moment later.
+    let is_written = |entry: &std::fs::DirEntry| entry.metadata().is_ok_and(|of| of.len() > 0);
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap).filter(is_written);
+    entries
+        .map(|entry| entry.file_name().into_string().unwrap())
         .filter(|name| !name.contains(".tmp"))
         .map(|name| name[..name.len() - 6].parse().unwrap())
         .collect()
