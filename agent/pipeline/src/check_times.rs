@@ -7,8 +7,9 @@ pub(super) const SOONEST: Duration = Duration::from_secs(1);
 /// Longest time between two checks.
 pub(super) const LATEST: Duration = Duration::from_mins(1);
 
-/// A check that is later than this is one of a machine that stood still, or of a pipeline that was busy.
-const LATE: Duration = Duration::from_millis(500);
+/// A check that is later than this is one of a machine that stood still, perhaps for long before the check was due, or of a
+/// pipeline that was busy.
+const LATE: Duration = Duration::from_millis(50);
 
 /// Times of the checks. A machine may stand still, such as a virtual one that is moved: then the samplers did not go on either,
 /// and they are given [`SOONEST`] to report before their readings are taken for too old.
