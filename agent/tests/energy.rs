@@ -259,7 +259,8 @@ fn two_busy_loops_with_quotas_of_three_to_one_get_three_to_one_of_the_energy() {
             let ratio = joules[&more.unit] / joules[&less.unit];
             compared.push((ratio, kernel));
             // On a machine that is too busy for the quotas the kernel gives other shares, and so must the agent.
-            is_within(ratio, kernel, 0.02)
+            let is_quiet = is_within(kernel, 3.0, 0.01);
+            is_within(ratio, kernel, 0.02) && (is_within(ratio, 3.0, 0.02) || !is_quiet)
         });
         assert!(is_right, "{mount}: ratios, and those of the kernel: {compared:?}");
     }
